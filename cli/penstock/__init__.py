@@ -1,0 +1,1 @@
+"""The `penstock` command, the Python client, and everything in one process tree."""

@@ -1,0 +1,30 @@
+"""The names of aggregates: the part of a subject that follows `penstock.events.`."""
+
+from typing import Final
+
+from penstock_schemas.ids import JobId, RunnerId, TenantId
+
+SCHEDULER_LEASE: Final = "scheduler.lease"
+SCHEDULER_CYCLE: Final = "scheduler.cycle"
+EVERYTHING: Final = ">"
+"""The filter that matches every aggregate."""
+
+
+def job(tenant: TenantId, job_id: JobId) -> str:
+    """Name the aggregate that is the life of a job."""
+    return f"job.{tenant}.{job_id}"
+
+
+def assign(runner_id: RunnerId) -> str:
+    """Name the aggregate that holds the orders to a runner."""
+    return f"assign.{runner_id}"
+
+
+def runner(runner_id: RunnerId) -> str:
+    """Name the aggregate that is the life of a runner."""
+    return f"runner.{runner_id}"
+
+
+def limit(name: str) -> str:
+    """Name the aggregate that holds a limit."""
+    return f"policy.limit.{name}"

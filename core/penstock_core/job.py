@@ -1,0 +1,316 @@
+"""The life of a job: every rule about what may happen to it, and what it becomes.
+
+`decide(job, command)` says what happens, or refuses; `evolve(job, event)` folds what happened and never refuses.
+The diagram is in `docs/reference/states.md`.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from msgspec.structs import replace
+
+from penstock_core.chain import Stored
+from penstock_schemas.commands import (
+    AbandonAttempt,
+    AssignJob,
+    CancelJob,
+    EndAttempt,
+    JobCommand,
+    OutcomeKind,
+    StartAttempt,
+    SubmitJob,
+)
+from penstock_schemas.events import (
+    AttemptStarted,
+    JobAssigned,
+    JobCancelled,
+    JobCancelRequested,
+    JobCompleted,
+    JobEventData,
+    JobFailed,
+    JobRequeued,
+    JobSubmitted,
+)
+from penstock_schemas.ids import RunnerId
+from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
+from penstock_schemas.views import Head, Job
+
+MAX_REQUEUES: Final = 5
+"""A job whose attempts ended this often without an outcome is not tried again."""
+REQUEUE_BACKOFF_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
+"""How long a job waits after its first, second, ... attempt without an outcome."""
+
+
+class Refused(Exception):
+    """The job is not in a state where this can be done to it."""
+
+
+class UnknownJob(Refused):
+    """There is no such job."""
+
+
+class JobEnded(Refused):
+    """The job is over."""
+
+
+class StaleAttempt(Refused):
+    """Another attempt, or another runner, holds the job now."""
+
+
+class NotQueued(Refused):
+    """Only a job that waits in the queue can be assigned."""
+
+
+class IdempotencyKeyReused(Refused):
+    """The key belongs to a submission that asked for something else."""
+
+
+def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
+    """Return what happens when `command` is given to `job`; nothing when it already is so.
+
+    Raises:
+        Refused: the command cannot be obeyed; the subclass and the message say why.
+
+    """
+    if isinstance(command, SubmitJob):
+        return _submit(job, command)
+    if job is None:
+        raise UnknownJob("there is no such job")
+    match command:
+        case AssignJob():
+            return _assign(job, command)
+        case StartAttempt():
+            return _start(job, command)
+        case EndAttempt():
+            return _end(job, command)
+        case AbandonAttempt():
+            return _abandon(job, command)
+        case CancelJob():
+            return _cancel(job, command)
+        case _:
+            assert_never(command)
+
+
+def evolve(job: Job | None, stored: Stored) -> Job | None:
+    """Return the job after `stored`. An event that does not concern a job leaves it as it was."""
+    event, data = stored.event, stored.event.data
+    head = stored.head
+    if isinstance(data, JobSubmitted):
+        return _submitted(data, event.time, head)
+    if job is None:
+        return None
+    job = replace(job, head=head, updated_at=event.time)
+    match data:
+        case JobAssigned():
+            return replace(
+                job, state=JobState.ASSIGNED, attempt=data.attempt, runner_id=data.runner_id, not_before=None
+            )
+        case AttemptStarted():
+            # A job that is being cancelled stays so: the runner ends what it just started.
+            state = JobState.CANCELLING if job.state is JobState.CANCELLING else JobState.RUNNING
+            return replace(job, state=state, started_at=event.time)
+        case JobCompleted():
+            return replace(
+                job,
+                state=JobState.COMPLETED,
+                completed_at=event.time,
+                tasks=data.tasks,
+                output_files=data.output_files,
+                output_bytes=data.output_bytes,
+            )
+        case JobFailed():
+            return replace(
+                job,
+                state=JobState.FAILED,
+                completed_at=event.time,
+                failure=data.failure,
+                tasks=data.tasks,
+                output_files=data.output_files,
+                output_bytes=data.output_bytes,
+            )
+        case JobRequeued():
+            return replace(
+                job,
+                state=JobState.QUEUED,
+                runner_id=None,
+                requeues=job.requeues + 1,
+                not_before=data.not_before,
+                requeue_reason=data.reason,
+            )
+        case JobCancelRequested():
+            return replace(job, state=JobState.CANCELLING, cancel_reason=data.reason)
+        case JobCancelled():
+            return replace(
+                job,
+                state=JobState.CANCELLED,
+                completed_at=event.time,
+                cancel_reason=data.reason if data.reason is not None else job.cancel_reason,
+                tasks=data.tasks,
+            )
+        case _:
+            return job
+
+
+def fold(history: Iterable[Stored]) -> Job | None:
+    """Return the job that `history`, the events of one aggregate in order, made."""
+    job: Job | None = None
+    for stored in history:
+        job = evolve(job, stored)
+    return job
+
+
+def _submit(job: Job | None, command: SubmitJob) -> tuple[JobEventData, ...]:
+    if job is not None:
+        if job.request_sha256 == command.request_sha256:
+            return ()
+        raise IdempotencyKeyReused(f"the idempotency key belongs to job {job.id}, which asked for something else")
+    return (
+        JobSubmitted(
+            job_id=command.job_id,
+            tenant=command.tenant,
+            owner=command.owner,
+            pipeline_name=command.pipeline_name,
+            engine=command.engine,
+            parameters=command.parameters,
+            description=command.description,
+            source=command.source,
+            labels=command.labels,
+            priority=command.priority,
+            idempotency_key=command.idempotency_key,
+            request_sha256=command.request_sha256,
+        ),
+    )
+
+
+def _assign(job: Job, command: AssignJob) -> tuple[JobEventData, ...]:
+    if job.state is not JobState.QUEUED:
+        raise NotQueued(f"job {job.id} is {job.state.value}")
+    return (JobAssigned(attempt=job.attempt + 1, runner_id=command.runner_id, cycle_id=command.cycle_id),)
+
+
+def _start(job: Job, command: StartAttempt) -> tuple[JobEventData, ...]:
+    _require_attempt(job, command.attempt, command.runner_id)
+    if job.state is JobState.CANCELLING:
+        raise JobEnded(f"job {job.id} is being cancelled")
+    if job.state is JobState.RUNNING:
+        return ()
+    return (AttemptStarted(attempt=command.attempt, runner_id=command.runner_id),)
+
+
+def _end(job: Job, command: EndAttempt) -> tuple[JobEventData, ...]:
+    _require_attempt(job, command.attempt, command.runner_id)
+    match command.outcome:
+        case OutcomeKind.SUCCEEDED:
+            # The work was done before the order to stop arrived: what is true is that it completed.
+            return (
+                JobCompleted(
+                    attempt=command.attempt,
+                    runner_id=command.runner_id,
+                    tasks=command.tasks,
+                    output_files=command.output_files,
+                    output_bytes=command.output_bytes,
+                ),
+            )
+        case OutcomeKind.FAILED:
+            return (_failed(job, command),)
+        case OutcomeKind.STOPPED:
+            return (
+                JobCancelled(
+                    attempt=command.attempt,
+                    runner_id=command.runner_id,
+                    reason=job.cancel_reason,
+                    tasks=command.tasks,
+                ),
+            )
+        case _:
+            assert_never(command.outcome)
+
+
+def _failed(job: Job, command: EndAttempt) -> JobEventData:
+    if job.state is JobState.CANCELLING:
+        return JobCancelled(
+            attempt=command.attempt,
+            runner_id=command.runner_id,
+            reason=job.cancel_reason,
+            tasks=command.tasks,
+        )
+    failure = command.failure or Failure(cause=FailureCause.SYSTEM, message="the runner gave no reason")
+    return JobFailed(
+        attempt=command.attempt,
+        runner_id=command.runner_id,
+        failure=failure,
+        tasks=command.tasks,
+        output_files=command.output_files,
+        output_bytes=command.output_bytes,
+    )
+
+
+def _abandon(job: Job, command: AbandonAttempt) -> tuple[JobEventData, ...]:
+    _require_attempt(job, command.attempt, command.runner_id)
+    if job.state is JobState.CANCELLING:
+        return (JobCancelled(attempt=command.attempt, runner_id=command.runner_id, reason=job.cancel_reason),)
+    if job.requeues >= MAX_REQUEUES:
+        failure = Failure(
+            cause=FailureCause.SYSTEM,
+            message=f"given up after {job.requeues + 1} attempts without an outcome; the last one: {command.reason}",
+        )
+        return (JobFailed(attempt=command.attempt, runner_id=command.runner_id, failure=failure),)
+    return (
+        JobRequeued(
+            attempt=command.attempt,
+            runner_id=command.runner_id,
+            cause=command.cause,
+            reason=command.reason,
+            not_before=command.now + _backoff(job.requeues, command.cause),
+        ),
+    )
+
+
+def _cancel(job: Job, command: CancelJob) -> tuple[JobEventData, ...]:
+    match job.state:
+        case JobState.QUEUED | JobState.HELD:
+            return (JobCancelled(attempt=job.attempt, reason=command.reason),)
+        case JobState.ASSIGNED | JobState.RUNNING:
+            return (JobCancelRequested(reason=command.reason),)
+        case JobState.CANCELLING | JobState.CANCELLED:
+            return ()
+        case JobState.COMPLETED | JobState.FAILED:
+            raise JobEnded(f"job {job.id} is already {job.state.value.lower()}")
+        case _:
+            assert_never(job.state)
+
+
+def _require_attempt(job: Job, attempt: int, runner_id: RunnerId) -> None:
+    if job.state.is_terminal:
+        raise JobEnded(f"job {job.id} is already {job.state.value.lower()}")
+    if not job.state.holds_slot or job.attempt != attempt or job.runner_id != runner_id:
+        raise StaleAttempt(f"attempt {attempt} of job {job.id} on {runner_id} is no longer the current one")
+
+
+def _backoff(requeues: int, cause: RequeueCause) -> timedelta:
+    if cause is RequeueCause.PREEMPTED:
+        return timedelta(0)
+    return timedelta(seconds=REQUEUE_BACKOFF_S[min(requeues, len(REQUEUE_BACKOFF_S) - 1)])
+
+
+def _submitted(data: JobSubmitted, time: datetime, head: Head) -> Job:
+    return Job(
+        id=data.job_id,
+        tenant=data.tenant,
+        owner=data.owner,
+        pipeline_name=data.pipeline_name,
+        engine=data.engine,
+        state=JobState.QUEUED,
+        created_at=time,
+        updated_at=time,
+        created_seq=head.seq,
+        head=head,
+        parameters=data.parameters,
+        description=data.description,
+        source=data.source,
+        labels=data.labels,
+        priority=data.priority,
+        idempotency_key=data.idempotency_key,
+        request_sha256=data.request_sha256,
+    )

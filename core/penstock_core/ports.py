@@ -1,0 +1,305 @@
+"""What the services need from the outside, in the domain's words.
+
+`penstock_jetstream` fills these with JetStream and obstore, `penstock_core.memory` with dictionaries; the same contract
+tests run against both. A failure leaves a port as one of the exceptions below and as nothing else.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from penstock_core.chain import Stored
+from penstock_schemas.events import Event
+from penstock_schemas.ids import JobId, RunnerId, TenantId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import Head, Job, LogChunk, RunnerHeartbeat, SchedulerBeat, Task
+
+
+class PortError(Exception):
+    """Something outside failed."""
+
+
+class Unavailable(PortError):
+    """It did not answer before the deadline, retries included. For an append: it is not known whether it was stored."""
+
+
+class Conflict(PortError):
+    """An aggregate moved on since it was read; nothing of the append was stored."""
+
+
+class Fenced(Conflict):
+    """A later leader holds the lease; nothing of the append was stored."""
+
+
+class LogFull(PortError):
+    """The log reached the bytes it may take; nothing was stored. Reads and the past are not affected."""
+
+
+class TooLarge(PortError):
+    """An event or a batch exceeds what the log takes; nothing was stored."""
+
+
+class BlobMissing(PortError):
+    """There is no blob under this key."""
+
+
+class Entry(Struct, frozen=True):
+    """An event to append."""
+
+    event: Event
+    expected: int | None
+    """The sequence of the aggregate's last event, 0 for none; `None` when the entry follows another one of the
+    same aggregate within the same append."""
+
+
+class Fence(Struct, frozen=True):
+    """An append is stored only while `aggregate` still ends with the event at `seq`."""
+
+    aggregate: str
+    seq: int
+
+
+class EventLog(Protocol):
+    """The log: the only place where anything becomes true."""
+
+    async def append(
+        self, entries: Sequence[Entry], *, fence: Fence | None = None, deadline_s: float = 10.0
+    ) -> tuple[Stored, ...]:
+        """Store all `entries` durably and in order, or none; return them with their sequences.
+
+        It retries until the deadline and resolves doubtful outcomes by event id, so that an entry is stored once.
+        With a fence, the first entry must not carry an expectation (`expected=None`): the fence takes its place.
+
+        Raises:
+            Conflict, Fenced, LogFull, TooLarge: nothing was stored.
+            Unavailable: the deadline passed; whether it was stored is not known.
+
+        """
+        ...
+
+    async def load(self, aggregate: str, *, min_version: int = 0, deadline_s: float = 10.0) -> tuple[Stored, ...]:
+        """Return every event of one aggregate in order, at least up to `min_version`.
+
+        Raises:
+            Unavailable: no answer, or not yet that version, before the deadline.
+
+        """
+        ...
+
+    async def head(self, aggregate: str, *, deadline_s: float = 10.0) -> Head:
+        """Return the last event's place, `EMPTY_HEAD` for none; never older than what was acknowledged before."""
+        ...
+
+    async def last_seq(self, *, deadline_s: float = 10.0) -> int:
+        """Return the last sequence of the log."""
+        ...
+
+    def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncIterator[tuple[Stored, ...]]:
+        """Yield batches of events with a sequence above `after`, in order, without loss or duplicate, for ever.
+
+        Each batch is what is at hand (1 to 5,000 events); the iterator waits when there is none, and survives any
+        outage. An undecodable message is logged and skipped. Close it with `aclose()`.
+
+        Args:
+            after: a sequence; 0 reads from the beginning.
+            aggregates: an aggregate, or a filter with `*` and a final `>`.
+
+        """
+        ...
+
+
+class JobsView(Protocol):
+    """The materialized jobs: one entry a job, written by the projector alone."""
+
+    async def checkpoint(self) -> int:
+        """Return the last sequence of the log that is folded in; 0 for none."""
+        ...
+
+    async def write(self, jobs: Iterable[Job], *, previous: int, checkpoint: int) -> None:
+        """Store `jobs` and move the checkpoint from `previous` to `checkpoint`, all or nothing.
+
+        Raises:
+            Conflict: another projector moved the checkpoint; start again from `checkpoint()`.
+
+        """
+        ...
+
+    async def get(self, job_id: JobId) -> Job | None:
+        """Return a job as last projected."""
+        ...
+
+    async def get_many(self, job_ids: Sequence[JobId]) -> dict[JobId, Job]:
+        """Return those that exist."""
+        ...
+
+    def changes(self, *, after: int = 0) -> AsyncIterator[tuple[int, tuple[Job, ...]]]:
+        """Yield (position, jobs) for ever: every job whose entry changed after `after`, oldest change first.
+
+        The position is the view's own, to be given back as `after`; it is no sequence of the log. A job that changed
+        several times may come once, in its last form.
+        """
+        ...
+
+
+class LiveFeed(Protocol):
+    """What plain subscribers hear: accepted events only."""
+
+    async def publish(self, stored: Sequence[Stored]) -> None:
+        """Send each event on its live subject, best effort and in order."""
+        ...
+
+
+class TaskBoard(Protocol):
+    """The last view of every task of a job, and its totals."""
+
+    async def put(self, tenant: TenantId, job_id: JobId, tasks: Sequence[Task], counts: TaskCounts) -> None:
+        """Store the tasks' views and the job's totals; a later view of the same task replaces the earlier."""
+        ...
+
+    async def tasks(self, tenant: TenantId, job_id: JobId) -> tuple[Task, ...]:
+        """Return every task of the job, in the order of their first appearance."""
+        ...
+
+    async def counts(self, tenant: TenantId, job_id: JobId) -> TaskCounts | None:
+        """Return the last totals; `None` when nothing was reported."""
+        ...
+
+
+class LogTail(Protocol):
+    """The live tail of runs' logs; whole logs are blobs."""
+
+    async def append(self, tenant: TenantId, chunks: Sequence[LogChunk]) -> None:
+        """Publish chunks, in order; returns when they are stored."""
+        ...
+
+    async def read(
+        self, tenant: TenantId, job_id: JobId, *, after: int = 0, wait_s: float = 0.0, limit: int = 1000
+    ) -> tuple[tuple[int, LogChunk], ...]:
+        """Return (position, chunk) pairs above `after`; when there is none, wait up to `wait_s` for the first."""
+        ...
+
+
+class Heartbeats(Protocol):
+    """Who is alive. Nothing here is remembered for longer than the lease."""
+
+    async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
+        """Say that a runner is alive; returns when it was heard.
+
+        Raises:
+            Unavailable: it was not heard before the deadline.
+
+        """
+        ...
+
+    async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
+        """Return the last heartbeat of every runner that is alive.
+
+        Raises:
+            Unavailable: it is not known who is alive.
+
+        """
+        ...
+
+    async def silence(self, runner_id: RunnerId) -> None:
+        """Forget a runner that left."""
+        ...
+
+    async def beat_scheduler(self, beat: SchedulerBeat, *, deadline_s: float = 2.0) -> None:
+        """Say that the leading scheduler is alive."""
+        ...
+
+    async def scheduler(self) -> SchedulerBeat | None:
+        """Return the leading scheduler's last beat; `None` when it is silent."""
+        ...
+
+    async def silence_scheduler(self) -> None:
+        """Forget the leader: it stepped down, a standby may take over at once."""
+        ...
+
+
+class Snapshots(Protocol):
+    """Folded states, to start from; each can be thrown away."""
+
+    async def save(self, name: str, seq: int, state: bytes) -> None:
+        """Keep `state`, the fold of the log up to `seq`, in place of the last one."""
+        ...
+
+    async def load(self, name: str) -> tuple[int, bytes] | None:
+        """Return the last saved state and its sequence."""
+        ...
+
+
+class BlobInfo(Struct, frozen=True):
+    """What is known of a blob without reading it."""
+
+    key: str
+    size_bytes: int
+
+
+class Blobs(Protocol):
+    """Files too large for the log: sources, logs, outputs. Keys are relative paths with `/`."""
+
+    async def put_bytes(self, key: str, content: bytes) -> None:
+        """Store `content`; an existing blob is replaced."""
+        ...
+
+    async def put_file(self, key: str, path: Path) -> tuple[int, str]:
+        """Store a file, streamed; return its bytes and SHA-256."""
+        ...
+
+    async def get_bytes(self, key: str) -> bytes:
+        """Return a whole blob.
+
+        Raises:
+            BlobMissing: there is none.
+
+        """
+        ...
+
+    def open(self, key: str, *, start: int = 0, length: int | None = None) -> AbstractAsyncContextManager["BlobStream"]:
+        """Open a blob, or a range of it, for streaming.
+
+        Raises:
+            BlobMissing: there is none.
+
+        """
+        ...
+
+    async def info(self, key: str) -> BlobInfo | None:
+        """Return its size; `None` when there is none."""
+        ...
+
+    async def list(self, prefix: str) -> tuple[BlobInfo, ...]:
+        """Return every blob whose key starts with `prefix`, in order."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove it; nothing happens when there is none."""
+        ...
+
+
+class BlobStream(Protocol):
+    """A blob that is being read."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the whole blob has."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield its content in pieces of up to 1 MiB."""
+        ...
+
+
+class ClusterStatus(Struct, frozen=True):
+    """What `doctor` and `/readyz` say of the log."""
+
+    server_version: str
+    messages: int
+    stored_bytes: int
+    max_bytes: int
+    last_seq: int
+    replicas: int

@@ -1,0 +1,86 @@
+"""What a job can be told, in the imperative. Time and ids arrive inside: the core has neither clock nor dice."""
+
+from datetime import datetime
+from enum import Enum
+
+from msgspec import Struct, field
+
+from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
+from penstock_schemas.jobs import Failure, Parameters, RequeueCause, Source, TaskCounts
+
+
+class Command(Struct, frozen=True, kw_only=True, tag=True):
+    """An intent that the core accepts or refuses."""
+
+    now: datetime
+
+
+class SubmitJob(Command, frozen=True, kw_only=True):
+    """Put a job into the queue."""
+
+    job_id: JobId
+    tenant: TenantId
+    owner: str
+    pipeline_name: str
+    engine: str
+    parameters: Parameters = field(default_factory=Parameters)
+    description: str | None = None
+    source: Source | None = None
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    priority: int = 0
+    idempotency_key: str | None = None
+    request_sha256: str = ""
+
+
+class AssignJob(Command, frozen=True, kw_only=True):
+    """Give a queued job a slot on a runner."""
+
+    runner_id: RunnerId
+    cycle_id: EventId
+
+
+class StartAttempt(Command, frozen=True, kw_only=True):
+    """Begin the work of an attempt on the runner that holds it."""
+
+    attempt: int
+    runner_id: RunnerId
+
+
+class OutcomeKind(Enum):
+    """How an engine's run ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """It ended because it was told to."""
+
+
+class EndAttempt(Command, frozen=True, kw_only=True):
+    """Report how an attempt ended."""
+
+    attempt: int
+    runner_id: RunnerId
+    outcome: OutcomeKind
+    failure: Failure | None = None
+    """Required when it failed."""
+    tasks: TaskCounts = TaskCounts()
+    output_files: int = 0
+    output_bytes: int = 0
+
+
+class AbandonAttempt(Command, frozen=True, kw_only=True):
+    """End an attempt without an outcome: its runner was lost, refused it, or gave it back."""
+
+    attempt: int
+    runner_id: RunnerId
+    cause: RequeueCause
+    reason: str = ""
+
+
+class CancelJob(Command, frozen=True, kw_only=True):
+    """End a job, wherever it stands."""
+
+    reason: str | None = None
+
+
+JobCommand = SubmitJob | AssignJob | StartAttempt | EndAttempt | AbandonAttempt | CancelJob

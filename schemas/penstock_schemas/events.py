@@ -1,0 +1,259 @@
+"""The events of the log: what happened, in the past tense, with the envelope that makes them provable.
+
+An event is stored as one JSON object on the subject of its aggregate. Each carries the SHA-256 of the bytes of its
+aggregate's previous event, so a missing, changed or reordered event shows. Change is additive: a new field has a
+default, a new meaning is a new event type; a changed shape gets a new `schema` number and an upcaster in
+`penstock_schemas.upcasting`.
+"""
+
+from datetime import datetime
+from typing import ClassVar, Final, get_args
+
+from msgspec import Struct, field
+
+from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
+from penstock_schemas.jobs import Failure, Parameters, RequeueCause, Source, TaskCounts
+
+GENESIS_HASH: Final = ""
+"""The `previous` of an aggregate's first event."""
+
+
+class EventData(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """What happened. The subclass' name is the event's type."""
+
+    SCHEMA: ClassVar[int] = 1
+    """The current version of this type's shape."""
+
+
+# The life of a job: subject `penstock.events.job.<tenant>.<job_id>`.
+
+
+class JobSubmitted(EventData, tag=True, frozen=True, kw_only=True):
+    """Somebody asked for a run; it waits in the queue."""
+
+    job_id: JobId
+    pipeline_name: str
+    engine: str
+    tenant: TenantId = DEFAULT_TENANT
+    owner: str = "anonymous"
+    parameters: Parameters = field(default_factory=Parameters)
+    description: str | None = None
+    source: Source | None = None
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    priority: int = 0
+    """Higher goes first."""
+    idempotency_key: str | None = None
+    request_sha256: str = ""
+    """Of what was asked for, so that the same key with another request can be refused."""
+
+
+class JobAssigned(EventData, tag=True, frozen=True, kw_only=True):
+    """The scheduler gave the job a slot on a runner."""
+
+    attempt: int
+    """1 for the first."""
+    runner_id: RunnerId
+    cycle_id: EventId
+    """The `CycleDecided` event that this decision belongs to."""
+
+
+class AttemptStarted(EventData, tag=True, frozen=True, kw_only=True):
+    """The runner accepted the assignment and starts the work."""
+
+    attempt: int
+    runner_id: RunnerId
+
+
+class JobCompleted(EventData, tag=True, frozen=True, kw_only=True):
+    """The attempt succeeded; its outputs and logs are in the blob store."""
+
+    attempt: int
+    runner_id: RunnerId
+    tasks: TaskCounts = TaskCounts()
+    output_files: int = 0
+    output_bytes: int = 0
+
+
+class JobFailed(EventData, tag=True, frozen=True, kw_only=True):
+    """The job ended without success, and no further attempt will be made."""
+
+    attempt: int
+    failure: Failure
+    runner_id: RunnerId | None = None
+    tasks: TaskCounts = TaskCounts()
+    output_files: int = 0
+    output_bytes: int = 0
+
+
+class JobRequeued(EventData, tag=True, frozen=True, kw_only=True):
+    """The attempt ended without an outcome; the job waits for the next one."""
+
+    attempt: int
+    """The attempt that ended."""
+    cause: RequeueCause
+    not_before: datetime
+    reason: str = ""
+    runner_id: RunnerId | None = None
+
+
+class JobCancelRequested(EventData, tag=True, frozen=True, kw_only=True):
+    """Somebody asked to end a job that has a runner; the runner will stop it."""
+
+    reason: str | None = None
+
+
+class JobCancelled(EventData, tag=True, frozen=True, kw_only=True):
+    """The job ended because somebody asked for it."""
+
+    attempt: int = 0
+    runner_id: RunnerId | None = None
+    reason: str | None = None
+    tasks: TaskCounts = TaskCounts()
+
+
+# Orders addressed to a runner: subject `penstock.events.assign.<runner_id>`, in the same batch as the job's event.
+
+
+class AttemptAssigned(EventData, tag=True, frozen=True, kw_only=True):
+    """The order to start an attempt."""
+
+    job_id: JobId
+    tenant: TenantId
+    attempt: int
+    job_version: int
+    """The version that the job's aggregate has with this assignment: an older read is stale."""
+
+
+class StopOrdered(EventData, tag=True, frozen=True, kw_only=True):
+    """The order to end an attempt because its job is to be cancelled."""
+
+    job_id: JobId
+    tenant: TenantId
+    attempt: int
+    reason: str | None = None
+
+
+# Runners: subject `penstock.events.runner.<runner_id>`.
+
+
+class RunnerJoined(EventData, tag=True, frozen=True, kw_only=True):
+    """A runner process is ready for work."""
+
+    runner_id: RunnerId
+    name: str
+    """Stable over restarts of the same runner."""
+    slots: int
+    engines: dict[str, str]
+    """Engine name to the version that this runner has."""
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    host: str = ""
+    software_version: str = ""
+
+
+class RunnerDraining(EventData, tag=True, frozen=True, kw_only=True):
+    """The runner finishes what it has and takes nothing new."""
+
+    runner_id: RunnerId
+    reason: str = ""
+
+
+class RunnerLeft(EventData, tag=True, frozen=True, kw_only=True):
+    """The runner ended; none of its work is running any more."""
+
+    runner_id: RunnerId
+    reason: str = ""
+
+
+class RunnerLost(EventData, tag=True, frozen=True, kw_only=True):
+    """The scheduler heard nothing from the runner for longer than the lease allows it to work."""
+
+    runner_id: RunnerId
+    silent_s: float
+
+
+# The scheduler: subjects `penstock.events.scheduler.lease` and `.cycle`.
+
+
+class LeaseAcquired(EventData, tag=True, frozen=True, kw_only=True):
+    """A scheduler became the leader. The event's sequence fences every batch of its predecessors."""
+
+    holder: str
+    term: int
+
+
+class Assignment(Struct, frozen=True, kw_only=True):
+    """One decided start."""
+
+    job_id: JobId
+    attempt: int
+    runner_id: RunnerId
+
+
+class CycleDecided(EventData, tag=True, frozen=True, kw_only=True):
+    """What one cycle of the scheduler had seen and what it decided, so that a replay can verify it."""
+
+    term: int
+    seen: int
+    """The last sequence of the log that had been folded."""
+    now: datetime
+    """The time that was given to the decision."""
+    silent_runners: dict[RunnerId, float] = field(default_factory=dict[RunnerId, float])
+    """Runners that the shell reported as silent for too long, with the seconds."""
+    assigned: tuple[Assignment, ...] = ()
+    requeued: tuple[JobId, ...] = ()
+    stopped: tuple[JobId, ...] = ()
+    failed: tuple[JobId, ...] = ()
+    cancelled: tuple[JobId, ...] = ()
+
+
+# Policy: subject `penstock.events.policy.<kind>.<name>`.
+
+
+class LimitSet(EventData, tag=True, frozen=True, kw_only=True):
+    """An upper bound on jobs that hold a slot at the same time."""
+
+    name: str
+    """`global`, or `owner` for the bound that holds for each owner on its own."""
+    slots: int | None
+    """`None`: no bound."""
+
+
+JobEventData = (
+    JobSubmitted
+    | JobAssigned
+    | AttemptStarted
+    | JobCompleted
+    | JobFailed
+    | JobRequeued
+    | JobCancelRequested
+    | JobCancelled
+)
+AssignEventData = AttemptAssigned | StopOrdered
+RunnerEventData = RunnerJoined | RunnerDraining | RunnerLeft | RunnerLost
+SchedulerEventData = LeaseAcquired | CycleDecided
+PolicyEventData = LimitSet
+AnyEventData = JobEventData | AssignEventData | RunnerEventData | SchedulerEventData | PolicyEventData
+
+EVENT_TYPES: Final[dict[str, type[EventData]]] = {each.__name__: each for each in get_args(AnyEventData)}
+"""Every type of event, by its name."""
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One entry of the log."""
+
+    id: EventId
+    aggregate: str
+    """The subject without `penstock.events.`: `job.<tenant>.<job_id>`, `runner.<runner_id>` and so on."""
+    version: int
+    """Counts the aggregate's events, from 1."""
+    time: datetime
+    """UTC."""
+    actor: str
+    """Who did it: `user:<name>`, `scheduler:<holder>`, `runner:<id>`."""
+    cause: str | None
+    """The id of the request or event that led to this one."""
+    previous: str
+    """SHA-256 of the stored bytes of the aggregate's previous event; empty for the first."""
+    schema: int
+    """The version of the shape of `data`."""
+    data: AnyEventData

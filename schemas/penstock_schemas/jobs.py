@@ -1,0 +1,129 @@
+"""The states of a job, the statuses that the native API shows for them, and what a job is asked to run."""
+
+from enum import Enum
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct, field
+
+from penstock_schemas.ids import TOKEN_PATTERN
+
+Token = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Parameters = dict[str, Any]
+"""A JSON object, handed to the workflow as it came: types are kept."""
+
+
+class JobState(Enum):
+    """Where a job stands in its life. `docs/reference/states.md` draws the transitions."""
+
+    QUEUED = "QUEUED"
+    HELD = "HELD"
+    ASSIGNED = "ASSIGNED"
+    RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Say whether nothing further will happen to the job."""
+        return self in _TERMINAL
+
+    @property
+    def holds_slot(self) -> bool:
+        """Say whether the job takes a slot on a runner."""
+        return self in _HOLDING
+
+
+_TERMINAL: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
+_HOLDING: Final = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.CANCELLING})
+
+
+class JobStatus(Enum):
+    """What the native API calls a job's state."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+STATUS_OF: Final = {
+    JobState.QUEUED: JobStatus.PENDING,
+    JobState.HELD: JobStatus.PENDING,
+    JobState.ASSIGNED: JobStatus.PENDING,
+    JobState.RUNNING: JobStatus.RUNNING,
+    JobState.CANCELLING: JobStatus.RUNNING,
+    JobState.COMPLETED: JobStatus.COMPLETED,
+    JobState.FAILED: JobStatus.FAILED,
+    JobState.CANCELLED: JobStatus.CANCELLED,
+}
+"""The native API's status of each state."""
+
+
+class FailureCause(Enum):
+    """Who is to blame for a failure: it decides what WES shows and whether a retry makes sense."""
+
+    WORKFLOW = "workflow"
+    """The workflow itself: its Snakefile, a rule, its parameters."""
+    SYSTEM = "system"
+    """Penstock or the machine: a lost runner, a full disk, a blob that could not be read."""
+
+
+class RequeueCause(Enum):
+    """Why an attempt ended without an outcome, so that the job waits for another one."""
+
+    LOST = "lost"
+    """The runner fell silent or was restarted."""
+    REFUSED = "refused"
+    """The runner would not start it: it was draining or had no room."""
+    PREEMPTED = "preempted"
+    """The runner was stopped and gave the job back."""
+
+
+class SourceKind(Enum):
+    """Where a workflow's files come from."""
+
+    BUNDLE = "bundle"
+    """Files that came with the submission, kept in the blob store under the SHA-256 of the bundle."""
+    PATH = "path"
+    """A folder or Snakefile on the runner's disk, below a root that the operator allowed."""
+
+
+class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A workflow's files, by reference."""
+
+    kind: SourceKind
+    location: str
+    """The blob's key for a bundle; an absolute path for a path."""
+    snakefile: str | None = None
+    """The main file, relative to the source; `None` looks in Snakemake's standard places."""
+    sha256: str | None = None
+    """Of the bundle, hexadecimal; checked before anything of it runs."""
+    size_bytes: int | None = None
+
+
+class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What went wrong, as precisely as it is known."""
+
+    cause: FailureCause
+    message: str
+    """One sentence for a person."""
+    rule: str | None = None
+    """The rule whose job failed first."""
+    wildcards: dict[str, str] = field(default_factory=dict[str, str])
+    exit_code: int | None = None
+    """Of the failed job; negative for a signal."""
+    stderr_tail: str | None = None
+    """The last lines that the failed job, or else the engine, wrote to standard error."""
+
+
+class TaskCounts(Struct, frozen=True, kw_only=True):
+    """How far a run is, in tasks. `total` grows when a checkpoint extends the graph."""
+
+    total: int = 0
+    done: int = 0
+    running: int = 0
+    failed: int = 0

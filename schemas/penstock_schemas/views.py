@@ -1,0 +1,164 @@
+"""What the log folds into: the job as it stands, its tasks, its outputs, and what a runner says of itself."""
+
+from datetime import datetime
+from enum import Enum
+
+from msgspec import Struct, field
+
+from penstock_schemas.events import GENESIS_HASH
+from penstock_schemas.ids import JobId, RunnerId, TenantId
+from penstock_schemas.jobs import Failure, JobState, Parameters, Source, TaskCounts
+
+
+class Head(Struct, frozen=True, kw_only=True):
+    """The last event of an aggregate: what the next one is appended to."""
+
+    seq: int = 0
+    """Its sequence in the log; 0 when the aggregate has no event."""
+    version: int = 0
+    hash: str = GENESIS_HASH
+    """SHA-256 of its stored bytes."""
+
+
+EMPTY_HEAD = Head()
+"""The head of an aggregate that has no event yet."""
+
+
+class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job: the fold of its events. This is what the jobs KV holds, one key a job."""
+
+    id: JobId
+    tenant: TenantId
+    owner: str
+    pipeline_name: str
+    engine: str
+    state: JobState
+    created_at: datetime
+    updated_at: datetime
+    created_seq: int
+    """The sequence of its first event: newest first means by this, descending."""
+    head: Head
+    parameters: Parameters = field(default_factory=Parameters)
+    description: str | None = None
+    source: Source | None = None
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    priority: int = 0
+    idempotency_key: str | None = None
+    request_sha256: str = ""
+    attempt: int = 0
+    """The last attempt that was assigned; 0 before the first."""
+    runner_id: RunnerId | None = None
+    """Who holds the attempt; `None` while no one does."""
+    requeues: int = 0
+    """Attempts that ended without an outcome."""
+    not_before: datetime | None = None
+    started_at: datetime | None = None
+    """When the last attempt started."""
+    completed_at: datetime | None = None
+    cancel_reason: str | None = None
+    failure: Failure | None = None
+    requeue_reason: str | None = None
+    tasks: TaskCounts = TaskCounts()
+    output_files: int = 0
+    output_bytes: int = 0
+
+
+class TaskState(Enum):
+    """Where one task of a run stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The last view of one task in one attempt of a job: for Snakemake, one job of its graph in one try."""
+
+    id: str
+    """A token, stable for (job attempt, rule, wildcards, try)."""
+    job_id: JobId
+    attempt: int
+    """The job's attempt."""
+    name: str
+    """The rule."""
+    state: TaskState
+    try_number: int = 1
+    """Counts the tries within the attempt: a rule's own `retries:`."""
+    wildcards: dict[str, str] = field(default_factory=dict[str, str])
+    command: str | None = None
+    reason: str | None = None
+    resources: dict[str, int | float | str] = field(default_factory=dict[str, int | float | str])
+    depends_on: tuple[str, ...] = ()
+    is_checkpoint: bool = False
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    exit_code: int | None = None
+    message: str | None = None
+    stdout_key: str | None = None
+    """The blob that holds its whole standard output, once it ended."""
+    stderr_key: str | None = None
+    updated_at: datetime | None = None
+
+
+class LogStream(Enum):
+    """Where a line of log came from."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    ENGINE = "engine"
+    """What the engine itself says of the run."""
+
+
+class LogChunk(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A piece of a run's log, whole lines where possible."""
+
+    job_id: JobId
+    attempt: int
+    stream: LogStream
+    text: str
+    time: datetime
+    task_id: str | None = None
+
+
+class OutputFile(Struct, frozen=True, kw_only=True):
+    """One file that a run produced."""
+
+    path: str
+    """Relative to the work directory, with `/`."""
+    size_bytes: int
+    sha256: str
+    key: str
+    """The blob that holds it."""
+
+
+class OutputManifest(Struct, frozen=True, kw_only=True):
+    """Every output of a job, stored beside them as `jobs/<job_id>/outputs.json`."""
+
+    job_id: JobId
+    attempt: int
+    files: tuple[OutputFile, ...]
+
+
+class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
+    """What a runner says of itself every second; its absence is what makes it lost."""
+
+    runner_id: RunnerId
+    count: int
+    """Grows with every beat of this incarnation."""
+    time: datetime
+    name: str
+    slots: int
+    busy: int
+    engines: dict[str, str]
+    draining: bool = False
+
+
+class SchedulerBeat(Struct, frozen=True, kw_only=True):
+    """What the leading scheduler says every second, so that a standby knows when to take over."""
+
+    holder: str
+    term: int
+    count: int
+    time: datetime

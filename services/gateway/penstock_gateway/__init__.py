@@ -1,0 +1,1 @@
+"""The gateway: the HTTP surfaces over one application core."""

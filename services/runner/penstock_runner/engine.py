@@ -1,0 +1,108 @@
+"""The port that every workflow engine fills: run one attempt, tell what happens, say how it ended."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+from msgspec import Struct, field
+
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.jobs import Failure, Parameters, TaskCounts
+from penstock_schemas.views import LogStream, Task
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """What an engine is asked to run."""
+
+    job_id: JobId
+    tenant: TenantId
+    attempt: int
+    """1 for the first; a later one may find the work directory of an earlier one."""
+    pipeline_name: str
+    parameters: Parameters
+    work_dir: Path
+    """The attempt's own directory, absolute; the workflow's files already lie in it."""
+    log_dir: Path
+    """Where the engine keeps its own and its tasks' logs, outside `work_dir`; it exists."""
+    snakefile: str | None = None
+    """The main file, relative to `work_dir`; `None`: look in the standard places."""
+    cores: int = 1
+    resume: bool = False
+    """Whether an earlier attempt left its work here."""
+
+
+class TaskChanged(Struct, frozen=True, kw_only=True):
+    """A task has a new view. `stdout_key` and `stderr_key` are filled by the runner, from the paths here."""
+
+    task: Task
+    stdout_path: Path | None = None
+    """Its whole standard output, on the local disk; set once the task ended."""
+    stderr_path: Path | None = None
+
+
+class CountsChanged(Struct, frozen=True, kw_only=True):
+    """The run is further on, or its graph grew."""
+
+    counts: TaskCounts
+
+
+class LogWritten(Struct, frozen=True, kw_only=True):
+    """The engine or one of its tasks wrote something."""
+
+    stream: LogStream
+    text: str
+    task_id: str | None = None
+
+
+EngineEvent = TaskChanged | CountsChanged | LogWritten
+Emit = Callable[[EngineEvent], None]
+"""Takes an engine's event; never blocks and never raises."""
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """How an attempt ended."""
+
+    kind: OutcomeKind
+    failure: Failure | None = None
+    """Set when it failed."""
+    tasks: TaskCounts = TaskCounts()
+    outputs: tuple[str, ...] = field(default_factory=tuple[str, ...])
+    """The files it produced, relative to the work directory; directories are already resolved to files."""
+
+
+class Engine(Protocol):
+    """One kind of workflow engine on this runner."""
+
+    @property
+    def name(self) -> str:
+        """What jobs call it: `snakemake`, `mock`."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """The engine's own version."""
+        ...
+
+    async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+        """Run an attempt to its end and return how it ended.
+
+        When `stop` is set the work ends within 2 s, and no process of it is left when this returns; the outcome is then
+        STOPPED, unless it had ended before. When the calling task is cancelled, everything is killed at once, before
+        the cancellation goes on.
+
+        A failure of the workflow is an outcome. An exception is a fault of the engine or the machine.
+        """
+        ...
+
+    async def __aenter__(self) -> "Engine":
+        """Make ready: start what is kept warm."""
+        ...
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Stop what is kept warm, and whatever still runs."""
+        ...
+
+
+Engines = Mapping[str, Engine]
