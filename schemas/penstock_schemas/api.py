@@ -1,0 +1,257 @@
+"""The bodies of the native HTTP API, shared by the gateway and the command line's client.
+
+Every time is UTC, written as RFC 3339 with `Z`. Requests refuse fields that they do not know, so that a typing error
+shows; responses may gain fields, so clients ignore those that they do not know.
+"""
+
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, field
+
+from penstock_schemas.events import AnyEventData
+from penstock_schemas.ids import EventId, JobId, RunnerId
+from penstock_schemas.jobs import Failure, JobState, JobStatus, Name, Parameters, TaskCounts, Token
+from penstock_schemas.views import LogStream, Task
+
+MAX_DESCRIPTION: Final = 10_000
+"""Characters."""
+MAX_LABELS: Final = 64
+MAX_LABEL_VALUE: Final = 256
+MAX_PRIORITY: Final = 1_000_000
+MAX_PAGE: Final = 1000
+"""Entries of one page of any list."""
+DEFAULT_PAGE: Final = 100
+MAX_WAIT_S: Final = 60.0
+"""The longest that a long-poll waits."""
+
+Priority = Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
+LabelKey = Annotated[str, Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+LabelValue = Annotated[str, Meta(max_length=MAX_LABEL_VALUE)]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class Base64File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that is not text."""
+
+    base64: str
+    """Its bytes, in standard base64."""
+
+
+class SubmittedSource(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The workflow to run: its `files`, or the `path` of a folder that the operator allowed. One of the two."""
+
+    files: dict[str, str | Base64File] | None = None
+    """Relative path with `/` to text, or to `{"base64": "..."}`."""
+    path: str | None = None
+    """An absolute path on the runners' disk, below one of the operator's source roots."""
+    snakefile: str | None = None
+    """The main file, relative to the source; left out: `Snakefile`, `snakefile`, `workflow/Snakefile` and so on."""
+
+
+class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The body of `POST /jobs`."""
+
+    pipeline_name: Name
+    parameters: Parameters = field(default_factory=Parameters)
+    """Handed to the workflow as its configuration; types are kept."""
+    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+    source: SubmittedSource | None = None
+    engine: Token | None = None
+    """Left out: `snakemake` when there is a source, else `mock`."""
+    labels: Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)] = field(
+        default_factory=dict[LabelKey, LabelValue]
+    )
+    priority: Priority = 0
+    """Higher goes first."""
+    owner: Name | None = None
+    """Who asks; `anonymous` when left out."""
+    idempotency_key: IdempotencyKey | None = None
+    """The same as the header `Idempotency-Key`: a repeated submission finds the first job."""
+
+
+class CancelRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The optional body of `POST /jobs/{id}/cancel`."""
+
+    reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+
+
+class JobResponse(Struct, frozen=True, kw_only=True):
+    """A job."""
+
+    id: JobId
+    status: JobStatus
+    pipeline_name: str
+    parameters: Parameters
+    description: str | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    """When the last attempt started."""
+    completed_at: datetime | None
+    """When it ended, however it ended."""
+    error_message: str | None
+    """Why it failed, in one sentence."""
+    state: JobState
+    """Finer than `status`."""
+    status_detail: str | None
+    """What the status leaves out: held, assigned, cancelling, why it was requeued, what it waits for."""
+    engine: str
+    owner: str
+    labels: dict[str, str]
+    priority: int
+    attempt: int
+    """The last attempt that was assigned; 0 before the first."""
+    runner_id: RunnerId | None
+    failure: Failure | None
+    tasks: TaskCounts
+    output_files: int
+    output_bytes: int
+    seq: int
+    """The sequence of its last event in the log; also the response's `ETag`."""
+
+
+class JobList(Struct, frozen=True, kw_only=True):
+    """One page of jobs, newest first."""
+
+    jobs: list[JobResponse]
+    total: int
+    """How many jobs match the filters, over all pages."""
+    next_cursor: str | None = None
+    """The `cursor` of the next page; null on the last one."""
+
+
+class JobEvent(Struct, frozen=True, kw_only=True):
+    """One event of a job, as the log has it, with its place there."""
+
+    seq: int
+    type: str
+    id: EventId
+    aggregate: str
+    version: int
+    time: datetime
+    actor: str
+    cause: str | None
+    previous: str
+    """SHA-256 of the stored bytes of the job's previous event; empty for the first."""
+    hash: str
+    """SHA-256 of this event's stored bytes."""
+    schema: int
+    data: AnyEventData
+
+
+class EventList(Struct, frozen=True, kw_only=True):
+    """A job's events above `after`, in order."""
+
+    events: list[JobEvent]
+    next_after: int
+    """The `after` of the next request."""
+    done: bool
+    """Whether the job is over and nothing further will come."""
+
+
+class TaskList(Struct, frozen=True, kw_only=True):
+    """A job's tasks, in the order of their first appearance, and their counts."""
+
+    tasks: list[Task]
+    counts: TaskCounts
+    next_after: int | None
+    """The `after` of the next page; null on the last one."""
+    done: bool
+    """Whether the job is over and nothing further will come."""
+
+
+class LogEntry(Struct, frozen=True, kw_only=True):
+    """A piece of a run's log."""
+
+    position: int
+    attempt: int
+    stream: LogStream
+    text: str
+    time: datetime | None
+    """Null in a log that was read back from the blob store."""
+    task_id: str | None
+
+
+class LogSource(Enum):
+    """Where log entries were read."""
+
+    LIVE = "live"
+    """The live tail, while the job runs and for some time after."""
+    ARCHIVE = "archive"
+    """The whole engine log in the blob store."""
+
+
+class LogList(Struct, frozen=True, kw_only=True):
+    """A job's log above `after`, in order."""
+
+    entries: list[LogEntry]
+    next_after: int
+    """The `after` of the next request."""
+    done: bool
+    """Whether the job is over and nothing further will come."""
+    source: LogSource
+
+
+class OutputEntry(Struct, frozen=True, kw_only=True):
+    """One file that a run produced."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    url: str
+    """Where it can be downloaded: a path on this server."""
+
+
+class OutputList(Struct, frozen=True, kw_only=True):
+    """Every file that a run produced."""
+
+    job_id: JobId
+    attempt: int
+    files: list[OutputEntry]
+    total_bytes: int
+
+
+class Echo(Struct, frozen=True, kw_only=True):
+    """The body of `GET /`."""
+
+    message: str
+
+
+class VersionResponse(Struct, frozen=True, kw_only=True):
+    """The body of `GET /version`."""
+
+    version: str
+    """The deployed image's tag, `unknown` when it was not told."""
+    software_version: str
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """The body of `GET /readyz`: 200 when ready, 503 when not."""
+
+    ready: bool
+    reasons: list[str]
+    """Why it is not ready; empty when it is."""
+
+
+class Violation(Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a request."""
+
+    pointer: str
+    """Where: a JSON pointer (RFC 6901) into the body as a URI fragment, `#/parameters/x`; or the parameter's name."""
+    detail: str
+    """What is wrong with it, and how to mend it."""
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error, as `application/problem+json` (RFC 9457)."""
+
+    type: str
+    """A URI reference that names the kind of problem."""
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    """Names this occurrence; for an internal error also in the server's log."""
+    errors: list[Violation] = field(default_factory=list[Violation])
