@@ -28,3 +28,15 @@ def runner(runner_id: RunnerId) -> str:
 def limit(name: str) -> str:
     """Name the aggregate that holds a limit."""
     return f"policy.limit.{name}"
+
+
+def matches(pattern: str, aggregate: str) -> bool:
+    """Say whether `pattern`, an aggregate or a filter with `*` and a final `>`, takes in `aggregate`."""
+    if pattern in (EVERYTHING, aggregate):
+        return True
+    wanted, tokens = pattern.split("."), aggregate.split(".")
+    if wanted[-1] == ">":
+        if len(tokens) < len(wanted):
+            return False
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1]
+    return len(wanted) == len(tokens) and all(w in ("*", t) for w, t in zip(wanted, tokens, strict=True))

@@ -4,10 +4,10 @@
 tests run against both. A failure leaves a port as one of the exceptions below and as nothing else.
 """
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -16,6 +16,17 @@ from penstock_schemas.events import Event
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Head, Job, LogChunk, RunnerHeartbeat, SchedulerBeat, Task
+
+MAX_APPEND_ENTRIES: Final = 1000
+"""One append takes no more entries."""
+MAX_EVENT_BYTES: Final = 768 * 1024
+"""An encoded event takes no more; it leaves room for the job that it folds into, which is stored as one message too."""
+MAX_READ_EVENTS: Final = 5000
+"""A reader's batch has no more events."""
+HEARTBEAT_TTL_S: Final = 10.0
+"""A heartbeat is forgotten when it is this old."""
+BLOB_PIECE_BYTES: Final = 1 << 20
+"""A blob is streamed in pieces of at most this size."""
 
 
 class PortError(Exception):
@@ -40,6 +51,10 @@ class LogFull(PortError):
 
 class TooLarge(PortError):
     """An event or a batch exceeds what the log takes; nothing was stored."""
+
+
+class PositionLost(PortError):
+    """A view ends before the given position: it was made anew, so whoever followed it must begin at 0."""
 
 
 class BlobMissing(PortError):
@@ -71,11 +86,13 @@ class EventLog(Protocol):
         """Store all `entries` durably and in order, or none; return them with their sequences.
 
         It retries until the deadline and resolves doubtful outcomes by event id, so that an entry is stored once.
-        With a fence, the first entry must not carry an expectation (`expected=None`): the fence takes its place.
+        With a fence, the first entry must not carry an expectation (`expected=None`): the fence takes its place; so it
+        does for any other entry of an aggregate that only the holder of the fence writes to.
 
         Raises:
             Conflict, Fenced, LogFull, TooLarge: nothing was stored.
             Unavailable: the deadline passed; whether it was stored is not known.
+            ValueError: no entry, or expectations that this contract does not allow.
 
         """
         ...
@@ -97,11 +114,11 @@ class EventLog(Protocol):
         """Return the last sequence of the log."""
         ...
 
-    def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncIterator[tuple[Stored, ...]]:
+    def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
         """Yield batches of events with a sequence above `after`, in order, without loss or duplicate, for ever.
 
         Each batch is what is at hand (1 to 5,000 events); the iterator waits when there is none, and survives any
-        outage. An undecodable message is logged and skipped. Close it with `aclose()`.
+        outage. An undecodable message is logged and skipped. Close it: `async with aclosing(log.read()) as batches`.
 
         Args:
             after: a sequence; 0 reads from the beginning.
@@ -135,11 +152,15 @@ class JobsView(Protocol):
         """Return those that exist."""
         ...
 
-    def changes(self, *, after: int = 0) -> AsyncIterator[tuple[int, tuple[Job, ...]]]:
+    def changes(self, *, after: int = 0) -> AsyncGenerator[tuple[int, tuple[Job, ...]], None]:
         """Yield (position, jobs) for ever: every job whose entry changed after `after`, oldest change first.
 
         The position is the view's own, to be given back as `after`; it is no sequence of the log. A job that changed
-        several times may come once, in its last form.
+        several times may come once, in its last form. Close it as a reader of the log.
+
+        Raises:
+            PositionLost: `after` is no position of this view.
+
         """
         ...
 

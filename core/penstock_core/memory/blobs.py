@@ -1,0 +1,78 @@
+"""Blobs in a dictionary."""
+
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing
+
+
+class MemoryBlobs:
+    """A `Blobs`."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+
+    async def put_bytes(self, key: str, content: bytes) -> None:
+        """Store `content`."""
+        self._blobs[key] = content
+
+    async def put_file(self, key: str, path: Path) -> tuple[int, str]:
+        """Store a file; return its bytes and SHA-256."""
+        content = await anyio.Path(path).read_bytes()
+        self._blobs[key] = content
+        return len(content), hashlib.sha256(content).hexdigest()
+
+    async def get_bytes(self, key: str) -> bytes:
+        """Return a whole blob."""
+        try:
+            return self._blobs[key]
+        except KeyError:
+            raise BlobMissing(f"there is no blob {key}") from None
+
+    @asynccontextmanager
+    async def open(
+        self, key: str, *, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator["MemoryBlobStream", None]:
+        """Open a blob, or a range of it."""
+        content = await self.get_bytes(key)
+        end = len(content) if length is None else min(start + length, len(content))
+        yield MemoryBlobStream(content[start:end], size_bytes=len(content))
+
+    async def info(self, key: str) -> BlobInfo | None:
+        """Return its size."""
+        content = self._blobs.get(key)
+        return None if content is None else BlobInfo(key=key, size_bytes=len(content))
+
+    async def list(self, prefix: str) -> tuple[BlobInfo, ...]:
+        """Return every blob whose key starts with `prefix`."""
+        return tuple(
+            BlobInfo(key=key, size_bytes=len(content))
+            for key, content in sorted(self._blobs.items())
+            if key.startswith(prefix)
+        )
+
+    async def delete(self, key: str) -> None:
+        """Remove it."""
+        self._blobs.pop(key, None)
+
+
+class MemoryBlobStream:
+    """A `BlobStream`."""
+
+    def __init__(self, content: bytes, *, size_bytes: int) -> None:
+        self._content = content
+        self._size_bytes = size_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the whole blob has."""
+        return self._size_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield its content in pieces."""
+        for start in range(0, len(self._content), BLOB_PIECE_BYTES):
+            yield self._content[start : start + BLOB_PIECE_BYTES]
