@@ -135,6 +135,13 @@ class JobsView(Protocol):
         """Return the last sequence of the log that is folded in; 0 for none."""
         ...
 
+    async def position(self) -> int:
+        """Return the position of the last change, 0 for none.
+
+        Whoever was given it, or a later one, by `changes` has seen every job that the view held at this call.
+        """
+        ...
+
     async def write(self, jobs: Iterable[Job], *, previous: int, checkpoint: int) -> None:
         """Store `jobs` and move the checkpoint from `previous` to `checkpoint`, all or nothing.
 

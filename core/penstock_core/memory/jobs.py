@@ -22,6 +22,10 @@ class MemoryJobs:
         """Return the last sequence that is folded in."""
         return self._checkpoint
 
+    async def position(self) -> int:
+        """Return the position of the last change."""
+        return self._position
+
     async def write(self, jobs: Iterable[Job], *, previous: int, checkpoint: int) -> None:
         """Store `jobs` and move the checkpoint."""
         if self._checkpoint != previous:
