@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import anyio
 from msgspec import Struct, field
@@ -11,6 +11,14 @@ from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import Failure, Parameters, TaskCounts
 from penstock_schemas.views import LogStream, Task
+
+ENGINE_LOG: Final = "engine.log"
+"""The engine's own log in `Attempt.log_dir`: the runner stores it whole before the attempt ends."""
+RUNNER_MARKER: Final = "PENSTOCK_RUNNER_ID"
+"""Set in the runner's own environment before an engine starts. Every process of an engine inherits it: by it a
+restarted runner finds what its predecessor left behind."""
+ATTEMPT_MARKER: Final = "PENSTOCK_ATTEMPT"
+"""An engine sets it to `<job_id>/<attempt>` in the environment of an attempt's processes."""
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -25,7 +33,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     work_dir: Path
     """The attempt's own directory, absolute; the workflow's files already lie in it."""
     log_dir: Path
-    """Where the engine keeps its own and its tasks' logs, outside `work_dir`; it exists."""
+    """Where the engine keeps its own log, as `engine.log`, and its tasks' logs; outside `work_dir`; it exists."""
     snakefile: str | None = None
     """The main file, relative to `work_dir`; `None`: look in the standard places."""
     cores: int = 1
@@ -83,6 +91,11 @@ class Engine(Protocol):
     @property
     def version(self) -> str:
         """The engine's own version."""
+        ...
+
+    @property
+    def needs_files(self) -> bool:
+        """Whether `work_dir` and `log_dir` must exist: an engine that says no costs the disk nothing."""
         ...
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
