@@ -1,0 +1,1 @@
+"""The workflow engines that a runner can have."""
