@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +125,8 @@ class System:
         config = data / "server.conf"
         config.write_text(
             f"listen: 127.0.0.1:{self.nats_port}\nmax_payload: 4MB\n"
-            f'jetstream {{ store_dir: "{data}", sync_interval: always, max_file_store: 8GB, max_memory_store: 256MB }}\n'
+            f'jetstream {{ store_dir: "{data}", sync_interval: always\n'
+            "max_file_store: 8GB, max_memory_store: 256MB }\n"
         )
         binary = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
         assert binary, "nats-server is missing"
@@ -160,7 +161,7 @@ class System:
 
 
 @contextmanager
-def running_system(root: Path, **settings: str) -> Iterator[System]:
+def running_system(root: Path, **settings: str) -> Generator[System]:
     """Start the whole system below `root`, wait until it is ready, and end it after use."""
     system = System(root, settings)
     try:
