@@ -52,7 +52,7 @@ bench: setup ## Measure; a table on the terminal, JSON in benchmarks/results/
 	$(RUN) python -m benchmarks
 
 docs: setup ## Write the generated reference pages and schemas anew
-	$(RUN) python -m docs.generate
+	$(RUN) python -m tools.reference
 
 clean: ## Remove the environment and every cache
 	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,31 @@
+"""The generated pages of `docs/reference/`: each is a function of the code that it describes.
+
+`python -m tools.reference` (`make docs`) writes them; `tests/docs/test_fresh.py` fails when one is stale.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from tools.reference import events, states
+
+ROOT: Final = Path(__file__).parent.parent.parent
+FOLDER: Final = ROOT / "docs" / "reference"
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "events.md": events.page,
+    "states.md": states.page,
+}
+"""By the name of its file."""
+
+
+def write() -> tuple[Path, ...]:
+    """Write every page anew; return those that changed."""
+    changed: list[Path] = []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, page in PAGES.items():
+        path, text = FOLDER / name, page()
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+            changed.append(path)
+    return tuple(changed)

@@ -1,0 +1,177 @@
+"""What folding each event changes in a job, found by folding it.
+
+Every field of an event, and of the job before it, gets a value that nothing else has: where a value of the folded job
+comes from is then seen, and not told.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Annotated, Any, Final, NewType, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec.structs import replace
+
+from penstock_core.chain import Stored
+from penstock_core.job import evolve
+from penstock_schemas.events import Event, EventData, JobEventData, JobSubmitted
+from penstock_schemas.ids import EventId
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import Job
+from tools.reference.markdown import code, table
+
+EPOCH: Final = datetime(2030, 1, 1, tzinfo=UTC)
+ALWAYS: Final = ("updated_at", "head")
+"""What every event sets, so that the table need not say it each time."""
+
+INTRODUCTION: Final = """\
+A job is the fold of its events, in the order of their `version`. Before the first event there is none, and each of its
+members has its default. Every event sets `updated_at` to its `time`, and `head` to its own place: `seq`, its sequence
+in the log, `version`, and `hash`, the SHA-256 of its bytes. Members that are not named stay as they were. The states
+are those of [the life of a job](states.md).
+"""
+
+
+def section() -> str:
+    """Return the text and the table."""
+    rows = [
+        (f"[{shape.__name__}](#{shape.__name__.lower()})", "; ".join(_effects(shape)))
+        for shape in get_args(JobEventData)
+    ]
+    return INTRODUCTION + "\n" + table(("event", "sets"), rows)
+
+
+def _effects(shape: type[EventData]) -> Iterator[str]:
+    data = _distinct(shape, 100)
+    before = None if shape is JobSubmitted else replace(_distinct(Job, 10_000), state=JobState.HELD)
+    stored = _stored(data)
+    job = evolve(before, stored)
+    assert job is not None
+    assert (job.updated_at, job.head) == (stored.event.time, stored.head)
+    defaults = {field.name: _default(field) for field in msgspec.structs.fields(Job) if not field.required}
+    alike = [name for name in _names(Job) if before is None and name in _names(shape)]
+    for name in _names(Job):
+        value = getattr(job, name)
+        if name in ALWAYS or name in alike or (before is not None and value == getattr(before, name)):
+            continue
+        if before is None and name in defaults and value == defaults[name]:
+            continue
+        if before is not None and name == "state":
+            yield from _state_effect(before, stored, job.state)
+            continue
+        yield f"{code(name)} = {_origin(value, stored, before, name)}{_unless(before, stored, name)}"
+    if alike:
+        assert all(getattr(job, name) == getattr(data, name) for name in alike)
+        yield "each of " + ", ".join(code(name) for name in alike) + " = the member of `data` with the same name"
+
+
+def _state_effect(before: Job, stored: Stored, usual: JobState) -> Iterator[str]:
+    unusual: list[str] = []
+    for state in JobState:
+        job = evolve(replace(before, state=state), stored)
+        assert job is not None
+        if job.state is not usual:
+            unusual.append(f"but {code(job.state.value)} when it was {code(state.value)}")
+    yield ", ".join([f"`state` = {code(usual.value)}", *unusual])
+
+
+def _unless(before: Job | None, stored: Stored, name: str) -> str:
+    """Say so when some values of the event's members leave the job's member as it was."""
+    if before is None:
+        return ""
+    data = stored.event.data
+    hints = get_type_hints(type(data), include_extras=True)
+    words: list[str] = []
+    for field in _names(type(data)):
+        for value in _special_values(hints[field]):
+            job = evolve(before, _stored(replace(data, **{field: value})))
+            if getattr(job, name) == getattr(before, name):
+                shown = "null" if value is None else getattr(value, "value", value)
+                words.append(f", unless `data.{field}` is {code(shown)}")
+    return "".join(words)
+
+
+def _special_values(hint: Any) -> tuple[object, ...]:
+    """Return the values of a member that may mean something of their own: null, and each one of an Enum."""
+    if type(None) in get_args(hint):
+        return (None,)
+    return tuple(hint) if isinstance(hint, type) and issubclass(hint, Enum) else ()
+
+
+def _origin(value: object, stored: Stored, before: Job | None, name: str) -> str:
+    data = stored.event.data
+    known: list[tuple[object, str]] = [
+        (stored.seq, "the event's sequence in the log"),
+        (stored.event.time, "the event's `time`"),
+        *((getattr(data, field), f"`data.{field}`") for field in _names(type(data))),
+    ]
+    for candidate, words in known:
+        if type(value) is type(candidate) and value == candidate:
+            return words
+    if isinstance(value, Enum):
+        return code(value.value)
+    if value is None:
+        return "`null`"
+    if before is not None and isinstance(value, int) and value == getattr(before, name) + 1:
+        return "one more than it was"
+    raise AssertionError(f"where does {name} = {value!r} come from?")
+
+
+def _stored(data: Any) -> Stored:
+    event = Event(
+        id=EventId("0" * 32),
+        aggregate="job.default.0",
+        version=71,
+        time=EPOCH + timedelta(hours=71),
+        actor="a",
+        cause=None,
+        previous="",
+        schema=1,
+        data=data,
+    )
+    return Stored(72, event, "72" * 32)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    if field.default is not msgspec.NODEFAULT:
+        return field.default
+    assert field.default_factory is not msgspec.NODEFAULT
+    return field.default_factory()
+
+
+def _names(shape: type[msgspec.Struct]) -> tuple[str, ...]:
+    return shape.__struct_fields__
+
+
+def _distinct(shape: Any, seed: int) -> Any:
+    """Return a `shape` in which every field has a value that no other field has."""
+    hints = get_type_hints(shape, include_extras=True)
+    values = {
+        field.encode_name: _distinct_value(hints[field.name], field.name, seed + 7 * place)
+        for place, field in enumerate(msgspec.structs.fields(shape))
+    }
+    tag = {"type": shape.__name__} if issubclass(shape, EventData) else {}
+    return msgspec.convert({**tag, **values}, shape)
+
+
+def _distinct_value(hint: Any, name: str, seed: int) -> Any:
+    if isinstance(hint, NewType):
+        hint = hint.__supertype__
+    if get_origin(hint) is dict:
+        return {f"{name}-{seed}": f"{name}-{seed}"}
+    args = [each for each in get_args(hint) if each is not type(None)]
+    if type(None) in get_args(hint) or get_origin(hint) is tuple:
+        return _distinct_value(args[0], name, seed)
+    if get_origin(hint) is Annotated:
+        return _distinct_value(args[0], name, seed)
+    if hint is int:
+        return seed
+    if hint is float:
+        return seed + 0.5
+    if hint is datetime:
+        return EPOCH + timedelta(days=seed)
+    if issubclass(hint, Enum):
+        return next(iter(hint)).value
+    if issubclass(hint, msgspec.Struct):
+        return msgspec.to_builtins(_distinct(hint, seed * 100))
+    return f"{name}-{seed}"
