@@ -95,9 +95,9 @@ def page() -> str:
     parts.append(struct_table(Job))
     parts.append("## Shapes within events and jobs\n")
     shapes = [shape for _, _, _, union in GROUPS for shape in types_of(union)]
-    for shape in named_shapes([*shapes, Job]):
-        parts.append(f"### {shape.__name__}\n\n{summary(shape)}\n")
-        parts.append(enum_table(shape) if issubclass(shape, Enum) else struct_table(shape))
+    for named in named_shapes([*shapes, Job]):
+        parts.append(f"### {named.__name__}\n\n{summary(named)}\n")
+        parts.append(enum_table(named) if issubclass(named, Enum) else struct_table(named))
     parts.append("## Identifiers\n")
     notes = module_notes(ids)
     names = [name for name, value in vars(ids).items() if isinstance(value, NewType)]
