@@ -37,7 +37,8 @@ from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
 from penstock_schemas.views import Head, Job
 
 MAX_REQUEUES: Final = 5
-"""A job whose attempts ended this often without an outcome is not tried again."""
+"""A job that was requeued this often is not tried again when its next attempt ends without an outcome, too. Attempts
+that were given back because their runner was stopped do not count."""
 REQUEUE_BACKOFF_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
 """How long a job waits after its first, second, ... attempt without an outcome."""
 
@@ -134,7 +135,8 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
                 job,
                 state=JobState.QUEUED,
                 runner_id=None,
-                requeues=job.requeues + 1,
+                # An operator who stops a runner must not wear the job's patience out.
+                requeues=job.requeues + (data.cause is not RequeueCause.PREEMPTED),
                 not_before=data.not_before,
                 requeue_reason=data.reason,
             )
@@ -215,6 +217,9 @@ def _end(job: Job, command: EndAttempt) -> tuple[JobEventData, ...]:
         case OutcomeKind.FAILED:
             return (_failed(job, command),)
         case OutcomeKind.STOPPED:
+            if job.state is not JobState.CANCELLING:
+                # Nobody asked for the job's end: what was stopped is the runner, and the job goes on elsewhere.
+                return _requeue(job, command.runner_id, command.now, RequeueCause.PREEMPTED, "the work was stopped")
             return (
                 JobCancelled(
                     attempt=command.attempt,
@@ -250,19 +255,25 @@ def _abandon(job: Job, command: AbandonAttempt) -> tuple[JobEventData, ...]:
     _require_attempt(job, command.attempt, command.runner_id)
     if job.state is JobState.CANCELLING:
         return (JobCancelled(attempt=command.attempt, runner_id=command.runner_id, reason=job.cancel_reason),)
-    if job.requeues >= MAX_REQUEUES:
+    return _requeue(job, command.runner_id, command.now, command.cause, command.reason)
+
+
+def _requeue(
+    job: Job, runner_id: RunnerId, now: datetime, cause: RequeueCause, reason: str
+) -> tuple[JobEventData, ...]:
+    if cause is not RequeueCause.PREEMPTED and job.requeues >= MAX_REQUEUES:
         failure = Failure(
             cause=FailureCause.SYSTEM,
-            message=f"given up after {job.requeues + 1} attempts without an outcome; the last one: {command.reason}",
+            message=f"given up after {job.requeues + 1} attempts without an outcome; the last one: {reason}",
         )
-        return (JobFailed(attempt=command.attempt, runner_id=command.runner_id, failure=failure),)
+        return (JobFailed(attempt=job.attempt, runner_id=runner_id, failure=failure),)
     return (
         JobRequeued(
-            attempt=command.attempt,
-            runner_id=command.runner_id,
-            cause=command.cause,
-            reason=command.reason,
-            not_before=command.now + _backoff(job.requeues, command.cause),
+            attempt=job.attempt,
+            runner_id=runner_id,
+            cause=cause,
+            reason=reason,
+            not_before=now + _backoff(job.requeues, cause),
         ),
     )
 

@@ -7,12 +7,15 @@ default, a new meaning is a new event type; a changed shape gets a new `schema` 
 """
 
 from datetime import datetime
-from typing import ClassVar, Final, get_args
+from typing import Annotated, ClassVar, Final, get_args
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.jobs import Failure, Parameters, RequeueCause, Source, TaskCounts
+
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A time with its zone, always UTC when we write it: one without could not be compared with the others."""
 
 GENESIS_HASH: Final = ""
 """The `previous` of an aggregate's first event."""
@@ -91,7 +94,7 @@ class JobRequeued(EventData, tag=True, frozen=True, kw_only=True):
     attempt: int
     """The attempt that ended."""
     cause: RequeueCause
-    not_before: datetime
+    not_before: Moment
     reason: str = ""
     runner_id: RunnerId | None = None
 
@@ -195,7 +198,7 @@ class CycleDecided(EventData, tag=True, frozen=True, kw_only=True):
     term: int
     seen: int
     """The last sequence of the log that had been folded."""
-    now: datetime
+    now: Moment
     """The time that was given to the decision."""
     silent_runners: dict[RunnerId, float] = field(default_factory=dict[RunnerId, float])
     """Runners that the shell reported as silent for too long, with the seconds."""
@@ -204,6 +207,8 @@ class CycleDecided(EventData, tag=True, frozen=True, kw_only=True):
     stopped: tuple[JobId, ...] = ()
     failed: tuple[JobId, ...] = ()
     cancelled: tuple[JobId, ...] = ()
+    max_entries: int = 1000
+    """How many entries the batch was allowed to have: fewer after a conflict."""
 
 
 # Policy: subject `penstock.events.policy.<kind>.<name>`.
@@ -246,7 +251,7 @@ class Event(Struct, frozen=True, kw_only=True):
     """The subject without `penstock.events.`: `job.<tenant>.<job_id>`, `runner.<runner_id>` and so on."""
     version: int
     """Counts the aggregate's events, from 1."""
-    time: datetime
+    time: Moment
     """UTC."""
     actor: str
     """Who did it: `user:<name>`, `scheduler:<holder>`, `runner:<id>`."""

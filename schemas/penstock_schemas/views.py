@@ -48,9 +48,9 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int = 0
     """The last attempt that was assigned; 0 before the first."""
     runner_id: RunnerId | None = None
-    """Who holds the attempt; `None` while no one does."""
+    """Who holds the attempt, or held the last one of a job that ended; `None` while no one does."""
     requeues: int = 0
-    """Attempts that ended without an outcome."""
+    """Attempts that ended without an outcome, other than by the stop of their runner."""
     not_before: datetime | None = None
     started_at: datetime | None = None
     """When the last attempt started."""

@@ -1,7 +1,7 @@
 """Events and views to bytes and back: the only place where they are encoded."""
 
 import hashlib
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -9,6 +9,11 @@ from penstock_schemas.events import EVENT_TYPES, Event
 from penstock_schemas.upcasting import NoUpcaster, upcast
 
 T = TypeVar("T")
+
+# Besides its own errors, msgspec lets bytes that are no UTF-8 (a ValueError) and endless nesting out as they are. An
+# upcaster sees whatever was stored, so it may stumble in any of the ways that Python has for a wrong shape.
+_UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_NOT_LIFTED: Final = (*_UNREADABLE, NoUpcaster, LookupError, TypeError, AttributeError)
 
 _encoder = msgspec.json.Encoder()
 _event_decoder = msgspec.json.Decoder(Event)
@@ -40,7 +45,7 @@ def decode_event(raw: bytes) -> Event:
     """
     try:
         event = _event_decoder.decode(raw)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         return _decode_old(raw)
     return event if event.schema == type(event.data).SCHEMA else _decode_old(raw)
 
@@ -54,7 +59,7 @@ def decode_view(raw: bytes, shape: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(raw, type=shape)
-    except msgspec.MsgspecError as error:
+    except _UNREADABLE as error:
         raise Undecodable(f"no {shape.__name__}: {error}") from error
 
 
@@ -73,5 +78,5 @@ def _decode_old(raw: bytes) -> Event:
         data = upcast(header.data, stored=header.schema, current=shape.SCHEMA)
         envelope = msgspec.json.decode(raw, type=dict[str, Any])
         return msgspec.convert({**envelope, "schema": shape.SCHEMA, "data": data}, Event)
-    except (msgspec.MsgspecError, NoUpcaster) as error:
-        raise Undecodable(str(error)) from error
+    except _NOT_LIFTED as error:
+        raise Undecodable(f"{type(error).__name__}: {error}") from error
