@@ -6,7 +6,7 @@ The diagram is in `docs/reference/states.md`.
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final, assert_never
+from typing import Final, assert_never, get_args
 
 from msgspec.structs import replace
 
@@ -41,6 +41,8 @@ MAX_REQUEUES: Final = 5
 that were given back because their runner was stopped do not count."""
 REQUEUE_BACKOFF_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
 """How long a job waits after its first, second, ... attempt without an outcome."""
+
+_JOB_EVENTS: Final = frozenset(get_args(JobEventData))
 
 
 class Refused(Exception):
@@ -99,8 +101,8 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
     head = stored.head
     if isinstance(data, JobSubmitted):
         return _submitted(data, event.time, head)
-    if job is None:
-        return None
+    if job is None or type(data) not in _JOB_EVENTS:
+        return job
     job = replace(job, head=head, updated_at=event.time)
     match data:
         case JobAssigned():

@@ -1,0 +1,322 @@
+"""The life of a job: given these events, when this command, then those events. Three a command, and what evolves."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from penstock_core import aggregates
+from penstock_core.chain import BrokenChain, Stored, link, verify
+from penstock_core.job import (
+    MAX_REQUEUES,
+    IdempotencyKeyReused,
+    JobEnded,
+    NotQueued,
+    Refused,
+    StaleAttempt,
+    UnknownJob,
+    decide,
+    evolve,
+    fold,
+)
+from penstock_schemas.commands import (
+    AbandonAttempt,
+    AssignJob,
+    CancelJob,
+    EndAttempt,
+    JobCommand,
+    OutcomeKind,
+    StartAttempt,
+    SubmitJob,
+)
+from penstock_schemas.events import (
+    AttemptStarted,
+    JobAssigned,
+    JobCancelled,
+    JobCancelRequested,
+    JobCompleted,
+    JobEventData,
+    JobFailed,
+    JobRequeued,
+    JobSubmitted,
+    RunnerLeft,
+)
+from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
+from penstock_schemas.views import EMPTY_HEAD, Job
+from penstock_schemas.wire import digest, encode
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+JOB = JobId("0190f3c4-5b1e-7c3a-9d2e-000000000001")
+R1, R2 = RunnerId("one-00000001"), RunnerId("two-00000002")
+CYCLE = EventId("c" * 32)
+FAILURE = Failure(cause=FailureCause.WORKFLOW, message="rule align failed")
+
+SUBMITTED = JobSubmitted(job_id=JOB, pipeline_name="p", engine="mock", owner="ada", request_sha256="same")
+ASSIGNED = JobAssigned(attempt=1, runner_id=R1, cycle_id=CYCLE)
+STARTED = AttemptStarted(attempt=1, runner_id=R1)
+COMPLETED = JobCompleted(attempt=1, runner_id=R1)
+REQUEUED = JobRequeued(attempt=1, runner_id=R1, cause=RequeueCause.LOST, not_before=NOW)
+CANCEL_REQUESTED = JobCancelRequested(reason="wrong")
+QUEUED = [SUBMITTED]
+RUNNING = [SUBMITTED, ASSIGNED, STARTED]
+CANCELLING = [*RUNNING, CANCEL_REQUESTED]
+DONE = [*RUNNING, COMPLETED]
+
+SUBMIT = SubmitJob(
+    now=NOW, job_id=JOB, tenant=DEFAULT_TENANT, owner="ada", pipeline_name="p", engine="mock", request_sha256="same"
+)
+ASSIGN = AssignJob(now=NOW, runner_id=R1, cycle_id=CYCLE)
+START = StartAttempt(now=NOW, attempt=1, runner_id=R1)
+CANCEL = CancelJob(now=NOW, reason="wrong")
+
+
+def end(outcome: OutcomeKind, failure: Failure | None = None, attempt: int = 1, runner_id: RunnerId = R1) -> EndAttempt:
+    return EndAttempt(now=NOW, attempt=attempt, runner_id=runner_id, outcome=outcome, failure=failure)
+
+
+def abandon(cause: RequeueCause = RequeueCause.LOST, attempt: int = 1) -> AbandonAttempt:
+    return AbandonAttempt(now=NOW, attempt=attempt, runner_id=R1, cause=cause, reason="silence")
+
+
+def stored(datas: list[JobEventData]) -> list[Stored]:
+    """The history that `datas` make, one second between any two."""
+    history: list[Stored] = []
+    head = EMPTY_HEAD
+    for number, data in enumerate(datas, 1):
+        event = link(
+            head,
+            aggregates.job(DEFAULT_TENANT, JOB),
+            data,
+            event_id=EventId(f"{number:032}"),
+            time=NOW + timedelta(seconds=number),
+            actor="test",
+        )
+        history.append(Stored(seq=10 * number, event=event, hash=digest(encode(event))))
+        head = history[-1].head
+    return history
+
+
+def given(datas: list[JobEventData]) -> Job | None:
+    return fold(stored(datas))
+
+
+def job(datas: list[JobEventData]) -> Job:
+    made = given(datas)
+    assert made is not None
+    return made
+
+
+ACCEPTED: list[tuple[str, list[JobEventData], JobCommand, tuple[JobEventData, ...]]] = [
+    ("submit", [], SUBMIT, (SUBMITTED,)),
+    ("submit again", QUEUED, SUBMIT, ()),
+    ("submit again when done", DONE, SUBMIT, ()),
+    ("assign", QUEUED, ASSIGN, (ASSIGNED,)),
+    (
+        "assign again after a requeue",
+        [*RUNNING, REQUEUED],
+        AssignJob(now=NOW, runner_id=R2, cycle_id=CYCLE),
+        (JobAssigned(attempt=2, runner_id=R2, cycle_id=CYCLE),),
+    ),
+    ("start", [SUBMITTED, ASSIGNED], START, (STARTED,)),
+    ("start twice", RUNNING, START, ()),
+    ("complete", RUNNING, end(OutcomeKind.SUCCEEDED), (COMPLETED,)),
+    ("complete while being cancelled", CANCELLING, end(OutcomeKind.SUCCEEDED), (COMPLETED,)),
+    (
+        "fail",
+        RUNNING,
+        end(OutcomeKind.FAILED, FAILURE),
+        (JobFailed(attempt=1, runner_id=R1, failure=FAILURE),),
+    ),
+    (
+        "fail before the start",
+        [SUBMITTED, ASSIGNED],
+        end(OutcomeKind.FAILED, FAILURE),
+        (JobFailed(attempt=1, runner_id=R1, failure=FAILURE),),
+    ),
+    (
+        "fail without a reason",
+        RUNNING,
+        end(OutcomeKind.FAILED),
+        (
+            JobFailed(
+                attempt=1,
+                runner_id=R1,
+                failure=Failure(cause=FailureCause.SYSTEM, message="the runner gave no reason"),
+            ),
+        ),
+    ),
+    (
+        "fail while being cancelled",
+        CANCELLING,
+        end(OutcomeKind.FAILED, FAILURE),
+        (JobCancelled(attempt=1, runner_id=R1, reason="wrong"),),
+    ),
+    (
+        "stop on request",
+        CANCELLING,
+        end(OutcomeKind.STOPPED),
+        (JobCancelled(attempt=1, runner_id=R1, reason="wrong"),),
+    ),
+    (
+        "stop without a request",
+        RUNNING,
+        end(OutcomeKind.STOPPED),
+        (
+            JobRequeued(
+                attempt=1,
+                runner_id=R1,
+                cause=RequeueCause.PREEMPTED,
+                not_before=NOW,
+                reason="the work was stopped",
+            ),
+        ),
+    ),
+    (
+        "abandon",
+        RUNNING,
+        abandon(),
+        (JobRequeued(attempt=1, runner_id=R1, cause=RequeueCause.LOST, not_before=NOW, reason="silence"),),
+    ),
+    (
+        "abandon while being cancelled",
+        CANCELLING,
+        abandon(),
+        (JobCancelled(attempt=1, runner_id=R1, reason="wrong"),),
+    ),
+    ("cancel in the queue", QUEUED, CANCEL, (JobCancelled(reason="wrong"),)),
+    ("cancel once assigned", [SUBMITTED, ASSIGNED], CANCEL, (CANCEL_REQUESTED,)),
+    ("cancel when running", RUNNING, CANCEL, (CANCEL_REQUESTED,)),
+    ("cancel twice", CANCELLING, CANCEL, ()),
+    ("cancel once cancelled", [SUBMITTED, JobCancelled()], CANCEL, ()),
+]
+
+REFUSED: list[tuple[str, list[JobEventData], JobCommand, type[Refused]]] = [
+    (
+        "submit something else",
+        QUEUED,
+        SubmitJob(
+            now=NOW, job_id=JOB, tenant=DEFAULT_TENANT, owner="a", pipeline_name="p", engine="m", request_sha256="other"
+        ),
+        IdempotencyKeyReused,
+    ),
+    ("assign nothing", [], ASSIGN, UnknownJob),
+    ("assign twice", [SUBMITTED, ASSIGNED], ASSIGN, NotQueued),
+    ("assign when done", DONE, ASSIGN, NotQueued),
+    ("start nothing", [], START, UnknownJob),
+    ("start what waits", QUEUED, START, StaleAttempt),
+    ("start another's attempt", [SUBMITTED, ASSIGNED], StartAttempt(now=NOW, attempt=1, runner_id=R2), StaleAttempt),
+    ("start a later attempt", [SUBMITTED, ASSIGNED], StartAttempt(now=NOW, attempt=2, runner_id=R1), StaleAttempt),
+    ("start what is being cancelled", CANCELLING, START, JobEnded),
+    ("start what is done", DONE, START, JobEnded),
+    ("end twice", DONE, end(OutcomeKind.SUCCEEDED), JobEnded),
+    ("end after a requeue", [*RUNNING, REQUEUED], end(OutcomeKind.SUCCEEDED), StaleAttempt),
+    (
+        "end an earlier attempt",
+        [*RUNNING, REQUEUED, JobAssigned(attempt=2, runner_id=R1, cycle_id=CYCLE)],
+        end(OutcomeKind.SUCCEEDED),
+        StaleAttempt,
+    ),
+    ("end another's attempt", RUNNING, end(OutcomeKind.SUCCEEDED, runner_id=R2), StaleAttempt),
+    ("abandon what waits", QUEUED, abandon(), StaleAttempt),
+    ("abandon what is done", DONE, abandon(), JobEnded),
+    ("abandon an earlier attempt", RUNNING, abandon(attempt=2), StaleAttempt),
+    ("cancel nothing", [], CANCEL, UnknownJob),
+    ("cancel what is done", DONE, CANCEL, JobEnded),
+]
+
+
+@pytest.mark.parametrize(
+    ("history", "command", "expected"), [each[1:] for each in ACCEPTED], ids=[a[0] for a in ACCEPTED]
+)
+def test_accepts(history: list[JobEventData], command: JobCommand, expected: tuple[JobEventData, ...]) -> None:
+    assert decide(given(history), command) == expected
+
+
+@pytest.mark.parametrize(("history", "command", "refusal"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
+def test_refuses(history: list[JobEventData], command: JobCommand, refusal: type[Refused]) -> None:
+    with pytest.raises(refusal):
+        decide(given(history), command)
+
+
+def test_back_off_grows_and_then_the_job_is_given_up() -> None:
+    history: list[JobEventData] = [SUBMITTED]
+    waits: list[float] = []
+    for attempt in range(1, MAX_REQUEUES + 1):
+        history += [JobAssigned(attempt=attempt, runner_id=R1, cycle_id=CYCLE)]
+        (requeued,) = decide(given(history), abandon(attempt=attempt))
+        assert isinstance(requeued, JobRequeued)
+        waits.append((requeued.not_before - NOW).total_seconds())
+        history.append(requeued)
+    assert waits == [0, 1, 5, 15, 60]
+    history += [JobAssigned(attempt=MAX_REQUEUES + 1, runner_id=R1, cycle_id=CYCLE)]
+    (failed,) = decide(given(history), abandon(attempt=MAX_REQUEUES + 1))
+    assert isinstance(failed, JobFailed)
+    assert failed.failure.cause is FailureCause.SYSTEM
+    assert failed.failure.message == "given up after 6 attempts without an outcome; the last one: silence"
+
+
+def test_the_stop_of_runners_never_wears_a_job_out() -> None:
+    history: list[JobEventData] = [SUBMITTED]
+    for attempt in range(1, 3 * MAX_REQUEUES):
+        history += [JobAssigned(attempt=attempt, runner_id=R1, cycle_id=CYCLE)]
+        (requeued,) = decide(given(history), abandon(RequeueCause.PREEMPTED, attempt=attempt))
+        assert isinstance(requeued, JobRequeued)
+        assert requeued.not_before == NOW
+        history.append(requeued)
+    assert job(history).requeues == 0
+
+
+def test_a_whole_life() -> None:
+    ended = JobCompleted(attempt=1, runner_id=R1, tasks=TaskCounts(total=2, done=2), output_files=3, output_bytes=9)
+    made = job([SUBMITTED, ASSIGNED, STARTED, ended])
+    assert made.state is JobState.COMPLETED
+    assert made.created_at == NOW + timedelta(seconds=1)
+    assert made.started_at == NOW + timedelta(seconds=3)
+    assert made.completed_at == made.updated_at == NOW + timedelta(seconds=4)
+    assert (made.created_seq, made.head.seq, made.head.version) == (10, 40, 4)
+    assert (made.tasks.done, made.output_files, made.output_bytes) == (2, 3, 9)
+
+
+def test_an_event_of_something_else_leaves_a_job_as_it_was() -> None:
+    (left,) = stored([SUBMITTED])
+    other = Stored(
+        seq=99,
+        event=link(
+            EMPTY_HEAD,
+            aggregates.runner(R1),
+            RunnerLeft(runner_id=R1),
+            event_id=EventId("f" * 32),
+            time=NOW,
+            actor="test",
+        ),
+        hash="",
+    )
+    made = evolve(None, left)
+    assert evolve(made, other) == made
+    assert evolve(None, other) is None
+
+
+def test_events_before_the_submission_make_no_job() -> None:
+    assert given([ASSIGNED, STARTED]) is None
+
+
+def test_a_whole_chain_is_verified() -> None:
+    history = stored(DONE)
+    verify(history)
+    verify(history[2:], after=history[1].head)
+
+
+@pytest.mark.parametrize("broken", ["gap", "swap", "change", "start"])
+def test_a_broken_chain_is_noticed(broken: str) -> None:
+    history = stored(DONE)
+    match broken:
+        case "gap":
+            del history[1]
+        case "swap":
+            history[1], history[2] = history[2], history[1]
+        case "change":
+            history[1] = Stored(seq=history[1].seq, event=history[1].event, hash="0" * 64)
+        case _:
+            del history[0]
+    with pytest.raises(BrokenChain):
+        verify(history)

@@ -1,0 +1,125 @@
+"""Random commands keep what must always hold of a job."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock_core import aggregates, job
+from penstock_core.chain import Stored, link, verify
+from penstock_schemas.commands import (
+    AbandonAttempt,
+    AssignJob,
+    CancelJob,
+    EndAttempt,
+    JobCommand,
+    OutcomeKind,
+    StartAttempt,
+    SubmitJob,
+)
+from penstock_schemas.events import JobAssigned, JobCancelled, JobCompleted, JobFailed, JobSubmitted
+from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.jobs import RequeueCause
+from penstock_schemas.views import EMPTY_HEAD, Job
+from penstock_schemas.wire import decode_event, decode_view, digest, encode
+
+JOB = JobId("0190f3c4-5b1e-7c3a-9d2e-000000000001")
+NOW = st.integers(0, 1000).map(lambda s: datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=s))
+RUNNERS = st.sampled_from([RunnerId("one"), RunnerId("two")])
+ATTEMPTS = st.integers(1, 4)
+COMMANDS: st.SearchStrategy[JobCommand] = st.one_of(
+    st.builds(
+        SubmitJob,
+        now=NOW,
+        job_id=st.just(JOB),
+        tenant=st.just(DEFAULT_TENANT),
+        owner=st.just("ada"),
+        pipeline_name=st.just("p"),
+        engine=st.just("mock"),
+        parameters=st.just({"a": 1}),
+        labels=st.just({"b": "c"}),
+        description=st.none(),
+        source=st.none(),
+        idempotency_key=st.none(),
+    ),
+    st.builds(AssignJob, now=NOW, runner_id=RUNNERS, cycle_id=st.just(EventId("c"))),
+    st.builds(StartAttempt, now=NOW, attempt=ATTEMPTS, runner_id=RUNNERS),
+    st.builds(
+        EndAttempt,
+        now=NOW,
+        attempt=ATTEMPTS,
+        runner_id=RUNNERS,
+        outcome=st.sampled_from(OutcomeKind),
+        failure=st.none(),
+    ),
+    st.builds(AbandonAttempt, now=NOW, attempt=ATTEMPTS, runner_id=RUNNERS, cause=st.sampled_from(RequeueCause)),
+    st.builds(CancelJob, now=NOW),
+)
+
+
+class Life:
+    """A job that is told things, with its history as it would be stored."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.history: list[Stored] = []
+
+    def tell(self, command: JobCommand) -> None:
+        try:
+            happened = job.decide(self.job, command)
+        except job.Refused:
+            return
+        for data in happened:
+            event = link(
+                EMPTY_HEAD if self.job is None else self.job.head,
+                aggregates.job(DEFAULT_TENANT, JOB),
+                data,
+                event_id=EventId(f"{len(self.history):032}"),
+                time=command.now,
+                actor="test",
+            )
+            raw = encode(event)
+            self.history.append(Stored(seq=len(self.history) + 1, event=decode_event(raw), hash=digest(raw)))
+            self.job = job.evolve(self.job, self.history[-1])
+
+
+@given(st.lists(COMMANDS, max_size=25))
+def test_random_commands_keep_the_invariants(commands: list[JobCommand]) -> None:
+    life = Life()
+    for command in commands:
+        before = life.job
+        life.tell(command)
+        after = life.job
+        if before is not None:
+            assert after is not None
+            if before.state.is_terminal:
+                assert after == before, "nothing happens to a job that ended"
+            assert before.attempt <= after.attempt <= before.attempt + 1
+        if after is not None and after.state.holds_slot:
+            assert after.runner_id is not None
+            assert after.attempt >= 1
+        if after is not None and not after.state.holds_slot and not after.state.is_terminal:
+            assert after.runner_id is None
+        if after is not None:
+            assert (after.completed_at is not None) == after.state.is_terminal
+    ends = [each for each in life.history if isinstance(each.event.data, JobCompleted | JobFailed | JobCancelled)]
+    assert len(ends) == (life.job is not None and life.job.state.is_terminal)
+    assert sum(isinstance(each.event.data, JobSubmitted) for each in life.history) <= 1
+    attempts = [each.event.data.attempt for each in life.history if isinstance(each.event.data, JobAssigned)]
+    assert attempts == list(range(1, len(attempts) + 1))
+    verify(life.history)
+    assert job.fold(life.history) == life.job, "replay equals live"
+    if life.job is not None:
+        assert decode_view(encode(life.job), Job) == life.job
+
+
+@given(st.lists(COMMANDS, max_size=12), COMMANDS)
+def test_what_was_decided_once_is_not_decided_again(commands: list[JobCommand], last: JobCommand) -> None:
+    """A command that is delivered twice changes nothing the second time."""
+    life = Life()
+    for command in commands:
+        life.tell(command)
+    life.tell(last)
+    once = life.job
+    life.tell(last)
+    assert life.job == once
