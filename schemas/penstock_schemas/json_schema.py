@@ -80,16 +80,14 @@ def _changes_of_fields(name: str, old: Schema, new: Schema) -> Iterable[str]:
             yield f"{name}.{field} is required now"
 
 
-def _bare(schema: Any) -> Any:
+def _bare(schema: object) -> object:
     """Return the schema without the words that only explain it."""
-    match schema:
-        case dict():
-            pairs = cast("Schema", schema).items()
-            return {key: _bare(value) for key, value in pairs if key not in ("title", "description")}
-        case list():
-            return [_bare(each) for each in schema]
-        case _:
-            return schema
+    if isinstance(schema, dict):
+        pairs = cast("Schema", schema).items()
+        return {key: _bare(value) for key, value in pairs if key not in ("title", "description")}
+    if isinstance(schema, list):
+        return [_bare(each) for each in cast("list[object]", schema)]
+    return schema
 
 
 def _document(title: str, types: Iterable[type]) -> Schema:

@@ -1,5 +1,6 @@
 """The life of a job: given these events, when this command, then those events. Three a command, and what evolves."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -57,10 +58,10 @@ STARTED = AttemptStarted(attempt=1, runner_id=R1)
 COMPLETED = JobCompleted(attempt=1, runner_id=R1)
 REQUEUED = JobRequeued(attempt=1, runner_id=R1, cause=RequeueCause.LOST, not_before=NOW)
 CANCEL_REQUESTED = JobCancelRequested(reason="wrong")
-QUEUED = [SUBMITTED]
-RUNNING = [SUBMITTED, ASSIGNED, STARTED]
-CANCELLING = [*RUNNING, CANCEL_REQUESTED]
-DONE = [*RUNNING, COMPLETED]
+QUEUED: Sequence[JobEventData] = [SUBMITTED]
+RUNNING: Sequence[JobEventData] = [SUBMITTED, ASSIGNED, STARTED]
+CANCELLING: Sequence[JobEventData] = [*RUNNING, CANCEL_REQUESTED]
+DONE: Sequence[JobEventData] = [*RUNNING, COMPLETED]
 
 SUBMIT = SubmitJob(
     now=NOW, job_id=JOB, tenant=DEFAULT_TENANT, owner="ada", pipeline_name="p", engine="mock", request_sha256="same"
@@ -78,7 +79,7 @@ def abandon(cause: RequeueCause = RequeueCause.LOST, attempt: int = 1) -> Abando
     return AbandonAttempt(now=NOW, attempt=attempt, runner_id=R1, cause=cause, reason="silence")
 
 
-def stored(datas: list[JobEventData]) -> list[Stored]:
+def stored(datas: Sequence[JobEventData]) -> list[Stored]:
     """The history that `datas` make, one second between any two."""
     history: list[Stored] = []
     head = EMPTY_HEAD
@@ -96,17 +97,17 @@ def stored(datas: list[JobEventData]) -> list[Stored]:
     return history
 
 
-def given(datas: list[JobEventData]) -> Job | None:
+def given(datas: Sequence[JobEventData]) -> Job | None:
     return fold(stored(datas))
 
 
-def job(datas: list[JobEventData]) -> Job:
+def job(datas: Sequence[JobEventData]) -> Job:
     made = given(datas)
     assert made is not None
     return made
 
 
-ACCEPTED: list[tuple[str, list[JobEventData], JobCommand, tuple[JobEventData, ...]]] = [
+ACCEPTED: list[tuple[str, Sequence[JobEventData], JobCommand, tuple[JobEventData, ...]]] = [
     ("submit", [], SUBMIT, (SUBMITTED,)),
     ("submit again", QUEUED, SUBMIT, ()),
     ("submit again when done", DONE, SUBMIT, ()),
@@ -190,7 +191,7 @@ ACCEPTED: list[tuple[str, list[JobEventData], JobCommand, tuple[JobEventData, ..
     ("cancel once cancelled", [SUBMITTED, JobCancelled()], CANCEL, ()),
 ]
 
-REFUSED: list[tuple[str, list[JobEventData], JobCommand, type[Refused]]] = [
+REFUSED: list[tuple[str, Sequence[JobEventData], JobCommand, type[Refused]]] = [
     (
         "submit something else",
         QUEUED,
@@ -228,12 +229,12 @@ REFUSED: list[tuple[str, list[JobEventData], JobCommand, type[Refused]]] = [
 @pytest.mark.parametrize(
     ("history", "command", "expected"), [each[1:] for each in ACCEPTED], ids=[a[0] for a in ACCEPTED]
 )
-def test_accepts(history: list[JobEventData], command: JobCommand, expected: tuple[JobEventData, ...]) -> None:
+def test_accepts(history: Sequence[JobEventData], command: JobCommand, expected: tuple[JobEventData, ...]) -> None:
     assert decide(given(history), command) == expected
 
 
 @pytest.mark.parametrize(("history", "command", "refusal"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-def test_refuses(history: list[JobEventData], command: JobCommand, refusal: type[Refused]) -> None:
+def test_refuses(history: Sequence[JobEventData], command: JobCommand, refusal: type[Refused]) -> None:
     with pytest.raises(refusal):
         decide(given(history), command)
 
