@@ -1,0 +1,190 @@
+"""The attempt's own process: it runs one workflow with Snakemake's API, with fixed options, and then leaves.
+
+Importing this module imports Snakemake: the zygote does it once for all attempts.
+"""
+
+# Snakemake is not typed, so what comes from it is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+
+import contextlib
+import importlib
+import os
+import resource
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from snakemake.api import DAGApi, SnakemakeApi
+from snakemake.io import is_flagged
+from snakemake.scheduling.greedy import SchedulerSettings
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    ExecutionSettings,
+    OutputSettings,
+    ResourceSettings,
+    SchedulingSettings,
+)
+from snakemake.workflow import Workflow
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
+from snakemake_interface_report_plugins.registry import ReportPluginRegistry
+from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegistry
+from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
+from penstock_runner.engines.snakemake.graph import in_batches
+from penstock_runner.engines.snakemake.launching import Launch
+from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem
+from penstock_runner.engines.snakemake.problems import describe
+from penstock_runner.engines.snakemake.reporting import FrameReporter
+
+_UNDECLARED: Final = ("temp", "pipe", "service")
+"""Flags of outputs that are not meant to stay."""
+
+_PRELOADED: Final = (
+    "smart_open",
+    "snakemake.benchmark",
+    "snakemake.executors.local",
+    "snakemake.persistence.file",
+    "snakemake.report",
+    "snakemake.scheduling.job_scheduler",
+    "snakemake.script",
+    "snakemake.shell",
+)
+"""What Snakemake imports when it first needs it: every attempt would do so anew."""
+
+for _name in _PRELOADED:
+    importlib.import_module(_name)
+for _registry in (
+    ExecutorPluginRegistry,
+    LoggerPluginRegistry,
+    ReportPluginRegistry,
+    SchedulerPluginRegistry,
+    StoragePluginRegistry,
+):
+    _registry()  # looks for plugins once
+executor_plugin.register()
+LoggerPluginRegistry().register_plugin(logger_plugin.PLUGIN_MODULE, logger_plugin)
+
+
+def run_attempt(launch: Launch, events: int) -> int:
+    """Run a workflow in this process and return the exit code: 0 when it ran to its end."""
+    _settle_in(launch)
+    reporter = FrameReporter(events)
+    problem = _run(launch, reporter)
+    reporter.report(RunEnded(problem=problem))
+    reporter.close()
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0 if problem is None else 1
+
+
+def _settle_in(launch: Launch) -> None:
+    for name, value in launch.limits.items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+    os.environ.clear()
+    os.environ.update(launch.environment)
+    tempfile.tempdir = None
+    os.chdir(launch.work_dir)
+    log = os.open(launch.engine_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.close(log)
+    os.close(nothing)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]  # text streams
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # Python 3.12 and later warn of every fork beside a thread; see the executor plugin for why ours are sound.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
+    Workflow._rundir = launch.work_dir  # pyright: ignore[reportPrivateUsage] - the log's header shows it
+    sys.argv = ["snakemake", "--snakefile", launch.snakefile, "--cores", str(launch.cores)]
+
+
+def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
+    handlers = {logger_plugin.PLUGIN_NAME: logger_plugin.LogHandlerSettings(reporter=reporter)}
+    output = OutputSettings(nocolor=True, printshellcmds=True, log_handler_settings=handlers)
+    dag_api: DAGApi | None = None
+    api: SnakemakeApi | None = None
+    try:
+        with SnakemakeApi(output) as api:
+            try:
+                dag_api = _workflow(api, launch)
+                _execute(dag_api, launch, reporter)
+            finally:
+                if dag_api is not None:
+                    _report_outputs(dag_api, reporter)
+    except SystemExit as leave:
+        if dag_api is None or not _is_finished(dag_api):
+            return RunProblem(message=f"the Snakefile ended the run itself: sys.exit({leave.code!r})")
+    except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the outcome
+        linemaps = _linemaps(api)
+        _print(error, linemaps)
+        return describe(error, linemaps, Path(launch.work_dir))
+    return None
+
+
+def _workflow(api: SnakemakeApi, launch: Launch) -> DAGApi:
+    workflow = api.workflow(
+        resource_settings=ResourceSettings(cores=launch.cores),
+        config_settings=ConfigSettings(config=launch.parameters),
+        snakefile=Path(launch.snakefile),
+    )
+    return workflow.dag(DAGSettings(force_incomplete=True))
+
+
+def _execute(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
+    settings = executor_plugin.ExecutorSettings(log_dir=Path(launch.log_dir), reporter=reporter)
+    dag_api.execute_workflow(
+        executor=executor_plugin.PLUGIN_NAME,
+        executor_settings=settings,
+        # The runner's lease gives one attempt the directory, so there is nothing to lock.
+        execution_settings=ExecutionSettings(lock=False, latency_wait=0),
+        scheduling_settings=SchedulingSettings(scheduler="greedy"),
+        scheduler_settings=SchedulerSettings(),
+    )
+
+
+def _dag(dag_api: DAGApi) -> Any:
+    return getattr(getattr(dag_api.workflow_api, "_workflow_store", None), "_dag", None)
+
+
+def _is_finished(dag_api: DAGApi) -> bool:
+    dag = _dag(dag_api)
+    return dag is not None and not any(True for _ in dag.needrun_jobs())
+
+
+def _report_outputs(dag_api: DAGApi, reporter: FrameReporter) -> None:
+    with contextlib.suppress(Exception):  # a graph that was only half built
+        for paths in in_batches(_declared_outputs(_dag(dag_api))):
+            reporter.report(OutputsFound(paths=paths))
+
+
+def _declared_outputs(dag: Any) -> Iterator[str]:
+    """Yield the outputs of every job that is done, in this attempt or before it."""
+    for job in dag.jobs:
+        if dag.noneedrun_finished(job):
+            for output in job.output:
+                if not any(is_flagged(output, flag) for flag in _UNDECLARED):
+                    yield str(Path(str(output)).absolute())
+
+
+def _linemaps(api: SnakemakeApi | None) -> Mapping[str, Mapping[int, int]]:
+    workflow = getattr(getattr(api, "_workflow_api", None), "_workflow_store", None)
+    return getattr(workflow, "linemaps", {})
+
+
+def _print(error: BaseException, linemaps: Mapping[str, Mapping[int, int]]) -> None:
+    """Write the error into the engine's log; Snakemake's logger is closed by now."""
+    with contextlib.suppress(Exception):
+        from snakemake.exceptions import format_exception_to_string
+
+        sys.stderr.write(f"{format_exception_to_string(error, linemaps)}\n")

@@ -1,0 +1,286 @@
+"""Snakemake's executor plugin of this engine: every job is a process of its own, told of from its start to its end.
+
+Stock Snakemake runs shell commands from threads, with their output mixed into its own, and starts a new `snakemake` for
+each `run:` block. Here each job, of whatever kind, is forked from the attempt: it has its own session, files for its
+output and an exact exit code, and a `run:` block costs no cold start. Python threads that the Snakefile started do not
+survive a fork, so as soon as there are any, `run:` blocks get a new `snakemake` as they do in stock.
+
+Leans on `snakemake.executors.local`: `Executor.job_args_and_prepare` and `run_wrapper`, which are no public interface.
+"""
+
+# Snakemake is not typed, so what comes from it is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from snakemake.executors import local
+from snakemake.logging import logger
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from penstock_runner.engines.snakemake.graph import GraphWatch, job_key
+from penstock_runner.engines.snakemake.messages import TryEnded, TryStarted
+from penstock_runner.engines.snakemake.processes import kill_group
+from penstock_runner.engines.snakemake.reporting import OWN_THREADS, NullReporter, Reporter
+from penstock_runner.engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report
+
+PLUGIN_NAME: Final = "penstock"
+CANCEL_GRACE_S: Final = 0.6
+"""How long a job may take to end after SIGTERM before it gets SIGKILL."""
+
+LOG_LISTENER: Final = "(_monitor)"
+"""How the name of the thread ends in which Snakemake runs logger plugins."""
+
+common_settings = local.common_settings
+
+
+@dataclass
+class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # Snakemake is not typed
+    """Where the output of jobs and the messages go."""
+
+    log_dir: Path | None = field(default=None, metadata={"help": "folder for the output of each job"})
+    reporter: Any = field(default=None, metadata={"help": "set by the engine, in the process itself"})
+
+
+@dataclass(eq=False)
+class Run:
+    """What Snakemake submitted as one: a job, or a group of jobs joined by pipes or services."""
+
+    info: SubmittedJobInfo
+    tasks: list["RunningTask"]
+    failed: "RunningTask | None" = None
+    """The member that failed first; the others were killed for it."""
+
+    @property
+    def waits_for(self) -> bool:
+        """Whether a member that must end by itself is still running."""
+        return any(task.exit_code is None and not task.is_service for task in self.tasks)
+
+
+@dataclass(eq=False)
+class RunningTask:
+    """One try of one job, in its process."""
+
+    job: Any
+    key: str
+    try_number: int
+    is_service: bool = False
+    run: Run | None = None
+    pid: int = 0
+    descriptor: int = -1
+    """The process, as a descriptor."""
+    report: int = -1
+    exit_code: int | None = None
+    told: TaskReport | None = None
+    was_killed: bool = False
+    """By this executor."""
+
+
+class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
+    """Runs every job of the graph as a process."""
+
+    def __post_init__(self) -> None:
+        settings = self.executor_settings or ExecutorSettings()
+        self.use_threads = True
+        self.keepincomplete = self.workflow.execution_settings.keep_incomplete
+        self._reporter: Reporter = settings.reporter or NullReporter()
+        self._log_dir = Path(settings.log_dir or Path(".snakemake", "penstock-tasks").absolute())
+        self._log_dir.mkdir(parents=True, exist_ok=True)
+        self._graph = GraphWatch(self.dag, self._reporter)
+        self._graph.refresh()
+        self._lock = threading.Lock()
+        self._running: dict[int, RunningTask] = {}
+        """By descriptor."""
+        self._ended: dict[Any, RunningTask] = {}
+        """By job: how its last try ended, until Snakemake judged it."""
+        self._is_cancelled = False
+        self._epoll = select.epoll()
+        threading.Thread(target=self._wait, name=f"{OWN_THREADS}waiter", daemon=True).start()
+
+    def run_jobs(self, jobs: list[Any]) -> None:
+        """Start jobs; the graph may have grown since the last ones."""
+        self._graph.refresh()
+        super().run_jobs(jobs)
+
+    def run_job(self, job: Any) -> None:
+        """Start a job or a group and return."""
+        run = Run(info=SubmittedJobInfo(job=job), tasks=[])
+        members = list(job) if job.is_group() else [job]
+        run.tasks = [
+            RunningTask(each, job_key(each), job.attempt, is_service=bool(getattr(each, "is_service", False)), run=run)
+            for each in members
+        ]
+        bodies = [self._body(task.job) for task in run.tasks]
+        self.report_job_submission(run.info)
+        for task in run.tasks:
+            self._reporter.report(TryStarted(key=task.key, try_number=task.try_number, time=_now()))
+        if not job.is_group() and job.is_norun:
+            self.report_job_success(run.info)
+            return
+        for task, body in zip(run.tasks, bodies, strict=True):
+            self._start(task, body)
+
+    def handle_job_success(self, job: Any) -> None:
+        """Tell the end of a job whose outputs Snakemake found in order."""
+        for each in list(job) if job.is_group() else [job]:
+            if each.rule.is_checkpoint:
+                self._graph.expect_change()
+            task = self._ended.pop(each, None)
+            self._tell_end(each, job.attempt, task, ok=True, will_retry=False)
+
+    def handle_job_error(self, job: Any) -> None:
+        """Tell the end of a job that failed, or whose outputs were not in order."""
+        will_retry = bool(job.restart_times > job.attempt - 1)
+        for each in list(job) if job.is_group() else [job]:
+            task = self._ended.pop(each, None)
+            is_innocent = job.is_group() and task is not None and task.exit_code == 0
+            self._tell_end(each, job.attempt, task, ok=is_innocent, will_retry=will_retry)
+
+    def shutdown(self) -> None:
+        """Stop waiting; nothing runs any more."""
+        self._epoll.close()
+
+    def cancel(self) -> None:
+        """End every job: SIGTERM, and SIGKILL for what is still there after the grace."""
+        self._is_cancelled = True
+        self._kill(signal.SIGTERM)
+        deadline = time.monotonic() + CANCEL_GRACE_S
+        while self._running and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._kill(signal.SIGKILL)
+        self.shutdown()
+
+    # What runs in a job's process
+
+    def _body(self, job: Any) -> Callable[[], None]:
+        if job.is_run and not job.is_template_engine and not job.is_norun and self._has_foreign_threads():
+            command = self.format_job_exec(job)
+            return lambda: os.execv("/bin/sh", ["/bin/sh", "-c", command])  # noqa: S606 - Snakemake's own command line
+        arguments = self.job_args_and_prepare(job)
+        return lambda: local.run_wrapper(*arguments)
+
+    def _has_foreign_threads(self) -> bool:
+        """Whether Python threads run that neither Snakemake nor this executor started."""
+        pool = getattr(getattr(self.workflow, "_async_executor", None), "_threads", ())
+        return any(
+            not (
+                thread is threading.main_thread()
+                or thread in pool
+                or thread.name.startswith(OWN_THREADS)
+                or thread.name.endswith(LOG_LISTENER)
+            )
+            for thread in threading.enumerate()
+        )
+
+    # The life of a job's process
+
+    def _start(self, task: RunningTask, body: Callable[[], None]) -> None:
+        name = task.key if task.try_number == 1 else f"{task.key}-{task.try_number}"
+        files = TaskFiles(self._log_dir / f"{name}.stdout", self._log_dir / f"{name}.stderr")
+        try:
+            task.pid, task.report = fork_task(body, files, self.workflow)
+        except OSError as error:
+            task.exit_code = 1
+            task.told = TaskReport(exit_code=1, exception="OSError", text=f"its process could not be started: {error}")
+            self._settle(task)
+            return
+        task.descriptor = os.pidfd_open(task.pid)
+        with self._lock:
+            self._running[task.descriptor] = task
+        self._epoll.register(task.descriptor, select.EPOLLIN)
+
+    def _wait(self) -> None:
+        """Collect processes that end, until the executor is shut down."""
+        while True:
+            try:
+                ready = self._epoll.poll(1.0)
+            except (ValueError, OSError):  # closed
+                return
+            for descriptor, _ in ready:
+                self._collect(descriptor)
+
+    def _collect(self, descriptor: int) -> None:
+        with self._lock:
+            task = self._running[descriptor]
+            _, status = os.waitpid(task.pid, 0)
+            del self._running[descriptor]
+            self._epoll.unregister(descriptor)
+            os.close(descriptor)
+        task.told = read_report(task.report)
+        task.exit_code = task.told.exit_code if task.told else os.waitstatus_to_exitcode(status)
+        if not self._is_cancelled:
+            self._settle(task)
+
+    def _settle(self, task: RunningTask) -> None:
+        """Draw the conclusions of the end of a process."""
+        run = task.run
+        assert run is not None
+        if task.is_service and task.was_killed:
+            task.exit_code = 0  # a service never ends by itself
+        self._ended[task.job] = task
+        if task.exit_code != 0 and run.failed is None:
+            run.failed = task
+            self._kill_members(run, lambda _: True)
+        if not run.waits_for and run.failed is None:
+            self._kill_members(run, lambda member: member.is_service)
+        if any(member.exit_code is None for member in run.tasks):
+            return
+        if run.failed is None:
+            self.report_job_success(run.info)
+        else:
+            self._fail(run, run.failed)
+
+    def _fail(self, run: Run, task: RunningTask) -> None:
+        if task.told is not None:
+            logger.error(task.told.text, extra={"event": LogEvent.ERROR, "exception": task.told.exception})
+        self.report_job_error(run.info, exit_code=task.exit_code)
+
+    def _kill_members(self, run: Run, chosen: Callable[[RunningTask], bool]) -> None:
+        with self._lock:
+            for member in run.tasks:
+                if member.descriptor in self._running and member.exit_code is None and chosen(member):
+                    member.was_killed = True
+                    kill_group(member.pid, signal.SIGTERM)
+
+    def _kill(self, number: signal.Signals) -> None:
+        with self._lock:
+            for task in self._running.values():
+                task.was_killed = True
+                kill_group(task.pid, number)
+
+    def _tell_end(self, job: Any, try_number: int, task: RunningTask | None, *, ok: bool, will_retry: bool) -> None:
+        self._reporter.report(
+            TryEnded(
+                key=job_key(job),
+                try_number=try_number,
+                time=_now(),
+                ok=ok,
+                exit_code=task.exit_code if task else None,
+                text=task.told.text if task and task.told and not task.was_killed else None,
+                will_retry=will_retry and not ok,
+                cancelled=bool(task and task.was_killed and not ok),
+            )
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def register() -> None:
+    """Make this module known to Snakemake under `PLUGIN_NAME`."""
+    from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+
+    ExecutorPluginRegistry().register_plugin(f"snakemake_executor_plugin_{PLUGIN_NAME}", sys.modules[__name__])

@@ -1,0 +1,197 @@
+"""The runner's hold on the zygote: it starts it, starts it again when it died, and has attempts started by it."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final
+
+import anyio
+import msgspec
+
+from penstock_runner.engines.snakemake.failures import EngineFault
+from penstock_runner.engines.snakemake.launching import (
+    LAUNCH,
+    READY,
+    STOP,
+    Exited,
+    Launch,
+    Started,
+    decode_report,
+    encode_launch,
+)
+
+READY_DEADLINE_S: Final = 60.0
+"""Importing Snakemake takes half a second, and much longer on a cold disk without byte code."""
+SEND_DEADLINE_S: Final = 10.0
+GOODBYE_DEADLINE_S: Final = 8.0
+"""How long the zygote may take to leave: its keepers end their attempts meanwhile."""
+EVENTS_PIPE_BYTES: Final = 1024 * 1024
+
+
+class Child:
+    """A started attempt, from the runner's side."""
+
+    def __init__(self, lifeline: socket.socket, events: int) -> None:
+        self._lifeline = lifeline
+        self._events = events
+
+    async def started(self) -> Started | None:
+        """Return the keeper's first report; `None` when it died before that."""
+        report = await self._report()
+        return report if isinstance(report, Started) else None
+
+    async def exited(self) -> Exited | None:
+        """Return the keeper's last report, when nothing of the attempt is left; `None` when the keeper was killed."""
+        report = await self._report()
+        return report if isinstance(report, Exited) else None
+
+    async def read_events(self) -> bytes:
+        """Return what arrived on the attempt's descriptor; empty once no writer is left."""
+        while True:
+            await anyio.wait_readable(self._events)
+            with contextlib.suppress(BlockingIOError):
+                return os.read(self._events, 256 * 1024)
+
+    def stop(self) -> None:
+        """Ask the attempt to end; the keeper kills it when it does not."""
+        with contextlib.suppress(OSError):
+            self._lifeline.send(STOP)
+
+    def kill(self) -> None:
+        """Have the keeper kill everything at once; it still reports the end."""
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Let go of it; whatever still lives is killed."""
+        self._lifeline.close()
+        os.close(self._events)
+
+    async def _report(self) -> Started | Exited | None:
+        while True:
+            await anyio.wait_readable(self._lifeline)
+            try:
+                raw = self._lifeline.recv(4096)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return None
+            try:
+                return decode_report(raw)
+            except msgspec.MsgspecError:
+                return None
+
+
+class Nursery:
+    """Keeps one zygote warm."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = dict(environment)
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._starting = anyio.Lock()
+
+    async def __aenter__(self) -> "Nursery":
+        await self._ensure()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._leave()
+
+    @property
+    def zygote_pid(self) -> int | None:
+        """The zygote's process id, while it lives."""
+        return self._zygote.pid if self._zygote and self._zygote.poll() is None else None
+
+    async def launch(self, launch: Launch) -> Child:
+        """Have an attempt started.
+
+        Raises:
+            EngineFault: the zygote died or does not answer.
+
+        """
+        control = await self._ensure()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        request = os.memfd_create("launch")
+        try:
+            os.write(request, encode_launch(launch))
+            ours.setblocking(False)
+            os.set_blocking(reader, False)
+            with anyio.fail_after(SEND_DEADLINE_S):
+                await _send(control, [request, theirs.fileno(), writer])
+        except (OSError, TimeoutError) as error:
+            ours.close()
+            os.close(reader)
+            raise EngineFault(f"Snakemake's zygote does not answer: {error}") from error
+        finally:
+            theirs.close()
+            os.close(writer)
+            os.close(request)
+        return Child(ours, reader)
+
+    async def _ensure(self) -> socket.socket:
+        async with self._starting:
+            if self._control is not None and self.zygote_pid is not None:
+                return self._control
+            await self._leave()
+            return await self._start()
+
+    async def _start(self) -> socket.socket:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", "-m", "penstock_runner.engines.snakemake.zygote", str(theirs.fileno())]
+        self._zygote = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond; it is awaited by its socket
+            command,
+            cwd="/",
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+        theirs.close()
+        control.setblocking(False)
+        self._control = control
+        try:
+            with anyio.fail_after(READY_DEADLINE_S):
+                await anyio.wait_readable(control)
+                word = control.recv(64)
+        except (OSError, TimeoutError) as error:
+            await self._leave()
+            raise EngineFault(f"Snakemake cannot be started: {error or 'it did not answer in time'}") from error
+        if word != READY:
+            code = self._zygote.wait(1)
+            await self._leave()
+            raise EngineFault(f"Snakemake cannot be started: exit code {code}; is the extra `snakemake` installed?")
+        return control
+
+    async def _leave(self) -> None:
+        """Let the zygote end; kill it when it does not."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        zygote, self._zygote = self._zygote, None
+        if zygote is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await anyio.to_thread.run_sync(zygote.wait, GOODBYE_DEADLINE_S)
+        if zygote.poll() is None:
+            zygote.kill()
+            zygote.wait(GOODBYE_DEADLINE_S)
+
+
+async def _send(control: socket.socket, descriptors: list[int]) -> None:
+    while True:
+        try:
+            socket.send_fds(control, [LAUNCH], descriptors)
+        except BlockingIOError:
+            await anyio.wait_writable(control)
+        else:
+            return

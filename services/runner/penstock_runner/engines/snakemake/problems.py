@@ -1,0 +1,101 @@
+"""What Snakemake's exceptions mean, in one sentence."""
+
+# Snakemake is not typed, so what comes from it is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+
+import re
+import tokenize
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from snakemake.exceptions import (
+    CyclicGraphException,
+    MissingInputException,
+    MissingRuleException,
+    WorkflowError,
+    get_exception_origin,
+)
+
+from penstock_runner.engines.snakemake.messages import RunProblem
+
+MAX_FILES: Final = 5
+"""The most files that a sentence names."""
+MAX_SENTENCE_CHARS: Final = 600
+JOBS_FAILED: Final = "At least one job did not complete successfully."
+"""What Snakemake raises when jobs failed; a test watches over it."""
+
+Linemaps = Mapping[str, Mapping[int, int]]
+
+
+def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunProblem:
+    """Say what went wrong, and in which rule where that is known."""
+    rule = _rule(error)
+    match error:
+        case KeyboardInterrupt():
+            message = "the run was interrupted"
+        case SyntaxError():
+            message = _syntax_error(error, linemaps, work_dir)
+        case tokenize.TokenError():
+            message = f"the Snakefile cannot be read: {error.args[0]}; is a bracket or a quote left open?"
+        case MissingInputException():
+            message = f"rule {rule} needs input that does not exist and that no rule makes: {_affected(error)}"
+        case CyclicGraphException():
+            message = f"the rules form a cycle: {rule} needs its own output {getattr(error, 'file', '')}".rstrip()
+        case MissingRuleException():
+            message = f"no rule makes what was asked for: {_squeeze(str(error))}"
+        case WorkflowError() if str(error).startswith(JOBS_FAILED):
+            return RunProblem(message="a job of the workflow failed", from_jobs=True)
+        case _:
+            where = _origin(error, linemaps, work_dir)
+            message = f"{type(error).__name__}{where}: {_squeeze(str(error)) or 'no further explanation'}"
+    if len(message) > MAX_SENTENCE_CHARS:
+        message = message[: MAX_SENTENCE_CHARS - 3] + "..."
+    return RunProblem(message=message, rule=rule)
+
+
+def _rule(error: BaseException) -> str | None:
+    rule: Any = getattr(error, "rule", None)
+    name = getattr(rule, "name", rule)
+    return str(name) if name is not None else None
+
+
+def _syntax_error(error: SyntaxError, linemaps: Linemaps, work_dir: Path) -> str:
+    line = error.lineno
+    if error.filename and line:
+        line = linemaps.get(error.filename, {}).get(line, line)
+    code = f": {error.text.strip()}" if error.text and error.text.strip() else ""
+    return f"syntax error in {_place(error.filename, line, work_dir)}: {error.msg}{code}"
+
+
+def _origin(error: BaseException, linemaps: Linemaps, work_dir: Path) -> str:
+    found = get_exception_origin(error, linemaps)
+    if found is not None:
+        line, file = found
+        return f" in {_place(file, linemaps[file].get(line, line), work_dir)}"
+    file, line = getattr(error, "snakefile", None) or getattr(error, "filename", None), getattr(error, "lineno", None)
+    if isinstance(file, str) and isinstance(line, int):
+        return f" in {_place(file, linemaps.get(file, {}).get(line, line), work_dir)}"
+    return ""
+
+
+def _place(file: str | None, line: int | None, work_dir: Path) -> str:
+    name = Path(file or "Snakefile")
+    if name.is_relative_to(work_dir.resolve()):
+        name = name.relative_to(work_dir.resolve())
+    elif name.is_relative_to(work_dir):
+        name = name.relative_to(work_dir)
+    return f"{name}, line {line}" if line else str(name)
+
+
+def _affected(error: BaseException) -> str:
+    """Return the files that the message of an `IOException` lists."""
+    _, _, listed = str(error).partition("affected files:")
+    files = [line.strip() for line in listed.splitlines() if line.strip()]
+    rest = f" and {len(files) - MAX_FILES} more" if len(files) > MAX_FILES else ""
+    return ", ".join(files[:MAX_FILES]) + rest if files else _squeeze(str(error))
+
+
+def _squeeze(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()

@@ -1,0 +1,156 @@
+"""Linux processes: who descends from whom, how to be told, and how to end every one of them."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from penstock_runner.engine import RUNNER_MARKER
+
+KILL_DEADLINE_S: Final = 5.0
+"""How long killed processes may take to disappear."""
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PROC: Final = Path("/proc")
+_POLL_S: Final = 0.005
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, in place of init."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with(parent: int) -> None:
+    """Have this process killed when `parent`, which forked it, ends; exit at once when it already has."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the children of a process."""
+    return [child for child, parent in _parents() if parent == pid]
+
+
+def descendants_of(roots: set[int]) -> set[int]:
+    """Return every process that descends from one of `roots`, without them."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        children.setdefault(parent, []).append(pid)
+    found: set[int] = set()
+    open_ends = list(roots)
+    while open_ends:
+        for child in children.get(open_ends.pop(), ()):
+            if child not in found:
+                found.add(child)
+                open_ends.append(child)
+    return found
+
+
+def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal; nothing happens when the process is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to a process group; nothing happens when it is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def reap() -> tuple[dict[int, int], bool]:
+    """Collect every child that ended: exit code by process id, negative for a signal; and whether others live on."""
+    ended: dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended, False
+        if pid == 0:
+            return ended, True
+        ended[pid] = os.waitstatus_to_exitcode(status)
+
+
+def end_descendants(deadline_s: float = KILL_DEADLINE_S) -> tuple[dict[int, int], int]:
+    """Kill whatever descends from this process, which must adopt orphans, until nothing is left.
+
+    A process whose descendants all come back to it has none exactly when it has no child: so this is certain, whatever
+    they forked meanwhile. Returns the exit codes collected, and how many were left at the deadline.
+    """
+    collected: dict[int, int] = {}
+    end = time.monotonic() + deadline_s
+    while True:
+        ended, some_live = reap()
+        collected |= ended
+        if not some_live:
+            return collected, 0
+        victims = descendants_of({os.getpid()})
+        if time.monotonic() > end:
+            return collected, len(victims)
+        for pid in victims:
+            kill(pid)
+        time.sleep(_POLL_S)
+
+
+def sweep(value: str, *, marker: str = RUNNER_MARKER, deadline_s: float = KILL_DEADLINE_S) -> int:
+    """Kill every process whose environment says `marker=value`, but for this one and those that it descends from.
+
+    A restarted runner calls it with the id of its predecessor's incarnation. Returns how many processes were killed.
+
+    Raises:
+        TimeoutError: some of them are still there after `deadline_s`.
+
+    """
+    spared = _ancestors()
+    killed: set[int] = set()
+    end = time.monotonic() + deadline_s
+    while found := set(_marked(f"{marker}={value}".encode())) - spared:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{len(found)} processes marked {marker}={value} cannot be killed: {sorted(found)}")
+        for pid in found:
+            kill(pid)
+        killed |= found
+        time.sleep(_POLL_S)
+    return len(killed)
+
+
+def _marked(entry: bytes) -> Iterator[int]:
+    for folder in _PROC.iterdir():
+        if folder.name.isdigit():
+            # A process that is gone, a zombie or another user's has nothing to show.
+            with contextlib.suppress(OSError):
+                if entry in (folder / "environ").read_bytes().split(b"\0"):
+                    yield int(folder.name)
+
+
+def _ancestors() -> set[int]:
+    parents = dict(_parents())
+    line = {os.getpid()}
+    pid = os.getpid()
+    while (pid := parents.get(pid, 0)) > 0:
+        line.add(pid)
+    return line
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Yield every process with its parent."""
+    for folder in _PROC.iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                # `pid (name) state parent ...`: the name may hold blanks and parentheses.
+                fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+                yield int(folder.name), int(fields[1])
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl {option}: {os.strerror(number)}")

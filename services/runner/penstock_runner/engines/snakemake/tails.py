@@ -1,0 +1,69 @@
+"""Live logs: what files gained since they were read last, in pieces, bounded."""
+
+import codecs
+from pathlib import Path
+from typing import Final
+
+from penstock_runner.engine import LogWritten
+from penstock_schemas.views import LogStream
+
+CHUNK_BYTES: Final = 64 * 1024
+"""The most that one look at a file reads: together with the pause between looks this bounds the rate."""
+TASK_LIVE_BYTES: Final = 1024 * 1024
+"""A task's stream is shown live up to here; the file holds the whole."""
+ENGINE_LIVE_BYTES: Final = 8 * 1024 * 1024
+
+
+class Tail:
+    """Reads on in one file, from its beginning."""
+
+    def __init__(
+        self, path: Path, stream: LogStream, *, task_id: str | None = None, limit: int = TASK_LIVE_BYTES
+    ) -> None:
+        self._path = path
+        self._stream = stream
+        self._task_id = task_id
+        self._limit = limit
+        self._offset = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+        """The beginning of a line whose end is still to come."""
+
+    def read(self, *, is_over: bool = False) -> list[LogWritten]:
+        """Return what is new, whole lines; with `is_over` everything up to the end of the file or the limit."""
+        pieces: list[LogWritten] = []
+        while self._offset < self._limit:
+            chunk = self._next_chunk()
+            if not chunk:
+                break
+            pieces += self._written(self._lines(chunk))
+            if not is_over:
+                break
+        if is_over:
+            pieces += self._written(self._rest + self._decoder.decode(b"", final=True))
+            self._rest = ""
+        return pieces
+
+    def _next_chunk(self) -> bytes:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                chunk = file.read(min(CHUNK_BYTES, self._limit - self._offset))
+        except OSError:  # not there yet
+            return b""
+        self._offset += len(chunk)
+        return chunk
+
+    def _lines(self, chunk: bytes) -> str:
+        text = self._rest + self._decoder.decode(chunk)
+        if self._offset >= self._limit:
+            self._rest = ""
+            return f"{text}\n[not shown live beyond {self._limit} bytes: the stored log is whole]\n"
+        end = text.rfind("\n") + 1
+        if end == 0 and len(text) >= CHUNK_BYTES:
+            end = len(text)  # a line without an end
+        self._rest = text[end:]
+        return text[:end]
+
+    def _written(self, text: str) -> list[LogWritten]:
+        return [LogWritten(stream=self._stream, text=text, task_id=self._task_id)] if text else []

@@ -1,0 +1,154 @@
+"""One job of the graph in a process of its own: a fork of the attempt, with its own session and output files."""
+
+# Snakemake is not typed, so what comes from it is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+
+import contextlib
+import gc
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec import Struct
+
+from penstock_runner.engines.snakemake.messages import shorten
+from penstock_runner.engines.snakemake.processes import die_with
+
+
+class TaskReport(Struct, frozen=True, kw_only=True):
+    """What the process of a job says before it leaves, when the job failed."""
+
+    exit_code: int
+    """Of the command that failed, negative for a signal; 1 for an exception in Python code."""
+    exception: str
+    """The class of the exception."""
+    text: str
+    """As Snakemake puts it."""
+
+
+class TaskFiles(Struct, frozen=True):
+    """Where the output of one try of a job goes."""
+
+    stdout: Path
+    stderr: Path
+
+
+def fork_task(body: Callable[[], None], files: TaskFiles, workflow: Any) -> tuple[int, int]:
+    """Run `body` in a forked process; return its id and a descriptor that holds a `TaskReport` after a failure.
+
+    Raises:
+        OSError: there is no room for another process.
+
+    """
+    report = os.memfd_create("task-report")
+    parent = os.getpid()
+    # What is still buffered belongs to this process and would be written twice.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(report)
+        raise
+    if pid == 0:
+        _run(body, files, workflow, report, parent)
+    return pid, report
+
+
+def read_report(report: int) -> TaskReport | None:
+    """Return what the process left in `report`, and close it."""
+    try:
+        raw = os.pread(report, 1024 * 1024, 0)
+    finally:
+        os.close(report)
+    with contextlib.suppress(msgspec.MsgspecError):
+        return msgspec.json.decode(raw, type=TaskReport)
+    return None
+
+
+def _run(body: Callable[[], None], files: TaskFiles, workflow: Any, report: int, parent: int) -> NoReturn:
+    exit_code = 1
+    try:
+        gc.freeze()  # what the attempt holds stays shared with it
+        os.setsid()
+        die_with(parent)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        _redirect(files)
+        kept = _leave_event_loops(workflow)
+        body()
+        del kept
+        exit_code = 0
+    except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the report
+        exit_code = _tell(error, workflow, report)
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(exit_code)
+
+
+def _redirect(files: TaskFiles) -> None:
+    for descriptor, path in ((1, files.stdout), (2, files.stderr)):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    # Fresh objects: the lock of the old ones may have been held by another thread of the attempt.
+    sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), line_buffering=True, write_through=True)
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), line_buffering=True, write_through=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    # Assigned, not removed and added: that would take locks. The attempt's own handlers belong to its threads.
+    logging.getLogger("snakemake.logging").handlers = [handler]
+
+
+def _leave_event_loops(workflow: Any) -> object:
+    """Have the workflow make new event loops here; return the old ones, which must not be closed.
+
+    They share their selector with the attempt: closing them here would make it deaf there.
+    """
+    kept = getattr(workflow, "_async_runners", None)
+    if kept is not None:
+        workflow._async_runners = {}
+    return kept
+
+
+def _tell(error: BaseException, workflow: Any, report: int) -> int:
+    if isinstance(error, SystemExit) and error.code in (0, None):
+        return 0
+    exit_code = _exit_code(error)
+    with contextlib.suppress(Exception):
+        from snakemake.exceptions import format_exception_to_string
+
+        text = str(format_exception_to_string(error, workflow.linemaps))
+        told = TaskReport(exit_code=exit_code, exception=type(error).__name__, text=shorten(text))
+        if not any(isinstance(cause, subprocess.CalledProcessError) for cause in _causes(error)):
+            # A command wrote its own errors; for Python code this is the place where a reader looks for them.
+            sys.stderr.write(text + "\n")
+        os.pwrite(report, msgspec.json.encode(told), 0)
+    return exit_code if 0 < exit_code < 256 else 1
+
+
+def _exit_code(error: BaseException) -> int:
+    for cause in _causes(error):
+        if isinstance(cause, subprocess.CalledProcessError):
+            return int(cause.returncode)
+        if isinstance(cause, SystemExit):
+            return cause.code if isinstance(cause.code, int) else 1
+    return 1
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and what it was raised from."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__

@@ -1,0 +1,68 @@
+"""What a workflow that runs to its end tells, and what it leaves."""
+
+import pytest
+from tests.runner.snakemake.lab import Lab
+
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import LogStream, TaskState
+
+pytestmark = pytest.mark.system
+
+SCATTER = """
+    rule all:
+        input: "out/sum.txt"
+    rule count:
+        output: "out/{sample}.txt"
+        resources: mem_mb=10
+        shell: "echo counting {wildcards.sample}; echo careful >&2; printf {wildcards.sample} > {output}"
+    rule sum:
+        input: "out/a.txt", "out/b.txt"
+        output: "out/sum.txt"
+        shell: "cat {input} > {output}"
+"""
+
+
+async def test_outcome_outputs_and_counts(lab: Lab) -> None:
+    outcome = await lab.succeed(SCATTER)
+    assert outcome.outputs == ("out/a.txt", "out/b.txt", "out/sum.txt")
+    assert outcome.tasks == TaskCounts(total=4, done=4)
+    assert lab.told.counts[-1] == outcome.tasks
+    assert (lab.work / "out/sum.txt").read_text() == "ab"
+
+
+async def test_each_task_is_told_with_its_details(lab: Lab) -> None:
+    await lab.succeed(SCATTER)
+    assert len(lab.told.tasks) == 4
+    assert lab.told.states("sum") == [TaskState.WAITING, TaskState.RUNNING, TaskState.COMPLETED]
+    (task,) = (task for task in lab.told.of_rule("count") if task.wildcards == {"sample": "a"})
+    assert task.exit_code == 0
+    assert task.command is not None
+    assert "printf a > out/a.txt" in task.command
+    assert task.reason == "Missing output files: out/a.txt"
+    assert task.resources["mem_mb"] == 10
+    assert task.resources["threads"] == 1
+    assert task.started_at is not None
+    assert task.ended_at is not None
+    (total,) = lab.told.of_rule("sum")
+    assert set(total.depends_on) == {each.id for each in lab.told.of_rule("count")}
+
+
+async def test_output_is_kept_per_task_and_shown_live(lab: Lab) -> None:
+    await lab.succeed(SCATTER)
+    ended = {change.task.wildcards.get("sample"): change for change in lab.told.changes if change.stdout_path}
+    stdout, stderr = ended["a"].stdout_path, ended["a"].stderr_path
+    assert stdout is not None
+    assert stderr is not None
+    assert stdout.read_text() == "counting a\n"
+    assert stderr.read_text() == "careful\n"
+    assert stdout.parent == lab.logs / "tasks"
+    assert sorted(lab.told.log(LogStream.STDOUT, "count").splitlines()) == ["counting a", "counting b"]
+    assert lab.told.log(LogStream.STDERR, "count") == "careful\n" * 2
+
+
+async def test_the_engine_s_own_log_is_whole_and_live(lab: Lab) -> None:
+    await lab.succeed("print('parsing')\n" + "rule all:\n    output: 'x'\n    shell: 'touch {output}'\n")
+    text = (lab.logs / "engine.log").read_text()
+    assert "parsing\n" in text
+    assert "1 of 1 steps (100%) done" in text
+    assert lab.told.log(LogStream.ENGINE) == text
