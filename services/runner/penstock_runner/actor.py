@@ -1,0 +1,159 @@
+"""The runner: one incarnation after the other, on one folder, with the same engines."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import anyio
+import structlog
+from msgspec import Struct
+
+from penstock_core.ports import Blobs, EventLog, Heartbeats, LogTail, TaskBoard
+from penstock_runner.attempt import Workplace
+from penstock_runner.engine import Engine
+from penstock_runner.incarnation import Ending, Incarnation, Shutdown, Terms, boot_clock
+from penstock_runner.leftovers import sweep
+from penstock_runner.register import Register
+from penstock_runner.reporting import Reports
+from penstock_runner.sources import Sources
+from penstock_runner.state_folder import Predecessor, StateFolder
+from penstock_runner.uploads import Uploads
+from penstock_schemas.ids import RunnerId
+
+REJOIN_PAUSES_S: Final = (0.0, 1.0, 5.0, 10.0)
+"""Before the next incarnation, after so many that ended by a fault in a row."""
+
+_log = structlog.stdlib.get_logger()
+
+
+class Ports(Struct, frozen=True, kw_only=True):
+    """What a runner is connected to."""
+
+    log: EventLog
+    tasks: TaskBoard
+    logs: LogTail
+    heartbeats: Heartbeats
+    blobs: Blobs
+
+
+class Runner:
+    """Runs attempts until it is asked to stop.
+
+    Args:
+        runner_id: of its first incarnation. Its engines' processes must carry it in their environment, as
+            `RUNNER_MARKER`: by it a successor finds what this process may leave behind.
+        terms: what it is, and how long things may take.
+        ports: what it is connected to.
+        engines: what it can run; they are made ready and stopped here.
+        folder: its folder on the local disk, held by the caller.
+        roots: the folders below which a source may be a path.
+        cores: for each attempt.
+        keep_work: whether work directories stay after their jobs ended.
+        clock: seconds, for the lease.
+
+    """
+
+    def __init__(
+        self,
+        runner_id: RunnerId,
+        terms: Terms,
+        ports: Ports,
+        engines: Sequence[Engine],
+        folder: StateFolder,
+        *,
+        roots: Sequence[Path] = (),
+        cores: int = 1,
+        keep_work: bool = False,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        self._first_id = runner_id
+        self._terms = terms
+        self._ports = ports
+        self._engines = tuple(engines)
+        self._folder = folder
+        self._cores = cores
+        self._keep_work = keep_work
+        self._clock = clock
+        self._uploads = Uploads(ports.blobs)
+        self._sources = Sources(ports.blobs, roots)
+        self._reports = Reports(ports.tasks, ports.logs, self._uploads)
+
+    async def run(self, shutdown: Shutdown) -> None:
+        """Work until `shutdown` is requested. When it returns, nothing of its work runs any more.
+
+        Raises:
+            LeftoversRemain: processes of a killed predecessor could not be ended, so nothing may be started.
+
+        """
+        predecessor = self._folder.predecessor()
+        if predecessor is not None:
+            killed = await anyio.to_thread.run_sync(sweep, predecessor.marker)
+            _log.info("predecessor_found", runner_id=predecessor.runner_id, killed=killed)
+        async with AsyncExitStack() as stack:
+            for engine in self._engines:
+                await stack.enter_async_context(engine)
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._reports.run)
+                await self._live_on(shutdown, predecessor)
+                group.cancel_scope.cancel()
+
+    async def _live_on(self, shutdown: Shutdown, predecessor: Predecessor | None) -> None:
+        """Live one incarnation after the other."""
+        runner_id = self._first_id
+        faults = 0
+        while not shutdown.requested.is_set():
+            await _unless(shutdown, self._bury, predecessor)
+            predecessor = Predecessor(runner_id=runner_id, marker=self._first_id)
+            await anyio.to_thread.run_sync(self._folder.remember, predecessor)
+            incarnation = Incarnation(
+                self._terms, self._workplace(runner_id), self._ports.heartbeats, shutdown, clock=self._clock
+            )
+            try:
+                ending = await incarnation.live()
+            except Exception as error:  # noqa: BLE001 - the boundary of an incarnation: the next one starts afresh
+                _log.error("incarnation_fault", runner_id=runner_id, exc_info=error)
+                ending, faults = Ending.FENCED, faults + 1
+            else:
+                faults = 0
+            if ending is Ending.LEFT:
+                return
+            runner_id = new_runner_id(self._terms.name)
+            await _unless(shutdown, anyio.sleep, REJOIN_PAUSES_S[min(faults, len(REJOIN_PAUSES_S) - 1)])
+
+    async def _bury(self, predecessor: Predecessor | None) -> None:
+        """Say that none of the work of the incarnation before this one is running, so that its jobs go on at once."""
+        if predecessor is not None:
+            await Register(self._ports.log, predecessor.runner_id).leave("all of its work was killed")
+
+    def _workplace(self, runner_id: RunnerId) -> Workplace:
+        return Workplace(
+            runner_id=runner_id,
+            log=self._ports.log,
+            engines={engine.name: engine for engine in self._engines},
+            sources=self._sources,
+            uploads=self._uploads,
+            reports=self._reports,
+            folder=self._folder,
+            cores=self._cores,
+            keep_work=self._keep_work,
+        )
+
+
+def new_runner_id(name: str) -> RunnerId:
+    """Return a name for the next incarnation of the runner `name`."""
+    return RunnerId(f"{name}-{uuid4().hex[:8]}")
+
+
+async def _unless(shutdown: Shutdown, work: Callable[..., Awaitable[object]], *args: object) -> None:
+    """Do `work`, or as much of it as there is time for until `shutdown` is requested."""
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        await shutdown.requested.wait()
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch, group.cancel_scope)
+        await work(*args)
+        group.cancel_scope.cancel()

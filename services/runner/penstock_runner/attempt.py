@@ -1,0 +1,321 @@
+"""One attempt on this runner, from the order to the event that ends it.
+
+load -> start (in the log) -> lay out files -> engine -> store outputs and logs -> end (in the log)
+
+The log decides at both ends: an attempt that it refuses is dropped, and whatever work there is of it dies.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Final, assert_never
+
+import anyio
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock_core.job import JobEnded, Refused, UnknownJob
+from penstock_core.ports import EventLog, TooLarge
+from penstock_runner import faults
+from penstock_runner.core import AttemptKey, HaltCause, StartOrder
+from penstock_runner.engine import Attempt, Engine, LogWritten, Outcome
+from penstock_runner.job_log import Intent, JobLog
+from penstock_runner.reporting import Report, Reports
+from penstock_runner.sources import SourceRefused, Sources, remove
+from penstock_runner.state_folder import StateFolder
+from penstock_runner.uploads import StoredOutputs, UnreadableOutput, UploadFailed, Uploads
+from penstock_schemas.commands import AbandonAttempt, EndAttempt, JobCommand, OutcomeKind, StartAttempt
+from penstock_schemas.ids import RunnerId
+from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
+from penstock_schemas.views import Job, LogStream
+
+HALT_GRACE_S: Final = 5.0
+"""An engine that was told to stop, and what is being stored of its work, has this long; then it is killed."""
+FAULT_LOGS_S: Final = 5.0
+"""After a fault, the logs that there are get this long to be stored."""
+MAX_MESSAGE_CHARS: Final = 4_000
+MAX_STDERR_CHARS: Final = 16_000
+
+_log = structlog.stdlib.get_logger()
+
+
+class Workplace(Struct, frozen=True, kw_only=True):
+    """What an attempt works with."""
+
+    runner_id: RunnerId
+    log: EventLog
+    engines: Mapping[str, Engine]
+    sources: Sources
+    uploads: Uploads
+    reports: Reports
+    folder: StateFolder
+    cores: int
+    """For each attempt."""
+    keep_work: bool
+    """Whether the work directory of a job stays on the disk after the job ended."""
+
+
+class AttemptRun:
+    """Makes one attempt."""
+
+    def __init__(self, place: Workplace, order: StartOrder) -> None:
+        self._place = place
+        self._order = order
+        self._jobs = JobLog(place.log, tenant=order.tenant, job_id=order.job_id, runner_id=place.runner_id)
+        self._stop = anyio.Event()
+        self._work = anyio.CancelScope()
+        self._halted: HaltCause | None = None
+
+    @property
+    def key(self) -> AttemptKey:
+        """Which attempt this is."""
+        return self._order.key
+
+    def halt(self, cause: HaltCause) -> None:
+        """Tell it to end: first the engine is asked, after a while everything is killed."""
+        if self._halted is not HaltCause.CANCELLED:
+            self._halted = cause
+        if not self._stop.is_set():
+            self._stop.set()
+            self._work.deadline = anyio.current_time() + HALT_GRACE_S
+
+    async def run(self) -> None:
+        """Make the attempt. When it returns, the log says how it ended, or it never was this runner's to make.
+
+        When it is cancelled the work is killed and nothing is said: somebody else will.
+
+        Raises:
+            TooManyConflicts: the end could not be told.
+
+        """
+        try:
+            engine = await self._start()
+            if engine is not None:
+                await self._end(await self._perform(engine))
+                await self._clean_up(engine)
+        except Refused as refusal:
+            self._say("attempt_dropped", reason=str(refusal))
+
+    async def _start(self) -> Engine | None:
+        """Say in the log that the attempt starts; `None` when it does not, and the log says why."""
+        job = await self._jobs.load(min_version=self._order.job_version)
+        if job is None:
+            raise UnknownJob("there is no such job")
+        engine = self._place.engines.get(job.engine)
+        if self._halted is HaltCause.PREEMPTED:
+            await self._abandon(RequeueCause.PREEMPTED, "the runner is stopping")
+            return None
+        if engine is None:
+            await self._abandon(RequeueCause.REFUSED, f"the runner has no engine {job.engine!r}")
+            return None
+        try:
+            await self._jobs.perform(self._start_intent, cause=self._order.cause)
+        except JobEnded:
+            if self._job.state is not JobState.CANCELLING:
+                raise
+            await self._abandon(RequeueCause.REFUSED, "cancelled before it started")
+            return None
+        return engine
+
+    async def _perform(self, engine: Engine) -> Intent:
+        """Do the work; return what to tell the log of it."""
+        job = self._job
+        report = self._place.reports.open(job.tenant, job.id, self._order.attempt)
+        try:
+            with self._work:
+                return await self._produce(job, engine, report)
+            return self._halted_intent(Outcome(kind=OutcomeKind.STOPPED))
+        except Exception as error:  # noqa: BLE001 - the boundary of an attempt: whatever an engine does stays in it
+            with anyio.move_on_after(FAULT_LOGS_S):
+                await self._save_logs(report, engine)
+            return self._fault_intent(engine, error)
+        finally:
+            report.close()
+
+    async def _produce(self, job: Job, engine: Engine, report: Report) -> Intent:
+        attempt = await self._lay_out(job, engine)
+        outcome = await engine.run(attempt, report.emit, self._stop)
+        if outcome.kind is OutcomeKind.STOPPED and self._halted is None:
+            raise RuntimeError("it stopped without having been told to")
+        stored = StoredOutputs()
+        try:
+            if engine.needs_files:
+                stored = await self._store_outputs(attempt, outcome, report)
+            await report.finish(attempt.log_dir if engine.needs_files else None)
+        except (UploadFailed, UnreadableOutput) as error:
+            if outcome.kind is OutcomeKind.SUCCEEDED:
+                raise
+            # That the run failed, and why, is worth more than that its logs could not be kept.
+            self._say("uploads_incomplete", error=str(error))
+        if outcome.kind is OutcomeKind.STOPPED:
+            return self._halted_intent(outcome)
+        return self._end_intent(outcome, stored)
+
+    async def _lay_out(self, job: Job, engine: Engine) -> Attempt:
+        folder = self._place.folder
+        work_dir = folder.work_dir(job.id)
+        log_dir = folder.log_dir(job.id, self._order.attempt)
+        resume = False
+        if engine.needs_files:
+            resume = await anyio.Path(work_dir).exists()
+            await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
+            if not resume:
+                await self._place.sources.prepare(job.source, work_dir)
+        return Attempt(
+            job_id=job.id,
+            tenant=job.tenant,
+            attempt=self._order.attempt,
+            pipeline_name=job.pipeline_name,
+            parameters=job.parameters,
+            work_dir=work_dir,
+            log_dir=log_dir,
+            snakefile=_main_file(job),
+            cores=self._place.cores,
+            resume=resume,
+        )
+
+    async def _store_outputs(self, attempt: Attempt, outcome: Outcome, report: Report) -> StoredOutputs:
+        is_needed = bool(outcome.outputs) or attempt.attempt > 1  # an earlier attempt may have left a manifest
+        if outcome.kind is OutcomeKind.STOPPED or not is_needed:
+            return StoredOutputs()
+        stored = await self._place.uploads.put_outputs(
+            attempt.job_id, attempt.attempt, attempt.work_dir, outcome.outputs
+        )
+        for sentence in stored.left_out:
+            report.emit(LogWritten(stream=LogStream.ENGINE, text=sentence + "\n"))
+            self._say("output_left_out", reason=sentence)
+        return stored
+
+    async def _save_logs(self, report: Report, engine: Engine) -> None:
+        log_dir = self._place.folder.log_dir(self._order.job_id, self._order.attempt)
+        try:
+            await report.finish(log_dir if engine.needs_files else None)
+        except (UploadFailed, OSError) as error:
+            self._say("uploads_incomplete", error=str(error))
+
+    async def _end(self, intent: Intent) -> None:
+        try:
+            await self._jobs.perform(intent)
+        except TooLarge as error:
+            failure = Failure(cause=FailureCause.SYSTEM, message=f"the end of the attempt does not fit: {error}")
+            await self._jobs.perform(self._end_intent(Outcome(kind=OutcomeKind.FAILED, failure=failure)))
+        self._say("attempt_ended", state=self._job.state.value)
+
+    async def _abandon(self, cause: RequeueCause, reason: str) -> None:
+        await self._jobs.perform(self._abandon_intent(cause, reason))
+        self._say("attempt_given_back", cause=cause.value, reason=reason)
+
+    async def _clean_up(self, engine: Engine) -> None:
+        if not engine.needs_files or self._place.keep_work or not self._job.state.is_terminal:
+            return
+        folder = self._place.folder
+        await anyio.to_thread.run_sync(remove, folder.work_dir(self._order.job_id))
+        await anyio.to_thread.run_sync(remove, folder.logs_of(self._order.job_id))
+
+    def _start_intent(self, now: datetime) -> JobCommand:
+        return StartAttempt(now=now, attempt=self._order.attempt, runner_id=self._place.runner_id)
+
+    def _end_intent(self, outcome: Outcome, stored: StoredOutputs | None = None) -> Intent:
+        stored = stored or StoredOutputs()
+        return lambda now: EndAttempt(
+            now=now,
+            attempt=self._order.attempt,
+            runner_id=self._place.runner_id,
+            outcome=outcome.kind,
+            failure=None if outcome.failure is None else _bounded(outcome.failure),
+            tasks=outcome.tasks,
+            output_files=len(stored.files),
+            output_bytes=stored.total_bytes,
+        )
+
+    def _halted_intent(self, outcome: Outcome) -> Intent:
+        match self._halted:
+            case HaltCause.CANCELLED | None:
+                return self._end_intent(outcome)
+            case HaltCause.PREEMPTED:
+                return self._abandon_intent(RequeueCause.PREEMPTED, "the runner was stopped")
+            case _:
+                assert_never(self._halted)
+
+    def _fault_intent(self, engine: Engine, error: Exception) -> Intent:
+        """Return the end of an attempt after a fault: one that it would meet everywhere is a failure."""
+        failure = _failure(error)
+        if failure is not None:
+            self._say("attempt_failed", reason=failure.message)
+            return self._end_intent(Outcome(kind=OutcomeKind.FAILED, failure=failure))
+        _log.error("attempt_fault", job_id=self._order.job_id, attempt=self._order.attempt, exc_info=error)
+        reason = f"fault of the runner or its engine {engine.name}: {_text(error)}"[:MAX_MESSAGE_CHARS]
+        return self._abandon_intent(RequeueCause.LOST, reason)
+
+    def _abandon_intent(self, cause: RequeueCause, reason: str) -> Intent:
+        return lambda now: AbandonAttempt(
+            now=now, attempt=self._order.attempt, runner_id=self._place.runner_id, cause=cause, reason=reason
+        )
+
+    @property
+    def _job(self) -> Job:
+        assert self._jobs.job is not None, "it was loaded"
+        return self._jobs.job
+
+    def _say(self, event: str, **fields: object) -> None:
+        _log.info(event, job_id=self._order.job_id, attempt=self._order.attempt, **fields)
+
+
+async def give_back(place: Workplace, order: StartOrder, cause: RequeueCause, reason: str) -> None:
+    """Tell the log that an attempt will not be made here; nothing happens when it was not this runner's any more.
+
+    Raises:
+        TooManyConflicts: that could not be told.
+
+    """
+    jobs = JobLog(place.log, tenant=order.tenant, job_id=order.job_id, runner_id=place.runner_id)
+
+    def intent(now: datetime) -> JobCommand:
+        return AbandonAttempt(now=now, attempt=order.attempt, runner_id=place.runner_id, cause=cause, reason=reason)
+
+    await jobs.load(min_version=order.job_version)
+    try:
+        await jobs.perform(intent, cause=order.cause)
+    except Refused as refusal:
+        _log.info("give_back_dropped", job_id=order.job_id, attempt=order.attempt, reason=str(refusal))
+    else:
+        _log.info("attempt_given_back", job_id=order.job_id, attempt=order.attempt, cause=cause.value, reason=reason)
+
+
+def _main_file(job: Job) -> str | None:
+    if job.source is None:
+        return None
+    if job.source.snakefile is None and Path(job.source.location).suffix in (".smk", ".snakefile"):
+        return Path(job.source.location).name
+    return job.source.snakefile
+
+
+def _failure(error: BaseException) -> Failure | None:
+    """Return the failure that an error means; `None` when another attempt may go better."""
+    if isinstance(error, SourceRefused):
+        return error.failure
+    if isinstance(error, UploadFailed):
+        return Failure(cause=FailureCause.SYSTEM, message=str(error))
+    if isinstance(error, UnreadableOutput):
+        return Failure(cause=FailureCause.WORKFLOW, message=str(error))
+    if any(map(faults.is_disk_full, faults.leaves(error))):
+        return Failure(
+            cause=FailureCause.SYSTEM, message="the runner's disk is full: no space left for the run's files"
+        )
+    return None
+
+
+def _text(error: BaseException) -> str:
+    [first, *more] = faults.leaves(error)
+    text = f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
+    return f"{text} (and {len(more)} more)" if more else text
+
+
+def _bounded(failure: Failure) -> Failure:
+    tail = failure.stderr_tail
+    return replace(
+        failure,
+        message=failure.message[:MAX_MESSAGE_CHARS],
+        stderr_tail=None if tail is None else tail[-MAX_STDERR_CHARS:],
+    )

@@ -1,0 +1,20 @@
+"""What an exception of an engine or of the machine is made of."""
+
+import errno
+from collections.abc import Iterator
+from typing import cast
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the single exceptions of a group, however nested; an exception that is no group alone."""
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)  # isinstance leaves open of what
+        for each in group.exceptions:
+            yield from leaves(each)
+    else:
+        yield error
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether it comes of a disk that is full, or of a quota that is used up."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,314 @@
+"""One life of a runner: from joining to leaving, or to when its lease ran out and all its work was killed."""
+
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final, assert_never
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+from msgspec import Struct
+
+from penstock_core import aggregates
+from penstock_core.chain import Stored
+from penstock_core.ports import Heartbeats, PortError
+from penstock_runner.attempt import AttemptRun, Workplace, give_back
+from penstock_runner.core import (
+    Action,
+    AttemptKey,
+    AttemptLeft,
+    Begin,
+    DrainBegun,
+    DrainExpired,
+    GiveBack,
+    Halt,
+    Happening,
+    Lease,
+    Order,
+    RunnerState,
+    StartOrder,
+    handle,
+    remaining_s,
+    renew,
+)
+from penstock_runner.register import Register
+from penstock_schemas.events import AttemptAssigned, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
+from penstock_schemas.ids import RunnerId
+from penstock_schemas.jobs import RequeueCause
+from penstock_schemas.views import RunnerHeartbeat
+
+BEAT_INTERVAL_S: Final = 1.0
+BEAT_DEADLINE_S: Final = 2.0
+LEASE_CHECK_S: Final = 0.5
+"""The lease is looked at this often: a machine that was suspended wakes up with timers that are too late."""
+LAST_WORDS_S: Final = 6.0
+"""After the drain's end, what still runs is stopped, given back and told within this time."""
+LEAVE_DEADLINE_S: Final = 3.0
+
+_log = structlog.stdlib.get_logger()
+
+
+class Ending(Enum):
+    """How an incarnation ended."""
+
+    LEFT = "left"
+    """It was asked to leave; all is told."""
+    FENCED = "fenced"
+    """It lost the right to work, and killed everything."""
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What a runner is and how long things may take."""
+
+    name: str
+    slots: int
+    labels: dict[str, str]
+    host: str
+    software_version: str
+    lease_s: float
+    drain_timeout_s: float
+
+
+class Shutdown:
+    """The wish that a runner should end; it can be made more urgent."""
+
+    def __init__(self) -> None:
+        self.requested = anyio.Event()
+        """Finish what runs, take nothing new, leave."""
+        self.urgent = anyio.Event()
+        """Stop what runs, give it back, leave."""
+
+    def request(self) -> None:
+        """Ask to leave; the second time, to leave at once."""
+        if self.requested.is_set():
+            self.urgent.set()
+        self.requested.set()
+
+
+def boot_clock() -> float:
+    """Return seconds that also count while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Incarnation:
+    """One life of a runner."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        place: Workplace,
+        heartbeats: Heartbeats,
+        shutdown: Shutdown,
+        *,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        self._terms = terms
+        self._place = place
+        self._heartbeats = heartbeats
+        self._register = Register(place.log, place.runner_id)
+        self._shutdown = shutdown
+        self._clock = clock
+        self._state = RunnerState(slots=terms.slots)
+        self._lease = Lease(terms.lease_s, clock())
+        self._life = anyio.CancelScope()
+        self._runs: dict[AttemptKey, AttemptRun] = {}
+        self._open = 0
+        """Attempts and refusals whose end is not told yet."""
+        self._changed = anyio.Event()
+        self._ending = Ending.FENCED
+        self._is_leaving = False
+        self._beats = 0
+
+    @property
+    def runner_id(self) -> RunnerId:
+        """Its name in the log."""
+        return self._place.runner_id
+
+    async def live(self) -> Ending:
+        """Join, work, and leave or be fenced. When it returns or raises, nothing of its work runs any more."""
+        with self._life:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._obey_shutdown_before_joining)
+                await group.start(self._beat)
+                group.start_soon(self._watch_lease)
+                await self._register.join(self._joined())
+                _log.info("ready", runner_id=self.runner_id, slots=self._terms.slots, engines=self._engines())
+                group.start_soon(self._watch_fate)
+                async with anyio.create_task_group() as work:
+                    work.start_soon(self._follow_orders, work)
+                    await self._shutdown.requested.wait()
+                    await self._drain(work)
+                    work.cancel_scope.cancel()
+                await self._leave()
+                self._ending = Ending.LEFT
+                group.cancel_scope.cancel()
+        return self._ending
+
+    # The right to work.
+
+    async def _beat(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        is_heard = False
+        while True:
+            sent_at_s = self._clock()
+            try:
+                with anyio.fail_after(BEAT_DEADLINE_S):
+                    await self._heartbeats.beat(self._heartbeat(), deadline_s=BEAT_DEADLINE_S)
+            except (PortError, TimeoutError) as error:
+                _log.warning("heartbeat_unheard", runner_id=self.runner_id, error=str(error))
+            else:
+                self._lease = renew(self._lease, sent_at_s)
+                if not is_heard:
+                    is_heard = True
+                    task_status.started()
+            await anyio.sleep(max(0.0, BEAT_INTERVAL_S - (self._clock() - sent_at_s)))
+
+    async def _watch_lease(self) -> None:
+        while True:
+            left_s = remaining_s(self._lease, self._clock())
+            if not left_s:
+                break
+            await anyio.sleep(min(left_s, LEASE_CHECK_S))
+        self._fence("no heartbeat was heard for as long as the lease lasts")
+
+    async def _watch_fate(self) -> None:
+        """End when somebody else says that this runner is no more: then its jobs are already given to others."""
+        async with aclosing(self._place.log.read(aggregates=aggregates.runner(self.runner_id))) as batches:
+            async for batch in batches:
+                is_gone = any(isinstance(stored.event.data, RunnerLost | RunnerLeft) for stored in batch)
+                if is_gone and not self._is_leaving:
+                    self._fence("the log says that this runner is lost")
+
+    def _fence(self, reason: str) -> None:
+        _log.error("fenced", runner_id=self.runner_id, killed=len(self._runs), reason=reason)
+        self._ending = Ending.FENCED
+        self._life.cancel()
+
+    # Work.
+
+    async def _follow_orders(self, group: TaskGroup) -> None:
+        async with aclosing(self._place.log.read(aggregates=aggregates.assign(self.runner_id))) as batches:
+            async for batch in batches:
+                for stored in batch:
+                    order = _order(stored)
+                    if order is not None:
+                        self._handle(order, group)
+
+    def _handle(self, happening: Happening, group: TaskGroup) -> None:
+        self._state, actions = handle(self._state, happening)
+        for action in actions:
+            self._do(action, group)
+
+    def _do(self, action: Action, group: TaskGroup) -> None:
+        match action:
+            case Begin():
+                run = AttemptRun(self._place, action.order)
+                self._runs[run.key] = run
+                self._open += 1
+                group.start_soon(self._run, run, group)
+            case GiveBack():
+                self._open += 1
+                group.start_soon(self._give_back, action.order, action.cause, action.reason)
+            case Halt():
+                self._runs[action.key].halt(action.cause)
+            case _:
+                assert_never(action)
+
+    async def _run(self, run: AttemptRun, group: TaskGroup) -> None:
+        await run.run()
+        # Only now is the slot free: an attempt whose end is not told ends this incarnation, and the log says so.
+        del self._runs[run.key]
+        self._handle(AttemptLeft(run.key), group)
+        self._close_one()
+
+    async def _give_back(self, order: StartOrder, cause: RequeueCause, reason: str) -> None:
+        await give_back(self._place, order, cause, reason)
+        self._close_one()
+
+    def _close_one(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._changed.set()
+
+    # The end.
+
+    async def _obey_shutdown_before_joining(self) -> None:
+        await self._shutdown.requested.wait()
+        if not self._register.is_joined:
+            self._ending = Ending.LEFT
+            self._life.cancel()
+
+    async def _drain(self, group: TaskGroup) -> None:
+        _log.info("draining", runner_id=self.runner_id, running=len(self._runs))
+        self._handle(DrainBegun(), group)
+        with anyio.move_on_after(LEAVE_DEADLINE_S):
+            await self._register.drain()
+        with anyio.move_on_after(self._terms.drain_timeout_s) as patience:
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(self._cut_short, patience)
+                await self._finish_all()
+                waiting.cancel_scope.cancel()
+        if self._open:
+            self._handle(DrainExpired(), group)
+            with anyio.move_on_after(LAST_WORDS_S):
+                await self._finish_all()
+
+    async def _leave(self) -> None:
+        """Say goodbye, with nothing running any more. What could not be told of an attempt is told by this."""
+        self._is_leaving = True
+        with anyio.move_on_after(LEAVE_DEADLINE_S):
+            await self._register.leave("stopped")
+        try:
+            with anyio.move_on_after(LEAVE_DEADLINE_S):
+                await self._heartbeats.silence(self.runner_id)
+        except PortError as error:
+            _log.warning("heartbeat_not_silenced", runner_id=self.runner_id, error=str(error))
+        _log.info("left", runner_id=self.runner_id, untold=self._open)
+
+    async def _cut_short(self, patience: anyio.CancelScope) -> None:
+        await self._shutdown.urgent.wait()
+        patience.cancel()
+
+    async def _finish_all(self) -> None:
+        while self._open:
+            self._changed = anyio.Event()
+            await self._changed.wait()
+
+    # What it says of itself.
+
+    def _engines(self) -> dict[str, str]:
+        return {engine.name: engine.version for engine in self._place.engines.values()}
+
+    def _heartbeat(self) -> RunnerHeartbeat:
+        self._beats += 1
+        return RunnerHeartbeat(
+            runner_id=self.runner_id,
+            count=self._beats,
+            time=datetime.now(UTC),
+            name=self._terms.name,
+            slots=self._terms.slots,
+            busy=len(self._runs),
+            engines=self._engines(),
+            draining=self._state.draining,
+        )
+
+    def _joined(self) -> RunnerJoined:
+        return RunnerJoined(
+            runner_id=self.runner_id,
+            name=self._terms.name,
+            slots=self._terms.slots,
+            engines=self._engines(),
+            labels=self._terms.labels,
+            host=self._terms.host,
+            software_version=self._terms.software_version,
+        )
+
+
+def _order(stored: Stored) -> Order | None:
+    data = stored.event.data
+    if isinstance(data, AttemptAssigned | StopOrdered):
+        return Order(stored.seq, stored.event.id, data)
+    _log.error("order_unknown", seq=stored.seq, type=type(data).__name__)
+    return None

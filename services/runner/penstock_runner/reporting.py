@@ -1,0 +1,251 @@
+"""How the progress of attempts gets out: a queue in memory that an outage can neither block nor grow without bound.
+
+One task delivers for all attempts. What cannot be delivered now is coalesced and tried again; the whole logs go to the
+blob store before an attempt ends, and only that can fail it.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import anyio
+import structlog
+from msgspec.structs import replace
+
+from penstock_core.ports import LogTail, PortError, TaskBoard
+from penstock_runner.engine import ENGINE_LOG, EngineEvent, LogWritten, TaskChanged
+from penstock_runner.progress import Progress
+from penstock_runner.uploads import UploadFailed, Uploads, log_key, task_log_key
+from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import LogStream, Task
+
+FLUSH_INTERVAL_S: Final = 0.1
+"""How long progress is gathered before it is sent: what a person sees as at once."""
+OUTAGE_PAUSE_S: Final = 1.0
+SEND_DEADLINE_S: Final = 5.0
+FINAL_FLUSH_S: Final = 5.0
+"""An attempt's end waits no longer for its last progress to get out."""
+TASKS_PER_SEND: Final = 200
+MAX_KEPT_ENGINE_CHARS: Final = 1 << 20
+"""The log of an engine without files is kept in memory, up to here."""
+
+_log = structlog.stdlib.get_logger()
+
+
+class _Worklist:
+    """The reports that wait for something, each once."""
+
+    def __init__(self) -> None:
+        self._reports: dict[int, Report] = {}
+        self._wake = anyio.Event()
+
+    def add(self, report: "Report") -> None:
+        self._reports[id(report)] = report
+        self._wake.set()
+
+    def discard(self, report: "Report") -> None:
+        self._reports.pop(id(report), None)
+
+    async def take_all(self) -> tuple["Report", ...]:
+        """Wait until there is one, gather for a moment, and return them."""
+        await self._wake.wait()
+        await anyio.sleep(FLUSH_INTERVAL_S)
+        self._wake = anyio.Event()
+        taken, self._reports = tuple(self._reports.values()), {}
+        return taken
+
+
+class Reports:
+    """Delivers the progress of all attempts of a runner."""
+
+    def __init__(
+        self, board: TaskBoard, tail: LogTail, uploads: Uploads, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.board = board
+        self.tail = tail
+        self.uploads = uploads
+        self.clock = clock
+        self.with_progress = _Worklist()
+        self.with_task_logs = _Worklist()
+
+    def open(self, tenant: TenantId, job_id: JobId, attempt: int) -> "Report":
+        """Return where one attempt reports to; it costs nothing until something is reported."""
+        return Report(self, tenant, job_id, attempt)
+
+    async def run(self) -> None:
+        """Deliver, for ever."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._send_progress)
+            # On its own: a large log, or a slow blob store, must not hold up what people watch.
+            group.start_soon(self._store_task_logs)
+
+    async def _send_progress(self) -> None:
+        while True:
+            sent = [await report.flush() for report in await self.with_progress.take_all()]
+            if not all(sent):
+                await anyio.sleep(OUTAGE_PAUSE_S)
+
+    async def _store_task_logs(self) -> None:
+        while True:
+            stored = [await report.store_task_logs() for report in await self.with_task_logs.take_all()]
+            if not all(stored):
+                await anyio.sleep(OUTAGE_PAUSE_S)
+
+
+class Report:
+    """What one attempt says of itself."""
+
+    def __init__(self, reports: Reports, tenant: TenantId, job_id: JobId, attempt: int) -> None:
+        self._reports = reports
+        self._tenant = tenant
+        self._job_id = job_id
+        self._attempt = attempt
+        self._progress: Progress | None = None
+        self._sending: anyio.Lock | None = None
+        self._storing: anyio.Lock | None = None
+        self._ended: dict[str, TaskChanged] = {}
+        self._keys: dict[str, tuple[str | None, str | None]] = {}
+        self._engine_text: list[str] = []
+        self._engine_chars = 0
+        self._is_closed = False
+
+    def emit(self, event: EngineEvent) -> None:
+        """Take an engine's event; it never blocks and never raises."""
+        if self._is_closed:
+            return
+        if self._progress is None:
+            self._progress = Progress(self._job_id, self._attempt, now_s=self._reports.clock())
+            self._sending, self._storing = anyio.Lock(), anyio.Lock()
+        if isinstance(event, TaskChanged) and (event.stdout_path or event.stderr_path):
+            self._ended[event.task.id] = event
+            self._reports.with_task_logs.add(self)
+        if isinstance(event, LogWritten) and event.stream is LogStream.ENGINE and event.task_id is None:
+            self._keep(event.text)
+        self._progress.take(event, now_s=self._reports.clock(), time=datetime.now(UTC))
+        self._reports.with_progress.add(self)
+
+    async def flush(self) -> bool:
+        """Send what waits; return whether it got out. What did not waits for the next time."""
+        if self._progress is None or self._sending is None or self._is_closed:
+            return True
+        async with self._sending:
+            if await self._send(self._progress):
+                return True
+            self._reports.with_progress.add(self)
+            return False
+
+    async def store_task_logs(self, *, is_last: bool = False) -> bool:
+        """Store the logs of tasks that ended; return whether that worked. What did not waits for the next time.
+
+        Raises:
+            UploadFailed: it did not work the last time.
+
+        """
+        if self._progress is None or self._storing is None or self._is_closed:
+            return True
+        async with self._storing:
+            for task_id, changed in list(self._ended.items()):
+                try:
+                    keys = (
+                        await self._store(changed.stdout_path, self._task_key(task_id, LogStream.STDOUT)),
+                        await self._store(changed.stderr_path, self._task_key(task_id, LogStream.STDERR)),
+                    )
+                except UploadFailed:
+                    if is_last:
+                        raise
+                    self._reports.with_task_logs.add(self)
+                    return False
+                self._keys[task_id] = keys
+                del self._ended[task_id]
+                self._progress.remind(changed.task)
+                self._reports.with_progress.add(self)
+        return True
+
+    async def finish(self, log_dir: Path | None) -> None:
+        """Store the whole logs, send the last progress as far as it gets out, and take nothing more.
+
+        Args:
+            log_dir: where the engine kept its logs; `None` for an engine without files.
+
+        Raises:
+            UploadFailed: a log could not be stored.
+
+        """
+        await self.store_task_logs(is_last=True)
+        await self._store_engine_log(log_dir)
+        if self._progress is not None:
+            with anyio.move_on_after(FINAL_FLUSH_S):
+                await self._send_all()
+            if not self._progress.is_empty:
+                _log.warning("progress_left_out", job_id=self._job_id, attempt=self._attempt)
+        self.close()
+
+    def close(self) -> None:
+        """Take nothing more, and forget what was not sent."""
+        self._is_closed = True
+        self._reports.with_progress.discard(self)
+        self._reports.with_task_logs.discard(self)
+
+    async def _send_all(self) -> None:
+        while True:
+            if await self.flush():
+                return
+            await anyio.sleep(OUTAGE_PAUSE_S)
+
+    def _keep(self, text: str) -> None:
+        if self._engine_chars < MAX_KEPT_ENGINE_CHARS:
+            self._engine_text.append(text)
+            self._engine_chars += len(text)
+
+    async def _send(self, progress: Progress) -> bool:
+        delivery = progress.drain(time=datetime.now(UTC))
+        is_sent = False
+        try:
+            with anyio.fail_after(SEND_DEADLINE_S):
+                if delivery.is_progress:
+                    await self._send_tasks([self._with_keys(task) for task in delivery.tasks], delivery.counts)
+                    delivery = replace(delivery, tasks=(), is_progress=False)
+                if delivery.chunks:
+                    await self._reports.tail.append(self._tenant, delivery.chunks)
+                is_sent = True
+        except (PortError, TimeoutError) as error:
+            _log.warning("progress_delayed", job_id=self._job_id, attempt=self._attempt, error=str(error))
+        finally:
+            if not is_sent:
+                progress.put_back(delivery)
+        return is_sent
+
+    async def _send_tasks(self, tasks: list[Task], counts: TaskCounts) -> None:
+        for start in range(0, max(1, len(tasks)), TASKS_PER_SEND):
+            await self._reports.board.put(self._tenant, self._job_id, tasks[start : start + TASKS_PER_SEND], counts)
+
+    def _with_keys(self, task: Task) -> Task:
+        stdout_key, stderr_key = self._keys.get(task.id, (None, None))
+        if stdout_key is None and stderr_key is None:
+            return task
+        return replace(task, stdout_key=stdout_key, stderr_key=stderr_key)
+
+    def _task_key(self, task_id: str, stream: LogStream) -> str:
+        return task_log_key(self._job_id, self._attempt, task_id, stream)
+
+    async def _store(self, path: Path | None, key: str) -> str | None:
+        """Store a log; `None` when nothing was written."""
+        if path is None:
+            return None
+        try:
+            if not (await anyio.Path(path).stat()).st_size:
+                return None
+            await self._reports.uploads.put_file(key, path)
+        except FileNotFoundError:
+            return None
+        return key
+
+    async def _store_engine_log(self, log_dir: Path | None) -> None:
+        key = log_key(self._job_id, self._attempt, ENGINE_LOG)
+        if log_dir is not None and await self._store(log_dir / ENGINE_LOG, key):
+            return
+        if self._engine_text:
+            await self._reports.uploads.put_bytes(key, "".join(self._engine_text).encode("utf-8", "replace"))

@@ -1,0 +1,118 @@
+"""What a runner is told by its environment."""
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from penstock_core.settings import LogLevel, LogLevelSetting
+from penstock_runner.engines.mock import MockBehaviour, Seconds
+
+RUNNER_NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$"
+"""A token with room for what tells one incarnation from another."""
+LABEL_PATTERN: Final = "^[^=]+=.*$"
+
+
+def default_name() -> str:
+    """Return the machine's name as one token."""
+    return re.sub("[^A-Za-z0-9_-]", "-", socket.gethostname())[:50].strip("-_") or "runner"
+
+
+class RunnerSettings(Struct, frozen=True, kw_only=True):
+    """The settings of one runner."""
+
+    nats_url: Annotated[str, Meta(description="Where the NATS server listens; several with commas between.")] = (
+        "nats://127.0.0.1:4222"
+    )
+    blobs: Annotated[
+        str, Meta(description="Where sources, logs and outputs are kept: a folder, or the URL of an object store.")
+    ] = "penstock-blobs"
+    state_dir: Annotated[
+        Path, Meta(description="The runner's own folder: work directories, and who used it last. One runner at a time.")
+    ] = Path("penstock-runner")
+    runner_name: Annotated[
+        str | None,
+        Meta(description="The runner's name, stable over restarts; the machine's name if not set."),
+        Meta(pattern=RUNNER_NAME_PATTERN),
+    ] = None
+    slots: Annotated[int, Meta(ge=1, le=4096, description="How many attempts run at the same time.")] = 4
+    cores: Annotated[
+        int | None,
+        Meta(description="How many cores each attempt may use; the machine's cores shared by the slots if not set."),
+        Meta(ge=1),
+    ] = None
+    engines: Annotated[
+        tuple[str, ...], Meta(description="The engines to offer: snakemake, mock; those that are installed if not set.")
+    ] = ()
+    labels: Annotated[
+        tuple[Annotated[str, Meta(pattern=LABEL_PATTERN)], ...],
+        Meta(description="What the runner is, as key=value."),
+    ] = ()
+    source_roots: Annotated[
+        tuple[Path, ...],
+        Meta(description="Folders below which a source may be a path on the runner's disk."),
+    ] = ()
+    keep_work: Annotated[
+        bool, Meta(description="Whether work directories stay on the disk after their jobs ended.")
+    ] = False
+    lease_s: Annotated[
+        float,
+        Meta(ge=2, le=9, description="How long the runner may work without being heard; then it kills all its work."),
+    ] = 8.0
+    drain_timeout_s: Annotated[
+        float, Meta(ge=0, le=604_800, description="How long what runs may go on after the runner was asked to stop.")
+    ] = 20.0
+    mock_min_duration: Annotated[Seconds, Meta(description="Of a run of the mock engine, in seconds.")] = 10.0
+    mock_max_duration: Annotated[Seconds, Meta(description="Of a run of the mock engine, in seconds.")] = 30.0
+    mock_success_rate: Annotated[
+        float, Meta(ge=0, le=1, description="How often a run of the mock engine succeeds.")
+    ] = 0.8
+    mock_seed: Annotated[int, Meta(description="Another seed gives other durations and failures.")] = 0
+    image_tag: Annotated[
+        str, Meta(description="The version of the software, as deployed.", extra={"variable": "IMAGE_TAG"})
+    ] = ""
+    log_level: LogLevelSetting = LogLevel.INFO
+
+    @property
+    def name(self) -> str:
+        """The runner's name."""
+        return self.runner_name or default_name()
+
+    @property
+    def cores_per_attempt(self) -> int:
+        """How many cores each attempt may use."""
+        return self.cores or max(1, (os.cpu_count() or 1) // self.slots)
+
+    @property
+    def label_map(self) -> dict[str, str]:
+        """The labels, by their keys."""
+        return dict(label.split("=", 1) for label in self.labels)
+
+    @property
+    def mock_behaviour(self) -> MockBehaviour:
+        """How the mock engine behaves where a job does not say it."""
+        return MockBehaviour(
+            min_duration=self.mock_min_duration,
+            max_duration=self.mock_max_duration,
+            success_rate=self.mock_success_rate,
+            seed=self.mock_seed,
+        )
+
+
+def mistakes(settings: RunnerSettings) -> tuple[str, ...]:
+    """Return what is wrong with settings that are right each on its own."""
+    found = list[str]()
+    if settings.mock_min_duration > settings.mock_max_duration:
+        found.append(
+            f"PENSTOCK_MOCK_MIN_DURATION ({settings.mock_min_duration:g}) is greater than "
+            f"PENSTOCK_MOCK_MAX_DURATION ({settings.mock_max_duration:g})"
+        )
+    found.extend(
+        f"PENSTOCK_SOURCE_ROOTS holds {str(root)!r}: expected absolute paths"
+        for root in settings.source_roots
+        if not root.is_absolute()
+    )
+    return tuple(found)

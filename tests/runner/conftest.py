@@ -1,0 +1,64 @@
+"""A runner on the in-memory cluster, and the desk that gives it orders."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.runner.desk import Desk
+
+from penstock_core.memory import MemoryBlobs, MemoryCluster
+from penstock_core.ports import Blobs, EventLog, Heartbeats, LogTail, TaskBoard
+from penstock_runner.actor import Ports, Runner, new_runner_id
+from penstock_runner.engine import Engine
+from penstock_runner.incarnation import Shutdown, Terms, boot_clock
+from penstock_runner.state_folder import StateFolder
+
+TERMS = Terms(name="test", slots=2, labels={}, host="here", software_version="0", lease_s=8.0, drain_timeout_s=30.0)
+
+
+class Stage:
+    """What a test starts runners on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = MemoryCluster()
+        self.log: EventLog = self.cluster.log
+        self.tasks: TaskBoard = self.cluster.tasks
+        self.logs: LogTail = self.cluster.logs
+        self.heartbeats: Heartbeats = self.cluster.heartbeats
+        self.blobs: Blobs = MemoryBlobs()
+        self.folder = folder
+        self.desk = Desk(self.log)
+        self.roots: tuple[Path, ...] = ()
+        self.keep_work = False
+
+    @asynccontextmanager
+    async def runner(
+        self, *engines: Engine, terms: Terms = TERMS, clock: Callable[[], float] = boot_clock
+    ) -> AsyncGenerator[Shutdown]:
+        """Run a runner; ask it to leave at once at the end."""
+        shutdown = Shutdown()
+        ports = Ports(log=self.log, tasks=self.tasks, logs=self.logs, heartbeats=self.heartbeats, blobs=self.blobs)
+        folder = StateFolder(self.folder)
+        runner = Runner(
+            new_runner_id(terms.name),
+            terms,
+            ports,
+            engines,
+            folder,
+            roots=self.roots,
+            keep_work=self.keep_work,
+            clock=clock,
+        )
+        with folder.hold():
+            async with anyio.create_task_group() as group:
+                group.start_soon(runner.run, shutdown)
+                yield shutdown
+                shutdown.request()
+                shutdown.request()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path / "state")

@@ -1,0 +1,73 @@
+"""An engine that does what a test tells it: it fills the port, and nothing of the runner is replaced."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from penstock_runner.engine import Attempt, Emit, Outcome
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.ids import JobId
+
+Script = Callable[[Attempt, Emit, anyio.Event], Awaitable[Outcome]]
+
+SUCCEEDED = Outcome(kind=OutcomeKind.SUCCEEDED)
+STOPPED = Outcome(kind=OutcomeKind.STOPPED)
+
+
+async def until_stopped(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+    """Work for ever, and stop when told to."""
+    await stop.wait()
+    return STOPPED
+
+
+async def at_once(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+    """Succeed."""
+    return SUCCEEDED
+
+
+async def deaf(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+    """Work for ever, whatever one says."""
+    await anyio.sleep_forever()
+    raise AssertionError
+
+
+class ScriptedEngine:
+    """Runs `script`, and remembers what ran and what was killed."""
+
+    name = "scripted"
+    version = "1"
+
+    def __init__(self, script: Script = until_stopped, *, needs_files: bool = False) -> None:
+        self.script = script
+        self._needs_files = needs_files
+        self.running: set[tuple[JobId, int]] = set()
+        self.most_running = 0
+        self.started: list[tuple[JobId, int]] = []
+        self.killed: list[tuple[JobId, int]] = []
+        self.is_open = False
+
+    @property
+    def needs_files(self) -> bool:
+        return self._needs_files
+
+    async def __aenter__(self) -> "ScriptedEngine":
+        self.is_open = True
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert not self.running
+        self.is_open = False
+
+    async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+        key = (attempt.job_id, attempt.attempt)
+        assert key not in self.running, "an attempt runs twice"
+        self.running.add(key)
+        self.started.append(key)
+        self.most_running = max(self.most_running, len(self.running))
+        try:
+            return await self.script(attempt, emit, stop)
+        except anyio.get_cancelled_exc_class():
+            self.killed.append(key)
+            raise
+        finally:
+            self.running.discard(key)
