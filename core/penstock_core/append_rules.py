@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from penstock_core.ports import MAX_APPEND_ENTRIES, MAX_EVENT_BYTES, Entry, Fence, TooLarge
+from penstock_core.ports import MAX_APPEND_BYTES, MAX_APPEND_ENTRIES, MAX_EVENT_BYTES, Entry, Fence, TooLarge
 from penstock_schemas.wire import encode
 
 
@@ -28,7 +28,11 @@ def check(entries: Sequence[Entry], fence: Fence | None) -> tuple[bytes, ...]:
         if aggregate not in seen and entry.expected is None and fence is None:
             raise ValueError(f"{aggregate}: its first entry in an append without a fence must carry an expectation")
         seen.add(aggregate)
-    return tuple(_encode(entry) for entry in entries)
+    encoded = tuple(_encode(entry) for entry in entries)
+    size_bytes = sum(map(len, encoded))
+    if size_bytes > MAX_APPEND_BYTES:
+        raise TooLarge(f"{size_bytes:,} bytes in one append; it takes {MAX_APPEND_BYTES:,}")
+    return encoded
 
 
 def _encode(entry: Entry) -> bytes:

@@ -19,6 +19,8 @@ from penstock_schemas.views import Head, Job, LogChunk, RunnerHeartbeat, Schedul
 
 MAX_APPEND_ENTRIES: Final = 1000
 """One append takes no more entries."""
+MAX_APPEND_BYTES: Final = 32 << 20
+"""Nor more bytes of encoded events."""
 MAX_EVENT_BYTES: Final = 768 * 1024
 """An encoded event takes no more; it leaves room for the job that it folds into, which is stored as one message too."""
 MAX_READ_EVENTS: Final = 5000

@@ -1,0 +1,69 @@
+"""Everything that a service needs of NATS, behind one connection."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from penstock_core.ports import ClusterStatus
+from penstock_jetstream import layout, names, streams
+from penstock_jetstream.connection import Connection
+from penstock_jetstream.group_commit import GroupCommit
+from penstock_jetstream.jetstream_log import JetStreamLog
+from penstock_jetstream.settings import NatsSettings
+
+
+class Cluster:
+    """The ports, filled with JetStream."""
+
+    def __init__(self, connection: Connection, *, group_commit: GroupCommit | None) -> None:
+        self._connection = connection
+        self.log = JetStreamLog(connection, group_commit=group_commit)
+
+    @property
+    def is_connected(self) -> bool:
+        """Say whether there is a server at the moment."""
+        return self._connection.is_connected
+
+    async def status(self, *, deadline_s: float = 2.0) -> ClusterStatus:
+        """Say how the log is.
+
+        Raises:
+            Unavailable: no answer before the deadline.
+
+        """
+        info = await streams.info(self._connection, names.EVENTS, deadline_s=deadline_s)
+        return ClusterStatus(
+            server_version=self._connection.server_version,
+            messages=info.state.messages,
+            stored_bytes=info.state.bytes,
+            max_bytes=info.config.max_bytes,
+            last_seq=info.state.last_seq,
+            replicas=info.config.num_replicas,
+        )
+
+
+@asynccontextmanager
+async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
+    """Connect, make sure that the streams are as they must be, and stay connected whatever happens to the servers.
+
+    Raises:
+        Unavailable: no server answers in time.
+        LayoutError: the server cannot hold what Penstock needs; the message says what to do.
+
+    """
+    connection = Connection(settings)
+    await connection.open()
+    try:
+        layout.require_version(connection.server_version)
+        await layout.ensure(connection, settings)
+        info = await streams.info(connection, names.EVENTS, deadline_s=settings.connect_s)
+        group_commit = GroupCommit(connection) if info.config.num_replicas == 1 else None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.run)
+            if group_commit is not None:
+                tasks.start_soon(group_commit.run)
+            yield Cluster(connection, group_commit=group_commit)
+            tasks.cancel_scope.cancel()
+    finally:
+        await connection.close()

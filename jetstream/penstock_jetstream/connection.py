@@ -1,0 +1,439 @@
+"""One connection to NATS that outlives every server: requests with deadlines, and word of every new beginning."""
+
+import itertools
+import random
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import anyio
+import msgspec
+import nats.errors
+import structlog
+from msgspec import Struct
+from nats.aio.client import Client, Server
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from penstock_core.memory.pulse import Pulse
+from penstock_core.ports import PortError, TooLarge, Unavailable
+from penstock_jetstream import names
+from penstock_jetstream.settings import NatsSettings
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_CLOSE_S: Final = 2.0
+
+
+class NoAnswer(Unavailable):
+    """One try brought no answer; whether the request had an effect is not known."""
+
+
+class Refusal(PortError):
+    """The server answered with an error."""
+
+    def __init__(self, error: "ErrorReply") -> None:
+        super().__init__(f"{error.description} ({error.err_code})")
+        self.err_code = error.err_code
+        self.is_passing = error.code == 429 or error.code >= 500
+        """Trying again may help: there is no leader, or too much at once."""
+
+
+class ErrorReply(Struct, frozen=True):
+    """How the server reports an error."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _MaybeError(Struct, frozen=True):
+    error: ErrorReply | None = None
+
+
+class Connection:
+    """What the adapters talk to NATS through. Run `run()` beside it: it opens the connection anew when it closed."""
+
+    def __init__(self, settings: NatsSettings) -> None:
+        self._settings = settings
+        self._client = _Client()
+        self._inbox = ""
+        self._tokens = itertools.count()
+        self._answers: dict[str, _Answer] = {}
+        self._changed = Pulse()
+        self._watchers: set[Callable[[], None]] = set()
+        self._closed = anyio.Event()
+        self._is_closing = False
+        self._last_error = ""
+        self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """Counts the times that a server was reached: what lived in the server's memory may be gone with the last."""
+        return self._generation
+
+    @property
+    def is_connected(self) -> bool:
+        """Say whether there is a server at the moment."""
+        return self._client.is_connected
+
+    @property
+    def server_version(self) -> str:
+        """The version of the server that it is, or was last, connected to."""
+        version = self._client.connected_server_version
+        return f"{version.major}.{version.minor}.{version.patch}"
+
+    @contextmanager
+    def watching(self, notify: Callable[[], None]) -> Generator[None, None, None]:
+        """Call `notify` at each new generation."""
+        self._watchers.add(notify)
+        try:
+            yield
+        finally:
+            self._watchers.discard(notify)
+
+    async def wait_connected(self) -> None:
+        """Wait until there is a server."""
+        while not self._client.is_connected:
+            await self._changed.wait()
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            Unavailable: no server could be reached in time.
+
+        """
+        try:
+            with anyio.fail_after(self._settings.connect_s):
+                await self._open()
+        except TimeoutError:
+            await self.close()
+            raise Unavailable(
+                f"no NATS server at {self._settings.url} within {self._settings.connect_s:g} s: "
+                f"{self._last_error or 'no answer'}"
+            ) from None
+
+    async def run(self) -> None:
+        """Open the connection anew whenever the library gave it up. Ends by cancellation."""
+        while True:
+            await self._closed.wait()
+            _log.warning("nats_closed", url=self._settings.url, error=self._last_error)
+            await self._open()
+
+    async def close(self) -> None:
+        """Leave."""
+        self._is_closing = True
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
+            await self._client.close()
+
+    async def publish(self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None) -> None:
+        """Send a message that nobody answers; it is lost when there is no server.
+
+        Raises:
+            NoAnswer: there is no server.
+            TooLarge: the server would not take it.
+
+        """
+        await self._publish(subject, payload, headers=headers)
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        headers: dict[str, str] | None = None,
+        deadline_s: float = names.ATTEMPT_S,
+    ) -> Msg:
+        """Send one request, once, when there is a server; return the answer.
+
+        Raises:
+            NoAnswer: the deadline passed, the connection was lost, or nobody listens.
+
+        """
+        async with self.answers() as answer:
+            try:
+                with anyio.fail_after(deadline_s):
+                    await self.wait_connected()
+                    await self._publish(subject, payload, reply=answer.subject, headers=headers)
+                    message = await answer.next()
+            except TimeoutError:
+                raise NoAnswer(f"no answer on {subject} within {deadline_s:.1f} s") from None
+        if not message.data and status_of(message) == names.STATUS_NO_RESPONDERS:
+            raise NoAnswer(f"nobody listens on {subject}")
+        return message
+
+    async def api(self, subject: str, body: object = None, *, deadline_s: float = names.ATTEMPT_S) -> bytes:
+        """Ask the JetStream API once; return its answer.
+
+        Raises:
+            NoAnswer: as for `request`.
+            Refusal: it answered with an error.
+
+        """
+        payload = b"" if body is None else msgspec.json.encode(body)
+        return accepted((await self.request(subject, payload, deadline_s=deadline_s)).data)
+
+    async def ask(self, subject: str, body: object = None, *, deadline_s: float) -> bytes:
+        """Ask the JetStream API something that may be asked again, until the deadline.
+
+        Raises:
+            Unavailable: no answer before the deadline.
+            Refusal: it answered with an error that will not pass.
+
+        """
+        retry = Retry(deadline_s)
+        while True:
+            try:
+                return await self.api(subject, body, deadline_s=retry.attempt_s)
+            except NoAnswer as error:
+                await retry.wait(error)
+            except Refusal as error:
+                if not error.is_passing:
+                    raise
+                await retry.wait(error)
+
+    @asynccontextmanager
+    async def answers(self) -> AsyncGenerator["_Answer", None]:
+        """Give a subject of its own to receive answers on."""
+        token = str(next(self._tokens))
+        answer = _Answer(f"{self._inbox}.{token}")
+        self._answers[token] = answer
+        try:
+            yield answer
+        finally:
+            del self._answers[token]
+
+    async def send(self, subject: str, payload: bytes, *, reply: str, headers: dict[str, str] | None = None) -> None:
+        """Send a message to be answered on `reply`.
+
+        Raises:
+            NoAnswer: there is no server.
+
+        """
+        await self._publish(subject, payload, reply=reply, headers=headers)
+
+    async def subscribe(self, subject: str, receive: Callable[[Msg], None]) -> Subscription:
+        """Hand every message on `subject` to `receive`, until unsubscribed or a new generation.
+
+        The library holds back no message: whoever subscribes bounds what can be on its way.
+        """
+
+        async def received(message: Msg) -> None:
+            receive(message)
+
+        return await self._client.subscribe(  # pyright: ignore[reportUnknownMemberType]  # a future of unknown content
+            subject, cb=received, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription, of whatever generation."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
+            try:
+                await subscription.unsubscribe()
+            except nats.errors.Error:
+                return  # it ended with its connection
+
+    def new_inbox(self) -> str:
+        """Return a subject that nobody else uses."""
+        return self._client.new_inbox()
+
+    async def _publish(
+        self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+    ) -> None:
+        size_bytes = len(payload) + sum(len(key) + len(value) + 4 for key, value in (headers or {}).items())
+        if size_bytes + names.HEADER_ROOM_BYTES > self._client.max_payload:
+            raise TooLarge(f"a message of {size_bytes:,} bytes; the server takes {self._client.max_payload:,}")
+        # While there is no server the library would keep the message and send it at any later time.
+        if not self._client.is_connected:
+            raise NoAnswer("there is no connection")
+        try:
+            await self._client.publish(subject, payload, reply=reply, headers=headers)
+        except (nats.errors.Error, OSError) as error:
+            raise NoAnswer(str(error)) from error
+
+    async def _open(self) -> None:
+        self._closed = anyio.Event()
+        self._client = _Client()
+        await self._client.connect(
+            servers=self._settings.servers,
+            name=self._settings.name,
+            user_credentials=None if self._settings.credentials is None else str(self._settings.credentials),
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
+            connect_timeout=int(names.CONNECT_TRY_S),
+            reconnect_time_wait=names.RECONNECT_WAIT_S[0],  # type: ignore[arg-type]  # seconds, with fractions
+            max_reconnect_attempts=-1,
+            ping_interval=names.PING_INTERVAL_S,
+            pending_size=names.OUTBOUND_BUFFER_BYTES,
+            flush_timeout=names.CONNECT_TRY_S,
+            reconnect_to_server_handler=_next_server,
+            skip_subject_validation=True,
+        )
+        self._inbox = self._client.new_inbox()
+        await self.subscribe(self._inbox + ".*", self._on_answer)
+        self._begin_generation()
+
+    def _on_answer(self, message: Msg) -> None:
+        answer = self._answers.get(message.subject.rpartition(".")[2])
+        if answer is not None:
+            answer.put(message)
+
+    async def _on_error(self, error: Exception) -> None:
+        said = str(error) or type(error).__name__
+        if said != self._last_error and not self._is_closing:
+            self._last_error = said
+            _log.warning("nats_error", url=self._settings.url, error=said)
+
+    async def _on_disconnected(self) -> None:
+        for answer in self._answers.values():
+            answer.fail(NoAnswer("the connection was lost"))
+        self._changed.beat()
+        if not self._is_closing:
+            _log.warning("nats_disconnected", url=self._settings.url)
+
+    async def _on_reconnected(self) -> None:
+        self._last_error = ""
+        self._begin_generation()
+        _log.info("nats_reconnected", url=self._settings.url)
+
+    async def _on_closed(self) -> None:
+        if not self._is_closing:
+            self._closed.set()
+
+    def _begin_generation(self) -> None:
+        self._generation += 1
+        self._changed.beat()
+        for notify in tuple(self._watchers):
+            notify()
+
+
+class Retry:
+    """Tries until a deadline, with longer and longer waits between.
+
+    Args:
+        deadline_s: from now.
+
+    """
+
+    def __init__(self, deadline_s: float) -> None:
+        self._end = anyio.current_time() + deadline_s
+        self._waits = itertools.chain(names.RETRY_WAIT_S, itertools.repeat(names.RETRY_WAIT_S[-1]))
+
+    @property
+    def remaining_s(self) -> float:
+        """What is left."""
+        return max(0.0, self._end - anyio.current_time())
+
+    @property
+    def attempt_s(self) -> float:
+        """What the next try may take."""
+        return min(names.ATTEMPT_S, self.remaining_s)
+
+    async def wait(self, error: PortError) -> None:
+        """Wait before the next try.
+
+        Raises:
+            Unavailable: there is no time for one.
+
+        """
+        wait_s = next(self._waits)
+        if self.remaining_s <= wait_s:
+            raise Unavailable(str(error)) from error
+        await anyio.sleep(wait_s)
+
+
+class _Answer:
+    """What came on a subject of its own."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self._messages: list[Msg] = []
+        self._error: NoAnswer | None = None
+        self._arrived = anyio.Event()
+
+    def put(self, message: Msg) -> None:
+        self._messages.append(message)
+        self._arrived.set()
+
+    def fail(self, error: NoAnswer) -> None:
+        self._error = error
+        self._arrived.set()
+
+    async def next(self) -> Msg:
+        """Return the next message.
+
+        Raises:
+            NoAnswer: the connection was lost.
+
+        """
+        while not self._messages:
+            if self._error is not None:
+                raise self._error
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        return self._messages.pop(0)
+
+
+class _LazyHeaders(dict[str, str]):
+    """Headers that are parsed when somebody looks: most readers never do, and parsing costs more than all else."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__()
+        self._raw: bytes | None = raw
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get(self, key: str, default: Any = None) -> Any:  # Any: as the base class has it
+        if self._raw is not None:
+            self.update(_parse_headers(self._raw))
+            self._raw = None
+        return super().get(key, default)
+
+
+class _Client(Client):
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        return _LazyHeaders(headers) if headers else None
+
+
+def _parse_headers(raw: bytes) -> Mapping[str, str]:
+    first, *lines = raw.decode("utf-8", "replace").split("\r\n")
+    headers: dict[str, str] = {}
+    _, _, status = first.partition(" ")
+    if status:  # NATS/1.0 404 No Messages
+        headers[names.STATUS], _, headers[names.DESCRIPTION] = status.partition(" ")
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers[name.strip()] = value.strip()
+    return headers
+
+
+def status_of(message: Msg) -> str | None:
+    """Return the status in a message's headers: what the server sends in place of content."""
+    return header_of(message, names.STATUS)
+
+
+def header_of(message: Msg, name: str) -> str | None:
+    """Return one header."""
+    return None if message.headers is None else message.headers.get(name)
+
+
+def accepted(answer: bytes) -> bytes:
+    """Return the answer of an API.
+
+    Raises:
+        Refusal: it is an error.
+
+    """
+    error = msgspec.json.decode(answer, type=_MaybeError).error
+    if error is not None:
+        raise Refusal(error)
+    return answer
+
+
+def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:
+    return random.choice(servers), random.uniform(*names.RECONNECT_WAIT_S)  # noqa: S311  # to spread the load

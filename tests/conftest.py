@@ -1,0 +1,66 @@
+"""What tests of several parts share: the event loop, and a real nats-server."""
+
+import itertools
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from penstock_core.memory import MemoryCluster
+from penstock_jetstream import Cluster, NatsSettings, connect
+from penstock_jetstream.embedded import EmbeddedServer
+
+ACCOUNTS = 500
+"""More than one session of tests takes."""
+
+
+class NatsServer:
+    """A real server with many accounts, so that each test has streams of its own without a server of its own."""
+
+    def __init__(self, server: EmbeddedServer) -> None:
+        self.server = server
+        self._accounts = itertools.count()
+
+    def new_settings(self, *, events_max_bytes: int | None = None) -> NatsSettings:
+        """Return the way into an account that nobody used yet."""
+        number = next(self._accounts)
+        assert number < ACCOUNTS, "raise ACCOUNTS"
+        return NatsSettings(
+            url=self.server.url.replace("nats://", f"nats://test{number}:test@"), events_max_bytes=events_max_bytes
+        )
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[NatsServer, None]:
+    """One server for the whole session. Tests that harm a server start their own."""
+    accounts = "\n".join(
+        f"  TEST{number} {{ jetstream: enabled, users: [{{user: test{number}, password: test}}] }}"
+        for number in range(ACCOUNTS)
+    )
+    server = EmbeddedServer(tmp_path_factory.mktemp("nats"), extra=f"accounts {{\n{accounts}\n}}")
+    await server.start()
+    yield NatsServer(server)
+    await server.stop()
+
+
+@pytest.fixture
+def nats_settings(nats_server: NatsServer) -> NatsSettings:
+    """The way to a real server that holds nothing yet."""
+    return nats_server.new_settings()
+
+
+@pytest.fixture
+async def cluster(nats_settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
+    """A connection to a real server that holds nothing yet."""
+    async with connect(nats_settings) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def memory_cluster() -> MemoryCluster:
+    """The same in a process' memory."""
+    return MemoryCluster()

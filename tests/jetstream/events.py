@@ -1,0 +1,42 @@
+"""Events to append in tests."""
+
+import uuid
+from datetime import UTC, datetime
+
+from penstock_core.chain import Stored, link
+from penstock_core.ports import Entry
+from penstock_schemas.events import CycleDecided, EventData, JobCancelRequested, JobSubmitted, LeaseAcquired
+from penstock_schemas.ids import EventId, JobId
+from penstock_schemas.views import EMPTY_HEAD, Head
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def new_aggregate() -> str:
+    return f"job.default.{uuid.uuid4()}"
+
+
+def entry(aggregate: str, data: EventData, head: Head = EMPTY_HEAD, *, expected: int | None) -> Entry:
+    event_id = EventId(uuid.uuid4().hex)
+    event = link(head, aggregate, data, event_id=event_id, time=NOW, actor="user:test")
+    return Entry(event=event, expected=expected)
+
+
+def submission(aggregate: str, *, padding_bytes: int = 0) -> Entry:
+    job_id = JobId(aggregate.rpartition(".")[2])
+    data = JobSubmitted(job_id=job_id, pipeline_name="test", engine="mock", description="x" * padding_bytes)
+    return entry(aggregate, data, expected=0)
+
+
+def cancellation(previous: Stored, *, expected: int | None = -1) -> Entry:
+    """Return an event that follows `previous`; -1 expects it at its sequence."""
+    wanted = previous.seq if expected == -1 else expected
+    return entry(previous.event.aggregate, JobCancelRequested(reason="test"), previous.head, expected=wanted)
+
+
+def election(head: Head = EMPTY_HEAD) -> Entry:
+    return entry("scheduler.lease", LeaseAcquired(holder="test", term=head.version + 1), head, expected=head.seq)
+
+
+def cycle(head: Head = EMPTY_HEAD) -> Entry:
+    return entry("scheduler.cycle", CycleDecided(term=1, seen=0, now=NOW), head, expected=None)
