@@ -126,7 +126,8 @@ class System:
         config.write_text(
             f"listen: 127.0.0.1:{self.nats_port}\nmax_payload: 4MB\n"
             f'jetstream {{ store_dir: "{data}", sync_interval: always\n'
-            "max_file_store: 8GB, max_memory_store: 256MB }\n"
+            "max_file_store: 1PB, max_memory_store: 1GB }\n"
+            "feature_flags { js_ack_fc_v2: false }\n"
         )
         binary = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
         assert binary, "nats-server is missing"
