@@ -1,58 +1,75 @@
-# Everything runs from a fresh clone: the first target that needs it makes the environment in .venv.
+# Everything runs from a fresh clone: the first target that needs it makes the environment in .venv. Once it is made,
+# nothing here needs a network.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+PYTHON ?= python3
+UV := $(shell uv --version >/dev/null 2>&1 && command -v uv || echo .uv/bin/uv)
 STAMP := .venv/.penstock-synced
-RUN := $(UV) run --no-sync
+BIN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+# What tests and benchmarks start by name is what was installed here.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up test check format lint types imports bench docs clean
+.PHONY: help setup demo up test check format lint types imports bench docs hooks dist clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the environment (.venv), with uv from PyPI where it is missing
 
+# Not in a virtual environment: Debian's Python cannot make one without a further package. Not into the system either:
+# its Python is managed by the system.
 .uv/bin/uv:
-	python3 -m venv .uv
-	.uv/bin/pip install --quiet --disable-pip-version-check uv
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "This needs uv (https://docs.astral.sh/uv) or pip: on Debian, apt-get install python3-pip" >&2; exit 1; }
+	@echo "fetching uv ..." >&2
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .uv uv
 
+# Where nothing has to be fetched the second try works without a network, after pyproject.toml was touched for example.
 $(STAMP): pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --frozen --all-extras --quiet --compile-bytecode
+	@echo "making the environment in .venv ..." >&2
+	@sync=(sync --frozen --all-extras --quiet --compile-bytecode --python $(PYTHON)); \
+	$(UV) "$${sync[@]}" || $(UV) --offline "$${sync[@]}"
 	@touch $@
 
 demo: setup ## Start everything on free ports, run the example workflow, show its outputs, stop
-	@$(RUN) penstock demo
+	@$(BIN)/penstock demo
 
 up: setup ## Start everything on this machine and keep it running
-	@$(RUN) penstock up
+	@$(BIN)/penstock up
 
 test: setup ## Run every test
-	$(RUN) pytest
+	$(BIN)/pytest
 
 check: format lint types imports test ## What CI runs: format, lint, types, import rules, tests
 
 format: setup
-	$(RUN) ruff format --check .
+	$(BIN)/ruff format --check .
 
 lint: setup
-	$(RUN) ruff check .
+	$(BIN)/ruff check .
 
 types: setup
-	$(RUN) mypy
-	$(RUN) pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
 
 imports: setup
-	$(RUN) lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache
 
 bench: setup ## Measure; a table on the terminal, JSON in benchmarks/results/
-	$(RUN) python -m benchmarks
+	$(BIN)/python -m benchmarks
 
 docs: setup ## Write the generated reference pages and schemas anew
-	$(RUN) python -m tools.reference
+	$(BIN)/python -m tools.reference
+
+hooks: setup ## Check each commit before it is made: format, lint and import rules
+	$(BIN)/pre-commit install
+
+dist: setup ## Build the wheel and the source distribution in dist/
+	$(UV) build --quiet
 
 clean: ## Remove the environment and every cache
-	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

@@ -1,1 +1,1 @@
-"""The `penstock` command, the Python client, and everything in one process tree."""
+"""The `penstock` command and the Python client (`penstock.client`)."""

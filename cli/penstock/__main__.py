@@ -1,9 +1,103 @@
-"""The `penstock` command."""
+"""The `penstock` command: its overview, and what happens when a command ends badly."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from penstock.exits import Exit, Stop
+from penstock.lazy import Entry, LazyGroup
+
+_START: Final = "Run everything here"
+_JOBS: Final = "Runs"
+_HELP: Final = "When something is wrong"
+_SERVICES: Final = "Single services, for a cluster"
+
+ENTRIES: Final = {
+    "up": Entry(_START, "penstock.commands.up:up", "Start Penstock on this machine and keep it running."),
+    "demo": Entry(_START, "penstock.commands.demo:demo", "Start it, run the example workflow, show the outputs, stop."),
+    "submit": Entry(_JOBS, "penstock.commands.submit:submit", "Submit a workflow; --watch follows it to its end."),
+    "ls": Entry(_JOBS, "penstock.commands.jobs:ls", "List runs, newest first."),
+    "show": Entry(_JOBS, "penstock.commands.jobs:show", "Show one run: state, progress, why it failed."),
+    "watch": Entry(_JOBS, "penstock.commands.watch:watch", "Follow a run to its end."),
+    "tasks": Entry(_JOBS, "penstock.commands.jobs:tasks", "List a run's tasks."),
+    "logs": Entry(_JOBS, "penstock.commands.logs:logs", "Print a run's log; -f follows it."),
+    "events": Entry(_JOBS, "penstock.commands.logs:events", "List what happened to a run; -f follows it."),
+    "outputs": Entry(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
+    "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
+    "doctor": Entry(_HELP, "penstock.commands.doctor:doctor", "Check everything, and say how to mend it."),
+    "version": Entry(_HELP, "penstock.commands.version:version", "Print the versions of this command and the server."),
+    "gateway": Entry(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),
+    "scheduler": Entry(
+        _SERVICES, "penstock.commands.services:scheduler", "Decides what runs where; any number may stand by."
+    ),
+    "projector": Entry(_SERVICES, "penstock.commands.services:projector", "Turns the event log into the list of jobs."),
+    "runner": Entry(_SERVICES, "penstock.commands.services:runner", "Runs workflows."),
+}
+
+EPILOG: Final = """\b
+Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 not found, 6 server unreachable,
+10 the run failed, 11 the run was cancelled, 130 interrupted (a watched run goes on).
+
+\b
+The server is --url, else PENSTOCK_URL, else the one that 'penstock up' started
+on this machine, else http://127.0.0.1:8000.
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    entries=ENTRIES,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=False,
+    invoke_without_command=True,
+)
+@click.option("--version", "shows_version", is_flag=True, help="Print this command's version.")
+@click.pass_context
+def penstock(ctx: click.Context, shows_version: bool) -> None:
+    """Scientific pipelines as a service: submit Snakemake workflows, watch them run, fetch what they made."""
+    if shows_version:
+        from penstock.versions import software_version
+
+        click.echo(f"penstock {software_version()}")
+    elif ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; every expected failure is one or a few lines on standard error."""
+    try:
+        result = penstock.main(list(arguments), prog_name="penstock", standalone_mode=False)
+        sys.stdout.flush()
+    except Stop as stop:
+        _complain(stop.message)
+        return stop.code
+    except click.UsageError as error:
+        error.show()
+        return Exit.USAGE
+    except click.ClickException as error:
+        error.show()
+        return Exit.ERROR
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("", err=True)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has had enough. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.ERROR
+    return result if isinstance(result, int) else Exit.OK
 
 
 def main() -> None:
-    """Run the command line."""
-    raise SystemExit("penstock: no commands yet")
+    """Run the command line and end the process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _complain(message: str) -> None:
+    click.echo(click.style("penstock: ", fg="red", bold=True) + message, err=True)
 
 
 if __name__ == "__main__":

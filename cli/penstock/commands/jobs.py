@@ -1,0 +1,213 @@
+"""`ls`, `show`, `tasks` and `cancel`."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import click
+from msgspec import structs
+
+from penstock import tables
+from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.exits import Exit, Stop
+from penstock.reports import describe_job, task_rows, took
+from penstock_schemas.api import JobList, JobResponse
+from penstock_schemas.jobs import JobStatus
+
+LS_EXAMPLES: Final = """\b
+Examples:
+  penstock ls -s failed --since 24h
+  penstock ls -l project=tuna -n 100 -o jsonl | jq .id
+"""
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def parse_time(text: str, now: datetime | None = None) -> datetime:
+    """Read a point in time: `30m`, `24h`, `7d` ago, or an ISO date or time, local where it names no zone.
+
+    Raises:
+        click.BadParameter: it is neither.
+
+    """
+    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
+        return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no time: expected 30m, 24h, 7d, 2026-01-31 or 2026-01-31T12:00"
+        ) from None
+    return read.astimezone(UTC)
+
+
+def parse_filters(labels: tuple[str, ...]) -> dict[str, str | None]:
+    """Read labels to filter by: `key=value`, or `key` for any value."""
+    parts = [each.partition("=") for each in labels]
+    return {key: value if sign else None for key, sign, value in parts}
+
+
+@click.command(epilog=LS_EXAMPLES)
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="At most so many."
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="All of them.")
+@click.option(
+    "-s",
+    "--status",
+    multiple=True,
+    type=click.Choice([each.value for each in JobStatus]),
+    help="Only these; repeat it.",
+)
+@click.option("-p", "--pipeline", help="Only runs of this pipeline.")
+@click.option("--owner", help="Only runs of this owner.")
+@click.option("-l", "--label", "label", multiple=True, metavar="KEY[=VALUE]", help="Only with this label; repeat it.")
+@click.option("-t", "--text", help="Only runs whose name, description, owner or labels hold this.")
+@click.option("--since", metavar="TIME", help="Only runs submitted after: 30m, 24h, 7d or an ISO time.")
+@click.option("--until", metavar="TIME", help="Only runs submitted before.")
+@format_option
+@server_options
+def ls(
+    limit: int,
+    everything: bool,
+    status: tuple[str, ...],
+    pipeline: str | None,
+    owner: str | None,
+    label: tuple[str, ...],
+    text: str | None,
+    since: str | None,
+    until: str | None,
+    form: Format,
+    url: str | None,
+    state: Path | None,
+) -> None:
+    """List runs, newest first."""
+    after, before = parse_time(since) if since else None, parse_time(until) if until else None
+    labels = parse_filters(label)
+    with connected(url, state) as client:
+        page_size = 1000 if everything else min(limit, 1000)
+        wanted = [JobStatus(each) for each in status]
+        first: JobList | None = None
+        jobs: list[JobResponse] = []
+        cursor: str | None = None
+        while True:
+            page = client.page(
+                status=wanted,
+                pipeline=pipeline,
+                owner=owner,
+                labels=labels,
+                text=text,
+                since=after,
+                until=before,
+                limit=page_size,
+                cursor=cursor,
+            )
+            first = first or page
+            cursor = page.next_cursor
+            shown = page.jobs if everything else page.jobs[: limit - len(jobs)]
+            if form is Format.JSONL:
+                for each in shown:
+                    print_line(each)
+            jobs.extend(shown)
+            if cursor is None or (not everything and len(jobs) >= limit):
+                break
+    if form is Format.JSON:
+        print_json(structs.replace(first, jobs=jobs, next_cursor=cursor))
+    elif form is Format.TABLE:
+        _print_jobs(jobs, first.total)
+
+
+def _print_jobs(jobs: list[JobResponse], total: int) -> None:
+    if not jobs:
+        click.echo("no runs" if not total else "no runs that match", err=True)
+        return
+    lengths = id_length([each.id for each in jobs])
+    rows = [
+        (
+            each.id[:lengths],
+            tables.state_word(each.state),
+            progress(each),
+            tables.age(each.created_at),
+            took(each) or "-",
+            each.pipeline_name,
+            each.error_message or each.status_detail or each.description or "",
+        )
+        for each in jobs
+    ]
+    click.echo(tables.table(("ID", "STATE", "TASKS", "AGE", "TOOK", "PIPELINE", "NOTE"), rows))
+    if total > len(jobs):
+        click.echo(f"{len(jobs)} of {total:,} runs; -n or -a shows more", err=True)
+
+
+def id_length(ids: list[str], shortest: int = 8) -> int:
+    """Return how much of each id tells them apart."""
+    for length in range(shortest, 36):
+        if len({each[:length] for each in ids}) == len(ids):
+            return length
+    return 36
+
+
+def progress(job: JobResponse) -> str:
+    """Write how far a run is."""
+    return f"{job.tasks.done}/{job.tasks.total}" if job.tasks.total else "-"
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@format_option
+@server_options
+def show(job_id: str, form: Format, url: str | None, state: Path | None) -> None:
+    """Show one run. ID may be the first characters of an id."""
+    with connected(url, state) as client:
+        job = client.job(client.find(job_id))
+    if form is Format.JSON:
+        print_json(job)
+    elif form is Format.JSONL:
+        print_line(job)
+    else:
+        click.echo("\n".join(describe_job(job)))
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@format_option
+@server_options
+def tasks(job_id: str, form: Format, url: str | None, state: Path | None) -> None:
+    """List a run's tasks, in the order of their first appearance."""
+    with connected(url, state) as client:
+        found = client.tasks(client.find(job_id))
+    if form is Format.JSON:
+        print_json(found)
+    elif form is Format.JSONL:
+        for each in found.tasks:
+            print_line(each)
+    elif not found.tasks:
+        click.echo("no tasks" if found.done else "no tasks yet", err=True)
+    else:
+        headers, rows = task_rows(found.tasks)
+        click.echo(tables.table(headers, rows))
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--reason", help="Why; it is kept with the run.")
+@click.option("--wait", "waits", is_flag=True, help="Return when they are over.")
+@server_options
+def cancel(job_ids: tuple[str, ...], reason: str | None, waits: bool, url: str | None, state: Path | None) -> int:
+    """Cancel runs. A run that is over already is left as it is, and is no error."""
+    worst = Exit.OK
+    for wanted in job_ids:
+        try:
+            with connected(url, state) as client:
+                job = client.cancel(client.find(wanted), reason=reason)
+                if waits:
+                    job = client.wait(job.id)
+        except Stop as stop:
+            if stop.code is Exit.UNREACHABLE or len(job_ids) == 1:
+                raise
+            click.echo(f"{wanted}: {stop.message}", err=True)
+            worst = Exit(max(worst, stop.code))
+            continue
+        click.echo(f"{job.id}  {tables.styled(tables.state_word(job.state))}")
+    return worst

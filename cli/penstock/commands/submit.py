@@ -1,0 +1,188 @@
+"""`submit`."""
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from penstock import tables
+from penstock.bundles import BadWorkflow, pack
+from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.exits import Exit, Stop
+from penstock_schemas.api import JobSubmission, SubmittedSource
+from penstock_schemas.jobs import Parameters
+
+EXAMPLES: Final = """\b
+Examples:
+  penstock submit my-workflow --param samples='["a","b"]' --watch
+  penstock submit workflow/Snakefile --params-file config.yaml -l project=tuna
+  penstock submit --pipeline variant_calling -p sample_id=S001
+"""
+
+
+def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
+    """Read `key=value` pairs.
+
+    Raises:
+        click.BadParameter: one has no `=`.
+
+    """
+    return dict(_pair(each, "--label") for each in pairs)
+
+
+def parse_parameters(files: tuple[Path, ...], pairs: tuple[str, ...], strings: tuple[str, ...]) -> Parameters:
+    """Merge parameters: files in their order, then `key=value` with JSON values, then texts as they are.
+
+    Raises:
+        click.BadParameter: a file or pair cannot be read.
+
+    """
+    merged: Parameters = {}
+    for path in files:
+        merged.update(_read_parameters(path))
+    for each in pairs:
+        key, value = _pair(each, "--param")
+        merged[key] = _json_or_text(value)
+    merged.update(_pair(each, "--param-string") for each in strings)
+    return merged
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise click.BadParameter(f"{text!r} is no key=value", param_hint=option)
+    return key.strip(), value
+
+
+def _json_or_text(text: str) -> Any:  # Any: whatever JSON holds
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except ValueError:
+        return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _read_parameters(path: Path) -> Parameters:
+    try:
+        raw = path.read_bytes()
+        if path.suffix in (".yaml", ".yml"):
+            return msgspec.yaml.decode(raw, type=Parameters)
+        return msgspec.json.decode(raw, type=Parameters)
+    except OSError as error:
+        raise click.BadParameter(f"cannot read {path}: {error.strerror}", param_hint="--params-file") from error
+    except ImportError as error:
+        raise click.BadParameter(
+            "YAML needs PyYAML: 'pip install pyyaml', or give JSON", param_hint="--params-file"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise click.BadParameter(
+            f"{path} holds no object of parameters: {error}", param_hint="--params-file"
+        ) from error
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("workflow", type=click.Path(path_type=Path), required=False)
+@click.option("--pipeline", help="Run this pipeline, which the server knows, instead of a workflow from here.")
+@click.option("--in-place", is_flag=True, help="Send the path alone: the server reads the folder (if it allows that).")
+@click.option("--snakefile", metavar="PATH", help="The main file, relative to the workflow's folder.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
+@click.option("--no-ignore", is_flag=True, help="Take what .penstockignore or .gitignore leaves out.")
+@click.option("-p", "--param", multiple=True, metavar="KEY=VALUE", help="A parameter; JSON values keep their type.")
+@click.option(
+    "--param-string", multiple=True, metavar="KEY=TEXT", help="A parameter that is a text, whatever it holds."
+)
+@click.option(
+    "--params-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Parameters in JSON or YAML."
+)
+@click.option("--name", help="What the run is called; the folder's name when left out.")
+@click.option("--description", help="For people.")
+@click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="A label; repeat it.")
+@click.option("--priority", type=int, default=0, help="Higher goes first.")
+@click.option("--engine", help="snakemake or mock; the server chooses when left out.")
+@click.option("--owner", help="Who asks.")
+@click.option("--idempotency-key", help="The same key finds the first run instead of making another.")
+@click.option("-w", "--watch", "watches", is_flag=True, help="Follow it; the exit code is the run's outcome.")
+@format_option
+@server_options
+def submit(
+    workflow: Path | None,
+    pipeline: str | None,
+    in_place: bool,
+    snakefile: str | None,
+    exclude: tuple[str, ...],
+    no_ignore: bool,
+    param: tuple[str, ...],
+    param_string: tuple[str, ...],
+    params_file: tuple[Path, ...],
+    name: str | None,
+    description: str | None,
+    label: tuple[str, ...],
+    priority: int,
+    engine: str | None,
+    owner: str | None,
+    idempotency_key: str | None,
+    watches: bool,
+    form: Format,
+    url: str | None,
+    state: Path | None,
+) -> int:
+    """Submit a workflow: its folder or its Snakefile, the present folder when left out.
+
+    The folder's files go along, but for version control, caches and what .penstockignore or else .gitignore leaves out.
+    """
+    if pipeline is not None and (workflow is not None or in_place or snakefile):
+        raise click.UsageError("give a workflow or --pipeline, not both")
+    parameters = parse_parameters(params_file, param, param_string)
+    source, called = None, pipeline
+    if pipeline is None:
+        source, called = _source(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
+    submission = JobSubmission(
+        pipeline_name=name or called or "workflow",
+        parameters=parameters,
+        description=description,
+        source=source,
+        engine=engine,
+        labels=parse_labels(label),
+        priority=priority,
+        owner=owner,
+        idempotency_key=idempotency_key,
+    )
+    with connected(url, state, deadline_s=30.0) as client:
+        job = client.submit(submission)
+        if form is Format.JSON:
+            print_json(job)
+        elif form is Format.JSONL:
+            print_line(job)
+        else:
+            click.echo(job.id)
+        if not watches:
+            if form is Format.TABLE:
+                click.echo(f"submitted {job.pipeline_name}; follow it with: penstock watch {job.id[:8]}", err=True)
+            return Exit.OK
+        from penstock.watching import watch
+
+        return watch(client, job.id)
+
+
+def _source(
+    workflow: Path, snakefile: str | None, exclude: tuple[str, ...], *, ignore: bool, in_place: bool
+) -> tuple[SubmittedSource, str]:
+    """Return what to submit of a workflow, and its name."""
+    if in_place:
+        folder = workflow.absolute()
+        return SubmittedSource(path=str(folder), snakefile=snakefile), folder.name
+    try:
+        bundle = pack(workflow, snakefile=snakefile, exclude=exclude, ignore=ignore)
+    except BadWorkflow as error:
+        raise Stop(str(error), Exit.USAGE) from error
+    left_out = f", {bundle.left_out} left out by {bundle.ignore_file or '--exclude'}" if bundle.left_out else ""
+    click.echo(
+        f"sending {bundle.files} files, {tables.size(bundle.bytes)}, of {bundle.folder}{left_out}",
+        err=True,
+    )
+    return bundle.source, bundle.folder.name

@@ -1,0 +1,73 @@
+"""`up`."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import click
+
+from penstock import running
+from penstock.ports import claim
+from penstock.tree import Plan, planted
+from penstock.versions import software_version
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in: there is no login."
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where everything is kept. [PENSTOCK_STATE_DIR, else $XDG_STATE_HOME/penstock or ~/.local/state/penstock]",
+)
+@click.option("--slots", type=click.IntRange(1, 1024), help="Runs at the same time.  [default: the runner's]")
+@click.option(
+    "--allow-path",
+    "allowed",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Workflows below this folder may run where they lie ('submit --in-place'); repeat it.",
+)
+def up(port: int, host: str, state: Path | None, slots: int | None, allowed: tuple[Path, ...]) -> None:
+    """Start Penstock on this machine: nats-server, gateway, scheduler, projector and a runner.
+
+    Everything is durable: what was accepted is there again at the next start, whatever happened in between. Ctrl-C
+    stops it cleanly; runs that do not end in time go on at the next start.
+    """
+    plan = Plan(
+        state=(state or running.default_state(os.environ)).absolute(),
+        host=host,
+        port=claim(host, port),
+        slots=slots,
+        allowed=tuple(each.resolve() for each in allowed),
+    )
+    anyio.run(_up, plan, say)
+
+
+async def _up(plan: Plan, report: Callable[[str], None]) -> None:
+    report(f"Penstock {software_version()} starts; state {short(plan.state)}")
+    async with planted(plan, report) as tree:
+        await tree.start()
+        if not tree.stopped.is_set():
+            report(click.style(f"ready at {plan.url}", fg="green", bold=True) + f"   API: {plan.url}/docs")
+            report(f"  submit a workflow:  penstock submit DIR --watch      logs: {short(plan.log_dir)}")
+            report("  stop: Ctrl-C")
+        await tree.run_until_stopped()
+    report("stopped; everything is kept")
+
+
+def say(text: str) -> None:
+    """Print a sentence for the person at the terminal."""
+    with contextlib.suppress(OSError):  # a closed terminal must not keep anything from ending cleanly
+        click.echo(text, err=True)
+
+
+def short(path: Path) -> str:
+    """Write a path with `~` for the home folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)

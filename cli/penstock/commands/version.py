@@ -1,0 +1,25 @@
+"""`version`."""
+
+from pathlib import Path
+
+import click
+
+from penstock.client import Client, ClientError
+from penstock.connection import server_options, server_url
+from penstock.versions import software_version
+
+
+@click.command()
+@server_options
+def version(url: str | None, state: Path | None) -> None:
+    """Print the versions of this command and of the server. No server is no error."""
+    click.echo(f"penstock {software_version()}")
+    place = server_url(url, state)
+    with Client(place, deadline_s=3.0) as client:
+        try:
+            found = client.version()
+        except ClientError:
+            click.echo(f"server   none at {place}")
+        else:
+            image = f" (image {found.version})" if found.version != "unknown" else ""
+            click.echo(f"server   {found.software_version}{image} at {place}")

@@ -1,0 +1,110 @@
+"""What every command that talks to a server shares: its options, the client, and errors in words."""
+
+import contextlib
+import os
+from collections.abc import Callable, Generator
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+
+from penstock import running
+from penstock.client import Ambiguous, Client, ClientError, NotFound, Refused, Unreachable
+from penstock.exits import Exit, Stop
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+_BAD_INPUT: Final = frozenset({400, 409, 413, 415, 422})
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Format(Enum):
+    """How a listing is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+def server_options(command: F) -> F:
+    """Give a command `--url` and `--state`."""
+    command = click.option(
+        "--state",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The state folder of the 'penstock up' to talk to.",
+    )(command)
+    return click.option("--url", envvar="PENSTOCK_URL", metavar="URL", help="The server's address. [PENSTOCK_URL]")(
+        command
+    )
+
+
+def format_option(command: F) -> F:
+    """Give a command `-o`."""
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice([each.value for each in Format]),
+        default=Format.TABLE.value,
+        help="table for people; json or jsonl (one object a line) for programs.",
+        callback=_as_format,
+    )(command)
+
+
+def _as_format(_ctx: click.Context, _param: click.Parameter, value: str) -> Format:
+    return Format(value)
+
+
+def server_url(url: str | None, state: Path | None) -> str:
+    """Return the server to talk to: as told, else the one that runs on this machine, else the usual place."""
+    if url:
+        if not url.startswith(("http://", "https://")):
+            raise Stop(f"{url!r} is no address of a server: expected something like {DEFAULT_URL}", Exit.USAGE)
+        return url
+    found = running.find(state or running.default_state(os.environ))
+    if found is None and state is not None:
+        raise Stop(f"no Penstock runs on {state}: start it with 'penstock up --state {state}'", Exit.UNREACHABLE)
+    return found.url if found else DEFAULT_URL
+
+
+@contextlib.contextmanager
+def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) -> Generator[Client]:
+    """Give a client; its errors leave as `Stop`, with what to do and the right exit code."""
+    with Client(server_url(url, state), deadline_s=deadline_s) as client:
+        try:
+            yield client
+        except Unreachable as error:
+            hint = "start one with 'penstock up'" if url is None else "is the address right, and does the server run?"
+            raise Stop(f"{error}\n  {hint}", Exit.UNREACHABLE) from error
+        except NotFound as error:
+            raise Stop(str(error), Exit.NOT_FOUND) from error
+        except Refused as error:
+            raise Stop(refusal(error), Exit.USAGE if error.status in _BAD_INPUT else Exit.ERROR) from error
+        except Ambiguous as error:
+            raise Stop(str(error), Exit.USAGE) from error
+        except ClientError as error:
+            raise Stop(str(error)) from error
+
+
+def refusal(error: Refused) -> str:
+    """Write a refusal with every violation."""
+    problem = error.problem
+    if problem is None:
+        return f"the server answered {error.status} without saying why ({error})"
+    lines = [problem.detail or problem.title]
+    lines += [f"  {each.pointer}: {each.detail}" if each.pointer else f"  {each.detail}" for each in problem.errors]
+    if error.status >= 500 and problem.instance:
+        lines.append(f"  the server's log knows more under {problem.instance}")
+    return "\n".join(lines)
+
+
+def print_json(value: msgspec.Struct) -> None:
+    """Print one object, indented."""
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def print_line(value: msgspec.Struct) -> None:
+    """Print one object on a line of its own."""
+    click.echo(msgspec.json.encode(value).decode())

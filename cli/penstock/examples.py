@@ -1,0 +1,23 @@
+"""The example workflow that `penstock demo` runs."""
+
+from pathlib import Path
+
+from penstock.bundles import SNAKEFILES
+from penstock.exits import Stop
+
+
+def find() -> Path:
+    """Return the example's folder: of the installed package, or of the source tree.
+
+    Raises:
+        Stop: it was not installed along.
+
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "example_workflows", here.parents[1] / "examples"):
+        if not folder.is_dir():
+            continue
+        for each in sorted(folder.iterdir()):
+            if any((each / name).is_file() for name in SNAKEFILES):
+                return each
+    raise Stop("the example workflow is not installed along with this package")

@@ -1,0 +1,125 @@
+"""A run in words: for `show`, and for the end of a watched run."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+import msgspec
+
+from penstock import tables
+from penstock.exits import Exit
+from penstock_schemas.api import JobResponse
+from penstock_schemas.jobs import Failure, JobState
+from penstock_schemas.views import Task
+
+TAIL_LINES: Final = 15
+"""Of standard error, under a failure."""
+
+EXIT_OF: Final = {
+    JobState.COMPLETED: Exit.OK,
+    JobState.FAILED: Exit.RUN_FAILED,
+    JobState.CANCELLED: Exit.CANCELLED,
+}
+"""The exit code that a run's end becomes."""
+
+
+def describe_job(job: JobResponse) -> Iterator[str]:
+    """Yield the lines of `penstock show`."""
+    rows: list[tuple[str, str]] = [
+        ("run", job.id),
+        ("pipeline", job.pipeline_name),
+        (
+            "state",
+            tables.styled(tables.state_word(job.state)) + (f" ({job.status_detail})" if job.status_detail else ""),
+        ),
+        ("tasks", describe_tasks(job)),
+        ("submitted", f"{tables.moment(job.created_at)} by {job.owner}"),
+        ("started", tables.moment(job.started_at)),
+        ("ended", tables.moment(job.completed_at) + (f", after {took(job)}" if job.started_at else "")),
+        ("engine", job.engine),
+        ("runner", f"{job.runner_id or '-'}, attempt {job.attempt}" if job.attempt else ""),
+        ("priority", str(job.priority) if job.priority else ""),
+        ("labels", " ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
+        ("about", job.description or ""),
+        ("parameters", msgspec.json.encode(job.parameters).decode() if job.parameters else ""),
+        ("outputs", f"{job.output_files} files, {tables.size(job.output_bytes)}" if job.output_files else ""),
+    ]
+    for name, value in rows:
+        if value and value != "-":
+            yield f"{name + ':':<12}{value}"
+    if job.state is JobState.FAILED:
+        yield from describe_failure(job)
+
+
+def describe_failure(job: JobResponse) -> Iterator[str]:
+    """Yield what is known of a failure: the message, the rule, its exit code, the last it wrote."""
+    failure: Failure | None = job.failure
+    if failure is None:
+        yield click.style("failed: ", fg="red") + (job.error_message or "no reason was recorded")
+        return
+    yield click.style("failed: ", fg="red") + failure.message
+    if failure.rule:
+        wildcards = ", ".join(f"{key}={value}" for key, value in failure.wildcards.items())
+        yield f"  rule {failure.rule}" + (f" ({wildcards})" if wildcards else "") + _code(failure)
+    elif failure.exit_code is not None:
+        yield f" {_code(failure).removeprefix(',')}"
+    if failure.stderr_tail:
+        lines = failure.stderr_tail.rstrip().splitlines()
+        yield "  the last it wrote to standard error:"
+        yield from (f"    {line}" for line in lines[-TAIL_LINES:])
+
+
+def describe_tasks(job: JobResponse) -> str:
+    """Write a run's progress in words; empty when it has no tasks."""
+    counts = job.tasks
+    if not counts.total:
+        return ""
+    parts = [f"{counts.done} of {counts.total} done"]
+    parts += [f"{counts.running} running"] if counts.running else []
+    parts += [f"{counts.failed} failed"] if counts.failed else []
+    return ", ".join(parts)
+
+
+def took(job: JobResponse) -> str:
+    """Write how long a run took, or has taken so far."""
+    if job.started_at is None:
+        return ""
+    return tables.span(((job.completed_at or datetime.now(UTC)) - job.started_at).total_seconds())
+
+
+def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headers and rows of a table of tasks."""
+    rows: list[tuple[str, ...]] = [
+        (
+            each.id,
+            each.name,
+            tables.state_word(each.state),
+            str(each.attempt) if each.try_number == 1 else f"{each.attempt}.{each.try_number}",
+            task_time(each),
+            "" if each.exit_code is None else str(each.exit_code),
+            each.message or task_wildcards(each),
+        )
+        for each in tasks
+    ]
+    return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "EXIT", "NOTE"), rows
+
+
+def task_wildcards(task: Task) -> str:
+    """Write a task's wildcards."""
+    return " ".join(f"{key}={value}" for key, value in task.wildcards.items())
+
+
+def task_time(task: Task) -> str:
+    """Write how long a task took, or has taken so far."""
+    if task.started_at is None:
+        return ""
+    return tables.span(((task.ended_at or datetime.now(UTC)) - task.started_at).total_seconds())
+
+
+def _code(failure: Failure) -> str:
+    if failure.exit_code is None:
+        return ""
+    if failure.exit_code < 0:
+        return f", ended by signal {-failure.exit_code}"
+    return f", exit code {failure.exit_code}"

@@ -1,0 +1,259 @@
+"""The process tree of `penstock up` and `penstock demo`: nats-server, gateway, scheduler, projector and runner."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+from msgspec import Struct
+
+from penstock import running
+from penstock.client import Client, ClientError
+from penstock.exits import Stop
+from penstock.processes import EmbeddedNats, NotStarted, Service, ServiceProcess
+from penstock.sayings import Sayings
+from penstock.supervisor import GivenUp, Supervisor, first
+from penstock.versions import software_version
+
+T = TypeVar("T")
+
+READY_S: Final = 90.0
+"""How long the whole system may take until it is ready; recovering a long log after a crash takes a while."""
+LOOK_S: Final = 0.05
+
+GRACE_S: Final = {"gateway": 5.0, "runner": 15.0, "scheduler": 5.0, "projector": 5.0, "nats-server": 20.0}
+"""How long each may take to end, in the order in which they are stopped: first no new work, last the log."""
+DRAIN_S: Final = 3.0
+"""How long runs may go on after Ctrl-C; the others go back to the queue and on at the next start."""
+MODULES: Final = {
+    "scheduler": "penstock_scheduler",
+    "projector": "penstock_scheduler.projector",
+    "runner": "penstock_runner",
+    "gateway": "penstock_gateway",
+}
+"""In the order in which they are started."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What to run, and where."""
+
+    state: Path
+    host: str
+    port: int
+    """Free when it was looked at."""
+    slots: int | None
+    allowed: tuple[Path, ...] = ()
+    """Folders whose workflows may run where they lie."""
+
+    @property
+    def url(self) -> str:
+        """Where the API is reached from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  # compared, not bound
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+    @property
+    def log_dir(self) -> Path:
+        """Where the services' log files lie."""
+        return self.state / "log"
+
+
+class Tree:
+    """The running system."""
+
+    def __init__(self, plan: Plan, supervisor: Supervisor, stopped: anyio.Event, report: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.stopped = stopped
+        """Set when somebody asked to end it all."""
+        self._supervisor = supervisor
+        self._report = report
+
+    async def start(self) -> None:
+        """Start everything, and return when it is ready or somebody asked to end it.
+
+        Raises:
+            Stop: it does not start, with the reason.
+
+        """
+        nats = EmbeddedNats(self.plan.state / "nats")
+        say = Sayings(self._report)
+        try:
+            await self._supervisor.start(nats, grace_s=GRACE_S[nats.name])
+            for name in MODULES:
+                log = self.plan.log_dir / f"{name}.log"
+                kept = ServiceProcess(service(name, self.plan, nats.url), log, say.hear)
+                await self._supervisor.start(kept, grace_s=GRACE_S[name])
+        except NotStarted as error:
+            raise Stop(str(error)) from error
+        await self._await_ready()
+        if not self.stopped.is_set():
+            running.write(
+                self.plan.state,
+                running.Running(
+                    pid=os.getpid(),
+                    url=self.plan.url,
+                    nats_url=nats.url,
+                    started_at=datetime.now(UTC),
+                    software_version=software_version(),
+                    services=self._supervisor.pids(),
+                ),
+            )
+
+    async def run_until_stopped(self) -> None:
+        """Return when somebody asked to end it.
+
+        Raises:
+            Stop: a service does not stay alive.
+
+        """
+        await first(self.stopped, self._supervisor.trouble)
+        self._check_trouble()
+
+    async def alongside(self, work: Callable[[], T]) -> T | None:
+        """Do blocking work in a thread and return what it returned; `None` when somebody asked to end it all first.
+
+        Raises:
+            Stop: a service does not stay alive; the thread is left to itself.
+
+        """
+        results: list[T] = []
+        failures: list[Stop] = []
+        async with anyio.create_task_group() as group:
+
+            async def do() -> None:
+                try:
+                    results.append(await anyio.to_thread.run_sync(work, abandon_on_cancel=True))
+                except Stop as error:
+                    failures.append(error)
+                group.cancel_scope.cancel()
+
+            group.start_soon(do)
+            await first(self.stopped, self._supervisor.trouble)
+            group.cancel_scope.cancel()
+        self._check_trouble()
+        if failures:
+            raise failures[0]
+        return results[0] if results else None
+
+    async def stop(self) -> None:
+        """End everything in order: no new work first, the log last."""
+        for name in GRACE_S:
+            await self._supervisor.stop(name)
+
+    def _check_trouble(self) -> None:
+        if self._supervisor.given_up is not None and not self.stopped.is_set():
+            raise Stop(self._explain(self._supervisor.given_up))
+
+    async def _await_ready(self) -> None:
+        """Ask until it is ready; `stopped` and a service that is given up end the wait."""
+        ends = time.monotonic() + READY_S
+        why = "nobody answered"
+        with Client(self.plan.url, deadline_s=2.0) as client:
+            while not self.stopped.is_set():
+                self._check_trouble()
+                try:
+                    readiness = await anyio.to_thread.run_sync(client.readiness)
+                    if readiness.ready:
+                        return
+                    why = "; ".join(readiness.reasons)
+                except ClientError as error:
+                    why = str(error)
+                if time.monotonic() >= ends:
+                    raise Stop(f"not ready after {READY_S:g} s: {why}\n  the logs are in {self.plan.log_dir}")
+                with anyio.move_on_after(LOOK_S):
+                    await first(self.stopped, self._supervisor.trouble)
+
+    def _explain(self, given_up: GivenUp) -> str:
+        lines = [f"{given_up.name} {given_up.reason}"]
+        lines += [f"  {line}" for line in given_up.last_lines]
+        lines.append(f"the logs are in {self.plan.log_dir}")
+        return "\n".join(lines)
+
+
+@asynccontextmanager
+async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[Tree]:
+    """Hold the state folder and give a tree that can be started; leaving ends whatever was started.
+
+    Ctrl-C, SIGTERM and a closed terminal set `tree.stopped`; the second of them ends everything quicker.
+
+    Raises:
+        Stop: the state folder is held by another, or cannot be used.
+
+    """
+    failure: Stop | None = None  # raised outside of the group, which would wrap it
+    try:
+        with running.held(plan.state):
+            async with anyio.create_task_group() as group:
+                supervisor = Supervisor(group, report)
+                tree = Tree(plan, supervisor, anyio.Event(), report)
+                await group.start(_take_signals, tree.stopped, supervisor.hurry, report)
+                try:
+                    yield tree
+                except Stop as error:
+                    failure = error
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await tree.stop()
+                    group.cancel_scope.cancel()
+    except running.Held as error:
+        raise Stop(_held(plan.state, error.running)) from error
+    except OSError as error:
+        raise Stop(f"cannot use the state folder {plan.state}: {error.strerror}; give another --state") from error
+    if failure is not None:
+        raise failure
+
+
+async def _take_signals(
+    stopped: anyio.Event,
+    hurry: anyio.Event,
+    report: Callable[[str], None],
+    *,
+    task_status: anyio.abc.TaskStatus[None],
+) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as received:
+        task_status.started()
+        async for _ in received:
+            if not stopped.is_set():
+                stopped.set()
+                report("stopping; once more to stop at once")
+            else:
+                hurry.set()
+
+
+def service(name: str, plan: Plan, nats_url: str) -> Service:
+    """Return one of our services with its settings."""
+    environ = {
+        "PENSTOCK_NATS_URL": nats_url,
+        "PENSTOCK_BLOBS": str(plan.state / "blobs"),
+        "PENSTOCK_STATE_DIR": str(plan.state / name),
+    }
+    match name:
+        case "gateway":
+            environ |= {"PENSTOCK_HOST": plan.host, "PENSTOCK_PORT": str(plan.port)}
+            environ |= {"PENSTOCK_MOCK_UNKNOWN_PIPELINES": "true"} | _roots(plan)
+        case "runner":
+            environ |= {} if plan.slots is None else {"PENSTOCK_SLOTS": str(plan.slots)}
+            environ |= {"PENSTOCK_DRAIN_TIMEOUT_S": f"{DRAIN_S:g}"}
+            environ |= _roots(plan)
+        case _:
+            pass
+    return Service(name=name, command=(sys.executable, "-m", MODULES[name]), environ=environ)
+
+
+def _roots(plan: Plan) -> dict[str, str]:
+    return {"PENSTOCK_SOURCE_ROOTS": ",".join(str(each) for each in plan.allowed)} if plan.allowed else {}
+
+
+def _held(state: Path, other: running.Running | None) -> str:
+    if other is None:
+        return f"another 'penstock up' is starting or stopping on {state}; wait for it, or give another --state"
+    return (
+        f"Penstock runs already on {state}: {other.url}, process {other.pid}\n"
+        f"  use that one, stop it with 'kill {other.pid}', or give another --state and --port"
+    )

@@ -1,0 +1,219 @@
+"""Follows a run to its end: a progress display on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import click
+
+from penstock import tables
+from penstock.client import Client, Unreachable, is_over
+from penstock.exits import Exit
+from penstock.reports import EXIT_OF, describe_failure, describe_tasks, task_time, task_wildcards, took
+from penstock_schemas.api import JobResponse
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import Task, TaskState
+
+FIRST_LOOK_S: Final = 0.15
+LAST_LOOK_S: Final = 2.0
+"""How long the display waits between two looks; a change of the run's state ends the wait at once."""
+LONGEST_OUTAGE_S: Final = 120.0
+"""How long a server that went away is waited for."""
+MAX_ROWS: Final = 8
+"""Tasks under the progress bar."""
+BAR_WIDTH: Final = 30
+
+
+class Display(Protocol):
+    """Shows a run as it goes on."""
+
+    def show(self, job: JobResponse, tasks: list[Task]) -> None:
+        """Show where it stands."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a sentence that stays."""
+        ...
+
+    def close(self) -> None:
+        """Leave what was shown last."""
+        ...
+
+
+def display() -> Display:
+    """Return the display for where standard error goes."""
+    return LiveDisplay() if sys.stderr.isatty() else PlainDisplay()
+
+
+def follow(
+    client: Client, job_id: str, shown: Display, *, is_stopped: Callable[[], bool] = lambda: False
+) -> JobResponse:
+    """Show a run until it is over, through outages of the server, and return it.
+
+    Args:
+        client: of the server that has the run.
+        job_id: the run.
+        shown: gets every change.
+        is_stopped: asked often; once it says so this returns, the run being over or not.
+
+    Raises:
+        Unreachable: the server was away for longer than `LONGEST_OUTAGE_S`.
+
+    """
+    after, pause, seen = 0, FIRST_LOOK_S, -1
+    lost_at: float | None = None
+    while True:
+        try:
+            page = client.events(job_id, after=after, wait_s=pause if after else 0.0)
+            job = client.job(job_id)
+            tasks = client.tasks(job_id).tasks if job.tasks.total or job.state is JobState.RUNNING else []
+        except Unreachable as error:
+            lost_at = lost_at or time.monotonic()
+            if time.monotonic() - lost_at > LONGEST_OUTAGE_S:
+                raise
+            if is_stopped():
+                raise
+            shown.say(f"{error}; trying again")
+            continue
+        if lost_at is not None:
+            shown.say("the server is back")
+            lost_at = None
+        is_moving = bool(page.events) or job.tasks.done != seen
+        after, seen = page.next_after, job.tasks.done
+        pause = FIRST_LOOK_S if is_moving else min(pause * 1.5, LAST_LOOK_S)
+        shown.show(job, tasks)
+        if is_over(job) or is_stopped():
+            return job
+
+
+def watch(client: Client, job_id: str) -> Exit:
+    """Follow a run for the user and return the exit code that its end becomes; Ctrl-C detaches."""
+    shown = display()
+    try:
+        job = follow(client, job_id, shown)
+    except KeyboardInterrupt:
+        shown.close()
+        click.echo(f"\ndetached: the run goes on. Attach again with: penstock watch {job_id}", err=True)
+        click.echo(f"Cancel it with: penstock cancel {job_id}", err=True)
+        return Exit.INTERRUPTED
+    shown.close()
+    for line in end_lines(job):
+        click.echo(line, err=True)
+    return EXIT_OF[job.state]
+
+
+def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
+    """Return what is said at a run's end, with the commands that tell more where `hints` are wanted."""
+    word = tables.styled(tables.state_word(job.state))
+    lines = [f"{job.id} {word}" + (f" after {took(job)}" if job.started_at else "")]
+    match job.state:
+        case JobState.FAILED:
+            lines += describe_failure(job)
+            lines += [f"the whole log: penstock logs {job.id}"] if hints else []
+        case JobState.COMPLETED if job.output_files and hints:
+            lines.append(
+                f"{job.output_files} outputs, {tables.size(job.output_bytes)}: penstock outputs {job.id} --get DIR"
+            )
+        case _:
+            pass
+    return lines
+
+
+class PlainDisplay:
+    """Prints a line for every change, for logs of programs."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._told: dict[str, TaskState] = {}
+
+    def show(self, job: JobResponse, tasks: list[Task]) -> None:
+        """Print what changed."""
+        line = " ".join(filter(None, (tables.state_word(job.state), job.status_detail and f"({job.status_detail})")))
+        if line != self._last:
+            self._last = line
+            self.say(f"{job.id[:8]} {line}")
+        for task in tasks:
+            if self._told.get(task.id) is not task.state and task.state is not TaskState.WAITING:
+                self._told[task.id] = task.state
+                self.say(f"{job.id[:8]} {_task_line(task)}" + (f"  [{describe_tasks(job)}]" if job.tasks.total else ""))
+
+    def say(self, text: str) -> None:
+        """Print a sentence with the time."""
+        click.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S} {text}", err=True)
+
+    def close(self) -> None:
+        """Do nothing: every line stays."""
+
+
+class LiveDisplay:
+    """Redraws a bar and the newest tasks in place."""
+
+    def __init__(self) -> None:
+        self._drawn = 0
+        self._started = time.monotonic()
+
+    def show(self, job: JobResponse, tasks: list[Task]) -> None:
+        """Draw anew."""
+        self._erase()
+        lines = [self._head(job), *self._task_lines(tasks)]
+        width = tables.stderr_width()
+        for line in lines:
+            click.echo(_fit(line, width), err=True)
+        self._drawn = len(lines)
+
+    def say(self, text: str) -> None:
+        """Print a sentence above the display."""
+        self._erase()
+        click.echo(text, err=True)
+
+    def close(self) -> None:
+        """Leave the last drawing."""
+        self._drawn = 0
+
+    def _erase(self) -> None:
+        if self._drawn:
+            click.echo(f"\x1b[{self._drawn}F\x1b[J", err=True, nl=False)
+            self._drawn = 0
+
+    def _head(self, job: JobResponse) -> str:
+        word = tables.styled(tables.state_word(job.state))
+        detail = f" ({job.status_detail})" if job.status_detail else ""
+        counts = job.tasks
+        if not counts.total:
+            return f"{job.id[:8]} {word}{detail} {took(job) or tables.age(job.created_at)}"
+        full = round(BAR_WIDTH * counts.done / counts.total)
+        bar = click.style("━" * full, fg="green") + click.style("━" * (BAR_WIDTH - full), dim=True)
+        failed = click.style(f" {counts.failed} failed", fg="red") if counts.failed else ""
+        return f"{job.id[:8]} {word} {bar} {counts.done}/{counts.total} tasks{failed} {took(job)}{detail}"
+
+    def _task_lines(self, tasks: list[Task]) -> list[str]:
+        active = [each for each in tasks if each.state in (TaskState.RUNNING, TaskState.FAILED)]
+        ended = [each for each in tasks if each.state is TaskState.COMPLETED]
+        room = max(0, MAX_ROWS - len(active))
+        chosen = (ended[-room:] if room else []) + active[-MAX_ROWS:]
+        lines = [f"  {_task_line(each)}" for each in chosen]
+        hidden = len(active) - MAX_ROWS
+        return lines + ([f"  and {hidden} more running"] if hidden > 0 else [])
+
+
+def _task_line(task: Task) -> str:
+    signs = {
+        TaskState.COMPLETED: click.style("✓", fg="green"),
+        TaskState.FAILED: click.style("✗", fg="red"),
+        TaskState.RUNNING: click.style("●", fg="cyan"),
+        TaskState.CANCELLED: click.style("-", fg="yellow"),
+        TaskState.WAITING: " ",
+    }
+    words = [signs[task.state], task.name, task_wildcards(task), tables.state_word(task.state), task_time(task)]
+    if task.state is TaskState.FAILED and task.exit_code is not None:
+        words.append(f"exit code {task.exit_code}")
+    return " ".join(filter(None, words))
+
+
+def _fit(line: str, width: int) -> str:
+    """Cut a line to the terminal, colours aside: a wrapped line would spoil the redrawing."""
+    if len(click.unstyle(line)) < width:
+        return line
+    return click.unstyle(line)[: width - 2] + "…"
