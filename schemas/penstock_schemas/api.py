@@ -254,4 +254,4 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     detail: str
     instance: str | None = None
     """Names this occurrence; for an internal error also in the server's log."""
-    errors: list[Violation] = field(default_factory=list[Violation])
+    errors: tuple[Violation, ...] = ()

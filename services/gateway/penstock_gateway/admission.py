@@ -1,0 +1,162 @@
+"""Whether a submission is taken, and as what: everything that can be known before a runner sees it."""
+
+import hashlib
+import uuid
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from penstock_gateway.bodies import pointer
+from penstock_gateway.bundles import SNAKEMAKE, Bundle, make_bundle, path_source
+from penstock_gateway.problems import Invalid
+from penstock_schemas.api import JobSubmission, Violation
+from penstock_schemas.commands import SubmitJob
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
+from penstock_schemas.jobs import Source
+
+MOCK: Final = "mock"
+ANONYMOUS: Final = "anonymous"
+KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
+"""What job ids that come from an idempotency key are derived in. Changing it would forget every key."""
+
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What the operator allows."""
+
+    tenant: TenantId = DEFAULT_TENANT
+    mock_unknown_pipelines: bool = False
+    source_roots: tuple[PurePosixPath, ...] = ()
+
+
+class Admitted(Struct, frozen=True, kw_only=True):
+    """A submission that is taken."""
+
+    submission: JobSubmission
+    tenant: TenantId
+    engine: str
+    owner: str
+    source: Source | None
+    bundle: Bundle | None
+    """What has to be in the blob store before the job may be submitted."""
+    idempotency_key: str | None
+    request_sha256: str
+
+
+def admit(submission: JobSubmission, policy: Policy, *, header_key: str | None = None) -> Admitted:
+    """Return what a submission becomes.
+
+    Raises:
+        Invalid: it cannot be taken; with the reasons.
+
+    """
+    key = _idempotency_key(submission.idempotency_key, header_key)
+    engine = _engine(submission, policy)
+    bundle, source = _source(submission, policy, engine)
+    owner = submission.owner or ANONYMOUS
+    return Admitted(
+        submission=submission,
+        tenant=policy.tenant,
+        engine=engine,
+        owner=owner,
+        source=source,
+        bundle=bundle,
+        idempotency_key=key,
+        request_sha256="" if key is None else _fingerprint(submission, engine, owner, source),
+    )
+
+
+def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None:
+    """Check `engine` against what the connected runners offer; `None`: not known, or no runner is connected.
+
+    Raises:
+        Invalid: runners are connected, and none of them offers it.
+
+    """
+    if offered and engine not in offered:
+        names = ", ".join(f"`{each}`" for each in sorted(offered))
+        raise Invalid([Violation(pointer=pointer("engine"), detail=f"no runner offers `{engine}`; offered: {names}")])
+
+
+def job_id_of(tenant: TenantId, key: str) -> JobId:
+    """Return the id of the one job that `key` can stand for."""
+    return JobId(str(uuid.uuid5(KEY_NAMESPACE, f"{tenant}\n{key}")))
+
+
+def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob:
+    """Return the command that submits it."""
+    submission = admitted.submission
+    return SubmitJob(
+        now=now,
+        job_id=job_id,
+        tenant=admitted.tenant,
+        owner=admitted.owner,
+        pipeline_name=submission.pipeline_name,
+        engine=admitted.engine,
+        parameters=submission.parameters,
+        description=submission.description,
+        source=admitted.source,
+        labels=submission.labels,
+        priority=submission.priority,
+        idempotency_key=admitted.idempotency_key,
+        request_sha256=admitted.request_sha256,
+    )
+
+
+def _idempotency_key(field: str | None, header: str | None) -> str | None:
+    if header is None:
+        return field
+    if not 1 <= len(header) <= 255 or not header.isprintable():
+        detail = "the header Idempotency-Key must have 1 to 255 printable characters"
+        raise Invalid([Violation(pointer="Idempotency-Key", detail=detail)])
+    if field is not None and field != header:
+        detail = "the header Idempotency-Key says something else; send one of the two"
+        raise Invalid([Violation(pointer=pointer("idempotency_key"), detail=detail)])
+    return header
+
+
+def _engine(submission: JobSubmission, policy: Policy) -> str:
+    if submission.source is not None:
+        return submission.engine or SNAKEMAKE
+    if submission.engine not in (None, MOCK):
+        detail = f"the engine `{submission.engine}` needs a workflow to run; send it in `source`"
+        raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
+    if submission.engine == MOCK or policy.mock_unknown_pipelines:
+        return MOCK
+    detail = (
+        f"no pipeline is registered under the name `{submission.pipeline_name}`; send the workflow's files in `source`"
+    )
+    raise Invalid([Violation(pointer=pointer("pipeline_name"), detail=detail)])
+
+
+def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bundle | None, Source | None]:
+    submitted = submission.source
+    if submitted is None:
+        return None, None
+    if (submitted.files is None) == (submitted.path is None):
+        detail = "a source has either `files` or a `path`" + (", not both" if submitted.path is not None else "")
+        raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
+    if submitted.files is not None:
+        bundle = make_bundle(submitted, engine=engine)
+        return bundle, bundle.source
+    return None, path_source(submitted, policy.source_roots)
+
+
+def _fingerprint(submission: JobSubmission, engine: str, owner: str, source: Source | None) -> str:
+    """Return the hash of everything that was asked for, the same for every way to write the same request."""
+    asked = (
+        submission.pipeline_name,
+        submission.parameters,
+        submission.description,
+        source,
+        engine,
+        submission.labels,
+        submission.priority,
+        owner,
+    )
+    return hashlib.sha256(_canonical.encode(asked)).hexdigest()

@@ -1,0 +1,156 @@
+"""The gateway's parts, wired together."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+import anyio
+from litestar import Litestar
+
+from penstock_core.ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, TaskBoard
+from penstock_gateway.admission import Policy
+from penstock_gateway.failures import tell
+from penstock_gateway.fleet import Fleet
+from penstock_gateway.index.feeder import Index
+from penstock_gateway.jobs import Jobs
+from penstock_gateway.openapi import document
+from penstock_gateway.readiness import Readiness
+from penstock_gateway.replies import encode
+from penstock_gateway.routes.jobs import JobServices, job_routes
+from penstock_gateway.routes.runs import RunServices, run_routes
+from penstock_gateway.routes.system import SystemServices, system_routes
+from penstock_gateway.runs import Runs
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.submissions import Submissions
+from penstock_gateway.watchers import Watchers
+from penstock_schemas.api import VersionResponse
+from penstock_schemas.ids import DEFAULT_TENANT
+
+INDEX_FILE: Final = "index.sqlite3"
+_BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Ports(Protocol):
+    """What the gateway needs of the outside, besides blobs."""
+
+    @property
+    def log(self) -> EventLog: ...  # noqa: D102
+    @property
+    def jobs(self) -> JobsView: ...  # noqa: D102
+    @property
+    def tasks(self) -> TaskBoard: ...  # noqa: D102
+    @property
+    def logs(self) -> LogTail: ...  # noqa: D102
+    @property
+    def heartbeats(self) -> Heartbeats: ...  # noqa: D102
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+class Gateway:
+    """One gateway: an HTTP application, and what has to run beside it.
+
+    Args:
+        settings: what it is told.
+        ports: the log and what stands around it.
+        blobs: the blob store.
+        now: the clock.
+
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, ports: Ports, blobs: Blobs, *, now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._watchers = Watchers()
+        self._fleet = Fleet(ports.heartbeats)
+        self.index = Index(
+            settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=self._watchers
+        )
+        self.readiness = Readiness(event_log=ports.log, view=ports.jobs, index=self.index, watchers=self._watchers)
+        self.app = self._build(settings, ports, blobs, now)
+
+    async def run(self) -> None:
+        """Do what has to be done beside answering requests, for ever."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.index.run)
+            group.start_soon(self._fleet.run)
+            group.start_soon(self.readiness.run)
+
+    def drain(self) -> None:
+        """Say that the server is about to end: whoever waits for something is answered now."""
+        self._watchers.drain()
+
+    def close(self) -> None:
+        """Close the index. Nothing can be asked afterwards."""
+        self.index.close()
+
+    def _build(self, settings: GatewaySettings, ports: Ports, blobs: Blobs, now: Callable[[], datetime]) -> Litestar:
+        policy = Policy(
+            tenant=DEFAULT_TENANT,
+            mock_unknown_pipelines=settings.mock_unknown_pipelines,
+            source_roots=tuple(PurePosixPath(root) for root in settings.source_roots),
+        )
+        submissions = Submissions(
+            log=ports.log, blobs=blobs, index=self.index, fleet=self._fleet, policy=policy, now=now
+        )
+        jobs = Jobs(
+            tenant=policy.tenant,
+            log=ports.log,
+            tasks=ports.tasks,
+            index=self.index,
+            watchers=self._watchers,
+            now=now,
+            is_behind=self.readiness.is_behind,
+        )
+        runs = Runs(
+            tenant=policy.tenant,
+            jobs=jobs,
+            tasks=ports.tasks,
+            logs=ports.logs,
+            blobs=blobs,
+            watchers=self._watchers,
+        )
+        job_services = JobServices(
+            tenant=policy.tenant,
+            submissions=submissions,
+            jobs=jobs,
+            index=self.index,
+            fleet=self._fleet,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        system_services = SystemServices(
+            echo_message=settings.echo_message,
+            version=VersionResponse(version=settings.image_tag, software_version=software_version()),
+            readiness=self.readiness,
+            openapi=encode(document(software_version())),
+        )
+        return Litestar(
+            route_handlers=[
+                *job_routes(job_services),
+                *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs)),
+                *system_routes(system_services),
+            ],
+            exception_handlers={Exception: tell},
+            openapi_config=None,
+            logging_config=None,
+            request_max_body_size=settings.max_body_bytes,
+        )
+
+
+def software_version() -> str:
+    """Return the version of this distribution."""
+    return metadata.version("penstock")
+
+
+def _boot_id() -> str:
+    """Name the run of this machine; where that is not known, every start counts as a new one."""
+    try:
+        return re.sub(r"[^0-9a-f-]", "", _BOOT_ID_FILE.read_text())
+    except OSError:
+        return datetime.now(UTC).isoformat()

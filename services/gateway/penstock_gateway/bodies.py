@@ -1,0 +1,225 @@
+"""Request bodies: bytes become Structs once, and everything that is wrong with them is said at once."""
+
+import functools
+import json
+import re
+import types
+from collections.abc import Hashable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from penstock_gateway.problems import Invalid
+from penstock_schemas.api import Violation
+
+T = TypeVar("T")
+
+MAX_DEPTH: Final = 64
+"""Arrays and objects within one another; more is refused, because every reader of the log would have to follow."""
+MAX_VIOLATIONS: Final = 50
+"""More than these are not listed."""
+_MAX_DIGITS: Final = 300
+"""A number with more digits is refused; a double cannot hold it anyway."""
+_LONG_NUMBER: Final = re.compile(rb"\d{301}")
+_ESCAPED_NUL: Final = b"\\u0000"
+
+
+def decode(raw: bytes, shape: type[T]) -> T:
+    """Decode a body.
+
+    Raises:
+        Invalid: it is no JSON, no `shape`, or holds what cannot be stored; with every violation that was found.
+
+    """
+    if _LONG_NUMBER.search(raw):
+        raise Invalid([Violation(pointer="#", detail=f"a number has more than {_MAX_DIGITS} digits")])
+    try:
+        value = cast("T", _decoder(cast("Hashable", shape)).decode(raw))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        raise Invalid(_explain(raw, shape)) from None
+    if _needs_walk(raw):
+        violations = tuple(_unstorable(msgspec.json.decode(raw)))
+        if violations:
+            raise Invalid(violations)
+    return value
+
+
+def pointer(*tokens: str | int) -> str:
+    """Return the JSON pointer to a place in the body, as a URI fragment."""
+    return "#" + "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
+
+
+@functools.cache
+def _decoder(shape: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast("type[Any]", shape))
+
+
+def _needs_walk(raw: bytes) -> bool:
+    """Say cheaply whether the body may nest too deeply or hold a NUL."""
+    return raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or _ESCAPED_NUL in raw
+
+
+def _explain(raw: bytes, shape: type[Any]) -> tuple[Violation, ...]:
+    if not raw.strip():
+        return (Violation(pointer="#", detail="the body is empty; a JSON object is expected"),)
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return (Violation(pointer="#", detail=_not_json(raw, error)),)
+    found: list[Violation] = []
+    for violation in _violations(value, shape, ()):
+        found.append(violation)
+        if len(found) == MAX_VIOLATIONS:
+            break
+    if not found:
+        found.extend(_unstorable(value))
+    return tuple(found) or (Violation(pointer="#", detail="the body is not what is expected here"),)
+
+
+def _not_json(raw: bytes, error: Exception) -> str:
+    """Say where a body stops being JSON."""
+    if isinstance(error, RecursionError):
+        return f"arrays and objects nest deeper than {MAX_DEPTH} levels"
+    try:
+        json.loads(raw, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as found:
+        reason = found.msg[0].lower() + found.msg[1:]
+        return f"the body is not valid JSON: {reason} (line {found.lineno}, column {found.colno})"
+    except _NoNumber as found:
+        return f"the body is not valid JSON: {found} is not a number there; only finite numbers can be written"
+    except UnicodeDecodeError as found:
+        return f"the body is not valid UTF-8: byte {found.start} cannot stand there"
+    except RecursionError:
+        return f"arrays and objects nest deeper than {MAX_DEPTH} levels"
+    except ValueError:
+        pass
+    text = str(error)
+    if text.startswith("Number out of range"):
+        return "a number is too large to be stored as a finite number"
+    return f"the body is not valid JSON: {text[0].lower()}{text[1:]}"
+
+
+class _NoNumber(Exception):
+    pass
+
+
+def _refuse_constant(name: str) -> object:
+    raise _NoNumber(name)
+
+
+def _unstorable(value: object) -> Iterator[Violation]:
+    """Find what JSON allows and the log, a file or a process cannot take."""
+    stack: list[tuple[tuple[str | int, ...], object]] = [((), value)]
+    while stack:
+        place, each = stack.pop()
+        if isinstance(each, str):
+            if "\0" in each:
+                yield Violation(pointer=pointer(*place), detail="the text holds a NUL character; remove it")
+        elif isinstance(each, dict | list):
+            if len(place) >= MAX_DEPTH:
+                yield Violation(
+                    pointer=pointer(*place[:8]),
+                    detail=f"arrays and objects nest deeper than {MAX_DEPTH} levels; make the value flatter",
+                )
+                return
+            if isinstance(each, dict):
+                members = cast("dict[str, object]", each)
+                for key, member in members.items():
+                    if "\0" in key:
+                        yield Violation(pointer=pointer(*place), detail="a key holds a NUL character; remove it")
+                    stack.append(((*place, key), member))
+            else:
+                stack.extend(((*place, index), member) for index, member in enumerate(cast("list[object]", each)))
+
+
+# From here on: msgspec stops at the first violation, so each part of the body is tried on its own.
+
+
+def _violations(value: object, hint: Any, place: tuple[str | int, ...]) -> Iterator[Violation]:
+    """Yield everything in `value` that is not what `hint` asks for."""
+    shapes = _members(hint)
+    if value is None and type(None) in shapes:
+        return
+    structs = [each for each in shapes if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    mappings = [each for each in shapes if get_origin(each) is dict]
+    members = _as_object(value)
+    if members is not None and structs:
+        yield from _in_struct(members, structs[0], place)
+    elif members is not None and mappings:
+        yield from list(_in_mapping(members, mappings[0], place)) or _in_leaf(members, hint, place)
+    else:
+        yield from _in_leaf(value, hint, place)
+
+
+def _as_object(value: object) -> dict[str, object] | None:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
+
+
+def _in_struct(value: Mapping[str, object], shape: type[Any], place: tuple[str | int, ...]) -> Iterator[Violation]:
+    hints = get_type_hints(shape, include_extras=True)
+    fields = {each.encode_name: each for each in msgspec.structs.fields(shape)}
+    for name, each in fields.items():
+        if name in value:
+            found = list(_violations(value[name], hints[each.name], (*place, name)))
+            yield from found or _in_leaf(value[name], hints[each.name], (*place, name))
+        elif each.required:
+            yield Violation(pointer=pointer(*place, name), detail="this field is required and missing")
+    if shape.__struct_config__.forbid_unknown_fields:
+        for name in value:
+            if name not in fields:
+                close = get_close_matches(name, fields, n=1, cutoff=0.7)
+                hint = f"did you mean `{close[0]}`?" if close else "the known ones are " + ", ".join(fields)
+                yield Violation(pointer=pointer(*place, name), detail=f"there is no such field; {hint}")
+
+
+def _in_mapping(value: Mapping[str, object], shape: Any, place: tuple[str | int, ...]) -> Iterator[Violation]:
+    key_hint, member_hint = get_args(shape)
+    for key, member in value.items():
+        yield from _in_leaf(key, key_hint, (*place, key), is_key=True)
+        yield from _violations(member, member_hint, (*place, key))
+
+
+def _in_leaf(value: object, hint: Any, place: tuple[str | int, ...], *, is_key: bool = False) -> Iterator[Violation]:
+    try:
+        msgspec.convert(value, hint)
+    except msgspec.ValidationError as error:
+        detail = _in_words(str(error))
+        yield Violation(pointer=pointer(*place), detail=f"the key: {detail}" if is_key else detail)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    """Return the types that a hint allows, without annotations."""
+    if get_origin(hint) is Annotated:
+        return _members(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return tuple(member for each in get_args(hint) for member in _members(each))
+    return (hint,)
+
+
+_WORDS: Final = {
+    "`str | null`": "a text or null",
+    "`object | null`": "an object or null",
+    "`int`": "a whole number",
+    "`float`": "a number",
+    "`bool`": "true or false",
+    "`str`": "a text",
+    "`null`": "null",
+    "`object`": "an object",
+    "`array`": "an array",
+    "`str | object`": "a text or an object",
+}
+
+
+def _in_words(text: str) -> str:
+    """Say what msgspec says in the words of a reader who writes JSON."""
+    text = re.sub(r" - at `[^`]*`$", "", text)
+    for code, words in _WORDS.items():
+        text = text.replace(code, words)
+    text = re.sub(r"a text of length <= (\d+)", r"a text of at most \1 characters", text)
+    text = re.sub(r"a text of length >= (\d+)", r"a text of at least \1 characters", text)
+    text = re.sub(r"an object of length <= (\d+)", r"an object of at most \1 entries", text)
+    text = re.sub(r"matching regex '(.*)'$", r"that matches \1", text)
+    text = text.replace(" >= ", " of at least ").replace(" <= ", " of at most ")
+    text = re.sub(r", got (.*)$", r"; it is \1", text)
+    return text[0].lower() + text[1:]

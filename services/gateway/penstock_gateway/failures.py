@@ -1,0 +1,65 @@
+"""From an exception to the response that tells of it. What is wrong is decided in `penstock_gateway.problems`."""
+
+import re
+import uuid
+from typing import Any
+
+import structlog
+from litestar import Litestar, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from msgspec.structs import replace
+
+from penstock_gateway.problems import (
+    INTERNAL,
+    MEDIA_TYPE,
+    BodyTooLarge,
+    MethodNotAllowed,
+    NotFound,
+    headers_of,
+    kind_of,
+    problem_of,
+)
+from penstock_gateway.replies import encode
+from penstock_gateway.requests import AnyRequest, ClientGone
+
+log = structlog.get_logger()
+
+
+def tell(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Return the problem that tells of `error`; an internal one goes to the log, under the id that the client gets."""
+    if isinstance(error, ClientGone):
+        return Response(b"", status_code=400)
+    known = _ours(request, error)
+    problem = problem_of(known)
+    if kind_of(known) is INTERNAL:
+        failure_id = uuid.uuid4().hex
+        problem = replace(problem, instance=f"urn:uuid:{uuid.UUID(failure_id)}")
+        log.error("request_failed", failure_id=failure_id, path=request.scope["path"], exc_info=error)
+    body = b"" if request.method == "HEAD" else encode(problem)
+    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers_of(known))
+
+
+def _ours(request: AnyRequest, error: Exception) -> Exception:
+    """Say in our own words what the framework found wrong."""
+    path = request.scope["path"]
+    match error:
+        case NotFoundException():
+            return NotFound(f"{path} was not found; /docs lists what there is")
+        case MethodNotAllowedException():
+            return MethodNotAllowed(request.method, _allowed(request.app, path))
+        case HTTPException(status_code=413):
+            return BodyTooLarge(error.detail)
+        case HTTPException(status_code=status) if status < 500:
+            return NotFound(error.detail)
+        case _:
+            return error
+
+
+def _allowed(app: Litestar, path: str) -> tuple[str, ...]:
+    methods: set[Any] = set()
+    for route in app.routes:
+        pattern = re.sub(r"\{[^/]*:path\}", ".+", route.path)
+        pattern = re.sub(r"\{[^/]*\}", "[^/]+", pattern)
+        if re.fullmatch(pattern, path.rstrip("/") or "/"):
+            methods.update(getattr(route, "methods", ()))
+    return tuple(sorted(str(each) for each in methods))

@@ -1,0 +1,55 @@
+"""Which engines the connected runners offer, as last heard: asked for in the background, so that no request waits."""
+
+import time
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+import anyio
+import structlog
+
+from penstock_core.ports import Heartbeats, PortError
+
+INTERVAL_S: Final = 2.0
+DEADLINE_S: Final = 2.0
+FRESH_S: Final = 0.2
+"""What was heard this recently is not asked for again."""
+
+log = structlog.get_logger()
+
+
+class Fleet:
+    """The runners that are alive."""
+
+    def __init__(self, heartbeats: Heartbeats) -> None:
+        self._heartbeats = heartbeats
+        self._offered: AbstractSet[str] | None = None
+        self._heard_at = -FRESH_S
+
+    @property
+    def offered(self) -> AbstractSet[str] | None:
+        """The engines that runners offer, empty when none is connected; `None` when it is not known."""
+        return self._offered
+
+    async def offered_to(self, engine: str) -> AbstractSet[str] | None:
+        """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
+        if self._offered and engine not in self._offered and time.monotonic() - self._heard_at > FRESH_S:
+            await self.refresh()
+        return self._offered
+
+    async def refresh(self) -> None:
+        """Ask who is alive now."""
+        offered: AbstractSet[str] | None = None
+        try:
+            with anyio.move_on_after(DEADLINE_S):
+                beats = await self._heartbeats.runners()
+                offered = frozenset(engine for beat in beats.values() for engine in beat.engines)
+        except PortError as error:
+            log.debug("runners_not_known", reason=str(error))
+        self._offered = offered
+        self._heard_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Keep asking, for ever."""
+        while True:
+            await self.refresh()
+            await anyio.sleep(INTERVAL_S)

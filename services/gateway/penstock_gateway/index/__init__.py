@@ -1,0 +1,1 @@
+"""The query index: a disposable SQLite database that answers lists, fed from the jobs view."""

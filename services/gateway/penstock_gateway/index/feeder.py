@@ -1,0 +1,258 @@
+"""The query index as the gateway uses it: fed from the jobs view and its own writes, never older than asked for."""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from penstock_core.ports import JobsView, PortError, PositionLost, Unavailable
+from penstock_gateway.index.store import IndexStore, Page
+from penstock_gateway.problems import NotYet
+from penstock_gateway.queries import JobQuery
+from penstock_gateway.watchers import Watchers
+from penstock_schemas.ids import JobId
+from penstock_schemas.views import Job
+
+MAX_APPLIED: Final = 1000
+"""Jobs that are taken in at once; a list waits for no more than that."""
+FLUSH_INTERVAL_S: Final = 0.25
+"""Own writes are in the file this soon; before that they are answered from memory."""
+RETRY_S: Final = 1.0
+REACH_S: Final = 2.0
+"""How long a list waits for the view to come as far as its client asked."""
+POLL_S: Final = 0.01
+LOAD_S: Final = 5.0
+"""How long a list waits for an index that is being filled."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Index:
+    """Answers lists and single jobs, without a request to anywhere when it can.
+
+    Args:
+        path: the database file.
+        boot_id: names the run of the machine.
+        view: what it is fed from.
+        watchers: told of every job that changed.
+
+    """
+
+    def __init__(self, path: Path, *, boot_id: str, view: JobsView, watchers: Watchers) -> None:
+        self._path = path
+        self._boot_id = boot_id
+        self._view = view
+        self._watchers = watchers
+        self._store = IndexStore(path, boot_id=boot_id)
+        self._writing = anyio.Lock()
+        self._pending: dict[JobId, Job] = {}
+        self._flushing: dict[JobId, Job] = {}
+        self._position = self._store.position
+        self._moved = anyio.Event()
+        self._is_loaded = False
+        self._covered = 0
+        self._own_seq = 0
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has everything that the view held when this process started."""
+        return self._is_loaded
+
+    @property
+    def covered(self) -> int:
+        """The sequence of the log up to which everything is known to be here."""
+        return self._covered
+
+    @property
+    def own_seq(self) -> int:
+        """The last sequence that this gateway wrote."""
+        return self._own_seq
+
+    def put(self, job: Job) -> None:
+        """Take in a job that this gateway just wrote, or folded from the log; every answer from now on has it."""
+        self._own_seq = max(self._own_seq, job.head.seq)
+        known = self._pending.get(job.id)
+        if known is None or known.head.seq < job.head.seq:
+            self._pending[job.id] = job
+            self._watchers.beat(job.id)
+
+    def get(self, job_id: JobId) -> Job | None:
+        """Return a job as far as it is known here."""
+        found = self._pending.get(job_id) or self._flushing.get(job_id)
+        try:
+            stored = self._store.get(job_id)
+        except sqlite3.Error:
+            return found  # the log knows it; the feeder notices the broken file and makes it anew
+        if found is None or (stored is not None and stored.head.seq > found.head.seq):
+            return stored
+        return found
+
+    async def page(self, query: JobQuery) -> Page:
+        """Return one page of a list.
+
+        Raises:
+            Unavailable: the index is being made anew, or is still being filled.
+
+        """
+        with anyio.move_on_after(LOAD_S):
+            while not self._is_loaded:
+                await self._moved.wait()
+        if not self._is_loaded:
+            raise Unavailable("the list of jobs is still being loaded")
+        await self._flush()
+        try:
+            return await to_thread.run_sync(self._store.page, query)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
+
+    async def reach(self, min_seq: int) -> None:
+        """Wait until everything up to `min_seq` is in the index.
+
+        Raises:
+            NotYet: the view did not come that far in time.
+            Unavailable: the view does not answer.
+
+        """
+        with anyio.move_on_after(REACH_S):
+            while self._covered < min_seq:
+                await self._advance()
+                if self._covered < min_seq:
+                    await anyio.sleep(POLL_S)
+        if self._covered < min_seq:
+            raise NotYet(f"the list has come to sequence {self._covered}, not yet to {min_seq}")
+
+    async def run(self) -> None:
+        """Follow the view for ever, and write what is pending now and then."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._flush_now_and_then)
+            while True:
+                try:
+                    await self._follow()
+                except PositionLost:
+                    log.warning("index_is_of_another_log")
+                    await self._start_anew()
+                except sqlite3.OperationalError as error:  # locked, or the disk is full: the file itself is whole
+                    log.warning("index_not_writable", reason=str(error))
+                except sqlite3.Error as error:
+                    log.warning("index_broken", reason=str(error))
+                    await self._start_anew()
+                except PortError as error:
+                    log.warning("jobs_view_away", reason=str(error))
+                await anyio.sleep(RETRY_S)
+
+    def close(self) -> None:
+        """Write what is pending and close the file."""
+        try:
+            self._store.apply(tuple(self._pending.values()))
+            self._store.close()
+        except sqlite3.Error as error:
+            log.warning("index_not_closed", reason=str(error))
+
+    async def _follow(self) -> None:
+        await self._check_same_log()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._load)
+            async with aclosing(self._view.changes(after=self._position)) as changes:
+                async for position, jobs in changes:
+                    for first in range(0, len(jobs), MAX_APPLIED):
+                        await self._apply(jobs[first : first + MAX_APPLIED])
+                    await self._apply((), position=position)
+                    for job in jobs:
+                        self._watchers.beat(job.id)
+            group.cancel_scope.cancel()
+
+    async def _load(self) -> None:
+        """Note when everything is here that was there at the start."""
+        while not self._is_loaded:
+            try:
+                await self._advance()
+            except PortError as error:
+                log.warning("jobs_view_away", reason=str(error))
+                await anyio.sleep(RETRY_S)
+
+    async def _advance(self) -> None:
+        """Wait until the index has all that the view holds now, and note how far in the log that is."""
+        checkpoint = await self._view.checkpoint()
+        target = await self._view.position()
+        while self._position < target:
+            await self._moved.wait()
+        self._covered = max(self._covered, checkpoint)
+        if not self._is_loaded:
+            self._is_loaded = True
+            self._tell_moved()
+            log.info("index_loaded", position=self._position, covered=self._covered)
+
+    async def _check_same_log(self) -> None:
+        """Throw the file away when its newest job is not the view's: it was filled from another log."""
+        newest = self._store.newest()
+        if newest is None or self._position == 0:
+            return
+        seen = await self._view.get(newest.id)
+        if seen is None or seen.created_seq != newest.created_seq:
+            raise PositionLost("the index was filled from another log")
+
+    async def _apply(self, jobs: tuple[Job, ...], *, position: int | None = None) -> None:
+        async with self._writing:
+            await _in_thread(partial(self._store.apply, jobs, position=position))
+            if position is not None:
+                self._position = position
+        self._tell_moved()
+
+    async def _flush(self) -> None:
+        if not self._pending and not self._flushing:
+            return
+        async with self._writing:
+            while self._pending:
+                self._flushing = _first(self._pending, MAX_APPLIED)
+                try:
+                    jobs = tuple(self._flushing.values())
+                    await _in_thread(partial(self._store.apply, jobs))
+                except BaseException:
+                    self._pending = {**self._flushing, **self._pending}
+                    raise
+                finally:
+                    self._flushing = {}
+
+    async def _flush_now_and_then(self) -> None:
+        while True:
+            await anyio.sleep(FLUSH_INTERVAL_S)
+            try:
+                await self._flush()
+            except sqlite3.Error as error:
+                log.warning("index_not_writable", reason=str(error))
+
+    async def _start_anew(self) -> None:
+        async with self._writing:
+            self._is_loaded = False
+            self._covered = 0
+            self._store.destroy()
+            self._store = await _in_thread(partial(IndexStore, self._path, boot_id=self._boot_id))
+            self._position = 0
+
+    def _tell_moved(self) -> None:
+        moved, self._moved = self._moved, anyio.Event()
+        moved.set()
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread; a caller that is cancelled meanwhile goes on once it is done."""
+    return await to_thread.run_sync(work)
+
+
+def _first(pending: dict[JobId, Job], count: int) -> dict[JobId, Job]:
+    """Take the first `count` entries out of `pending`."""
+    taken: dict[JobId, Job] = {}
+    for job_id in _up_to(pending, count):
+        taken[job_id] = pending.pop(job_id)
+    return taken
+
+
+def _up_to(keys: Iterable[JobId], count: int) -> tuple[JobId, ...]:
+    return tuple(key for key, _ in zip(keys, range(count), strict=False))

@@ -1,0 +1,165 @@
+"""From a list's filters to SQL: which table leads, and what is checked on the way."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from penstock_gateway.queries import MAX_SEQ, JobQuery
+from penstock_schemas.jobs import JobStatus
+
+MIN_TRIGRAM: Final = 3
+"""Shorter texts are looked for row by row."""
+SMALL: Final = 2000
+"""A filter that leaves no more than this many jobs leads in place of the text index."""
+
+Value = str | int
+Values = tuple[Value, ...]
+
+
+class Window(Struct, frozen=True):
+    """The part of the log in which the list's jobs begin; both ends included."""
+
+    low: int = 0
+    high: int = MAX_SEQ
+
+
+class Sizes(Struct, frozen=True):
+    """How many jobs each filter leaves, as the counters know it."""
+
+    columns: int
+    """By pipeline, owner and status together."""
+    labels: tuple[int, ...]
+    """By each label, in the order of the query."""
+
+
+class Statement(Struct, frozen=True):
+    """SQL with its values."""
+
+    sql: str
+    values: Values
+
+
+def page_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
+    """Return the SQL for (created_seq, body) of one page and one row more, newest first."""
+    high = window.high if query.below_seq is None else min(window.high, query.below_seq - 1)
+    keys = _keys(query, Window(window.low, high), sizes)
+    sql = (
+        f"SELECT p.created_seq, b.body FROM ({keys.sql} ORDER BY created_seq DESC LIMIT ?) AS p "
+        "CROSS JOIN bodies AS b ON b.created_seq = p.created_seq ORDER BY p.created_seq DESC"
+    )
+    return Statement(sql, (*keys.values, query.limit + 1))
+
+
+def count_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
+    """Return the SQL for the number of jobs that the filters leave, where no counter knows it."""
+    keys = _keys(query, window, sizes)
+    return Statement(f"SELECT count(*) FROM ({keys.sql})", keys.values)
+
+
+def label_token(key: str, value: str | None) -> str:
+    """Return what stands for a label in the index."""
+    return key if value is None else f"{key}:{value}"
+
+
+def phrase(text: str) -> str:
+    """Return the text index's expression for a literal text."""
+    return '"' + text.replace('"', '""') + '"'
+
+
+def _keys(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
+    """Return the SQL for the keys, coming in descending order from whatever leads."""
+    smallest = min((sizes.columns, *sizes.labels))
+    if query.text is not None and len(query.text) >= MIN_TRIGRAM and smallest > SMALL:
+        return _led_by_text(query, query.text, window)
+    if sizes.labels and min(sizes.labels) < sizes.columns:
+        return _led_by_label(query, window, sizes.labels.index(min(sizes.labels)))
+    return _led_by_columns(query, window)
+
+
+def _led_by_text(query: JobQuery, text: str, window: Window) -> Statement:
+    rest = _join(_columns(query), _times(query), _labels(query, skip=None))
+    sql = (
+        "SELECT w.rowid AS created_seq FROM words AS w CROSS JOIN jobs AS j ON j.created_seq = w.rowid "
+        "WHERE w.words MATCH ? AND w.rowid BETWEEN ? AND ?" + rest.sql
+    )
+    return Statement(sql, (phrase(text), window.low, window.high, *rest.values))
+
+
+def _led_by_label(query: JobQuery, window: Window, leading: int) -> Statement:
+    key, value = query.labels[leading]
+    rest = _join(_columns(query), _times(query), _labels(query, skip=leading), _short_text(query))
+    sql = (
+        "SELECT l.created_seq AS created_seq FROM labels AS l CROSS JOIN jobs AS j ON j.created_seq = l.created_seq "
+        "WHERE l.tenant = ? AND l.token = ? AND l.created_seq BETWEEN ? AND ?" + rest.sql
+    )
+    return Statement(sql, (query.tenant, label_token(key, value), window.low, window.high, *rest.values))
+
+
+def _led_by_columns(query: JobQuery, window: Window) -> Statement:
+    """Merge one ordered stretch of an index for each status."""
+    named: list[tuple[str, str]] = []
+    if query.pipeline is not None:
+        named.append(("pipeline", query.pipeline))
+    if query.owner is not None:
+        named.append(("owner", query.owner))
+    index = "_".join(["by", *(name for name, _ in named)]) if named else "by_status"
+    equal = "".join(f" AND j.{name} = ?" for name, _ in named)
+    rest = _join(_times(query), _labels(query, skip=None), _short_text(query))
+    stretch = (
+        f"SELECT j.created_seq AS created_seq FROM jobs AS j INDEXED BY {index} "
+        f"WHERE j.tenant = ?{equal} AND j.status = ? AND j.created_seq BETWEEN ? AND ?{rest.sql}"
+    )
+    statuses = query.statuses or tuple(JobStatus)
+    values: list[Value] = []
+    for status in statuses:
+        values.extend((query.tenant, *(value for _, value in named), status.value, window.low, window.high))
+        values.extend(rest.values)
+    return Statement(" UNION ALL ".join([stretch] * len(statuses)), tuple(values))
+
+
+def _columns(query: JobQuery) -> Statement:
+    sql, values = " AND j.tenant = ?", [str(query.tenant)]
+    if query.pipeline is not None:
+        sql += " AND j.pipeline = ?"
+        values.append(query.pipeline)
+    if query.owner is not None:
+        sql += " AND j.owner = ?"
+        values.append(query.owner)
+    if query.statuses:
+        sql += f" AND j.status IN ({', '.join('?' * len(query.statuses))})"
+        values.extend(each.value for each in query.statuses)
+    return Statement(sql, tuple(values))
+
+
+def _times(query: JobQuery) -> Statement:
+    sql, values = "", list[int]()
+    if query.after_us is not None:
+        sql += " AND j.created_us > ?"
+        values.append(query.after_us)
+    if query.before_us is not None:
+        sql += " AND j.created_us < ?"
+        values.append(query.before_us)
+    return Statement(sql, tuple(values))
+
+
+def _labels(query: JobQuery, *, skip: int | None) -> Statement:
+    each = (
+        " AND EXISTS (SELECT 1 FROM labels AS x WHERE x.tenant = ? AND x.token = ? AND x.created_seq = j.created_seq)"
+    )
+    wanted = [label for place, label in enumerate(query.labels) if place != skip]
+    values = tuple(value for label in wanted for value in (str(query.tenant), label_token(*label)))
+    return Statement(each * len(wanted), values)
+
+
+def _short_text(query: JobQuery) -> Statement:
+    if query.text is None:
+        return Statement("", ())
+    return Statement(
+        " AND EXISTS (SELECT 1 FROM words AS w WHERE w.rowid = j.created_seq AND instr(w.text, ?) > 0)", (query.text,)
+    )
+
+
+def _join(*statements: Statement) -> Statement:
+    return Statement(
+        "".join(each.sql for each in statements), tuple(value for each in statements for value in each.values)
+    )

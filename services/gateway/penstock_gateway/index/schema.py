@@ -1,0 +1,68 @@
+"""The tables of the query index. Another schema means another number; the file is then thrown away and filled anew."""
+
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+
+ANY: Final = ""
+"""Stands for every value in `totals`; a name is never empty."""
+BLOCK_BITS: Final = 10
+"""`blocks` has one row for 2**BLOCK_BITS sequences of the log."""
+
+PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = OFF",  # disposable: a crash of the machine means that it is filled anew
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -32768",  # 32 MiB a connection
+    "PRAGMA mmap_size = 268435456",
+    "PRAGMA busy_timeout = 5000",
+)
+
+TABLES: Final = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+
+-- One row a job. The key is the sequence of its first event, so that newest first is the key, descending.
+CREATE TABLE jobs (
+    created_seq INTEGER PRIMARY KEY,
+    id BLOB NOT NULL UNIQUE,
+    seq INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    status TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    created_us INTEGER NOT NULL
+);
+-- Each ends with the key, so that jobs of one status come in order; several statuses are merged.
+CREATE INDEX by_status ON jobs (tenant, status);
+CREATE INDEX by_pipeline ON jobs (tenant, pipeline, status);
+CREATE INDEX by_owner ON jobs (tenant, owner, status);
+CREATE INDEX by_pipeline_owner ON jobs (tenant, pipeline, owner, status);
+
+-- Apart from `jobs`, so that looking through filters does not read whole jobs.
+CREATE TABLE bodies (created_seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
+
+-- Two rows a label: the token `key`, and `key:value`.
+CREATE TABLE labels (
+    tenant TEXT NOT NULL, token TEXT NOT NULL, created_seq INTEGER NOT NULL,
+    PRIMARY KEY (tenant, token, created_seq)
+) WITHOUT ROWID;
+CREATE TABLE label_totals (
+    tenant TEXT NOT NULL, token TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (tenant, token)
+) WITHOUT ROWID;
+
+-- How many jobs there are for every combination of these three, each of them a value or any.
+CREATE TABLE totals (
+    tenant TEXT NOT NULL, pipeline TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL, total INTEGER NOT NULL,
+    PRIMARY KEY (tenant, pipeline, owner, status)
+) WITHOUT ROWID;
+
+-- The earliest and latest creation within a stretch of the log. Times are nearly in the order of the log, but not
+-- exactly: clocks of gateways differ. So a window of time becomes a few stretches, and only their ends are looked at.
+CREATE TABLE blocks (
+    tenant TEXT NOT NULL, block INTEGER NOT NULL, low_us INTEGER NOT NULL, high_us INTEGER NOT NULL,
+    total INTEGER NOT NULL, PRIMARY KEY (tenant, block)
+) WITHOUT ROWID;
+
+-- Text is folded before it is stored, so the tokenizer need not.
+CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'trigram case_sensitive 1');
+"""

@@ -1,0 +1,142 @@
+"""From the table of operations to the OpenAPI document."""
+
+from typing import Any, Final
+
+import msgspec
+
+from penstock_gateway.openapi import examples
+from penstock_gateway.openapi.operations import OPERATIONS, Answer, Operation, Parameter
+from penstock_gateway.problems import INTERNAL, INVALID, MEDIA_TYPE, METHOD_NOT_ALLOWED, NOT_FOUND, TYPE_PREFIX, Kind
+from penstock_schemas.api import Problem
+
+_REF: Final = "#/components/schemas/{name}"
+_TAGS: Final = {
+    "Jobs": "Submit jobs, read them, list them, cancel them.",
+    "Runs": "What a run does and leaves behind: events, tasks, logs, outputs.",
+    "Server": "The server itself.",
+}
+_HEADERS: Final = {
+    "Location": "The job's address.",
+    "ETag": "Names this state of the answer; give it back in `If-None-Match`.",
+    "Penstock-Seq": "The sequence of the log that the answer reflects; give it back in `Penstock-Min-Seq`.",
+}
+
+
+def document(software_version: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document."""
+    shapes = _shapes()
+    schemas, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    schema_of = dict(zip(map(repr, shapes), schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Penstock",
+            "version": software_version,
+            "summary": "Scientific pipelines as a service.",
+            "description": "Submit workflows, watch them run, fetch what they made. Errors are problems as in "
+            "RFC 9457; every time is UTC.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "paths": paths,
+        "components": {"schemas": dict(sorted(components.items()))},
+    }
+
+
+def _shapes() -> list[Any]:
+    found = [Problem, *(each.body for each in OPERATIONS if each.body is not None)]
+    found.extend(answer.shape for each in OPERATIONS for answer in each.answers if answer.shape is not None)
+    return list({repr(each): each for each in found}.values())
+
+
+def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
+    responses: dict[str, Any] = {str(answer.status): _answer(answer, schema_of) for answer in operation.answers}
+    for status, kinds in _by_status((*operation.problems, METHOD_NOT_ALLOWED, INTERNAL)).items():
+        responses.setdefault(str(status), _problem(kinds))
+    rendered: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "responses": dict(sorted(responses.items())),
+    }
+    if operation.description:
+        rendered["description"] = operation.description
+    if operation.parameters:
+        rendered["parameters"] = [_parameter(each) for each in operation.parameters]
+    if operation.body is not None:
+        rendered["requestBody"] = {
+            "required": operation.body_is_required,
+            "content": {
+                "application/json": {
+                    "schema": schema_of[repr(operation.body)],
+                    "examples": {name: {"value": value} for name, value in operation.body_examples.items()},
+                }
+            },
+        }
+    return rendered
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    schema: dict[str, Any] = parameter.schema
+    if parameter.is_repeatable:
+        schema = {"type": "array", "items": schema}
+    rendered = {
+        "name": parameter.name,
+        "in": parameter.where,
+        "description": parameter.description,
+        "required": parameter.where == "path",
+        "schema": schema,
+    }
+    if parameter.is_repeatable:
+        rendered |= {"style": "form", "explode": True}
+    return rendered
+
+
+def _answer(answer: Answer, schema_of: dict[str, Any]) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        rendered["headers"] = {
+            name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in answer.headers
+        }
+    if answer.shape is not None:
+        content: dict[str, Any] = {"schema": schema_of[repr(answer.shape)]}
+        if answer.example is not None:
+            content["example"] = answer.example
+        rendered["content"] = {answer.media_type: content}
+    elif answer.media_type != "application/json":
+        rendered["content"] = {answer.media_type: {"schema": {"type": "string"}}}
+    return rendered
+
+
+def _by_status(kinds: tuple[Kind, ...]) -> dict[int, tuple[Kind, ...]]:
+    found: dict[int, tuple[Kind, ...]] = {}
+    for kind in kinds:
+        found[kind.status] = (*found.get(kind.status, ()), kind)
+    return found
+
+
+def _problem(kinds: tuple[Kind, ...]) -> dict[str, Any]:
+    return {
+        "description": "; or ".join(kind.title for kind in kinds),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": _REF.format(name="Problem")},
+                "examples": {kind.slug: {"value": _example(kind)} for kind in kinds},
+            }
+        },
+    }
+
+
+def _example(kind: Kind) -> dict[str, Any]:
+    match kind.slug:
+        case INVALID.slug:
+            return examples.INVALID
+        case NOT_FOUND.slug:
+            return examples.NOT_FOUND
+        case _:
+            detail = kind.advice or f"{kind.title}."
+            return {"type": TYPE_PREFIX + kind.slug, "title": kind.title, "status": kind.status, "detail": detail}

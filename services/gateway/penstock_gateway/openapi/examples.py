@@ -1,0 +1,153 @@
+"""Examples for the OpenAPI document. A test decodes each of them."""
+
+from typing import Any, Final
+
+JOB_ID: Final = "550e8400-e29b-41d4-a716-446655440000"
+
+SUBMIT_MOCK: Final[dict[str, Any]] = {
+    "pipeline_name": "variant_calling",
+    "parameters": {"sample_id": "S001", "genome": "hg38"},
+    "description": "Run variant calling on sample S001",
+}
+SUBMIT_WORKFLOW: Final[dict[str, Any]] = {
+    "pipeline_name": "hello",
+    "parameters": {"name": "world"},
+    "source": {
+        "files": {
+            "Snakefile": "rule all:\n    output: 'hello.txt'\n    shell: 'echo hello {config[name]} > {output}'\n"
+        }
+    },
+    "labels": {"project": "demo"},
+    "priority": 5,
+}
+JOB: Final[dict[str, Any]] = {
+    "id": JOB_ID,
+    "status": "pending",
+    "pipeline_name": "variant_calling",
+    "parameters": {"sample_id": "S001", "genome": "hg38"},
+    "description": "Run variant calling on sample S001",
+    "created_at": "2026-01-31T10:00:00Z",
+    "updated_at": "2026-01-31T10:00:00Z",
+    "started_at": None,
+    "completed_at": None,
+    "error_message": None,
+    "state": "QUEUED",
+    "status_detail": None,
+    "engine": "mock",
+    "owner": "anonymous",
+    "labels": {},
+    "priority": 0,
+    "attempt": 0,
+    "runner_id": None,
+    "failure": None,
+    "tasks": {"total": 0, "done": 0, "running": 0, "failed": 0},
+    "output_files": 0,
+    "output_bytes": 0,
+    "seq": 17,
+}
+FAILED_JOB: Final[dict[str, Any]] = {
+    **JOB,
+    "status": "failed",
+    "state": "FAILED",
+    "updated_at": "2026-01-31T10:00:25Z",
+    "started_at": "2026-01-31T10:00:05Z",
+    "completed_at": "2026-01-31T10:00:25Z",
+    "error_message": "rule align failed with exit code 1",
+    "engine": "snakemake",
+    "attempt": 1,
+    "runner_id": "node7-1f0c22ab",
+    "failure": {
+        "cause": "workflow",
+        "message": "rule align failed with exit code 1",
+        "rule": "align",
+        "wildcards": {"sample": "S001"},
+        "exit_code": 1,
+        "stderr_tail": "bwa: reference hg38.fa not found",
+    },
+    "tasks": {"total": 4, "done": 1, "running": 0, "failed": 1},
+    "seq": 42,
+}
+JOB_LIST: Final[dict[str, Any]] = {"jobs": [JOB], "total": 1, "next_cursor": None}
+EVENTS: Final[dict[str, Any]] = {
+    "events": [
+        {
+            "seq": 17,
+            "type": "JobSubmitted",
+            "id": "0d3f1d0cbb0e4b7e9a0b61b4d7c7f3a1",
+            "aggregate": f"job.default.{JOB_ID}",
+            "version": 1,
+            "time": "2026-01-31T10:00:00Z",
+            "actor": "user:anonymous",
+            "cause": None,
+            "previous": "",
+            "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "schema": 1,
+            "data": {
+                "type": "JobSubmitted",
+                "job_id": JOB_ID,
+                "pipeline_name": "variant_calling",
+                "engine": "mock",
+                "parameters": {"sample_id": "S001", "genome": "hg38"},
+            },
+        }
+    ],
+    "next_after": 17,
+    "done": False,
+}
+TASKS: Final[dict[str, Any]] = {
+    "tasks": [
+        {
+            "id": "align-1",
+            "job_id": JOB_ID,
+            "attempt": 1,
+            "name": "align",
+            "state": "completed",
+            "wildcards": {"sample": "S001"},
+            "exit_code": 0,
+        }
+    ],
+    "counts": {"total": 4, "done": 1, "running": 1, "failed": 0},
+    "next_after": None,
+    "done": False,
+}
+LOGS: Final[dict[str, Any]] = {
+    "entries": [
+        {
+            "position": 3,
+            "attempt": 1,
+            "stream": "stderr",
+            "text": "[M::bwa_idx_load_from_disk] read 0 ALT contigs\n",
+            "time": "2026-01-31T10:00:06Z",
+            "task_id": "align-1",
+        }
+    ],
+    "next_after": 3,
+    "done": False,
+    "source": "live",
+}
+OUTPUTS: Final[dict[str, Any]] = {
+    "job_id": JOB_ID,
+    "attempt": 1,
+    "files": [
+        {
+            "path": "results/S001.vcf",
+            "size_bytes": 48211,
+            "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+            "url": f"/jobs/{JOB_ID}/outputs/results/S001.vcf",
+        }
+    ],
+    "total_bytes": 48211,
+}
+INVALID: Final[dict[str, Any]] = {
+    "type": "/docs/problems#invalid-request",
+    "title": "The request is not valid",
+    "status": 422,
+    "detail": "#/pipeline_name: this field is required and missing",
+    "errors": [{"pointer": "#/pipeline_name", "detail": "this field is required and missing"}],
+}
+NOT_FOUND: Final[dict[str, Any]] = {
+    "type": "/docs/problems#not-found",
+    "title": "Not found",
+    "status": 404,
+    "detail": f"Job {JOB_ID} was not found.",
+}

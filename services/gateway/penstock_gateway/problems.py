@@ -1,0 +1,170 @@
+"""What goes wrong, and how HTTP says it: the one table from domain errors to RFC 9457 problems."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from penstock_core.job import IdempotencyKeyReused, JobEnded, NotQueued, Refused, UnknownJob
+from penstock_core.ports import BlobMissing, Conflict, LogFull, PortError, TooLarge, Unavailable
+from penstock_schemas.api import Problem, Violation
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "/docs/problems#"
+"""What the `type` of a problem begins with; the reference lists every one."""
+RETRY_AFTER_S: Final = 2
+"""What a client is told to wait when the log is away."""
+RETRY_FULL_AFTER_S: Final = 60
+"""What a client is told to wait when the log is full: an operator has to make room."""
+
+
+class Invalid(Exception):
+    """A request is not what it must be; it says every violation that was found."""
+
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{each.pointer}: {each.detail}" for each in self.violations))
+
+
+class NotFound(Exception):
+    """What the address names does not exist."""
+
+
+class MethodNotAllowed(Exception):
+    """The address exists, but not for this method."""
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not possible here; use {' or '.join(allowed)}")
+        self.allowed = allowed
+
+
+class BodyTooLarge(Exception):
+    """The body has more bytes than this server takes."""
+
+
+class UnsupportedMediaType(Exception):
+    """The body is not of a type that this address takes."""
+
+
+class RangeNotSatisfiable(Exception):
+    """The requested range lies outside of the file."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the range lies outside of the {size_bytes:,} bytes that there are")
+        self.size_bytes = size_bytes
+
+
+class NotYet(Exception):
+    """The log, or this server's view of it, has not come to the sequence that the client asked for."""
+
+
+class Draining(Exception):
+    """The server is about to end."""
+
+
+class Kind(Struct, frozen=True):
+    """One kind of problem."""
+
+    status: int
+    slug: str
+    """The last part of its `type`."""
+    title: str
+    retry_after_s: int | None = None
+    advice: str = ""
+    """What is added to the error's own text."""
+
+
+INVALID: Final = Kind(422, "invalid-request", "The request is not valid")
+NOT_FOUND: Final = Kind(404, "not-found", "Not found")
+METHOD_NOT_ALLOWED: Final = Kind(405, "method-not-allowed", "Method not allowed")
+TOO_LARGE: Final = Kind(413, "too-large", "Too large")
+UNSUPPORTED_MEDIA_TYPE: Final = Kind(415, "unsupported-media-type", "Unsupported media type")
+RANGE: Final = Kind(416, "range-not-satisfiable", "Range not satisfiable")
+KEY_REUSED: Final = Kind(409, "idempotency-key-reused", "The idempotency key is taken")
+NOT_POSSIBLE: Final = Kind(409, "not-possible-now", "Not possible in the job's present state")
+BUSY: Final = Kind(503, "busy", "Changed by others at the same time", RETRY_AFTER_S, "Try again.")
+LOG_FULL: Final = Kind(
+    503,
+    "log-full",
+    "The event log is full",
+    RETRY_FULL_AFTER_S,
+    "Nothing of this request was stored, nothing that was accepted before is lost, and reading still works. "
+    "An operator must raise the log's limit.",
+)
+UNAVAILABLE: Final = Kind(
+    503,
+    "log-unavailable",
+    "The event log does not answer",
+    RETRY_AFTER_S,
+    "Nothing that was acknowledged is lost. Try again; with the same Idempotency-Key a repeated submission cannot run "
+    "twice.",
+)
+NOT_YET: Final = Kind(504, "not-yet", "Not there yet", RETRY_AFTER_S)
+DRAINING: Final = Kind(503, "draining", "The server is shutting down", RETRY_AFTER_S)
+INTERNAL: Final = Kind(500, "internal-error", "Internal error")
+
+TABLE: Final[Mapping[type[Exception], Kind]] = {
+    Invalid: INVALID,
+    NotFound: NOT_FOUND,
+    UnknownJob: NOT_FOUND,
+    BlobMissing: NOT_FOUND,
+    MethodNotAllowed: METHOD_NOT_ALLOWED,
+    BodyTooLarge: TOO_LARGE,
+    TooLarge: TOO_LARGE,
+    UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE,
+    RangeNotSatisfiable: RANGE,
+    IdempotencyKeyReused: KEY_REUSED,
+    JobEnded: NOT_POSSIBLE,
+    NotQueued: NOT_POSSIBLE,
+    Refused: NOT_POSSIBLE,
+    Conflict: BUSY,
+    LogFull: LOG_FULL,
+    Unavailable: UNAVAILABLE,
+    PortError: UNAVAILABLE,
+    NotYet: NOT_YET,
+    Draining: DRAINING,
+}
+"""The kind of each error. An error's nearest listed class counts; one that is not listed is internal."""
+
+
+def kind_of(error: Exception) -> Kind:
+    """Return how HTTP shows `error`."""
+    return next((TABLE[each] for each in type(error).__mro__ if each in TABLE), INTERNAL)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that tells of `error`. An internal one tells nothing of what is inside."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        detail = "Something went wrong inside the server. The log of the server has it under this instance's id."
+        violations: tuple[Violation, ...] = ()
+    elif isinstance(error, Invalid):
+        violations = error.violations
+        detail = _summary(violations)
+    else:
+        violations = ()
+        text = str(error) or kind.title
+        detail = f"{text[0].upper()}{text[1:]}."
+        if kind.advice:
+            detail = f"{detail} {kind.advice}"
+    return Problem(type=TYPE_PREFIX + kind.slug, title=kind.title, status=kind.status, detail=detail, errors=violations)
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """Return the headers that go with `error`."""
+    headers: dict[str, str] = {}
+    retry_after_s = kind_of(error).retry_after_s
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    return headers
+
+
+def _summary(violations: tuple[Violation, ...]) -> str:
+    if len(violations) == 1:
+        only = violations[0]
+        return only.detail if only.pointer == "#" else f"{only.pointer}: {only.detail}"
+    return f"{len(violations)} things are wrong: " + "; ".join(f"{each.pointer}: {each.detail}" for each in violations)

@@ -1,0 +1,145 @@
+"""What a list of jobs is asked for: filters, pages and cursors."""
+
+import base64
+import binascii
+import hashlib
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from penstock_gateway.parameters import Parameters
+from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE
+from penstock_schemas.ids import TenantId
+from penstock_schemas.jobs import JobStatus
+from penstock_schemas.views import Job
+
+PARAMETERS: Final = (
+    "status",
+    "pipeline",
+    "label",
+    "owner",
+    "q",
+    "created_after",
+    "created_before",
+    "limit",
+    "cursor",
+    "min_seq",
+)
+MAX_TEXT: Final = 200
+MAX_LABELS: Final = 8
+MAX_SEQ: Final = (1 << 62) - 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class JobQuery(Struct, frozen=True, kw_only=True):
+    """A list of jobs, newest first. Filters that are `None` or empty let everything through."""
+
+    tenant: TenantId
+    statuses: tuple[JobStatus, ...] = ()
+    pipeline: str | None = None
+    owner: str | None = None
+    labels: tuple[tuple[str, str | None], ...] = ()
+    """Every one must be there; a value of `None` asks for the key alone."""
+    text: str | None = None
+    """Folded; it must stand somewhere in the job's text."""
+    after_us: int | None = None
+    """Created later than this, in microseconds since 1970."""
+    before_us: int | None = None
+    limit: int = DEFAULT_PAGE
+    below_seq: int | None = None
+    """Only jobs whose first event stands before this sequence: where the page before ended."""
+
+
+def parse_query(query: bytes, tenant: TenantId) -> tuple[JobQuery, int]:
+    """Return the list that a query string asks for, and the `min_seq` that it must not predate (0: any).
+
+    Raises:
+        Invalid: a parameter is wrong, unknown, or a cursor of another list.
+
+    """
+    given = Parameters(query, PARAMETERS)
+    statuses = [given.choice("status", JobStatus, part) for text in given.many("status") for part in text.split(",")]
+    after, before = given.time("created_after"), given.time("created_before")
+    labels = tuple(_label(given, text) for text in given.many("label"))
+    if len(labels) > MAX_LABELS:
+        given.refuse("label", f"at most {MAX_LABELS} labels can be asked for at once")
+    asked = JobQuery(
+        tenant=tenant,
+        statuses=tuple(dict.fromkeys(each for each in statuses if each is not None)),
+        pipeline=given.one("pipeline") or None,
+        owner=given.one("owner") or None,
+        labels=labels,
+        text=_text(given),
+        after_us=None if after is None else microseconds(after),
+        before_us=None if before is None else microseconds(before),
+        limit=given.integer("limit", DEFAULT_PAGE, low=1, high=MAX_PAGE),
+    )
+    cursor = given.one("cursor")
+    if cursor is not None:
+        below_seq = decode_cursor(cursor, asked)
+        if below_seq is None:
+            given.refuse("cursor", "this is no cursor of this list; take `next_cursor` of a page with the same filters")
+        asked = msgspec.structs.replace(asked, below_seq=below_seq)
+    min_seq = given.integer("min_seq", 0, low=0, high=MAX_SEQ)
+    given.check()
+    return asked, min_seq
+
+
+def encode_cursor(below_seq: int, query: JobQuery) -> str:
+    """Return the cursor of the page that follows the job whose first event has `below_seq`."""
+    raw = below_seq.to_bytes(8, "big")
+    return base64.urlsafe_b64encode(raw + _seal(raw, query)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, query: JobQuery) -> int | None:
+    """Return the sequence that a cursor holds; `None` when it is none, or belongs to other filters."""
+    try:
+        sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    raw, seal = sealed[:8], sealed[8:]
+    return int.from_bytes(raw, "big") if len(raw) == 8 and seal == _seal(raw, query) else None
+
+
+def microseconds(time: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def fold(text: str) -> str:
+    """Return the form in which texts are compared: no difference between upper and lower case."""
+    return unicodedata.normalize("NFC", text.casefold())
+
+
+def text_of(job: Job) -> str:
+    """Return what a text search looks at: name, description, owner, engine and labels, one a line."""
+    labels = (f"{key}:{value}" for key, value in job.labels.items())
+    return fold("\n".join((job.pipeline_name, job.description or "", job.owner, job.engine, *labels)))
+
+
+def _seal(raw: bytes, query: JobQuery) -> bytes:
+    """Bind a cursor to its list, whatever the size of the page."""
+    filters = msgspec.structs.replace(query, limit=0, below_seq=None)
+    return hashlib.sha256(raw + msgspec.msgpack.encode(filters)).digest()[:7]
+
+
+def _label(given: Parameters, text: str) -> tuple[str, str | None]:
+    key, colon, value = text.partition(":")
+    if not key:
+        given.refuse("label", "a label is asked for as `key:value` or `key`")
+    return key, value if colon else None
+
+
+def _text(given: Parameters) -> str | None:
+    text = given.one("q")
+    if text is None or not text.strip():
+        return None
+    if len(text) > MAX_TEXT:
+        given.refuse("q", f"at most {MAX_TEXT} characters can be searched for")
+    if "\n" in text:
+        given.refuse("q", "one line can be searched for")
+    return fold(text)

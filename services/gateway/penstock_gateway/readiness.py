@@ -1,0 +1,88 @@
+"""Whether this server can do its work, and why not: looked after in the background, answered at once."""
+
+import time
+from typing import Final, Protocol
+
+import anyio
+import structlog
+
+from penstock_core.ports import EventLog, JobsView, PortError
+from penstock_gateway.watchers import Watchers
+
+INTERVAL_S: Final = 1.0
+DEADLINE_S: Final = 2.0
+BEHIND_S: Final = 5.0
+"""What was written here and is not in the view after this long means that the projector does not do its work."""
+
+log = structlog.get_logger()
+
+
+class IndexState(Protocol):
+    """What readiness needs to know of the index."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it has everything that was there at the start."""
+        ...
+
+    @property
+    def own_seq(self) -> int:
+        """The last sequence that this gateway wrote."""
+        ...
+
+
+class Readiness:
+    """The reasons why the server is not ready."""
+
+    def __init__(self, *, event_log: EventLog, view: JobsView, index: IndexState, watchers: Watchers) -> None:
+        self._log = event_log
+        self._view = view
+        self._index = index
+        self._watchers = watchers
+        self._log_fault: str | None = "the event log was not asked yet"
+        self._unseen: tuple[int, float] | None = None
+
+    def reasons(self) -> list[str]:
+        """Return why the server is not ready; nothing when it is."""
+        reasons: list[str] = []
+        if self._watchers.is_draining:
+            reasons.append("the server is shutting down")
+        if self._log_fault is not None:
+            reasons.append(self._log_fault)
+        if not self._index.is_loaded:
+            reasons.append("the list of jobs is still being loaded")
+        if self.is_behind():
+            reasons.append("the list of jobs is behind the log: the projector does not keep up or does not run")
+        return reasons
+
+    def is_behind(self) -> bool:
+        """Say whether what was written here stays out of the jobs view for too long."""
+        return self._unseen is not None and time.monotonic() - self._unseen[1] > BEHIND_S
+
+    async def refresh(self) -> None:
+        """Look once."""
+        fault: str | None = "the event log does not answer"
+        try:
+            with anyio.move_on_after(DEADLINE_S):
+                await self._log.last_seq(deadline_s=DEADLINE_S)
+                fault = None
+                await self._look_at_view()
+        except PortError as error:
+            fault = f"the event log does not answer ({error})" if fault else f"the jobs view does not answer ({error})"
+        if fault != self._log_fault:
+            log.info("readiness", reason=fault)
+        self._log_fault = fault
+
+    async def run(self) -> None:
+        """Keep looking, for ever."""
+        while True:
+            await self.refresh()
+            await anyio.sleep(INTERVAL_S)
+
+    async def _look_at_view(self) -> None:
+        """Note since when the last own write of that time is not in the view."""
+        checkpoint = await self._view.checkpoint()
+        if self._unseen is not None and checkpoint < self._unseen[0]:
+            return
+        own_seq = self._index.own_seq
+        self._unseen = (own_seq, time.monotonic()) if checkpoint < own_seq else None

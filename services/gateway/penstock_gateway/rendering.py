@@ -1,0 +1,91 @@
+"""Jobs as the native API shows them."""
+
+from collections.abc import Set as AbstractSet
+from typing import assert_never
+
+from penstock_core.chain import Stored
+from penstock_schemas.api import JobEvent, JobResponse
+from penstock_schemas.jobs import STATUS_OF, JobState, TaskCounts
+from penstock_schemas.views import Job
+
+
+def render(job: Job, *, offered: AbstractSet[str] | None = None, tasks: TaskCounts | None = None) -> JobResponse:
+    """Return a job as the API shows it.
+
+    Args:
+        job: the job.
+        offered: the engines that connected runners offer; `None` when it is not known.
+        tasks: live counts, in place of the ones in the job.
+
+    """
+    return JobResponse(
+        id=job.id,
+        status=STATUS_OF[job.state],
+        pipeline_name=job.pipeline_name,
+        parameters=job.parameters,
+        description=job.description,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        error_message=None if job.failure is None else job.failure.message,
+        state=job.state,
+        status_detail=_status_detail(job, offered),
+        engine=job.engine,
+        owner=job.owner,
+        labels=job.labels,
+        priority=job.priority,
+        attempt=job.attempt,
+        runner_id=job.runner_id,
+        failure=job.failure,
+        tasks=job.tasks if tasks is None else tasks,
+        output_files=job.output_files,
+        output_bytes=job.output_bytes,
+        seq=job.head.seq,
+    )
+
+
+def render_event(stored: Stored) -> JobEvent:
+    """Return an event as the API shows it."""
+    event = stored.event
+    return JobEvent(
+        seq=stored.seq,
+        type=type(event.data).__name__,
+        id=event.id,
+        aggregate=event.aggregate,
+        version=event.version,
+        time=event.time,
+        actor=event.actor,
+        cause=event.cause,
+        previous=event.previous,
+        hash=stored.hash,
+        schema=event.schema,
+        data=event.data,
+    )
+
+
+def _status_detail(job: Job, offered: AbstractSet[str] | None) -> str | None:
+    match job.state:
+        case JobState.QUEUED:
+            return _waiting(job, offered)
+        case JobState.HELD:
+            return "held: it waits until somebody releases it"
+        case JobState.ASSIGNED:
+            return f"assigned to {job.runner_id}, attempt {job.attempt}"
+        case JobState.CANCELLING:
+            return f"cancelling: {job.cancel_reason}" if job.cancel_reason else "cancelling"
+        case JobState.CANCELLED:
+            return job.cancel_reason
+        case JobState.RUNNING | JobState.COMPLETED | JobState.FAILED:
+            return None
+        case _:
+            assert_never(job.state)
+
+
+def _waiting(job: Job, offered: AbstractSet[str] | None) -> str | None:
+    reasons: list[str] = []
+    if job.requeues:
+        reasons.append(f"attempt {job.attempt} ended without an outcome: {job.requeue_reason or 'its runner was lost'}")
+    if offered is not None and job.engine not in offered:
+        reasons.append(f"no runner offers the engine {job.engine}; it waits for one")
+    return "; ".join(reasons) or None

@@ -1,0 +1,147 @@
+"""Responses as ASGI applications: bytes that are ready, and blobs that are streamed."""
+
+import mimetypes
+from contextlib import AsyncExitStack
+from typing import Final, cast
+from urllib.parse import quote
+
+import msgspec
+from litestar.types import HTTPScope, Receive, Scope, Send
+
+from penstock_core.ports import Blobs, BlobStream
+from penstock_gateway.ranges import parse_range
+
+JSON: Final = "application/json"
+TEXT: Final = "text/plain; charset=utf-8"
+_encoder = msgspec.json.Encoder()
+
+
+class Reply:
+    """A response whose whole body is at hand."""
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(
+        self, body: bytes, *, status: int = 200, media_type: str = JSON, headers: dict[str, str] | None = None
+    ) -> None:
+        self._body = body
+        self._status = status
+        self._headers = [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+        if headers:
+            self._headers.extend((name.lower().encode(), value.encode("latin-1")) for name, value in headers.items())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; without the body when only its headers were asked for."""
+        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        body = b"" if _is_head(scope) else self._body
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Bare:
+    """A response without a body."""
+
+    __slots__ = ("_headers", "_status")
+
+    def __init__(self, status: int, headers: dict[str, str]) -> None:
+        self._status = status
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class StreamedBlob:
+    """A blob, or the one range of it that was asked for, opened before anything is sent."""
+
+    __slots__ = ("_headers", "_stack", "_status", "_stream")
+
+    def __init__(self, stream: BlobStream, stack: AsyncExitStack, status: int, headers: dict[str, str]) -> None:
+        self._stream = stream
+        self._stack = stack
+        self._status = status
+        self._headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it piece by piece."""
+        async with self._stack:
+            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            if not _is_head(scope):
+                async for piece in self._stream:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _is_head(scope: Scope) -> bool:
+    return cast("HTTPScope", scope)["method"] == "HEAD"  # nothing here answers a WebSocket
+
+
+def encode(value: object) -> bytes:
+    """Return `value` as JSON."""
+    return _encoder.encode(value)
+
+
+def not_modified(headers: dict[str, str]) -> Bare:
+    """Return the answer to a reader who has it already."""
+    return Bare(304, headers)
+
+
+def is_known(if_none_match: str | None, etag: str) -> bool:
+    """Say whether a reader already has what `etag` names."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or etag in (
+        each.strip().removeprefix("W/") for each in if_none_match.split(",")
+    )
+
+
+def media_type_of(path: str) -> str:
+    """Return the content type of a file, by its name."""
+    media_type, encoding = mimetypes.guess_type(path)
+    if encoding is not None or media_type is None:
+        return "application/octet-stream"
+    return f"{media_type}; charset=utf-8" if media_type.startswith("text/") else media_type
+
+
+def attachment_headers(path: str) -> dict[str, str]:
+    """Return headers that make a browser save a file under its name, and never run it as a page of this server."""
+    name = path.rsplit("/", 1)[-1]
+    plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "_" for each in name)
+    return {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+
+
+async def stream_blob(
+    blobs: Blobs,
+    key: str,
+    *,
+    size_bytes: int,
+    media_type: str,
+    range_header: str | None,
+    headers: dict[str, str] | None = None,
+) -> StreamedBlob:
+    """Open a blob for sending, with the range that was asked for.
+
+    Raises:
+        BlobMissing: there is none.
+        RangeNotSatisfiable: the range lies outside of it.
+
+    """
+    wanted = parse_range(range_header, size_bytes)
+    start, length = (0, None) if wanted is None else wanted
+    stack = AsyncExitStack()
+    stream = await stack.enter_async_context(blobs.open(key, start=start, length=length))
+    sent = size_bytes if length is None else length
+    all_headers = {
+        "Content-Type": media_type,
+        "Content-Length": str(sent),
+        "Accept-Ranges": "bytes",
+        **(headers or {}),
+    }
+    if wanted is not None:
+        all_headers["Content-Range"] = f"bytes {start}-{start + sent - 1}/{size_bytes}"
+    return StreamedBlob(stream, stack, 200 if wanted is None else 206, all_headers)

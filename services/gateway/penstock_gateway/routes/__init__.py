@@ -1,0 +1,1 @@
+"""HTTP handlers: they read a request, ask the application, and encode the answer. Nothing is decided here."""

@@ -1,0 +1,131 @@
+"""`/jobs`: submit, read, list, cancel, and the events of a job."""
+
+import hashlib
+from typing import Final
+
+from litestar import HttpMethod, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from penstock_gateway.bodies import decode
+from penstock_gateway.bundles import refuse_repeated_paths
+from penstock_gateway.fleet import Fleet
+from penstock_gateway.index.feeder import Index
+from penstock_gateway.jobs import Jobs
+from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.queries import MAX_SEQ, encode_cursor, parse_query
+from penstock_gateway.rendering import render, render_event
+from penstock_gateway.replies import Bare, Reply, encode, is_known, not_modified
+from penstock_gateway.requests import AnyRequest, min_seq_of, read_json
+from penstock_gateway.submissions import Submissions
+from penstock_schemas.api import (
+    DEFAULT_PAGE,
+    MAX_PAGE,
+    MAX_WAIT_S,
+    CancelRequest,
+    EventList,
+    JobList,
+    JobResponse,
+    JobSubmission,
+)
+from penstock_schemas.ids import TenantId
+
+READ: Final = [HttpMethod.GET, HttpMethod.HEAD]
+ACTOR: Final = "user:anonymous"
+"""Who acts, while there is no authentication."""
+
+
+class JobServices(Struct, frozen=True, kw_only=True):
+    """What these handlers work with."""
+
+    tenant: TenantId
+    submissions: Submissions
+    jobs: Jobs
+    index: Index
+    fleet: Fleet
+    max_body_bytes: int
+
+
+def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+    jobs, fleet = services.jobs, services.fleet
+
+    @route("/jobs", http_method=[HttpMethod.POST])
+    async def submit(request: AnyRequest) -> ASGIApp:
+        raw = await read_json(request, services.max_body_bytes)
+        submission = decode(raw, JobSubmission)
+        if submission.source is not None:
+            refuse_repeated_paths(raw)
+        submitted = await services.submissions.submit(submission, header_key=request.headers.get("idempotency-key"))
+        job = render(submitted.job, offered=fleet.offered)
+        headers = {**_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
+        if submitted.is_replay:
+            headers["idempotent-replay"] = "true"
+        return Reply(encode(job), status=200 if submitted.is_replay else 201, headers=headers)
+
+    @route("/jobs", http_method=READ)
+    async def list_jobs(request: AnyRequest) -> ASGIApp:
+        query, min_seq = parse_query(request.scope["query_string"], services.tenant)
+        page = await jobs.page(query, min_seq=max(min_seq, min_seq_of(request)))
+        body = encode(
+            JobList(
+                jobs=[render(job, offered=fleet.offered) for job in page.jobs],
+                total=page.total,
+                next_cursor=None if page.next_below is None else encode_cursor(page.next_below, query),
+            )
+        )
+        etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+        headers = {"etag": etag, "penstock-seq": str(services.index.covered), "cache-control": "no-cache"}
+        if is_known(request.headers.get("if-none-match"), etag):
+            return not_modified(headers)
+        return Reply(body, headers=headers)
+
+    @route("/jobs/{job_id:str}", http_method=READ)
+    async def get_job(request: AnyRequest, job_id: str) -> ASGIApp:
+        given = Parameters(request.scope["query_string"], ("min_seq",))
+        min_seq = given.integer("min_seq", 0, low=0, high=MAX_SEQ)
+        given.check()
+        job = await jobs.get(parse_job_id(job_id), min_seq=max(min_seq, min_seq_of(request)))
+        counts = await jobs.counts(job)
+        shown = render(job, offered=fleet.offered, tasks=counts)
+        live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
+        headers = _headers(shown, f"{shown.seq}{live}")
+        if is_known(request.headers.get("if-none-match"), headers["etag"]):
+            return not_modified(headers)
+        return Reply(encode(shown), headers=headers)
+
+    @route("/jobs/{job_id:str}/cancel", http_method=[HttpMethod.POST])
+    async def cancel(request: AnyRequest, job_id: str) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        raw = await read_json(request, services.max_body_bytes, is_optional=True)
+        asked = decode(raw, CancelRequest) if raw.strip() else CancelRequest()
+        job = render(await jobs.cancel(wanted, reason=asked.reason, actor=ACTOR), offered=fleet.offered)
+        return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
+
+    @route("/jobs/{job_id:str}/events", http_method=READ)
+    async def events(request: AnyRequest, job_id: str) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        given = Parameters(request.scope["query_string"], ("after", "wait", "limit"))
+        after = given.integer("after", 0, low=0, high=MAX_SEQ)
+        wait_s = given.seconds("wait", high=MAX_WAIT_S)
+        limit = given.integer("limit", DEFAULT_PAGE, low=1, high=MAX_PAGE)
+        given.check()
+        history = await jobs.history(wanted, after=after, wait_s=wait_s, limit=limit)
+        shown = [render_event(stored) for stored in history.events]
+        next_after = shown[-1].seq if shown else after
+        return Reply(encode(EventList(events=shown, next_after=next_after, done=history.is_over)), headers=NO_STORE)
+
+    # The framework's own answer knows the methods of one handler alone, and this address has two.
+    @route("/jobs", http_method=[HttpMethod.OPTIONS])
+    async def options(request: AnyRequest) -> ASGIApp:
+        return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
+
+    return [options, submit, list_jobs, get_job, cancel, events]
+
+
+NO_STORE: Final = {"cache-control": "no-store"}
+
+
+def _headers(job: JobResponse, tag: str) -> dict[str, str]:
+    return {"etag": f'"{tag}"', "penstock-seq": str(job.seq), "cache-control": "no-cache"}

@@ -1,0 +1,197 @@
+"""`/jobs/{id}/...`: tasks, logs and outputs."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import quote
+
+from litestar import route
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from penstock_core.ports import BlobMissing, Blobs
+from penstock_gateway.jobs import Jobs
+from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.problems import Invalid, NotFound
+from penstock_gateway.queries import MAX_SEQ
+from penstock_gateway.replies import (
+    TEXT,
+    Reply,
+    attachment_headers,
+    encode,
+    is_known,
+    media_type_of,
+    not_modified,
+    stream_blob,
+)
+from penstock_gateway.requests import AnyRequest
+from penstock_gateway.routes.jobs import NO_STORE, READ
+from penstock_gateway.runs import Runs
+from penstock_schemas.api import (
+    MAX_PAGE,
+    MAX_WAIT_S,
+    LogSource,
+    OutputEntry,
+    OutputList,
+    TaskList,
+    Violation,
+)
+from penstock_schemas.ids import JobId
+from penstock_schemas.views import LogStream
+
+_TASK_ID: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")
+_LOG_PARAMETERS: Final = ("after", "wait", "limit", "stream", "source", "format")
+
+
+class RunServices(Struct, frozen=True, kw_only=True):
+    """What these handlers work with."""
+
+    jobs: Jobs
+    runs: Runs
+    blobs: Blobs
+
+
+def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+    runs = services.runs
+
+    @route("/jobs/{job_id:str}/tasks", http_method=READ)
+    async def tasks(request: AnyRequest, job_id: str) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        given = Parameters(request.scope["query_string"], ("after", "limit"))
+        after = given.integer("after", 0, low=0, high=MAX_SEQ)
+        limit = given.integer("limit", MAX_PAGE, low=1, high=MAX_PAGE)
+        given.check()
+        found = await runs.tasks(wanted)
+        shown = list(found.tasks[after : after + limit])
+        more = after + limit < len(found.tasks)
+        answer = TaskList(
+            tasks=shown,
+            counts=await services.jobs.counts(found.job),
+            next_after=after + limit if more else None,
+            done=found.job.state.is_terminal,
+        )
+        return Reply(encode(answer), headers=NO_STORE)
+
+    @route("/jobs/{job_id:str}/logs", http_method=READ)
+    async def logs(request: AnyRequest, job_id: str) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        given = Parameters(request.scope["query_string"], _LOG_PARAMETERS)
+        streams = [given.choice("stream", LogStream, part) for text in given.many("stream") for part in text.split(",")]
+        source = given.one("source")
+        asked_source = None if source in (None, "auto") else given.choice("source", LogSource, source or "")
+        as_text = given.one("format")
+        if as_text not in (None, "json", "text"):
+            given.refuse("format", "`json` or `text` is expected")
+        after = given.integer("after", 0, low=0, high=MAX_SEQ)
+        wait_s = given.seconds("wait", high=MAX_WAIT_S)
+        limit = given.integer("limit", MAX_PAGE, low=1, high=MAX_PAGE)
+        given.check()
+        wanted_streams = frozenset(each for each in streams if each is not None)
+        if as_text == "text":
+            return await _text_log(services, request, wanted, wanted_streams)
+        answer = await runs.log(
+            wanted, after=after, wait_s=wait_s, limit=limit, streams=wanted_streams, source=asked_source
+        )
+        return Reply(encode(answer), headers=NO_STORE)
+
+    @route("/jobs/{job_id:str}/tasks/{task_id:str}/{stream:str}", http_method=READ)
+    async def task_log(request: AnyRequest, job_id: str, task_id: str, stream: str) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        Parameters(request.scope["query_string"], ()).check()
+        if stream not in ("stdout", "stderr"):
+            raise NotFound(f"there is nothing at {request.scope['path']}; a task has stdout and stderr")
+        if not _TASK_ID.match(task_id):
+            raise Invalid([Violation(pointer="task_id", detail=f"`{task_id[:80]}` is no task id")])
+        key = await runs.task_log_key(wanted, task_id, LogStream(stream))
+        return await _text_blob(services.blobs, key, request)
+
+    @route("/jobs/{job_id:str}/outputs", http_method=READ)
+    async def outputs(request: AnyRequest, job_id: str) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        Parameters(request.scope["query_string"], ()).check()
+        manifest = await runs.outputs(wanted)
+        files = [
+            OutputEntry(
+                path=each.path,
+                size_bytes=each.size_bytes,
+                sha256=each.sha256,
+                url=f"/jobs/{wanted}/outputs/{quote(each.path)}",
+            )
+            for each in manifest.files
+        ]
+        total_bytes = sum(each.size_bytes for each in files)
+        answer = OutputList(job_id=wanted, attempt=manifest.attempt, files=files, total_bytes=total_bytes)
+        return Reply(encode(answer), headers=NO_STORE)
+
+    @route("/jobs/{job_id:str}/outputs/{path:path}", http_method=READ)
+    async def output(request: AnyRequest, job_id: str, path: str) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        Parameters(request.scope["query_string"], ()).check()
+        return await _output(services, request, wanted, path.removeprefix("/"))
+
+    return [tasks, logs, task_log, outputs, output]
+
+
+async def _output(services: RunServices, request: AnyRequest, job_id: JobId, path: str) -> ASGIApp:
+    manifest = await services.runs.outputs(job_id)
+    found = next((each for each in manifest.files if each.path == path), None)
+    if found is None:
+        raise NotFound(f"job {job_id} has no output {path}: it was not found; /jobs/{job_id}/outputs lists them")
+    etag = f'"{found.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache", **attachment_headers(path)}
+    if is_known(request.headers.get("if-none-match"), etag):
+        return not_modified({"ETag": etag})
+    if_range = request.headers.get("if-range")
+    return await stream_blob(
+        services.blobs,
+        found.key,
+        size_bytes=found.size_bytes,
+        media_type=media_type_of(path),
+        range_header=request.headers.get("range") if if_range in (None, etag) else None,
+        headers=headers,
+    )
+
+
+async def _text_log(
+    services: RunServices, request: AnyRequest, job_id: JobId, streams: frozenset[LogStream]
+) -> ASGIApp:
+    """Return the whole log as text: the stored one when the job is over, else what has come so far."""
+    job = await services.jobs.get(job_id)
+    if job.state.is_terminal and not streams:
+        try:
+            return await _text_blob(services.blobs, await services.runs.engine_log_key(job), request)
+        except (NotFound, BlobMissing):
+            pass  # it ended before there was a log to store; the live tail may still know something
+    text = [piece async for piece in _live_text(services.runs, job_id, streams)]
+    return Reply("".join(text).encode(), media_type=TEXT, headers=NO_STORE)
+
+
+MAX_TEXT_PAGES: Final = 100
+"""A running job's log as text has no more than this many pages of entries; the last ones can be long-polled."""
+
+
+async def _live_text(runs: Runs, job_id: JobId, streams: frozenset[LogStream]) -> AsyncIterator[str]:
+    after = 0
+    for _ in range(MAX_TEXT_PAGES):
+        page = await runs.log(job_id, after=after, wait_s=0, limit=MAX_PAGE, streams=streams, source=LogSource.LIVE)
+        for entry in page.entries:
+            yield entry.text
+        if not page.entries:
+            return
+        after = page.next_after
+
+
+async def _text_blob(blobs: Blobs, key: str, request: AnyRequest) -> ASGIApp:
+    info = await blobs.info(key)
+    if info is None:
+        raise NotFound("the log was not found in the blob store")
+    return await stream_blob(
+        blobs,
+        key,
+        size_bytes=info.size_bytes,
+        media_type=TEXT,
+        range_header=request.headers.get("range"),
+        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"},
+    )

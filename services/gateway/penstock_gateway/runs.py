@@ -1,0 +1,184 @@
+"""What a run leaves behind while it runs and after: tasks, log lines, outputs."""
+
+import time
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from penstock_core.ports import BlobMissing, Blobs, LogTail, TaskBoard
+from penstock_gateway.jobs import Jobs
+from penstock_gateway.problems import NotFound
+from penstock_gateway.watchers import Watchers
+from penstock_schemas.api import LogEntry, LogList, LogSource
+from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.views import Job, LogChunk, LogStream, OutputManifest, Task
+
+LOOK_AGAIN_S: Final = 1.0
+"""A long-poll on a log asks this often whether the job is over."""
+ARCHIVE_PIECE_BYTES: Final = 64 * 1024
+"""A log that is read back comes in entries of at most this size."""
+MAX_ARCHIVE_BYTES: Final = 8 << 20
+"""One answer has no more of a log that is read back."""
+
+_manifest_decoder = msgspec.json.Decoder(OutputManifest)
+
+
+class Tasks(Struct, frozen=True):
+    """The tasks of a job."""
+
+    job: Job
+    tasks: tuple[Task, ...]
+
+
+class Runs:
+    """Reads what runs reported and stored."""
+
+    def __init__(
+        self, *, tenant: TenantId, jobs: Jobs, tasks: TaskBoard, logs: LogTail, blobs: Blobs, watchers: Watchers
+    ) -> None:
+        self._tenant = tenant
+        self._jobs = jobs
+        self._tasks = tasks
+        self._logs = logs
+        self._blobs = blobs
+        self._watchers = watchers
+
+    async def tasks(self, job_id: JobId) -> Tasks:
+        """Return every task of a job.
+
+        Raises:
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        job = await self._jobs.get(job_id)
+        return Tasks(job, await self._tasks.tasks(self._tenant, job_id))
+
+    async def log(
+        self,
+        job_id: JobId,
+        *,
+        after: int,
+        wait_s: float,
+        limit: int,
+        streams: frozenset[LogStream],
+        source: LogSource | None,
+    ) -> LogList:
+        """Return a job's log above `after`: the live tail, or the whole one when the tail has been forgotten.
+
+        Raises:
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        if source is LogSource.ARCHIVE:
+            return await self._archive(await self._jobs.get(job_id), after=after, limit=limit)
+        deadline = time.monotonic() + wait_s
+        while True:
+            job = await self._jobs.get(job_id)
+            left_s = deadline - time.monotonic()
+            must_end = job.state.is_terminal or left_s <= 0 or self._watchers.is_draining
+            pause_s = 0.0 if must_end else min(left_s, LOOK_AGAIN_S)
+            chunks = await self._logs.read(self._tenant, job_id, after=after, wait_s=pause_s, limit=limit)
+            shown = [_entry(position, chunk) for position, chunk in chunks if not streams or chunk.stream in streams]
+            after = chunks[-1][0] if chunks else after
+            if not chunks and after == 0 and job.state.is_terminal and source is None:
+                return await self._archive(job, after=0, limit=limit)
+            if shown or (must_end and not chunks):
+                is_done = job.state.is_terminal and not chunks
+                return LogList(entries=shown, next_after=after, done=is_done, source=LogSource.LIVE)
+
+    async def engine_log_key(self, job: Job) -> str:
+        """Return the key of the newest whole engine log of a job.
+
+        Raises:
+            NotFound: none was stored.
+
+        """
+        for attempt in range(job.attempt, 0, -1):
+            key = f"jobs/{job.id}/{attempt}/logs/engine.log"
+            if await self._blobs.info(key) is not None:
+                return key
+        raise NotFound(f"there is no log of job {job.id}")
+
+    async def task_log_key(self, job_id: JobId, task_id: str, stream: LogStream) -> str:
+        """Return the key of what a task wrote.
+
+        Raises:
+            NotFound: no such task, or it has not ended yet.
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        found = await self.tasks(job_id)
+        task = next((each for each in found.tasks if each.id == task_id), None)
+        known = None if task is None else task.stdout_key if stream is LogStream.STDOUT else task.stderr_key
+        if known is not None:
+            return known
+        for attempt in range(found.job.attempt, 0, -1):
+            key = f"jobs/{job_id}/{attempt}/logs/tasks/{task_id}.{stream.value}"
+            if await self._blobs.info(key) is not None:
+                return key
+        if task is None:
+            raise NotFound(f"task {task_id} of job {job_id} was not found")
+        raise NotFound(f"task {task_id} is {task.state.value}; its {stream.value} can be read once it has ended")
+
+    async def outputs(self, job_id: JobId) -> OutputManifest:
+        """Return what a job produced; no files while there is nothing.
+
+        Raises:
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        job = await self._jobs.get(job_id)
+        try:
+            return _manifest_decoder.decode(await self._blobs.get_bytes(f"jobs/{job_id}/outputs.json"))
+        except BlobMissing:
+            return OutputManifest(job_id=job_id, attempt=job.attempt, files=())
+
+    async def _archive(self, job: Job, *, after: int, limit: int) -> LogList:
+        """Return a part of the whole engine log; positions are counts of bytes."""
+        done = LogList(entries=[], next_after=after, done=job.state.is_terminal, source=LogSource.ARCHIVE)
+        try:
+            key = await self.engine_log_key(job)
+            length = min(limit * ARCHIVE_PIECE_BYTES, MAX_ARCHIVE_BYTES)
+            async with self._blobs.open(key, start=after, length=length) as stream:
+                content = b"".join([piece async for piece in stream])
+                is_last = after + len(content) >= stream.size_bytes
+        except (BlobMissing, NotFound):
+            return done
+        entries = _pieces(content, job, after, is_last=is_last)
+        end = entries[-1].position if entries else after
+        return LogList(entries=entries, next_after=end, done=is_last, source=LogSource.ARCHIVE)
+
+
+def _pieces(content: bytes, job: Job, start: int, *, is_last: bool) -> list[LogEntry]:
+    """Cut a log into entries, at ends of lines where there are any."""
+    entries: list[LogEntry] = []
+    place = 0
+    while place < len(content):
+        end = min(place + ARCHIVE_PIECE_BYTES, len(content))
+        if end < len(content) or not is_last:
+            newline = content.rfind(b"\n", place, end)
+            end = newline + 1 if newline >= 0 else end
+        entries.append(
+            LogEntry(
+                position=start + end,
+                attempt=job.attempt,
+                stream=LogStream.ENGINE,
+                text=content[place:end].decode("utf-8", "replace"),
+                time=None,
+                task_id=None,
+            )
+        )
+        place = end
+    return entries
+
+
+def _entry(position: int, chunk: LogChunk) -> LogEntry:
+    return LogEntry(
+        position=position,
+        attempt=chunk.attempt,
+        stream=chunk.stream,
+        text=chunk.text,
+        time=chunk.time,
+        task_id=chunk.task_id,
+    )
