@@ -9,8 +9,14 @@ from penstock_core.ports import ClusterStatus
 from penstock_jetstream import layout, names, streams
 from penstock_jetstream.connection import Connection
 from penstock_jetstream.group_commit import GroupCommit
+from penstock_jetstream.heartbeats import JetStreamHeartbeats
 from penstock_jetstream.jetstream_log import JetStreamLog
+from penstock_jetstream.jobs_view import JetStreamJobs
+from penstock_jetstream.live_feed import JetStreamLive
+from penstock_jetstream.log_tail import JetStreamLogTail
 from penstock_jetstream.settings import NatsSettings
+from penstock_jetstream.snapshots import JetStreamSnapshots
+from penstock_jetstream.task_board import JetStreamTasks
 
 
 class Cluster:
@@ -19,6 +25,12 @@ class Cluster:
     def __init__(self, connection: Connection, *, group_commit: GroupCommit | None) -> None:
         self._connection = connection
         self.log = JetStreamLog(connection, group_commit=group_commit)
+        self.jobs = JetStreamJobs(connection)
+        self.live = JetStreamLive(connection)
+        self.tasks = JetStreamTasks(connection)
+        self.logs = JetStreamLogTail(connection)
+        self.heartbeats = JetStreamHeartbeats(connection)
+        self.snapshots = JetStreamSnapshots(connection)
 
     @property
     def is_connected(self) -> bool:

@@ -249,6 +249,8 @@ class Connection:
             raise NoAnswer("there is no connection")
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
+        except nats.errors.BadSubjectError:
+            raise ValueError(f"{subject!r} is no subject") from None
         except (nats.errors.Error, OSError) as error:
             raise NoAnswer(str(error)) from error
 
@@ -270,7 +272,6 @@ class Connection:
             pending_size=names.OUTBOUND_BUFFER_BYTES,
             flush_timeout=names.CONNECT_TRY_S,
             reconnect_to_server_handler=_next_server,
-            skip_subject_validation=True,
         )
         self._inbox = self._client.new_inbox()
         await self.subscribe(self._inbox + ".*", self._on_answer)

@@ -82,6 +82,7 @@ CE_SOURCE: Final = "ce-source"
 CE_SUBJECT: Final = "ce-subject"
 CE_TIME: Final = "ce-time"
 CE_SPECVERSION: Final = "ce-specversion"
+CONTENT_TYPE: Final = "content-type"
 
 # --- Statuses (in a header) and error codes of the server ------------------------------------------------------------
 
@@ -150,5 +151,13 @@ HEADER_ROOM_BYTES: Final = 64
 OUTBOUND_BUFFER_BYTES: Final = 8 << 20
 REMEMBERED_JOBS: Final = 1000
 """Jobs whose tasks' order of appearance is remembered without asking the server."""
+VIEW_READ_S: Final = 10.0
+VIEW_WRITE_S: Final = 30.0
+"""How long reads and writes of views are tried where the port names no deadline."""
+LIVENESS_READ_S: Final = 3.0
+BLOB_S: Final = 60.0
+"""One operation on a blob of moderate size."""
+BLOB_FILE_S: Final = 3600.0
+"""One file, of any size."""
 LOG_POLL_S: Final = 0.25
 """A waiting reader of a log's tail looks again at least so often."""

@@ -1,7 +1,7 @@
 """Single requests to a stream: store a message or an atomic batch, read from its leader or from any replica."""
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import anyio
@@ -10,6 +10,7 @@ from msgspec import Struct
 from nats.aio.msg import Msg
 from nats.nuid import NUID
 
+from penstock_core.ports import LogFull, Unavailable
 from penstock_jetstream import names
 from penstock_jetstream.connection import Connection, NoAnswer, Refusal, Retry, accepted, header_of, status_of
 
@@ -100,8 +101,53 @@ async def store(connection: Connection, messages: Sequence[Message], *, deadline
     return msgspec.json.decode(accepted(answer.data), type=Ack)
 
 
+async def store_until(connection: Connection, messages: Sequence[Message], *, deadline_s: float) -> Ack | None:
+    """Store messages without expectations as one atomic batch, trying until the deadline.
+
+    When the first one carries a message id, they are stored once; the answer is `None` when they were stored before.
+
+    Raises:
+        LogFull, TooLarge: nothing was stored.
+        Unavailable: whether they were stored is not known.
+
+    """
+    retry = Retry(deadline_s)
+    while True:
+        try:
+            return await store(connection, messages, deadline_s=retry.attempt_s)
+        except NoAnswer as error:
+            await retry.wait(error)
+        except Refusal as refusal:
+            if refusal.err_code == names.DUPLICATE_IN_BATCH:
+                return None
+            if refusal.err_code == names.STORE_FAILED or refusal.err_code in names.STORAGE_EXCEEDED:
+                raise LogFull(f"the server takes no more: {refusal}") from refusal
+            if not refusal.is_passing:
+                raise Unavailable(str(refusal)) from refusal
+            await retry.wait(refusal)
+
+
+def portions(messages: Iterable[Message], *, most: int = names.MAX_BATCH_MESSAGES) -> Iterator[list[Message]]:
+    """Divide messages into batches that the server takes."""
+    portion: list[Message] = []
+    size_bytes = 0
+    for message in messages:
+        if portion and (len(portion) == most or size_bytes + len(message.payload) > names.MAX_BATCH_BYTES):
+            yield portion
+            portion, size_bytes = [], 0
+        portion.append(message)
+        size_bytes += len(message.payload)
+    if portion:
+        yield portion
+
+
+def new_id() -> str:
+    """Return an id that nobody else has."""
+    return _nuid.next().decode()
+
+
 async def _send_batch(connection: Connection, messages: Sequence[Message], *, reply: str) -> None:
-    batch_id = _nuid.next().decode()
+    batch_id = new_id()
     last = len(messages)
     for number, message in enumerate(messages, 1):
         headers = {names.BATCH_ID: batch_id, names.BATCH_SEQUENCE: str(number)}

@@ -4,7 +4,7 @@ from typing import Protocol
 import pytest
 
 from penstock_core.memory import MemoryCluster
-from penstock_core.ports import EventLog
+from penstock_core.ports import EventLog, Heartbeats, JobsView, LiveFeed, LogTail, Snapshots, TaskBoard
 from penstock_jetstream import NatsSettings, connect
 
 
@@ -13,6 +13,18 @@ class Ports(Protocol):
 
     @property
     def log(self) -> EventLog: ...
+    @property
+    def jobs(self) -> JobsView: ...
+    @property
+    def live(self) -> LiveFeed: ...
+    @property
+    def tasks(self) -> TaskBoard: ...
+    @property
+    def logs(self) -> LogTail: ...
+    @property
+    def heartbeats(self) -> Heartbeats: ...
+    @property
+    def snapshots(self) -> Snapshots: ...
 
 
 @pytest.fixture(params=["memory", "one node"])

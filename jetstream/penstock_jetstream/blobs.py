@@ -1,0 +1,193 @@
+"""Blobs through obstore: a local folder, S3, Google Cloud Storage, Azure or memory, by URL."""
+
+import hashlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import anyio
+import obstore
+from anyio import to_thread
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Unavailable
+from penstock_jetstream import names
+
+_SCHEMES: Final = ("file", "memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "azure", "adl", "https")
+
+
+class BadBlobsLocation(ValueError):
+    """Blobs cannot be kept there; the message says what to write instead."""
+
+
+def open_blobs(location: str | Path) -> "ObjectBlobs":
+    """Return the blobs at a folder or a URL; a folder is made.
+
+    Raises:
+        BadBlobsLocation: it is no folder that this user may write to, and no URL of a known kind.
+
+    """
+    text = str(location)
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme != "file":
+        if scheme not in _SCHEMES:
+            known = ", ".join(f"{each}://" for each in _SCHEMES)
+            raise BadBlobsLocation(f"{text}: blobs are kept in a folder, or at a URL that begins with one of {known}")
+        try:
+            return ObjectBlobs(from_url(text), folder=None)
+        except (BaseError, ValueError) as error:
+            raise BadBlobsLocation(f"{text}: {error}") from error
+    folder = Path(rest if separator else text).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.write_bytes(b"?")
+        probe.unlink()
+    except OSError as error:
+        raise BadBlobsLocation(
+            f"blobs cannot be kept in {folder}: {error.strerror}; choose a folder that this user may write to"
+        ) from error
+    return ObjectBlobs(LocalStore(folder), folder=folder)
+
+
+class ObjectBlobs:
+    """A `Blobs`. In a `folder` a blob appears whole or not at all, and is on the disk before `put_...` returns."""
+
+    def __init__(self, store: ObjectStore, *, folder: Path | None) -> None:
+        self._store = store
+        self._folder = folder
+
+    async def put_bytes(self, key: str, content: bytes) -> None:
+        """Store `content`."""
+        _require_key(key)
+        with _errors(key), anyio.fail_after(names.BLOB_S):
+            await obstore.put_async(self._store, key, content)
+            await self._sync(key)
+
+    async def put_file(self, key: str, path: Path) -> tuple[int, str]:
+        """Store a file, streamed."""
+        _require_key(key)
+        size_bytes, content_hash = 0, hashlib.sha256()
+
+        async with await anyio.open_file(path, "rb") as file:
+
+            async def pieces() -> AsyncGenerator[bytes, None]:
+                nonlocal size_bytes
+                while piece := await file.read(BLOB_PIECE_BYTES):
+                    size_bytes += len(piece)
+                    content_hash.update(piece)
+                    yield piece
+
+            with _errors(key), anyio.fail_after(names.BLOB_FILE_S):
+                await obstore.put_async(self._store, key, pieces())
+                await self._sync(key)
+        return size_bytes, content_hash.hexdigest()
+
+    async def get_bytes(self, key: str) -> bytes:
+        """Return a whole blob."""
+        _require_key(key)
+        with _errors(key), anyio.fail_after(names.BLOB_S):
+            found = await obstore.get_async(self._store, key)
+            return bytes(await found.bytes_async())
+
+    @asynccontextmanager
+    async def open(
+        self, key: str, *, start: int = 0, length: int | None = None
+    ) -> AsyncGenerator["ObjectStream", None]:
+        """Open a blob, or a range of it."""
+        _require_key(key)
+        with _errors(key), anyio.fail_after(names.BLOB_S):
+            size_bytes = (await obstore.head_async(self._store, key))["size"]
+        end = size_bytes if length is None else min(start + length, size_bytes)
+        yield ObjectStream(self._store, key, start=start, end=end, size_bytes=size_bytes)
+
+    async def info(self, key: str) -> BlobInfo | None:
+        """Return its size."""
+        _require_key(key)
+        try:
+            with _errors(key), anyio.fail_after(names.BLOB_S):
+                found = await obstore.head_async(self._store, key)
+        except BlobMissing:
+            return None
+        return BlobInfo(key=key, size_bytes=found["size"])
+
+    async def list(self, prefix: str) -> tuple[BlobInfo, ...]:
+        """Return every blob whose key starts with `prefix`."""
+        # The store knows whole folders alone.
+        folder = prefix.rpartition("/")[0]
+        found: list[BlobInfo] = []
+        with _errors(prefix), anyio.fail_after(names.BLOB_S):
+            pages = obstore.list(  # pyright: ignore[reportUnknownMemberType]  # other overloads return an optional library's
+                self._store, folder or None, chunk_size=1000
+            )
+            async for page in pages:
+                found += [BlobInfo(key=each["path"], size_bytes=each["size"]) for each in page]
+        return tuple(sorted((each for each in found if each.key.startswith(prefix)), key=lambda each: each.key))
+
+    async def delete(self, key: str) -> None:
+        """Remove it."""
+        _require_key(key)
+        try:
+            with _errors(key), anyio.fail_after(names.BLOB_S):
+                await obstore.delete_async(self._store, key)
+        except BlobMissing:
+            return
+
+    async def _sync(self, key: str) -> None:
+        if self._folder is not None:
+            await to_thread.run_sync(_sync_path, self._folder / key)
+
+
+class ObjectStream:
+    """A `BlobStream`."""
+
+    def __init__(self, store: ObjectStore, key: str, *, start: int, end: int, size_bytes: int) -> None:
+        self._store = store
+        self._key = key
+        self._start = start
+        self._end = end
+        self._size_bytes = size_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the whole blob has."""
+        return self._size_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield its content in pieces."""
+        for start in range(self._start, self._end, BLOB_PIECE_BYTES):
+            end = min(start + BLOB_PIECE_BYTES, self._end)
+            with _errors(self._key), anyio.fail_after(names.BLOB_S):
+                piece = bytes(await obstore.get_range_async(self._store, self._key, start=start, end=end))
+            yield piece
+
+
+def _require_key(key: str) -> None:
+    parts = PurePosixPath(key).parts
+    if not parts or "/".join(parts) != key or ".." in parts or "." in parts:
+        raise ValueError(f"{key!r} is no key of a blob: it must be a relative path without '..', '.' or '//'")
+
+
+@contextmanager
+def _errors(key: str) -> Generator[None, None, None]:
+    """Turn the library's errors into the port's."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise BlobMissing(f"there is no blob {key}") from error
+    except TimeoutError as error:
+        raise Unavailable(f"blob {key}: no answer in time") from error
+    except (BaseError, OSError) as error:
+        raise Unavailable(f"blob {key}: {error}") from error
+
+
+def _sync_path(path: Path) -> None:
+    for each in (path, path.parent):
+        descriptor = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,74 @@
+"""What plain subscribers hear: each accepted event of a job, on a subject that says what happened to which."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from penstock_core.chain import Stored
+from penstock_jetstream import names
+from penstock_jetstream.connection import Connection, NoAnswer
+from penstock_schemas.events import (
+    AttemptStarted,
+    EventData,
+    JobAssigned,
+    JobCancelled,
+    JobCancelRequested,
+    JobCompleted,
+    JobFailed,
+    JobRequeued,
+    JobSubmitted,
+)
+from penstock_schemas.wire import encode
+
+LIVE_TYPES: Final[Mapping[type[EventData], str]] = {
+    JobSubmitted: "submitted",
+    JobAssigned: "assigned",
+    AttemptStarted: "started",
+    JobCompleted: "completed",
+    JobFailed: "failed",
+    JobRequeued: "requeued",
+    JobCancelRequested: "cancel-requested",
+    JobCancelled: "cancelled",
+}
+"""The word in the subject for each event of a job; the log's other events are not published."""
+
+
+class JetStreamLive:
+    """A `LiveFeed`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def publish(self, stored: Sequence[Stored]) -> None:
+        """Send each event on its live subject."""
+        for each in stored:
+            subject = live_subject(each)
+            if subject is None:
+                continue
+            try:
+                await self._connection.publish(subject, encode(each.event), headers=live_headers(each))
+            except NoAnswer:
+                return  # best effort: there is no server, and so no subscriber
+
+
+def live_subject(stored: Stored) -> str | None:
+    """Return the subject that an event of a job is published on, `None` for any other event."""
+    word = LIVE_TYPES.get(type(stored.event.data))
+    if word is None:
+        return None
+    _, tenant, job_id = stored.event.aggregate.split(".")
+    return f"{names.LIVE_PREFIX}{tenant}.{word}.{job_id}"
+
+
+def live_headers(stored: Stored) -> dict[str, str]:
+    """Return the CloudEvents attributes of an event, and its sequence."""
+    event = stored.event
+    return {
+        names.CE_SPECVERSION: "1.0",
+        names.CE_ID: event.id,
+        names.CE_TYPE: type(event.data).__name__,
+        names.CE_SOURCE: f"penstock/{event.aggregate}",
+        names.CE_SUBJECT: event.aggregate.rpartition(".")[2],
+        names.CE_TIME: event.time.isoformat(),
+        names.CONTENT_TYPE: "application/json",
+        names.SEQ: str(stored.seq),
+    }

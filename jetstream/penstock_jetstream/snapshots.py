@@ -1,0 +1,115 @@
+"""Folded states in pieces, one generation a save.
+
+The pieces of a new generation are stored first, then the manifest that names it, then the pieces of older ones are
+dropped: a reader finds a whole state at any moment, and an interrupted save leaves only what the next one clears away.
+"""
+
+import hashlib
+
+import structlog
+from msgspec import Struct
+
+from penstock_core.ports import Unavailable
+from penstock_jetstream import names, streams
+from penstock_jetstream.connection import Connection, Refusal
+from penstock_jetstream.streams import Message
+from penstock_schemas.wire import Undecodable, decode_view, encode
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class _Manifest(Struct, frozen=True):
+    seq: int
+    """The state is the fold of the log up to here."""
+    generation: str
+    size_bytes: int
+    sha256: str
+
+
+class JetStreamSnapshots:
+    """A `Snapshots`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def save(self, name: str, seq: int, state: bytes) -> None:
+        """Keep `state` in place of the last one."""
+        manifest = _Manifest(
+            seq=seq, generation=streams.new_id(), size_bytes=len(state), sha256=hashlib.sha256(state).hexdigest()
+        )
+        starts = range(0, len(state), names.SNAPSHOT_PIECE_BYTES)
+        pieces = (
+            Message(
+                f"{_pieces(name, manifest.generation)}{number:06}", state[start : start + names.SNAPSHOT_PIECE_BYTES]
+            )
+            for number, start in enumerate(starts)
+        )
+        for portion in streams.portions(pieces, most=names.SNAPSHOT_BATCH_PIECES):
+            await self._store(portion)
+        await self._store([Message(_manifest(name), encode(manifest))])
+        await self._clear(name, manifest.generation)
+
+    async def load(self, name: str) -> tuple[int, bytes] | None:
+        """Return the last saved state and its sequence."""
+        seen: _Manifest | None = None
+        while True:
+            manifest = await self._manifest(name)
+            if manifest is None:
+                return None
+            if manifest == seen:
+                _log.error("snapshot_broken", name=name, generation=manifest.generation)
+                return None
+            seen = manifest
+            pieces = await streams.read(
+                self._connection,
+                names.SNAPSHOTS,
+                _pieces(name, manifest.generation) + "*",
+                deadline_s=names.VIEW_WRITE_S,
+            )
+            state = b"".join(piece.payload for piece in pieces)
+            if len(state) == manifest.size_bytes and hashlib.sha256(state).hexdigest() == manifest.sha256:
+                return manifest.seq, state
+            # A newer one may have taken its place meanwhile.
+
+    async def _manifest(self, name: str) -> _Manifest | None:
+        held = await streams.last_from_leader(
+            self._connection, names.SNAPSHOTS, _manifest(name), deadline_s=names.VIEW_READ_S
+        )
+        if held is None:
+            return None
+        try:
+            return decode_view(held.payload, _Manifest)
+        except Undecodable as error:
+            _log.error("snapshot_undecodable", name=name, error=str(error))
+            return None
+
+    async def _store(self, messages: list[Message]) -> None:
+        await streams.store_until(self._connection, messages, deadline_s=names.VIEW_WRITE_S)
+
+    async def _clear(self, name: str, generation: str) -> None:
+        """Drop what is older than a whole generation."""
+        first = await streams.next_from_leader(
+            self._connection,
+            names.SNAPSHOTS,
+            _pieces(name, generation) + "*",
+            after=0,
+            deadline_s=names.VIEW_READ_S,
+        )
+        if first is None:
+            return
+        try:
+            await self._connection.ask(
+                names.STREAM_PURGE + names.SNAPSHOTS,
+                {"filter": _pieces(name, "*") + "*", "seq": first.seq},
+                deadline_s=names.VIEW_READ_S,
+            )
+        except Refusal as refusal:
+            raise Unavailable(str(refusal)) from refusal
+
+
+def _manifest(name: str) -> str:
+    return f"{names.SNAPSHOTS_PREFIX}{name}.manifest"
+
+
+def _pieces(name: str, generation: str) -> str:
+    return f"{names.SNAPSHOTS_PREFIX}{name}.piece.{generation}."

@@ -1,0 +1,197 @@
+"""What tasks, logs, heartbeats, snapshots and blobs promise, however they are kept."""
+
+import hashlib
+import uuid
+from pathlib import Path
+
+import anyio
+import pytest
+from msgspec.structs import replace
+from tests.jetstream.conftest import Ports
+from tests.jetstream.events import NOW
+
+from penstock_core.memory import MemoryBlobs
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobMissing, Blobs
+from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import LogChunk, LogStream, RunnerHeartbeat, SchedulerBeat, Task, TaskState
+
+DEADLINE_S = 20.0
+
+
+def new_job_id() -> JobId:
+    return JobId(str(uuid.uuid4()))
+
+
+def new_task(job_id: JobId, name: str) -> Task:
+    return Task(id=name, job_id=job_id, attempt=1, name=name, state=TaskState.RUNNING)
+
+
+def line(job_id: JobId, text: str) -> LogChunk:
+    return LogChunk(job_id=job_id, attempt=1, stream=LogStream.ENGINE, text=text, time=NOW)
+
+
+async def test_tasks_stand_in_the_order_of_their_first_appearance(ports: Ports) -> None:
+    job_id = new_job_id()
+    first, second, third = (new_task(job_id, name) for name in ("b", "a", "c"))
+    await ports.tasks.put(DEFAULT_TENANT, job_id, [first, second], TaskCounts(total=2, running=2))
+    ended = replace(first, state=TaskState.COMPLETED)
+    await ports.tasks.put(DEFAULT_TENANT, job_id, [ended, third], TaskCounts(total=3, running=2, done=1))
+    assert await ports.tasks.tasks(DEFAULT_TENANT, job_id) == (ended, second, third)
+    assert await ports.tasks.counts(DEFAULT_TENANT, job_id) == TaskCounts(total=3, running=2, done=1)
+
+
+async def test_a_job_that_reported_nothing_has_no_tasks(ports: Ports) -> None:
+    assert await ports.tasks.tasks(DEFAULT_TENANT, new_job_id()) == ()
+    assert await ports.tasks.counts(DEFAULT_TENANT, new_job_id()) is None
+
+
+async def test_more_tasks_than_a_batch_takes_are_kept(ports: Ports) -> None:
+    job_id = new_job_id()
+    tasks = tuple(new_task(job_id, f"t{number}") for number in range(2100))
+    await ports.tasks.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=2100))
+    assert await ports.tasks.tasks(DEFAULT_TENANT, job_id) == tasks
+
+
+async def test_log_lines_are_read_from_any_position(ports: Ports) -> None:
+    job_id = new_job_id()
+    lines = [line(job_id, f"{number}\n") for number in range(5)]
+    await ports.logs.append(DEFAULT_TENANT, [*lines[:3], line(new_job_id(), "another's\n")])
+    await ports.logs.append(DEFAULT_TENANT, lines[3:])
+    found = await ports.logs.read(DEFAULT_TENANT, job_id)
+    assert [chunk for _, chunk in found] == lines
+    assert await ports.logs.read(DEFAULT_TENANT, job_id, after=found[1][0]) == found[2:]
+    assert await ports.logs.read(DEFAULT_TENANT, job_id, limit=2) == found[:2]
+    assert await ports.logs.read(DEFAULT_TENANT, job_id, after=found[-1][0]) == ()
+
+
+async def test_a_reader_of_a_log_waits_for_the_next_line(ports: Ports) -> None:
+    job_id = new_job_id()
+    assert await ports.logs.read(DEFAULT_TENANT, job_id, wait_s=0.05) == ()
+    found: list[LogChunk] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            found.extend(chunk for _, chunk in await ports.logs.read(DEFAULT_TENANT, job_id, wait_s=DEADLINE_S))
+
+        tasks.start_soon(wait)
+        await ports.logs.append(DEFAULT_TENANT, [line(job_id, "hello\n")])
+    assert found == [line(job_id, "hello\n")]
+
+
+def heartbeat(name: str, count: int) -> RunnerHeartbeat:
+    return RunnerHeartbeat(
+        runner_id=RunnerId(name), count=count, time=NOW, name=name, slots=4, busy=1, engines={"mock": "1"}
+    )
+
+
+async def test_the_last_heartbeat_of_each_runner_counts(ports: Ports) -> None:
+    assert await ports.heartbeats.runners() == {}
+    for name in ("one", "two"):
+        await ports.heartbeats.beat(heartbeat(name, 1))
+    await ports.heartbeats.beat(heartbeat("one", 2))
+    assert await ports.heartbeats.runners() == {"one": heartbeat("one", 2), "two": heartbeat("two", 1)}
+    await ports.heartbeats.silence(RunnerId("one"))
+    assert await ports.heartbeats.runners() == {"two": heartbeat("two", 1)}
+    await ports.heartbeats.silence(RunnerId("one"))
+
+
+async def test_the_leader_is_known_until_it_steps_down(ports: Ports) -> None:
+    assert await ports.heartbeats.scheduler() is None
+    beat = SchedulerBeat(holder="a", term=1, count=7, time=NOW)
+    await ports.heartbeats.beat_scheduler(beat)
+    assert await ports.heartbeats.scheduler() == beat
+    assert await ports.heartbeats.runners() == {}
+    await ports.heartbeats.silence_scheduler()
+    assert await ports.heartbeats.scheduler() is None
+
+
+async def test_a_snapshot_takes_the_place_of_the_last_one(ports: Ports) -> None:
+    assert await ports.snapshots.load("scheduler") is None
+    large = bytes(range(256)) * 12_000
+    await ports.snapshots.save("scheduler", 10, large)
+    assert await ports.snapshots.load("scheduler") == (10, large)
+    await ports.snapshots.save("scheduler", 20, b"small")
+    await ports.snapshots.save("other", 1, b"")
+    assert await ports.snapshots.load("scheduler") == (20, b"small")
+    assert await ports.snapshots.load("other") == (1, b"")
+
+
+@pytest.fixture(params=["fake", "folder", "memory"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    match request.param:
+        case "fake":
+            return MemoryBlobs()
+        case "folder":
+            return open_blobs(tmp_path / "blobs")
+        case _:
+            return open_blobs("memory:///")
+
+
+async def test_a_blob_is_read_back_whole_and_in_part(blobs: Blobs, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 10_000
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert await blobs.put_file("jobs/1/out.bin", path) == (len(content), hashlib.sha256(content).hexdigest())
+    assert await blobs.get_bytes("jobs/1/out.bin") == content
+    info = await blobs.info("jobs/1/out.bin")
+    assert info is not None
+    assert info.size_bytes == len(content)
+    for start, length in (
+        (0, None),
+        (5, 10),
+        (1_500_000, None),
+        (len(content) - 3, 100),
+        (len(content), None),
+        (9**9, 1),
+    ):
+        async with blobs.open("jobs/1/out.bin", start=start, length=length) as stream:
+            assert stream.size_bytes == len(content)
+            pieces = [piece async for piece in stream]
+        assert b"".join(pieces) == content[start : None if length is None else start + length]
+        assert all(len(piece) <= BLOB_PIECE_BYTES for piece in pieces)
+
+
+async def test_a_blob_that_is_not_there_is_missing(blobs: Blobs) -> None:
+    with pytest.raises(BlobMissing):
+        await blobs.get_bytes("nothing")
+    with pytest.raises(BlobMissing):
+        async with blobs.open("nothing"):
+            pass
+    assert await blobs.info("nothing") is None
+    await blobs.delete("nothing")
+
+
+async def test_blobs_are_listed_by_the_beginning_of_their_keys(blobs: Blobs, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    await blobs.put_file("jobs/1/a b%20#ü.txt", tmp_path / "empty")
+    for key in ("jobs/1/z", "jobs/1/sub/x", "jobs/11/y", "sources/1.json"):
+        await blobs.put_bytes(key, key.encode())
+    assert [each.key for each in await blobs.list("jobs/1/")] == ["jobs/1/a b%20#ü.txt", "jobs/1/sub/x", "jobs/1/z"]
+    assert [each.key for each in await blobs.list("jobs/1")] == [
+        "jobs/1/a b%20#ü.txt",
+        "jobs/1/sub/x",
+        "jobs/1/z",
+        "jobs/11/y",
+    ]
+    assert await blobs.list("nothing/") == ()
+    assert await blobs.get_bytes("jobs/1/a b%20#ü.txt") == b""
+    await blobs.delete("jobs/1/z")
+    await blobs.put_bytes("jobs/1/sub/x", b"new")
+    assert await blobs.get_bytes("jobs/1/sub/x") == b"new"
+    assert len(await blobs.list("jobs/1/")) == 2
+
+
+def test_a_location_of_no_known_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadBlobsLocation, match="s3://"):
+        open_blobs("ftp://somewhere/else")
+    (tmp_path / "file").touch()
+    with pytest.raises(BadBlobsLocation, match="choose a folder"):
+        open_blobs(tmp_path / "file")
+
+
+@pytest.mark.parametrize("key", ["", "/a", "../a", "a/../b", "a//b", "a/"])
+async def test_a_key_stays_within_the_folder(key: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="key"):
+        await open_blobs(tmp_path).put_bytes(key, b"")
