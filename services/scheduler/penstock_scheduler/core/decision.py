@@ -1,0 +1,253 @@
+"""What the scheduler does next: a pure function of the folded log, a time and what was heard of the runners.
+
+Its cost grows with what it decides and with the number of runners, not with the length of the queue.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from heapq import heapify, heappop, heappush
+from itertools import islice
+from typing import Final
+
+from msgspec import Struct, field
+
+from penstock_scheduler.core.order import Key
+from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerState
+from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
+from penstock_schemas.commands import AbandonAttempt, AssignJob
+from penstock_schemas.events import AttemptAssigned, JobAssigned, JobEventData, RunnerLost, StopOrdered
+from penstock_schemas.ids import EventId, RunnerId
+from penstock_schemas.jobs import RequeueCause
+
+MAX_ENTRIES: Final = 1000
+"""A decision makes no more entries of the log: an atomic batch takes no more."""
+MIN_ENTRIES: Final = 8
+"""A smaller bound would leave too little to decide."""
+ENTRIES_AN_ASSIGNMENT: Final = 2
+
+
+class Abandoned(Struct, frozen=True):
+    """What becomes of an attempt whose runner is gone."""
+
+    job: LiveJob
+    data: JobEventData
+
+
+class Stop(Struct, frozen=True):
+    """An order to stop, for a runner."""
+
+    runner_id: RunnerId
+    data: StopOrdered
+
+
+class Start(Struct, frozen=True):
+    """An assignment, and the order that goes with it."""
+
+    job: LiveJob
+    data: JobAssigned
+    order: AttemptAssigned
+
+
+class Observations(Struct, frozen=True):
+    """What the shell heard, besides the log."""
+
+    silent: Mapping[RunnerId, float] = field(default_factory=dict[RunnerId, float])
+    """Runners that must have stopped their own work by now, with the seconds of their silence."""
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What one cycle does."""
+
+    lost: tuple[RunnerLost, ...] = ()
+    abandoned: tuple[Abandoned, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    starts: tuple[Start, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.lost or self.abandoned or self.stops or self.starts)
+
+
+NO_OBSERVATIONS: Final = Observations()
+
+
+def decide(
+    state: State,
+    now: datetime,
+    observations: Observations = NO_OBSERVATIONS,
+    *,
+    cycle_id: EventId,
+    max_entries: int = MAX_ENTRIES,
+) -> Decision:
+    """Return what to do now; empty when there is nothing.
+
+    Args:
+        state: the fold of the log; it is not changed.
+        now: decides whose back-off is over.
+        observations: silent runners that the log still takes for alive are declared lost.
+        cycle_id: the id of the `CycleDecided` event that this will be recorded as.
+        max_entries: how many entries of the log may come of it, that event included.
+
+    """
+    budget = max(max_entries, MIN_ENTRIES) - 1
+    lost = _lost(state, observations, budget)
+    gone = frozenset(each.runner_id for each in lost)
+    budget -= len(lost)
+    abandoned = tuple(_abandon(state, job, now, gone) for job in islice(_abandoned_jobs(state, gone), budget))
+    budget -= len(abandoned)
+    stops = tuple(_stop(job) for job in islice(_jobs_to_stop(state, gone), budget))
+    budget -= len(stops)
+    starts = tuple(islice(_starts(state, now, gone, cycle_id), budget // ENTRIES_AN_ASSIGNMENT))
+    return Decision(lost=lost, abandoned=abandoned, stops=stops, starts=starts)
+
+
+def _lost(state: State, observations: Observations, budget: int) -> tuple[RunnerLost, ...]:
+    return tuple(
+        RunnerLost(runner_id=runner_id, silent_s=silent_s)
+        for runner_id, silent_s in sorted(observations.silent.items())
+        if runner_id in state.runners and not state.runners[runner_id].state.is_over
+    )[:budget]
+
+
+def _abandoned_jobs(state: State, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
+    aggregates = set(state.orphans)
+    for runner_id in gone:
+        aggregates |= state.holding.get(runner_id, set())
+    jobs = [state.jobs[aggregate] for aggregate in aggregates]
+    return iter(sorted(jobs, key=lambda job: job.created_seq))
+
+
+def _abandon(state: State, job: LiveJob, now: datetime, gone: frozenset[RunnerId]) -> Abandoned:
+    runner_id = job.runner_id or RunnerId("")
+    is_lost = runner_id in gone or state.runners[runner_id].state is RunnerState.LOST
+    command = AbandonAttempt(
+        now=now,
+        attempt=job.attempt,
+        runner_id=runner_id,
+        cause=RequeueCause.LOST,
+        reason=f"runner {runner_id} {'fell silent' if is_lost else 'ended without finishing it'}",
+    )
+    (data,) = job.decide(command)
+    return Abandoned(job, data)
+
+
+def _jobs_to_stop(state: State, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
+    jobs = [state.jobs[aggregate] for aggregate in state.untold]
+    return iter(sorted((job for job in jobs if job.runner_id not in gone), key=lambda job: job.created_seq))
+
+
+def _stop(job: LiveJob) -> Stop:
+    order = StopOrdered(job_id=job.id, tenant=job.tenant, attempt=job.attempt, reason=job.cancel_reason)
+    return Stop(job.runner_id or RunnerId(""), order)
+
+
+def _starts(state: State, now: datetime, gone: frozenset[RunnerId], cycle_id: EventId) -> Iterator[Start]:
+    """Yield assignments in the order of the queue, until a limit, the runners or the queue end them."""
+    room = None if (most := state.limit(GLOBAL_LIMIT)) is None else most - state.holders
+    pool = _Pool(state, gone)
+    candidates = _Candidates(state, now, pool)
+    while room is None or room > 0:
+        job = candidates.take()
+        if job is None:
+            return
+        runner_id = pool.take(job.engine)
+        (data,) = job.decide(AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id))
+        assert isinstance(data, JobAssigned)
+        order = AttemptAssigned(
+            job_id=job.id, tenant=job.tenant, attempt=data.attempt, job_version=job.head.version + 1
+        )
+        yield Start(job, data, order)
+        room = None if room is None else room - 1
+
+
+class _Pool:
+    """The free slots, while a decision gives them out: the runner with the most of them first."""
+
+    def __init__(self, state: State, gone: frozenset[RunnerId]) -> None:
+        self._free: dict[RunnerId, int] = {}
+        self._by_engine: dict[str, list[tuple[int, RunnerId]]] = {}
+        for runner in state.runners.values():
+            free = state.free_slots(runner)
+            if free > 0 and runner.id not in gone and runner.state is RunnerState.ACTIVE:
+                self._offer(runner, free)
+        for heap in self._by_engine.values():
+            heapify(heap)
+
+    def _offer(self, runner: RunnerRecord, free: int) -> None:
+        self._free[runner.id] = free
+        for engine in runner.engines:
+            self._by_engine.setdefault(engine, []).append((-free, runner.id))
+
+    def engines(self) -> list[str]:
+        """Return every engine that some runner offers, in order."""
+        return sorted(self._by_engine)
+
+    def has(self, engine: str) -> bool:
+        """Say whether a runner with `engine` has a free slot."""
+        heap = self._by_engine.get(engine)
+        while heap:
+            minus_free, runner_id = heap[0]
+            free = self._free[runner_id]
+            if free == -minus_free:
+                return True
+            # It gave slots to another engine's jobs meanwhile.
+            heappop(heap)
+            if free:
+                heappush(heap, (-free, runner_id))
+        return False
+
+    def take(self, engine: str) -> RunnerId:
+        """Take one slot on a runner with `engine`; `has` said that there is one."""
+        heap = self._by_engine[engine]
+        _, runner_id = heappop(heap)
+        self._free[runner_id] -= 1
+        if self._free[runner_id]:
+            heappush(heap, (-self._free[runner_id], runner_id))
+        return runner_id
+
+
+class _Candidates:
+    """The waiting jobs that may start, in order, read from the fronts of the lanes.
+
+    Each source yields keys in order: the heads of an engine's lanes, a lane behind its head, the jobs whose back-off is
+    just over. A source is dropped as soon as nothing of it can start.
+    """
+
+    def __init__(self, state: State, now: datetime, pool: _Pool) -> None:
+        self._state, self._pool = state, pool
+        self._most_an_owner = state.limit(OWNER_LIMIT)
+        self._taken_of: dict[Owner, int] = {}
+        self._heads: list[Iterator[Key]] = [iter(state.queue.heads(engine)) for engine in pool.engines()]
+        self._sources: list[Iterator[Key]] = [*self._heads, iter(state.queue.due(now))]
+        self._due = len(self._heads)
+        self._frontier: list[tuple[Key, int]] = []
+        for number in range(len(self._sources)):
+            self._advance(number)
+
+    def take(self) -> LiveJob | None:
+        """Return the next job to start; `None` when there is none."""
+        while self._frontier:
+            key, number = heappop(self._frontier)
+            job = self._state.queue.at(key)
+            owner = (job.tenant, job.owner)
+            has_slot, is_allowed = self._pool.has(job.engine), self._is_allowed(owner)
+            if number == self._due or (has_slot and (number < self._due or is_allowed)):
+                self._advance(number)
+            if not (has_slot and is_allowed):
+                continue
+            if number < self._due:
+                self._sources.append(islice(self._state.queue.lane(job), 1, None))
+                self._advance(len(self._sources) - 1)
+            self._taken_of[owner] = self._taken_of.get(owner, 0) + 1
+            return job
+        return None
+
+    def _is_allowed(self, owner: Owner) -> bool:
+        if self._most_an_owner is None:
+            return True
+        held = self._state.holders_of.get(owner, 0) + self._taken_of.get(owner, 0)
+        return held < self._most_an_owner
+
+    def _advance(self, number: int) -> None:
+        key = next(self._sources[number], None)
+        if key is not None:
+            heappush(self._frontier, (key, number))

@@ -1,0 +1,88 @@
+"""The leader's side of the protocol, without I/O: what to append next, and what an answer means.
+
+The shell and the simulation drive the same object, so what the simulation proves holds for the shell.
+
+Why no decision is ever doubled: a batch is decided from a strict prefix of the log that contains the leader's own
+election and everything that it wrote since. It is stored only while that election is the last one. When the fate of a
+batch is not known, the leader has itself elected anew: from then on the old batch either is below the new election,
+and will be folded before the next decision, or can never be stored.
+"""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from penstock_core import aggregates
+from penstock_core.chain import Stored
+from penstock_core.ports import Entry, Fence
+from penstock_scheduler.core.decision import MAX_ENTRIES, MIN_ENTRIES, Observations, decide
+from penstock_scheduler.core.events import NewId, batch, record
+from penstock_scheduler.core.state import State
+from penstock_schemas.events import CycleDecided
+
+
+class Batch(Struct, frozen=True):
+    """One cycle, ready to be appended."""
+
+    cycle: CycleDecided
+    entries: tuple[Entry, ...]
+
+
+class Leader:
+    """A scheduler that was elected by the event at `fence.seq`."""
+
+    def __init__(self, state: State, *, holder: str, elected_at: int, new_id: NewId) -> None:
+        self.state = state
+        self.holder = holder
+        self.fence = Fence(aggregates.SCHEDULER_LEASE, elected_at)
+        self.awaited = elected_at
+        """Nothing is decided before the log is folded up to here."""
+        self.conflicts = 0
+        """In a row."""
+        self._new_id = new_id
+        self._max_entries = MAX_ENTRIES
+
+    @property
+    def term(self) -> int:
+        """The term of the election, once it is folded."""
+        return self.state.lease.term
+
+    @property
+    def is_deposed(self) -> bool:
+        """Say whether somebody was elected later, as far as the log is folded."""
+        return self.state.lease.head.seq > self.fence.seq
+
+    @property
+    def may_decide(self) -> bool:
+        """Say whether the state contains all that this leader knows to be stored."""
+        return self.state.seq >= self.awaited and self.state.lease.head.seq == self.fence.seq
+
+    def next_batch(self, now: datetime, observations: Observations) -> Batch | None:
+        """Return what to append; `None` when there is nothing to do. Only while `may_decide`."""
+        assert self.may_decide
+        cycle_id = self._new_id()
+        decision = decide(self.state, now, observations, cycle_id=cycle_id, max_entries=self._max_entries)
+        if not decision:
+            return None
+        cycle = record(self.state, decision, now, observations, self._max_entries)
+        entries = batch(
+            self.state,
+            decision,
+            cycle,
+            cycle_id=cycle_id,
+            new_id=self._new_id,
+            actor=f"scheduler:{self.holder}",
+        )
+        return Batch(cycle, entries)
+
+    def stored(self, stored: tuple[Stored, ...]) -> None:
+        """Take note that the batch is stored: nothing is decided until it comes back through the log."""
+        self.awaited = stored[-1].seq
+        self.conflicts = 0
+        self._max_entries = min(MAX_ENTRIES, 2 * self._max_entries)
+
+    def refused(self, *, last_seq: int) -> None:
+        """Take note that nothing was stored: fold what came between; a smaller batch is less likely to collide."""
+        self.awaited = max(self.awaited, last_seq)
+        self.conflicts += 1
+        self._max_entries = max(MIN_ENTRIES, self._max_entries // 2)

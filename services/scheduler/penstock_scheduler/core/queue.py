@@ -1,0 +1,155 @@
+"""The jobs that wait, indexed so that a decision touches only those that it starts."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from heapq import heappop, heappush
+from typing import Final
+
+from penstock_scheduler.core.order import Key, Order
+from penstock_scheduler.core.records import LiveJob, Owner
+
+_NOTHING: Final = Order()
+
+
+class Queue:
+    """Waiting jobs: in a lane for each engine and owner, or apart while their back-off lasts.
+
+    An owner at the limit is shut: the owner's lanes do not show, so that they cost nothing until a slot is free again.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, LiveJob] = {}
+        """By the sequence of their submission."""
+        self._lanes: dict[tuple[str, Owner], Order] = {}
+        self._heads: dict[str, Order] = {}
+        """By engine: the first key of each lane whose owner is not shut."""
+        self._shut: set[Owner] = set()
+        self._backing_off: list[tuple[datetime, int]] = []
+        """A heap; an entry counts only while the job still waits for that very time."""
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[LiveJob]:
+        """Yield every waiting job, in no order."""
+        return iter(self._jobs.values())
+
+    def at(self, key: Key) -> LiveJob:
+        """Return the waiting job with this key."""
+        return self._jobs[key[1]]
+
+    def add(self, job: LiveJob) -> None:
+        """Let `job` wait."""
+        self._jobs[job.created_seq] = job
+        if job.not_before is None:
+            self._enter_lane(job)
+        else:
+            heappush(self._backing_off, (job.not_before, job.created_seq))
+
+    def remove(self, job: LiveJob) -> None:
+        """Take `job`, unchanged since it was added, out."""
+        del self._jobs[job.created_seq]
+        if job.not_before is None:
+            self._leave_lane(job)
+        else:
+            self._drop_stale()
+
+    def release(self, now: datetime) -> None:
+        """Let the jobs whose back-off is over by `now` into their lanes."""
+        while self._backing_off and self._backing_off[0][0] <= now:
+            job = self._waiting_for(*heappop(self._backing_off))
+            if job is not None:
+                job.not_before = None
+                self._enter_lane(job)
+        self._drop_stale()
+
+    def due(self, now: datetime) -> list[Key]:
+        """Return the keys of the jobs that `release(now)` would let in, in order."""
+        over, _ = self._split(now)
+        jobs = (self._waiting_for(*self._backing_off[place]) for place in over)
+        return sorted({job.key for job in jobs if job is not None})
+
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return when the next back-off ends, later than `now`."""
+        _, lasting = self._split(now)
+        return min((self._backing_off[place][0] for place in lasting), default=None)
+
+    def _split(self, now: datetime) -> tuple[list[int], list[int]]:
+        """Return the places of the entries whose time has come, and the topmost of the others."""
+        over: list[int] = []
+        lasting: list[int] = []
+        frontier = [0] if self._backing_off else []
+        while frontier:
+            place = frontier.pop()
+            if self._backing_off[place][0] > now:
+                lasting.append(place)  # and so are all below it in the heap
+            else:
+                over.append(place)
+                frontier += [child for child in (2 * place + 1, 2 * place + 2) if child < len(self._backing_off)]
+        return over, lasting
+
+    def heads(self, engine: str) -> Order:
+        """Return the first keys of the lanes of `engine`."""
+        return self._heads.get(engine, _NOTHING)
+
+    def lane(self, job: LiveJob) -> Order:
+        """Return the lane that `job` would be in."""
+        return self._lanes.get((job.engine, (job.tenant, job.owner)), _NOTHING)
+
+    def shut(self, owner: Owner) -> None:
+        """Show no lane of `owner` any more."""
+        if owner not in self._shut:
+            self._shut.add(owner)
+            for engine, heads in self._heads.items():
+                lane = self._lanes.get((engine, owner))
+                if lane is not None and (first := lane.first()) is not None:
+                    heads.remove(first)
+
+    def open(self, owner: Owner) -> None:
+        """Show the lanes of `owner` again."""
+        if owner in self._shut:
+            self._shut.remove(owner)
+            for engine, heads in self._heads.items():
+                lane = self._lanes.get((engine, owner))
+                if lane is not None and (first := lane.first()) is not None:
+                    heads.add(first)
+
+    def shut_owners(self) -> frozenset[Owner]:
+        """Return who is shut."""
+        return frozenset(self._shut)
+
+    def _enter_lane(self, job: LiveJob) -> None:
+        owner = (job.tenant, job.owner)
+        lane = self._lanes.get((job.engine, owner))
+        if lane is None:
+            lane = self._lanes[job.engine, owner] = Order()
+        before, key = lane.first(), job.key
+        lane.add(key)
+        if before is None or key < before:
+            heads = self._heads.setdefault(job.engine, Order())
+            if owner not in self._shut:
+                if before is not None:
+                    heads.remove(before)
+                heads.add(key)
+
+    def _leave_lane(self, job: LiveJob) -> None:
+        owner = (job.tenant, job.owner)
+        lane = self._lanes[job.engine, owner]
+        was_first = lane.first() == job.key
+        lane.remove(job.key)
+        after = lane.first()
+        if was_first and owner not in self._shut:
+            heads = self._heads[job.engine]
+            heads.remove(job.key)
+            if after is not None:
+                heads.add(after)
+        if after is None:
+            del self._lanes[job.engine, owner]
+
+    def _waiting_for(self, not_before: datetime, created_seq: int) -> LiveJob | None:
+        job = self._jobs.get(created_seq)
+        return job if job is not None and job.not_before == not_before else None
+
+    def _drop_stale(self) -> None:
+        while self._backing_off and self._waiting_for(*self._backing_off[0]) is None:
+            heappop(self._backing_off)

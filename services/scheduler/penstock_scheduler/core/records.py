@@ -1,0 +1,127 @@
+"""What the scheduler remembers of each live job, runner and limit: no more than a decision needs."""
+
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct, field
+
+from penstock_core import aggregates
+from penstock_core.job import decide
+from penstock_scheduler.core.order import Key
+from penstock_schemas.commands import JobCommand
+from penstock_schemas.events import JobEventData
+from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import EMPTY_HEAD, Head, Job
+
+Owner = tuple[TenantId, str]
+"""Whose jobs are counted together."""
+
+_UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
+    """A job that has not ended. It changes in place, and only `State` changes it."""
+
+    id: JobId
+    tenant: TenantId
+    owner: str
+    engine: str
+    priority: int
+    created_seq: int
+    head: Head
+    state: JobState = JobState.QUEUED
+    attempt: int = 0
+    runner_id: RunnerId | None = None
+    requeues: int = 0
+    not_before: datetime | None = None
+    """`None` once a cycle saw that this time had come."""
+    cancel_reason: str | None = None
+    stop_told: bool = False
+    """Whether its runner was ordered to stop the current attempt."""
+
+    @property
+    def key(self) -> Key:
+        """Its place in the queue."""
+        return (-self.priority, self.created_seq)
+
+    @property
+    def aggregate(self) -> str:
+        """The name of its events."""
+        return aggregates.job(self.tenant, self.id)
+
+    def decide(self, command: JobCommand) -> tuple[JobEventData, ...]:
+        """Return what the job core decides. Only what the core looks at for these commands is filled in."""
+        job = Job(
+            id=self.id,
+            tenant=self.tenant,
+            owner=self.owner,
+            pipeline_name="",
+            engine=self.engine,
+            state=self.state,
+            created_at=_UNKNOWN_TIME,
+            updated_at=_UNKNOWN_TIME,
+            created_seq=self.created_seq,
+            head=self.head,
+            attempt=self.attempt,
+            runner_id=self.runner_id,
+            requeues=self.requeues,
+            cancel_reason=self.cancel_reason,
+        )
+        return decide(job, command)
+
+
+class RunnerState(Enum):
+    """What may still be asked of a runner."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    LEFT = "left"
+    LOST = "lost"
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether none of its work can still be running."""
+        return self in (RunnerState.LEFT, RunnerState.LOST)
+
+
+class RunnerRecord(Struct, kw_only=True, array_like=True):
+    """A runner that is there, or that is gone and whose attempts were not all abandoned yet."""
+
+    id: RunnerId
+    slots: int = 0
+    engines: tuple[str, ...] = ()
+    state: RunnerState = RunnerState.LEFT
+    head: Head = EMPTY_HEAD
+    """Of `runner.<id>`."""
+    assign_head: Head = EMPTY_HEAD
+    """Of `assign.<id>`."""
+
+
+class Limit(Struct, frozen=True, array_like=True):
+    """A bound as last set."""
+
+    slots: int | None = None
+    head: Head = EMPTY_HEAD
+
+
+class Lease(Struct, frozen=True, array_like=True):
+    """Who was elected last."""
+
+    holder: str = ""
+    term: int = 0
+    head: Head = EMPTY_HEAD
+
+
+class Snapshot(Struct, kw_only=True, array_like=True):
+    """Everything that a state is made of, in an order that depends on nothing else."""
+
+    version: int
+    seq: int
+    lease: Lease
+    cycle_id: EventId | None
+    cycle_head: Head
+    limits: dict[str, Limit] = field(default_factory=dict[str, Limit])
+    runners: list[RunnerRecord] = field(default_factory=list[RunnerRecord])
+    jobs: list[LiveJob] = field(default_factory=list[LiveJob])

@@ -1,0 +1,268 @@
+"""The scheduler's state: the fold of the whole log, no more and no less.
+
+Who holds a slot is computed from the log alone, so a slot cannot leak. Jobs that ended and runners that are gone are
+dropped, so memory is bounded by what is alive. The state changes in place, for speed; a replay equals it always.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from penstock_core import aggregates
+from penstock_core.chain import Stored
+from penstock_scheduler.core.queue import Queue
+from penstock_scheduler.core.records import Lease, Limit, LiveJob, Owner, RunnerRecord, RunnerState, Snapshot
+from penstock_schemas import events as e
+from penstock_schemas.ids import EventId, RunnerId
+from penstock_schemas.jobs import JobState, RequeueCause
+from penstock_schemas.views import EMPTY_HEAD
+
+GLOBAL_LIMIT: Final = "global"
+OWNER_LIMIT: Final = "owner"
+STATE_VERSION: Final = 1
+"""Of the fold and of its encoding: a snapshot of another version is not used."""
+
+_NO_LIMIT: Final = Limit()
+
+
+class State:
+    """What is true after the event at `seq`. Read it freely; only `apply` changes it."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.lease = Lease()
+        self.cycle_head = EMPTY_HEAD
+        self.cycle_id: EventId | None = None
+        """The last cycle."""
+        self.limits: dict[str, Limit] = {}
+        self.runners: dict[RunnerId, RunnerRecord] = {}
+        self.jobs: dict[str, LiveJob] = {}
+        """Every job that has not ended, by the name of its events."""
+        self.queue = Queue()
+        self.holders = 0
+        """How many jobs hold a slot."""
+        self.holders_of: dict[Owner, int] = {}
+        self.holding: dict[RunnerId, set[str]] = {}
+        """The jobs that each runner holds."""
+        self.orphans: set[str] = set()
+        """The jobs that hold a slot on a runner that is gone."""
+        self.untold: set[str] = set()
+        """The jobs to be cancelled whose runner was not told yet."""
+
+    def apply(self, stored: Stored) -> None:
+        """Fold one event in. It never refuses; what it does not know it passes over."""
+        data = stored.event.data
+        fold = _FOLDS.get(type(data))
+        if fold is not None:
+            fold(self, stored, data)
+        else:
+            job = self.jobs.get(stored.event.aggregate)
+            if job is not None:
+                self._apply_to_job(job, stored, data)
+        self.seq = stored.seq
+
+    def apply_all(self, batch: Iterable[Stored]) -> None:
+        """Fold events in, in order."""
+        for stored in batch:
+            self.apply(stored)
+
+    def limit(self, name: str) -> int | None:
+        """Return a limit's slots; `None` when there is no bound."""
+        return self.limits.get(name, _NO_LIMIT).slots
+
+    def free_slots(self, runner: RunnerRecord) -> int:
+        """Return how many more attempts `runner` can hold."""
+        return runner.slots - len(self.holding.get(runner.id, ()))
+
+    def snapshot(self) -> Snapshot:
+        """Return all that the state is made of."""
+        return Snapshot(
+            version=STATE_VERSION,
+            seq=self.seq,
+            lease=self.lease,
+            cycle_id=self.cycle_id,
+            cycle_head=self.cycle_head,
+            limits=dict(sorted(self.limits.items())),
+            runners=[self.runners[each] for each in sorted(self.runners)],
+            jobs=sorted(self.jobs.values(), key=lambda job: job.created_seq),
+        )
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot) -> "State":
+        """Return the state that `snapshot` was taken of."""
+        state = cls()
+        state.seq, state.lease = snapshot.seq, snapshot.lease
+        state.cycle_head, state.cycle_id = snapshot.cycle_head, snapshot.cycle_id
+        state.limits = dict(snapshot.limits)
+        state.runners = {each.id: each for each in snapshot.runners}
+        for job in snapshot.jobs:
+            state.jobs[job.aggregate] = job
+            state._enter(job.aggregate, job)
+        return state
+
+    # The life of a job.
+
+    def _apply_to_job(self, job: LiveJob, stored: Stored, data: object) -> None:
+        aggregate = stored.event.aggregate
+        match data:
+            case e.AttemptStarted():
+                if job.state is JobState.ASSIGNED:
+                    job.state = JobState.RUNNING
+            case e.JobAssigned():
+                self._leave(aggregate, job)
+                job.state, job.attempt, job.runner_id = JobState.ASSIGNED, data.attempt, data.runner_id
+                job.not_before, job.stop_told = None, False
+                self._enter(aggregate, job)
+            case e.JobRequeued():
+                self._leave(aggregate, job)
+                job.state, job.runner_id, job.not_before = JobState.QUEUED, None, data.not_before
+                job.requeues += data.cause is not RequeueCause.PREEMPTED
+                self._enter(aggregate, job)
+            case e.JobCancelRequested():
+                self._leave(aggregate, job)
+                job.state, job.cancel_reason = JobState.CANCELLING, data.reason
+                self._enter(aggregate, job)
+            case e.JobCompleted() | e.JobFailed() | e.JobCancelled():
+                self._leave(aggregate, job)
+                del self.jobs[aggregate]
+            case _:
+                return
+        job.head = stored.head
+
+    def _submit(self, stored: Stored, data: e.JobSubmitted) -> None:
+        aggregate = stored.event.aggregate
+        if aggregate in self.jobs:
+            return
+        job = LiveJob(
+            id=data.job_id,
+            tenant=data.tenant,
+            owner=data.owner,
+            engine=data.engine,
+            priority=data.priority,
+            created_seq=stored.seq,
+            head=stored.head,
+        )
+        self.jobs[aggregate] = job
+        self._enter(aggregate, job)
+
+    def _enter(self, aggregate: str, job: LiveJob) -> None:
+        """Take up a job that just came into its state."""
+        if not job.state.holds_slot:
+            self.queue.add(job)
+            return
+        owner, runner_id = (job.tenant, job.owner), job.runner_id or RunnerId("")
+        self.holders += 1
+        self.holders_of[owner] = self.holders_of.get(owner, 0) + 1
+        self._open_or_shut(owner)
+        # A runner may have left after the scheduler looked and before its decision was stored.
+        runner = self.runners.setdefault(runner_id, RunnerRecord(id=runner_id))
+        self.holding.setdefault(runner_id, set()).add(aggregate)
+        if runner.state.is_over:
+            self.orphans.add(aggregate)
+        elif job.state is JobState.CANCELLING and not job.stop_told:
+            self.untold.add(aggregate)
+
+    def _leave(self, aggregate: str, job: LiveJob) -> None:
+        """Take back what `_enter` did."""
+        if not job.state.holds_slot:
+            self.queue.remove(job)
+            return
+        owner, runner_id = (job.tenant, job.owner), job.runner_id or RunnerId("")
+        self.holders -= 1
+        self.holders_of[owner] -= 1
+        if not self.holders_of[owner]:
+            del self.holders_of[owner]
+        self._open_or_shut(owner)
+        self.holding[runner_id].discard(aggregate)
+        self.orphans.discard(aggregate)
+        self.untold.discard(aggregate)
+        self._forget_if_over(runner_id)
+
+    def _open_or_shut(self, owner: Owner) -> None:
+        most = self.limit(OWNER_LIMIT)
+        if most is not None and self.holders_of.get(owner, 0) >= most:
+            self.queue.shut(owner)
+        else:
+            self.queue.open(owner)
+
+    # Orders and runners.
+
+    def _order(self, stored: Stored, data: e.AttemptAssigned | e.StopOrdered) -> None:
+        runner = self.runners.get(RunnerId(stored.event.aggregate.removeprefix("assign.")))
+        if runner is not None:
+            runner.assign_head = stored.head
+        if isinstance(data, e.StopOrdered):
+            aggregate = aggregates.job(data.tenant, data.job_id)
+            job = self.jobs.get(aggregate)
+            if job is not None and job.attempt == data.attempt:
+                job.stop_told = True
+                self.untold.discard(aggregate)
+
+    def _join(self, stored: Stored, data: e.RunnerJoined) -> None:
+        self.runners[data.runner_id] = RunnerRecord(
+            id=data.runner_id,
+            slots=data.slots,
+            engines=tuple(sorted(data.engines)),
+            state=RunnerState.ACTIVE,
+            head=stored.head,
+        )
+
+    def _drain(self, stored: Stored, data: e.RunnerDraining) -> None:
+        runner = self.runners.get(data.runner_id)
+        if runner is not None:
+            runner.head = stored.head
+            if runner.state is RunnerState.ACTIVE:
+                runner.state = RunnerState.DRAINING
+
+    def _end(self, stored: Stored, data: e.RunnerLeft | e.RunnerLost) -> None:
+        runner = self.runners.get(data.runner_id)
+        if runner is None:
+            return
+        runner.head = stored.head
+        if not runner.state.is_over:
+            runner.state = RunnerState.LOST if isinstance(data, e.RunnerLost) else RunnerState.LEFT
+        held = self.holding.get(runner.id, set())
+        self.orphans |= held
+        self.untold -= held
+        self._forget_if_over(runner.id)
+
+    def _forget_if_over(self, runner_id: RunnerId) -> None:
+        if not self.holding.get(runner_id):
+            self.holding.pop(runner_id, None)
+            if self.runners[runner_id].state.is_over:
+                del self.runners[runner_id]
+
+    # The scheduler itself, and policy.
+
+    def _elect(self, stored: Stored, data: e.LeaseAcquired) -> None:
+        self.lease = Lease(holder=data.holder, term=data.term, head=stored.head)
+
+    def _cycle(self, stored: Stored, data: e.CycleDecided) -> None:
+        self.cycle_head, self.cycle_id = stored.head, stored.event.id
+        self.queue.release(data.now)
+
+    def _set_limit(self, stored: Stored, data: e.LimitSet) -> None:
+        self.limits[data.name] = Limit(slots=data.slots, head=stored.head)
+        if data.name == OWNER_LIMIT:
+            for owner in self.queue.shut_owners() | self.holders_of.keys():
+                self._open_or_shut(owner)
+
+
+_FOLDS: Final[Mapping[type[Any], Any]] = {  # Any: each function takes the type that it stands under
+    e.JobSubmitted: State._submit,  # pyright: ignore[reportPrivateUsage] - the table belongs to the class
+    e.AttemptAssigned: State._order,  # pyright: ignore[reportPrivateUsage]
+    e.StopOrdered: State._order,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerJoined: State._join,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerDraining: State._drain,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerLeft: State._end,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerLost: State._end,  # pyright: ignore[reportPrivateUsage]
+    e.LeaseAcquired: State._elect,  # pyright: ignore[reportPrivateUsage]
+    e.CycleDecided: State._cycle,  # pyright: ignore[reportPrivateUsage]
+    e.LimitSet: State._set_limit,  # pyright: ignore[reportPrivateUsage]
+}
+
+
+def fold(history: Iterable[Stored]) -> State:
+    """Return the state that `history`, the log from its beginning, makes."""
+    state = State()
+    state.apply_all(history)
+    return state
