@@ -1,0 +1,79 @@
+"""The state, kept up with the log."""
+
+from contextlib import aclosing
+from typing import Final
+
+import anyio
+import structlog
+
+from penstock_core.ports import EventLog, Snapshots, Unavailable
+from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
+from penstock_scheduler.core.state import State
+
+SNAPSHOT_NAME: Final = "scheduler"
+STUCK_S: Final = 2.0
+"""When the fold does not move for so long, what is before it is no event that it could read."""
+
+_log = structlog.get_logger("penstock_scheduler")
+
+
+class Follower:
+    """Folds the log for ever; others read `state` between two of their own awaits and wait for it to move."""
+
+    def __init__(self, log: EventLog, snapshots: Snapshots) -> None:
+        self._log = log
+        self._snapshots = snapshots
+        self._moved = anyio.Event()
+        self.state = State()
+        self.saved_seq = 0
+        """The sequence of the last snapshot that is known."""
+
+    async def restore(self) -> None:
+        """Start from the last snapshot; where there is none that can be read, from the beginning of the log."""
+        try:
+            saved = await self._snapshots.load(SNAPSHOT_NAME)
+            if saved is not None:
+                seq, raw = saved
+                self.state = restore_state(raw, seq=seq)
+                self.saved_seq = seq
+                _log.info("snapshot_restored", seq=seq, jobs=len(self.state.jobs))
+        except (UnreadableSnapshot, Unavailable) as error:
+            _log.warning("snapshot_ignored", reason=str(error), mend="the log is replayed from its beginning")
+
+    async def save(self) -> None:
+        """Save a snapshot."""
+        seq, raw = self.state.seq, encode_state(self.state)
+        try:
+            stored = await anyio.to_thread.run_sync(compress, raw)
+            await self._snapshots.save(SNAPSHOT_NAME, seq, stored)
+        except Unavailable as error:
+            _log.warning("snapshot_not_saved", seq=seq, reason=str(error))
+            return
+        self.saved_seq = seq
+        _log.info("snapshot_saved", seq=seq, bytes=len(stored))
+
+    async def follow(self) -> None:
+        """Fold the log, for ever."""
+        async with aclosing(self._log.read(after=self.state.seq)) as batches:
+            async for batch in batches:
+                self.state.apply_all(batch)
+                moved, self._moved = self._moved, anyio.Event()
+                moved.set()
+                # A long backlog must not keep the heartbeats from beating.
+                await anyio.lowlevel.checkpoint()
+
+    @property
+    def moved(self) -> anyio.Event:
+        """An event that is set when the state moves on from how it is now."""
+        return self._moved
+
+    async def reach(self, seq: int) -> None:
+        """Wait until everything up to `seq` that can be read is folded."""
+        while self.state.seq < seq:
+            moved = False
+            with anyio.move_on_after(STUCK_S):
+                await self._moved.wait()
+                moved = True
+            if not moved:
+                _log.warning("log_ends_unread", seq=self.state.seq, last_seq=seq)
+                return

@@ -1,0 +1,260 @@
+"""One term of a leading scheduler: elected, deciding, deposed."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import Final
+from uuid import uuid4
+
+import anyio
+import structlog
+
+from penstock_core.ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
+from penstock_scheduler.cluster import Cluster
+from penstock_scheduler.core.decision import Observations
+from penstock_scheduler.core.events import election, limit_change
+from penstock_scheduler.core.leader import Batch, Leader
+from penstock_scheduler.core.liveness import BEAT_EVERY_S, Silences
+from penstock_scheduler.follower import Follower
+from penstock_schemas.ids import EventId
+from penstock_schemas.views import SchedulerBeat
+
+APPEND_DEADLINE_S: Final = 5.0
+OUTAGE_PAUSE_S: Final = 0.5
+FULL_PAUSE_S: Final = 5.0
+MAX_LIMIT_TRIES: Final = 5
+MANY_CONFLICTS: Final = 20
+"""So many in a row mean more than busy users: an event that this program cannot read, for instance."""
+SNAPSHOT_EVERY: Final = 50_000
+"""Events folded between two snapshots: they take about a second to fold again."""
+SILENCE_DEADLINE_S: Final = 2.0
+
+_log = structlog.get_logger("penstock_scheduler")
+
+
+class End(Enum):
+    """Why a term ended."""
+
+    DEPOSED = auto()
+    """Somebody else leads now."""
+    DOUBT = auto()
+    """It is not known what became of the last append: only a new election makes it certain."""
+
+
+class Term:
+    """The time between an election and its end.
+
+    Args:
+        follower: it must be following.
+        holder: the name to be elected under.
+        limits: what the settings ask for, by the limit's name.
+        silences: empty; hears the runners during this term.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        follower: Follower,
+        *,
+        holder: str,
+        limits: dict[str, int | None],
+        silences: Silences,
+    ) -> None:
+        self._cluster = cluster
+        self._follower = follower
+        self._holder = holder
+        self._limits = limits
+        self._silences = silences
+        self._heard = anyio.Event()
+
+    async def lead(self, *, on_elected: Callable[[int], None]) -> End:
+        """Have itself elected and decide until the end of the term.
+
+        Raises:
+            Unavailable, LogFull: it could not be elected.
+
+        """
+        leader = await self._win_election()
+        if leader is None:
+            return End.DEPOSED
+        term = leader.term
+        _log.info("leading", term=term, seq=leader.fence.seq)
+        on_elected(term)
+        end = End.DOUBT
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._beat, term)
+                tasks.start_soon(self._listen)
+                tasks.start_soon(self._save_snapshots)
+                end = await self._govern(leader)
+                tasks.cancel_scope.cancel()
+        except anyio.get_cancelled_exc_class():
+            # A clean stop: let a standby take over at once.
+            with anyio.move_on_after(SILENCE_DEADLINE_S, shield=True):
+                await self._step_back()
+            raise
+        _log.info("leading_ended", term=term, why=end.name.lower())
+        return end
+
+    async def _win_election(self) -> Leader | None:
+        """Append the election; `None` when somebody else was faster."""
+        state = self._follower.state
+        entry = election(state, self._holder, event_id=new_id(), now=now(), actor=f"scheduler:{self._holder}")
+        try:
+            (stored,) = await self._cluster.log.append([entry], deadline_s=APPEND_DEADLINE_S)
+        except Conflict:
+            await self._follower.reach(await self._cluster.log.last_seq())
+            return None
+        leader = Leader(state, holder=self._holder, elected_at=stored.seq, new_id=new_id)
+        while state.seq < stored.seq:
+            await self._follower.moved.wait()
+        return None if leader.is_deposed else leader
+
+    async def _govern(self, leader: Leader) -> End:
+        try:
+            await self._set_limits()
+        except Unavailable as outage:
+            _log.warning("limits_in_doubt", reason=str(outage))
+            return End.DOUBT
+        except LogFull as full:
+            _log.error("limits_not_set", reason=str(full), mend="raise the log's max_bytes")
+        return await self._decide(leader)
+
+    async def _decide(self, leader: Leader) -> End:
+        while not leader.is_deposed:
+            moved, heard = self._follower.moved, self._heard
+            if not leader.may_decide:
+                await moved.wait()
+                continue
+            batch = leader.next_batch(now(), Observations(self._silences.silent()))
+            if batch is None:
+                await self._idle(moved, heard)
+                continue
+            end = await self._append(leader, batch)
+            if end is not None:
+                return end
+        return End.DEPOSED
+
+    async def _append(self, leader: Leader, batch: Batch) -> End | None:
+        log = self._cluster.log
+        try:
+            leader.stored(await log.append(batch.entries, fence=leader.fence, deadline_s=APPEND_DEADLINE_S))
+        except Fenced:
+            return End.DEPOSED
+        except (Conflict, TooLarge) as refusal:
+            try:
+                last_seq = await log.last_seq()
+            except Unavailable:
+                return End.DOUBT
+            leader.refused(last_seq=last_seq)
+            level = _log.info if leader.conflicts < MANY_CONFLICTS else _log.error
+            level("cycle_refused", reason=str(refusal), seen=batch.cycle.seen, in_a_row=leader.conflicts)
+            await self._follower.reach(last_seq)
+            leader.awaited = min(leader.awaited, self._follower.state.seq)
+        except LogFull as full:
+            _log.error("log_full", reason=str(full), mend="raise the log's max_bytes")
+            await anyio.sleep(FULL_PAUSE_S)
+        except Unavailable as outage:
+            _log.warning("cycle_in_doubt", reason=str(outage), seen=batch.cycle.seen)
+            return End.DOUBT
+        else:
+            _log.debug(
+                "cycle_decided",
+                seen=batch.cycle.seen,
+                seq=leader.awaited,
+                assigned=len(batch.cycle.assigned),
+                requeued=len(batch.cycle.requeued),
+                stopped=len(batch.cycle.stopped),
+                lost=[str(each) for each in batch.cycle.silent_runners],
+            )
+        return None
+
+    async def _idle(self, moved: anyio.Event, heard: anyio.Event) -> None:
+        """Wait for an event, for a heartbeat that changes something, or for the end of a back-off."""
+        time_now = now()
+        due = self._follower.state.queue.next_due(time_now)
+        pause_s = None if due is None else (due - time_now).total_seconds()
+        with anyio.move_on_after(pause_s):
+            async with anyio.create_task_group() as tasks:
+
+                async def wait(event: anyio.Event) -> None:
+                    await event.wait()
+                    tasks.cancel_scope.cancel()
+
+                tasks.start_soon(wait, moved)
+                tasks.start_soon(wait, heard)
+
+    async def _beat(self, term: int) -> None:
+        count = 0
+        while True:
+            count += 1
+            beat = SchedulerBeat(holder=self._holder, term=term, count=count, time=now())
+            try:
+                await self._cluster.heartbeats.beat_scheduler(beat)
+            except Unavailable as outage:
+                _log.warning("beat_unheard", reason=str(outage))
+            await anyio.sleep(BEAT_EVERY_S)
+
+    async def _listen(self) -> None:
+        while True:
+            state = self._follower.state
+            expected = [each.id for each in state.runners.values() if not each.state.is_over]
+            asked_at = time.monotonic()
+            try:
+                beats = await self._cluster.heartbeats.runners()
+            except Unavailable as outage:
+                _log.warning("runners_unheard", reason=str(outage))
+            else:
+                self._silences.heard(expected, beats, asked_at=asked_at, answered_at=time.monotonic())
+                if self._silences.silent():
+                    heard, self._heard = self._heard, anyio.Event()
+                    heard.set()
+            await anyio.sleep(BEAT_EVERY_S)
+
+    async def _set_limits(self) -> None:
+        for name, slots in self._limits.items():
+            for _ in range(MAX_LIMIT_TRIES):
+                entry = limit_change(
+                    self._follower.state,
+                    name,
+                    slots,
+                    event_id=new_id(),
+                    now=now(),
+                    actor=f"scheduler:{self._holder}",
+                )
+                if entry is None:
+                    break
+                try:
+                    (stored,) = await self._cluster.log.append([entry], deadline_s=APPEND_DEADLINE_S)
+                except Conflict:
+                    await self._follower.reach(await self._cluster.log.last_seq())
+                else:
+                    await self._follower.reach(stored.seq)
+                    _log.info("limit_set", name=name, slots=slots)
+                    break
+
+    async def _save_snapshots(self) -> None:
+        follower = self._follower
+        while True:
+            while follower.state.seq - follower.saved_seq < SNAPSHOT_EVERY:
+                await follower.moved.wait()
+            await follower.save()
+            await anyio.sleep(BEAT_EVERY_S)
+
+    async def _step_back(self) -> None:
+        try:
+            await self._cluster.heartbeats.silence_scheduler()
+        except Unavailable:
+            _log.info("not_silenced", mend="a standby notices by itself")
+
+
+def now() -> datetime:
+    """Return the time that goes into decisions and events."""
+    return datetime.now(UTC)
+
+
+def new_id() -> EventId:
+    """Return an id for an event."""
+    return EventId(uuid4().hex)

@@ -1,0 +1,135 @@
+"""The scheduler's shell: follows the log, stands by, leads.
+
+It does what `penstock_scheduler.core` says and keeps nothing that is not a fold of the log, so it may be killed at any
+point. Any number may run; one leads.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import anyio
+import structlog
+
+from penstock_core.ports import LogFull, PortError, Unavailable
+from penstock_scheduler.cluster import Cluster
+from penstock_scheduler.core.liveness import LeaderWatch, Silences
+from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
+from penstock_scheduler.follower import Follower
+from penstock_scheduler.leading import FULL_PAUSE_S, OUTAGE_PAUSE_S, End, Term
+
+WATCH_EVERY_S: Final = 0.25
+"""How often a standby looks for the leader's beat."""
+SNAPSHOT_AT_STOP: Final = 1_000
+"""With fewer events folded since the last snapshot none is saved at the end."""
+STOP_DEADLINE_S: Final = 5.0
+
+T = TypeVar("T")
+_log = structlog.get_logger("penstock_scheduler")
+
+
+class Scheduler:
+    """One scheduler process.
+
+    Args:
+        cluster: where the log is.
+        holder: its name in elections; no process ever had the same.
+        max_running: the wanted bound on running jobs; 0 for none, `None` to leave it as the log has it.
+        max_running_per_owner: the same for each owner's running jobs.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        holder: str,
+        max_running: int | None = None,
+        max_running_per_owner: int | None = None,
+    ) -> None:
+        self._cluster = cluster
+        self._holder = holder
+        wanted = {GLOBAL_LIMIT: max_running, OWNER_LIMIT: max_running_per_owner}
+        self._limits = {name: slots or None for name, slots in wanted.items() if slots is not None}
+        self._follower = Follower(cluster.log, cluster.snapshots)
+
+    @property
+    def state(self) -> State:
+        """The fold of the log so far."""
+        return self._follower.state
+
+    async def run(
+        self, *, on_ready: Callable[[], None] = lambda: None, on_elected: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Schedule for ever. When cancelled, it leaves its place to a standby and saves a snapshot.
+
+        Args:
+            on_ready: called once the log is folded: from then on it is a standby.
+            on_elected: called with the term whenever it becomes the leader.
+
+        """
+        follower = self._follower
+        await follower.restore()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(follower.follow)
+                await self._catch_up()
+                _log.info("caught_up", seq=self.state.seq, jobs=len(self.state.jobs))
+                on_ready()
+                watch = LeaderWatch()
+                while True:
+                    await self._stand_by(watch)
+                    await self._lead(on_elected)
+                    watch.expect(now=time.monotonic())
+        finally:
+            with anyio.move_on_after(STOP_DEADLINE_S, shield=True):
+                if self.state.seq - follower.saved_seq >= SNAPSHOT_AT_STOP:
+                    await follower.save()
+
+    async def _stand_by(self, watch: LeaderWatch) -> None:
+        """Return when the leader's place is free."""
+        lease_seq = self.state.lease.head.seq
+        while True:
+            now = time.monotonic()
+            if lease_seq != self.state.lease.head.seq:
+                lease_seq = self.state.lease.head.seq
+                watch.expect(now=now)
+            try:
+                if watch.is_vacant(await self._cluster.heartbeats.scheduler(), now=now):
+                    return
+            except Unavailable:
+                watch.expect(now=time.monotonic())
+            await anyio.sleep(WATCH_EVERY_S)
+
+    async def _lead(self, on_elected: Callable[[int], None]) -> None:
+        """Lead until deposed. After a doubt it has itself elected anew, unless somebody else was."""
+        while True:
+            await self._catch_up()
+            before = self.state.lease.head.seq
+            term = Term(self._cluster, self._follower, holder=self._holder, limits=self._limits, silences=Silences())
+            try:
+                end = await term.lead(on_elected=on_elected)
+            except LogFull as full:
+                _log.error("log_full", reason=str(full), mend="raise the log's max_bytes")
+                await anyio.sleep(FULL_PAUSE_S)
+                return
+            except Unavailable as outage:
+                _log.warning("not_elected", reason=str(outage))
+                end = End.DOUBT
+            if end is End.DEPOSED:
+                return
+            await self._catch_up()
+            if self.state.lease.head.seq != before and self.state.lease.holder != self._holder:
+                return
+
+    async def _catch_up(self) -> None:
+        await self._follower.reach(await self._insist(self._cluster.log.last_seq))
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask until there is an answer."""
+        while True:
+            try:
+                return await ask()
+            except PortError as outage:
+                _log.warning("waiting_for_the_log", reason=str(outage))
+                await anyio.sleep(OUTAGE_PAUSE_S)

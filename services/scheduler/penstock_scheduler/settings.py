@@ -1,0 +1,44 @@
+"""What the scheduler and the projector are told by their environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from penstock_core.settings import LogLevel, LogLevelSetting
+
+NatsUrl = Annotated[str, Meta(description="Where the NATS server listens; several with commas between.")]
+NATS_URL = "nats://127.0.0.1:4222"
+CredentialsPath = Annotated[Path, Meta(description="A `.creds` file for the NATS server.")]
+NamePart = Annotated[
+    str,
+    Meta(
+        pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,50}$",
+        description="What its name in elections begins with; each process adds digits of its own.",
+    ),
+]
+Bound = Annotated[int, Meta(ge=0, le=1_000_000)]
+
+
+class SchedulerSettings(Struct, frozen=True, kw_only=True):
+    """The settings of one scheduler."""
+
+    nats_url: NatsUrl = NATS_URL
+    nats_credentials: CredentialsPath | None = None
+    scheduler_name: NamePart = "scheduler"
+    max_running_jobs: Annotated[
+        Bound | None, Meta(description="Jobs that run at the same time; 0 for no bound, unset to leave it as it is.")
+    ] = None
+    max_running_jobs_per_owner: Annotated[
+        Bound | None,
+        Meta(description="Jobs of one owner that run at the same time; 0 for no bound, unset to leave it as it is."),
+    ] = None
+    log_level: LogLevelSetting = LogLevel.INFO
+
+
+class ProjectorSettings(Struct, frozen=True, kw_only=True):
+    """The settings of one projector."""
+
+    nats_url: NatsUrl = NATS_URL
+    nats_credentials: CredentialsPath | None = None
+    log_level: LogLevelSetting = LogLevel.INFO
