@@ -1,0 +1,246 @@
+"""The fold: replay equals live, a snapshot equals a replay, and the indexed queue decides what a plain one would."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.scheduler.history import START, History, job, started
+
+from penstock_core import job as job_core
+from penstock_scheduler.core.decision import Observations, decide
+from penstock_scheduler.core.records import LiveJob, RunnerState
+from penstock_scheduler.core.replay import check_decisions
+from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
+from penstock_scheduler.core.state import State, fold
+from penstock_scheduler.core.waiting import WaitReason, why
+from penstock_schemas.events import CycleDecided
+from penstock_schemas.ids import EventId, RunnerId
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import Job
+
+ENGINES = ("mock", "snakemake", "cwl")
+OWNERS = ("ada", "bob", "eve")
+ACTIONS = st.tuples(
+    st.sampled_from(
+        ["submit"] * 5
+        + ["cycle"] * 6
+        + ["start", "complete", "cancel", "join", "drain", "leave", "lost", "wait"]
+        + ["owner limit", "global limit", "few"]
+    ),
+    st.integers(0, 1000),
+)
+
+
+def plain_starts(state: State, history: History, room: int) -> list[tuple[int, str]]:
+    """The same rules without any index: the whole queue is looked at, job by job."""
+    free = {each.id: state.free_slots(each) for each in state.runners.values() if each.state is RunnerState.ACTIVE}
+    held = dict(state.holders_of)
+    most, most_an_owner = state.limit("global"), state.limit("owner")
+    running = state.holders
+    starts: list[tuple[int, str]] = []
+    for each in sorted(state.queue, key=lambda each: each.key):
+        owner = (each.tenant, each.owner)
+        fitting = [r for r, slots in free.items() if slots > 0 and each.engine in state.runners[r].engines]
+        is_full = len(starts) >= room or (most is not None and running >= most)
+        is_late = each.not_before is not None and each.not_before > history.now
+        is_over = most_an_owner is not None and held.get(owner, 0) >= most_an_owner
+        if is_full or is_late or is_over or not fitting:
+            continue
+        runner_id = min(fitting, key=lambda r: (-free[r], r))
+        free[runner_id] -= 1
+        held[owner] = held.get(owner, 0) + 1
+        running += 1
+        starts.append((UUID(each.id).int, runner_id))
+    return starts
+
+
+def act(history: History, action: str, number: int) -> None:
+    state = history.state
+    live = sorted(state.jobs.values(), key=lambda each: each.created_seq)
+    runners = sorted(state.runners)
+    one: LiveJob | None = live[number % len(live)] if live else None
+    runner = RunnerId(runners[number % len(runners)]) if runners else None
+    match action:
+        case "submit":
+            history.submit(
+                history.ids,
+                owner=OWNERS[number % 3],
+                engine=ENGINES[number // 3 % 3],
+                priority=(number // 9 % 3) - 1,
+            )
+        case "cycle" | "few":
+            bound = 12 if action == "few" else 1000
+            expected = plain_starts(state, history, (bound - 1 - len(state.orphans) - len(state.untold)) // 2)
+            decision = history.cycle(max_entries=bound)
+            if not state.orphans:
+                assert started(decision) == expected
+        case "lost" if runner is not None:
+            history.cycle(Observations({runner: 11.5}))
+        case "join":
+            engines = ENGINES[: 1 + number % 3] if number % 2 else ENGINES[number % 3 :]
+            history.join(f"r{history.ids}", 1 + number % 4, *engines)
+        case "drain" if runner is not None:
+            history.drain(runner)
+        case "leave" if runner is not None:
+            history.leave(runner)
+        case "start" if one is not None and one.state is JobState.ASSIGNED and one.runner_id:
+            history.start(UUID(one.id).int, one.runner_id, one.attempt)
+        case "complete" if one is not None and one.state.holds_slot and one.runner_id:
+            history.complete(UUID(one.id).int, one.runner_id, one.attempt)
+        case "cancel" if one is not None and one.state is not JobState.CANCELLING:
+            cancel = history.cancel_running if one.state.holds_slot else history.cancel_waiting
+            cancel(UUID(one.id).int)
+        case "wait":
+            history.wait(number % 20)
+        case "owner limit":
+            history.limit("owner", number % 4 or None)
+        case "global limit":
+            history.limit("global", number % 9 or None)
+        case _:
+            pass
+
+
+def check_indices(state: State) -> None:
+    """What is counted along the way is what counting anew gives."""
+    holding = [each for each in state.jobs.values() if each.state.holds_slot]
+    assert state.holders == len(holding) == sum(state.holders_of.values())
+    assert len(state.queue) == len(state.jobs) - len(holding)
+    assert {a for held in state.holding.values() for a in held} == {each.aggregate for each in holding}
+    assert all(state.holding.values())
+    for runner in state.runners.values():
+        assert not runner.state.is_over or state.holding.get(runner.id)
+    assert state.orphans == {
+        each.aggregate for each in holding if each.runner_id and state.runners[each.runner_id].state.is_over
+    }
+
+
+@given(st.lists(ACTIONS, max_size=60), st.integers(0, 100))
+@settings(max_examples=150, deadline=None)
+def test_replay_equals_live_and_snapshots_equal_replay(actions: list[tuple[str, int]], cut: int) -> None:
+    history = History()
+    for action, number in actions:
+        act(history, action, number)
+        check_indices(history.state)
+    live = encode_state(history.state)
+    replayed = fold(history.stored)
+    check_indices(replayed)
+    assert encode_state(replayed) == live
+    middle = history.stored[: cut * len(history.stored) // 100]
+    resumed = restore_state(compress(encode_state(fold(middle))), seq=len(middle))
+    resumed.apply_all(history.stored[len(middle) :])
+    check_indices(resumed)
+    assert encode_state(resumed) == live
+    cycle_id = EventId("next")
+    later = history.now + timedelta(seconds=30)
+    decisions = [decide(each, later, cycle_id=cycle_id) for each in (history.state, replayed, resumed)]
+    assert msgspec.to_builtins(decisions[0]) == msgspec.to_builtins(decisions[1]) == msgspec.to_builtins(decisions[2])
+    assert list(check_decisions(history.stored)) == []
+
+
+@given(st.lists(ACTIONS, max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_the_slim_fold_agrees_with_the_job_core(actions: list[tuple[str, int]]) -> None:
+    history = History()
+    jobs: dict[str, Job | None] = {}
+    for action, number in actions:
+        act(history, action, number)
+    for stored in history.stored:
+        jobs[stored.event.aggregate] = job_core.evolve(jobs.get(stored.event.aggregate), stored)
+    whole = {name: each for name, each in jobs.items() if each is not None and not each.state.is_terminal}
+    assert whole.keys() == history.state.jobs.keys()
+    for name, each in whole.items():
+        slim = history.state.jobs[name]
+        for field in ("id", "state", "attempt", "runner_id", "requeues", "head", "created_seq", "priority", "owner"):
+            assert getattr(slim, field) == getattr(each, field), field
+        if each.state is JobState.CANCELLING:
+            assert slim.cancel_reason == each.cancel_reason
+
+
+def test_a_changed_decision_is_found_by_the_replay() -> None:
+    history = History()
+    history.join("r", 1)
+    history.submit(1)
+    history.submit(2)
+    history.cycle()
+    assert list(check_decisions(history.stored)) == []
+    cycle = history.stored[4]
+    decided = cycle.event.data
+    assert isinstance(decided, CycleDecided)
+    assigned = (msgspec.structs.replace(decided.assigned[0], job_id=job(2)),)
+    event = msgspec.structs.replace(cycle.event, data=msgspec.structs.replace(decided, assigned=assigned))
+    history.stored[4] = msgspec.structs.replace(cycle, event=event)
+    (difference,) = check_decisions(history.stored)
+    assert difference.seq == cycle.seq
+    assert difference.expected.assigned[0].job_id == job(1)
+
+
+def test_events_that_a_cycle_had_not_seen_do_not_count_against_it() -> None:
+    history = History()
+    history.join("r", 1)
+    history.submit(1)
+    before = list(history.stored)
+    history.cycle()
+    decided = history.stored[len(before) :]
+    late = History()
+    late.join("r", 1)
+    late.submit(1)
+    late.submit(2, priority=9)
+    for stored in decided:
+        late.add(stored.event.aggregate, stored.event.data)
+    assert list(check_decisions(late.stored)) == []
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"nonsense", compress(b""), compress(b"\xc0"), compress(msgspec.msgpack.encode([1]))]
+)
+def test_an_unreadable_snapshot_says_so(raw: bytes) -> None:
+    with pytest.raises(UnreadableSnapshot):
+        restore_state(raw, seq=0)
+
+
+def test_a_snapshot_of_another_version_or_place_is_not_used() -> None:
+    state = History().state
+    other = msgspec.structs.replace(state.snapshot(), version=0)
+    with pytest.raises(UnreadableSnapshot, match="version 0"):
+        restore_state(compress(msgspec.msgpack.encode(other)), seq=state.seq)
+    with pytest.raises(UnreadableSnapshot, match="sequence 9"):
+        restore_state(compress(encode_state(state)), seq=9)
+
+
+def test_why_a_job_waits() -> None:
+    history = History()
+
+    def reason(number: int) -> tuple[WaitReason, int] | None:
+        wait = why(history.state, f"job.default.{job(number)}", history.now)
+        return None if wait is None else (wait.reason, wait.position)
+
+    history.submit(1)
+    assert reason(1) == (WaitReason.NO_RUNNER, 1)
+    history.join("r", 2)
+    assert reason(1) == (WaitReason.NEXT, 1)
+    history.limit("owner", 1)
+    history.cycle()
+    assert reason(1) is None
+    history.submit(2)
+    history.submit(3, owner="bob")
+    assert reason(2) == (WaitReason.OWNER_LIMIT, 1)
+    history.limit("global", 1)
+    assert reason(3) == (WaitReason.GLOBAL_LIMIT, 2)
+    history.limit("global", None)
+    history.cycle()
+    history.submit(4, owner="eve")
+    assert reason(4) == (WaitReason.NO_SLOT, 2)
+    for attempt in (1, 2):
+        history.leave(RunnerId("r" if attempt == 1 else "s"))
+        history.cycle()
+        if attempt == 1:
+            history.join("s", 3)
+            history.cycle()
+    assert reason(1) == (WaitReason.BACK_OFF, 1)
+    wait = why(history.state, f"job.default.{job(1)}", START)
+    assert wait is not None
+    assert wait.text == "its last attempt had no outcome; the next one may start in 1 s"
+    assert why(history.state, "job.default.unknown", START) is None
