@@ -11,7 +11,6 @@ from typing import Final, NoReturn, TypeVar
 
 import anyio
 import structlog
-
 from msgspec import Struct
 
 from penstock_core.logs import configure_logs
