@@ -32,7 +32,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from penstock_runner.engines.snakemake.graph import GraphWatch, job_key
 from penstock_runner.engines.snakemake.messages import TryEnded, TryStarted
-from penstock_runner.engines.snakemake.processes import kill_group
+from penstock_runner.engines.snakemake.processes import kill_group, kill_session
 from penstock_runner.engines.snakemake.reporting import OWN_THREADS, NullReporter, Reporter
 from penstock_runner.engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report
 
@@ -40,6 +40,12 @@ PLUGIN_NAME: Final = "penstock"
 CANCEL_GRACE_S: Final = 0.6
 """How long a job may take to end after SIGTERM before it gets SIGKILL."""
 
+MEMBER_GRACE_S: Final = 5.0
+"""The same for a member of a group that is not needed any more."""
+LOOK_PAUSE_S: Final = 0.5
+"""How often the waiting thread looks for members that are overdue."""
+SERVICE_READY_S: Final = 5.0
+"""How long a service may take to offer its output, as long as stock Snakemake waits for a file."""
 LOG_LISTENER: Final = "(_monitor)"
 """How the name of the thread ends in which Snakemake runs logger plugins."""
 
@@ -86,6 +92,8 @@ class RunningTask:
     told: TaskReport | None = None
     was_killed: bool = False
     """By this executor."""
+    kill_at: float | None = None
+    """When it gets SIGKILL, after SIGTERM; monotonic seconds."""
 
 
 class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
@@ -122,15 +130,17 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
             RunningTask(each, job_key(each), job.attempt, is_service=bool(getattr(each, "is_service", False)), run=run)
             for each in members
         ]
-        bodies = [self._body(task.job) for task in run.tasks]
-        self.report_job_submission(run.info)
-        for task in run.tasks:
-            self._reporter.report(TryStarted(key=task.key, try_number=task.try_number, time=_now()))
-        if not job.is_group() and job.is_norun:
+        services = [task for task in run.tasks if task.is_service]
+        if services:
+            self._start_all(services)
+            self._wait_for_services(run, services)
+        others = [task for task in run.tasks if not task.is_service]
+        if job.is_group() or not job.is_norun:
+            self._start_all(others, submitted=run.info)
+        else:
+            self._tell_start(others)
+            self.report_job_submission(run.info)
             self.report_job_success(run.info)
-            return
-        for task, body in zip(run.tasks, bodies, strict=True):
-            self._start(task, body)
 
     def handle_job_success(self, job: Any) -> None:
         """Tell the end of a job whose outputs Snakemake found in order."""
@@ -186,6 +196,22 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
 
     # The life of a job's process
 
+    def _start_all(self, tasks: list[RunningTask], submitted: SubmittedJobInfo | None = None) -> None:
+        """Prepare jobs, mark their outputs as incomplete, and start them."""
+        bodies = [self._body(task.job) for task in tasks]
+        if submitted is not None:
+            self.report_job_submission(submitted)
+        self._tell_start(tasks)
+        for task, body in zip(tasks, bodies, strict=True):
+            self._start(task, body)
+
+    def _wait_for_services(self, run: Run, services: list[RunningTask]) -> None:
+        """Give services the time to offer what their consumers need, which cannot even be prepared before."""
+        deadline = time.monotonic() + SERVICE_READY_S
+        offers = [Path(str(output)) for task in services for output in task.job.output]
+        while run.failed is None and time.monotonic() < deadline and not all(offer.exists() for offer in offers):
+            time.sleep(0.01)
+
     def _start(self, task: RunningTask, body: Callable[[], None]) -> None:
         name = task.key if task.try_number == 1 else f"{task.key}-{task.try_number}"
         files = TaskFiles(self._log_dir / f"{name}.stdout", self._log_dir / f"{name}.stderr")
@@ -193,27 +219,35 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
             task.pid, task.report = fork_task(body, files, self.workflow)
         except OSError as error:
             task.exit_code = 1
-            task.told = TaskReport(exit_code=1, exception="OSError", text=f"its process could not be started: {error}")
+            text = f"its process could not be started: {error}"
+            task.told = TaskReport(exit_code=1, exception="OSError", text=text, raised=text)
             self._settle(task)
             return
         task.descriptor = os.pidfd_open(task.pid)
         with self._lock:
             self._running[task.descriptor] = task
         self._epoll.register(task.descriptor, select.EPOLLIN)
+        if task.run is not None and task.run.failed is not None:
+            # A member of its group failed before this one was there to be killed: it would wait for ever.
+            self._kill_members(task.run, lambda member: member is task)
 
     def _wait(self) -> None:
         """Collect processes that end, until the executor is shut down."""
         while True:
             try:
-                ready = self._epoll.poll(1.0)
+                ready = self._epoll.poll(LOOK_PAUSE_S)
             except (ValueError, OSError):  # closed
                 return
+            self._kill_overdue()
             for descriptor, _ in ready:
                 self._collect(descriptor)
 
     def _collect(self, descriptor: int) -> None:
         with self._lock:
             task = self._running[descriptor]
+            if not _ended_well(task.pid):
+                # What a failed job left running must not write beside its next try. The id is still its own.
+                kill_group(task.pid)
             _, status = os.waitpid(task.pid, 0)
             del self._running[descriptor]
             self._epoll.unregister(descriptor)
@@ -226,7 +260,7 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
     def _settle(self, task: RunningTask) -> None:
         """Draw the conclusions of the end of a process."""
         run = task.run
-        assert run is not None
+        assert run is not None  # set when it was made
         if task.is_service and task.was_killed:
             task.exit_code = 0  # a service never ends by itself
         self._ended[task.job] = task
@@ -252,13 +286,25 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
             for member in run.tasks:
                 if member.descriptor in self._running and member.exit_code is None and chosen(member):
                     member.was_killed = True
-                    kill_group(member.pid, signal.SIGTERM)
+                    member.kill_at = time.monotonic() + MEMBER_GRACE_S
+                    kill_session(member.pid, signal.SIGTERM)
+
+    def _kill_overdue(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for task in self._running.values():
+                if task.kill_at is not None and now >= task.kill_at:
+                    kill_session(task.pid, signal.SIGKILL)
 
     def _kill(self, number: signal.Signals) -> None:
         with self._lock:
             for task in self._running.values():
                 task.was_killed = True
-                kill_group(task.pid, number)
+                kill_session(task.pid, number)
+
+    def _tell_start(self, tasks: list[RunningTask]) -> None:
+        for task in tasks:
+            self._reporter.report(TryStarted(key=task.key, try_number=task.try_number, time=_now()))
 
     def _tell_end(self, job: Any, try_number: int, task: RunningTask | None, *, ok: bool, will_retry: bool) -> None:
         self._reporter.report(
@@ -268,11 +314,17 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
                 time=_now(),
                 ok=ok,
                 exit_code=task.exit_code if task else None,
-                text=task.told.text if task and task.told and not task.was_killed else None,
+                raised=task.told.raised if task and task.told and not task.was_killed else None,
                 will_retry=will_retry and not ok,
                 cancelled=bool(task and task.was_killed and not ok),
             )
         )
+
+
+def _ended_well(pid: int) -> bool:
+    """Look at how a process ended, without collecting it."""
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return ended is not None and ended.si_code == os.CLD_EXITED and ended.si_status == 0
 
 
 def _now() -> datetime:

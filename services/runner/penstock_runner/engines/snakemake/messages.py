@@ -76,8 +76,8 @@ class TryEnded(Message, frozen=True, kw_only=True):
     ok: bool
     exit_code: int | None = None
     """`None` where no process of its own ran."""
-    text: str | None = None
-    """What went wrong."""
+    raised: str | None = None
+    """The exception that ended it, where it was no failed command."""
     will_retry: bool = False
     cancelled: bool = False
     """It was ended because another job failed or the run was stopped."""

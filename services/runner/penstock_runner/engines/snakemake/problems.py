@@ -5,7 +5,6 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
 import re
-import tokenize
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -37,8 +36,6 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
             message = "the run was interrupted"
         case SyntaxError():
             message = _syntax_error(error, linemaps, work_dir)
-        case tokenize.TokenError():
-            message = f"the Snakefile cannot be read: {error.args[0]}; is a bracket or a quote left open?"
         case MissingInputException():
             message = f"rule {rule} needs input that does not exist and that no rule makes: {_affected(error)}"
         case CyclicGraphException():
@@ -49,7 +46,7 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
             return RunProblem(message="a job of the workflow failed", from_jobs=True)
         case _:
             where = _origin(error, linemaps, work_dir)
-            message = f"{type(error).__name__}{where}: {_squeeze(str(error)) or 'no further explanation'}"
+            message = f"{type(error).__name__}{where}: {_essence(error)}"
     if len(message) > MAX_SENTENCE_CHARS:
         message = message[: MAX_SENTENCE_CHARS - 3] + "..."
     return RunProblem(message=message, rule=rule)
@@ -92,9 +89,15 @@ def _place(file: str | None, line: int | None, work_dir: Path) -> str:
 def _affected(error: BaseException) -> str:
     """Return the files that the message of an `IOException` lists."""
     _, _, listed = str(error).partition("affected files:")
-    files = [line.strip() for line in listed.splitlines() if line.strip()]
+    files = sorted(line.strip() for line in listed.splitlines() if line.strip())
     rest = f" and {len(files) - MAX_FILES} more" if len(files) > MAX_FILES else ""
     return ", ".join(files[:MAX_FILES]) + rest if files else _squeeze(str(error))
+
+
+def _essence(error: BaseException) -> str:
+    """Return the message without what Snakemake adds to those of input functions: wildcards and trace."""
+    text = re.split(r"\n(?:Wildcards|Traceback):", str(error))[0]
+    return _squeeze(text) or "no further explanation"
 
 
 def _squeeze(text: str) -> str:

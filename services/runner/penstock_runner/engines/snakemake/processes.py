@@ -66,6 +66,14 @@ def kill_group(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
         os.killpg(pid, number)
 
 
+def kill_session(leader: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to a child that is, or is about to become, the leader of its session, and to its process group."""
+    try:
+        os.killpg(leader, number)
+    except ProcessLookupError:
+        kill(leader, number)
+
+
 def reap() -> tuple[dict[int, int], bool]:
     """Collect every child that ended: exit code by process id, negative for a signal; and whether others live on."""
     ended: dict[int, int] = {}

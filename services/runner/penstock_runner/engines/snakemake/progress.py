@@ -7,6 +7,7 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
+from penstock_runner.engines.snakemake.graph import task_key
 from penstock_runner.engines.snakemake.messages import (
     AnyMessage,
     ErrorLogged,
@@ -18,6 +19,7 @@ from penstock_runner.engines.snakemake.messages import (
     TryEnded,
     TryStarted,
 )
+from penstock_runner.engines.snakemake.verdicts import why_it_failed
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Task, TaskState
@@ -36,6 +38,8 @@ class Progress:
         self._will_retry: set[str] = set()
         self._errors: dict[str, str] = {}
         """The last error that Snakemake logged, by rule."""
+        self._raised: dict[str, str] = {}
+        """What was raised in the process of the last try, by key."""
         self.first_failed: str | None = None
         """The key of the job that failed first for good."""
         self.outputs: list[str] = []
@@ -67,6 +71,11 @@ class Progress:
         """Return the last error that Snakemake logged of a rule."""
         return self._errors.get(rule)
 
+    def why_failed(self, task: Task) -> str:
+        """Complete the sentence that begins with the name of a failed task's rule."""
+        raised = self._raised.get(task_key(task.name, task.wildcards))
+        return why_it_failed(task.exit_code, raised, self.error_of(task.name))
+
     def apply(self, message: AnyMessage) -> list[Task]:
         """Take a message and return the tasks that it changed."""
         match message:
@@ -80,8 +89,7 @@ class Progress:
             case TryEnded():
                 return self._ended(message)
             case ErrorLogged():
-                for rule in _RULE_OF_ERROR.findall(message.text):
-                    self._errors[rule] = message.text
+                return self._error_logged(message)
             case OutputsFound():
                 self.outputs += message.paths
             case RunEnded():
@@ -136,6 +144,7 @@ class Progress:
     def _started(self, message: TryStarted) -> Task:
         known = self._tasks[message.key]
         self._will_retry.discard(message.key)
+        self._raised.pop(message.key, None)
         task = replace(
             known,
             id=message.key if message.try_number == 1 else f"{message.key}-{message.try_number}",
@@ -155,10 +164,26 @@ class Progress:
             self._will_retry.add(message.key)
         elif state is TaskState.FAILED and self.first_failed is None:
             self.first_failed = message.key
-        known = self._tasks[message.key]
-        task = replace(known, state=state, ended_at=message.time, exit_code=message.exit_code, message=message.text)
+        task = replace(self._tasks[message.key], state=state, ended_at=message.time, exit_code=message.exit_code)
+        if state is TaskState.FAILED:
+            if message.raised:
+                self._raised[message.key] = message.raised
+            task = replace(task, message=self.why_failed(task))
+        elif state is TaskState.CANCELLED:
+            task = replace(task, message="ended because another job failed")
         self._tasks[message.key] = task
         return [task]
+
+    def _error_logged(self, message: ErrorLogged) -> list[Task]:
+        """Keep what was logged; a task that it explains may have ended just before."""
+        rules = set(_RULE_OF_ERROR.findall(message.text))
+        self._errors |= dict.fromkeys(rules, message.text)
+        explained: list[Task] = []
+        for key, task in self._tasks.items():
+            if task.state is TaskState.FAILED and task.name in rules and task.message != self.why_failed(task):
+                explained.append(replace(task, message=self.why_failed(task)))
+                self._tasks[key] = explained[-1]
+        return explained
 
     def _end(self, key: str, state: TaskState, reason: str) -> Task | None:
         known = self._tasks.get(key)

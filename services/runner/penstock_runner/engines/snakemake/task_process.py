@@ -14,13 +14,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any, Final, NoReturn
 
 import msgspec
 from msgspec import Struct
 
 from penstock_runner.engines.snakemake.messages import shorten
-from penstock_runner.engines.snakemake.processes import die_with
+from penstock_runner.engines.snakemake.processes import children_of, die_with
+
+_RESET: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
+"""Signals that do to a job what they do to any process."""
 
 
 class TaskReport(Struct, frozen=True, kw_only=True):
@@ -32,6 +36,8 @@ class TaskReport(Struct, frozen=True, kw_only=True):
     """The class of the exception."""
     text: str
     """As Snakemake puts it."""
+    raised: str | None = None
+    """The exception that was raised first, where it was no failed command."""
 
 
 class TaskFiles(Struct, frozen=True):
@@ -53,13 +59,17 @@ def fork_task(body: Callable[[], None], files: TaskFiles, workflow: Any) -> tupl
     # What is still buffered belongs to this process and would be written twice.
     sys.stdout.flush()
     sys.stderr.flush()
+    # A signal to the child waits until the attempt's handlers are gone from it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _RESET)
     try:
         pid = os.fork()
+        if pid == 0:
+            _run(body, files, workflow, report, parent)
     except OSError:
         os.close(report)
         raise
-    if pid == 0:
-        _run(body, files, workflow, report, parent)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET)
     return pid, report
 
 
@@ -80,8 +90,10 @@ def _run(body: Callable[[], None], files: TaskFiles, workflow: Any, report: int,
         gc.freeze()  # what the attempt holds stays shared with it
         os.setsid()
         die_with(parent)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in _RESET:
             signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, _terminated)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET)
         _redirect(files)
         kept = _leave_event_loops(workflow)
         body()
@@ -94,6 +106,12 @@ def _run(body: Callable[[], None], files: TaskFiles, workflow: Any, report: int,
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(exit_code)
+
+
+def _terminated(number: int, _frame: FrameType | None) -> None:
+    """Leave with clean-up; but while a command runs, which got the signal too, let it end in its own way first."""
+    if not children_of(os.getpid()):
+        raise SystemExit(128 + number)
 
 
 def _redirect(files: TaskFiles) -> None:
@@ -129,8 +147,9 @@ def _tell(error: BaseException, workflow: Any, report: int) -> int:
         from snakemake.exceptions import format_exception_to_string
 
         text = str(format_exception_to_string(error, workflow.linemaps))
-        told = TaskReport(exit_code=exit_code, exception=type(error).__name__, text=shorten(text))
-        if not any(isinstance(cause, subprocess.CalledProcessError) for cause in _causes(error)):
+        raised = _raised(error)
+        told = TaskReport(exit_code=exit_code, exception=type(error).__name__, text=shorten(text), raised=raised)
+        if raised is not None:
             # A command wrote its own errors; for Python code this is the place where a reader looks for them.
             sys.stderr.write(text + "\n")
         os.pwrite(report, msgspec.json.encode(told), 0)
@@ -144,6 +163,14 @@ def _exit_code(error: BaseException) -> int:
         if isinstance(cause, SystemExit):
             return cause.code if isinstance(cause.code, int) else 1
     return 1
+
+
+def _raised(error: BaseException) -> str | None:
+    causes = list(_causes(error))
+    if any(isinstance(cause, subprocess.CalledProcessError) for cause in causes):
+        return None
+    first = causes[-1]
+    return shorten(f"{type(first).__name__}: {first}".removesuffix(": "))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

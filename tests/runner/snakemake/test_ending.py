@@ -1,0 +1,335 @@
+"""However an attempt ends, by an order or because something was killed, nothing of it is left."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import anyio
+import pytest
+from tests.runner.snakemake.lab import Lab, until
+
+from penstock_runner.engine import Outcome
+from penstock_runner.engines.snakemake import EngineFault, SnakemakeEngine, sweep
+from penstock_runner.engines.snakemake.processes import children_of, descendants_of
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.views import TaskState
+
+pytestmark = pytest.mark.system
+
+STUBBORN = """
+    rule all:
+        input: "one", "two", "three"
+    rule polite:
+        output: "one"
+        shell: "trap 'touch tidied; exit 1' TERM; touch started.one; sleep 600; touch {output}"
+    rule stubborn:
+        output: "two"
+        shell: "trap '' TERM INT HUP; touch started.two; sleep 600; sleep 600; touch {output}"
+    rule daemon:
+        output: "three"
+        shell: "env -i setsid bash -c 'trap \\"\\" TERM; touch started.three; sleep 600; sleep 600' & sleep 600"
+"""
+"""Jobs that ignore signals, that leave their session and that hide their environment."""
+
+STOP_DEADLINE_S = 2.0
+
+
+def has_started(lab: Lab) -> bool:
+    return all((lab.work / f"started.{name}").exists() for name in ("one", "two", "three"))
+
+
+@asynccontextmanager
+async def running(lab: Lab, snakefile: str = STUBBORN) -> AsyncGenerator[list[Outcome | Exception]]:
+    """Run a workflow beside the test; the list gets how it ended."""
+    ended: list[Outcome | Exception] = []
+    has_ended = anyio.Event()
+
+    async def run() -> None:
+        try:
+            ended.append(await lab.run(snakefile, cores=3))
+        except EngineFault as error:
+            ended.append(error)
+        has_ended.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await until(lambda: has_started(lab))
+        assert lab.processes()
+        yield ended
+        with anyio.fail_after(30):
+            await has_ended.wait()
+
+
+async def test_stop_ends_everything_in_time(lab: Lab) -> None:
+    async with running(lab) as ended:
+        began = time.monotonic()
+        lab.stop.set()
+    assert time.monotonic() - began < STOP_DEADLINE_S
+    assert not lab.processes()
+    assert (lab.work / "tidied").exists()
+    (outcome,) = ended
+    assert isinstance(outcome, Outcome)
+    assert outcome.kind is OutcomeKind.STOPPED
+    assert not lab.open_tasks()
+    assert lab.told.states("polite")[-1] is TaskState.CANCELLED
+
+
+async def test_stop_while_the_snakefile_hangs(lab: Lab) -> None:
+    async with running(
+        lab,
+        """
+        import signal, pathlib, time
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        for name in ("one", "two", "three"): pathlib.Path(f"started.{name}").touch()
+        time.sleep(600)
+        """,
+    ) as ended:
+        began = time.monotonic()
+        lab.stop.set()
+    assert time.monotonic() - began < STOP_DEADLINE_S
+    assert not lab.processes()
+    assert isinstance(ended[0], Outcome)
+    assert ended[0].kind is OutcomeKind.STOPPED
+
+
+async def test_stop_before_the_start(lab: Lab) -> None:
+    lab.write({"Snakefile": STUBBORN})
+    outcomes: list[Outcome] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def run() -> None:
+            outcomes.append(await lab.run())
+
+        tasks.start_soon(run)
+        await anyio.wait_all_tasks_blocked()
+        lab.stop.set()
+    assert outcomes[0].kind is OutcomeKind.STOPPED
+    assert not lab.processes()
+
+
+async def test_a_run_that_ended_before_the_stop_arrived_has_succeeded(lab: Lab) -> None:
+    outcome = await lab.run('rule r:\n    output: "x"\n    shell: "touch x"\n')
+    lab.stop.set()
+    assert outcome.kind is OutcomeKind.SUCCEEDED
+
+
+async def test_cancelling_the_caller_kills_at_once(lab: Lab) -> None:
+    lab.write({"Snakefile": STUBBORN})
+    began = [0.0]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: lab.run(cores=3))
+        await until(lambda: has_started(lab))
+        began[0] = time.monotonic()
+        tasks.cancel_scope.cancel()
+    assert time.monotonic() - began[0] < 1.0
+    assert not lab.processes()
+
+
+async def test_what_a_workflow_leaves_running_is_ended_with_it(lab: Lab) -> None:
+    await lab.succeed(
+        """
+        rule r:
+            output: "x"
+            shell: "setsid sleep 600 & (env -i setsid bash -c 'trap \\"\\" TERM; sleep 600' &) ; touch {output}"
+        """
+    )
+    assert not lab.processes()
+
+
+def attempt_of(lab: Lab) -> int:
+    """The process that runs Snakemake: the one that keeps the attempt's events open and works in the work directory."""
+    assert lab.engine.zygote_pid is not None
+    mine = set(lab.processes())
+    (attempt,) = (pid for keeper in children_of(lab.engine.zygote_pid) for pid in children_of(keeper) if pid in mine)
+    return attempt
+
+
+async def test_a_killed_attempt_is_a_fault_of_the_system(lab: Lab) -> None:
+    async with running(lab) as ended:
+        os.kill(attempt_of(lab), signal.SIGKILL)
+    assert isinstance(ended[0], EngineFault)
+    assert "SIGKILL" in str(ended[0])
+    assert not lab.processes()
+
+
+async def test_a_killed_keeper_takes_everything_along(lab: Lab) -> None:
+    async with running(lab) as ended:
+        assert lab.engine.zygote_pid is not None
+        attempt = attempt_of(lab)
+        (keeper,) = (pid for pid in children_of(lab.engine.zygote_pid) if attempt in children_of(pid))
+        os.kill(keeper, signal.SIGKILL)
+    assert isinstance(ended[0], EngineFault)
+    await until(lambda: not lab.processes(), 3)
+    assert not lab.open_tasks()
+
+
+async def test_a_killed_zygote_costs_no_run_and_is_replaced(tmp_path: Path) -> None:
+    async with SnakemakeEngine() as engine:
+        lab = Lab(engine, tmp_path)
+        first = engine.zygote_pid
+        assert first is not None
+        async with running(lab) as ended:
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: engine.zygote_pid is None)
+            assert not ended
+            lab.stop.set()
+        assert isinstance(ended[0], Outcome)
+        assert ended[0].kind is OutcomeKind.STOPPED
+        assert not lab.processes()
+        await lab.succeed('rule r:\n    output: "x"\n    shell: "touch x"\n')
+        assert engine.zygote_pid not in (None, first)
+
+
+async def test_leaving_the_engine_ends_what_runs(tmp_path: Path) -> None:
+    lab: Lab | None = None
+    zygote = 0
+    with pytest.raises(ExceptionGroup) as raised:  # noqa: PT012 - what is left at the end of the engine is the point
+        async with SnakemakeEngine() as engine:
+            lab = Lab(engine, tmp_path)
+            zygote = engine.zygote_pid or 0
+            async with running(lab):
+                raise RuntimeError("the runner fails")
+    assert raised.group_contains(RuntimeError)
+    assert lab is not None
+    assert not lab.processes()
+    assert not is_alive(zygote)
+
+
+RUNNER = """
+    import anyio, os, sys
+    from pathlib import Path
+    from penstock_runner.engine import Attempt
+    from penstock_runner.engines.snakemake import SnakemakeEngine
+
+    async def main():
+        root = Path(sys.argv[1])
+        async with SnakemakeEngine() as engine:
+            print(engine.zygote_pid, flush=True)
+            attempt = Attempt(job_id="j", tenant="t", attempt=1, pipeline_name="p", parameters={}, cores=3,
+                              work_dir=root / "work", log_dir=root)
+            await engine.run(attempt, lambda event: None, anyio.Event())
+
+    anyio.run(main)
+"""
+"""A runner of its own, to be killed."""
+
+
+def start_runner(lab: Lab) -> subprocess.Popen[str]:
+    environment = os.environ | {"PENSTOCK_RUNNER_ID": lab.root.name}
+    command = [sys.executable, "-c", dedent(RUNNER), str(lab.root)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd="/")
+
+
+@asynccontextmanager
+async def runner(lab: Lab) -> AsyncGenerator[tuple[subprocess.Popen[str], int]]:
+    """Yield a runner's process in the middle of a run, and the id of its zygote."""
+    process = start_runner(lab)
+    assert process.stdout is not None
+    try:
+        zygote = int(process.stdout.readline())
+        await until(lambda: has_started(lab))
+        yield process, zygote
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+async def test_a_killed_runner_leaves_nothing(lab: Lab) -> None:
+    lab.write({"Snakefile": STUBBORN})
+    async with runner(lab) as (process, zygote):
+        family = descendants_of({process.pid})
+        assert len(family) > 8
+        process.kill()
+        await until(lambda: not lab.processes() and not is_alive(zygote), 5)
+        await until(lambda: not any(is_alive(pid) for pid in family), 5)
+
+
+async def test_a_runner_killed_with_its_zygote_leaves_nothing(lab: Lab) -> None:
+    lab.write({"Snakefile": STUBBORN})
+    async with runner(lab) as (process, zygote):
+        os.kill(zygote, signal.SIGKILL)
+        process.kill()
+        await until(lambda: not lab.processes(), 5)
+
+
+async def test_a_successor_sweeps_up_even_when_runner_zygote_and_keeper_are_killed(lab: Lab) -> None:
+    lab.write({"Snakefile": STUBBORN.replace("env -i ", "")})
+    async with runner(lab) as (process, zygote):
+        keepers = children_of(zygote)
+        for pid in (zygote, process.pid, *keepers):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        sweep(lab.root.name)
+        await until(lambda: not [pid for pid in lab.processes() if not _is_hidden(pid)], 5)
+        for pid in lab.processes():
+            os.kill(pid, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process has thrown its environment away, and with it the marker."""
+    try:
+        return b"PENSTOCK" not in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return True
+
+
+def test_sweep_spares_others_and_itself() -> None:
+    marked = subprocess.Popen(["sleep", "600"], env=os.environ | {"PENSTOCK_RUNNER_ID": "sweep-test-1"})
+    other = subprocess.Popen(["sleep", "600"], env=os.environ | {"PENSTOCK_RUNNER_ID": "sweep-test-11"})
+    try:
+        assert sweep("sweep-test-1") == 1
+        assert marked.wait(5) == -signal.SIGKILL
+        assert other.poll() is None
+        assert sweep("sweep-test-1") == 0
+    finally:
+        for process in (marked, other):
+            process.kill()
+            process.wait()
+
+
+CHAIN = """
+    rule all:
+        input: "c"
+    rule a:
+        output: "a"
+        shell: "echo ran >> a.count; touch {output}"
+    rule b:
+        input: "a"
+        output: "b"
+        shell:
+            '''
+            echo ran >> b.count
+            echo half > {output}
+            if [ ! -e go ]; then touch started.{{one,two,three}}; sleep 600; fi
+            echo whole > {output}
+            '''
+    rule c:
+        input: "b"
+        output: "c"
+        shell: "cat {input} > {output}"
+"""
+
+
+async def test_a_killed_run_is_resumed_where_it_was(lab: Lab) -> None:
+    async with running(lab, CHAIN) as ended:
+        os.kill(attempt_of(lab), signal.SIGKILL)
+    assert isinstance(ended[0], EngineFault)
+    assert (lab.work / "b").read_text() == "half\n"
+    (lab.work / "go").touch()
+    outcome = await lab.succeed(CHAIN, resume=True)
+    assert (lab.work / "a.count").read_text() == "ran\n"
+    assert (lab.work / "b.count").read_text() == "ran\n" * 2
+    assert (lab.work / "c").read_text() == "whole\n"
+    assert outcome.outputs == ("a", "b", "c")
+    assert outcome.tasks.total == 3
