@@ -1,0 +1,41 @@
+"""Start a scheduler, `python -m penstock_scheduler`: it leads, or stands by until the leader is gone."""
+
+from uuid import uuid4
+
+import structlog
+
+from penstock_jetstream import NatsSettings, connect
+from penstock_scheduler import process
+from penstock_scheduler.scheduler import Scheduler
+from penstock_scheduler.settings import SchedulerSettings
+
+log = structlog.get_logger("penstock_scheduler")
+
+
+async def serve(settings: SchedulerSettings) -> None:
+    """Schedule until a signal comes.
+
+    Raises:
+        PortError: there is no usable NATS server.
+
+    """
+    holder = f"{settings.scheduler_name}-{uuid4().hex[:8]}"
+    nats = NatsSettings(url=settings.nats_url, credentials=settings.nats_credentials, name="penstock-scheduler")
+    async with connect(nats) as cluster:
+        scheduler = Scheduler(
+            cluster,
+            holder=holder,
+            max_running=settings.max_running_jobs,
+            max_running_per_owner=settings.max_running_jobs_per_owner,
+        )
+        await process.until_signalled(lambda: scheduler.run(on_ready=lambda: log.info("ready", holder=holder)))
+    log.info("stopped", holder=holder)
+
+
+def main() -> None:
+    """Serve until a signal ends it."""
+    process.main(SchedulerSettings, serve, service="scheduler")
+
+
+if __name__ == "__main__":
+    main()
