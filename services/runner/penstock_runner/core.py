@@ -206,9 +206,14 @@ class Lease(Struct, frozen=True):
         return self.renewed_at_s + self.lease_s
 
 
-def renew(lease: Lease, sent_at_s: float) -> Lease:
-    """Return the lease after a heartbeat, sent at that time, was heard; an older one changes nothing."""
-    return lease if sent_at_s <= lease.renewed_at_s else replace(lease, renewed_at_s=sent_at_s)
+def renew(lease: Lease, sent_at_s: float, *, now_s: float) -> Lease:
+    """Return the lease after a heartbeat, sent at that time, was heard now.
+
+    An older one changes nothing; nor does any once the lease is over: others may already do the work.
+    """
+    if now_s >= lease.ends_at_s or sent_at_s <= lease.renewed_at_s:
+        return lease
+    return replace(lease, renewed_at_s=sent_at_s)
 
 
 def remaining_s(lease: Lease, now_s: float) -> float:

@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 import anyio
 import structlog
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 from msgspec import Struct
 
 from penstock_core import aggregates
@@ -112,7 +112,8 @@ class Incarnation:
         self._shutdown = shutdown
         self._clock = clock
         self._state = RunnerState(slots=terms.slots)
-        self._lease = Lease(terms.lease_s, clock())
+        self._lease: Lease | None = None
+        """Once the first heartbeat was heard."""
         self._life = anyio.CancelScope()
         self._runs: dict[AttemptKey, AttemptRun] = {}
         self._open = 0
@@ -149,8 +150,7 @@ class Incarnation:
 
     # The right to work.
 
-    async def _beat(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        is_heard = False
+    async def _beat(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         while True:
             sent_at_s = self._clock()
             try:
@@ -159,15 +159,15 @@ class Incarnation:
             except (PortError, TimeoutError) as error:
                 _log.warning("heartbeat_unheard", runner_id=self.runner_id, error=str(error))
             else:
-                self._lease = renew(self._lease, sent_at_s)
-                if not is_heard:
-                    is_heard = True
+                if self._lease is None:
+                    self._lease = Lease(self._terms.lease_s, sent_at_s)
                     task_status.started()
+                self._lease = renew(self._lease, sent_at_s, now_s=self._clock())
             await anyio.sleep(max(0.0, BEAT_INTERVAL_S - (self._clock() - sent_at_s)))
 
     async def _watch_lease(self) -> None:
         while True:
-            left_s = remaining_s(self._lease, self._clock())
+            left_s = 0.0 if self._lease is None else remaining_s(self._lease, self._clock())
             if not left_s:
                 break
             await anyio.sleep(min(left_s, LEASE_CHECK_S))

@@ -1,0 +1,126 @@
+"""Ports that fail when a test says so, around the ones that work."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import anyio
+
+from penstock_core.chain import Stored
+from penstock_core.memory import MemoryBlobs
+from penstock_core.ports import Entry, EventLog, Fence, Heartbeats, TaskBoard, Unavailable
+from penstock_schemas.ids import JobId, RunnerId, TenantId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import Head, LogChunk, RunnerHeartbeat, SchedulerBeat, Task
+
+Hook = Callable[[Entry], Awaitable[None]]
+
+
+async def nothing(entry: Entry) -> None:
+    """Do nothing."""
+
+
+class FaultyLog:
+    """Calls `before` and `after` around each append; what they raise is raised."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.before: Hook = nothing
+        self.after: Hook = nothing
+
+    async def append(
+        self, entries: Sequence[Entry], *, fence: Fence | None = None, deadline_s: float = 10.0
+    ) -> tuple[Stored, ...]:
+        for entry in entries:
+            await self.before(entry)
+        stored = await self._log.append(entries, fence=fence, deadline_s=deadline_s)
+        for entry in entries:
+            await self.after(entry)
+        return stored
+
+    async def load(self, aggregate: str, *, min_version: int = 0, deadline_s: float = 10.0) -> tuple[Stored, ...]:
+        return await self._log.load(aggregate, min_version=min_version, deadline_s=deadline_s)
+
+    async def head(self, aggregate: str, *, deadline_s: float = 10.0) -> Head:
+        return await self._log.head(aggregate, deadline_s=deadline_s)
+
+    async def last_seq(self, *, deadline_s: float = 10.0) -> int:
+        return await self._log.last_seq(deadline_s=deadline_s)
+
+    def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
+        return self._log.read(after=after, aggregates=aggregates)
+
+
+class DeafHeartbeats:
+    """Hears nothing while `is_deaf`."""
+
+    def __init__(self, heartbeats: Heartbeats) -> None:
+        self._heartbeats = heartbeats
+        self.is_deaf = False
+
+    async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
+        if self.is_deaf:
+            raise Unavailable("nobody listens")
+        await self._heartbeats.beat(heartbeat, deadline_s=deadline_s)
+
+    async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
+        return await self._heartbeats.runners()
+
+    async def silence(self, runner_id: RunnerId) -> None:
+        await self._heartbeats.silence(runner_id)
+
+    async def beat_scheduler(self, beat: SchedulerBeat, *, deadline_s: float = 2.0) -> None:
+        await self._heartbeats.beat_scheduler(beat, deadline_s=deadline_s)
+
+    async def scheduler(self) -> SchedulerBeat | None:
+        return await self._heartbeats.scheduler()
+
+    async def silence_scheduler(self) -> None:
+        await self._heartbeats.silence_scheduler()
+
+
+class DownBoard:
+    """A task board that answers only while it is up."""
+
+    def __init__(self, board: TaskBoard) -> None:
+        self._board = board
+        self.is_down = False
+
+    async def put(self, tenant: TenantId, job_id: JobId, tasks: Sequence[Task], counts: TaskCounts) -> None:
+        if self.is_down:
+            raise Unavailable("no answer")
+        await self._board.put(tenant, job_id, tasks, counts)
+
+    async def tasks(self, tenant: TenantId, job_id: JobId) -> tuple[Task, ...]:
+        return await self._board.tasks(tenant, job_id)
+
+    async def counts(self, tenant: TenantId, job_id: JobId) -> TaskCounts | None:
+        return await self._board.counts(tenant, job_id)
+
+
+class HangingTail:
+    """A log tail that never answers."""
+
+    async def append(self, tenant: TenantId, chunks: Sequence[LogChunk]) -> None:
+        await anyio.sleep_forever()
+
+    async def read(
+        self, tenant: TenantId, job_id: JobId, *, after: int = 0, wait_s: float = 0.0, limit: int = 1000
+    ) -> tuple[tuple[int, LogChunk], ...]:
+        return ()
+
+
+class FailingBlobs(MemoryBlobs):
+    """Refuses the first `failures` uploads of files."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    async def put_file(self, key: str, path: Path) -> tuple[int, str]:
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("the store is down")
+        return await super().put_file(key, path)
+
+
+__all__ = ["DeafHeartbeats", "DownBoard", "FailingBlobs", "FaultyLog", "HangingTail"]
