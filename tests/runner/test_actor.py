@@ -219,8 +219,7 @@ class TestFaults:
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
     async def test_a_full_disk_is_said_to_be_one(self, stage: Stage, number: int) -> None:
         async def fill(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-            async with anyio.create_task_group():
-                raise OSError(number, "no space left")
+            raise ExceptionGroup("several", [OSError(number, "no space left")])
 
         async with stage.runner(ScriptedEngine(fill)):
             job_id = await stage.desk.submit()

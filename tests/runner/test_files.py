@@ -1,0 +1,280 @@
+"""What a run leaves behind: outputs, logs and their keys, through the whole runner."""
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.runner.conftest import Stage
+from tests.runner.desk import eventually
+from tests.runner.faults import DownBoard, FailingBlobs, HangingTail
+from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine
+
+from penstock_runner.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
+from penstock_schemas.views import Job, LogStream, OutputManifest, Task, TaskState
+from penstock_schemas.wire import decode_view
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses between retries."""
+    monkeypatch.setattr("penstock_runner.uploads.UPLOAD_PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("penstock_runner.reporting.OUTAGE_PAUSE_S", 0.01)
+    monkeypatch.setattr("penstock_runner.reporting.FLUSH_INTERVAL_S", 0.01)
+    monkeypatch.setattr("penstock_runner.reporting.SEND_DEADLINE_S", 0.1)
+    monkeypatch.setattr("penstock_runner.reporting.FINAL_FLUSH_S", 0.2)
+
+
+def writes(files: dict[str, bytes], *also: str, kind: OutcomeKind = OutcomeKind.SUCCEEDED) -> Script:
+    """Write files and name them as outputs, and others that are not written."""
+
+    async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+        for name, content in files.items():
+            path = attempt.work_dir / name
+            await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
+            await anyio.Path(path).write_bytes(content)
+        return Outcome(kind=kind, outputs=(*files, *also))
+
+    return script
+
+
+async def run(stage: Stage, script: Script, *states: JobState, source: Source | None = None) -> Job:
+    async with stage.runner(ScriptedEngine(script, needs_files=True)):
+        _, joined = await stage.desk.joined()
+        job_id = await stage.desk.submit(source=source)
+        await stage.desk.assign(job_id, joined.runner_id)
+        return await stage.desk.reaches(job_id, *(states or (JobState.COMPLETED,)))
+
+
+async def manifest(stage: Stage, job: Job) -> OutputManifest:
+    return decode_view(await stage.blobs.get_bytes(f"jobs/{job.id}/outputs.json"), OutputManifest)
+
+
+async def engine_log(stage: Stage, job: Job) -> str:
+    return (await stage.blobs.get_bytes(f"jobs/{job.id}/{job.attempt}/logs/engine.log")).decode()
+
+
+class TestOutputs:
+    async def test_are_stored_with_their_sizes_and_sums(self, stage: Stage) -> None:
+        job = await run(stage, writes({"plot.svg": b"<svg/>", "tables/a b.tsv": b"1\t2\n"}))
+        assert (job.output_files, job.output_bytes) == (2, 10)
+        listed = {file.path: file for file in (await manifest(stage, job)).files}
+        assert set(listed) == {"plot.svg", "tables/a b.tsv"}
+        assert listed["plot.svg"].sha256 == hashlib.sha256(b"<svg/>").hexdigest()
+        assert await stage.blobs.get_bytes(listed["tables/a b.tsv"].key) == b"1\t2\n"
+
+    async def test_of_a_failed_run_are_stored_too(self, stage: Stage) -> None:
+        script = writes({"part.txt": b"x"}, kind=OutcomeKind.FAILED)
+        job = await run(stage, script, JobState.FAILED)
+        assert job.output_files == 1
+
+    async def test_that_lead_outside_or_vanished_are_left_out_and_named(self, stage: Stage, tmp_path: Path) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text("secret")
+
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            (attempt.work_dir / "link").symlink_to(secret)
+            (attempt.work_dir / "folder").symlink_to(secret.parent)
+            (attempt.work_dir / "loop").symlink_to("loop")
+            (attempt.work_dir / "good").write_text("good")
+            (attempt.work_dir / "inside").symlink_to("good")
+            os.mkfifo(attempt.work_dir / "pipe")
+            outputs = ("link", "folder/secret", "loop", "good", "inside", "gone", "pipe", "../x", str(secret))
+            emit(LogWritten(stream=LogStream.ENGINE, text="done\n"))
+            return Outcome(kind=OutcomeKind.SUCCEEDED, outputs=outputs)
+
+        job = await run(stage, script)
+        assert [file.path for file in (await manifest(stage, job)).files] == ["good", "inside"]
+        for blob in await stage.blobs.list(f"jobs/{job.id}/outputs/"):
+            assert b"secret" not in await stage.blobs.get_bytes(blob.key)
+        log = await engine_log(stage, job)
+        for name in ("link", "folder/secret", "loop", "gone", "pipe", "../x"):
+            assert f"output {name} " in log
+
+    async def test_that_the_store_takes_at_last_are_stored(self, stage: Stage) -> None:
+        stage.blobs = FailingBlobs(3)
+        assert (await run(stage, writes({"a": b"x"}))).output_files == 1
+
+    async def test_that_the_store_does_not_take_fail_the_job_and_say_so(self, stage: Stage) -> None:
+        stage.blobs = FailingBlobs(100)
+        job = await run(stage, writes({"a": b"x"}), JobState.FAILED)
+        assert job.failure is not None
+        assert job.failure.cause is FailureCause.SYSTEM
+        assert f"the blob store did not take jobs/{job.id}/outputs/a: the store is down" in job.failure.message
+
+    async def test_of_a_second_attempt_replace_the_list_of_the_first(self, stage: Stage) -> None:
+        seen: list[tuple[int, bool]] = []
+
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            seen.append((attempt.attempt, attempt.resume))
+            if attempt.attempt == 1:
+                (attempt.work_dir / "half").write_text("half")
+                raise RuntimeError("fault")
+            assert (attempt.work_dir / "half").read_text() == "half"
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
+
+        async with stage.runner(ScriptedEngine(script, needs_files=True)):
+            _, joined = await stage.desk.joined()
+            job_id = await stage.desk.submit()
+            await stage.desk.assign(job_id, joined.runner_id)
+            await stage.desk.reaches(job_id, JobState.QUEUED)
+            await stage.desk.assign(job_id, joined.runner_id)
+            job = await stage.desk.reaches(job_id, JobState.COMPLETED)
+        assert seen == [(1, False), (2, True)]
+        assert (await manifest(stage, job)).files == ()
+
+
+class TestFolders:
+    async def test_are_removed_when_the_job_ended(self, stage: Stage) -> None:
+        job = await run(stage, writes({"a": b"x"}))
+        assert not (stage.folder / "work" / job.id).exists()
+        assert not (stage.folder / "logs" / job.id).exists()
+
+    async def test_are_kept_on_demand(self, stage: Stage) -> None:
+        stage.keep_work = True
+        job = await run(stage, writes({"a": b"x"}))
+        assert (stage.folder / "work" / job.id / "a").read_bytes() == b"x"
+
+    async def test_hold_the_source(self, stage: Stage) -> None:
+        raw = json.dumps({"files": {"Snakefile": {"text": "rule"}}}).encode()
+        await stage.blobs.put_bytes("sources/x.json", raw)
+        source = Source(kind=SourceKind.BUNDLE, location="sources/x.json", sha256=hashlib.sha256(raw).hexdigest())
+
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            assert (attempt.work_dir / "Snakefile").read_text() == "rule"
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
+
+        await run(stage, script, source=source)
+
+    async def test_a_source_that_cannot_be_used_fails_the_job(self, stage: Stage) -> None:
+        source = Source(kind=SourceKind.BUNDLE, location="sources/none.json")
+        job = await run(stage, writes({}), JobState.FAILED, source=source)
+        assert job.failure is not None
+        assert "missing from the blob store" in job.failure.message
+
+    async def test_a_disk_that_is_full_before_the_run_is_said_to_be_so(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        raw = json.dumps({"files": {"Snakefile": {"text": "rule"}}}).encode()
+        await stage.blobs.put_bytes("sources/x.json", raw)
+
+        def full(path: Path, content: bytes) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+        monkeypatch.setattr(Path, "write_bytes", full)
+        job = await run(
+            stage, writes({}), JobState.FAILED, source=Source(kind=SourceKind.BUNDLE, location="sources/x.json")
+        )
+        assert job.failure is not None
+        assert job.failure.cause is FailureCause.SYSTEM
+        assert "disk is full" in job.failure.message
+        assert not (stage.folder / "work" / job.id).exists()
+
+
+class TestProgress:
+    async def test_tasks_logs_and_their_keys_get_out(self, stage: Stage) -> None:
+        job = await run(stage, reports)
+        [task] = await stage.tasks.tasks(DEFAULT_TENANT, job.id)
+        assert task.state is TaskState.COMPLETED
+        assert task.stdout_key == f"jobs/{job.id}/1/logs/tasks/t1.stdout"
+        assert task.stderr_key is None, "nothing was written"
+        assert await stage.blobs.get_bytes(f"jobs/{job.id}/1/logs/tasks/t1.stdout") == b"hello\n"
+        assert await stage.tasks.counts(DEFAULT_TENANT, job.id) == TaskCounts(total=1, done=1)
+        chunks = await stage.logs.read(DEFAULT_TENANT, job.id)
+        assert "".join(chunk.text for _, chunk in chunks) == "working\n"
+        assert await engine_log(stage, job) == "engine says\n"
+
+    async def test_gets_out_while_the_run_goes_on(self, stage: Stage) -> None:
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            await reports(attempt, emit, stop)
+            await stop.wait()
+            return STOPPED
+
+        async with stage.runner(ScriptedEngine(script, needs_files=True)):
+            _, joined = await stage.desk.joined()
+            job_id = await stage.desk.submit()
+            await stage.desk.assign(job_id, joined.runner_id)
+
+            async def is_seen() -> bool:
+                tasks = await stage.tasks.tasks(DEFAULT_TENANT, job_id)
+                return [task.stdout_key is not None for task in tasks] == [True]
+
+            await eventually(is_seen)
+
+    async def test_that_cannot_get_out_neither_blocks_nor_fails_the_run(self, stage: Stage) -> None:
+        board = DownBoard(stage.tasks)
+        board.is_down = True
+        stage.tasks = board
+        job = await run(stage, reports)
+        assert job.state is JobState.COMPLETED
+        assert await engine_log(stage, job) == "engine says\n"
+
+    async def test_a_tail_that_hangs_neither_blocks_nor_fails_the_run(self, stage: Stage) -> None:
+        stage.logs = HangingTail()
+        job = await run(stage, reports)
+        [task] = await stage.tasks.tasks(DEFAULT_TENANT, job.id)
+        assert task.stdout_key is not None
+
+    async def test_comes_after_an_outage(self, stage: Stage) -> None:
+        board = DownBoard(stage.tasks)
+        board.is_down = True
+        stage.tasks = board
+        is_seen = anyio.Event()
+
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            await reports(attempt, emit, stop)
+            await is_seen.wait()
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
+
+        async with stage.runner(ScriptedEngine(script, needs_files=True)):
+            _, joined = await stage.desk.joined()
+            job_id = await stage.desk.submit()
+            await stage.desk.assign(job_id, joined.runner_id)
+            await stage.desk.reaches(job_id, JobState.RUNNING)
+            board.is_down = False
+
+            async def look() -> bool:
+                return bool(await stage.tasks.tasks(DEFAULT_TENANT, job_id))
+
+            await eventually(look)
+            is_seen.set()
+            await stage.desk.reaches(job_id, JobState.COMPLETED)
+
+    async def test_task_logs_that_the_store_takes_later_are_stored(self, stage: Stage) -> None:
+        stage.blobs = FailingBlobs(3)
+        job = await run(stage, reports)
+        [task] = await stage.tasks.tasks(DEFAULT_TENANT, job.id)
+        assert task.stdout_key is not None
+
+    async def test_a_lost_log_does_not_hide_why_the_run_failed(self, stage: Stage) -> None:
+        stage.blobs = FailingBlobs(100)
+
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            outcome = await reports(attempt, emit, stop)
+            return Outcome(kind=OutcomeKind.FAILED, tasks=outcome.tasks)
+
+        job = await run(stage, script, JobState.FAILED)
+        assert job.failure is not None
+        assert "blob store" not in job.failure.message
+
+
+async def reports(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+    """Say something of everything."""
+    task = Task(id="t1", job_id=JobId(attempt.job_id), attempt=1, name="rule", state=TaskState.RUNNING)
+    stdout, stderr = attempt.log_dir / "t1.out", attempt.log_dir / "t1.err"
+    stdout.write_text("hello\n")
+    stderr.write_text("")
+    (attempt.log_dir / "engine.log").write_text("engine says\n")
+    counts = TaskCounts(total=1, done=1)
+    ended = Task(id="t1", job_id=attempt.job_id, attempt=1, name="rule", state=TaskState.COMPLETED, exit_code=0)
+    emit(TaskChanged(task=task))
+    emit(LogWritten(stream=LogStream.STDOUT, text="working\n", task_id="t1"))
+    emit(TaskChanged(task=ended, stdout_path=stdout, stderr_path=stderr))
+    emit(CountsChanged(counts=counts))
+    return Outcome(kind=OutcomeKind.SUCCEEDED, tasks=counts)
