@@ -1,0 +1,156 @@
+"""Start a runner: `python -m penstock_runner`, told by its environment what to do.
+
+Exit codes: 0 stopped as asked, 1 cannot work (the reason is logged), 2 wrong settings.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from importlib import metadata, util
+from typing import Final, NoReturn
+
+import anyio
+import structlog
+
+from penstock_core.logs import configure_logs
+from penstock_core.ports import PortError
+from penstock_core.settings import BadSettings, read_settings
+from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
+from penstock_runner import faults
+from penstock_runner.actor import Ports, Runner, new_runner_id
+from penstock_runner.engine import RUNNER_MARKER, Engine
+from penstock_runner.engines.mock import MockEngine
+from penstock_runner.incarnation import Shutdown, Terms
+from penstock_runner.leftovers import LeftoversRemain
+from penstock_runner.settings import RunnerSettings, mistakes
+from penstock_runner.state_folder import StateFolder, StateFolderTaken, StateFolderUnusable
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
+
+_log = structlog.stdlib.get_logger()
+
+
+class UnknownEngine(Exception):
+    """An engine that was asked for is not one that this installation has."""
+
+
+_WRONG_SETTINGS: Final = (UnknownEngine, BadBlobsLocation)
+_EXPECTED: Final = (*_WRONG_SETTINGS, StateFolderTaken, StateFolderUnusable, LeftoversRemain, PortError)
+
+
+async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> None:
+    """Run a runner until it is asked to stop, by `shutdown` or by a signal.
+
+    The first SIGTERM or SIGINT lets it finish what runs, the second makes it leave at once.
+
+    Raises:
+        UnknownEngine, StateFolderTaken, StateFolderUnusable, LeftoversRemain: it cannot work here.
+        BadBlobsLocation: there is no usable blob store.
+        PortError: there is no usable NATS server.
+
+    """
+    shutdown = shutdown or Shutdown()
+    runner_id = new_runner_id(settings.name)
+    # Before an engine is made: every process of an engine inherits it.
+    os.environ[RUNNER_MARKER] = runner_id
+    engines = _engines(settings)
+    blobs = open_blobs(settings.blobs)
+    folder = StateFolder(settings.state_dir)
+    nats = NatsSettings(url=settings.nats_url, name=f"penstock-runner-{settings.name}")
+    with folder.hold():
+        async with connect(nats) as cluster, anyio.create_task_group() as group:
+            group.start_soon(_obey_signals, shutdown)
+            ports = Ports(
+                log=cluster.log,
+                tasks=cluster.tasks,
+                logs=cluster.logs,
+                heartbeats=cluster.heartbeats,
+                blobs=blobs,
+            )
+            runner = Runner(
+                runner_id,
+                _terms(settings),
+                ports,
+                engines,
+                folder,
+                roots=settings.source_roots,
+                cores=settings.cores_per_attempt,
+                keep_work=settings.keep_work,
+            )
+            await runner.run(shutdown)
+            group.cancel_scope.cancel()
+
+
+def main() -> None:
+    """Run a runner until a signal ends it."""
+    try:
+        settings = read_settings(RunnerSettings, os.environ)
+    except BadSettings as error:
+        _exit(EXIT_SETTINGS, str(error))
+    wrong = mistakes(settings)
+    if wrong:
+        _exit(EXIT_SETTINGS, "\n".join(wrong))
+    configure_logs(settings.log_level, service="runner")
+    try:
+        anyio.run(serve, settings)
+    except Exception as error:
+        causes = tuple(faults.leaves(error))
+        if not all(isinstance(cause, _EXPECTED) for cause in causes):
+            raise
+        for cause in causes:
+            _log.error("cannot_work", reason=str(cause))
+        is_setting = any(isinstance(cause, _WRONG_SETTINGS) for cause in causes)
+        raise SystemExit(EXIT_SETTINGS if is_setting else EXIT_FAILED) from None
+    raise SystemExit(EXIT_OK)
+
+
+async def _obey_signals(shutdown: Shutdown) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("signal", name=signal.Signals(number).name)
+            shutdown.request()
+
+
+def _terms(settings: RunnerSettings) -> Terms:
+    return Terms(
+        name=settings.name,
+        slots=settings.slots,
+        labels=settings.label_map,
+        host=socket.gethostname(),
+        software_version=settings.image_tag or metadata.version("penstock"),
+        lease_s=settings.lease_s,
+        drain_timeout_s=settings.drain_timeout_s,
+    )
+
+
+def _engines(settings: RunnerSettings) -> tuple[Engine, ...]:
+    makers: dict[str, Callable[[], Engine]] = {"mock": lambda: MockEngine(settings.mock_behaviour)}
+    if util.find_spec("snakemake") is not None:
+        makers["snakemake"] = _snakemake
+    unknown = [name for name in settings.engines if name not in makers]
+    if unknown:
+        raise UnknownEngine(
+            f"PENSTOCK_ENGINES holds {', '.join(unknown)}: this installation has {', '.join(sorted(makers))}"
+        )
+    return tuple(makers[name]() for name in settings.engines or sorted(makers))
+
+
+def _snakemake() -> Engine:
+    # Not at the top: a runner without Snakemake must start as well.
+    from penstock_runner.engines.snakemake import SnakemakeEngine
+
+    return SnakemakeEngine()
+
+
+def _exit(code: int, text: str) -> NoReturn:
+    sys.stderr.write(text + "\n")
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()
