@@ -63,6 +63,7 @@ bench: setup ## Measure; a table on the terminal, JSON in benchmarks/results/
 	$(BIN)/python -m benchmarks
 
 docs: setup ## Write the generated reference pages and schemas anew
+	$(BIN)/python schemas/write_schemas.py
 	$(BIN)/python -m tools.reference
 
 hooks: setup ## Check each commit before it is made: format, lint and import rules

@@ -13,8 +13,8 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"`[^`\n]*`")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
-# Put together from pieces, so that this file does not match itself.
-WORKPLACES = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + "tmp/bash", "/" + "home/[a-z]"]))
+# The pieces keep this file from matching itself.
+WORKPLACES = re.compile(r"(?<![\w>}.])/(?:" + "|".join(["work", "root", "home", "tmp/bash_jobs"]) + ")/")
 
 
 def tracked_files() -> tuple[Path, ...]:

@@ -7,13 +7,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tools.reference import events, states
+from tools.reference import command_line, configuration, events, http_api, nats, states
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FOLDER: Final = ROOT / "docs" / "reference"
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "command-line.md": command_line.page,
+    "configuration.md": configuration.page,
     "events.md": events.page,
+    "http-api.md": http_api.page,
+    "nats.md": nats.page,
     "states.md": states.page,
 }
 """By the name of its file."""

@@ -42,8 +42,8 @@ def section() -> str:
 
 
 def _effects(shape: type[EventData]) -> Iterator[str]:
-    data = _distinct(shape, 100)
-    before = None if shape is JobSubmitted else replace(_distinct(Job, 10_000), state=JobState.HELD)
+    data = distinct(shape, 100)
+    before = None if shape is JobSubmitted else replace(distinct(Job, 10_000), state=JobState.HELD)
     stored = _stored(data)
     job = evolve(before, stored)
     assert job is not None
@@ -143,7 +143,7 @@ def _names(shape: type[msgspec.Struct]) -> tuple[str, ...]:
     return shape.__struct_fields__
 
 
-def _distinct(shape: Any, seed: int) -> Any:
+def distinct(shape: Any, seed: int) -> Any:
     """Return a `shape` in which every field has a value that no other field has."""
     hints = get_type_hints(shape, include_extras=True)
     values = {
@@ -173,5 +173,5 @@ def _distinct_value(hint: Any, name: str, seed: int) -> Any:
     if issubclass(hint, Enum):
         return next(iter(hint)).value
     if issubclass(hint, msgspec.Struct):
-        return msgspec.to_builtins(_distinct(hint, seed * 100))
+        return msgspec.to_builtins(distinct(hint, seed * 100))
     return f"{name}-{seed}"

@@ -62,8 +62,8 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 
 INTRODUCTION: Final = """
 An event is one JSON object. It is stored on the subject `penstock.events.<aggregate>` of the stream
-`PENSTOCK_EVENTS`, and published with the same bytes on the live feed when it is an
-event of a job.
+`PENSTOCK_EVENTS` ([subjects and streams](nats.md)). An event of a job is also published, with the same bytes, on the
+live feed.
 
 - The members of an event always stand in the order below. `data` has a member `type` first.
 - A member of `data` that is not there has the value given under *when absent*.

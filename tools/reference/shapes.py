@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get
 
 import msgspec
 
+from penstock_schemas.events import AnyEventData, EventData
 from tools.reference.markdown import anchor, code, table
 
 Shape = type[msgspec.Struct] | type[Enum]
@@ -24,6 +25,7 @@ SIMPLE: Final[dict[object, str]] = {
     datetime: "time (RFC 3339, UTC)",
     Any: "any JSON value",
     NoneType: "null",
+    AnyEventData: "[the event's data](events.md)",
 }
 
 
@@ -47,19 +49,19 @@ def enum_table(shape: type[Enum]) -> str:
 def type_words(hint: Any) -> str:
     """Describe a type as JSON, with links to the shapes on the same page."""
     if isinstance(hint, NewType):
-        return f"{type_words(hint.__supertype__)} ([{hint.__name__}](#identifiers))"
+        return f"{type_words(hint.__supertype__)} ([{hint.__name__}](events.md#identifiers))"
     if hint in SIMPLE:
         return SIMPLE[hint]
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return type_words(args[0])
+        return " ".join([type_words(args[0]), *(bound for meta in args[1:] for bound in _bounds(meta, args[0]))])
     if origin in (Union, UnionType):
         return " or ".join(type_words(each) for each in args)
     if origin is Literal:
         return " or ".join(code(each) for each in args)
     if origin is dict:
         values = type_words(args[1])
-        return "object" if args[1] is Any else f"object of {values} by {type_words(args[0])}"
+        return "object" if args[1] is Any else f"object, from {type_words(args[0])} to {values}"
     if origin in (tuple, list):
         return f"array of {type_words(args[0])}"
     if isinstance(hint, type):
@@ -74,7 +76,7 @@ def named_shapes(shapes: Iterable[type[msgspec.Struct]]) -> tuple[Shape, ...]:
     while todo:
         for hint in get_type_hints(todo.pop(), include_extras=True).values():
             for leaf in _leaves(hint):
-                if leaf not in found:
+                if leaf not in found and not issubclass(leaf, EventData):
                     found.add(leaf)
                     if issubclass(leaf, msgspec.Struct):
                         todo.append(leaf)
@@ -110,6 +112,23 @@ def _notes(body: Sequence[ast.stmt]) -> dict[str, str]:
 def summary(shape: type) -> str:
     """Return a class's docstring on one line."""
     return " ".join(inspect.cleandoc(shape.__doc__ or "").split())
+
+
+def _bounds(meta: object, bare: Any) -> Iterator[str]:
+    if not isinstance(meta, msgspec.Meta):
+        return
+    unit = "characters" if bare is str else "entries"
+    match meta.min_length, meta.max_length:
+        case None, None:
+            pass
+        case None, most:
+            yield f"of at most {most} {unit}"
+        case least, most:
+            yield f"of {least} to {most} {unit}"
+    if meta.ge is not None or meta.le is not None:
+        yield f"from {meta.ge} to {meta.le}"
+    if meta.pattern is not None:
+        yield f"matching {code(meta.pattern)}"
 
 
 def _leaves(hint: Any) -> Iterator[Shape]:

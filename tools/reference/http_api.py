@@ -1,0 +1,159 @@
+"""`http-api.md`: operations from the OpenAPI document, bodies from the schemas, errors from the gateway's table."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from penstock_gateway import problems
+from penstock_gateway.openapi import document
+from penstock_gateway.rendering import render
+from penstock_schemas import api
+from penstock_schemas.views import Job
+from tools.reference.effects import distinct
+from tools.reference.markdown import anchor, code, heading, table
+from tools.reference.shapes import enum_table, named_shapes, struct_table, summary
+
+SECTIONS: Final = ("Jobs", "Runs", "Server")
+"""The tags of the document, in this order."""
+
+INTRODUCTION: Final = """
+A running gateway serves the same as OpenAPI at `/openapi.json`, and shows it at `/docs` and `/redoc`, without the
+network.
+
+Bodies are JSON, times are UTC. A request with a member or a query parameter that does not exist is refused, so that a
+typing error shows. Answers may gain members.
+
+Errors are problems as in RFC 9457, with the media type `application/problem+json` ([errors](#errors)).
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    operations = list(_operations(document("")))
+    parts = [heading("HTTP API", source="the OpenAPI document and the schemas"), INTRODUCTION.lstrip()]
+    rows = [(f"[{code(title)}]({anchor(title)})", operation["summary"]) for title, operation in operations]
+    parts.append(table(("operation", "does"), rows))
+    for section in SECTIONS:
+        parts.append(f"## {section}\n")
+        for title, operation in operations:
+            if operation["tags"] == [section]:
+                parts.append(_operation(title, operation))
+    parts.append("## How a job follows from its events\n")
+    parts.append(_derivation())
+    parts.append("## Errors\n")
+    parts.append(_errors())
+    parts.append("## Bodies\n")
+    parts += _bodies()
+    return "\n".join(parts)
+
+
+def _operations(openapi: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in openapi["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def _operation(title: str, operation: dict[str, Any]) -> str:
+    parts = [f"### {title}\n", operation["summary"] + "\n"]
+    if operation.get("description"):
+        parts.append(operation["description"] + "\n")
+    if parameters := operation.get("parameters"):
+        rows = [
+            (code(each["name"]), each["in"], _schema_words(each["schema"]), each["description"]) for each in parameters
+        ]
+        parts.append(table(("parameter", "in", "value", "meaning"), rows))
+    if body := operation.get("requestBody"):
+        shape = _shape_words(body["content"]["application/json"]["schema"])
+        parts.append(f"Body: {shape}{'' if body.get('required') else ', optional'}\n")
+    answers = operation["responses"].items()
+    when = [(code(status), _content_words(answer), str(answer["description"])) for status, answer in answers]
+    parts.append(table(("status", "body", "when"), when))
+    return "\n".join(parts)
+
+
+def _content_words(answer: dict[str, Any]) -> str:
+    words: list[str] = []
+    for media_type, content in answer.get("content", {}).items():
+        if media_type == "application/json":
+            words.append(_shape_words(content["schema"]))
+        else:
+            words.append("[Problem](#problem)" if media_type == problems.MEDIA_TYPE else code(media_type))
+    return ", ".join(words)
+
+
+def _shape_words(schema: dict[str, Any]) -> str:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    if name:
+        return f"[{name}]({anchor(name)})"
+    if "const" in schema or "enum" in schema:
+        return code(json.dumps(schema.get("const") or schema["enum"][0]))
+    return _schema_words(schema)
+
+
+def _schema_words(schema: dict[str, Any]) -> str:
+    if schema.get("type") == "array":
+        return f"{_schema_words(schema['items'])}; may be repeated"
+    if "enum" in schema:
+        return " or ".join(code(each) for each in schema["enum"])
+    words = str(schema.get("format", schema.get("type", "any JSON value")))
+    low, high, default = schema.get("minimum"), schema.get("maximum"), schema.get("default")
+    if low is not None and high is not None:
+        words += f" from {low:g} to {high:g}"
+    elif low is not None:
+        words += f" of at least {low:g}"
+    return words if default is None else f"{words}; {code(default)} when left out"
+
+
+def _derivation() -> str:
+    """Return where each member of a job comes from, found by rendering one whose every field is unlike the others."""
+    job: Job = distinct(Job, 10_000)
+    shown = render(job)
+    fields: list[tuple[str, object]] = [(f"`{name}`", getattr(job, name)) for name in Job.__struct_fields__]
+    fields += [(f"`head.{name}`", getattr(job.head, name)) for name in job.head.__struct_fields__]
+    assert job.failure is not None
+    fields += [(f"`failure.{name}`", getattr(job.failure, name)) for name in job.failure.__struct_fields__]
+    rows: list[tuple[str, str]] = []
+    for name in type(shown).__struct_fields__:
+        value = getattr(shown, name)
+        origin = next((words for words, each in fields if type(each) is type(value) and each == value), None)
+        rows.append((code(name), origin or OTHERWISE[name]))
+    intro = (
+        "A job that the API shows is the fold of its events, with other names for a few members\n"
+        "([what each event does to a job](events.md#what-each-event-does-to-a-job)). Lists are ordered by\n"
+        "`created_seq`, the highest first.\n\n"
+    )
+    return intro + table(("member of the answer", "member of the fold"), rows)
+
+
+OTHERWISE: Final = {
+    "status": "by `state`, as in [the table of states](states.md#states)",
+    "status_detail": "in words, from `state` and what runners offer at the moment",
+}
+
+
+def _errors() -> str:
+    kinds = {id(kind): kind for kind in vars(problems).values() if isinstance(kind, problems.Kind)}
+    rows = [
+        (
+            code(kind.status),
+            code(problems.TYPE_PREFIX + kind.slug),
+            kind.title,
+            f"{kind.retry_after_s} s" if kind.retry_after_s else "",
+        )
+        for kind in sorted(kinds.values(), key=lambda each: (each.status, each.slug))
+    ]
+    return table(("status", "`type`", "title", "`Retry-After`"), rows)
+
+
+def _bodies() -> Iterator[str]:
+    bodies = [
+        shape
+        for shape in vars(api).values()
+        if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and shape.__module__ == api.__name__
+    ]
+    inner = named_shapes(bodies)
+    for shape in [*bodies, *(each for each in inner if each not in bodies)]:
+        yield f"### {shape.__name__}\n\n{summary(shape)}\n"
+        yield struct_table(shape) if issubclass(shape, msgspec.Struct) else enum_table(shape)
