@@ -22,11 +22,22 @@ class NatsServer:
 
     def new_settings(self, *, events_max_bytes: int | None = None) -> NatsSettings:
         """Return the way into an account that nobody used yet."""
-        number = next(self._accounts)
-        assert number < ACCOUNTS, "raise ACCOUNTS"
-        return NatsSettings(
-            url=self.server.url.replace("nats://", f"nats://test{number}:test@"), events_max_bytes=events_max_bytes
-        )
+        return NatsSettings(url=in_account(self.server.url, next(self._accounts)), events_max_bytes=events_max_bytes)
+
+
+def accounts() -> str:
+    """Return a server's configuration with many accounts."""
+    lines = (
+        f"  TEST{number} {{ jetstream: enabled, users: [{{user: test{number}, password: test}}] }}"
+        for number in range(ACCOUNTS)
+    )
+    return "accounts {\n" + "\n".join(lines) + "\n}"
+
+
+def in_account(url: str, number: int) -> str:
+    """Return the URL with the user of an account."""
+    assert number < ACCOUNTS, "raise ACCOUNTS"
+    return url.replace("nats://", f"nats://test{number}:test@")
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +48,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[NatsServer, None]:
     """One server for the whole session. Tests that harm a server start their own."""
-    accounts = "\n".join(
-        f"  TEST{number} {{ jetstream: enabled, users: [{{user: test{number}, password: test}}] }}"
-        for number in range(ACCOUNTS)
-    )
-    server = EmbeddedServer(tmp_path_factory.mktemp("nats"), extra=f"accounts {{\n{accounts}\n}}")
+    server = EmbeddedServer(tmp_path_factory.mktemp("nats"), extra=accounts())
     await server.start()
     yield NatsServer(server)
     await server.stop()

@@ -64,6 +64,7 @@ async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
         LayoutError: the server cannot hold what Penstock needs; the message says what to do.
 
     """
+    failure: Exception | None = None
     connection = Connection(settings)
     await connection.open()
     try:
@@ -75,7 +76,12 @@ async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
             tasks.start_soon(connection.run)
             if group_commit is not None:
                 tasks.start_soon(group_commit.run)
-            yield Cluster(connection, group_commit=group_commit)
+            try:
+                yield Cluster(connection, group_commit=group_commit)
+            except Exception as error:  # noqa: BLE001  # it goes on below, as itself and not in a group
+                failure = error
             tasks.cancel_scope.cancel()
     finally:
         await connection.close()
+    if failure is not None:
+        raise failure

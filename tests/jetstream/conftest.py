@@ -2,6 +2,8 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 import pytest
+from tests.conftest import accounts
+from tests.jetstream.servers import ThreeServers, three_servers
 
 from penstock_core.memory import MemoryCluster
 from penstock_core.ports import EventLog, Heartbeats, JobsView, LiveFeed, LogTail, Snapshots, TaskBoard
@@ -27,13 +29,37 @@ class Ports(Protocol):
     def snapshots(self) -> Snapshots: ...
 
 
-@pytest.fixture(params=["memory", "one node"])
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "three_nodes: a contract that is checked on a cluster of three as well")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "ports_settings" in metafunc.fixturenames:
+        kinds = ["memory", "one node"]
+        if metafunc.definition.get_closest_marker("three_nodes") is not None:
+            kinds.append("three nodes")
+        metafunc.parametrize("ports_settings", kinds, indirect=True)
+
+
+@pytest.fixture(scope="session")
+async def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ThreeServers, None]:
+    """A cluster that no test harms."""
+    async with three_servers(tmp_path_factory.mktemp("three"), extra=accounts()) as servers:
+        yield servers
+
+
+@pytest.fixture
 def ports_settings(request: pytest.FixtureRequest) -> NatsSettings | None:
     """How to reach each kind of cluster; `None` for the one in memory."""
-    if request.param == "memory":
-        return None
-    settings: NatsSettings = request.getfixturevalue("nats_settings")
-    return settings
+    match request.param:
+        case "memory":
+            return None
+        case "one node":
+            settings: NatsSettings = request.getfixturevalue("nats_settings")
+            return settings
+        case _:
+            three: ThreeServers = request.getfixturevalue("three_nodes")
+            return three.new_settings()
 
 
 @pytest.fixture

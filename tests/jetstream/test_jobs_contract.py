@@ -56,6 +56,7 @@ async def test_a_new_view_is_empty(jobs: JobsView) -> None:
     assert await jobs.get_many([JobId("unknown")]) == {}
 
 
+@pytest.mark.three_nodes
 async def test_jobs_are_found_as_they_were_written(jobs: JobsView) -> None:
     first, second = new_job(), new_job(2)
     await jobs.write([first, second], previous=0, checkpoint=2)
@@ -77,6 +78,7 @@ async def test_a_checkpoint_may_move_without_jobs(jobs: JobsView) -> None:
     assert await follow(jobs, until=position) == {job.id: job}
 
 
+@pytest.mark.three_nodes
 async def test_a_projector_that_was_overtaken_is_refused(jobs: JobsView) -> None:
     mine, rivals = new_job(), new_job()
     await jobs.write([rivals], previous=0, checkpoint=3)
@@ -86,6 +88,7 @@ async def test_a_projector_that_was_overtaken_is_refused(jobs: JobsView) -> None
     assert await jobs.checkpoint() == 3
 
 
+@pytest.mark.three_nodes
 async def test_more_jobs_than_a_batch_takes_are_written(jobs: JobsView) -> None:
     many = [new_job(seq) for seq in range(1, 2501)]
     await jobs.write(many, previous=0, checkpoint=2500)
@@ -94,6 +97,7 @@ async def test_more_jobs_than_a_batch_takes_are_written(jobs: JobsView) -> None:
     assert await jobs.checkpoint() == 2500
 
 
+@pytest.mark.three_nodes
 async def test_changes_can_be_followed_from_any_position(jobs: JobsView) -> None:
     first, second = new_job(), new_job(2)
     await jobs.write([first], previous=0, checkpoint=1)

@@ -33,6 +33,7 @@ async def read_all(log: EventLog, *, after: int = 0, aggregates: str = ">", coun
     return found
 
 
+@pytest.mark.three_nodes
 async def test_an_append_is_read_back_as_it_was_stored(log: EventLog) -> None:
     aggregate = new_aggregate()
     (first,) = await log.append([submission(aggregate)])
@@ -51,6 +52,7 @@ async def test_nothing_is_known_of_an_aggregate_without_events(log: EventLog) ->
     assert await log.last_seq() == 0
 
 
+@pytest.mark.three_nodes
 async def test_an_aggregate_that_moved_on_refuses(log: EventLog) -> None:
     aggregate = new_aggregate()
     (first,) = await log.append([submission(aggregate)])
@@ -62,6 +64,7 @@ async def test_an_aggregate_that_moved_on_refuses(log: EventLog) -> None:
     assert await log.last_seq() == 2
 
 
+@pytest.mark.three_nodes
 async def test_several_entries_are_stored_all_or_none(log: EventLog) -> None:
     taken, fresh = new_aggregate(), new_aggregate()
     (first,) = await log.append([submission(taken)])
@@ -83,6 +86,7 @@ async def test_an_append_may_add_several_events_to_an_aggregate(log: EventLog) -
     assert len(stored) == 2
 
 
+@pytest.mark.three_nodes
 async def test_a_fence_holds_off_a_former_leader(log: EventLog) -> None:
     (lease,) = await log.append([election()])
     aggregate = new_aggregate()
@@ -98,6 +102,7 @@ async def test_a_fence_holds_off_a_former_leader(log: EventLog) -> None:
     assert await log.load(other) == ()
 
 
+@pytest.mark.three_nodes
 async def test_within_a_valid_fence_a_conflict_is_a_conflict(log: EventLog) -> None:
     (lease,) = await log.append([election()])
     aggregate = new_aggregate()
@@ -108,6 +113,7 @@ async def test_within_a_valid_fence_a_conflict_is_a_conflict(log: EventLog) -> N
     assert await log.last_seq() == 2
 
 
+@pytest.mark.three_nodes
 async def test_what_is_too_large_is_refused_before_anything_is_stored(log: EventLog) -> None:
     with pytest.raises(TooLarge):
         await log.append([submission(new_aggregate(), padding_bytes=MAX_EVENT_BYTES)])
@@ -128,6 +134,7 @@ async def test_an_append_without_an_expectation_is_a_mistake(log: EventLog) -> N
         await log.append([cancellation(first)], fence=Fence(aggregate="scheduler.lease", seq=1))
 
 
+@pytest.mark.three_nodes
 async def test_load_waits_for_the_version_that_it_is_asked_for(log: EventLog) -> None:
     aggregate = new_aggregate()
     (first,) = await log.append([submission(aggregate)])
@@ -138,6 +145,7 @@ async def test_load_waits_for_the_version_that_it_is_asked_for(log: EventLog) ->
         assert len(await log.load(aggregate, min_version=2, deadline_s=DEADLINE_S)) == 2
 
 
+@pytest.mark.three_nodes
 async def test_concurrent_appends_are_each_stored_once_or_refused(log: EventLog) -> None:
     contested = [new_aggregate() for _ in range(5)]
     results: list[bool] = []
@@ -174,6 +182,7 @@ async def test_a_reader_takes_only_the_aggregates_that_it_asked_for(log: EventLo
     assert await read_all(log, aggregates="job.*.*", count=1) == [job]
 
 
+@pytest.mark.three_nodes
 async def test_a_waiting_reader_gets_what_is_appended(log: EventLog) -> None:
     found: list[Stored] = []
     async with anyio.create_task_group() as tasks:

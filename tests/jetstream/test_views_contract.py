@@ -32,6 +32,7 @@ def line(job_id: JobId, text: str) -> LogChunk:
     return LogChunk(job_id=job_id, attempt=1, stream=LogStream.ENGINE, text=text, time=NOW)
 
 
+@pytest.mark.three_nodes
 async def test_tasks_stand_in_the_order_of_their_first_appearance(ports: Ports) -> None:
     job_id = new_job_id()
     first, second, third = (new_task(job_id, name) for name in ("b", "a", "c"))
@@ -54,6 +55,7 @@ async def test_more_tasks_than_a_batch_takes_are_kept(ports: Ports) -> None:
     assert await ports.tasks.tasks(DEFAULT_TENANT, job_id) == tasks
 
 
+@pytest.mark.three_nodes
 async def test_log_lines_are_read_from_any_position(ports: Ports) -> None:
     job_id = new_job_id()
     lines = [line(job_id, f"{number}\n") for number in range(5)]
@@ -86,6 +88,7 @@ def heartbeat(name: str, count: int) -> RunnerHeartbeat:
     )
 
 
+@pytest.mark.three_nodes
 async def test_the_last_heartbeat_of_each_runner_counts(ports: Ports) -> None:
     assert await ports.heartbeats.runners() == {}
     for name in ("one", "two"):
@@ -107,6 +110,7 @@ async def test_the_leader_is_known_until_it_steps_down(ports: Ports) -> None:
     assert await ports.heartbeats.scheduler() is None
 
 
+@pytest.mark.three_nodes
 async def test_a_snapshot_takes_the_place_of_the_last_one(ports: Ports) -> None:
     assert await ports.snapshots.load("scheduler") is None
     large = bytes(range(256)) * 12_000

@@ -1,0 +1,111 @@
+"""Appends and reads that go on while servers fail, and the check that nothing was lost, doubled or swapped."""
+
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+import anyio
+from tests.jetstream.events import cancellation, new_aggregate, submission
+
+from penstock_core.chain import Stored, verify
+from penstock_core.ports import Conflict, Entry, EventLog, Unavailable
+from penstock_schemas.ids import EventId
+
+APPEND_S = 60.0
+"""Longer than any outage of a test."""
+SETTLE_S = 90.0
+EVENTS_OF_A_CHAIN = 5
+
+
+class Workload:
+    """Writers that append chains of events, alone and several at a time, and a reader that follows."""
+
+    def __init__(self, log: EventLog, *, seed: int) -> None:
+        self.acknowledged: dict[int, Stored] = {}
+        self.doubtful = 0
+        self.read: list[Stored] = []
+        self._log = log
+        self._dice = random.Random(seed)
+        self._is_over = False
+        self._progress = anyio.Event()
+
+    async def run(self, faults: Callable[["Workload"], Awaitable[None]], *, writers: int = 16) -> None:
+        """Write and read while `faults` happen; afterwards check everything."""
+        last = 0
+        with anyio.fail_after(SETTLE_S * 2):
+            async with anyio.create_task_group() as readers:
+                readers.start_soon(self._follow)
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(writers):
+                        tasks.start_soon(self._write)
+                    await faults(self)
+                    self._is_over = True
+                last = await self._log.last_seq(deadline_s=APPEND_S)
+                await self.until(lambda: bool(self.read) and self.read[-1].seq >= last)
+                readers.cancel_scope.cancel()
+        self._check(last)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for a condition on what was acknowledged or read."""
+        while not is_so():
+            self._progress = anyio.Event()
+            await self._progress.wait()
+
+    async def until_more(self, *, least: int, most: int) -> None:
+        """Wait until a random number of further events are acknowledged."""
+        goal = len(self.acknowledged) + self._dice.randint(least, most)
+        await self.until(lambda: len(self.acknowledged) >= goal)
+
+    async def _write(self) -> None:
+        while not self._is_over:
+            aggregates = [new_aggregate() for _ in range(self._dice.choice((1, 1, 3)))]
+            stored = await self._append([submission(each) for each in aggregates])
+            for _ in range(EVENTS_OF_A_CHAIN - 1):
+                if stored is None or self._is_over:
+                    break
+                stored = await self._append([cancellation(each) for each in stored])
+
+    async def _append(self, entries: list[Entry]) -> tuple[Stored, ...] | None:
+        try:
+            stored = await self._log.append(entries, deadline_s=APPEND_S)
+        except Unavailable:
+            self.doubtful += len(entries)
+            return None
+        self.acknowledged |= {each.seq: each for each in stored}
+        self._progress.set()
+        return stored
+
+    async def _follow(self) -> None:
+        async with aclosing(self._log.read()) as batches:
+            async for batch in batches:
+                self.read += batch
+                self._progress.set()
+
+    def _check(self, last: int) -> None:
+        assert [each.seq for each in self.read] == list(range(1, last + 1)), "each sequence once, in order"
+        by_seq = {each.seq: each for each in self.read}
+        for seq, stored in self.acknowledged.items():
+            assert by_seq[seq] == stored, "what was acknowledged is there"
+        ids: set[EventId] = {each.event.id for each in self.read}
+        assert len(ids) == len(self.read), "nothing is stored twice"
+        assert last - len(self.acknowledged) <= self.doubtful, "what was refused is not there"
+        chains: dict[str, list[Stored]] = {}
+        for each in self.read:
+            chains.setdefault(each.event.aggregate, []).append(each)
+        for chain in chains.values():
+            verify(chain)
+
+
+async def race(log: EventLog, aggregate: str, *, goal: int) -> int:
+    """Extend one chain in competition with others, to `goal` events; return how many were one's own."""
+    won = 0
+    while True:
+        history = await log.load(aggregate, deadline_s=APPEND_S)
+        if len(history) >= goal:
+            return won
+        entry = cancellation(history[-1]) if history else submission(aggregate)
+        try:
+            await log.append([entry], deadline_s=APPEND_S)
+        except Conflict:
+            continue
+        won += 1
