@@ -14,7 +14,7 @@ from penstock_core.chain import Stored, link
 from penstock_core.job import UnknownJob, decide, evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.index.store import Page
+from penstock_gateway.index.reading import Page
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.watchers import Watchers

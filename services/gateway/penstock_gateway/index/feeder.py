@@ -12,7 +12,8 @@ import structlog
 from anyio import to_thread
 
 from penstock_core.ports import JobsView, PortError, PositionLost, Unavailable
-from penstock_gateway.index.store import IndexStore, Page
+from penstock_gateway.index.reading import Page
+from penstock_gateway.index.store import IndexStore
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.watchers import Watchers

@@ -29,7 +29,11 @@ class Sizes(Struct, frozen=True):
     columns: int
     """By pipeline, owner and status together."""
     labels: tuple[int, ...]
-    """By each label, in the order of the query."""
+    """By each label and status together, in the order of the query."""
+    spans: tuple[int, ...]
+    """By each label alone: what has to be looked through when it leads."""
+    is_sole_tenant: bool
+    """Whether every job there is belongs to the query's tenant."""
 
 
 class Statement(Struct, frozen=True):
@@ -68,18 +72,19 @@ def phrase(text: str) -> str:
 
 def _keys(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
     """Return the SQL for the keys, coming in descending order from whatever leads."""
-    smallest = min((sizes.columns, *sizes.labels))
+    smallest = min((sizes.columns, *sizes.spans))
     if query.text is not None and len(query.text) >= MIN_TRIGRAM and smallest > SMALL:
-        return _led_by_text(query, query.text, window)
-    if sizes.labels and min(sizes.labels) < sizes.columns:
-        return _led_by_label(query, window, sizes.labels.index(min(sizes.labels)))
+        return _led_by_text(query, query.text, window, is_sole_tenant=sizes.is_sole_tenant)
+    if sizes.spans and min(sizes.spans) < sizes.columns:
+        return _led_by_label(query, window, sizes.spans.index(min(sizes.spans)))
     return _led_by_columns(query, window)
 
 
-def _led_by_text(query: JobQuery, text: str, window: Window) -> Statement:
-    rest = _join(_columns(query), _times(query), _labels(query, skip=None))
+def _led_by_text(query: JobQuery, text: str, window: Window, *, is_sole_tenant: bool) -> Statement:
+    rest = _join(_columns(query, with_tenant=not is_sole_tenant), _times(query), _labels(query, skip=None))
+    jobs = " CROSS JOIN jobs AS j ON j.created_seq = w.rowid" if rest.sql else ""
     sql = (
-        "SELECT w.rowid AS created_seq FROM words AS w CROSS JOIN jobs AS j ON j.created_seq = w.rowid "
+        f"SELECT w.rowid AS created_seq FROM words AS w{jobs} "
         "WHERE w.words MATCH ? AND w.rowid BETWEEN ? AND ?" + rest.sql
     )
     return Statement(sql, (phrase(text), window.low, window.high, *rest.values))
@@ -88,8 +93,9 @@ def _led_by_text(query: JobQuery, text: str, window: Window) -> Statement:
 def _led_by_label(query: JobQuery, window: Window, leading: int) -> Statement:
     key, value = query.labels[leading]
     rest = _join(_columns(query), _times(query), _labels(query, skip=leading), _short_text(query))
+    jobs = " CROSS JOIN jobs AS j ON j.created_seq = l.created_seq" if rest.sql else ""
     sql = (
-        "SELECT l.created_seq AS created_seq FROM labels AS l CROSS JOIN jobs AS j ON j.created_seq = l.created_seq "
+        f"SELECT l.created_seq AS created_seq FROM labels AS l{jobs} "
         "WHERE l.tenant = ? AND l.token = ? AND l.created_seq BETWEEN ? AND ?" + rest.sql
     )
     return Statement(sql, (query.tenant, label_token(key, value), window.low, window.high, *rest.values))
@@ -117,8 +123,11 @@ def _led_by_columns(query: JobQuery, window: Window) -> Statement:
     return Statement(" UNION ALL ".join([stretch] * len(statuses)), tuple(values))
 
 
-def _columns(query: JobQuery) -> Statement:
-    sql, values = " AND j.tenant = ?", [str(query.tenant)]
+def _columns(query: JobQuery, *, with_tenant: bool = False) -> Statement:
+    sql, values = "", list[str]()
+    if with_tenant:
+        sql += " AND j.tenant = ?"
+        values.append(query.tenant)
     if query.pipeline is not None:
         sql += " AND j.pipeline = ?"
         values.append(query.pipeline)

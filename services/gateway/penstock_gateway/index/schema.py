@@ -47,7 +47,8 @@ CREATE TABLE labels (
     PRIMARY KEY (tenant, token, created_seq)
 ) WITHOUT ROWID;
 CREATE TABLE label_totals (
-    tenant TEXT NOT NULL, token TEXT NOT NULL, total INTEGER NOT NULL, PRIMARY KEY (tenant, token)
+    tenant TEXT NOT NULL, token TEXT NOT NULL, status TEXT NOT NULL, total INTEGER NOT NULL,
+    PRIMARY KEY (tenant, token, status)
 ) WITHOUT ROWID;
 
 -- How many jobs there are for every combination of these three, each of them a value or any.

@@ -1,0 +1,92 @@
+"""Start a gateway: `python -m penstock_gateway`, told by its environment what to do.
+
+Exit codes: 0 stopped as asked, 1 cannot work (the reason is in one line), 2 wrong settings.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final, NoReturn
+
+import anyio
+import structlog
+from penstock_jetstream.blobs import open_blobs
+
+from penstock_core.logs import configure_logs
+from penstock_core.ports import PortError
+from penstock_core.settings import BadSettings, read_settings
+from penstock_gateway.access import AccessLog
+from penstock_gateway.app import Gateway
+from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
+from penstock_gateway.settings import GatewaySettings, mistakes
+from penstock_jetstream import NatsSettings, connect
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_SETTINGS: Final = 2
+
+log = structlog.get_logger()
+
+
+async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) -> None:
+    """Serve until `stopping` is set or a signal comes; then finish what is being answered.
+
+    Raises:
+        PortTaken: the address cannot be listened on.
+        PortError: there is no usable NATS server or blob store.
+
+    """
+    stopping = stopping or anyio.Event()
+    with listen(settings.host, settings.port) as listening:
+        async with connect(NatsSettings(url=settings.nats_url, name="penstock-gateway")) as cluster:
+            gateway = Gateway(settings, cluster, open_blobs(settings.blobs))
+            server = make_server(AccessLog(gateway.app), graceful_s=settings.graceful_s)
+            async with anyio.create_task_group() as group:
+                group.start_soon(gateway.run)
+                group.start_soon(stop_on_signal, server, stopping)
+                group.start_soon(_stop, gateway, server, stopping)
+                log.info("ready", url=url_of(listening))
+                await server.serve([listening])
+                group.cancel_scope.cancel()
+            gateway.close()
+    log.info("stopped")
+
+
+def main() -> None:
+    """Serve until a signal ends it."""
+    try:
+        settings = read_settings(GatewaySettings, _with_port(os.environ))
+    except BadSettings as error:
+        _exit(EXIT_SETTINGS, str(error))
+    wrong = mistakes(settings)
+    if wrong:
+        _exit(EXIT_SETTINGS, "\n".join(wrong))
+    configure_logs(settings.log_level, service="gateway")
+    try:
+        anyio.run(serve, settings, backend_options={"use_uvloop": True})
+    except PortTaken as error:
+        _exit(EXIT_FAILED, f"penstock gateway: {error}")
+    except PortError as error:
+        _exit(EXIT_FAILED, f"penstock gateway: {error}")
+
+
+async def _stop(gateway: Gateway, server: Server, stopping: anyio.Event) -> None:
+    await stopping.wait()
+    gateway.drain()
+    server.should_exit = True
+
+
+def _with_port(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Let `PORT` say the port where `PENSTOCK_PORT` does not, as container platforms do."""
+    if environ.get("PENSTOCK_PORT") or not environ.get("PORT"):
+        return environ
+    return {**environ, "PENSTOCK_PORT": environ["PORT"]}
+
+
+def _exit(code: int, text: str) -> NoReturn:
+    sys.stderr.write(text + "\n")
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()
