@@ -10,7 +10,6 @@ from typing import Final, NoReturn
 
 import anyio
 import structlog
-from penstock_jetstream.blobs import open_blobs
 
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
@@ -20,6 +19,7 @@ from penstock_gateway.app import Gateway
 from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, mistakes
 from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream.blobs import open_blobs
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
