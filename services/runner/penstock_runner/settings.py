@@ -33,17 +33,21 @@ class RunnerSettings(Struct, frozen=True, kw_only=True):
     state_dir: Annotated[
         Path, Meta(description="The runner's own folder: work directories, and who used it last. One runner at a time.")
     ] = Path("penstock-runner")
-    runner_name: Annotated[
-        str | None,
-        Meta(description="The runner's name, stable over restarts; the machine's name if not set."),
-        Meta(pattern=RUNNER_NAME_PATTERN),
-    ] = None
+    runner_name: (
+        Annotated[
+            str,
+            Meta(pattern=RUNNER_NAME_PATTERN, description="Stable over restarts; the machine's name if not set."),
+        ]
+        | None
+    ) = None
     slots: Annotated[int, Meta(ge=1, le=4096, description="How many attempts run at the same time.")] = 4
-    cores: Annotated[
-        int | None,
-        Meta(description="How many cores each attempt may use; the machine's cores shared by the slots if not set."),
-        Meta(ge=1),
-    ] = None
+    cores: (
+        Annotated[
+            int,
+            Meta(ge=1, description="How many each attempt may use; the machine's, shared by the slots, if not set."),
+        ]
+        | None
+    ) = None
     engines: Annotated[
         tuple[str, ...], Meta(description="The engines to offer: snakemake, mock; those that are installed if not set.")
     ] = ()

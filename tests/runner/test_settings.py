@@ -1,0 +1,73 @@
+"""What a runner is told by its environment."""
+
+from pathlib import Path
+
+import pytest
+
+from penstock_core.settings import BadSettings, describe, read_settings
+from penstock_runner.engines.mock import MockBehaviour
+from penstock_runner.settings import RUNNER_NAME_PATTERN, RunnerSettings, default_name, mistakes
+from penstock_schemas.ids import is_token
+
+
+def test_nothing_set_is_enough() -> None:
+    settings = read_settings(RunnerSettings, {})
+    assert mistakes(settings) == ()
+    assert is_token(settings.name)
+    assert settings.cores_per_attempt >= 1
+    assert settings.mock_behaviour == MockBehaviour()
+
+
+def test_everything_can_be_set() -> None:
+    environ = {
+        "PENSTOCK_RUNNER_NAME": "big-one",
+        "PENSTOCK_SLOTS": "8",
+        "PENSTOCK_CORES": "2",
+        "PENSTOCK_ENGINES": "mock, snakemake",
+        "PENSTOCK_LABELS": "zone=a,gpu=",
+        "PENSTOCK_SOURCE_ROOTS": "/data,/work",
+        "PENSTOCK_MOCK_MIN_DURATION": "0",
+        "PENSTOCK_MOCK_MAX_DURATION": "0.5",
+        "PENSTOCK_MOCK_SUCCESS_RATE": "1",
+        "PENSTOCK_MOCK_SEED": "3",
+        "PENSTOCK_KEEP_WORK": "yes",
+    }
+    settings = read_settings(RunnerSettings, environ)
+    assert (settings.name, settings.slots, settings.cores_per_attempt) == ("big-one", 8, 2)
+    assert settings.engines == ("mock", "snakemake")
+    assert settings.label_map == {"zone": "a", "gpu": ""}
+    assert settings.source_roots == (Path("/data"), Path("/work"))
+    assert settings.mock_behaviour == MockBehaviour(min_duration=0, max_duration=0.5, success_rate=1, seed=3)
+    assert settings.keep_work
+
+
+def test_every_mistake_is_reported_at_once() -> None:
+    environ = {
+        "PENSTOCK_SLOTS": "0",
+        "PENSTOCK_RUNNER_NAME": "a.b",
+        "PENSTOCK_LABELS": "zone",
+        "PENSTOCK_LEASE_S": "60",
+        "PENSTOCK_MOCK_SUCCESS_RATE": "80",
+    }
+    with pytest.raises(BadSettings) as caught:
+        read_settings(RunnerSettings, environ)
+    assert {mistake.variable for mistake in caught.value.mistakes} == set(environ)
+
+
+def test_settings_that_contradict_one_another_are_named() -> None:
+    settings = RunnerSettings(mock_min_duration=5, mock_max_duration=1, source_roots=(Path("relative"),))
+    durations, roots = mistakes(settings)
+    assert "PENSTOCK_MOCK_MIN_DURATION (5) is greater than PENSTOCK_MOCK_MAX_DURATION (1)" in durations
+    assert "'relative'" in roots
+
+
+@pytest.mark.parametrize("host", ["a.b.c", "-x-", "", "x" * 80])
+def test_a_machines_name_becomes_a_token(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    settings = read_settings(RunnerSettings, {"PENSTOCK_RUNNER_NAME": default_name()})
+    assert is_token(f"{settings.name}-01234567")
+    assert RUNNER_NAME_PATTERN
+
+
+def test_each_setting_is_described() -> None:
+    assert all(row.description for row in describe(RunnerSettings))
