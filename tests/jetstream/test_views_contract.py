@@ -196,8 +196,6 @@ def test_a_location_of_no_known_kind_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "/a", "../a", "a/../b", "a//b", "a/"])
-async def test_a_key_stays_within_the_folder(key: str, blobs: Blobs) -> None:
+async def test_a_key_stays_within_the_folder(key: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="key"):
-        await blobs.put_bytes(key, b"")
-    with pytest.raises(ValueError, match="key"):
-        await blobs.get_bytes(key)
+        await open_blobs(tmp_path).put_bytes(key, b"")

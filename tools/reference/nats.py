@@ -119,8 +119,7 @@ def _streams() -> str:
         (
             table(("stream", "holds", "kept in", "bounds"), rows),
             "A stream whose name begins with `KV_` is a key-value bucket: `nats kv` reads it. All streams take atomic",
-            "batches and direct reads. Each is made with one copy. A stream that exists keeps its number of copies and",
-            "its bound in bytes.\n",
+            "batches and direct reads. The number of copies is a setting ([configuration](configuration.md)).\n",
         )
     )
 
@@ -132,7 +131,7 @@ def _bounds(config: dict[str, Any]) -> str:
     if config["max_age"]:
         words.append(f"{_duration(config['max_age'] / NS)}")
     if config["max_bytes"] > 0:
-        words.append(f"{config['max_bytes'] / (1 << 30):g} GiB when it is made")
+        words.append(f"{config['max_bytes'] / (1 << 30):g} GiB unless set otherwise")
     if config["discard"] == "new":
         words.append("when full it refuses what is new")
     if config.get("deny_delete") and config.get("deny_purge"):

@@ -1,0 +1,95 @@
+"""How long each service takes to start after a long past."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Final
+
+from benchmarks.history import fill
+from benchmarks.http_load import Client
+from benchmarks.result import Figure, Result, Size
+from benchmarks.system import (
+    MOCK_AT_ONCE,
+    System,
+    await_checkpoint,
+    await_index,
+    connected,
+    running_system,
+    settle,
+)
+
+JOBS: Final = {Size.TINY: 200, Size.QUICK: 20_000, Size.FULL: 100_000}
+READY_S: Final = 10.0
+"""The budget, which DESIGN gives for ten times as many jobs."""
+
+
+async def run(size: Size, root: Path) -> Result:
+    """Stop everything, write a past, then start one service after the other."""
+    jobs, figures = JOBS[size], list[Figure]()
+    with running_system(root) as system:
+        for name in ("runner", "scheduler", "projector", "gateway"):
+            system.services[name].stop()
+        async with connected(system) as cluster:
+            began = time.perf_counter()
+            filled = await fill(cluster.log, jobs)
+            figures.append(_figure("write the past", jobs, began))
+            events = filled.last_seq
+
+            began = time.perf_counter()
+            system.services["projector"].start()
+            await await_checkpoint(cluster, filled.last_seq)
+            figures.append(_figure("projector, from nothing to the end", jobs, began))
+            figures.append(_rate("projector", events, began))
+
+            for how in ("index from nothing", "index kept"):
+                if how == "index from nothing":
+                    _forget(system)
+                began = time.perf_counter()
+                system.services["gateway"].start()
+                await await_index(system, cluster, filled.last_seq, jobs)
+                figures.append(_figure(f"gateway, {how}, to ready", jobs, began, budget_s=READY_S))
+                if how == "index from nothing":
+                    system.services["gateway"].stop()
+
+            for how in ("without a snapshot", "with a snapshot"):
+                if how == "with a snapshot":
+                    system.services["scheduler"].stop()
+                    system.services["runner"].stop()
+                began = time.perf_counter()
+                system.services["scheduler"].start()
+                system.services["runner"].start()
+                await _await_a_run(system)
+                name = f"scheduler and runner, {how}, to the first job completed"
+                figures.append(_figure(name, jobs, began, budget_s=READY_S))
+
+            for service in ("runner", "scheduler", "projector", "gateway", "nats"):
+                system.services[service].stop()
+            began = time.perf_counter()
+            for service in ("nats", "gateway", "scheduler", "projector", "runner"):
+                system.services[service].start()
+            system.await_ready()
+            figures.append(_figure("everything at once, to ready", jobs, began, budget_s=READY_S))
+            await _await_a_run(system)
+            figures.append(_figure("everything at once, to the first job completed", jobs, began, budget_s=READY_S))
+    return Result(name="starts", figures=tuple(figures), notes=(f"{jobs:,} jobs, {events:,} events of history",))
+
+
+def _figure(name: str, jobs: int, began: float, *, budget_s: float | None = None) -> Figure:
+    return Figure(name=name, value=time.perf_counter() - began, unit="s", count=jobs, at_most=budget_s)
+
+
+def _rate(name: str, events: int, began: float) -> Figure:
+    return Figure(name=f"{name}, events", value=events / (time.perf_counter() - began), unit="1/s", count=events)
+
+
+def _forget(system: System) -> None:
+    """Remove the gateway's index: it can be made anew from the log at any time."""
+    state = Path(system.services["gateway"].environ["PENSTOCK_STATE_DIR"])
+    shutil.rmtree(state)
+    state.mkdir()
+
+
+async def _await_a_run(system: System) -> None:
+    async with Client(system.http_port) as client:
+        job = await client.call("POST", "/jobs", MOCK_AT_ONCE)
+        await settle(client, job["id"])

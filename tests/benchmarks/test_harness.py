@@ -1,0 +1,55 @@
+"""That the harness measures, reports and judges. No timing is asserted."""
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks.__main__ import main
+from benchmarks.result import Figure, Verdict, latencies, percentile
+
+
+def test_percentiles_are_the_nearest_rank() -> None:
+    samples = [float(each) for each in range(1, 101)]
+
+    assert [percentile(samples, each) for each in (1, 50, 99, 100)] == [1, 50, 99, 100]
+    assert percentile([7.0], 99) == 7.0
+
+
+def test_no_samples_are_no_percentile() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        percentile([], 50)
+
+
+@pytest.mark.parametrize(
+    ("figure", "verdict"),
+    [
+        (Figure(name="rate", value=2_000, unit="1/s", at_least=2_000), Verdict.MET),
+        (Figure(name="rate", value=1_999, unit="1/s", at_least=2_000), Verdict.MISSED),
+        (Figure(name="wait", value=3.0, unit="ms", at_most=3.0), Verdict.MET),
+        (Figure(name="wait", value=3.1, unit="ms", at_most=3.0), Verdict.MISSED),
+        (Figure(name="wait", value=3.1, unit="ms"), Verdict.NO_BUDGET),
+    ],
+)
+def test_a_figure_is_judged_by_its_budget(figure: Figure, verdict: Verdict) -> None:
+    assert figure.verdict is verdict
+
+
+def test_latencies_are_given_in_milliseconds() -> None:
+    p50, p99 = latencies("wait", [0.001, 0.002, 0.5], p50_ms=3.0, p99_ms=60.0)
+
+    assert (p50.value, p50.verdict) == (2.0, Verdict.MET)
+    assert (p99.value, p99.verdict) == (500.0, Verdict.MISSED)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ["submit_to_running", "queries"])
+def test_a_measurement_comes_to_its_end(name: str, tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+
+    assert main(["--tiny", "--only", name, "--output", str(output)]) == 0
+
+    report = json.loads(output.read_bytes())
+    assert report["failed"] == {}
+    assert [each["name"] for each in report["results"]] == [name]
+    assert all(each["value"] >= 0 for each in report["results"][0]["figures"])
+    assert report["machine"]["cores"] > 0
