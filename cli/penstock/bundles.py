@@ -14,8 +14,8 @@ from penstock_schemas.api import Base64File, SubmittedSource
 SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 """Where Snakemake looks for the main file."""
 MAX_FILES: Final = 5_000
-MAX_BYTES: Final = 32 * 1024 * 1024
-"""Of the files together, before they are encoded."""
+MAX_BYTES: Final = 15 * 1024 * 1024
+"""Of the files together, as they are sent: a gateway takes 16 MiB unless its operator chose otherwise."""
 ALWAYS_LEFT_OUT: Final = (
     ".git/",
     ".hg/",
@@ -91,13 +91,15 @@ def pack(target: Path, *, snakefile: str | None = None, exclude: Sequence[str] =
     asked = tuple(_rules(lines))
     left_out: list[str] = []
     files: dict[str, str | Base64File] = {}
-    total = 0
+    total = sent = 0
     for path in _walk(folder, own, asked, left_out):
         content = _read(folder / path)
+        encoded = _encoded(content)
         total += len(content)
-        if len(files) >= MAX_FILES or total > MAX_BYTES:
+        sent += len(content) if isinstance(encoded, str) else len(encoded.base64)
+        if len(files) >= MAX_FILES or sent > MAX_BYTES:
             raise BadWorkflow(_too_large(folder, len(files) >= MAX_FILES, path))
-        files[path] = _encoded(content)
+        files[path] = encoded
     if main not in files:
         raise BadWorkflow(f"{main} is left out by {ignore_file or '--exclude'}: it is the workflow's main file")
     return Bundle(

@@ -13,7 +13,7 @@ temporarily unable, until the client's deadline. A submission always carries an 
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ from penstock_schemas.api import (
     JobSubmission,
     LogEntry,
     LogList,
+    LogSource,
     OutputEntry,
     OutputList,
     Problem,
@@ -43,7 +44,7 @@ from penstock_schemas.api import (
 )
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus
-from penstock_schemas.views import Task
+from penstock_schemas.views import LogStream, Task
 
 T = TypeVar("T")
 Query = Mapping[str, str | int | float | Sequence[str] | None]
@@ -257,19 +258,36 @@ class Client:
             if ends is not None and time.monotonic() >= ends:
                 raise TimeoutError(f"job {job_id} is not over after {timeout_s:g} s")
 
-    def logs(self, job_id: str, *, after: int = 0, wait_s: float = 0.0, task: str | None = None) -> LogList:
+    def logs(
+        self,
+        job_id: str,
+        *,
+        after: int = 0,
+        wait_s: float = 0.0,
+        streams: Collection[LogStream] = (),
+        source: LogSource | None = None,
+    ) -> LogList:
         """Return a piece of a job's log above `after`; when there is none yet, wait up to `wait_s`."""
-        query: Query = {"after": after, "wait": wait_s, "task": task}
+        query: Query = {
+            "after": after,
+            "wait": wait_s,
+            "stream": [each.value for each in streams],
+            "source": source.value if source else None,
+        }
         return self._get(f"/jobs/{_segment(job_id)}/logs", query, LogList, wait_s)
 
-    def log(self, job_id: str, *, follow: bool = False, task: str | None = None) -> Iterator[LogEntry]:
+    def log(self, job_id: str, *, follow: bool = False, streams: Collection[LogStream] = ()) -> Iterator[LogEntry]:
         """Yield a job's log from its beginning: what there is, or with `follow` until the job is over."""
         after = 0
+        source: LogSource | None = None
         while True:
-            page = self.logs(job_id, after=after, wait_s=FOLLOW_WAIT_S if follow else 0.0, task=task)
+            wait_s = FOLLOW_WAIT_S if follow else 0.0
+            page = self.logs(job_id, after=after, wait_s=wait_s, streams=streams, source=source)
             yield from page.entries
             after = page.next_after
-            if not page.entries and (page.done or not follow):
+            if page.source is LogSource.ARCHIVE:
+                source = page.source  # its positions are of another kind than the live tail's
+            if page.done or (not page.entries and not follow):
                 return
 
     def tasks(self, job_id: str) -> TaskList:

@@ -72,8 +72,9 @@ class Keeper:
             if code == Exit.USAGE:
                 return self._given_up("refused its settings")
             if quick_deaths >= MAX_QUICK_DEATHS:
-                return self._given_up(f"{ending(code)}, for the {quick_deaths}th time soon after its start")
-            self._report(f"{self.kept.name} {ending(code)}; starting it again")
+                return self._given_up(f"died {quick_deaths} times soon after its start; at last it {ending(code)}")
+            if quick_deaths.bit_count() <= 1:  # not every time when it goes on
+                self._report(f"{self.kept.name} {ending(code)}; starting it again")
             with anyio.move_on_after(min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, quick_deaths - 1))):
                 await self._stopping.wait()
                 return None

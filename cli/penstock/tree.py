@@ -236,7 +236,7 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
     match name:
         case "gateway":
             environ |= {"PENSTOCK_HOST": plan.host, "PENSTOCK_PORT": str(plan.port)}
-            environ |= {"PENSTOCK_MOCK_UNKNOWN_PIPELINES": "true"} | _roots(plan)
+            environ |= {"PENSTOCK_MOCK_UNKNOWN_PIPELINES": "true", "PENSTOCK_GRACEFUL_S": "3"} | _roots(plan)
         case "runner":
             environ |= {} if plan.slots is None else {"PENSTOCK_SLOTS": str(plan.slots)}
             environ |= {"PENSTOCK_DRAIN_TIMEOUT_S": f"{DRAIN_S:g}"}

@@ -18,15 +18,27 @@ from penstock_schemas.views import LogStream
 @click.argument("job_id", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run is over. Ctrl-C ends this, not the run.")
 @click.option("--task", metavar="TASK", help="Of this task alone (see 'penstock tasks').")
+@click.option(
+    "--stream", "streams", multiple=True, type=click.Choice([each.value for each in LogStream]), help="Only this."
+)
 @click.option("--times", is_flag=True, help="Put the time before each line.")
 @format_option
 @server_options
 def logs(
-    job_id: str, follow: bool, task: str | None, times: bool, form: Format, url: str | None, state: Path | None
+    job_id: str,
+    follow: bool,
+    task: str | None,
+    streams: tuple[str, ...],
+    times: bool,
+    form: Format,
+    url: str | None,
+    state: Path | None,
 ) -> int:
     """Print what a run wrote: the engine, and its tasks' standard output and error."""
     with connected(url, state) as client:
-        entries = client.log(client.find(job_id), follow=follow, task=task)
+        wanted = [LogStream(each) for each in streams]
+        all_entries = client.log(client.find(job_id), follow=follow, streams=wanted)
+        entries = (each for each in all_entries if task is None or each.task_id == task)
         try:
             if form is Format.JSON:
                 found = list(entries)

@@ -1,0 +1,236 @@
+"""The client against a server that says what it is told to: what the real one does only when something is broken."""
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.client import Ambiguous, Client, ClientError, Damaged, NotFound, Refused, Unreachable
+from penstock.connection import refusal
+from penstock_schemas.api import JobSubmission, OutputEntry
+
+JOB_ID = "0b9c1f4e-0000-4000-8000-000000000001"
+PROBLEM = {
+    "type": "about:blank",
+    "title": "Invalid",
+    "status": 422,
+    "detail": "the request has mistakes",
+    "errors": [
+        {"pointer": "#/priority", "detail": "a whole number is expected"},
+        {"pointer": "", "detail": "and more"},
+    ],
+}
+
+
+def job(job_id: str = JOB_ID, state: str = "QUEUED") -> dict[str, Any]:
+    status = {"QUEUED": "pending", "COMPLETED": "completed"}[state]
+    nothing = dict.fromkeys(("description", "started_at", "completed_at", "error_message", "status_detail"))
+    return nothing | {
+        "id": job_id,
+        "status": status,
+        "state": state,
+        "pipeline_name": "demo",
+        "parameters": {},
+        "created_at": "2026-01-01T00:00:00Z",
+        "updated_at": "2026-01-01T00:00:00Z",
+        "engine": "mock",
+        "owner": "anonymous",
+        "labels": {},
+        "priority": 0,
+        "attempt": 0,
+        "runner_id": None,
+        "failure": None,
+        "tasks": {"total": 0, "done": 0, "running": 0, "failed": 0},
+        "output_files": 0,
+        "output_bytes": 0,
+        "seq": 1,
+        "a_field_of_the_future": True,
+    }
+
+
+@dataclass
+class Script:
+    """Answers in order; the last one again and again. An answer of `None` breaks the connection."""
+
+    answers: list[tuple[int, Any] | None]
+    requests: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
+    url: str = ""
+
+    def next(self, method: str, path: str, body: Any) -> tuple[int, Any] | None:
+        self.requests.append((method, path, body))
+        return self.answers[min(len(self.requests), len(self.answers)) - 1]
+
+
+@contextmanager
+def scripted(*answers: tuple[int, Any] | None) -> Generator[Script]:
+    script = Script(list(answers))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(length)) if length else None
+            answer = script.next(self.command, self.path, body)
+            if answer is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+                return
+            content = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
+            self.send_response(answer[0])
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_POST = do_GET  # noqa: N815  # the base class looks for this name
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the base class names it so
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    script.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield script
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock.client.FIRST_PAUSE_S", 0.001)
+
+
+@pytest.mark.parametrize("trouble", [None, (503, PROBLEM), (502, b"<html>")])
+def test_a_submission_is_repeated_under_the_same_key(trouble: tuple[int, Any] | None) -> None:
+    with scripted(trouble, (201, job())) as script, Client(script.url) as client:
+        assert client.submit(JobSubmission(pipeline_name="demo")).id == JOB_ID
+    first, second = (body for _, _, body in script.requests)
+    assert first == second
+    assert first["idempotency_key"]
+
+
+def test_a_key_that_was_given_is_kept() -> None:
+    with scripted((201, job())) as script, Client(script.url) as client:
+        client.submit(JobSubmission(pipeline_name="demo", idempotency_key="mine"))
+    assert script.requests[0][2]["idempotency_key"] == "mine"
+
+
+def test_it_gives_up_at_its_deadline() -> None:
+    with scripted(None) as script, Client(script.url, deadline_s=0.2) as client:
+        with pytest.raises(Unreachable, match="does not answer"):
+            client.job(JOB_ID)
+        assert len(script.requests) > 1
+
+
+def test_a_server_that_stays_unable_is_quoted() -> None:
+    with scripted((503, PROBLEM)) as script, Client(script.url, deadline_s=0.05) as client:
+        with pytest.raises(Refused, match="the request has mistakes") as caught:
+            client.job(JOB_ID)
+        assert caught.value.status == 503
+
+
+def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
+    with scripted((422, PROBLEM)) as script, Client(script.url) as client:
+        with pytest.raises(Refused) as caught:
+            client.submit(JobSubmission(pipeline_name="demo"))
+        assert len(script.requests) == 1
+    assert refusal(caught.value).splitlines() == [
+        "the request has mistakes",
+        "  #/priority: a whole number is expected",
+        "  and more",
+    ]
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", {"something": "else"}])
+def test_another_kind_of_server_is_recognized(body: Any) -> None:
+    with (
+        scripted((200, body)) as script,
+        Client(script.url) as client,
+        pytest.raises(ClientError, match="is it a Penstock server of this version"),
+    ):
+        client.job(JOB_ID)
+
+
+def test_an_error_that_is_no_problem_is_still_told() -> None:
+    with scripted((404, b"nginx")) as script, Client(script.url) as client:
+        with pytest.raises(NotFound) as caught:
+            client.job(JOB_ID)
+        assert refusal(caught.value).startswith("the server answered 404 without saying why")
+
+
+@pytest.mark.parametrize(
+    ("ids", "prefix", "outcome"),
+    [
+        (["abc1", "abd1"], "abc", "abc1"),
+        (["abc1", "abd1"], "ABD", "abd1"),
+        (["abc1", "abd1"], "ab", Ambiguous),
+        (["abc1"], "x", NotFound),
+        (["abc1"], "", NotFound),
+        ([], JOB_ID, JOB_ID),
+    ],
+)
+def test_short_ids(ids: list[str], prefix: str, outcome: str | type[Exception]) -> None:
+    page = {"jobs": [job(each) for each in ids], "total": len(ids), "next_cursor": None}
+    with scripted((200, page)) as script, Client(script.url) as client:
+        if isinstance(outcome, str):
+            assert client.find(prefix) == outcome
+        else:
+            with pytest.raises(outcome):
+                client.find(prefix)
+
+
+def test_every_page_of_a_list_is_read() -> None:
+    pages = (
+        (200, {"jobs": [job("a"), job("b")], "total": 3, "next_cursor": "more"}),
+        (200, {"jobs": [job("c")], "total": 3, "next_cursor": None}),
+    )
+    with scripted(*pages) as script, Client(script.url) as client:
+        assert [each.id for each in client.jobs(labels={"x": "1", "y": None}, pipeline="p")] == ["a", "b", "c"]
+    assert script.requests[0][1] == "/jobs?pipeline=p&label=x%3A1&label=y&limit=1000"
+    assert script.requests[1][1].endswith("&cursor=more")
+
+
+def entry(url: str, content: bytes) -> Callable[[str], OutputEntry]:
+    return lambda sha256: OutputEntry(path="a.txt", size_bytes=len(content), sha256=sha256, url=url)
+
+
+def test_a_download_is_checked(tmp_path: Path) -> None:
+    made = entry("/jobs/x/outputs/a.txt", b"hello")
+    with scripted((200, b"hello")) as script, Client(script.url) as client:
+        client.download(made("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"), tmp_path / "a.txt")
+        assert (tmp_path / "a.txt").read_bytes() == b"hello"
+        with pytest.raises(Damaged):
+            client.download(made("0" * 64), tmp_path / "b.txt")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_download_stays_on_its_server(tmp_path: Path) -> None:
+    with scripted((200, b"")) as script, Client(script.url) as client:
+        with pytest.raises(ClientError, match="another server"):
+            client.download(entry("http://192.0.2.1/x", b"")("0" * 64), tmp_path / "a.txt")
+        assert script.requests == []
+
+
+def test_waiting_has_an_end() -> None:
+    nothing: list[Any] = []
+    page = (200, {"events": nothing, "next_after": 1, "done": False})
+    with scripted(page) as script, Client(script.url) as client, pytest.raises(TimeoutError):
+        client.wait(JOB_ID, timeout_s=0.05)
+
+
+def test_readiness_is_asked_once_and_read_when_it_is_bad() -> None:
+    with scripted((503, {"ready": False, "reasons": ["no log"]})) as script, Client(script.url) as client:
+        assert client.readiness().reasons == ["no log"]
+        assert len(script.requests) == 1
