@@ -28,11 +28,11 @@ setup: $(STAMP) ## Make the environment (.venv), with uv from PyPI where it is m
 	@echo "fetching uv ..." >&2
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target .uv uv
 
-# Where nothing has to be fetched the second try works without a network, after pyproject.toml was touched for example.
+# An environment that is there is brought up to date without a network where that is enough.
 $(STAMP): pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
 	@echo "making the environment in .venv ..." >&2
 	@sync=(sync --frozen --all-extras --quiet --compile-bytecode --python $(PYTHON)); \
-	$(UV) "$${sync[@]}" || $(UV) --offline "$${sync[@]}"
+	[ -d .venv ] && $(UV) --offline "$${sync[@]}" 2>/dev/null || $(UV) "$${sync[@]}"
 	@touch $@
 
 demo: setup ## Start everything on free ports, run the example workflow, show its outputs, stop
