@@ -1,0 +1,116 @@
+"""`penstock up` as its user starts it, in a state folder of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock import running
+
+START_S = 60.0
+STOP_S = 40.0
+
+
+def wait_until(condition: Callable[[], bool], what: str, *, deadline_s: float = START_S) -> None:
+    """Return when `condition` holds; fail the test when it does not in time."""
+    ends = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < ends, f"not within {deadline_s} s: {what}"
+        time.sleep(0.02)  # other processes make it true
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment of a user whose home folder is `home`; everything that they start can be told by it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PENSTOCK_", "XDG_"))}
+    return kept | {"XDG_STATE_HOME": str(home / "state"), "HOME": str(home)}
+
+
+def processes_of(home: Path) -> dict[int, str]:
+    """Return every process that was started with `environment(home)`, with its command line."""
+    mark = f"XDG_STATE_HOME={home / 'state'}".encode()
+    found: dict[int, str] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it ended meanwhile
+    return found
+
+
+def call(home: Path, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+    """Run `penstock` to its end, as from a second terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "penstock", *arguments],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@dataclass
+class Up:
+    """A running `penstock up`."""
+
+    home: Path
+    process: subprocess.Popen[bytes]
+    said_in: Path
+
+    @property
+    def state(self) -> Path:
+        return self.home / "state" / "penstock"
+
+    @property
+    def record(self) -> running.Running:
+        found = running.find(self.state)
+        assert found is not None, self.said()
+        return found
+
+    def said(self) -> str:
+        """Return what it wrote to its terminal."""
+        return self.said_in.read_text()
+
+    def await_ready(self) -> None:
+        def is_ready() -> bool:
+            assert self.process.poll() is None, self.said()
+            return running.find(self.state) is not None
+
+        wait_until(is_ready, f"ready:\n{self.said()}")
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """End it as its user would; return its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(STOP_S)
+
+
+@contextmanager
+def up(home: Path, *options: str, environ: Mapping[str, str] | None = None) -> Generator[Up]:
+    """Start `penstock up` on a free port and wait until it is ready; nothing of it is left afterwards."""
+    said_in = home / "up.log"
+    with said_in.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "penstock", "up", "--port", "0", *options],
+            env=environment(home) | dict(environ or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+    started = Up(home, process, said_in)
+    try:
+        started.await_ready()
+        yield started
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(STOP_S)

@@ -1,0 +1,216 @@
+"""Every command against one running system."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from tests.cli.systems import Up, call, environment, up, wait_until
+
+from penstock.exits import Exit
+
+pytestmark = pytest.mark.system
+
+QUICK = 'mock={"min_duration":0,"max_duration":0,"success_rate":1}'
+FAILING = 'mock={"min_duration":0,"max_duration":0,"success_rate":0}'
+LONG = 'mock={"min_duration":600,"max_duration":600,"success_rate":1}'
+WORKFLOW = """
+rule all:
+    input: "out/total.txt"
+
+rule one:
+    output: "out/{sample}.txt"
+    shell: "echo {wildcards.sample} says {config[word]} > {output}"
+
+rule total:
+    input: "out/a.txt", "out/b.txt"
+    output: "out/total.txt"
+    shell: "cat {input} > {output}"
+"""
+BROKEN = """
+rule all:
+    input: "a.txt"
+
+rule breaks:
+    output: "a.txt"
+    shell: "echo the disk is made of cheese >&2; exit 7"
+"""
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Generator[Up]:
+    with up(tmp_path_factory.mktemp("home"), "--slots", "2") as started:
+        yield started
+        assert started.stop() == Exit.OK
+
+
+@pytest.fixture
+def workflow(tmp_path: Path) -> Path:
+    folder = tmp_path / "adder"
+    folder.mkdir()
+    (folder / "Snakefile").write_text(WORKFLOW)
+    return folder
+
+
+def test_a_workflow_goes_all_the_way(system: Up, workflow: Path) -> None:
+    done = call(system.home, "submit", str(workflow), "-p", "word=7", "-l", "project=tuna", "--watch")
+    assert done.returncode == Exit.OK, done.stderr
+    job_id = done.stdout.strip()
+    assert "sending 1 files" in done.stderr
+    assert f"{job_id} completed" in done.stderr
+
+    shown = json.loads(call(system.home, "show", job_id[:12], "-o", "json").stdout)
+    assert (shown["id"], shown["pipeline_name"], shown["parameters"]) == (job_id, "adder", {"word": 7})
+    assert shown["tasks"] == {"total": 4, "done": 4, "running": 0, "failed": 0}
+
+    tasks = [json.loads(line) for line in call(system.home, "tasks", job_id, "-o", "jsonl").stdout.splitlines()]
+    assert sorted((each["name"], each["state"]) for each in tasks) == [
+        ("all", "completed"),
+        ("one", "completed"),
+        ("one", "completed"),
+        ("total", "completed"),
+    ]
+    types = [each["type"] for each in json.loads(call(system.home, "events", job_id, "-o", "json").stdout)["events"]]
+    assert types == ["JobSubmitted", "JobAssigned", "AttemptStarted", "JobCompleted"]
+
+    got = workflow.parent / "got"
+    assert call(system.home, "outputs", job_id, "--get", str(got)).returncode == Exit.OK
+    assert (got / "out" / "total.txt").read_text() == "a says 7\nb says 7\n"
+    assert "rule total" in call(system.home, "logs", job_id).stdout
+
+    listed = json.loads(call(system.home, "ls", "-l", "project=tuna", "-o", "json").stdout)
+    assert [each["id"] for each in listed["jobs"]] == [job_id]
+    assert call(system.home, "ls", "-l", "project=cod").stderr.strip() == "no runs"
+
+
+def test_a_failed_run_says_what_broke(system: Up, workflow: Path) -> None:
+    (workflow / "Snakefile").write_text(BROKEN)
+    done = call(system.home, "submit", str(workflow), "--watch")
+    assert done.returncode == Exit.RUN_FAILED
+    assert "rule breaks, exit code 7" in done.stderr
+    assert "the disk is made of cheese" in done.stderr
+    shown = call(system.home, "show", done.stdout.strip()).stdout
+    assert "rule breaks, exit code 7" in shown
+    assert "the disk is made of cheese" in shown
+
+
+def test_the_mock_engine_fails_as_it_is_told(system: Up) -> None:
+    assert call(system.home, "submit", "--pipeline", "x", "-p", FAILING, "--watch").returncode == Exit.RUN_FAILED
+
+
+def test_a_cancelled_run_ends_its_watch_with_11(system: Up) -> None:
+    job_id = call(system.home, "submit", "--pipeline", "x", "-p", LONG).stdout.strip()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "watch", job_id], env=environment(system.home), stderr=subprocess.DEVNULL
+    )
+    cancelled = call(system.home, "cancel", job_id[:13], "--wait", "--reason", "enough")
+    assert cancelled.stdout.split() == [job_id, "cancelled"]
+    assert watching.wait(30) == Exit.CANCELLED
+    assert call(system.home, "cancel", job_id).returncode == Exit.OK  # it is over already: no error
+
+
+def test_ctrl_c_on_a_terminal_detaches(system: Up) -> None:
+    main, terminal = os.openpty()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "penstock", "submit", "--pipeline", "x", "-p", LONG, "--watch"],
+        env=environment(system.home),
+        preexec_fn=lambda: os.login_tty(terminal),
+    )
+    os.close(terminal)
+    said = read_until(main, b"running")
+    os.write(main, b"\x03")
+    said += read_until(main, b"penstock cancel")
+    assert watching.wait(30) == Exit.INTERRUPTED
+    os.close(main)
+    assert b"detached: the run goes on" in said
+    job_id = json.loads(call(system.home, "ls", "-n", "1", "-o", "json").stdout)["jobs"][0]["id"]
+    assert f"penstock watch {job_id}".encode() in said
+    assert json.loads(call(system.home, "show", job_id, "-o", "json").stdout)["status"] == "running"
+    assert call(system.home, "cancel", job_id, "--wait").returncode == Exit.OK
+
+
+def read_until(terminal: int, mark: bytes, *, deadline_s: float = 30.0) -> bytes:
+    said, ends = b"", time.monotonic() + deadline_s
+    while mark not in said:
+        assert select.select([terminal], [], [], max(0.0, ends - time.monotonic()))[0], said
+        said += os.read(terminal, 65536)
+    return said
+
+
+def test_following_a_log_ends_with_the_run(system: Up, workflow: Path) -> None:
+    job_id = call(system.home, "submit", str(workflow), "-p", "word=hello").stdout.strip()
+    followed = call(system.home, "logs", "-f", job_id)
+    assert followed.returncode == Exit.OK
+    assert "rule total" in followed.stdout
+    events = call(system.home, "events", "-f", job_id)
+    assert events.returncode == Exit.OK
+    assert "JobCompleted" in events.stdout
+
+
+def test_the_same_key_finds_the_same_run(system: Up) -> None:
+    first, second = (
+        call(system.home, "submit", "--pipeline", "x", "-p", QUICK, "--idempotency-key", "k").stdout for _ in range(2)
+    )
+    assert first == second
+    other = call(system.home, "submit", "--pipeline", "other", "--idempotency-key", "k")
+    assert other.returncode == Exit.USAGE, other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["show", "00000000-0000-4000-8000-000000000000"], Exit.NOT_FOUND, "not found"),
+        (["show", "zzz"], Exit.NOT_FOUND, "no job found whose id begins with 'zzz'"),
+        (["logs", "00000000-0000-4000-8000-000000000000"], Exit.NOT_FOUND, "not found"),
+        (["cancel", "zzz", "yyy"], Exit.NOT_FOUND, "'yyy'"),
+        (["submit", "--pipeline", "x", "--engine", "excel"], Exit.USAGE, "excel"),
+        (["submit", "--pipeline", "x", "--priority", "9999999"], Exit.USAGE, "priority"),
+        (["submit", "--pipeline", ""], Exit.USAGE, "pipeline_name"),
+        (["submit", "/etc", "--in-place"], Exit.USAGE, "PENSTOCK_SOURCE_ROOTS"),
+    ],
+)
+def test_what_the_server_refuses_is_said_in_its_words(system: Up, arguments: list[str], code: Exit, says: str) -> None:
+    done = call(system.home, *arguments)
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_several_are_cancelled_at_once_and_one_that_is_unknown_is_named(system: Up) -> None:
+    ids = [call(system.home, "submit", "--pipeline", "x", "-p", LONG).stdout.strip() for _ in range(2)]
+    done = call(system.home, "cancel", *ids, "zzz", "--wait")
+    assert done.returncode == Exit.NOT_FOUND
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["cancelled", "cancelled"]
+    assert "zzz" in done.stderr
+
+
+def test_doctor_finds_nothing_wrong(system: Up) -> None:
+    done = call(system.home, "doctor", "-o", "json")
+    checks = {each["name"]: each for each in json.loads(done.stdout)}
+    assert {name: each for name, each in checks.items() if each["result"] != "ok"} == {}
+    assert done.returncode == Exit.OK
+    assert {"server", "readiness", "runners", "event log", "clock"} <= set(checks)
+
+
+def test_versions(system: Up) -> None:
+    said = call(system.home, "version").stdout
+    assert system.record.url in said
+
+
+def test_a_watch_survives_the_gateway(system: Up) -> None:
+    job_id = call(system.home, "submit", "--pipeline", "x", "-p", LONG).stdout.strip()
+    log = system.home / "watch.log"
+    with log.open("wb") as said:
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "penstock", "watch", job_id], env=environment(system.home), stderr=said
+        )
+    wait_until(lambda: b"running" in log.read_bytes(), "it watches")
+    os.kill(system.record.services["gateway"], signal.SIGKILL)
+    assert call(system.home, "cancel", job_id).returncode == Exit.OK
+    assert watching.wait(60) == Exit.CANCELLED

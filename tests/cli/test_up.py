@@ -1,0 +1,100 @@
+"""`penstock up`: starting, stopping, dying."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.systems import STOP_S, call, environment, processes_of, up, wait_until
+
+from penstock.exits import Exit
+
+pytestmark = pytest.mark.system
+
+QUICK = 'mock={"min_duration":0,"max_duration":0,"success_rate":1}'
+LONG = 'mock={"min_duration":600,"max_duration":600,"success_rate":1}'
+SERVICES = {"nats-server", "gateway", "scheduler", "projector", "runner"}
+
+
+def submit(home: Path, *options: str) -> str:
+    done = call(home, "submit", "--pipeline", "trial", *options)
+    assert done.returncode == Exit.OK, done.stderr
+    return done.stdout.strip()
+
+
+def status(home: Path, job_id: str) -> str:
+    return str(json.loads(call(home, "show", job_id, "-o", "json").stdout)["status"])
+
+
+def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None:
+    with up(tmp_path) as first:
+        assert set(first.record.services) == SERVICES
+        job_id = submit(tmp_path, "-p", QUICK, "--watch")
+        rival = call(tmp_path, "up", "--port", "0")
+        assert rival.returncode == Exit.ERROR
+        assert first.record.url in rival.stderr
+        assert f"kill {first.record.pid}" in rival.stderr
+        assert first.stop(signal.SIGINT) == Exit.OK
+        assert "ready at http://127.0.0.1:" in first.said()
+        assert first.said().rstrip().endswith("stopped; everything is kept")
+        assert "did not end" not in first.said()
+    assert processes_of(tmp_path) == {}
+    with up(tmp_path) as second:
+        assert status(tmp_path, job_id) == "completed"
+        assert second.stop(signal.SIGTERM) == Exit.OK
+    assert processes_of(tmp_path) == {}
+    assert call(tmp_path, "version").stdout.splitlines()[1].startswith("server   none")
+
+
+def test_what_runs_at_ctrl_c_goes_on_at_the_next_start(tmp_path: Path) -> None:
+    with up(tmp_path) as first:
+        job_id = submit(tmp_path, "-p", LONG)
+        wait_until(lambda: status(tmp_path, job_id) == "running", "running")
+        first.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "stopping" in first.said(), "the first Ctrl-C")
+        assert first.stop(signal.SIGINT) == Exit.OK  # a second one: quicker
+    assert processes_of(tmp_path) == {}
+    with up(tmp_path):
+        wait_until(lambda: status(tmp_path, job_id) == "running", "running again")
+
+
+def test_a_killed_supervisor_takes_everything_along_and_the_next_one_recovers(tmp_path: Path) -> None:
+    with up(tmp_path) as first:
+        job_id = submit(tmp_path, "-p", LONG)
+        wait_until(lambda: status(tmp_path, job_id) == "running", "running")
+        first.process.kill()
+        first.process.wait(STOP_S)
+        wait_until(lambda: processes_of(tmp_path) == {}, "every child gone", deadline_s=STOP_S)
+    assert call(tmp_path, "version").stdout.splitlines()[1].startswith("server   none")
+    with up(tmp_path):
+        wait_until(lambda: status(tmp_path, job_id) == "running", "running again")
+        assert call(tmp_path, "cancel", job_id, "--wait").returncode == Exit.OK
+        assert status(tmp_path, job_id) == "cancelled"
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_that_is_killed_comes_back(tmp_path: Path, name: str) -> None:
+    with up(tmp_path) as system:
+        os.kill(system.record.services[name], signal.SIGKILL)
+        wait_until(lambda: f"{name} was killed by SIGKILL; starting it again" in system.said(), "the death is told")
+        assert call(tmp_path, "submit", "--pipeline", "trial", "-p", QUICK, "--watch").returncode == Exit.OK
+        assert system.stop() == Exit.OK
+    assert processes_of(tmp_path) == {}
+
+
+def test_a_service_that_cannot_start_is_explained(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock", "up", "--port", "0"],
+        env=environment(tmp_path) | {"PENSTOCK_LEASE_S": "much"},
+        capture_output=True,
+        text=True,
+        timeout=STOP_S + STOP_S,
+        check=False,
+    )
+    assert done.returncode == Exit.ERROR
+    assert "runner refused its settings" in done.stderr
+    assert "PENSTOCK_LEASE_S" in done.stderr
+    assert processes_of(tmp_path) == {}
