@@ -71,6 +71,7 @@ def held(state: Path) -> Generator[None]:
                 if time.monotonic() >= ends:
                     raise Held(_read(state)) from None
                 time.sleep(0.02)
+        (state / RECORD).unlink(missing_ok=True)  # of a predecessor that was killed
         try:
             yield
         finally:

@@ -1,5 +1,6 @@
 """The process tree of `penstock up` and `penstock demo`: nats-server, gateway, scheduler, projector and runner."""
 
+import math
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 READY_S: Final = 90.0
 """How long the whole system may take until it is ready; recovering a long log after a crash takes a while."""
+QUIET_READY_S: Final = 5.0
+"""How long services that log too little to say that they are ready are waited for once the gateway is."""
 LOOK_S: Final = 0.05
 
 GRACE_S: Final = {"gateway": 5.0, "runner": 15.0, "scheduler": 5.0, "projector": 5.0, "nats-server": 20.0}
@@ -91,7 +94,7 @@ class Tree:
                 await self._supervisor.start(kept, grace_s=GRACE_S[name])
         except NotStarted as error:
             raise Stop(str(error)) from error
-        await self._await_ready()
+        await self._await_ready(say)
         if not self.stopped.is_set():
             running.write(
                 self.plan.state,
@@ -150,18 +153,20 @@ class Tree:
         if self._supervisor.given_up is not None and not self.stopped.is_set():
             raise Stop(self._explain(self._supervisor.given_up))
 
-    async def _await_ready(self) -> None:
+    async def _await_ready(self, said: Sayings) -> None:
         """Ask until it is ready; `stopped` and a service that is given up end the wait."""
-        ends = time.monotonic() + READY_S
+        ends, answered_at = time.monotonic() + READY_S, math.inf
         why = "nobody answered"
         with Client(self.plan.url, deadline_s=2.0) as client:
             while not self.stopped.is_set():
                 self._check_trouble()
                 try:
                     readiness = await anyio.to_thread.run_sync(client.readiness)
-                    if readiness.ready:
+                    missing = MODULES.keys() - said.ready
+                    answered_at = min(answered_at, time.monotonic() if readiness.ready else math.inf)
+                    if readiness.ready and (not missing or time.monotonic() - answered_at > QUIET_READY_S):
                         return
-                    why = "; ".join(readiness.reasons)
+                    why = "; ".join(readiness.reasons) or f"nothing heard of {', '.join(sorted(missing))}"
                 except ClientError as error:
                     why = str(error)
                 if time.monotonic() >= ends:
@@ -243,7 +248,7 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
             environ |= _roots(plan)
         case _:
             pass
-    return Service(name=name, command=(sys.executable, "-m", MODULES[name]), environ=environ)
+    return Service(name=name, command=(sys.executable, "-m", "penstock.launch", MODULES[name]), environ=environ)
 
 
 def _roots(plan: Plan) -> dict[str, str]:

@@ -4,7 +4,20 @@
 `.heartbeats` and `.snapshots`; `embedded.EmbeddedServer` runs a server of our own.
 """
 
-from penstock_jetstream.cluster import Cluster, connect
+from typing import TYPE_CHECKING, Any
+
 from penstock_jetstream.settings import NatsSettings
 
+if TYPE_CHECKING:
+    from penstock_jetstream.cluster import Cluster, connect
+
 __all__ = ["Cluster", "NatsSettings", "connect"]
+
+
+def __getattr__(name: str) -> Any:  # Any: the protocol of modules
+    """Import the client when it is asked for: whoever only runs a server does not wait half a second for it."""
+    if name in ("Cluster", "connect"):
+        from penstock_jetstream import cluster
+
+        return getattr(cluster, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -195,7 +195,7 @@ def test_doctor_finds_nothing_wrong(system: Up) -> None:
     checks = {each["name"]: each for each in json.loads(done.stdout)}
     assert {name: each for name, each in checks.items() if each["result"] != "ok"} == {}
     assert done.returncode == Exit.OK
-    assert {"server", "readiness", "runners", "event log", "clock"} <= set(checks)
+    assert {"server", "readiness", "runners", "scheduler", "event log", "clock"} <= set(checks)
 
 
 def test_versions(system: Up) -> None:

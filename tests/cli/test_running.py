@@ -31,6 +31,8 @@ def test_a_record_that_a_kill_left_behind_is_not_believed(tmp_path: Path) -> Non
     (tmp_path / "up.lock").touch()
     running.write(tmp_path, RECORD)
     assert running.find(tmp_path) is None
+    with running.held(tmp_path):
+        assert running.find(tmp_path) is None  # nor by whoever asks while the next one starts
 
 
 def test_a_second_holder_is_told_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,9 @@ def submit(home: Path, *options: str) -> str:
 
 
 def status(home: Path, job_id: str) -> str:
-    return str(json.loads(call(home, "show", job_id, "-o", "json").stdout)["status"])
+    done = call(home, "show", job_id, "-o", "json")
+    assert done.returncode == Exit.OK, done.stderr
+    return str(json.loads(done.stdout)["status"])
 
 
 def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ MIN_FREE_BYTES: Final = 2 * 1024**3
 MIN_NATS: Final = (2, 15, 1)
 MAX_CLOCK_DIFFERENCE_S: Final = 5.0
 SLOW_ANSWER_S: Final = 1.0
+CLUSTER_S: Final = 5.0
+NEARLY_FULL: Final = 0.8
 _COLOURS: Final = {OK: "green", WARN: "yellow", FAIL: "red"}
 _PACKAGES: Final = {
     "gateway": ("litestar", "uvicorn", "obstore"),
@@ -76,7 +78,11 @@ def _checks(url: str | None, state: Path | None, folder: Path) -> Iterator[Check
         yield check()
     yield _state_folder(folder)
     yield _disk(folder)
-    yield from _server(server_url(url, state if running.find(folder) else None), has_url=url is not None)
+    here = None if url else running.find(folder)
+    yield from _server(server_url(url, state if here else None), has_url=url is not None)
+    nats_url = here.nats_url if here else os.environ.get("PENSTOCK_NATS_URL")
+    if nats_url:
+        yield from _cluster(nats_url)
 
 
 def _python() -> Check:
@@ -154,6 +160,46 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
             )
         for check in (_readiness, _clock):
             yield _guarded(check, client)
+
+
+def _cluster(nats_url: str) -> Iterator[Check]:
+    """Look at what the API does not say: the log's room, and who is alive."""
+    import anyio
+
+    from penstock_core.ports import ClusterStatus, PortError
+    from penstock_jetstream import NatsSettings, connect
+    from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
+
+    async def look() -> tuple[ClusterStatus, list[RunnerHeartbeat], SchedulerBeat | None]:
+        settings = NatsSettings(url=nats_url, name="penstock-doctor", connect_s=CLUSTER_S)
+        async with connect(settings) as cluster:
+            beats = await cluster.heartbeats.runners()
+            return await cluster.status(), list(beats.values()), await cluster.heartbeats.scheduler()
+
+    try:
+        status, runners, scheduler = anyio.run(look)
+    except PortError as error:
+        yield Check("event log", FAIL, f"{nats_url} does not answer: {error}", "is nats-server running?")
+        return
+    yield _log_room(status.messages, status.stored_bytes, status.max_bytes, status.server_version)
+    if scheduler is None:
+        yield Check("scheduler", FAIL, "none leads", "nothing is started: look at the scheduler's log, or start one")
+    else:
+        yield Check("scheduler", OK, f"{scheduler.holder} leads, term {scheduler.term}")
+    if not runners:
+        yield Check("runners", FAIL, "none is connected", "runs wait: look at the runner's log, or start one")
+    for each in runners:
+        engines = ", ".join(f"{name} {version}" for name, version in sorted(each.engines.items()))
+        found = f"{each.name}: {each.busy} of {each.slots} slots busy; {engines}"
+        yield Check("runners", WARN if each.draining else OK, found + ("; it is draining" if each.draining else ""))
+
+
+def _log_room(messages: int, stored: int, bound: int, version: str) -> Check:
+    found = f"{messages:,} events, {tables.size(stored)}" + (f" of {tables.size(bound)}" if bound > 0 else "")
+    found += f"; nats-server {version}"
+    if bound > 0 and stored > bound * NEARLY_FULL:
+        return Check("event log", WARN, found, "a full log refuses new runs: give it more room (max_bytes)")
+    return Check("event log", OK, found)
 
 
 def _guarded(check: Callable[[Client], Check], client: Client) -> Check:

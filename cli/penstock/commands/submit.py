@@ -138,11 +138,11 @@ def submit(
     if pipeline is not None and (workflow is not None or in_place or snakefile):
         raise click.UsageError("give a workflow or --pipeline, not both")
     parameters = parse_parameters(params_file, param, param_string)
-    source, called = None, pipeline
+    source, called = None, pipeline or ""
     if pipeline is None:
         source, called = _source(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
     submission = JobSubmission(
-        pipeline_name=name or called or "workflow",
+        pipeline_name=called if name is None else name,
         parameters=parameters,
         description=description,
         source=source,
@@ -175,7 +175,7 @@ def _source(
     """Return what to submit of a workflow, and its name."""
     if in_place:
         folder = workflow.absolute()
-        return SubmittedSource(path=str(folder), snakefile=snakefile), folder.name
+        return SubmittedSource(path=str(folder), snakefile=snakefile), folder.name or "workflow"
     try:
         bundle = pack(workflow, snakefile=snakefile, exclude=exclude, ignore=ignore)
     except BadWorkflow as error:
@@ -185,4 +185,4 @@ def _source(
         f"sending {bundle.files} files, {tables.size(bundle.bytes)}, of {bundle.folder}{left_out}",
         err=True,
     )
-    return bundle.source, bundle.folder.name
+    return bundle.source, bundle.folder.name or "workflow"

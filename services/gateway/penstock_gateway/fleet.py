@@ -32,7 +32,7 @@ class Fleet:
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
-        if self._offered and engine not in self._offered and time.monotonic() - self._heard_at > FRESH_S:
+        if engine not in (self._offered or ()) and time.monotonic() - self._heard_at > FRESH_S:
             await self.refresh()
         return self._offered
 
