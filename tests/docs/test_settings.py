@@ -1,0 +1,22 @@
+"""Every environment variable and stream that the documentation names is one that something reads or makes."""
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.docs.test_text import markdown_files
+from tools.reference import ROOT
+from tools.reference.configuration import SERVICES
+
+from penstock_core.settings import describe
+from penstock_jetstream import names
+
+VARIABLE = re.compile(r"\bPENSTOCK_[A-Z_]*[A-Z]\b")
+OF_THE_COMMAND_LINE = {"PENSTOCK_URL", "PENSTOCK_STATE_DIR"}
+
+
+@pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_named_variable_exists(path: Path) -> None:
+    known = {row.variable for _, _, shape in SERVICES for row in describe(shape)} | OF_THE_COMMAND_LINE
+    known |= {names.EVENTS, names.TASKS, names.LOGS}
+    assert set(VARIABLE.findall(path.read_text())) <= known
