@@ -147,6 +147,9 @@ class JobsView(Protocol):
     async def write(self, jobs: Iterable[Job], *, previous: int, checkpoint: int) -> None:
         """Store `jobs` and move the checkpoint from `previous` to `checkpoint`, all or nothing.
 
+        More jobs than `MAX_APPEND_ENTRIES - 1`, or very large ones, go in several steps, the checkpoint moving with the
+        last: after a failure some of them may be ahead of it. So whoever folds skips events at or before a job's head.
+
         Raises:
             Conflict: another projector moved the checkpoint; start again from `checkpoint()`.
 
@@ -270,7 +273,10 @@ class BlobInfo(Struct, frozen=True):
 
 
 class Blobs(Protocol):
-    """Files too large for the log: sources, logs, outputs. Keys are relative paths with `/`."""
+    """Files too large for the log: sources, logs, outputs.
+
+    Keys are relative paths with `/`, without `.`, `..` and empty parts; any other is a `ValueError`.
+    """
 
     async def put_bytes(self, key: str, content: bytes) -> None:
         """Store `content`; an existing blob is replaced."""

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -13,6 +13,7 @@ from anyio import to_thread
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from penstock_core import blob_keys
 from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Unavailable
 from penstock_jetstream import names
 
@@ -62,14 +63,14 @@ class ObjectBlobs:
 
     async def put_bytes(self, key: str, content: bytes) -> None:
         """Store `content`."""
-        _require_key(key)
+        blob_keys.check(key)
         with _errors(key), anyio.fail_after(names.BLOB_S):
             await obstore.put_async(self._store, key, content)
             await self._sync(key)
 
     async def put_file(self, key: str, path: Path) -> tuple[int, str]:
         """Store a file, streamed."""
-        _require_key(key)
+        blob_keys.check(key)
         size_bytes, content_hash = 0, hashlib.sha256()
 
         async with await anyio.open_file(path, "rb") as file:
@@ -88,7 +89,7 @@ class ObjectBlobs:
 
     async def get_bytes(self, key: str) -> bytes:
         """Return a whole blob."""
-        _require_key(key)
+        blob_keys.check(key)
         with _errors(key), anyio.fail_after(names.BLOB_S):
             found = await obstore.get_async(self._store, key)
             return bytes(await found.bytes_async())
@@ -98,7 +99,7 @@ class ObjectBlobs:
         self, key: str, *, start: int = 0, length: int | None = None
     ) -> AsyncGenerator["ObjectStream", None]:
         """Open a blob, or a range of it."""
-        _require_key(key)
+        blob_keys.check(key)
         with _errors(key), anyio.fail_after(names.BLOB_S):
             size_bytes = (await obstore.head_async(self._store, key))["size"]
         end = size_bytes if length is None else min(start + length, size_bytes)
@@ -106,7 +107,7 @@ class ObjectBlobs:
 
     async def info(self, key: str) -> BlobInfo | None:
         """Return its size."""
-        _require_key(key)
+        blob_keys.check(key)
         try:
             with _errors(key), anyio.fail_after(names.BLOB_S):
                 found = await obstore.head_async(self._store, key)
@@ -129,7 +130,7 @@ class ObjectBlobs:
 
     async def delete(self, key: str) -> None:
         """Remove it."""
-        _require_key(key)
+        blob_keys.check(key)
         try:
             with _errors(key), anyio.fail_after(names.BLOB_S):
                 await obstore.delete_async(self._store, key)
@@ -163,12 +164,6 @@ class ObjectStream:
             with _errors(self._key), anyio.fail_after(names.BLOB_S):
                 piece = bytes(await obstore.get_range_async(self._store, self._key, start=start, end=end))
             yield piece
-
-
-def _require_key(key: str) -> None:
-    parts = PurePosixPath(key).parts
-    if not parts or "/".join(parts) != key or ".." in parts or "." in parts:
-        raise ValueError(f"{key!r} is no key of a blob: it must be a relative path without '..', '.' or '//'")
 
 
 @contextmanager

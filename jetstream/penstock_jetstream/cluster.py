@@ -23,19 +23,20 @@ class Cluster:
     """The ports, filled with JetStream."""
 
     def __init__(self, connection: Connection, *, group_commit: GroupCommit | None) -> None:
-        self._connection = connection
+        self.connection = connection
         self.log = JetStreamLog(connection, group_commit=group_commit)
-        self.jobs = JetStreamJobs(connection)
+        has_replicas = group_commit is None
+        self.jobs = JetStreamJobs(connection, has_replicas=has_replicas)
         self.live = JetStreamLive(connection)
         self.tasks = JetStreamTasks(connection)
         self.logs = JetStreamLogTail(connection)
-        self.heartbeats = JetStreamHeartbeats(connection)
+        self.heartbeats = JetStreamHeartbeats(connection, has_replicas=has_replicas)
         self.snapshots = JetStreamSnapshots(connection)
 
     @property
     def is_connected(self) -> bool:
         """Say whether there is a server at the moment."""
-        return self._connection.is_connected
+        return self.connection.is_connected
 
     async def status(self, *, deadline_s: float = 2.0) -> ClusterStatus:
         """Say how the log is.
@@ -44,9 +45,9 @@ class Cluster:
             Unavailable: no answer before the deadline.
 
         """
-        info = await streams.info(self._connection, names.EVENTS, deadline_s=deadline_s)
+        info = await streams.info(self.connection, names.EVENTS, deadline_s=deadline_s)
         return ClusterStatus(
-            server_version=self._connection.server_version,
+            server_version=self.connection.server_version,
             messages=info.state.messages,
             stored_bytes=info.state.bytes,
             max_bytes=info.config.max_bytes,

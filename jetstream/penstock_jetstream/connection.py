@@ -14,6 +14,7 @@ from msgspec import Struct
 from nats.aio.client import Client, Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.nuid import NUID
 
 from penstock_core.memory.pulse import Pulse
 from penstock_core.ports import PortError, TooLarge, Unavailable
@@ -35,7 +36,7 @@ class Refusal(PortError):
     def __init__(self, error: "ErrorReply") -> None:
         super().__init__(f"{error.description} ({error.err_code})")
         self.err_code = error.err_code
-        self.is_passing = error.code == 429 or error.code >= 500
+        self.is_passing = (error.code == 429 or error.code >= 500) and error.err_code not in names.JETSTREAM_NOT_ENABLED
         """Trying again may help: there is no leader, or too much at once."""
 
 
@@ -57,7 +58,9 @@ class Connection:
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings
         self._client = _Client()
-        self._inbox = ""
+        self._is_open = False
+        """The client can be used: its answers are subscribed to."""
+        self._inbox = "_INBOX." + NUID().next().decode()
         self._tokens = itertools.count()
         self._answers: dict[str, _Answer] = {}
         self._changed = Pulse()
@@ -75,7 +78,7 @@ class Connection:
     @property
     def is_connected(self) -> bool:
         """Say whether there is a server at the moment."""
-        return self._client.is_connected
+        return self._is_open and self._client.is_connected
 
     @property
     def server_version(self) -> str:
@@ -94,7 +97,7 @@ class Connection:
 
     async def wait_connected(self) -> None:
         """Wait until there is a server."""
-        while not self._client.is_connected:
+        while not self.is_connected:
             await self._changed.wait()
 
     async def open(self) -> None:
@@ -110,7 +113,7 @@ class Connection:
         except TimeoutError:
             await self.close()
             raise Unavailable(
-                f"no NATS server at {self._settings.url} within {self._settings.connect_s:g} s: "
+                f"no connection to NATS at {self._settings.shown_url} within {self._settings.connect_s:g} s: "
                 f"{self._last_error or 'no answer'}"
             ) from None
 
@@ -118,7 +121,7 @@ class Connection:
         """Open the connection anew whenever the library gave it up. Ends by cancellation."""
         while True:
             await self._closed.wait()
-            _log.warning("nats_closed", url=self._settings.url, error=self._last_error)
+            _log.warning("nats_closed", url=self._settings.shown_url, error=self._last_error)
             await self._open()
 
     async def close(self) -> None:
@@ -245,7 +248,7 @@ class Connection:
         if size_bytes + names.HEADER_ROOM_BYTES > self._client.max_payload:
             raise TooLarge(f"a message of {size_bytes:,} bytes; the server takes {self._client.max_payload:,}")
         # While there is no server the library would keep the message and send it at any later time.
-        if not self._client.is_connected:
+        if not self.is_connected:
             raise NoAnswer("there is no connection")
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
@@ -255,6 +258,7 @@ class Connection:
             raise NoAnswer(str(error)) from error
 
     async def _open(self) -> None:
+        self._is_open = False
         self._closed = anyio.Event()
         self._client = _Client()
         await self._client.connect(
@@ -273,8 +277,8 @@ class Connection:
             flush_timeout=names.CONNECT_TRY_S,
             reconnect_to_server_handler=_next_server,
         )
-        self._inbox = self._client.new_inbox()
         await self.subscribe(self._inbox + ".*", self._on_answer)
+        self._is_open = True
         self._begin_generation()
 
     def _on_answer(self, message: Msg) -> None:
@@ -286,19 +290,19 @@ class Connection:
         said = str(error) or type(error).__name__
         if said != self._last_error and not self._is_closing:
             self._last_error = said
-            _log.warning("nats_error", url=self._settings.url, error=said)
+            _log.warning("nats_error", url=self._settings.shown_url, error=said)
 
     async def _on_disconnected(self) -> None:
         for answer in self._answers.values():
             answer.fail(NoAnswer("the connection was lost"))
         self._changed.beat()
         if not self._is_closing:
-            _log.warning("nats_disconnected", url=self._settings.url)
+            _log.warning("nats_disconnected", url=self._settings.shown_url)
 
     async def _on_reconnected(self) -> None:
         self._last_error = ""
         self._begin_generation()
-        _log.info("nats_reconnected", url=self._settings.url)
+        _log.info("nats_reconnected", url=self._settings.shown_url)
 
     async def _on_closed(self) -> None:
         if not self._is_closing:

@@ -6,8 +6,8 @@ import structlog
 
 from penstock_core.ports import Unavailable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, Refusal
-from penstock_jetstream.streams import Message
+from penstock_jetstream.connection import Connection, Retry
+from penstock_jetstream.streams import Held, Message
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
 from penstock_schemas.wire import Undecodable, decode_view, encode
@@ -16,10 +16,18 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class JetStreamHeartbeats:
-    """A `Heartbeats`."""
+    """A `Heartbeats`.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        connection: to the servers.
+        has_replicas: distrust what is older than what the leader has: a replica that fell behind would make every
+            runner look dead.
+
+    """
+
+    def __init__(self, connection: Connection, *, has_replicas: bool) -> None:
         self._connection = connection
+        self._has_replicas = has_replicas
 
     async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
         """Say that a runner is alive."""
@@ -29,10 +37,9 @@ class JetStreamHeartbeats:
     async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
         """Return the last heartbeat of every runner that is alive."""
         alive: dict[RunnerId, RunnerHeartbeat] = {}
-        held = await streams.read(
-            self._connection, names.BEATS, names.BEATS_RUNNER_PREFIX + "*", deadline_s=names.LIVENESS_READ_S
-        )
-        for each in held:
+        for each in await self._read():
+            if not each.payload or not each.subject.startswith(names.BEATS_RUNNER_PREFIX):
+                continue
             try:
                 heartbeat = decode_view(each.payload, RunnerHeartbeat)
             except Undecodable as error:
@@ -53,19 +60,27 @@ class JetStreamHeartbeats:
 
     async def scheduler(self) -> SchedulerBeat | None:
         """Return the leading scheduler's last beat."""
-        held = await streams.get_last(
-            self._connection, names.BEATS, names.BEATS_SCHEDULER, deadline_s=names.LIVENESS_READ_S
-        )
-        return None if held is None else decode_view(held.payload, SchedulerBeat)
+        get = streams.last_from_leader if self._has_replicas else streams.get_last
+        held = await get(self._connection, names.BEATS, names.BEATS_SCHEDULER, deadline_s=names.LIVENESS_READ_S)
+        return None if held is None or not held.payload else decode_view(held.payload, SchedulerBeat)
 
     async def silence_scheduler(self) -> None:
         """Forget the leader."""
         await self._forget(names.BEATS_SCHEDULER)
 
+    async def _read(self) -> list[Held]:
+        """Return every beat, the scheduler's too."""
+        retry = Retry(names.LIVENESS_READ_S)
+        subjects = names.BEATS_PREFIX + ">"
+        while True:
+            leader = None
+            if self._has_replicas:
+                leader = await streams.info(self._connection, names.BEATS, deadline_s=retry.remaining_s)
+            held = await streams.read(self._connection, names.BEATS, subjects, deadline_s=retry.remaining_s)
+            if leader is None or leader.state.messages == 0 or (held and held[-1].seq >= leader.state.last_seq):
+                return held
+            await retry.wait(Unavailable("a replica of the heartbeats lags"))
+
     async def _forget(self, subject: str) -> None:
-        try:
-            await self._connection.ask(
-                names.STREAM_PURGE + names.BEATS, {"filter": subject}, deadline_s=names.LIVENESS_READ_S
-            )
-        except Refusal as refusal:
-            raise Unavailable(str(refusal)) from refusal
+        """Put an empty message in place of the beat; it is forgotten as a beat would be."""
+        await streams.store_until(self._connection, [Message(subject, b"")], deadline_s=names.LIVENESS_READ_S)

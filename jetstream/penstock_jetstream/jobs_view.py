@@ -8,10 +8,11 @@ stored, finds the truth in the checkpoint.
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 
+import anyio
 import structlog
 from msgspec import Struct
 
-from penstock_core.ports import Conflict, LogFull, PositionLost, Unavailable
+from penstock_core.ports import Conflict, LogFull, PortError, PositionLost, Unavailable
 from penstock_jetstream import names, streams
 from penstock_jetstream.connection import Connection, NoAnswer, Refusal, Retry
 from penstock_jetstream.reader import StreamReader
@@ -37,10 +38,18 @@ class _Place(Struct, frozen=True):
 
 
 class JetStreamJobs:
-    """A `JobsView`."""
+    """A `JobsView`.
 
-    def __init__(self, connection: Connection) -> None:
+    Args:
+        connection: to the servers.
+        has_replicas: read jobs from the leader, because a replica may lag, and a projector that folds on what is old
+            loses what came after.
+
+    """
+
+    def __init__(self, connection: Connection, *, has_replicas: bool) -> None:
         self._connection = connection
+        self._has_replicas = has_replicas
         self._place: _Place | None = None
 
     async def checkpoint(self) -> int:
@@ -72,15 +81,36 @@ class JetStreamJobs:
     async def get(self, job_id: JobId) -> Job | None:
         """Return a job as last projected."""
         subject = names.JOBS_KEY_PREFIX + job_id
-        held = await streams.get_last(self._connection, names.JOBS, subject, deadline_s=names.VIEW_READ_S)
+        get = streams.last_from_leader if self._has_replicas else streams.get_last
+        held = await get(self._connection, names.JOBS, subject, deadline_s=names.VIEW_READ_S)
         return None if held is None else _job(held.payload, held.seq)
 
     async def get_many(self, job_ids: Sequence[JobId]) -> dict[JobId, Job]:
         """Return those that exist."""
+        if self._has_replicas:
+            return await self._get_many_from_leader(job_ids)
         subjects = [names.JOBS_KEY_PREFIX + job_id for job_id in job_ids]
         held = await streams.get_last_of_each(self._connection, names.JOBS, subjects, deadline_s=names.VIEW_READ_S)
         jobs = (_job(each.payload, each.seq) for each in held)
         return {job.id: job for job in jobs if job is not None}
+
+    async def _get_many_from_leader(self, job_ids: Sequence[JobId]) -> dict[JobId, Job]:
+        found: dict[JobId, Job] = {}
+        waiting = iter(job_ids)
+
+        async def get() -> None:
+            for job_id in waiting:
+                job = await self.get(job_id)
+                if job is not None:
+                    found[job_id] = job
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for _ in range(min(names.LEADER_READS, len(job_ids))):
+                    tasks.start_soon(get)
+        except* PortError as errors:
+            raise Unavailable(str(errors.exceptions[0])) from errors
+        return found
 
     async def changes(self, *, after: int = 0) -> AsyncGenerator[tuple[int, tuple[Job, ...]], None]:
         """Yield (position, jobs) for ever."""

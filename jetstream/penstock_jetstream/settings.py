@@ -1,5 +1,6 @@
 """How to reach a NATS server, and what the streams on it shall be like."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -27,3 +28,8 @@ class NatsSettings(Struct, frozen=True, kw_only=True):
     def servers(self) -> list[str]:
         """The URLs, one by one."""
         return [each.strip() for each in self.url.split(",") if each.strip()]
+
+    @property
+    def shown_url(self) -> str:
+        """The URLs without users and passwords, for logs and errors."""
+        return ",".join(re.sub(r"//[^/@]*@", "//", each) for each in self.servers)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from penstock_core.ports import Unavailable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, Refusal
+from penstock_jetstream.connection import Connection, Refusal, Retry
 from penstock_jetstream.streams import Message
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
@@ -51,25 +51,24 @@ class JetStreamSnapshots:
 
     async def load(self, name: str) -> tuple[int, bytes] | None:
         """Return the last saved state and its sequence."""
-        seen: _Manifest | None = None
-        while True:
+        retry = Retry(names.VIEW_WRITE_S)
+        for _ in range(names.SNAPSHOT_READS):
             manifest = await self._manifest(name)
             if manifest is None:
                 return None
-            if manifest == seen:
-                _log.error("snapshot_broken", name=name, generation=manifest.generation)
-                return None
-            seen = manifest
             pieces = await streams.read(
                 self._connection,
                 names.SNAPSHOTS,
                 _pieces(name, manifest.generation) + "*",
-                deadline_s=names.VIEW_WRITE_S,
+                deadline_s=retry.remaining_s,
             )
             state = b"".join(piece.payload for piece in pieces)
             if len(state) == manifest.size_bytes and hashlib.sha256(state).hexdigest() == manifest.sha256:
                 return manifest.seq, state
-            # A newer one may have taken its place meanwhile.
+            # A newer one took its place meanwhile, or the replica that answers does not have it all yet.
+            await retry.wait(Unavailable(f"snapshot {name} is not whole"))
+        _log.error("snapshot_broken", name=name)
+        return None
 
     async def _manifest(self, name: str) -> _Manifest | None:
         held = await streams.last_from_leader(

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from penstock_core.chain import Stored, link
 from penstock_core.ports import Entry
 from penstock_schemas.events import CycleDecided, EventData, JobCancelRequested, JobSubmitted, LeaseAcquired
-from penstock_schemas.ids import EventId, JobId
-from penstock_schemas.views import EMPTY_HEAD, Head
+from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import EMPTY_HEAD, Head, Job
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -40,3 +41,18 @@ def election(head: Head = EMPTY_HEAD) -> Entry:
 
 def cycle(head: Head = EMPTY_HEAD) -> Entry:
     return entry("scheduler.cycle", CycleDecided(term=1, seen=0, now=NOW), head, expected=None)
+
+
+def new_job(seq: int = 1) -> Job:
+    return Job(
+        id=JobId(str(uuid.uuid4())),
+        tenant=DEFAULT_TENANT,
+        owner="test",
+        pipeline_name="test",
+        engine="mock",
+        state=JobState.QUEUED,
+        created_at=NOW,
+        updated_at=NOW,
+        created_seq=seq,
+        head=Head(seq=seq, version=1, hash="0" * 64),
+    )

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import anyio
 import pytest
-from msgspec.structs import replace
 from tests.conftest import NatsServer
 from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, own_server
-from tests.jetstream.test_jobs_contract import new_job
 from tests.jetstream.test_log_contract import read_all
-from tests.jetstream.workload import Workload, race
+from tests.jetstream.workload import Count, Workload, race
 
-from penstock_core.ports import Conflict, JobsView, LogFull
+from penstock_core.ports import LogFull
 from penstock_jetstream import Cluster, NatsSettings, connect
-from penstock_schemas.jobs import JobState
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -91,34 +88,20 @@ async def test_an_overloaded_reader_misses_nothing(cluster: Cluster) -> None:
 
 
 async def test_rival_projectors_write_each_change_once(tmp_path: Path) -> None:
-    jobs = [new_job(number) for number in range(50)]
-    goal = 400
+    count = Count(jobs=50, goal=400)
     async with own_server(tmp_path) as server:
         settings = NatsSettings(url=server.url)
         async with connect(settings) as one, connect(settings) as two:
-
-            async def project(view: JobsView) -> None:
-                while (checkpoint := await view.checkpoint()) < goal:
-                    # Each step adds one to the priority of one job, so a step lost or done twice shows.
-                    job = jobs[checkpoint % len(jobs)]
-                    now = await view.get(job.id) or job
-                    changed = replace(now, priority=now.priority + 1, state=JobState.RUNNING)
-                    try:
-                        await view.write([changed], previous=checkpoint, checkpoint=checkpoint + 1)
-                    except Conflict:
-                        continue
-
             with anyio.fail_after(DEADLINE_S):
                 async with anyio.create_task_group() as tasks:
                     for cluster in (one, two):
-                        tasks.start_soon(project, cluster.jobs)
+                        tasks.start_soon(count.project, cluster.jobs)
                     for reached in (50, 150, 250):
                         while await one.jobs.checkpoint() < reached:
                             await anyio.lowlevel.checkpoint()
                         server.kill()
                         await server.start()
-            found = await one.jobs.get_many([job.id for job in jobs])
-            assert [found[job.id].priority for job in jobs] == [goal // len(jobs)] * len(jobs)
+            await count.verify(one.jobs)
 
 
 async def test_a_full_log_refuses_what_is_new_and_is_read_on(nats_server: NatsServer) -> None:

@@ -1,18 +1,17 @@
 """What every view of the jobs promises."""
 
-import uuid
 from contextlib import aclosing
 
 import anyio
 import pytest
 from msgspec.structs import replace
 from tests.jetstream.conftest import Ports
-from tests.jetstream.events import NOW
+from tests.jetstream.events import new_job
 
 from penstock_core.ports import Conflict, JobsView, PositionLost
-from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobState
-from penstock_schemas.views import Head, Job
+from penstock_schemas.views import Job
 
 DEADLINE_S = 20.0
 
@@ -20,21 +19,6 @@ DEADLINE_S = 20.0
 @pytest.fixture
 def jobs(ports: Ports) -> JobsView:
     return ports.jobs
-
-
-def new_job(seq: int = 1) -> Job:
-    return Job(
-        id=JobId(str(uuid.uuid4())),
-        tenant=DEFAULT_TENANT,
-        owner="test",
-        pipeline_name="test",
-        engine="mock",
-        state=JobState.QUEUED,
-        created_at=NOW,
-        updated_at=NOW,
-        created_seq=seq,
-        head=Head(seq=seq, version=1, hash="0" * 64),
-    )
 
 
 async def follow(jobs: JobsView, *, after: int = 0, until: int) -> dict[JobId, Job]:

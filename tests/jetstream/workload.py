@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 import anyio
-from tests.jetstream.events import cancellation, new_aggregate, submission
+from msgspec.structs import replace
+from tests.jetstream.events import cancellation, new_aggregate, new_job, submission
 
 from penstock_core.chain import Stored, verify
-from penstock_core.ports import Conflict, Entry, EventLog, Unavailable
+from penstock_core.ports import Conflict, Entry, EventLog, JobsView, Unavailable
 from penstock_schemas.ids import EventId
 
 APPEND_S = 60.0
@@ -109,3 +110,30 @@ async def race(log: EventLog, aggregate: str, *, goal: int) -> int:
         except Conflict:
             continue
         won += 1
+
+
+class Count:
+    """A projection that adds one to one job's priority with each step, so that a step lost or done twice shows."""
+
+    def __init__(self, *, jobs: int, goal: int) -> None:
+        self._jobs = [new_job(number) for number in range(jobs)]
+        self._goal = goal
+
+    async def project(self, view: JobsView) -> None:
+        """Take steps, in competition with others, until the goal is reached."""
+        while True:
+            try:
+                if (checkpoint := await view.checkpoint()) >= self._goal:
+                    return
+                job = self._jobs[checkpoint % len(self._jobs)]
+                now = (await view.get_many([job.id])).get(job.id, job)
+                await view.write(
+                    [replace(now, priority=now.priority + 1)], previous=checkpoint, checkpoint=checkpoint + 1
+                )
+            except (Conflict, Unavailable):
+                continue
+
+    async def verify(self, view: JobsView) -> None:
+        """Check that each step was done once."""
+        found = await view.get_many([job.id for job in self._jobs])
+        assert [found[job.id].priority for job in self._jobs] == [self._goal // len(self._jobs)] * len(self._jobs)

@@ -8,10 +8,13 @@ import msgspec
 from penstock_core.settings import describe
 from penstock_gateway.settings import GatewaySettings
 from penstock_runner.settings import RunnerSettings
+from penstock_scheduler.settings import ProjectorSettings, SchedulerSettings
 from tools.reference.markdown import code, heading, table
 
 SERVICES: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
     ("Gateway", "penstock gateway", GatewaySettings),
+    ("Scheduler", "penstock scheduler", SchedulerSettings),
+    ("Projector", "penstock projector", ProjectorSettings),
     ("Runner", "penstock runner", RunnerSettings),
 )
 """Title, command and settings of each service."""

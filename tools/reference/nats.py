@@ -119,7 +119,8 @@ def _streams() -> str:
         (
             table(("stream", "holds", "kept in", "bounds"), rows),
             "A stream whose name begins with `KV_` is a key-value bucket: `nats kv` reads it. All streams take atomic",
-            "batches and direct reads. The number of copies is a setting ([configuration](configuration.md)).\n",
+            "batches and direct reads. Each is made with one copy. A stream that exists keeps its number of copies and",
+            "its bound in bytes.\n",
         )
     )
 
@@ -131,7 +132,7 @@ def _bounds(config: dict[str, Any]) -> str:
     if config["max_age"]:
         words.append(f"{_duration(config['max_age'] / NS)}")
     if config["max_bytes"] > 0:
-        words.append(f"{config['max_bytes'] / (1 << 30):g} GiB unless set otherwise")
+        words.append(f"{config['max_bytes'] / (1 << 30):g} GiB when it is made")
     if config["discard"] == "new":
         words.append("when full it refuses what is new")
     if config.get("deny_delete") and config.get("deny_purge"):

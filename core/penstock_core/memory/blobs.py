@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 
+from penstock_core import blob_keys
 from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing
 
 
@@ -18,16 +19,19 @@ class MemoryBlobs:
 
     async def put_bytes(self, key: str, content: bytes) -> None:
         """Store `content`."""
+        blob_keys.check(key)
         self._blobs[key] = content
 
     async def put_file(self, key: str, path: Path) -> tuple[int, str]:
         """Store a file; return its bytes and SHA-256."""
+        blob_keys.check(key)
         content = await anyio.Path(path).read_bytes()
         self._blobs[key] = content
         return len(content), hashlib.sha256(content).hexdigest()
 
     async def get_bytes(self, key: str) -> bytes:
         """Return a whole blob."""
+        blob_keys.check(key)
         try:
             return self._blobs[key]
         except KeyError:
@@ -44,6 +48,7 @@ class MemoryBlobs:
 
     async def info(self, key: str) -> BlobInfo | None:
         """Return its size."""
+        blob_keys.check(key)
         content = self._blobs.get(key)
         return None if content is None else BlobInfo(key=key, size_bytes=len(content))
 
@@ -57,6 +62,7 @@ class MemoryBlobs:
 
     async def delete(self, key: str) -> None:
         """Remove it."""
+        blob_keys.check(key)
         self._blobs.pop(key, None)
 
 

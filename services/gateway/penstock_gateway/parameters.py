@@ -95,7 +95,7 @@ class Parameters:
         text = self.one(name)
         if text is None:
             return default
-        if not re.fullmatch(r"-?\d{1,18}", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not low <= int(text) <= high:
             self.refuse(name, f"a whole number from {low} to {high} is expected; it is `{text[:80]}`")
             return default
         return int(text)
@@ -105,7 +105,7 @@ class Parameters:
         text = self.one(name)
         if text is None:
             return 0.0
-        if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
             self.refuse(name, f"a number of seconds is expected; it is `{text[:80]}`")
             return 0.0
         return min(float(text), high)

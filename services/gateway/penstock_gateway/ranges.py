@@ -5,7 +5,7 @@ from typing import Final
 
 from penstock_gateway.problems import RangeNotSatisfiable
 
-_ONE_RANGE: Final = re.compile(r"^bytes=(\d{0,18})-(\d{0,18})$")
+_ONE_RANGE: Final = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")
 
 
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:

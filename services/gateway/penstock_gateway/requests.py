@@ -45,7 +45,7 @@ async def read_body(request: AnyRequest, max_body_bytes: int) -> bytes:
 
     """
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > max_body_bytes:
+    if _is_number(announced) and int(announced) > max_body_bytes:
         raise BodyTooLarge(_too_large(max_body_bytes))
     pieces: list[bytes] = []
     size_bytes = 0
@@ -74,9 +74,13 @@ def min_seq_of(request: AnyRequest) -> int:
     text = request.headers.get(MIN_SEQ_HEADER)
     if text is None:
         return 0
-    if not text.isdigit() or len(text) > 18 or int(text) > MAX_SEQ:
+    if not _is_number(text) or int(text) > MAX_SEQ:
         raise Invalid([Violation(pointer="Penstock-Min-Seq", detail="a sequence of the log is expected")])
     return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def _too_large(max_body_bytes: int) -> str:

@@ -5,6 +5,7 @@ from typing import Final
 
 from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
@@ -82,7 +83,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         return Reply(body, headers=headers)
 
     @route("/jobs/{job_id:str}", http_method=READ)
-    async def get_job(request: AnyRequest, job_id: str) -> ASGIApp:
+    async def get_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         given = Parameters(request.scope["query_string"], ("min_seq",))
         min_seq = given.integer("min_seq", 0, low=0, high=MAX_SEQ)
         given.check()
@@ -96,7 +97,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         return Reply(encode(shown), headers=headers)
 
     @route("/jobs/{job_id:str}/cancel", http_method=[HttpMethod.POST])
-    async def cancel(request: AnyRequest, job_id: str) -> ASGIApp:
+    async def cancel(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
         asked = decode(raw, CancelRequest) if raw.strip() else CancelRequest()
@@ -104,7 +105,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
 
     @route("/jobs/{job_id:str}/events", http_method=READ)
-    async def events(request: AnyRequest, job_id: str) -> ASGIApp:
+    async def events(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         given = Parameters(request.scope["query_string"], ("after", "wait", "limit"))
         after = given.integer("after", 0, low=0, high=MAX_SEQ)

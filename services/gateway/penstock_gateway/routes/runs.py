@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from litestar import route
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
@@ -57,7 +58,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
     runs = services.runs
 
     @route("/jobs/{job_id:str}/tasks", http_method=READ)
-    async def tasks(request: AnyRequest, job_id: str) -> ASGIApp:
+    async def tasks(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         given = Parameters(request.scope["query_string"], ("after", "limit"))
         after = given.integer("after", 0, low=0, high=MAX_SEQ)
@@ -75,7 +76,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         return Reply(encode(answer), headers=NO_STORE)
 
     @route("/jobs/{job_id:str}/logs", http_method=READ)
-    async def logs(request: AnyRequest, job_id: str) -> ASGIApp:
+    async def logs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         given = Parameters(request.scope["query_string"], _LOG_PARAMETERS)
         streams = [given.choice("stream", LogStream, part) for text in given.many("stream") for part in text.split(",")]
@@ -97,7 +98,9 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         return Reply(encode(answer), headers=NO_STORE)
 
     @route("/jobs/{job_id:str}/tasks/{task_id:str}/{stream:str}", http_method=READ)
-    async def task_log(request: AnyRequest, job_id: str, task_id: str, stream: str) -> ASGIApp:
+    async def task_log(
+        request: AnyRequest, job_id: FromPath[str], task_id: FromPath[str], stream: FromPath[str]
+    ) -> ASGIApp:
         wanted = parse_job_id(job_id)
         Parameters(request.scope["query_string"], ()).check()
         if stream not in ("stdout", "stderr"):
@@ -108,7 +111,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         return await _text_blob(services.blobs, key, request)
 
     @route("/jobs/{job_id:str}/outputs", http_method=READ)
-    async def outputs(request: AnyRequest, job_id: str) -> ASGIApp:
+    async def outputs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         Parameters(request.scope["query_string"], ()).check()
         manifest = await runs.outputs(wanted)
@@ -126,7 +129,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         return Reply(encode(answer), headers=NO_STORE)
 
     @route("/jobs/{job_id:str}/outputs/{path:path}", http_method=READ)
-    async def output(request: AnyRequest, job_id: str, path: str) -> ASGIApp:
+    async def output(request: AnyRequest, job_id: FromPath[str], path: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         Parameters(request.scope["query_string"], ()).check()
         return await _output(services, request, wanted, path.removeprefix("/"))

@@ -6,6 +6,7 @@ from typing import Final
 
 from litestar import route
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
@@ -127,7 +128,7 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
         return Reply(_REDOC_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
 
     @route("/docs/assets/{name:path}", http_method=READ, sync_to_thread=None)
-    async def asset(request: AnyRequest, name: str) -> ASGIApp:
+    async def asset(request: AnyRequest, name: FromPath[str]) -> ASGIApp:
         Parameters(request.scope["query_string"], ()).check()
         media_type = ASSETS.get(name.removeprefix("/"))
         if media_type is None:

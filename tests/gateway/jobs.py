@@ -1,0 +1,110 @@
+"""Jobs for the index, and the plain answer that the index must give."""
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from penstock_gateway.queries import JobQuery, fold, microseconds, text_of
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
+from penstock_schemas.jobs import STATUS_OF, JobState, JobStatus
+from penstock_schemas.views import Head, Job
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TENANTS = (DEFAULT_TENANT, DEFAULT_TENANT, DEFAULT_TENANT, TenantId("other"))
+WORDS = ("Straße", "run", "ALPHA beta", "x'\"%_*y", "größer als", "日本語の説明", "a", "")
+
+
+def make_job(
+    seq: int,
+    *,
+    head_seq: int | None = None,
+    state: JobState = JobState.QUEUED,
+    created_s: float = 0,
+    pipeline: str = "p",
+    owner: str = "o",
+    tenant: TenantId = DEFAULT_TENANT,
+    description: str | None = None,
+    labels: dict[str, str] | None = None,
+) -> Job:
+    time = START + timedelta(seconds=created_s)
+    return Job(
+        id=JobId(str(uuid.uuid5(uuid.NAMESPACE_OID, str(seq)))),
+        tenant=tenant,
+        owner=owner,
+        pipeline_name=pipeline,
+        engine="mock",
+        state=state,
+        created_at=time,
+        updated_at=time,
+        created_seq=seq,
+        head=Head(seq=head_seq or seq, version=1, hash="h"),
+        description=description,
+        labels=labels or {},
+    )
+
+
+@st.composite
+def jobs(draw: st.DrawFn, seqs: Sequence[int]) -> list[Job]:
+    """Draw one job for each sequence; nearly in the order of time, as clocks of several gateways make it."""
+    return [
+        make_job(
+            seq,
+            state=draw(st.sampled_from(list(JobState))),
+            created_s=seq + draw(st.sampled_from([0, 0, 0, -700, 2.5, 5000])),
+            pipeline=draw(st.sampled_from(["p", "q"])),
+            owner=draw(st.sampled_from(["ada", "bo"])),
+            tenant=draw(st.sampled_from(TENANTS)),
+            description=draw(st.sampled_from(WORDS)),
+            labels=draw(st.dictionaries(st.sampled_from(["k", "k2"]), st.sampled_from(["v", "v:w", ""]), max_size=2)),
+        )
+        for seq in seqs
+    ]
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> JobQuery:
+    """Draw filters, each of them often left out."""
+
+    def maybe(strategy: st.SearchStrategy[str]) -> str | None:
+        return draw(st.none() | strategy)
+
+    text = maybe(st.sampled_from(["strasse", "RUN", "pha b", "'\"%", "_*y", "日本", "ALS", "a", "k:v", "nowhere", "ß"]))
+    times = st.none() | st.integers(0, 4000).map(lambda s: microseconds(START + timedelta(seconds=s)))
+    return JobQuery(
+        tenant=DEFAULT_TENANT,
+        statuses=tuple(draw(st.lists(st.sampled_from(list(JobStatus)), unique=True, max_size=3))),
+        pipeline=maybe(st.sampled_from(["p", "q", "none"])),
+        owner=maybe(st.sampled_from(["ada", "bo", "none"])),
+        labels=tuple(
+            draw(
+                st.lists(
+                    st.tuples(st.sampled_from(["k", "k2"]), st.none() | st.sampled_from(["v", "v:w", ""])), max_size=2
+                )
+            )
+        ),
+        text=None if text is None else fold(text),
+        after_us=draw(times),
+        before_us=draw(times),
+        limit=draw(st.integers(1, 7)),
+    )
+
+
+def expected(all_jobs: Iterable[Job], query: JobQuery) -> list[Job]:
+    """Return what the query asks for, found by looking at every job."""
+    return sorted((job for job in all_jobs if _matches(job, query)), key=lambda job: -job.created_seq)
+
+
+def _matches(job: Job, query: JobQuery) -> bool:
+    created_us = microseconds(job.created_at)
+    return (
+        job.tenant == query.tenant
+        and (not query.statuses or STATUS_OF[job.state] in query.statuses)
+        and query.pipeline in (None, job.pipeline_name)
+        and query.owner in (None, job.owner)
+        and all(key in job.labels and value in (None, job.labels[key]) for key, value in query.labels)
+        and (query.text is None or query.text in text_of(job))
+        and (query.after_us is None or created_us > query.after_us)
+        and (query.before_us is None or created_us < query.before_us)
+    )

@@ -1,0 +1,101 @@
+"""What becomes of a submission, before a runner sees it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from penstock_gateway.admission import Policy, admit, command_of, job_id_of, refuse_unknown_engine
+from penstock_gateway.problems import Invalid
+from penstock_schemas.api import JobSubmission, SubmittedSource
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
+
+LENIENT = Policy(mock_unknown_pipelines=True)
+SOURCE = SubmittedSource(files={"Snakefile": "rule all:\n"})
+
+
+def submission(**changes: Any) -> JobSubmission:
+    return JobSubmission(pipeline_name="p", **changes)
+
+
+def places(submitted: JobSubmission, policy: Policy = LENIENT, key: str | None = None) -> set[str]:
+    with pytest.raises(Invalid) as caught:
+        admit(submitted, policy, header_key=key)
+    return {each.pointer for each in caught.value.violations}
+
+
+def test_a_source_runs_on_snakemake_unless_told_otherwise() -> None:
+    assert admit(submission(source=SOURCE), LENIENT).engine == "snakemake"
+    assert admit(submission(source=SOURCE, engine="mock"), LENIENT).engine == "mock"
+
+
+def test_without_a_source_the_mock_engine_stands_in_where_the_operator_wants_it() -> None:
+    assert admit(submission(), LENIENT).engine == "mock"
+    assert places(submission(), Policy()) == {"#/pipeline_name"}
+    assert admit(submission(engine="mock"), Policy()).engine == "mock"
+
+
+def test_a_real_engine_needs_a_source() -> None:
+    assert places(submission(engine="snakemake")) == {"#/source"}
+
+
+def test_a_source_has_files_or_a_path() -> None:
+    assert places(submission(source=SubmittedSource())) == {"#/source"}
+    assert places(submission(source=SubmittedSource(files={"Snakefile": ""}, path="/x"))) == {"#/source"}
+
+
+def test_the_key_may_come_in_either_place_but_not_as_two() -> None:
+    assert admit(submission(idempotency_key="k"), LENIENT).idempotency_key == "k"
+    assert admit(submission(), LENIENT, header_key="k").idempotency_key == "k"
+    assert admit(submission(idempotency_key="k"), LENIENT, header_key="k").idempotency_key == "k"
+    assert places(submission(idempotency_key="k"), key="other") == {"#/idempotency_key"}
+    assert places(submission(), key="") == {"Idempotency-Key"}
+    assert places(submission(), key="x" * 256) == {"Idempotency-Key"}
+
+
+def test_the_same_request_has_the_same_fingerprint_whatever_the_order_of_its_keys() -> None:
+    one = admit(submission(parameters={"a": 1, "b": {"c": 2, "d": 3}}, idempotency_key="k"), LENIENT)
+    other = admit(submission(parameters={"b": {"d": 3, "c": 2}, "a": 1}, idempotency_key="k"), LENIENT)
+
+    assert one.request_sha256 == other.request_sha256 != ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"parameters": {"a": 2}},
+        {"description": "x"},
+        {"priority": 1},
+        {"labels": {"a": "b"}},
+        {"owner": "x"},
+        {"source": SOURCE},
+    ],
+)
+def test_another_request_has_another_fingerprint(change: dict[str, Any]) -> None:
+    one = admit(submission(idempotency_key="k"), LENIENT)
+
+    assert admit(submission(idempotency_key="k", **change), LENIENT).request_sha256 != one.request_sha256
+
+
+def test_a_key_stands_for_one_job_in_each_tenant() -> None:
+    assert job_id_of(DEFAULT_TENANT, "k") == job_id_of(DEFAULT_TENANT, "k") == "0d8fdf58-0f54-50d8-83cb-9a8f331aced3"
+    assert job_id_of(DEFAULT_TENANT, "k") != job_id_of(TenantId("other"), "k")
+
+
+def test_the_command_carries_everything() -> None:
+    submitted = submission(parameters={"a": 1}, description="d", labels={"k": "v"}, priority=3, owner="ada")
+    time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    command = command_of(admit(submitted, LENIENT), job_id=JobId("x"), now=time)
+
+    assert (command.pipeline_name, command.parameters, command.description) == ("p", {"a": 1}, "d")
+    assert (command.labels, command.priority, command.owner, command.engine) == ({"k": "v"}, 3, "ada", "mock")
+    assert (command.job_id, command.now, command.tenant) == ("x", time, DEFAULT_TENANT)
+
+
+def test_an_engine_that_nobody_offers_is_refused_with_those_that_are() -> None:
+    refuse_unknown_engine("mock", {"mock"})
+    refuse_unknown_engine("mock", frozenset())
+    refuse_unknown_engine("mock", None)
+    with pytest.raises(Invalid, match="`mock`, `snakemake`"):
+        refuse_unknown_engine("nextflow", {"snakemake", "mock"})

@@ -1,0 +1,117 @@
+"""Bodies become Structs, or everything that is wrong with them is said."""
+
+import json
+from typing import Any
+
+import pytest
+
+from penstock_gateway.bodies import MAX_DEPTH, decode, pointer
+from penstock_gateway.problems import Invalid
+from penstock_schemas.api import JobSubmission
+
+
+def wrong(raw: bytes) -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        decode(raw, JobSubmission)
+    return {each.pointer: each.detail for each in caught.value.violations}
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"pipeline_name": "p", **fields}).encode()
+
+
+def test_a_right_body_keeps_the_types_of_its_parameters() -> None:
+    parameters: dict[str, Any] = {
+        "text": "007",
+        "whole": 7,
+        "real": 7.0,
+        "yes": True,
+        "none": None,
+        "list": [1, "1"],
+        "k": {"a": {}},
+    }
+
+    decoded = decode(body(parameters=parameters), JobSubmission)
+
+    assert decoded.parameters == parameters
+    assert type(decoded.parameters["real"]) is float
+
+
+def test_every_violation_is_said_at_once() -> None:
+    found = wrong(
+        b'{"pipeline_name": "", "parameters": [], "description": 7, "priority": "high", "labels": {"a b": 1, "ok": 2}}'
+    )
+
+    assert found == {
+        "#/pipeline_name": "expected a text of at least 1 characters",
+        "#/parameters": "expected an object; it is an array",
+        "#/description": "expected a text or null; it is a whole number",
+        "#/priority": "expected a whole number; it is a text",
+        "#/labels/a b": "expected a text; it is a whole number",
+        "#/labels/ok": "expected a text; it is a whole number",
+    }
+
+
+def test_a_missing_field_is_named() -> None:
+    assert wrong(b"{}") == {"#/pipeline_name": "this field is required and missing"}
+
+
+def test_a_misspelt_field_is_pointed_at() -> None:
+    assert wrong(body(paramters={})) == {"#/paramters": "there is no such field; did you mean `parameters`?"}
+
+
+def test_too_long_texts_are_refused() -> None:
+    assert wrong(body(description="x" * 10_001)) == {"#/description": "expected a text of at most 10000 characters"}
+    assert wrong(body(pipeline_name="x" * 201)) == {"#/pipeline_name": "expected a text of at most 200 characters"}
+
+
+def test_too_many_labels_are_refused() -> None:
+    assert wrong(body(labels={f"k{number}": "v" for number in range(65)})) == {
+        "#/labels": "expected an object of at most 64 entries"
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "part"),
+    [
+        (b"", "empty"),
+        (b"   ", "empty"),
+        (b'{"pipeline_name": ', "line 1, column 19"),
+        (b'{"pipeline_name":\n "a",\n }', "line 3, column 2"),
+        (b'{"pipeline_name": "a"} x', "column"),
+        (b'{"pipeline_name": "\xff"}', "UTF-8"),
+        (b'{"pipeline_name": "p", "parameters": {"x": NaN}}', "NaN"),
+        (b'{"pipeline_name": "p", "parameters": {"x": -Infinity}}', "Infinity"),
+        (b'{"pipeline_name": "p", "parameters": {"x": 1e999}}', "too large"),
+        (b'{"pipeline_name": "p", "parameters": {"x": ' + b"9" * 400 + b"}}", "digits"),
+        (b"[" * 100_000, "deeper than"),
+        (b'"text"', "object"),
+        (b"[]", "object"),
+        (b"null", "object"),
+    ],
+)
+def test_what_is_no_json_object_is_refused_with_the_reason(raw: bytes, part: str) -> None:
+    found = wrong(raw)
+
+    assert list(found) == ["#"]
+    assert part in found["#"]
+
+
+def test_nul_characters_are_found_wherever_they_are() -> None:
+    assert set(wrong(body(parameters={"a": ["ok", "x\0y"]}))) == {"#/parameters/a/1"}
+    assert set(wrong(body(parameters={"a": {"x\0": 1}}))) == {"#/parameters/a"}
+    assert set(wrong(body(description="\0"))) == {"#/description"}
+
+
+def test_depth_has_a_bound() -> None:
+    nested: Any = 1
+    for _ in range(MAX_DEPTH - 2):
+        nested = [nested]
+    decode(body(parameters={"x": nested}), JobSubmission)
+
+    (detail,) = wrong(body(parameters={"x": [[nested]]})).values()
+    assert "nest deeper" in detail
+
+
+def test_pointers_escape_what_they_must() -> None:
+    assert pointer("source", "files", "a/b~c", 3) == "#/source/files/a~1b~0c/3"

@@ -1,0 +1,120 @@
+"""A workflow's files become one blob, or what is wrong with them is said."""
+
+import json
+from pathlib import PurePosixPath
+
+import pytest
+
+from penstock_gateway.bundles import MAX_FILES, fault_of_path, make_bundle, path_source, refuse_repeated_paths
+from penstock_gateway.problems import Invalid
+from penstock_schemas.api import Base64File, SubmittedSource
+from penstock_schemas.jobs import SourceKind
+from penstock_schemas.wire import digest
+
+ROOTS = (PurePosixPath("/data/workflows"), PurePosixPath("/shared"))
+
+
+def wrong(submitted: SubmittedSource, engine: str = "snakemake") -> dict[str, str]:
+    with pytest.raises(Invalid) as caught:
+        make_bundle(submitted, engine=engine)
+    return {each.pointer: each.detail for each in caught.value.violations}
+
+
+def test_the_bundle_is_stored_under_the_hash_of_its_content() -> None:
+    files: dict[str, str | Base64File] = {"b/data.bin": Base64File(base64="AAEC"), "Snakefile": "rule all:\n"}
+
+    bundle = make_bundle(SubmittedSource(files=files), engine="snakemake")
+
+    assert json.loads(bundle.content) == {
+        "files": {"Snakefile": {"text": "rule all:\n"}, "b/data.bin": {"base64": "AAEC"}}
+    }
+    assert bundle.key == f"sources/{digest(bundle.content)}.json"
+    assert bundle.source.kind is SourceKind.BUNDLE
+    assert bundle.source.location == bundle.key
+    assert bundle.source.sha256 == digest(bundle.content)
+    assert bundle.source.size_bytes == len(bundle.content)
+
+
+def test_the_same_files_in_another_order_are_the_same_bundle() -> None:
+    one = make_bundle(SubmittedSource(files={"Snakefile": "a", "b": "c"}), engine="snakemake")
+    other = make_bundle(SubmittedSource(files={"b": "c", "Snakefile": "a"}), engine="snakemake")
+
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/etc/passwd", "../x", "a/../../x", "a/..", "./x", "a//b", "a/", ".", "a\\b", "a\nb", "a\0b", "x\x7f"),
+        *(".snakemake/scripts/x", "é" * 600, "n" * 256),
+    ],
+)
+def test_unsafe_paths_are_refused(path: str) -> None:
+    assert fault_of_path(path)
+    assert wrong(SubmittedSource(files={"Snakefile": "", path: "x"}))
+
+
+@pytest.mark.parametrize("path", ["Snakefile", "a/b/c.txt", "..x", "a b", "ünïcode/文件", ".gitignore", "-rf"])
+def test_ordinary_paths_are_taken(path: str) -> None:
+    assert fault_of_path(path) is None
+
+
+def test_a_file_cannot_be_a_folder_too() -> None:
+    assert "#/source/files/a~1b" in wrong(SubmittedSource(files={"Snakefile": "", "a": "x", "a/b": "y"}))
+
+
+def test_base64_must_be_base64() -> None:
+    assert set(wrong(SubmittedSource(files={"Snakefile": "", "x": Base64File(base64="!!")}))) == {
+        "#/source/files/x/base64"
+    }
+
+
+def test_too_many_files_are_refused() -> None:
+    found = wrong(SubmittedSource(files={f"f{number}": "" for number in range(MAX_FILES + 1)}, snakefile="f1"))
+
+    assert "too many" in found["#/source/files"]
+
+
+def test_a_missing_snakefile_says_where_it_was_looked_for() -> None:
+    found = wrong(SubmittedSource(files={"main.smk": "", "README": ""}))
+
+    assert "workflow/Snakefile" in found["#/source/files"]
+    assert "`main.smk`" in found["#/source/files"]
+
+
+def test_another_main_file_can_be_named_and_must_be_there() -> None:
+    make_bundle(SubmittedSource(files={"main.smk": ""}, snakefile="main.smk"), engine="snakemake")
+
+    assert set(wrong(SubmittedSource(files={"main.smk": ""}, snakefile="other.smk"))) == {"#/source/snakefile"}
+
+
+def test_other_engines_need_no_snakefile() -> None:
+    make_bundle(SubmittedSource(files={"main.cwl": ""}), engine="cwl")
+
+
+def test_paths_are_taken_below_the_roots_alone() -> None:
+    source = path_source(SubmittedSource(path="/shared/lab/wf/", snakefile="x.smk"), ROOTS)
+
+    assert (source.kind, source.location, source.snakefile) == (SourceKind.PATH, "/shared/lab/wf", "x.smk")
+
+
+@pytest.mark.parametrize("path", ["relative", "/etc", "/shared/../etc", "/sharedness", "", "/shared/a\nb"])
+def test_other_paths_are_refused(path: str) -> None:
+    with pytest.raises(Invalid):
+        path_source(SubmittedSource(path=path), ROOTS)
+
+
+def test_without_roots_the_refusal_says_what_to_do() -> None:
+    with pytest.raises(Invalid, match="PENSTOCK_SOURCE_ROOTS"):
+        path_source(SubmittedSource(path="/shared/x"), ())
+
+
+def test_a_main_file_outside_of_the_path_is_refused() -> None:
+    with pytest.raises(Invalid, match="leads out"):
+        path_source(SubmittedSource(path="/shared/x", snakefile="../../etc/passwd"), ROOTS)
+
+
+def test_a_file_that_stands_twice_is_refused() -> None:
+    refuse_repeated_paths(b'{"source": {"files": {"a": "1", "b": "1"}}}')
+    with pytest.raises(Invalid, match="twice"):
+        refuse_repeated_paths(b'{"source": {"files": {"a": "1", "a": "2"}}}')

@@ -1,0 +1,207 @@
+"""The query index answers as somebody would who looks at every job, only faster; and it can always be thrown away."""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from tests.gateway.jobs import expected, jobs, make_job, queries
+
+from penstock_gateway.index.store import IndexStore
+from penstock_gateway.queries import JobQuery
+from penstock_schemas.ids import DEFAULT_TENANT
+from penstock_schemas.jobs import JobState, JobStatus
+from penstock_schemas.views import Head, Job
+
+ALL = JobQuery(tenant=DEFAULT_TENANT, limit=1000)
+SEQS = st.lists(st.integers(1, 4000), unique=True, min_size=1, max_size=40)
+
+
+@contextmanager
+def opened(folder: Path, boot_id: str = "boot") -> Generator[IndexStore, None, None]:
+    store = IndexStore(folder / "index.sqlite3", boot_id=boot_id)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def fresh() -> Generator[IndexStore, None, None]:
+    with TemporaryDirectory() as folder, opened(Path(folder)) as store:
+        yield store
+
+
+def every_page(store: IndexStore, query: JobQuery) -> list[Job]:
+    found: list[Job] = []
+    while True:
+        page = store.page(query)
+        found.extend(page.jobs)
+        if page.next_below is None:
+            return found
+        query = replace(query, below_seq=page.next_below)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_it_answers_as_a_look_at_every_job(data: st.DataObject) -> None:
+    """Whatever the order in which jobs and their later forms come, and however they are cut into batches."""
+    made = data.draw(SEQS.flatmap(jobs))
+    later = [
+        replace(job, state=data.draw(st.sampled_from(list(JobState))), head=Head(seq=job.head.seq + 5000, version=2))
+        for job in made
+        if data.draw(st.booleans())
+    ]
+    newest = {job.id: job for job in (*made, *later)}
+    coming = data.draw(st.permutations([*made, *later]))
+    cut = data.draw(st.integers(0, len(coming)))
+    asked = data.draw(st.lists(queries(), min_size=1, max_size=5))
+
+    with fresh() as store:
+        store.apply(coming[:cut])
+        for query in asked:  # so that remembered totals are from before the rest
+            store.page(query)
+        store.apply(coming[cut:])
+        for query in asked:
+            right = expected(newest.values(), query)
+            assert every_page(store, query) == right
+            assert store.page(query).total == len(right)
+        for job in newest.values():
+            assert store.get(job.id) == job
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_turning_pages_neither_repeats_nor_misses_while_jobs_arrive(data: st.DataObject) -> None:
+    there = data.draw(SEQS.flatmap(jobs))
+    query = replace(data.draw(queries()), statuses=())
+    newcomers = iter(range(5000, 5400))
+
+    with fresh() as store:
+        store.apply(there)
+        seen: list[Job] = []
+        while True:
+            page = store.page(query)
+            seen.extend(page.jobs)
+            store.apply([make_job(next(newcomers), pipeline="p", owner="ada", labels={"k": "v"})])
+            if page.next_below is None:
+                break
+            query = replace(query, below_seq=page.next_below)
+        assert [job for job in seen if job.created_seq < 5000] == expected(there, query)
+        assert len({job.id for job in seen}) == len(seen)
+
+
+def test_an_older_form_never_replaces_a_later_one(tmp_path: Path) -> None:
+    late = make_job(1, head_seq=9, state=JobState.COMPLETED)
+    with opened(tmp_path) as store:
+        store.apply([late])
+        store.apply([make_job(1, head_seq=5, state=JobState.RUNNING)])
+
+        assert store.get(late.id) == late
+        assert store.page(replace(ALL, statuses=(JobStatus.COMPLETED,))).total == 1
+        assert store.page(replace(ALL, statuses=(JobStatus.RUNNING,))).total == 0
+
+
+def test_it_resumes_where_it_was(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.apply([make_job(1)], position=7)
+    with opened(tmp_path, "another boot") as store:
+        assert store.position == 7
+        assert store.page(ALL).total == 1
+
+
+def test_a_process_that_was_killed_resumes_within_the_same_boot_alone(tmp_path: Path) -> None:
+    killed = IndexStore(tmp_path / "index.sqlite3", boot_id="boot")
+    killed.apply([make_job(1)], position=7)
+
+    with opened(tmp_path) as store:
+        assert store.position == 7
+    IndexStore(tmp_path / "index.sqlite3", boot_id="boot").apply([], position=8)
+    with opened(tmp_path, "another boot") as store:
+        assert store.position == 0
+        assert store.page(ALL).total == 0
+
+
+@pytest.mark.parametrize("damage", ["garbage", "schema", "truncated", "other database"])
+def test_a_file_that_cannot_be_used_is_made_anew(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "index.sqlite3"
+    with opened(tmp_path) as store:
+        store.apply([make_job(seq) for seq in range(1, 200)], position=7)
+    match damage:
+        case "garbage":
+            path.write_bytes(b"no database at all" * 1000)
+        case "schema":
+            with sqlite3.connect(path) as connection:
+                connection.execute("UPDATE meta SET value = 999 WHERE name = 'schema'")
+            connection.close()
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:100])
+        case _:
+            path.unlink()
+            with sqlite3.connect(path) as connection:
+                connection.execute("CREATE TABLE meta (x)")
+            connection.close()
+
+    with opened(tmp_path) as store:
+        assert store.position == 0
+        assert store.page(ALL).total == 0
+
+
+FILTERS = {
+    "nothing": JobQuery(tenant=DEFAULT_TENANT),
+    "status": JobQuery(tenant=DEFAULT_TENANT, statuses=(JobStatus.FAILED,)),
+    "statuses": JobQuery(tenant=DEFAULT_TENANT, statuses=(JobStatus.FAILED, JobStatus.RUNNING)),
+    "pipeline": JobQuery(tenant=DEFAULT_TENANT, pipeline="p1"),
+    "owner": JobQuery(tenant=DEFAULT_TENANT, owner="o1"),
+    "pipeline, owner": JobQuery(tenant=DEFAULT_TENANT, pipeline="p1", owner="o1"),
+    "pipeline, status": JobQuery(tenant=DEFAULT_TENANT, pipeline="p1", statuses=(JobStatus.FAILED,)),
+    "owner, status": JobQuery(tenant=DEFAULT_TENANT, owner="o1", statuses=(JobStatus.FAILED,)),
+    "all three": JobQuery(tenant=DEFAULT_TENANT, pipeline="p1", owner="o1", statuses=(JobStatus.FAILED,)),
+    "label": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", "v1"),)),
+    "key": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", None),)),
+    "labels": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", "v1"), ("all", "x"))),
+    "label, owner": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", "v1"),), owner="o1"),
+    "label, status": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", "v1"),), statuses=(JobStatus.FAILED,)),
+    "time": JobQuery(tenant=DEFAULT_TENANT, after_us=1, before_us=1 << 60),
+    "time, status": JobQuery(tenant=DEFAULT_TENANT, after_us=1, statuses=(JobStatus.FAILED,)),
+    "text": JobQuery(tenant=DEFAULT_TENANT, text="number"),
+    "text, owner": JobQuery(tenant=DEFAULT_TENANT, text="number", owner="o1"),
+}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Generator[IndexStore, None, None]:
+    states = (JobState.COMPLETED, JobState.FAILED, JobState.RUNNING)
+    with opened(tmp_path_factory.mktemp("index")) as store:
+        store.apply(
+            [
+                make_job(
+                    seq,
+                    state=states[seq % 3],
+                    created_s=seq,
+                    pipeline=f"p{seq % 5}",
+                    owner=f"o{seq % 7}",
+                    description=f"number {seq}",
+                    labels={"k": f"v{seq % 4}", "all": "x"},
+                )
+                for seq in range(1, 8001)
+            ]
+        )
+        yield store
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_no_page_is_found_by_looking_at_every_job_or_by_sorting_them(filled: IndexStore, name: str) -> None:
+    """Only the rows of the page itself are sorted, which is what the one allowed B-tree is for."""
+    steps = filled.explain(FILTERS[name])
+
+    scans = [step for step in steps if step.startswith("SCAN") and "VIRTUAL TABLE INDEX" not in step]
+    assert scans == ["SCAN p"]
+    assert [step for step in steps if "TEMP B-TREE" in step] in ([], ["USE TEMP B-TREE FOR ORDER BY"])
+    before_page = steps[: steps.index("SCAN p")]
+    assert not [step for step in before_page if "TEMP B-TREE" in step]

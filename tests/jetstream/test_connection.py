@@ -1,0 +1,122 @@
+"""Connecting: clear errors, streams that are as they must be, and a connection that outlives everything."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from tests.conftest import NatsServer
+from tests.jetstream.events import new_aggregate, submission
+from tests.jetstream.servers import DEADLINE_S, free_ports, own_server
+
+from penstock_core.ports import TooLarge, Unavailable
+from penstock_jetstream import NatsSettings, connect, layout, names
+from penstock_jetstream.connection import Connection, NoAnswer
+
+
+async def test_a_server_that_is_not_there_is_named() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(Unavailable, match=rf"127\.0\.0\.1:{port} within 0\.2 s.*refused|Connect call failed"):
+        async with connect(NatsSettings(url=f"nats://me:secret@127.0.0.1:{port}", connect_s=0.2)):
+            pass
+
+
+async def test_a_password_is_not_shown() -> None:
+    settings = NatsSettings(url="nats://me:secret@a:1, tls://token@b:2,nats://c:3")
+    assert settings.shown_url == "nats://a:1,tls://b:2,nats://c:3"
+
+
+async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
+    url = nats_server.server.url.replace("nats://", "nats://nobody:wrong@")
+    with pytest.raises(Unavailable, match="Authorization"):
+        async with connect(NatsSettings(url=url, connect_s=0.3)):
+            pass
+
+
+async def test_an_account_without_jetstream_is_said(tmp_path: Path) -> None:
+    extra = "accounts { A { users: [{user: a, password: b}] } }"
+    async with own_server(tmp_path, extra=extra) as server:
+        with pytest.raises(layout.LayoutError, match="enable it"):
+            async with connect(NatsSettings(url=server.url.replace("//", "//a:b@"))):
+                pass
+
+
+async def test_many_services_may_start_at_once(nats_settings: NatsSettings) -> None:
+    async def start() -> None:
+        async with connect(nats_settings) as cluster:
+            await cluster.log.append([submission(new_aggregate())])
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(8):
+            tasks.start_soon(start)
+    async with connect(nats_settings) as cluster:
+        assert await cluster.log.last_seq() == 8
+
+
+async def test_the_bound_of_the_log_changes_only_when_it_is_set(nats_server: NatsServer) -> None:
+    settings = nats_server.new_settings(events_max_bytes=10_000_000)
+    async with connect(settings):
+        pass
+    async with connect(NatsSettings(url=settings.url)) as cluster:
+        assert (await cluster.status()).max_bytes == 10_000_000
+    async with connect(NatsSettings(url=settings.url, events_max_bytes=20_000_000)) as cluster:
+        assert (await cluster.status()).max_bytes == 20_000_000
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"retention": "workqueue"}, {"storage": "memory"}, {"subjects": ["penstock.events.*"]}]
+)
+async def test_a_stream_of_somebody_else_is_refused(wrong: dict[str, Any], nats_settings: NatsSettings) -> None:
+    connection = Connection(nats_settings)
+    await connection.open()
+    await connection.ask(
+        names.STREAM_CREATE + names.EVENTS,
+        {"name": names.EVENTS, "subjects": ["penstock.events.>"], "storage": "file", **wrong},
+        deadline_s=DEADLINE_S,
+    )
+    await connection.close()
+    with pytest.raises(layout.LayoutError, match=f"{names.EVENTS} exists with {next(iter(wrong))}"):
+        async with connect(nats_settings):
+            pass
+
+
+async def test_a_failure_within_a_connection_leaves_it_as_itself(nats_settings: NatsSettings) -> None:
+    with pytest.raises(KeyError):
+        async with connect(nats_settings):
+            raise KeyError
+
+
+async def test_what_the_server_would_not_take_is_not_sent(nats_settings: NatsSettings) -> None:
+    connection = Connection(nats_settings)
+    await connection.open()
+    with pytest.raises(TooLarge):
+        await connection.publish("test", b"x" * (1 << 20))
+    with pytest.raises(ValueError, match="subject"):
+        await connection.publish("two words", b"")
+    assert connection.is_connected
+    await connection.close()
+
+
+async def test_a_request_that_nobody_answers_fails_at_its_deadline(nats_settings: NatsSettings) -> None:
+    connection = Connection(nats_settings)
+    await connection.open()
+    with pytest.raises(NoAnswer, match="nobody listens"):
+        await connection.request("nobody.there", b"")
+    async with connection.answers() as answers:
+        await connection.subscribe("deaf", lambda _: None)
+        with pytest.raises(NoAnswer, match="within"):
+            await connection.request("deaf", b"", deadline_s=0.05)
+        assert answers.subject
+    await connection.close()
+
+
+async def test_a_connection_that_the_library_gave_up_is_opened_anew(nats_settings: NatsSettings) -> None:
+    async with connect(nats_settings) as cluster:
+        await cluster.log.append([submission(new_aggregate())])
+        before = cluster.connection.generation
+        # As after a protocol error, which ends the library's client for good.
+        await cluster.connection._client._close(cluster.connection._client.CLOSED)  # pyright: ignore[reportPrivateUsage]  # no public way
+        with anyio.fail_after(DEADLINE_S):
+            await cluster.log.append([submission(new_aggregate())], deadline_s=DEADLINE_S)
+        assert cluster.connection.generation > before
+        assert await cluster.log.last_seq() == 2
