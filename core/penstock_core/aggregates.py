@@ -30,6 +30,21 @@ def limit(name: str) -> str:
     return f"policy.limit.{name}"
 
 
+def pipeline(name: str) -> str:
+    """Name the aggregate that holds the versions of a catalogue entry."""
+    return f"policy.pipeline.{name}"
+
+
+def token(token_id: str) -> str:
+    """Name the aggregate that is the life of an API token."""
+    return f"policy.token.{token_id}"
+
+
+def audit(tenant: TenantId) -> str:
+    """Name the aggregate that holds the refusals of a tenant."""
+    return f"audit.{tenant}"
+
+
 def matches(pattern: str, aggregate: str) -> bool:
     """Say whether `pattern`, an aggregate or a filter with `*` and a final `>`, takes in `aggregate`."""
     if pattern in (EVERYTHING, aggregate):

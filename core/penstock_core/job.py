@@ -15,6 +15,7 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    DeleteJob,
     EndAttempt,
     JobCommand,
     OutcomeKind,
@@ -27,6 +28,7 @@ from penstock_schemas.events import (
     JobCancelled,
     JobCancelRequested,
     JobCompleted,
+    JobDeleted,
     JobEventData,
     JobFailed,
     JobRequeued,
@@ -61,6 +63,10 @@ class StaleAttempt(Refused):
     """Another attempt, or another runner, holds the job now."""
 
 
+class JobNotEnded(Refused):
+    """Only a job that is over can be deleted."""
+
+
 class NotQueued(Refused):
     """Only a job that waits in the queue can be assigned."""
 
@@ -91,6 +97,8 @@ def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
             return _abandon(job, command)
         case CancelJob():
             return _cancel(job, command)
+        case DeleteJob():
+            return _delete(job, command)
         case _:
             assert_never(command)
 
@@ -152,6 +160,8 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
                 cancel_reason=data.reason if data.reason is not None else job.cancel_reason,
                 tasks=data.tasks,
             )
+        case JobDeleted():
+            return _emptied(job, event.time)
         case _:
             return job
 
@@ -183,6 +193,9 @@ def _submit(job: Job | None, command: SubmitJob) -> tuple[JobEventData, ...]:
             priority=command.priority,
             idempotency_key=command.idempotency_key,
             request_sha256=command.request_sha256,
+            engine_parameters=command.engine_parameters,
+            workflow=command.workflow,
+            pipeline=command.pipeline,
         ),
     )
 
@@ -294,6 +307,31 @@ def _cancel(job: Job, command: CancelJob) -> tuple[JobEventData, ...]:
             assert_never(job.state)
 
 
+def _delete(job: Job, command: DeleteJob) -> tuple[JobEventData, ...]:
+    if job.deleted_at is not None:
+        return ()
+    if not job.state.is_terminal:
+        raise JobNotEnded(f"job {job.id} is {job.state.value.lower()}; cancel it first")
+    return (JobDeleted(reason=command.reason),)
+
+
+def _emptied(job: Job, deleted_at: datetime) -> Job:
+    """Return what is left of a deleted job: who it belonged to and how it ended, and nothing that it was given."""
+    return replace(
+        job,
+        deleted_at=deleted_at,
+        parameters={},
+        description=None,
+        source=None,
+        labels={},
+        engine_parameters=None,
+        workflow=None,
+        failure=None,
+        output_files=0,
+        output_bytes=0,
+    )
+
+
 def _require_attempt(job: Job, attempt: int, runner_id: RunnerId) -> None:
     if job.state.is_terminal:
         raise JobEnded(f"job {job.id} is already {job.state.value.lower()}")
@@ -326,4 +364,7 @@ def _submitted(data: JobSubmitted, time: datetime, head: Head) -> Job:
         priority=data.priority,
         idempotency_key=data.idempotency_key,
         request_sha256=data.request_sha256,
+        engine_parameters=data.engine_parameters,
+        workflow=data.workflow,
+        pipeline=data.pipeline,
     )

@@ -13,6 +13,7 @@ from penstock_schemas.events import (
     JobCancelled,
     JobCancelRequested,
     JobCompleted,
+    JobDeleted,
     JobFailed,
     JobRequeued,
     JobSubmitted,
@@ -28,6 +29,7 @@ LIVE_TYPES: Final[Mapping[type[EventData], str]] = {
     JobRequeued: "requeued",
     JobCancelRequested: "cancel-requested",
     JobCancelled: "cancelled",
+    JobDeleted: "deleted",
 }
 """The word in the subject for each event of a job; the log's other events are not published."""
 

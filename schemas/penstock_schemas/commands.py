@@ -6,7 +6,16 @@ from enum import Enum
 from msgspec import Struct, field
 
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
-from penstock_schemas.jobs import Failure, Parameters, RequeueCause, Source, TaskCounts
+from penstock_schemas.jobs import (
+    EngineParameters,
+    Failure,
+    Parameters,
+    PipelineRef,
+    RequeueCause,
+    Source,
+    TaskCounts,
+    WorkflowRequest,
+)
 
 
 class Command(Struct, frozen=True, kw_only=True, tag=True):
@@ -30,6 +39,9 @@ class SubmitJob(Command, frozen=True, kw_only=True):
     priority: int = 0
     idempotency_key: str | None = None
     request_sha256: str = ""
+    engine_parameters: EngineParameters | None = None
+    workflow: WorkflowRequest | None = None
+    pipeline: PipelineRef | None = None
 
 
 class AssignJob(Command, frozen=True, kw_only=True):
@@ -83,4 +95,10 @@ class CancelJob(Command, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-JobCommand = SubmitJob | AssignJob | StartAttempt | EndAttempt | AbandonAttempt | CancelJob
+class DeleteJob(Command, frozen=True, kw_only=True):
+    """Remove what is left of a job that ended."""
+
+    reason: str | None = None
+
+
+JobCommand = SubmitJob | AssignJob | StartAttempt | EndAttempt | AbandonAttempt | CancelJob | DeleteJob

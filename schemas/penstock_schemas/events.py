@@ -7,12 +7,22 @@ default, a new meaning is a new event type; a changed shape gets a new `schema` 
 """
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Final, get_args
+from typing import Annotated, Any, ClassVar, Final, get_args
 
 from msgspec import Meta, Struct, field
 
+from penstock_schemas.access import Role
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
-from penstock_schemas.jobs import Failure, Parameters, RequeueCause, Source, TaskCounts
+from penstock_schemas.jobs import (
+    EngineParameters,
+    Failure,
+    Parameters,
+    PipelineRef,
+    RequeueCause,
+    Source,
+    TaskCounts,
+    WorkflowRequest,
+)
 
 Moment = Annotated[datetime, Meta(tz=True)]
 """A time with its zone, always UTC when we write it: one without could not be compared with the others."""
@@ -48,6 +58,12 @@ class JobSubmitted(EventData, tag=True, frozen=True, kw_only=True):
     idempotency_key: str | None = None
     request_sha256: str = ""
     """Of what was asked for, so that the same key with another request can be refused."""
+    engine_parameters: EngineParameters | None = None
+    """Settings of the engine itself, from its allow-list."""
+    workflow: WorkflowRequest | None = None
+    """How it was asked for over WES."""
+    pipeline: PipelineRef | None = None
+    """The catalogue entry that it runs."""
 
 
 class JobAssigned(EventData, tag=True, frozen=True, kw_only=True):
@@ -112,6 +128,12 @@ class JobCancelled(EventData, tag=True, frozen=True, kw_only=True):
     runner_id: RunnerId | None = None
     reason: str | None = None
     tasks: TaskCounts = TaskCounts()
+
+
+class JobDeleted(EventData, tag=True, frozen=True, kw_only=True):
+    """The data of a job that had ended was removed; this stays in its place."""
+
+    reason: str | None = None
 
 
 # Orders addressed to a runner: subject `penstock.events.assign.<runner_id>`, in the same batch as the job's event.
@@ -223,6 +245,63 @@ class LimitSet(EventData, tag=True, frozen=True, kw_only=True):
     """`None`: no bound."""
 
 
+class PipelineRegistered(EventData, tag=True, frozen=True, kw_only=True):
+    """A workflow is offered under a name, or anew in another version: subject `policy.pipeline.<name>`."""
+
+    name: str
+    pipeline_version: str
+    engine: str
+    source: Source
+    description: str | None = None
+    parameters_schema: dict[str, Any] | None = None
+    """JSON Schema of the parameters."""
+    defaults: Parameters = field(default_factory=Parameters)
+    engine_parameters: EngineParameters | None = None
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+
+
+class PipelineRetired(EventData, tag=True, frozen=True, kw_only=True):
+    """A version of a workflow is no longer offered; jobs that ran it still show it."""
+
+    name: str
+    pipeline_version: str
+
+
+class TokenIssued(EventData, tag=True, frozen=True, kw_only=True):
+    """Somebody may ask with a token: subject `policy.token.<token_id>`. Only the token's hash is known."""
+
+    token_id: str
+    name: str
+    """What it is for."""
+    principal: str
+    tenant: TenantId
+    role: Role
+    secret_sha256: str
+    expires_at: Moment | None = None
+
+
+class TokenRevoked(EventData, tag=True, frozen=True, kw_only=True):
+    """A token is worth nothing any more."""
+
+    token_id: str
+    reason: str | None = None
+
+
+# Refusals: subject `penstock.events.audit.<tenant>`.
+
+
+class AccessRefused(EventData, tag=True, frozen=True, kw_only=True):
+    """Somebody was turned away, or several times within a short while."""
+
+    principal: str | None
+    """`None` when it is not known who it was."""
+    address: str
+    method: str
+    path: str
+    reason: str
+    times: int = 1
+
+
 JobEventData = (
     JobSubmitted
     | JobAssigned
@@ -232,12 +311,14 @@ JobEventData = (
     | JobRequeued
     | JobCancelRequested
     | JobCancelled
+    | JobDeleted
 )
 AssignEventData = AttemptAssigned | StopOrdered
 RunnerEventData = RunnerJoined | RunnerDraining | RunnerLeft | RunnerLost
 SchedulerEventData = LeaseAcquired | CycleDecided
-PolicyEventData = LimitSet
-AnyEventData = JobEventData | AssignEventData | RunnerEventData | SchedulerEventData | PolicyEventData
+PolicyEventData = LimitSet | PipelineRegistered | PipelineRetired | TokenIssued | TokenRevoked
+AuditEventData = AccessRefused
+AnyEventData = JobEventData | AssignEventData | RunnerEventData | SchedulerEventData | PolicyEventData | AuditEventData
 
 EVENT_TYPES: Final[dict[str, type[EventData]]] = {each.__name__: each for each in get_args(AnyEventData)}
 """Every type of event, by its name."""

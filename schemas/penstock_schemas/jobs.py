@@ -90,6 +90,8 @@ class SourceKind(Enum):
     """Files that came with the submission, kept in the blob store under the SHA-256 of the bundle."""
     PATH = "path"
     """A folder or Snakefile on the runner's disk, below a root that the operator allowed."""
+    FILES = "files"
+    """Files that are kept one by one in the blob store; a manifest beside them lists them with their SHA-256."""
 
 
 class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -97,12 +99,55 @@ class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: SourceKind
     location: str
-    """The blob's key for a bundle; an absolute path for a path."""
+    """The blob's key for a bundle, the manifest's key for files; an absolute path for a path."""
     snakefile: str | None = None
     """The main file, relative to the source; `None` looks in Snakemake's standard places."""
     sha256: str | None = None
-    """Of the bundle, hexadecimal; checked before anything of it runs."""
+    """Of the bundle or the manifest, hexadecimal; checked before anything of it runs."""
     size_bytes: int | None = None
+    origin: str | None = None
+    """Where the files were taken from: `git+https://host/repository@<commit>`, an address, or the name of an upload."""
+
+
+class SourceFile(Struct, frozen=True, kw_only=True):
+    """One file of a workflow's source."""
+
+    path: str
+    """Relative, with `/`."""
+    key: str
+    """The blob that holds it."""
+    size_bytes: int
+    sha256: str
+    is_executable: bool = False
+
+
+class SourceManifest(Struct, frozen=True, kw_only=True):
+    """The files of a source of kind `files`, stored as JSON in a blob of its own."""
+
+    files: tuple[SourceFile, ...]
+
+
+class WorkflowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a WES client asked for, in its own words, so that it is shown them again."""
+
+    workflow_type: str
+    workflow_type_version: str
+    workflow_url: str = ""
+    workflow_engine: str | None = None
+    workflow_engine_version: str | None = None
+    attachments: tuple[str, ...] = ()
+
+
+class PipelineRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The catalogue entry that a job was submitted by, as it was then: its event stays in the log."""
+
+    name: str
+    version: str
+    event_id: str
+
+
+EngineParameters = dict[str, str | None]
+"""Settings of the engine itself, by name; `None` for a bare flag."""
 
 
 class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):

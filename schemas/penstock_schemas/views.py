@@ -7,7 +7,16 @@ from msgspec import Struct, field
 
 from penstock_schemas.events import GENESIS_HASH
 from penstock_schemas.ids import JobId, RunnerId, TenantId
-from penstock_schemas.jobs import Failure, JobState, Parameters, Source, TaskCounts
+from penstock_schemas.jobs import (
+    EngineParameters,
+    Failure,
+    JobState,
+    Parameters,
+    PipelineRef,
+    Source,
+    TaskCounts,
+    WorkflowRequest,
+)
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -61,6 +70,11 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    engine_parameters: EngineParameters | None = None
+    workflow: WorkflowRequest | None = None
+    pipeline: PipelineRef | None = None
+    deleted_at: datetime | None = None
+    """When its data was removed; then only its name, its owner and how it ended are left of it."""
 
 
 class TaskState(Enum):

@@ -11,6 +11,7 @@ from penstock_core.job import (
     MAX_REQUEUES,
     IdempotencyKeyReused,
     JobEnded,
+    JobNotEnded,
     NotQueued,
     Refused,
     StaleAttempt,
@@ -23,6 +24,7 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    DeleteJob,
     EndAttempt,
     JobCommand,
     OutcomeKind,
@@ -35,6 +37,7 @@ from penstock_schemas.events import (
     JobCancelled,
     JobCancelRequested,
     JobCompleted,
+    JobDeleted,
     JobEventData,
     JobFailed,
     JobRequeued,
@@ -321,3 +324,23 @@ def test_a_broken_chain_is_noticed(broken: str) -> None:
             del history[0]
     with pytest.raises(BrokenChain):
         verify(history)
+
+
+def test_deleting_a_job_that_ended_leaves_a_tombstone() -> None:
+    job = given([*DONE])
+    assert job is not None
+    [deleted] = decide(job, DeleteJob(now=NOW, reason="old"))
+    assert deleted == JobDeleted(reason="old")
+    left = given([*DONE, deleted])
+    assert left is not None
+    assert (left.state, left.owner, left.parameters, left.output_files) == (JobState.COMPLETED, "ada", {}, 0)
+    assert left.deleted_at is not None
+
+
+def test_a_job_that_is_not_over_is_not_deleted() -> None:
+    with pytest.raises(JobNotEnded, match="cancel it first"):
+        decide(given(RUNNING), DeleteJob(now=NOW))
+
+
+def test_deleting_twice_is_nothing() -> None:
+    assert decide(given([*DONE, JobDeleted()]), DeleteJob(now=NOW)) == ()

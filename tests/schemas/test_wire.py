@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_schemas.events import EVENT_TYPES, Assignment, Event, JobSubmitted, LimitSet
+from penstock_schemas.events import EVENT_TYPES, Assignment, Event, LimitSet
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import Failure, Source, TaskCounts
 from penstock_schemas.upcasting import NoUpcaster, Upcaster, upcast
@@ -43,7 +43,8 @@ for part in (Failure, Source, TaskCounts, Assignment):
 
 def data_of(name: str) -> st.SearchStrategy[Any]:
     shape = EVENT_TYPES[name]
-    return filled(shape, parameters=PARAMETERS) if shape is JobSubmitted else filled(shape)
+    free = {"parameters": PARAMETERS, "parameters_schema": st.none() | PARAMETERS, "defaults": PARAMETERS}
+    return filled(shape, **{each: free[each] for each in shape.__struct_fields__ if each in free})
 
 
 def events(name: str) -> st.SearchStrategy[Event]:

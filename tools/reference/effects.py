@@ -112,6 +112,8 @@ def _origin(value: object, stored: Stored, before: Job | None, name: str) -> str
         return code(value.value)
     if value is None:
         return "`null`"
+    if value in ({}, 0):
+        return "nothing" if value == {} else "`0`"
     if before is not None and isinstance(value, int) and value == getattr(before, name) + 1:
         return "one more than it was"
     raise AssertionError(f"where does {name} = {value!r} come from?")
@@ -160,9 +162,9 @@ def _distinct_value(hint: Any, name: str, seed: int) -> Any:
     if get_origin(hint) is dict:
         return {f"{name}-{seed}": f"{name}-{seed}"}
     args = [each for each in get_args(hint) if each is not type(None)]
-    if type(None) in get_args(hint) or get_origin(hint) is tuple:
-        return _distinct_value(args[0], name, seed)
-    if get_origin(hint) is Annotated:
+    if get_origin(hint) is tuple:
+        return [_distinct_value(args[0], name, seed)]
+    if type(None) in get_args(hint) or get_origin(hint) is Annotated:
         return _distinct_value(args[0], name, seed)
     if hint is int:
         return seed

@@ -1,0 +1,60 @@
+"""Who asks, and what a role allows."""
+
+from enum import Enum
+from typing import Final
+
+from msgspec import Struct
+
+from penstock_schemas.ids import DEFAULT_TENANT, TenantId
+
+
+class Role(Enum):
+    """What somebody may do; each role may do all that the ones before it may."""
+
+    VIEWER = "viewer"
+    """See the jobs that are visible to it, their logs and outputs."""
+    SUBMITTER = "submitter"
+    """Submit jobs; cancel and delete its own."""
+    OPERATOR = "operator"
+    """See and cancel every job of its tenant; see the runners."""
+    ADMIN = "admin"
+    """Everything, in every tenant: also tokens, the catalogue, and deleting jobs of others."""
+
+    @property
+    def rank(self) -> int:
+        """The place in the order of roles, from 0."""
+        return _RANKS[self]
+
+    def includes(self, other: "Role") -> bool:
+        """Say whether this role may do all that `other` may."""
+        return self.rank >= other.rank
+
+
+_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
+
+
+class AuthMethod(Enum):
+    """How somebody showed who it is."""
+
+    NONE = "none"
+    BASIC = "basic"
+    TOKEN = "token"
+    OIDC = "oidc"
+
+
+class Principal(Struct, frozen=True, kw_only=True):
+    """Somebody who asks."""
+
+    name: str
+    tenant: TenantId = DEFAULT_TENANT
+    role: Role = Role.SUBMITTER
+    method: AuthMethod = AuthMethod.NONE
+
+    @property
+    def actor(self) -> str:
+        """What events call it."""
+        return f"user:{self.name}"
+
+
+LOCAL_USER: Final = Principal(name="anonymous", role=Role.ADMIN)
+"""Who asks where there is no authentication: then the server listens on this machine alone."""
