@@ -97,7 +97,7 @@ def main() -> None:
         _exit(EXIT_SETTINGS, "\n".join(wrong))
     configure_logs(settings.log_level, service="runner")
     try:
-        anyio.run(serve, settings)
+        anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except Exception as error:
         causes = tuple(faults.leaves(error))
         if not all(isinstance(cause, _EXPECTED) for cause in causes):

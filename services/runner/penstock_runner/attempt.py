@@ -154,10 +154,10 @@ class AttemptRun:
 
     async def _lay_out(self, job: Job, engine: Engine) -> Attempt:
         folder = self._place.folder
-        work_dir = folder.work_dir(job.id)
-        log_dir = folder.log_dir(job.id, self._order.attempt)
+        work_dir = log_dir = folder.root  # not used by an engine without files
         resume = False
         if engine.needs_files:
+            work_dir, log_dir = folder.work_dir(job.id), folder.log_dir(job.id, self._order.attempt)
             resume = await anyio.Path(work_dir).exists()
             await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
             if not resume:
@@ -200,7 +200,9 @@ class AttemptRun:
         except TooLarge as error:
             failure = Failure(cause=FailureCause.SYSTEM, message=f"the end of the attempt does not fit: {error}")
             await self._jobs.perform(self._end_intent(Outcome(kind=OutcomeKind.FAILED, failure=failure)))
-        self._say("attempt_ended", state=self._job.state.value)
+        # Successes are many, and the event log has them: under load a line for each would cost a fifth of the runner.
+        say = _log.debug if self._job.state is JobState.COMPLETED else _log.info
+        say("attempt_ended", job_id=self._order.job_id, attempt=self._order.attempt, state=self._job.state.value)
 
     async def _abandon(self, cause: RequeueCause, reason: str) -> None:
         await self._jobs.perform(self._abandon_intent(cause, reason))

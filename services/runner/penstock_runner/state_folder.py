@@ -37,7 +37,7 @@ class StateFolder:
     """A runner's folder. Hold it with `hold()` before anything else is done with it."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root.absolute()
+        self.root = root.absolute()
 
     @contextlib.contextmanager
     def hold(self) -> Generator[None]:
@@ -48,16 +48,16 @@ class StateFolder:
 
         """
         try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.root.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StateFolderUnusable(f"the state folder {self._root} cannot be used: {error.strerror}") from error
+            raise StateFolderUnusable(f"the state folder {self.root} cannot be used: {error.strerror}") from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StateFolderTaken(
-                    f"another runner uses the state folder {self._root}: "
+                    f"another runner uses the state folder {self.root}: "
                     "stop it, or set PENSTOCK_STATE_DIR to another one"
                 ) from None
             yield
@@ -67,27 +67,27 @@ class StateFolder:
     def predecessor(self) -> Predecessor | None:
         """Return who used the folder last; `None` when it is new or its record cannot be read."""
         try:
-            return decode_view((self._root / RECORD).read_bytes(), Predecessor)
+            return decode_view((self.root / RECORD).read_bytes(), Predecessor)
         except (FileNotFoundError, Undecodable):
             return None
 
     def remember(self, predecessor: Predecessor) -> None:
         """Record who uses the folder, before anyone else is told of it."""
-        new = self._root / (RECORD + ".new")
+        new = self.root / (RECORD + ".new")
         with new.open("wb") as file:
             file.write(encode(predecessor))
             file.flush()
             os.fsync(file.fileno())
-        new.replace(self._root / RECORD)
+        new.replace(self.root / RECORD)
 
     def work_dir(self, job_id: JobId) -> Path:
         """Return where a job's work lies, over all of its attempts here."""
-        return self._root / "work" / job_id
+        return self.root / "work" / job_id
 
     def log_dir(self, job_id: JobId, attempt: int) -> Path:
         """Return where an attempt's logs lie until they are stored."""
-        return self._root / "logs" / job_id / str(attempt)
+        return self.root / "logs" / job_id / str(attempt)
 
     def logs_of(self, job_id: JobId) -> Path:
         """Return the folder of the logs of all attempts of a job."""
-        return self._root / "logs" / job_id
+        return self.root / "logs" / job_id
