@@ -75,6 +75,7 @@ async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
         group_commit = GroupCommit(connection) if info.config.num_replicas == 1 else None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.run)
+            tasks.start_soon(layout.keep, connection, settings)
             if group_commit is not None:
                 tasks.start_soon(group_commit.run)
             try:

@@ -100,6 +100,12 @@ class Connection:
         while not self.is_connected:
             await self._changed.wait()
 
+    async def wait_generation(self, *, after: int) -> int:
+        """Wait until a server was reached since the generation `after`; return the present one."""
+        while self._generation <= after:
+            await self._changed.wait()
+        return self._generation
+
     async def open(self) -> None:
         """Connect.
 

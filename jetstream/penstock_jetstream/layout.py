@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import anyio
 import msgspec
 import structlog
 
@@ -12,6 +13,8 @@ from penstock_jetstream.connection import Connection, Refusal
 from penstock_jetstream.settings import NatsSettings
 
 DEFAULT_EVENTS_MAX_BYTES: Final = 16 << 30
+KEEP_PAUSE_S: Final = 0.5
+"""Between tries to make a stream anew."""
 _NS: Final = 1_000_000_000
 _CONTRADICTING: Final = ("storage", "retention", "subjects", "discard", "max_msgs_per_subject", "sealed", "max_age")
 """Where an existing stream differs in one of these it is not ours, or no longer what it must be."""
@@ -89,6 +92,22 @@ async def ensure(connection: Connection, settings: NatsSettings) -> None:
     """
     for wanted in streams(settings):
         await _ensure(connection, wanted, settings)
+
+
+async def keep(connection: Connection, settings: NatsSettings) -> None:
+    """Make the streams anew that a server kept in its memory, each time one is reached after a restart. For ever."""
+    generation = connection.generation
+    while True:
+        generation = await connection.wait_generation(after=generation)
+        while True:
+            try:
+                for wanted in streams(settings):
+                    if wanted.get("storage") == "memory":
+                        await _ensure(connection, wanted, settings)
+                break
+            except PortError as error:
+                _log.warning("streams_not_kept", error=str(error))
+                await anyio.sleep(KEEP_PAUSE_S)
 
 
 async def _ensure(connection: Connection, wanted: dict[str, Any], settings: NatsSettings) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -14,6 +15,7 @@ from tests.jetstream.workload import Count, Workload, race
 
 from penstock_core.ports import LogFull
 from penstock_jetstream import Cluster, NatsSettings, connect
+from penstock_schemas.views import SchedulerBeat
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -41,6 +43,16 @@ async def test_a_server_that_is_restarted_cleanly_loses_nothing(tmp_path: Path) 
             await workload.until_more(least=200, most=200)
 
         await Workload(cluster.log, seed=3).run(restart)
+
+
+async def test_heartbeats_are_heard_by_a_server_that_came_back(tmp_path: Path) -> None:
+    beat = SchedulerBeat(holder="a", term=1, count=1, time=datetime.now(UTC))
+    async with own_server(tmp_path) as server, connect(NatsSettings(url=server.url)) as cluster:
+        await cluster.heartbeats.beat_scheduler(beat)
+        server.kill()
+        await server.start()
+        await cluster.heartbeats.beat_scheduler(beat, deadline_s=DEADLINE_S)
+        assert await cluster.heartbeats.scheduler() == beat
 
 
 async def test_rival_writers_of_an_aggregate_lose_no_update(tmp_path: Path) -> None:
