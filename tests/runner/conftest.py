@@ -10,6 +10,7 @@ from tests.runner.desk import Desk
 
 from penstock_core.memory import MemoryBlobs, MemoryCluster
 from penstock_core.ports import Blobs, EventLog, Heartbeats, LogTail, TaskBoard
+from penstock_jetstream import Cluster
 from penstock_runner.actor import Ports, Runner, new_runner_id
 from penstock_runner.engine import Engine
 from penstock_runner.incarnation import Shutdown, Terms, boot_clock
@@ -21,12 +22,11 @@ TERMS = Terms(name="test", slots=2, labels={}, host="here", software_version="0"
 class Stage:
     """What a test starts runners on."""
 
-    def __init__(self, folder: Path) -> None:
-        self.cluster = MemoryCluster()
-        self.log: EventLog = self.cluster.log
-        self.tasks: TaskBoard = self.cluster.tasks
-        self.logs: LogTail = self.cluster.logs
-        self.heartbeats: Heartbeats = self.cluster.heartbeats
+    def __init__(self, cluster: MemoryCluster | Cluster, folder: Path) -> None:
+        self.log: EventLog = cluster.log
+        self.tasks: TaskBoard = cluster.tasks
+        self.logs: LogTail = cluster.logs
+        self.heartbeats: Heartbeats = cluster.heartbeats
         self.blobs: Blobs = MemoryBlobs()
         self.folder = folder
         self.desk = Desk(self.log)
@@ -60,5 +60,5 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path / "state")
+def stage(memory_cluster: MemoryCluster, tmp_path: Path) -> Stage:
+    return Stage(memory_cluster, tmp_path / "state")

@@ -1,23 +1,37 @@
-"""The runner on the in-memory cluster: orders in, events out."""
+"""The runner, orders in and events out: on the in-memory cluster and on a real server."""
 
 import errno
+from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import anyio
 import pytest
 from msgspec.structs import replace
+from tests.conftest import NatsServer
 from tests.runner.conftest import TERMS, Stage
 from tests.runner.desk import eventually
 from tests.runner.faults import DeafHeartbeats, FaultyLog
 from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine, at_once, deaf
 
 from penstock_core import aggregates
+from penstock_core.memory import MemoryCluster
 from penstock_core.ports import Entry, LogFull, Unavailable
+from penstock_jetstream import connect
 from penstock_runner import attempt as attempt_module
 from penstock_runner.engine import Attempt, Emit, Outcome
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.events import AttemptAssigned, AttemptStarted, JobCompleted, JobRequeued
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
+
+
+@pytest.fixture(params=["memory", "jetstream"])
+async def stage(request: pytest.FixtureRequest, nats_server: NatsServer, tmp_path: Path) -> AsyncGenerator[Stage]:
+    if request.param == "memory":
+        yield Stage(MemoryCluster(), tmp_path / "state")
+    else:
+        async with connect(nats_server.new_settings()) as cluster:
+            yield Stage(cluster, tmp_path / "state")
 
 
 async def join(stage: Stage, *, after: int = 0) -> RunnerId:

@@ -1,0 +1,93 @@
+"""What a killed runner left behind, and who may use its folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from tests.runner.conftest import Stage
+from tests.runner.scripted_engine import ScriptedEngine
+
+from penstock_runner.engine import RUNNER_MARKER
+from penstock_runner.leftovers import find, sweep
+from penstock_runner.state_folder import Predecessor, StateFolder, StateFolderTaken, StateFolderUnusable
+from penstock_schemas.ids import RunnerId
+
+# Starts a child in a session of its own, and both ignore SIGTERM.
+FAMILY = """
+import signal, subprocess, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"],
+                         start_new_session=True)
+child.wait()
+"""
+
+
+@pytest.fixture
+def family() -> Generator[subprocess.Popen[bytes]]:
+    """A process and its child, as an engine of the runner `old-00000000` would have them."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAMILY], env=os.environ | {RUNNER_MARKER: "old-00000000"}, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    yield process
+    process.stdout.close()
+    process.kill()
+    process.wait()
+
+
+def test_every_process_under_the_marker_is_killed_and_no_other(family: subprocess.Popen[bytes]) -> None:
+    assert sweep("other-00000000") == 0
+    assert len(list(find("old-00000000"))) == 2
+    assert sweep("old-00000000") == 2
+    assert list(find("old-00000000")) == []
+    assert family.wait(5) == -9
+
+
+async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
+    stage: Stage, family: subprocess.Popen[bytes]
+) -> None:
+    async with stage.runner(ScriptedEngine()):
+        _, first = await stage.desk.joined()
+    # As if it had been killed: the record and processes of an incarnation that never left.
+    lost = RunnerId("old-00000001")
+    await stage.desk.append(f"runner.{lost}", first)
+    StateFolder(stage.folder).remember(Predecessor(runner_id=lost, marker="old-00000000"))
+    before = await stage.log.last_seq()
+    async with stage.runner(ScriptedEngine()):
+        seq, second = await stage.desk.joined(after=before)
+        assert second.runner_id not in (first.runner_id, lost)
+        assert await stage.desk.said(lost) == ["RunnerJoined", "RunnerLeft"]
+        [left] = [stored for stored in await stage.log.load(f"runner.{lost}") if stored.seq > before]
+        assert left.seq < seq, "its jobs are free before the successor takes any"
+        assert family.poll() is not None or family.wait(5) == -9
+
+
+def test_one_runner_at_a_time_uses_a_folder(tmp_path: Path) -> None:
+    with (
+        StateFolder(tmp_path).hold(),
+        pytest.raises(StateFolderTaken, match="PENSTOCK_STATE_DIR"),
+        StateFolder(tmp_path).hold(),
+    ):
+        pass
+    with StateFolder(tmp_path).hold():
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateFolderUnusable, match="Not a directory"), StateFolder(tmp_path / "file" / "x").hold():
+        pass
+
+
+def test_the_predecessor_is_remembered_and_a_broken_record_is_none(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    assert folder.predecessor() is None
+    record = Predecessor(runner_id=RunnerId("a-1"), marker="a-0")
+    folder.remember(record)
+    assert folder.predecessor() == record
+    (tmp_path / "runner.json").write_bytes(b"{")
+    assert folder.predecessor() is None
