@@ -76,9 +76,7 @@ class Story:
                 world.log.stored, view_of(list(at_once(world.view.get_many(self.job_ids)).values())), world.published
             )
         except Violated as error:
-            raise Violated(
-                f"{error} [at {world.time:.2f} s of seed {self.seed}; {RERUN.format(seed=self.seed)}]"
-            ) from error
+            raise Violated(f"{error} [at {world.time:.2f} s of seed {self.seed}; {RERUN} {self.seed}]") from error
         return world
 
     def _is_at_rest(self) -> bool:

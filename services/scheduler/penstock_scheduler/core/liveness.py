@@ -15,6 +15,8 @@ SELF_FENCE_S: Final = 8.0
 """A runner that was not heard for so long has killed its work."""
 RUNNER_LOST_S: Final = 11.0
 """A runner is lost when it was silent for so long: `SELF_FENCE_S` and the time that killing may take."""
+MAX_GAP_S: Final = 2.0
+"""Between two answers no more may have passed for the second one to say what happened in between."""
 LEADER_SILENT_S: Final = 4.0
 """A standby takes over when the leader was silent for so long."""
 NEWCOMER_GRACE_S: Final = 2.0
@@ -22,14 +24,21 @@ NEWCOMER_GRACE_S: Final = 2.0
 
 
 class Silences:
-    """The runners' silence, as one scheduler hears it."""
+    """The runners' silence, as one scheduler hears it.
+
+    Heartbeats are kept in memory, and a server that restarts forgets them. So a runner that is missing may have been
+    heard after we asked last, unless it had been silent for so long by then that it had fenced itself.
+    """
 
     def __init__(self, lost_s: float = RUNNER_LOST_S) -> None:
         self._lost_s = lost_s
         self._counts: dict[RunnerId, int] = {}
+        self._present: frozenset[RunnerId] = frozenset()
+        """Who was there at the last answer."""
         self._alive_until: dict[RunnerId, float] = {}
         """The latest time at which a runner may have been heard, as far as we know."""
         self._asked_at = 0.0
+        self._answered_at = 0.0
 
     def heard(
         self,
@@ -48,20 +57,21 @@ class Silences:
             answered_at: a new beat may be as young as this.
 
         """
-        self._asked_at = asked_at
-        alive: dict[RunnerId, float] = {}
+        known, self._alive_until = self._alive_until, {}
+        is_gap = asked_at - self._answered_at > MAX_GAP_S
         for runner_id in expected:
-            beat = beats.get(runner_id)
-            is_new = beat is not None and self._counts.get(runner_id) != beat.count
-            if is_new or runner_id not in self._alive_until:
-                alive[runner_id] = answered_at
+            beat, until = beats.get(runner_id), known.get(runner_id)
+            if until is None or (beat is not None and self._counts.get(runner_id) != beat.count):
+                is_alive = True
             else:
-                alive[runner_id] = self._alive_until[runner_id]
-        self._alive_until = alive
-        self._counts = {
-            runner_id: beats[runner_id].count if runner_id in beats else self._counts.get(runner_id, -1)
-            for runner_id in alive
-        }
+                was_fenced = self._asked_at - until >= SELF_FENCE_S
+                is_alive = beat is None and not was_fenced and (is_gap or runner_id in self._present)
+            self._alive_until[runner_id] = answered_at if is_alive or until is None else until
+            if beat is not None:
+                self._counts[runner_id] = beat.count
+        self._counts = {each: count for each, count in self._counts.items() if each in self._alive_until}
+        self._present = frozenset(beats)
+        self._asked_at, self._answered_at = asked_at, answered_at
 
     def silent(self) -> dict[RunnerId, float]:
         """Return the runners that were silent for too long, with the seconds."""
