@@ -18,6 +18,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "events.md": events.page,
     "http-api.md": http_api.page,
     "nats.md": nats.page,
+    "openapi.json": http_api.openapi,
     "states.md": states.page,
 }
 """By the name of its file."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock_gateway import problems
+from penstock_gateway.app import software_version
 from penstock_gateway.openapi import document
 from penstock_gateway.rendering import render
 from penstock_schemas import api
@@ -27,6 +28,11 @@ typing error shows. Answers may gain members.
 
 Errors are problems as in RFC 9457, with the media type `application/problem+json` ([errors](#errors)).
 """
+
+
+def openapi() -> str:
+    """Return the OpenAPI document as a gateway of this version serves it."""
+    return json.dumps(document(software_version()), indent=2, ensure_ascii=False) + "\n"
 
 
 def page() -> str:

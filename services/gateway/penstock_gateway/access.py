@@ -34,7 +34,7 @@ class AccessLog:
             await self._app(scope, receive, watch)
         finally:
             method = scope["method"]
-            write = log.debug if method in _READS and status < 500 else log.info
+            write = log.debug if method in _READS and status < 400 else log.info
             write(
                 "request",
                 method=method,

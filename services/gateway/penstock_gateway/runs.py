@@ -145,9 +145,10 @@ class Runs:
                 is_last = after + len(content) >= stream.size_bytes
         except (BlobMissing, NotFound):
             return done
-        entries = _pieces(content, job, after, is_last=is_last)
+        entries = _pieces(content, job, after, is_last=is_last)[:limit]
         end = entries[-1].position if entries else after
-        return LogList(entries=entries, next_after=end, done=is_last, source=LogSource.ARCHIVE)
+        is_done = is_last and end == after + len(content)
+        return LogList(entries=entries, next_after=end, done=is_done, source=LogSource.ARCHIVE)
 
 
 def _pieces(content: bytes, job: Job, start: int, *, is_last: bool) -> list[LogEntry]:
@@ -158,6 +159,8 @@ def _pieces(content: bytes, job: Job, start: int, *, is_last: bool) -> list[LogE
         end = min(place + ARCHIVE_PIECE_BYTES, len(content))
         if end < len(content) or not is_last:
             newline = content.rfind(b"\n", place, end)
+            if newline < 0 and end == len(content) and entries:
+                break  # the rest of this line comes with the next request
             end = newline + 1 if newline >= 0 else end
         entries.append(
             LogEntry(

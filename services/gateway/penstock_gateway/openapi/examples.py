@@ -67,6 +67,15 @@ FAILED_JOB: Final[dict[str, Any]] = {
     "tasks": {"total": 4, "done": 1, "running": 0, "failed": 1},
     "seq": 42,
 }
+CANCELLED_JOB: Final[dict[str, Any]] = {
+    **JOB,
+    "status": "cancelled",
+    "state": "CANCELLED",
+    "status_detail": "wrong sample",
+    "updated_at": "2026-01-31T10:00:03Z",
+    "completed_at": "2026-01-31T10:00:03Z",
+    "seq": 19,
+}
 JOB_LIST: Final[dict[str, Any]] = {"jobs": [JOB], "total": 1, "next_cursor": None}
 EVENTS: Final[dict[str, Any]] = {
     "events": [

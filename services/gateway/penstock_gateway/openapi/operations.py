@@ -154,7 +154,13 @@ OPERATIONS: Final = (
         body_examples={"pipeline": examples.SUBMIT_MOCK, "workflow": examples.SUBMIT_WORKFLOW},
         answers=(
             Answer(201, "The new job", JobResponse, examples.JOB, headers=("Location", *JOB_HEADERS)),
-            Answer(200, "The job that this key already stands for", JobResponse, headers=("Location", *JOB_HEADERS)),
+            Answer(
+                200,
+                "The job that this key already stands for",
+                JobResponse,
+                examples.JOB,
+                headers=("Location", *JOB_HEADERS),
+            ),
         ),
         problems=(problems.KEY_REUSED, *WRITE_PROBLEMS),
     ),
@@ -196,7 +202,7 @@ OPERATIONS: Final = (
         body=CancelRequest,
         body_is_required=False,
         body_examples={"reason": {"reason": "wrong sample"}},
-        answers=(Answer(202, "The job as it stands now", JobResponse, headers=JOB_HEADERS),),
+        answers=(Answer(202, "The job as it stands now", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),),
         problems=(problems.NOT_FOUND, problems.NOT_POSSIBLE, *WRITE_PROBLEMS),
     ),
     Operation(

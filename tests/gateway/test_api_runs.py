@@ -1,0 +1,251 @@
+"""`/jobs/{id}/...` over HTTP: events, tasks, logs, outputs."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from tests.gateway.stage import Json, Stage, pointers, problem, submit
+
+from penstock_core import aggregates
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import LogChunk, LogStream, OutputFile, OutputManifest, Task, TaskState
+from penstock_schemas.wire import encode
+
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def job_id(client: httpx.AsyncClient) -> JobId:
+    return JobId((await submit(client))["id"])
+
+
+async def write_log(stage: Stage, job_id: JobId, *texts: str, stream: LogStream = LogStream.STDERR) -> None:
+    await stage.cluster.logs.append(
+        DEFAULT_TENANT,
+        [LogChunk(job_id=job_id, attempt=1, stream=stream, text=text, time=TIME, task_id="t1") for text in texts],
+    )
+
+
+async def get(client: httpx.AsyncClient, address: str) -> Json:
+    response = await client.get(address)
+    assert response.status_code == 200, response.text
+    body: Json = response.json()
+    return body
+
+
+async def test_events_are_those_of_the_log(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await stage.start(job_id)
+    await stage.end(job_id)
+
+    shown = await get(client, f"/jobs/{job_id}/events")
+    stored = await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id))
+    assert [event["type"] for event in shown["events"]] == [
+        "JobSubmitted",
+        "JobAssigned",
+        "AttemptStarted",
+        "JobCompleted",
+    ]
+    for event, each in zip(shown["events"], stored, strict=True):
+        assert (event["seq"], event["hash"], event["id"]) == (each.seq, each.hash, each.event.id)
+        assert event["data"]["type"] == event["type"]
+    assert [event["previous"] for event in shown["events"][1:]] == [event["hash"] for event in shown["events"][:-1]]
+    assert (shown["next_after"], shown["done"]) == (stored[-1].seq, True)
+
+
+async def test_events_come_in_pages(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await stage.start(job_id)
+    await stage.end(job_id)
+
+    first = await get(client, f"/jobs/{job_id}/events?limit=3")
+    rest = await get(client, f"/jobs/{job_id}/events?after={first['next_after']}")
+    assert (len(first["events"]), first["done"]) == (3, False)
+    assert (len(rest["events"]), rest["done"]) == (1, True)
+
+
+async def test_a_long_poll_ends_with_the_next_event(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    answers: list[Json] = []
+
+    async def wait() -> None:
+        answers.append(await get(client, f"/jobs/{job_id}/events?after=1&wait=30"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(wait)
+        await client.post(f"/jobs/{job_id}/cancel")
+
+    assert [event["type"] for event in answers[0]["events"]] == ["JobCancelled"]
+    assert answers[0]["done"]
+
+
+async def test_a_long_poll_ends_when_the_server_does(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            group.start_soon(get, client, f"/jobs/{job_id}/events?after=1&wait=60")
+            group.start_soon(get, client, f"/jobs/{job_id}/logs?wait=60")
+            await anyio.wait_all_tasks_blocked()
+            stage.gateway.drain()
+
+    assert (await client.get("/readyz")).json()["reasons"] == ["the server is shutting down"]
+
+
+async def test_a_long_poll_without_news_ends_in_time(client: httpx.AsyncClient, job_id: JobId) -> None:
+    shown = await get(client, f"/jobs/{job_id}/events?after=1&wait=0.05")
+
+    assert shown == {"events": [], "next_after": 1, "done": False}
+
+
+async def test_tasks_come_in_pages_with_their_counts(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await stage.start(job_id)
+    tasks = [Task(id=f"t{n}", job_id=job_id, attempt=1, name="align", state=TaskState.WAITING) for n in range(5)]
+    await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=5, running=1))
+
+    await get(client, f"/jobs/{job_id}?min_seq={await stage.project()}")
+    first = await get(client, f"/jobs/{job_id}/tasks?limit=3")
+    rest = await get(client, f"/jobs/{job_id}/tasks?after={first['next_after']}")
+    assert [task["id"] for task in first["tasks"] + rest["tasks"]] == ["t0", "t1", "t2", "t3", "t4"]
+    assert first["counts"] == {"total": 5, "done": 0, "running": 1, "failed": 0}
+    assert (rest["next_after"], rest["done"]) == (None, False)
+
+
+async def test_a_log_is_followed_while_the_job_runs(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await stage.start(job_id)
+    await write_log(stage, job_id, "one\n", "two\n")
+    await write_log(stage, job_id, "three\n", stream=LogStream.STDOUT)
+
+    first = await get(client, f"/jobs/{job_id}/logs?limit=2")
+    rest = await get(client, f"/jobs/{job_id}/logs?after={first['next_after']}&wait=5")
+    assert [entry["text"] for entry in first["entries"]] == ["one\n", "two\n"]
+    assert [(entry["text"], entry["stream"], entry["task_id"]) for entry in rest["entries"]] == [
+        ("three\n", "stdout", "t1")
+    ]
+    assert (rest["source"], rest["done"]) == ("live", False)
+    one_stream = await get(client, f"/jobs/{job_id}/logs?stream=stdout")
+    assert [entry["text"] for entry in one_stream["entries"]] == ["three\n"]
+    assert (await client.get(f"/jobs/{job_id}/logs?format=text")).text == "one\ntwo\nthree\n"
+
+
+async def test_a_forgotten_tail_is_read_from_the_archive(
+    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+) -> None:
+    text = "".join(f"line {number}\n" for number in range(20_000))
+    await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.log", text.encode())
+    await stage.start(job_id)
+    await stage.end(job_id)
+    await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")
+
+    page = await get(client, f"/jobs/{job_id}/logs?limit=1")
+    entries = page["entries"]
+    while not page["done"]:
+        page = await get(client, f"/jobs/{job_id}/logs?source=archive&limit=1&after={page['next_after']}")
+        entries += page["entries"]
+    assert "".join(entry["text"] for entry in entries) == text
+    assert all(entry["text"].endswith("\n") for entry in entries)
+    assert len(entries) > 2
+    whole = await client.get(f"/jobs/{job_id}/logs?format=text")
+    assert whole.text == text
+    assert whole.headers["content-type"] == "text/plain; charset=utf-8"
+    part = await client.get(f"/jobs/{job_id}/logs?format=text", headers={"range": "bytes=-6"})
+    assert (part.status_code, part.text) == (206, text[-6:])
+
+
+async def test_what_a_task_wrote(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await stage.start(job_id)
+    await stage.end(job_id)
+    await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")
+    await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/tasks/t1.stderr", "größer\n".encode())
+    await stage.blobs.put_bytes("elsewhere", b"out")
+    known = Task(id="t1", job_id=job_id, attempt=1, name="a", state=TaskState.COMPLETED, stdout_key="elsewhere")
+    running = Task(id="t2", job_id=job_id, attempt=1, name="a", state=TaskState.RUNNING)
+    await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, [known, running], TaskCounts())
+
+    assert (await client.get(f"/jobs/{job_id}/tasks/t1/stderr")).text == "größer\n"
+    assert (await client.get(f"/jobs/{job_id}/tasks/t1/stdout")).text == "out"
+    assert "running" in problem(await client.get(f"/jobs/{job_id}/tasks/t2/stdout"), 404)["detail"]
+    assert "not found" in problem(await client.get(f"/jobs/{job_id}/tasks/t3/stdout"), 404)["detail"]
+    problem(await client.get(f"/jobs/{job_id}/tasks/t1/stdin"), 404)
+    assert pointers(await client.get(f"/jobs/{job_id}/tasks/%2e%2e/stdout")) == {"task_id"}
+
+
+PATHS = ["results/S001.vcf", 'a b/ünï "q".txt', "page.html", "x.tar.gz", "empty"]
+
+
+@pytest.fixture
+async def outputs(stage: Stage, job_id: JobId) -> dict[str, bytes]:
+    contents = {path: f"content of {path}".encode() for path in PATHS} | {"empty": b""}
+    files: list[OutputFile] = []
+    for path, content in contents.items():
+        key = f"jobs/{job_id}/outputs/{path}"
+        await stage.blobs.put_bytes(key, content)
+        files.append(
+            OutputFile(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), key=key)
+        )
+    manifest = OutputManifest(job_id=job_id, attempt=1, files=tuple(files))
+    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    return contents
+
+
+async def test_outputs_are_listed_and_downloaded(
+    client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
+) -> None:
+    listed = await get(client, f"/jobs/{job_id}/outputs")
+
+    assert {file["path"] for file in listed["files"]} == set(outputs)
+    assert listed["total_bytes"] == sum(map(len, outputs.values()))
+    for file in listed["files"]:
+        response = await client.get(file["url"])
+        assert response.content == outputs[file["path"]]
+        assert hashlib.sha256(response.content).hexdigest() == file["sha256"]
+        assert len(response.content) == file["size_bytes"]
+        assert response.headers["content-disposition"].startswith("attachment; ")
+        assert response.headers["x-content-type-options"] == "nosniff"
+        again = await client.get(file["url"], headers={"if-none-match": response.headers["etag"]})
+        assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        (PATHS[1], "text/plain; charset=utf-8"),
+        (PATHS[2], "text/html; charset=utf-8"),
+        (PATHS[3], "application/octet-stream"),
+    ],
+)
+async def test_outputs_say_what_they_are(
+    client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes], path: str, media_type: str
+) -> None:
+    response = await client.get(f"/jobs/{job_id}/outputs/{path}")
+
+    assert response.headers["content-type"] == media_type
+    assert "sandbox" in response.headers["content-security-policy"]
+
+
+async def test_a_part_of_an_output(client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]) -> None:
+    address, content = f"/jobs/{job_id}/outputs/{PATHS[0]}", outputs[PATHS[0]]
+
+    async def ask(**headers: Any) -> httpx.Response:
+        return await client.get(address, headers=headers)
+
+    part = await ask(range="bytes=2-5")
+    assert (part.status_code, part.content) == (206, content[2:6])
+    assert part.headers["content-range"] == f"bytes 2-5/{len(content)}"
+    outside = await ask(range="bytes=1000-")
+    problem(outside, 416)
+    assert outside.headers["content-range"] == f"bytes */{len(content)}"
+    assert (await ask(range="bytes=0-1", **{"if-range": '"other"'})).status_code == 200
+    assert (await ask(range="bytes=0-1", **{"if-range": part.headers["etag"]})).status_code == 206
+    head = await client.head(address)
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(content)))
+
+
+async def test_only_outputs_can_be_downloaded(
+    stage: Stage, client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
+) -> None:
+    await stage.blobs.put_bytes(f"jobs/{job_id}/secret", b"x")
+
+    for path in ("secret", "../secret", "%2e%2e/secret", "results", "", "results/S001.vcf/"):
+        response = await client.get(f"/jobs/{job_id}/outputs/{path}")
+        assert response.status_code in (200, 404)
+        assert response.content != b"x"

@@ -1,0 +1,165 @@
+"""The server itself over HTTP: hello, health, readiness, version, documentation, failures."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import structlog
+from litestar.types import ASGIApp
+from structlog.testing import capture_logs
+from tests.gateway.stage import Stage, problem, submission, submit
+
+from penstock_core.ports import Unavailable
+from penstock_gateway.access import AccessLog
+from penstock_gateway.openapi.operations import OPERATIONS
+from penstock_gateway.problems import INTERNAL, TABLE
+from penstock_gateway.routes.system import ASSETS
+from penstock_schemas.api import Problem
+
+
+async def test_root_says_hello_or_what_it_is_told(stage: Stage) -> None:
+    async with stage.serve() as client:
+        assert (await client.get("/")).json() == {"message": "Hello World"}
+    async with stage.serve(echo_message="Grüezi") as client:
+        assert (await client.get("/")).json() == {"message": "Grüezi"}
+
+
+async def test_health_is_a_json_string(client: httpx.AsyncClient) -> None:
+    for address in ("/health", "/healthz"):
+        response = await client.get(address)
+        assert (response.status_code, response.json()) == (200, "OK")
+
+
+async def test_the_version_is_the_images(stage: Stage) -> None:
+    async with stage.serve() as client:
+        assert (await client.get("/version")).json() == {"version": "unknown", "software_version": "0.1.0"}
+    async with stage.serve(image_tag="v1.2.3") as client:
+        assert (await client.get("/version")).json()["version"] == "v1.2.3"
+
+
+async def test_it_is_not_ready_without_the_log(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage.serve() as client:
+        assert (await client.get("/readyz")).json() == {"ready": True, "reasons": []}
+
+        async def no_answer(*_: Any, **__: Any) -> int:
+            raise Unavailable("no server")
+
+        monkeypatch.setattr(stage.cluster.log, "last_seq", no_answer)
+        await stage.gateway.readiness.refresh()
+        response = await client.get("/readyz")
+        assert response.status_code == 503
+        assert "does not answer" in response.json()["reasons"][0]
+
+
+async def test_a_log_that_is_away_is_a_503_that_says_what_to_do(
+    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_answer(*_: Any, **__: Any) -> Any:
+        raise Unavailable("no server")
+
+    monkeypatch.setattr(stage.cluster.log, "append", no_answer)
+    response = await client.post("/jobs", json=submission())
+
+    assert "Idempotency-Key" in problem(response, 503)["detail"]
+    assert response.headers["retry-after"]
+
+
+async def test_an_internal_error_tells_nothing_but_where_to_look(
+    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(stage.cluster.log, "append", broken)
+    with capture_logs() as lines:
+        response = await client.post("/jobs", json=submission())
+
+    shown = problem(response, 500)
+    assert "secret" not in response.text
+    (line,) = [each for each in lines if each["event"] == "request_failed"]
+    assert shown["instance"].replace("-", "").endswith(line["failure_id"])
+    assert "secret" in str(line["exc_info"])
+
+
+async def test_writes_and_errors_are_logged_in_one_line_each(stage: Stage) -> None:
+    async with stage.serve():
+        app: ASGIApp = AccessLog(stage.gateway.app)
+        structlog.configure()
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),  # type: ignore[arg-type]  # the same ASGI, spelt by two libraries
+            base_url="http://gateway",
+        ) as client:
+            with capture_logs() as lines:
+                await submit(client)
+                await client.get("/jobs")
+                await client.get("/nowhere")
+
+    shown = [(each["log_level"], each["method"], each["status"]) for each in lines if each["event"] == "request"]
+    assert shown == [("info", "POST", 201), ("debug", "GET", 200), ("info", "GET", 404)]
+
+
+async def test_the_documentation_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    for address in ("/docs", "/redoc"):
+        page = await client.get(address)
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert links
+        for link in links:
+            assert link.startswith("/")
+            assert (await client.get(link)).status_code == 200
+    for name, media_type in ASSETS.items():
+        asset = await client.get(f"/docs/assets/{name}")
+        assert asset.headers["content-type"] == media_type
+        assert not re.search(rb"cdn\.redoc|fonts\.g|unpkg|jsdelivr", asset.content)
+    problem(await client.get("/docs/assets/../../app.py"), 404)
+    problem(await client.get("/docs/assets/redoc/LICENSE"), 404)
+
+
+async def test_every_route_is_documented(stage: Stage, client: httpx.AsyncClient) -> None:
+    documented = {(each.method.upper(), each.path) for each in OPERATIONS}
+    hidden = {"/openapi.json", "/docs", "/redoc", "/docs/assets/{name}"}
+    served = {
+        (method, re.sub(r":[a-z]+\}", "}", route.path))
+        for route in stage.gateway.app.routes
+        for method in getattr(route, "methods", ())
+    }
+    assert {(method, path) for method, path in served if method in ("GET", "POST") and path not in hidden} == documented
+
+
+async def test_the_document_is_whole(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert references == set(document["components"]["schemas"])
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"]
+            assert "500" in operation["responses"]
+
+
+def test_the_examples_are_right() -> None:
+    for operation in OPERATIONS:
+        if operation.body is not None:
+            for example in operation.body_examples.values():
+                msgspec.convert(example, operation.body)
+        for answer in operation.answers:
+            if answer.example is not None:
+                msgspec.convert(answer.example, answer.shape)
+
+
+def test_every_kind_of_problem_is_one_kind() -> None:
+    kinds = {*TABLE.values(), INTERNAL}
+    assert len({kind.slug for kind in kinds}) == len(kinds)
+    for kind in kinds:
+        assert 400 <= kind.status < 600
+        assert (kind.retry_after_s is not None) == (kind.status in (503, 504))
+    assert msgspec.json.decode(msgspec.json.encode(Problem(type="t", title="t", status=1, detail="d"))) == {
+        "type": "t",
+        "title": "t",
+        "status": 1,
+        "detail": "d",
+    }
