@@ -40,6 +40,13 @@ class TestBundle:
         await Sources(blobs, ()).prepare(source, tmp_path / "work")
         assert everything(tmp_path / "work") == {"Snakefile": b"rule a:\n", "data/é.bin": b"\x00\x01\x02", "empty": b""}
 
+    async def test_scripts_can_be_called(self, tmp_path: Path) -> None:
+        blobs = MemoryBlobs()
+        source = await files(blobs, {"run.sh": {"text": "#!/bin/sh\n"}, "data": {"text": "x"}})
+        await Sources(blobs, ()).prepare(source, tmp_path / "work")
+        assert os.access(tmp_path / "work" / "run.sh", os.X_OK)
+        assert not (tmp_path / "work" / "data").stat().st_mode & 0o111
+
     async def test_that_is_missing_is_the_systems_failure(self, tmp_path: Path) -> None:
         source = Source(kind=SourceKind.BUNDLE, location="sources/none.json", sha256="0" * 64)
         failure = await self._refused(MemoryBlobs(), source, tmp_path)

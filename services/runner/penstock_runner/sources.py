@@ -26,6 +26,8 @@ MAX_SOURCE_BYTES: Final = 4 << 30
 FETCH_DEADLINE_S: Final = 60.0
 IGNORED_FOLDERS: Final = frozenset({".git", ".snakemake"})
 """Not copied from a path: what they hold belongs to the user's own runs."""
+PROGRAM: Final = b"#!"
+"""What a script that can be called begins with."""
 PARTIAL: Final = ".partial"
 """The end of a work directory's name until it is complete."""
 
@@ -194,6 +196,8 @@ def _unpack(raw: bytes, target: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
+            if content.startswith(PROGRAM):
+                path.chmod(0o755)  # a bundle keeps no modes, and the workflow may call its script by path
         except (FileExistsError, IsADirectoryError, NotADirectoryError):
             raise SourceRefused(
                 FailureCause.WORKFLOW, f"the workflow's file {name!r} is also the folder of another one"
