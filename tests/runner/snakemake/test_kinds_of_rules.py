@@ -63,7 +63,7 @@ async def test_each_try_is_a_task(lab: Lab) -> None:
         rule flaky:
             output: "out.txt"
             retries: 2
-            resources: attempt=lambda wildcards, attempt: attempt
+            resources: attempt=lambda wildcards, attempt: attempt, is_last=lambda wildcards, attempt: attempt == 3
             shell: "echo try {resources.attempt}; test {resources.attempt} = 3 || exit 7; touch {output}"
         """
     )

@@ -235,7 +235,11 @@ class _Run:
         task = self._progress.failed_task
         if task is not None:
             return task_failure(task, self._progress, tail_of_file(self._log_path(task, "stderr")))
-        return run_failure(self._progress, exited.exit_code, tail_of_file(self._engine_log))
+        tail = tail_of_file(self._engine_log)
+        if self._bad_frame is not None and exited.exit_code >= 0:
+            message = f"what the workflow's process reported cannot be read: {self._bad_frame}"
+            return Failure(cause=FailureCause.WORKFLOW, message=message, stderr_tail=tail)
+        return run_failure(self._progress, exited.exit_code, tail)
 
     async def _stop_when_told(self, child: Child, stop: anyio.Event) -> None:
         await stop.wait()

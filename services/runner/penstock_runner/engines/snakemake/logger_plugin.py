@@ -10,6 +10,7 @@ calls `emit` in a thread of its own; it never raises, because that would silence
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,6 +96,12 @@ def _resources(fields: Mapping[str, Any]) -> dict[str, int | float | str]:
     """Return threads and declared resources; Snakemake's own begin with an underscore, and not all are evaluated."""
     found: dict[str, int | float | str] = {"threads": int(fields.get("threads") or 1)}
     for name, value in dict(fields.get("resources") or {}).items():
-        if not str(name).startswith("_") and isinstance(value, int | float | str):
-            found[str(name)] = value if isinstance(value, int | float) else str(value)
+        if str(name).startswith("_"):
+            continue
+        if isinstance(value, bool):
+            found[str(name)] = int(value)
+        elif isinstance(value, int | float):
+            found[str(name)] = value if math.isfinite(value) else str(value)
+        elif isinstance(value, str):
+            found[str(name)] = str(value)
     return found

@@ -1,0 +1,128 @@
+"""What a workflow can do to the engine: print without end, write rubbish, ask for too much."""
+
+import resource
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.runner.snakemake.lab import Lab, until
+
+from penstock_runner.engines.snakemake import SnakemakeEngine
+from penstock_runner.engines.snakemake.tails import TASK_LIVE_BYTES
+from penstock_schemas.jobs import FailureCause
+from penstock_schemas.views import LogStream, TaskState
+
+pytestmark = pytest.mark.system
+
+
+async def test_a_flood_of_output_is_whole_on_disk_and_bounded_live(lab: Lab) -> None:
+    size = 40 * 1024 * 1024
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    await lab.succeed(
+        f"""
+        rule flood:
+            output: "x"
+            shell: "head -c {size} /dev/zero | tr '\\\\0' '\\\\n'; touch {{output}}"
+        """
+    )
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < 16 * 1024
+    live = lab.told.log(LogStream.STDOUT, "flood")
+    assert len(live) < TASK_LIVE_BYTES + 1024
+    assert live.endswith("not shown live beyond 1048576 bytes: the stored log is whole]\n")
+    (log,) = {change.stdout_path for change in lab.told.changes if change.stdout_path}
+    assert log.stat().st_size == size
+
+
+async def test_output_is_shown_while_the_task_runs(lab: Lab) -> None:
+    async with anyio.create_task_group() as tasks:
+        lab.write(
+            {
+                "Snakefile": """
+                    rule r:
+                        output: "x"
+                        shell: "echo first; while [ ! -e go ]; do sleep 0.05; done; touch {output}"
+                """
+            }
+        )
+        tasks.start_soon(lab.run)
+        await until(lambda: "first" in lab.told.log(LogStream.STDOUT))
+        assert lab.told.states("r")[-1] is TaskState.RUNNING
+        (lab.work / "go").touch()
+
+
+async def test_rubbish_on_the_events_descriptor_is_no_success(lab: Lab) -> None:
+    failure = await lab.fail(
+        """
+        import os, stat
+        for fd in range(3, 64):
+            try:
+                if stat.S_ISFIFO(os.fstat(fd).st_mode): os.write(fd, b"rubbish" * 10)
+            except OSError:
+                pass
+        rule r:
+            output: "x"
+            shell: "touch {output}"
+        """
+    )
+    assert failure.cause is FailureCause.WORKFLOW
+    assert "what the workflow's process reported cannot be read" in failure.message
+
+
+async def test_parameters_and_graphs_may_be_large(lab: Lab) -> None:
+    names = [f"sample-{number:04d}-{'x' * 100}" for number in range(3000)]
+    outcome = await lab.succeed(
+        """
+        rule all:
+            input: "count.txt"
+        rule count:
+            output: "count.txt"
+            run:
+                open(output[0], "w").write(str(len(config["names"])))
+        """,
+        parameters={"names": names},
+    )
+    assert (lab.work / "count.txt").read_text() == "3000"
+    assert outcome.outputs == ("count.txt",)
+
+
+async def test_resource_limits_hold_for_an_attempt(tmp_path: Path) -> None:
+    async with SnakemakeEngine(limits={"RLIMIT_NOFILE": 123}) as engine:
+        lab = Lab(engine, tmp_path)
+        await lab.succeed('rule r:\n    output: "x"\n    shell: "ulimit -n > {output}"\n')
+        assert (lab.work / "x").read_text() == "123\n"
+
+
+async def test_attempts_run_beside_one_another(engine: SnakemakeEngine, tmp_path: Path) -> None:
+    labs: list[Lab] = []
+    for number in range(4):
+        root = tmp_path / str(number)
+        root.mkdir()
+        labs.append(Lab(engine, root))
+    async with anyio.create_task_group() as tasks:
+        for lab in labs:
+            lab.write(
+                {
+                    "Snakefile": """
+                        rule all:
+                            input: expand("out/{i}", i=range(3))
+                        rule r:
+                            output: "out/{i}"
+                            shell: "pwd > {output}"
+                    """
+                }
+            )
+            tasks.start_soon(lab.succeed)
+    for lab in labs:
+        assert (lab.work / "out/2").read_text().strip() == str(lab.work)
+
+
+async def test_a_missing_snakemake_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "snakemake"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('broken')\n")
+    from penstock_runner.engines.snakemake import EngineFault
+
+    with pytest.raises(EngineFault, match="is the extra `snakemake` installed"):
+        async with SnakemakeEngine(extra_environment={"PYTHONPATH": str(tmp_path)}):
+            pass

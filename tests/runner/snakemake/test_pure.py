@@ -1,0 +1,171 @@
+"""The parts without processes: frames, the fold of messages, verdicts, tails, outputs."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from penstock_runner.engines.snakemake.engine import clean_environment
+from penstock_runner.engines.snakemake.failures import TAIL_BYTES, tail_of_file, tail_of_text
+from penstock_runner.engines.snakemake.graph import task_key
+from penstock_runner.engines.snakemake.messages import (
+    MAX_FRAME_BYTES,
+    BadFrame,
+    ErrorLogged,
+    FrameReader,
+    GraphChanged,
+    GraphTask,
+    Message,
+    OutputsFound,
+    RunEnded,
+    TryDescribed,
+    TryEnded,
+    TryStarted,
+    encode_frame,
+    shorten,
+)
+from penstock_runner.engines.snakemake.outputs import existing_files
+from penstock_runner.engines.snakemake.progress import Progress
+from penstock_runner.engines.snakemake.tails import Tail
+from penstock_runner.engines.snakemake.verdicts import why_it_failed
+from penstock_schemas.ids import JobId, is_token
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import LogStream, TaskState
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+KEY = task_key("r", {"x": "1"})
+
+
+def started(try_number: int = 1, key: str = KEY) -> TryStarted:
+    return TryStarted(key=key, try_number=try_number, time=NOW)
+
+
+def ended(*, ok: bool, try_number: int = 1, will_retry: bool = False, exit_code: int | None = None) -> TryEnded:
+    return TryEnded(key=KEY, try_number=try_number, time=NOW, ok=ok, will_retry=will_retry, exit_code=exit_code)
+
+
+def progress_with_one_job() -> Progress:
+    progress = Progress(JobId("job"), 1)
+    progress.apply(GraphChanged(tasks=(GraphTask(key=KEY, rule="r", wildcards={"x": "1"}),)))
+    return progress
+
+
+def test_frames_survive_any_cut() -> None:
+    messages: list[Message] = [started(), ended(ok=False, exit_code=3), OutputsFound(paths=("é",)), RunEnded()]
+    stream = b"".join(encode_frame(message) for message in messages)
+    for size in (1, 2, 7, len(stream)):
+        reader = FrameReader()
+        seen = [each for at in range(0, len(stream), size) for each in reader.feed(stream[at : at + size])]
+        assert seen == messages
+
+
+@pytest.mark.parametrize(
+    "rubbish", [(MAX_FRAME_BYTES + 1).to_bytes(4, "big"), b"\0\0\0\2{}", b'\0\0\0\x10{"type":"Nobody"}']
+)
+def test_a_bad_frame_is_refused(rubbish: bytes) -> None:
+    with pytest.raises(BadFrame):
+        list(FrameReader().feed(rubbish))
+
+
+def test_long_texts_are_cut_in_the_middle() -> None:
+    text = (
+        'MissingOutputException in rule r in file "Snakefile", line 1:\n'
+        "Job 0 completed successfully, but some output files are missing. Missing files after 0 seconds. "
+        "This might be due to filesystem latency.\ny.txt (missing locally)"
+    )
+    (task,) = progress.apply(ErrorLogged(exception="MissingOutputException", text=text))
+    assert task.message == "ended well but did not make all of its output: y.txt"
+
+
+def test_details_before_the_start_are_kept() -> None:
+    progress = progress_with_one_job()
+    assert progress.apply(TryDescribed(key=KEY, command="true", reason="missing")) == []
+    (task,) = progress.apply(started())
+    assert (task.command, task.reason) == ("true", "missing")
+    assert progress.apply(TryDescribed(key="unknown")) == []
+
+
+def test_closing_ends_every_task() -> None:
+    progress = progress_with_one_job()
+    other = task_key("other", {})
+    progress.apply(GraphChanged(tasks=(GraphTask(key=other, rule="other", wildcards={}),)))
+    progress.apply(started())
+    closed = {task.name: task.state for task in progress.close(TaskState.FAILED, "it stopped", NOW)}
+    assert closed == {"r": TaskState.FAILED, "other": TaskState.CANCELLED}
+    assert progress.close(TaskState.FAILED, "again", NOW) == []
+
+
+def test_jobs_that_a_checkpoint_makes_needless_leave_the_count() -> None:
+    progress = progress_with_one_job()
+    (task,) = progress.apply(GraphChanged(gone=(KEY,)))
+    assert task.state is TaskState.CANCELLED
+    assert progress.counts.total == 0
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "raised", "verdict"),
+    [
+        (3, None, "failed with exit code 3"),
+        (127, None, "failed with exit code 127: a command was not found"),
+        (-9, None, "was killed by SIGKILL (signal 9) (out of memory?)"),
+        (-15, None, "was killed by SIGTERM (signal 15)"),
+        (139, None, "failed with exit code 139: a command in it was killed by SIGSEGV (signal 11)"),
+        (255, None, "failed with exit code 255"),
+        (1, "ValueError: no", "failed: ValueError: no"),
+        (None, None, "failed"),
+    ],
+)
+def test_verdicts(exit_code: int | None, raised: str | None, verdict: str) -> None:
+    assert why_it_failed(exit_code, raised, None) == verdict
+
+
+def test_a_tail_shows_whole_lines_and_whole_characters(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    tail = Tail(log, LogStream.STDOUT)
+    assert tail.read() == []
+    with log.open("ab") as file:
+        file.write("one\ntwö".encode()[:-1])
+        file.flush()
+        assert [each.text for each in tail.read()] == ["one\n"]
+        file.write("twö\nend".encode()[3:])
+        file.flush()
+        assert [each.text for each in tail.read()] == ["twö\n"]
+    assert [each.text for each in tail.read(is_over=True)] == ["end"]
+    assert tail.read(is_over=True) == []
+
+
+def test_the_tail_of_a_failure_is_short(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("".join(f"{number} {'ä' * 500}\n" for number in range(100)))
+    tail = tail_of_file(log)
+    assert tail is not None
+    assert len(tail.encode()) <= TAIL_BYTES
+    assert tail.endswith("ä")
+    assert tail_of_text(" \n\n") is None
+    assert tail_of_file(tmp_path / "absent") is None
+
+
+def test_outputs_are_files_within_the_work_directory(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "folder/deep").mkdir(parents=True)
+    (tmp_path / "secret").write_text("")
+    for name in ("a", "folder/deep/b", "folder/.snakemake_timestamp"):
+        (work / name).write_text("")
+    (work / "link-out").symlink_to(tmp_path / "secret")
+    (work / "link-in").symlink_to(work / "a")
+    (work / "folder/loop").symlink_to(work)
+    names = ("a", "folder", "link-out", "link-in", "absent", "../secret", "folder/../a")
+    declared = [str(work / name) for name in names] + [str(tmp_path / "secret")]
+    assert existing_files(declared, work) == ("a", "folder/deep/b", "link-in")
+
+
+def test_secrets_are_not_passed_on() -> None:
+    environ = {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "PENSTOCK_RUNNER_ID": "r1",
+        "PENSTOCK_NATS_URL": "nats://user:secret@host",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "NATS_TOKEN": "secret",
+    }
+    assert clean_environment(environ) == {"PATH": "/bin", "LC_ALL": "C", "PENSTOCK_RUNNER_ID": "r1"}
