@@ -68,6 +68,37 @@ def test_a_bad_frame_is_refused(rubbish: bytes) -> None:
 
 
 def test_long_texts_are_cut_in_the_middle() -> None:
+    text = shorten("a" * 50_000 + "end")
+    assert text.endswith("end")
+    assert len(text) < 9_000
+    assert shorten("short") == "short"
+
+
+def test_a_key_is_a_token_that_stands_for_rule_and_wildcards() -> None:
+    assert task_key("r", {"a": "1", "b": "2"}) == task_key("r", {"b": "2", "a": "1"})
+    assert task_key("r", {"a": "1"}) != task_key("r", {"a": "2"})
+    for rule in ("r", "_hidden", "ünïcode", "x" * 300, "1"):
+        assert is_token(task_key(rule, {}))
+        assert is_token(task_key(rule, {}) + "-10")
+
+
+def test_a_retry_is_not_counted_as_failed() -> None:
+    progress = progress_with_one_job()
+    progress.apply(started())
+    (task,) = progress.apply(ended(ok=False, will_retry=True, exit_code=1))
+    assert (task.state, task.exit_code, task.message) == (TaskState.FAILED, 1, "failed with exit code 1")
+    assert progress.counts == TaskCounts(total=1)
+    assert progress.failed_task is None
+    (task,) = progress.apply(started(2))
+    assert (task.id, task.state, task.message) == (f"{KEY}-2", TaskState.RUNNING, None)
+    progress.apply(ended(ok=True, try_number=2, exit_code=0))
+    assert progress.counts == TaskCounts(total=1, done=1)
+
+
+def test_an_error_that_is_logged_late_still_explains() -> None:
+    progress = progress_with_one_job()
+    progress.apply(started())
+    progress.apply(ended(ok=False, exit_code=0))
     text = (
         'MissingOutputException in rule r in file "Snakefile", line 1:\n'
         "Job 0 completed successfully, but some output files are missing. Missing files after 0 seconds. "
