@@ -13,6 +13,7 @@ from tests.runner.desk import eventually
 from tests.runner.faults import DownBoard, FailingBlobs, HangingTail
 from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine
 
+from penstock_jetstream.blobs import open_blobs
 from penstock_runner.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -69,6 +70,14 @@ class TestOutputs:
         assert listed["plot.svg"].sha256 == hashlib.sha256(b"<svg/>").hexdigest()
         assert await stage.blobs.get_bytes(listed["tables/a b.tsv"].key) == b"1\t2\n"
 
+    @pytest.mark.parametrize("name", ["a b", "ü", "100%", "a%20b", "a#b", "a?b", "a\\b", "*", "a:b", "~", "[x]"])
+    async def test_may_have_odd_names_in_a_real_store(self, stage: Stage, tmp_path: Path, name: str) -> None:
+        stage.blobs = open_blobs(tmp_path / "blobs")
+        job = await run(stage, writes({name: b"x", f"./d//{name}": b"y"}))
+        listed = {file.path: file for file in (await manifest(stage, job)).files}
+        assert set(listed) == {name, f"d/{name}"}
+        assert await stage.blobs.get_bytes(listed[name].key) == b"x"
+
     async def test_of_a_failed_run_are_stored_too(self, stage: Stage) -> None:
         script = writes({"part.txt": b"x"}, kind=OutcomeKind.FAILED)
         job = await run(stage, script, JobState.FAILED)
@@ -85,7 +94,7 @@ class TestOutputs:
             (attempt.work_dir / "good").write_text("good")
             (attempt.work_dir / "inside").symlink_to("good")
             os.mkfifo(attempt.work_dir / "pipe")
-            outputs = ("link", "folder/secret", "loop", "good", "inside", "gone", "pipe", "../x", str(secret))
+            outputs = ("link", "folder/secret", "loop", "good", "inside", "gone", "pipe", "../x", str(secret), "a\nb")
             emit(LogWritten(stream=LogStream.ENGINE, text="done\n"))
             return Outcome(kind=OutcomeKind.SUCCEEDED, outputs=outputs)
 
@@ -94,7 +103,7 @@ class TestOutputs:
         for blob in await stage.blobs.list(f"jobs/{job.id}/outputs/"):
             assert b"secret" not in await stage.blobs.get_bytes(blob.key)
         log = await engine_log(stage, job)
-        for name in ("link", "folder/secret", "loop", "gone", "pipe", "../x"):
+        for name in ("link", "folder/secret", "loop", "gone", "pipe", "../x", r"'a\nb'"):
             assert f"output {name} " in log
 
     async def test_that_the_store_takes_at_last_are_stored(self, stage: Stage) -> None:

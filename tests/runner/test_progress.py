@@ -16,6 +16,7 @@ from penstock_runner.progress import (
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
+from penstock_schemas.wire import encode
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = JobId("job")
@@ -57,6 +58,22 @@ def test_what_could_not_be_delivered_does_not_replace_what_came_since() -> None:
     delivery = waiting.drain(time=NOW)
     assert {each.id: each.state for each in delivery.tasks} == {"a": TaskState.COMPLETED, "b": TaskState.RUNNING}
     assert [chunk.text for chunk in delivery.chunks] == ["first\n", "second\n"]
+
+
+def test_a_huge_view_is_cut_so_that_it_fits() -> None:
+    waiting = progress()
+    huge = Task(
+        id="a",
+        job_id=JOB,
+        attempt=1,
+        name="a",
+        state=TaskState.FAILED,
+        command="c" * 10**6,
+        message="m" * 10**6,
+        depends_on=tuple(f"task-{number}" for number in range(50_000)),
+    )
+    waiting.take(TaskChanged(task=huge), now_s=0, time=NOW)
+    assert len(encode(waiting.drain(time=NOW).tasks[0])) < 512 * 1024
 
 
 def test_lines_of_one_stream_travel_together_and_streams_apart() -> None:

@@ -25,6 +25,10 @@ MAX_CHUNK_CHARS: Final = 64 * 1024
 """A chunk has no more, so that it fits into one message whatever it is made of."""
 MIN_PIECE_CHARS: Final = 1024
 """Less than this is not cut off a longer text: it is left out with it."""
+MAX_TASK_TEXT_CHARS: Final = 16_000
+"""Of a task's command, reason and message each."""
+MAX_DEPENDENCIES: Final = 10_000
+"""Of a task; a rule that gathers more than that is not drawn with all of its lines."""
 LEFT_OUT: Final = "[... {count:,} characters left out of the live log here; the whole log is kept ...]\n"
 
 
@@ -64,7 +68,7 @@ class Progress:
             case TaskChanged():
                 # To the end, so that the order of the tasks' last changes is kept.
                 self._tasks.pop(event.task.id, None)
-                self._tasks[event.task.id] = replace(event.task, updated_at=time)
+                self._tasks[event.task.id] = _bounded(event.task, time)
                 self._is_progress = True
             case CountsChanged():
                 self._counts = event.counts
@@ -76,7 +80,7 @@ class Progress:
 
     def remind(self, task: Task) -> None:
         """Send this view again, unless a later one waits: something that belongs to it became known."""
-        self._tasks.setdefault(task.id, task)
+        self._tasks.setdefault(task.id, _bounded(task, task.updated_at))
         self._is_progress = True
 
     def drain(self, *, time: datetime) -> Delivery:
@@ -142,3 +146,21 @@ class Progress:
         return LogChunk(
             job_id=self._job_id, attempt=self._attempt, stream=stream, text=text, time=time, task_id=task_id
         )
+
+
+def _bounded(task: Task, time: datetime | None) -> Task:
+    """Return a view that fits into one message."""
+    return replace(
+        task,
+        command=_cut(task.command),
+        reason=_cut(task.reason),
+        message=_cut(task.message),
+        depends_on=task.depends_on[:MAX_DEPENDENCIES],
+        updated_at=time,
+    )
+
+
+def _cut(text: str | None) -> str | None:
+    if text is None or len(text) <= MAX_TASK_TEXT_CHARS:
+        return text
+    return text[:MAX_TASK_TEXT_CHARS] + "…"

@@ -14,7 +14,7 @@ import anyio
 import structlog
 from msgspec.structs import replace
 
-from penstock_core.ports import LogTail, PortError, TaskBoard
+from penstock_core.ports import LogTail, PortError, TaskBoard, TooLarge
 from penstock_runner.engine import ENGINE_LOG, EngineEvent, LogWritten, TaskChanged
 from penstock_runner.progress import Progress
 from penstock_runner.uploads import UploadFailed, Uploads, log_key, task_log_key
@@ -211,6 +211,9 @@ class Report:
                 if delivery.chunks:
                     await self._reports.tail.append(self._tenant, delivery.chunks)
                 is_sent = True
+        except TooLarge as error:
+            is_sent = True  # it never will be, and must not hold up what comes after it
+            _log.error("progress_too_large", job_id=self._job_id, attempt=self._attempt, error=str(error))
         except (PortError, TimeoutError) as error:
             _log.warning("progress_delayed", job_id=self._job_id, attempt=self._attempt, error=str(error))
         finally:
@@ -239,7 +242,8 @@ class Report:
             if not (await anyio.Path(path).stat()).st_size:
                 return None
             await self._reports.uploads.put_file(key, path)
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError) as error:
+            _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, error=str(error))
             return None
         return key
 

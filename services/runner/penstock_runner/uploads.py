@@ -1,5 +1,6 @@
 """Files of an attempt on their way to the blob store."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -57,7 +58,7 @@ class Uploads:
             UploadFailed: the blob store did not take it.
 
         """
-        size = (await anyio.Path(path).stat()).st_size
+        size = await anyio.to_thread.run_sync(_readable_bytes, path)
         for pause_s in (*UPLOAD_PAUSES_S, None):
             try:
                 with anyio.fail_after(UPLOAD_BASE_S + size / UPLOAD_MIN_BYTES_PER_S):
@@ -108,7 +109,7 @@ class Uploads:
                     failures.append(error)
 
         async with anyio.create_task_group() as group:
-            for path in dict.fromkeys(paths):
+            for path in dict.fromkeys(str(PurePosixPath(path)) for path in paths):
                 group.start_soon(put, path)
         if failures:
             raise failures[0]
@@ -142,10 +143,18 @@ def task_log_key(job_id: JobId, attempt: int, task_id: str, stream: LogStream) -
     return log_key(job_id, attempt, f"tasks/{task_id}.{stream.value}")
 
 
+def _readable_bytes(path: Path) -> int:
+    """Return a file's size; raise what keeps it from being read."""
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_size
+
+
 def _locate(root: Path, path: str) -> Path | str:
     """Return the real file of an output, or a sentence that says why it is left out."""
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         return f"output {path} is not stored: it lies outside the work directory"
+    if not path.isprintable():  # what object stores do not take as a key either
+        return f"output {path!r} is not stored: its name holds characters that cannot be shown"
     try:
         real = (root / path).resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: links that go in a circle
