@@ -36,7 +36,9 @@ class Refusal(PortError):
     def __init__(self, error: "ErrorReply") -> None:
         super().__init__(f"{error.description} ({error.err_code})")
         self.err_code = error.err_code
-        self.is_passing = (error.code == 429 or error.code >= 500) and error.err_code not in names.JETSTREAM_NOT_ENABLED
+        self.is_passing = (
+            error.code == 429 or error.code >= 500
+        ) and error.err_code not in names.JETSTREAM_NOT_ENABLED | names.TOO_FEW_SERVERS
         """Trying again may help: there is no leader, or too much at once."""
 
 
@@ -85,6 +87,11 @@ class Connection:
         """The version of the server that it is, or was last, connected to."""
         version = self._client.connected_server_version
         return f"{version.major}.{version.minor}.{version.patch}"
+
+    @property
+    def is_clustered(self) -> bool:
+        """Say whether the server that it is, or was last, connected to is part of a cluster."""
+        return self._client.is_clustered
 
     @contextmanager
     def watching(self, notify: Callable[[], None]) -> Generator[None, None, None]:
@@ -406,6 +413,10 @@ class _LazyHeaders(dict[str, str]):
 
 
 class _Client(Client):
+    @property
+    def is_clustered(self) -> bool:
+        return bool(self._server_info.get("cluster"))
+
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         return _LazyHeaders(headers) if headers else None
 

@@ -15,6 +15,7 @@ from penstock_jetstream.settings import NatsSettings
 DEFAULT_EVENTS_MAX_BYTES: Final = 16 << 30
 KEEP_PAUSE_S: Final = 0.5
 """Between tries to make a stream anew."""
+CLUSTER_REPLICAS: Final = 3
 _NS: Final = 1_000_000_000
 _CONTRADICTING: Final = ("storage", "retention", "subjects", "discard", "max_msgs_per_subject", "sealed", "max_age")
 """Where an existing stream differs in one of these it is not ours, or no longer what it must be."""
@@ -38,10 +39,11 @@ def require_version(version: str) -> None:
         raise LayoutError(f"the NATS server has version {version}; Penstock needs {minimum} or later")
 
 
-def streams(settings: NatsSettings) -> tuple[dict[str, Any], ...]:
+def streams(settings: NatsSettings, *, is_clustered: bool = False) -> tuple[dict[str, Any], ...]:
     """Return the configuration of every stream, as the server's API takes it."""
+    replicas = settings.replicas or (CLUSTER_REPLICAS if is_clustered else 1)
     events = {
-        **_stream(settings, names.EVENTS, names.EVENTS_PREFIX + ">"),
+        **_stream(replicas, names.EVENTS, names.EVENTS_PREFIX + ">"),
         "description": "Everything that happened, for ever",
         "discard": "new",
         "max_bytes": settings.events_max_bytes or DEFAULT_EVENTS_MAX_BYTES,
@@ -50,32 +52,32 @@ def streams(settings: NatsSettings) -> tuple[dict[str, Any], ...]:
         "deny_purge": True,
     }
     tasks = {
-        **_stream(settings, names.TASKS, names.TASKS_PREFIX + ">"),
+        **_stream(replicas, names.TASKS, names.TASKS_PREFIX + ">"),
         "description": "The last view of each task of a run",
         "max_msgs_per_subject": 1,
         "max_age": int(names.TASKS_AGE_S * _NS),
         "compression": "s2",
     }
     logs = {
-        **_stream(settings, names.LOGS, names.LOGS_PREFIX + ">"),
+        **_stream(replicas, names.LOGS, names.LOGS_PREFIX + ">"),
         "description": "The live tail of the runs' logs",
         "max_age": int(names.LOGS_AGE_S * _NS),
         "max_bytes": names.LOGS_MAX_BYTES,
         "compression": "s2",
     }
     jobs = {
-        **_bucket(settings, names.JOBS, names.JOBS_PREFIX + ">"),
+        **_bucket(replicas, names.JOBS, names.JOBS_PREFIX + ">"),
         "description": "Every job as it stands, and how far the log is folded in",
     }
     beats = {
-        **_bucket(settings, names.BEATS, names.BEATS_PREFIX + ">"),
+        **_bucket(replicas, names.BEATS, names.BEATS_PREFIX + ">"),
         "description": "Who is alive",
         "storage": "memory",
         "max_age": int(HEARTBEAT_TTL_S * _NS),
         "duplicate_window": int(HEARTBEAT_TTL_S * _NS),
     }
     snapshots = {
-        **_bucket(settings, names.SNAPSHOTS, names.SNAPSHOTS_PREFIX + ">"),
+        **_bucket(replicas, names.SNAPSHOTS, names.SNAPSHOTS_PREFIX + ">"),
         "description": "Folded states to start from",
         "compression": "s2",
     }
@@ -90,7 +92,7 @@ async def ensure(connection: Connection, settings: NatsSettings) -> None:
         Unavailable: no answer in time.
 
     """
-    for wanted in streams(settings):
+    for wanted in streams(settings, is_clustered=connection.is_clustered):
         await _ensure(connection, wanted, settings)
 
 
@@ -101,7 +103,7 @@ async def keep(connection: Connection, settings: NatsSettings) -> None:
         generation = await connection.wait_generation(after=generation)
         while True:
             try:
-                for wanted in streams(settings):
+                for wanted in streams(settings, is_clustered=connection.is_clustered):
                     if wanted.get("storage") == "memory":
                         await _ensure(connection, wanted, settings)
                 break
@@ -176,19 +178,24 @@ def _explained(name: str, wanted: Mapping[str, Any], refusal: Refusal) -> Layout
             f"the server has no room for stream {name} with {wanted['max_bytes']:,} bytes: lower the log's bound, "
             f"or raise max_file_store or the account's limits ({refusal})"
         )
+    if refusal.err_code in names.TOO_FEW_SERVERS:
+        return LayoutError(
+            f"the cluster has too few servers with JetStream for {wanted['num_replicas']} copies of stream {name}: "
+            f"add servers, or ask for fewer replicas ({refusal})"
+        )
     if refusal.err_code in names.JETSTREAM_NOT_ENABLED:
         return LayoutError(f"the server, or this account on it, has no JetStream: enable it ({refusal})")
     return LayoutError(f"stream {name} cannot be made as it must be: {refusal}")
 
 
-def _stream(settings: NatsSettings, name: str, subjects: str) -> dict[str, Any]:
+def _stream(replicas: int, name: str, subjects: str) -> dict[str, Any]:
     return {
         "name": name,
         "subjects": [subjects],
         "storage": "file",
         "retention": "limits",
         "discard": "old",
-        "num_replicas": settings.replicas or 1,
+        "num_replicas": replicas,
         "max_bytes": -1,
         "max_age": 0,
         "max_msgs_per_subject": -1,
@@ -199,8 +206,8 @@ def _stream(settings: NatsSettings, name: str, subjects: str) -> dict[str, Any]:
     }
 
 
-def _bucket(settings: NatsSettings, name: str, subjects: str) -> dict[str, Any]:
-    return {**_stream(settings, name, subjects), "max_msgs_per_subject": 1, "allow_rollup_hdrs": True}
+def _bucket(replicas: int, name: str, subjects: str) -> dict[str, Any]:
+    return {**_stream(replicas, name, subjects), "max_msgs_per_subject": 1, "allow_rollup_hdrs": True}
 
 
 class _WithConfig(msgspec.Struct):

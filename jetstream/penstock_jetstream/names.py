@@ -107,6 +107,8 @@ STREAM_NOT_FOUND: Final = 10059
 STREAM_NAME_IN_USE: Final = 10058
 """A stream of this name exists with another configuration."""
 NO_MESSAGE: Final = 10037
+TOO_FEW_SERVERS: Final = frozenset({10005, 10074})
+"""There are not as many servers as replicas are asked for."""
 JETSTREAM_NOT_ENABLED: Final = frozenset({10039, 10076})
 
 # --- Bounds --------------------------------------------------------------------------------------------------------

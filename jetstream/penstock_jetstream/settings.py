@@ -17,7 +17,8 @@ class NatsSettings(Struct, frozen=True, kw_only=True):
     credentials: Path | None = None
     """A `.creds` file."""
     replicas: Annotated[int, Meta(ge=1, le=5)] | None = None
-    """Copies of every stream: 1 on a single node, 3 on a cluster. `None` leaves them as they are, else makes 1."""
+    """Copies of every stream. `None` leaves streams as they are, and makes missing ones with 1 on a single node, with 3
+    on a cluster."""
     events_max_bytes: Annotated[int, Meta(ge=1 << 16)] | None = None
     """What the log may take. A full log refuses what is new and forgets nothing. `None` leaves it as it is, or makes it
     with `layout.DEFAULT_EVENTS_MAX_BYTES`."""

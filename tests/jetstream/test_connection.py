@@ -5,9 +5,10 @@ from typing import Any
 
 import anyio
 import pytest
+from msgspec.structs import replace
 from tests.conftest import NatsServer
 from tests.jetstream.events import new_aggregate, submission
-from tests.jetstream.servers import DEADLINE_S, free_ports, own_server
+from tests.jetstream.servers import DEADLINE_S, ThreeServers, free_ports, own_server
 
 from penstock_core.ports import TooLarge, Unavailable
 from penstock_jetstream import NatsSettings, connect, layout, names
@@ -120,3 +121,15 @@ async def test_a_connection_that_the_library_gave_up_is_opened_anew(nats_setting
             await cluster.log.append([submission(new_aggregate())], deadline_s=DEADLINE_S)
         assert cluster.connection.generation > before
         assert await cluster.log.last_seq() == 2
+
+
+async def test_a_cluster_keeps_three_copies_without_being_asked(three_nodes: ThreeServers) -> None:
+    settings = replace(three_nodes.new_settings(), replicas=None)
+    async with connect(settings) as cluster:
+        assert (await cluster.status()).replicas == 3
+
+
+async def test_more_copies_than_servers_are_refused(nats_settings: NatsSettings) -> None:
+    with pytest.raises(layout.LayoutError, match="add servers"):
+        async with connect(replace(nats_settings, replicas=3)):
+            pass

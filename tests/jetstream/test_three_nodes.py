@@ -51,7 +51,7 @@ async def test_rival_writers_of_an_aggregate_lose_no_update(servers: ThreeServer
         won: list[int] = []
 
         async def compete(cluster: Cluster) -> None:
-            won.append(await race(cluster.log, aggregate, goal=150))
+            won.append(await race(cluster.log, aggregate, goal=80))
 
         with anyio.fail_after(DEADLINE_S):
             async with anyio.create_task_group() as tasks:
@@ -73,19 +73,19 @@ async def test_a_fenced_leader_decides_each_cycle_once(servers: ThreeServers) ->
         with anyio.fail_after(DEADLINE_S):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(fail_over, servers)
-                for _ in range(300):
+                for _ in range(150):
                     entries = [cycle(head), submission(new_aggregate())]
                     stored = await log.append(entries, fence=fence, deadline_s=APPEND_S)
                     head = stored[0].head
-        cycles = await log.load("scheduler.cycle", min_version=300)
-        assert [each.event.version for each in cycles] == list(range(1, 301))
+        cycles = await log.load("scheduler.cycle", min_version=150)
+        assert [each.event.version for each in cycles] == list(range(1, 151))
         await log.append([election(lease.head)], deadline_s=APPEND_S)
         with pytest.raises(Fenced):
             await log.append([cycle(head)], fence=fence, deadline_s=APPEND_S)
 
 
 async def test_rival_projectors_write_each_change_once(servers: ThreeServers) -> None:
-    count = Count(jobs=20, goal=200)
+    count = Count(jobs=20, goal=100)
     async with connect(servers.settings) as one, connect(servers.settings) as two:
         with anyio.fail_after(DEADLINE_S):
             async with anyio.create_task_group() as tasks:

@@ -119,8 +119,8 @@ def _streams() -> str:
         (
             table(("stream", "holds", "kept in", "bounds"), rows),
             "A stream whose name begins with `KV_` is a key-value bucket: `nats kv` reads it. All streams take atomic",
-            "batches and direct reads. Each is made with one copy. A stream that exists keeps its number of copies and",
-            "its bound in bytes.\n",
+            "batches and direct reads. Each is made with one copy on a single node, with three on a cluster. A stream",
+            "that exists keeps its number of copies and its bound in bytes.\n",
         )
     )
 
