@@ -1,6 +1,6 @@
 """What the outside does to a cluster, for tests of the shells: clients that submit, runners that beat and work."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -29,6 +29,20 @@ async def until(condition: Callable[[], bool], what: str, *, deadline_s: float =
             await anyio.sleep(0.005)
         return
     raise AssertionError(f"not within {deadline_s} s: {what}")
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, *, deadline_s: float = DEADLINE_S) -> None:
+    """The same for a condition that must ask."""
+    with anyio.move_on_after(deadline_s):
+        while not await condition():  # noqa: ASYNC110 - as above
+            await anyio.sleep(0.02)
+        return
+    raise AssertionError(f"not within {deadline_s} s: {what}")
+
+
+async def projected(cluster: Cluster) -> bool:
+    """Say whether the jobs view is up to the log's end."""
+    return await cluster.jobs.checkpoint() >= await cluster.log.last_seq()
 
 
 async def add(cluster: Cluster, aggregate: str, data: EventData, head: Head) -> None:
