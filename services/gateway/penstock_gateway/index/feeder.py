@@ -57,7 +57,10 @@ class Index:
         self._flushing: dict[JobId, Job] = {}
         self._position = self._store.position
         self._moved = anyio.Event()
+        self._is_useless = False
+        self._is_checked = False
         self._is_loaded = False
+        self._filling = 0  # counts the files: what was waited for in one does not concern the next
         self._covered = 0
         self._own_seq = 0
 
@@ -133,17 +136,20 @@ class Index:
         """Follow the view for ever, and write what is pending now and then."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._flush_now_and_then)
+            group.start_soon(self._note_when_loaded)
             while True:
                 try:
+                    if self._is_useless:
+                        await self._start_anew()
                     await self._follow()
                 except PositionLost:
                     log.warning("index_is_of_another_log")
-                    await self._start_anew()
+                    self._is_useless = True
                 except sqlite3.OperationalError as error:  # locked, or the disk is full: the file itself is whole
                     log.warning("index_not_writable", reason=str(error))
-                except sqlite3.Error as error:
+                except (sqlite3.Error, OSError) as error:
                     log.warning("index_broken", reason=str(error))
-                    await self._start_anew()
+                    self._is_useless = True
                 except PortError as error:
                     log.warning("jobs_view_away", reason=str(error))
                 await anyio.sleep(RETRY_S)
@@ -158,20 +164,22 @@ class Index:
 
     async def _follow(self) -> None:
         await self._check_same_log()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._load)
-            async with aclosing(self._view.changes(after=self._position)) as changes:
-                async for position, jobs in changes:
-                    for first in range(0, len(jobs), MAX_APPLIED):
-                        await self._apply(jobs[first : first + MAX_APPLIED])
-                    await self._apply((), position=position)
-                    for job in jobs:
-                        self._watchers.beat(job.id)
-            group.cancel_scope.cancel()
+        self._is_checked = True
+        self._tell_moved()
+        async with aclosing(self._view.changes(after=self._position)) as changes:
+            async for position, jobs in changes:
+                for first in range(0, len(jobs), MAX_APPLIED):
+                    await self._apply(jobs[first : first + MAX_APPLIED])
+                await self._apply((), position=position)
+                for job in jobs:
+                    self._watchers.beat(job.id)
 
-    async def _load(self) -> None:
-        """Note when everything is here that was there at the start."""
-        while not self._is_loaded:
+    async def _note_when_loaded(self) -> None:
+        """Note when everything is here that was there at the start, each time that the file is filled."""
+        while True:
+            if self._is_loaded:
+                await self._moved.wait()
+                continue
             try:
                 await self._advance()
             except PortError as error:
@@ -180,10 +188,15 @@ class Index:
 
     async def _advance(self) -> None:
         """Wait until the index has all that the view holds now, and note how far in the log that is."""
+        while not self._is_checked:
+            await self._moved.wait()
+        filling = self._filling
         checkpoint = await self._view.checkpoint()
         target = await self._view.position()
-        while self._position < target:
+        while self._position < target and self._filling == filling:
             await self._moved.wait()
+        if self._filling != filling:
+            return
         self._covered = max(self._covered, checkpoint)
         if not self._is_loaded:
             self._is_loaded = True
@@ -231,11 +244,15 @@ class Index:
 
     async def _start_anew(self) -> None:
         async with self._writing:
+            self._is_checked = False
             self._is_loaded = False
             self._covered = 0
+            self._filling += 1
             self._store.destroy()
             self._store = await _in_thread(partial(IndexStore, self._path, boot_id=self._boot_id))
             self._position = 0
+            self._is_useless = False
+        self._tell_moved()
 
     def _tell_moved(self) -> None:
         moved, self._moved = self._moved, anyio.Event()
