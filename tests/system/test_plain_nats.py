@@ -182,21 +182,52 @@ def test_a_plain_subscriber_can_rebuild_the_list_of_jobs(tmp_path: Path) -> None
     with running_system(tmp_path, PENSTOCK_MOCK_UNKNOWN_PIPELINES="true") as system, subscribed(system) as subscriber:
         job_ids = load(system)
         refused = anyio.run(refused_appends, system.nats_url, job_ids)
-        wait_until(lambda: all_ended(system, len(job_ids)), deadline_s=120, what="every job has ended")
-        accepted = {event["id"]: event for job_id in job_ids for event in events_of(system, job_id)}
-        wait_until(lambda: len(subscriber.messages) >= len(accepted), deadline_s=30, what="every event has arrived")
-        jobs = listed(system)
-        subscriber.close()
+        accepted, jobs = outcome(system, subscriber, job_ids)
 
-    received = [json.loads(message["event"]) for message in subscriber.messages]
-    assert {event["id"] for event in received} == set(accepted)
-    assert not refused & {event["id"] for event in received}
+    received = [json.loads(message["event"])["id"] for message in subscriber.messages]
+    assert not refused & set(received)
     assert len(refused) >= 30
+    assert len(received) == len(accepted), "nothing comes twice without a reason"
     for message in subscriber.messages:
         assert_described(message, accepted)
     assert_chained(subscriber.messages)
     assert [comparable(job) for job in rebuild(subscriber.messages)] == [comparable(job) for job in jobs]
     assert {job["state"] for job in jobs} == TERMINAL
+
+
+def test_no_event_is_missed_when_the_projector_is_killed(tmp_path: Path) -> None:
+    with running_system(tmp_path, PENSTOCK_MOCK_UNKNOWN_PIPELINES="true") as system, subscribed(system) as subscriber:
+        with ThreadPoolExecutor(1) as background:
+            loading = background.submit(load, system)
+            for count in (10, 60, 120):
+                await_messages(subscriber, count)
+                system.services["projector"].kill()
+                system.services["projector"].start()
+            job_ids = loading.result()
+        _, jobs = outcome(system, subscriber, job_ids)
+
+    assert [comparable(job) for job in rebuild(subscriber.messages)] == [comparable(job) for job in jobs]
+
+
+def await_messages(subscriber: Subscriber, count: int) -> None:
+    wait_until(lambda: len(subscriber.messages) >= count, deadline_s=60, what=f"{count} messages")
+
+
+def outcome(
+    system: System, subscriber: Subscriber, job_ids: set[str]
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Wait until everything has ended and was heard; return every accepted event by its id, and the list of jobs."""
+    wait_until(lambda: all_ended(system, len(job_ids)), deadline_s=120, what="every job has ended")
+    accepted = {event["id"]: event for job_id in job_ids for event in events_of(system, job_id)}
+
+    def heard() -> set[str]:
+        return {json.loads(message["event"])["id"] for message in list(subscriber.messages)}
+
+    wait_until(lambda: heard() >= set(accepted), deadline_s=30, what="every event has arrived")
+    jobs = listed(system)
+    subscriber.close()
+    assert heard() == set(accepted)
+    return accepted, jobs
 
 
 def load(system: System) -> set[str]:
