@@ -11,10 +11,10 @@ from penstock_core import aggregates
 from penstock_core.chain import Stored, link
 from penstock_core.job import decide, fold
 from penstock_core.ports import Conflict, Entry, EventLog
-from penstock_schemas.commands import AssignJob, CancelJob, JobCommand, SubmitJob
+from penstock_schemas.commands import AbandonAttempt, AssignJob, CancelJob, JobCommand, SubmitJob
 from penstock_schemas.events import AttemptAssigned, EventData, RunnerJoined, RunnerLost, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
-from penstock_schemas.jobs import JobState, Source
+from penstock_schemas.jobs import JobState, RequeueCause, Source
 from penstock_schemas.views import EMPTY_HEAD, Job
 
 T = TypeVar("T")
@@ -76,6 +76,14 @@ class Desk:
     async def stop(self, job_id: JobId, runner_id: RunnerId, attempt: int) -> None:
         order = StopOrdered(job_id=job_id, tenant=DEFAULT_TENANT, attempt=attempt, reason="enough")
         await self.append(aggregates.assign(runner_id), order)
+
+    async def abandon(self, job_id: JobId, runner_id: RunnerId) -> None:
+        """Take the job from a runner that is gone."""
+        attempt = (await self.job(job_id)).attempt
+        command = AbandonAttempt(
+            now=datetime.now(UTC), attempt=attempt, runner_id=runner_id, cause=RequeueCause.LOST, reason="it left"
+        )
+        await self._perform(job_id, command)
 
     async def declare_lost(self, runner_id: RunnerId) -> None:
         await self.append(aggregates.runner(runner_id), RunnerLost(runner_id=runner_id, silent_s=11))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.runner.scripted_engine import ScriptedEngine
 from penstock_runner.engine import RUNNER_MARKER
 from penstock_runner.leftovers import find, sweep
 from penstock_runner.state_folder import Predecessor, StateFolder, StateFolderTaken, StateFolderUnusable
-from penstock_schemas.ids import RunnerId
+from penstock_schemas.ids import JobId, RunnerId
 
 # Starts a child in a session of its own, and both ignore SIGTERM.
 FAMILY = """
@@ -64,6 +65,18 @@ async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
         [left] = [stored for stored in await stage.log.load(f"runner.{lost}") if stored.seq > before]
         assert left.seq < seq, "its jobs are free before the successor takes any"
         assert family.poll() is not None or family.wait(5) == -9
+
+
+def test_work_that_nobody_came_back_for_is_discarded(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    old, new = folder.work_dir(JobId("old")), folder.work_dir(JobId("new"))
+    for each in (old, new):
+        each.mkdir(parents=True)
+        (each / "file").write_text("x")
+    os.utime(old, (1000, 1000))
+    assert folder.discard_abandoned(now_s=time.time()) == 1
+    assert not old.exists()
+    assert (new / "file").exists()
 
 
 def test_one_runner_at_a_time_uses_a_folder(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The runner as a process of its own, on a real server: signals, crashes, outages and bad settings."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -13,11 +15,13 @@ import pytest
 from tests.runner.desk import Desk, eventually
 
 from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream.blobs import open_blobs
 from penstock_jetstream.embedded import EmbeddedServer
+from penstock_runner.leftovers import find
 from penstock_runner.state_folder import StateFolder
 from penstock_schemas.events import JobRequeued
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
-from penstock_schemas.jobs import JobState, RequeueCause
+from penstock_schemas.jobs import JobState, RequeueCause, Source, SourceKind
 from penstock_schemas.views import TaskState
 
 pytestmark = pytest.mark.system
@@ -83,6 +87,31 @@ async def start_job(desk: Desk, runner_id: RunnerId, duration_s: float) -> JobId
     return job_id
 
 
+SLOW = """
+rule all:
+    input: "second.txt"
+
+rule first:
+    output: "first.txt"
+    shell: "echo 1 >> {output}"
+
+# The first attempt never gets through the gate, the second finds it open.
+rule second:
+    input: "first.txt"
+    output: "second.txt"
+    shell: "if [ -e gate ]; then cp {input} {output}; else touch gate; sleep 600; fi"
+"""
+
+
+async def put_source(folder: Path, snakefile: str) -> Source:
+    """Keep a workflow of one file where the runner on this folder looks for it."""
+    raw = json.dumps({"files": {"Snakefile": {"text": snakefile}}}).encode()
+    sha256 = hashlib.sha256(raw).hexdigest()
+    key = f"sources/{sha256}.json"
+    await open_blobs(folder / "blobs").put_bytes(key, raw)
+    return Source(kind=SourceKind.BUNDLE, location=key, sha256=sha256)
+
+
 class TestSignals:
     async def test_the_first_lets_finish_what_runs(self, nats_settings: NatsSettings, tmp_path: Path) -> None:
         async with connect(nats_settings) as cluster, running(nats_settings.url, tmp_path) as runner:
@@ -134,6 +163,36 @@ class TestCrash:
             assert (await desk.job(job_id)).state is JobState.RUNNING, "the scheduler says what becomes of it"
             other = await start_job(desk, second, 0.0)
             await desk.reaches(other, JobState.COMPLETED)
+
+    async def test_what_it_left_running_is_killed_and_its_work_is_resumed(
+        self, nats_settings: NatsSettings, tmp_path: Path
+    ) -> None:
+        async with (
+            connect(nats_settings) as cluster,
+            running(nats_settings.url, tmp_path, engines="snakemake") as runner,
+        ):
+            desk = Desk(cluster.log)
+            seq, first = await joined(desk)
+            job_id = await desk.submit(engine="snakemake", source=await put_source(tmp_path, SLOW))
+            await desk.assign(job_id, first)
+            gate = tmp_path / "runner" / "work" / job_id / "gate"
+
+            async def is_at_work() -> bool:
+                return await anyio.Path(gate).exists()
+
+            await eventually(is_at_work, within_s=END_S)
+            runner.process.kill()
+            runner.process.wait()
+            runner.start()
+            _, second = await joined(desk, after=seq)
+            assert list(find(first)) == []
+            await desk.abandon(job_id, first)
+            await desk.assign(job_id, second)
+            job = await desk.reaches(job_id, JobState.COMPLETED, JobState.FAILED)
+            assert job.failure is None
+            assert (job.attempt, job.output_files) == (2, 2)
+            blobs = open_blobs(tmp_path / "blobs")
+            assert await blobs.get_bytes(f"jobs/{job_id}/outputs/first.txt") == b"1\n", "it was made once"
 
 
 class TestOutage:

@@ -1,5 +1,6 @@
 """The runner: one incarnation after the other, on one folder, with the same engines."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -91,6 +92,10 @@ class Runner:
         if predecessor is not None:
             killed = await anyio.to_thread.run_sync(sweep, predecessor.marker)
             _log.info("predecessor_found", runner_id=predecessor.runner_id, killed=killed)
+        if not self._keep_work:
+            discarded = await anyio.to_thread.run_sync(lambda: self._folder.discard_abandoned(now_s=time.time()))
+            if discarded:
+                _log.info("abandoned_work_discarded", folders=discarded)
         async with AsyncExitStack() as stack:
             for engine in self._engines:
                 await stack.enter_async_context(engine)

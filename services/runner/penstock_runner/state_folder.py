@@ -9,11 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_runner.sources import remove
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
 RECORD: Final = "runner.json"
 LOCK: Final = "runner.lock"
+ABANDONED_S: Final = 14 * 24 * 3600.0
+"""A work directory that did not change for so long belongs to a job that another runner ended."""
 
 
 class StateFolderTaken(Exception):
@@ -79,6 +82,15 @@ class StateFolder:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.root / RECORD)
+
+    def discard_abandoned(self, *, now_s: float) -> int:
+        """Remove what jobs left here that went on elsewhere; return how many there were. `now_s` is the time of day."""
+        found = 0
+        for folder in (*self.root.glob("work/*"), *self.root.glob("logs/*")):
+            if now_s - folder.stat().st_mtime > ABANDONED_S:
+                remove(folder)
+                found += 1
+        return found
 
     def work_dir(self, job_id: JobId) -> Path:
         """Return where a job's work lies, over all of its attempts here."""
