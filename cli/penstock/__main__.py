@@ -59,6 +59,8 @@ on this machine, else http://127.0.0.1:8000.
 @click.pass_context
 def penstock(ctx: click.Context, shows_version: bool) -> None:
     """Scientific pipelines as a service: submit Snakemake workflows, watch them run, fetch what they made."""
+    if os.environ.get("NO_COLOR"):  # https://no-color.org
+        ctx.color = False
     if shows_version:
         from penstock.versions import software_version
 

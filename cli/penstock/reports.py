@@ -52,6 +52,14 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         yield from describe_failure(job)
 
 
+def describe_state(job: JobResponse) -> str:
+    """Write a run's state, and what more is known of it."""
+    word, detail = tables.state_word(job.state), job.status_detail or ""
+    if detail.startswith(word):
+        return tables.styled(word) + detail.removeprefix(word)
+    return tables.styled(word) + (f" ({detail})" if detail else "")
+
+
 def describe_failure(job: JobResponse) -> Iterator[str]:
     """Yield what is known of a failure: the message, the rule, its exit code, the last it wrote."""
     failure: Failure | None = job.failure

@@ -1,5 +1,6 @@
 """Follows a run to its end: a progress display on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import click
 from penstock import tables
 from penstock.client import Client, Unreachable, is_over
 from penstock.exits import Exit
-from penstock.reports import EXIT_OF, describe_failure, describe_tasks, task_time, task_wildcards, took
+from penstock.reports import EXIT_OF, describe_failure, describe_state, describe_tasks, task_time, task_wildcards, took
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Task, TaskState
@@ -44,7 +45,8 @@ class Display(Protocol):
 
 def display() -> Display:
     """Return the display for where standard error goes."""
-    return LiveDisplay() if sys.stderr.isatty() else PlainDisplay()
+    is_live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return LiveDisplay() if is_live else PlainDisplay()
 
 
 def follow(
@@ -130,7 +132,7 @@ class PlainDisplay:
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
         """Print what changed."""
-        line = " ".join(filter(None, (tables.state_word(job.state), job.status_detail and f"({job.status_detail})")))
+        line = describe_state(job)
         if line != self._last:
             self._last = line
             self.say(f"{job.id[:8]} {line}")
@@ -152,45 +154,39 @@ class LiveDisplay:
 
     def __init__(self) -> None:
         self._drawn = 0
-        self._started = time.monotonic()
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
-        """Draw anew."""
-        self._erase()
+        """Draw anew, in one piece so that nothing flickers."""
         lines = [self._head(job), *self._task_lines(tasks)]
         width = tables.stderr_width()
-        for line in lines:
-            click.echo(_fit(line, width), err=True)
+        click.echo(self._erasing() + "\n".join(_fit(line, width) for line in lines), err=True)
         self._drawn = len(lines)
 
     def say(self, text: str) -> None:
         """Print a sentence above the display."""
-        self._erase()
-        click.echo(text, err=True)
+        click.echo(self._erasing() + text, err=True)
+        self._drawn = 0
 
     def close(self) -> None:
         """Leave the last drawing."""
         self._drawn = 0
 
-    def _erase(self) -> None:
-        if self._drawn:
-            click.echo(f"\x1b[{self._drawn}F\x1b[J", err=True, nl=False)
-            self._drawn = 0
+    def _erasing(self) -> str:
+        return f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
 
     def _head(self, job: JobResponse) -> str:
-        word = tables.styled(tables.state_word(job.state))
-        detail = f" ({job.status_detail})" if job.status_detail else ""
         counts = job.tasks
         if not counts.total:
-            return f"{job.id[:8]} {word}{detail} {took(job) or tables.age(job.created_at)}"
+            return f"{job.id[:8]} {describe_state(job)} {took(job) or tables.age(job.created_at)}"
+        word = tables.styled(tables.state_word(job.state))
         full = round(BAR_WIDTH * counts.done / counts.total)
         bar = click.style("━" * full, fg="green") + click.style("━" * (BAR_WIDTH - full), dim=True)
         failed = click.style(f" {counts.failed} failed", fg="red") if counts.failed else ""
-        return f"{job.id[:8]} {word} {bar} {counts.done}/{counts.total} tasks{failed} {took(job)}{detail}"
+        return f"{job.id[:8]} {word} {bar} {counts.done}/{counts.total} tasks{failed} {took(job)}"
 
     def _task_lines(self, tasks: list[Task]) -> list[str]:
         active = [each for each in tasks if each.state in (TaskState.RUNNING, TaskState.FAILED)]
-        ended = [each for each in tasks if each.state is TaskState.COMPLETED]
+        ended = sorted((each for each in tasks if each.state is TaskState.COMPLETED), key=_end)
         room = max(0, MAX_ROWS - len(active))
         chosen = (ended[-room:] if room else []) + active[-MAX_ROWS:]
         lines = [f"  {_task_line(each)}" for each in chosen]
@@ -210,6 +206,10 @@ def _task_line(task: Task) -> str:
     if task.state is TaskState.FAILED and task.exit_code is not None:
         words.append(f"exit code {task.exit_code}")
     return " ".join(filter(None, words))
+
+
+def _end(task: Task) -> datetime:
+    return task.ended_at or datetime.max.replace(tzinfo=UTC)
 
 
 def _fit(line: str, width: int) -> str:

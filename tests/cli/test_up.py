@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.systems import STOP_S, call, environment, processes_of, up, wait_until
+from tests.cli.systems import STOP_S, Up, call, environment, processes_of, up, wait_until
 
 from penstock.exits import Exit
 
@@ -77,12 +77,16 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_one_recovers(tm
         assert status(tmp_path, job_id) == "cancelled"
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES))
-def test_a_service_that_is_killed_comes_back(tmp_path: Path, name: str) -> None:
+def await_said(system: Up, text: str) -> None:
+    wait_until(lambda: text in system.said(), text)
+
+
+def test_services_that_are_killed_come_back(tmp_path: Path) -> None:
     with up(tmp_path) as system:
-        os.kill(system.record.services[name], signal.SIGKILL)
-        wait_until(lambda: f"{name} was killed by SIGKILL; starting it again" in system.said(), "the death is told")
-        assert call(tmp_path, "submit", "--pipeline", "trial", "-p", QUICK, "--watch").returncode == Exit.OK
+        for name in sorted(SERVICES):
+            os.kill(system.record.services[name], signal.SIGKILL)
+            await_said(system, f"{name} was killed by SIGKILL; starting it again")
+            assert call(tmp_path, "submit", "--pipeline", "trial", "-p", QUICK, "--watch").returncode == Exit.OK
         assert system.stop() == Exit.OK
     assert processes_of(tmp_path) == {}
 

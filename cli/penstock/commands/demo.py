@@ -47,7 +47,7 @@ def demo(outputs: Path, keep: bool) -> int:
     """
     example = examples.find()
     state = Path(tempfile.mkdtemp(prefix="penstock-demo-"))
-    plan = Plan(state=state, host="127.0.0.1", port=claim("127.0.0.1", 0), slots=None)
+    plan = Plan(state=state, host="127.0.0.1", port=claim("127.0.0.1", 0), slots=1)  # one run, with every core
     is_kept = keep
     try:
         code = anyio.run(_demo, plan, example, outputs)

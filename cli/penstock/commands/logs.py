@@ -97,7 +97,9 @@ def event_line(event: JobEvent) -> str:
     """Write an event on one line: when, what, by whom, and what it says."""
     said = {key: value for key, value in msgspec.to_builtins(event.data).items() if key not in ("type", "job_id")}
     words = " ".join(f"{key}={_short(value)}" for key, value in said.items())
-    return f"{tables.moment(event.time)}  {event.type:<18}  {event.actor:<24}  {words}"
+    line = f"{tables.moment(event.time)}  {event.type:<18}  {event.actor:<24}  {words}"
+    width = tables.terminal_width()
+    return line if width is None or len(line) <= width else line[: width - 1] + "…"
 
 
 def _short(value: object, limit: int = 60) -> str:
