@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import msgspec
 import nats.errors
 import structlog
 from msgspec import Struct
-from nats.aio.client import Client, Server
+from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.nuid import NUID
@@ -19,6 +19,8 @@ from nats.nuid import NUID
 from penstock_core.memory.pulse import Pulse
 from penstock_core.ports import PortError, TooLarge, Unavailable
 from penstock_jetstream import names
+from penstock_jetstream.client import LazyClient, status_of
+from penstock_jetstream.retry import Retry
 from penstock_jetstream.settings import NatsSettings
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -59,7 +61,7 @@ class Connection:
 
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings
-        self._client = _Client()
+        self._client = LazyClient()
         self._is_open = False
         """The client can be used: its answers are subscribed to."""
         self._inbox = "_INBOX." + NUID().next().decode()
@@ -273,7 +275,7 @@ class Connection:
     async def _open(self) -> None:
         self._is_open = False
         self._closed = anyio.Event()
-        self._client = _Client()
+        self._client = LazyClient()
         await self._client.connect(
             servers=self._settings.servers,
             name=self._settings.name,
@@ -328,41 +330,6 @@ class Connection:
             notify()
 
 
-class Retry:
-    """Tries until a deadline, with longer and longer waits between.
-
-    Args:
-        deadline_s: from now.
-
-    """
-
-    def __init__(self, deadline_s: float) -> None:
-        self._end = anyio.current_time() + deadline_s
-        self._waits = itertools.chain(names.RETRY_WAIT_S, itertools.repeat(names.RETRY_WAIT_S[-1]))
-
-    @property
-    def remaining_s(self) -> float:
-        """What is left."""
-        return max(0.0, self._end - anyio.current_time())
-
-    @property
-    def attempt_s(self) -> float:
-        """What the next try may take."""
-        return min(names.ATTEMPT_S, self.remaining_s)
-
-    async def wait(self, error: PortError) -> None:
-        """Wait before the next try.
-
-        Raises:
-            Unavailable: there is no time for one.
-
-        """
-        wait_s = next(self._waits)
-        if self.remaining_s <= wait_s:
-            raise Unavailable(str(error)) from error
-        await anyio.sleep(wait_s)
-
-
 class _Answer:
     """What came on a subject of its own."""
 
@@ -393,55 +360,6 @@ class _Answer:
             self._arrived = anyio.Event()
             await self._arrived.wait()
         return self._messages.pop(0)
-
-
-class _LazyHeaders(dict[str, str]):
-    """Headers that are parsed when somebody looks: most readers never do, and parsing costs more than all else."""
-
-    def __init__(self, raw: bytes) -> None:
-        super().__init__()
-        self._raw: bytes | None = raw
-
-    def __bool__(self) -> bool:
-        return True
-
-    def get(self, key: str, default: Any = None) -> Any:  # Any: as the base class has it
-        if self._raw is not None:
-            self.update(_parse_headers(self._raw))
-            self._raw = None
-        return super().get(key, default)
-
-
-class _Client(Client):
-    @property
-    def is_clustered(self) -> bool:
-        return bool(self._server_info.get("cluster"))
-
-    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
-        return _LazyHeaders(headers) if headers else None
-
-
-def _parse_headers(raw: bytes) -> Mapping[str, str]:
-    first, *lines = raw.decode("utf-8", "replace").split("\r\n")
-    headers: dict[str, str] = {}
-    _, _, status = first.partition(" ")
-    if status:  # NATS/1.0 404 No Messages
-        headers[names.STATUS], _, headers[names.DESCRIPTION] = status.partition(" ")
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers[name.strip()] = value.strip()
-    return headers
-
-
-def status_of(message: Msg) -> str | None:
-    """Return the status in a message's headers: what the server sends in place of content."""
-    return header_of(message, names.STATUS)
-
-
-def header_of(message: Msg, name: str) -> str | None:
-    """Return one header."""
-    return None if message.headers is None else message.headers.get(name)
 
 
 def accepted(answer: bytes) -> bytes:

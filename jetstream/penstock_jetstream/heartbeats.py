@@ -6,7 +6,8 @@ import structlog
 
 from penstock_core.ports import Unavailable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, Retry
+from penstock_jetstream.connection import Connection
+from penstock_jetstream.retry import Retry
 from penstock_jetstream.streams import Held, Message
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat

@@ -12,9 +12,10 @@ from penstock_core import append_rules
 from penstock_core.chain import Stored
 from penstock_core.ports import Conflict, Entry, Fence, Fenced, LogFull, TooLarge, Unavailable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, NoAnswer, Refusal, Retry
+from penstock_jetstream.connection import Connection, NoAnswer, Refusal
 from penstock_jetstream.group_commit import GroupCommit, Together
 from penstock_jetstream.reader import StreamReader
+from penstock_jetstream.retry import Retry
 from penstock_jetstream.streams import Held, Message
 from penstock_schemas.ids import EventId
 from penstock_schemas.views import EMPTY_HEAD, Head

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from penstock_core.ports import Unavailable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, Refusal, Retry
+from penstock_jetstream.connection import Connection, Refusal
+from penstock_jetstream.retry import Retry
 from penstock_jetstream.streams import Message
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
