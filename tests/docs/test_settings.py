@@ -10,6 +10,7 @@ from tools.reference.configuration import SERVICES
 
 from penstock_core.settings import describe
 from penstock_jetstream import names
+from penstock_runner.engine import ATTEMPT_MARKER, RUNNER_MARKER
 
 VARIABLE = re.compile(r"\bPENSTOCK_[A-Z_]*[A-Z]\b")
 OF_THE_COMMAND_LINE = {"PENSTOCK_URL", "PENSTOCK_STATE_DIR"}
@@ -18,5 +19,5 @@ OF_THE_COMMAND_LINE = {"PENSTOCK_URL", "PENSTOCK_STATE_DIR"}
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_named_variable_exists(path: Path) -> None:
     known = {row.variable for _, _, shape in SERVICES for row in describe(shape)} | OF_THE_COMMAND_LINE
-    known |= {names.EVENTS, names.TASKS, names.LOGS}
+    known |= {names.EVENTS, names.TASKS, names.LOGS, RUNNER_MARKER, ATTEMPT_MARKER}
     assert set(VARIABLE.findall(path.read_text())) <= known
