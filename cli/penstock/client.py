@@ -56,6 +56,7 @@ LAST_PAUSE_S: Final = 2.0
 FOLLOW_WAIT_S: Final = 20.0
 """How long one long-poll waits before it is asked again."""
 _UNABLE: Final = frozenset({502, 503, 504})
+_CONFLICT: Final = 409
 _PIECE: Final = 1024 * 1024
 
 
@@ -214,8 +215,16 @@ class Client:
         return found[0]
 
     def cancel(self, job_id: str, *, reason: str | None = None) -> JobResponse:
-        """Ask to end a job; the answer shows it cancelled, or still running until its runner stopped it."""
-        return self._post(f"/jobs/{_segment(job_id)}/cancel", CancelRequest(reason=reason), JobResponse)
+        """Ask to end a job; the answer shows it cancelled, or still running until its runner stopped it.
+
+        A job that is over already is returned as it is.
+        """
+        try:
+            return self._post(f"/jobs/{_segment(job_id)}/cancel", CancelRequest(reason=reason), JobResponse)
+        except Refused as error:
+            if error.status == _CONFLICT and is_over(job := self.job(job_id)):
+                return job
+            raise
 
     def events(self, job_id: str, *, after: int = 0, wait_s: float = 0.0) -> EventList:
         """Return a job's events above `after`; when there is none yet, wait up to `wait_s` for the first."""

@@ -207,7 +207,7 @@ async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[T
                         await tree.stop()
                     group.cancel_scope.cancel()
     except running.Held as error:
-        raise Stop(_held(plan.state, error.running)) from error
+        raise already_running(plan.state, error.running) from error
     except OSError as error:
         raise Stop(f"cannot use the state folder {plan.state}: {error.strerror}; give another --state") from error
     if failure is not None:
@@ -255,10 +255,11 @@ def _roots(plan: Plan) -> dict[str, str]:
     return {"PENSTOCK_SOURCE_ROOTS": ",".join(str(each) for each in plan.allowed)} if plan.allowed else {}
 
 
-def _held(state: Path, other: running.Running | None) -> str:
+def already_running(state: Path, other: running.Running | None) -> Stop:
+    """Return the end of a command that finds its state folder held."""
     if other is None:
-        return f"another 'penstock up' is starting or stopping on {state}; wait for it, or give another --state"
-    return (
+        return Stop(f"another 'penstock up' is starting or stopping on {state}; wait for it, or give another --state")
+    return Stop(
         f"Penstock runs already on {state}: {other.url}, process {other.pid}\n"
         f"  use that one, stop it with 'kill {other.pid}', or give another --state and --port"
     )

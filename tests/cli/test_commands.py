@@ -115,6 +115,12 @@ def test_a_cancelled_run_ends_its_watch_with_11(system: Up) -> None:
     assert call(system.home, "cancel", job_id).returncode == Exit.OK  # it is over already: no error
 
 
+def test_a_run_that_is_over_is_left_as_it_is(system: Up) -> None:
+    job_id = call(system.home, "submit", "--pipeline", "x", "-p", QUICK, "--watch").stdout.strip()
+    done = call(system.home, "cancel", job_id)
+    assert (done.returncode, done.stdout.split()) == (Exit.OK, [job_id, "completed"])
+
+
 def test_ctrl_c_on_a_terminal_detaches(system: Up) -> None:
     main, terminal = os.openpty()
     watching = subprocess.Popen(

@@ -10,7 +10,7 @@ import click
 
 from penstock import running
 from penstock.ports import claim
-from penstock.tree import Plan, planted
+from penstock.tree import Plan, already_running, planted
 from penstock.versions import software_version
 
 
@@ -39,8 +39,11 @@ def up(port: int, host: str, state: Path | None, slots: int | None, allowed: tup
     Everything is durable: what was accepted is there again at the next start, whatever happened in between. Ctrl-C
     stops it cleanly; runs that do not end in time go on at the next start.
     """
+    folder = (state or running.default_state(os.environ)).absolute()
+    if other := running.find(folder):
+        raise already_running(folder, other)
     plan = Plan(
-        state=(state or running.default_state(os.environ)).absolute(),
+        state=folder,
         host=host,
         port=claim(host, port),
         slots=slots,
