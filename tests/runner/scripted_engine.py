@@ -40,6 +40,7 @@ class ScriptedEngine:
     def __init__(self, script: Script = until_stopped, *, needs_files: bool = False) -> None:
         self.script = script
         self._needs_files = needs_files
+        self.until_s = 0.0
         self.running: set[tuple[JobId, int]] = set()
         self.most_running = 0
         self.started: list[tuple[JobId, int]] = []
@@ -57,6 +58,9 @@ class ScriptedEngine:
     async def __aexit__(self, *exc: object) -> None:
         assert not self.running
         self.is_open = False
+
+    def extend(self, until_s: float) -> None:
+        self.until_s = until_s
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         key = (attempt.job_id, attempt.attempt)

@@ -98,6 +98,13 @@ class Engine(Protocol):
         """Whether `work_dir` and `log_dir` must exist: an engine that says no costs the disk nothing."""
         ...
 
+    def extend(self, until_s: float) -> None:
+        """Let attempts run until then, on the boot clock: said at every renewal of the runner's lease.
+
+        An engine whose work goes on while the runner stands still kills it at that time, whatever the runner does.
+        """
+        ...
+
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         """Run an attempt to its end and return how it ended.
 

@@ -163,6 +163,8 @@ class Incarnation:
                     self._lease = Lease(self._terms.lease_s, sent_at_s)
                     task_status.started()
                 self._lease = renew(self._lease, sent_at_s, now_s=self._clock())
+                for engine in self._place.engines.values():
+                    engine.extend(self._lease.ends_at_s)
             await anyio.sleep(max(0.0, BEAT_INTERVAL_S - (self._clock() - sent_at_s)))
 
     async def _watch_lease(self) -> None:

@@ -1,4 +1,4 @@
-"""Processes that a killed runner left behind: found by the marker in their environment, and killed."""
+"""Processes that a killed runner or keeper left behind: found by the marker in their environment, and killed."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ class LeftoversRemain(Exception):
     """Processes of a predecessor would not die; their work may still go on."""
 
 
-def sweep(marker: str) -> int:
-    """Kill every process that was started under `marker`, until none is left; return how many there were.
+def sweep(marker: str, *, variable: str = RUNNER_MARKER) -> int:
+    """Kill every process in whose environment `variable` is `marker`, until none is left; return how many there were.
 
     It blocks: run it in a thread. Only processes of this machine and of this user, or of all for root, can be seen.
 
@@ -28,7 +28,7 @@ def sweep(marker: str) -> int:
     """
     killed: set[int] = set()
     deadline = time.monotonic() + SWEEP_DEADLINE_S
-    while found := set(find(marker)):
+    while found := set(find(marker, variable=variable)):
         # The first round may find the parents only: killing goes on until a round finds nothing.
         for pid in found:
             _kill(pid)
@@ -39,9 +39,9 @@ def sweep(marker: str) -> int:
     return len(killed)
 
 
-def find(marker: str) -> Iterator[int]:
-    """Yield the ids of the processes that were started under `marker`, this process excepted."""
-    wanted = f"{RUNNER_MARKER}={marker}".encode()
+def find(marker: str, *, variable: str = RUNNER_MARKER) -> Iterator[int]:
+    """Yield the ids of the processes in whose environment `variable` is `marker`, this process excepted."""
+    wanted = f"{variable}={marker}".encode()
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue

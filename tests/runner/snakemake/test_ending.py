@@ -15,8 +15,9 @@ import pytest
 from tests.runner.snakemake.lab import Lab, until
 
 from penstock_runner.engine import Outcome
-from penstock_runner.engines.snakemake import EngineFault, SnakemakeEngine, sweep
+from penstock_runner.engines.snakemake import EngineFault, SnakemakeEngine
 from penstock_runner.engines.snakemake.processes import children_of, descendants_of
+from penstock_runner.leftovers import sweep
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.views import TaskState
 
@@ -202,7 +203,7 @@ async def test_leaving_the_engine_ends_what_runs(tmp_path: Path) -> None:
 
 
 RUNNER = """
-    import anyio, os, sys
+    import anyio, os, sys, time
     from pathlib import Path
     from penstock_runner.engine import Attempt
     from penstock_runner.engines.snakemake import SnakemakeEngine
@@ -211,6 +212,7 @@ RUNNER = """
         root = Path(sys.argv[1])
         async with SnakemakeEngine() as engine:
             print(engine.zygote_pid, flush=True)
+            engine.extend(time.clock_gettime(time.CLOCK_BOOTTIME) + float(sys.argv[2]))
             attempt = Attempt(job_id="j", tenant="t", attempt=1, pipeline_name="p", parameters={}, cores=3,
                               work_dir=root / "work", log_dir=root)
             await engine.run(attempt, lambda event: None, anyio.Event())
@@ -220,16 +222,16 @@ RUNNER = """
 """A runner of its own, to be killed."""
 
 
-def start_runner(lab: Lab) -> subprocess.Popen[str]:
+def start_runner(lab: Lab, lease_s: float) -> subprocess.Popen[str]:
     environment = os.environ | {"PENSTOCK_RUNNER_ID": lab.root.name}
-    command = [sys.executable, "-c", dedent(RUNNER), str(lab.root)]
+    command = [sys.executable, "-c", dedent(RUNNER), str(lab.root), str(lease_s)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd="/")
 
 
 @asynccontextmanager
-async def runner(lab: Lab) -> AsyncGenerator[tuple[subprocess.Popen[str], int]]:
+async def runner(lab: Lab, *, lease_s: float = 600.0) -> AsyncGenerator[tuple[subprocess.Popen[str], int]]:
     """Yield a runner's process in the middle of a run, and the id of its zygote."""
-    process = start_runner(lab)
+    process = start_runner(lab, lease_s)
     assert process.stdout is not None
     try:
         zygote = int(process.stdout.readline())
@@ -333,3 +335,11 @@ async def test_a_killed_run_is_resumed_where_it_was(lab: Lab) -> None:
     assert (lab.work / "c").read_text() == "whole\n"
     assert outcome.outputs == ("a", "b", "c")
     assert outcome.tasks.total == 3
+
+
+async def test_a_runner_that_stands_still_has_its_work_killed_in_time(lab: Lab) -> None:
+    lab.write({"Snakefile": STUBBORN})
+    async with runner(lab, lease_s=6.0) as (process, _):
+        process.send_signal(signal.SIGSTOP)
+        await until(lambda: not lab.processes(), 10)
+        assert process.poll() is None

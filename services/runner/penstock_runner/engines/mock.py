@@ -80,6 +80,9 @@ class MockEngine:
     async def __aexit__(self, *exc: object) -> None:
         return None
 
+    def extend(self, until_s: float) -> None:
+        """Do nothing: what it pretends stands still with the runner."""
+
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         """Wait for the time that the plan gives, showing each step as a task; end at once when told to."""
         try:

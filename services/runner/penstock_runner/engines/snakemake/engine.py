@@ -33,9 +33,9 @@ from penstock_runner.engines.snakemake.launching import Exited, Launch
 from penstock_runner.engines.snakemake.messages import BadFrame, FrameReader
 from penstock_runner.engines.snakemake.nursery import Child, Nursery
 from penstock_runner.engines.snakemake.outputs import existing_files
-from penstock_runner.engines.snakemake.processes import sweep
 from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.tails import ENGINE_LIVE_BYTES, Tail
+from penstock_runner.leftovers import sweep
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
@@ -95,6 +95,10 @@ class SnakemakeEngine:
     async def __aexit__(self, *exc: object) -> None:
         await self._nursery.__aexit__(None, None, None)
 
+    def extend(self, until_s: float) -> None:
+        """Let attempts run until then."""
+        self._nursery.extend(until_s)
+
     @property
     def zygote_pid(self) -> int | None:
         """The process that attempts are forked from, while it lives."""
@@ -122,7 +126,7 @@ class SnakemakeEngine:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(lambda: shutil.rmtree(scratch, ignore_errors=True))
         if exited is None:
-            killed = await anyio.to_thread.run_sync(lambda: sweep(_marker(attempt), marker=ATTEMPT_MARKER))
+            killed = await anyio.to_thread.run_sync(lambda: sweep(_marker(attempt), variable=ATTEMPT_MARKER))
             run.finish(TaskState.FAILED, "the attempt's keeper was killed")
             raise EngineFault(f"the keeper of the attempt was killed; {killed} processes were swept up")
         return run.conclude(exited, was_stopped=stop.is_set())

@@ -2,7 +2,8 @@
 
 It runs no code of the workflow. It adopts every orphan below it, so when the attempt ends it can kill until it has no
 child, and then there is none. The lifeline is a socket whose other end only the runner holds: a closed lifeline means
-that the runner is gone or gave the attempt up, and everything is killed.
+that the runner is gone or gave the attempt up, and everything is killed. So it is when the runner's deadline comes,
+which a runner that stands still does not move on.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, NoReturn
 
+from penstock_runner.engines.snakemake.deadline import Deadline
 from penstock_runner.engines.snakemake.launching import STOP, Exited, KeeperReport, Started, encode_report
 from penstock_runner.engines.snakemake.processes import adopt_orphans, die_with, end_descendants, kill, reap
 
@@ -22,7 +24,13 @@ STOP_GRACE_S: Final = 1.2
 """How long an attempt may take to end politely after the order to stop; then it is killed."""
 
 
-def keep(lifeline: socket.socket, start: Callable[[], NoReturn], *, close: tuple[int, ...] = ()) -> NoReturn:
+DEADLINE_CHECK_S: Final = 0.5
+"""The runner's deadline is looked at this often."""
+
+
+def keep(
+    lifeline: socket.socket, deadline: Deadline, start: Callable[[], NoReturn], *, close: tuple[int, ...] = ()
+) -> NoReturn:
     """Fork the attempt, which calls `start`, and stay until it and all its descendants are gone.
 
     The descriptors in `close` are the attempt's alone.
@@ -35,13 +43,14 @@ def keep(lifeline: socket.socket, start: Callable[[], NoReturn], *, close: tuple
     if pid == 0:
         unwatch_children(child_ended)
         lifeline.close()
+        deadline.close()
         os.setsid()
         die_with(keeper)
         start()
     for descriptor in close:
         os.close(descriptor)
     _report(lifeline, Started(pid=pid))
-    exit_code, was_killed = _wait(pid, lifeline, child_ended)
+    exit_code, was_killed = _wait(pid, lifeline, deadline, child_ended)
     collected, left = end_descendants()
     if exit_code is None:
         exit_code = collected.get(pid, -signal.SIGKILL)
@@ -73,7 +82,7 @@ def forget_signals(child_ended: int) -> None:
             pass
 
 
-def _wait(pid: int, lifeline: socket.socket, child_ended: int) -> tuple[int | None, bool]:
+def _wait(pid: int, lifeline: socket.socket, deadline: Deadline, child_ended: int) -> tuple[int | None, bool]:
     """Wait for the end of the attempt: its exit code (`None` when it must be killed), and whether it must be."""
     poll = select.poll()
     poll.register(child_ended, select.POLLIN)
@@ -83,8 +92,10 @@ def _wait(pid: int, lifeline: socket.socket, child_ended: int) -> tuple[int | No
         ended, _ = reap()
         if pid in ended:
             return ended[pid], False
-        timeout_s = None if kill_at is None else max(0.0, kill_at - time.monotonic())
-        ready = {descriptor for descriptor, _ in poll.poll(None if timeout_s is None else timeout_s * 1000)}
+        if deadline.has_passed():
+            return None, True
+        left_s = DEADLINE_CHECK_S if kill_at is None else max(0.0, kill_at - time.monotonic())
+        ready = {descriptor for descriptor, _ in poll.poll(min(left_s, DEADLINE_CHECK_S) * 1000)}
         if child_ended in ready:
             forget_signals(child_ended)
         if lifeline.fileno() in ready:

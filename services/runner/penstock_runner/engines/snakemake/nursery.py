@@ -12,6 +12,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from penstock_runner.engines.snakemake.deadline import Deadline
 from penstock_runner.engines.snakemake.failures import EngineFault
 from penstock_runner.engines.snakemake.launching import (
     LAUNCH,
@@ -94,6 +95,11 @@ class Nursery:
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._starting = anyio.Lock()
+        self._deadline = Deadline.create()
+
+    def extend(self, until_s: float) -> None:
+        """Let attempts run until then, on the boot clock; their keepers kill them when it comes."""
+        self._deadline.set(until_s)
 
     async def __aenter__(self) -> "Nursery":
         await self._ensure()
@@ -104,6 +110,7 @@ class Nursery:
     ) -> None:
         with anyio.CancelScope(shield=True):
             await self._leave()
+        self._deadline.close()
 
     @property
     def zygote_pid(self) -> int | None:
@@ -146,14 +153,15 @@ class Nursery:
 
     async def _start(self) -> socket.socket:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-P", "-m", "penstock_runner.engines.snakemake.zygote", str(theirs.fileno())]
+        passed = [theirs.fileno(), self._deadline.descriptor]
+        module = "penstock_runner.engines.snakemake.zygote"
         self._zygote = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond; it is awaited by its socket
-            command,
+            [sys.executable, "-P", "-m", module, *map(str, passed)],
             cwd="/",
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
+            pass_fds=passed,
             start_new_session=True,
         )
         theirs.close()

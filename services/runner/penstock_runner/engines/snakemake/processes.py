@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from penstock_runner.engine import RUNNER_MARKER
-
 KILL_DEADLINE_S: Final = 5.0
 """How long killed processes may take to disappear."""
 
@@ -36,13 +34,13 @@ def die_with(parent: int) -> None:
 
 def children_of(pid: int) -> list[int]:
     """Return the children of a process."""
-    return [child for child, parent in _parents() if parent == pid]
+    return [child for child, parent in parents() if parent == pid]
 
 
 def descendants_of(roots: set[int]) -> set[int]:
     """Return every process that descends from one of `roots`, without them."""
     children: dict[int, list[int]] = {}
-    for pid, parent in _parents():
+    for pid, parent in parents():
         children.setdefault(parent, []).append(pid)
     found: set[int] = set()
     open_ends = list(roots)
@@ -108,47 +106,7 @@ def end_descendants(deadline_s: float = KILL_DEADLINE_S) -> tuple[dict[int, int]
         time.sleep(_POLL_S)
 
 
-def sweep(value: str, *, marker: str = RUNNER_MARKER, deadline_s: float = KILL_DEADLINE_S) -> int:
-    """Kill every process whose environment says `marker=value`, but for this one and those that it descends from.
-
-    A restarted runner calls it with the id of its predecessor's incarnation. Returns how many processes were killed.
-
-    Raises:
-        TimeoutError: some of them are still there after `deadline_s`.
-
-    """
-    spared = _ancestors()
-    killed: set[int] = set()
-    end = time.monotonic() + deadline_s
-    while found := set(_marked(f"{marker}={value}".encode())) - spared:
-        if time.monotonic() > end:
-            raise TimeoutError(f"{len(found)} processes marked {marker}={value} cannot be killed: {sorted(found)}")
-        for pid in found:
-            kill(pid)
-        killed |= found
-        time.sleep(_POLL_S)
-    return len(killed)
-
-
-def _marked(entry: bytes) -> Iterator[int]:
-    for folder in _PROC.iterdir():
-        if folder.name.isdigit():
-            # A process that is gone, a zombie or another user's has nothing to show.
-            with contextlib.suppress(OSError):
-                if entry in (folder / "environ").read_bytes().split(b"\0"):
-                    yield int(folder.name)
-
-
-def _ancestors() -> set[int]:
-    parents = dict(_parents())
-    line = {os.getpid()}
-    pid = os.getpid()
-    while (pid := parents.get(pid, 0)) > 0:
-        line.add(pid)
-    return line
-
-
-def _parents() -> Iterator[tuple[int, int]]:
+def parents() -> Iterator[tuple[int, int]]:
     """Yield every process with its parent."""
     for folder in _PROC.iterdir():
         if folder.name.isdigit():

@@ -1,7 +1,8 @@
 """The zygote: a process that has imported Snakemake and forks one attempt after the other.
 
 It runs no code of any workflow and holds no credentials: its environment is the short list that the engine gives it. It
-has one thread. Started as `python -m ...zygote <descriptor>`; the descriptor is a socket whose closing ends it.
+has one thread. Started as `python -m ...zygote <control> <deadline>`, two descriptors: a socket whose closing ends it,
+and the memory in which the runner says until when attempts may run.
 
 For every attempt it forks a keeper, which forks the attempt. Should a keeper be killed, what it kept comes to the
 zygote, which kills it.
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from penstock_runner.engines.snakemake.deadline import Deadline
 from penstock_runner.engines.snakemake.keeper import forget_signals, keep, unwatch_children, watch_children
 from penstock_runner.engines.snakemake.launching import READY, Launch, decode_launch
 from penstock_runner.engines.snakemake.processes import adopt_orphans, children_of, descendants_of, kill, reap
@@ -31,6 +33,8 @@ RunAttempt = Callable[[Launch, int], int]
 def main() -> None:
     """Import Snakemake, then serve until the control socket closes."""
     control = socket.socket(fileno=int(sys.argv[1]))
+    deadline = Deadline(int(sys.argv[2]))
+    os.set_inheritable(deadline.descriptor, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner, which decides
     from penstock_runner.engines.snakemake.attempt import run_attempt
 
@@ -38,14 +42,15 @@ def main() -> None:
     gc.freeze()
     adopt_orphans()
     control.send(READY)
-    Zygote(control, run_attempt).serve()
+    Zygote(control, deadline, run_attempt).serve()
 
 
 class Zygote:
     """Forks keepers on request."""
 
-    def __init__(self, control: socket.socket, run: RunAttempt) -> None:
+    def __init__(self, control: socket.socket, deadline: Deadline, run: RunAttempt) -> None:
         self._control = control
+        self._deadline = deadline
         self._run = run
         self._keepers: set[int] = set()
         self._child_ended = watch_children()
@@ -91,7 +96,7 @@ class Zygote:
                 os._exit(self._run(launch, events))
 
             # The keeper itself must not hold the events' descriptor open: its end says that no writer is left.
-            keep(socket.socket(fileno=lifeline), start, close=(events,))
+            keep(socket.socket(fileno=lifeline), self._deadline, start, close=(events,))
         finally:
             os._exit(70)
 
