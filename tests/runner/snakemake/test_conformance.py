@@ -52,6 +52,13 @@ def test_event_loops_of_a_workflow_are_where_a_forked_job_looks_for_them() -> No
     assert JOBS_FAILED in source
 
 
+def test_snakemake_starts_commands_by_a_module_that_can_be_stood_in_for() -> None:
+    source = inspect.getsource(sys.modules["snakemake.shell"])
+    assert "import subprocess as sp" in source
+    assert source.count("sp.Popen(") == 1
+    assert "_lock = threading.Lock()" in source
+
+
 def test_the_engine_does_not_import_snakemake_into_the_runner() -> None:
     code = "import sys, penstock_runner.engines.snakemake; sys.exit('snakemake' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

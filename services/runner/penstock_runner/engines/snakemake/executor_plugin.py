@@ -1,9 +1,9 @@
 """Snakemake's executor plugin of this engine: every job is a process of its own, told of from its start to its end.
 
 Stock Snakemake runs shell commands from threads, with their output mixed into its own, and starts a new `snakemake` for
-each `run:` block. Here each job, of whatever kind, is forked from the attempt: it has its own session, files for its
-output and an exact exit code, and a `run:` block costs no cold start. Python threads that the Snakefile started do not
-survive a fork, so as soon as there are any, `run:` blocks get a new `snakemake` as they do in stock.
+each `run:` block. Here each job has its own session, files for its output and an exact exit code. A plain `shell:` job
+is its command; every other one is forked from the attempt, so a `run:` block costs no cold start. Python threads that
+the Snakefile started do not survive a fork, so when there are any, `run:` blocks get a new `snakemake` as in stock.
 
 Leans on `snakemake.executors.local`: `Executor.job_args_and_prepare` and `run_wrapper`, which are no public interface.
 """
@@ -34,7 +34,8 @@ from penstock_runner.engines.snakemake.graph import GraphWatch, job_key
 from penstock_runner.engines.snakemake.messages import TryEnded, TryStarted
 from penstock_runner.engines.snakemake.processes import kill_group, kill_session
 from penstock_runner.engines.snakemake.reporting import OWN_THREADS, NullReporter, Reporter
-from penstock_runner.engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report
+from penstock_runner.engines.snakemake.shell_process import ShellJob, commands_of, watch_shell
+from penstock_runner.engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report, report_of
 
 PLUGIN_NAME: Final = "penstock"
 CANCEL_GRACE_S: Final = 0.6
@@ -68,6 +69,8 @@ class Run:
     tasks: list["RunningTask"]
     failed: "RunningTask | None" = None
     """The member that failed first; the others were killed for it."""
+    is_over: bool = False
+    """Whether Snakemake was told of its end."""
 
     @property
     def waits_for(self) -> bool:
@@ -83,6 +86,8 @@ class RunningTask:
     key: str
     try_number: int
     is_service: bool = False
+    is_command: bool = False
+    """Its process is its shell command, started from a thread, and no fork of the attempt."""
     run: Run | None = None
     pid: int = 0
     descriptor: int = -1
@@ -106,9 +111,12 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         self._reporter: Reporter = settings.reporter or NullReporter()
         self._log_dir = Path(settings.log_dir or Path(".snakemake", "penstock-tasks").absolute())
         self._log_dir.mkdir(parents=True, exist_ok=True)
+        watch_shell()
         self._graph = GraphWatch(self.dag, self._reporter)
         self._graph.refresh()
         self._lock = threading.Lock()
+        self._settling = threading.Lock()
+        """Jobs end in several threads; taken before the other lock."""
         self._running: dict[int, RunningTask] = {}
         """By descriptor."""
         self._ended: dict[Any, RunningTask] = {}
@@ -174,7 +182,10 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
 
     # What runs in a job's process
 
-    def _body(self, job: Any) -> Callable[[], None]:
+    def _body(self, task: RunningTask) -> Callable[[], None]:
+        job = task.job
+        # A shadow directory is the process' working directory, which the attempt cannot change.
+        task.is_command = bool(job.is_shell and not job.is_shadow)
         if job.is_run and not job.is_template_engine and not job.is_norun and self._has_foreign_threads():
             command = self.format_job_exec(job)
             return lambda: os.execv("/bin/sh", ["/bin/sh", "-c", command])  # noqa: S606 - Snakemake's own command line
@@ -198,12 +209,17 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
 
     def _start_all(self, tasks: list[RunningTask], submitted: SubmittedJobInfo | None = None) -> None:
         """Prepare jobs, mark their outputs as incomplete, and start them."""
-        bodies = [self._body(task.job) for task in tasks]
+        bodies = [self._body(task) for task in tasks]
         if submitted is not None:
             self.report_job_submission(submitted)
         self._tell_start(tasks)
         for task, body in zip(tasks, bodies, strict=True):
-            self._start(task, body)
+            if task.is_command:
+                threading.Thread(
+                    target=self._run_command, args=(task, body), name=f"{OWN_THREADS}command", daemon=True
+                ).start()
+            else:
+                self._start(task, body)
 
     def _wait_for_services(self, run: Run, services: list[RunningTask]) -> None:
         """Give services the time to offer what their consumers need, which cannot even be prepared before."""
@@ -213,23 +229,61 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
             time.sleep(0.01)
 
     def _start(self, task: RunningTask, body: Callable[[], None]) -> None:
-        name = task.key if task.try_number == 1 else f"{task.key}-{task.try_number}"
-        files = TaskFiles(self._log_dir / f"{name}.stdout", self._log_dir / f"{name}.stderr")
         try:
-            task.pid, task.report = fork_task(body, files, self.workflow)
+            task.pid, task.report = fork_task(body, self._files(task), self.workflow)
         except OSError as error:
             task.exit_code = 1
             text = f"its process could not be started: {error}"
             task.told = TaskReport(exit_code=1, exception="OSError", text=text, raised=text)
             self._settle(task)
             return
-        task.descriptor = os.pidfd_open(task.pid)
-        with self._lock:
-            self._running[task.descriptor] = task
+        self._entered(task)
         self._epoll.register(task.descriptor, select.EPOLLIN)
-        if task.run is not None and task.run.failed is not None:
+
+    def _run_command(self, task: RunningTask, body: Callable[[], None]) -> None:
+        """Run a job's shell command from this thread."""
+
+        def has_started(pid: int) -> None:
+            task.pid = pid
+            self._entered(task)
+
+        def is_ending(pid: int) -> None:
+            with self._lock:
+                self._left(task)
+
+        job = ShellJob(self._files(task), has_started, is_ending)
+        try:
+            with commands_of(job):
+                body()
+            task.exit_code = 0
+        except Exception as error:  # noqa: BLE001 - the boundary of the thread: whatever it is becomes the report
+            task.told = report_of(error, self.workflow)
+            task.exit_code = task.told.exit_code
+        if not self._is_cancelled:
+            self._settle(task)
+
+    def _files(self, task: RunningTask) -> TaskFiles:
+        name = task.key if task.try_number == 1 else f"{task.key}-{task.try_number}"
+        return TaskFiles(self._log_dir / f"{name}.stdout", self._log_dir / f"{name}.stderr")
+
+    def _entered(self, task: RunningTask) -> None:
+        """Remember a process that runs, and kill it when it came too late."""
+        with self._lock:
+            task.descriptor = os.pidfd_open(task.pid)
+            self._running[task.descriptor] = task
+        if self._is_cancelled:
+            kill_session(task.pid)
+        elif task.run is not None and task.run.failed is not None:
             # A member of its group failed before this one was there to be killed: it would wait for ever.
             self._kill_members(task.run, lambda member: member is task)
+
+    def _left(self, task: RunningTask) -> None:
+        """Forget a process that ended but was not collected yet, so that its id still is its own."""
+        if not _ended_well(task.pid):
+            # What a failed job left running must not write beside its next try.
+            kill_group(task.pid)
+        del self._running[task.descriptor]
+        os.close(task.descriptor)
 
     def _wait(self) -> None:
         """Collect processes that end, until the executor is shut down."""
@@ -245,13 +299,9 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
     def _collect(self, descriptor: int) -> None:
         with self._lock:
             task = self._running[descriptor]
-            if not _ended_well(task.pid):
-                # What a failed job left running must not write beside its next try. The id is still its own.
-                kill_group(task.pid)
-            _, status = os.waitpid(task.pid, 0)
-            del self._running[descriptor]
             self._epoll.unregister(descriptor)
-            os.close(descriptor)
+            self._left(task)
+            _, status = os.waitpid(task.pid, 0)
         task.told = read_report(task.report)
         task.exit_code = task.told.exit_code if task.told else os.waitstatus_to_exitcode(status)
         if not self._is_cancelled:
@@ -261,16 +311,18 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         """Draw the conclusions of the end of a process."""
         run = task.run
         assert run is not None  # set when it was made
-        if task.is_service and task.was_killed:
-            task.exit_code = 0  # a service never ends by itself
-        self._ended[task.job] = task
-        if task.exit_code != 0 and run.failed is None:
-            run.failed = task
-            self._kill_members(run, lambda _: True)
-        if not run.waits_for and run.failed is None:
-            self._kill_members(run, lambda member: member.is_service)
-        if any(member.exit_code is None for member in run.tasks):
-            return
+        with self._settling:
+            if task.is_service and task.was_killed:
+                task.exit_code = 0  # a service never ends by itself
+            self._ended[task.job] = task
+            if task.exit_code != 0 and run.failed is None:
+                run.failed = task
+                self._kill_members(run, lambda _: True)
+            if not run.waits_for and run.failed is None:
+                self._kill_members(run, lambda member: member.is_service)
+            if run.is_over or any(member.exit_code is None for member in run.tasks):
+                return
+            run.is_over = True
         if run.failed is None:
             self.report_job_success(run.info)
         else:

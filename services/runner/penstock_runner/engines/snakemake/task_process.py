@@ -6,6 +6,7 @@
 
 import contextlib
 import gc
+import importlib
 import io
 import logging
 import os
@@ -19,6 +20,7 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 from msgspec import Struct
+from snakemake.exceptions import format_exception_to_string
 
 from penstock_runner.engines.snakemake.messages import shorten
 from penstock_runner.engines.snakemake.processes import children_of, die_with
@@ -73,6 +75,12 @@ def fork_task(body: Callable[[], None], files: TaskFiles, workflow: Any) -> tupl
     return pid, report
 
 
+def report_of(error: BaseException, workflow: Any) -> TaskReport:
+    """Say how a job failed that raised `error`."""
+    text = shorten(str(format_exception_to_string(error, workflow.linemaps)))
+    return TaskReport(exit_code=_exit_code(error), exception=type(error).__name__, text=text, raised=_raised(error))
+
+
 def read_report(report: int) -> TaskReport | None:
     """Return what the process left in `report`, and close it."""
     try:
@@ -96,6 +104,7 @@ def _run(body: Callable[[], None], files: TaskFiles, workflow: Any, report: int,
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET)
         _redirect(files)
         kept = _leave_event_loops(workflow)
+        importlib.import_module("penstock_runner.engines.snakemake.shell_process").renew_lock()
         body()
         del kept
         exit_code = 0
@@ -142,16 +151,13 @@ def _leave_event_loops(workflow: Any) -> object:
 def _tell(error: BaseException, workflow: Any, report: int) -> int:
     if isinstance(error, SystemExit) and error.code in (0, None):
         return 0
-    exit_code = _exit_code(error)
+    exit_code = 1
     with contextlib.suppress(Exception):
-        from snakemake.exceptions import format_exception_to_string
-
-        text = str(format_exception_to_string(error, workflow.linemaps))
-        raised = _raised(error)
-        told = TaskReport(exit_code=exit_code, exception=type(error).__name__, text=shorten(text), raised=raised)
-        if raised is not None:
+        told = report_of(error, workflow)
+        exit_code = told.exit_code
+        if told.raised is not None:
             # A command wrote its own errors; for Python code this is the place where a reader looks for them.
-            sys.stderr.write(text + "\n")
+            sys.stderr.write(told.text + "\n")
         os.pwrite(report, msgspec.json.encode(told), 0)
     return exit_code if 0 < exit_code < 256 else 1
 

@@ -1,0 +1,88 @@
+"""The command of a `shell:` rule as a process of its own, without a fork of the attempt around it.
+
+Snakemake starts the command from a thread, with `subprocess.Popen` of the module that it knows as `sp`. In a thread
+that works for a job, that `Popen` is ours: the command gets a session, and files for what it writes. Forking the
+attempt would do as well, and costs several times what the command does.
+
+Leans on `snakemake.shell` calling `sp.Popen`, which is no public interface.
+"""
+
+# Snakemake is not typed, so what comes from it is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+
+import importlib
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import Struct
+
+from penstock_runner.engines.snakemake.task_process import TaskFiles
+
+
+class ShellJob(Struct, frozen=True):
+    """What the command of a job needs to know."""
+
+    files: TaskFiles
+    has_started: Callable[[int], None]
+    """Called with the process id."""
+    is_ending: Callable[[int], None]
+    """Called when the process has ended, and its id still is its own."""
+
+
+_thread = threading.local()
+
+
+class JobCommand(subprocess.Popen[Any]):
+    """A command that belongs to a job."""
+
+    def __init__(self, job: ShellJob, command: str, **how: Any) -> None:
+        self._job = job
+        with job.files.stdout.open("ab") as stdout, job.files.stderr.open("ab") as stderr:
+            if how.get("stdout") != subprocess.PIPE:
+                how["stdout"] = stdout
+            start: Any = super().__init__  # its many overloads do not fit arguments that Snakemake chose
+            start(command, **(how | {"stderr": stderr, "start_new_session": True}))
+        self._job.has_started(self.pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, and tell of it before the process id is given back."""
+        if self.returncode is None and timeout is None:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self._job.is_ending(self.pid)
+        return super().wait(timeout)
+
+
+class _Subprocess:
+    """Stands in for the module `subprocess` within `snakemake.shell`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, command: str, **how: Any) -> "subprocess.Popen[Any]":  # noqa: N802 - the name that it stands in for
+        job: ShellJob | None = getattr(_thread, "job", None)
+        return JobCommand(job, command, **how) if job else subprocess.Popen(command, **how)
+
+
+def watch_shell() -> None:
+    """Have Snakemake start commands through this module, in this process."""
+    importlib.import_module("snakemake.shell").sp = _Subprocess()  # type: ignore[attr-defined]  # what it calls subprocess
+
+
+def renew_lock() -> None:
+    """Replace the lock of `snakemake.shell` after a fork: another thread may have held it."""
+    importlib.import_module("snakemake.shell").shell._lock = threading.Lock()
+
+
+@contextmanager
+def commands_of(job: ShellJob) -> Generator[None]:
+    """Let the commands that this thread starts belong to `job`."""
+    _thread.job = job
+    try:
+        yield
+    finally:
+        _thread.job = None
