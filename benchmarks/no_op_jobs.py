@@ -12,7 +12,7 @@ from msgspec import Struct
 from benchmarks.history import fill
 from benchmarks.http_load import build_request, drive
 from benchmarks.result import Figure, Result, Size
-from benchmarks.system import MOCK_AT_ONCE, Cluster, System, await_checkpoint, connected, running_system
+from benchmarks.system import MOCK_AT_ONCE, Cluster, Meter, System, await_checkpoint, connected, running_system
 from penstock_schemas.events import JobCancelled, JobCompleted, JobFailed
 
 CONNECTIONS: Final = 64
@@ -46,6 +46,7 @@ async def run(size: Size, root: Path) -> Result:
             for past in plan.pasts:
                 if past > written:
                     await _age(system, cluster, past - written)
+                meter = Meter(system)
                 submitting_s, seconds = await _round(system, cluster, plan.jobs)
                 written = max(past, written) + plan.jobs
                 rates.append(plan.jobs / seconds)
@@ -66,6 +67,7 @@ async def run(size: Size, root: Path) -> Result:
                         count=plan.jobs,
                     )
                 )
+                figures.extend(meter.figures(f"a job, after {past:,} jobs", plan.jobs))
     flat = Figure(name="no-op jobs: last rate over first", value=rates[-1] / rates[0], unit="", count=2, at_least=FLAT)
     return Result(name="no_op_jobs", figures=(*figures, flat))
 

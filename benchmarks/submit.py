@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from benchmarks.http_load import build_request, drive
 from benchmarks.result import Figure, Result, Size, latencies, percentile
-from benchmarks.system import System, connected, running_system
+from benchmarks.system import Meter, System, connected, running_system
 from penstock_core import aggregates
 from penstock_core.chain import link
 from penstock_core.ports import Entry, EventLog
@@ -47,11 +47,12 @@ async def run(size: Size, root: Path) -> Result:
         system.services["runner"].stop()
         await _post(system, plan.sequential // 10 + 1, 1)
         one_at_a_time, _ = await _post(system, plan.sequential, 1)
-        rates, spread = list[float](), list[float]()
+        rates, spread, meter = list[float](), list[float](), Meter(system)
         for _ in range(plan.rounds):
             latencies_s, rate = await _post(system, plan.concurrent, CONNECTIONS)
             rates.append(rate)
             spread.extend(latencies_s)
+        processor = meter.figures("a submit", plan.concurrent * plan.rounds)
         for name in ("scheduler", "projector"):
             system.services[name].stop()
         alone = [(await _post(system, plan.concurrent, CONNECTIONS))[1] for _ in range(plan.rounds)]
@@ -73,6 +74,7 @@ async def run(size: Size, root: Path) -> Result:
             Figure(name="log append, one at a time", value=log_rate, unit="1/s", count=plan.sequential),
             *latencies("log append, one at a time", log_latencies),
             Figure(name="log append, 64 in flight", value=percentile(log_rates, 50), unit="1/s", count=count),
+            *processor,
         ),
     )
 

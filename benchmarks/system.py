@@ -13,6 +13,7 @@ from tests.system import processes
 from tests.system.processes import System
 
 from benchmarks.http_load import Client
+from benchmarks.result import Figure
 from penstock_jetstream.cluster import Cluster, connect
 from penstock_jetstream.settings import NatsSettings
 
@@ -98,6 +99,47 @@ async def connected(system: System) -> AsyncGenerator[Cluster]:
     """Connect to the log of `system`, beside its services."""
     async with connect(NatsSettings(url=system.nats_url, name="bench")) as cluster:
         yield cluster
+
+
+class Meter:
+    """Measures the processor time of every process of a system, and of this one, from now on.
+
+    On a shared machine this says more than rates do: it hardly depends on who else is at work.
+    """
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._before = self._read()
+
+    def figures(self, what: str, count: int) -> tuple[Figure, ...]:
+        """Return the milliseconds that each process took for one of `count`."""
+        after = self._read()
+        spent = {name: (seconds - self._before.get(name, 0.0)) / count * 1e3 for name, seconds in after.items()}
+        figures = [
+            Figure(name=f"processor time of {name} {what}", value=each, unit="ms", count=count)
+            for name, each in spent.items()
+        ]
+        total = sum(spent.values())
+        return (*figures, Figure(name=f"processor time in all {what}", value=total, unit="ms", count=count))
+
+    def _read(self) -> dict[str, float]:
+        running = {
+            name: service.process.pid
+            for name, service in self._system.services.items()
+            if service.process is not None and service.process.poll() is None
+        }
+        return {
+            **{name: sum(map(_processor_s, tree([pid]))) for name, pid in running.items()},
+            "the load generator": _processor_s(os.getpid()),
+        }
+
+
+def _processor_s(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0  # it ended meanwhile
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def tree(roots: Sequence[int]) -> list[int]:
