@@ -168,9 +168,10 @@ class Index:
         self._tell_moved()
         async with aclosing(self._view.changes(after=self._position)) as changes:
             async for position, jobs in changes:
-                for first in range(0, len(jobs), MAX_APPLIED):
+                whole = max(0, (len(jobs) - 1) // MAX_APPLIED) * MAX_APPLIED
+                for first in range(0, whole, MAX_APPLIED):
                     await self._apply(jobs[first : first + MAX_APPLIED])
-                await self._apply((), position=position)
+                await self._apply(jobs[whole:], position=position)
                 for job in jobs:
                     self._watchers.beat(job.id)
 
