@@ -34,7 +34,7 @@ def main(shape: type[S], serve: Callable[[S], Awaitable[None]], *, service: str)
     level: LogLevel = getattr(settings, "log_level", LogLevel.INFO)
     configure_logs(level, service=service)
     try:
-        anyio.run(serve, settings)
+        anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except* PortError as errors:
         _exit(EXIT_FAILED, f"penstock {service}: {'; '.join(str(each) for each in errors.exceptions)}")
 
