@@ -1,6 +1,24 @@
 """The keys of blobs, which must stay within the folder that holds them."""
 
+import hashlib
 from pathlib import PurePosixPath
+from typing import Final
+
+_UNPLAIN: Final = frozenset('#%*?"<>|\\')
+"""Characters that one store or another gives a meaning of its own."""
+_MAX_PLAIN_NAME_BYTES: Final = 200
+"""A folder keeps an unfinished blob under a name that is a little longer than its own."""
+
+
+def below(prefix: str, path: str) -> str:
+    """Return a key for the file `path`, which is relative and safe, among those whose keys begin with `prefix/`.
+
+    It is `prefix/path` as far as every store takes that; a name that some store does not take is kept under its hash.
+    """
+    is_plain = path.isprintable() and _UNPLAIN.isdisjoint(path)
+    if is_plain and all(len(part.encode()) <= _MAX_PLAIN_NAME_BYTES for part in path.split("/")):
+        return f"{prefix}/{path}"
+    return f"{prefix}/.by-hash/{hashlib.sha256(path.encode()).hexdigest()}"
 
 
 def check(key: str) -> None:

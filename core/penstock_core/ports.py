@@ -4,7 +4,7 @@
 tests run against both. A failure leaves a port as one of the exceptions below and as nothing else.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Protocol
@@ -284,6 +284,15 @@ class Blobs(Protocol):
 
     async def put_file(self, key: str, path: Path) -> tuple[int, str]:
         """Store a file, streamed; return its bytes and SHA-256."""
+        ...
+
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
+        """Store what `chunks` yields, as it comes; return its bytes and SHA-256.
+
+        No more than a few MiB are held at a time. The blob appears when everything has come: whatever `chunks` raises
+        goes through, and then nothing of it is stored and an earlier blob stays as it was. How long `chunks` may take
+        is for the caller to bound.
+        """
         ...
 
     async def get_bytes(self, key: str) -> bytes:

@@ -1,8 +1,9 @@
 """Blobs through obstore: a local folder, S3, Google Cloud Storage, Azure or memory, by URL."""
 
 import hashlib
+import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from penstock_core import blob_keys
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Unavailable
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, PortError, Unavailable
 from penstock_jetstream import names
 
 _SCHEMES: Final = ("file", "memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "azure", "adl", "https")
@@ -71,21 +72,34 @@ class ObjectBlobs:
     async def put_file(self, key: str, path: Path) -> tuple[int, str]:
         """Store a file, streamed."""
         blob_keys.check(key)
-        size_bytes, content_hash = 0, hashlib.sha256()
-
         async with await anyio.open_file(path, "rb") as file:
 
             async def pieces() -> AsyncGenerator[bytes, None]:
-                nonlocal size_bytes
                 while piece := await file.read(BLOB_PIECE_BYTES):
-                    size_bytes += len(piece)
-                    content_hash.update(piece)
                     yield piece
 
-            with _errors(key), anyio.fail_after(names.BLOB_FILE_S):
-                await obstore.put_async(self._store, key, pieces())
+            return await self.put_stream(key, pieces())
+
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
+        """Store what `chunks` yields."""
+        blob_keys.check(key)
+        incoming = _Incoming(chunks)
+        first = await incoming.next_piece()
+        if incoming.is_over:
+            # One request in place of three.
+            await self.put_bytes(key, first)
+            return incoming.size_bytes, incoming.sha256
+        try:
+            with _errors(key), anyio.fail_after(names.BLOB_S) as deadline:
+                pieces = incoming.pieces(first, deadline)
+                await obstore.put_async(self._store, key, pieces, max_concurrency=names.BLOB_PARALLEL_PARTS)
+                deadline.deadline = anyio.current_time() + names.BLOB_S
                 await self._sync(key)
-        return size_bytes, content_hash.hexdigest()
+        except PortError:
+            if incoming.error is not None:
+                raise incoming.error from None
+            raise
+        return incoming.size_bytes, incoming.sha256
 
     async def get_bytes(self, key: str) -> bytes:
         """Return a whole blob."""
@@ -140,6 +154,53 @@ class ObjectBlobs:
     async def _sync(self, key: str) -> None:
         if self._folder is not None:
             await to_thread.run_sync(_sync_path, self._folder / key)
+
+
+class _Incoming:
+    """Chunks of any size on their way into a store: gathered into larger pieces, counted and hashed."""
+
+    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
+        self._chunks = aiter(chunks)
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+        self.is_over = False
+        self.error: Exception | None = None
+        """What the chunks raised; the store's library may wrap it."""
+
+    @property
+    def sha256(self) -> str:
+        """Of everything so far."""
+        return self._hash.hexdigest()
+
+    async def next_piece(self) -> bytes:
+        """Return at least `BLOB_PIECE_BYTES`, less only at the end."""
+        parts: list[bytes] = []
+        gathered = 0
+        while gathered < BLOB_PIECE_BYTES and not self.is_over:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                self.is_over = True
+                break
+            except Exception as error:
+                self.error = error
+                raise
+            gathered += len(chunk)
+            parts.append(chunk)
+        piece = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.size_bytes += gathered
+        self._hash.update(piece)
+        return piece
+
+    async def pieces(self, first: bytes, deadline: anyio.CancelScope) -> AsyncGenerator[bytes, None]:
+        """Yield every piece; `deadline` is held open while one is awaited, for that time is not the store's."""
+        piece = first
+        while piece:
+            deadline.deadline = anyio.current_time() + names.BLOB_S
+            yield piece
+            deadline.deadline = math.inf
+            piece = await self.next_piece()
+        deadline.deadline = anyio.current_time() + names.BLOB_S
 
 
 class ObjectStream:

@@ -162,8 +162,8 @@ SNAPSHOT_READS: Final = 4
 """A replica may not have all of a snapshot yet."""
 LIVENESS_READ_S: Final = 3.0
 BLOB_S: Final = 60.0
-"""One operation on a blob of moderate size."""
-BLOB_FILE_S: Final = 3600.0
-"""One file, of any size."""
+"""One operation on a blob of moderate size, or one step of a large one."""
+BLOB_PARALLEL_PARTS: Final = 4
+"""Parts of a large blob, of 5 MiB each, that are on their way at a time: more would only take memory."""
 LOG_POLL_S: Final = 0.25
 """A waiting reader of a log's tail looks again at least so often."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import anyio
@@ -10,8 +11,9 @@ from msgspec.structs import replace
 from tests.jetstream.conftest import Ports
 from tests.jetstream.events import NOW
 
+from penstock_core import blob_keys
 from penstock_core.memory import MemoryBlobs
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobMissing, Blobs
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Blobs
 from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import TaskCounts
@@ -155,6 +157,53 @@ async def test_a_blob_is_read_back_whole_and_in_part(blobs: Blobs, tmp_path: Pat
             pieces = [piece async for piece in stream]
         assert b"".join(pieces) == content[start : None if length is None else start + length]
         assert all(len(piece) <= BLOB_PIECE_BYTES for piece in pieces)
+
+
+@pytest.mark.parametrize("sizes", [[], [3], [0, BLOB_PIECE_BYTES, 0], [70_000] * 100])
+async def test_a_stream_is_stored_as_it_comes(sizes: list[int], blobs: Blobs) -> None:
+    content = b"".join(bytes([number % 256]) * size for number, size in enumerate(sizes))
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        for number, size in enumerate(sizes):
+            yield bytes([number % 256]) * size
+
+    stored = await blobs.put_stream("jobs/1/source/in.bin", chunks())
+    assert stored == (len(content), hashlib.sha256(content).hexdigest())
+    assert await blobs.get_bytes("jobs/1/source/in.bin") == content
+
+
+@pytest.mark.parametrize("come", [1, 12])
+async def test_of_a_stream_that_fails_nothing_is_stored(come: int, blobs: Blobs) -> None:
+    class ClientGone(Exception):
+        pass
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        for _ in range(come):
+            yield bytes(BLOB_PIECE_BYTES)
+        raise ClientGone
+
+    await blobs.put_bytes("jobs/1/old", b"old")
+    for key in ("jobs/1/old", "jobs/1/new"):
+        with pytest.raises(ClientGone):
+            await blobs.put_stream(key, chunks())
+    assert await blobs.list("jobs/") == (BlobInfo(key="jobs/1/old", size_bytes=3),)
+    assert await blobs.get_bytes("jobs/1/old") == b"old"
+
+
+def test_every_safe_path_has_a_plain_key_of_its_own() -> None:
+    paths = ["a", "a/b c.txt", "ü", "a#1", "a#2", "50%", "x" * 255, "y" * 255]
+    keys = [blob_keys.below("jobs/1/source", path) for path in paths]
+    assert keys[:3] == ["jobs/1/source/a", "jobs/1/source/a/b c.txt", "jobs/1/source/ü"]
+    assert len(set(keys)) == len(keys)
+    for key in keys:
+        blob_keys.check(key)
+
+
+async def test_keys_made_of_paths_are_taken_by_every_store(blobs: Blobs) -> None:
+    keys = [blob_keys.below("p", path) for path in ("a#1", "50%", "x" * 255, "y" * 200 + "/z", "a*?", "d/e f")]
+    for key in keys:
+        await blobs.put_bytes(key, b"x" * (2 * BLOB_PIECE_BYTES))
+    assert {each.key for each in await blobs.list("p/")} == set(keys)
 
 
 async def test_a_blob_that_is_not_there_is_missing(blobs: Blobs) -> None:

@@ -1,7 +1,7 @@
 """Blobs in a dictionary."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,6 +26,13 @@ class MemoryBlobs:
         """Store a file; return its bytes and SHA-256."""
         blob_keys.check(key)
         content = await anyio.Path(path).read_bytes()
+        self._blobs[key] = content
+        return len(content), hashlib.sha256(content).hexdigest()
+
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
+        """Store what `chunks` yields; return its bytes and SHA-256."""
+        blob_keys.check(key)
+        content = b"".join([chunk async for chunk in chunks])
         self._blobs[key] = content
         return len(content), hashlib.sha256(content).hexdigest()
 

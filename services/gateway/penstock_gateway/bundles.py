@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -145,7 +145,19 @@ def _check_files(files: Mapping[str, str | Base64File]) -> Iterator[Violation]:
             yield Violation(pointer=place + "/base64", detail="this is not standard base64 (RFC 4648, with padding)")
 
 
-def _check_main(files: Mapping[str, str | Base64File], main: str | None, engine: str) -> Iterator[Violation]:
+def check_uploaded(paths: Collection[str], main: str | None, *, engine: str) -> None:
+    """Check that the files of an upload hold the workflow's main file.
+
+    Raises:
+        Invalid: they do not; it says what they are.
+
+    """
+    violations = tuple(_check_main(paths, main, engine))
+    if violations:
+        raise Invalid(violations)
+
+
+def _check_main(files: Collection[str], main: str | None, engine: str) -> Iterator[Violation]:
     if main is not None:
         if main not in files:
             yield Violation(
@@ -160,7 +172,7 @@ def _check_main(files: Mapping[str, str | Base64File], main: str | None, engine:
         )
 
 
-def _listed(files: Mapping[str, object]) -> str:
+def _listed(files: Collection[str]) -> str:
     names = sorted(files)
     shown = ", ".join(f"`{name}`" for name in names[:10]) or "no files at all"
     return f"{shown} and {len(names) - 10} more" if len(names) > 10 else shown

@@ -42,6 +42,10 @@ class BodyTooLarge(Exception):
     """The body has more bytes than this server takes."""
 
 
+class BodyTooSlow(Exception):
+    """Nothing of the body came for too long."""
+
+
 class UnsupportedMediaType(Exception):
     """The body is not of a type that this address takes."""
 
@@ -78,6 +82,7 @@ INVALID: Final = Kind(422, "invalid-request", "The request is not valid")
 NOT_FOUND: Final = Kind(404, "not-found", "Not found")
 METHOD_NOT_ALLOWED: Final = Kind(405, "method-not-allowed", "Method not allowed")
 TOO_LARGE: Final = Kind(413, "too-large", "Too large")
+TOO_SLOW: Final = Kind(408, "too-slow", "The request did not come in time")
 UNSUPPORTED_MEDIA_TYPE: Final = Kind(415, "unsupported-media-type", "Unsupported media type")
 RANGE: Final = Kind(416, "range-not-satisfiable", "Range not satisfiable")
 KEY_REUSED: Final = Kind(409, "idempotency-key-reused", "The idempotency key is taken")
@@ -111,6 +116,7 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
     MethodNotAllowed: METHOD_NOT_ALLOWED,
     BodyTooLarge: TOO_LARGE,
     TooLarge: TOO_LARGE,
+    BodyTooSlow: TOO_SLOW,
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE,
     RangeNotSatisfiable: RANGE,
     IdempotencyKeyReused: KEY_REUSED,

@@ -2,15 +2,19 @@
 
 from typing import Any, Final
 
+import anyio
 from litestar import Request
+from litestar.types import HTTPReceiveMessage, WebSocketReceiveMessage
 
-from penstock_gateway.problems import BodyTooLarge, Invalid, UnsupportedMediaType
+from penstock_gateway.problems import BodyTooLarge, BodyTooSlow, Invalid, UnsupportedMediaType
 from penstock_gateway.queries import MAX_SEQ
 from penstock_schemas.api import Violation
 
 AnyRequest = Request[Any, Any, Any]
 JSON_TYPES: Final = ("application/json", "text/json")
 MIN_SEQ_HEADER: Final = "penstock-min-seq"
+IDLE_S: Final = 60.0
+"""A body of which nothing comes for so long is given up."""
 
 
 class ClientGone(Exception):
@@ -41,27 +45,62 @@ async def read_body(request: AnyRequest, max_body_bytes: int) -> bytes:
 
     Raises:
         BodyTooLarge: it has more.
+        BodyTooSlow: it does not come.
         ClientGone: it did not come whole.
 
     """
-    announced = request.headers.get("content-length", "")
-    if _is_number(announced) and int(announced) > max_body_bytes:
-        raise BodyTooLarge(_too_large(max_body_bytes))
+    body = Body(request, max_body_bytes)
     pieces: list[bytes] = []
-    size_bytes = 0
-    while True:
-        message = await request.receive()
+    while (piece := await body.next_piece()) is not None:
+        pieces.append(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Body:
+    """The body of a request, piece by piece as it comes.
+
+    Raises:
+        BodyTooLarge: it is announced to have more than `max_bytes`.
+
+    """
+
+    def __init__(self, request: AnyRequest, max_bytes: int) -> None:
+        announced = request.headers.get("content-length", "")
+        if _is_number(announced) and int(announced) > max_bytes:
+            raise BodyTooLarge(_too_large(max_bytes))
+        self._request = request
+        self._max_bytes = max_bytes
+        self._size_bytes = 0
+        self._is_over = False
+
+    async def next_piece(self) -> bytes | None:
+        """Return the next piece, `None` after the last one.
+
+        Raises:
+            BodyTooLarge: it has more than `max_bytes`.
+            BodyTooSlow: nothing came for `IDLE_S`.
+            ClientGone: it will not come whole.
+
+        """
+        if self._is_over:
+            return None
+        message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientGone("the connection was closed within the body")
         if message["type"] != "http.request":
-            continue
-        piece = message["body"]
-        size_bytes += len(piece)
-        if size_bytes > max_body_bytes:
-            raise BodyTooLarge(_too_large(max_body_bytes))
-        pieces.append(piece)
-        if not message["more_body"]:
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            return b""
+        self._is_over = not message["more_body"]
+        self._size_bytes += len(message["body"])
+        if self._size_bytes > self._max_bytes:
+            raise BodyTooLarge(_too_large(self._max_bytes))
+        return message["body"]
+
+    async def _receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        try:
+            with anyio.fail_after(IDLE_S):
+                return await self._request.receive()
+        except TimeoutError:
+            raise BodyTooSlow(f"nothing of the body came for {IDLE_S:.0f} seconds; nothing was stored") from None
 
 
 def min_seq_of(request: AnyRequest) -> int:
