@@ -35,7 +35,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         ),
         ("tasks", describe_tasks(job)),
         ("submitted", f"{tables.moment(job.created_at)} by {job.owner}"),
-        ("started", tables.moment(job.started_at)),
+        ("started", tables.moment(job.started_at) + ("" if job.completed_at else f", {took(job)} ago")),
         ("ended", tables.moment(job.completed_at) + (f", after {took(job)}" if job.started_at else "")),
         ("engine", job.engine),
         ("runner", f"{job.runner_id or '-'}, attempt {job.attempt}" if job.attempt else ""),
@@ -46,7 +46,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         ("outputs", f"{job.output_files} files, {tables.size(job.output_bytes)}" if job.output_files else ""),
     ]
     for name, value in rows:
-        if value and value != "-":
+        if value and not value.startswith("-"):
             yield f"{name + ':':<12}{value}"
     if job.state is JobState.FAILED:
         yield from describe_failure(job)
