@@ -29,10 +29,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
     rows: list[tuple[str, str]] = [
         ("run", job.id),
         ("pipeline", job.pipeline_name),
-        (
-            "state",
-            tables.styled(tables.state_word(job.state)) + (f" ({job.status_detail})" if job.status_detail else ""),
-        ),
+        ("state", describe_state(job)),
         ("tasks", describe_tasks(job)),
         ("submitted", f"{tables.moment(job.created_at)} by {job.owner}"),
         ("started", tables.moment(job.started_at) + ("" if job.completed_at else f", {took(job)} ago")),

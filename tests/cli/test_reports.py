@@ -1,0 +1,131 @@
+"""Runs in words: what people read."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import msgspec
+import pytest
+
+from penstock.reports import describe_job
+from penstock.sayings import Sayings
+from penstock.watching import PlainDisplay, end_lines
+from penstock_schemas.api import JobResponse
+from penstock_schemas.ids import JobId, RunnerId
+from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, TaskCounts
+from penstock_schemas.views import Task, TaskState
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+RUNNING = JobResponse(
+    id=JobId("0b9c1f4e-0000-4000-8000-000000000001"),
+    status=JobStatus.RUNNING,
+    pipeline_name="tuna",
+    parameters={"x": 1},
+    description=None,
+    created_at=START,
+    updated_at=START,
+    started_at=START + timedelta(seconds=1),
+    completed_at=None,
+    error_message=None,
+    state=JobState.RUNNING,
+    status_detail=None,
+    engine="snakemake",
+    owner="ada",
+    labels={"b": "2", "a": "1"},
+    priority=0,
+    attempt=1,
+    runner_id=RunnerId("r-1"),
+    failure=None,
+    tasks=TaskCounts(total=3, done=1, running=1),
+    output_files=0,
+    output_bytes=0,
+    seq=3,
+)
+FAILED = msgspec.structs.replace(
+    RUNNING,
+    state=JobState.FAILED,
+    status=JobStatus.FAILED,
+    completed_at=START + timedelta(seconds=43),
+    failure=Failure(
+        cause=FailureCause.WORKFLOW,
+        message="rule align failed",
+        rule="align",
+        wildcards={"sample": "a"},
+        exit_code=7,
+        stderr_tail="".join(f"line {number}\n" for number in range(40)),
+    ),
+)
+
+
+def words(job: JobResponse) -> str:
+    return click.unstyle("\n".join(describe_job(job)))
+
+
+def test_a_run_that_is_running() -> None:
+    said = words(RUNNING)
+    assert "state:      running\n" in said
+    assert "tasks:      1 of 3 done, 1 running\n" in said
+    assert "labels:     a=1 b=2\n" in said
+    assert " ago\n" in said
+    assert "ended" not in said
+
+
+def test_a_run_that_waits_says_why() -> None:
+    waiting = msgspec.structs.replace(
+        RUNNING, state=JobState.QUEUED, started_at=None, attempt=0, status_detail="no runner offers the engine"
+    )
+    said = words(waiting)
+    assert "state:      queued (no runner offers the engine)\n" in said
+    assert "started" not in said
+
+
+def test_a_detail_that_repeats_the_state_is_not_repeated() -> None:
+    assigned = msgspec.structs.replace(RUNNING, state=JobState.ASSIGNED, status_detail="assigned to r-1, attempt 1")
+    assert "state:      assigned to r-1, attempt 1\n" in words(assigned)
+
+
+def test_a_failure_names_rule_exit_code_and_last_lines() -> None:
+    lines = [click.unstyle(line) for line in end_lines(FAILED)]
+    assert lines[0].endswith("failed after 42s")
+    assert lines[1:4] == [
+        "failed: rule align failed",
+        "  rule align (sample=a), exit code 7",
+        "  the last it wrote to standard error:",
+    ]
+    assert lines[4:-1] == [f"    line {number}" for number in range(25, 40)]
+    assert lines[-1] == f"the whole log: penstock logs {FAILED.id}"
+
+
+@pytest.mark.parametrize(("code", "text"), [(-9, "rule align, ended by signal 9"), (None, "rule align")])
+def test_how_a_task_ended(code: int | None, text: str) -> None:
+    failure = Failure(cause=FailureCause.WORKFLOW, message="m", rule="align", exit_code=code)
+    assert f"  {text}" in words(msgspec.structs.replace(FAILED, failure=failure)).splitlines()
+
+
+def test_a_failure_without_particulars() -> None:
+    failed = msgspec.structs.replace(FAILED, failure=None, error_message="out of luck")
+    assert "failed: out of luck" in words(failed)
+
+
+def test_each_change_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    task = Task(id="t1", job_id=RUNNING.id, attempt=1, name="align", state=TaskState.RUNNING, wildcards={"s": "a"})
+    shown = PlainDisplay()
+    for state in (TaskState.RUNNING, TaskState.RUNNING, TaskState.COMPLETED):
+        shown.show(RUNNING, [msgspec.structs.replace(task, state=state)])
+    said = [click.unstyle(line)[9:] for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        "0b9c1f4e running",
+        "0b9c1f4e ● align s=a running  [1 of 3 done, 1 running]",
+        "0b9c1f4e ✓ align s=a completed  [1 of 3 done, 1 running]",
+    ]
+
+
+def test_services_are_heard_when_they_are_ready_or_in_trouble() -> None:
+    told: list[str] = []
+    heard = Sayings(told.append)
+    heard.hear("runner", '{"event":"ready","level":"info"}')
+    heard.hear("runner", '{"event":"job_ended","level":"info","error":null}')
+    heard.hear("gateway", '{"event":"broken","level":"error","why":"rain","timestamp":"2026"}')
+    heard.hear("gateway", '{"event":"broken","level":"error","why":"snow"}')
+    heard.hear("gateway", 'no JSON but an "error"')
+    assert heard.ready == {"runner"}
+    assert told == ["gateway: broken why=rain"]
