@@ -33,6 +33,7 @@ $(STAMP): pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
 	@echo "making the environment in .venv ..." >&2
 	@sync=(sync --frozen --all-extras --quiet --compile-bytecode --python $(PYTHON)); \
 	[ -d .venv ] && $(UV) --offline "$${sync[@]}" 2>/dev/null || $(UV) "$${sync[@]}"
+	@$(BIN)/python -m tests.runner.snakemake.real_workflows 2>/dev/null || echo "the workflows by others that the tests run could not be fetched; make test will try again" >&2
 	@touch $@
 
 demo: setup ## Start everything on free ports, run the example workflow, show its outputs, stop
