@@ -66,7 +66,7 @@ class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     priority: Priority = 0
     """Higher goes first."""
     owner: Name | None = None
-    """Who asks; `anonymous` when left out."""
+    """Whose job it is: left out, of whoever submits it. Only an admin may name somebody else."""
     idempotency_key: IdempotencyKey | None = None
     """The same as the header `Idempotency-Key`: a repeated submission finds the first job."""
 

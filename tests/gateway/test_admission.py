@@ -4,9 +4,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from penstock_core.access import Forbidden
 from penstock_gateway.admission import Policy, admit, command_of, job_id_of, refuse_unknown_engine
 from penstock_gateway.problems import Invalid
+from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 
@@ -20,19 +23,19 @@ def submission(**changes: Any) -> JobSubmission:
 
 def places(submitted: JobSubmission, policy: Policy = LENIENT, key: str | None = None) -> set[str]:
     with pytest.raises(Invalid) as caught:
-        admit(submitted, policy, header_key=key)
+        admit(submitted, LOCAL_USER, policy, header_key=key)
     return {each.pointer for each in caught.value.violations}
 
 
 def test_a_source_runs_on_snakemake_unless_told_otherwise() -> None:
-    assert admit(submission(source=SOURCE), LENIENT).engine == "snakemake"
-    assert admit(submission(source=SOURCE, engine="mock"), LENIENT).engine == "mock"
+    assert admit(submission(source=SOURCE), LOCAL_USER, LENIENT).engine == "snakemake"
+    assert admit(submission(source=SOURCE, engine="mock"), LOCAL_USER, LENIENT).engine == "mock"
 
 
 def test_without_a_source_the_mock_engine_stands_in_where_the_operator_wants_it() -> None:
-    assert admit(submission(), LENIENT).engine == "mock"
+    assert admit(submission(), LOCAL_USER, LENIENT).engine == "mock"
     assert places(submission(), Policy()) == {"#/pipeline_name"}
-    assert admit(submission(engine="mock"), Policy()).engine == "mock"
+    assert admit(submission(engine="mock"), LOCAL_USER, Policy()).engine == "mock"
 
 
 def test_a_real_engine_needs_a_source() -> None:
@@ -45,17 +48,17 @@ def test_a_source_has_files_or_a_path() -> None:
 
 
 def test_the_key_may_come_in_either_place_but_not_as_two() -> None:
-    assert admit(submission(idempotency_key="k"), LENIENT).idempotency_key == "k"
-    assert admit(submission(), LENIENT, header_key="k").idempotency_key == "k"
-    assert admit(submission(idempotency_key="k"), LENIENT, header_key="k").idempotency_key == "k"
+    assert admit(submission(idempotency_key="k"), LOCAL_USER, LENIENT).idempotency_key == "k"
+    assert admit(submission(), LOCAL_USER, LENIENT, header_key="k").idempotency_key == "k"
+    assert admit(submission(idempotency_key="k"), LOCAL_USER, LENIENT, header_key="k").idempotency_key == "k"
     assert places(submission(idempotency_key="k"), key="other") == {"#/idempotency_key"}
     assert places(submission(), key="") == {"Idempotency-Key"}
     assert places(submission(), key="x" * 256) == {"Idempotency-Key"}
 
 
 def test_the_same_request_has_the_same_fingerprint_whatever_the_order_of_its_keys() -> None:
-    one = admit(submission(parameters={"a": 1, "b": {"c": 2, "d": 3}}, idempotency_key="k"), LENIENT)
-    other = admit(submission(parameters={"b": {"d": 3, "c": 2}, "a": 1}, idempotency_key="k"), LENIENT)
+    one = admit(submission(parameters={"a": 1, "b": {"c": 2, "d": 3}}, idempotency_key="k"), LOCAL_USER, LENIENT)
+    other = admit(submission(parameters={"b": {"d": 3, "c": 2}, "a": 1}, idempotency_key="k"), LOCAL_USER, LENIENT)
 
     assert one.request_sha256 == other.request_sha256 != ""
 
@@ -72,21 +75,35 @@ def test_the_same_request_has_the_same_fingerprint_whatever_the_order_of_its_key
     ],
 )
 def test_another_request_has_another_fingerprint(change: dict[str, Any]) -> None:
-    one = admit(submission(idempotency_key="k"), LENIENT)
+    one = admit(submission(idempotency_key="k"), LOCAL_USER, LENIENT)
 
-    assert admit(submission(idempotency_key="k", **change), LENIENT).request_sha256 != one.request_sha256
+    assert admit(submission(idempotency_key="k", **change), LOCAL_USER, LENIENT).request_sha256 != one.request_sha256
 
 
-def test_a_key_stands_for_one_job_in_each_tenant() -> None:
-    assert job_id_of(DEFAULT_TENANT, "k") == job_id_of(DEFAULT_TENANT, "k") == "0d8fdf58-0f54-50d8-83cb-9a8f331aced3"
-    assert job_id_of(DEFAULT_TENANT, "k") != job_id_of(TenantId("other"), "k")
+def test_a_key_stands_for_one_job_of_each_principal() -> None:
+    ada, bo = Principal(name="ada"), Principal(name="bo")
+
+    assert job_id_of(LOCAL_USER, "k") == job_id_of(LOCAL_USER, "k") == "0d8fdf58-0f54-50d8-83cb-9a8f331aced3"
+    assert len({job_id_of(each, "k") for each in (LOCAL_USER, ada, bo, replace(ada, tenant=TenantId("other")))}) == 4
+
+
+def test_a_job_is_of_whoever_submits_it_and_only_an_admin_may_name_somebody_else() -> None:
+    ada = Principal(name="ada")
+
+    assert admit(submission(), ada, LENIENT).owner == "ada"
+    assert admit(submission(owner="ada"), ada, LENIENT).owner == "ada"
+    assert admit(submission(owner="bo"), replace(ada, role=Role.ADMIN), LENIENT).owner == "bo"
+    with pytest.raises(Forbidden, match="that bo owns, the role admin is needed"):
+        admit(submission(owner="bo"), replace(ada, role=Role.OPERATOR), LENIENT)
+    with pytest.raises(Forbidden, match="to submit a job, the role submitter is needed"):
+        admit(submission(), replace(ada, role=Role.VIEWER), LENIENT)
 
 
 def test_the_command_carries_everything() -> None:
     submitted = submission(parameters={"a": 1}, description="d", labels={"k": "v"}, priority=3, owner="ada")
     time = datetime(2026, 1, 1, tzinfo=UTC)
 
-    command = command_of(admit(submitted, LENIENT), job_id=JobId("x"), now=time)
+    command = command_of(admit(submitted, LOCAL_USER, LENIENT), job_id=JobId("x"), now=time)
 
     assert (command.pipeline_name, command.parameters, command.description) == ("p", {"a": 1}, "d")
     assert (command.labels, command.priority, command.owner, command.engine) == ({"k": "v"}, 3, "ada", "mock")

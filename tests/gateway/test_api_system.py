@@ -124,7 +124,7 @@ async def test_every_route_is_documented(stage: Stage, client: httpx.AsyncClient
     hidden = {"/openapi.json", "/docs", "/redoc", "/docs/assets/{name}"}
     served = {
         (method, re.sub(r":[a-z]+\}", "}", route.path))
-        for route in stage.gateway.app.routes
+        for route in stage.gateway.routes
         for method in getattr(route, "methods", ())
     }
     assert {(method, path) for method, path in served if method in ("GET", "POST") and path not in hidden} == documented

@@ -11,7 +11,7 @@ from penstock_gateway.parameters import Parameters, parse_job_id
 from penstock_gateway.problems import Invalid, RangeNotSatisfiable
 from penstock_gateway.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
 from penstock_gateway.ranges import parse_range
-from penstock_schemas.ids import DEFAULT_TENANT
+from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_schemas.jobs import JobStatus
 
 
@@ -24,12 +24,12 @@ def wrong(query: str) -> dict[str, str]:
 def test_every_filter_is_read() -> None:
     query, min_seq = parse_query(
         b"status=failed&status=pending,running&pipeline=p&owner=ada&label=a:b:c&label=k&q=Stra%C3%9Fe&limit=7"
-        b"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T01:00:00%2B01:00&min_seq=9",
+        b"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T01:00:00%2B01:00&min_seq=9&tenant=lab",
         DEFAULT_TENANT,
     )
 
     assert query == JobQuery(
-        tenant=DEFAULT_TENANT,
+        tenant=TenantId("lab"),
         statuses=(JobStatus.FAILED, JobStatus.PENDING, JobStatus.RUNNING),
         pipeline="p",
         owner="ada",
@@ -49,9 +49,21 @@ def test_an_offset_whose_plus_was_not_escaped_is_understood() -> None:
 
 
 def test_every_wrong_parameter_is_said_at_once() -> None:
-    found = wrong("stats=x&status=done&limit=0&created_after=soon&label=:x&min_seq=-1&limit=5&pipeline=%00&cursor=zz")
+    found = wrong(
+        "stats=x&status=done&limit=0&created_after=soon&label=:x&min_seq=-1&limit=5&pipeline=%00&cursor=zz&tenant=a.b"
+    )
 
-    assert set(found) == {"stats", "status", "limit", "created_after", "label", "min_seq", "pipeline", "cursor"}
+    assert set(found) == {
+        "stats",
+        "status",
+        "limit",
+        "created_after",
+        "label",
+        "min_seq",
+        "pipeline",
+        "cursor",
+        "tenant",
+    }
     assert "did you mean `status`" in found["stats"]
     assert "pending, running, completed, failed, cancelled" in found["status"]
 

@@ -10,16 +10,17 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from penstock_core.access import demand, needed_to_submit_for
 from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEMAKE, Bundle, make_bundle, path_source
 from penstock_gateway.problems import Invalid
+from penstock_schemas.access import LOCAL_USER, Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.commands import SubmitJob
-from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Source
 
 MOCK: Final = "mock"
-ANONYMOUS: Final = "anonymous"
 KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
 """What job ids that come from an idempotency key are derived in. Changing it would forget every key."""
 
@@ -29,7 +30,6 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 class Policy(Struct, frozen=True, kw_only=True):
     """What the operator allows."""
 
-    tenant: TenantId = DEFAULT_TENANT
     mock_unknown_pipelines: bool = False
     source_roots: tuple[PurePosixPath, ...] = ()
 
@@ -38,7 +38,7 @@ class Admitted(Struct, frozen=True, kw_only=True):
     """A submission that is taken."""
 
     submission: JobSubmission
-    tenant: TenantId
+    principal: Principal
     engine: str
     owner: str
     source: Source | None
@@ -48,20 +48,25 @@ class Admitted(Struct, frozen=True, kw_only=True):
     request_sha256: str
 
 
-def admit(submission: JobSubmission, policy: Policy, *, header_key: str | None = None) -> Admitted:
-    """Return what a submission becomes.
+def admit(
+    submission: JobSubmission, principal: Principal, policy: Policy, *, header_key: str | None = None
+) -> Admitted:
+    """Return what a submission of `principal` becomes.
 
     Raises:
+        Forbidden: `principal` may not submit it.
         Invalid: it cannot be taken; with the reasons.
 
     """
+    owner = submission.owner or principal.name
+    deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
+    demand(principal, needed_to_submit_for(principal, owner), deed)
     key = _idempotency_key(submission.idempotency_key, header_key)
     engine = _engine(submission, policy)
     bundle, source = _source(submission, policy, engine)
-    owner = submission.owner or ANONYMOUS
     return Admitted(
         submission=submission,
-        tenant=policy.tenant,
+        principal=principal,
         engine=engine,
         owner=owner,
         source=source,
@@ -83,9 +88,10 @@ def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None
         raise Invalid([Violation(pointer=pointer("engine"), detail=f"no runner offers `{engine}`; offered: {names}")])
 
 
-def job_id_of(tenant: TenantId, key: str) -> JobId:
-    """Return the id of the one job that `key` can stand for."""
-    return JobId(str(uuid.uuid5(KEY_NAMESPACE, f"{tenant}\n{key}")))
+def job_id_of(principal: Principal, key: str) -> JobId:
+    """Return the id of the one job that a key of `principal` can stand for. Nobody meets the keys of others."""
+    whose = principal.tenant if principal == LOCAL_USER else f"{principal.tenant}\n{principal.name}"
+    return JobId(str(uuid.uuid5(KEY_NAMESPACE, f"{whose}\n{key}")))
 
 
 def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob:
@@ -94,7 +100,7 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
     return SubmitJob(
         now=now,
         job_id=job_id,
-        tenant=admitted.tenant,
+        tenant=admitted.principal.tenant,
         owner=admitted.owner,
         pipeline_name=submission.pipeline_name,
         engine=admitted.engine,

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import anyio
 from litestar import Litestar
+from litestar.types import ASGIApp
 
 from penstock_core.ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, TaskBoard
 from penstock_gateway.admission import Policy
@@ -17,6 +18,7 @@ from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi import document
+from penstock_gateway.principals import WithoutAuthentication
 from penstock_gateway.readiness import Readiness
 from penstock_gateway.replies import encode
 from penstock_gateway.routes.jobs import JobServices, job_routes
@@ -27,7 +29,6 @@ from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.submissions import Submissions
 from penstock_gateway.watchers import Watchers
 from penstock_schemas.api import VersionResponse
-from penstock_schemas.ids import DEFAULT_TENANT
 
 INDEX_FILE: Final = "index.sqlite3"
 _BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -73,7 +74,9 @@ class Gateway:
             settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=self._watchers
         )
         self.readiness = Readiness(event_log=ports.log, view=ports.jobs, index=self.index, watchers=self._watchers)
-        self.app = self._build(settings, ports, blobs, now)
+        litestar = self._build(settings, ports, blobs, now)
+        self.routes = tuple(litestar.routes)
+        self.app: ASGIApp = WithoutAuthentication(litestar)
 
     async def run(self) -> None:
         """Do what has to be done beside answering requests, for ever."""
@@ -92,7 +95,6 @@ class Gateway:
 
     def _build(self, settings: GatewaySettings, ports: Ports, blobs: Blobs, now: Callable[[], datetime]) -> Litestar:
         policy = Policy(
-            tenant=DEFAULT_TENANT,
             mock_unknown_pipelines=settings.mock_unknown_pipelines,
             source_roots=tuple(PurePosixPath(root) for root in settings.source_roots),
         )
@@ -100,7 +102,7 @@ class Gateway:
             log=ports.log, blobs=blobs, index=self.index, fleet=self._fleet, policy=policy, now=now
         )
         jobs = Jobs(
-            tenant=policy.tenant,
+            visibility=settings.job_visibility,
             log=ports.log,
             tasks=ports.tasks,
             index=self.index,
@@ -108,16 +110,8 @@ class Gateway:
             now=now,
             is_behind=self.readiness.is_behind,
         )
-        runs = Runs(
-            tenant=policy.tenant,
-            jobs=jobs,
-            tasks=ports.tasks,
-            logs=ports.logs,
-            blobs=blobs,
-            watchers=self._watchers,
-        )
+        runs = Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=blobs, watchers=self._watchers)
         job_services = JobServices(
-            tenant=policy.tenant,
             submissions=submissions,
             jobs=jobs,
             index=self.index,

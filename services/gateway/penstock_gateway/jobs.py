@@ -8,8 +8,10 @@ from typing import Final
 
 import anyio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock_core import aggregates
+from penstock_core.access import JobVisibility, demand, may_see, needed_to_cancel, needed_to_list, visible_owner
 from penstock_core.chain import Stored, link
 from penstock_core.job import UnknownJob, decide, evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
@@ -18,8 +20,9 @@ from penstock_gateway.index.reading import Page
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.watchers import Watchers
+from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob
-from penstock_schemas.ids import EventId, JobId, TenantId
+from penstock_schemas.ids import EventId, JobId
 from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Job
 
@@ -30,6 +33,8 @@ REACH_S: Final = 2.0
 POLL_S: Final = 0.02
 LOOK_AGAIN_S: Final = 1.0
 """A long-poll looks into the log this often, also when nothing woke it."""
+NOWHERE: Final = JobId("00000000-0000-0000-0000-000000000000")
+"""No job ever has this id."""
 COUNTS_S: Final = 0.05
 """The live counts of a running job are left out when they take longer than this."""
 
@@ -48,7 +53,7 @@ class Jobs:
     def __init__(
         self,
         *,
-        tenant: TenantId,
+        visibility: JobVisibility,
         log: EventLog,
         tasks: TaskBoard,
         index: Index,
@@ -56,7 +61,7 @@ class Jobs:
         now: Callable[[], datetime],
         is_behind: Callable[[], bool],
     ) -> None:
-        self._tenant = tenant
+        self._visibility = visibility
         self._log = log
         self._tasks = tasks
         self._index = index
@@ -64,25 +69,35 @@ class Jobs:
         self._now = now
         self._is_behind = is_behind
 
-    async def get(self, job_id: JobId, *, min_seq: int = 0) -> Job:
+    async def get(self, principal: Principal, job_id: JobId, *, min_seq: int = 0) -> Job:
         """Return a job, at least as it was at `min_seq`.
 
         Raises:
-            UnknownJob: the log has no such job.
+            UnknownJob: there is no such job, or none that `principal` sees.
             NotYet: the log has not come to `min_seq`.
             Unavailable: it has to be asked and does not answer.
 
         """
         job = self._index.get(job_id)
-        is_fresh = job is not None and (job.head.seq >= min_seq or self._index.covered >= min_seq)
-        if job is not None and (job.state.is_terminal or (is_fresh and not self._is_behind())):
-            return job
+        if job is not None and may_see(principal, job, self._visibility):
+            is_fresh = job.head.seq >= min_seq or self._index.covered >= min_seq
+            if job.state.is_terminal or (is_fresh and not self._is_behind()):
+                return job
         if min_seq:
             await self._wait_for_log(min_seq)
-        job = fold(await self._log.load(aggregates.job(self._tenant, job_id)))
-        if job is None:
-            raise UnknownJob(f"job {job_id} was not found")
+        job = await self.load(principal, job_id)
         self._index.put(job)
+        return job
+
+    async def load(self, principal: Principal, job_id: JobId) -> Job:
+        """Return a job as the log has it now.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Unavailable: the log does not answer.
+
+        """
+        job, _ = await self._load(principal, job_id)
         return job
 
     async def counts(self, job: Job) -> TaskCounts:
@@ -92,41 +107,50 @@ class Jobs:
         counts: TaskCounts | None = None
         try:
             with anyio.move_on_after(COUNTS_S):
-                counts = await self._tasks.counts(self._tenant, job.id)
+                counts = await self._tasks.counts(job.tenant, job.id)
         except PortError:
             pass  # best effort: the job itself is still right
         return job.tasks if counts is None else counts
 
-    async def page(self, query: JobQuery, *, min_seq: int = 0) -> Page:
-        """Return one page of a list, not older than `min_seq`.
+    async def page(self, principal: Principal, query: JobQuery, *, min_seq: int = 0) -> Page:
+        """Return one page of a list, not older than `min_seq`; jobs that `principal` does not see are not counted.
 
         Raises:
+            Forbidden: the list is of another tenant, which `principal` may not list.
             NotYet, Unavailable: as `Index.reach` and `Index.page`.
 
         """
+        deed = f"list jobs of the tenant {query.tenant}"
+        demand(principal, needed_to_list(principal, query.tenant), deed)
         if min_seq > self._index.covered:
             await self._index.reach(min_seq)
-        return await self._index.page(query)
+        owner = visible_owner(principal, self._visibility)
+        if owner is None or query.owner == owner:
+            return await self._index.page(query)
+        if query.owner is not None:
+            return Page((), 0, None)
+        return await self._index.page(replace(query, owner=owner))
 
-    async def cancel(self, job_id: JobId, *, reason: str | None, actor: str) -> Job:
+    async def cancel(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
         """End a job, wherever it stands; nothing happens when it already ends for that reason.
 
         Raises:
-            UnknownJob: the log has no such job.
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Forbidden: `principal` may not cancel it.
             JobEnded: it is over, in another way.
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
-        aggregate = aggregates.job(self._tenant, job_id)
         for _ in range(MAX_TRIES):
-            job = fold(await self._log.load(aggregate))
-            if job is None:
-                raise UnknownJob(f"job {job_id} was not found")
+            job = await self.load(principal, job_id)
+            demand(principal, needed_to_cancel(principal, job), f"cancel job {job_id}")
+            aggregate = aggregates.job(job.tenant, job_id)
             now = self._now()
             decided = decide(job, CancelJob(now=now, reason=reason))
             if not decided:
                 return job
-            event = link(job.head, aggregate, decided[0], event_id=EventId(uuid.uuid4().hex), time=now, actor=actor)
+            event_id = EventId(uuid.uuid4().hex)
+            event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
             try:
                 stored = await self._log.append((Entry(event, expected=job.head.seq),))
             except Conflict:
@@ -137,27 +161,42 @@ class Jobs:
             return ended
         raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
 
-    async def history(self, job_id: JobId, *, after: int, wait_s: float, limit: int) -> History:
+    async def history(self, principal: Principal, job_id: JobId, *, after: int, wait_s: float, limit: int) -> History:
         """Return the events of a job above `after`; when there is none, wait up to `wait_s` for the first.
 
         Raises:
-            UnknownJob: the log has no such job.
+            UnknownJob: there is no such job, or none that `principal` sees.
             Unavailable: the log does not answer.
 
         """
         deadline = time.monotonic() + wait_s
         while True:
             changed = self._watchers.next(job_id)
-            stored = await self._log.load(aggregates.job(self._tenant, job_id))
-            job = fold(stored)
-            if job is None:
-                raise UnknownJob(f"job {job_id} was not found")
+            job, stored = await self._load(principal, job_id)
             later = tuple(each for each in stored if each.seq > after)
             left_s = deadline - time.monotonic()
             if later or job.state.is_terminal or left_s <= 0 or self._watchers.is_draining:
                 shown = later[:limit]
                 return History(shown, job.state.is_terminal and len(shown) == len(later))
             await self._watchers.wait(changed, min(left_s, LOOK_AGAIN_S))
+
+    async def _load(self, principal: Principal, job_id: JobId) -> tuple[Job, tuple[Stored, ...]]:
+        """Return a job with its events.
+
+        A job that is known here and hidden from `principal` is looked for where nothing ever is: its refusal takes the
+        work that an unknown one takes, so that time tells nothing either.
+        """
+        known = self._index.get(job_id)
+        is_hidden = known is not None and not may_see(principal, known, self._visibility)
+        tenant = principal.tenant if known is None or is_hidden else known.tenant
+        stored = await self._log.load(aggregates.job(tenant, NOWHERE if is_hidden else job_id))
+        if not stored and known is None and principal.role is Role.ADMIN:
+            found = await self._index.ask(job_id)  # of another tenant, and so new that it is not here yet
+            stored = () if found is None else await self._log.load(aggregates.job(found.tenant, job_id))
+        job = fold(stored)
+        if job is None or not may_see(principal, job, self._visibility):
+            raise UnknownJob(f"job {job_id} was not found")
+        return job, stored
 
     async def _wait_for_log(self, min_seq: int) -> None:
         last_seq = await self._log.last_seq()

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_core.access import Forbidden
 from penstock_core.job import IdempotencyKeyReused, JobEnded, NotQueued, Refused, UnknownJob
 from penstock_core.ports import BlobMissing, Conflict, LogFull, PortError, TooLarge, Unavailable
 from penstock_schemas.api import Problem, Violation
@@ -85,6 +86,7 @@ TOO_LARGE: Final = Kind(413, "too-large", "Too large")
 TOO_SLOW: Final = Kind(408, "too-slow", "The request did not come in time")
 UNSUPPORTED_MEDIA_TYPE: Final = Kind(415, "unsupported-media-type", "Unsupported media type")
 RANGE: Final = Kind(416, "range-not-satisfiable", "Range not satisfiable")
+FORBIDDEN: Final = Kind(403, "forbidden", "Your role does not allow this")
 KEY_REUSED: Final = Kind(409, "idempotency-key-reused", "The idempotency key is taken")
 NOT_POSSIBLE: Final = Kind(409, "not-possible-now", "Not possible in the job's present state")
 BUSY: Final = Kind(503, "busy", "Changed by others at the same time", RETRY_AFTER_S, "Try again.")
@@ -113,6 +115,7 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
     NotFound: NOT_FOUND,
     UnknownJob: NOT_FOUND,
     BlobMissing: NOT_FOUND,
+    Forbidden: FORBIDDEN,
     MethodNotAllowed: METHOD_NOT_ALLOWED,
     BodyTooLarge: TOO_LARGE,
     TooLarge: TOO_LARGE,

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from penstock_gateway.parameters import Parameters
 from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE
-from penstock_schemas.ids import TenantId
+from penstock_schemas.ids import TenantId, is_token
 from penstock_schemas.jobs import JobStatus
 from penstock_schemas.views import Job
 
@@ -27,6 +27,7 @@ PARAMETERS: Final = (
     "limit",
     "cursor",
     "min_seq",
+    "tenant",
 )
 MAX_TEXT: Final = 200
 MAX_LABELS: Final = 8
@@ -57,6 +58,8 @@ class JobQuery(Struct, frozen=True, kw_only=True):
 def parse_query(query: bytes, tenant: TenantId) -> tuple[JobQuery, int]:
     """Return the list that a query string asks for, and the `min_seq` that it must not predate (0: any).
 
+    The list is of `tenant` where the query string names no other.
+
     Raises:
         Invalid: a parameter is wrong, unknown, or a cursor of another list.
 
@@ -68,7 +71,7 @@ def parse_query(query: bytes, tenant: TenantId) -> tuple[JobQuery, int]:
     if len(labels) > MAX_LABELS:
         given.refuse("label", f"at most {MAX_LABELS} labels can be asked for at once")
     asked = JobQuery(
-        tenant=tenant,
+        tenant=_tenant(given) or tenant,
         statuses=tuple(dict.fromkeys(each for each in statuses if each is not None)),
         pipeline=given.one("pipeline") or None,
         owner=given.one("owner") or None,
@@ -132,6 +135,13 @@ def _label(given: Parameters, text: str) -> tuple[str, str | None]:
     if not key:
         given.refuse("label", "a label is asked for as `key:value` or `key`")
     return key, value if colon else None
+
+
+def _tenant(given: Parameters) -> TenantId | None:
+    text = given.one("tenant")
+    if text is not None and not is_token(text):
+        given.refuse("tenant", "letters, digits, `-` and `_` are expected, at most 63")
+    return None if text is None else TenantId(text)
 
 
 def _text(given: Parameters) -> str | None:

@@ -10,8 +10,9 @@ from penstock_core.ports import BlobMissing, Blobs, LogTail, TaskBoard
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.problems import NotFound
 from penstock_gateway.watchers import Watchers
+from penstock_schemas.access import Principal
 from penstock_schemas.api import LogEntry, LogList, LogSource
-from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job, LogChunk, LogStream, OutputManifest, Task
 
 LOOK_AGAIN_S: Final = 1.0
@@ -34,28 +35,26 @@ class Tasks(Struct, frozen=True):
 class Runs:
     """Reads what runs reported and stored."""
 
-    def __init__(
-        self, *, tenant: TenantId, jobs: Jobs, tasks: TaskBoard, logs: LogTail, blobs: Blobs, watchers: Watchers
-    ) -> None:
-        self._tenant = tenant
+    def __init__(self, *, jobs: Jobs, tasks: TaskBoard, logs: LogTail, blobs: Blobs, watchers: Watchers) -> None:
         self._jobs = jobs
         self._tasks = tasks
         self._logs = logs
         self._blobs = blobs
         self._watchers = watchers
 
-    async def tasks(self, job_id: JobId) -> Tasks:
+    async def tasks(self, principal: Principal, job_id: JobId) -> Tasks:
         """Return every task of a job.
 
         Raises:
             UnknownJob, Unavailable: as `Jobs.get`.
 
         """
-        job = await self._jobs.get(job_id)
-        return Tasks(job, await self._tasks.tasks(self._tenant, job_id))
+        job = await self._jobs.get(principal, job_id)
+        return Tasks(job, await self._tasks.tasks(job.tenant, job_id))
 
     async def log(
         self,
+        principal: Principal,
         job_id: JobId,
         *,
         after: int,
@@ -71,14 +70,14 @@ class Runs:
 
         """
         if source is LogSource.ARCHIVE:
-            return await self._archive(await self._jobs.get(job_id), after=after, limit=limit)
+            return await self._archive(await self._jobs.get(principal, job_id), after=after, limit=limit)
         deadline = time.monotonic() + wait_s
         while True:
-            job = await self._jobs.get(job_id)
+            job = await self._jobs.get(principal, job_id)
             left_s = deadline - time.monotonic()
             must_end = job.state.is_terminal or left_s <= 0 or self._watchers.is_draining
             pause_s = 0.0 if must_end else min(left_s, LOOK_AGAIN_S)
-            chunks = await self._logs.read(self._tenant, job_id, after=after, wait_s=pause_s, limit=limit)
+            chunks = await self._logs.read(job.tenant, job_id, after=after, wait_s=pause_s, limit=limit)
             shown = [_entry(position, chunk) for position, chunk in chunks if not streams or chunk.stream in streams]
             after = chunks[-1][0] if chunks else after
             if not chunks and after == 0 and job.state.is_terminal and source is None:
@@ -100,7 +99,7 @@ class Runs:
                 return key
         raise NotFound(f"there is no log of job {job.id}")
 
-    async def task_log_key(self, job_id: JobId, task_id: str, stream: LogStream) -> str:
+    async def task_log_key(self, principal: Principal, job_id: JobId, task_id: str, stream: LogStream) -> str:
         """Return the key of what a task wrote.
 
         Raises:
@@ -108,7 +107,7 @@ class Runs:
             UnknownJob, Unavailable: as `Jobs.get`.
 
         """
-        found = await self.tasks(job_id)
+        found = await self.tasks(principal, job_id)
         task = next((each for each in found.tasks if each.id == task_id), None)
         known = None if task is None else task.stdout_key if stream is LogStream.STDOUT else task.stderr_key
         if known is not None:
@@ -121,14 +120,14 @@ class Runs:
             raise NotFound(f"task {task_id} of job {job_id} was not found")
         raise NotFound(f"task {task_id} is {task.state.value}; its {stream.value} can be read once it has ended")
 
-    async def outputs(self, job_id: JobId) -> OutputManifest:
+    async def outputs(self, principal: Principal, job_id: JobId) -> OutputManifest:
         """Return what a job produced; no files while there is nothing.
 
         Raises:
             UnknownJob, Unavailable: as `Jobs.get`.
 
         """
-        job = await self._jobs.get(job_id)
+        job = await self._jobs.get(principal, job_id)
         try:
             return _manifest_decoder.decode(await self._blobs.get_bytes(f"jobs/{job_id}/outputs.json"))
         except BlobMissing:

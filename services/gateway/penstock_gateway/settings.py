@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from penstock_core.access import JobVisibility
 from penstock_core.settings import LogLevel, LogLevelSetting
 
 
@@ -34,6 +35,12 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
         tuple[Path, ...],
         Meta(description="Folders on the runners' disk below which a workflow's source may be a path."),
     ] = ()
+    job_visibility: Annotated[
+        JobVisibility,
+        Meta(
+            description="Which jobs of their tenant viewers and submitters see: their own, or all. Operators see all."
+        ),
+    ] = JobVisibility.OWN
     graceful_s: Annotated[
         int, Meta(ge=0, le=600, description="Seconds that running requests have to finish when the gateway stops.")
     ] = 10

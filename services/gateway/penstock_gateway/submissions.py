@@ -14,6 +14,7 @@ from penstock_core.ports import Blobs, Conflict, Entry, EventLog
 from penstock_gateway.admission import Admitted, Policy, admit, command_of, job_id_of, refuse_unknown_engine
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
+from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.ids import EventId, JobId
 from penstock_schemas.views import EMPTY_HEAD, Job
@@ -53,10 +54,13 @@ class Submissions:
         self._policy = policy
         self._now = now
 
-    async def submit(self, submission: JobSubmission, *, header_key: str | None = None) -> Submitted:
+    async def submit(
+        self, principal: Principal, submission: JobSubmission, *, header_key: str | None = None
+    ) -> Submitted:
         """Make a job of a submission; it is durable when this returns.
 
         Raises:
+            Forbidden: `principal` may not submit it.
             Invalid: it cannot be taken; nothing was stored.
             IdempotencyKeyReused: its key stands for another request.
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
@@ -64,7 +68,7 @@ class Submissions:
         """
         if submission.engine is not None:
             await self._check_engine(submission.engine)
-        admitted = admit(submission, self._policy, header_key=header_key)
+        admitted = admit(submission, principal, self._policy, header_key=header_key)
         if submission.engine is None:
             await self._check_engine(admitted.engine)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
@@ -75,9 +79,9 @@ class Submissions:
         refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
 
     async def _append(self, admitted: Admitted) -> Submitted:
-        key = admitted.idempotency_key
-        job_id = JobId(str(uuid.uuid4())) if key is None else job_id_of(admitted.tenant, key)
-        aggregate = aggregates.job(admitted.tenant, job_id)
+        principal, key = admitted.principal, admitted.idempotency_key
+        job_id = JobId(str(uuid.uuid4())) if key is None else job_id_of(principal, key)
+        aggregate = aggregates.job(principal.tenant, job_id)
         known: Job | None = None
         for attempt in range(MAX_TRIES):
             if attempt or key is not None:
@@ -88,7 +92,7 @@ class Submissions:
                 self._index.put(known)
                 return Submitted(known, is_replay=True)
             event_id = EventId(uuid.uuid4().hex)
-            event = link(EMPTY_HEAD, aggregate, decided[0], event_id=event_id, time=now, actor=f"user:{admitted.owner}")
+            event = link(EMPTY_HEAD, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
             try:
                 stored = await self._log.append((Entry(event, expected=0),))
             except Conflict:

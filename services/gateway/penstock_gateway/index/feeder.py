@@ -98,6 +98,15 @@ class Index:
             return stored
         return found
 
+    async def ask(self, job_id: JobId) -> Job | None:
+        """Return a job that is not known here as the view has it.
+
+        Raises:
+            Unavailable: the view does not answer.
+
+        """
+        return await self._view.get(job_id)
+
     async def page(self, query: JobQuery) -> Page:
         """Return one page of a list.
 

@@ -131,6 +131,7 @@ LIST_PARAMETERS: Final = (
     ),
     _query("owner", "Only jobs of this owner.", _TEXT),
     _query("q", "Only jobs whose name, description, owner, engine or labels contain this text, in any case.", _TEXT),
+    _query("tenant", "The jobs of this tenant in place of your own; for admins.", _TEXT),
     _query("created_after", "Only jobs created later than this.", _TIME),
     _query("created_before", "Only jobs created earlier than this.", _TIME),
     _limit(DEFAULT_PAGE),
@@ -162,7 +163,7 @@ OPERATIONS: Final = (
                 headers=("Location", *JOB_HEADERS),
             ),
         ),
-        problems=(problems.KEY_REUSED, *WRITE_PROBLEMS),
+        problems=(problems.FORBIDDEN, problems.KEY_REUSED, *WRITE_PROBLEMS),
     ),
     Operation(
         method="get",
@@ -175,7 +176,7 @@ OPERATIONS: Final = (
             Answer(200, "One page", JobList, examples.JOB_LIST, headers=JOB_HEADERS),
             Answer(304, "Nothing changed"),
         ),
-        problems=(problems.INVALID, problems.UNAVAILABLE, problems.NOT_YET),
+        problems=(problems.FORBIDDEN, problems.INVALID, problems.UNAVAILABLE, problems.NOT_YET),
     ),
     Operation(
         method="get",
@@ -203,7 +204,7 @@ OPERATIONS: Final = (
         body_is_required=False,
         body_examples={"reason": {"reason": "wrong sample"}},
         answers=(Answer(202, "The job as it stands now", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),),
-        problems=(problems.NOT_FOUND, problems.NOT_POSSIBLE, *WRITE_PROBLEMS),
+        problems=(problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_POSSIBLE, *WRITE_PROBLEMS),
     ),
     Operation(
         method="get",

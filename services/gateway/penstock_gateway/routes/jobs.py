@@ -9,17 +9,20 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from penstock_core.access import NEEDED_TO_SUBMIT, demand
 from penstock_gateway.bodies import decode
 from penstock_gateway.bundles import refuse_repeated_paths
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.principals import principal_of
 from penstock_gateway.queries import MAX_SEQ, encode_cursor, parse_query
 from penstock_gateway.rendering import render, render_event
 from penstock_gateway.replies import Bare, Reply, encode, is_known, not_modified
 from penstock_gateway.requests import AnyRequest, min_seq_of, read_json
 from penstock_gateway.submissions import Submissions
+from penstock_schemas.access import Role
 from penstock_schemas.api import (
     DEFAULT_PAGE,
     MAX_PAGE,
@@ -30,17 +33,13 @@ from penstock_schemas.api import (
     JobResponse,
     JobSubmission,
 )
-from penstock_schemas.ids import TenantId
 
 READ: Final = [HttpMethod.GET, HttpMethod.HEAD]
-ACTOR: Final = "user:anonymous"
-"""Who acts, while there is no authentication."""
 
 
 class JobServices(Struct, frozen=True, kw_only=True):
     """What these handlers work with."""
 
-    tenant: TenantId
     submissions: Submissions
     jobs: Jobs
     index: Index
@@ -54,11 +53,14 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
 
     @route("/jobs", http_method=[HttpMethod.POST])
     async def submit(request: AnyRequest) -> ASGIApp:
+        principal = principal_of(request)
+        demand(principal, NEEDED_TO_SUBMIT, "submit a job")
         raw = await read_json(request, services.max_body_bytes)
         submission = decode(raw, JobSubmission)
         if submission.source is not None:
             refuse_repeated_paths(raw)
-        submitted = await services.submissions.submit(submission, header_key=request.headers.get("idempotency-key"))
+        key = request.headers.get("idempotency-key")
+        submitted = await services.submissions.submit(principal, submission, header_key=key)
         job = render(submitted.job, offered=fleet.offered)
         headers = {**_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
         if submitted.is_replay:
@@ -67,8 +69,9 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
 
     @route("/jobs", http_method=READ)
     async def list_jobs(request: AnyRequest) -> ASGIApp:
-        query, min_seq = parse_query(request.scope["query_string"], services.tenant)
-        page = await jobs.page(query, min_seq=max(min_seq, min_seq_of(request)))
+        principal = principal_of(request)
+        query, min_seq = parse_query(request.scope["query_string"], principal.tenant)
+        page = await jobs.page(principal, query, min_seq=max(min_seq, min_seq_of(request)))
         body = encode(
             JobList(
                 jobs=[render(job, offered=fleet.offered) for job in page.jobs],
@@ -87,7 +90,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         given = Parameters(request.scope["query_string"], ("min_seq",))
         min_seq = given.integer("min_seq", 0, low=0, high=MAX_SEQ)
         given.check()
-        job = await jobs.get(parse_job_id(job_id), min_seq=max(min_seq, min_seq_of(request)))
+        job = await jobs.get(principal_of(request), parse_job_id(job_id), min_seq=max(min_seq, min_seq_of(request)))
         counts = await jobs.counts(job)
         shown = render(job, offered=fleet.offered, tasks=counts)
         live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
@@ -99,9 +102,11 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     @route("/jobs/{job_id:str}/cancel", http_method=[HttpMethod.POST])
     async def cancel(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
+        demand(principal_of(request), Role.SUBMITTER, f"cancel job {wanted}")
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
         asked = decode(raw, CancelRequest) if raw.strip() else CancelRequest()
-        job = render(await jobs.cancel(wanted, reason=asked.reason, actor=ACTOR), offered=fleet.offered)
+        ended = await jobs.cancel(principal_of(request), wanted, reason=asked.reason)
+        job = render(ended, offered=fleet.offered)
         return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
 
     @route("/jobs/{job_id:str}/events", http_method=READ)
@@ -112,7 +117,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         wait_s = given.seconds("wait", high=MAX_WAIT_S)
         limit = given.integer("limit", DEFAULT_PAGE, low=1, high=MAX_PAGE)
         given.check()
-        history = await jobs.history(wanted, after=after, wait_s=wait_s, limit=limit)
+        history = await jobs.history(principal_of(request), wanted, after=after, wait_s=wait_s, limit=limit)
         shown = [render_event(stored) for stored in history.events]
         next_after = shown[-1].seq if shown else after
         return Reply(encode(EventList(events=shown, next_after=next_after, done=history.is_over)), headers=NO_STORE)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from penstock_core.ports import BlobMissing, Blobs
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.principals import principal_of
 from penstock_gateway.problems import Invalid, NotFound
 from penstock_gateway.queries import MAX_SEQ
 from penstock_gateway.replies import (
@@ -29,6 +30,7 @@ from penstock_gateway.replies import (
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_gateway.runs import Runs
+from penstock_schemas.access import Principal
 from penstock_schemas.api import (
     MAX_PAGE,
     MAX_WAIT_S,
@@ -64,7 +66,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         after = given.integer("after", 0, low=0, high=MAX_SEQ)
         limit = given.integer("limit", MAX_PAGE, low=1, high=MAX_PAGE)
         given.check()
-        found = await runs.tasks(wanted)
+        found = await runs.tasks(principal_of(request), wanted)
         shown = list(found.tasks[after : after + limit])
         more = after + limit < len(found.tasks)
         answer = TaskList(
@@ -93,7 +95,13 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         if as_text == "text":
             return await _text_log(services, request, wanted, wanted_streams)
         answer = await runs.log(
-            wanted, after=after, wait_s=wait_s, limit=limit, streams=wanted_streams, source=asked_source
+            principal_of(request),
+            wanted,
+            after=after,
+            wait_s=wait_s,
+            limit=limit,
+            streams=wanted_streams,
+            source=asked_source,
         )
         return Reply(encode(answer), headers=NO_STORE)
 
@@ -107,14 +115,14 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
             raise NotFound(f"there is nothing at {request.scope['path']}; a task has stdout and stderr")
         if not _TASK_ID.match(task_id):
             raise Invalid([Violation(pointer="task_id", detail=f"`{task_id[:80]}` is no task id")])
-        key = await runs.task_log_key(wanted, task_id, LogStream(stream))
+        key = await runs.task_log_key(principal_of(request), wanted, task_id, LogStream(stream))
         return await _text_blob(services.blobs, key, request)
 
     @route("/jobs/{job_id:str}/outputs", http_method=READ)
     async def outputs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         Parameters(request.scope["query_string"], ()).check()
-        manifest = await runs.outputs(wanted)
+        manifest = await runs.outputs(principal_of(request), wanted)
         files = [
             OutputEntry(
                 path=each.path,
@@ -138,7 +146,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
 
 
 async def _output(services: RunServices, request: AnyRequest, job_id: JobId, path: str) -> ASGIApp:
-    manifest = await services.runs.outputs(job_id)
+    manifest = await services.runs.outputs(principal_of(request), job_id)
     found = next((each for each in manifest.files if each.path == path), None)
     if found is None:
         raise NotFound(f"job {job_id} has no output {path}: it was not found; /jobs/{job_id}/outputs lists them")
@@ -161,13 +169,14 @@ async def _text_log(
     services: RunServices, request: AnyRequest, job_id: JobId, streams: frozenset[LogStream]
 ) -> ASGIApp:
     """Return the whole log as text: the stored one when the job is over, else what has come so far."""
-    job = await services.jobs.get(job_id)
+    principal = principal_of(request)
+    job = await services.jobs.get(principal, job_id)
     if job.state.is_terminal and not streams:
         try:
             return await _text_blob(services.blobs, await services.runs.engine_log_key(job), request)
         except (NotFound, BlobMissing):
             pass  # it ended before there was a log to store; the live tail may still know something
-    text = [piece async for piece in _live_text(services.runs, job_id, streams)]
+    text = [piece async for piece in _live_text(services.runs, principal, job_id, streams)]
     return Reply("".join(text).encode(), media_type=TEXT, headers=NO_STORE)
 
 
@@ -175,10 +184,14 @@ MAX_TEXT_PAGES: Final = 100
 """A running job's log as text has no more than this many pages of entries; the last ones can be long-polled."""
 
 
-async def _live_text(runs: Runs, job_id: JobId, streams: frozenset[LogStream]) -> AsyncIterator[str]:
+async def _live_text(
+    runs: Runs, principal: Principal, job_id: JobId, streams: frozenset[LogStream]
+) -> AsyncIterator[str]:
     after = 0
     for _ in range(MAX_TEXT_PAGES):
-        page = await runs.log(job_id, after=after, wait_s=0, limit=MAX_PAGE, streams=streams, source=LogSource.LIVE)
+        page = await runs.log(
+            principal, job_id, after=after, wait_s=0, limit=MAX_PAGE, streams=streams, source=LogSource.LIVE
+        )
         for entry in page.entries:
             yield entry.text
         if not page.entries:
