@@ -18,7 +18,7 @@ from penstock_schemas.views import LogStream, Task
 MAX_DESCRIPTION: Final = 10_000
 """Characters."""
 MAX_LABELS: Final = 64
-MAX_LABEL_VALUE: Final = 256
+MAX_LABEL_VALUE: Final = 1024
 MAX_PRIORITY: Final = 1_000_000
 MAX_PAGE: Final = 1000
 """Entries of one page of any list."""
@@ -27,7 +27,8 @@ MAX_WAIT_S: Final = 60.0
 """The longest that a long-poll waits."""
 
 Priority = Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
-LabelKey = Annotated[str, Meta(pattern="^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
+LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\x00-\\x1f\\x7f]*$")]
+"""Any printable text: tags of GA4GH WES are the same as labels."""
 LabelValue = Annotated[str, Meta(max_length=MAX_LABEL_VALUE)]
 IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
 

@@ -70,6 +70,8 @@ class FailureCause(Enum):
     """The workflow itself: its Snakefile, a rule, its parameters."""
     SYSTEM = "system"
     """Penstock or the machine: a lost runner, a full disk, a blob that could not be read."""
+    PREEMPTED = "preempted"
+    """The machine was taken away, and the job may not be tried again."""
 
 
 class RequeueCause(Enum):

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from penstock_gateway.queries import JobQuery, fold, microseconds, text_of
+from penstock_gateway.queries import WORKFLOW_URL, JobQuery, fold, microseconds, text_of
+from penstock_gateway.standings import Standing, standing_of
+from penstock_gateway.workflow_urls import workflow_url_of
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
-from penstock_schemas.jobs import STATUS_OF, JobState, JobStatus
+from penstock_schemas.jobs import STATUS_OF, Failure, FailureCause, JobState, JobStatus, WorkflowRequest
 from penstock_schemas.views import Head, Job
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,6 +29,10 @@ def make_job(
     tenant: TenantId = DEFAULT_TENANT,
     description: str | None = None,
     labels: dict[str, str] | None = None,
+    cause: FailureCause | None = None,
+    started_s: float | None = None,
+    ended_s: float | None = None,
+    workflow_url: str | None = None,
 ) -> Job:
     time = START + timedelta(seconds=created_s)
     return Job(
@@ -42,6 +48,12 @@ def make_job(
         head=Head(seq=head_seq or seq, version=1, hash="h"),
         description=description,
         labels=labels or {},
+        failure=None if cause is None else Failure(cause=cause, message="m"),
+        started_at=None if started_s is None else START + timedelta(seconds=started_s),
+        completed_at=None if ended_s is None else START + timedelta(seconds=ended_s),
+        workflow=None
+        if workflow_url is None
+        else WorkflowRequest(workflow_type="SMK", workflow_type_version="1.0", workflow_url=workflow_url),
     )
 
 
@@ -58,6 +70,10 @@ def jobs(draw: st.DrawFn, seqs: Sequence[int]) -> list[Job]:
             tenant=draw(st.sampled_from(TENANTS)),
             description=draw(st.sampled_from(WORDS)),
             labels=draw(st.dictionaries(st.sampled_from(["k", "k2"]), st.sampled_from(["v", "v:w", ""]), max_size=2)),
+            cause=draw(st.none() | st.sampled_from(list(FailureCause))),
+            started_s=draw(st.none() | st.just(seq + 3.5)),
+            ended_s=draw(st.none() | st.just(seq + 900.5)),
+            workflow_url=draw(st.none() | st.sampled_from(["Snakefile", "a/b.smk"])),
         )
         for seq in seqs
     ]
@@ -75,36 +91,61 @@ def queries(draw: st.DrawFn) -> JobQuery:
     return JobQuery(
         tenant=DEFAULT_TENANT,
         statuses=tuple(draw(st.lists(st.sampled_from(list(JobStatus)), unique=True, max_size=3))),
+        standings=tuple(draw(st.lists(st.sampled_from(list(Standing)), unique=True, max_size=1))),
         pipeline=maybe(st.sampled_from(["p", "q", "none"])),
         owner=maybe(st.sampled_from(["ada", "bo", "none"])),
         labels=tuple(
             draw(
                 st.lists(
-                    st.tuples(st.sampled_from(["k", "k2"]), st.none() | st.sampled_from(["v", "v:w", ""])), max_size=2
+                    st.tuples(st.sampled_from(["k", "k2"]), st.none() | st.sampled_from(["v", "v:w", ""]))
+                    | st.sampled_from([(WORKFLOW_URL, "Snakefile"), (WORKFLOW_URL, "p")]),
+                    max_size=2,
                 )
             )
         ),
         text=None if text is None else fold(text),
         after_us=draw(times),
         before_us=draw(times),
+        started_after_us=draw(times),
+        ended_before_us=draw(times),
+        is_oldest_first=draw(st.booleans()),
+        up_to_seq=draw(st.none() | st.integers(1000, 4000)),
         limit=draw(st.integers(1, 7)),
     )
 
 
 def expected(all_jobs: Iterable[Job], query: JobQuery) -> list[Job]:
     """Return what the query asks for, found by looking at every job."""
-    return sorted((job for job in all_jobs if _matches(job, query)), key=lambda job: -job.created_seq)
+    found = (job for job in all_jobs if _matches(job, query))
+    return sorted(found, key=lambda job: job.created_seq, reverse=not query.is_oldest_first)
 
 
 def _matches(job: Job, query: JobQuery) -> bool:
     created_us = microseconds(job.created_at)
     return (
         job.tenant == query.tenant
-        and (not query.statuses or STATUS_OF[job.state] in query.statuses)
+        and (bool(query.standings) or not query.statuses or STATUS_OF[job.state] in query.statuses)
+        and (not query.standings or standing_of(job) in query.standings)
         and query.pipeline in (None, job.pipeline_name)
         and query.owner in (None, job.owner)
-        and all(key in job.labels and value in (None, job.labels[key]) for key, value in query.labels)
+        and all(_has(job, key, value) for key, value in query.labels)
         and (query.text is None or query.text in text_of(job))
         and (query.after_us is None or created_us > query.after_us)
         and (query.before_us is None or created_us < query.before_us)
+        and (query.started_after_us is None or _later(job.started_at, query.started_after_us))
+        and (query.ended_before_us is None or _earlier(job.completed_at, query.ended_before_us))
     )
+
+
+def _has(job: Job, key: str, value: str | None) -> bool:
+    if key == WORKFLOW_URL:
+        return workflow_url_of(job) == value
+    return key in job.labels and value in (None, job.labels[key])
+
+
+def _later(time: datetime | None, than_us: int) -> bool:
+    return time is not None and microseconds(time) > than_us
+
+
+def _earlier(time: datetime | None, than_us: int) -> bool:
+    return time is not None and microseconds(time) < than_us

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from tests.gateway.jobs import expected, jobs, make_job, queries
 
 from penstock_gateway.index.store import IndexStore
-from penstock_gateway.queries import JobQuery
+from penstock_gateway.queries import WORKFLOW_URL, JobQuery
+from penstock_gateway.standings import Standing
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState, JobStatus
 from penstock_schemas.views import Head, Job
@@ -44,7 +45,11 @@ def every_page(store: IndexStore, query: JobQuery) -> list[Job]:
         found.extend(page.jobs)
         if page.next_below is None:
             return found
-        query = replace(query, below_seq=page.next_below)
+        query = turned(query, page.next_below)
+
+
+def turned(query: JobQuery, place: int) -> JobQuery:
+    return replace(query, above_seq=place) if query.is_oldest_first else replace(query, below_seq=place)
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,9 +73,11 @@ def test_it_answers_as_a_look_at_every_job(data: st.DataObject) -> None:
             store.page(query)
         store.apply(coming[cut:])
         for query in asked:
-            right = expected(newest.values(), query)
+            everything = expected(newest.values(), query)
+            right = [job for job in everything if query.up_to_seq is None or job.created_seq <= query.up_to_seq]
             assert every_page(store, query) == right
-            assert store.page(query).total == len(right)
+            assert every_page(store, replace(query, is_counted=False)) == right
+            assert store.page(query).total == len(everything)
         for job in newest.values():
             assert store.get(job.id) == job
 
@@ -79,7 +86,7 @@ def test_it_answers_as_a_look_at_every_job(data: st.DataObject) -> None:
 @given(st.data())
 def test_turning_pages_neither_repeats_nor_misses_while_jobs_arrive(data: st.DataObject) -> None:
     there = data.draw(SEQS.flatmap(jobs))
-    query = replace(data.draw(queries()), statuses=())
+    query = replace(data.draw(queries()), statuses=(), standings=(), up_to_seq=4000)
     newcomers = iter(range(5000, 5400))
 
     with fresh() as store:
@@ -91,9 +98,23 @@ def test_turning_pages_neither_repeats_nor_misses_while_jobs_arrive(data: st.Dat
             store.apply([make_job(next(newcomers), pipeline="p", owner="ada", labels={"k": "v"})])
             if page.next_below is None:
                 break
-            query = replace(query, below_seq=page.next_below)
+            query = turned(query, page.next_below)
         assert [job for job in seen if job.created_seq < 5000] == expected(there, query)
         assert len({job.id for job in seen}) == len(seen)
+
+
+def test_it_counts_where_jobs_stand(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        store.apply([make_job(1), make_job(2, owner="ada"), make_job(3, state=JobState.FAILED, owner="ada")])
+        store.apply([make_job(2, head_seq=4, state=JobState.RUNNING, owner="ada")])
+
+        everybody = store.counts(DEFAULT_TENANT, None)
+        assert {standing: count for standing, count in everybody.items() if count} == {
+            Standing.QUEUED: 1,
+            Standing.RUNNING: 1,
+            Standing.FAILED_BY_WORKFLOW: 1,
+        }
+        assert store.counts(DEFAULT_TENANT, "ada")[Standing.RUNNING] == 1
 
 
 def test_an_older_form_never_replaces_a_later_one(tmp_path: Path) -> None:
@@ -169,6 +190,10 @@ FILTERS = {
     "label, status": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", "v1"),), statuses=(JobStatus.FAILED,)),
     "time": JobQuery(tenant=DEFAULT_TENANT, after_us=1, before_us=1 << 60),
     "time, status": JobQuery(tenant=DEFAULT_TENANT, after_us=1, statuses=(JobStatus.FAILED,)),
+    "standing": JobQuery(tenant=DEFAULT_TENANT, standings=(Standing.FAILED_BY_SYSTEM,)),
+    "oldest first": JobQuery(tenant=DEFAULT_TENANT, is_oldest_first=True, up_to_seq=7000),
+    "workflow": JobQuery(tenant=DEFAULT_TENANT, labels=((WORKFLOW_URL, "p1"),)),
+    "start, end": JobQuery(tenant=DEFAULT_TENANT, started_after_us=1, ended_before_us=1 << 60),
     "text": JobQuery(tenant=DEFAULT_TENANT, text="number"),
     "text, owner": JobQuery(tenant=DEFAULT_TENANT, text="number", owner="o1"),
 }

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock_gateway.parameters import Parameters
+from penstock_gateway.standings import STANDINGS_OF, Standing
 from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE
 from penstock_schemas.ids import TenantId, is_token
 from penstock_schemas.jobs import JobStatus
@@ -32,15 +33,19 @@ PARAMETERS: Final = (
 MAX_TEXT: Final = 200
 MAX_LABELS: Final = 8
 MAX_SEQ: Final = (1 << 62) - 1
+WORKFLOW_URL: Final = "\x1fworkflow_url"
+"""Asked for like a label, the address of a job's workflow; no label can have this key."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class JobQuery(Struct, frozen=True, kw_only=True):
-    """A list of jobs, newest first. Filters that are `None` or empty let everything through."""
+    """A list of jobs, newest first unless told otherwise. Filters that are `None` or empty let everything through."""
 
     tenant: TenantId
     statuses: tuple[JobStatus, ...] = ()
+    standings: tuple[Standing, ...] = ()
+    """Finer than `statuses`, and in place of them."""
     pipeline: str | None = None
     owner: str | None = None
     labels: tuple[tuple[str, str | None], ...] = ()
@@ -50,9 +55,26 @@ class JobQuery(Struct, frozen=True, kw_only=True):
     after_us: int | None = None
     """Created later than this, in microseconds since 1970."""
     before_us: int | None = None
+    started_after_us: int | None = None
+    """The last attempt started later than this."""
+    started_before_us: int | None = None
+    ended_after_us: int | None = None
+    ended_before_us: int | None = None
     limit: int = DEFAULT_PAGE
     below_seq: int | None = None
     """Only jobs whose first event stands before this sequence: where the page before ended."""
+    is_oldest_first: bool = False
+    above_seq: int | None = None
+    """The same as `below_seq`, for a list with the oldest first."""
+    up_to_seq: int | None = None
+    """Only jobs whose first event stands at or before this sequence: the moment that the list is of."""
+    is_counted: bool = True
+    """Whether the list's total is wanted."""
+
+    @property
+    def wanted(self) -> tuple[Standing, ...]:
+        """Where jobs of this list stand; empty: anywhere."""
+        return self.standings or tuple(each for status in self.statuses for each in STANDINGS_OF[status])
 
 
 def parse_query(query: bytes, tenant: TenantId) -> tuple[JobQuery, int]:
@@ -126,7 +148,7 @@ def text_of(job: Job) -> str:
 
 def _seal(raw: bytes, query: JobQuery) -> bytes:
     """Bind a cursor to its list, whatever the size of the page."""
-    filters = msgspec.structs.replace(query, limit=0, below_seq=None)
+    filters = msgspec.structs.replace(query, limit=0, below_seq=None)  # native lists have no other place to begin at
     return hashlib.sha256(raw + msgspec.msgpack.encode(filters)).digest()[:7]
 
 

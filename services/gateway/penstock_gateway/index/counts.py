@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_gateway.index.plan import Sizes, Window, count_statement
+from penstock_gateway.index.plan import Sizes, Window, count_statement, spans
 from penstock_gateway.queries import JobQuery
 
 MAX_REMEMBERED: Final = 256
@@ -24,7 +24,10 @@ class Counted(Struct, frozen=True):
 
 
 class Counts:
-    """Counts what a query leaves. Everything but its status is fixed when a job is made, so old counts stay right."""
+    """Counts what a query leaves.
+
+    Everything but where a job stands, its start and its end is fixed when it is made, so old counts stay right.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,11 +35,11 @@ class Counts:
 
     def total(self, connection: sqlite3.Connection, query: JobQuery, window: Window, sizes: Sizes) -> int:
         """Return the number of jobs that the filters leave, within the connection's transaction."""
-        if query.statuses:
+        if query.wanted or any(span.column != "created_us" for span in spans(query)):
             return _count(connection, query, window, sizes)
         last = int(connection.execute("SELECT coalesce(max(created_seq), 0) FROM jobs").fetchone()[0])
         late = int(connection.execute("SELECT value FROM meta WHERE name = 'late'").fetchone()[0])
-        key = replace(query, limit=0, below_seq=None)
+        key = replace(query, limit=0, below_seq=None, above_seq=None, up_to_seq=None)
         with self._lock:
             known = self._counted.pop(key, None)
         if known is not None and known.late == late and known.last <= last:

@@ -16,8 +16,9 @@ from penstock_gateway.index.reading import Page
 from penstock_gateway.index.store import IndexStore
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery
+from penstock_gateway.standings import Standing
 from penstock_gateway.watchers import Watchers
-from penstock_schemas.ids import JobId
+from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
 MAX_APPLIED: Final = 1000
@@ -122,6 +123,19 @@ class Index:
         await self._flush()
         try:
             return await to_thread.run_sync(self._store.page, query)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
+
+    async def counts(self, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
+        """Return how many jobs of a tenant, or of one owner in it, stand where.
+
+        Raises:
+            Unavailable: the index is being made anew.
+
+        """
+        await self._flush()
+        try:
+            return self._store.counts(tenant, owner)
         except sqlite3.Error as error:
             raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import Struct
 
 from penstock_gateway.queries import MAX_SEQ, JobQuery
-from penstock_schemas.jobs import JobStatus
+from penstock_gateway.standings import Standing
 
 MIN_TRIGRAM: Final = 3
 """Shorter texts are looked for row by row."""
@@ -23,13 +23,21 @@ class Window(Struct, frozen=True):
     high: int = MAX_SEQ
 
 
+class Span(Struct, frozen=True):
+    """The window of time that one of a job's times must lie in; both ends excluded."""
+
+    column: str
+    after_us: int
+    before_us: int
+
+
 class Sizes(Struct, frozen=True):
     """How many jobs each filter leaves, as the counters know it."""
 
     columns: int
-    """By pipeline, owner and status together."""
+    """By pipeline, owner and standing together."""
     labels: tuple[int, ...]
-    """By each label and status together, in the order of the query."""
+    """By each label and standing together, in the order of the query."""
     spans: tuple[int, ...]
     """By each label alone: what has to be looked through when it leads."""
     is_sole_tenant: bool
@@ -44,12 +52,15 @@ class Statement(Struct, frozen=True):
 
 
 def page_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
-    """Return the SQL for (created_seq, body) of one page and one row more, newest first."""
+    """Return the SQL for (created_seq, body) of one page and one row more, in the order of the list."""
     high = window.high if query.below_seq is None else min(window.high, query.below_seq - 1)
-    keys = _keys(query, Window(window.low, high), sizes)
+    high = high if query.up_to_seq is None else min(high, query.up_to_seq)
+    low = window.low if query.above_seq is None else max(window.low, query.above_seq + 1)
+    keys = _keys(query, Window(low, high), sizes)
+    order = "ASC" if query.is_oldest_first else "DESC"
     sql = (
-        f"SELECT p.created_seq, b.body FROM ({keys.sql} ORDER BY created_seq DESC LIMIT ?) AS p "
-        "CROSS JOIN bodies AS b ON b.created_seq = p.created_seq ORDER BY p.created_seq DESC"
+        f"SELECT p.created_seq, b.body FROM ({keys.sql} ORDER BY created_seq {order} LIMIT ?) AS p "
+        f"CROSS JOIN bodies AS b ON b.created_seq = p.created_seq ORDER BY p.created_seq {order}"
     )
     return Statement(sql, (*keys.values, query.limit + 1))
 
@@ -58,6 +69,20 @@ def count_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
     """Return the SQL for the number of jobs that the filters leave, where no counter knows it."""
     keys = _keys(query, window, sizes)
     return Statement(f"SELECT count(*) FROM ({keys.sql})", keys.values)
+
+
+def spans(query: JobQuery) -> tuple[Span, ...]:
+    """Return the windows of time that the query asks for."""
+    asked = (
+        ("created_us", query.after_us, query.before_us),
+        ("started_us", query.started_after_us, query.started_before_us),
+        ("ended_us", query.ended_after_us, query.ended_before_us),
+    )
+    return tuple(
+        Span(column, -MAX_SEQ if after_us is None else after_us, MAX_SEQ if before_us is None else before_us)
+        for column, after_us, before_us in asked
+        if after_us is not None or before_us is not None
+    )
 
 
 def label_token(key: str, value: str | None) -> str:
@@ -71,7 +96,7 @@ def phrase(text: str) -> str:
 
 
 def _keys(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
-    """Return the SQL for the keys, coming in descending order from whatever leads."""
+    """Return the SQL for the keys, coming in the order of the list from whatever leads."""
     smallest = min((sizes.columns, *sizes.spans))
     if query.text is not None and len(query.text) >= MIN_TRIGRAM and smallest > SMALL:
         return _led_by_text(query, query.text, window, is_sole_tenant=sizes.is_sole_tenant)
@@ -102,25 +127,25 @@ def _led_by_label(query: JobQuery, window: Window, leading: int) -> Statement:
 
 
 def _led_by_columns(query: JobQuery, window: Window) -> Statement:
-    """Merge one ordered stretch of an index for each status."""
+    """Merge one ordered stretch of an index for each standing."""
     named: list[tuple[str, str]] = []
     if query.pipeline is not None:
         named.append(("pipeline", query.pipeline))
     if query.owner is not None:
         named.append(("owner", query.owner))
-    index = "_".join(["by", *(name for name, _ in named)]) if named else "by_status"
+    index = "_".join(["by", *(name for name, _ in named)]) if named else "by_standing"
     equal = "".join(f" AND j.{name} = ?" for name, _ in named)
     rest = _join(_times(query), _labels(query, skip=None), _short_text(query))
     stretch = (
         f"SELECT j.created_seq AS created_seq FROM jobs AS j INDEXED BY {index} "
-        f"WHERE j.tenant = ?{equal} AND j.status = ? AND j.created_seq BETWEEN ? AND ?{rest.sql}"
+        f"WHERE j.tenant = ?{equal} AND j.standing = ? AND j.created_seq BETWEEN ? AND ?{rest.sql}"
     )
-    statuses = query.statuses or tuple(JobStatus)
+    standings = query.wanted or tuple(Standing)
     values: list[Value] = []
-    for status in statuses:
-        values.extend((query.tenant, *(value for _, value in named), status.value, window.low, window.high))
+    for standing in standings:
+        values.extend((query.tenant, *(value for _, value in named), standing.value, window.low, window.high))
         values.extend(rest.values)
-    return Statement(" UNION ALL ".join([stretch] * len(statuses)), tuple(values))
+    return Statement(" UNION ALL ".join([stretch] * len(standings)), tuple(values))
 
 
 def _columns(query: JobQuery, *, with_tenant: bool = False) -> Statement:
@@ -134,20 +159,17 @@ def _columns(query: JobQuery, *, with_tenant: bool = False) -> Statement:
     if query.owner is not None:
         sql += " AND j.owner = ?"
         values.append(query.owner)
-    if query.statuses:
-        sql += f" AND j.status IN ({', '.join('?' * len(query.statuses))})"
-        values.extend(each.value for each in query.statuses)
+    if query.wanted:
+        sql += f" AND j.standing IN ({', '.join('?' * len(query.wanted))})"
+        values.extend(each.value for each in query.wanted)
     return Statement(sql, tuple(values))
 
 
 def _times(query: JobQuery) -> Statement:
     sql, values = "", list[int]()
-    if query.after_us is not None:
-        sql += " AND j.created_us > ?"
-        values.append(query.after_us)
-    if query.before_us is not None:
-        sql += " AND j.created_us < ?"
-        values.append(query.before_us)
+    for span in spans(query):
+        sql += f" AND j.{span.column} > ? AND j.{span.column} < ?"
+        values.extend((span.after_us, span.before_us))
     return Statement(sql, tuple(values))
 
 

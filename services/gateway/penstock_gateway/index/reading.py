@@ -6,9 +6,11 @@ import msgspec
 from msgspec import Struct
 
 from penstock_gateway.index.counts import Counts
-from penstock_gateway.index.plan import Sizes, Statement, Window, label_token, page_statement
+from penstock_gateway.index.plan import Sizes, Statement, Window, label_token, page_statement, spans
 from penstock_gateway.index.schema import ANY, BLOCK_BITS
-from penstock_gateway.queries import MAX_SEQ, JobQuery
+from penstock_gateway.queries import JobQuery
+from penstock_gateway.standings import Standing
+from penstock_schemas.ids import TenantId
 from penstock_schemas.views import Job
 
 _job_decoder = msgspec.json.Decoder(Job)
@@ -19,8 +21,9 @@ class Page(Struct, frozen=True):
 
     jobs: tuple[Job, ...]
     total: int
+    """How many jobs the filters leave over all pages; at least that many when it was not asked for."""
     next_below: int | None
-    """The `below_seq` of the next page; `None` on the last one."""
+    """The `below_seq` of the next page, or its `above_seq` with the oldest first; `None` on the last one."""
 
 
 def read_page(connection: sqlite3.Connection, query: JobQuery, counts: Counts) -> Page:
@@ -33,47 +36,49 @@ def read_page(connection: sqlite3.Connection, query: JobQuery, counts: Counts) -
         return Page((), 0, None)
     total = _known_total(connection, query, sizes)
     if total is None:
-        total = counts.total(connection, query, window, sizes)
+        total = counts.total(connection, query, window, sizes) if query.is_counted else sizes.columns
     rows = _run(connection, page_statement(query, window, sizes)).fetchall() if total else []
     next_below = rows[query.limit - 1][0] if len(rows) > query.limit else None
     return Page(tuple(_job_decoder.decode(body) for _, body in rows[: query.limit]), total, next_below)
 
 
 def _sizes(connection: sqlite3.Connection, query: JobQuery) -> Sizes:
-    statuses = tuple(each.value for each in query.statuses) or (ANY,)
-    marks = ", ".join("?" * len(statuses))
+    standings = tuple(each.value for each in query.wanted) or (ANY,)
+    marks = ", ".join("?" * len(standings))
     columns = connection.execute(
         "SELECT coalesce(sum(total), 0) FROM totals "
-        f"WHERE tenant = ? AND pipeline = ? AND owner = ? AND status IN ({marks})",
-        (query.tenant, query.pipeline or ANY, query.owner or ANY, *statuses),
+        f"WHERE tenant = ? AND pipeline = ? AND owner = ? AND standing IN ({marks})",
+        (query.tenant, query.pipeline or ANY, query.owner or ANY, *standings),
     ).fetchone()[0]
-    labels = tuple(_label_size(connection, query, label, statuses) for label in query.labels)
-    spans = tuple(_label_size(connection, query, label, (ANY,)) for label in query.labels)
+    labels = tuple(_label_size(connection, query, label, standings) for label in query.labels)
+    unfiltered = tuple(_label_size(connection, query, label, (ANY,)) for label in query.labels)
     others = connection.execute(
         "SELECT 1 FROM totals WHERE tenant > ?1 UNION ALL SELECT 1 FROM totals WHERE tenant < ?1 LIMIT 1",
         (query.tenant,),
     ).fetchone()
-    return Sizes(int(columns), labels, spans, others is None)
+    return Sizes(int(columns), labels, unfiltered, others is None)
 
 
 def _label_size(
-    connection: sqlite3.Connection, query: JobQuery, label: tuple[str, str | None], statuses: tuple[str, ...]
+    connection: sqlite3.Connection, query: JobQuery, label: tuple[str, str | None], standings: tuple[str, ...]
 ) -> int:
     row = connection.execute(
         "SELECT coalesce(sum(total), 0) FROM label_totals "
-        f"WHERE tenant = ? AND token = ? AND status IN ({', '.join('?' * len(statuses))})",
-        (query.tenant, label_token(*label), *statuses),
+        f"WHERE tenant = ? AND token = ? AND standing IN ({', '.join('?' * len(standings))})",
+        (query.tenant, label_token(*label), *standings),
     ).fetchone()
     return int(row[0])
 
 
 def _window(connection: sqlite3.Connection, query: JobQuery) -> Window | None:
-    """Return the stretch of the log outside of which nothing lies in the query's window of time."""
-    if query.after_us is None and query.before_us is None:
+    """Return the stretch of the log outside of which nothing lies in the query's windows of time."""
+    wanted = spans(query)
+    if not wanted:
         return Window()
+    overlapping = "".join(f" AND {span.column}_high > ? AND {span.column}_low < ?" for span in wanted)
     low, high = connection.execute(
-        "SELECT min(block), max(block) FROM blocks WHERE tenant = ? AND high_us > ? AND low_us < ?",
-        (query.tenant, *_time_bounds(query)),
+        "SELECT min(block), max(block) FROM blocks WHERE tenant = ?" + overlapping,
+        (query.tenant, *(bound for span in wanted for bound in (span.after_us, span.before_us))),
     ).fetchone()
     if low is None:
         return None
@@ -82,12 +87,12 @@ def _window(connection: sqlite3.Connection, query: JobQuery) -> Window | None:
 
 def _known_total(connection: sqlite3.Connection, query: JobQuery, sizes: Sizes) -> int | None:
     """Return the total where counters know it."""
-    if query.text is not None:
+    timed = spans(query)
+    if query.text is not None or any(span.column != "created_us" for span in timed):
         return None
-    is_timed = query.after_us is not None or query.before_us is not None
     by_name = query.pipeline is not None or query.owner is not None
-    if is_timed:
-        return None if query.labels or by_name or query.statuses else _total_in_time(connection, query)
+    if timed:
+        return None if query.labels or by_name or query.wanted else _total_in_time(connection, query)
     if not query.labels:
         return sizes.columns
     return sizes.labels[0] if len(query.labels) == 1 and not by_name else None
@@ -95,10 +100,11 @@ def _known_total(connection: sqlite3.Connection, query: JobQuery, sizes: Sizes) 
 
 def _total_in_time(connection: sqlite3.Connection, query: JobQuery) -> int:
     """Sum the stretches that lie wholly within the window of time, and look into those at its ends."""
-    low_us, high_us = _time_bounds(query)
+    (span,) = spans(query)
+    low_us, high_us = span.after_us, span.before_us
     rows = connection.execute(
-        "SELECT block, total, low_us > ?1 AND high_us < ?2 FROM blocks "
-        "WHERE tenant = ?3 AND high_us > ?1 AND low_us < ?2",
+        "SELECT block, total, created_us_low > ?1 AND created_us_high < ?2 FROM blocks "
+        "WHERE tenant = ?3 AND created_us_high > ?1 AND created_us_low < ?2",
         (low_us, high_us, query.tenant),
     ).fetchall()
     total = sum(row[1] for row in rows if row[2])
@@ -111,11 +117,13 @@ def _total_in_time(connection: sqlite3.Connection, query: JobQuery) -> int:
     return int(total)
 
 
-def _time_bounds(query: JobQuery) -> tuple[int, int]:
-    return (
-        -MAX_SEQ if query.after_us is None else query.after_us,
-        MAX_SEQ if query.before_us is None else query.before_us,
-    )
+def read_counts(connection: sqlite3.Connection, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
+    """Return how many jobs of a tenant, or of one owner in it, stand where."""
+    rows = connection.execute(
+        "SELECT standing, total FROM totals WHERE tenant = ? AND pipeline = ? AND owner = ? AND standing <> ?",
+        (tenant, ANY, owner or ANY, ANY),
+    ).fetchall()
+    return {Standing(standing): int(total) for standing, total in rows}
 
 
 def explain_page(connection: sqlite3.Connection, query: JobQuery) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 ANY: Final = ""
 """Stands for every value in `totals`; a name is never empty."""
@@ -27,40 +27,45 @@ CREATE TABLE jobs (
     id BLOB NOT NULL UNIQUE,
     seq INTEGER NOT NULL,
     tenant TEXT NOT NULL,
-    status TEXT NOT NULL,
+    standing TEXT NOT NULL,
     pipeline TEXT NOT NULL,
     owner TEXT NOT NULL,
-    created_us INTEGER NOT NULL
+    created_us INTEGER NOT NULL,
+    started_us INTEGER,
+    ended_us INTEGER
 );
--- Each ends with the key, so that jobs of one status come in order; several statuses are merged.
-CREATE INDEX by_status ON jobs (tenant, status);
-CREATE INDEX by_pipeline ON jobs (tenant, pipeline, status);
-CREATE INDEX by_owner ON jobs (tenant, owner, status);
-CREATE INDEX by_pipeline_owner ON jobs (tenant, pipeline, owner, status);
+-- Each ends with the key, so that jobs of one standing come in order; several are merged.
+CREATE INDEX by_standing ON jobs (tenant, standing);
+CREATE INDEX by_pipeline ON jobs (tenant, pipeline, standing);
+CREATE INDEX by_owner ON jobs (tenant, owner, standing);
+CREATE INDEX by_pipeline_owner ON jobs (tenant, pipeline, owner, standing);
 
 -- Apart from `jobs`, so that looking through filters does not read whole jobs.
 CREATE TABLE bodies (created_seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
--- Two rows a label: the token `key`, and `key:value`.
+-- Two rows a label: the token `key`, and `key:value`; and one for the address of the workflow.
 CREATE TABLE labels (
     tenant TEXT NOT NULL, token TEXT NOT NULL, created_seq INTEGER NOT NULL,
     PRIMARY KEY (tenant, token, created_seq)
 ) WITHOUT ROWID;
 CREATE TABLE label_totals (
-    tenant TEXT NOT NULL, token TEXT NOT NULL, status TEXT NOT NULL, total INTEGER NOT NULL,
-    PRIMARY KEY (tenant, token, status)
+    tenant TEXT NOT NULL, token TEXT NOT NULL, standing TEXT NOT NULL, total INTEGER NOT NULL,
+    PRIMARY KEY (tenant, token, standing)
 ) WITHOUT ROWID;
 
 -- How many jobs there are for every combination of these three, each of them a value or any.
 CREATE TABLE totals (
-    tenant TEXT NOT NULL, pipeline TEXT NOT NULL, owner TEXT NOT NULL, status TEXT NOT NULL, total INTEGER NOT NULL,
-    PRIMARY KEY (tenant, pipeline, owner, status)
+    tenant TEXT NOT NULL, pipeline TEXT NOT NULL, owner TEXT NOT NULL, standing TEXT NOT NULL, total INTEGER NOT NULL,
+    PRIMARY KEY (tenant, pipeline, owner, standing)
 ) WITHOUT ROWID;
 
--- The earliest and latest creation within a stretch of the log. Times are nearly in the order of the log, but not
--- exactly: clocks of gateways differ. So a window of time becomes a few stretches, and only their ends are looked at.
+-- The earliest and latest creation within a stretch of the log, and the same of starts and ends. Times are nearly in
+-- the order of the log, but not exactly: clocks of gateways differ, and jobs overtake one another. So a window of time
+-- becomes a few stretches, and only their ends are looked at.
 CREATE TABLE blocks (
-    tenant TEXT NOT NULL, block INTEGER NOT NULL, low_us INTEGER NOT NULL, high_us INTEGER NOT NULL,
+    tenant TEXT NOT NULL, block INTEGER NOT NULL,
+    created_us_low INTEGER NOT NULL, created_us_high INTEGER NOT NULL,
+    started_us_low INTEGER, started_us_high INTEGER, ended_us_low INTEGER, ended_us_high INTEGER,
     total INTEGER NOT NULL, PRIMARY KEY (tenant, block)
 ) WITHOUT ROWID;
 

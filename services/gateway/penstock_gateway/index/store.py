@@ -10,11 +10,12 @@ from typing import Final, cast
 import msgspec
 
 from penstock_gateway.index.counts import Counts
-from penstock_gateway.index.reading import Page, explain_page, read_page
+from penstock_gateway.index.reading import Page, explain_page, read_counts, read_page
 from penstock_gateway.index.schema import PRAGMAS, SCHEMA_VERSION, TABLES
 from penstock_gateway.index.writing import id_bytes, write_jobs
 from penstock_gateway.queries import JobQuery
-from penstock_schemas.ids import JobId
+from penstock_gateway.standings import Standing
+from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
 READERS: Final = 2
@@ -99,6 +100,10 @@ class IndexStore:
                 return read_page(connection, query, self._counts)
         finally:
             self._readers.put(connection)
+
+    def counts(self, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
+        """Return how many jobs of a tenant, or of one owner in it, stand where."""
+        return read_counts(self._point, tenant, owner)
 
     def explain(self, query: JobQuery) -> tuple[str, ...]:
         """Return how SQLite goes about a page of this list, for tests and measurements."""

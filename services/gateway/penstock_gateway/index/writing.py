@@ -3,15 +3,17 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import chain
 
 import msgspec
 
 from penstock_gateway.index.plan import label_token
 from penstock_gateway.index.schema import ANY, BLOCK_BITS
-from penstock_gateway.queries import microseconds, text_of
+from penstock_gateway.queries import WORKFLOW_URL, microseconds, text_of
+from penstock_gateway.standings import Standing, standing_of
+from penstock_gateway.workflow_urls import workflow_url_of
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import STATUS_OF, JobStatus
 from penstock_schemas.views import Job
 
 _encoder = msgspec.json.Encoder()
@@ -31,9 +33,9 @@ def id_bytes(job_id: JobId) -> bytes:
 
 
 def _known(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """Return (seq, status) of those that are here."""
+    """Return (seq, standing) of those that are here."""
     rows = connection.execute(
-        "SELECT created_seq, seq, status FROM jobs WHERE created_seq IN (SELECT value FROM json_each(?))",
+        "SELECT created_seq, seq, standing FROM jobs WHERE created_seq IN (SELECT value FROM json_each(?))",
         (_encoder.encode(keys).decode(),),
     )
     return {row[0]: (row[1], row[2]) for row in rows}
@@ -46,17 +48,19 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     if last is not None and min(job.created_seq for job in jobs) < last:
         connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'late'")
     connection.executemany(
-        "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 job.created_seq,
                 id_bytes(job.id),
                 job.head.seq,
                 job.tenant,
-                STATUS_OF[job.state].value,
+                standing_of(job).value,
                 job.pipeline_name,
                 job.owner,
                 microseconds(job.created_at),
+                _maybe(job.started_at),
+                _maybe(job.completed_at),
             )
             for job in jobs
         ],
@@ -69,49 +73,76 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     )
     connection.executemany(
         "INSERT INTO labels VALUES (?, ?, ?)",
-        [(job.tenant, token, job.created_seq) for job in jobs for token in _tokens(job)],
+        [(job.tenant, token, job.created_seq) for job in jobs for token in dict.fromkeys(_tokens(job))],
     )
-    _count(connection, ((job, STATUS_OF[job.state], 1) for job in jobs))
+    _count(connection, ((job, standing_of(job), 1) for job in jobs))
     connection.executemany(
-        "INSERT INTO blocks VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET "
-        "low_us = min(low_us, excluded.low_us), high_us = max(high_us, excluded.high_us), total = total + 1",
-        [
-            (job.tenant, job.created_seq >> BLOCK_BITS, microseconds(job.created_at), microseconds(job.created_at))
-            for job in jobs
-        ],
+        "INSERT INTO blocks VALUES (?1, ?2, ?3, ?3, NULL, NULL, NULL, NULL, 1) ON CONFLICT DO UPDATE SET "
+        "created_us_low = min(created_us_low, ?3), created_us_high = max(created_us_high, ?3), total = total + 1",
+        [(job.tenant, job.created_seq >> BLOCK_BITS, microseconds(job.created_at)) for job in jobs],
     )
+    _stretch(connection, jobs)
 
 
 def _update(connection: sqlite3.Connection, newest: dict[int, Job], known: dict[int, tuple[int, str]]) -> None:
     later = [job for key, job in newest.items() if key in known and job.head.seq > known[key][0]]
     if not later:
         return
-    moved = [job for job in later if STATUS_OF[job.state].value != known[job.created_seq][1]]
+    # A deleted job has lost what it was counted by, and stands where it stood.
+    moved = [job for job in later if job.deleted_at is None and standing_of(job).value != known[job.created_seq][1]]
     connection.executemany(
-        "UPDATE jobs SET seq = ? WHERE created_seq = ?", [(job.head.seq, job.created_seq) for job in later]
+        "UPDATE jobs SET seq = ?, started_us = ?, ended_us = ? WHERE created_seq = ?",
+        [(job.head.seq, _maybe(job.started_at), _maybe(job.completed_at), job.created_seq) for job in later],
     )
     connection.executemany(
-        "UPDATE jobs SET status = ? WHERE created_seq = ?",
-        [(STATUS_OF[job.state].value, job.created_seq) for job in moved],
+        "UPDATE jobs SET standing = ? WHERE created_seq = ?",
+        [(standing_of(job).value, job.created_seq) for job in moved],
     )
+    _stretch(connection, later)
     connection.executemany(
         "UPDATE bodies SET body = ? WHERE created_seq = ?", [(_encoder.encode(job), job.created_seq) for job in later]
     )
-    to = ((job, STATUS_OF[job.state], 1) for job in moved)
-    away = ((job, JobStatus(known[job.created_seq][1]), -1) for job in moved)
+    to = ((job, standing_of(job), 1) for job in moved)
+    away = ((job, Standing(known[job.created_seq][1]), -1) for job in moved)
     _count(connection, chain(to, away))
 
 
-def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, JobStatus, int]]) -> None:
+def _stretch(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    """Let the stretches of the log span the starts and ends of `jobs`; they never shrink."""
+    for column, times in (("started_us", _starts(jobs)), ("ended_us", _ends(jobs))):
+        connection.executemany(
+            f"UPDATE blocks SET {column}_low = min(coalesce({column}_low, ?1), ?1), "
+            f"{column}_high = max(coalesce({column}_high, ?1), ?1) WHERE tenant = ?2 AND block = ?3",
+            times,
+        )
+
+
+def _starts(jobs: Iterable[Job]) -> list[tuple[int, str, int]]:
+    return [_at(job, job.started_at) for job in jobs if job.started_at is not None]
+
+
+def _ends(jobs: Iterable[Job]) -> list[tuple[int, str, int]]:
+    return [_at(job, job.completed_at) for job in jobs if job.completed_at is not None]
+
+
+def _at(job: Job, time: datetime) -> tuple[int, str, int]:
+    return microseconds(time), job.tenant, job.created_seq >> BLOCK_BITS
+
+
+def _maybe(time: datetime | None) -> int | None:
+    return None if time is None else microseconds(time)
+
+
+def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, Standing, int]]) -> None:
     """Move the counters."""
     columns: Counter[tuple[str, str, str, str]] = Counter()
     labels: Counter[tuple[str, str, str]] = Counter()
-    for job, status, change in changes:
-        for shown in (ANY, status.value):
+    for job, standing, change in changes:
+        for shown in (ANY, standing.value):
             for pipeline in (ANY, job.pipeline_name):
                 for owner in (ANY, job.owner):
                     columns[job.tenant, pipeline, owner, shown] += change
-            for token in _tokens(job):
+            for token in dict.fromkeys(_tokens(job)):
                 labels[job.tenant, token, shown] += change
     connection.executemany(
         "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total",
@@ -127,3 +158,4 @@ def _tokens(job: Job) -> Iterator[str]:
     for key, value in job.labels.items():
         yield label_token(key, None)
         yield label_token(key, value)
+    yield label_token(WORKFLOW_URL, workflow_url_of(job))

@@ -1,0 +1,26 @@
+"""The address of a job's workflow, in the words of GA4GH WES."""
+
+from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import quote
+
+from penstock_schemas.jobs import SourceKind
+from penstock_schemas.views import Job
+
+STANDARD_PLACE: Final = "Snakefile"
+"""Stands for the main file where the engine looked for it itself."""
+
+
+def workflow_url_of(job: Job) -> str:
+    """Return what the client named, or what it would have to name to get the same workflow."""
+    if job.workflow is not None and job.workflow.workflow_url:
+        return job.workflow.workflow_url
+    if job.pipeline is not None:
+        return job.pipeline.name
+    source = job.source
+    if source is None:
+        return job.pipeline_name
+    if source.kind is SourceKind.PATH:
+        path = PurePosixPath(source.location)
+        return "file://" + quote(str(path / source.snakefile if source.snakefile else path))
+    return source.snakefile or STANDARD_PLACE
