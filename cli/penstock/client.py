@@ -92,6 +92,8 @@ class Damaged(ClientError):
 class _Answer(msgspec.Struct, frozen=True):
     status: int
     body: bytes
+    retry_after_s: float = 0.0
+    """How long the server says that trying again is in vain."""
 
 
 class Client:
@@ -366,7 +368,7 @@ class Client:
             left = ends - time.monotonic()
             try:
                 answer = self._send(method, url, body, wait_s)
-                if answer.status not in _UNABLE or left <= pause:
+                if answer.status not in _UNABLE or left <= max(pause, answer.retry_after_s):
                     return self._checked(answer, url)
             except Unreachable:
                 if left <= pause:
@@ -381,7 +383,7 @@ class Client:
             response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
         except (HTTPError, OSError) as error:
             raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
-        return _Answer(response.status, response.data)
+        return _Answer(response.status, response.data, _seconds(response.headers.get("retry-after")))
 
     def _open(self, url: str) -> urllib3.BaseHTTPResponse:
         if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
@@ -423,6 +425,10 @@ def is_over(job: JobResponse) -> bool:
 
 def _segment(job_id: str) -> str:
     return quote(job_id, safe="")
+
+
+def _seconds(retry_after: str | None) -> float:
+    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else 0.0
 
 
 def _reason(error: Exception) -> str:

@@ -53,7 +53,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Free when it was looked at."""
     slots: int | None
     allowed: tuple[Path, ...] = ()
-    """Folders whose workflows may run where they lie."""
+    """Folders from which runs may take their workflows by path."""
+    log_max_bytes: int | None = None
+    """What the event log may take; `None` leaves it as it is."""
 
     @property
     def url(self) -> str:
@@ -237,7 +239,11 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
         "PENSTOCK_NATS_URL": nats_url,
         "PENSTOCK_BLOBS": str(plan.state / "blobs"),
         "PENSTOCK_STATE_DIR": str(plan.state / name),
+        # The server is our own: how to reach another one, and what a cluster takes, is not for it.
+        "PENSTOCK_NATS_CREDENTIALS": "",
+        "PENSTOCK_REPLICAS": "",
     }
+    environ |= {} if plan.log_max_bytes is None else {"PENSTOCK_LOG_MAX_BYTES": str(plan.log_max_bytes)}
     match name:
         case "gateway":
             environ |= {"PENSTOCK_HOST": plan.host, "PENSTOCK_PORT": str(plan.port)}

@@ -4,6 +4,7 @@ import itertools
 import random
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -26,6 +27,7 @@ from penstock_jetstream.settings import NatsSettings
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _CLOSE_S: Final = 2.0
+_CREDENTIALS_BLOCKS: Final = ("NATS USER JWT", "USER NKEY SEED")
 
 
 class NoAnswer(Unavailable):
@@ -42,6 +44,10 @@ class Refusal(PortError):
             error.code == 429 or error.code >= 500
         ) and error.err_code not in names.JETSTREAM_NOT_ENABLED | names.TOO_FEW_SERVERS
         """Trying again may help: there is no leader, or too much at once."""
+
+
+class BadCredentials(PortError):
+    """The `.creds` file cannot be used; the message says why."""
 
 
 class ErrorReply(Struct, frozen=True):
@@ -120,8 +126,11 @@ class Connection:
 
         Raises:
             Unavailable: no server could be reached in time.
+            BadCredentials: there is no `.creds` file where it should be.
 
         """
+        if self._settings.credentials is not None:
+            _check_credentials(self._settings.credentials)
         try:
             with anyio.fail_after(self._settings.connect_s):
                 await self._open()
@@ -373,6 +382,18 @@ def accepted(answer: bytes) -> bytes:
     if error is not None:
         raise Refusal(error)
     return answer
+
+
+def _check_credentials(path: Path) -> None:
+    """Look at once: while connecting, a file that cannot be used would be tried until the deadline."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise BadCredentials(f"the NATS credentials {path} cannot be read: {reason}") from error
+    missing = [block for block in _CREDENTIALS_BLOCKS if f"BEGIN {block}" not in text]
+    if missing:
+        raise BadCredentials(f"{path} is no NATS credentials file: it has no {' and no '.join(missing)}")
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

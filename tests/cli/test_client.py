@@ -62,6 +62,7 @@ class Script:
     answers: list[tuple[int, Any] | None]
     requests: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
     url: str = ""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
 
     def next(self, method: str, path: str, body: Any) -> tuple[int, Any] | None:
         self.requests.append((method, path, body))
@@ -86,6 +87,8 @@ def scripted(*answers: tuple[int, Any] | None) -> Generator[Script]:
             content = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
             self.send_response(answer[0])
             self.send_header("Content-Length", str(len(content)))
+            for name, value in script.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(content)
 
@@ -139,6 +142,14 @@ def test_a_server_that_stays_unable_is_quoted() -> None:
         with pytest.raises(Refused, match="the request has mistakes") as caught:
             client.job(JOB_ID)
         assert caught.value.status == 503
+
+
+def test_a_server_that_will_be_unable_for_longer_is_quoted_at_once() -> None:
+    with scripted((503, PROBLEM)) as script, Client(script.url, deadline_s=30.0) as client:
+        script.headers["Retry-After"] = "60"
+        with pytest.raises(Refused, match="the request has mistakes"):
+            client.job(JOB_ID)
+    assert len(script.requests) == 1
 
 
 def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:

@@ -85,6 +85,8 @@ class System:
     http: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(maxsize=64, retries=False))
     nats_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
+    nats_config: str = ""
+    """Further lines of the server's configuration."""
 
     @property
     def url(self) -> str:
@@ -127,7 +129,7 @@ class System:
             f"listen: 127.0.0.1:{self.nats_port}\nmax_payload: 4MB\n"
             f'jetstream {{ store_dir: "{data}", sync_interval: always\n'
             "max_file_store: 1PB, max_memory_store: 1GB }\n"
-            "feature_flags { js_ack_fc_v2: false }\n"
+            f"feature_flags {{ js_ack_fc_v2: false }}\n{self.nats_config}"
         )
         binary = shutil.which("nats-server", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
         assert binary, "nats-server is missing"
@@ -162,9 +164,9 @@ class System:
 
 
 @contextmanager
-def running_system(root: Path, **settings: str) -> Generator[System]:
+def running_system(root: Path, *, nats_config: str = "", **settings: str) -> Generator[System]:
     """Start the whole system below `root`, wait until it is ready, and end it after use."""
-    system = System(root, settings)
+    system = System(root, settings, nats_config=nats_config)
     try:
         system.start_nats()
         system.add("gateway", "penstock_gateway")

@@ -12,6 +12,7 @@ from penstock import running
 from penstock.ports import claim
 from penstock.tree import Plan, already_running, planted
 from penstock.versions import software_version
+from penstock_jetstream.settings import MIN_LOG_BYTES
 
 
 @click.command()
@@ -31,9 +32,22 @@ from penstock.versions import software_version
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Workflows below this folder may run where they lie ('submit --in-place'); repeat it.",
+    help="Workflows below this folder may be submitted by their path ('submit --in-place'); repeat it.",
 )
-def up(port: int, host: str, state: Path | None, slots: int | None, allowed: tuple[Path, ...]) -> None:
+@click.option(
+    "--log-max-bytes",
+    type=click.IntRange(MIN_LOG_BYTES),
+    metavar="BYTES",
+    help="What the event log may take; when it is full, nothing new is accepted.  [default: as it is; 16 GiB at first]",
+)
+def up(
+    port: int,
+    host: str,
+    state: Path | None,
+    slots: int | None,
+    allowed: tuple[Path, ...],
+    log_max_bytes: int | None,
+) -> None:
     """Start Penstock on this machine: nats-server, gateway, scheduler, projector and a runner.
 
     Everything is durable: what was accepted is there again at the next start, whatever happened in between. Ctrl-C
@@ -48,6 +62,7 @@ def up(port: int, host: str, state: Path | None, slots: int | None, allowed: tup
         port=claim(host, port),
         slots=slots,
         allowed=tuple(each.resolve() for each in allowed),
+        log_max_bytes=log_max_bytes,
     )
     anyio.run(_up, plan, say)
 

@@ -18,7 +18,7 @@ from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
 from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, mistakes
-from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream import connect
 from penstock_jetstream.blobs import open_blobs
 
 EXIT_OK: Final = 0
@@ -38,7 +38,7 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
     """
     stopping = stopping or anyio.Event()
     with listen(settings.host, settings.port) as listening:
-        async with connect(NatsSettings(url=settings.nats_url, name="penstock-gateway")) as cluster:
+        async with connect(settings.nats("penstock-gateway")) as cluster:
             gateway = Gateway(settings, cluster, open_blobs(settings.blobs))
             server = make_server(AccessLog(gateway.app), graceful_s=settings.graceful_s)
             async with anyio.create_task_group() as group:

@@ -3,18 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from penstock_core.access import JobVisibility
 from penstock_core.settings import LogLevel, LogLevelSetting
+from penstock_jetstream.settings import ServiceSettings
 
 
-class GatewaySettings(Struct, frozen=True, kw_only=True):
+class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     """The settings of one gateway."""
 
-    nats_url: Annotated[str, Meta(description="Where the NATS server listens; several with commas between.")] = (
-        "nats://127.0.0.1:4222"
-    )
     blobs: Annotated[
         str, Meta(description="Where sources, logs and outputs are kept: a folder, or the URL of an object store.")
     ] = "penstock-blobs"

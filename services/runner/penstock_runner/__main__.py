@@ -17,7 +17,7 @@ import structlog
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.settings import BadSettings, read_settings
-from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream import connect
 from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
 from penstock_runner import faults
 from penstock_runner.actor import Ports, Runner, new_runner_id
@@ -61,9 +61,11 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
     engines = _engines(settings)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
-    nats = NatsSettings(url=settings.nats_url, name=f"penstock-runner-{settings.name}")
     with folder.hold():
-        async with connect(nats) as cluster, anyio.create_task_group() as group:
+        async with (
+            connect(settings.nats(f"penstock-runner-{settings.name}")) as cluster,
+            anyio.create_task_group() as group,
+        ):
             group.start_soon(_obey_signals, shutdown)
             ports = Ports(
                 log=cluster.log,

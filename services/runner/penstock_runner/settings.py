@@ -6,9 +6,10 @@ import socket
 from pathlib import Path
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from penstock_core.settings import LogLevel, LogLevelSetting
+from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.engines.mock import MockBehaviour, Seconds
 
 RUNNER_NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$"
@@ -21,12 +22,9 @@ def default_name() -> str:
     return re.sub("[^A-Za-z0-9_-]", "-", socket.gethostname())[:50].strip("-_") or "runner"
 
 
-class RunnerSettings(Struct, frozen=True, kw_only=True):
+class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
     """The settings of one runner."""
 
-    nats_url: Annotated[str, Meta(description="Where the NATS server listens; several with commas between.")] = (
-        "nats://127.0.0.1:4222"
-    )
     blobs: Annotated[
         str, Meta(description="Where sources, logs and outputs are kept: a folder, or the URL of an object store.")
     ] = "penstock-blobs"

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import structlog
 
-from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream import connect
 from penstock_scheduler import process
 from penstock_scheduler.scheduler import Scheduler
 from penstock_scheduler.settings import SchedulerSettings
@@ -20,8 +20,7 @@ async def serve(settings: SchedulerSettings) -> None:
 
     """
     holder = f"{settings.scheduler_name}-{uuid4().hex[:8]}"
-    nats = NatsSettings(url=settings.nats_url, credentials=settings.nats_credentials, name="penstock-scheduler")
-    async with connect(nats) as cluster:
+    async with connect(settings.nats("penstock-scheduler")) as cluster:
         scheduler = Scheduler(
             cluster,
             holder=holder,

@@ -1,15 +1,12 @@
 """What the scheduler and the projector are told by their environment."""
 
-from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from penstock_core.settings import LogLevel, LogLevelSetting
+from penstock_jetstream.settings import ServiceSettings
 
-NatsUrl = Annotated[str, Meta(description="Where the NATS server listens; several with commas between.")]
-NATS_URL = "nats://127.0.0.1:4222"
-CredentialsPath = Annotated[Path, Meta(description="A `.creds` file for the NATS server.")]
 NamePart = Annotated[
     str,
     Meta(
@@ -20,11 +17,9 @@ NamePart = Annotated[
 Bound = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
-class SchedulerSettings(Struct, frozen=True, kw_only=True):
+class SchedulerSettings(ServiceSettings, frozen=True, kw_only=True):
     """The settings of one scheduler."""
 
-    nats_url: NatsUrl = NATS_URL
-    nats_credentials: CredentialsPath | None = None
     scheduler_name: NamePart = "scheduler"
     max_running_jobs: Annotated[
         Bound | None, Meta(description="Jobs that run at the same time; 0 for no bound, unset to leave it as it is.")
@@ -36,9 +31,7 @@ class SchedulerSettings(Struct, frozen=True, kw_only=True):
     log_level: LogLevelSetting = LogLevel.INFO
 
 
-class ProjectorSettings(Struct, frozen=True, kw_only=True):
+class ProjectorSettings(ServiceSettings, frozen=True, kw_only=True):
     """The settings of one projector."""
 
-    nats_url: NatsUrl = NATS_URL
-    nats_credentials: CredentialsPath | None = None
     log_level: LogLevelSetting = LogLevel.INFO

@@ -2,7 +2,7 @@
 
 import structlog
 
-from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream import connect
 from penstock_scheduler import process
 from penstock_scheduler.projector.projecting import Projector
 from penstock_scheduler.settings import ProjectorSettings
@@ -17,8 +17,7 @@ async def serve(settings: ProjectorSettings) -> None:
         PortError: there is no usable NATS server.
 
     """
-    nats = NatsSettings(url=settings.nats_url, credentials=settings.nats_credentials, name="penstock-projector")
-    async with connect(nats) as cluster:
+    async with connect(settings.nats("penstock-projector")) as cluster:
         projector = Projector(cluster)
         await process.until_signalled(lambda: projector.run(on_ready=lambda: log.info("ready")))
     log.info("stopped")
