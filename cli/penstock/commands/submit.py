@@ -88,7 +88,11 @@ def _read_parameters(path: Path) -> Parameters:
 @click.command(epilog=EXAMPLES)
 @click.argument("workflow", type=click.Path(path_type=Path), required=False)
 @click.option("--pipeline", help="Run this pipeline, which the server knows, instead of a workflow from here.")
-@click.option("--in-place", is_flag=True, help="Send the path alone: the server reads the folder (if it allows that).")
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Send the path alone: the runner copies the folder from there (if the server allows that).",
+)
 @click.option("--snakefile", metavar="PATH", help="The main file, relative to the workflow's folder.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
 @click.option("--no-ignore", is_flag=True, help="Take what .penstockignore or .gitignore leaves out.")
