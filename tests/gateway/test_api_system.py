@@ -102,7 +102,7 @@ async def test_writes_and_errors_are_logged_in_one_line_each(stage: Stage) -> No
 
 
 async def test_the_documentation_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
-    for address in ("/docs", "/redoc"):
+    for address in ("/docs", "/redoc", "/docs/problems"):
         page = await client.get(address)
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "default-src 'self'" in page.headers["content-security-policy"]
@@ -119,9 +119,21 @@ async def test_the_documentation_pages_load_nothing_from_elsewhere(client: httpx
     problem(await client.get("/docs/assets/redoc/LICENSE"), 404)
 
 
+async def test_the_type_of_every_problem_leads_to_what_it_means(client: httpx.AsyncClient) -> None:
+    address, _, slug = problem(await client.get("/nowhere"), 404)["type"].partition("#")
+    page = await client.get(address)
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    sections = re.findall(r'<section id="([^"]+)">', page.text)
+    assert slug in sections
+    assert sorted(sections) == sorted({kind.slug for kind in (*TABLE.values(), INTERNAL)})
+    assert "An operator must raise the log" in page.text
+    for link in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert (await client.get(link)).status_code == 200
+
+
 async def test_every_route_is_documented(stage: Stage, client: httpx.AsyncClient) -> None:
     documented = {(each.method.upper(), each.path) for each in OPERATIONS}
-    hidden = {"/openapi.json", "/docs", "/redoc", "/docs/assets/{name}"}
+    hidden = {"/openapi.json", "/docs", "/docs/problems", "/redoc", "/docs/assets/{name}"}
     served = {
         (method, re.sub(r":[a-z]+\}", "}", route.path))
         for route in stage.gateway.routes

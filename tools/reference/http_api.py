@@ -26,7 +26,8 @@ network.
 Bodies are JSON, times are UTC. A request with a member or a query parameter that does not exist is refused, so that a
 typing error shows. Answers may gain members.
 
-Errors are problems as in RFC 9457, with the media type `application/problem+json` ([errors](#errors)).
+Errors are problems as in RFC 9457, with the media type `application/problem+json` ([errors](#errors)). Their `type`
+leads to a page of the gateway that says what each kind means.
 """
 
 
@@ -140,7 +141,6 @@ OTHERWISE: Final = {
 
 
 def _errors() -> str:
-    kinds = {id(kind): kind for kind in vars(problems).values() if isinstance(kind, problems.Kind)}
     rows = [
         (
             code(kind.status),
@@ -148,7 +148,7 @@ def _errors() -> str:
             kind.title,
             f"{kind.retry_after_s} s" if kind.retry_after_s else "",
         )
-        for kind in sorted(kinds.values(), key=lambda each: (each.status, each.slug))
+        for kind in problems.kinds()
     ]
     return table(("status", "`type`", "title", "`Retry-After`"), rows)
 

@@ -110,6 +110,10 @@ NOT_YET: Final = Kind(504, "not-yet", "Not there yet", RETRY_AFTER_S)
 DRAINING: Final = Kind(503, "draining", "The server is shutting down", RETRY_AFTER_S)
 INTERNAL: Final = Kind(500, "internal-error", "Internal error")
 
+_INTERNAL_DETAIL: Final = (
+    "Something went wrong inside the server. The log of the server has it under this instance's id."
+)
+
 TABLE: Final[Mapping[type[Exception], Kind]] = {
     Invalid: INVALID,
     NotFound: NOT_FOUND,
@@ -136,6 +140,17 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
 """The kind of each error. An error's nearest listed class counts; one that is not listed is internal."""
 
 
+def kinds() -> tuple[Kind, ...]:
+    """Return every kind, by status."""
+    return tuple(sorted({*TABLE.values(), INTERNAL}, key=lambda each: (each.status, each.slug)))
+
+
+def causes_of(kind: Kind) -> tuple[str, ...]:
+    """Return the sentences that say when a problem is of this kind."""
+    texts = ((each.__doc__ or "").split("\n\n")[0] for each, its_kind in TABLE.items() if its_kind is kind)
+    return tuple(" ".join(text.split()) for text in texts) or (_INTERNAL_DETAIL,)
+
+
 def kind_of(error: Exception) -> Kind:
     """Return how HTTP shows `error`."""
     return next((TABLE[each] for each in type(error).__mro__ if each in TABLE), INTERNAL)
@@ -145,7 +160,7 @@ def problem_of(error: Exception) -> Problem:
     """Return the problem that tells of `error`. An internal one tells nothing of what is inside."""
     kind = kind_of(error)
     if kind is INTERNAL:
-        detail = "Something went wrong inside the server. The log of the server has it under this instance's id."
+        detail = _INTERNAL_DETAIL
         violations: tuple[Violation, ...] = ()
     elif isinstance(error, Invalid):
         violations = error.violations

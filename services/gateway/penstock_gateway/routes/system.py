@@ -10,6 +10,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from penstock_gateway import problem_page
 from penstock_gateway.parameters import Parameters
 from penstock_gateway.problems import NotFound
 from penstock_gateway.readiness import Readiness as ReadinessMonitor
@@ -95,6 +96,7 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
     """Return the handlers."""
     echo = encode(Echo(message=services.echo_message))
     version = encode(services.version)
+    problems = problem_page.page().encode()
 
     @route("/", http_method=READ)
     async def root(request: AnyRequest) -> ASGIApp:
@@ -127,6 +129,10 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
     async def redoc(request: AnyRequest) -> ASGIApp:
         return Reply(_REDOC_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
 
+    @route("/docs/problems", http_method=READ)
+    async def problem_kinds(request: AnyRequest) -> ASGIApp:
+        return Reply(problems, media_type=HTML, headers=PAGE_HEADERS)
+
     @route("/docs/assets/{name:path}", http_method=READ, sync_to_thread=None)
     async def asset(request: AnyRequest, name: FromPath[str]) -> ASGIApp:
         Parameters(request.scope["query_string"], ()).check()
@@ -135,7 +141,7 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
             raise NotFound(f"there is nothing at {request.scope['path']}")
         return _cached(request, _read_asset(name.removeprefix("/")), media_type)
 
-    return [root, health, readyz, get_version, openapi, docs, redoc, asset]
+    return [root, health, readyz, get_version, openapi, docs, redoc, problem_kinds, asset]
 
 
 def _cached(request: AnyRequest, body: bytes, media_type: str) -> ASGIApp:
