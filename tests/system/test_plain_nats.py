@@ -181,7 +181,8 @@ def listed(system: System) -> list[dict[str, Any]]:
 def test_a_plain_subscriber_can_rebuild_the_list_of_jobs(tmp_path: Path) -> None:
     with running_system(tmp_path, PENSTOCK_MOCK_UNKNOWN_PIPELINES="true") as system, subscribed(system) as subscriber:
         job_ids = load(system)
-        refused = anyio.run(refused_appends, system.nats_url, job_ids)
+        with ThreadPoolExecutor(1) as thread:  # in the tests' own one the event loop of asynchronous tests may be open
+            refused = thread.submit(anyio.run, refused_appends, system.nats_url, job_ids).result()
         accepted, jobs = outcome(system, subscriber, job_ids)
 
     received = [json.loads(message["event"])["id"] for message in subscriber.messages]
