@@ -12,6 +12,7 @@ from penstock.lazy import Entry, LazyGroup
 
 _START: Final = "Run everything here"
 _JOBS: Final = "Runs"
+_CATALOGUE: Final = "Workflows by name"
 _HELP: Final = "When something is wrong"
 _SERVICES: Final = "Single services, for a cluster"
 
@@ -27,6 +28,7 @@ ENTRIES: Final = {
     "events": Entry(_JOBS, "penstock.commands.logs:events", "List what happened to a run; -f follows it."),
     "outputs": Entry(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
     "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
+    "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
     "doctor": Entry(_HELP, "penstock.commands.doctor:doctor", "Check everything, and say how to mend it."),
     "version": Entry(_HELP, "penstock.commands.version:version", "Print the versions of this command and the server."),
     "gateway": Entry(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),

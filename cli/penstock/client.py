@@ -37,6 +37,11 @@ from penstock_schemas.api import (
     LogSource,
     OutputEntry,
     OutputList,
+    PipelineEntry,
+    PipelineList,
+    PipelineRegistration,
+    PipelineResponse,
+    PipelineVersion,
     Problem,
     Readiness,
     TaskList,
@@ -136,6 +141,34 @@ class Client:
     def job(self, job_id: str) -> JobResponse:
         """Return a job as it stands."""
         return self._get(f"/jobs/{_segment(job_id)}", {}, JobResponse)
+
+    def register(self, registration: PipelineRegistration) -> PipelineVersion:
+        """Register a version of a pipeline; registering the same again changes nothing."""
+        return self._post("/pipelines", registration, PipelineVersion)
+
+    def pipelines(self, *, retired: bool = False) -> Iterator[PipelineEntry]:
+        """Yield every pipeline of the catalogue, by name; with `retired`, also those that are offered no longer."""
+        after: str | None = None
+        while True:
+            query = {"after": after, "limit": MAX_PAGE, "retired": "true" if retired else "false"}
+            page = self._get("/pipelines", query, PipelineList)
+            yield from page.pipelines
+            after = page.next_after
+            if after is None:
+                return
+
+    def pipeline(self, name: str) -> PipelineResponse:
+        """Return a pipeline with all of its versions."""
+        return self._get(f"/pipelines/{_segment(name)}", {}, PipelineResponse)
+
+    def pipeline_of(self, job_id: str) -> PipelineVersion:
+        """Return the catalogue entry that a job runs, as it was when the job was submitted."""
+        return self._get(f"/jobs/{_segment(job_id)}/pipeline", {}, PipelineVersion)
+
+    def retire(self, name: str, version: str) -> PipelineVersion:
+        """Offer a version no longer."""
+        url = f"{self.url}/pipelines/{_segment(name)}/versions/{_segment(version)}"
+        return self._decode(self._repeat("DELETE", url, None, 0.0), PipelineVersion, url)
 
     def page(
         self,

@@ -28,7 +28,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
     """Yield the lines of `penstock show`."""
     rows: list[tuple[str, str]] = [
         ("run", job.id),
-        ("pipeline", job.pipeline_name),
+        ("pipeline", job.pipeline_name + (f", version {job.pipeline.version}" if job.pipeline else "")),
         ("state", describe_state(job)),
         ("tasks", describe_tasks(job)),
         ("submitted", f"{tables.moment(job.created_at)} by {job.owner}"),

@@ -6,13 +6,24 @@ shows; responses may gain fields, so clients ignore those that they do not know.
 
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, field
 
 from penstock_schemas.events import AnyEventData
 from penstock_schemas.ids import EventId, JobId, RunnerId
-from penstock_schemas.jobs import Failure, JobState, JobStatus, Name, Parameters, TaskCounts, Token
+from penstock_schemas.jobs import (
+    EngineParameters,
+    Failure,
+    JobState,
+    JobStatus,
+    Name,
+    Parameters,
+    PipelineRef,
+    Source,
+    TaskCounts,
+    Token,
+)
 from penstock_schemas.views import LogStream, Task
 
 MAX_DESCRIPTION: Final = 10_000
@@ -30,6 +41,7 @@ Priority = Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
 LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\x00-\\x1f\\x7f]*$")]
 """Any printable text: tags of GA4GH WES are the same as labels."""
 LabelValue = Annotated[str, Meta(max_length=MAX_LABEL_VALUE)]
+PipelineVersionName = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")]
 IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
@@ -70,6 +82,80 @@ class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """Whose job it is: left out, of whoever submits it. Only an admin may name somebody else."""
     idempotency_key: IdempotencyKey | None = None
     """The same as the header `Idempotency-Key`: a repeated submission finds the first job."""
+    pipeline_version: PipelineVersionName | None = None
+    """Which version of the pipeline in the catalogue; left out: the newest that is offered."""
+
+
+class PipelineRegistration(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The body of `POST /pipelines`."""
+
+    name: Token
+    version: PipelineVersionName
+    source: SubmittedSource
+    engine: Token | None = None
+    """`snakemake` when left out."""
+    description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+    parameters_schema: dict[str, Any] | None = None
+    """JSON Schema of the parameters; left out: the workflow's own `config.schema.yaml` or `nextflow_schema.json`."""
+    defaults: Parameters = field(default_factory=Parameters)
+    """Parameters that a job need not give; put over the configuration that the workflow brings along."""
+    engine_parameters: EngineParameters | None = None
+    labels: Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)] = field(
+        default_factory=dict[LabelKey, LabelValue]
+    )
+    """Every job gets them, unless it says otherwise."""
+
+
+class PipelineVersion(Struct, frozen=True, kw_only=True):
+    """One version of a pipeline in the catalogue."""
+
+    name: str
+    version: str
+    engine: str
+    description: str | None
+    parameters_schema: dict[str, Any] | None
+    defaults: Parameters
+    engine_parameters: EngineParameters | None
+    labels: dict[str, str]
+    source: Source
+    registered_at: datetime
+    registered_by: str
+    retired_at: datetime | None
+    """When it was retired: then no new job can run it."""
+    event_id: EventId
+    """Of its registration in the log."""
+    seq: int
+    """Its place there."""
+
+
+class PipelineResponse(Struct, frozen=True, kw_only=True):
+    """A pipeline in the catalogue."""
+
+    name: str
+    newest: str | None
+    """The version that a job runs which names none; null when every version is retired."""
+    versions: list[PipelineVersion]
+    """The last registered first."""
+
+
+class PipelineEntry(Struct, frozen=True, kw_only=True):
+    """A pipeline in a list."""
+
+    name: str
+    newest: str | None
+    engine: str
+    """Of the newest version."""
+    description: str | None
+    versions: list[str]
+    """Those that are offered, the last registered first."""
+
+
+class PipelineList(Struct, frozen=True, kw_only=True):
+    """A part of the catalogue, in the order of the names."""
+
+    pipelines: list[PipelineEntry]
+    next_after: str | None
+    """The `after` of the next page; null on the last one."""
 
 
 class CancelRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -111,6 +197,8 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     output_bytes: int
     seq: int
     """The sequence of its last event in the log; also the response's `ETag`."""
+    pipeline: PipelineRef | None = None
+    """The catalogue entry that it runs, as it was when the job was submitted."""
 
 
 class JobList(Struct, frozen=True, kw_only=True):

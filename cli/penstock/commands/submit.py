@@ -88,6 +88,7 @@ def _read_parameters(path: Path) -> Parameters:
 @click.command(epilog=EXAMPLES)
 @click.argument("workflow", type=click.Path(path_type=Path), required=False)
 @click.option("--pipeline", help="Run this pipeline, which the server knows, instead of a workflow from here.")
+@click.option("--pipeline-version", metavar="VERSION", help="The pipeline's version; the newest when left out.")
 @click.option(
     "--in-place",
     is_flag=True,
@@ -116,6 +117,7 @@ def _read_parameters(path: Path) -> Parameters:
 def submit(
     workflow: Path | None,
     pipeline: str | None,
+    pipeline_version: str | None,
     in_place: bool,
     snakefile: str | None,
     exclude: tuple[str, ...],
@@ -141,6 +143,8 @@ def submit(
     """
     if pipeline is not None and (workflow is not None or in_place or snakefile):
         raise click.UsageError("give a workflow or --pipeline, not both")
+    if pipeline is None and pipeline_version is not None:
+        raise click.UsageError("--pipeline-version is of a --pipeline; give that too")
     parameters = parse_parameters(params_file, param, param_string)
     source, called = None, pipeline or ""
     if pipeline is None:
@@ -155,6 +159,7 @@ def submit(
         priority=priority,
         owner=owner,
         idempotency_key=idempotency_key,
+        pipeline_version=pipeline_version,
     )
     with connected(url, state, deadline_s=30.0) as client:
         job = client.submit(submission)

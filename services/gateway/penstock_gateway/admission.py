@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -13,12 +14,14 @@ from msgspec import Struct
 from penstock_core.access import demand, needed_to_submit_for
 from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEMAKE, Bundle, make_bundle, path_source
+from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
+from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.problems import Invalid
 from penstock_schemas.access import LOCAL_USER, Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import Source
+from penstock_schemas.jobs import EngineParameters, PipelineRef, Source
 
 MOCK: Final = "mock"
 KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
@@ -46,12 +49,28 @@ class Admitted(Struct, frozen=True, kw_only=True):
     """What has to be in the blob store before the job may be submitted."""
     idempotency_key: str | None
     request_sha256: str
+    pipeline: PipelineRef | None = None
+    engine_parameters: EngineParameters | None = None
 
 
 def admit(
-    submission: JobSubmission, principal: Principal, policy: Policy, *, header_key: str | None = None
+    submission: JobSubmission,
+    principal: Principal,
+    policy: Policy,
+    *,
+    header_key: str | None = None,
+    pipeline: Pipeline | None = None,
+    known_names: Iterable[str] = (),
 ) -> Admitted:
     """Return what a submission of `principal` becomes.
+
+    Args:
+        submission: what is asked for.
+        principal: who asks.
+        policy: what the operator allows.
+        header_key: the header `Idempotency-Key`.
+        pipeline: what the catalogue has under the submission's name; it is run when the submission has no source.
+        known_names: of the catalogue, to say which ones are like one that it does not have.
 
     Raises:
         Forbidden: `principal` may not submit it.
@@ -62,7 +81,23 @@ def admit(
     deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
     demand(principal, needed_to_submit_for(principal, owner), deed)
     key = _idempotency_key(submission.idempotency_key, header_key)
-    engine = _engine(submission, policy)
+    if submission.source is None and pipeline is not None:
+        version = choose(pipeline, submission.pipeline_version)
+        entry = version.entry
+        return Admitted(
+            submission=merged(submission, version),
+            principal=principal,
+            engine=entry.engine,
+            owner=owner,
+            source=entry.source,
+            bundle=None,
+            idempotency_key=key,
+            # Of what was asked for: the same request finds its job also after a newer version was registered.
+            request_sha256="" if key is None else _fingerprint(submission, "", owner, None),
+            pipeline=reference_to(version),
+            engine_parameters=entry.engine_parameters,
+        )
+    engine = _engine(submission, policy, known_names)
     bundle, source = _source(submission, policy, engine)
     return Admitted(
         submission=submission,
@@ -111,6 +146,8 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
         priority=submission.priority,
         idempotency_key=admitted.idempotency_key,
         request_sha256=admitted.request_sha256,
+        engine_parameters=admitted.engine_parameters,
+        pipeline=admitted.pipeline,
     )
 
 
@@ -126,7 +163,15 @@ def _idempotency_key(field: str | None, header: str | None) -> str | None:
     return header
 
 
-def _engine(submission: JobSubmission, policy: Policy) -> str:
+def _engine(submission: JobSubmission, policy: Policy, known_names: Iterable[str]) -> str:
+    if submission.pipeline_version is not None:
+        detail = (
+            "a version is of a pipeline in the catalogue; leave it out with a source of your own"
+            if submission.source is not None
+            else f"no pipeline is registered under the name `{submission.pipeline_name}`"
+            + similar(submission.pipeline_name, known_names)
+        )
+        raise Invalid([Violation(pointer=pointer("pipeline_version"), detail=detail)])
     if submission.source is not None:
         return submission.engine or SNAKEMAKE
     if submission.engine not in (None, MOCK):
@@ -134,9 +179,8 @@ def _engine(submission: JobSubmission, policy: Policy) -> str:
         raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
     if submission.engine == MOCK or policy.mock_unknown_pipelines:
         return MOCK
-    detail = (
-        f"no pipeline is registered under the name `{submission.pipeline_name}`; send the workflow's files in `source`"
-    )
+    hint = similar(submission.pipeline_name, known_names) or "; send the workflow's files in `source`"
+    detail = f"no pipeline is registered under the name `{submission.pipeline_name}`{hint}"
     raise Invalid([Violation(pointer=pointer("pipeline_name"), detail=detail)])
 
 
@@ -155,7 +199,7 @@ def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bun
 
 def _fingerprint(submission: JobSubmission, engine: str, owner: str, source: Source | None) -> str:
     """Return the hash of everything that was asked for, the same for every way to write the same request."""
-    asked = (
+    asked: tuple[object, ...] = (
         submission.pipeline_name,
         submission.parameters,
         submission.description,
@@ -165,4 +209,6 @@ def _fingerprint(submission: JobSubmission, engine: str, owner: str, source: Sou
         submission.priority,
         owner,
     )
+    if submission.pipeline_version is not None:
+        asked = (*asked, submission.pipeline_version)
     return hashlib.sha256(_canonical.encode(asked)).hexdigest()

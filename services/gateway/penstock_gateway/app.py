@@ -13,6 +13,9 @@ from litestar.types import ASGIApp
 
 from penstock_core.ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, TaskBoard
 from penstock_gateway.admission import Policy
+from penstock_gateway.catalogue.folder import CatalogueFolder
+from penstock_gateway.catalogue.registrations import Registrations
+from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.failures import tell
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
@@ -22,6 +25,7 @@ from penstock_gateway.principals import WithoutAuthentication
 from penstock_gateway.readiness import Readiness
 from penstock_gateway.replies import encode
 from penstock_gateway.routes.jobs import JobServices, job_routes
+from penstock_gateway.routes.pipelines import PipelineServices, pipeline_routes
 from penstock_gateway.routes.runs import RunServices, run_routes
 from penstock_gateway.routes.system import SystemServices, system_routes
 from penstock_gateway.runs import Runs
@@ -74,6 +78,7 @@ class Gateway:
             settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=self._watchers
         )
         self.readiness = Readiness(event_log=ports.log, view=ports.jobs, index=self.index, watchers=self._watchers)
+        self.catalogue = Catalogue(ports.log, now=now)
         litestar = self._build(settings, ports, blobs, now)
         self.routes = tuple(litestar.routes)
         self.app: ASGIApp = WithoutAuthentication(litestar)
@@ -83,6 +88,9 @@ class Gateway:
         async with anyio.create_task_group() as group:
             group.start_soon(self.index.run)
             group.start_soon(self._fleet.run)
+            group.start_soon(self.catalogue.run)
+            if self._folder is not None:
+                group.start_soon(self._folder.run)
             group.start_soon(self.readiness.run)
 
     def drain(self) -> None:
@@ -99,7 +107,13 @@ class Gateway:
             source_roots=tuple(PurePosixPath(root) for root in settings.source_roots),
         )
         submissions = Submissions(
-            log=ports.log, blobs=blobs, index=self.index, fleet=self._fleet, policy=policy, now=now
+            log=ports.log,
+            blobs=blobs,
+            index=self.index,
+            fleet=self._fleet,
+            catalogue=self.catalogue,
+            policy=policy,
+            now=now,
         )
         jobs = Jobs(
             visibility=settings.job_visibility,
@@ -118,6 +132,18 @@ class Gateway:
             fleet=self._fleet,
             max_body_bytes=settings.max_body_bytes,
         )
+        registrations = Registrations(self.catalogue, blobs, policy.source_roots)
+        self._folder = (
+            CatalogueFolder(settings.catalogue_dir, registrations, max_bytes=settings.max_body_bytes)
+            if settings.catalogue_dir is not None
+            else None
+        )
+        pipeline_services = PipelineServices(
+            catalogue=self.catalogue,
+            registrations=registrations,
+            jobs=jobs,
+            max_body_bytes=settings.max_body_bytes,
+        )
         system_services = SystemServices(
             echo_message=settings.echo_message,
             version=VersionResponse(version=settings.image_tag, software_version=software_version()),
@@ -128,6 +154,7 @@ class Gateway:
             route_handlers=[
                 *job_routes(job_services),
                 *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs)),
+                *pipeline_routes(pipeline_services),
                 *system_routes(system_services),
             ],
             exception_handlers={Exception: tell},

@@ -37,8 +37,8 @@ class Bundle(Struct, frozen=True):
     source: Source
 
 
-def make_bundle(submitted: SubmittedSource, *, engine: str) -> Bundle:
-    """Return the bundle of `submitted.files`.
+def make_bundle(submitted: SubmittedSource, *, engine: str, origin: str | None = None) -> Bundle:
+    """Return the bundle of `submitted.files`; `origin` says where they were taken from.
 
     Raises:
         Invalid: a path is not safe or not clear, a content is not base64, or the workflow's main file is missing.
@@ -60,6 +60,7 @@ def make_bundle(submitted: SubmittedSource, *, engine: str) -> Bundle:
         snakefile=submitted.snakefile,
         sha256=sha256,
         size_bytes=len(content),
+        origin=origin,
     )
     return Bundle(key, content, source)
 

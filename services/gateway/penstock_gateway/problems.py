@@ -8,6 +8,7 @@ from msgspec import Struct
 from penstock_core.access import Forbidden
 from penstock_core.job import IdempotencyKeyReused, JobEnded, NotQueued, Refused, UnknownJob
 from penstock_core.ports import BlobMissing, Conflict, LogFull, PortError, TooLarge, Unavailable
+from penstock_gateway.catalogue.core import UnknownPipeline, VersionTaken
 from penstock_schemas.api import Problem, Violation
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -88,6 +89,7 @@ UNSUPPORTED_MEDIA_TYPE: Final = Kind(415, "unsupported-media-type", "Unsupported
 RANGE: Final = Kind(416, "range-not-satisfiable", "Range not satisfiable")
 FORBIDDEN: Final = Kind(403, "forbidden", "Your role does not allow this")
 KEY_REUSED: Final = Kind(409, "idempotency-key-reused", "The idempotency key is taken")
+VERSION_TAKEN: Final = Kind(409, "version-taken", "The version exists with other content")
 NOT_POSSIBLE: Final = Kind(409, "not-possible-now", "Not possible in the job's present state")
 BUSY: Final = Kind(503, "busy", "Changed by others at the same time", RETRY_AFTER_S, "Try again.")
 LOG_FULL: Final = Kind(
@@ -118,6 +120,8 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
     Invalid: INVALID,
     NotFound: NOT_FOUND,
     UnknownJob: NOT_FOUND,
+    UnknownPipeline: NOT_FOUND,
+    VersionTaken: VERSION_TAKEN,
     BlobMissing: NOT_FOUND,
     Forbidden: FORBIDDEN,
     MethodNotAllowed: METHOD_NOT_ALLOWED,

@@ -42,6 +42,7 @@ def render(job: Job, *, offered: AbstractSet[str] | None = None, tasks: TaskCoun
         output_files=job.output_files,
         output_bytes=job.output_bytes,
         seq=job.head.seq,
+        pipeline=job.pipeline,
     )
 
 

@@ -33,6 +33,10 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[Path, ...],
         Meta(description="Folders on the runners' disk below which a workflow's source may be a path."),
     ] = ()
+    catalogue_dir: Annotated[
+        Path | None,
+        Meta(description="A folder whose subfolders are workflows: each is registered in the catalogue as it changes."),
+    ] = None
     job_visibility: Annotated[
         JobVisibility,
         Meta(

@@ -12,6 +12,7 @@ from penstock_core.chain import link
 from penstock_core.job import decide, evolve, fold
 from penstock_core.ports import Blobs, Conflict, Entry, EventLog
 from penstock_gateway.admission import Admitted, Policy, admit, command_of, job_id_of, refuse_unknown_engine
+from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
 from penstock_schemas.access import Principal
@@ -39,18 +40,28 @@ class Submissions:
         blobs: where their files go first.
         index: told of every new job.
         fleet: which engines are offered.
+        catalogue: the pipelines that can be run by name.
         policy: what the operator allows.
         now: the clock.
 
     """
 
     def __init__(
-        self, *, log: EventLog, blobs: Blobs, index: Index, fleet: Fleet, policy: Policy, now: Callable[[], datetime]
+        self,
+        *,
+        log: EventLog,
+        blobs: Blobs,
+        index: Index,
+        fleet: Fleet,
+        catalogue: Catalogue,
+        policy: Policy,
+        now: Callable[[], datetime],
     ) -> None:
         self._log = log
         self._blobs = blobs
         self._index = index
         self._fleet = fleet
+        self._catalogue = catalogue
         self._policy = policy
         self._now = now
 
@@ -68,7 +79,15 @@ class Submissions:
         """
         if submission.engine is not None:
             await self._check_engine(submission.engine)
-        admitted = admit(submission, principal, self._policy, header_key=header_key)
+        pipeline = await self._catalogue.find(submission.pipeline_name) if submission.source is None else None
+        admitted = admit(
+            submission,
+            principal,
+            self._policy,
+            header_key=header_key,
+            pipeline=pipeline,
+            known_names=self._catalogue.names,
+        )
         if submission.engine is None:
             await self._check_engine(admitted.engine)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:

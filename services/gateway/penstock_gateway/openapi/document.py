@@ -13,10 +13,11 @@ _REF: Final = "#/components/schemas/{name}"
 _TAGS: Final = {
     "Jobs": "Submit jobs, read them, list them, cancel them.",
     "Runs": "What a run does and leaves behind: events, tasks, logs, outputs.",
+    "Pipelines": "The catalogue: workflows that are offered under a name, in versions.",
     "Server": "The server itself.",
 }
 _HEADERS: Final = {
-    "Location": "The job's address.",
+    "Location": "The address of what was made.",
     "ETag": "Names this state of the answer; give it back in `If-None-Match`.",
     "Penstock-Seq": "The sequence of the log that the answer reflects; give it back in `Penstock-Min-Seq`.",
 }

@@ -44,6 +44,7 @@ JOB: Final[dict[str, Any]] = {
     "output_files": 0,
     "output_bytes": 0,
     "seq": 17,
+    "pipeline": None,
 }
 FAILED_JOB: Final[dict[str, Any]] = {
     **JOB,
@@ -146,6 +147,46 @@ OUTPUTS: Final[dict[str, Any]] = {
         }
     ],
     "total_bytes": 48211,
+}
+REGISTER_PIPELINE: Final[dict[str, Any]] = {
+    "name": "hello",
+    "version": "1.0",
+    "description": "Says hello",
+    "source": SUBMIT_WORKFLOW["source"],
+    "parameters_schema": {
+        "type": "object",
+        "properties": {"name": {"type": "string", "minLength": 1}},
+        "additionalProperties": False,
+    },
+    "defaults": {"name": "world"},
+}
+PIPELINE_VERSION: Final[dict[str, Any]] = {
+    "name": "hello",
+    "version": "1.0",
+    "engine": "snakemake",
+    "description": "Says hello",
+    "parameters_schema": REGISTER_PIPELINE["parameters_schema"],
+    "defaults": {"name": "world"},
+    "engine_parameters": None,
+    "labels": {},
+    "source": {
+        "kind": "bundle",
+        "location": "pipelines/hello/1.0/2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae.json",
+        "sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+        "size_bytes": 120,
+    },
+    "registered_at": "2026-01-31T09:00:00Z",
+    "registered_by": "user:anonymous",
+    "retired_at": None,
+    "event_id": "5b1d7e3c0f5e4f0c8f9c5b7a3c2d1e0f",
+    "seq": 12,
+}
+PIPELINE: Final[dict[str, Any]] = {"name": "hello", "newest": "1.0", "versions": [PIPELINE_VERSION]}
+PIPELINE_LIST: Final[dict[str, Any]] = {
+    "pipelines": [
+        {"name": "hello", "newest": "1.0", "engine": "snakemake", "description": "Says hello", "versions": ["1.0"]}
+    ],
+    "next_after": None,
 }
 INVALID: Final[dict[str, Any]] = {
     "type": "/docs/problems#invalid-request",

@@ -19,6 +19,10 @@ from penstock_schemas.api import (
     LogList,
     LogSource,
     OutputList,
+    PipelineList,
+    PipelineRegistration,
+    PipelineResponse,
+    PipelineVersion,
     Readiness,
     TaskList,
     VersionResponse,
@@ -79,6 +83,8 @@ def _header(name: str, description: str, schema: dict[str, Any]) -> Parameter:
 
 
 JOB_ID: Final = Parameter("job_id", "path", "The job's id.", {"type": "string", "format": "uuid"})
+PIPELINE_NAME: Final = Parameter("name", "path", "The pipeline's name.", _TEXT)
+PIPELINE_VERSION: Final = Parameter("version", "path", "The version.", _TEXT)
 TASK_ID: Final = Parameter("task_id", "path", "The task's id, from the list of tasks.", _TEXT)
 PATH: Final = Parameter("path", "path", "The output's path, as the list of outputs has it.", _TEXT)
 STREAM: Final = Parameter("stream", "path", "Which one.", {"type": "string", "enum": ["stdout", "stderr"]})
@@ -293,6 +299,80 @@ OPERATIONS: Final = (
             Answer(304, "Nothing changed"),
         ),
         problems=(*READ_PROBLEMS, problems.RANGE),
+    ),
+    Operation(
+        method="get",
+        path="/jobs/{job_id}/pipeline",
+        name="getJobPipeline",
+        tag="Pipelines",
+        summary="Read the catalogue entry that a job runs, as it was then",
+        parameters=(JOB_ID,),
+        answers=(Answer(200, "The version", PipelineVersion, examples.PIPELINE_VERSION),),
+        problems=READ_PROBLEMS,
+    ),
+    Operation(
+        method="post",
+        path="/pipelines",
+        name="registerPipeline",
+        tag="Pipelines",
+        summary="Register a version of a pipeline",
+        description="A version never changes: the same registration again answers 200, another content 409.",
+        body=PipelineRegistration,
+        body_examples={"pipeline": examples.REGISTER_PIPELINE},
+        answers=(
+            Answer(201, "The new version", PipelineVersion, examples.PIPELINE_VERSION, headers=("Location",)),
+            Answer(200, "It was registered already", PipelineVersion, examples.PIPELINE_VERSION),
+        ),
+        problems=(problems.FORBIDDEN, problems.VERSION_TAKEN, *WRITE_PROBLEMS),
+    ),
+    Operation(
+        method="get",
+        path="/pipelines",
+        name="listPipelines",
+        tag="Pipelines",
+        summary="List the catalogue, by name",
+        parameters=(
+            _query("after", "Only names after this one.", _TEXT),
+            _limit(DEFAULT_PAGE),
+            _query(
+                "retired",
+                "`true` also lists pipelines of which no version is offered.",
+                {"type": "string", "enum": ["true", "false"], "default": "false"},
+            ),
+        ),
+        answers=(Answer(200, "One page", PipelineList, examples.PIPELINE_LIST),),
+        problems=(problems.INVALID,),
+    ),
+    Operation(
+        method="get",
+        path="/pipelines/{name}",
+        name="getPipeline",
+        tag="Pipelines",
+        summary="Read a pipeline with all of its versions",
+        parameters=(PIPELINE_NAME,),
+        answers=(Answer(200, "The pipeline", PipelineResponse, examples.PIPELINE),),
+        problems=(problems.NOT_FOUND, problems.UNAVAILABLE),
+    ),
+    Operation(
+        method="get",
+        path="/pipelines/{name}/versions/{version}",
+        name="getPipelineVersion",
+        tag="Pipelines",
+        summary="Read a version of a pipeline",
+        parameters=(PIPELINE_NAME, PIPELINE_VERSION),
+        answers=(Answer(200, "The version", PipelineVersion, examples.PIPELINE_VERSION),),
+        problems=(problems.NOT_FOUND, problems.UNAVAILABLE),
+    ),
+    Operation(
+        method="delete",
+        path="/pipelines/{name}/versions/{version}",
+        name="retirePipelineVersion",
+        tag="Pipelines",
+        summary="Retire a version of a pipeline",
+        description="No new job can run it; jobs that did still show it. Repeating does no harm.",
+        parameters=(PIPELINE_NAME, PIPELINE_VERSION),
+        answers=(Answer(200, "The retired version", PipelineVersion, examples.PIPELINE_VERSION),),
+        problems=(problems.FORBIDDEN, problems.NOT_FOUND, problems.LOG_FULL, problems.UNAVAILABLE),
     ),
     Operation(
         method="get",

@@ -1,0 +1,189 @@
+"""`pipeline add`, `ls`, `show` and `retire`: the catalogue."""
+
+from pathlib import Path
+from typing import Any, Final, cast
+
+import click
+import msgspec
+
+from penstock import tables
+from penstock.bundles import BadWorkflow, pack
+from penstock.commands.submit import parse_labels, parse_parameters
+from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.exits import Exit, Stop
+from penstock_schemas.api import PipelineRegistration, PipelineResponse, PipelineVersion
+
+ADD_EXAMPLES: Final = """\b
+Examples:
+  penstock pipeline add my-workflow --name variant_calling --version 1.2
+  penstock submit --pipeline variant_calling -p sample_id=S001
+"""
+
+
+@click.group()
+def pipeline() -> None:
+    """Keep the catalogue: workflows that are offered under a name, in versions."""
+
+
+@pipeline.command(epilog=ADD_EXAMPLES)
+@click.argument("workflow", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--name", help="What jobs call it; the folder's name when left out.")
+@click.option("--version", "version", required=True, help="A version never changes; a new content is a new version.")
+@click.option("--description", help="For people.")
+@click.option("--engine", help="snakemake when left out.")
+@click.option("--snakefile", metavar="PATH", help="The main file, relative to the workflow's folder.")
+@click.option("--schema", metavar="FILE", type=click.Path(path_type=Path), help="JSON Schema of the parameters.")
+@click.option("-p", "--default", "param", multiple=True, metavar="KEY=VALUE", help="A default; JSON keeps its type.")
+@click.option(
+    "--defaults-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Defaults in JSON or YAML."
+)
+@click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="A label of every run; repeat it.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
+@format_option
+@server_options
+def add(
+    workflow: Path,
+    name: str | None,
+    version: str,
+    description: str | None,
+    engine: str | None,
+    snakefile: str | None,
+    schema: Path | None,
+    param: tuple[str, ...],
+    defaults_file: tuple[Path, ...],
+    label: tuple[str, ...],
+    exclude: tuple[str, ...],
+    form: Format,
+    url: str | None,
+    state: Path | None,
+) -> None:
+    """Register a workflow's folder as a version of a pipeline.
+
+    The parameters' schema is --schema, else the workflow's own config.schema.yaml or nextflow_schema.json.
+    """
+    try:
+        bundle = pack(workflow, snakefile=snakefile, exclude=exclude)
+    except BadWorkflow as error:
+        raise Stop(str(error), Exit.USAGE) from error
+    rules: dict[str, Any] | None = None if schema is None else parse_parameters((schema,), (), ())
+    try:
+        asked = msgspec.convert(
+            {
+                "name": name or bundle.folder.name,
+                "version": version,
+                "source": msgspec.to_builtins(bundle.source),
+                "engine": engine,
+                "description": description,
+                "parameters_schema": rules,
+                "defaults": parse_parameters(defaults_file, param, ()),
+                "labels": parse_labels(label),
+            },
+            PipelineRegistration,
+        )
+    except msgspec.ValidationError as error:
+        raise Stop(f"this cannot be registered: {error}", Exit.USAGE) from error
+    with connected(url, state, deadline_s=30.0) as client:
+        made = client.register(asked)
+    if not _print_object(made, form):
+        click.echo(f"{made.name} {made.version}")
+
+
+@pipeline.command("ls")
+@click.option("-a", "--all", "everything", is_flag=True, help="Retired ones too.")
+@format_option
+@server_options
+def list_pipelines(everything: bool, form: Format, url: str | None, state: Path | None) -> None:
+    """List the catalogue, by name."""
+    with connected(url, state) as client:
+        found = list(client.pipelines(retired=everything))
+    if form is Format.JSON:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    elif form is Format.JSONL:
+        for each in found:
+            print_line(each)
+    elif not found:
+        click.echo("no pipelines; 'penstock pipeline add' registers one", err=True)
+    else:
+        rows = [
+            (each.name, each.newest or "(retired)", each.engine, str(len(each.versions)), each.description or "")
+            for each in found
+        ]
+        click.echo(tables.table(("NAME", "NEWEST", "ENGINE", "VERSIONS", "ABOUT"), rows))
+
+
+@pipeline.command()
+@click.argument("name")
+@click.option("--version", "version", help="Only this version.")
+@format_option
+@server_options
+def show(name: str, version: str | None, form: Format, url: str | None, state: Path | None) -> None:
+    """Show a pipeline: its versions, and the parameters of the newest."""
+    with connected(url, state) as client:
+        found = client.pipeline(name)
+    wanted = version or found.newest
+    chosen = next((each for each in found.versions if each.version == wanted), None)
+    if version is not None and chosen is None:
+        raise Stop(f"{name} has no version {version}", Exit.NOT_FOUND)
+    if not _print_object(found if version is None or chosen is None else chosen, form):
+        click.echo("\n".join(_described(found, chosen)))
+
+
+@pipeline.command()
+@click.argument("name")
+@click.argument("version")
+@server_options
+def retire(name: str, version: str, url: str | None, state: Path | None) -> None:
+    """Offer a version no longer. Runs that it made still show it."""
+    with connected(url, state) as client:
+        gone = client.retire(name, version)
+    click.echo(f"{gone.name} {gone.version}  retired")
+
+
+def _print_object(value: msgspec.Struct, form: Format) -> bool:
+    """Print for a program; return whether that was asked for."""
+    if form is Format.JSON:
+        print_json(value)
+    elif form is Format.JSONL:
+        print_line(value)
+    return form is not Format.TABLE
+
+
+def _described(found: PipelineResponse, chosen: PipelineVersion | None) -> list[str]:
+    rows = [
+        (
+            each.version,
+            "retired" if each.retired_at else "newest" if each.version == found.newest else "offered",
+            tables.moment(each.registered_at),
+            each.registered_by,
+        )
+        for each in found.versions
+    ]
+    lines = [tables.table(("VERSION", "STATE", "REGISTERED", "BY"), rows)]
+    if chosen is None:
+        return lines
+    lines += ["", f"{found.name} {chosen.version}, {chosen.engine}"]
+    if chosen.description:
+        lines.append(chosen.description)
+    parameters = _parameter_rows(chosen)
+    if parameters:
+        lines += ["", tables.table(("PARAMETER", "TYPE", "DEFAULT", "ABOUT"), parameters)]
+    return lines
+
+
+def _parameter_rows(chosen: PipelineVersion) -> list[tuple[str, str, str, str]]:
+    """Return the parameters that the schema and the defaults name, at their first level."""
+    schema = chosen.parameters_schema or {}
+    required: Any = schema.get("required")
+    known = _members(schema.get("properties"))
+    rows: list[tuple[str, str, str, str]] = []
+    for name in dict.fromkeys([*known, *chosen.defaults]):
+        told = _members(known.get(name))
+        default = chosen.defaults.get(name, told.get("default"))
+        is_required = isinstance(required, list) and name in required and default is None
+        shown = "(required)" if is_required else "" if default is None else msgspec.json.encode(default).decode()
+        rows.append((name, str(told.get("type", "")), shown, str(told.get("description", ""))))
+    return rows
+
+
+def _members(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

@@ -1,0 +1,141 @@
+"""The versions of one pipeline: what may be registered and retired, and what the log makes of it.
+
+    (none) --- register ---> offered --- retire ---> retired --- register again, unchanged ---> offered
+
+A version never changes its content: who ran it yesterday runs the same today.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import assert_never
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from penstock_core.chain import Stored
+from penstock_schemas.events import PipelineRegistered, PipelineRetired
+from penstock_schemas.ids import EventId
+from penstock_schemas.views import EMPTY_HEAD, Head
+
+
+class UnknownPipeline(Exception):
+    """Nothing is registered under this name, or not in this version."""
+
+
+class VersionTaken(Exception):
+    """The version exists with other content."""
+
+
+class RegisterPipeline(Struct, frozen=True, kw_only=True):
+    """Offer a workflow."""
+
+    entry: PipelineRegistered
+
+
+class RetirePipeline(Struct, frozen=True, kw_only=True):
+    """Offer a version no longer."""
+
+    name: str
+    version: str
+
+
+PipelineCommand = RegisterPipeline | RetirePipeline
+
+
+class Version(Struct, frozen=True, kw_only=True):
+    """One version of a pipeline."""
+
+    entry: PipelineRegistered
+    event_id: EventId
+    """Of the last registration: what a job that runs it refers to."""
+    seq: int
+    registered_at: datetime
+    registered_by: str
+    retired_at: datetime | None = None
+
+
+class Pipeline(Struct, frozen=True, kw_only=True):
+    """Everything that was ever registered under one name."""
+
+    name: str
+    versions: dict[str, Version] = field(default_factory=dict[str, Version])
+    """In the order of their registration; one that is registered again comes last."""
+    head: Head = EMPTY_HEAD
+
+    @property
+    def newest(self) -> Version | None:
+        """The version that was registered last, of those that are offered."""
+        return next((each for each in reversed(self.versions.values()) if each.retired_at is None), None)
+
+
+def decide(
+    pipeline: Pipeline | None, command: PipelineCommand
+) -> tuple[PipelineRegistered, ...] | tuple[PipelineRetired, ...]:
+    """Return what happens when `command` is given; nothing when it already is so.
+
+    Raises:
+        UnknownPipeline: there is no such version to retire.
+        VersionTaken: the version exists with other content.
+
+    """
+    match command:
+        case RegisterPipeline():
+            return _register(pipeline, command.entry)
+        case RetirePipeline():
+            return _retire(pipeline, command)
+        case _:
+            assert_never(command)
+
+
+def evolve(pipeline: Pipeline | None, stored: Stored) -> Pipeline | None:
+    """Return the pipeline after `stored`; one that was seen before, or is about something else, changes nothing."""
+    event, data = stored.event, stored.event.data
+    if pipeline is not None and stored.seq <= pipeline.head.seq:
+        return pipeline
+    if isinstance(data, PipelineRegistered):
+        known = pipeline or Pipeline(name=data.name)
+        version = Version(
+            entry=data,
+            event_id=event.id,
+            seq=stored.seq,
+            registered_at=event.time,
+            registered_by=event.actor,
+        )
+        others = {name: each for name, each in known.versions.items() if name != data.pipeline_version}
+        return replace(known, versions={**others, data.pipeline_version: version}, head=stored.head)
+    if isinstance(data, PipelineRetired) and pipeline is not None:
+        versions = {
+            name: replace(each, retired_at=event.time) if name == data.pipeline_version else each
+            for name, each in pipeline.versions.items()
+        }
+        return replace(pipeline, versions=versions, head=stored.head)
+    return pipeline
+
+
+def fold(history: Iterable[Stored]) -> Pipeline | None:
+    """Return the pipeline that `history`, the events of one name in order, made."""
+    pipeline: Pipeline | None = None
+    for stored in history:
+        pipeline = evolve(pipeline, stored)
+    return pipeline
+
+
+def _register(pipeline: Pipeline | None, entry: PipelineRegistered) -> tuple[PipelineRegistered, ...]:
+    known = None if pipeline is None else pipeline.versions.get(entry.pipeline_version)
+    if known is None:
+        return (entry,)
+    if known.entry != entry:
+        raise VersionTaken(
+            f"version {entry.pipeline_version} of {entry.name} is registered with other content, and a version never "
+            "changes; register this one under another version"
+        )
+    return () if known.retired_at is None else (entry,)
+
+
+def _retire(pipeline: Pipeline | None, command: RetirePipeline) -> tuple[PipelineRetired, ...]:
+    known = None if pipeline is None else pipeline.versions.get(command.version)
+    if known is None:
+        raise UnknownPipeline(f"version {command.version} of the pipeline {command.name} was not found")
+    if known.retired_at is not None:
+        return ()
+    return (PipelineRetired(name=command.name, pipeline_version=command.version),)

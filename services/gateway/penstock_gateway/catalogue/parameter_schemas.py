@@ -1,0 +1,159 @@
+"""JSON Schemas of parameters: checked once when a pipeline is registered, asked at every submission.
+
+Written by whoever registers a pipeline, so they are bounded: nothing is fetched for them, and a regular expression
+gives up instead of backtracking for ever.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+import jsonschema_rs
+import msgspec
+
+from penstock_gateway.bodies import pointer
+from penstock_schemas.api import Violation
+from penstock_schemas.jobs import Parameters
+
+Schema = dict[str, Any]
+
+MAX_SCHEMA_BYTES: Final = 256 << 10
+"""Of a schema, written as JSON."""
+MAX_VIOLATIONS: Final = 200
+"""More are counted and not listed."""
+MAX_DETAIL_CHARS: Final = 400
+BACKTRACK_LIMIT: Final = 100_000
+"""Steps back that a regular expression may take."""
+REMEMBERED: Final = 128
+"""Compiled schemas."""
+_REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
+_MAX_DEPTH: Final = 32
+"""Levels of a value to which defaults of the schema are filled in."""
+
+
+def fault_of_schema(schema: Schema) -> str | None:
+    """Say what is wrong with a schema; `None` when it can be used."""
+    try:
+        if len(msgspec.json.encode(schema)) > MAX_SCHEMA_BYTES:
+            return f"the schema has more than {MAX_SCHEMA_BYTES:,} bytes"
+        outside = next(_references_outside(schema), None)
+        if outside is not None:
+            return f"the schema refers to `{outside}`; only references within the document (`#/...`) are followed"
+        _compile(schema)
+    except jsonschema_rs.ValidationError as error:
+        place = pointer(*error.instance_path)
+        return f"this is no valid JSON Schema, at {place}: {_shorten(error.message)}"
+    except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:
+        return f"this is no valid JSON Schema: {_shorten(str(error))}"
+    return None
+
+
+def violations(parameters: Parameters, schema: Schema) -> tuple[Violation, ...]:
+    """Return everything in `parameters` that `schema` does not allow; where it names defaults, they count as given."""
+    validator = _compiled(msgspec.json.encode(schema, order="deterministic"))
+    found: list[Violation] = []
+    total = 0
+    for error in validator.iter_errors(with_defaults(parameters, schema)):
+        for violation in _in_words(error):
+            total += 1
+            if len(found) < MAX_VIOLATIONS:
+                found.append(violation)
+    if total > len(found):
+        more = f"{total - len(found):,} more violations are not listed"
+        found.append(Violation(pointer=pointer("parameters"), detail=more))
+    return tuple(found)
+
+
+def with_defaults(parameters: Parameters, schema: Schema) -> Parameters:
+    """Return `parameters` with the defaults that `schema` names, as Snakemake's `validate` fills them in."""
+    return cast("Parameters", _filled(parameters, schema, schema, _MAX_DEPTH))
+
+
+def merge(defaults: Parameters, given: Parameters) -> Parameters:
+    """Return `defaults` overlaid with what was given: objects key by key, everything else as a whole."""
+    merged = dict(defaults)
+    for key, value in given.items():
+        below = merged.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            merged[key] = merge(cast("Parameters", below), cast("Parameters", value))
+        else:
+            merged[key] = value
+    return merged
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _compiled(schema: bytes) -> jsonschema_rs.Validator:
+    return _compile(msgspec.json.decode(schema, type=Schema))
+
+
+def _compile(schema: Schema) -> jsonschema_rs.Validator:
+    options = jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACK_LIMIT, size_limit=1 << 20)
+    return jsonschema_rs.validator_for(schema, offline=True, pattern_options=options)
+
+
+def _references_outside(schema: object) -> Iterator[str]:
+    stack = [schema]
+    while stack:
+        each = stack.pop()
+        if isinstance(each, dict):
+            members = cast("Mapping[str, object]", each)
+            for key in _REFERENCES:
+                target = members.get(key)
+                if isinstance(target, str) and not target.startswith("#"):
+                    yield target
+            stack.extend(members.values())
+        elif isinstance(each, list):
+            stack.extend(cast("Sequence[object]", each))
+
+
+def _in_words(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
+    place = ("parameters", *error.instance_path)
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Required(property=name):
+            yield Violation(pointer=pointer(*place, name), detail="this parameter is required and missing")
+        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names):
+            for name in names:
+                yield Violation(pointer=pointer(*place, name), detail="the pipeline has no such parameter")
+        case _:
+            yield Violation(pointer=pointer(*place), detail=_shorten(error.message))
+
+
+def _shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_DETAIL_CHARS else text[: MAX_DETAIL_CHARS - 1] + "…"
+
+
+def _filled(value: object, schema: object, root: Schema, depth: int) -> object:
+    if not isinstance(value, dict):
+        return value
+    filled = dict(cast("Parameters", value))
+    if depth == 0 or not isinstance(schema, dict):
+        return filled
+    rules = cast("Schema", schema)
+    target = rules.get("$ref")
+    parts: list[object] = [_resolve(target, root)] if isinstance(target, str) else []
+    every = rules.get("allOf")
+    parts += cast("list[object]", every) if isinstance(every, list) else []
+    for part in parts:
+        filled = cast("Parameters", _filled(filled, part, root, depth - 1))
+    properties = rules.get("properties")
+    if isinstance(properties, dict):
+        for name, rule in cast("dict[str, object]", properties).items():
+            told = _members(rule)
+            if "default" in told:
+                filled.setdefault(name, told["default"])
+            if name in filled:
+                filled[name] = _filled(filled[name], told, root, depth - 1)
+    return filled
+
+
+def _members(value: object) -> Schema:
+    return cast("Schema", value) if isinstance(value, dict) else {}
+
+
+def _resolve(target: str, root: Schema) -> object:
+    """Return what a pointer within the document names; `None` for every other kind of reference."""
+    found: object = root
+    for part in target.removeprefix("#").split("/")[1:]:
+        found = _members(found).get(part.replace("~1", "/").replace("~0", "~"))
+    return found

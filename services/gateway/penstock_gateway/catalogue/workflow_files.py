@@ -1,0 +1,126 @@
+"""What a workflow's own files say of its parameters: their schema, and the configuration that it brings along."""
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Struct
+
+from penstock_gateway.bodies import pointer
+from penstock_gateway.bundles import SNAKEFILE_PLACES
+from penstock_gateway.catalogue.parameter_schemas import Schema
+from penstock_gateway.problems import Invalid
+from penstock_schemas.api import Base64File, Violation
+from penstock_schemas.jobs import Parameters
+
+SCHEMA_PLACES: Final = (
+    *(f"workflow/schemas/config.schema.{end}" for end in ("yaml", "yml", "json")),
+    *(f"config/config.schema.{end}" for end in ("yaml", "yml", "json")),
+    *(f"schemas/config.schema.{end}" for end in ("yaml", "yml", "json")),
+    *(f"config.schema.{end}" for end in ("yaml", "yml", "json")),
+    "nextflow_schema.json",
+)
+"""Where the schema of a workflow's parameters is looked for, in this order."""
+MAX_DOCUMENT_BYTES: Final = 256 << 10
+MAX_ALIASES: Final = 32
+"""References to anchors in one YAML document: many of them, one on top of the other, make it explode."""
+MAX_NODES: Final = 50_000
+"""Values in one document, each counted as often as it is referred to."""
+
+_ALIAS: Final = re.compile(rb"(?:^|[\s\[,:{-])\*[A-Za-z0-9_]", re.MULTILINE)
+_CONFIGFILE: Final = re.compile(r"""^\s*configfile:\s*["']([^"']+)["']""", re.MULTILINE)
+
+Files = Mapping[str, str | Base64File]
+
+
+class Found(Struct, frozen=True):
+    """A document among a workflow's files."""
+
+    path: str
+    content: dict[str, Any]
+
+
+class BadDocument(Exception):
+    """A file does not hold an object; the text says why."""
+
+
+def find_schema(files: Files) -> Found | None:
+    """Return the schema of the parameters that a workflow brings along.
+
+    Raises:
+        Invalid: there is one, and it cannot be read.
+
+    """
+    path = next((each for each in SCHEMA_PLACES if each in files), None)
+    if path is None:
+        return None
+    try:
+        return Found(path, read_object(path, content_of(files[path])))
+    except BadDocument as error:
+        raise Invalid([Violation(pointer=pointer("source", "files", path), detail=str(error))]) from None
+
+
+def own_configuration(files: Files, snakefile: str | None) -> Parameters:
+    """Return the configuration that the main Snakefile names in `configfile:`; empty where there is none to be read.
+
+    Snakemake puts a job's parameters over it, so a parameter that stands here need not be given.
+    """
+    main = snakefile or next((each for each in SNAKEFILE_PLACES if each in files), None)
+    if main is None or main not in files:
+        return {}
+    text = content_of(files[main]).decode(errors="replace")
+    configuration: Parameters = {}
+    for path in _CONFIGFILE.findall(text):
+        plain = str(PurePosixPath(path))
+        if plain in files:
+            try:
+                configuration.update(read_object(plain, content_of(files[plain])))
+            except BadDocument:
+                return {}  # the workflow itself will say so
+    return configuration
+
+
+def content_of(file: str | Base64File) -> bytes:
+    """Return the bytes of a file of a submission."""
+    return file.encode(errors="surrogatepass") if isinstance(file, str) else base64.b64decode(file.base64)
+
+
+def read_object(path: str, raw: bytes) -> Schema:
+    """Return the object that a JSON or YAML file holds.
+
+    Raises:
+        BadDocument: it holds something else, or more than is taken.
+
+    """
+    if len(raw) > MAX_DOCUMENT_BYTES:
+        raise BadDocument(f"{path} has more than {MAX_DOCUMENT_BYTES:,} bytes")
+    is_json = path.endswith(".json")
+    if not is_json and len(_ALIAS.findall(raw)) > MAX_ALIASES:
+        raise BadDocument(f"{path} refers to anchors (`*name`) more than {MAX_ALIASES} times")
+    try:
+        value: object = msgspec.json.decode(raw) if is_json else msgspec.yaml.decode(raw)
+        _check_size(value, path)
+        plain: object = msgspec.to_builtins(value, str_keys=True)
+        msgspec.json.encode(plain)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise BadDocument(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from None
+    if not isinstance(plain, dict):
+        raise BadDocument(f"{path} does not hold an object")
+    return cast("Schema", plain)
+
+
+def _check_size(value: object, path: str) -> None:
+    """Count what a document holds, without expanding it."""
+    count, stack = 0, [value]
+    while stack:
+        each = stack.pop()
+        count += 1
+        if count > MAX_NODES:
+            raise BadDocument(f"{path} holds more than {MAX_NODES:,} values")
+        if isinstance(each, dict):
+            stack.extend(cast("dict[object, object]", each).values())
+        elif isinstance(each, list):
+            stack.extend(cast("list[object]", each))

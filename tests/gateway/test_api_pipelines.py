@@ -1,0 +1,273 @@
+"""The catalogue over HTTP: registered, listed, run by name, retired; and what a job keeps of it."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import msgspec
+import pytest
+from tests.gateway.stage import Json, Stage, pointers, problem
+
+from penstock_gateway.catalogue.folder import Unfit, read_workflow
+from penstock_schemas.access import Principal, Role
+from penstock_schemas.events import JobSubmitted
+
+SNAKEFILE = 'configfile: "config/config.yaml"\nrule all:\n    output: "a"\n    shell: "touch {output}"\n'
+SCHEMA = """
+$schema: "https://json-schema.org/draft/2020-12/schema"
+type: object
+properties:
+  genome: {type: string}
+  sample_id: {type: string, pattern: "^S[0-9]+$"}
+  threads: {type: integer, minimum: 1, default: 1}
+required: [genome, sample_id, threads]
+additionalProperties: false
+"""
+FILES = {
+    "workflow/Snakefile": SNAKEFILE,
+    "config/config.yaml": "genome: hg38\n",
+    "workflow/schemas/config.schema.yaml": SCHEMA,
+}
+
+
+def registration(**changes: Any) -> Json:
+    return {"name": "calls", "version": "1.0", "source": {"files": FILES}, **changes}
+
+
+async def register(client: httpx.AsyncClient, **changes: Any) -> Json:
+    response = await client.post("/pipelines", json=registration(**changes))
+    assert response.status_code == 201, response.text
+    version: Json = response.json()
+    assert response.headers["location"] == f"/pipelines/{version['name']}/versions/{version['version']}"
+    return version
+
+
+async def run(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
+    asked = {"pipeline_name": "calls", "parameters": {"sample_id": "S1"}, **changes}
+    return await client.post("/jobs", json=asked)
+
+
+async def test_a_workflow_brings_its_schema_and_its_configuration_along(
+    stage: Stage, client: httpx.AsyncClient
+) -> None:
+    version = await register(client, description="Calls variants", labels={"team": "tuna"})
+    assert version["defaults"] == {"genome": "hg38"}
+    assert version["parameters_schema"]["required"] == ["genome", "sample_id", "threads"]
+    assert version["source"]["location"].startswith("pipelines/calls/1.0/")
+    assert await stage.blobs.info(version["source"]["location"]) is not None
+    listed = (await client.get("/pipelines")).json()
+    assert listed == {
+        "pipelines": [
+            {
+                "name": "calls",
+                "newest": "1.0",
+                "engine": "snakemake",
+                "description": "Calls variants",
+                "versions": ["1.0"],
+            }
+        ],
+        "next_after": None,
+    }
+    assert (await client.get("/pipelines/calls")).json() == {"name": "calls", "newest": "1.0", "versions": [version]}
+    assert (await client.get("/pipelines/calls/versions/1.0")).json() == version
+
+
+async def test_registering_again_changes_nothing_and_other_content_is_refused(client: httpx.AsyncClient) -> None:
+    version = await register(client)
+    again = await client.post("/pipelines", json=registration())
+    assert (again.status_code, again.json()) == (200, version)
+    refused = problem(await client.post("/pipelines", json=registration(description="other")), 409)
+    assert refused["type"].endswith("#version-taken")
+    assert "another version" in refused["detail"]
+
+
+async def test_a_job_runs_the_newest_version_with_its_defaults(stage: Stage, client: httpx.AsyncClient) -> None:
+    await register(client, labels={"team": "tuna", "tier": "1"}, engine_parameters={"cores": "2"})
+    version = await register(client, version="2.0", labels={"team": "tuna", "tier": "1"})
+    response = await run(client, labels={"tier": "2"})
+    assert response.status_code == 201, response.text
+    job = response.json()
+    assert job["engine"] == "snakemake"
+    assert job["parameters"] == {"genome": "hg38", "sample_id": "S1"}
+    assert job["labels"] == {"team": "tuna", "tier": "2"}
+    assert job["pipeline"] == {"name": "calls", "version": "2.0", "event_id": version["event_id"]}
+    submitted = stage.cluster.log.stored[-1].event.data
+    assert isinstance(submitted, JobSubmitted)
+    assert submitted.source is not None
+    assert submitted.source.location == version["source"]["location"]
+    older = (await run(client, pipeline_version="1.0")).json()
+    assert older["pipeline"]["version"] == "1.0"
+    first = stage.cluster.log.stored[-1].event.data
+    assert isinstance(first, JobSubmitted)
+    assert first.engine_parameters == {"cores": "2"}
+
+
+async def test_every_violation_of_the_schema_is_named(client: httpx.AsyncClient) -> None:
+    await register(client)
+    asked = {"sample_id": "x", "threads": 0, "genome": 7, "colour": "red"}
+    assert pointers(await run(client, parameters=asked)) == {
+        "#/parameters/sample_id",
+        "#/parameters/threads",
+        "#/parameters/genome",
+        "#/parameters/colour",
+    }
+    assert pointers(await run(client, parameters={})) == {"#/parameters/sample_id"}
+
+
+async def test_an_old_job_shows_the_entry_as_it_was(client: httpx.AsyncClient) -> None:
+    version = await register(client)
+    job = (await run(client)).json()
+    await register(client, version="2.0")
+    assert (await client.delete("/pipelines/calls/versions/1.0")).json()["retired_at"] is not None
+    assert (await client.get(f"/jobs/{job['id']}")).json()["pipeline"] == job["pipeline"]
+    assert (await client.get(f"/jobs/{job['id']}/pipeline")).json() == version
+    plain = (await client.post("/jobs", json={"pipeline_name": "other"})).json()
+    assert "runs no pipeline" in problem(await client.get(f"/jobs/{plain['id']}/pipeline"), 404)["detail"]
+
+
+async def test_a_retired_version_runs_no_more(client: httpx.AsyncClient) -> None:
+    await register(client)
+    await register(client, version="2.0")
+    for _ in range(2):
+        assert (await client.delete("/pipelines/calls/versions/2.0")).status_code == 200
+    assert (await run(client)).json()["pipeline"]["version"] == "1.0"
+    refused = await run(client, pipeline_version="2.0")
+    assert pointers(refused) == {"#/pipeline_version"}
+    assert "offered: `1.0`" in refused.text
+    await client.delete("/pipelines/calls/versions/1.0")
+    assert "retired" in problem(await run(client), 422)["detail"]
+    assert (await client.get("/pipelines")).json()["pipelines"] == []
+    assert (await client.get("/pipelines?retired=true")).json()["pipelines"][0]["newest"] is None
+
+
+async def test_an_unknown_name_lists_similar_ones(stage: Stage) -> None:
+    async with stage.serve(mock_unknown_pipelines=False) as client:
+        await register(client)
+        assert "did you mean `calls`?" in problem(await run(client, pipeline_name="cals"), 422)["detail"]
+        assert "send the workflow's files" in problem(await run(client, pipeline_name="zzz"), 422)["detail"]
+        assert pointers(await run(client, pipeline_name="zzz", pipeline_version="1")) == {"#/pipeline_version"}
+
+
+async def test_a_source_of_ones_own_is_run_whatever_the_name(client: httpx.AsyncClient) -> None:
+    await register(client)
+    source = {"files": {"Snakefile": "rule all:\n"}}
+    job = (await run(client, source=source)).json()
+    assert (job["pipeline"], job["parameters"]) == (None, {"sample_id": "S1"})
+    assert pointers(await run(client, source=source, pipeline_version="1.0")) == {"#/pipeline_version"}
+    assert pointers(await run(client, engine="mock")) == {"#/engine"}
+
+
+async def test_the_same_key_finds_its_job_after_a_newer_version_came(client: httpx.AsyncClient) -> None:
+    await register(client)
+    first = (await run(client, idempotency_key="k")).json()
+    await register(client, version="2.0")
+    again = await run(client, idempotency_key="k")
+    assert (again.status_code, again.json()["id"]) == (200, first["id"])
+    problem(await run(client, idempotency_key="k", pipeline_version="2.0"), 409)
+
+
+@pytest.mark.parametrize(
+    ("changes", "places"),
+    [
+        ({"name": "no token"}, {"#/name"}),
+        ({"version": "../1"}, {"#/version"}),
+        ({"parameters_schema": {"type": "strin"}}, {"#/parameters_schema"}),
+        ({"parameters_schema": {"$ref": "http://127.0.0.1/x"}}, {"#/parameters_schema"}),
+        ({"defaults": {"threads": 0}}, {"#/defaults/threads"}),
+        ({"source": {}}, {"#/source"}),
+        ({"source": {"files": {"../Snakefile": ""}}}, {"#/source/files/..~1Snakefile", "#/source/files"}),
+        (
+            {"source": {"files": {**FILES, "workflow/schemas/config.schema.yaml": "type: strin"}}},
+            {"#/source/files/workflow~1schemas~1config.schema.yaml"},
+        ),
+    ],
+)
+async def test_what_cannot_be_registered_says_why(
+    stage: Stage, client: httpx.AsyncClient, changes: Json, places: set[str]
+) -> None:
+    assert pointers(await client.post("/pipelines", json=registration(**changes))) == places
+    assert not stage.cluster.log.stored
+
+
+async def test_only_an_admin_changes_the_catalogue(
+    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await register(client)
+    asker = Principal(name="olga", role=Role.OPERATOR)
+    monkeypatch.setattr("penstock_gateway.principals.LOCAL_USER", asker)
+    problem(await client.post("/pipelines", json=registration(version="2")), 403)
+    problem(await client.delete("/pipelines/calls/versions/1.0"), 403)
+    assert (await client.get("/pipelines/calls")).status_code == 200
+
+
+async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None:
+    for address in ("/pipelines/nope", "/pipelines/nope/versions/1", "/pipelines/a%20b"):
+        problem(await client.get(address), 404)
+    problem(await client.delete("/pipelines/nope/versions/1"), 404)
+
+
+async def test_a_list_has_pages(client: httpx.AsyncClient) -> None:
+    for name in ("c", "a", "b"):
+        await register(client, name=name)
+    page = (await client.get("/pipelines?limit=2")).json()
+    assert ([each["name"] for each in page["pipelines"]], page["next_after"]) == (["a", "b"], "b")
+    rest = (await client.get("/pipelines?limit=2&after=b")).json()
+    assert ([each["name"] for each in rest["pipelines"]], rest["next_after"]) == (["c"], None)
+
+
+async def test_another_gateway_knows_it_at_once(stage: Stage, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    await register(client)
+    async with stage.serve(state_dir=tmp_path / "other") as other:
+        assert (await run(other)).json()["pipeline"]["version"] == "1.0"
+
+
+async def test_a_folder_is_registered_as_it_changes(stage: Stage, tmp_path: Path) -> None:
+    folder = tmp_path / "catalogue"
+    for name, content in FILES.items():
+        (folder / "calls" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "calls" / name).write_text(content)
+    (folder / "hello").mkdir()
+    (folder / "hello" / "Snakefile").write_text("rule all:\n")
+    (folder / "hello" / "penstock.yaml").write_text("name: greet\nversion: v3\ndescription: Greets\n")
+    async with stage.serve(catalogue_dir=folder) as client:
+        await until_listed(client, 2)
+        greet = (await client.get("/pipelines/greet/versions/v3")).json()
+        assert (greet["description"], greet["registered_by"]) == ("Greets", "gateway:catalogue-folder")
+        first = (await client.get("/pipelines/calls")).json()["newest"]
+        (folder / "calls" / "workflow" / "Snakefile").write_text(SNAKEFILE + "# changed\n")
+        with anyio.fail_after(10):
+            while (await client.get("/pipelines/calls")).json()["newest"] == first:  # noqa: ASYNC110 - only HTTP tells
+                await anyio.sleep(0.02)
+    before = len(stage.cluster.log.stored)
+    async with stage.serve(catalogue_dir=folder) as client:
+        await until_listed(client, 2)
+    assert len(stage.cluster.log.stored) == before
+
+
+@pytest.mark.parametrize(
+    ("description", "why"),
+    [("- a list", "object"), ("colour: red", "colour"), ("version: '?'", "version"), ("source: {}", "source")],
+)
+def test_a_folder_with_a_wrong_description_says_why(tmp_path: Path, description: str, why: str) -> None:
+    (tmp_path / "penstock.yaml").write_text(description)
+    with pytest.raises(Unfit, match=why):
+        read_workflow(tmp_path, 1 << 20)
+
+
+def test_links_and_engines_folders_stay_out_of_the_catalogue(tmp_path: Path) -> None:
+    folder = tmp_path / "one"
+    (folder / ".snakemake").mkdir(parents=True)
+    (folder / ".snakemake" / "x").write_text("x")
+    (folder / "Snakefile").write_bytes(b"\xff\x00")
+    (folder / "link").symlink_to("/etc/passwd")
+    read = read_workflow(folder, 1 << 20)
+    assert msgspec.to_builtins(read.source) == {"files": {"Snakefile": {"base64": "/wA="}}}
+    with pytest.raises(Unfit, match="more than"):
+        read_workflow(folder, 1)
+
+
+async def until_listed(client: httpx.AsyncClient, count: int) -> None:
+    with anyio.fail_after(10):
+        while len((await client.get("/pipelines")).json()["pipelines"]) < count:  # noqa: ASYNC110 - only HTTP tells
+            await anyio.sleep(0.02)
