@@ -231,6 +231,8 @@ class CycleDecided(EventData, tag=True, frozen=True, kw_only=True):
     cancelled: tuple[JobId, ...] = ()
     max_entries: int = 1000
     """How many entries the batch was allowed to have: fewer after a conflict."""
+    passed_over: tuple[JobId, ...] = ()
+    """Jobs that were left as they are, because their last event could not be read."""
 
 
 # Policy: subject `penstock.events.policy.<kind>.<name>`.

@@ -4,6 +4,7 @@ import pytest
 from tests.scheduler.history import History, job, started
 
 from penstock_scheduler.core.decision import MAX_ENTRIES, Decision, Observations
+from penstock_scheduler.core.replay import check_decisions
 from penstock_schemas.events import JobCancelled, JobFailed, JobRequeued
 from penstock_schemas.jobs import RequeueCause
 
@@ -236,3 +237,19 @@ def test_a_batch_is_bounded(log: History) -> None:
     while log.state.orphans:
         log.cycle(max_entries=101)
     assert log.state.holders == 0
+
+
+def test_a_job_that_is_passed_over_holds_nobody_up(log: History) -> None:
+    for number in (1, 2, 3):
+        log.submit(number)
+    observed = Observations(passed_over=(job(1),))
+    gone = log.join("gone", 1)
+    assert started(log.cycle(observed)) == [(2, "gone")]
+    log.cancel_running(2)
+    log.leave(gone)
+    log.join("r", 1)
+    stays = Observations(passed_over=(job(1), job(2)))
+    decision = log.cycle(stays)
+    assert (started(decision), decision.abandoned, decision.stops) == ([(3, "r")], (), ())
+    assert [each.data.__class__ for each in log.cycle(observed).abandoned] == [JobCancelled]
+    assert list(check_decisions(log.stored)) == []

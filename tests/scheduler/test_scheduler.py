@@ -1,22 +1,26 @@
 """The scheduler's shell on a log in memory: leads, stands by, steps down, and never doubles an assignment."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 from tests.scheduler.clients import Runner, add, cancel, now, submit, until
 
 from penstock_core import aggregates, job
 from penstock_core.chain import Stored, verify
 from penstock_core.memory import MemoryCluster, MemoryLog
 from penstock_core.ports import Entry, Fence, Unavailable
+from penstock_scheduler import follower
 from penstock_scheduler.core.decision import decide
+from penstock_scheduler.core.leader import STRIKES
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.state import fold
 from penstock_scheduler.follower import SNAPSHOT_NAME
 from penstock_scheduler.scheduler import Scheduler
-from penstock_schemas.events import JobAssigned, LeaseAcquired
-from penstock_schemas.ids import EventId
+from penstock_schemas.events import CycleDecided, JobAssigned, JobCancelRequested, LeaseAcquired
+from penstock_schemas.ids import DEFAULT_TENANT, EventId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
 
@@ -104,6 +108,48 @@ async def test_a_standby_takes_over_when_the_leader_stops(cluster: MemoryCluster
         tasks.cancel_scope.cancel()
     terms = [each.event.data.term for each in cluster.log.stored if isinstance(each.event.data, LeaseAcquired)]
     assert terms == [1, 2]
+
+
+class PartlyUnreadable(MemoryLog):
+    """A log whose readers skip some events, as they do with what they cannot decode."""
+
+    def __init__(self) -> None:
+        super().__init__(max_bytes=1 << 30)
+        self.unreadable: set[int] = set()
+
+    async def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
+        async with aclosing(super().read(after=after, aggregates=aggregates)) as batches:
+            async for batch in batches:
+                readable = tuple(each for each in batch if each.seq not in self.unreadable)
+                if readable:
+                    yield readable
+
+
+async def test_a_job_with_an_unreadable_event_holds_nobody_up(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "STUCK_S", 0.05)
+    cluster.log = log = PartlyUnreadable()
+    broken = await submit(cluster)
+    # What the reader cannot read changes nothing but the place where the job's next event belongs.
+    head = await log.head(aggregates.job(DEFAULT_TENANT, broken))
+    await add(
+        cluster, aggregates.job(DEFAULT_TENANT, broken), JobCancelRequested(reason="in words of the future"), head
+    )
+    log.unreadable.add(len(log.stored))
+    for _ in range(5):
+        await submit(cluster)
+    with capture_logs() as lines:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Runner(cluster).run)
+            tasks.start_soon(Scheduler(cluster, holder="a").run)
+            await until(lambda: states(cluster).count(JobState.COMPLETED) == 5, "all but one completed")
+            tasks.cancel_scope.cancel()
+    (said,) = [each for each in lines if each["event"] == "job_passed_over"]
+    assert said["aggregate"] == aggregates.job(DEFAULT_TENANT, broken)
+    assert len([each for each in lines if each["event"] == "cycle_refused"]) == STRIKES
+    cycles = [each.event.data for each in log.stored if isinstance(each.event.data, CycleDecided)]
+    assert {each.passed_over for each in cycles} == {(broken,)}
 
 
 async def test_a_deposed_leader_steps_down(cluster: MemoryCluster) -> None:

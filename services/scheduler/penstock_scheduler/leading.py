@@ -153,6 +153,8 @@ class Term:
             level("cycle_refused", reason=str(refusal), seen=batch.cycle.seen, in_a_row=leader.conflicts)
             await self._follower.reach(last_seq)
             leader.awaited = min(leader.awaited, self._follower.state.seq)
+            if isinstance(refusal, Conflict):
+                await self._look_for_unreadable(leader, batch, last_seq)
         except LogFull as full:
             _log.error("log_full", reason=str(full), mend="raise the log's max_bytes")
             await anyio.sleep(FULL_PAUSE_S)
@@ -170,6 +172,20 @@ class Term:
                 lost=[str(each) for each in batch.cycle.silent_runners],
             )
         return None
+
+    async def _look_for_unreadable(self, leader: Leader, batch: Batch, last_seq: int) -> None:
+        """Find the jobs that cannot be decided on, so that the others are not held up for ever."""
+        try:
+            last_seqs = {each: (await self._cluster.log.head(each)).seq for each in leader.suspects(batch)}
+        except Unavailable:
+            return
+        for aggregate in leader.accuse(last_seqs, read_to=last_seq):
+            _log.error(
+                "job_passed_over",
+                aggregate=aggregate,
+                seq=last_seqs[aggregate],
+                mend="an event of this job cannot be read: update the scheduler, or see event_undecodable in its log",
+            )
 
     async def _idle(self, moved: anyio.Event, heard: anyio.Event) -> None:
         """Wait for an event, for a heartbeat that changes something, or for the end of a back-off."""

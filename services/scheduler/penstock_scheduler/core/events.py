@@ -45,6 +45,7 @@ def record(
         failed=_ids(ended, JobFailed),
         cancelled=_ids(ended, JobCancelled),
         max_entries=max_entries,
+        passed_over=observations.passed_over,
     )
 
 

@@ -32,7 +32,7 @@ def check_decisions(history: Iterable[Stored]) -> Iterator[Difference]:
         if isinstance(data, CycleDecided):
             rest = [each for each in unseen if each.seq > data.seen]
             state.apply_all(each for each in unseen if each.seq <= data.seen)
-            observations = Observations(data.silent_runners)
+            observations = Observations(data.silent_runners, data.passed_over)
             decision = decide(state, data.now, observations, cycle_id=stored.event.id, max_entries=data.max_entries)
             expected = record(state, decision, data.now, observations, data.max_entries)
             unseen = rest
