@@ -257,7 +257,14 @@ class Snapshots(Protocol):
     """Folded states, to start from; each can be thrown away."""
 
     async def save(self, name: str, seq: int, state: bytes) -> None:
-        """Keep `state`, the fold of the log up to `seq`, in place of the last one."""
+        """Keep `state`, the fold of the log up to `seq`, in place of the last one.
+
+        When several save at once, one of their states is kept, whole; the others are dropped.
+
+        Raises:
+            Unavailable: it is not known whether it is kept.
+
+        """
         ...
 
     async def load(self, name: str) -> tuple[int, bytes] | None:

@@ -124,6 +124,18 @@ async def test_a_snapshot_takes_the_place_of_the_last_one(ports: Ports) -> None:
     assert await ports.snapshots.load("other") == (1, b"")
 
 
+async def test_of_snapshots_saved_at_once_one_is_whole(ports: Ports) -> None:
+    pieces = 3
+    states = {seq: bytes([seq]) * (pieces * 512 * 1024) for seq in range(1, 5)}
+    for _ in range(4):
+        async with anyio.create_task_group() as savers:
+            for seq, state in states.items():
+                savers.start_soon(ports.snapshots.save, "scheduler", seq, state)
+        kept = await ports.snapshots.load("scheduler")
+        assert kept is not None
+        assert kept[1] == states[kept[0]]
+
+
 @pytest.fixture(params=["fake", "folder", "memory"])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     match request.param:
