@@ -60,10 +60,22 @@ class JetStreamHeartbeats:
         )
 
     async def scheduler(self) -> SchedulerBeat | None:
-        """Return the leading scheduler's last beat."""
+        """Return the leading scheduler's last beat.
+
+        Raises:
+            Unavailable: no answer, or there is a beat that cannot be read.
+
+        """
         get = streams.last_from_leader if self._has_replicas else streams.get_last
         held = await get(self._connection, names.BEATS, names.BEATS_SCHEDULER, deadline_s=names.LIVENESS_READ_S)
-        return None if held is None or not held.payload else decode_view(held.payload, SchedulerBeat)
+        if held is None or not held.payload:
+            return None
+        try:
+            return decode_view(held.payload, SchedulerBeat)
+        except Undecodable as error:
+            # Whoever beats is alive: to say that it is silent would depose a leader of a later version.
+            _log.error("scheduler_beat_undecodable", error=str(error))
+            raise Unavailable(f"the scheduler's beat cannot be read: {error}") from error
 
     async def silence_scheduler(self) -> None:
         """Forget the leader."""

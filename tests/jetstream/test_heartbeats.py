@@ -1,0 +1,13 @@
+"""What others put where a beat belongs."""
+
+import pytest
+
+from penstock_core.ports import Unavailable
+from penstock_jetstream import Cluster, names, streams
+
+
+async def test_the_scheduler_is_not_silent_when_its_beat_cannot_be_read(cluster: Cluster) -> None:
+    beat = streams.Message(names.BEATS_SCHEDULER, b'{"of":"later"}')
+    await streams.store_until(cluster.connection, [beat], deadline_s=5)
+    with pytest.raises(Unavailable, match="cannot be read"):
+        await cluster.heartbeats.scheduler()
