@@ -55,6 +55,10 @@ class TooLarge(PortError):
     """An event or a batch exceeds what the log takes; nothing was stored."""
 
 
+class Unreadable(PortError):
+    """An event was written by a later version of this software, or is none; waiting does not help."""
+
+
 class PositionLost(PortError):
     """A view ends before the given position: it was made anew, so whoever followed it must begin at 0."""
 
@@ -104,6 +108,7 @@ class EventLog(Protocol):
 
         Raises:
             Unavailable: no answer, or not yet that version, before the deadline.
+            Unreadable: an event of the aggregate cannot be read.
 
         """
         ...

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from penstock_core import append_rules
 from penstock_core.chain import Stored
-from penstock_core.ports import Conflict, Entry, Fence, Fenced, LogFull, TooLarge, Unavailable
+from penstock_core.ports import Conflict, Entry, Fence, Fenced, LogFull, TooLarge, Unavailable, Unreadable
 from penstock_jetstream import names, streams
 from penstock_jetstream.connection import Connection, NoAnswer, Refusal
 from penstock_jetstream.group_commit import GroupCommit, Together
@@ -258,4 +258,4 @@ def _stored(held: Held) -> Stored:
     try:
         return Stored(seq=held.seq, event=decode_event(held.payload), hash=digest(held.payload))
     except Undecodable as error:
-        raise Unavailable(f"event {held.seq} cannot be read by this version of Penstock: {error}") from error
+        raise Unreadable(f"event {held.seq} cannot be read by this version of Penstock: {error}") from error

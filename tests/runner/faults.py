@@ -7,7 +7,7 @@ import anyio
 
 from penstock_core.chain import Stored
 from penstock_core.memory import MemoryBlobs
-from penstock_core.ports import Entry, EventLog, Fence, Heartbeats, TaskBoard, Unavailable
+from penstock_core.ports import Entry, EventLog, Fence, Heartbeats, TaskBoard, Unavailable, Unreadable
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Head, LogChunk, RunnerHeartbeat, SchedulerBeat, Task
@@ -26,6 +26,8 @@ class FaultyLog:
         self._log = log
         self.before: Hook = nothing
         self.after: Hook = nothing
+        self.unreadable: set[str] = set()
+        """Aggregates with an event of a later version."""
 
     async def append(
         self, entries: Sequence[Entry], *, fence: Fence | None = None, deadline_s: float = 10.0
@@ -38,6 +40,8 @@ class FaultyLog:
         return stored
 
     async def load(self, aggregate: str, *, min_version: int = 0, deadline_s: float = 10.0) -> tuple[Stored, ...]:
+        if aggregate in self.unreadable:
+            raise Unreadable(f"{aggregate} is of a later version")
         return await self._log.load(aggregate, min_version=min_version, deadline_s=deadline_s)
 
     async def head(self, aggregate: str, *, deadline_s: float = 10.0) -> Head:

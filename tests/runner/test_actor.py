@@ -7,15 +7,16 @@ from pathlib import Path
 import anyio
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 from tests.conftest import NatsServer
 from tests.runner.conftest import TERMS, Stage
 from tests.runner.desk import eventually
 from tests.runner.faults import DeafHeartbeats, FaultyLog
-from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine, at_once, deaf
+from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine, at_once, deaf, until_stopped
 
 from penstock_core import aggregates
 from penstock_core.memory import MemoryCluster
-from penstock_core.ports import Entry, LogFull, Unavailable
+from penstock_core.ports import Conflict, Entry, LogFull, Unavailable
 from penstock_jetstream import connect
 from penstock_runner import attempt as attempt_module
 from penstock_runner.engine import Attempt, Emit, Outcome
@@ -298,6 +299,56 @@ class TestFaults:
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, await join(stage))
             await stage.desk.reaches(job_id, JobState.COMPLETED)
+
+
+class TestContainment:
+    """What cannot be told of one attempt does not end the others."""
+
+    @pytest.fixture(autouse=True)
+    def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("penstock_runner.incarnation.UNTOLD_PAUSES_S", (0.01, 0.05))
+
+    async def test_an_attempt_whose_end_is_refused_is_given_back(self, stage: Stage) -> None:
+        stage.log = faulty = FaultyLog(stage.log)
+        engine = ScriptedEngine(until_stopped)
+        async with stage.runner(engine):
+            runner_id = await join(stage)
+            other, unlucky = await stage.desk.submit(), await stage.desk.submit()
+            await stage.desk.assign(other, runner_id)
+            await running(engine)
+
+            async def always_faster(entry: Entry) -> None:
+                if isinstance(entry.event.data, JobCompleted):
+                    raise Conflict("somebody else was faster")
+
+            faulty.before, engine.script = always_faster, at_once
+            await stage.desk.assign(unlucky, runner_id)
+            job = await stage.desk.reaches(unlucky, JobState.QUEUED)
+            assert job.requeue_reason is not None
+            assert "TooManyConflicts" in job.requeue_reason
+            assert engine.running == {(other, 1)}, "the other goes on"
+            assert await stage.desk.said(runner_id) == ["RunnerJoined"]
+
+    async def test_a_job_that_cannot_be_read_is_given_back_as_soon_as_it_can_be(self, stage: Stage) -> None:
+        stage.log = faulty = FaultyLog(stage.log)
+        engine = ScriptedEngine(at_once)
+        async with stage.runner(engine):
+            runner_id = await join(stage)
+            strange, other = await stage.desk.submit(), await stage.desk.submit()
+            faulty.unreadable.add(aggregates.job(DEFAULT_TENANT, strange))
+            with capture_logs() as lines:
+                await stage.desk.assign(strange, runner_id)
+                await stage.desk.assign(other, runner_id)
+                await stage.desk.reaches(other, JobState.COMPLETED)
+
+                async def is_said() -> bool:
+                    return len([each for each in lines if each["event"] == "attempt_untold"]) > 1
+
+                await eventually(is_said)
+            faulty.unreadable.clear()
+            await stage.desk.reaches(strange, JobState.QUEUED)
+            assert await stage.desk.said(runner_id) == ["RunnerJoined"]
+        assert engine.started == [(other, 1)]
 
 
 class TestLease:

@@ -68,6 +68,11 @@ class AttemptRun:
         self._halted: HaltCause | None = None
 
     @property
+    def order(self) -> StartOrder:
+        """What was ordered."""
+        return self._order
+
+    @property
     def key(self) -> AttemptKey:
         """Which attempt this is."""
         return self._order.key
@@ -86,7 +91,7 @@ class AttemptRun:
         When it is cancelled the work is killed and nothing is said: somebody else will.
 
         Raises:
-            TooManyConflicts: the end could not be told.
+            TooManyConflicts, Unreadable: the start or the end could not be told. None of its work is running.
 
         """
         try:
@@ -268,7 +273,7 @@ async def give_back(place: Workplace, order: StartOrder, cause: RequeueCause, re
     """Tell the log that an attempt will not be made here; nothing happens when it was not this runner's any more.
 
     Raises:
-        TooManyConflicts: that could not be told.
+        TooManyConflicts, Unreadable: that could not be told.
 
     """
     jobs = JobLog(place.log, tenant=order.tenant, job_id=order.job_id, runner_id=place.runner_id)

@@ -1,5 +1,6 @@
 """One life of a runner: from joining to leaving, or to when its lease ran out and all its work was killed."""
 
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -15,7 +16,7 @@ from msgspec import Struct
 from penstock_core import aggregates
 from penstock_core.chain import Stored
 from penstock_core.ports import Heartbeats, PortError
-from penstock_runner.attempt import AttemptRun, Workplace, give_back
+from penstock_runner.attempt import MAX_MESSAGE_CHARS, AttemptRun, Workplace, give_back
 from penstock_runner.core import (
     Action,
     AttemptKey,
@@ -47,6 +48,8 @@ LEASE_CHECK_S: Final = 0.5
 LAST_WORDS_S: Final = 6.0
 """After the drain's end, what still runs is stopped, given back and told within this time."""
 LEAVE_DEADLINE_S: Final = 3.0
+UNTOLD_PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+"""Between tries to give back an attempt whose end could not be told; the last one again and again."""
 
 _log = structlog.stdlib.get_logger()
 
@@ -219,15 +222,40 @@ class Incarnation:
                 assert_never(action)
 
     async def _run(self, run: AttemptRun, group: TaskGroup) -> None:
-        await run.run()
-        # Only now is the slot free: an attempt whose end is not told ends this incarnation, and the log says so.
+        try:
+            await run.run()
+        except Exception as error:  # noqa: BLE001 - the boundary of an attempt: the others go on
+            await self._insist(run.order, error)
+        # Only now is the slot free, here as in the log.
         del self._runs[run.key]
         self._handle(AttemptLeft(run.key), group)
         self._close_one()
 
     async def _give_back(self, order: StartOrder, cause: RequeueCause, reason: str) -> None:
-        await give_back(self._place, order, cause, reason)
+        try:
+            await give_back(self._place, order, cause, reason)
+        except Exception as error:  # noqa: BLE001 - as above
+            await self._insist(order, error)
         self._close_one()
+
+    async def _insist(self, order: StartOrder, error: Exception) -> None:
+        """Give an attempt back whose start or end could not be told; try until it is told.
+
+        Nobody else frees its slot while this incarnation lives. When that ends first, by its lease or because it is
+        asked to leave, the scheduler takes the job back from a runner that is gone.
+        """
+        for pause_s in itertools.chain(UNTOLD_PAUSES_S, itertools.repeat(UNTOLD_PAUSES_S[-1])):
+            _log.error(
+                "attempt_untold", job_id=order.job_id, attempt=order.attempt, next_try_in_s=pause_s, exc_info=error
+            )
+            await anyio.sleep(pause_s)
+            reason = f"fault of the runner: {type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS]
+            try:
+                await give_back(self._place, order, RequeueCause.LOST, reason)
+            except Exception as again:  # noqa: BLE001 - as above
+                error = again
+            else:
+                return
 
     def _close_one(self) -> None:
         self._open -= 1

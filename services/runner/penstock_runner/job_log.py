@@ -46,7 +46,12 @@ class JobLog:
         """As last read; `None` when there is none, or before the first read."""
 
     async def load(self, *, min_version: int = 0) -> Job | None:
-        """Read the job anew, at least up to `min_version`; wait for the log for as long as it takes."""
+        """Read the job anew, at least up to `min_version`; wait for the log for as long as it takes.
+
+        Raises:
+            Unreadable: the job cannot be read by this version.
+
+        """
         while True:
             try:
                 self.job = fold(await self._log.load(self._aggregate, min_version=min_version))
@@ -67,6 +72,7 @@ class JobLog:
 
         Raises:
             Refused: the job is not in a state where this can be done.
+            Unreadable: the job cannot be read by this version.
             TooManyConflicts: somebody else was faster every time.
 
         """

@@ -7,7 +7,7 @@ import anyio
 
 from penstock_core import aggregates
 from penstock_core.chain import link
-from penstock_core.ports import Conflict, Entry, EventLog, LogFull, Unavailable
+from penstock_core.ports import Conflict, Entry, EventLog, LogFull, Unavailable, Unreadable
 from penstock_runner.job_log import RETRY_PAUSE_S, new_event_id
 from penstock_schemas.events import EventData, RunnerDraining, RunnerJoined, RunnerLeft, RunnerLost
 from penstock_schemas.ids import RunnerId
@@ -44,7 +44,7 @@ class Register:
                 return await self._append_once(data)
             except Conflict:
                 continue  # the scheduler said something of this runner: read it
-            except (Unavailable, LogFull):
+            except (Unavailable, Unreadable, LogFull):
                 await anyio.sleep(RETRY_PAUSE_S)
 
     async def _append_once(self, data: EventData) -> None:
