@@ -73,6 +73,8 @@ class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     source: SubmittedSource | None = None
     engine: Token | None = None
     """Left out: `snakemake` when there is a source, else `mock`."""
+    engine_parameters: EngineParameters = field(default_factory=EngineParameters)
+    """Settings of the engine itself, by name; null for a bare flag. The reference lists what each engine takes."""
     labels: Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)] = field(
         default_factory=dict[LabelKey, LabelValue]
     )

@@ -107,6 +107,7 @@ class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sha256: str | None = None
     """Of the bundle or the manifest, hexadecimal; checked before anything of it runs."""
     size_bytes: int | None = None
+    """Of the bundle, or of all files together."""
     origin: str | None = None
     """Where the files were taken from: `git+https://host/repository@<commit>`, an address, or the name of an upload."""
 

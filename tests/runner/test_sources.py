@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from penstock_core.memory import MemoryBlobs
-from penstock_runner.sources import SourceRefused, Sources
+from penstock_runner.sources import Sources
+from penstock_runner.stored_files import SourceRefused
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceKind
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tools.reference import command_line, configuration, events, http_api, nats, states
+from tools.reference import command_line, configuration, engine_parameters, events, http_api, nats, states
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -15,6 +15,7 @@ FOLDER: Final = ROOT / "docs" / "reference"
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "command-line.md": command_line.page,
     "configuration.md": configuration.page,
+    "engine-parameters.md": engine_parameters.page,
     "events.md": events.page,
     "http-api.md": http_api.page,
     "nats.md": nats.page,

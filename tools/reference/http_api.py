@@ -73,7 +73,8 @@ def _operation(title: str, operation: dict[str, Any]) -> str:
         parts.append(table(("parameter", "in", "value", "meaning"), rows))
     if body := operation.get("requestBody"):
         shape = _shape_words(body["content"]["application/json"]["schema"])
-        parts.append(f"Body: {shape}{'' if body.get('required') else ', optional'}\n")
+        or_form = "; or a form" if "multipart/form-data" in body["content"] else ""
+        parts.append(f"Body: {shape}{'' if body.get('required') else ', optional'}{or_form}\n")
     answers = operation["responses"].items()
     when = [(code(status), _content_words(answer), str(answer["description"])) for status, answer in answers]
     parts.append(table(("status", "body", "when"), when))

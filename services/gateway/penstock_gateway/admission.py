@@ -10,7 +10,9 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from penstock_core import engine_parameters
 from penstock_core.access import demand, needed_to_submit_for
 from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEMAKE, Bundle, make_bundle, path_source
@@ -18,10 +20,10 @@ from penstock_gateway.catalogue.choosing import choose, merged, reference_to, si
 from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.problems import Invalid
 from penstock_schemas.access import LOCAL_USER, Principal
-from penstock_schemas.api import JobSubmission, Violation
+from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import EngineParameters, PipelineRef, Source
+from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
 
 MOCK: Final = "mock"
 KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
@@ -51,6 +53,15 @@ class Admitted(Struct, frozen=True, kw_only=True):
     request_sha256: str
     pipeline: PipelineRef | None = None
     engine_parameters: EngineParameters | None = None
+    workflow: WorkflowRequest | None = None
+
+
+class Uploaded(Struct, frozen=True, kw_only=True):
+    """The files that came with a submission and are in the blob store already."""
+
+    source: Source
+    fingerprint: str
+    """Of what they hold, wherever they are kept."""
 
 
 def admit(
@@ -61,6 +72,8 @@ def admit(
     header_key: str | None = None,
     pipeline: Pipeline | None = None,
     known_names: Iterable[str] = (),
+    brings_files: bool = False,
+    workflow: WorkflowRequest | None = None,
 ) -> Admitted:
     """Return what a submission of `principal` becomes.
 
@@ -71,6 +84,8 @@ def admit(
         header_key: the header `Idempotency-Key`.
         pipeline: what the catalogue has under the submission's name; it is run when the submission has no source.
         known_names: of the catalogue, to say which ones are like one that it does not have.
+        brings_files: whether the workflow's files come beside it; `with_files` adds them when they have come.
+        workflow: what a WES client asked for.
 
     Raises:
         Forbidden: `principal` may not submit it.
@@ -81,9 +96,10 @@ def admit(
     deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
     demand(principal, needed_to_submit_for(principal, owner), deed)
     key = _idempotency_key(submission.idempotency_key, header_key)
-    if submission.source is None and pipeline is not None:
+    if submission.source is None and pipeline is not None and not brings_files:
         version = choose(pipeline, submission.pipeline_version)
         entry = version.entry
+        chosen = _engine_parameters(submission, entry.engine, entry.engine_parameters)
         return Admitted(
             submission=merged(submission, version),
             principal=principal,
@@ -95,10 +111,14 @@ def admit(
             # Of what was asked for: the same request finds its job also after a newer version was registered.
             request_sha256="" if key is None else _fingerprint(submission, "", owner, None),
             pipeline=reference_to(version),
-            engine_parameters=entry.engine_parameters,
+            engine_parameters=chosen,
+            workflow=workflow,
         )
-    engine = _engine(submission, policy, known_names)
-    bundle, source = _source(submission, policy, engine)
+    engine = (submission.engine or SNAKEMAKE) if brings_files else _engine(submission, policy, known_names)
+    chosen = _engine_parameters(submission, engine, None)
+    bundle, source = (None, None) if brings_files else _source(submission, policy, engine)
+    if brings_files and submission.source is not None:
+        _refuse_two_sources(submission.source)
     return Admitted(
         submission=submission,
         principal=principal,
@@ -108,7 +128,19 @@ def admit(
         bundle=bundle,
         idempotency_key=key,
         request_sha256="" if key is None else _fingerprint(submission, engine, owner, source),
+        engine_parameters=chosen,
+        workflow=workflow,
     )
+
+
+def with_files(admitted: Admitted, uploaded: Uploaded) -> Admitted:
+    """Return what is admitted with the files that came beside it."""
+    source = uploaded.source
+    same_everywhere = Source(
+        kind=source.kind, location="", snakefile=source.snakefile, sha256=uploaded.fingerprint, origin=source.origin
+    )
+    fingerprint = _fingerprint(admitted.submission, admitted.engine, admitted.owner, same_everywhere)
+    return replace(admitted, source=source, request_sha256="" if admitted.idempotency_key is None else fingerprint)
 
 
 def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None:
@@ -148,6 +180,7 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
         request_sha256=admitted.request_sha256,
         engine_parameters=admitted.engine_parameters,
         pipeline=admitted.pipeline,
+        workflow=admitted.workflow,
     )
 
 
@@ -184,6 +217,25 @@ def _engine(submission: JobSubmission, policy: Policy, known_names: Iterable[str
     raise Invalid([Violation(pointer=pointer("pipeline_name"), detail=detail)])
 
 
+def _engine_parameters(
+    submission: JobSubmission, engine: str, defaults: EngineParameters | None
+) -> EngineParameters | None:
+    """Return the checked choice of a submission, on top of what its catalogue entry chose."""
+    violations = engine_parameters.check(engine, submission.engine_parameters)
+    if violations:
+        raise Invalid(
+            Violation(pointer=pointer("engine_parameters", *([each.name] if each.name else [])), detail=each.detail)
+            for each in violations
+        )
+    return engine_parameters.overlaid(engine, defaults or {}, submission.engine_parameters) or None
+
+
+def _refuse_two_sources(submitted: SubmittedSource) -> None:
+    if submitted.files is not None or submitted.path is not None:
+        detail = "the files come in the parts `files` of the form; leave `files` and `path` out"
+        raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
+
+
 def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bundle | None, Source | None]:
     submitted = submission.source
     if submitted is None:
@@ -211,4 +263,6 @@ def _fingerprint(submission: JobSubmission, engine: str, owner: str, source: Sou
     )
     if submission.pipeline_version is not None:
         asked = (*asked, submission.pipeline_version)
+    if submission.engine_parameters:  # left out where there are none, so that older keys keep their meaning
+        asked = (*asked, submission.engine_parameters)
     return hashlib.sha256(_canonical.encode(asked)).hexdigest()

@@ -18,6 +18,7 @@ from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.failures import tell
 from penstock_gateway.fleet import Fleet
+from penstock_gateway.forms import FormLimits
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi import document
@@ -131,6 +132,7 @@ class Gateway:
             index=self.index,
             fleet=self._fleet,
             max_body_bytes=settings.max_body_bytes,
+            form_limits=FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes),
         )
         registrations = Registrations(self.catalogue, blobs, policy.source_roots)
         self._folder = (
@@ -160,7 +162,7 @@ class Gateway:
             exception_handlers={Exception: tell},
             openapi_config=None,
             logging_config=None,
-            request_max_body_size=settings.max_body_bytes,
+            request_max_body_size=None,  # `penstock_gateway.requests.Body` bounds it, for each address as it must be
         )
 
 

@@ -26,6 +26,9 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="Bytes that the body of a request may have.")
     ] = 16 << 20
+    max_upload_bytes: Annotated[
+        int, Meta(ge=1024, le=1 << 44, description="Bytes that a form with files may have; its files go to the blobs.")
+    ] = 16 << 30
     mock_unknown_pipelines: Annotated[
         bool, Meta(description="Whether a job without a workflow source runs on the mock engine.")
     ] = False

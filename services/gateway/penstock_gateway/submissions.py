@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Final
 
@@ -9,15 +10,27 @@ from msgspec import Struct
 
 from penstock_core import aggregates
 from penstock_core.chain import link
-from penstock_core.job import decide, evolve, fold
-from penstock_core.ports import Blobs, Conflict, Entry, EventLog
-from penstock_gateway.admission import Admitted, Policy, admit, command_of, job_id_of, refuse_unknown_engine
+from penstock_core.job import Refused, decide, evolve, fold
+from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, TooLarge
+from penstock_gateway.admission import (
+    Admitted,
+    Policy,
+    Uploaded,
+    admit,
+    command_of,
+    job_id_of,
+    refuse_unknown_engine,
+    with_files,
+)
+from penstock_gateway.bundles import check_uploaded
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
+from penstock_gateway.uploads import Upload, Uploads, job_prefix
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.ids import EventId, JobId
+from penstock_schemas.jobs import WorkflowRequest
 from penstock_schemas.views import EMPTY_HEAD, Job
 
 MAX_TRIES: Final = 5
@@ -59,6 +72,7 @@ class Submissions:
     ) -> None:
         self._log = log
         self._blobs = blobs
+        self._uploads = Uploads(blobs)
         self._index = index
         self._fleet = fleet
         self._catalogue = catalogue
@@ -66,9 +80,22 @@ class Submissions:
         self._now = now
 
     async def submit(
-        self, principal: Principal, submission: JobSubmission, *, header_key: str | None = None
+        self,
+        principal: Principal,
+        submission: JobSubmission,
+        *,
+        header_key: str | None = None,
+        upload: Upload | None = None,
+        workflow: WorkflowRequest | None = None,
     ) -> Submitted:
         """Make a job of a submission; it is durable when this returns.
+
+        Args:
+            principal: who asks.
+            submission: what is asked for.
+            header_key: the header `Idempotency-Key`.
+            upload: the workflow's files, begun by `begin_upload` and all there; its block must still be open.
+            workflow: what a WES client asked for.
 
         Raises:
             Forbidden: `principal` may not submit it.
@@ -77,29 +104,84 @@ class Submissions:
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
+        admitted = await self.admit(
+            principal, submission, header_key=header_key, brings_files=upload is not None, workflow=workflow
+        )
+        if upload is not None:
+            return await self._submit_with_files(admitted, upload)
+        if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
+            await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
+        return await self._append(admitted, self._job_id(principal, admitted.idempotency_key))
+
+    async def admit(
+        self,
+        principal: Principal,
+        submission: JobSubmission,
+        *,
+        header_key: str | None = None,
+        brings_files: bool = False,
+        workflow: WorkflowRequest | None = None,
+    ) -> Admitted:
+        """Return what a submission becomes, and store nothing: to refuse it before its files are read.
+
+        Raises:
+            Forbidden, Invalid: as `submit`.
+
+        """
         if submission.engine is not None:
             await self._check_engine(submission.engine)
-        pipeline = await self._catalogue.find(submission.pipeline_name) if submission.source is None else None
+        is_named = submission.source is None and not brings_files
         admitted = admit(
             submission,
             principal,
             self._policy,
             header_key=header_key,
-            pipeline=pipeline,
+            pipeline=await self._catalogue.find(submission.pipeline_name) if is_named else None,
             known_names=self._catalogue.names,
+            brings_files=brings_files,
+            workflow=workflow,
         )
         if submission.engine is None:
             await self._check_engine(admitted.engine)
-        if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
-            await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
-        return await self._append(admitted)
+        return admitted
+
+    def begin_upload(self, principal: Principal, *, key: str | None = None) -> AbstractAsyncContextManager[Upload]:
+        """Begin the upload of a workflow's files, for `submit` within the block that this opens.
+
+        Args:
+            principal: who submits.
+            key: the idempotency key of the submission, which must be known before its files.
+
+        """
+        job_id = self._job_id(principal, key)
+        upload_id = None if key is None else uuid.uuid4().hex[:12]
+        return self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id)
+
+    async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
+        main = None if admitted.submission.source is None else admitted.submission.source.snakefile
+        check_uploaded(upload.paths, main, engine=admitted.engine)
+        source = await upload.seal(main=main)
+        uploaded = Uploaded(source=source, fingerprint=upload.fingerprint)
+        admitted = with_files(admitted, uploaded)
+        assert upload.job_id is not None, "it was begun for a job"
+        # From here on the files stay: when nobody knows whether the event was stored, they may be needed.
+        upload.is_kept = True
+        try:
+            submitted = await self._append(admitted, upload.job_id)
+        except (Conflict, LogFull, TooLarge, Refused):
+            upload.is_kept = False
+            raise
+        upload.is_kept = not submitted.is_replay
+        return submitted
+
+    def _job_id(self, principal: Principal, key: str | None) -> JobId:
+        return JobId(str(uuid.uuid4())) if key is None else job_id_of(principal, key)
 
     async def _check_engine(self, engine: str) -> None:
         refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
 
-    async def _append(self, admitted: Admitted) -> Submitted:
+    async def _append(self, admitted: Admitted, job_id: JobId) -> Submitted:
         principal, key = admitted.principal, admitted.idempotency_key
-        job_id = JobId(str(uuid.uuid4())) if key is None else job_id_of(principal, key)
         aggregate = aggregates.job(principal.tenant, job_id)
         known: Job | None = None
         for attempt in range(MAX_TRIES):

@@ -1,8 +1,15 @@
 """Files on their way into the blob store, as the source of a job or of a catalogue entry.
 
-    async with uploads.begin(f"jobs/{job_id}/source") as upload:
-        async for part in ...:
-            await upload.put(path, part)         # streamed; any async iterable of bytes
+For a job, `Submissions` does the rest:
+
+    async with submissions.begin_upload(principal) as upload:
+        await upload.put(path, part)             # any async iterable of bytes, streamed
+        submitted = await submissions.submit(principal, submission, upload=upload)
+
+For anything else:
+
+    async with uploads.begin(f"pipelines/{name}/{version}/source") as upload:
+        await upload.put(path, part)
         source = await upload.seal(main=None)    # stores the manifest
         upload.is_kept = True                    # just before the event that names the source is appended
         await log.append(...)                    # set it back to False when that says that nothing was stored
@@ -44,9 +51,9 @@ class Uploads:
         self._blobs = blobs
 
     @asynccontextmanager
-    async def begin(self, prefix: str) -> AsyncGenerator["Upload", None]:
+    async def begin(self, prefix: str, *, job_id: JobId | None = None) -> AsyncGenerator["Upload", None]:
         """Yield an empty upload; its files go to keys below `prefix`, its manifest to `<prefix>.json`."""
-        upload = Upload(self._blobs, prefix)
+        upload = Upload(self._blobs, prefix, job_id=job_id)
         try:
             yield upload
         finally:
@@ -58,7 +65,9 @@ class Uploads:
 class Upload:
     """The files of one source, until they are kept or discarded."""
 
-    def __init__(self, blobs: Blobs, prefix: str) -> None:
+    def __init__(self, blobs: Blobs, prefix: str, *, job_id: JobId | None = None) -> None:
+        self.job_id = job_id
+        """The job that the files are for; `None` for a catalogue entry."""
         self._blobs = blobs
         self._prefix = prefix
         self._files: dict[str, SourceFile] = {}

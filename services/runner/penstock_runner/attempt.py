@@ -22,8 +22,9 @@ from penstock_runner.core import AttemptKey, HaltCause, StartOrder
 from penstock_runner.engine import Attempt, Engine, LogWritten, Outcome
 from penstock_runner.job_log import Intent, JobLog
 from penstock_runner.reporting import Report, Reports
-from penstock_runner.sources import SourceRefused, Sources, remove
+from penstock_runner.sources import Sources, remove
 from penstock_runner.state_folder import StateFolder
+from penstock_runner.stored_files import SourceRefused
 from penstock_runner.uploads import StoredOutputs, UnreadableOutput, UploadFailed, Uploads
 from penstock_schemas.commands import AbandonAttempt, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId
@@ -177,6 +178,7 @@ class AttemptRun:
             log_dir=log_dir,
             snakefile=_main_file(job),
             cores=self._place.cores,
+            engine_parameters=job.engine_parameters or {},
             resume=resume,
         )
 

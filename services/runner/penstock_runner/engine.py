@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
-from penstock_schemas.jobs import Failure, Parameters, TaskCounts
+from penstock_schemas.jobs import EngineParameters, Failure, Parameters, TaskCounts
 from penstock_schemas.views import LogStream, Task
 
 ENGINE_LOG: Final = "engine.log"
@@ -37,6 +37,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     snakefile: str | None = None
     """The main file, relative to `work_dir`; `None`: look in the standard places."""
     cores: int = 1
+    engine_parameters: EngineParameters = field(default_factory=EngineParameters)
+    """What the submission chose of the engine's own settings; `penstock_core.engine_parameters` says what can be."""
     resume: bool = False
     """Whether an earlier attempt left its work here."""
 

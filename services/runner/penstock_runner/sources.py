@@ -6,38 +6,29 @@ bundle is missing or changed.
 
 import base64
 import binascii
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
+from typing import Final, assert_never
 
 import anyio
 import msgspec
 from msgspec import Struct
 
-from penstock_core.ports import BlobMissing, Blobs
-from penstock_schemas.jobs import Failure, FailureCause, Source, SourceKind
+from penstock_core.ports import Blobs
+from penstock_runner.stored_files import SourceRefused, fetch_files, fetch_whole, safe_path
+from penstock_schemas.jobs import FailureCause, Source, SourceKind
 
 MAX_SOURCE_FILES: Final = 20_000
 MAX_SOURCE_BYTES: Final = 4 << 30
 """What is copied from a path; a bundle is bounded by what a submission may have."""
-FETCH_DEADLINE_S: Final = 60.0
 IGNORED_FOLDERS: Final = frozenset({".git", ".snakemake"})
 """Not copied from a path: what they hold belongs to the user's own runs."""
 PROGRAM: Final = b"#!"
 """What a script that can be called begins with."""
 PARTIAL: Final = ".partial"
 """The end of a work directory's name until it is complete."""
-
-
-class SourceRefused(Exception):
-    """The source cannot be used."""
-
-    def __init__(self, cause: FailureCause, message: str) -> None:
-        super().__init__(message)
-        self.failure = Failure(cause=cause, message=message)
 
 
 class _BundledFile(Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,7 +44,7 @@ class Sources:
     """Lays the files of workflows into work directories.
 
     Args:
-        blobs: holds the bundles.
+        blobs: holds bundles and single files.
         roots: the folders below which a source may be a path.
 
     """
@@ -93,27 +84,16 @@ class Sources:
         await anyio.to_thread.run_sync(_make_empty, partial)
         if source is None:
             return
-        if source.kind is SourceKind.PATH:
-            await anyio.to_thread.run_sync(self._copy, source, partial)
-            return
-        raw = await self._fetch(source)
-        await anyio.to_thread.run_sync(_unpack, raw, partial)
-
-    async def _fetch(self, source: Source) -> bytes:
-        try:
-            with anyio.fail_after(FETCH_DEADLINE_S):
-                raw = await self._blobs.get_bytes(source.location)
-        except BlobMissing:
-            raise SourceRefused(
-                FailureCause.SYSTEM, f"the workflow's files are missing from the blob store: {source.location}"
-            ) from None
-        if source.sha256 is not None and hashlib.sha256(raw).hexdigest() != source.sha256:
-            raise SourceRefused(
-                FailureCause.SYSTEM,
-                f"the workflow's files in the blob store are not the ones that were submitted: {source.location} "
-                "has another SHA-256",
-            )
-        return raw
+        match source.kind:
+            case SourceKind.PATH:
+                await anyio.to_thread.run_sync(self._copy, source, partial)
+            case SourceKind.FILES:
+                await fetch_files(self._blobs, source, partial)
+            case SourceKind.BUNDLE:
+                raw = await fetch_whole(self._blobs, source)
+                await anyio.to_thread.run_sync(_unpack, raw, partial)
+            case _:
+                assert_never(source.kind)
 
     def _copy(self, source: Source, target: Path) -> None:
         origin = self._allowed(Path(source.location))
@@ -191,7 +171,7 @@ def _unpack(raw: bytes, target: Path) -> None:
             FailureCause.WORKFLOW, f"the bundle of the workflow's files is malformed: {error}"
         ) from None
     for name, file in bundle.files.items():
-        path = target / _safe(name)
+        path = target / safe_path(name)
         content = _content(name, file)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -202,16 +182,6 @@ def _unpack(raw: bytes, target: Path) -> None:
             raise SourceRefused(
                 FailureCause.WORKFLOW, f"the workflow's file {name!r} is also the folder of another one"
             ) from None
-
-
-def _safe(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\0" in name or not path.name or name.endswith("/"):
-        raise SourceRefused(
-            FailureCause.WORKFLOW,
-            f"the workflow's file {name!r} has no safe name: it must be a relative path without ..",
-        )
-    return path
 
 
 def _content(name: str, file: _BundledFile) -> bytes:

@@ -87,6 +87,7 @@ class Lab:
         cores: int = 1,
         main: str | None = None,
         resume: bool = False,
+        engine_parameters: Mapping[str, str | None] | None = None,
     ) -> Outcome:
         """Run what lies in the work directory, with `snakefile` as its Snakefile."""
         if snakefile is not None:
@@ -105,6 +106,7 @@ class Lab:
             log_dir=self.logs,
             snakefile=main,
             cores=cores,
+            engine_parameters=dict(engine_parameters or {}),
             resume=resume,
         )
         with anyio.fail_after(DEADLINE_S):

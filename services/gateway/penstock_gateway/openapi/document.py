@@ -69,16 +69,21 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     if operation.parameters:
         rendered["parameters"] = [_parameter(each) for each in operation.parameters]
     if operation.body is not None:
-        rendered["requestBody"] = {
-            "required": operation.body_is_required,
-            "content": {
-                "application/json": {
-                    "schema": schema_of[repr(operation.body)],
-                    "examples": {name: {"value": value} for name, value in operation.body_examples.items()},
-                }
-            },
-        }
+        schema = schema_of[repr(operation.body)]
+        examples = {name: {"value": value} for name, value in operation.body_examples.items()}
+        content = {"application/json": {"schema": schema, "examples": examples}}
+        if operation.takes_files:
+            content["multipart/form-data"] = _form(schema)
+        rendered["requestBody"] = {"required": operation.body_is_required, "content": content}
     return rendered
+
+
+def _form(schema: Any) -> dict[str, Any]:
+    files = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    return {
+        "schema": {"type": "object", "properties": {"job": schema, "files": files}, "required": ["job"]},
+        "encoding": {"job": {"contentType": "application/json"}},
+    }
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

@@ -66,6 +66,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     body: type[Struct] | None = None
     body_is_required: bool = True
+    takes_files: bool = False
+    """Whether the body may also come as the part `job` of a form, with files beside it."""
     body_examples: dict[str, Any] = field(default_factory=dict[str, Any])
     problems: tuple[Kind, ...] = ()
 
@@ -155,9 +157,12 @@ OPERATIONS: Final = (
         tag="Jobs",
         summary="Submit a job",
         description="The job is durable when this answers. A repeated submission with the same idempotency key finds "
-        "the first job: 200 with the header `Idempotent-Replay: true`.",
+        "the first job: 200 with the header `Idempotent-Replay: true`. As a form: the part `job` with the JSON of the "
+        "submission first, then a part `files` for each file of the workflow, with its path as the file name; they "
+        "are stored as they come, and may be large.",
         parameters=(_header("Idempotency-Key", "Makes the submission repeatable; 1 to 255 characters.", _TEXT),),
         body=JobSubmission,
+        takes_files=True,
         body_examples={"pipeline": examples.SUBMIT_MOCK, "workflow": examples.SUBMIT_WORKFLOW},
         answers=(
             Answer(201, "The new job", JobResponse, examples.JOB, headers=("Location", *JOB_HEADERS)),
@@ -169,7 +174,7 @@ OPERATIONS: Final = (
                 headers=("Location", *JOB_HEADERS),
             ),
         ),
-        problems=(problems.FORBIDDEN, problems.KEY_REUSED, *WRITE_PROBLEMS),
+        problems=(problems.FORBIDDEN, problems.KEY_REUSED, problems.TOO_SLOW, *WRITE_PROBLEMS),
     ),
     Operation(
         method="get",

@@ -13,6 +13,8 @@ from penstock_core.access import NEEDED_TO_SUBMIT, demand
 from penstock_gateway.bodies import decode
 from penstock_gateway.bundles import refuse_repeated_paths
 from penstock_gateway.fleet import Fleet
+from penstock_gateway.form_submissions import submit_form
+from penstock_gateway.forms import FormLimits, is_form
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.parameters import Parameters, parse_job_id
@@ -45,6 +47,7 @@ class JobServices(Struct, frozen=True, kw_only=True):
     index: Index
     fleet: Fleet
     max_body_bytes: int
+    form_limits: FormLimits
 
 
 def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
@@ -55,12 +58,15 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def submit(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
         demand(principal, NEEDED_TO_SUBMIT, "submit a job")
-        raw = await read_json(request, services.max_body_bytes)
-        submission = decode(raw, JobSubmission)
-        if submission.source is not None:
-            refuse_repeated_paths(raw)
-        key = request.headers.get("idempotency-key")
-        submitted = await services.submissions.submit(principal, submission, header_key=key)
+        if is_form(request):
+            submitted = await submit_form(request, principal, services.submissions, services.form_limits)
+        else:
+            raw = await read_json(request, services.max_body_bytes)
+            submission = decode(raw, JobSubmission)
+            if submission.source is not None:
+                refuse_repeated_paths(raw)
+            key = request.headers.get("idempotency-key")
+            submitted = await services.submissions.submit(principal, submission, header_key=key)
         job = render(submitted.job, offered=fleet.offered)
         headers = {**_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
         if submitted.is_replay:

@@ -27,8 +27,10 @@ from snakemake.settings.types import (
     DAGSettings,
     ExecutionSettings,
     OutputSettings,
+    RerunTrigger,
     ResourceSettings,
     SchedulingSettings,
+    StorageSettings,
 )
 from snakemake.workflow import Workflow
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
@@ -106,7 +108,7 @@ def _settle_in(launch: Launch) -> None:
     # Python 3.12 and later warn of every fork beside a thread; see the executor plugin for why ours are sound.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     Workflow._rundir = launch.work_dir  # pyright: ignore[reportPrivateUsage] - the log's header shows it
-    sys.argv = ["snakemake", "--snakefile", launch.snakefile, "--cores", str(launch.cores)]
+    sys.argv = ["snakemake", "--snakefile", launch.snakefile, "--cores", str(_cores(launch))]
 
 
 def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
@@ -133,22 +135,52 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
 
 
 def _workflow(api: SnakemakeApi, launch: Launch) -> DAGApi:
+    options = launch.options
     workflow = api.workflow(
-        resource_settings=ResourceSettings(cores=launch.cores),
+        resource_settings=ResourceSettings(
+            cores=_cores(launch),
+            resources=options.resources,
+            overwrite_threads=options.set_threads,
+            overwrite_resources=options.set_resources,
+            default_resources=options.default_resources or None,
+        ),
         config_settings=ConfigSettings(config=launch.parameters),
+        storage_settings=StorageSettings(notemp=options.notemp),
         snakefile=Path(launch.snakefile),
     )
-    return workflow.dag(DAGSettings(force_incomplete=True))
+    triggers = [each for each in RerunTrigger.all() if each.item_to_choice() in options.rerun_triggers]
+    return workflow.dag(
+        DAGSettings(
+            targets=frozenset(options.targets),
+            forcetargets=options.force,
+            forceall=options.forceall,
+            forcerun=frozenset(options.forcerun),
+            until=frozenset(options.until),
+            omit_from=frozenset(options.omit_from),
+            force_incomplete=options.rerun_incomplete,
+            rerun_triggers=frozenset(triggers) or RerunTrigger.all(),
+        )
+    )
+
+
+def _cores(launch: Launch) -> int:
+    return min(launch.cores, launch.options.cores or launch.cores)
 
 
 def _execute(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
+    options = launch.options
     settings = executor_plugin.ExecutorSettings(log_dir=Path(launch.log_dir), reporter=reporter)
     dag_api.execute_workflow(
         executor=executor_plugin.PLUGIN_NAME,
         executor_settings=settings,
         # The runner's lease gives one attempt the directory, so there is nothing to lock.
-        execution_settings=ExecutionSettings(lock=False, latency_wait=0),
-        scheduling_settings=SchedulingSettings(scheduler="greedy"),
+        execution_settings=ExecutionSettings(
+            lock=False,
+            latency_wait=options.latency_wait,
+            keep_going=options.keep_going,
+            retries=options.retries,
+        ),
+        scheduling_settings=SchedulingSettings(scheduler="greedy", prioritytargets=frozenset(options.prioritize)),
         scheduler_settings=SchedulerSettings(),
     )
 

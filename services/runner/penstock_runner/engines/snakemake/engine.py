@@ -12,6 +12,7 @@ from typing import Final
 import anyio
 from msgspec.structs import replace
 
+from penstock_core.engine_parameters import SnakemakeOptions, snakemake_options
 from penstock_runner.engine import (
     ATTEMPT_MARKER,
     ENGINE_LOG,
@@ -114,10 +115,15 @@ class SnakemakeEngine:
         snakefile = find_snakefile(attempt)
         if isinstance(snakefile, Failure):
             return Outcome(kind=OutcomeKind.FAILED, failure=snakefile)
+        try:
+            options = snakemake_options(attempt.engine_parameters)
+        except ValueError as error:
+            failure = Failure(cause=FailureCause.WORKFLOW, message=f"engine parameters that are not taken: {error}")
+            return Outcome(kind=OutcomeKind.FAILED, failure=failure)
         if stop.is_set():
             return Outcome(kind=OutcomeKind.STOPPED)
         scratch = attempt.log_dir / SCRATCH
-        child = await self._nursery.launch(self._launch(attempt, snakefile, scratch))
+        child = await self._nursery.launch(self._launch(attempt, snakefile, scratch, options))
         run = _Run(attempt, emit)
         try:
             exited = await run.follow(child, stop)
@@ -131,7 +137,7 @@ class SnakemakeEngine:
             raise EngineFault(f"the keeper of the attempt was killed; {killed} processes were swept up")
         return run.conclude(exited, was_stopped=stop.is_set())
 
-    def _launch(self, attempt: Attempt, snakefile: str, scratch: Path) -> Launch:
+    def _launch(self, attempt: Attempt, snakefile: str, scratch: Path, options: SnakemakeOptions) -> Launch:
         folders = {"HOME": scratch / "home", "TMPDIR": scratch / "tmp", "XDG_CACHE_HOME": scratch / "cache"}
         for folder in (*folders.values(), attempt.log_dir / TASK_LOGS):
             folder.mkdir(parents=True, exist_ok=True)
@@ -148,6 +154,7 @@ class SnakemakeEngine:
             cores=attempt.cores,
             environment=environment,
             limits=self._limits,
+            options=options,
         )
 
 

@@ -5,6 +5,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from penstock_core.engine_parameters import SnakemakeOptions
+
 READY: Final = b"ready"
 """The zygote's first word on its control socket: everything is imported."""
 LAUNCH: Final = b"launch"
@@ -23,10 +25,13 @@ class Launch(Struct, frozen=True, kw_only=True):
     """Relative to `work_dir`."""
     parameters: dict[str, Any]
     cores: int
+    """What the attempt may take at most."""
     environment: dict[str, str]
     """The whole environment of the attempt."""
     limits: dict[str, int] = {}
     """Resource limits to set, by their name in the module `resource`, for example `RLIMIT_AS`."""
+    options: SnakemakeOptions = SnakemakeOptions()
+    """What the submission chose."""
 
 
 class Started(Struct, frozen=True, kw_only=True, tag=True):

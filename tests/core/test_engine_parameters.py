@@ -1,0 +1,143 @@
+"""What a submission may choose of its engine."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock_core.engine_parameters import (
+    ALLOWED,
+    Kind,
+    SnakemakeOptions,
+    check,
+    default_values,
+    overlaid,
+    snakemake_options,
+)
+
+
+def test_what_is_listed_is_read() -> None:
+    given_values = {
+        "--cores": "4",
+        "keep_going": None,
+        "retries": "3",
+        "targets": 'all "a b.txt" results/x.txt',
+        "resources": "mem_mb=100 gpu=1",
+        "set-threads": "sort=2",
+        "set-resources": "sort:mem_mb=5 sort:disk_mb=6",
+        "rerun-triggers": "mtime input",
+        "rerun-incomplete": "false",
+        "F": "",
+    }
+    assert check("snakemake", given_values) == ()
+    assert snakemake_options(given_values) == SnakemakeOptions(
+        cores=4,
+        keep_going=True,
+        retries=3,
+        targets=("all", "a b.txt", "results/x.txt"),
+        resources={"mem_mb": 100, "gpu": 1},
+        set_threads={"sort": 2},
+        set_resources={"sort": {"mem_mb": 5, "disk_mb": 6}},
+        rerun_triggers=("mtime", "input"),
+        rerun_incomplete=False,
+        forceall=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "profile",
+        "executor",
+        "config",
+        "configfile",
+        "snakefile",
+        "directory",
+        "cluster",
+        "use-conda",
+        "wrapper-prefix",
+        "apptainer-args",
+        "default-storage-provider",
+        "shadow-prefix",
+        "log-handler-script",
+        "envvars",
+        "C",
+        "-",
+        "--",
+    ],
+)
+def test_what_is_not_listed_is_refused(name: str) -> None:
+    (violation,) = check("snakemake", {name: "x"})
+    assert violation.name == name
+    assert "it takes `cores`" in violation.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cores", "0"),
+        ("cores", "-1"),
+        ("cores", "many"),
+        ("retries", "21"),
+        ("retries", None),
+        ("keep-going", "maybe"),
+        ("targets", "/etc/passwd"),
+        ("targets", "a ../../b"),
+        ("targets", "s3://bucket/x"),
+        ("until", "--profile"),
+        ("targets", "'open"),
+        ("targets", None),
+        ("targets", "a\nb"),
+        ("targets", "x" * 5000),
+        ("resources", "mem_mb=__import__('os').system('id')"),
+        ("default-resources", "mem_mb=input.size"),
+        ("set-threads", "sort=0"),
+        ("set-threads", "sort"),
+        ("set-resources", "mem_mb=5"),
+        ("rerun-triggers", "weather"),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused(name: str, value: str | None) -> None:
+    (violation,) = check("snakemake", {name: value})
+    assert violation.name == name
+
+
+@pytest.mark.parametrize("other", ["-c", "--cores", "jobs"])
+def test_a_parameter_is_given_once(other: str) -> None:
+    (violation,) = check("snakemake", {"cores": "1", other: "2"})
+    assert "`cores` says the same" in violation.detail
+
+
+def test_a_choice_goes_before_a_default_however_it_is_written() -> None:
+    defaults = {"--cores": "8", "retries": "1"}
+    assert overlaid("snakemake", defaults, {"jobs": "2"}) == {"retries": "1", "jobs": "2"}
+    assert overlaid("snakemake", defaults, {}) == defaults
+
+
+def test_every_violation_is_told() -> None:
+    assert [each.name for each in check("snakemake", {"profile": "x", "cores": "1", "retries": "x"})] == [
+        "profile",
+        "retries",
+    ]
+
+
+@pytest.mark.parametrize("engine", ["mock", "nextflow"])
+def test_another_engine_takes_none(engine: str) -> None:
+    assert check(engine, {}) == ()
+    (violation,) = check(engine, {"cores": "1"})
+    assert "takes no parameters" in violation.detail
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from([each.name for each in ALLOWED["snakemake"]]), st.none() | st.text(max_size=30)))
+def test_what_passes_the_check_can_be_read_and_the_rest_cannot(parameters: dict[str, str | None]) -> None:
+    if check("snakemake", parameters):
+        with pytest.raises(ValueError, match=r".+"):
+            snakemake_options(parameters)
+    else:
+        snakemake_options(parameters)
+
+
+def test_defaults_are_values_that_can_be_given() -> None:
+    for parameter, value in default_values("snakemake"):
+        assert value is None or not check("snakemake", {parameter.name: value})
+    assert {each.kind for each in ALLOWED["snakemake"]} == set(Kind)

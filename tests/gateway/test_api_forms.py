@@ -1,0 +1,126 @@
+"""`POST /jobs` as a form, with the workflow's files beside the submission."""
+
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from tests.gateway.stage import Stage, pointers, problem, submission
+
+from penstock_core.ports import Conflict, LogFull, Unavailable
+from penstock_schemas.jobs import SourceManifest
+
+FILES = {
+    "Snakefile": b"rule all: input: []\n",
+    "scripts/a.py": b"#!/usr/bin/env python\n",
+    "data/reads.fq": b"\0" * 3000,
+}
+
+
+def form(files: dict[str, bytes] | None = None, **changes: Any) -> list[tuple[str, Any]]:
+    """The parts of a form, for httpx."""
+    job = json.dumps(submission(**changes))
+    parts: list[tuple[str, Any]] = [("job", (None, job, "application/json"))]
+    return parts + [("files", each) for each in (FILES if files is None else files).items()]
+
+
+async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, client: httpx.AsyncClient) -> None:
+    response = await client.post("/jobs", files=form(engine_parameters={"keep-going": None, "retries": "2"}))
+
+    assert response.status_code == 201, response.text
+    job_id = response.json()["id"]
+    (event,) = (await client.get(f"/jobs/{job_id}/events")).json()["events"]
+    assert event["data"]["source"]["kind"] == "files"
+    assert event["data"]["source"]["location"] == f"jobs/{job_id}/source.json"
+    assert event["data"]["engine_parameters"] == {"keep-going": None, "retries": "2"}
+    manifest = msgspec.json.decode(await stage.blobs.get_bytes(f"jobs/{job_id}/source.json"), type=SourceManifest)
+    assert {each.path: each.is_executable for each in manifest.files} == {
+        "Snakefile": False,
+        "data/reads.fq": False,
+        "scripts/a.py": True,
+    }
+    for each in manifest.files:
+        assert await stage.blobs.get_bytes(each.key) == FILES[each.path]
+
+
+@pytest.mark.parametrize(
+    ("parts", "pointer"),
+    [
+        pytest.param([*form()][1:], "job", id="no job first"),
+        pytest.param([*form()[1:], form()[0]], "job", id="the job last"),
+        pytest.param([*form(), ("more", ("x", b""))], "more", id="another part"),
+        pytest.param([*form(), ("files", (None, b""))], "files", id="a file without a name"),
+        pytest.param(form({"../x": b""}), "files/../x", id="a path that leads out"),
+        pytest.param([*form(), ("files", ("Snakefile", b""))], "files/Snakefile", id="a file twice"),
+        pytest.param(form({"a": b""}), "#/source/files", id="no Snakefile"),
+        pytest.param(form(source={"path": "/x"}), "#/source", id="two sources"),
+        pytest.param(form(source={"snakefile": "b.smk"}), "#/source/snakefile", id="a main file that is not there"),
+        pytest.param(form(engine_parameters={"profile": "x"}), "#/engine_parameters/profile", id="a profile"),
+        pytest.param(form(engine_parameters={"cores": "x"}), "#/engine_parameters/cores", id="no number of cores"),
+        pytest.param(form(parameters=3), "#/parameters", id="a wrong submission"),
+    ],
+)
+async def test_a_form_that_is_wrong_is_refused_and_leaves_nothing(
+    stage: Stage, client: httpx.AsyncClient, parts: list[tuple[str, Any]], pointer: str
+) -> None:
+    response = await client.post("/jobs", files=parts)
+
+    assert pointers(response) == {pointer}
+    assert await stage.blobs.list("") == ()
+    assert (await client.get("/jobs")).json()["total"] == 0
+
+
+async def test_a_form_that_is_too_large_is_refused_and_leaves_nothing(stage: Stage) -> None:
+    async with stage.serve(max_upload_bytes=100_000) as client:
+        problem(await client.post("/jobs", files=form({"Snakefile": b"", "big": b"x" * 200_000})), 413)
+
+        async def unannounced() -> AsyncGenerator[bytes, None]:
+            request = client.build_request("POST", "/jobs", files=form({"Snakefile": b"", "big": b"x" * 200_000}))
+            yield request.read()
+
+        content_type = client.build_request("POST", "/jobs", files=form()).headers["content-type"]
+        boundary = {"content-type": content_type}
+        assert (await client.post("/jobs", content=unannounced(), headers=boundary)).status_code in (413, 422)
+    assert await stage.blobs.list("") == ()
+
+
+async def test_a_form_that_ends_too_early_leaves_nothing(stage: Stage, client: httpx.AsyncClient) -> None:
+    request = client.build_request("POST", "/jobs", files=form())
+    body = request.read()
+    headers = {"content-type": request.headers["content-type"]}
+    for end in (200, len(body) // 2, len(body) - 4):
+        problem(await client.post("/jobs", content=body[:end], headers=headers), 422)
+    assert await stage.blobs.list("") == ()
+
+
+async def test_a_repeated_form_finds_its_job_and_stores_nothing_more(stage: Stage, client: httpx.AsyncClient) -> None:
+    headers = {"idempotency-key": "once"}
+    first = await client.post("/jobs", files=form(), headers=headers)
+    kept = await stage.blobs.list("")
+    again = await client.post("/jobs", files=[form()[0], *reversed(form()[1:])], headers=headers)
+    other = await client.post("/jobs", files=form({**FILES, "Snakefile": b"another"}), headers=headers)
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
+    assert again.json()["id"] == first.json()["id"]
+    assert await stage.blobs.list("") == kept
+
+
+@pytest.mark.parametrize(
+    ("error", "is_kept"), [(Conflict("moved"), False), (LogFull("full"), False), (Unavailable("no answer"), True)]
+)
+async def test_files_go_unless_the_log_may_name_them(
+    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception, is_kept: bool
+) -> None:
+    async def refuse(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stage.cluster.log, "append", refuse)
+    problem(await client.post("/jobs", files=form()), 503)
+    assert bool(await stage.blobs.list("")) is is_kept
+
+
+async def test_engine_parameters_are_checked_without_a_form_too(client: httpx.AsyncClient) -> None:
+    response = await client.post("/jobs", json=submission(engine_parameters={"cores": "2"}))
+    assert pointers(response) == {"#/engine_parameters/cores"}  # the mock engine takes none

@@ -1,0 +1,43 @@
+"""`engine-parameters.md`: what a submission may choose of its engine, from the list that is checked."""
+
+from penstock_core.engine_parameters import ALLOWED, MAX_PARAMETERS, EngineParameter, default_values
+from tools.reference.markdown import code, heading, table
+
+
+def page() -> str:
+    """Return the page."""
+    parts = [
+        heading("Engine parameters", source="`penstock_core.engine_parameters`"),
+        "What a submission may choose of the engine itself: `engine_parameters` in the native API,",
+        "`workflow_engine_parameters` in WES. A name may be written with or without leading dashes, with `-` or `_`,",
+        "long or short. Values are text; a bare flag is `null`. Whatever is not listed is refused before anything is",
+        "queued, and so is a value out of its bounds: nothing here runs code, changes how or where jobs are executed,",
+        f"or leads out of the run's folder. A submission gives at most {MAX_PARAMETERS}.\n",
+    ]
+    for engine, parameters in ALLOWED.items():
+        parts.append(f"## {engine}\n")
+        if not parameters:
+            parts.append("Takes none.\n")
+            continue
+        rows = [
+            (
+                code(each.name),
+                code("-" + each.short) if each.short else "",
+                _value(each),
+                _shown(default),
+                each.description,
+            )
+            for each, default in default_values(engine)
+        ]
+        parts.append(table(("name", "short", "value", "when left out", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def _value(each: EngineParameter) -> str:
+    if each.choices:
+        return "of " + ", ".join(code(choice) for choice in sorted(each.choices))
+    return f"{each.kind.value}, {each.low} to {each.high:,}" if each.high else each.kind.value
+
+
+def _shown(default: str | None) -> str:
+    return "" if default is None else code(default)
