@@ -137,6 +137,7 @@ async def test_every_route_is_documented(stage: Stage, client: httpx.AsyncClient
     served = {
         (method, re.sub(r":[a-z]+\}", "}", route.path))
         for route in stage.gateway.routes
+        if not route.path.startswith(stage.settings.wes_prefix)  # its own document is the official one
         for method in getattr(route, "methods", ())
     }
     assert {

@@ -5,7 +5,6 @@ Exit codes: 0 stopped as asked, 1 cannot work (the reason is in one line), 2 wro
 
 import os
 import sys
-from collections.abc import Mapping
 from typing import Final, NoReturn
 
 import anyio
@@ -17,7 +16,7 @@ from penstock_core.settings import BadSettings, read_settings
 from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
 from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
-from penstock_gateway.settings import GatewaySettings, mistakes
+from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
 from penstock_jetstream import connect
 from penstock_jetstream.blobs import open_blobs
 
@@ -55,7 +54,7 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
 def main() -> None:
     """Serve until a signal ends it."""
     try:
-        settings = read_settings(GatewaySettings, _with_port(os.environ))
+        settings = read_settings(GatewaySettings, with_other_names(os.environ))
     except BadSettings as error:
         _exit(EXIT_SETTINGS, str(error))
     wrong = mistakes(settings)
@@ -74,13 +73,6 @@ async def _stop(gateway: Gateway, server: Server, stopping: anyio.Event) -> None
     await stopping.wait()
     gateway.drain()
     server.should_exit = True
-
-
-def _with_port(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Let `PORT` say the port where `PENSTOCK_PORT` does not, as container platforms do."""
-    if environ.get("PENSTOCK_PORT") or not environ.get("PORT"):
-        return environ
-    return {**environ, "PENSTOCK_PORT": environ["PORT"]}
 
 
 def _exit(code: int, text: str) -> NoReturn:

@@ -16,7 +16,6 @@ from penstock_gateway.admission import Policy
 from penstock_gateway.catalogue.folder import CatalogueFolder
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
-from penstock_gateway.failures import tell
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.forms import FormLimits
 from penstock_gateway.index.feeder import Index
@@ -33,6 +32,10 @@ from penstock_gateway.runs import Runs
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.submissions import Submissions
 from penstock_gateway.watchers import Watchers
+from penstock_gateway.wes.failures import teller
+from penstock_gateway.wes.routes import WesServices, wes_routes
+from penstock_gateway.wes.running import RunLists, RunSubmissions, TaskLists
+from penstock_gateway.wes.service_info import identity_of
 from penstock_schemas.api import VersionResponse
 
 INDEX_FILE: Final = "index.sqlite3"
@@ -157,12 +160,32 @@ class Gateway:
                 *job_routes(job_services),
                 *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs)),
                 *pipeline_routes(pipeline_services),
+                *wes_routes(self._wes_services(settings, jobs, runs, submissions, blobs)),
                 *system_routes(system_services),
             ],
-            exception_handlers={Exception: tell},
+            exception_handlers={Exception: teller(settings.wes_prefix)},
             openapi_config=None,
             logging_config=None,
             request_max_body_size=None,  # `penstock_gateway.requests.Body` bounds it, for each address as it must be
+        )
+
+    def _wes_services(
+        self, settings: GatewaySettings, jobs: Jobs, runs: Runs, submissions: Submissions, blobs: Blobs
+    ) -> WesServices:
+        return WesServices(
+            prefix=settings.wes_prefix,
+            public_url=settings.public_url,
+            trust_forwarded=settings.trust_forwarded,
+            identity=identity_of(settings, software_version()),
+            limits=FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes),
+            jobs=jobs,
+            runs=runs,
+            lists=RunLists(jobs),
+            tasks=TaskLists(jobs, runs),
+            submissions=RunSubmissions(submissions, self._fleet, tuple(map(PurePosixPath, settings.source_roots))),
+            fleet=self._fleet,
+            blobs=blobs,
+            is_draining=lambda: self._watchers.is_draining,
         )
 
 

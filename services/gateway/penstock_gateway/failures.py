@@ -13,6 +13,7 @@ from penstock_gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
     BodyTooLarge,
+    Invalid,
     MethodNotAllowed,
     NotFound,
     headers_of,
@@ -21,22 +22,30 @@ from penstock_gateway.problems import (
 )
 from penstock_gateway.replies import encode
 from penstock_gateway.requests import AnyRequest, ClientGone
+from penstock_schemas.api import Problem, Violation
 
 log = structlog.get_logger()
 
 
 def tell(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Return the problem that tells of `error`; an internal one goes to the log, under the id that the client gets."""
-    if isinstance(error, ClientGone):
-        return Response(b"", status_code=400)
+    """Return the response that tells of `error`."""
+    problem, headers = failure_of(request, error)
+    body = b"" if request.method == "HEAD" else encode(problem)
+    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def failure_of(request: AnyRequest, error: Exception) -> tuple[Problem, dict[str, str]]:
+    """Return the problem that tells of `error`, with the headers that go with it.
+
+    An internal one goes to the log, under the id that the client gets.
+    """
     known = _ours(request, error)
     problem = problem_of(known)
     if kind_of(known) is INTERNAL:
         failure_id = uuid.uuid4().hex
         problem = replace(problem, instance=f"urn:uuid:{uuid.UUID(failure_id)}")
         log.error("request_failed", failure_id=failure_id, path=request.scope["path"], exc_info=error)
-    body = b"" if request.method == "HEAD" else encode(problem)
-    return Response(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers_of(known))
+    return problem, headers_of(known)
 
 
 def _ours(request: AnyRequest, error: Exception) -> Exception:
@@ -47,6 +56,8 @@ def _ours(request: AnyRequest, error: Exception) -> Exception:
             return NotFound(f"{path} was not found; /docs lists what there is")
         case MethodNotAllowedException():
             return MethodNotAllowed(request.method, _allowed(request.app, path))
+        case ClientGone():
+            return Invalid([Violation(pointer="#", detail="the connection was closed before the request was whole")])
         case HTTPException(status_code=413):
             return BodyTooLarge(error.detail)
         case HTTPException(status_code=status) if status < 500:

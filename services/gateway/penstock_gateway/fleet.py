@@ -1,6 +1,7 @@
 """Which engines the connected runners offer, as last heard: asked for in the background, so that no request waits."""
 
 import time
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -22,30 +23,39 @@ class Fleet:
 
     def __init__(self, heartbeats: Heartbeats) -> None:
         self._heartbeats = heartbeats
-        self._offered: AbstractSet[str] | None = None
+        self._versions: Mapping[str, tuple[str, ...]] | None = None
         self._heard_at = -FRESH_S
 
     @property
     def offered(self) -> AbstractSet[str] | None:
         """The engines that runners offer, empty when none is connected; `None` when it is not known."""
-        return self._offered
+        return None if self._versions is None else self._versions.keys()
+
+    @property
+    def versions(self) -> Mapping[str, tuple[str, ...]] | None:
+        """The versions of each engine that runners offer, in order; `None` when it is not known."""
+        return self._versions
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
-        if engine not in (self._offered or ()) and time.monotonic() - self._heard_at > FRESH_S:
+        if engine not in (self._versions or ()) and time.monotonic() - self._heard_at > FRESH_S:
             await self.refresh()
-        return self._offered
+        return self.offered
 
     async def refresh(self) -> None:
         """Ask who is alive now."""
-        offered: AbstractSet[str] | None = None
+        versions: dict[str, tuple[str, ...]] | None = None
         try:
             with anyio.move_on_after(DEADLINE_S):
                 beats = await self._heartbeats.runners()
-                offered = frozenset(engine for beat in beats.values() for engine in beat.engines)
+                heard: dict[str, set[str]] = {}
+                for beat in beats.values():
+                    for engine, version in beat.engines.items():
+                        heard.setdefault(engine, set()).add(version)
+                versions = {engine: tuple(sorted(heard[engine])) for engine in sorted(heard)}
         except PortError as error:
             log.debug("runners_not_known", reason=str(error))
-        self._offered = offered
+        self._versions = versions
         self._heard_at = time.monotonic()
 
     async def run(self) -> None:

@@ -19,6 +19,7 @@ from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.reading import Page
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery
+from penstock_gateway.standings import Standing
 from penstock_gateway.watchers import Watchers
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob
@@ -35,6 +36,8 @@ LOOK_AGAIN_S: Final = 1.0
 """A long-poll looks into the log this often, also when nothing woke it."""
 NOWHERE: Final = JobId("00000000-0000-0000-0000-000000000000")
 """No job ever has this id."""
+MOMENT_S: Final = 0.25
+"""How long the first page of a list waits so that it misses nothing that others just wrote."""
 COUNTS_S: Final = 0.05
 """The live counts of a running job are left out when they take longer than this."""
 
@@ -130,6 +133,31 @@ class Jobs:
         if query.owner is not None:
             return Page((), 0, None)
         return await self._index.page(replace(query, owner=owner))
+
+    async def moment(self) -> int:
+        """Return the end of the log: a list up to there shows what is true now.
+
+        It waits a moment for the lists to have come as far. Where the log or the view does not answer, the moment is
+        what is known here.
+        """
+        seq = max(self._index.covered, self._index.own_seq)
+        with anyio.move_on_after(MOMENT_S):
+            try:
+                seq = max(seq, await self._log.last_seq(deadline_s=MOMENT_S))
+                if seq > self._index.covered:
+                    await self._index.reach(seq)
+            except (PortError, NotYet):
+                pass  # a list that is a little behind is better than none
+        return seq
+
+    async def standings(self, principal: Principal) -> dict[Standing, int]:
+        """Return how many of the jobs that `principal` sees in its tenant stand where.
+
+        Raises:
+            Unavailable: the index is being made anew.
+
+        """
+        return await self._index.counts(principal.tenant, visible_owner(principal, self._visibility))
 
     async def cancel(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
         """End a job, wherever it stands; nothing happens when it already ends for that reason.

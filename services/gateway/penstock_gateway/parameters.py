@@ -40,10 +40,11 @@ class Parameters:
     Args:
         query: the query string, as it came.
         known: the parameters that this address has; others are refused, so that a misspelt filter shows.
+        is_lenient: whether others are passed over.
 
     """
 
-    def __init__(self, query: bytes, known: Collection[str]) -> None:
+    def __init__(self, query: bytes, known: Collection[str], *, is_lenient: bool = False) -> None:
         self._values: dict[str, list[str]] = {}
         self._violations: list[Violation] = []
         if not query:
@@ -54,6 +55,8 @@ class Parameters:
             self.refuse("query", f"the query string is not valid UTF-8, or has more than {MAX_FIELDS} parameters")
             return
         for name, value in pairs:
+            if name not in known and is_lenient:
+                continue
             if name not in known:
                 close = get_close_matches(name, known, n=1)
                 hint = f"did you mean `{close[0]}`?" if close else "known here: " + (", ".join(known) or "none")

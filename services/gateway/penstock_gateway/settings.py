@@ -1,7 +1,9 @@
 """What the gateway is told by its environment."""
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -46,6 +48,38 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
             description="Which jobs of their tenant viewers and submitters see: their own, or all. Operators see all."
         ),
     ] = JobVisibility.OWN
+    public_url: Annotated[
+        str,
+        Meta(
+            description="The address under which clients reach the server, for links in answers of WES; "
+            "left out: the address that the request was sent to."
+        ),
+    ] = ""
+    trust_forwarded: Annotated[
+        bool,
+        Meta(description="Whether a proxy in front of the server sets X-Forwarded-Host and X-Forwarded-Proto."),
+    ] = False
+    wes_prefix: Annotated[str, Meta(description="The path below which GA4GH WES is served.")] = "/ga4gh/wes/v1"
+    service_id: Annotated[str, Meta(description="The service's id in service-info, in reverse domain notation.")] = (
+        "example.penstock.wes"
+    )
+    service_name: Annotated[str, Meta(description="The service's name in service-info.")] = "Penstock"
+    service_description: Annotated[str, Meta(description="What service-info says of the service.")] = (
+        "Runs scientific pipelines."
+    )
+    service_organization: Annotated[str, Meta(description="Who provides the service.")] = "Penstock"
+    service_organization_url: Annotated[str, Meta(description="The provider's web page.")] = "https://penstock.example"
+    service_contact_url: Annotated[str, Meta(description="Where users of the service find help; `mailto:` too.")] = ""
+    service_documentation_url: Annotated[
+        str, Meta(description="The service's documentation; left out: the server's own page /docs.")
+    ] = ""
+    service_environment: Annotated[str, Meta(description="What the service is for: prod, test, dev, staging.")] = ""
+    service_tags: Annotated[
+        tuple[str, ...], Meta(description="Further facts in service-info, each of them `name=value`.")
+    ] = ()
+    auth_instructions_url: Annotated[
+        str, Meta(description="Where users read how they get access; left out: the server's own page /docs.")
+    ] = ""
     graceful_s: Annotated[
         int, Meta(ge=0, le=600, description="Seconds that running requests have to finish when the gateway stops.")
     ] = 10
@@ -58,10 +92,42 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     log_level: LogLevelSetting = LogLevel.INFO
 
 
+SEED_NAMES: Final = {
+    "API_PREFIX": "PENSTOCK_WES_PREFIX",
+    "SERVICE_NAME": "PENSTOCK_SERVICE_NAME",
+    "SERVICE_ORGANIZATION": "PENSTOCK_SERVICE_ORGANIZATION",
+    "AUTH_INSTRUCTIONS_URL": "PENSTOCK_AUTH_INSTRUCTIONS_URL",
+    "PORT": "PENSTOCK_PORT",
+}
+"""Names that other programs and container platforms use for the same settings; ours count before them."""
+_PREFIX: Final = re.compile(r"^(/[A-Za-z0-9._~-]+)+$")
+_OWN_PATHS: Final = ("/jobs", "/docs", "/health", "/healthz", "/readyz", "/version", "/openapi.json", "/redoc")
+
+
+def with_other_names(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Let the names of `SEED_NAMES` say what ours do not."""
+    said = {ours: environ[other] for other, ours in SEED_NAMES.items() if environ.get(other) and not environ.get(ours)}
+    return {**environ, **said} if said else environ
+
+
 def mistakes(settings: GatewaySettings) -> tuple[str, ...]:
     """Return what is wrong with settings that are right one by one."""
-    return tuple(
-        f"PENSTOCK_SOURCE_ROOTS holds '{root}': expected absolute paths without `..`"
-        for root in settings.source_roots
-        if not root.is_absolute() or ".." in root.parts
+    return (
+        *(
+            f"PENSTOCK_SOURCE_ROOTS holds '{root}': expected absolute paths without `..`"
+            for root in settings.source_roots
+            if not root.is_absolute() or ".." in root.parts
+        ),
+        *_wes_mistakes(settings),
     )
+
+
+def _wes_mistakes(settings: GatewaySettings) -> Iterator[str]:
+    prefix = settings.wes_prefix
+    if not _PREFIX.match(prefix) or any(prefix == path or prefix.startswith(path + "/") for path in _OWN_PATHS):
+        yield f"PENSTOCK_WES_PREFIX is '{prefix}': expected a path such as /ga4gh/wes/v1 that is not the server's own"
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        yield f"PENSTOCK_PUBLIC_URL is '{settings.public_url}': expected an address with http:// or https://"
+    for tag in settings.service_tags:
+        if not tag.partition("=")[1]:
+            yield f"PENSTOCK_SERVICE_TAGS holds '{tag}': expected name=value"

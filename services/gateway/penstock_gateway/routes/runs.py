@@ -116,7 +116,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         if not _TASK_ID.match(task_id):
             raise Invalid([Violation(pointer="task_id", detail=f"`{task_id[:80]}` is no task id")])
         key = await runs.task_log_key(principal_of(request), wanted, task_id, LogStream(stream))
-        return await _text_blob(services.blobs, key, request)
+        return await send_text(services.blobs, key, request)
 
     @route("/jobs/{job_id:str}/outputs", http_method=READ)
     async def outputs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
@@ -140,13 +140,20 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
     async def output(request: AnyRequest, job_id: FromPath[str], path: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         Parameters(request.scope["query_string"], ()).check()
-        return await _output(services, request, wanted, path.removeprefix("/"))
+        return await send_output(runs, services.blobs, request, wanted, path.removeprefix("/"))
 
     return [tasks, logs, task_log, outputs, output]
 
 
-async def _output(services: RunServices, request: AnyRequest, job_id: JobId, path: str) -> ASGIApp:
-    manifest = await services.runs.outputs(principal_of(request), job_id)
+async def send_output(runs: Runs, blobs: Blobs, request: AnyRequest, job_id: JobId, path: str) -> ASGIApp:
+    """Return a file that a job produced, or the range of it that was asked for.
+
+    Raises:
+        NotFound: the job has no such output.
+        UnknownJob, Unavailable: as `Jobs.get`.
+
+    """
+    manifest = await runs.outputs(principal_of(request), job_id)
     found = next((each for each in manifest.files if each.path == path), None)
     if found is None:
         raise NotFound(f"job {job_id} has no output {path}: it was not found; /jobs/{job_id}/outputs lists them")
@@ -156,7 +163,7 @@ async def _output(services: RunServices, request: AnyRequest, job_id: JobId, pat
         return not_modified({"ETag": etag})
     if_range = request.headers.get("if-range")
     return await stream_blob(
-        services.blobs,
+        blobs,
         found.key,
         size_bytes=found.size_bytes,
         media_type=media_type_of(path),
@@ -173,7 +180,7 @@ async def _text_log(
     job = await services.jobs.get(principal, job_id)
     if job.state.is_terminal and not streams:
         try:
-            return await _text_blob(services.blobs, await services.runs.engine_log_key(job), request)
+            return await send_text(services.blobs, await services.runs.engine_log_key(job), request)
         except (NotFound, BlobMissing):
             pass  # it ended before there was a log to store; the live tail may still know something
     text = [piece async for piece in _live_text(services.runs, principal, job_id, streams)]
@@ -199,7 +206,13 @@ async def _live_text(
         after = page.next_after
 
 
-async def _text_blob(blobs: Blobs, key: str, request: AnyRequest) -> ASGIApp:
+async def send_text(blobs: Blobs, key: str, request: AnyRequest) -> ASGIApp:
+    """Return a stored text, or the range of it that was asked for.
+
+    Raises:
+        NotFound: there is none under this key.
+
+    """
     info = await blobs.info(key)
     if info is None:
         raise NotFound("the log was not found in the blob store")

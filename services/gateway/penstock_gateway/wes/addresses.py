@@ -1,0 +1,87 @@
+"""The absolute addresses that answers hold."""
+
+from typing import Final
+from urllib.parse import quote
+
+from litestar.datastructures import Headers
+from litestar.types import HTTPScope
+from msgspec import Struct
+
+_DEFAULT_HOST: Final = "localhost"
+
+
+class Addresses(Struct, frozen=True):
+    """Makes addresses of what belongs to runs.
+
+    Args:
+        root: the server's own address, without a final `/`.
+        prefix: the path of WES on it.
+
+    """
+
+    root: str
+    prefix: str
+
+    @property
+    def base(self) -> str:
+        """The address of WES."""
+        return self.root + self.prefix
+
+    @property
+    def docs(self) -> str:
+        """The address of the server's documentation."""
+        return self.root + "/docs"
+
+    def tasks(self, run_id: str) -> str:
+        """Return the address of a run's tasks."""
+        return f"{self.base}/runs/{run_id}/tasks"
+
+    def run_log(self, run_id: str, stream: str) -> str:
+        """Return the address of what a run's engine wrote."""
+        return f"{self.base}/runs/{run_id}/logs/{stream}"
+
+    def task_log(self, run_id: str, task_id: str, stream: str) -> str:
+        """Return the address of what a task wrote."""
+        return f"{self.base}/runs/{run_id}/tasks/{quote(task_id, safe='')}/logs/{stream}"
+
+    def output(self, run_id: str, path: str) -> str:
+        """Return the address of a file that a run produced."""
+        return f"{self.base}/runs/{run_id}/outputs/{quote(path)}"
+
+
+def root_of(scope: HTTPScope, *, public_url: str, trust_forwarded: bool) -> str:
+    """Return the address under which a client reached this server.
+
+    Args:
+        scope: of the request.
+        public_url: what the operator says; it counts before everything else. Empty: not said.
+        trust_forwarded: whether a proxy in front sets `X-Forwarded-Host` and `X-Forwarded-Proto`; anybody else could.
+
+    """
+    if public_url:
+        return public_url.rstrip("/")
+    headers = Headers.from_scope(scope)
+    scheme, host = scope["scheme"], headers.get("host")
+    if trust_forwarded:
+        scheme = _first(headers.get("x-forwarded-proto")) or scheme
+        host = _first(headers.get("x-forwarded-host")) or host
+    host = host if host and _is_plain(host) else _host_of(scope)
+    return f"{scheme if scheme in ('http', 'https') else 'http'}://{host}"
+
+
+def _first(header: str | None) -> str:
+    return (header or "").partition(",")[0].strip()
+
+
+def _is_plain(host: str) -> bool:
+    """Say whether a header holds a host, and nothing that would lead elsewhere within an address."""
+    return all(each.isascii() and (each.isalnum() or each in "-._:[]") for each in host)
+
+
+def _host_of(scope: HTTPScope) -> str:
+    server = scope["server"]
+    if server is None:
+        return _DEFAULT_HOST
+    host, port = server
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None else f"{shown}:{port}"

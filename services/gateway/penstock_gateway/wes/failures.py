@@ -1,0 +1,42 @@
+"""Errors as WES shows them: `{msg, status_code}`, with the statuses of its document."""
+
+from collections.abc import Callable
+from typing import Final
+
+from litestar import Response
+
+from penstock_gateway.failures import failure_of, tell
+from penstock_gateway.problems import INVALID, UNSUPPORTED_MEDIA_TYPE
+from penstock_gateway.replies import JSON, encode
+from penstock_gateway.requests import AnyRequest
+from penstock_gateway.wes.models import ErrorResponse
+from penstock_schemas.api import Problem
+
+_STATUS: Final = {INVALID.status: 400, UNSUPPORTED_MEDIA_TYPE.status: 400}
+"""What the standard calls by another status; every other one stays."""
+
+Teller = Callable[[AnyRequest, Exception], Response[bytes]]
+
+
+def teller(prefix: str) -> Teller:
+    """Return what tells of errors: in the form of WES on every path below `prefix`, elsewhere as problems."""
+
+    def tell_in_form(request: AnyRequest, error: Exception) -> Response[bytes]:
+        path = request.scope["path"]
+        return tell_wes(request, error) if path == prefix or path.startswith(prefix + "/") else tell(request, error)
+
+    return tell_in_form
+
+
+def tell_wes(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Return the response that tells of `error`."""
+    problem, headers = failure_of(request, error)
+    told = error_of(problem)
+    body = b"" if request.method == "HEAD" else encode(told)
+    return Response(body, status_code=told.status_code, media_type=JSON, headers=headers)
+
+
+def error_of(problem: Problem) -> ErrorResponse:
+    """Return a problem in the form of WES."""
+    msg = problem.detail if problem.instance is None else f"{problem.detail} ({problem.instance})"
+    return ErrorResponse(msg=msg, status_code=_STATUS.get(problem.status, problem.status))

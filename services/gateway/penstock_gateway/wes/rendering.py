@@ -1,0 +1,193 @@
+"""Jobs and their tasks as WES shows them. Pure: everything it needs comes with the call."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import UNSET, UnsetType
+
+from penstock_gateway.wes.addresses import Addresses
+from penstock_gateway.wes.languages import language_of_engine
+from penstock_gateway.wes.models import (
+    Log,
+    OutputFile,
+    Outputs,
+    RunLog,
+    RunRequest,
+    RunStatus,
+    RunSummary,
+    State,
+    TaskLog,
+)
+from penstock_gateway.wes.states import state_of
+from penstock_gateway.workflow_urls import workflow_url_of
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import Job, OutputManifest, Task, TaskState
+
+MAX_INLINE_OUTPUTS: Final = 1000
+"""More files are not listed within a run; `/runs/{run_id}/outputs` lists every one."""
+WORKFLOW_FAILED: Final = 1
+"""The exit code of an engine whose workflow failed."""
+
+
+def status_of(job: Job) -> RunStatus:
+    """Return a run's state."""
+    return RunStatus(run_id=job.id, state=state_of(job))
+
+
+def summary_of(job: Job) -> RunSummary:
+    """Return a run as lists show it."""
+    return RunSummary(
+        run_id=job.id,
+        state=state_of(job),
+        tags=job.labels,
+        start_time=_time(job.started_at),
+        end_time=_time(job.completed_at),
+    )
+
+
+def run_log_of(job: Job, tasks: Sequence[Task] | None, manifest: OutputManifest | None, addresses: Addresses) -> RunLog:
+    """Return all of a run.
+
+    Args:
+        job: the job.
+        tasks: its tasks; `None` when they are too many to be shown within it.
+        manifest: what it produced; `None` while there is nothing.
+        addresses: makes the addresses of what belongs to it.
+
+    """
+    return RunLog(
+        run_id=job.id,
+        request=request_of(job),
+        state=state_of(job),
+        run_log=_engine_log(job, addresses),
+        task_logs_url=addresses.tasks(job.id),
+        task_logs=None if tasks is None else [task_log_of(each, addresses) for each in tasks],
+        outputs=outputs_of(job, manifest, addresses),
+    )
+
+
+def request_of(job: Job) -> RunRequest:
+    """Return what was asked for; for a job that came another way, what would have asked for the same over WES."""
+    asked = job.workflow
+    language = language_of_engine(job.engine)
+    parameters = job.engine_parameters
+    return RunRequest(
+        workflow_params=job.parameters,
+        workflow_type=asked.workflow_type if asked else language.name if language else job.engine,
+        workflow_type_version=asked.workflow_type_version if asked else language.versions[0] if language else "1.0",
+        workflow_url=workflow_url_of(job),
+        tags=job.labels,
+        workflow_engine_parameters=UNSET
+        if parameters is None
+        else {name: value or "" for name, value in parameters.items()},
+        workflow_engine=(asked.workflow_engine or UNSET) if asked else job.engine,
+        workflow_engine_version=(asked.workflow_engine_version or UNSET) if asked else UNSET,
+    )
+
+
+def outputs_of(job: Job, manifest: OutputManifest | None, addresses: Addresses, *, is_whole: bool = False) -> Outputs:
+    """Return what a run produced; an empty object while there is nothing.
+
+    Args:
+        job: the job.
+        manifest: its files.
+        addresses: makes their addresses.
+        is_whole: whether every file is listed, however many there are.
+
+    """
+    if manifest is None or not manifest.files:
+        return Outputs()
+    shown = manifest.files if is_whole else manifest.files[:MAX_INLINE_OUTPUTS]
+    return Outputs(
+        files=[
+            OutputFile(
+                path=each.path, size=each.size_bytes, sha256=each.sha256, url=addresses.output(job.id, each.path)
+            )
+            for each in shown
+        ],
+        total_files=len(manifest.files),
+        total_bytes=sum(each.size_bytes for each in manifest.files),
+    )
+
+
+def task_log_of(task: Task, addresses: Addresses) -> TaskLog:
+    """Return a task in one try."""
+    has_begun = task.started_at is not None
+    return TaskLog(
+        id=task.id,
+        name=task.name,
+        system_logs=_said_of(task),
+        cmd=UNSET if task.command is None else [task.command],
+        start_time=_time(task.started_at),
+        end_time=_time(task.ended_at) if has_begun else UNSET,
+        stdout=addresses.task_log(task.job_id, task.id, "stdout") if has_begun else UNSET,
+        stderr=addresses.task_log(task.job_id, task.id, "stderr") if has_begun else UNSET,
+        exit_code=UNSET if task.exit_code is None else task.exit_code,
+    )
+
+
+def command_of(job: Job) -> list[str]:
+    """Return the command line that does what the engine does for a job."""
+    command = [job.engine]
+    if job.source is not None and job.source.snakefile:
+        command += ["--snakefile", job.source.snakefile]
+    targets: list[str] = []
+    for name, value in (job.engine_parameters or {}).items():
+        words = [] if value is None else value.split()
+        if name == "targets":
+            targets = words
+        else:
+            command += [f"--{name}", *words]
+    return [*command, *(["--", *targets] if targets else [])]
+
+
+def _engine_log(job: Job, addresses: Addresses) -> Log:
+    has_begun = job.started_at is not None
+    return Log(
+        name=job.pipeline_name,
+        cmd=command_of(job) if has_begun else UNSET,
+        start_time=_time(job.started_at),
+        end_time=_time(job.completed_at),
+        stdout=addresses.run_log(job.id, "stdout") if has_begun else UNSET,
+        stderr=addresses.run_log(job.id, "stderr") if has_begun else UNSET,
+        exit_code=_exit_code(job),
+        system_logs=_said_of_run(job) or UNSET,
+    )
+
+
+def _exit_code(job: Job) -> int | UnsetType:
+    if job.state is JobState.COMPLETED:
+        return 0
+    return WORKFLOW_FAILED if state_of(job) is State.EXECUTOR_ERROR else UNSET
+
+
+def _said_of_run(job: Job) -> list[str]:
+    said: list[str] = []
+    if job.requeue_reason is not None:
+        said.append(f"an earlier attempt ended without an outcome: {job.requeue_reason}")
+    if job.failure is not None:
+        said.append(job.failure.message)
+        if job.failure.stderr_tail:
+            said.append(job.failure.stderr_tail)
+    if job.cancel_reason is not None:
+        said.append(f"cancelled: {job.cancel_reason}")
+    if job.deleted_at is not None:
+        said.append("the data of this run was removed")
+    return said
+
+
+def _said_of(task: Task) -> list[str]:
+    said = [f"state: {task.state.value}", f"attempt: {task.attempt}", f"try: {task.try_number}"]
+    said += [f"wildcard {name}: {value}" for name, value in task.wildcards.items()]
+    said += [f"resource {name}: {value}" for name, value in task.resources.items()]
+    if task.reason:
+        said.append(f"reason: {task.reason}")
+    if task.message and task.state is not TaskState.COMPLETED:
+        said.append(f"message: {task.message}")
+    return said
+
+
+def _time(time: datetime | None) -> str | UnsetType:
+    """Write a time as the standard wants it: UTC, no fraction."""
+    return UNSET if time is None else time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

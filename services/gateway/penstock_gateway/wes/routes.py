@@ -1,0 +1,256 @@
+"""The eight operations of GA4GH WES 1.1, and the logs and outputs that their answers lead to."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from litestar import HttpMethod, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from penstock_core.job import JobEnded
+from penstock_core.ports import Blobs
+from penstock_gateway.fleet import Fleet
+from penstock_gateway.forms import Form, FormLimits
+from penstock_gateway.jobs import Jobs
+from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.principals import principal_of
+from penstock_gateway.problems import Invalid, NotFound
+from penstock_gateway.replies import Bare, Reply, encode
+from penstock_gateway.requests import AnyRequest
+from penstock_gateway.routes.jobs import NO_STORE, READ
+from penstock_gateway.routes.runs import send_output, send_text
+from penstock_gateway.runs import Runs
+from penstock_gateway.wes.addresses import Addresses, root_of
+from penstock_gateway.wes.logs import Followed, follow, so_far, text_reply
+from penstock_gateway.wes.models import RunId, TaskListResponse
+from penstock_gateway.wes.queries import page_size_of, parse_run_query
+from penstock_gateway.wes.rendering import outputs_of, run_log_of, status_of, task_log_of
+from penstock_gateway.wes.running import RunLists, RunSubmissions, TaskLists
+from penstock_gateway.wes.service_info import ServiceIdentity, service_info_of
+from penstock_gateway.wes.tokens import TaskPlace, decode_token, encode_token
+from penstock_schemas.access import Principal
+from penstock_schemas.ids import JobId
+from penstock_schemas.views import Job, LogStream, OutputManifest, Task
+
+MAX_INLINE_TASKS: Final = 50
+"""A run with more tasks than this shows them at `/runs/{run_id}/tasks` alone."""
+
+
+class WesServices(Struct, frozen=True, kw_only=True):
+    """What these handlers work with."""
+
+    prefix: str
+    public_url: str
+    trust_forwarded: bool
+    identity: ServiceIdentity
+    limits: FormLimits
+    jobs: Jobs
+    runs: Runs
+    lists: RunLists
+    tasks: TaskLists
+    submissions: RunSubmissions
+    fleet: Fleet
+    blobs: Blobs
+    is_draining: Callable[[], bool]
+
+    def addresses(self, request: AnyRequest) -> Addresses:
+        """Return what makes addresses that the client of this request can use."""
+        return Addresses(
+            root_of(request.scope, public_url=self.public_url, trust_forwarded=self.trust_forwarded), self.prefix
+        )
+
+
+def wes_routes(services: WesServices) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+    return [*_run_routes(services), *_task_routes(services), *_file_routes(services)]
+
+
+def _run_routes(services: WesServices) -> list[HTTPRouteHandler]:
+    prefix, jobs = services.prefix, services.jobs
+
+    @route(f"{prefix}/service-info", http_method=READ)
+    async def service_info(request: AnyRequest) -> ASGIApp:
+        counts = await jobs.standings(principal_of(request))
+        answer = service_info_of(
+            services.identity,
+            engines=services.fleet.versions or {},
+            counts=counts,
+            addresses=services.addresses(request),
+        )
+        return Reply(encode(answer), headers=NO_STORE)
+
+    @route(f"{prefix}/runs", http_method=READ)
+    async def list_runs(request: AnyRequest) -> ASGIApp:
+        principal = principal_of(request)
+        query = parse_run_query(request.scope["query_string"], principal.tenant)
+        return Reply(encode(await services.lists.page(principal, query)), headers=NO_STORE)
+
+    @route(f"{prefix}/runs", http_method=[HttpMethod.POST])
+    async def run_workflow(request: AnyRequest) -> ASGIApp:
+        form, key = Form(request, services.limits), request.headers.get("idempotency-key")
+        job = await services.submissions.submit(principal_of(request), form, key=key)
+        return Reply(encode(RunId(run_id=job.id)))
+
+    # The framework's own answer knows the methods of one handler alone, and this address has two.
+    @route(f"{prefix}/runs", http_method=[HttpMethod.OPTIONS])
+    async def options(request: AnyRequest) -> ASGIApp:
+        return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
+
+    @route(f"{prefix}/runs/{{run_id:str}}", http_method=READ)
+    async def get_run_log(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
+        principal = principal_of(request)
+        job = await jobs.get(principal, _run_id(run_id))
+        tasks = await _inline_tasks(services, principal, job)
+        manifest = await _manifest(services, principal, job)
+        return Reply(encode(run_log_of(job, tasks, manifest, services.addresses(request))), headers=NO_STORE)
+
+    @route(f"{prefix}/runs/{{run_id:str}}/status", http_method=READ)
+    async def get_run_status(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
+        job = await jobs.get(principal_of(request), _run_id(run_id))
+        return Reply(encode(status_of(job)), headers=NO_STORE)
+
+    @route(f"{prefix}/runs/{{run_id:str}}/cancel", http_method=[HttpMethod.POST])
+    async def cancel_run(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
+        wanted = _run_id(run_id)
+        with suppress(JobEnded):  # what is asked for is that it runs no longer, and so it is
+            await jobs.cancel(principal_of(request), wanted, reason=None)
+        return Reply(encode(RunId(run_id=wanted)))
+
+    return [options, service_info, list_runs, run_workflow, get_run_log, get_run_status, cancel_run]
+
+
+def _task_routes(services: WesServices) -> list[HTTPRouteHandler]:
+    prefix = services.prefix
+
+    @route(f"{prefix}/runs/{{run_id:str}}/tasks", http_method=READ)
+    async def list_tasks(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
+        wanted = _run_id(run_id)
+        # Nothing else is looked at: this operation knows no 400 that a misspelt parameter could be refused with.
+        shown, size = _task_page(request.scope["query_string"], wanted)
+        found = await services.tasks.tasks(principal_of(request), wanted)
+        addresses = services.addresses(request)
+        page = found.tasks[shown : shown + size]
+        has_more = shown + size < len(found.tasks)
+        answer = TaskListResponse(
+            task_logs=[task_log_of(task, addresses) for task in page],
+            next_page_token=encode_token(TaskPlace(shown + size), wanted.encode()) if has_more else "",
+        )
+        return Reply(encode(answer), headers=NO_STORE)
+
+    @route(f"{prefix}/runs/{{run_id:str}}/tasks/{{task_id:str}}", http_method=READ)
+    async def get_task(request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str]) -> ASGIApp:
+        task = await _task(services, principal_of(request), _run_id(run_id), task_id)
+        return Reply(encode(task_log_of(task, services.addresses(request))), headers=NO_STORE)
+
+    return [list_tasks, get_task]
+
+
+def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
+    prefix, runs = services.prefix, services.runs
+
+    @route(f"{prefix}/runs/{{run_id:str}}/logs/{{stream:str}}", http_method=READ)
+    async def run_log(request: AnyRequest, run_id: FromPath[str], stream: FromPath[str]) -> ASGIApp:
+        principal, wanted = principal_of(request), _run_id(run_id)
+        job = await services.jobs.get(principal, wanted)
+        if _stream(stream) is LogStream.STDOUT:
+            return text_reply(b"", None)  # engines say all they have to say in one log
+        if _follows(request):
+            pieces = follow(
+                runs, principal, wanted, stream=LogStream.ENGINE, task_id=None, is_over=services.is_draining
+            )
+            return Followed(pieces)
+        if job.state.is_terminal:
+            try:
+                return await send_text(services.blobs, await runs.engine_log_key(job), request)
+            except NotFound:
+                pass  # it ended before there was a log to store
+        text = await so_far(runs, principal, wanted, stream=LogStream.ENGINE, task_id=None)
+        return text_reply(text, request.headers.get("range"))
+
+    @route(f"{prefix}/runs/{{run_id:str}}/tasks/{{task_id:str}}/logs/{{stream:str}}", http_method=READ)
+    async def task_log(
+        request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str], stream: FromPath[str]
+    ) -> ASGIApp:
+        principal, wanted, kind = principal_of(request), _run_id(run_id), _stream(stream)
+        task = await _task(services, principal, wanted, task_id)
+        try:
+            return await send_text(services.blobs, await runs.task_log_key(principal, wanted, task.id, kind), request)
+        except NotFound:
+            pass  # it has not ended
+        if _follows(request):
+            pieces = follow(runs, principal, wanted, stream=kind, task_id=task.id, is_over=services.is_draining)
+            return Followed(pieces)
+        text = await so_far(runs, principal, wanted, stream=kind, task_id=task.id)
+        return text_reply(text, request.headers.get("range"))
+
+    @route(f"{prefix}/runs/{{run_id:str}}/outputs", http_method=READ)
+    async def outputs(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
+        principal = principal_of(request)
+        job = await services.jobs.get(principal, _run_id(run_id))
+        manifest = await runs.outputs(principal, job.id)
+        answer = outputs_of(job, manifest, services.addresses(request), is_whole=True)
+        return Reply(encode(answer), headers=NO_STORE)
+
+    @route(f"{prefix}/runs/{{run_id:str}}/outputs/{{path:path}}", http_method=READ)
+    async def output(request: AnyRequest, run_id: FromPath[str], path: FromPath[str]) -> ASGIApp:
+        return await send_output(runs, services.blobs, request, _run_id(run_id), path.removeprefix("/"))
+
+    return [run_log, task_log, outputs, output]
+
+
+async def _inline_tasks(services: WesServices, principal: Principal, job: Job) -> tuple[Task, ...] | None:
+    if job.started_at is None:
+        return ()
+    counts = await services.jobs.counts(job)
+    if counts.total > MAX_INLINE_TASKS:
+        return None
+    found = await services.tasks.tasks(principal, job.id)
+    return found.tasks if len(found.tasks) <= MAX_INLINE_TASKS else None
+
+
+async def _manifest(services: WesServices, principal: Principal, job: Job) -> OutputManifest | None:
+    return await services.runs.outputs(principal, job.id) if job.output_files else None
+
+
+async def _task(services: WesServices, principal: Principal, run_id: JobId, task_id: str) -> Task:
+    found = await services.tasks.tasks(principal, run_id)
+    task = next((each for each in found.tasks if each.id == task_id), None)
+    if task is None:
+        raise NotFound(f"run {run_id} has no task {task_id[:80]}")
+    return task
+
+
+def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
+    """Return how many tasks were shown before, and how many a page has."""
+    try:
+        given = Parameters(query, ("page_size", "page_token"), is_lenient=True)
+        size = page_size_of(given)
+        token = given.one("page_token")
+        place = decode_token(token, TaskPlace, run_id.encode()) if token else TaskPlace(0)
+        if place is None:
+            given.refuse("page_token", "this is no token of this list; take `next_page_token` of a page of this run")
+        given.check()
+    except Invalid as error:
+        raise NotFound(f"there is no such page of tasks: {error}") from None
+    return 0 if place is None else max(place.shown, 0), size
+
+
+def _run_id(text: str) -> JobId:
+    """Return the id of a run; what is none cannot be found."""
+    try:
+        return parse_job_id(text)
+    except Invalid:
+        raise NotFound(f"run {text[:80]} was not found") from None
+
+
+def _stream(text: str) -> LogStream:
+    if text not in ("stdout", "stderr"):
+        raise NotFound(f"there is no log {text[:80]}; there are stdout and stderr")
+    return LogStream(text)
+
+
+def _follows(request: AnyRequest) -> bool:
+    return request.query_params.get("follow") in ("true", "1", "")

@@ -1,0 +1,267 @@
+"""What `POST /runs` asks for: read out of the form's fields, and refused here where it cannot be done.
+
+Pure: nothing is stored and nothing is asked. Whatever can be known before a runner sees the workflow is known here.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Final, TypeVar, cast
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from penstock_core.engine_parameters import check
+from penstock_gateway.bodies import decode
+from penstock_gateway.bundles import path_source
+from penstock_gateway.problems import Invalid
+from penstock_gateway.wes.languages import (
+    Language,
+    covers_version,
+    is_engine_version,
+    language_named,
+    offered_languages,
+)
+from penstock_schemas.api import MAX_LABELS, JobSubmission, LabelKey, LabelValue, SubmittedSource, Violation
+from penstock_schemas.jobs import EngineParameters, Parameters, WorkflowRequest
+
+ATTACHMENT: Final = "workflow_attachment"
+JSON_FIELDS: Final = ("workflow_params", "tags", "workflow_engine_parameters")
+TEXT_FIELDS: Final = (
+    "workflow_type",
+    "workflow_type_version",
+    "workflow_url",
+    "workflow_engine",
+    "workflow_engine_version",
+)
+FIELDS: Final = (*JSON_FIELDS, *TEXT_FIELDS)
+MAX_TEXT_CHARS: Final = 2048
+MAX_NAME_CHARS: Final = 200
+
+_TAGS: Final = cast(  # an annotated type is a type to msgspec, though not to type checkers
+    "type[dict[str, str]]", Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)]
+)
+_GivenParameters = dict[str, str | int | float | bool | None]
+
+T = TypeVar("T")
+Offered = Mapping[str, tuple[str, ...]]
+"""The versions of each engine that the connected runners offer."""
+
+
+class RunWanted(Struct, frozen=True, kw_only=True):
+    """A run that can be queued."""
+
+    submission: JobSubmission
+    request: WorkflowRequest
+    """The same in the words of the client."""
+
+
+def read_run_request(
+    fields: Mapping[str, str], attachments: Sequence[str], *, offered: Offered | None, roots: tuple[PurePosixPath, ...]
+) -> RunWanted:
+    """Return the run that a form asks for.
+
+    Args:
+        fields: the form's parts that are no attachments.
+        attachments: the names of the files that came with it, in their order.
+        offered: what the runners offer; empty or `None` when none is connected or it is not known.
+        roots: the folders below which a workflow's address may lead.
+
+    Raises:
+        Invalid: it cannot be done; with the part that is wrong.
+
+    """
+    parameters = _json(fields, "workflow_params", Parameters) or {}
+    tags = _json(fields, "tags", _TAGS) or {}
+    language = _language(_required(fields, "workflow_type"), offered)
+    version = _required(fields, "workflow_type_version")
+    engine_versions = (offered or {}).get(language.engine, ())
+    if offered and not covers_version(language, version, engine_versions):
+        versions = ", ".join((*language.versions, *engine_versions))
+        raise _wrong("workflow_type_version", f"{language.name} `{version}` is not offered; offered: {versions}")
+    engine, engine_version = _engine(fields, language, engine_versions)
+    workflow_url = _text(fields, "workflow_url")
+    source = _workflow(workflow_url, attachments, roots)
+    shown = workflow_url or source.snakefile or ""
+    submission = JobSubmission(
+        pipeline_name=_name(shown),
+        parameters=parameters,
+        source=source,
+        engine=language.engine,
+        labels=tags,
+        engine_parameters=_engine_parameters(fields, language.engine),
+    )
+    request = WorkflowRequest(
+        workflow_type=fields["workflow_type"].strip(),
+        workflow_type_version=version,
+        workflow_url=shown,
+        workflow_engine=engine,
+        workflow_engine_version=engine_version,
+        attachments=tuple(attachments),
+    )
+    return RunWanted(submission=submission, request=request)
+
+
+def _language(text: str, offered: Offered | None) -> Language:
+    language = language_named(text)
+    if language is not None and (not offered or language.engine in offered):
+        return language
+    names = ", ".join(offered_languages(offered)) if offered else ""
+    reason = f"no runner offers `{text[:80]}`" if language else f"`{text[:80]}` is no known type of workflow"
+    raise _wrong("workflow_type", f"{reason}; offered: {names or 'nothing, because no runner is connected'}")
+
+
+def _engine(
+    fields: Mapping[str, str], language: Language, engine_versions: tuple[str, ...]
+) -> tuple[str | None, str | None]:
+    engine, version = _text(fields, "workflow_engine"), _text(fields, "workflow_engine_version")
+    if engine and engine.lower() != language.engine:
+        raise _wrong(
+            "workflow_engine", f"`{engine[:80]}` is not offered for {language.name}; offered: {language.engine}"
+        )
+    if version and engine_versions and not any(is_engine_version(version, each) for each in engine_versions):
+        offered = ", ".join(engine_versions)
+        raise _wrong(
+            "workflow_engine_version", f"{language.engine} `{version[:80]}` is not offered; offered: {offered}"
+        )
+    return engine or None, version or None
+
+
+def _workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[PurePosixPath, ...]) -> SubmittedSource:
+    """Return the attachment that is the main file, or where the workflow lies."""
+    if not workflow_url:
+        if len(attachments) != 1:
+            raise _wrong(
+                "workflow_url",
+                f"it is missing, and there is not exactly one attachment that could be meant; {_listed(attachments)}",
+            )
+        return SubmittedSource(snakefile=attachments[0])
+    scheme = _scheme(workflow_url)
+    match scheme:
+        case "":
+            return SubmittedSource(snakefile=_attached(workflow_url, attachments))
+        case "file":
+            if attachments:
+                raise _wrong(
+                    "workflow_url", "a workflow on the server's disk takes no attachments; send one of the two"
+                )
+            return _on_disk(workflow_url, roots)
+        case _:
+            raise _wrong(
+                "workflow_url",
+                f"this server does not fetch workflows from addresses that begin with `{scheme[:20]}:`; attach the "
+                "files and name the main one by its relative path",
+            )
+
+
+def _attached(workflow_url: str, attachments: Sequence[str]) -> str:
+    for name in (workflow_url, unquote(workflow_url)):
+        plain = name.removeprefix("./")
+        if plain in attachments:
+            return plain
+    raise _wrong("workflow_url", f"`{workflow_url[:200]}` is not attached; {_listed(attachments)}")
+
+
+def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSource:
+    """Return the source that a `file://` address names: a folder when it ends with `/`, else the main file in one."""
+    parts = urlsplit(workflow_url)
+    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+        raise _wrong("workflow_url", "an address such as file:///data/workflows/Snakefile is expected")
+    path = unquote(parts.path)
+    is_folder = path.endswith("/")
+    pure = PurePosixPath(path)
+    submitted = (
+        SubmittedSource(path=str(pure)) if is_folder else SubmittedSource(path=str(pure.parent), snakefile=pure.name)
+    )
+    try:
+        path_source(submitted, roots)
+    except Invalid as error:
+        raise Invalid([replace(each, pointer="workflow_url") for each in error.violations]) from None
+    return submitted
+
+
+def _scheme(text: str) -> str:
+    head, colon, _ = text.partition(":")
+    is_scheme = bool(colon) and head[:1].isalpha() and all(each.isalnum() or each in "+-." for each in head)
+    return head.lower() if is_scheme and head.isascii() and len(head) > 1 else ""
+
+
+def _engine_parameters(fields: Mapping[str, str], engine: str) -> EngineParameters:
+    given = _json(fields, "workflow_engine_parameters", _GivenParameters)
+    if not given:
+        return {}
+    parameters = {name: _shown(value) for name, value in given.items()}
+    violations = check(engine, parameters)
+    if violations:
+        raise Invalid(
+            [
+                Violation(pointer=f"workflow_engine_parameters/{each.name[:80]}", detail=each.detail)
+                for each in violations
+            ]
+        )
+    return parameters
+
+
+def _shown(value: str | float | bool | None) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
+
+
+def _json(fields: Mapping[str, str], name: str, shape: type[T]) -> T | None:
+    """Return the value of a field that holds JSON; `None` when it is empty, missing or null."""
+    text = fields.get(name, "").strip()
+    if text in ("", "null"):
+        return None
+    try:
+        return decode(text.encode("utf-8", "surrogatepass"), shape)
+    except Invalid as error:
+        raise Invalid(
+            [replace(each, pointer=name + each.pointer.removeprefix("#")) for each in error.violations]
+        ) from None
+
+
+def _required(fields: Mapping[str, str], name: str) -> str:
+    text = _text(fields, name)
+    if not text:
+        raise _wrong(name, "this part is required and missing")
+    return text
+
+
+def _text(fields: Mapping[str, str], name: str) -> str:
+    text = fields.get(name, "").strip()
+    if len(text) > MAX_TEXT_CHARS or not text.isprintable():
+        raise _wrong(name, f"at most {MAX_TEXT_CHARS} printable characters are expected")
+    return text
+
+
+def _name(workflow_url: str) -> str:
+    """Return what the run is called: the last part of its workflow's address."""
+    return workflow_url.rstrip("/").rpartition("/")[2][:MAX_NAME_CHARS] or "workflow"
+
+
+def _listed(attachments: Sequence[str]) -> str:
+    if not attachments:
+        return f"there are no attachments (parts named {ATTACHMENT})"
+    shown = ", ".join(f"`{name}`" for name in attachments[:10])
+    return f"attached are {shown}" + (f" and {len(attachments) - 10} more" if len(attachments) > 10 else "")
+
+
+def _wrong(part: str, detail: str) -> Invalid:
+    return Invalid([Violation(pointer=part, detail=detail)])
+
+
+def read_text(name: str, content: bytes) -> str:
+    """Return the text of a field.
+
+    Raises:
+        Invalid: it is no UTF-8, or holds what cannot be stored.
+
+    """
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise _wrong(name, "this part is no UTF-8") from None
+    if "\0" in text:
+        raise _wrong(name, "this part holds a NUL character")
+    return text

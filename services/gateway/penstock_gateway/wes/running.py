@@ -1,0 +1,167 @@
+"""Runs: submitted, listed, and their tasks read."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock_core.access import NEEDED_TO_SUBMIT, demand
+from penstock_gateway.fleet import Fleet
+from penstock_gateway.forms import Form
+from penstock_gateway.jobs import Jobs
+from penstock_gateway.problems import Invalid
+from penstock_gateway.runs import Runs, Tasks
+from penstock_gateway.submissions import Submissions
+from penstock_gateway.uploads import Upload
+from penstock_gateway.wes.languages import language_named
+from penstock_gateway.wes.models import RunListResponse
+from penstock_gateway.wes.queries import RunQuery
+from penstock_gateway.wes.rendering import summary_of
+from penstock_gateway.wes.run_requests import ATTACHMENT, FIELDS, Offered, read_run_request, read_text
+from penstock_gateway.wes.tokens import RunPlace
+from penstock_schemas.access import Principal
+from penstock_schemas.api import Violation
+from penstock_schemas.ids import JobId
+from penstock_schemas.views import Job
+
+REMEMBERED: Final = 4
+"""Runs whose tasks are kept for the next page."""
+FRESH_S: Final = 1.0
+"""A running run's tasks are read anew when they are this old."""
+
+
+class RunSubmissions:
+    """Takes runs.
+
+    Args:
+        submissions: makes jobs.
+        fleet: which engines are offered.
+        roots: the folders below which a workflow's address may lead.
+
+    """
+
+    def __init__(self, submissions: Submissions, fleet: Fleet, roots: tuple[PurePosixPath, ...]) -> None:
+        self._submissions = submissions
+        self._fleet = fleet
+        self._roots = roots
+
+    async def submit(self, principal: Principal, form: Form, *, key: str | None) -> Job:
+        """Queue the run that `form` asks for; it is durable when this returns.
+
+        Args:
+            principal: who asks.
+            form: its attachments go into the blob store as they come.
+            key: the header `Idempotency-Key`, beyond the standard: a repeated request finds the first run.
+
+        Raises:
+            Forbidden: `principal` may not submit runs.
+            Invalid, BodyTooLarge, BodyTooSlow, ClientGone: it cannot be queued; nothing of it is kept.
+            IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `Submissions.submit`.
+
+        """
+        demand(principal, NEEDED_TO_SUBMIT, "submit a run")
+        async with self._submissions.begin_upload(principal, key=key) as upload:
+            fields = await _read(form, upload)
+            offered = await self._offered(fields)
+            wanted = read_run_request(fields, upload.paths, offered=offered, roots=self._roots)
+            submitted = await self._submissions.submit(
+                principal,
+                wanted.submission,
+                header_key=key,
+                upload=upload if upload.paths else None,
+                workflow=wanted.request,
+            )
+            return submitted.job
+
+    async def _offered(self, fields: Mapping[str, str]) -> Offered | None:
+        """Return what runners offer, asked for once more when what is wanted is missing there."""
+        language = language_named(fields.get("workflow_type", ""))
+        if language is not None:
+            await self._fleet.offered_to(language.engine)
+        return self._fleet.versions
+
+
+async def _read(form: Form, upload: Upload) -> dict[str, str]:
+    """Store the attachments as they come, and return the other parts that mean something here."""
+    fields: dict[str, str] = {}
+    while (part := await form.next_part()) is not None:
+        if part.name == ATTACHMENT:
+            if part.filename is None:
+                detail = 'an attachment needs a `filename` in its header "Content-Disposition"'
+                raise Invalid([Violation(pointer=ATTACHMENT, detail=detail)])
+            await upload.put(part.filename, part, place=ATTACHMENT)
+        elif part.name in FIELDS:
+            if part.name in fields:
+                raise Invalid([Violation(pointer=part.name, detail="this part may stand only once")])
+            fields[part.name] = read_text(part.name, await part.read())
+    return fields
+
+
+class RunLists:
+    """Lists runs: every page shows the moment of the first one."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def page(self, principal: Principal, query: RunQuery) -> RunListResponse:
+        """Return one page.
+
+        Raises:
+            Unavailable: as `Jobs.page`.
+
+        """
+        if query.is_empty:
+            return RunListResponse(runs=[], next_page_token="", **({"total": 0} if query.with_total else {}))
+        moment = query.place.moment if query.place else await self._jobs.moment()
+        jobs = replace(query.jobs, up_to_seq=moment)
+        page = await self._jobs.page(principal, jobs)
+        total = query.place.total if query.place else page.total if query.with_total else -1
+        token = "" if page.next_below is None else query.token(RunPlace(moment, page.next_below, total))
+        return RunListResponse(
+            runs=[summary_of(job) for job in page.jobs],
+            next_page_token=token,
+            **({"total": total} if query.with_total else {}),
+        )
+
+
+class _Known(Struct, frozen=True):
+    found: Tasks
+    at_s: float
+
+
+class TaskLists:
+    """The tasks of runs; those of the runs read last are remembered, so that pages of them need not be read anew."""
+
+    def __init__(self, jobs: Jobs, runs: Runs) -> None:
+        self._jobs = jobs
+        self._runs = runs
+        self._known: OrderedDict[JobId, _Known] = OrderedDict()
+
+    async def tasks(self, principal: Principal, run_id: JobId) -> Tasks:
+        """Return every task of a run, in the order of their first appearance.
+
+        Raises:
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        job = await self._jobs.get(principal, run_id)
+        known = self._known.get(run_id)
+        if known is not None and _is_fresh(known, job):
+            self._known.move_to_end(run_id)
+            return known.found
+        found = await self._runs.tasks(principal, run_id)
+        self._known[run_id] = _Known(found, time.monotonic())
+        self._known.move_to_end(run_id)
+        while len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return found
+
+
+def _is_fresh(known: _Known, job: Job) -> bool:
+    if known.found.job.head.seq != job.head.seq:
+        return False
+    return job.state.is_terminal or time.monotonic() - known.at_s < FRESH_S

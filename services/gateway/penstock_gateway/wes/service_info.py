@@ -1,0 +1,108 @@
+"""What the service says of itself: asked of the runners and the index, and told by its operator."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import UNSET, Struct
+
+from penstock_core.engine_parameters import default_values
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.standings import Standing
+from penstock_gateway.wes.addresses import Addresses
+from penstock_gateway.wes.languages import offered_languages
+from penstock_gateway.wes.models import (
+    DefaultWorkflowEngineParameter,
+    Organization,
+    ServiceInfo,
+    ServiceType,
+    WorkflowEngineVersion,
+    WorkflowTypeVersion,
+)
+from penstock_gateway.wes.states import state_counts
+
+WES_VERSIONS: Final = ("1.0.0", "1.1.0")
+
+
+class ServiceIdentity(Struct, frozen=True, kw_only=True):
+    """What the operator says of the service."""
+
+    id: str
+    name: str
+    description: str
+    organization: str
+    organization_url: str
+    contact_url: str
+    documentation_url: str
+    environment: str
+    auth_instructions_url: str
+    tags: dict[str, str]
+    software_version: str
+    filesystem_protocols: tuple[str, ...]
+
+
+def identity_of(settings: GatewaySettings, software_version: str) -> ServiceIdentity:
+    """Return what the operator's settings say."""
+    tags = (tag.partition("=") for tag in settings.service_tags)
+    return ServiceIdentity(
+        id=settings.service_id,
+        name=settings.service_name,
+        description=settings.service_description,
+        organization=settings.service_organization,
+        organization_url=settings.service_organization_url,
+        contact_url=settings.service_contact_url,
+        documentation_url=settings.service_documentation_url,
+        environment=settings.service_environment,
+        auth_instructions_url=settings.auth_instructions_url,
+        tags={name.strip(): value.strip() for name, _, value in tags},
+        software_version=software_version,
+        filesystem_protocols=("file",) if settings.source_roots else (),
+    )
+
+
+def service_info_of(
+    identity: ServiceIdentity,
+    *,
+    engines: Mapping[str, tuple[str, ...]],
+    counts: dict[Standing, int],
+    addresses: Addresses,
+) -> ServiceInfo:
+    """Return all that a client is told before it asks for anything else.
+
+    Args:
+        identity: what the operator says.
+        engines: the versions of each engine that the connected runners offer.
+        counts: how many of the runs that the client sees stand where.
+        addresses: where this server is.
+
+    """
+    return ServiceInfo(
+        id=identity.id,
+        name=identity.name,
+        type=ServiceType(),
+        description=identity.description,
+        organization=Organization(name=identity.organization, url=identity.organization_url),
+        version=identity.software_version,
+        workflow_type_versions={
+            name: WorkflowTypeVersion(workflow_type_version=list(versions))
+            for name, versions in offered_languages(engines).items()
+        },
+        supported_wes_versions=list(WES_VERSIONS),
+        supported_filesystem_protocols=list(identity.filesystem_protocols),
+        workflow_engine_versions={
+            engine: WorkflowEngineVersion(workflow_engine_version=list(versions))
+            for engine, versions in sorted(engines.items())
+        },
+        default_workflow_engine_parameters=[
+            DefaultWorkflowEngineParameter(
+                name=f"{engine}:{each.name}", type=each.kind.value, default_value=default or ""
+            )
+            for engine in sorted(engines)
+            for each, default in default_values(engine)
+        ],
+        system_state_counts=state_counts(counts),
+        auth_instructions_url=identity.auth_instructions_url or addresses.docs,
+        tags=identity.tags,
+        contactUrl=identity.contact_url or UNSET,
+        documentationUrl=identity.documentation_url or addresses.docs,
+        environment=identity.environment or UNSET,
+    )

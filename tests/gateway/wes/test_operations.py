@@ -1,0 +1,364 @@
+"""The operations of WES over real jobs in every state; every body is what the official document says."""
+
+import hashlib
+import json
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from tests.gateway.stage import RUNNER, Stage, now, submit
+from tests.gateway.wes.specification import PREFIX, Json, answered, refused
+
+from penstock_gateway.replies import encode
+from penstock_schemas.commands import EndAttempt, OutcomeKind
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
+from penstock_schemas.views import LogChunk, LogStream, OutputFile, OutputManifest, Task, TaskState
+
+SNAKEFILE = b"rule all:\n    output: 'x'\n    shell: 'touch x'\n"
+FIELDS = {"workflow_type": "SMK", "workflow_type_version": "1.0"}
+
+
+async def run(client: httpx.AsyncClient, **fields: str) -> str:
+    """Queue a run, and return its id."""
+    response = await client.post(
+        f"{PREFIX}/runs", data=FIELDS | fields, files=[("workflow_attachment", ("Snakefile", SNAKEFILE))]
+    )
+    run_id: str = answered(response, "RunId")["run_id"]
+    return run_id
+
+
+async def log_of(client: httpx.AsyncClient, run_id: str) -> Json:
+    body = answered(await client.get(f"{PREFIX}/runs/{run_id}"), "RunLog")
+    status = answered(await client.get(f"{PREFIX}/runs/{run_id}/status"), "RunStatus")
+    assert status == {"run_id": run_id, "state": body["state"]}
+    return body
+
+
+async def listed(client: httpx.AsyncClient, **parameters: Any) -> Json:
+    return answered(await client.get(f"{PREFIX}/runs", params=parameters), "RunListResponse")
+
+
+async def put_tasks(stage: Stage, run_id: str, count: int, **changes: Any) -> None:
+    tasks = [
+        Task(
+            id=f"align-{number}",
+            job_id=JobId(run_id),
+            attempt=1,
+            name="align",
+            state=TaskState.COMPLETED,
+            wildcards={"sample": f"S{number}"},
+            command=f"align S{number}",
+            reason="Missing output files",
+            resources={"mem_mb": 100},
+            started_at=now(),
+            ended_at=now(),
+            exit_code=0,
+            **changes,
+        )
+        for number in range(count)
+    ]
+    await stage.cluster.tasks.put(DEFAULT_TENANT, JobId(run_id), tasks, TaskCounts(total=count, done=count))
+
+
+async def seen(stage: Stage, client: httpx.AsyncClient, run_id: str) -> None:
+    """Let the gateway know what others wrote."""
+    await client.get(f"/jobs/{run_id}?min_seq={await stage.project()}")
+
+
+async def test_a_queued_run_shows_what_was_asked_for(client: httpx.AsyncClient) -> None:
+    run_id = await run(
+        client,
+        workflow_params=json.dumps({"samples": ["a", "b"], "depth": 3}),
+        tags=json.dumps({"project": "covid", "größe: 1": "ü"}),
+        workflow_engine_parameters=json.dumps({"keep-going": None, "cores": 2}),
+        workflow_engine="snakemake",
+        workflow_url="Snakefile",
+    )
+
+    body = await log_of(client, run_id)
+
+    assert body == {
+        "run_id": run_id,
+        "request": {
+            "workflow_params": {"samples": ["a", "b"], "depth": 3},
+            "workflow_type": "SMK",
+            "workflow_type_version": "1.0",
+            "workflow_url": "Snakefile",
+            "tags": {"project": "covid", "größe: 1": "ü"},
+            "workflow_engine_parameters": {"keep-going": "", "cores": "2"},
+            "workflow_engine": "snakemake",
+        },
+        "state": "QUEUED",
+        "run_log": {"name": "Snakefile"},
+        "task_logs_url": f"http://gateway{PREFIX}/runs/{run_id}/tasks",
+        "task_logs": [],
+        "outputs": {},
+    }
+    assert await listed(client) == {
+        "runs": [{"run_id": run_id, "state": "QUEUED", "tags": body["request"]["tags"]}],
+        "next_page_token": "",
+    }
+
+
+async def test_a_run_from_its_queue_to_its_end(stage: Stage, client: httpx.AsyncClient) -> None:
+    run_id = await run(client)
+    await stage.assign(run_id)
+    await seen(stage, client, run_id)
+    assert (await log_of(client, run_id))["state"] == "INITIALIZING"
+
+    running = await run(client)
+    await stage.start(running)
+    await put_tasks(stage, running, 2)
+    await seen(stage, client, running)
+    body = await log_of(client, running)
+    assert body["state"] == "RUNNING"
+    assert body["run_log"]["cmd"] == ["snakemake", "--snakefile", "Snakefile"]
+    assert "end_time" not in body["run_log"]
+    assert [task["name"] for task in body["task_logs"]] == ["align", "align"]
+
+    await stage.end(running)
+    await seen(stage, client, running)
+    body = await log_of(client, running)
+    assert (body["state"], body["run_log"]["exit_code"]) == ("COMPLETE", 0)
+    assert body["run_log"]["start_time"] <= body["run_log"]["end_time"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "state", "exit_code"),
+    [
+        (FailureCause.WORKFLOW, "EXECUTOR_ERROR", 1),
+        (FailureCause.SYSTEM, "SYSTEM_ERROR", None),
+        (FailureCause.PREEMPTED, "PREEMPTED", None),
+    ],
+)
+async def test_a_failed_run_says_who_is_to_blame(
+    stage: Stage, client: httpx.AsyncClient, cause: FailureCause, state: str, exit_code: int | None
+) -> None:
+    run_id = await run(client)
+    await stage.start(run_id)
+    await put_tasks(stage, run_id, 1, message="exit code 1")
+    await stage.end(run_id, Failure(cause=cause, message="it broke", stderr_tail="last words"))
+    await seen(stage, client, run_id)
+
+    body = await log_of(client, run_id)
+
+    assert body["state"] == state
+    assert body["run_log"].get("exit_code") == exit_code
+    assert body["run_log"]["system_logs"] == ["it broke", "last words"]
+
+
+async def test_cancelling_passes_through_canceling_and_may_be_repeated(stage: Stage, client: httpx.AsyncClient) -> None:
+    run_id = await run(client)
+    await stage.start(run_id)
+    await seen(stage, client, run_id)
+
+    for _ in range(2):
+        response = await client.post(f"{PREFIX}/runs/{run_id}/cancel")
+        assert answered(response, "RunId") == {"run_id": run_id}
+        assert (await log_of(client, run_id))["state"] == "CANCELING"
+
+    await stage.tell(run_id, EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.STOPPED))
+    await seen(stage, client, run_id)
+    assert (await log_of(client, run_id))["state"] == "CANCELED"
+    assert answered(await client.post(f"{PREFIX}/runs/{run_id}/cancel"), "RunId") == {"run_id": run_id}
+
+    done = await run(client)
+    await stage.start(done)
+    await stage.end(done)
+    await seen(stage, client, done)
+    answered(await client.post(f"{PREFIX}/runs/{done}/cancel"), "RunId")
+    assert (await log_of(client, done))["state"] == "COMPLETE"
+
+
+async def test_both_surfaces_show_the_same_jobs(client: httpx.AsyncClient) -> None:
+    native = await submit(client, labels={"k": "v"}, source={"files": {"workflow/Snakefile": "rule all:\n"}})
+    mock = await submit(client)
+    over_wes = await run(client, tags='{"k": "w"}')
+
+    body = await log_of(client, native["id"])
+    assert body["request"]["workflow_type"] == "SMK"
+    assert body["request"]["workflow_url"] == "Snakefile"
+    assert body["request"]["workflow_params"] == native["parameters"]
+    assert body["request"]["tags"] == {"k": "v"}
+    assert (await log_of(client, mock["id"]))["request"]["workflow_type"] == "MOCK"
+    job = (await client.get(f"/jobs/{over_wes}")).json()
+    assert (job["status"], job["pipeline_name"], job["labels"]) == ("pending", "Snakefile", {"k": "w"})
+    ids = [each["id"] for each in (await client.get("/jobs")).json()["jobs"]]
+    assert [each["run_id"] for each in (await listed(client))["runs"]] == ids
+
+
+async def test_outputs_are_listed_with_where_they_can_be_had(stage: Stage, client: httpx.AsyncClient) -> None:
+    run_id = await run(client)
+    content = b"variants"
+    key = f"jobs/{run_id}/outputs/a b/x.vcf"
+    await stage.blobs.put_bytes(key, content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = OutputFile(path="a b/x.vcf", size_bytes=len(content), sha256=sha256, key=key)
+    manifest = OutputManifest(job_id=JobId(run_id), attempt=1, files=(file,))
+    await stage.blobs.put_bytes(f"jobs/{run_id}/outputs.json", encode(manifest))
+    await stage.start(run_id)
+    end = EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.SUCCEEDED, output_files=1)
+    await stage.tell(run_id, end)
+    await seen(stage, client, run_id)
+
+    outputs = (await log_of(client, run_id))["outputs"]
+
+    url = f"http://gateway{PREFIX}/runs/{run_id}/outputs/a%20b/x.vcf"
+    assert outputs == {
+        "files": [{"path": "a b/x.vcf", "size": 8, "sha256": sha256, "url": url}],
+        "total_files": 1,
+        "total_bytes": 8,
+    }
+    assert (await client.get(f"{PREFIX}/runs/{run_id}/outputs")).json() == outputs
+    assert (await client.get(url)).content == content
+    part = await client.get(url, headers={"range": "bytes=0-2"})
+    assert (part.status_code, part.content) == (206, b"var")
+
+
+async def test_tasks_come_in_pages_in_a_stable_order(stage: Stage, client: httpx.AsyncClient) -> None:
+    run_id = await run(client)
+    await stage.start(run_id)
+    await put_tasks(stage, run_id, 60)
+    await seen(stage, client, run_id)
+    assert (await log_of(client, run_id))["task_logs"] is None
+
+    found: list[Json] = []
+    token = ""
+    while True:
+        parameters = {"page_size": "25", **({"page_token": token} if token else {})}
+        response = await client.get(f"{PREFIX}/runs/{run_id}/tasks", params=parameters)
+        page = answered(response, "TaskListResponse")
+        found += page["task_logs"]
+        token = page["next_page_token"]
+        if not token:
+            break
+
+    assert [task["id"] for task in found] == [f"align-{number}" for number in range(60)]
+    task = answered(await client.get(f"{PREFIX}/runs/{run_id}/tasks/align-7"), "TaskLog")
+    assert task == found[7]
+    assert task["cmd"] == ["align S7"]
+    assert task["stderr"] == f"http://gateway{PREFIX}/runs/{run_id}/tasks/align-7/logs/stderr"
+    assert task["exit_code"] == 0
+    assert {"state: completed", "attempt: 1", "try: 1", "wildcard sample: S7"} <= set(task["system_logs"])
+
+    other = await run(client)
+    refused(await client.get(f"{PREFIX}/runs/{other}/tasks", params={"page_token": token or "x"}), 404)
+    refused(await client.get(f"{PREFIX}/runs/{run_id}/tasks", params={"page_size": "many"}), 404)
+    refused(await client.get(f"{PREFIX}/runs/{run_id}/tasks/align-99"), 404)
+
+
+async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx.AsyncClient) -> None:
+    run_id = await run(client)
+    await stage.start(run_id)
+    await put_tasks(stage, run_id, 1)
+    await seen(stage, client, run_id)
+    job_id = JobId(run_id)
+
+    async def say(text: str, stream: LogStream, task_id: str | None = None) -> None:
+        chunk = LogChunk(job_id=job_id, attempt=1, stream=stream, text=text, time=now(), task_id=task_id)
+        await stage.cluster.logs.append(DEFAULT_TENANT, [chunk])
+
+    await say("one\n", LogStream.ENGINE)
+    await say("of the task\n", LogStream.STDERR, "align-0")
+    await say("of another\n", LogStream.STDERR, "align-1")
+    await say("two\n", LogStream.ENGINE)
+    body = await log_of(client, run_id)
+
+    address = body["run_log"]["stderr"]
+    assert (await client.get(address)).text == "one\ntwo\n"
+    part = await client.get(address, headers={"range": "bytes=4-"})
+    assert (part.status_code, part.text, part.headers["content-range"]) == (206, "two\n", "bytes 4-7/8")
+    assert (await client.get(body["run_log"]["stdout"])).text == ""
+    assert (await client.get(body["task_logs"][0]["stderr"])).text == "of the task\n"
+
+    await stage.end(run_id)
+    await seen(stage, client, run_id)
+    assert (await client.get(address, params={"follow": "true"})).text == "one\ntwo\n"
+    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.log", b"all of it\n")
+    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/tasks/align-0.stderr", b"whole\n")
+    assert (await client.get(address)).text == "all of it\n"
+    assert (await client.get(address, headers={"range": "bytes=-3"})).text == "it\n"
+    assert (await client.get(body["task_logs"][0]["stderr"])).text == "whole\n"
+
+
+async def test_addresses_are_the_ones_that_clients_use(stage: Stage) -> None:
+    forwarded = {"x-forwarded-host": "wes.example.org", "x-forwarded-proto": "https"}
+    async with stage.serve() as client:
+        run_id = await run(client)
+        body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
+        assert body["task_logs_url"].startswith("http://gateway/")
+    async with stage.serve(trust_forwarded=True) as client:
+        body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
+        assert body["task_logs_url"].startswith("https://wes.example.org/ga4gh/")
+    async with stage.serve(public_url="https://public.example/base/", trust_forwarded=True) as client:
+        body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
+        assert body["task_logs_url"] == f"https://public.example/base{PREFIX}/runs/{run_id}/tasks"
+
+
+async def test_what_the_service_says_of_itself_is_true(stage: Stage) -> None:
+    await stage.connect_runner("snakemake", "mock")
+    settings = {
+        "service_name": "WES of the lab",
+        "service_tags": ("region=eu",),
+        "auth_instructions_url": "https://lab.example/auth",
+        "service_contact_url": "mailto:help@lab.example",
+    }
+    async with stage.serve(**settings) as client:
+        await run(client)
+        done = await run(client)
+        await client.post(f"{PREFIX}/runs/{done}/cancel")
+
+        body = answered(await client.get(f"{PREFIX}/service-info"), "ServiceInfo")
+
+    assert body["name"] == "WES of the lab"
+    assert body["type"] == {"group": "org.ga4gh", "artifact": "wes", "version": "1.1.0"}
+    assert body["workflow_engine_versions"] == {
+        "mock": {"workflow_engine_version": ["1"]},
+        "snakemake": {"workflow_engine_version": ["1"]},
+    }
+    assert body["workflow_type_versions"]["SMK"] == {"workflow_type_version": ["1.0", "1"]}
+    assert {name: count for name, count in body["system_state_counts"].items() if count} == {
+        "QUEUED": 1,
+        "CANCELED": 1,
+    }
+    assert len(body["system_state_counts"]) == 11
+    assert body["auth_instructions_url"] == "https://lab.example/auth"
+    assert body["contactUrl"] == "mailto:help@lab.example"
+    assert body["documentationUrl"] == "http://gateway/docs"
+    assert body["tags"] == {"region": "eu"}
+    assert "1.1.0" in body["supported_wes_versions"]
+    defaults = {each["name"]: each for each in body["default_workflow_engine_parameters"]}
+    assert defaults["snakemake:keep-going"]["default_value"] == "false"
+
+
+@pytest.mark.parametrize("run_id", ["x", "%00", "%2e%2e", "0" * 300, str(uuid.uuid4()), "{run_id}", "-1"])
+async def test_whatever_is_no_run_is_not_found(client: httpx.AsyncClient, run_id: str) -> None:
+    for suffix in ("", "/status", "/tasks", "/tasks/t", "/logs/stderr", "/outputs", "/outputs/x"):
+        refused(await client.get(f"{PREFIX}/runs/{run_id}{suffix}"), 404)
+    refused(await client.post(f"{PREFIX}/runs/{run_id}/cancel"), 404)
+
+
+async def test_errors_have_one_form_on_every_path_below_the_prefix(stage: Stage, client: httpx.AsyncClient) -> None:
+    refused(await client.get(f"{PREFIX}/nowhere"), 404)
+    refused(await client.get(PREFIX), 404)
+    wrong_method = await client.delete(f"{PREFIX}/runs")
+    refused(wrong_method, 405)
+    assert set(wrong_method.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
+    refused(await client.put(f"{PREFIX}/service-info"), 405)
+    refused(await client.post(f"{PREFIX}/runs", json={"workflow_type": "SMK"}), 400)
+    run_id = await run(client)
+    refused(await client.get(f"{PREFIX}/runs/{run_id}/logs/stdin"), 404)
+    assert (await client.get("/nowhere")).headers["content-type"] == "application/problem+json"
+    async with stage.serve(max_upload_bytes=1024) as small:
+        response = await small.post(f"{PREFIX}/runs", files=[("workflow_attachment", ("x", b"x" * 4096))])
+        refused(response, 413)
+
+
+async def test_the_prefix_can_be_another(stage: Stage) -> None:
+    async with stage.serve(wes_prefix="/wes") as client:
+        body = answered(await client.get("/wes/runs"), "RunListResponse")
+        assert body == {"runs": [], "next_page_token": ""}
+        refused(await client.get("/wes/runs/x"), 404)
+        assert (await client.get(f"{PREFIX}/runs")).status_code == 404
