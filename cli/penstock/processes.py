@@ -241,7 +241,7 @@ class EmbeddedNats:
 
 
 class RotatedLog:
-    """A log file that never takes more than two times its bound."""
+    """A log file that never takes more than two times its bound, and that may lose lines but ends nobody."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +250,11 @@ class RotatedLog:
         self._file = path.open("ab", buffering=0)
 
     def write(self, content: bytes) -> None:
-        """Append; a full file is moved aside first, over the one moved before."""
+        """Append; a full file is moved aside first, over the one moved before. What a full disk refuses is lost."""
+        with contextlib.suppress(OSError):
+            self._write(content)
+
+    def _write(self, content: bytes) -> None:
         if self._file.tell() > 0 and self._file.tell() + len(content) > self._max_bytes:
             self._file.close()
             self._path.replace(self._path.with_name(self._path.name + ".1"))

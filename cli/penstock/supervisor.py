@@ -141,6 +141,12 @@ class Supervisor:
         if keeper is not None:
             await keeper.stop(self.hurry)
 
+    def restart(self, name: str) -> None:
+        """End what runs under this name; its keeper starts it again, as after any death."""
+        keeper = self._keepers.get(name)
+        if keeper is not None:
+            keeper.kept.terminate()
+
     def pids(self) -> dict[str, int]:
         """Return the process of everything that has one at the moment."""
         return {name: keeper.kept.pid for name, keeper in self._keepers.items() if keeper.kept.pid is not None}

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -19,6 +20,7 @@ from penstock import running
 from penstock.client import Client, ClientError
 from penstock.exits import Stop
 from penstock.processes import EmbeddedNats, NotStarted, Service, ServiceProcess
+from penstock.room import watch_room
 from penstock.sayings import Sayings
 from penstock.supervisor import GivenUp, Supervisor, first
 from penstock.versions import software_version
@@ -200,6 +202,7 @@ async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[T
                 supervisor = Supervisor(group, report)
                 tree = Tree(plan, supervisor, anyio.Event(), report)
                 await group.start(_take_signals, tree.stopped, supervisor.hurry, report)
+                group.start_soon(watch_room, plan.state, partial(supervisor.restart, "nats-server"), report)
                 try:
                     yield tree
                 except Stop as error:

@@ -183,3 +183,9 @@ def test_a_log_file_is_bounded(tmp_path: Path) -> None:
 def test_how_a_process_ended_in_words() -> None:
     assert ending(-9) == "was killed by SIGKILL"
     assert ending(3) == "ended with exit code 3"
+
+
+def test_a_log_on_a_full_disk_loses_lines_and_ends_nobody() -> None:
+    log = RotatedLog(Path("/dev/full"))
+    log.write(b"a line\n")
+    log.close()
