@@ -337,6 +337,10 @@ class Blobs(Protocol):
         """Remove it; nothing happens when there is none."""
         ...
 
+    async def presign(self, key: str, *, valid_s: int) -> str | None:
+        """Return a URL that reads the blob without further credentials; `None` where the store has no such URLs."""
+        ...
+
 
 class BlobStream(Protocol):
     """A blob that is being read."""

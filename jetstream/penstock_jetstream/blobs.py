@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +13,14 @@ import anyio
 import obstore
 from anyio import to_thread
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore, from_url
+from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store, from_url
 
 from penstock_core import blob_keys
 from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, PortError, Unavailable
 from penstock_jetstream import names
 
+_DETAILS: Final = "\n\nDebug source:"
+"""What follows in the library's errors is for its authors."""
 _SCHEMES: Final = ("file", "memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "azure", "adl", "https")
 
 
@@ -151,6 +154,14 @@ class ObjectBlobs:
         except BlobMissing:
             return
 
+    async def presign(self, key: str, *, valid_s: int) -> str | None:
+        """Return a URL that reads the blob; `None` where the store has no such URLs."""
+        blob_keys.check(key)
+        if not isinstance(self._store, S3Store | GCSStore | AzureStore):
+            return None
+        with _errors(key), anyio.fail_after(names.BLOB_S):
+            return await obstore.sign_async(self._store, "GET", key, timedelta(seconds=valid_s))
+
     async def _sync(self, key: str) -> None:
         if self._folder is not None:
             await to_thread.run_sync(_sync_path, self._folder / key)
@@ -237,7 +248,7 @@ def _errors(key: str) -> Generator[None, None, None]:
     except TimeoutError as error:
         raise Unavailable(f"blob {key}: no answer in time") from error
     except (BaseError, OSError) as error:
-        raise Unavailable(f"blob {key}: {error}") from error
+        raise Unavailable(f"blob {key}: {str(error).partition(_DETAILS)[0]}") from error
 
 
 def _sync_path(path: Path) -> None:

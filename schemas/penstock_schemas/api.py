@@ -293,6 +293,8 @@ class OutputEntry(Struct, frozen=True, kw_only=True):
     sha256: str
     url: str
     """Where it can be downloaded: a path on this server."""
+    download_url: str | None = None
+    """Where the object store itself serves it for a while, to whoever has this link; null unless it is switched on."""
 
 
 class OutputList(Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import httpx
@@ -249,3 +250,26 @@ async def test_only_outputs_can_be_downloaded(
         response = await client.get(f"/jobs/{job_id}/outputs/{path}")
         assert response.status_code in (200, 404)
         assert response.content != b"x"
+
+
+async def test_a_changed_output_never_arrives_whole(
+    stage: Stage, client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
+) -> None:
+    path, content = next((path, content) for path, content in outputs.items() if content)
+    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs/{path}", bytes(each ^ 1 for each in content))
+
+    response = await client.get(f"/jobs/{job_id}/outputs/{quote(path)}")
+    assert len(response.content) < len(content)
+
+
+async def test_links_into_the_store_are_given_where_they_are_wanted_and_possible(
+    client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes], stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def presign(key: str, *, valid_s: int) -> str | None:
+        return f"https://store/{key}?for={valid_s}"
+
+    monkeypatch.setattr(stage.blobs, "presign", presign)
+    assert {each["download_url"] for each in (await get(client, f"/jobs/{job_id}/outputs"))["files"]} == {None}
+    async with stage.serve(presigned_url_s=60, state_dir=stage.settings.state_dir / "other") as linked:
+        for each in (await get(linked, f"/jobs/{job_id}/outputs"))["files"]:
+            assert each["download_url"] == f"https://store/jobs/{job_id}/outputs/{each['path']}?for=60"

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import anyio
@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from tests.jetstream.conftest import Ports
 from tests.jetstream.events import NOW
+from tests.s3 import BUCKET, S3Server, running_s3
 
 from penstock_core import blob_keys
 from penstock_core.memory import MemoryBlobs
@@ -136,9 +137,20 @@ async def test_of_snapshots_saved_at_once_one_is_whole(ports: Ports) -> None:
         assert kept[1] == states[kept[0]]
 
 
-@pytest.fixture(params=["fake", "folder", "memory"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Generator[S3Server]:
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(params=["fake", "folder", "memory", "S3"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blobs:
     match request.param:
+        case "S3":
+            server: S3Server = request.getfixturevalue("s3")
+            for name, value in server.environ.items():
+                monkeypatch.setenv(name, value)
+            return open_blobs(f"s3://{BUCKET}/{uuid.uuid4().hex}")
         case "fake":
             return MemoryBlobs()
         case "folder":

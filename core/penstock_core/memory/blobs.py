@@ -72,6 +72,11 @@ class MemoryBlobs:
         blob_keys.check(key)
         self._blobs.pop(key, None)
 
+    async def presign(self, key: str, *, valid_s: int) -> str | None:
+        """Return nothing: there are no URLs here."""
+        blob_keys.check(key)
+        return None
+
 
 class MemoryBlobStream:
     """A `BlobStream`."""

@@ -158,7 +158,7 @@ class Gateway:
         return Litestar(
             route_handlers=[
                 *job_routes(job_services),
-                *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs)),
+                *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs, presigned_s=settings.presigned_url_s)),
                 *pipeline_routes(pipeline_services),
                 *wes_routes(self._wes_services(settings, jobs, runs, submissions, blobs)),
                 *system_routes(system_services),

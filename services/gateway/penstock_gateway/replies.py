@@ -1,6 +1,8 @@
 """Responses as ASGI applications: bytes that are ready, and blobs that are streamed."""
 
+import hashlib
 import mimetypes
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Final, cast
 from urllib.parse import quote
@@ -55,10 +57,19 @@ class Bare:
 class StreamedBlob:
     """A blob, or the one range of it that was asked for, opened before anything is sent."""
 
-    __slots__ = ("_headers", "_stack", "_status", "_stream")
+    __slots__ = ("_headers", "_sha256", "_stack", "_status", "_stream")
 
-    def __init__(self, stream: BlobStream, stack: AsyncExitStack, status: int, headers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        stream: BlobStream,
+        stack: AsyncExitStack,
+        status: int,
+        headers: dict[str, str],
+        *,
+        sha256: str | None = None,
+    ) -> None:
         self._stream = stream
+        self._sha256 = sha256
         self._stack = stack
         self._status = status
         self._headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
@@ -68,9 +79,30 @@ class StreamedBlob:
         async with self._stack:
             await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
             if not _is_head(scope):
-                async for piece in self._stream:
+                async for piece in self._checked():
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _checked(self) -> AsyncGenerator[bytes, None]:
+        """Yield the pieces, the last one only when all of them have the hash that they must have.
+
+        So a blob that was changed never arrives whole: the client sees a body that breaks off.
+        """
+        content_hash = hashlib.sha256()
+        held = b""
+        async for piece in self._stream:
+            content_hash.update(piece)
+            if held:
+                yield held
+            held = piece
+        if self._sha256 is not None and content_hash.hexdigest() != self._sha256:
+            raise BlobChanged("the blob is not what was stored: it has another SHA-256")
+        if held:
+            yield held
+
+
+class BlobChanged(Exception):
+    """A blob is not what was stored."""
 
 
 def _is_head(scope: Scope) -> bool:
@@ -123,8 +155,9 @@ async def stream_blob(
     media_type: str,
     range_header: str | None,
     headers: dict[str, str] | None = None,
+    sha256: str | None = None,
 ) -> StreamedBlob:
-    """Open a blob for sending, with the range that was asked for.
+    """Open a blob for sending, with the range that was asked for; a whole one is checked against `sha256` on the way.
 
     Raises:
         BlobMissing: there is none.
@@ -144,4 +177,5 @@ async def stream_blob(
     }
     if wanted is not None:
         all_headers["Content-Range"] = f"bytes {start}-{start + sent - 1}/{size_bytes}"
-    return StreamedBlob(stream, stack, 200 if wanted is None else 206, all_headers)
+        sha256 = None  # a part has no hash to be checked against
+    return StreamedBlob(stream, stack, 200 if wanted is None else 206, all_headers, sha256=sha256)

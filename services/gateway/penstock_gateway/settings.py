@@ -31,6 +31,15 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     max_upload_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 44, description="Bytes that a form with files may have; its files go to the blobs.")
     ] = 16 << 30
+    presigned_url_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=604_800,
+            description="Seconds that links to outputs in the object store itself are valid; 0 gives none. Whoever has "
+            "such a link needs no credentials.",
+        ),
+    ] = 0
     mock_unknown_pipelines: Annotated[
         bool, Meta(description="Whether a job without a workflow source runs on the mock engine.")
     ] = False

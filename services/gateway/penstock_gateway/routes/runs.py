@@ -53,6 +53,12 @@ class RunServices(Struct, frozen=True, kw_only=True):
     jobs: Jobs
     runs: Runs
     blobs: Blobs
+    presigned_s: int = 0
+    """Seconds that a presigned URL is valid; 0: none is made."""
+
+    async def presigned(self, key: str) -> str | None:
+        """Return where the store itself serves a blob; `None` where that is not wanted or not possible."""
+        return await self.blobs.presign(key, valid_s=self.presigned_s) if self.presigned_s else None
 
 
 def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
@@ -129,6 +135,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
                 size_bytes=each.size_bytes,
                 sha256=each.sha256,
                 url=f"/jobs/{wanted}/outputs/{quote(each.path)}",
+                download_url=await services.presigned(each.key),
             )
             for each in manifest.files
         ]
@@ -169,6 +176,7 @@ async def send_output(runs: Runs, blobs: Blobs, request: AnyRequest, job_id: Job
         media_type=media_type_of(path),
         range_header=request.headers.get("range") if if_range in (None, etag) else None,
         headers=headers,
+        sha256=found.sha256,
     )
 
 

@@ -1,0 +1,91 @@
+"""What only some blob stores do: sign, run full, be far away, go away."""
+
+import errno
+import os
+import resource
+import urllib.request
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.s3 import BUCKET, S3Server, running_s3
+
+from penstock_core.ports import BLOB_PIECE_BYTES, Unavailable
+from penstock_jetstream.blobs import ObjectBlobs, open_blobs
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[S3Server]:
+    with running_s3(tmp_path) as server:
+        for name, value in server.environ.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def read(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        content: bytes = response.read()
+        return content
+
+
+async def test_s3_signs_links_and_a_folder_does_not(s3: S3Server, tmp_path: Path) -> None:
+    blobs = open_blobs(f"s3://{BUCKET}/some/prefix")
+    await blobs.put_bytes("jobs/1/outputs/a b.txt", b"content")
+    url = await blobs.presign("jobs/1/outputs/a b.txt", valid_s=60)
+    assert url is not None
+    assert "X-Amz-Expires=60" in url
+    assert read(url) == b"content"
+    assert await open_blobs(tmp_path / "folder").presign("a", valid_s=60) is None
+
+
+async def test_a_store_that_dies_within_an_upload_says_so(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock_jetstream.names.BLOB_S", 3.0)
+    blobs = open_blobs(f"s3://{BUCKET}")
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for number in range(20):
+            if number == 8:
+                s3.kill()
+            yield bytes(BLOB_PIECE_BYTES)
+
+    with pytest.raises(Unavailable, match=r"^blob jobs/1/x: [^\n]+$"):
+        await blobs.put_stream("jobs/1/x", pieces())
+
+
+@contextmanager
+def full_after(size_bytes: int) -> Generator[None]:
+    """Let no file of this process grow beyond this, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_folder_that_takes_no_more_says_so_and_keeps_what_it_had(tmp_path: Path) -> None:
+    blobs = open_blobs(tmp_path / "blobs")
+    await blobs.put_bytes("jobs/1/old", b"old")
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for _ in range(20):
+            yield bytes(BLOB_PIECE_BYTES)
+
+    with full_after(3 * BLOB_PIECE_BYTES), pytest.raises(Unavailable) as caught:
+        await blobs.put_stream("jobs/1/old", pieces())
+    assert os.strerror(errno.EFBIG) in str(caught.value)
+    assert await blobs.get_bytes("jobs/1/old") == b"old"
+    assert [each.key for each in await blobs.list("")] == ["jobs/1/old"]
+
+
+@pytest.mark.parametrize(
+    "url", ["gs://bucket/prefix", "az://container/prefix", "abfss://c@account.dfs.core.windows.net/p"]
+)
+def test_other_stores_are_reached_by_url(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+    monkeypatch.setenv("GOOGLE_SKIP_SIGNATURE", "true")
+    assert isinstance(open_blobs(url), ObjectBlobs)
