@@ -128,6 +128,10 @@ async def test_a_broken_workflow_says_what_is_wrong(lab: Lab, name: str) -> None
     assert failure.message.startswith(message)
     assert failure.cause is FailureCause.WORKFLOW
     assert not lab.told.tasks or {task.state for task in lab.told.tasks.values()} == {TaskState.CANCELLED}
+    shown = f"{failure.message}\n{failure.stderr_tail}"
+    assert str(lab.work) not in shown, "files are named as their author knows them"
+    for banner in ("Host:", "User:", "Building DAG", "Config"):
+        assert banner not in shown
 
 
 async def test_what_is_missing_names_its_rule_and_shows_the_engine_s_words(lab: Lab) -> None:
@@ -135,6 +139,7 @@ async def test_what_is_missing_names_its_rule_and_shows_the_engine_s_words(lab: 
     assert failure.rule == "make"
     assert failure.stderr_tail is not None
     assert "nowhere.txt" in failure.stderr_tail
+    assert failure.stderr_tail.startswith('MissingInputException in rule make in file "Snakefile", line 3:')
 
 
 async def test_an_error_in_an_included_file_names_that_file(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
 from snakemake.api import DAGApi, SnakemakeApi
 from snakemake.io import is_flagged
 from snakemake.scheduling.greedy import SchedulerSettings
@@ -42,7 +43,7 @@ from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
 from penstock_runner.engines.snakemake.graph import in_batches
 from penstock_runner.engines.snakemake.launching import Launch
-from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem
+from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, shorten
 from penstock_runner.engines.snakemake.problems import describe
 from penstock_runner.engines.snakemake.reporting import FrameReporter
 
@@ -129,8 +130,7 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
             return RunProblem(message=f"the Snakefile ended the run itself: sys.exit({leave.code!r})")
     except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the outcome
         linemaps = _linemaps(api)
-        _print(error, linemaps)
-        return describe(error, linemaps, Path(launch.work_dir))
+        return replace(describe(error, linemaps, Path(launch.work_dir)), text=_print(error, linemaps))
     return None
 
 
@@ -214,9 +214,12 @@ def _linemaps(api: SnakemakeApi | None) -> Mapping[str, Mapping[int, int]]:
     return getattr(workflow, "linemaps", {})
 
 
-def _print(error: BaseException, linemaps: Mapping[str, Mapping[int, int]]) -> None:
-    """Write the error into the engine's log; Snakemake's logger is closed by now."""
+def _print(error: BaseException, linemaps: Mapping[str, Mapping[int, int]]) -> str:
+    """Write the error into the engine's log, Snakemake's logger being closed by now; return what was written."""
     with contextlib.suppress(Exception):
         from snakemake.exceptions import format_exception_to_string
 
-        sys.stderr.write(f"{format_exception_to_string(error, linemaps)}\n")
+        text = format_exception_to_string(error, linemaps)
+        sys.stderr.write(f"{text}\n")
+        return shorten(text)
+    return ""

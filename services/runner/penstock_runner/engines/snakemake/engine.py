@@ -29,6 +29,7 @@ from penstock_runner.engines.snakemake.failures import (
     run_failure,
     tail_of_file,
     task_failure,
+    without_folder,
 )
 from penstock_runner.engines.snakemake.launching import Exited, Launch
 from penstock_runner.engines.snakemake.messages import BadFrame, FrameReader
@@ -229,7 +230,7 @@ class _Run:
             self.finish(TaskState.CANCELLED, "the run was stopped")
             return self._outcome(OutcomeKind.STOPPED, None)
         self.finish(TaskState.FAILED, "the run ended before it")
-        return self._outcome(OutcomeKind.FAILED, self._failure(exited))
+        return self._outcome(OutcomeKind.FAILED, without_folder(self._failure(exited), self._attempt.work_dir))
 
     def finish(self, state: TaskState, reason: str) -> None:
         """Close every task that has no end, and show the rest of the logs."""

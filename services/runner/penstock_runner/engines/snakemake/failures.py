@@ -4,6 +4,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.verdicts import signal_name
 from penstock_schemas.jobs import Failure, FailureCause
@@ -42,7 +44,9 @@ def run_failure(progress: Progress, exit_code: int, tail: str | None) -> Failure
     """
     problem = progress.ended.problem if progress.ended else None
     if problem is not None:
-        return Failure(cause=FailureCause.WORKFLOW, message=problem.message, rule=problem.rule, stderr_tail=tail)
+        # Its own words, where there are some: the log's end would begin amid what Snakemake says of itself.
+        words = tail_of_text(problem.text) or tail
+        return Failure(cause=FailureCause.WORKFLOW, message=problem.message, rule=problem.rule, stderr_tail=words)
     if exit_code < 0:
         name = signal_name(-exit_code)
         if -exit_code not in _FATAL_SIGNALS:
@@ -54,6 +58,15 @@ def run_failure(progress: Progress, exit_code: int, tail: str | None) -> Failure
         exit_code=exit_code,
         stderr_tail=tail,
     )
+
+
+def without_folder(failure: Failure, folder: Path) -> Failure:
+    """Return `failure` with the files below the attempt's folder named as its author knows them."""
+    prefixes = sorted({f"{folder}/", f"{folder.resolve()}/"}, key=len, reverse=True)
+    message, tail = failure.message, failure.stderr_tail
+    for prefix in prefixes:
+        message, tail = message.replace(prefix, ""), tail and tail.replace(prefix, "")
+    return replace(failure, message=message, stderr_tail=tail)
 
 
 def tail_of_file(path: Path) -> str | None:

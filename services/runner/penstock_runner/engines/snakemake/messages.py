@@ -105,6 +105,8 @@ class RunProblem(Struct, frozen=True, kw_only=True):
     rule: str | None = None
     from_jobs: bool = False
     """Snakemake only says that a job failed: which one, the tasks tell."""
+    text: str = ""
+    """How Snakemake itself says it, in the engine's log."""
 
 
 class RunEnded(Message, frozen=True, kw_only=True):
