@@ -131,11 +131,21 @@ class PlainDisplay:
         self._told: dict[str, TaskState] = {}
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
-        """Print what changed."""
+        """Print what changed. The end of the run comes after its tasks, which all may be news when it was short."""
+        if is_over(job):
+            self._show_tasks(job, tasks)
+            self._show_state(job)
+        else:
+            self._show_state(job)
+            self._show_tasks(job, tasks)
+
+    def _show_state(self, job: JobResponse) -> None:
         line = describe_state(job)
         if line != self._last:
             self._last = line
             self.say(f"{job.id[:8]} {line}")
+
+    def _show_tasks(self, job: JobResponse, tasks: list[Task]) -> None:
         for task in tasks:
             if self._told.get(task.id) is not task.state and task.state is not TaskState.WAITING:
                 self._told[task.id] = task.state

@@ -119,6 +119,14 @@ def test_each_change_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def test_a_run_ends_after_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:
+    task = Task(id="t1", job_id=FAILED.id, attempt=1, name="align", state=TaskState.FAILED, exit_code=2)
+    PlainDisplay().show(FAILED, [task])
+    first, last = [click.unstyle(line)[9:] for line in capsys.readouterr().err.splitlines()]
+    assert "align failed exit code 2" in first
+    assert last.startswith(f"{FAILED.id[:8]} failed")
+
+
 def test_services_are_heard_when_they_are_ready_or_in_trouble() -> None:
     told: list[str] = []
     heard = Sayings(told.append)
