@@ -78,6 +78,8 @@ class Tree:
         self.plan = plan
         self.stopped = stopped
         """Set when somebody asked to end it all."""
+        self.nats_url = ""
+        """Where the NATS server listens, once it started."""
         self._supervisor = supervisor
         self._report = report
 
@@ -92,6 +94,7 @@ class Tree:
         say = Sayings(self._report)
         try:
             await self._supervisor.start(nats, grace_s=GRACE_S[nats.name])
+            self.nats_url = nats.url
             for name in MODULES:
                 log = self.plan.log_dir / f"{name}.log"
                 kept = ServiceProcess(service(name, self.plan, nats.url), log, say.hear)

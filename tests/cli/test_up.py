@@ -34,6 +34,7 @@ def status(home: Path, job_id: str) -> str:
 def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None:
     with up(tmp_path) as first:
         assert set(first.record.services) == SERVICES
+        nats_url = first.record.nats_url
         job_id = submit(tmp_path, "-p", QUICK, "--watch")
         rival = call(tmp_path, "up", "--port", "0")
         assert rival.returncode == Exit.ERROR
@@ -41,6 +42,7 @@ def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None
         assert f"kill {first.record.pid}" in rival.stderr
         assert first.stop(signal.SIGINT) == Exit.OK
         assert "ready at http://127.0.0.1:" in first.said()
+        assert f"nats sub -s {nats_url} " in first.said()
         assert first.said().rstrip().endswith("stopped; everything is kept")
         assert "did not end" not in first.said()
     assert processes_of(tmp_path) == {}

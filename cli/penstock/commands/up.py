@@ -74,6 +74,7 @@ async def _up(plan: Plan, report: Callable[[str], None]) -> None:
         if not tree.stopped.is_set():
             report(click.style(f"ready at {plan.url}", fg="green", bold=True) + f"   API: {plan.url}/docs")
             report(f"  submit a workflow:  penstock submit DIR --watch      logs: {short(plan.log_dir)}")
+            report(f"  every event, live:  nats sub -s {tree.nats_url} 'penstock.live.>'")
             report("  stop: Ctrl-C")
         await tree.run_until_stopped()
     report("stopped; everything is kept")
