@@ -356,7 +356,7 @@ class BlobStream(Protocol):
 
 
 class ClusterStatus(Struct, frozen=True):
-    """What `doctor` and `/readyz` say of the log."""
+    """What `doctor` and `/status` say of the log."""
 
     server_version: str
     messages: int
@@ -364,3 +364,16 @@ class ClusterStatus(Struct, frozen=True):
     max_bytes: int
     last_seq: int
     replicas: int
+
+
+class LogStatusSource(Protocol):
+    """Says how the log is."""
+
+    async def status(self) -> ClusterStatus:
+        """Return how it is now.
+
+        Raises:
+            Unavailable: no answer in time.
+
+        """
+        ...

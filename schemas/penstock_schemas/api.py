@@ -328,6 +328,64 @@ class Readiness(Struct, frozen=True, kw_only=True):
     """Why it is not ready; empty when it is."""
 
 
+class RunnerResponse(Struct, frozen=True, kw_only=True):
+    """A runner that is connected."""
+
+    id: RunnerId
+    """Of this start of the runner; another one has another."""
+    name: str
+    engines: dict[str, str]
+    """What it can run, with versions."""
+    slots: int
+    """How many attempts it runs at the same time."""
+    busy: int
+    """How many it runs."""
+    draining: bool
+    """It finishes what it runs and takes nothing new."""
+    seen_at: datetime
+    """When it said so last, by its own clock."""
+
+
+class RunnerList(Struct, frozen=True, kw_only=True):
+    """The body of `GET /runners`."""
+
+    runners: list[RunnerResponse]
+    """By name."""
+
+
+class LogStatus(Struct, frozen=True, kw_only=True):
+    """How the event log is."""
+
+    events: int
+    bytes: int
+    max_bytes: int
+    """A full log takes nothing new; -1 when there is no bound."""
+    last_seq: int
+    replicas: int
+    server_version: str
+
+
+class SchedulerStatus(Struct, frozen=True, kw_only=True):
+    """The leading scheduler."""
+
+    holder: str
+    term: int
+    """How many elections there were."""
+    seen_at: datetime
+
+
+class StatusResponse(Struct, frozen=True, kw_only=True):
+    """The body of `GET /status`."""
+
+    log: LogStatus
+    projected_seq: int
+    """The list of jobs reflects the log up to here."""
+    lag: int
+    """How many events the list of jobs is behind."""
+    scheduler: SchedulerStatus | None
+    """`null` when none leads: nothing is started then."""
+
+
 class Violation(Struct, frozen=True, kw_only=True):
     """One thing that is wrong with a request."""
 

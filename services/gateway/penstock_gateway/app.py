@@ -11,7 +11,7 @@ import anyio
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from penstock_core.ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, TaskBoard
+from penstock_core.ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, TaskBoard
 from penstock_gateway.admission import Policy
 from penstock_gateway.catalogue.folder import CatalogueFolder
 from penstock_gateway.catalogue.registrations import Registrations
@@ -25,6 +25,7 @@ from penstock_gateway.principals import WithoutAuthentication
 from penstock_gateway.readiness import Readiness
 from penstock_gateway.replies import encode
 from penstock_gateway.routes.jobs import JobServices, job_routes
+from penstock_gateway.routes.operating import OperatingServices, operating_routes
 from penstock_gateway.routes.pipelines import PipelineServices, pipeline_routes
 from penstock_gateway.routes.runs import RunServices, run_routes
 from penstock_gateway.routes.system import SystemServices, system_routes
@@ -55,6 +56,7 @@ class Ports(Protocol):
     def logs(self) -> LogTail: ...  # noqa: D102
     @property
     def heartbeats(self) -> Heartbeats: ...  # noqa: D102
+    async def status(self) -> ClusterStatus: ...  # noqa: D102
 
 
 def utc_now() -> datetime:
@@ -161,6 +163,7 @@ class Gateway:
                 *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs, presigned_s=settings.presigned_url_s)),
                 *pipeline_routes(pipeline_services),
                 *wes_routes(self._wes_services(settings, jobs, runs, submissions, blobs)),
+                *operating_routes(OperatingServices(cluster=ports, view=ports.jobs, heartbeats=ports.heartbeats)),
                 *system_routes(system_services),
             ],
             exception_handlers={Exception: teller(settings.wes_prefix)},

@@ -188,6 +188,32 @@ PIPELINE_LIST: Final[dict[str, Any]] = {
     ],
     "next_after": None,
 }
+RUNNERS: Final[dict[str, Any]] = {
+    "runners": [
+        {
+            "id": "node7-1f0c22ab",
+            "name": "node7",
+            "engines": {"mock": "0.1.0", "snakemake": "9.27.1"},
+            "slots": 8,
+            "busy": 3,
+            "draining": False,
+            "seen_at": "2026-01-31T10:00:06Z",
+        }
+    ]
+}
+STATUS: Final[dict[str, Any]] = {
+    "log": {
+        "events": 48211,
+        "bytes": 21094400,
+        "max_bytes": 17179869184,
+        "last_seq": 48211,
+        "replicas": 3,
+        "server_version": "2.15.1",
+    },
+    "projected_seq": 48211,
+    "lag": 0,
+    "scheduler": {"holder": "scheduler-5d0cbd51", "term": 2, "seen_at": "2026-01-31T10:00:06Z"},
+}
 INVALID: Final[dict[str, Any]] = {
     "type": "/docs/problems#invalid-request",
     "title": "The request is not valid",

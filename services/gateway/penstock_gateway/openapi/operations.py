@@ -24,6 +24,8 @@ from penstock_schemas.api import (
     PipelineResponse,
     PipelineVersion,
     Readiness,
+    RunnerList,
+    StatusResponse,
     TaskList,
     VersionResponse,
 )
@@ -415,6 +417,24 @@ OPERATIONS: Final = (
                 503, "It cannot", Readiness, {"ready": False, "reasons": ["the list of jobs is still being loaded"]}
             ),
         ),
+    ),
+    Operation(
+        method="get",
+        path="/runners",
+        name="listRunners",
+        tag="Server",
+        summary="List the runners that are connected",
+        answers=(Answer(200, "The runners", RunnerList, examples.RUNNERS),),
+        problems=(problems.INVALID, problems.UNAVAILABLE),
+    ),
+    Operation(
+        method="get",
+        path="/status",
+        name="getStatus",
+        tag="Server",
+        summary="Say how full the log is, how far the list of jobs is, and which scheduler leads",
+        answers=(Answer(200, "The status", StatusResponse, examples.STATUS),),
+        problems=(problems.INVALID, problems.UNAVAILABLE),
     ),
     Operation(
         method="get",

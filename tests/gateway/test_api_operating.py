@@ -1,0 +1,54 @@
+"""What operators ask over HTTP: runners, the log's room, who leads."""
+
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+from tests.gateway.stage import RUNNER, Stage, now, problem, submit
+
+from penstock_core.ports import Unavailable
+from penstock_schemas.views import SchedulerBeat
+
+
+async def test_the_runners_that_are_connected(stage: Stage, client: httpx.AsyncClient) -> None:
+    assert (await client.get("/runners")).json() == {"runners": []}
+    await stage.connect_runner("mock", "snakemake")
+    (runner,) = (await client.get("/runners")).json()["runners"]
+    assert runner.pop("seen_at").startswith(f"{datetime.now(UTC).year}-")
+    assert runner == {
+        "id": RUNNER,
+        "name": "node",
+        "engines": {"mock": "1", "snakemake": "1"},
+        "slots": 1,
+        "busy": 0,
+        "draining": False,
+    }
+
+
+async def test_the_status_says_how_full_the_log_is_and_how_far_the_list_is_behind(
+    stage: Stage, client: httpx.AsyncClient
+) -> None:
+    await submit(client)
+    status = (await client.get("/status")).json()
+    assert status["log"]["last_seq"] == status["log"]["events"] == 1
+    assert 0 < status["log"]["bytes"] < status["log"]["max_bytes"]
+    assert (status["projected_seq"], status["lag"], status["scheduler"]) == (0, 1, None)
+
+    await stage.project()
+    await stage.cluster.heartbeats.beat_scheduler(SchedulerBeat(holder="s", term=3, count=1, time=now()))
+    status = (await client.get("/status")).json()
+    assert (status["projected_seq"], status["lag"]) == (1, 0)
+    assert (status["scheduler"]["holder"], status["scheduler"]["term"]) == ("s", 3)
+
+
+@pytest.mark.parametrize("address", ["/runners", "/status"])
+async def test_heartbeats_that_cannot_be_heard_are_a_503(
+    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    async def no_answer() -> None:
+        raise Unavailable("no server")
+
+    monkeypatch.setattr(stage.cluster.heartbeats, "runners", no_answer)
+    monkeypatch.setattr(stage.cluster.heartbeats, "scheduler", no_answer)
+    problem(await client.get(address), 503)
+    problem(await client.get(f"{address}?color=red"), 422)
