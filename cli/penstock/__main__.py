@@ -29,6 +29,7 @@ ENTRIES: Final = {
     "outputs": Entry(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
     "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
     "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
+    "runners": Entry(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),
     "doctor": Entry(_HELP, "penstock.commands.doctor:doctor", "Check everything, and say how to mend it."),
     "version": Entry(_HELP, "penstock.commands.version:version", "Print the versions of this command and the server."),
     "gateway": Entry(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),

@@ -44,6 +44,8 @@ from penstock_schemas.api import (
     PipelineVersion,
     Problem,
     Readiness,
+    RunnerList,
+    StatusResponse,
     TaskList,
     VersionResponse,
 )
@@ -373,6 +375,14 @@ class Client:
         if answer.status not in (200, 503):
             raise self._refusal(answer, self.url + "/readyz")
         return self._decode(answer, Readiness, self.url + "/readyz")
+
+    def runners(self) -> RunnerList:
+        """Return the runners that are connected."""
+        return self._get("/runners", {}, RunnerList)
+
+    def status(self) -> StatusResponse:
+        """Return how full the log is, how far the list of jobs is, and which scheduler leads."""
+        return self._get("/status", {}, StatusResponse)
 
     def version(self) -> VersionResponse:
         """Return the server's version. It is asked once."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -194,6 +195,17 @@ def test_several_are_cancelled_at_once_and_one_that_is_unknown_is_named(system: 
     assert done.returncode == Exit.NOT_FOUND
     assert [line.split()[1] for line in done.stdout.splitlines()] == ["cancelled", "cancelled"]
     assert "zzz" in done.stderr
+
+
+def test_the_runners_are_listed(system: Up) -> None:
+    done = call(system.home, "runners")
+    assert done.returncode == Exit.OK, done.stderr
+    header, line = done.stdout.splitlines()
+    assert header.split() == ["NAME", "BUSY", "STATE", "SEEN", "ENGINES"]
+    assert "active" in line
+    assert re.search(r"mock \S+, snakemake 9\.", line)
+    (found,) = json.loads(call(system.home, "runners", "-o", "json").stdout)["runners"]
+    assert found["slots"] >= found["busy"]
 
 
 def test_doctor_finds_nothing_wrong(system: Up) -> None:

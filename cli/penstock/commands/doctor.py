@@ -16,10 +16,11 @@ import msgspec
 import urllib3
 
 from penstock import running, tables
-from penstock.client import Client, ClientError
+from penstock.client import Client, ClientError, Refused
 from penstock.connection import Format, format_option, server_url
 from penstock.exits import Exit
 from penstock.versions import software_version
+from penstock_schemas.api import RunnerResponse, StatusResponse
 
 OK: Final = "ok"
 WARN: Final = "warn"
@@ -28,8 +29,11 @@ MIN_FREE_BYTES: Final = 2 * 1024**3
 MIN_NATS: Final = (2, 15, 1)
 MAX_CLOCK_DIFFERENCE_S: Final = 5.0
 SLOW_ANSWER_S: Final = 1.0
-CLUSTER_S: Final = 5.0
 NEARLY_FULL: Final = 0.8
+MANY_EVENTS_BEHIND: Final = 10_000
+"""A projector that keeps up is behind by less."""
+_FORBIDDEN: Final = 403
+_MAIN_ENGINE: Final = "snakemake"
 _COLOURS: Final = {OK: "green", WARN: "yellow", FAIL: "red"}
 _PACKAGES: Final = {
     "gateway": ("litestar", "uvicorn", "obstore"),
@@ -80,9 +84,6 @@ def _checks(url: str | None, state: Path | None, folder: Path) -> Iterator[Check
     yield _disk(folder)
     here = None if url else running.find(folder)
     yield from _server(server_url(url, state if here else None), has_url=url is not None)
-    nats_url = here.nats_url if here else os.environ.get("PENSTOCK_NATS_URL")
-    if nats_url:
-        yield from _cluster(nats_url)
 
 
 def _python() -> Check:
@@ -158,53 +159,64 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
                 f"the server is {version.software_version}, this command {software_version()}",
                 "use the same version on both sides",
             )
-        for check in (_readiness, _clock):
+        for check in (_readiness, _clock, _scheduler, _log_room, _runners):
             yield _guarded(check, client)
 
 
-def _cluster(nats_url: str) -> Iterator[Check]:
-    """Look at what the API does not say: the log's room, and who is alive."""
-    import anyio
-
-    from penstock_core.ports import ClusterStatus, PortError
-    from penstock_jetstream import NatsSettings, connect
-    from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
-
-    async def look() -> tuple[ClusterStatus, list[RunnerHeartbeat], SchedulerBeat | None]:
-        settings = NatsSettings(url=nats_url, name="penstock-doctor", connect_s=CLUSTER_S)
-        async with connect(settings) as cluster:
-            beats = await cluster.heartbeats.runners()
-            return await cluster.status(), list(beats.values()), await cluster.heartbeats.scheduler()
-
-    try:
-        status, runners, scheduler = anyio.run(look)
-    except PortError as error:
-        yield Check("event log", FAIL, f"{nats_url} does not answer: {error}", "is nats-server running?")
-        return
-    yield _log_room(status.messages, status.stored_bytes, status.max_bytes, status.server_version)
-    if scheduler is None:
-        yield Check("scheduler", FAIL, "none leads", "nothing is started: look at the scheduler's log, or start one")
-    else:
-        yield Check("scheduler", OK, f"{scheduler.holder} leads, term {scheduler.term}")
-    if not runners:
-        yield Check("runners", FAIL, "none is connected", "runs wait: look at the runner's log, or start one")
-    for each in runners:
-        engines = ", ".join(f"{name} {version}" for name, version in sorted(each.engines.items()))
-        found = f"{each.name}: {each.busy} of {each.slots} slots busy; {engines}"
-        yield Check("runners", WARN if each.draining else OK, found + ("; it is draining" if each.draining else ""))
+def _scheduler(client: Client) -> Check:
+    status = client.status()
+    if status.scheduler is None:
+        return Check("scheduler", FAIL, "none leads", "nothing is started: look at the scheduler's log, or start one")
+    return Check("scheduler", OK, f"{status.scheduler.holder} leads, term {status.scheduler.term}")
 
 
-def _log_room(messages: int, stored: int, bound: int, version: str) -> Check:
-    found = f"{messages:,} events, {tables.size(stored)}" + (f" of {tables.size(bound)}" if bound > 0 else "")
-    found += f"; nats-server {version}"
-    if bound > 0 and stored > bound * NEARLY_FULL:
-        return Check("event log", WARN, found, "a full log refuses new runs: give it more room (max_bytes)")
+def _log_room(client: Client) -> Check:
+    return log_check(client.status())
+
+
+def log_check(status: StatusResponse) -> Check:
+    """Say how full the log is, and how far the list of jobs is behind it."""
+    log = status.log
+    found = f"{log.events:,} events, {tables.size(log.bytes)}"
+    if log.max_bytes > 0:
+        found += f" of {tables.size(log.max_bytes)} ({100 * log.bytes // log.max_bytes} %)"
+    found += f"; nats-server {log.server_version}"
+    if log.max_bytes > 0 and log.bytes > log.max_bytes * NEARLY_FULL:
+        return Check("event log", WARN, found, "a full log refuses new runs: raise PENSTOCK_LOG_MAX_BYTES")
+    if status.lag > MANY_EVENTS_BEHIND:
+        found += f"; the list of jobs is {status.lag:,} events behind"
+        return Check("event log", WARN, found, "the projector does not keep up: look at its log")
     return Check("event log", OK, found)
+
+
+def _runners(client: Client) -> Check:
+    return runners_check(client.runners().runners)
+
+
+def runners_check(runners: list[RunnerResponse]) -> Check:
+    """Say what runs can be run on."""
+    active = [each for each in runners if not each.draining]
+    if not active:
+        found = "none is connected" if not runners else "all of them are draining"
+        return Check("runners", WARN, found, "runs wait: look at the runner's log, or start one")
+    slots, busy = sum(each.slots for each in active), sum(each.busy for each in active)
+    engines = sorted({f"{name} {version}" for each in active for name, version in each.engines.items()})
+    many = "1 runner" if len(active) == 1 else f"{len(active)} runners"
+    found = f"{many}, {busy} of {slots} slots busy; {', '.join(engines)}"
+    if len(active) < len(runners):
+        found += f"; {len(runners) - len(active)} more draining"
+    if not any(_MAIN_ENGINE in each.engines for each in active):
+        mend = f"workflows wait: pip install 'penstock[{_MAIN_ENGINE}]' where a runner is, and start it anew"
+        return Check("runners", WARN, f"{found}; none with {_MAIN_ENGINE}", mend)
+    return Check("runners", OK, found)
 
 
 def _guarded(check: Callable[[Client], Check], client: Client) -> Check:
     try:
         return check(client)
+    except Refused as error:
+        name = check.__name__.strip("_").replace("_", " ")
+        return Check(name, WARN if error.status == _FORBIDDEN else FAIL, f"not looked at: {error}")
     except ClientError as error:
         return Check("server", FAIL, str(error))
 

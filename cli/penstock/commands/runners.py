@@ -1,0 +1,36 @@
+"""`runners`."""
+
+from pathlib import Path
+
+import click
+
+from penstock import tables
+from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+
+
+@click.command()
+@format_option
+@server_options
+def runners(form: Format, url: str | None, state: Path | None) -> None:
+    """List the runners that are connected: their slots, what they can run, when they were heard last."""
+    with connected(url, state) as client:
+        found = client.runners()
+    if form is Format.JSON:
+        print_json(found)
+    elif form is Format.JSONL:
+        for each in found.runners:
+            print_line(each)
+    elif not found.runners:
+        click.echo("no runner is connected: runs wait until one is", err=True)
+    else:
+        rows = [
+            (
+                each.name,
+                f"{each.busy}/{each.slots}",
+                "draining" if each.draining else "active",
+                tables.age(each.seen_at),
+                ", ".join(f"{name} {version}" for name, version in sorted(each.engines.items())),
+            )
+            for each in found.runners
+        ]
+        click.echo(tables.table(("NAME", "BUSY", "STATE", "SEEN", "ENGINES"), rows))

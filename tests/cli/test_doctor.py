@@ -1,0 +1,61 @@
+"""What `doctor` makes of what a server says."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from penstock.commands.doctor import MANY_EVENTS_BEHIND, OK, WARN, log_check, runners_check
+from penstock_schemas.api import LogStatus, RunnerResponse, StatusResponse
+from penstock_schemas.ids import RunnerId
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def runner(*engines: str, draining: bool = False, slots: int = 4) -> RunnerResponse:
+    return RunnerResponse(
+        id=RunnerId("n-1"),
+        name="n",
+        engines=dict.fromkeys(engines, "9.1"),
+        slots=slots,
+        busy=1,
+        draining=draining,
+        seen_at=NOW,
+    )
+
+
+def status(*, used: int = 10, lag: int = 0, bound: int = 1000) -> StatusResponse:
+    log = LogStatus(events=3, bytes=used, max_bytes=bound, last_seq=3, replicas=1, server_version="2.15.1")
+    return StatusResponse(log=log, projected_seq=3, lag=lag, scheduler=None)
+
+
+@pytest.mark.parametrize(
+    ("runners", "result", "says"),
+    [
+        ([], WARN, "none is connected"),
+        ([runner("snakemake", draining=True)], WARN, "all of them are draining"),
+        ([runner("mock")], WARN, "none with snakemake"),
+        ([runner("snakemake", "mock")], OK, "1 runner, 1 of 4 slots busy; mock 9.1, snakemake 9.1"),
+        ([runner("snakemake"), runner("mock", slots=2)], OK, "2 runners, 2 of 6 slots busy"),
+        ([runner("snakemake"), runner("mock", draining=True)], OK, "1 more draining"),
+    ],
+)
+def test_runners(runners: list[RunnerResponse], result: str, says: str) -> None:
+    check = runners_check(runners)
+    assert (check.result, says in check.found) == (result, True), check
+    assert (check.result == WARN) == bool(check.mend)
+
+
+@pytest.mark.parametrize(
+    ("given", "result", "says"),
+    [
+        (status(), OK, "3 events, 10 B of 1000 B (1 %); nats-server 2.15.1"),
+        (status(used=800), OK, "(80 %)"),
+        (status(used=801), WARN, "(80 %)"),
+        (status(bound=-1), OK, "3 events, 10 B; nats-server"),
+        (status(lag=MANY_EVENTS_BEHIND + 1), WARN, "10,001 events behind"),
+    ],
+)
+def test_the_log(given: StatusResponse, result: str, says: str) -> None:
+    check = log_check(given)
+    assert (check.result, says in check.found) == (result, True), check
+    assert (check.result == WARN) == bool(check.mend)
