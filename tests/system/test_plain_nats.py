@@ -117,6 +117,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "description": data.get("description"),
                     "labels": data.get("labels", {}),
                     "priority": data.get("priority", 0),
+                    "pipeline": data.get("pipeline"),
                     "created_at": event["time"],
                     "started_at": None,
                     "completed_at": None,
