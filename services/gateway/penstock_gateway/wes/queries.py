@@ -46,7 +46,7 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     @property
     def about(self) -> bytes:
         """Name the list, whatever the page and its size."""
-        bare = replace(self.jobs, limit=0, below_seq=None, above_seq=None, up_to_seq=None)
+        bare = replace(self.jobs, limit=0, below_seq=None, above_seq=None, up_to_seq=None, is_counted=False)
         return msgspec.msgpack.encode((bare, self.with_total, self.is_empty))
 
     def token(self, place: RunPlace) -> str:

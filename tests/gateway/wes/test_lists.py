@@ -1,0 +1,121 @@
+"""`GET /runs`: pages that show the moment of the first one, and the filters beyond the standard."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gateway.stage import Stage, submit
+from tests.gateway.wes.specification import PREFIX, Json, answered, refused
+
+from penstock_gateway.problems import Invalid
+from penstock_gateway.wes.queries import parse_run_query
+from penstock_gateway.wes.tokens import RunPlace, TaskPlace, decode_token, encode_token
+from penstock_schemas.ids import DEFAULT_TENANT
+from penstock_schemas.jobs import Failure, FailureCause
+
+
+async def listed(client: httpx.AsyncClient, **parameters: Any) -> Json:
+    return answered(await client.get(f"{PREFIX}/runs", params=parameters), "RunListResponse")
+
+
+async def ids(client: httpx.AsyncClient, **parameters: Any) -> list[str]:
+    return [each["run_id"] for each in (await listed(client, **parameters))["runs"]]
+
+
+@pytest.mark.parametrize("sort", ["-created", "created"])
+async def test_pages_neither_repeat_nor_miss_while_runs_arrive(client: httpx.AsyncClient, sort: str) -> None:
+    there = [(await submit(client))["id"] for _ in range(7)]
+    found: list[str] = []
+    token = ""
+    while True:
+        page = await listed(client, page_size=3, sort=sort, total="true", page_token=token)
+        found += [each["run_id"] for each in page["runs"]]
+        assert page["total"] == 7
+        token = page["next_page_token"]
+        if not token:
+            break
+        await submit(client)
+
+    assert found == (there if sort == "created" else there[::-1])
+
+
+async def test_filters(stage: Stage, client: httpx.AsyncClient) -> None:
+    first = (await submit(client, labels={"k": "v", "a:b": "c"}))["id"]
+    other = (await submit(client, pipeline_name="other", source={"files": {"Snakefile": "rule all:\n"}}))["id"]
+    await stage.start(first)
+    await stage.end(first, Failure(cause=FailureCause.SYSTEM, message="m"))
+    await client.get(f"/jobs/{first}?min_seq={await stage.project()}")
+
+    assert await ids(client, state="SYSTEM_ERROR") == [first]
+    assert await ids(client, state="QUEUED,SYSTEM_ERROR") == [other, first]
+    assert await ids(client, state="EXECUTOR_ERROR") == []
+    assert await ids(client, state="UNKNOWN") == []
+    assert await ids(client, tag="k:v") == await ids(client, tag="k") == await ids(client, tag="a:b:c") == [first]
+    assert await ids(client, name="other") == await ids(client, workflow_url="Snakefile") == [other]
+    assert await ids(client, start_time_after="2026-01-01T00:00:00Z") == [first]
+    assert await ids(client, end_time_before="2026-01-01T00:00:00Z") == []
+    assert await ids(client, submitted_after="2026-01-01T00:00:00Z", sort="created") == [first, other]
+    filters = json.dumps({"state": ["SYSTEM_ERROR", "RUNNING"], "tags": {"k": "v"}, "total": True})
+    assert (await listed(client, filters=filters))["total"] == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("page_size=0", "page_size"),
+        ("page_size=-1", "page_size"),
+        ("page_size=x", "page_size"),
+        ("page_size=", "page_size"),
+        ("page_token=x", "page_token"),
+        ("page_token=%00", "page_token"),
+        ("state=running", "state"),
+        ("sort=name", "sort"),
+        ("total=yes", "total"),
+        ("tag=:v", "tag"),
+        ("start_time_after=soon", "start_time_after"),
+        ("stat=RUNNING", "stat"),
+        ("filters=x", "filters"),
+        ("filters=[]", "filters"),
+        ('filters={"x":1}', "filters"),
+        ('filters={"state":1}', "filters"),
+    ],
+)
+async def test_what_is_wrong_with_a_list_is_said(client: httpx.AsyncClient, query: str, name: str) -> None:
+    assert name in refused(await client.get(f"{PREFIX}/runs?{query}"), 400)
+
+
+async def test_a_larger_page_than_there_is_counts_as_the_largest(client: httpx.AsyncClient) -> None:
+    await submit(client)
+    assert len(await ids(client, page_size=9_000_000_000_000_000)) == 1
+
+
+async def test_a_token_is_good_for_its_list_alone(client: httpx.AsyncClient) -> None:
+    for _ in range(3):
+        await submit(client)
+    token = (await listed(client, page_size=1))["next_page_token"]
+    assert len(await ids(client, page_size=2, page_token=token)) == 2
+    refused(await client.get(f"{PREFIX}/runs", params={"page_token": token, "state": "RUNNING"}), 400)
+    refused(await client.get(f"{PREFIX}/runs", params={"page_token": token + "A"}), 400)
+
+
+@given(st.text() | st.binary().map(lambda raw: raw.hex()))
+def test_no_text_is_taken_for_a_token(text: str) -> None:
+    assert decode_token(text, TaskPlace, b"about") is None
+
+
+@given(st.integers(0, 2**62), st.integers(0, 2**62), st.integers(-1, 2**40))
+def test_a_token_holds_its_place(moment: int, last: int, total: int) -> None:
+    place = RunPlace(moment, last, total)
+    token = encode_token(place, b"about")
+    assert decode_token(token, RunPlace, b"about") == place
+    assert decode_token(token, RunPlace, b"another list") is None
+
+
+@given(st.binary(max_size=60))
+def test_no_query_string_breaks_the_reading(query: bytes) -> None:
+    with suppress(Invalid):
+        parse_run_query(query, DEFAULT_TENANT)

@@ -1,0 +1,66 @@
+"""schemathesis finds nothing wrong with a real gateway on a real server, given the official document alone."""
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+from tests.conftest import NatsServer
+from tests.gateway.test_served import Process
+from tests.gateway.wes.specification import DOCUMENT, PREFIX, answered
+
+from penstock_jetstream import NatsSettings, connect
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import Task, TaskState
+
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+DEADLINE_S = 120.0
+EXAMPLES = "15"
+"""For each operation and phase; what a run by hand with more finds becomes a test of its own."""
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def settings(nats_server: NatsServer) -> NatsSettings:
+    return nats_server.new_settings()
+
+
+@pytest.fixture
+def url(tmp_path: Path, settings: NatsSettings) -> Generator[str, None, None]:
+    process = Process(tmp_path, settings.url)
+    yield process.url()
+    process.end()
+
+
+async def test_without_knowing_a_run(url: str, tmp_path: Path) -> None:
+    assert await find(url, tmp_path, CONFIGURATION.read_text()) == ""
+
+
+async def test_on_a_run_with_tasks(url: str, tmp_path: Path, settings: NatsSettings) -> None:
+    async with httpx.AsyncClient(base_url=url + PREFIX) as client:
+        fields = {"workflow_type": "SMK", "workflow_type_version": "1.0", "tags": '{"k": "v"}'}
+        files = [("workflow_attachment", ("Snakefile", b"rule all:\n"))]
+        run_id = answered(await client.post("/runs", data=fields, files=files), "RunId")["run_id"]
+    task = Task(id="align-1", job_id=JobId(run_id), attempt=1, name="align", state=TaskState.WAITING)
+    async with connect(settings) as cluster:
+        await cluster.tasks.put(DEFAULT_TENANT, JobId(run_id), [task], TaskCounts(total=1))
+    known = f'parameters = {{ "path.run_id" = "{run_id}", "path.task_id" = "align-1" }}\n'
+
+    assert await find(url, tmp_path, known + CONFIGURATION.read_text()) == ""
+
+
+async def find(url: str, folder: Path, configuration: str) -> str:
+    """Return what schemathesis says when it finds something."""
+    path = folder / "schemathesis.toml"
+    path.write_text(configuration)
+    options = ["--url", url + PREFIX, "--max-examples", EXAMPLES, "--continue-on-failure", "--no-color"]
+    program = Path(sys.executable).with_name("schemathesis")
+    with anyio.fail_after(DEADLINE_S):
+        found = await anyio.run_process(
+            [program, "--config-file", path, "run", DOCUMENT, *options], cwd=folder, check=False
+        )
+    return "" if found.returncode == 0 else (found.stdout + found.stderr).decode()
