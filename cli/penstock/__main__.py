@@ -31,6 +31,7 @@ ENTRIES: Final = {
     "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
     "runners": Entry(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),
     "doctor": Entry(_HELP, "penstock.commands.doctor:doctor", "Check everything, and say how to mend it."),
+    "verify": Entry(_HELP, "penstock.commands.verify:verify", "Check that the event log is whole and unchanged."),
     "version": Entry(_HELP, "penstock.commands.version:version", "Print the versions of this command and the server."),
     "gateway": Entry(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),
     "scheduler": Entry(

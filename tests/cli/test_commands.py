@@ -216,6 +216,15 @@ def test_doctor_finds_nothing_wrong(system: Up) -> None:
     assert {"server", "readiness", "runners", "scheduler", "event log", "clock"} <= set(checks)
 
 
+def test_the_log_is_verified(system: Up) -> None:
+    job_id = call(system.home, "submit", "--pipeline", "x", "-p", QUICK, "--watch").stdout.strip()
+    done = call(system.home, "events", job_id, "--verify")
+    assert (done.returncode, done.stdout) == (Exit.OK, "ok: 4 events, the hash chain is whole\n"), done.stderr
+    done = call(system.home, "verify")
+    assert done.returncode == Exit.OK, done.stderr
+    assert re.fullmatch(r"ok: [\d,]+ events in [\d,]+ hash chains, [1-9][\d,]* decisions .*\n", done.stdout)
+
+
 def test_versions(system: Up) -> None:
     said = call(system.home, "version").stdout
     assert system.record.url in said

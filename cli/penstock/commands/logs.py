@@ -9,7 +9,7 @@ import msgspec
 from penstock import tables
 from penstock.client import Client
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.exits import Exit
+from penstock.exits import Exit, Stop
 from penstock_schemas.api import EventList, JobEvent, LogEntry, LogList, LogSource
 from penstock_schemas.views import LogStream
 
@@ -65,12 +65,15 @@ def _print_entry(entry: LogEntry, form: Format, *, times: bool) -> None:
 @click.command()
 @click.argument("job_id", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run is over. Ctrl-C ends this, not the run.")
+@click.option("--verify", "verifies", is_flag=True, help="Check the hash chain instead: nothing missing or changed.")
 @format_option
 @server_options
-def events(job_id: str, follow: bool, form: Format, url: str | None, state: Path | None) -> int:
+def events(job_id: str, follow: bool, verifies: bool, form: Format, url: str | None, state: Path | None) -> int:
     """List what happened to a run, as the event log has it."""
     with connected(url, state) as client:
         found_id = client.find(job_id)
+        if verifies:
+            return _verify(list(_events(client, found_id, follow=follow)))
         try:
             if form is Format.JSON:
                 found = list(_events(client, found_id, follow=follow))
@@ -80,6 +83,17 @@ def events(job_id: str, follow: bool, form: Format, url: str | None, state: Path
                 click.echo(msgspec.json.encode(each).decode() if form is Format.JSONL else event_line(each))
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
+    return Exit.OK
+
+
+def _verify(events: list[JobEvent]) -> int:
+    from penstock.audit import Broken, verify_job
+
+    try:
+        verify_job(events)
+    except Broken as error:
+        raise Stop(f"the events do not fit: {error}") from error
+    click.echo(f"ok: {len(events)} events, the hash chain is whole")
     return Exit.OK
 
 

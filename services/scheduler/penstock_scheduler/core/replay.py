@@ -19,23 +19,42 @@ class Difference(Struct, frozen=True):
     expected: CycleDecided
 
 
-def check_decisions(history: Iterable[Stored]) -> Iterator[Difference]:
-    """Yield every cycle of `history`, the log from its beginning, that today's rules would have decided otherwise.
+class DecisionCheck:
+    """Takes the recorded decisions again while it is given the log from its beginning, in order.
 
     A cycle decides from a prefix that may end before the event that precedes it, so events are held back until the
     cycle that had not seen them was taken again. Memory is bounded by the longest such stretch.
     """
-    state = State()
-    unseen: list[Stored] = []
-    for stored in history:
-        data = stored.event.data
+
+    def __init__(self) -> None:
+        self.cycles = 0
+        """How many decisions were taken again."""
+        self._state = State()
+        self._unseen: list[Stored] = []
+
+    def take(self, stored: Stored) -> Difference | None:
+        """Take the log's next event; return what today's rules would have decided otherwise."""
+        data, difference = stored.event.data, None
         if isinstance(data, CycleDecided):
-            rest = [each for each in unseen if each.seq > data.seen]
-            state.apply_all(each for each in unseen if each.seq <= data.seen)
+            self.cycles += 1
+            rest = [each for each in self._unseen if each.seq > data.seen]
+            self._state.apply_all(each for each in self._unseen if each.seq <= data.seen)
+            self._unseen = rest
             observations = Observations(data.silent_runners, data.passed_over)
-            decision = decide(state, data.now, observations, cycle_id=stored.event.id, max_entries=data.max_entries)
-            expected = record(state, decision, data.now, observations, data.max_entries)
-            unseen = rest
+            decision = decide(
+                self._state, data.now, observations, cycle_id=stored.event.id, max_entries=data.max_entries
+            )
+            expected = record(self._state, decision, data.now, observations, data.max_entries)
             if expected != data:
-                yield Difference(stored.seq, data, expected)
-        unseen.append(stored)
+                difference = Difference(stored.seq, data, expected)
+        self._unseen.append(stored)
+        return difference
+
+
+def check_decisions(history: Iterable[Stored]) -> Iterator[Difference]:
+    """Yield every cycle of `history`, the log from its beginning, that today's rules would have decided otherwise."""
+    check = DecisionCheck()
+    for stored in history:
+        difference = check.take(stored)
+        if difference is not None:
+            yield difference

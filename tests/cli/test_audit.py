@@ -1,0 +1,115 @@
+"""`verify` on a log that is whole, and on logs that somebody changed."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+from tests.scheduler.history import History
+
+from penstock.audit import Audit, Broken, audit, verify_job
+from penstock_core import aggregates
+from penstock_core.chain import Stored, link
+from penstock_core.memory import MemoryCluster
+from penstock_core.ports import Entry
+from penstock_schemas.api import JobEvent
+from penstock_schemas.events import CycleDecided, JobCancelled, JobSubmitted
+from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
+from penstock_schemas.views import EMPTY_HEAD
+from penstock_schemas.wire import digest, encode
+
+
+@pytest.fixture
+def history() -> list[Stored]:
+    """A log in which two jobs were started and one ended."""
+    log = History()
+    runner = log.join("r", 2)
+    log.submit(1)
+    log.submit(2)
+    log.cycle()
+    log.start(1, runner)
+    log.complete(1, runner)
+    return log.stored
+
+
+def check(history: list[Stored]) -> Audit:
+    found = Audit()
+    for stored in history:
+        found.take(stored)
+    return found
+
+
+def with_changed(history: list[Stored], index: int, **changes: object) -> list[Stored]:
+    """Change one event as somebody would who writes to the disk: its bytes, and with them their hash, are others."""
+    event = replace(history[index].event, **changes)
+    return [*history[:index], replace(history[index], event=event, hash=digest(encode(event))), *history[index + 1 :]]
+
+
+def test_a_log_that_is_whole(history: list[Stored]) -> None:
+    found = check(history)
+    assert (found.events, found.cycles) == (len(history), 1)
+    assert found.aggregates == len({each.event.aggregate for each in history})
+
+
+def test_a_changed_event_shows_in_the_next_one(history: list[Stored]) -> None:
+    submitted = next(index for index, each in enumerate(history) if isinstance(each.event.data, JobSubmitted))
+    with pytest.raises(Broken, match="version 2 does not follow what is stored before it"):
+        check(with_changed(history, submitted, actor="user:mallory"))
+
+
+def test_a_missing_event_shows(history: list[Stored]) -> None:
+    with pytest.raises(Broken, match=r"after event 2 comes 4"):
+        check([*history[:2], *history[3:]])
+
+
+def test_a_decision_that_does_not_follow_shows(history: list[Stored]) -> None:
+    index, cycle = next(
+        (index, each.event.data) for index, each in enumerate(history) if isinstance(each.event.data, CycleDecided)
+    )
+    with pytest.raises(Broken, match=f"event {index + 1}: the decision"):
+        check(with_changed(history, index, data=replace(cycle, assigned=cycle.assigned[:1])))
+
+
+async def test_a_log_is_read_to_its_end_and_no_further(memory_cluster: MemoryCluster) -> None:
+    job_id = JobId(str(uuid4()))
+    aggregate = aggregates.job(DEFAULT_TENANT, job_id)
+    head = EMPTY_HEAD
+    for data in (JobSubmitted(job_id=job_id, pipeline_name="p", engine="mock", owner="ada"), JobCancelled()):
+        event = link(head, aggregate, data, event_id=EventId(uuid4().hex), time=datetime.now(UTC), actor="test")
+        (stored,) = await memory_cluster.log.append([Entry(event, head.seq)])
+        head = stored.head
+    assert (await audit(memory_cluster.log)).events == 2
+
+    log = memory_cluster.log
+    log.stored[:] = with_changed(log.stored, 0, actor="user:mallory")
+    with pytest.raises(Broken, match="event 2"):
+        await audit(log)
+    del log.stored[0]
+    with pytest.raises(Broken, match="after event 0 comes 2"):
+        await audit(log, silence_s=0.1)
+
+
+def test_the_events_of_one_job(history: list[Stored]) -> None:
+    last = history[-1].event
+    events = [job_event(each) for each in history if each.event.aggregate == last.aggregate]
+    verify_job(events)
+    with pytest.raises(Broken, match="version 3 follows version 1"):
+        verify_job([events[0], *events[2:]])
+
+
+def job_event(stored: Stored) -> JobEvent:
+    event = stored.event
+    return JobEvent(
+        seq=stored.seq,
+        type=type(event.data).__name__,
+        id=event.id,
+        aggregate=event.aggregate,
+        version=event.version,
+        time=event.time,
+        actor=event.actor,
+        cause=event.cause,
+        previous=event.previous,
+        hash=stored.hash,
+        schema=event.schema,
+        data=event.data,
+    )
