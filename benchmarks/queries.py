@@ -12,20 +12,27 @@ from benchmarks.history import OWNERS, PIPELINES, fill
 from benchmarks.http_load import build_request, drive
 from benchmarks.result import Figure, Result, Size, latencies
 from benchmarks.system import System, await_index, connected, running_system
-from penstock_schemas.ids import JobId
+from penstock_core.ports import TaskBoard
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import Task, TaskState
 
 
 class _Plan(Struct, frozen=True):
     jobs: tuple[int, ...]
     """How many jobs there are in each round, ascending."""
     requests: int
+    tasks: int
+    """How many tasks the run has whose pages are asked for."""
 
 
 PLANS: Final = {
-    Size.TINY: _Plan((20, 200), 10),
-    Size.QUICK: _Plan((1_000, 20_000), 300),
-    Size.FULL: _Plan((1_000, 100_000), 1_000),
+    Size.TINY: _Plan((20, 200), 10, 100),
+    Size.QUICK: _Plan((1_000, 20_000), 300, 2_000),
+    Size.FULL: _Plan((1_000, 100_000), 1_000, 10_000),
 }
+WES: Final = "/ga4gh/wes/v1"
+RUN_FILTERS: Final = (f"name={PIPELINES[0]}", "state=EXECUTOR_ERROR", "state=COMPLETE&tag=batch:3", "sort=created")
 FILTERS: Final = (
     f"owner={OWNERS[3]}",
     "status=failed",
@@ -47,6 +54,7 @@ async def run(size: Size, root: Path) -> Result:
                 ids.extend(filled.jobs)
                 await await_index(system, cluster, filled.last_seq, jobs)
                 figures.extend(await _measure(system, ids, plan.requests))
+            figures.extend(await _measure_tasks(system, cluster.tasks, ids[-1], plan))
     return Result(name="queries", figures=tuple(figures))
 
 
@@ -56,10 +64,30 @@ async def _measure(system: System, ids: Sequence[JobId], requests: int) -> Itera
     first_page = itertools.repeat(build_request("GET", "/jobs?limit=50"), requests)
     filtered = (build_request("GET", f"/jobs?limit=50&{FILTERS[index % len(FILTERS)]}") for index in range(requests))
     at = f"with {len(ids):,} jobs"
+    runs = itertools.repeat(build_request("GET", f"{WES}/runs?page_size=50"), requests)
+    chosen = (RUN_FILTERS[index % len(RUN_FILTERS)] for index in range(requests))
+    runs_filtered = (build_request("GET", f"{WES}/runs?page_size=50&{each}") for each in chosen)
     return itertools.chain(
+        latencies(f"GET {WES}/runs, first page {at}", await _ask(system, runs), p99_ms=20.0),
+        latencies(f"GET {WES}/runs, filtered {at}", await _ask(system, runs_filtered), p99_ms=20.0),
         latencies(f"GET /jobs/{{id}} {at}", await _ask(system, status), p99_ms=5.0),
         latencies(f"GET /jobs, first page {at}", await _ask(system, first_page), p99_ms=20.0),
         latencies(f"GET /jobs, filtered {at}", await _ask(system, filtered), p99_ms=20.0),
+    )
+
+
+async def _measure_tasks(system: System, board: TaskBoard, job_id: JobId, plan: _Plan) -> Iterator[Figure]:
+    tasks = [
+        Task(id=f"task-{number}", job_id=job_id, attempt=1, name="align", state=TaskState.COMPLETED)
+        for number in range(plan.tasks)
+    ]
+    await board.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=plan.tasks, done=plan.tasks))
+    first = itertools.repeat(build_request("GET", f"{WES}/runs/{job_id}/tasks?page_size=100"), 1)
+    pages = itertools.repeat(build_request("GET", f"{WES}/runs/{job_id}/tasks?page_size=100"), plan.requests)
+    of = f"of {plan.tasks:,} tasks"
+    return itertools.chain(
+        latencies(f"GET {WES}/runs/{{id}}/tasks, first page {of}, not read before", await _ask(system, first)),
+        latencies(f"GET {WES}/runs/{{id}}/tasks, a page {of}", await _ask(system, pages), p99_ms=20.0),
     )
 
 
