@@ -27,6 +27,7 @@ ENTRIES: Final = {
     "logs": Entry(_JOBS, "penstock.commands.logs:logs", "Print a run's log; -f follows it."),
     "events": Entry(_JOBS, "penstock.commands.logs:events", "List what happened to a run; -f follows it."),
     "outputs": Entry(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
+    "delete": Entry(_JOBS, "penstock.commands.jobs:delete", "Delete runs that are over, with their files."),
     "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
     "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
     "runners": Entry(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),

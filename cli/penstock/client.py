@@ -263,6 +263,15 @@ class Client:
                 return job
             raise
 
+    def delete(self, job_id: str) -> None:
+        """Delete a job that is over, with all that it left behind.
+
+        Raises:
+            Refused: there is no such job, it is not over, or it is not for this user to delete.
+
+        """
+        self._repeat("DELETE", f"{self.url}/jobs/{_segment(job_id)}", None, 0.0)
+
     def events(self, job_id: str, *, after: int = 0, wait_s: float = 0.0) -> EventList:
         """Return a job's events above `after`; when there is none yet, wait up to `wait_s` for the first."""
         return self._get(f"/jobs/{_segment(job_id)}/events", {"after": after, "wait": wait_s}, EventList, wait_s)

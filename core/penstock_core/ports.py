@@ -205,6 +205,10 @@ class TaskBoard(Protocol):
         """Return the last totals; `None` when nothing was reported."""
         ...
 
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        """Remove everything about a job; nothing happens when there is nothing."""
+        ...
+
 
 class LogTail(Protocol):
     """The live tail of runs' logs; whole logs are blobs."""
@@ -217,6 +221,10 @@ class LogTail(Protocol):
         self, tenant: TenantId, job_id: JobId, *, after: int = 0, wait_s: float = 0.0, limit: int = 1000
     ) -> tuple[tuple[int, LogChunk], ...]:
         """Return (position, chunk) pairs above `after`; when there is none, wait up to `wait_s` for the first."""
+        ...
+
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        """Remove every chunk of a job; nothing happens when there is none."""
         ...
 
 

@@ -51,6 +51,10 @@ class JetStreamLogTail:
             await self._connection.unsubscribe(subscription)
         return found
 
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        """Remove every chunk of a job."""
+        await streams.purge(self._connection, names.LOGS, _subject(tenant, job_id))
+
     async def _read(self, subject: str, after: int, limit: int) -> tuple[tuple[int, LogChunk], ...]:
         held = await streams.read(
             self._connection, names.LOGS, subject, after=after, limit=limit, deadline_s=names.VIEW_READ_S

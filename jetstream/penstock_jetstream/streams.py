@@ -103,6 +103,19 @@ async def store(connection: Connection, messages: Sequence[Message], *, deadline
     return msgspec.json.decode(accepted(answer.data), type=Ack)
 
 
+async def purge(connection: Connection, stream: str, subjects: str) -> None:
+    """Remove every message of `subjects` from a stream that allows it.
+
+    Raises:
+        Unavailable: it could not be done.
+
+    """
+    try:
+        await connection.ask(names.STREAM_PURGE + stream, {"filter": subjects}, deadline_s=names.VIEW_READ_S)
+    except Refusal as refusal:
+        raise Unavailable(str(refusal)) from refusal
+
+
 async def store_until(connection: Connection, messages: Sequence[Message], *, deadline_s: float) -> Ack | None:
     """Store messages without expectations as one atomic batch, trying until the deadline.
 

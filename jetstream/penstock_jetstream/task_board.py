@@ -56,6 +56,11 @@ class JetStreamTasks:
         )
         return None if held is None else decode_view(held.payload, TaskCounts)
 
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        """Remove everything about a job."""
+        self._places.pop(_prefix(tenant, job_id), None)
+        await streams.purge(self._connection, names.TASKS, _prefix(tenant, job_id) + ">")
+
     async def _places_of(self, prefix: str) -> dict[str, int]:
         places = self._places.get(prefix)
         if places is None:

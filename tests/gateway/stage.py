@@ -1,7 +1,7 @@
 """A gateway over the in-memory cluster, and hands to play scheduler, runner and projector."""
 
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from penstock_core.chain import link
 from penstock_core.job import decide, evolve, fold
 from penstock_core.memory import MemoryBlobs, MemoryCluster
 from penstock_core.ports import Entry
-from penstock_gateway.app import Gateway
+from penstock_gateway.app import Gateway, utc_now
 from penstock_gateway.settings import GatewaySettings
 from penstock_schemas.commands import AssignJob, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
@@ -34,12 +34,13 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.cluster = MemoryCluster()
         self.blobs = MemoryBlobs()
+        self.clock: Callable[[], datetime] = utc_now
         self.settings = GatewaySettings(state_dir=folder, mock_unknown_pipelines=True)
 
     @asynccontextmanager
     async def serve(self, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:
         """Run a gateway, ready, and yield a client of it."""
-        gateway = Gateway(msgspec.structs.replace(self.settings, **settings), self.cluster, self.blobs)
+        gateway = Gateway(msgspec.structs.replace(self.settings, **settings), self.cluster, self.blobs, now=self.clock)
         self.gateway = gateway
         app = cast("Any", gateway.app)  # the same ASGI, spelt by two libraries
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

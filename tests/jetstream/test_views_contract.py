@@ -113,6 +113,23 @@ async def test_the_leader_is_known_until_it_steps_down(ports: Ports) -> None:
     assert await ports.heartbeats.scheduler() is None
 
 
+async def test_everything_about_one_job_is_forgotten(ports: Ports) -> None:
+    jobs = [JobId(str(uuid.uuid4())) for _ in range(2)]
+    for job_id in jobs:
+        task = Task(id="t", job_id=job_id, attempt=1, name="r", state=TaskState.RUNNING, updated_at=NOW)
+        await ports.tasks.put(DEFAULT_TENANT, job_id, [task], TaskCounts(total=1))
+        chunk = LogChunk(job_id=job_id, attempt=1, stream=LogStream.STDOUT, text="x", time=NOW)
+        await ports.logs.append(DEFAULT_TENANT, [chunk])
+    for _ in range(2):
+        await ports.tasks.forget(DEFAULT_TENANT, jobs[0])
+        await ports.logs.forget(DEFAULT_TENANT, jobs[0])
+    assert await ports.tasks.tasks(DEFAULT_TENANT, jobs[0]) == ()
+    assert await ports.tasks.counts(DEFAULT_TENANT, jobs[0]) is None
+    assert await ports.logs.read(DEFAULT_TENANT, jobs[0]) == ()
+    assert len(await ports.tasks.tasks(DEFAULT_TENANT, jobs[1])) == 1
+    assert len(await ports.logs.read(DEFAULT_TENANT, jobs[1])) == 1
+
+
 @pytest.mark.three_nodes
 async def test_a_snapshot_takes_the_place_of_the_last_one(ports: Ports) -> None:
     assert await ports.snapshots.load("scheduler") is None

@@ -100,6 +100,9 @@ class DownBoard:
     async def counts(self, tenant: TenantId, job_id: JobId) -> TaskCounts | None:
         return await self._board.counts(tenant, job_id)
 
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        await self._board.forget(tenant, job_id)
+
 
 class HangingTail:
     """A log tail that never answers."""
@@ -111,6 +114,9 @@ class HangingTail:
         self, tenant: TenantId, job_id: JobId, *, after: int = 0, wait_s: float = 0.0, limit: int = 1000
     ) -> tuple[tuple[int, LogChunk], ...]:
         return ()
+
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        await anyio.sleep_forever()
 
 
 class FailingBlobs(MemoryBlobs):

@@ -191,6 +191,27 @@ def tasks(job_id: str, form: Format, url: str | None, state: Path | None) -> Non
 
 @click.command()
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@server_options
+def delete(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int:
+    """Delete runs that are over, with their source, logs and outputs. What happened to them stays in the log."""
+    worst = Exit.OK
+    for wanted in job_ids:
+        try:
+            with connected(url, state) as client:
+                job_id = client.find(wanted)
+                client.delete(job_id)
+        except Stop as stop:
+            if stop.code is Exit.UNREACHABLE or len(job_ids) == 1:
+                raise
+            click.echo(f"{wanted}: {stop.message}", err=True)
+            worst = Exit(max(worst, stop.code))
+            continue
+        click.echo(f"{job_id}  deleted")
+    return worst
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--reason", help="Why; it is kept with the run.")
 @click.option("--wait", "waits", is_flag=True, help="Return when they are over.")
 @server_options

@@ -42,6 +42,11 @@ class MemoryTasks:
         """Return the last totals."""
         return self._counts.get((tenant, job_id))
 
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        """Remove everything about a job."""
+        self._tasks.pop((tenant, job_id), None)
+        self._counts.pop((tenant, job_id), None)
+
 
 class MemoryLogTail:
     """A `LogTail`."""
@@ -66,6 +71,10 @@ class MemoryLogTail:
             while not self._above(tenant, job_id, after):
                 await self._appended.wait()
         return self._above(tenant, job_id, after)[:limit]
+
+    async def forget(self, tenant: TenantId, job_id: JobId) -> None:
+        """Remove every chunk of a job."""
+        self._chunks.pop((tenant, job_id), None)
 
     def _above(self, tenant: TenantId, job_id: JobId, after: int) -> tuple[tuple[int, LogChunk], ...]:
         return tuple(pair for pair in self._chunks.get((tenant, job_id), ()) if pair[0] > after)

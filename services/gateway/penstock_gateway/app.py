@@ -16,6 +16,7 @@ from penstock_gateway.admission import Policy
 from penstock_gateway.catalogue.folder import CatalogueFolder
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
+from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.forms import FormLimits
 from penstock_gateway.index.feeder import Index
@@ -24,6 +25,7 @@ from penstock_gateway.openapi import document
 from penstock_gateway.principals import WithoutAuthentication
 from penstock_gateway.readiness import Readiness
 from penstock_gateway.replies import encode
+from penstock_gateway.retention import Retention, RetentionPolicy
 from penstock_gateway.routes.jobs import JobServices, job_routes
 from penstock_gateway.routes.operating import OperatingServices, operating_routes
 from penstock_gateway.routes.pipelines import PipelineServices, pipeline_routes
@@ -98,6 +100,8 @@ class Gateway:
             if self._folder is not None:
                 group.start_soon(self._folder.run)
             group.start_soon(self.readiness.run)
+            group.start_soon(self.deletions.run)
+            group.start_soon(self.retention.run)
 
     def drain(self) -> None:
         """Say that the server is about to end: whoever waits for something is answered now."""
@@ -130,10 +134,21 @@ class Gateway:
             now=now,
             is_behind=self.readiness.is_behind,
         )
+        self.deletions = Deletions(
+            jobs=jobs,
+            event_log=ports.log,
+            blobs=blobs,
+            tasks=ports.tasks,
+            logs=ports.logs,
+            index=self.index,
+            now=now,
+        )
+        self.retention = Retention(retention_policy(settings), index=self.index, deletions=self.deletions, now=now)
         runs = Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=blobs, watchers=self._watchers)
         job_services = JobServices(
             submissions=submissions,
             jobs=jobs,
+            deletions=self.deletions,
             index=self.index,
             fleet=self._fleet,
             max_body_bytes=settings.max_body_bytes,
@@ -190,6 +205,19 @@ class Gateway:
             blobs=blobs,
             is_draining=lambda: self._watchers.is_draining,
         )
+
+
+def retention_policy(settings: GatewaySettings) -> RetentionPolicy:
+    """Return for how long the settings keep jobs: by how they ended, or else by the general rule."""
+
+    def days(own: int | None) -> int:
+        return settings.retention_days if own is None else own
+
+    return RetentionPolicy(
+        completed_days=days(settings.retention_completed_days),
+        failed_days=days(settings.retention_failed_days),
+        cancelled_days=days(settings.retention_cancelled_days),
+    )
 
 
 def software_version() -> str:

@@ -50,6 +50,10 @@ class History(Struct, frozen=True):
     """Whether the job is over and these are its last events."""
 
 
+class DeletedJob(UnknownJob):
+    """There was such a job; it was deleted."""
+
+
 class Jobs:
     """What can be asked of jobs, and told to them."""
 
@@ -82,7 +86,7 @@ class Jobs:
 
         """
         job = self._index.get(job_id)
-        if job is not None and may_see(principal, job, self._visibility):
+        if job is not None and job.deleted_at is None and may_see(principal, job, self._visibility):
             is_fresh = job.head.seq >= min_seq or self._index.covered >= min_seq
             if job.state.is_terminal or (is_fresh and not self._is_behind()):
                 return job
@@ -92,7 +96,7 @@ class Jobs:
         self._index.put(job)
         return job
 
-    async def load(self, principal: Principal, job_id: JobId) -> Job:
+    async def load(self, principal: Principal, job_id: JobId, *, with_deleted: bool = False) -> Job:
         """Return a job as the log has it now.
 
         Raises:
@@ -100,7 +104,7 @@ class Jobs:
             Unavailable: the log does not answer.
 
         """
-        job, _ = await self._load(principal, job_id)
+        job, _ = await self._load(principal, job_id, with_deleted=with_deleted)
         return job
 
     async def counts(self, job: Job) -> TaskCounts:
@@ -200,7 +204,7 @@ class Jobs:
         deadline = time.monotonic() + wait_s
         while True:
             changed = self._watchers.next(job_id)
-            job, stored = await self._load(principal, job_id)
+            job, stored = await self._load(principal, job_id, with_deleted=principal.role is Role.ADMIN)
             later = tuple(each for each in stored if each.seq > after)
             left_s = deadline - time.monotonic()
             if later or job.state.is_terminal or left_s <= 0 or self._watchers.is_draining:
@@ -208,7 +212,7 @@ class Jobs:
                 return History(shown, job.state.is_terminal and len(shown) == len(later))
             await self._watchers.wait(changed, min(left_s, LOOK_AGAIN_S))
 
-    async def _load(self, principal: Principal, job_id: JobId) -> tuple[Job, tuple[Stored, ...]]:
+    async def _load(self, principal: Principal, job_id: JobId, *, with_deleted: bool) -> tuple[Job, tuple[Stored, ...]]:
         """Return a job with its events.
 
         A job that is known here and hidden from `principal` is looked for where nothing ever is: its refusal takes the
@@ -224,6 +228,10 @@ class Jobs:
         job = fold(stored)
         if job is None or not may_see(principal, job, self._visibility):
             raise UnknownJob(f"job {job_id} was not found")
+        if job.deleted_at is not None and not with_deleted:
+            raise DeletedJob(
+                f"job {job_id} was deleted at {job.deleted_at:%Y-%m-%d %H:%M:%S} UTC; it is not there any more"
+            )
         return job, stored
 
     async def _wait_for_log(self, min_seq: int) -> None:

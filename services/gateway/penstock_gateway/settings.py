@@ -31,6 +31,17 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     max_upload_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 44, description="Bytes that a form with files may have; its files go to the blobs.")
     ] = 16 << 30
+    retention_days: Annotated[
+        int,
+        Meta(ge=0, le=36_500, description="Days for which a job is kept after its end, with its files; 0: for ever."),
+    ] = 0
+    retention_completed_days: Annotated[
+        int | None, Meta(ge=0, le=36_500, description="The same for completed jobs, in place of the general rule.")
+    ] = None
+    retention_failed_days: Annotated[int | None, Meta(ge=0, le=36_500, description="The same for failed jobs.")] = None
+    retention_cancelled_days: Annotated[
+        int | None, Meta(ge=0, le=36_500, description="The same for cancelled jobs.")
+    ] = None
     presigned_url_s: Annotated[
         int,
         Meta(

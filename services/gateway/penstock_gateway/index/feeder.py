@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,7 +16,7 @@ from penstock_core.ports import JobsView, PortError, PositionLost, Unavailable
 from penstock_gateway.index.reading import Page
 from penstock_gateway.index.store import IndexStore
 from penstock_gateway.problems import NotYet
-from penstock_gateway.queries import JobQuery
+from penstock_gateway.queries import JobQuery, microseconds
 from penstock_gateway.standings import Standing
 from penstock_gateway.watchers import Watchers
 from penstock_schemas.ids import JobId, TenantId
@@ -136,6 +137,21 @@ class Index:
         await self._flush()
         try:
             return self._store.counts(tenant, owner)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
+
+    async def ended_before(self, standing: Standing, before: datetime, *, limit: int) -> tuple[Job, ...]:
+        """Return jobs of every tenant that stand so and ended earlier, as far as they are known here.
+
+        Raises:
+            Unavailable: the index is being made anew.
+
+        """
+        await self._flush()
+        try:
+            return await to_thread.run_sync(
+                partial(self._store.ended_before, standing, microseconds(before), limit=limit)
+            )
         except sqlite3.Error as error:
             raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 

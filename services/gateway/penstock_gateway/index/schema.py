@@ -2,10 +2,12 @@
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 ANY: Final = ""
 """Stands for every value in `totals`; a name is never empty."""
+HIDDEN: Final = ""
+"""Stands for the tenant of a deleted job; no tenant is called so, and no list looks there."""
 BLOCK_BITS: Final = 10
 """`blocks` has one row for 2**BLOCK_BITS sequences of the log."""
 

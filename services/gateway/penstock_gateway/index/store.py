@@ -11,7 +11,7 @@ import msgspec
 
 from penstock_gateway.index.counts import Counts
 from penstock_gateway.index.reading import Page, explain_page, read_counts, read_page
-from penstock_gateway.index.schema import PRAGMAS, SCHEMA_VERSION, TABLES
+from penstock_gateway.index.schema import HIDDEN, PRAGMAS, SCHEMA_VERSION, TABLES
 from penstock_gateway.index.writing import id_bytes, write_jobs
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.standings import Standing
@@ -104,6 +104,19 @@ class IndexStore:
     def counts(self, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
         """Return how many jobs of a tenant, or of one owner in it, stand where."""
         return read_counts(self._point, tenant, owner)
+
+    def ended_before(self, standing: Standing, before_us: int, *, limit: int) -> tuple[Job, ...]:
+        """Return jobs of every tenant that stand so and ended earlier, oldest first."""
+        connection = self._readers.get()
+        try:
+            rows = connection.execute(
+                "SELECT b.body FROM jobs AS j CROSS JOIN bodies AS b ON b.created_seq = j.created_seq "
+                "WHERE j.standing = ? AND j.tenant <> ? AND j.ended_us < ? ORDER BY j.created_seq LIMIT ?",
+                (standing.value, HIDDEN, before_us, limit),
+            ).fetchall()
+        finally:
+            self._readers.put(connection)
+        return tuple(_job_decoder.decode(body) for (body,) in rows)
 
     def explain(self, query: JobQuery) -> tuple[str, ...]:
         """Return how SQLite goes about a page of this list, for tests and measurements."""

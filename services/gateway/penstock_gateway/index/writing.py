@@ -9,7 +9,7 @@ from itertools import chain
 import msgspec
 
 from penstock_gateway.index.plan import label_token
-from penstock_gateway.index.schema import ANY, BLOCK_BITS
+from penstock_gateway.index.schema import ANY, BLOCK_BITS, HIDDEN
 from penstock_gateway.queries import WORKFLOW_URL, microseconds, text_of
 from penstock_gateway.standings import Standing, standing_of
 from penstock_gateway.workflow_urls import workflow_url_of
@@ -17,14 +17,19 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job
 
 _encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Job)
 
 
 def write_jobs(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     """Take jobs in. One that is there in the same or a later form is left as it is."""
     newest = {job.created_seq: job for job in sorted(jobs, key=lambda job: job.head.seq)}
     known = _known(connection, tuple(newest))
-    _insert(connection, [job for seq, job in newest.items() if seq not in known])
-    _update(connection, newest, known)
+    new = [job for seq, job in newest.items() if seq not in known]
+    later = [job for seq, job in newest.items() if seq in known and job.head.seq > known[seq][0]]
+    _insert(connection, [job for job in new if job.deleted_at is None])
+    _update(connection, [job for job in later if job.deleted_at is None], known)
+    _hide(connection, [job for job in later if job.deleted_at is not None])
+    _keep_hidden(connection, [job for job in (*new, *later) if job.deleted_at is not None])
 
 
 def id_bytes(job_id: JobId) -> bytes:
@@ -84,12 +89,10 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     _stretch(connection, jobs)
 
 
-def _update(connection: sqlite3.Connection, newest: dict[int, Job], known: dict[int, tuple[int, str]]) -> None:
-    later = [job for key, job in newest.items() if key in known and job.head.seq > known[key][0]]
+def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[int, tuple[int, str]]) -> None:
     if not later:
         return
-    # A deleted job has lost what it was counted by, and stands where it stood.
-    moved = [job for job in later if job.deleted_at is None and standing_of(job).value != known[job.created_seq][1]]
+    moved = [job for job in later if standing_of(job).value != known[job.created_seq][1]]
     connection.executemany(
         "UPDATE jobs SET seq = ?, started_us = ?, ended_us = ? WHERE created_seq = ?",
         [(job.head.seq, _maybe(job.started_at), _maybe(job.completed_at), job.created_seq) for job in later],
@@ -105,6 +108,55 @@ def _update(connection: sqlite3.Connection, newest: dict[int, Job], known: dict[
     to = ((job, standing_of(job), 1) for job in moved)
     away = ((job, Standing(known[job.created_seq][1]), -1) for job in moved)
     _count(connection, chain(to, away))
+
+
+def _hide(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None:
+    """Take jobs that are listed out of everything that lists and counts; they are known by what they were before."""
+    for job in deleted:
+        row = connection.execute(
+            "SELECT b.body, j.standing FROM bodies AS b CROSS JOIN jobs AS j ON j.created_seq = b.created_seq "
+            "WHERE b.created_seq = ? AND j.tenant <> ?",
+            (job.created_seq, HIDDEN),
+        ).fetchone()
+        if row is None:
+            continue
+        before = _decoder.decode(row[0])
+        _count(connection, [(before, Standing(row[1]), -1)])
+        for token in dict.fromkeys(_tokens(before)):
+            connection.execute(
+                "DELETE FROM labels WHERE tenant = ? AND token = ? AND created_seq = ?",
+                (before.tenant, token, before.created_seq),
+            )
+        connection.execute("DELETE FROM words WHERE rowid = ?", (before.created_seq,))
+        connection.execute(
+            "UPDATE blocks SET total = total - 1 WHERE tenant = ? AND block = ?",
+            (before.tenant, before.created_seq >> BLOCK_BITS),
+        )
+    if deleted:  # totals that are remembered are counted anew
+        connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'late'")
+
+
+def _keep_hidden(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None:
+    """Keep what is left of deleted jobs where no list looks, so that an older form of them is not taken in again."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
+        [
+            (
+                job.created_seq,
+                id_bytes(job.id),
+                job.head.seq,
+                HIDDEN,
+                standing_of(job).value,
+                job.pipeline_name,
+                job.owner,
+                microseconds(job.created_at),
+            )
+            for job in deleted
+        ],
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO bodies VALUES (?, ?)", [(job.created_seq, _encoder.encode(job)) for job in deleted]
+    )
 
 
 def _stretch(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:

@@ -205,6 +205,25 @@ OPERATIONS: Final = (
         problems=(*READ_PROBLEMS, problems.NOT_YET),
     ),
     Operation(
+        method="delete",
+        path="/jobs/{job_id}",
+        name="deleteJob",
+        tag="Jobs",
+        summary="Delete a job that is over",
+        description="Its source, logs, outputs and tasks are removed, and no list shows it any more. The log keeps its "
+        "events, which admins can read. For its owner, and for admins. Repeating does no harm.",
+        parameters=(JOB_ID, _query("reason", "Why; it is kept in the log.", _TEXT)),
+        answers=(Answer(204, "It is deleted"),),
+        problems=(
+            problems.FORBIDDEN,
+            problems.NOT_FOUND,
+            problems.NOT_POSSIBLE,
+            problems.INVALID,
+            problems.LOG_FULL,
+            problems.UNAVAILABLE,
+        ),
+    ),
+    Operation(
         method="post",
         path="/jobs/{job_id}/cancel",
         name="cancelJob",

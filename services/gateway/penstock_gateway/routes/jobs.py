@@ -12,6 +12,7 @@ from msgspec import Struct
 from penstock_core.access import NEEDED_TO_SUBMIT, demand
 from penstock_gateway.bodies import decode
 from penstock_gateway.bundles import refuse_repeated_paths
+from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.form_submissions import submit_form
 from penstock_gateway.forms import FormLimits, is_form
@@ -27,6 +28,7 @@ from penstock_gateway.submissions import Submissions
 from penstock_schemas.access import Role
 from penstock_schemas.api import (
     DEFAULT_PAGE,
+    MAX_DESCRIPTION,
     MAX_PAGE,
     MAX_WAIT_S,
     CancelRequest,
@@ -44,6 +46,7 @@ class JobServices(Struct, frozen=True, kw_only=True):
 
     submissions: Submissions
     jobs: Jobs
+    deletions: Deletions
     index: Index
     fleet: Fleet
     max_body_bytes: int
@@ -115,6 +118,19 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         job = render(ended, offered=fleet.offered)
         return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
 
+    # The reply has its own status, 204; the framework takes none here that allows no body.
+    @route("/jobs/{job_id:str}", http_method=[HttpMethod.DELETE], status_code=200)
+    async def delete_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        demand(principal_of(request), Role.SUBMITTER, f"delete job {wanted}")
+        given = Parameters(request.scope["query_string"], ("reason",))
+        reason = given.one("reason")
+        if reason is not None and len(reason) > MAX_DESCRIPTION:
+            given.refuse("reason", f"at most {MAX_DESCRIPTION:,} characters are expected")
+        given.check()
+        await services.deletions.delete(principal_of(request), wanted, reason=reason)
+        return Bare(204, {})
+
     @route("/jobs/{job_id:str}/events", http_method=READ)
     async def events(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
@@ -133,7 +149,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def options(request: AnyRequest) -> ASGIApp:
         return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
 
-    return [options, submit, list_jobs, get_job, cancel, events]
+    return [options, submit, list_jobs, get_job, delete_job, cancel, events]
 
 
 NO_STORE: Final = {"cache-control": "no-store"}
