@@ -53,10 +53,18 @@ class Base64File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SubmittedSource(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """The workflow to run: its `files`, or the `path` of a folder that the operator allowed. One of the two."""
+    """The workflow to run. One of `files`, `archive`, `git`, `url` and `path`."""
 
     files: dict[str, str | Base64File] | None = None
     """Relative path with `/` to text, or to `{"base64": "..."}`."""
+    archive: Base64File | None = None
+    """A zip, tar or tar.gz."""
+    git: str | None = None
+    """The https address of a repository, on a host that the operator allowed; the job keeps which commit it was."""
+    ref: str | None = None
+    """A branch, tag or whole commit id of `git`; left out: the default branch."""
+    url: str | None = None
+    """The https address of an archive or of a single Snakefile, on a host that the operator allowed."""
     path: str | None = None
     """An absolute path on the runners' disk, below one of the operator's source roots."""
     snakefile: str | None = None

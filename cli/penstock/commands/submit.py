@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import click
 import msgspec
@@ -89,6 +90,9 @@ def _read_parameters(path: Path) -> Parameters:
 @click.argument("workflow", type=click.Path(path_type=Path), required=False)
 @click.option("--pipeline", help="Run this pipeline, which the server knows, instead of a workflow from here.")
 @click.option("--pipeline-version", metavar="VERSION", help="The pipeline's version; the newest when left out.")
+@click.option("--git", metavar="URL", help="Run the workflow in this repository; its host must be allowed there.")
+@click.option("--ref", help="The repository's branch, tag or commit; its default branch when left out.")
+@click.option("--from-url", metavar="URL", help="Run the archive or the Snakefile at this address.")
 @click.option(
     "--in-place",
     is_flag=True,
@@ -118,6 +122,9 @@ def submit(
     workflow: Path | None,
     pipeline: str | None,
     pipeline_version: str | None,
+    git: str | None,
+    ref: str | None,
+    from_url: str | None,
     in_place: bool,
     snakefile: str | None,
     exclude: tuple[str, ...],
@@ -145,9 +152,14 @@ def submit(
         raise click.UsageError("give a workflow or --pipeline, not both")
     if pipeline is None and pipeline_version is not None:
         raise click.UsageError("--pipeline-version is of a --pipeline; give that too")
+    elsewhere = _elsewhere(git, ref, from_url, snakefile)
+    if elsewhere is not None and (workflow is not None or in_place or pipeline is not None):
+        raise click.UsageError("give one of a workflow, --pipeline, --git and --from-url")
     parameters = parse_parameters(params_file, param, param_string)
     source, called = None, pipeline or ""
-    if pipeline is None:
+    if elsewhere is not None:
+        source, called = elsewhere
+    elif pipeline is None:
         source, called = _source(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
     submission = JobSubmission(
         pipeline_name=called if name is None else name,
@@ -176,6 +188,21 @@ def submit(
         from penstock.watching import watch
 
         return watch(client, job.id)
+
+
+def _elsewhere(
+    git: str | None, ref: str | None, from_url: str | None, snakefile: str | None
+) -> tuple[SubmittedSource, str] | None:
+    """Return the source that the server fetches by itself, and its name; `None` when none was asked for."""
+    if git is not None and from_url is not None:
+        raise click.UsageError("give --git or --from-url, not both")
+    if ref is not None and git is None:
+        raise click.UsageError("--ref is of a repository; give --git too")
+    address = git or from_url
+    if address is None:
+        return None
+    name = urlsplit(address).path.rstrip("/").rpartition("/")[2].removesuffix(".git") or "workflow"
+    return SubmittedSource(git=git, ref=ref, url=from_url, snakefile=snakefile), name
 
 
 def _source(

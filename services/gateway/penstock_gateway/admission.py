@@ -39,6 +39,16 @@ class Policy(Struct, frozen=True, kw_only=True):
     source_roots: tuple[PurePosixPath, ...] = ()
 
 
+class Fetched(Struct, frozen=True, kw_only=True):
+    """Where the files of a source were taken from."""
+
+    address: str
+    """As it was asked for."""
+    ref: str | None = None
+    origin: str
+    """What the job keeps of it: without secrets, and pinned where it is a repository."""
+
+
 class Admitted(Struct, frozen=True, kw_only=True):
     """A submission that is taken."""
 
@@ -74,6 +84,7 @@ def admit(
     known_names: Iterable[str] = (),
     brings_files: bool = False,
     workflow: WorkflowRequest | None = None,
+    fetched: Fetched | None = None,
 ) -> Admitted:
     """Return what a submission of `principal` becomes.
 
@@ -86,6 +97,7 @@ def admit(
         known_names: of the catalogue, to say which ones are like one that it does not have.
         brings_files: whether the workflow's files come beside it; `with_files` adds them when they have come.
         workflow: what a WES client asked for.
+        fetched: where the files of its source were taken from, when they did not come with it.
 
     Raises:
         Forbidden: `principal` may not submit it.
@@ -116,7 +128,7 @@ def admit(
         )
     engine = (submission.engine or SNAKEMAKE) if brings_files else _engine(submission, policy, known_names)
     chosen = _engine_parameters(submission, engine, None)
-    bundle, source = (None, None) if brings_files else _source(submission, policy, engine)
+    bundle, source = (None, None) if brings_files else _source(submission, policy, engine, fetched)
     if brings_files and submission.source is not None:
         _refuse_two_sources(submission.source)
     return Admitted(
@@ -127,7 +139,7 @@ def admit(
         source=source,
         bundle=bundle,
         idempotency_key=key,
-        request_sha256="" if key is None else _fingerprint(submission, engine, owner, source),
+        request_sha256="" if key is None else _fingerprint(submission, engine, owner, _asked(source, fetched)),
         engine_parameters=chosen,
         workflow=workflow,
     )
@@ -231,12 +243,23 @@ def _engine_parameters(
 
 
 def _refuse_two_sources(submitted: SubmittedSource) -> None:
-    if submitted.files is not None or submitted.path is not None:
-        detail = "the files come in the parts `files` of the form; leave `files` and `path` out"
+    if any(each is not None for each in (submitted.files, submitted.path, submitted.git, submitted.url)) or (
+        submitted.archive is not None
+    ):
+        detail = "the files come in the parts `files` of the form; of `source`, leave out all but `snakefile`"
         raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
 
 
-def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bundle | None, Source | None]:
+def _asked(source: Source | None, fetched: Fetched | None) -> Source | None:
+    """Return the source as it was asked for: a branch that moved on is still the same request."""
+    if source is None or fetched is None:
+        return source
+    return replace(source, location=fetched.address, sha256=None, size_bytes=None, origin=fetched.ref)
+
+
+def _source(
+    submission: JobSubmission, policy: Policy, engine: str, fetched: Fetched | None
+) -> tuple[Bundle | None, Source | None]:
     submitted = submission.source
     if submitted is None:
         return None, None
@@ -244,7 +267,7 @@ def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bun
         detail = "a source has either `files` or a `path`" + (", not both" if submitted.path is not None else "")
         raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
     if submitted.files is not None:
-        bundle = make_bundle(submitted, engine=engine)
+        bundle = make_bundle(submitted, engine=engine, origin=None if fetched is None else fetched.origin)
         return bundle, bundle.source
     return None, path_source(submitted, policy.source_roots)
 

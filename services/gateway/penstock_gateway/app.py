@@ -20,6 +20,8 @@ from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.forms import FormLimits
 from penstock_gateway.index.feeder import Index
+from penstock_gateway.intake.addresses import SourceHosts
+from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi import document
 from penstock_gateway.principals import WithoutAuthentication
@@ -116,12 +118,14 @@ class Gateway:
             mock_unknown_pipelines=settings.mock_unknown_pipelines,
             source_roots=tuple(PurePosixPath(root) for root in settings.source_roots),
         )
+        intake = Intake(SourceHosts(hosts=settings.source_hosts, allows_private=settings.source_allow_private))
         submissions = Submissions(
             log=ports.log,
             blobs=blobs,
             index=self.index,
             fleet=self._fleet,
             catalogue=self.catalogue,
+            intake=intake,
             policy=policy,
             now=now,
         )
@@ -154,7 +158,7 @@ class Gateway:
             max_body_bytes=settings.max_body_bytes,
             form_limits=FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes),
         )
-        registrations = Registrations(self.catalogue, blobs, policy.source_roots)
+        registrations = Registrations(self.catalogue, blobs, intake, policy.source_roots)
         self._folder = (
             CatalogueFolder(settings.catalogue_dir, registrations, max_bytes=settings.max_body_bytes)
             if settings.catalogue_dir is not None

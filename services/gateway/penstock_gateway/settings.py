@@ -58,6 +58,20 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[Path, ...],
         Meta(description="Folders on the runners' disk below which a workflow's source may be a path."),
     ] = ()
+    source_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts that workflows may be fetched from, by git and http: `example.org`, `*.example.org`, or "
+            "either with `:port`. None: nothing is fetched."
+        ),
+    ] = ()
+    source_allow_private: Annotated[
+        bool,
+        Meta(
+            description="UNSAFE: also fetch from addresses that are not public. Whoever may submit can then reach what "
+            "only this machine or its network can."
+        ),
+    ] = False
     catalogue_dir: Annotated[
         Path | None,
         Meta(description="A folder whose subfolders are workflows: each is registered in the catalogue as it changes."),

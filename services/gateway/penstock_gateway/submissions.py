@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock_core import aggregates
 from penstock_core.chain import link
@@ -14,6 +15,7 @@ from penstock_core.job import Refused, decide, evolve, fold
 from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, TooLarge
 from penstock_gateway.admission import (
     Admitted,
+    Fetched,
     Policy,
     Uploaded,
     admit,
@@ -26,6 +28,7 @@ from penstock_gateway.bundles import check_uploaded
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
+from penstock_gateway.intake.intake import Intake
 from penstock_gateway.uploads import Upload, Uploads, job_prefix
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
@@ -54,6 +57,7 @@ class Submissions:
         index: told of every new job.
         fleet: which engines are offered.
         catalogue: the pipelines that can be run by name.
+        intake: gets the files of sources that lie elsewhere.
         policy: what the operator allows.
         now: the clock.
 
@@ -67,6 +71,7 @@ class Submissions:
         index: Index,
         fleet: Fleet,
         catalogue: Catalogue,
+        intake: Intake,
         policy: Policy,
         now: Callable[[], datetime],
     ) -> None:
@@ -76,6 +81,7 @@ class Submissions:
         self._index = index
         self._fleet = fleet
         self._catalogue = catalogue
+        self._intake = intake
         self._policy = policy
         self._now = now
 
@@ -130,6 +136,13 @@ class Submissions:
         """
         if submission.engine is not None:
             await self._check_engine(submission.engine)
+        fetched: Fetched | None = None
+        if submission.source is not None and not brings_files:
+            asked, expanded = submission.source, await self._intake.expand(submission.source)
+            submission = replace(submission, source=expanded.source)
+            if expanded.origin is not None:
+                address = asked.git or asked.url or ""
+                fetched = Fetched(address=address, ref=asked.ref, origin=expanded.origin)
         is_named = submission.source is None and not brings_files
         admitted = admit(
             submission,
@@ -140,6 +153,7 @@ class Submissions:
             known_names=self._catalogue.names,
             brings_files=brings_files,
             workflow=workflow,
+            fetched=fetched,
         )
         if submission.engine is None:
             await self._check_engine(admitted.engine)

@@ -2,10 +2,13 @@
 
 from pathlib import PurePosixPath
 
+from msgspec.structs import replace
+
 from penstock_core.ports import Blobs
 from penstock_gateway.catalogue.core import Version
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.catalogue.registry import Catalogue
+from penstock_gateway.intake.intake import Intake
 from penstock_schemas.api import PipelineRegistration
 
 
@@ -15,13 +18,15 @@ class Registrations:
     Args:
         catalogue: where entries become true.
         blobs: where their files go first.
+        intake: gets the files of sources that lie elsewhere.
         roots: folders on the runners' disk below which a source may be a path.
 
     """
 
-    def __init__(self, catalogue: Catalogue, blobs: Blobs, roots: tuple[PurePosixPath, ...]) -> None:
+    def __init__(self, catalogue: Catalogue, blobs: Blobs, intake: Intake, roots: tuple[PurePosixPath, ...]) -> None:
         self._catalogue = catalogue
         self._blobs = blobs
+        self._intake = intake
         self._roots = roots
 
     async def register(self, asked: PipelineRegistration, *, actor: str) -> tuple[Version, bool]:
@@ -33,7 +38,8 @@ class Registrations:
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
-        registration = prepare(asked, self._roots)
+        expanded = await self._intake.expand(asked.source)
+        registration = prepare(replace(asked, source=expanded.source), self._roots, origin=expanded.origin)
         bundle = registration.bundle
         if bundle is not None and await self._blobs.info(bundle.key) is None:
             await self._blobs.put_bytes(bundle.key, bundle.content)
