@@ -361,5 +361,5 @@ async def test_wrong_methods_and_addresses(client: httpx.AsyncClient) -> None:
     response = await client.delete("/jobs")
     assert "DELETE" in problem(response, 405)["detail"]
     assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
-    assert (await client.put(f"/jobs/{uuid.uuid4()}")).headers["allow"] == "GET, HEAD, OPTIONS"
+    assert (await client.put(f"/jobs/{uuid.uuid4()}")).headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
     assert "not found" in problem(await client.get("/nowhere"), 404)["detail"]
