@@ -330,7 +330,7 @@ async def test_what_the_service_says_of_itself_is_true(stage: Stage) -> None:
     assert body["tags"] == {"region": "eu"}
     assert "1.1.0" in body["supported_wes_versions"]
     defaults = {each["name"]: each for each in body["default_workflow_engine_parameters"]}
-    assert defaults["snakemake:keep-going"]["default_value"] == "false"
+    assert defaults["keep-going"]["default_value"] == "false"
 
 
 @pytest.mark.parametrize("run_id", ["x", "%00", "%2e%2e", "0" * 300, NOBODY, "{run_id}", "-1"])

@@ -68,7 +68,7 @@ async def test_json_parts_may_say_their_type(client: httpx.AsyncClient) -> None:
         *((name, (None, value)) for name, value in FIELDS.items()),
         ("workflow_params", (None, json.dumps({"a": [1, {"b": None}]}), "application/json")),
         ("tags", ("tags.json", json.dumps({"k": "v"}), "application/json; charset=utf-8")),
-        ("workflow_attachment", ("Snakefile", "")),
+        ("workflow_attachment[]", ("Snakefile", "")),
         ("something_else", (None, "of another server")),
     ]
     request = await request_of(client, await client.post(f"{PREFIX}/runs", files=parts))

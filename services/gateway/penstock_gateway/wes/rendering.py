@@ -1,5 +1,6 @@
 """Jobs and their tasks as WES shows them. Pure: everything it needs comes with the call."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -133,12 +134,12 @@ def command_of(job: Job) -> list[str]:
     if job.source is not None and job.source.snakefile:
         command += ["--snakefile", job.source.snakefile]
     targets: list[str] = []
-    for name, value in (job.engine_parameters or {}).items():
-        words = [] if value is None else value.split()
+    for written, value in (job.engine_parameters or {}).items():
+        name, words = written.strip().lstrip("-").replace("_", "-"), shlex.split(value or "")
         if name == "targets":
             targets = words
-        else:
-            command += [f"--{name}", *words]
+        elif words != ["false"]:
+            command += [f"--{name}" if len(name) > 1 else f"-{name}", *(words if words != ["true"] else [])]
     return [*command, *(["--", *targets] if targets else [])]
 
 

@@ -26,6 +26,8 @@ from penstock_schemas.api import MAX_LABELS, JobSubmission, LabelKey, LabelValue
 from penstock_schemas.jobs import EngineParameters, Parameters, WorkflowRequest
 
 ATTACHMENT: Final = "workflow_attachment"
+ATTACHMENTS: Final = (ATTACHMENT, "workflow_attachment[]")
+"""How clients name the parts that are attachments."""
 JSON_FIELDS: Final = ("workflow_params", "tags", "workflow_engine_parameters")
 TEXT_FIELDS: Final = (
     "workflow_type",

@@ -21,7 +21,7 @@ from penstock_gateway.wes.languages import language_named
 from penstock_gateway.wes.models import RunListResponse
 from penstock_gateway.wes.queries import RunQuery
 from penstock_gateway.wes.rendering import summary_of
-from penstock_gateway.wes.run_requests import ATTACHMENT, FIELDS, Offered, read_run_request, read_text
+from penstock_gateway.wes.run_requests import ATTACHMENT, ATTACHMENTS, FIELDS, Offered, read_run_request, read_text
 from penstock_gateway.wes.tokens import RunPlace
 from penstock_schemas.access import Principal
 from penstock_schemas.api import Violation
@@ -89,7 +89,7 @@ async def _read(form: Form, upload: Upload) -> dict[str, str]:
     """Store the attachments as they come, and return the other parts that mean something here."""
     fields: dict[str, str] = {}
     while (part := await form.next_part()) is not None:
-        if part.name == ATTACHMENT:
+        if part.name in ATTACHMENTS:
             if part.filename is None:
                 detail = 'an attachment needs a `filename` in its header "Content-Disposition"'
                 raise Invalid([Violation(pointer=ATTACHMENT, detail=detail)])

@@ -93,9 +93,7 @@ def service_info_of(
             for engine, versions in sorted(engines.items())
         },
         default_workflow_engine_parameters=[
-            DefaultWorkflowEngineParameter(
-                name=f"{engine}:{each.name}", type=each.kind.value, default_value=default or ""
-            )
+            DefaultWorkflowEngineParameter(name=each.name, type=each.kind.value, default_value=default or "")
             for engine in sorted(engines)
             for each, default in default_values(engine)
         ],

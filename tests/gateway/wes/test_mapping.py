@@ -1,0 +1,131 @@
+"""From jobs to runs: states, languages, the command line, and what a run shows that was not asked for over WES."""
+
+import pytest
+from msgspec.structs import replace
+from tests.gateway.jobs import make_job
+
+from penstock_gateway.problems import problem_of
+from penstock_gateway.standings import STANDINGS_OF, Standing
+from penstock_gateway.wes.addresses import Addresses, root_of
+from penstock_gateway.wes.failures import error_of
+from penstock_gateway.wes.languages import covers_version, is_engine_version, language_named
+from penstock_gateway.wes.models import State
+from penstock_gateway.wes.rendering import command_of, request_of
+from penstock_gateway.wes.states import STANDING_OF, state_counts, state_of
+from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind
+
+CASES = [
+    (JobState.QUEUED, None, State.QUEUED),
+    (JobState.HELD, None, State.PAUSED),
+    (JobState.ASSIGNED, None, State.INITIALIZING),
+    (JobState.RUNNING, None, State.RUNNING),
+    (JobState.CANCELLING, None, State.CANCELING),
+    (JobState.COMPLETED, None, State.COMPLETE),
+    (JobState.FAILED, FailureCause.WORKFLOW, State.EXECUTOR_ERROR),
+    (JobState.FAILED, FailureCause.SYSTEM, State.SYSTEM_ERROR),
+    (JobState.FAILED, FailureCause.PREEMPTED, State.PREEMPTED),
+    (JobState.CANCELLED, None, State.CANCELED),
+]
+
+
+@pytest.mark.parametrize(("state", "cause", "shown"), CASES)
+def test_every_state_is_shown_as_what_it_is(state: JobState, cause: FailureCause | None, shown: State) -> None:
+    assert state_of(make_job(1, state=state, cause=cause)) is shown
+
+
+def test_every_state_but_unknown_stands_for_something() -> None:
+    assert {state for _, _, state in CASES} == set(STANDING_OF) == set(State) - {State.UNKNOWN}
+    assert {standing for each in STANDINGS_OF.values() for standing in each} == set(Standing)
+    counts = state_counts({Standing.RUNNING: 3})
+    assert counts == {state.value: 3 if state is State.RUNNING else 0 for state in State}
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_covered"),
+    [("1.0", True), ("8.30", True), ("9.27.0", True), ("v9", True), ("9.28", False), ("x", False)],
+)
+def test_an_engine_runs_workflows_up_to_its_own_version(asked: str, is_covered: bool) -> None:
+    snakemake = language_named("snakemake")
+    assert snakemake is not None
+    assert covers_version(snakemake, asked, ("9.27.0", "8.0.1")) is is_covered
+
+
+def test_a_language_with_versions_of_its_own_has_these_alone() -> None:
+    cwl = language_named("cwl")
+    assert cwl is not None
+    assert covers_version(cwl, "1.2", ("3.1",))
+    assert covers_version(cwl, "v1.0", ("3.1",))
+    assert not covers_version(cwl, "3.1.4", ("3.1",))
+
+
+def test_a_version_of_an_engine_may_be_its_beginning() -> None:
+    assert is_engine_version("9.27", "9.27.0")
+    assert is_engine_version("9.27.0", "9.27.0")
+    assert not is_engine_version("9.2", "9.27.0")
+
+
+def test_the_command_line_does_what_the_engine_did() -> None:
+    job = replace(
+        make_job(1),
+        engine="snakemake",
+        source=Source(kind=SourceKind.FILES, location="l", snakefile="workflow/Snakefile"),
+        engine_parameters={
+            "--cores": "2",
+            "keep_going": None,
+            "forceall": "true",
+            "notemp": "false",
+            "T": "3",
+            "targets": "all 'a b'",
+        },
+    )
+
+    assert command_of(job) == [
+        *("snakemake", "--snakefile", "workflow/Snakefile", "--cores", "2", "--keep-going", "--forceall", "-T", "3"),
+        *("--", "all", "a b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "url"),
+    [
+        (None, "p"),
+        (Source(kind=SourceKind.BUNDLE, location="l"), "Snakefile"),
+        (Source(kind=SourceKind.FILES, location="l", snakefile="a/b.smk"), "a/b.smk"),
+        (Source(kind=SourceKind.PATH, location="/srv/a b", snakefile="c.smk"), "file:///srv/a%20b/c.smk"),
+    ],
+)
+def test_a_job_that_came_another_way_has_a_workflow_too(source: Source | None, url: str) -> None:
+    assert request_of(replace(make_job(1), source=source)).workflow_url == url
+
+
+def test_an_internal_error_tells_nothing_of_what_is_inside() -> None:
+    error = error_of(problem_of(RuntimeError("secret")))
+    assert error.status_code == 500
+    assert "secret" not in error.msg
+
+
+def test_addresses_are_escaped() -> None:
+    addresses = Addresses("https://host", "/wes")
+    assert addresses.output("r", "a b/ü?.txt") == "https://host/wes/runs/r/outputs/a%20b/%C3%BC%3F.txt"
+    assert addresses.task_log("r", "a/b", "stdout") == "https://host/wes/runs/r/tasks/a%2Fb/logs/stdout"
+
+
+@pytest.mark.parametrize(
+    ("headers", "root"),
+    [
+        ({"host": "host:81"}, "http://host:81"),
+        ({"host": "a/b"}, "http://127.0.0.1:8000"),
+        ({}, "http://127.0.0.1:8000"),
+        ({"host": "host", "x-forwarded-host": "front, host", "x-forwarded-proto": "https"}, "https://front"),
+        ({"host": "host", "x-forwarded-proto": "javascript"}, "http://host"),
+    ],
+)
+def test_where_a_client_reached_the_server(headers: dict[str, str], root: str) -> None:
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "server": ("127.0.0.1", 8000),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }
+    found = root_of(scope, public_url="", trust_forwarded=True)  # type: ignore[arg-type]  # the part that is read
+    assert found == root
