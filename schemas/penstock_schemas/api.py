@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, field
 
+from penstock_schemas.access import Role
 from penstock_schemas.events import AnyEventData
-from penstock_schemas.ids import EventId, JobId, RunnerId
+from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
 from penstock_schemas.jobs import (
     EngineParameters,
     Failure,
@@ -36,6 +37,9 @@ MAX_PAGE: Final = 1000
 DEFAULT_PAGE: Final = 100
 MAX_WAIT_S: Final = 60.0
 """The longest that a long-poll waits."""
+
+MAX_TOKEN_S: Final = 10 * 366 * 86_400
+"""The longest that a token may be valid for, where it ends at all."""
 
 Priority = Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
 LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\x00-\\x1f\\x7f]*$")]
@@ -312,6 +316,49 @@ class OutputList(Struct, frozen=True, kw_only=True):
     attempt: int
     files: list[OutputEntry]
     total_bytes: int
+
+
+class TokenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The body of `POST /tokens`."""
+
+    name: Name
+    """What it is for."""
+    principal: Name | None = None
+    """Who asks with it; left out: whoever issues it. Only an admin may name somebody else."""
+    tenant: Token | None = None
+    """Of whom; left out: that of whoever issues it."""
+    role: Role | None = None
+    """Left out: `submitter`, or `viewer` for a viewer. Never above the role of whoever issues it."""
+    expires_in_s: Annotated[int, Meta(ge=1, le=MAX_TOKEN_S)] | None = None
+    """Left out: it is valid until it is revoked."""
+
+
+class TokenResponse(Struct, frozen=True, kw_only=True):
+    """An API token; its secret is known to its holder alone."""
+
+    id: str
+    name: str
+    principal: str
+    tenant: TenantId
+    role: Role
+    issued_at: datetime
+    issued_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class IssuedToken(Struct, frozen=True, kw_only=True):
+    """The answer to `POST /tokens`."""
+
+    token: str
+    """What its holder sends, as `Authorization: Bearer` or `X-API-Key`. It is shown this once."""
+    details: TokenResponse
+
+
+class TokenList(Struct, frozen=True, kw_only=True):
+    """The tokens that somebody sees, newest first: its own, or for an admin all."""
+
+    tokens: list[TokenResponse]
 
 
 class Echo(Struct, frozen=True, kw_only=True):

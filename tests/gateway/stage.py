@@ -46,7 +46,7 @@ class Stage:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with anyio.create_task_group() as group:
             group.start_soon(gateway.run)
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 with anyio.fail_after(5):
                     while gateway.readiness.reasons():
                         await anyio.lowlevel.checkpoint()

@@ -7,10 +7,10 @@ import anyio
 import httpx
 import msgspec
 import pytest
+from tests.gateway.people import BASIC, basic
 from tests.gateway.stage import Json, Stage, pointers, problem
 
 from penstock_gateway.catalogue.folder import Unfit, read_workflow
-from penstock_schemas.access import Principal, Role
 from penstock_schemas.events import JobSubmitted
 
 SNAKEFILE = 'configfile: "config/config.yaml"\nrule all:\n    output: "a"\n    shell: "touch {output}"\n'
@@ -190,15 +190,14 @@ async def test_what_cannot_be_registered_says_why(
     assert not stage.cluster.log.stored
 
 
-async def test_only_an_admin_changes_the_catalogue(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await register(client)
-    asker = Principal(name="olga", role=Role.OPERATOR)
-    monkeypatch.setattr("penstock_gateway.principals.LOCAL_USER", asker)
-    problem(await client.post("/pipelines", json=registration(version="2")), 403)
-    problem(await client.delete("/pipelines/calls/versions/1.0"), 403)
-    assert (await client.get("/pipelines/calls")).status_code == 200
+async def test_only_an_admin_changes_the_catalogue(stage: Stage) -> None:
+    async with stage.serve(**BASIC) as client:
+        client.headers.update(basic("root"))
+        await register(client)
+        client.headers.update(basic("olga"))
+        problem(await client.post("/pipelines", json=registration(version="2")), 403)
+        problem(await client.delete("/pipelines/calls/versions/1.0"), 403)
+        assert (await client.get("/pipelines/calls")).status_code == 200
 
 
 async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient) -> None:

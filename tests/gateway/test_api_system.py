@@ -90,7 +90,7 @@ async def test_writes_and_errors_are_logged_in_one_line_each(stage: Stage) -> No
         structlog.configure()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),  # type: ignore[arg-type]  # the same ASGI, spelt by two libraries
-            base_url="http://gateway",
+            base_url="http://localhost",
         ) as client:
             with capture_logs() as lines:
                 await submit(client)

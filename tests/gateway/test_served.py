@@ -132,7 +132,7 @@ async def test_a_long_poll_does_not_keep_it_from_ending(process: Process, url: s
         # The request is sent by its own connection, so that the answer can be read after the signal.
         host, port = poll.url.host, poll.url.port
         with socket.create_connection((host, port or 80), timeout=20) as connection:
-            connection.sendall(f"GET {poll.url.raw_path.decode()} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            connection.sendall(f"GET {poll.url.raw_path.decode()} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
             assert (await client.get("/health")).status_code == 200  # it has read the request by now
             assert process.end() == 0
             answer = connection.makefile("rb").read()
@@ -146,7 +146,7 @@ async def test_a_body_without_end_is_refused_while_it_is_read(tmp_path: Path, na
     try:
         url = httpx.URL(process.url())
         with socket.create_connection((url.host, url.port or 80), timeout=20) as connection:
-            head = "POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            head = "POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
             connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
             piece = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
             for _ in range(30):

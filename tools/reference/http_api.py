@@ -16,7 +16,7 @@ from tools.reference.effects import distinct
 from tools.reference.markdown import anchor, code, heading, table
 from tools.reference.shapes import enum_table, named_shapes, struct_table, summary
 
-SECTIONS: Final = ("Jobs", "Runs", "Pipelines", "Server")
+SECTIONS: Final = ("Jobs", "Runs", "Pipelines", "Tokens", "Server")
 """The tags of the document, in this order."""
 
 INTRODUCTION: Final = """

@@ -15,6 +15,7 @@ from penstock_core.ports import PortError
 from penstock_core.settings import BadSettings, read_settings
 from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
+from penstock_gateway.authentication.wiring import access_mistakes
 from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
 from penstock_jetstream import connect
@@ -57,7 +58,7 @@ def main() -> None:
         settings = read_settings(GatewaySettings, with_other_names(os.environ))
     except BadSettings as error:
         _exit(EXIT_SETTINGS, str(error))
-    wrong = mistakes(settings)
+    wrong = (*mistakes(settings), *access_mistakes(settings))
     if wrong:
         _exit(EXIT_SETTINGS, "\n".join(wrong))
     configure_logs(settings.log_level, service="gateway")

@@ -13,6 +13,9 @@ from litestar.types import ASGIApp
 
 from penstock_core.ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, TaskBoard
 from penstock_gateway.admission import Policy
+from penstock_gateway.authentication.refusals import Refusals
+from penstock_gateway.authentication.token_book import TokenBook
+from penstock_gateway.authentication.wiring import make_doorkeeper
 from penstock_gateway.catalogue.folder import CatalogueFolder
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
@@ -24,7 +27,6 @@ from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi import document
-from penstock_gateway.principals import WithoutAuthentication
 from penstock_gateway.readiness import Readiness
 from penstock_gateway.replies import encode
 from penstock_gateway.retention import Retention, RetentionPolicy
@@ -33,6 +35,7 @@ from penstock_gateway.routes.operating import OperatingServices, operating_route
 from penstock_gateway.routes.pipelines import PipelineServices, pipeline_routes
 from penstock_gateway.routes.runs import RunServices, run_routes
 from penstock_gateway.routes.system import SystemServices, system_routes
+from penstock_gateway.routes.tokens import TokenServices, token_routes
 from penstock_gateway.runs import Runs
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.submissions import Submissions
@@ -89,9 +92,11 @@ class Gateway:
         )
         self.readiness = Readiness(event_log=ports.log, view=ports.jobs, index=self.index, watchers=self._watchers)
         self.catalogue = Catalogue(ports.log, now=now)
+        self.tokens = TokenBook(ports.log, now=now)
+        self.refusals = Refusals(ports.log, now=now)
         litestar = self._build(settings, ports, blobs, now)
         self.routes = tuple(litestar.routes)
-        self.app: ASGIApp = WithoutAuthentication(litestar)
+        self.app: ASGIApp = make_doorkeeper(litestar, settings, tokens=self.tokens, refusals=self.refusals)
 
     async def run(self) -> None:
         """Do what has to be done beside answering requests, for ever."""
@@ -104,6 +109,8 @@ class Gateway:
             group.start_soon(self.readiness.run)
             group.start_soon(self.deletions.run)
             group.start_soon(self.retention.run)
+            group.start_soon(self.tokens.run)
+            group.start_soon(self.refusals.run)
 
     def drain(self) -> None:
         """Say that the server is about to end: whoever waits for something is answered now."""
@@ -183,6 +190,7 @@ class Gateway:
                 *pipeline_routes(pipeline_services),
                 *wes_routes(self._wes_services(settings, jobs, runs, submissions, blobs)),
                 *operating_routes(OperatingServices(cluster=ports, view=ports.jobs, heartbeats=ports.heartbeats)),
+                *token_routes(TokenServices(tokens=self.tokens, now=now, max_body_bytes=settings.max_body_bytes)),
                 *system_routes(system_services),
             ],
             exception_handlers={Exception: teller(settings.wes_prefix)},

@@ -68,6 +68,33 @@ class Draining(Exception):
     """The server is about to end."""
 
 
+class Unauthenticated(Exception):
+    """It is not known who asks: no credentials, or such as are not right.
+
+    Args:
+        reason: what is wrong, told to whoever asks.
+        challenges: the ways to authenticate, as in `WWW-Authenticate`.
+
+    """
+
+    def __init__(self, reason: str, challenges: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.challenges = challenges
+
+
+class TooManyRequests(Exception):
+    """Too many requests, or too many failed logins, within a short while."""
+
+    def __init__(self, reason: str, *, retry_after_s: int) -> None:
+        super().__init__(f"{reason}; try again in {retry_after_s} s")
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class CrossSite(Exception):
+    """A browser sent this for a page of another site, with what it knows of its user: nobody may have wanted it."""
+
+
 class Kind(Struct, frozen=True):
     """One kind of problem."""
 
@@ -87,6 +114,14 @@ TOO_LARGE: Final = Kind(413, "too-large", "Too large")
 TOO_SLOW: Final = Kind(408, "too-slow", "The request did not come in time")
 UNSUPPORTED_MEDIA_TYPE: Final = Kind(415, "unsupported-media-type", "Unsupported media type")
 RANGE: Final = Kind(416, "range-not-satisfiable", "Range not satisfiable")
+UNAUTHENTICATED: Final = Kind(
+    401,
+    "unauthenticated",
+    "Authentication is needed",
+    advice="Send credentials in the header Authorization (Basic or Bearer) or in X-API-Key.",
+)
+TOO_MANY: Final = Kind(429, "too-many-requests", "Too many requests")
+CROSS_SITE: Final = Kind(403, "cross-site", "Refused for a page of another site")
 FORBIDDEN: Final = Kind(403, "forbidden", "Your role does not allow this")
 KEY_REUSED: Final = Kind(409, "idempotency-key-reused", "The idempotency key is taken")
 VERSION_TAKEN: Final = Kind(409, "version-taken", "The version exists with other content")
@@ -123,6 +158,9 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
     UnknownPipeline: NOT_FOUND,
     VersionTaken: VERSION_TAKEN,
     BlobMissing: NOT_FOUND,
+    Unauthenticated: UNAUTHENTICATED,
+    TooManyRequests: TOO_MANY,
+    CrossSite: CROSS_SITE,
     Forbidden: FORBIDDEN,
     MethodNotAllowed: METHOD_NOT_ALLOWED,
     BodyTooLarge: TOO_LARGE,
@@ -184,6 +222,10 @@ def headers_of(error: Exception) -> dict[str, str]:
     retry_after_s = kind_of(error).retry_after_s
     if retry_after_s is not None:
         headers["Retry-After"] = str(retry_after_s)
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthenticated) and error.challenges:
+        headers["WWW-Authenticate"] = ", ".join(error.challenges)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)
     if isinstance(error, RangeNotSatisfiable):

@@ -10,6 +10,7 @@ from msgspec import Meta
 from penstock_core.access import JobVisibility
 from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_jetstream.settings import ServiceSettings
+from penstock_schemas.access import AuthMethod, Role
 
 
 class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
@@ -114,6 +115,64 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     auth_instructions_url: Annotated[
         str, Meta(description="Where users read how they get access; left out: the server's own page /docs.")
     ] = ""
+    auth: Annotated[
+        tuple[AuthMethod, ...],
+        Meta(
+            description="How those who ask show who they are. `none` is for one machine alone: everybody who reaches "
+            "the port is an admin. AUTH_METHOD says the same."
+        ),
+    ] = (AuthMethod.NONE,)
+    allow_anonymous: Annotated[
+        bool, Meta(description="Whether `none` is meant although others reach the address that is listened on.")
+    ] = False
+    basic_auth_users: Annotated[
+        str,
+        Meta(
+            description="Users for `basic`: `name:hash` or `name:hash:role@tenant`, several with commas between. "
+            "BASIC_AUTH_USERS says the same.",
+            extra={"secret": True},
+        ),
+    ] = ""
+    basic_auth_file: Annotated[
+        Path | None, Meta(description="A file of further users for `basic`, one a line; `#` begins a comment.")
+    ] = None
+    oidc_issuer: Annotated[str | None, Meta(description="The OpenID provider for `oidc`.")] = None
+    oidc_audience: Annotated[
+        tuple[str, ...], Meta(description="The audience that a token for this server must name; one of several.")
+    ] = ()
+    oidc_name_claim: Annotated[
+        str, Meta(min_length=1, description="The claim that holds who it is. It must be stable and never reused.")
+    ] = "sub"
+    oidc_tenant_claim: Annotated[str | None, Meta(description="The claim that holds the tenant.")] = None
+    oidc_tenant: Annotated[str, Meta(description="The tenant of everybody, where no claim holds it.")] = "default"
+    oidc_role_claim: Annotated[
+        str, Meta(min_length=1, description="The claim that holds roles or groups; dots lead into nested ones.")
+    ] = "roles"
+    oidc_roles: Annotated[
+        tuple[str, ...], Meta(description="What values of that claim give which role, as `value=role`.")
+    ] = ()
+    oidc_default_role: Annotated[
+        Role | None, Meta(description="The role of those to whom the claim gives none; empty: they may not come in.")
+    ] = None
+    oidc_skew_s: Annotated[
+        float, Meta(ge=0, le=600, description="Seconds by which the provider's clock may differ from ours.")
+    ] = 60.0
+    rate_limit: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Requests a second that each who asks may make on the average; 0: any. Not under `none`.",
+        ),
+    ] = 200.0
+    rate_burst: Annotated[int, Meta(ge=1, description="Requests that each who asks may make at once.")] = 400
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Sites whose pages may ask this server, or `*`. CORS_ORIGINS says the same."),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+    ] = ()
     graceful_s: Annotated[
         int, Meta(ge=0, le=600, description="Seconds that running requests have to finish when the gateway stops.")
     ] = 10
@@ -131,16 +190,32 @@ SEED_NAMES: Final = {
     "SERVICE_NAME": "PENSTOCK_SERVICE_NAME",
     "SERVICE_ORGANIZATION": "PENSTOCK_SERVICE_ORGANIZATION",
     "AUTH_INSTRUCTIONS_URL": "PENSTOCK_AUTH_INSTRUCTIONS_URL",
+    "AUTH_METHOD": "PENSTOCK_AUTH",
+    "BASIC_AUTH_USERS": "PENSTOCK_BASIC_AUTH_USERS",
+    "CORS_ORIGINS": "PENSTOCK_CORS_ORIGINS",
     "PORT": "PENSTOCK_PORT",
 }
 """Names that other programs and container platforms use for the same settings; ours count before them."""
 _PREFIX: Final = re.compile(r"^(/[A-Za-z0-9._~-]+)+$")
-_OWN_PATHS: Final = ("/jobs", "/docs", "/health", "/healthz", "/readyz", "/version", "/openapi.json", "/redoc")
+_OWN_PATHS: Final = (
+    "/jobs",
+    "/pipelines",
+    "/tokens",
+    "/docs",
+    "/health",
+    "/healthz",
+    "/readyz",
+    "/version",
+    "/openapi.json",
+    "/redoc",
+)
 
 
 def with_other_names(environ: Mapping[str, str]) -> Mapping[str, str]:
     """Let the names of `SEED_NAMES` say what ours do not."""
     said = {ours: environ[other] for other, ours in SEED_NAMES.items() if environ.get(other) and not environ.get(ours)}
+    if said.get("PENSTOCK_AUTH") == "oauth2":
+        said["PENSTOCK_AUTH"] = AuthMethod.OIDC.value
     return {**environ, **said} if said else environ
 
 

@@ -92,7 +92,7 @@ async def test_a_queued_run_shows_what_was_asked_for(client: httpx.AsyncClient) 
         },
         "state": "QUEUED",
         "run_log": {"name": "Snakefile"},
-        "task_logs_url": f"http://gateway{PREFIX}/runs/{run_id}/tasks",
+        "task_logs_url": f"http://localhost{PREFIX}/runs/{run_id}/tasks",
         "task_logs": [],
         "outputs": {},
     }
@@ -205,7 +205,7 @@ async def test_outputs_are_listed_with_where_they_can_be_had(stage: Stage, clien
 
     outputs = (await log_of(client, run_id))["outputs"]
 
-    url = f"http://gateway{PREFIX}/runs/{run_id}/outputs/a%20b/x.vcf"
+    url = f"http://localhost{PREFIX}/runs/{run_id}/outputs/a%20b/x.vcf"
     assert outputs == {
         "files": [{"path": "a b/x.vcf", "size": 8, "sha256": sha256, "url": url}],
         "total_files": 1,
@@ -239,7 +239,7 @@ async def test_tasks_come_in_pages_in_a_stable_order(stage: Stage, client: httpx
     task = answered(await client.get(f"{PREFIX}/runs/{run_id}/tasks/align-7"), "TaskLog")
     assert task == found[7]
     assert task["cmd"] == ["align S7"]
-    assert task["stderr"] == f"http://gateway{PREFIX}/runs/{run_id}/tasks/align-7/logs/stderr"
+    assert task["stderr"] == f"http://localhost{PREFIX}/runs/{run_id}/tasks/align-7/logs/stderr"
     assert task["exit_code"] == 0
     assert {"state: completed", "attempt: 1", "try: 1", "wildcard sample: S7"} <= set(task["system_logs"])
 
@@ -288,7 +288,7 @@ async def test_addresses_are_the_ones_that_clients_use(stage: Stage) -> None:
     async with stage.serve() as client:
         run_id = await run(client)
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
-        assert body["task_logs_url"].startswith("http://gateway/")
+        assert body["task_logs_url"].startswith("http://localhost/")
     async with stage.serve(trust_forwarded=True) as client:
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
         assert body["task_logs_url"].startswith("https://wes.example.org/ga4gh/")
@@ -326,7 +326,7 @@ async def test_what_the_service_says_of_itself_is_true(stage: Stage) -> None:
     assert len(body["system_state_counts"]) == 11
     assert body["auth_instructions_url"] == "https://lab.example/auth"
     assert body["contactUrl"] == "mailto:help@lab.example"
-    assert body["documentationUrl"] == "http://gateway/docs"
+    assert body["documentationUrl"] == "http://localhost/docs"
     assert body["tags"] == {"region": "eu"}
     assert "1.1.0" in body["supported_wes_versions"]
     defaults = {each["name"]: each for each in body["default_workflow_engine_parameters"]}

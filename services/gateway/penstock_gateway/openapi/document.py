@@ -6,7 +6,17 @@ import msgspec
 
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations import OPERATIONS, Answer, Operation, Parameter
-from penstock_gateway.problems import INTERNAL, INVALID, MEDIA_TYPE, METHOD_NOT_ALLOWED, NOT_FOUND, TYPE_PREFIX, Kind
+from penstock_gateway.problems import (
+    INTERNAL,
+    INVALID,
+    MEDIA_TYPE,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    TOO_MANY,
+    TYPE_PREFIX,
+    UNAUTHENTICATED,
+    Kind,
+)
 from penstock_schemas.api import Problem
 
 _REF: Final = "#/components/schemas/{name}"
@@ -14,7 +24,13 @@ _TAGS: Final = {
     "Jobs": "Submit jobs, read them, list them, cancel them.",
     "Runs": "What a run does and leaves behind: events, tasks, logs, outputs.",
     "Pipelines": "The catalogue: workflows that are offered under a name, in versions.",
+    "Tokens": "API tokens, for programs.",
     "Server": "The server itself.",
+}
+_SECURITY: Final = {
+    "basic": {"type": "http", "scheme": "basic"},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API token, or one of the OpenID provider."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API token."},
 }
 _HEADERS: Final = {
     "Location": "The address of what was made.",
@@ -43,8 +59,9 @@ def document(software_version: str) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "security": [{}, *({name: []} for name in _SECURITY)],
         "paths": paths,
-        "components": {"schemas": dict(sorted(components.items()))},
+        "components": {"schemas": dict(sorted(components.items())), "securitySchemes": _SECURITY},
     }
 
 
@@ -56,7 +73,9 @@ def _shapes() -> list[Any]:
 
 def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {str(answer.status): _answer(answer, schema_of) for answer in operation.answers}
-    for status, kinds in _by_status((*operation.problems, METHOD_NOT_ALLOWED, INTERNAL)).items():
+    for status, kinds in _by_status(
+        (*operation.problems, UNAUTHENTICATED, TOO_MANY, METHOD_NOT_ALLOWED, INTERNAL)
+    ).items():
         responses.setdefault(str(status), _problem(kinds))
     rendered: dict[str, Any] = {
         "operationId": operation.name,

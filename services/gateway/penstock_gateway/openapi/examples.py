@@ -214,6 +214,21 @@ STATUS: Final[dict[str, Any]] = {
     "lag": 0,
     "scheduler": {"holder": "scheduler-5d0cbd51", "term": 2, "seen_at": "2026-01-31T10:00:06Z"},
 }
+TOKEN: Final[dict[str, Any]] = {
+    "id": "5c1f09a3be7d2e40",
+    "name": "nightly run",
+    "principal": "ada",
+    "tenant": "default",
+    "role": "submitter",
+    "issued_at": "2026-01-31T10:00:00Z",
+    "issued_by": "user:ada",
+    "expires_at": "2026-03-02T10:00:00Z",
+    "revoked_at": None,
+}
+ISSUED_TOKEN: Final[dict[str, Any]] = {
+    "token": "pst_5c1f09a3be7d2e40_q3Zr0mWc7nL1xVb5tYk8sJd2hGf4aPu6eRo9iQw",
+    "details": TOKEN,
+}
 INVALID: Final[dict[str, Any]] = {
     "type": "/docs/problems#invalid-request",
     "title": "The request is not valid",

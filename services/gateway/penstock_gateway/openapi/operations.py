@@ -13,6 +13,7 @@ from penstock_schemas.api import (
     CancelRequest,
     Echo,
     EventList,
+    IssuedToken,
     JobList,
     JobResponse,
     JobSubmission,
@@ -27,6 +28,8 @@ from penstock_schemas.api import (
     RunnerList,
     StatusResponse,
     TaskList,
+    TokenList,
+    TokenRequest,
     VersionResponse,
 )
 from penstock_schemas.jobs import JobStatus
@@ -90,6 +93,7 @@ JOB_ID: Final = Parameter("job_id", "path", "The job's id.", {"type": "string", 
 PIPELINE_NAME: Final = Parameter("name", "path", "The pipeline's name.", _TEXT)
 PIPELINE_VERSION: Final = Parameter("version", "path", "The version.", _TEXT)
 TASK_ID: Final = Parameter("task_id", "path", "The task's id, from the list of tasks.", _TEXT)
+TOKEN_ID: Final = Parameter("token_id", "path", "The token's id, from the list of tokens.", _TEXT)
 PATH: Final = Parameter("path", "path", "The output's path, as the list of outputs has it.", _TEXT)
 STREAM: Final = Parameter("stream", "path", "Which one.", {"type": "string", "enum": ["stdout", "stderr"]})
 MIN_SEQ: Final = _query(
@@ -325,6 +329,38 @@ OPERATIONS: Final = (
             Answer(304, "Nothing changed"),
         ),
         problems=(*READ_PROBLEMS, problems.RANGE),
+    ),
+    Operation(
+        method="post",
+        path="/tokens",
+        name="issueToken",
+        tag="Tokens",
+        summary="Issue an API token",
+        description="Everybody may issue tokens for itself, up to its own role, but not by means of another token; an "
+        "admin may issue any. The token is shown this once: only a hash of it is kept.",
+        body=TokenRequest,
+        body_examples={"nightly": {"name": "nightly run", "role": "submitter", "expires_in_s": 2_592_000}},
+        answers=(Answer(201, "The token", IssuedToken, examples.ISSUED_TOKEN, headers=("Location",)),),
+        problems=(problems.FORBIDDEN, *WRITE_PROBLEMS),
+    ),
+    Operation(
+        method="get",
+        path="/tokens",
+        name="listTokens",
+        tag="Tokens",
+        summary="List API tokens",
+        answers=(Answer(200, "Your own; for an admin all", TokenList, {"tokens": [examples.TOKEN]}),),
+    ),
+    Operation(
+        method="delete",
+        path="/tokens/{token_id}",
+        name="revokeToken",
+        tag="Tokens",
+        summary="Revoke an API token",
+        description="It is worth nothing any more, on every gateway. Repeating does no harm.",
+        parameters=(TOKEN_ID,),
+        answers=(Answer(204, "It is revoked"),),
+        problems=(problems.NOT_FOUND, problems.LOG_FULL, problems.UNAVAILABLE),
     ),
     Operation(
         method="get",

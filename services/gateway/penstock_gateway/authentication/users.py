@@ -1,0 +1,81 @@
+"""Users with passwords: `name:hash`, or `name:hash:role@tenant`, with commas or line ends between them."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from msgspec import Struct
+
+from penstock_schemas.access import AuthMethod, Principal, Role
+from penstock_schemas.ids import DEFAULT_TENANT, TenantId, is_token
+
+# An argon2 hash holds commas itself, in `m=65536,t=3,p=4`: a comma parts two users where a name and a colon follow.
+_BETWEEN: Final = re.compile(r",(?=\s*[^\s,:=$]+:)")
+_NAME: Final = re.compile(r"^[^\s:,=$\x00-\x1f]{1,200}$")
+_BCRYPT: Final = re.compile(r"^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$")
+_ARGON2: Final = re.compile(r"^\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$")
+
+
+class User(Struct, frozen=True):
+    """Somebody with a password."""
+
+    principal: Principal
+    hash: str
+    """By bcrypt or argon2, in the form that says which."""
+
+    @property
+    def is_bcrypt(self) -> bool:
+        """Whether the hash is by bcrypt, else it is by argon2."""
+        return self.hash.startswith("$2")
+
+
+class BadUser(Exception):
+    """An entry is not of the form; the text never holds what stands in it, but for the name."""
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    """Return the entries of a list with commas between."""
+    return tuple(each.strip() for each in _BETWEEN.split(text) if each.strip())
+
+
+def split_file(text: str) -> tuple[str, ...]:
+    """Return the entries of a file: one a line; empty lines and those that begin with `#` are left out."""
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def parse_users(entries: Iterable[str]) -> dict[str, User]:
+    """Return users by name.
+
+    Raises:
+        BadUser: an entry is wrong, or a name stands twice.
+
+    """
+    users: dict[str, User] = {}
+    for number, entry in enumerate(entries, 1):
+        user = _parse(entry, f"entry {number}")
+        if user.principal.name in users:
+            raise BadUser(f"the user {user.principal.name} stands there twice")
+        users[user.principal.name] = user
+    return users
+
+
+def _parse(entry: str, place: str) -> User:
+    name, colon, rest = entry.partition(":")
+    if not colon or not _NAME.match(name):
+        raise BadUser(f"{place} is not of the form name:hash or name:hash:role@tenant")
+    hashed, _, standing = rest.partition(":")
+    if not (_BCRYPT.match(hashed) or _ARGON2.match(hashed)):
+        raise BadUser(
+            f"what follows {name} is no hash by bcrypt or argon2; 'penstock hash-password' makes one, and where "
+            "a shell or Compose reads the value, its dollar signs must be quoted"
+        )
+    role_text, _, tenant = standing.partition("@")
+    tenant = tenant or DEFAULT_TENANT
+    try:
+        role = Role(role_text) if role_text else Role.SUBMITTER
+    except ValueError:
+        raise BadUser(f"the role of {name} is none of {', '.join(each.value for each in Role)}") from None
+    if not is_token(tenant):
+        raise BadUser(f"the tenant of {name} may hold letters, digits, `-` and `_` only")
+    return User(Principal(name=name, tenant=TenantId(tenant), role=role, method=AuthMethod.BASIC), hashed)

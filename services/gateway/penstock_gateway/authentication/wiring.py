@@ -1,0 +1,126 @@
+"""From settings to a door: everything of authentication put together once, and every mistake said at once."""
+
+from collections.abc import Iterator
+
+from litestar.types import ASGIApp
+
+from penstock_gateway.authentication.authenticator import Authenticator
+from penstock_gateway.authentication.callers import is_loopback
+from penstock_gateway.authentication.doorkeeper import Doorkeeper, Doors
+from penstock_gateway.authentication.oidc import OpenIdProvider, ProviderSettings, is_safe_url
+from penstock_gateway.authentication.passwords import Passwords
+from penstock_gateway.authentication.refusals import Refusals
+from penstock_gateway.authentication.throttle import Buckets
+from penstock_gateway.authentication.token_book import TokenBook
+from penstock_gateway.authentication.users import BadUser, User, parse_users, split_file, split_list
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.wes.failures import teller
+from penstock_schemas.access import AuthMethod, Role
+from penstock_schemas.ids import TenantId, is_token
+
+
+def make_doorkeeper(app: ASGIApp, settings: GatewaySettings, *, tokens: TokenBook, refusals: Refusals) -> Doorkeeper:
+    """Return `app` with a door in front of it, as the settings want it.
+
+    Raises:
+        BadUser: the list of users is wrong; `access_mistakes` says so before.
+
+    """
+    methods = settings.auth
+    users = read_users(settings) if AuthMethod.BASIC in methods else {}
+    authenticator = Authenticator(
+        methods,
+        passwords=Passwords(users) if users else None,
+        tokens=tokens,
+        provider=OpenIdProvider(_provider(settings)) if AuthMethod.OIDC in methods else None,
+    )
+    doors = Doors(
+        open_paths=(f"{settings.wes_prefix}/service-info",),
+        allowed_origins=frozenset(each.rstrip("/") for each in settings.cors_origins),
+        trusted_proxies=frozenset(settings.trusted_proxies),
+        is_local_only=AuthMethod.NONE in methods and not settings.allow_anonymous,
+    )
+    buckets = Buckets(settings.rate_limit, settings.rate_burst) if settings.rate_limit else None
+    return Doorkeeper(
+        app,
+        authenticator=authenticator,
+        refusals=refusals,
+        doors=doors,
+        tell=teller(settings.wes_prefix),
+        buckets=buckets,
+    )
+
+
+def read_users(settings: GatewaySettings) -> dict[str, User]:
+    """Return the users with passwords.
+
+    Raises:
+        BadUser: an entry is wrong, or the file cannot be read.
+
+    """
+    entries = split_list(settings.basic_auth_users)
+    if settings.basic_auth_file is not None:
+        try:
+            entries += split_file(settings.basic_auth_file.read_text())
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadUser(f"{settings.basic_auth_file} cannot be read: {error}") from None
+    return parse_users(entries)
+
+
+def access_mistakes(settings: GatewaySettings) -> Iterator[str]:
+    """Yield what is wrong with who may come in."""
+    methods = settings.auth
+    if AuthMethod.NONE in methods:
+        if len(methods) > 1:
+            yield "PENSTOCK_AUTH names none beside other methods: expected none alone, or others without it"
+        if not is_loopback(settings.host) and not settings.allow_anonymous:
+            yield (
+                f"PENSTOCK_HOST is '{settings.host}', which others reach, and PENSTOCK_AUTH is none: everybody could "
+                "run programs on this installation. Set PENSTOCK_AUTH to basic, token or oidc "
+                "(docs/how-to/authenticate.md), or PENSTOCK_HOST to 127.0.0.1, or PENSTOCK_ALLOW_ANONYMOUS=true where "
+                "that is what you want"
+            )
+    if AuthMethod.BASIC in methods:
+        try:
+            if not read_users(settings):
+                yield (
+                    "PENSTOCK_AUTH names basic, and there is no user: set PENSTOCK_BASIC_AUTH_USERS or "
+                    "PENSTOCK_BASIC_AUTH_FILE; 'penstock hash-password' makes the hashes"
+                )
+        except BadUser as error:
+            yield f"the users of PENSTOCK_BASIC_AUTH_USERS or PENSTOCK_BASIC_AUTH_FILE: {error}"
+    if AuthMethod.OIDC in methods:
+        yield from _provider_mistakes(settings)
+    for origin in settings.cors_origins:
+        if origin != "*" and not origin.startswith(("http://", "https://")):
+            yield f"PENSTOCK_CORS_ORIGINS holds '{origin}': expected origins such as https://portal.example.org, or *"
+
+
+def _provider_mistakes(settings: GatewaySettings) -> Iterator[str]:
+    if not settings.oidc_issuer or not is_safe_url(settings.oidc_issuer):
+        yield "PENSTOCK_OIDC_ISSUER is no https address: expected the issuer of the OpenID provider"
+    if not settings.oidc_audience:
+        yield "PENSTOCK_OIDC_AUDIENCE is not set: expected the audience that tokens for this server name"
+    if not settings.oidc_roles and settings.oidc_default_role is None:
+        yield "neither PENSTOCK_OIDC_ROLES nor PENSTOCK_OIDC_DEFAULT_ROLE is set: nobody could come in"
+    if not is_token(settings.oidc_tenant):
+        yield f"PENSTOCK_OIDC_TENANT is '{settings.oidc_tenant}': expected letters, digits, - and _"
+    for each in settings.oidc_roles:
+        value, equals, role = each.rpartition("=")
+        if not equals or not value or role not in {known.value for known in Role}:
+            yield f"PENSTOCK_OIDC_ROLES holds '{each}': expected value=role, the role one of viewer, submitter, ..."
+
+
+def _provider(settings: GatewaySettings) -> ProviderSettings:
+    mapped = (each.rpartition("=") for each in settings.oidc_roles)
+    return ProviderSettings(
+        issuer=settings.oidc_issuer or "",
+        audience=settings.oidc_audience,
+        name_claim=settings.oidc_name_claim,
+        tenant_claim=settings.oidc_tenant_claim,
+        tenant=TenantId(settings.oidc_tenant),
+        role_claim=settings.oidc_role_claim,
+        roles={value: Role(role) for value, _, role in mapped},
+        default_role=settings.oidc_default_role,
+        skew_s=settings.oidc_skew_s,
+    )

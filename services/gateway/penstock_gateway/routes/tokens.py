@@ -1,0 +1,82 @@
+"""`/tokens`: issue, list and revoke API tokens."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from litestar import HttpMethod, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from penstock_core.tokens import Token
+from penstock_gateway.authentication.token_book import TokenBook
+from penstock_gateway.bodies import decode
+from penstock_gateway.parameters import Parameters
+from penstock_gateway.principals import principal_of
+from penstock_gateway.replies import Bare, Reply, encode
+from penstock_gateway.requests import AnyRequest, read_json
+from penstock_gateway.routes.jobs import NO_STORE, READ
+from penstock_schemas.access import Role
+from penstock_schemas.api import IssuedToken, TokenList, TokenRequest, TokenResponse
+from penstock_schemas.ids import TenantId
+
+
+class TokenServices(Struct, frozen=True, kw_only=True):
+    """What these handlers work with."""
+
+    tokens: TokenBook
+    now: Callable[[], datetime]
+    max_body_bytes: int
+
+
+def token_routes(services: TokenServices) -> list[HTTPRouteHandler]:
+    """Return the handlers."""
+
+    @route("/tokens", http_method=[HttpMethod.POST])
+    async def issue(request: AnyRequest) -> ASGIApp:
+        principal = principal_of(request)
+        asked = decode(await read_json(request, services.max_body_bytes), TokenRequest)
+        lasts = None if asked.expires_in_s is None else timedelta(seconds=asked.expires_in_s)
+        issued = await services.tokens.issue(
+            principal,
+            name=asked.name,
+            holder=asked.principal or principal.name,
+            tenant=principal.tenant if asked.tenant is None else TenantId(asked.tenant),
+            role=asked.role or min(principal.role, Role.SUBMITTER, key=lambda role: role.rank),
+            expires_at=None if lasts is None else services.now() + lasts,
+        )
+        answer = IssuedToken(token=issued.secret, details=_shown(issued.token))
+        return Reply(encode(answer), status=201, headers={**NO_STORE, "location": f"/tokens/{issued.token.id}"})
+
+    @route("/tokens", http_method=READ)
+    async def list_tokens(request: AnyRequest) -> ASGIApp:
+        Parameters(request.scope["query_string"], ()).check()
+        found = services.tokens.visible(principal_of(request))
+        return Reply(encode(TokenList(tokens=[_shown(each) for each in found])), headers=NO_STORE)
+
+    @route("/tokens/{token_id:str}", http_method=[HttpMethod.DELETE], status_code=200)
+    async def revoke(request: AnyRequest, token_id: FromPath[str]) -> ASGIApp:
+        await services.tokens.revoke(principal_of(request), token_id)
+        return Bare(204, headers={})
+
+    # The framework's own answer knows the methods of one handler alone, and this address has two.
+    @route("/tokens", http_method=[HttpMethod.OPTIONS])
+    async def options(request: AnyRequest) -> ASGIApp:
+        return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
+
+    return [options, issue, list_tokens, revoke]
+
+
+def _shown(token: Token) -> TokenResponse:
+    return TokenResponse(
+        id=token.id,
+        name=token.name,
+        principal=token.principal,
+        tenant=token.tenant,
+        role=token.role,
+        issued_at=token.issued_at,
+        issued_by=token.issued_by,
+        expires_at=token.expires_at,
+        revoked_at=token.revoked_at,
+    )

@@ -1,0 +1,262 @@
+"""Passwords, tokens, limits and headers, over HTTP as it comes out of the gateway."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from tests.gateway.people import BASIC, basic, bearer, hashed
+from tests.gateway.stage import Stage, now, problem, submission, submit
+
+from penstock_core import aggregates
+from penstock_core.memory import MemoryCluster
+from penstock_gateway.authentication import passwords, token_book
+from penstock_gateway.authentication.credentials import Password
+from penstock_gateway.authentication.passwords import Passwords, hash_password
+from penstock_gateway.authentication.refusals import Refusals
+from penstock_gateway.authentication.token_book import TokenBook
+from penstock_gateway.authentication.users import User, parse_users, split_list
+from penstock_gateway.server import listen, make_server, url_of
+from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
+from penstock_schemas.events import AccessRefused, TokenIssued
+from penstock_schemas.ids import DEFAULT_TENANT, TenantId
+
+
+@asynccontextmanager
+async def on_a_socket(stage: Stage, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:
+    """Serve as in production: uvicorn on a port of its own."""
+    async with stage.serve(**settings):
+        with listen("127.0.0.1", 0) as listening:
+            server = make_server(stage.gateway.app, graceful_s=1)
+            async with anyio.create_task_group() as group:
+                group.start_soon(server.serve, [listening])
+                async with httpx.AsyncClient(base_url=url_of(listening), timeout=10) as client:
+                    yield client
+                server.should_exit = True
+
+
+async def test_basic_over_a_real_socket(stage: Stage) -> None:
+    async with on_a_socket(stage, **BASIC) as client:
+        refused = await client.post("/jobs", json=submission())
+        assert "Authorization" in problem(refused, 401)["detail"]
+        assert refused.headers["www-authenticate"].startswith('Basic realm="penstock"')
+        problem(await client.get("/jobs", headers=basic("ada", "wrong")), 401)
+        problem(await client.get("/jobs", headers=basic("nobody", "wrong")), 401)
+        problem(await client.get("/jobs", headers={"authorization": "Basic !"}), 401)
+        problem(await client.get("/jobs", headers={"authorization": "Digest x"}), 401)
+
+        client.headers.update(basic("ada"))
+        job = await submit(client)
+        assert job["owner"] == "ada"
+        events = (await client.get(f"/jobs/{job['id']}/events")).json()["events"]
+        assert [event["actor"] for event in events] == ["user:ada"]
+        assert problem(await client.post("/jobs", json=submission(owner="bo")), 403)["detail"].count("admin")
+
+
+async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(stage: Stage) -> None:
+    async with on_a_socket(stage, **BASIC) as client:
+        made = await client.post("/tokens", json={"name": "n", "expires_in_s": 60}, headers=basic("ada"))
+        secret, details = made.json()["token"], made.json()["details"]
+        assert (details["principal"], details["role"]) == ("ada", "submitter")
+
+        ways = (bearer(secret), {"x-api-key": secret}, basic("whoever", secret))
+        for way in ways:
+            assert (await client.get("/jobs", headers=way)).status_code == 200
+        problem(await client.post("/tokens", json={"name": "n"}, headers=bearer(secret)), 403)
+        problem(await client.get("/jobs", headers=bearer(secret[:-1] + "~")), 401)
+
+        listed = (await client.get("/tokens", headers=basic("root"))).json()["tokens"]
+        assert [each["id"] for each in listed] == [details["id"]]
+        assert (await client.get("/tokens", headers=basic("bo"))).json() == {"tokens": []}
+        assert (await client.delete(f"/tokens/{details['id']}", headers=basic("ada"))).status_code == 204
+        assert (await client.delete(f"/tokens/{details['id']}", headers=basic("ada"))).status_code == 204
+        for way in ways:
+            problem(await client.get("/jobs", headers=way), 401)
+
+    stored = [
+        each.event for each in stage.cluster.log.stored if each.event.aggregate == f"policy.token.{details['id']}"
+    ]
+    assert [(type(each.data).__name__, each.actor) for each in stored] == [
+        ("TokenIssued", "user:ada"),
+        ("TokenRevoked", "user:ada"),
+    ]
+    assert isinstance(stored[0].data, TokenIssued)
+    assert secret not in str(stored)
+    assert stored[0].data.secret_sha256 == token_book.digest_of(secret)
+
+
+async def test_a_token_ends_when_its_time_is_over_and_on_every_gateway() -> None:
+    cluster, time = MemoryCluster(), now()
+    one, other = (TokenBook(cluster.log, now=lambda: time) for _ in range(2))
+    issued = await one.issue(
+        LOCAL_USER,
+        name="n",
+        holder="ada",
+        tenant=DEFAULT_TENANT,
+        role=Role.VIEWER,
+        expires_at=time + timedelta(seconds=5),
+    )
+
+    assert await other.verify(issued.secret) == Principal(name="ada", role=Role.VIEWER, method=AuthMethod.TOKEN)
+    time += timedelta(seconds=5)
+    assert await other.verify(issued.secret) is None
+    time -= timedelta(seconds=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(other.run)
+        await one.revoke(LOCAL_USER, issued.token.id)
+        with anyio.fail_after(5):
+            while await other.verify(issued.secret) is not None:
+                await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+
+
+async def test_a_right_password_is_computed_once_and_an_unknown_name_like_a_wrong_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    computed: list[str] = []
+
+    def spy(password: str, user: User) -> bool:
+        computed.append(user.hash)
+        return password == "right"
+
+    monkeypatch.setattr(passwords, "_is_right", spy)
+    known = Passwords(parse_users(split_list(f"ada:{hashed('x')}")))
+
+    assert await known.verify(Password("ada", "right"))
+    assert known.remembered(Password("ada", "right"))
+    assert known.remembered(Password("ada", "wrong")) is None
+    assert known.remembered(Password("ad", "a\0right")) is None
+    assert await known.verify(Password("ada", "wrong")) is None
+    assert await known.verify(Password("bo", "right")) is None
+    assert len(computed) == 3
+    assert len(set(computed)) == 1
+
+
+async def test_hashes_of_both_kinds_are_checked() -> None:
+    long = "ä" * 60
+    known = Passwords(
+        parse_users((f"ada:{hash_password('pw')}:admin@lab", f"bo:{hashed('pw')}", f"cy:{hash_password(long)}"))
+    )
+
+    ada = await known.verify(Password("ada", "pw"))
+    assert ada == Principal(name="ada", tenant=TenantId("lab"), role=Role.ADMIN, method=AuthMethod.BASIC)
+    assert await known.verify(Password("bo", "pw"))
+    assert await known.verify(Password("cy", long))
+    for wrong in ("", "PW", "pw ", "x" * 5000, "\0"):
+        assert await known.verify(Password("ada", wrong)) is None
+        assert await known.verify(Password("bo", wrong)) is None
+
+
+async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
+    async with stage.serve(**BASIC) as client:
+        assert (await client.get("/jobs", headers=basic("bo"))).status_code == 200
+        answers = [(await client.get("/jobs", headers=basic("ada", f"guess{n}"))).status_code for n in range(8)]
+        assert answers == [401] * 5 + [429] * 3
+        blocked = await client.get("/jobs", headers=basic("ada"))
+        assert problem(blocked, 429)
+        assert int(blocked.headers["retry-after"]) >= 1
+        assert (await client.get("/jobs", headers=basic("bo"))).status_code == 200, "who is in stays in"
+        problem(await client.post("/jobs", json=submission(), headers=basic("bo", "guess")), 429)
+        problem(await client.get("/jobs"), 401)
+        await stage.gateway.refusals.flush()
+
+    recorded = [each.event.data for each in stage.cluster.log.stored if each.event.aggregate == "audit.default"]
+    assert all(isinstance(each, AccessRefused) for each in recorded)
+    first = recorded[0]
+    assert isinstance(first, AccessRefused)
+    assert (first.principal, first.path, first.times) == ("ada", "/jobs", 5)
+    assert "guess" not in str(recorded)
+    assert len(recorded) <= 5
+
+
+async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
+    refusals = Refusals(stage.cluster.log, now=now)
+    for number in range(1000):
+        refusals.note(
+            principal=None, name=None, address=f"10.0.0.{number}", method="GET", path="/jobs", reason="x" * 5000
+        )
+    await refusals.flush()
+
+    recorded = [each.event.data for each in stage.cluster.log.stored]
+    assert len(recorded) == 11
+    assert sum(each.times for each in recorded if isinstance(each, AccessRefused)) == 1000
+    assert await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))
+
+
+async def test_a_refused_deed_is_recorded_with_who_tried(stage: Stage) -> None:
+    async with stage.serve(**BASIC) as client:
+        problem(await client.post("/jobs", json=submission(), headers=basic("vi")), 403)
+        await client.get("/jobs")
+        await stage.gateway.refusals.flush()
+
+    (recorded,) = [each.event.data for each in stage.cluster.log.stored]
+    assert isinstance(recorded, AccessRefused)
+    assert (recorded.principal, recorded.method, recorded.path) == ("vi", "POST", "/jobs")
+
+
+async def test_everybody_may_ask_so_often(stage: Stage) -> None:
+    async with stage.serve(**BASIC, rate_limit=0.001, rate_burst=2) as client:
+        first = await client.get("/jobs", headers=basic("ada"))
+        assert (first.headers["ratelimit-limit"], first.headers["ratelimit-remaining"]) == ("2", "1")
+        await client.get("/jobs", headers=basic("ada"))
+        third = await client.get("/jobs", headers=basic("ada"))
+        problem(third, 429)
+        assert int(third.headers["retry-after"]) > 1
+        assert (await client.get("/jobs", headers=basic("bo"))).status_code == 200
+        assert (await client.get("/health", headers=basic("ada"))).status_code == 429
+        assert (await client.get("/health")).status_code == 200
+
+
+async def test_without_authentication_everybody_here_is_the_local_user_and_no_page_is(stage: Stage) -> None:
+    async with stage.serve() as client:
+        job = await submit(client, owner="ada")
+        assert job["owner"] == "ada"
+        for headers in (
+            {"host": "evil.example"},
+            {"host": "localhost.evil.example", "origin": "http://localhost.evil.example"},
+            {"origin": "https://evil.example"},
+            {"origin": "null"},
+        ):
+            problem(await client.post("/jobs", json=submission(), headers=headers), 403)
+        assert (
+            await client.post("/jobs", json=submission(), headers={"origin": "http://localhost"})
+        ).status_code == 201
+        assert (await client.get("/jobs", headers={"authorization": "nonsense"})).status_code == 200
+    async with stage.serve(allow_anonymous=True) as client:
+        assert (await client.get("/jobs", headers={"host": "penstock.lab"})).status_code == 200
+
+
+async def test_a_page_of_another_site_cannot_use_a_browsers_password(stage: Stage) -> None:
+    evil = {"origin": "https://evil.example"}
+    async with stage.serve(**BASIC, cors_origins=("https://portal.example",)) as client:
+        problem(await client.post("/jobs", json=submission(), headers={**basic("ada"), **evil}), 403)
+        portal = {"origin": "https://portal.example"}
+        allowed = await client.post("/jobs", json=submission(), headers={**basic("ada"), **portal})
+        assert allowed.status_code == 201
+        assert allowed.headers["access-control-allow-origin"] == "https://portal.example"
+        token = (await client.post("/tokens", json={"name": "n"}, headers=basic("ada"))).json()["token"]
+        assert (await client.post("/jobs", json=submission(), headers={**bearer(token), **evil})).status_code == 201
+        asked = {"access-control-request-method": "POST"}
+        preflight = await client.options("/jobs", headers={**portal, **asked})
+        assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, portal["origin"])
+        assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+        assert "access-control-allow-origin" not in (await client.options("/jobs", headers={**evil, **asked})).headers
+    async with stage.serve(**BASIC) as client:
+        assert (await client.options("/jobs", headers={**portal, **asked})).status_code == 401
+
+
+async def test_every_response_tells_browsers_what_they_may_do(stage: Stage) -> None:
+    async with stage.serve(**BASIC, trusted_proxies=("127.0.0.1",)) as client:
+        for path in ("/health", "/jobs", "/docs", "/nothing"):
+            headers = (await client.get(path)).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "no-referrer"
+            assert "frame-ancestors 'none'" in headers["content-security-policy"]
+            assert "strict-transport-security" not in headers
+            assert headers.get_list("x-content-type-options") == ["nosniff"]
+        secure = await client.get("/health", headers={"x-forwarded-proto": "https"})
+        assert secure.headers["strict-transport-security"]
