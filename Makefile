@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 # What tests and benchmarks start by name is what was installed here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up test check format lint types imports bench docs hooks dist clean
+.PHONY: help setup demo up test interop check format lint types imports bench docs hooks dist clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ up: setup ## Start everything on this machine and keep it running
 
 test: setup ## Run every test
 	$(BIN)/pytest
+
+interop: setup ## Run the tests with WES clients by others, from PyPI, each in an environment of its own
+	@$(BIN)/python -m tests.interop.environments --uv "$(UV)"
+	$(BIN)/pytest -m interop tests/interop
 
 check: format lint types imports test ## What CI runs: format, lint, types, import rules, tests
 

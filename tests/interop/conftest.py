@@ -1,0 +1,16 @@
+"""Which clients by others are tested: all when they are asked for, else the quick ones that are installed."""
+
+import pytest
+from tests.interop.environments import CLIENTS
+
+ABSENT = {each.name for each in CLIENTS if not (each.is_quick and each.is_there)}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, unless `-m interop` asks for them, the clients that are slow or not installed."""
+    if "interop" in (config.getoption("markexpr") or ""):
+        return
+    left_out = [item for item in items if any(mark.args[0] in ABSENT for mark in item.iter_markers("interop"))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

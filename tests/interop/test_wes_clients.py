@@ -1,0 +1,107 @@
+"""Clients of WES that others wrote, and the ones of `examples/wes`, against the real system."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.interop.environments import CLIENTS, SCRIPTS, Client
+from tests.system.processes import System, running_system
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "wes"
+DEADLINE_S = 120.0
+SUMMARY = "raven\t21\ntyger\t10\n"
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Generator[System]:
+    with running_system(tmp_path_factory.mktemp("interop")) as system:
+        yield system
+
+
+def run(command: list[str], folder: Path, *, code: int = 0, **environ: str) -> str:
+    """Run a program that ends with `code`, and return what it wrote."""
+    kept = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    done = subprocess.run(
+        command, cwd=folder, env={**kept, **environ}, capture_output=True, text=True, timeout=DEADLINE_S
+    )
+    assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def wes_url(system: System) -> str:
+    return f"{system.url}/ga4gh/wes/v1"
+
+
+def example(system: System, folder: Path, *arguments: str, code: int = 0) -> str:
+    """Run the example client."""
+    return run(
+        [sys.executable, str(EXAMPLES / "wes_client.py"), *arguments], folder, code=code, WES_URL=wes_url(system)
+    )
+
+
+@pytest.mark.parametrize(
+    "client", [pytest.param(each, id=each.name, marks=pytest.mark.interop(each.name)) for each in CLIENTS]
+)
+def test_a_client_by_others_lists_submits_follows_and_cancels(client: Client, system: System, tmp_path: Path) -> None:
+    assert client.is_there, f"{client.name} is not installed in {client.folder}: `make interop` installs it"
+    workflow = EXAMPLES / "workflows" / "word-count"
+
+    # -P: what lies beside the script is not to be found in place of the package that it is named after.
+    told = run([str(client.python), "-P", str(SCRIPTS / client.script), wes_url(system), str(workflow)], tmp_path)
+
+    saw: dict[str, Any] = json.loads(told)
+    assert saw["service"] == "Penstock"
+    assert saw["completed"]["state"] == "COMPLETE"
+    assert saw["cancelled"]["state"] == "CANCELED"
+    assert saw["listed"][:2] == [saw["cancelled"]["id"], saw["completed"]["id"]], "newest first"
+    assert saw["completed"].get("outputs", ["numbers.txt"])[-1] in ("numbers.txt", "results/summary.tsv")
+    assert "3 of 3 steps" in saw.get("log", "3 of 3 steps")
+    assert saw.get("refused", 400) == 400
+
+
+def test_the_example_client_runs_a_workflow_of_many_files(system: System, tmp_path: Path) -> None:
+    info = json.loads(example(system, tmp_path, "service-info"))
+    assert "SMK" in info["workflow_type_versions"]
+
+    workflow, params = str(EXAMPLES / "workflows" / "word-count"), str(EXAMPLES / "inputs" / "word-count.json")
+    submitted = ("submit", workflow, "--params", params, "--tag", "project=poems", "--engine", "keep-going", "--watch")
+    run_id = example(system, tmp_path, *submitted).strip()
+
+    assert f"{run_id}\tCOMPLETE" in example(system, tmp_path, "list", "--state", "COMPLETE")
+    tasks = [line.split("\t") for line in example(system, tmp_path, "tasks", run_id).splitlines()]
+    assert sorted(name for _, name, _ in tasks) == ["all", "count", "count", "summary"]
+    count = next(task_id for task_id, name, _ in tasks if name == "count")
+    assert "counting" in example(system, tmp_path, "logs", run_id, count)
+    assert "4 of 4 steps" in example(system, tmp_path, "logs", run_id, "--follow")
+    example(system, tmp_path, "outputs", run_id, "--to", "fetched")
+    assert (tmp_path / "fetched" / "results" / "summary.tsv").read_text() == SUMMARY
+
+
+def test_the_example_client_cancels_and_tells_how_a_run_ended(system: System, tmp_path: Path) -> None:
+    (tmp_path / "long.json").write_text('{"pause_s": 600}')
+    workflow = str(EXAMPLES / "workflows" / "one-file.smk")
+    run_id = example(system, tmp_path, "submit", workflow, "--params", "long.json").strip()
+
+    example(system, tmp_path, "cancel", run_id)
+
+    example(system, tmp_path, "watch", run_id, code=10)
+    assert run_id in example(system, tmp_path, "list", "--state", "CANCELED")
+
+
+def test_the_example_client_tells_of_a_refusal_in_a_line(system: System, tmp_path: Path) -> None:
+    example(system, tmp_path, "watch", "nobody", code=1)
+
+
+def test_the_example_script_runs_its_workflows(system: System, tmp_path: Path) -> None:
+    told = run(["bash", str(EXAMPLES / "run_workflows.sh")], tmp_path, WES_URL=wes_url(system))
+
+    assert SUMMARY in told
+    assert "numbers:\n" + "".join(f"{each}\n" for each in range(1, 11)) in told
+    assert told.splitlines()[-1].endswith("was cancelled")
