@@ -187,7 +187,9 @@ def encode_form(fields: Mapping[str, str], attachments: Mapping[str, bytes]) -> 
     for name, content in attachments.items():
         shown = name.replace("\\", "\\\\").replace('"', "%22")
         head = f'Content-Disposition: form-data; name="workflow_attachment"; filename="{shown}"\r\n'
-        parts.append(f"--{boundary}\r\n{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n")
+        parts.append(
+            f"--{boundary}\r\n{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n"
+        )
     parts.append(f"--{boundary}--\r\n".encode())
     return f"multipart/form-data; boundary={boundary}", b"".join(parts)
 
