@@ -20,6 +20,8 @@ def workflow_url_of(job: Job) -> str:
     source = job.source
     if source is None:
         return job.pipeline_name
+    if source.origin is not None:
+        return source.origin
     if source.kind is SourceKind.PATH:
         path = PurePosixPath(source.location)
         return "file://" + quote(str(path / source.snakefile if source.snakefile else path))

@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+from tests.gateway.elsewhere import elsewhere
 from tests.gateway.stage import Stage
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
@@ -113,7 +114,8 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
         (("a\\b.smk",), {}, "workflow_attachment"),
         (("a.smk", "a.smk"), {}, "workflow_attachment"),
         (("a", "a/b"), {}, "workflow_attachment"),
-        (("a.smk",), {"workflow_url": "https://host.example/a.smk"}, "`https:`"),
+        (("a.smk",), {"workflow_url": "https://host.example/a.smk"}, "takes no attachments"),
+        ((), {"workflow_url": "https://host.example/a.smk"}, "workflow_url: "),
         (("a.smk",), {"workflow_url": "trs://host.example/a"}, "`trs:`"),
         ((), {"workflow_url": "file:///srv/a.smk"}, "workflow_url"),
         (("a.smk",), {"workflow_type": None}, "workflow_type"),
@@ -172,6 +174,20 @@ async def test_a_workflow_may_lie_on_the_servers_disk(stage: Stage) -> None:
         refused(await post(client, workflow_url="file:///etc/passwd"), 400)
         refused(await post(client, workflow_url="file:///srv/workflows/../x/a.smk"), 400)
         refused(await post(client, "a.smk", workflow_url="file:///srv/workflows/a.smk"), 400)
+
+
+async def test_a_workflow_may_be_fetched_from_an_allowed_host(stage: Stage) -> None:
+    with elsewhere() as place:
+        place.pages["/wf/main.smk"] = b"rule all:\n"
+        settings = {"source_hosts": (f"127.0.0.1:{place.port}",), "source_allow_private": True}
+        async with stage.serve(**settings) as client:
+            url = f"http://127.0.0.1:{place.port}/wf/main.smk"
+            request = await request_of(client, await post(client, workflow_url=url))
+            assert request["workflow_url"] == url
+            missing = refused(await post(client, workflow_url=f"http://127.0.0.1:{place.port}/nowhere"), 400)
+            assert missing.startswith("workflow_url: ")
+            refused(await post(client, workflow_url="http://127.0.0.1:1/main.smk"), 400)
+            refused(await post(client, "a.smk", workflow_url=url), 400)
 
 
 def test_other_names_of_settings_are_accepted() -> None:

@@ -148,10 +148,14 @@ def _workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[PurePo
                     "workflow_url", "a workflow on the server's disk takes no attachments; send one of the two"
                 )
             return _on_disk(workflow_url, roots)
+        case "https" | "http":
+            if attachments:
+                raise _wrong("workflow_url", "a workflow that is fetched from an address takes no attachments")
+            return SubmittedSource(url=workflow_url)
         case _:
             raise _wrong(
                 "workflow_url",
-                f"this server does not fetch workflows from addresses that begin with `{scheme[:20]}:`; attach the "
+                f"this server takes no workflows from addresses that begin with `{scheme[:20]}:`; attach the "
                 "files and name the main one by its relative path",
             )
 
@@ -251,6 +255,12 @@ def _listed(attachments: Sequence[str]) -> str:
 
 def _wrong(part: str, detail: str) -> Invalid:
     return Invalid([Violation(pointer=part, detail=detail)])
+
+
+def part_of(pointer: str) -> str:
+    """Return the part of the form that stands for a place in a native submission."""
+    parts = {"#/source": "workflow_url", "#/engine": "workflow_type", "#/parameters": "workflow_params"}
+    return next((part for place, part in parts.items() if pointer == place or pointer.startswith(place + "/")), pointer)
 
 
 def read_text(name: str, content: bytes) -> str:

@@ -21,7 +21,15 @@ from penstock_gateway.wes.languages import language_named
 from penstock_gateway.wes.models import RunListResponse
 from penstock_gateway.wes.queries import RunQuery
 from penstock_gateway.wes.rendering import summary_of
-from penstock_gateway.wes.run_requests import ATTACHMENT, ATTACHMENTS, FIELDS, Offered, read_run_request, read_text
+from penstock_gateway.wes.run_requests import (
+    ATTACHMENT,
+    ATTACHMENTS,
+    FIELDS,
+    Offered,
+    part_of,
+    read_run_request,
+    read_text,
+)
 from penstock_gateway.wes.tokens import RunPlace
 from penstock_schemas.access import Principal
 from penstock_schemas.api import Violation
@@ -68,13 +76,16 @@ class RunSubmissions:
             fields = await _read(form, upload)
             offered = await self._offered(fields)
             wanted = read_run_request(fields, upload.paths, offered=offered, roots=self._roots)
-            submitted = await self._submissions.submit(
-                principal,
-                wanted.submission,
-                header_key=key,
-                upload=upload if upload.paths else None,
-                workflow=wanted.request,
-            )
+            try:
+                submitted = await self._submissions.submit(
+                    principal,
+                    wanted.submission,
+                    header_key=key,
+                    upload=upload if upload.paths else None,
+                    workflow=wanted.request,
+                )
+            except Invalid as error:
+                raise Invalid(replace(each, pointer=part_of(each.pointer)) for each in error.violations) from None
             return submitted.job
 
     async def _offered(self, fields: Mapping[str, str]) -> Offered | None:

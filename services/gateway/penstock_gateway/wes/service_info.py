@@ -55,7 +55,10 @@ def identity_of(settings: GatewaySettings, software_version: str) -> ServiceIden
         auth_instructions_url=settings.auth_instructions_url,
         tags={name.strip(): value.strip() for name, _, value in tags},
         software_version=software_version,
-        filesystem_protocols=("file",) if settings.source_roots else (),
+        filesystem_protocols=(
+            *(("file",) if settings.source_roots else ()),
+            *(("https",) if settings.source_hosts else ()),
+        ),
     )
 
 
