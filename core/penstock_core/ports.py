@@ -39,6 +39,10 @@ class Unavailable(PortError):
     """It did not answer before the deadline, retries included. For an append: it is not known whether it was stored."""
 
 
+class BlobsUnavailable(Unavailable):
+    """The blob store did not take or give something; the text names it and says why."""
+
+
 class Conflict(PortError):
     """An aggregate moved on since it was read; nothing of the append was stored."""
 

@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store, from_url
 
 from penstock_core import blob_keys
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, PortError, Unavailable
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, BlobsUnavailable, PortError
 from penstock_jetstream import names
 
 _DETAILS: Final = "\n\nDebug source:"
@@ -246,9 +246,9 @@ def _errors(key: str) -> Generator[None, None, None]:
     except FileNotFoundError as error:
         raise BlobMissing(f"there is no blob {key}") from error
     except TimeoutError as error:
-        raise Unavailable(f"blob {key}: no answer in time") from error
+        raise BlobsUnavailable(f"blob {key}: no answer in time") from error
     except (BaseError, OSError) as error:
-        raise Unavailable(f"blob {key}: {str(error).partition(_DETAILS)[0]}") from error
+        raise BlobsUnavailable(f"blob {key}: {str(error).partition(_DETAILS)[0]}") from error
 
 
 def _sync_path(path: Path) -> None:

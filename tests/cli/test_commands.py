@@ -122,6 +122,16 @@ def test_a_run_that_is_over_is_left_as_it_is(system: Up) -> None:
     assert (done.returncode, done.stdout.split()) == (Exit.OK, [job_id, "completed"])
 
 
+def test_a_deleted_run_is_shown_as_such(system: Up) -> None:
+    job_id = call(system.home, "submit", "--pipeline", "x", "-p", QUICK, "--watch").stdout.strip()
+    for _ in range(2):
+        deleted = call(system.home, "delete", job_id)
+        assert (deleted.returncode, deleted.stdout.split()) == (Exit.OK, [job_id, "deleted"])
+    shown = call(system.home, "show", job_id)
+    assert shown.returncode == Exit.NOT_FOUND
+    assert "was deleted at" in shown.stderr
+
+
 def test_ctrl_c_on_a_terminal_detaches(system: Up) -> None:
     main, terminal = os.openpty()
     watching = subprocess.Popen(

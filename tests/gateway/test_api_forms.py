@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.gateway.stage import Stage, pointers, problem, submission
 
-from penstock_core.ports import Conflict, LogFull, Unavailable
+from penstock_core.ports import BlobsUnavailable, Conflict, LogFull, Unavailable
 from penstock_schemas.jobs import SourceManifest
 
 FILES = {
@@ -119,6 +119,20 @@ async def test_files_go_unless_the_log_may_name_them(
     monkeypatch.setattr(stage.cluster.log, "append", refuse)
     problem(await client.post("/jobs", files=form()), 503)
     assert bool(await stage.blobs.list("")) is is_kept
+
+
+async def test_a_store_that_takes_nothing_is_named_and_nothing_is_queued(
+    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*args: object, **kwargs: object) -> None:
+        raise BlobsUnavailable("blob jobs/1/source/Snakefile: no space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(stage.blobs, "put_stream", fail)
+        body = problem(await client.post("/jobs", files=form()), 503)
+    assert body["type"].endswith("#blob-store-unavailable")
+    assert "no space left" in body["detail"]
+    assert (await client.get("/jobs")).json()["total"] == 0
 
 
 async def test_engine_parameters_are_checked_without_a_form_too(client: httpx.AsyncClient) -> None:

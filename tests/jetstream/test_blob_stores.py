@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.s3 import BUCKET, S3Server, running_s3
 
-from penstock_core.ports import BLOB_PIECE_BYTES, Unavailable
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobsUnavailable
 from penstock_jetstream.blobs import ObjectBlobs, open_blobs
 
 pytestmark = pytest.mark.system
@@ -51,7 +51,7 @@ async def test_a_store_that_dies_within_an_upload_says_so(s3: S3Server, monkeypa
                 s3.kill()
             yield bytes(BLOB_PIECE_BYTES)
 
-    with pytest.raises(Unavailable, match=r"^blob jobs/1/x: [^\n]+$"):
+    with pytest.raises(BlobsUnavailable, match=r"^blob jobs/1/x: [^\n]+$"):
         await blobs.put_stream("jobs/1/x", pieces())
 
 
@@ -74,7 +74,7 @@ async def test_a_folder_that_takes_no_more_says_so_and_keeps_what_it_had(tmp_pat
         for _ in range(20):
             yield bytes(BLOB_PIECE_BYTES)
 
-    with full_after(3 * BLOB_PIECE_BYTES), pytest.raises(Unavailable) as caught:
+    with full_after(3 * BLOB_PIECE_BYTES), pytest.raises(BlobsUnavailable) as caught:
         await blobs.put_stream("jobs/1/old", pieces())
     assert os.strerror(errno.EFBIG) in str(caught.value)
     assert await blobs.get_bytes("jobs/1/old") == b"old"

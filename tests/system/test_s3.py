@@ -50,3 +50,11 @@ def test_a_run_with_its_files_in_s3(tmp_path: Path) -> None:
             assert (
                 system.http.request("GET", f"{system.url}/jobs/{job_id}/logs?format=text", timeout=30.0).status == 200
             )
+            assert system.http.request("DELETE", f"{system.url}/jobs/{job_id}", timeout=30.0).status == 204
+            status, problem = system.get(f"/jobs/{job_id}")
+            assert status == 404
+            assert "was deleted" in problem["detail"]
+            listing = system.http.request(
+                "GET", f"{s3.url}/{BUCKET}?list-type=2", headers={"accept": "*/*"}, timeout=30.0
+            )
+            assert (listing.status, listing.data.count(b"<Key>")) == (200, 0)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from penstock_core.access import Forbidden
 from penstock_core.job import IdempotencyKeyReused, JobEnded, NotQueued, Refused, UnknownJob
-from penstock_core.ports import BlobMissing, Conflict, LogFull, PortError, TooLarge, Unavailable
+from penstock_core.ports import BlobMissing, BlobsUnavailable, Conflict, LogFull, PortError, TooLarge, Unavailable
 from penstock_gateway.catalogue.core import UnknownPipeline, VersionTaken
 from penstock_schemas.api import Problem, Violation
 
@@ -143,6 +143,14 @@ UNAVAILABLE: Final = Kind(
     "Nothing that was acknowledged is lost. Try again; with the same Idempotency-Key a repeated submission cannot run "
     "twice.",
 )
+BLOBS_UNAVAILABLE: Final = Kind(
+    503,
+    "blob-store-unavailable",
+    "The blob store does not answer",
+    RETRY_AFTER_S,
+    "Nothing of this request was queued, and nothing that was acknowledged is lost. Try again; when it persists, an "
+    "operator must look after the store.",
+)
 NOT_YET: Final = Kind(504, "not-yet", "Not there yet", RETRY_AFTER_S)
 DRAINING: Final = Kind(503, "draining", "The server is shutting down", RETRY_AFTER_S)
 INTERNAL: Final = Kind(500, "internal-error", "Internal error")
@@ -174,6 +182,7 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
     Refused: NOT_POSSIBLE,
     Conflict: BUSY,
     LogFull: LOG_FULL,
+    BlobsUnavailable: BLOBS_UNAVAILABLE,
     Unavailable: UNAVAILABLE,
     PortError: UNAVAILABLE,
     NotYet: NOT_YET,

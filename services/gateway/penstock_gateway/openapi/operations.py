@@ -126,6 +126,7 @@ WRITE_PROBLEMS: Final = (
     problems.INVALID,
     problems.LOG_FULL,
     problems.UNAVAILABLE,
+    problems.BLOBS_UNAVAILABLE,
 )
 _TIME: Final = {"type": "string", "format": "date-time"}
 
