@@ -1,14 +1,15 @@
 """The generated pages say what the code says now."""
 
+from pathlib import Path
+
 import pytest
-from tools.reference import FOLDER, PAGES
+from tools.reference import FILES, FOLDER, PAGES, ROOT
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_generated_page_is_fresh(name: str) -> None:
-    path = FOLDER / name
-    assert path.exists(), f"docs/reference/{name} is missing: run `make docs`"
-    assert path.read_text() == PAGES[name](), f"docs/reference/{name} is stale: run `make docs`"
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_generated_file_is_fresh(path: Path) -> None:
+    assert path.exists(), f"{path.relative_to(ROOT)} is missing: run `make docs`"
+    assert path.read_text() == FILES[path](), f"{path.relative_to(ROOT)} is stale: run `make docs`"
 
 
 def test_every_generated_page_is_still_generated() -> None:

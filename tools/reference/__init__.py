@@ -1,4 +1,4 @@
-"""The generated pages of `docs/reference/`: each is a function of the code that it describes.
+"""The generated pages of `docs/reference/`, and `.env.example`: each is a function of the code that it describes.
 
 `python -m tools.reference` (`make docs`) writes them; `tests/docs/test_fresh.py` fails when one is stale.
 """
@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from tools.reference import command_line, configuration, engine_parameters, events, http_api, nats, states
+from tools.reference import (
+    command_line,
+    configuration,
+    engine_parameters,
+    environment_file,
+    events,
+    http_api,
+    nats,
+    states,
+)
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FOLDER: Final = ROOT / "docs" / "reference"
@@ -23,14 +32,19 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "states.md": states.page,
 }
 """By the name of its file."""
+FILES: Final[Mapping[Path, Callable[[], str]]] = {
+    **{FOLDER / name: page for name, page in PAGES.items()},
+    ROOT / ".env.example": environment_file.page,
+}
+"""Everything that is generated."""
 
 
 def write() -> tuple[Path, ...]:
-    """Write every page anew; return those that changed."""
+    """Write everything anew; return those that changed."""
     changed: list[Path] = []
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name, page in PAGES.items():
-        path, text = FOLDER / name, page()
+    for path, page in FILES.items():
+        text = page()
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
             changed.append(path)

@@ -1,4 +1,4 @@
-"""Write the generated pages of `docs/reference/` anew."""
+"""Write the generated pages of `docs/reference/`, and `.env.example`, anew."""
 
 import sys
 
