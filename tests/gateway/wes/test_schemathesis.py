@@ -8,8 +8,9 @@ import anyio
 import httpx
 import pytest
 from tests.conftest import NatsServer
+from tests.gateway.people import USERS, basic, bearer
 from tests.gateway.test_served import Process
-from tests.gateway.wes.specification import DOCUMENT, PREFIX, answered
+from tests.gateway.wes.specification import DOCUMENT, PREFIX, answered, refused
 
 from penstock_jetstream import NatsSettings, connect
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -53,11 +54,26 @@ async def test_on_a_run_with_tasks(url: str, tmp_path: Path, settings: NatsSetti
     assert await find(url, tmp_path, known + CONFIGURATION.read_text()) == ""
 
 
-async def find(url: str, folder: Path, configuration: str) -> str:
+async def test_with_authentication(tmp_path: Path, settings: NatsSettings) -> None:
+    environ = {"PENSTOCK_AUTH": "basic", "PENSTOCK_BASIC_AUTH_USERS": USERS, "PENSTOCK_RATE_LIMIT": "0"}
+    process = Process(tmp_path, settings.url, **environ)
+    try:
+        url = process.url()
+        async with httpx.AsyncClient(base_url=url + PREFIX) as client:
+            answered(await client.get("/service-info"), "ServiceInfo")
+            for headers in ({}, basic("ada", "wrong"), bearer("wrong")):
+                refused(await client.get("/runs", headers=headers), 401)
+            refused(await client.post("/runs", headers=basic("vi"), files=[("tags", (None, "{}"))]), 403)
+        assert await find(url, tmp_path, CONFIGURATION.read_text(), "--auth", "ada:pw-ada") == ""
+    finally:
+        process.end()
+
+
+async def find(url: str, folder: Path, configuration: str, *more: str) -> str:
     """Return what schemathesis says when it finds something."""
     path = folder / "schemathesis.toml"
     path.write_text(configuration)
-    options = ["--url", url + PREFIX, "--max-examples", EXAMPLES, "--continue-on-failure", "--no-color"]
+    options = ["--url", url + PREFIX, "--max-examples", EXAMPLES, "--continue-on-failure", "--no-color", *more]
     program = Path(sys.executable).with_name("schemathesis")
     with anyio.fail_after(DEADLINE_S):
         found = await anyio.run_process(
