@@ -31,6 +31,10 @@ ENTRIES: Final = {
     "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
     "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
     "runners": Entry(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),
+    "token": Entry(_HELP, "penstock.commands.token:token", "Issue, list and revoke API tokens."),
+    "hash-password": Entry(
+        _HELP, "penstock.commands.hash_password:hash_password", "Make the hash of a password for the gateway's users."
+    ),
     "doctor": Entry(_HELP, "penstock.commands.doctor:doctor", "Check everything, and say how to mend it."),
     "verify": Entry(_HELP, "penstock.commands.verify:verify", "Check that the event log is whole and unchanged."),
     "version": Entry(_HELP, "penstock.commands.version:version", "Print the versions of this command and the server."),
@@ -43,8 +47,9 @@ ENTRIES: Final = {
 }
 
 EPILOG: Final = """\b
-Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 not found, 6 server unreachable,
-10 the run failed, 11 the run was cancelled, 130 interrupted (a watched run goes on).
+Exit codes: 0 ok, 1 failed, 2 wrong usage or input, 3 not found, 4 not allowed,
+6 server unreachable, 10 the run failed, 11 the run was cancelled, 130 interrupted (a
+watched run goes on).
 
 \b
 The server is --url, else PENSTOCK_URL, else the one that 'penstock up' started

@@ -28,6 +28,7 @@ from penstock_schemas.api import (
     MAX_PAGE,
     CancelRequest,
     EventList,
+    IssuedToken,
     JobEvent,
     JobList,
     JobResponse,
@@ -47,6 +48,8 @@ from penstock_schemas.api import (
     RunnerList,
     StatusResponse,
     TaskList,
+    TokenList,
+    TokenRequest,
     VersionResponse,
 )
 from penstock_schemas.ids import JobId
@@ -106,14 +109,16 @@ class _Answer(msgspec.Struct, frozen=True):
 class Client:
     """Talks to one Penstock server. It may be used by several threads at once."""
 
-    def __init__(self, url: str, *, deadline_s: float = 10.0) -> None:
+    def __init__(self, url: str, *, deadline_s: float = 10.0, authorization: str | None = None) -> None:
         """Take a server's address; nothing is sent yet.
 
         Args:
             url: for example `http://127.0.0.1:8000`.
             deadline_s: how long a request may take with all of its repetitions. A long-poll has its wait on top.
+            authorization: the header of this name, such as `Bearer pst_...`; it is sent to this server alone.
 
         """
+        self._credentials = {} if authorization is None else {"Authorization": authorization}
         self.url = url.rstrip("/")
         self.deadline_s = deadline_s
         self._pool = urllib3.PoolManager(maxsize=4, retries=False)
@@ -378,6 +383,20 @@ class Client:
             raise Damaged(f"{output.path} arrived damaged: its SHA-256 is not {output.sha256}; try again")
         part.replace(to)
 
+    def issue_token(self, asked: TokenRequest) -> IssuedToken:
+        """Issue an API token. It is asked once: its secret is in this answer alone."""
+        url = self.url + "/tokens"
+        answer = self._send("POST", url, msgspec.json.encode(asked), 0.0)
+        return self._decode(self._checked(answer, url), IssuedToken, url)
+
+    def tokens(self) -> TokenList:
+        """Return the API tokens that are visible here."""
+        return self._get("/tokens", {}, TokenList)
+
+    def revoke_token(self, token_id: str) -> None:
+        """Make an API token worth nothing."""
+        self._repeat("DELETE", f"{self.url}/tokens/{_segment(token_id)}", None, 0.0)
+
     def readiness(self) -> Readiness:
         """Say whether the server is ready, and why not. It is asked once."""
         answer = self._send("GET", self.url + "/readyz", None, 0.0)
@@ -429,7 +448,8 @@ class Client:
             pause = min(pause * 2, LAST_PAUSE_S)
 
     def _send(self, method: str, url: str, body: bytes | None, wait_s: float) -> _Answer:
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if body is not None else {})
+        headers = {"Accept": "application/json"} | self._credentials
+        headers |= {"Content-Type": "application/json"} if body is not None else {}
         timeout = urllib3.Timeout(connect=min(CONNECT_S, self.deadline_s), read=self.deadline_s + wait_s)
         try:
             response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
@@ -442,7 +462,9 @@ class Client:
             raise ClientError(f"the server named an output on another server, {url}")
         timeout = urllib3.Timeout(connect=CONNECT_S, read=self.deadline_s)
         try:
-            response = self._pool.request("GET", url, timeout=timeout, preload_content=False, redirect=False)
+            response = self._pool.request(
+                "GET", url, headers=self._credentials, timeout=timeout, preload_content=False, redirect=False
+            )
         except (HTTPError, OSError) as error:
             raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
         if response.status >= 300:

@@ -12,9 +12,12 @@ import msgspec
 
 from penstock import running
 from penstock.client import Ambiguous, Client, ClientError, NotFound, Refused, Unreachable
+from penstock.credentials import authorization, credential_options
 from penstock.exits import Exit, Stop
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
+UNAUTHENTICATED: Final = 401
+_DENIED: Final = frozenset({UNAUTHENTICATED, 403})
 _BAD_INPUT: Final = frozenset({400, 409, 413, 415, 422})
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,7 +32,8 @@ class Format(Enum):
 
 
 def server_options(command: F) -> F:
-    """Give a command `--url` and `--state`."""
+    """Give a command `--url`, `--state`, `--token` and `--user`."""
+    command = credential_options(command)
     command = click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),
@@ -72,7 +76,7 @@ def server_url(url: str | None, state: Path | None) -> str:
 @contextlib.contextmanager
 def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) -> Generator[Client]:
     """Give a client; its errors leave as `Stop`, with what to do and the right exit code."""
-    with Client(server_url(url, state), deadline_s=deadline_s) as client:
+    with Client(server_url(url, state), deadline_s=deadline_s, authorization=authorization()) as client:
         try:
             yield client
         except Unreachable as error:
@@ -81,6 +85,9 @@ def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) 
         except NotFound as error:
             raise Stop(str(error), Exit.NOT_FOUND) from error
         except Refused as error:
+            if error.status in _DENIED:
+                hint = "\n  set PENSTOCK_TOKEN, or give --user" if error.status == UNAUTHENTICATED else ""
+                raise Stop(refusal(error) + hint, Exit.DENIED) from error
             raise Stop(refusal(error), Exit.USAGE if error.status in _BAD_INPUT else Exit.ERROR) from error
         except Ambiguous as error:
             raise Stop(str(error), Exit.USAGE) from error

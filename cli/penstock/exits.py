@@ -12,6 +12,8 @@ class Exit(IntEnum):
     USAGE = 2
     """The command line, a setting or what was submitted is wrong."""
     NOT_FOUND = 3
+    DENIED = 4
+    """The server does not know who asks, or does not allow it."""
     UNREACHABLE = 6
     """The server did not answer."""
     RUN_FAILED = 10

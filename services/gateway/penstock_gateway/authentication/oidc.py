@@ -215,7 +215,7 @@ def _get(pool: urllib3.PoolManager, url: str, shape: type[T]) -> T:
             raise BadProvider(f"{url} answered {response.status}")
         body = response.read(MAX_DOCUMENT_BYTES + 1)
     finally:
-        response.release_conn()
+        response.close()
     if len(body) > MAX_DOCUMENT_BYTES:
         raise BadProvider(f"{url} has more than {MAX_DOCUMENT_BYTES:,} bytes")
     return msgspec.json.decode(body, type=shape)
