@@ -20,6 +20,7 @@ ENTRIES: Final = {
     "up": Entry(_START, "penstock.commands.up:up", "Start Penstock on this machine and keep it running."),
     "demo": Entry(_START, "penstock.commands.demo:demo", "Start it, run the example workflow, show the outputs, stop."),
     "submit": Entry(_JOBS, "penstock.commands.submit:submit", "Submit a workflow; --watch follows it to its end."),
+    "plan": Entry(_JOBS, "penstock.commands.plan:plan", "Show what a workflow would run; nothing is run."),
     "ls": Entry(_JOBS, "penstock.commands.jobs:ls", "List runs, newest first."),
     "show": Entry(_JOBS, "penstock.commands.jobs:show", "Show one run: state, progress, why it failed."),
     "watch": Entry(_JOBS, "penstock.commands.watch:watch", "Follow a run to its end."),

@@ -54,6 +54,7 @@ from penstock_schemas.api import (
 )
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus
+from penstock_schemas.plans import Plan
 from penstock_schemas.views import LogStream, Task
 
 T = TypeVar("T")
@@ -144,6 +145,15 @@ class Client:
         if submission.idempotency_key is None:
             submission = msgspec.structs.replace(submission, idempotency_key=uuid.uuid4().hex)
         return self._post("/jobs", submission, JobResponse)
+
+    def plan(self, submission: JobSubmission) -> Plan:
+        """Return what a submission would run; nothing is queued.
+
+        Raises:
+            Refused: it cannot be taken, or the workflow would fail before its first task.
+
+        """
+        return self._post("/jobs?dry_run=true", submission, Plan)
 
     def job(self, job_id: str) -> JobResponse:
         """Return a job as it stands."""

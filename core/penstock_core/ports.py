@@ -4,7 +4,16 @@
 tests run against both. A failure leaves a port as one of the exceptions below and as nothing else.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +24,7 @@ from penstock_core.chain import Stored
 from penstock_schemas.events import Event
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.plans import PlanReply, PlanRequest
 from penstock_schemas.views import Head, Job, LogChunk, RunnerHeartbeat, SchedulerBeat, Task
 
 MAX_APPEND_ENTRIES: Final = 1000
@@ -364,6 +374,28 @@ class BlobStream(Protocol):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield its content in pieces of up to 1 MiB."""
+        ...
+
+
+PlanAnswer = Callable[[PlanRequest], Awaitable[PlanReply]]
+"""Makes a plan; never raises but by cancellation."""
+
+
+class Plans(Protocol):
+    """Plans of jobs, asked for by gateways and made by runners. Nothing of it is stored."""
+
+    async def ask(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
+        """Have one of the runners that offer the request's engine make a plan.
+
+        Raises:
+            TooLarge: the request is larger than a message may be.
+            Unavailable: no runner listens, or none answers in time.
+
+        """
+        ...
+
+    async def serve(self, engines: Sequence[str], answer: PlanAnswer) -> None:
+        """Answer requests for these engines, several at a time, for ever."""
         ...
 
 

@@ -14,6 +14,7 @@ from penstock_jetstream.jetstream_log import JetStreamLog
 from penstock_jetstream.jobs_view import JetStreamJobs
 from penstock_jetstream.live_feed import JetStreamLive
 from penstock_jetstream.log_tail import JetStreamLogTail
+from penstock_jetstream.plans import NatsPlans
 from penstock_jetstream.settings import NatsSettings
 from penstock_jetstream.snapshots import JetStreamSnapshots
 from penstock_jetstream.task_board import JetStreamTasks
@@ -32,6 +33,7 @@ class Cluster:
         self.logs = JetStreamLogTail(connection)
         self.heartbeats = JetStreamHeartbeats(connection, has_replicas=has_replicas)
         self.snapshots = JetStreamSnapshots(connection)
+        self.plans = NatsPlans(connection)
 
     @property
     def is_connected(self) -> bool:

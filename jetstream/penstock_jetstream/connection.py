@@ -240,8 +240,10 @@ class Connection:
         """
         await self._publish(subject, payload, reply=reply, headers=headers)
 
-    async def subscribe(self, subject: str, receive: Callable[[Msg], None]) -> Subscription:
+    async def subscribe(self, subject: str, receive: Callable[[Msg], None], *, queue: str = "") -> Subscription:
         """Hand every message on `subject` to `receive`, until unsubscribed or a new generation.
+
+        Of those who subscribe with the same `queue`, one gets each message.
 
         The library holds back no message: whoever subscribes bounds what can be on its way.
         """
@@ -250,7 +252,7 @@ class Connection:
             receive(message)
 
         return await self._client.subscribe(  # pyright: ignore[reportUnknownMemberType]  # a future of unknown content
-            subject, cb=received, pending_msgs_limit=0, pending_bytes_limit=0
+            subject, queue=queue, cb=received, pending_msgs_limit=0, pending_bytes_limit=0
         )
 
     async def unsubscribe(self, subscription: Subscription) -> None:

@@ -251,3 +251,24 @@ def test_a_watch_survives_the_gateway(system: Up) -> None:
     os.kill(system.record.services["gateway"], signal.SIGKILL)
     assert call(system.home, "cancel", job_id).returncode == Exit.OK
     assert watching.wait(60) == Exit.CANCELLED
+
+
+def test_a_workflow_is_planned_registered_and_run_by_name(system: Up, workflow: Path) -> None:
+    planned = call(system.home, "plan", str(workflow), "-p", "word=7")
+    assert planned.returncode == Exit.OK, planned.stderr
+    assert "one    2      " in planned.stdout
+    tasks = call(system.home, "plan", str(workflow), "-p", "word=7", "--tasks", "-o", "jsonl").stdout.splitlines()
+    assert len(tasks) == 4
+    (workflow / "config.schema.json").write_text('{"required": ["word"], "properties": {"word": {"minimum": 1}}}')
+    added = call(system.home, "pipeline", "add", str(workflow), "--version", "1.0", "--name", "adds")
+    assert added.stdout == "adds 1.0\n", added.stderr
+    assert "adds" in call(system.home, "pipeline", "ls").stdout
+    assert "(required)" in call(system.home, "pipeline", "show", "adds").stdout
+    refused = call(system.home, "submit", "--pipeline", "adds", "-p", "word=0")
+    assert refused.returncode == Exit.USAGE
+    assert "#/parameters/word" in refused.stderr
+    done = call(system.home, "submit", "--pipeline", "adds", "-p", "word=7", "--watch")
+    assert done.returncode == Exit.OK, done.stderr
+    assert "adds, version 1.0" in call(system.home, "show", done.stdout.strip()).stdout
+    assert call(system.home, "pipeline", "retire", "adds", "1.0").returncode == Exit.OK
+    assert "retired" in call(system.home, "submit", "--pipeline", "adds", "-p", "word=7").stderr

@@ -6,7 +6,7 @@ from tests.conftest import accounts
 from tests.jetstream.servers import ThreeServers, three_servers
 
 from penstock_core.memory import MemoryCluster
-from penstock_core.ports import EventLog, Heartbeats, JobsView, LiveFeed, LogTail, Snapshots, TaskBoard
+from penstock_core.ports import EventLog, Heartbeats, JobsView, LiveFeed, LogTail, Plans, Snapshots, TaskBoard
 from penstock_jetstream import NatsSettings, connect
 
 
@@ -25,6 +25,8 @@ class Ports(Protocol):
     def logs(self) -> LogTail: ...
     @property
     def heartbeats(self) -> Heartbeats: ...
+    @property
+    def plans(self) -> Plans: ...
     @property
     def snapshots(self) -> Snapshots: ...
 

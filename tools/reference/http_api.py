@@ -11,6 +11,7 @@ from penstock_gateway.app import software_version
 from penstock_gateway.openapi import document
 from penstock_gateway.rendering import render
 from penstock_schemas import api
+from penstock_schemas.plans import Plan
 from penstock_schemas.views import Job
 from tools.reference.effects import distinct
 from tools.reference.markdown import anchor, code, heading, table
@@ -92,6 +93,8 @@ def _content_words(answer: dict[str, Any]) -> str:
 
 
 def _shape_words(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema and all("$ref" in each for each in schema["anyOf"]):
+        return " or ".join(_shape_words(each) for each in schema["anyOf"])
     name = schema.get("$ref", "").rpartition("/")[2]
     if name:
         return f"[{name}]({anchor(name)})"
@@ -160,6 +163,7 @@ def _bodies() -> Iterator[str]:
         for shape in vars(api).values()
         if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and shape.__module__ == api.__name__
     ]
+    bodies.append(Plan)
     inner = named_shapes(bodies)
     for shape in [*bodies, *(each for each in inner if each not in bodies)]:
         yield f"### {shape.__name__}\n\n{summary(shape)}\n"

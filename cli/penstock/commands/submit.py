@@ -160,7 +160,7 @@ def submit(
     if elsewhere is not None:
         source, called = elsewhere
     elif pipeline is None:
-        source, called = _source(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
+        source, called = packed_source(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
     submission = JobSubmission(
         pipeline_name=called if name is None else name,
         parameters=parameters,
@@ -205,7 +205,7 @@ def _elsewhere(
     return SubmittedSource(git=git, ref=ref, url=from_url, snakefile=snakefile), name
 
 
-def _source(
+def packed_source(
     workflow: Path, snakefile: str | None, exclude: tuple[str, ...], *, ignore: bool, in_place: bool
 ) -> tuple[SubmittedSource, str]:
     """Return what to submit of a workflow, and its name."""

@@ -11,6 +11,7 @@ from penstock_core.memory.blobs import MemoryBlobs
 from penstock_core.memory.jobs import MemoryJobs
 from penstock_core.memory.liveness import MemoryHeartbeats
 from penstock_core.memory.log import MemoryLog
+from penstock_core.memory.plans import MemoryPlans
 from penstock_core.memory.progress import MemoryLive, MemoryLogTail, MemoryTasks
 from penstock_core.memory.snapshots import MemorySnapshots
 from penstock_core.ports import ClusterStatus
@@ -23,6 +24,7 @@ __all__ = [
     "MemoryLive",
     "MemoryLog",
     "MemoryLogTail",
+    "MemoryPlans",
     "MemorySnapshots",
     "MemoryTasks",
 ]
@@ -45,6 +47,7 @@ class MemoryCluster:
         self.logs = MemoryLogTail()
         self.heartbeats = MemoryHeartbeats(clock=clock)
         self.snapshots = MemorySnapshots()
+        self.plans = MemoryPlans()
 
     async def status(self) -> ClusterStatus:
         """Return what a real cluster would say of itself."""

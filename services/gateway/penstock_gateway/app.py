@@ -11,7 +11,7 @@ import anyio
 from litestar import Litestar
 from litestar.types import ASGIApp
 
-from penstock_core.ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, TaskBoard
+from penstock_core.ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskBoard
 from penstock_gateway.admission import Policy
 from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.token_book import TokenBook
@@ -63,6 +63,8 @@ class Ports(Protocol):
     def logs(self) -> LogTail: ...  # noqa: D102
     @property
     def heartbeats(self) -> Heartbeats: ...  # noqa: D102
+    @property
+    def plans(self) -> Plans: ...  # noqa: D102
     async def status(self) -> ClusterStatus: ...  # noqa: D102
 
 
@@ -133,6 +135,7 @@ class Gateway:
             fleet=self._fleet,
             catalogue=self.catalogue,
             intake=intake,
+            plans=ports.plans,
             policy=policy,
             now=now,
         )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from penstock_core import aggregates
 from penstock_core.chain import link
 from penstock_core.job import Refused, decide, evolve, fold
-from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, TooLarge
+from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, Plans, TooLarge, Unavailable
 from penstock_gateway.admission import (
     Admitted,
     Fetched,
@@ -24,20 +24,27 @@ from penstock_gateway.admission import (
     refuse_unknown_engine,
     with_files,
 )
+from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import check_uploaded
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.intake.intake import Intake
+from penstock_gateway.problems import Invalid
 from penstock_gateway.uploads import Upload, Uploads, job_prefix
 from penstock_schemas.access import Principal
-from penstock_schemas.api import JobSubmission
+from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.ids import EventId, JobId
-from penstock_schemas.jobs import WorkflowRequest
+from penstock_schemas.jobs import FailureCause, WorkflowRequest
+from penstock_schemas.plans import Plan, PlanRequest
 from penstock_schemas.views import EMPTY_HEAD, Job
 
 MAX_TRIES: Final = 5
 """Appends of one submission; every further one follows a conflict with the same key."""
+
+
+PLAN_DEADLINE_S: Final = 65.0
+"""A runner gives up earlier, and says so."""
 
 
 class Submitted(Struct, frozen=True):
@@ -58,6 +65,7 @@ class Submissions:
         fleet: which engines are offered.
         catalogue: the pipelines that can be run by name.
         intake: gets the files of sources that lie elsewhere.
+        plans: has runners say what a job would do.
         policy: what the operator allows.
         now: the clock.
 
@@ -72,6 +80,7 @@ class Submissions:
         fleet: Fleet,
         catalogue: Catalogue,
         intake: Intake,
+        plans: Plans,
         policy: Policy,
         now: Callable[[], datetime],
     ) -> None:
@@ -82,6 +91,7 @@ class Submissions:
         self._fleet = fleet
         self._catalogue = catalogue
         self._intake = intake
+        self._plans = plans
         self._policy = policy
         self._now = now
 
@@ -158,6 +168,35 @@ class Submissions:
         if submission.engine is None:
             await self._check_engine(admitted.engine)
         return admitted
+
+    async def plan(self, principal: Principal, submission: JobSubmission) -> Plan:
+        """Return what a submission would run; nothing is queued, and the log hears nothing of it.
+
+        Raises:
+            Forbidden, Invalid: as `submit`; also when the workflow itself would fail before its first task.
+            TooLarge: its parameters are more than a runner can be asked with.
+            Unavailable: no runner answers in time, or it is busy.
+
+        """
+        admitted = await self.admit(principal, submission)
+        bundle = admitted.bundle
+        if bundle is not None and await self._blobs.info(bundle.key) is None:
+            await self._blobs.put_bytes(bundle.key, bundle.content)
+        request = PlanRequest(
+            pipeline_name=admitted.submission.pipeline_name,
+            engine=admitted.engine,
+            parameters=admitted.submission.parameters,
+            source=admitted.source,
+            engine_parameters=admitted.engine_parameters,
+        )
+        reply = await self._plans.ask(request, deadline_s=PLAN_DEADLINE_S)
+        if reply.plan is not None:
+            return reply.plan
+        if reply.failure is None:
+            raise Unavailable("the runner that was asked makes as many plans as it may; try again")
+        if reply.failure.cause is FailureCause.SYSTEM:
+            raise Unavailable(reply.failure.message)
+        raise Invalid([Violation(pointer=pointer("source"), detail=reply.failure.message)])
 
     def begin_upload(self, principal: Principal, *, key: str | None = None) -> AbstractAsyncContextManager[Upload]:
         """Begin the upload of a workflow's files, for `submit` within the block that this opens.

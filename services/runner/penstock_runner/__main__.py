@@ -73,6 +73,7 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
                 logs=cluster.logs,
                 heartbeats=cluster.heartbeats,
                 blobs=blobs,
+                plans=cluster.plans,
             )
             runner = Runner(
                 runner_id,

@@ -11,11 +11,12 @@ import anyio
 import structlog
 from msgspec import Struct
 
-from penstock_core.ports import Blobs, EventLog, Heartbeats, LogTail, TaskBoard
+from penstock_core.ports import Blobs, EventLog, Heartbeats, LogTail, Plans, TaskBoard
 from penstock_runner.attempt import Workplace
 from penstock_runner.engine import Engine
 from penstock_runner.incarnation import Ending, Incarnation, Shutdown, Terms, boot_clock
 from penstock_runner.leftovers import sweep
+from penstock_runner.planning import Planner
 from penstock_runner.register import Register
 from penstock_runner.reporting import Reports
 from penstock_runner.sources import Sources
@@ -23,6 +24,8 @@ from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runner.uploads import Uploads
 from penstock_schemas.ids import RunnerId
 
+PLANS: Final = "plans"
+"""The folder below the runner's in which plans are made."""
 REJOIN_PAUSES_S: Final = (0.0, 1.0, 5.0, 10.0)
 """Before the next incarnation, after so many that ended by a fault in a row."""
 
@@ -37,6 +40,8 @@ class Ports(Struct, frozen=True, kw_only=True):
     logs: LogTail
     heartbeats: Heartbeats
     blobs: Blobs
+    plans: Plans | None = None
+    """`None`: it makes no plans."""
 
 
 class Runner:
@@ -79,6 +84,8 @@ class Runner:
         self._clock = clock
         self._uploads = Uploads(ports.blobs)
         self._sources = Sources(ports.blobs, roots)
+        by_name = {engine.name: engine for engine in engines}
+        self._planner = Planner(by_name, self._sources, folder.root / PLANS, cores=cores)
         self._reports = Reports(ports.tasks, ports.logs, self._uploads)
 
     async def run(self, shutdown: Shutdown) -> None:
@@ -101,6 +108,8 @@ class Runner:
                 await stack.enter_async_context(engine)
             async with anyio.create_task_group() as group:
                 group.start_soon(self._reports.run)
+                if self._ports.plans is not None:
+                    group.start_soon(self._ports.plans.serve, self._planner.engines, self._planner.answer)
                 await self._live_on(shutdown, predecessor)
                 group.cancel_scope.cancel()
 

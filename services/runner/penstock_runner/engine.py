@@ -41,6 +41,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """What the submission chose of the engine's own settings; `penstock_core.engine_parameters` says what can be."""
     resume: bool = False
     """Whether an earlier attempt left its work here."""
+    is_dry: bool = False
+    """Whether only to tell which tasks would run, as tasks that wait; nothing is run."""
 
 
 class TaskChanged(Struct, frozen=True, kw_only=True):

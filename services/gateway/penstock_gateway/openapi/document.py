@@ -72,7 +72,9 @@ def _shapes() -> list[Any]:
 
 
 def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(answer.status): _answer(answer, schema_of) for answer in operation.answers}
+    responses: dict[str, Any] = {}
+    for answer in operation.answers:
+        _add(responses, str(answer.status), _answer(answer, schema_of))
     for status, kinds in _by_status(
         (*operation.problems, UNAUTHENTICATED, TOO_MANY, METHOD_NOT_ALLOWED, INTERNAL)
     ).items():
@@ -135,6 +137,16 @@ def _answer(answer: Answer, schema_of: dict[str, Any]) -> dict[str, Any]:
     elif answer.media_type != "application/json":
         rendered["content"] = {answer.media_type: {"schema": {"type": "string"}}}
     return rendered
+
+
+def _add(responses: dict[str, Any], status: str, answer: dict[str, Any]) -> None:
+    """Add an answer; of two with the same status, either may come."""
+    known = responses.setdefault(status, answer)
+    if known is answer:
+        return
+    known["description"] = f"{known['description']}; or {answer['description'][0].lower()}{answer['description'][1:]}"
+    (first,), (second,) = known["content"].values(), answer["content"].values()
+    first["schema"] = {"anyOf": [first["schema"], second["schema"]]}
 
 
 def _by_status(kinds: tuple[Kind, ...]) -> dict[int, tuple[Kind, ...]]:

@@ -33,6 +33,7 @@ from penstock_schemas.api import (
     VersionResponse,
 )
 from penstock_schemas.jobs import JobStatus
+from penstock_schemas.plans import Plan
 from penstock_schemas.views import LogStream
 
 
@@ -167,7 +168,14 @@ OPERATIONS: Final = (
         "the first job: 200 with the header `Idempotent-Replay: true`. As a form: the part `job` with the JSON of the "
         "submission first, then a part `files` for each file of the workflow, with its path as the file name; they "
         "are stored as they come, and may be large.",
-        parameters=(_header("Idempotency-Key", "Makes the submission repeatable; 1 to 255 characters.", _TEXT),),
+        parameters=(
+            _header("Idempotency-Key", "Makes the submission repeatable; 1 to 255 characters.", _TEXT),
+            _query(
+                "dry_run",
+                "`true` answers 200 with what the job would run, and queues nothing.",
+                {"type": "string", "enum": ["true", "false"], "default": "false"},
+            ),
+        ),
         body=JobSubmission,
         takes_files=True,
         body_examples={"pipeline": examples.SUBMIT_MOCK, "workflow": examples.SUBMIT_WORKFLOW},
@@ -180,6 +188,7 @@ OPERATIONS: Final = (
                 examples.JOB,
                 headers=("Location", *JOB_HEADERS),
             ),
+            Answer(200, "With `dry_run=true`: what it would run", Plan),
         ),
         problems=(problems.FORBIDDEN, problems.KEY_REUSED, problems.TOO_SLOW, *WRITE_PROBLEMS),
     ),

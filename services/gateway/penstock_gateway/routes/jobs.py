@@ -61,6 +61,19 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def submit(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
         demand(principal, NEEDED_TO_SUBMIT, "submit a job")
+        given = Parameters(request.scope["query_string"], ("dry_run",))
+        dry_run = given.one("dry_run") or "false"
+        if dry_run not in ("true", "false"):
+            given.refuse("dry_run", "true or false is expected")
+        elif dry_run == "true" and is_form(request):
+            given.refuse("dry_run", "a plan is made of a submission in JSON; send the files in it, or as an archive")
+        given.check()
+        if dry_run == "true":
+            raw = await read_json(request, services.max_body_bytes)
+            asked = decode(raw, JobSubmission)
+            if asked.source is not None:
+                refuse_repeated_paths(raw)
+            return Reply(encode(await services.submissions.plan(principal, asked)), headers=NO_STORE)
         if is_form(request):
             submitted = await submit_form(request, principal, services.submissions, services.form_limits)
         else:

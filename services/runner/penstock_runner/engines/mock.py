@@ -91,6 +91,10 @@ class MockEngine:
             failure = Failure(cause=FailureCause.WORKFLOW, message=str(error))
             return Outcome(kind=OutcomeKind.FAILED, failure=failure)
         plan = _plan(attempt, behaviour)
+        if attempt.is_dry:
+            for step in STEPS:
+                emit(TaskChanged(task=_task(attempt, step)))
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
         if stop.is_set():
             return Outcome(kind=OutcomeKind.STOPPED)
         if plan.duration_s == 0:

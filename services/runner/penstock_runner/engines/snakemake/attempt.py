@@ -41,9 +41,9 @@ from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegist
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
-from penstock_runner.engines.snakemake.graph import in_batches
+from penstock_runner.engines.snakemake.graph import GraphWatch, in_batches, job_key
 from penstock_runner.engines.snakemake.launching import Launch
-from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, shorten
+from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, shorten
 from penstock_runner.engines.snakemake.problems import describe
 from penstock_runner.engines.snakemake.reporting import FrameReporter
 
@@ -113,20 +113,26 @@ def _settle_in(launch: Launch) -> None:
 
 
 def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
-    handlers = {logger_plugin.PLUGIN_NAME: logger_plugin.LogHandlerSettings(reporter=reporter)}
-    output = OutputSettings(nocolor=True, printshellcmds=True, log_handler_settings=handlers)
+    if launch.is_dry:
+        output = OutputSettings(nocolor=True, dryrun=True)
+    else:
+        handlers = {logger_plugin.PLUGIN_NAME: logger_plugin.LogHandlerSettings(reporter=reporter)}
+        output = OutputSettings(nocolor=True, printshellcmds=True, log_handler_settings=handlers)
     dag_api: DAGApi | None = None
     api: SnakemakeApi | None = None
     try:
         with SnakemakeApi(output) as api:
             try:
                 dag_api = _workflow(api, launch)
-                _execute(dag_api, launch, reporter)
+                if launch.is_dry:
+                    _plan(dag_api, reporter)
+                else:
+                    _execute(dag_api, launch, reporter)
             finally:
-                if dag_api is not None:
+                if dag_api is not None and not launch.is_dry:
                     _report_outputs(dag_api, reporter)
     except SystemExit as leave:
-        if dag_api is None or not _is_finished(dag_api):
+        if dag_api is None or launch.is_dry or not _is_finished(dag_api):
             return RunProblem(message=f"the Snakefile ended the run itself: sys.exit({leave.code!r})")
     except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the outcome
         linemaps = _linemaps(api)
@@ -183,6 +189,22 @@ def _execute(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
         scheduling_settings=SchedulingSettings(scheduler="greedy", prioritytargets=frozenset(options.prioritize)),
         scheduler_settings=SchedulerSettings(),
     )
+
+
+def _plan(dag_api: DAGApi, reporter: FrameReporter) -> None:
+    """Have Snakemake say what it would run, and tell it: the graph first, then why each job would run."""
+    dag_api.execute_workflow(
+        executor="dryrun",
+        execution_settings=ExecutionSettings(lock=False),
+        scheduling_settings=SchedulingSettings(scheduler="greedy"),
+        scheduler_settings=SchedulerSettings(),
+    )
+    dag = _dag(dag_api)
+    if dag is None:
+        return
+    GraphWatch(dag, reporter).refresh()
+    for job in dag.needrun_jobs(exclude_finished=False):
+        reporter.report(TryDescribed(key=job_key(job), reason=shorten(str(dag.reason(job))) or None))
 
 
 def _dag(dag_api: DAGApi) -> Any:

@@ -156,6 +156,7 @@ class SnakemakeEngine:
             environment=environment,
             limits=self._limits,
             options=options,
+            is_dry=attempt.is_dry,
         )
 
 

@@ -32,6 +32,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """Resource limits to set, by their name in the module `resource`, for example `RLIMIT_AS`."""
     options: SnakemakeOptions = SnakemakeOptions()
     """What the submission chose."""
+    is_dry: bool = False
+    """Whether only to tell what would run."""
 
 
 class Started(Struct, frozen=True, kw_only=True, tag=True):

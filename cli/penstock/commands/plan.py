@@ -1,0 +1,97 @@
+"""`plan`."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from penstock import tables
+from penstock.commands.submit import packed_source, parse_parameters
+from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock_schemas.api import JobSubmission
+from penstock_schemas.plans import Plan, PlannedTask
+
+EXAMPLES: Final = """\b
+Examples:
+  penstock plan my-workflow -p threshold=0.05
+  penstock plan --pipeline variant_calling -p sample_id=S001 --tasks
+"""
+DEADLINE_S: Final = 70.0
+"""A runner gives up after 60 s."""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("workflow", type=click.Path(path_type=Path), required=False)
+@click.option("--pipeline", help="Plan this pipeline, which the server knows, instead of a workflow from here.")
+@click.option("--snakefile", metavar="PATH", help="The main file, relative to the workflow's folder.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
+@click.option("-p", "--param", multiple=True, metavar="KEY=VALUE", help="A parameter; JSON values keep their type.")
+@click.option(
+    "--params-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Parameters in JSON or YAML."
+)
+@click.option("--engine", help="snakemake or mock; the server chooses when left out.")
+@click.option("--tasks", "shows_tasks", is_flag=True, help="List every task, and why it would run.")
+@format_option
+@server_options
+def plan(
+    workflow: Path | None,
+    pipeline: str | None,
+    snakefile: str | None,
+    exclude: tuple[str, ...],
+    param: tuple[str, ...],
+    params_file: tuple[Path, ...],
+    engine: str | None,
+    shows_tasks: bool,
+    form: Format,
+    url: str | None,
+    state: Path | None,
+) -> None:
+    """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
+    if pipeline is not None and (workflow is not None or snakefile):
+        raise click.UsageError("give a workflow or --pipeline, not both")
+    source, called = None, pipeline or ""
+    if pipeline is None:
+        source, called = packed_source(workflow or Path(), snakefile, exclude, ignore=True, in_place=False)
+    parameters = parse_parameters(params_file, param, ())
+    submission = JobSubmission(pipeline_name=called, parameters=parameters, source=source, engine=engine)
+    with connected(url, state, deadline_s=DEADLINE_S) as client:
+        made = client.plan(submission)
+    if form is Format.JSON:
+        print_json(made)
+    elif form is Format.JSONL:
+        for each in made.tasks:
+            print_line(each)
+    else:
+        click.echo(_tasks(made) if shows_tasks else _rules(made))
+        left_out = made.total - len(made.tasks)
+        if shows_tasks and left_out:
+            click.echo(f"{left_out:,} further tasks are not listed", err=True)
+
+
+def _rules(made: Plan) -> str:
+    """Write the rules, each with those that it waits for."""
+    if not made.total:
+        return "nothing would run: everything is there already"
+    rule_of = {task.id: task.rule for task in made.tasks}
+    waits: dict[str, dict[str, None]] = {}
+    checkpoints = {task.rule for task in made.tasks if task.is_checkpoint}
+    for task in made.tasks:
+        waits.setdefault(task.rule, {}).update((rule_of[each], None) for each in task.depends_on if each in rule_of)
+    rows = [
+        (
+            each.rule + (" (checkpoint)" if each.rule in checkpoints else ""),
+            str(each.tasks),
+            ", ".join(waits.get(each.rule, ())),
+        )
+        for each in made.rules
+    ]
+    return tables.table(("RULE", "TASKS", "AFTER"), [*rows, ("total", str(made.total), "")])
+
+
+def _tasks(made: Plan) -> str:
+    return tables.table(("RULE", "WILDCARDS", "WHY"), [_row(each) for each in made.tasks])
+
+
+def _row(task: PlannedTask) -> tuple[str, str, str]:
+    wildcards = " ".join(f"{name}={value}" for name, value in sorted(task.wildcards.items()))
+    return task.rule, wildcards, task.reason or ""

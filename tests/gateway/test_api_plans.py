@@ -1,0 +1,77 @@
+"""`POST /jobs?dry_run=true`: the plan, or why there is none; and nothing in the log."""
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from tests.gateway.stage import Json, Stage, pointers, problem
+
+from penstock_schemas.jobs import Failure, FailureCause
+from penstock_schemas.plans import Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
+
+SUBMISSION: Json = {"pipeline_name": "p", "parameters": {"a": 1}, "source": {"files": {"Snakefile": "rule all:\n"}}}
+PLAN = Plan(
+    rules=(PlannedRule(rule="all", tasks=1),), tasks=(PlannedTask(id="all-1", rule="all", reason="why"),), total=1
+)
+
+
+async def ask(stage: Stage, client: httpx.AsyncClient, reply: PlanReply) -> tuple[httpx.Response, PlanRequest | None]:
+    asked: list[PlanRequest] = []
+
+    async def answer(request: PlanRequest) -> PlanReply:
+        asked.append(request)
+        return reply
+
+    responses: list[httpx.Response] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(stage.cluster.plans.serve, ("snakemake",), answer)
+        await anyio.lowlevel.checkpoint()
+        responses.append(await client.post("/jobs?dry_run=true", json=SUBMISSION))
+        group.cancel_scope.cancel()
+    assert not stage.cluster.log.stored
+    return responses[0], asked[0] if asked else None
+
+
+async def test_a_plan_comes_from_a_runner_and_nothing_is_queued(stage: Stage, client: httpx.AsyncClient) -> None:
+    response, request = await ask(stage, client, PlanReply(plan=PLAN))
+    assert response.status_code == 200, response.text
+    assert response.json() == {
+        "rules": [{"rule": "all", "tasks": 1}],
+        "tasks": [{"id": "all-1", "rule": "all", "wildcards": {}, "reason": "why"}],
+        "total": 1,
+        "is_cut": False,
+    }
+    assert request is not None
+    assert (request.engine, request.parameters) == ("snakemake", {"a": 1})
+    assert request.source is not None
+    assert await stage.blobs.info(request.source.location) is not None
+    assert (await client.get("/jobs")).json()["total"] == 0
+
+
+async def test_a_workflow_that_would_fail_is_refused_with_its_own_words(
+    stage: Stage, client: httpx.AsyncClient
+) -> None:
+    failure = Failure(cause=FailureCause.WORKFLOW, message="syntax error in Snakefile, line 2: invalid syntax")
+    response, _ = await ask(stage, client, PlanReply(failure=failure))
+    assert pointers(response) == {"#/source"}
+    assert "syntax error in Snakefile, line 2" in response.text
+
+
+@pytest.mark.parametrize(
+    "reply", [PlanReply(is_busy=True), PlanReply(failure=Failure(cause=FailureCause.SYSTEM, message="no disk"))]
+)
+async def test_a_runner_that_cannot_is_no_fault_of_the_request(
+    stage: Stage, client: httpx.AsyncClient, reply: PlanReply
+) -> None:
+    response, _ = await ask(stage, client, reply)
+    problem(response, 503)
+    assert response.headers["retry-after"]
+
+
+async def test_what_is_wrong_is_said_before_a_runner_is_asked(stage: Stage, client: httpx.AsyncClient) -> None:
+    problem(await client.post("/jobs?dry_run=true", json=SUBMISSION), 503)
+    assert pointers(await client.post("/jobs?dry_run=maybe", json=SUBMISSION)) == {"dry_run"}
+    assert pointers(await client.post("/jobs?dryrun=true", json=SUBMISSION)) == {"dryrun"}
+    form = await client.post("/jobs?dry_run=true", files={"job": (None, "{}")})
+    assert pointers(form) == {"dry_run"}
+    assert not stage.cluster.log.stored
