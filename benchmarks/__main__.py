@@ -23,6 +23,7 @@ from benchmarks import (
     starts,
     submit,
     submit_to_running,
+    wes_submit,
 )
 from benchmarks.result import Figure, Result, Size, Verdict
 
@@ -34,6 +35,7 @@ Measure = Callable[[Size, Path], Awaitable[Result]]
 MEASURES: Final[dict[str, Measure]] = {
     "submit": submit.run,
     "submit_to_running": submit_to_running.run,
+    "wes_submit": wes_submit.run,
     "no_op_jobs": no_op_jobs.run,
     "snakemake_runs": snakemake_runs.run,
     "queries": queries.run,

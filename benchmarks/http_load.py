@@ -26,7 +26,7 @@ class BadReply(Exception):
 def build_request(method: str, path: str, body: object = None) -> bytes:
     """Return the bytes of a request with `body` as JSON."""
     content = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     if content:
         head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
     elif method == "POST":

@@ -26,6 +26,8 @@ class Client:
     requirements: tuple[str, ...]
     is_quick: bool = False
     """Whether it is tested wherever its environment is there."""
+    has_password: bool = False
+    """Whether it shows who it is, as alice with the password `secret`."""
 
     @property
     def folder(self) -> Path:
@@ -53,7 +55,7 @@ CLIENTS = (
     Client("wes-service", "wes_service.py", ("wes-service==5.0",), is_quick=True),
     Client("gxy-wes", "gxy_wes.py", ("gxy-wes==0.1.0",), is_quick=True),
     Client("dnastack", "dnastack_wes.py", ("dnastack-client-library==3.1.240",)),
-    Client("toil", "toil_wes.py", ("toil==9.6.0", "wes-service==5.0")),
+    Client("toil", "toil_wes.py", ("toil==9.6.0", "wes-service==5.0"), has_password=True),
 )
 
 

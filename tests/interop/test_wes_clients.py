@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from tests.interop.environments import CLIENTS, SCRIPTS, Client
 from tests.system.processes import System, running_system
+
+from penstock_gateway.authentication.passwords import hash_password
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples" / "wes"
 DEADLINE_S = 120.0
@@ -22,6 +25,14 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Generator[System]:
     with running_system(tmp_path_factory.mktemp("interop")) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Generator[System]:
+    """A system that lets in alice by her password, and holders of tokens."""
+    settings = {"AUTH_METHOD": "basic,token", "BASIC_AUTH_USERS": f"alice:{hash_password('secret')}:submitter"}
+    with running_system(tmp_path_factory.mktemp("guarded"), **settings) as system:
         yield system
 
 
@@ -39,18 +50,20 @@ def wes_url(system: System) -> str:
     return f"{system.url}/ga4gh/wes/v1"
 
 
-def example(system: System, folder: Path, *arguments: str, code: int = 0) -> str:
+def example(system: System, folder: Path, *arguments: str, code: int = 0, **environ: str) -> str:
     """Run the example client."""
-    return run(
-        [sys.executable, str(EXAMPLES / "wes_client.py"), *arguments], folder, code=code, WES_URL=wes_url(system)
-    )
+    command = [sys.executable, str(EXAMPLES / "wes_client.py"), *arguments]
+    return run(command, folder, code=code, WES_URL=wes_url(system), **environ)
 
 
 @pytest.mark.parametrize(
     "client", [pytest.param(each, id=each.name, marks=pytest.mark.interop(each.name)) for each in CLIENTS]
 )
-def test_a_client_by_others_lists_submits_follows_and_cancels(client: Client, system: System, tmp_path: Path) -> None:
+def test_a_client_by_others_lists_submits_follows_and_cancels(
+    client: Client, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     assert client.is_there, f"{client.name} is not installed in {client.folder}: `make interop` installs it"
+    system: System = request.getfixturevalue("guarded" if client.has_password else "system")
     workflow = EXAMPLES / "workflows" / "word-count"
 
     # -P: what lies beside the script is not to be found in place of the package that it is named after.
@@ -105,3 +118,19 @@ def test_the_example_script_runs_its_workflows(system: System, tmp_path: Path) -
     assert SUMMARY in told
     assert "numbers:\n" + "".join(f"{each}\n" for each in range(1, 11)) in told
     assert told.splitlines()[-1].endswith("was cancelled")
+
+
+def test_the_examples_show_who_they_are(guarded: System, tmp_path: Path) -> None:
+    login = urllib3.make_headers(basic_auth="alice:secret")["authorization"]
+    status, issued = guarded.post("/tokens", {"name": "of the examples"}, authorization=login)
+    assert status == 201
+
+    example(guarded, tmp_path, "list", code=1)
+    example(guarded, tmp_path, "list", WES_USER="alice", WES_PASSWORD="secret")
+    token = issued["token"]
+    workflow, params = str(EXAMPLES / "workflows" / "one-file.smk"), str(EXAMPLES / "inputs" / "one-file.json")
+    run_id = example(guarded, tmp_path, "submit", workflow, "--params", params, "--watch", WES_TOKEN=token).strip()
+    example(guarded, tmp_path, "outputs", run_id, "--to", "fetched", WES_TOKEN=token)
+    assert (tmp_path / "fetched" / "numbers.txt").read_text().split()[-1] == "10"
+    script, url = ["bash", str(EXAMPLES / "run_workflows.sh")], wes_url(guarded)
+    assert SUMMARY in run(script, tmp_path, WES_URL=url, WES_USER="alice", WES_PASSWORD="secret")
