@@ -208,7 +208,7 @@ class Gateway:
         return WesServices(
             prefix=settings.wes_prefix,
             public_url=settings.public_url,
-            trust_forwarded=settings.trust_forwarded,
+            trusted_proxies=frozenset(settings.trusted_proxies),
             identity=identity_of(settings, software_version()),
             limits=FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes),
             jobs=jobs,

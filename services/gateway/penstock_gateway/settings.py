@@ -90,10 +90,6 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
             "left out: the address that the request was sent to."
         ),
     ] = ""
-    trust_forwarded: Annotated[
-        bool,
-        Meta(description="Whether a proxy in front of the server sets X-Forwarded-Host and X-Forwarded-Proto."),
-    ] = False
     wes_prefix: Annotated[str, Meta(description="The path below which GA4GH WES is served.")] = "/ga4gh/wes/v1"
     service_id: Annotated[str, Meta(description="The service's id in service-info, in reverse domain notation.")] = (
         "example.penstock.wes"
@@ -171,7 +167,7 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     ] = ()
     trusted_proxies: Annotated[
         tuple[str, ...],
-        Meta(description="Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+        Meta(description="Addresses of proxies whose X-Forwarded-For, -Host and -Proto are believed."),
     ] = ()
     graceful_s: Annotated[
         int, Meta(ge=0, le=600, description="Seconds that running requests have to finish when the gateway stops.")

@@ -125,7 +125,15 @@ def test_where_a_client_reached_the_server(headers: dict[str, str], root: str) -
         "type": "http",
         "scheme": "http",
         "server": ("127.0.0.1", 8000),
+        "client": ("10.0.0.1", 5000),
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
     }
-    found = root_of(scope, public_url="", trust_forwarded=True)  # type: ignore[arg-type]  # the part that is read
+    found = root_of(scope, public_url="", trusted_proxies={"10.0.0.1"})  # type: ignore[arg-type]  # the part that is read
     assert found == root
+
+
+def test_nobody_but_a_trusted_proxy_says_under_which_name_it_was_reached() -> None:
+    headers = [(b"host", b"host"), (b"x-forwarded-host", b"front")]
+    scope = {"type": "http", "scheme": "http", "server": None, "client": ("10.0.0.2", 5000), "headers": headers}
+    found = root_of(scope, public_url="", trusted_proxies={"10.0.0.1"})  # type: ignore[arg-type]  # as above
+    assert found == "http://host"

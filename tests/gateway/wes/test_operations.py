@@ -289,10 +289,10 @@ async def test_addresses_are_the_ones_that_clients_use(stage: Stage) -> None:
         run_id = await run(client)
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
         assert body["task_logs_url"].startswith("http://localhost/")
-    async with stage.serve(trust_forwarded=True) as client:
+    async with stage.serve(trusted_proxies=("127.0.0.1",)) as client:
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
         assert body["task_logs_url"].startswith("https://wes.example.org/ga4gh/")
-    async with stage.serve(public_url="https://public.example/base/", trust_forwarded=True) as client:
+    async with stage.serve(public_url="https://public.example/base/", trusted_proxies=("127.0.0.1",)) as client:
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
         assert body["task_logs_url"] == f"https://public.example/base{PREFIX}/runs/{run_id}/tasks"
 

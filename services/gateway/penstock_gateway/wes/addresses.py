@@ -1,5 +1,6 @@
 """The absolute addresses that answers hold."""
 
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import quote
 
@@ -49,20 +50,21 @@ class Addresses(Struct, frozen=True):
         return f"{self.base}/runs/{run_id}/outputs/{quote(path)}"
 
 
-def root_of(scope: HTTPScope, *, public_url: str, trust_forwarded: bool) -> str:
+def root_of(scope: HTTPScope, *, public_url: str, trusted_proxies: Collection[str]) -> str:
     """Return the address under which a client reached this server.
 
     Args:
         scope: of the request.
         public_url: what the operator says; it counts before everything else. Empty: not said.
-        trust_forwarded: whether a proxy in front sets `X-Forwarded-Host` and `X-Forwarded-Proto`; anybody else could.
+        trusted_proxies: who is believed when it sets `X-Forwarded-Host` and `X-Forwarded-Proto`.
 
     """
     if public_url:
         return public_url.rstrip("/")
     headers = Headers.from_scope(scope)
     scheme, host = scope["scheme"], headers.get("host")
-    if trust_forwarded:
+    client = scope["client"]
+    if client is not None and client[0] in trusted_proxies:
         scheme = _first(headers.get("x-forwarded-proto")) or scheme
         host = _first(headers.get("x-forwarded-host")) or host
     host = host if host and _is_plain(host) else _host_of(scope)

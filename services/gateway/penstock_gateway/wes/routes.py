@@ -44,7 +44,7 @@ class WesServices(Struct, frozen=True, kw_only=True):
 
     prefix: str
     public_url: str
-    trust_forwarded: bool
+    trusted_proxies: frozenset[str]
     identity: ServiceIdentity
     limits: FormLimits
     jobs: Jobs
@@ -59,7 +59,7 @@ class WesServices(Struct, frozen=True, kw_only=True):
     def addresses(self, request: AnyRequest) -> Addresses:
         """Return what makes addresses that the client of this request can use."""
         return Addresses(
-            root_of(request.scope, public_url=self.public_url, trust_forwarded=self.trust_forwarded), self.prefix
+            root_of(request.scope, public_url=self.public_url, trusted_proxies=self.trusted_proxies), self.prefix
         )
 
 
