@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import urllib3
 from tests.interop.environments import CLIENTS, SCRIPTS, Client
-from tests.system.processes import System, running_system
+from tests.system.processes import System, running_system, wait_until
 
 from penstock_gateway.authentication.passwords import hash_password
 
@@ -80,8 +80,10 @@ def test_a_client_by_others_lists_submits_follows_and_cancels(
 
 
 def test_the_example_client_runs_a_workflow_of_many_files(system: System, tmp_path: Path) -> None:
-    info = json.loads(example(system, tmp_path, "service-info"))
-    assert "SMK" in info["workflow_type_versions"]
+    def offers_snakemake() -> bool:
+        return "SMK" in json.loads(example(system, tmp_path, "service-info"))["workflow_type_versions"]
+
+    wait_until(offers_snakemake, deadline_s=DEADLINE_S, what="a runner that offers Snakemake")
 
     workflow, params = str(EXAMPLES / "workflows" / "word-count"), str(EXAMPLES / "inputs" / "word-count.json")
     submitted = ("submit", workflow, "--params", params, "--tag", "project=poems", "--engine", "keep-going", "--watch")
