@@ -19,7 +19,8 @@ from tests.gateway.people import bearer
 from tests.gateway.stage import Stage, problem, submission
 
 from penstock_core.ports import Unavailable
-from penstock_gateway.authentication.oidc import KEEP_S, LOOK_AGAIN_S, OpenIdProvider, ProviderSettings, principal_of
+from penstock_gateway.authentication.oidc import KEEP_S, LOOK_AGAIN_S, OpenIdProvider, principal_of
+from penstock_gateway.authentication.provider import ProviderSettings
 from penstock_gateway.problems import Unauthenticated
 from penstock_schemas.access import AuthMethod, Principal, Role
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId

@@ -7,7 +7,6 @@ key is looked for, so a public key can never be taken for a secret.
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
-from urllib.parse import urlsplit
 
 import anyio
 import jwt
@@ -18,9 +17,9 @@ from anyio import to_thread
 from msgspec import Struct
 
 from penstock_core.ports import Unavailable
-from penstock_gateway.authentication.callers import is_loopback
+from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
 from penstock_gateway.problems import Unauthenticated
-from penstock_schemas.access import AuthMethod, Principal, Role
+from penstock_schemas.access import AuthMethod, Principal
 from penstock_schemas.ids import TenantId, is_token
 
 KEY_TYPES: Final = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
@@ -36,23 +35,6 @@ MAX_NAME: Final = 200
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
-
-class ProviderSettings(Struct, frozen=True, kw_only=True):
-    """What the operator says of the provider."""
-
-    issuer: str
-    audience: tuple[str, ...]
-    name_claim: str = "sub"
-    tenant_claim: str | None = None
-    tenant: TenantId
-    """Of everybody, where there is no `tenant_claim`."""
-    role_claim: str = "roles"
-    roles: Mapping[str, Role]
-    """A value of the role claim to the role that it gives; the highest counts."""
-    default_role: Role | None = None
-    """Of whoever has none of `roles`; `None`: it may not come in."""
-    skew_s: float = 60.0
 
 
 class _Discovery(Struct, frozen=True):
@@ -200,12 +182,6 @@ def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
     if not keys:
         raise BadProvider("the provider has no key to sign with that is of use here")
     return keys
-
-
-def is_safe_url(url: str) -> bool:
-    """Say whether nobody on the way can change what is fetched from there."""
-    parts = urlsplit(url)
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
 
 
 def _get(pool: urllib3.PoolManager, url: str, shape: type[T]) -> T:

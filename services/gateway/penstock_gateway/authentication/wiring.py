@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from litestar.types import ASGIApp
 
-from penstock_gateway.authentication.authenticator import Authenticator
+from penstock_gateway.authentication.authenticator import Authenticator, Provider
 from penstock_gateway.authentication.callers import is_loopback
 from penstock_gateway.authentication.doorkeeper import Doorkeeper, Doors
-from penstock_gateway.authentication.oidc import OpenIdProvider, ProviderSettings, is_safe_url
 from penstock_gateway.authentication.passwords import Passwords
+from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
 from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.throttle import Buckets
 from penstock_gateway.authentication.token_book import TokenBook
@@ -32,7 +32,7 @@ def make_doorkeeper(app: ASGIApp, settings: GatewaySettings, *, tokens: TokenBoo
         methods,
         passwords=Passwords(users) if users else None,
         tokens=tokens,
-        provider=OpenIdProvider(_provider(settings)) if AuthMethod.OIDC in methods else None,
+        provider=_provider(settings) if AuthMethod.OIDC in methods else None,
     )
     doors = Doors(
         open_paths=(f"{settings.wes_prefix}/service-info",),
@@ -111,7 +111,14 @@ def _provider_mistakes(settings: GatewaySettings) -> Iterator[str]:
             yield f"PENSTOCK_OIDC_ROLES holds '{each}': expected value=role, the role one of viewer, submitter, ..."
 
 
-def _provider(settings: GatewaySettings) -> ProviderSettings:
+def _provider(settings: GatewaySettings) -> Provider:
+    # Its cryptography takes 8 MB, which a gateway without it need not have.
+    from penstock_gateway.authentication.oidc import OpenIdProvider
+
+    return OpenIdProvider(_provider_settings(settings))
+
+
+def _provider_settings(settings: GatewaySettings) -> ProviderSettings:
     mapped = (each.rpartition("=") for each in settings.oidc_roles)
     return ProviderSettings(
         issuer=settings.oidc_issuer or "",
