@@ -64,9 +64,7 @@ def main() -> None:
     configure_logs(settings.log_level, service="gateway")
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
-    except PortTaken as error:
-        _exit(EXIT_FAILED, f"penstock gateway: {error}")
-    except PortError as error:
+    except (PortTaken, PortError) as error:
         _exit(EXIT_FAILED, f"penstock gateway: {error}")
 
 

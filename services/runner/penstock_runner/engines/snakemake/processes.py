@@ -34,13 +34,13 @@ def die_with(parent: int) -> None:
 
 def children_of(pid: int) -> list[int]:
     """Return the children of a process."""
-    return [child for child, parent in parents() if parent == pid]
+    return [child for child, parent in _parents() if parent == pid]
 
 
 def descendants_of(roots: set[int]) -> set[int]:
     """Return every process that descends from one of `roots`, without them."""
     children: dict[int, list[int]] = {}
-    for pid, parent in parents():
+    for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
     found: set[int] = set()
     open_ends = list(roots)
@@ -106,7 +106,7 @@ def end_descendants(deadline_s: float = KILL_DEADLINE_S) -> tuple[dict[int, int]
         time.sleep(_POLL_S)
 
 
-def parents() -> Iterator[tuple[int, int]]:
+def _parents() -> Iterator[tuple[int, int]]:
     """Yield every process with its parent."""
     for folder in _PROC.iterdir():
         if folder.name.isdigit():
