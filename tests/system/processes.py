@@ -27,11 +27,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], *, deadline_s: float, what: str) -> None:
-    """Return when `condition` holds; fail the test when it does not within the deadline."""
+def wait_until(condition: Callable[[], bool], *, deadline_s: float, what: str | Callable[[], str]) -> None:
+    """Return when `condition` holds; fail the test when it does not within the deadline.
+
+    What has to be asked of the system to say what is missing is a function, asked when it is too late and not before.
+    """
     end = time.monotonic() + deadline_s
     while not condition():
-        assert time.monotonic() < end, f"not within {deadline_s} s: {what}"
+        assert time.monotonic() < end, f"not within {deadline_s} s: {what if isinstance(what, str) else what()}"
         time.sleep(0.02)  # a poll of another process, bounded by the deadline above
 
 
@@ -155,7 +158,9 @@ class System:
             return False
 
     def await_ready(self) -> None:
-        wait_until(self.is_ready, deadline_s=START_DEADLINE_S, what=f"ready:\n{self.services['gateway'].tail()}")
+        wait_until(
+            self.is_ready, deadline_s=START_DEADLINE_S, what=lambda: f"ready:\n{self.services['gateway'].tail()}"
+        )
 
     def stop(self) -> None:
         """End everything, the server last."""
