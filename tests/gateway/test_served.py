@@ -172,6 +172,20 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path, nats_url: str) -> None
     assert "PENSTOCK_PORT" in process.log
 
 
+def test_a_second_gateway_on_the_same_state_folder_is_refused_in_one_line(
+    process: Process, url: str, tmp_path: Path, nats_url: str
+) -> None:
+    second = Process(tmp_path, nats_url)
+    try:
+        assert second.popen.wait(DEADLINE_S) == 1
+    finally:
+        second.end()
+    refusal = second.log.splitlines()[-1]
+    assert refusal.startswith("penstock gateway: another gateway uses the state folder")
+    assert "PENSTOCK_STATE_DIR" in refusal
+    assert httpx.get(f"{url}/readyz").status_code == 200
+
+
 def test_wrong_settings_are_said_all_at_once(tmp_path: Path, nats_url: str) -> None:
     process = Process(tmp_path, nats_url, PENSTOCK_PORT="http", LOG_LEVEL="LOUD", PENSTOCK_MAX_BODY_BYTES="1")
 

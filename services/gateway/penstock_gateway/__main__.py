@@ -13,6 +13,7 @@ import structlog
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.settings import BadSettings, read_settings
+from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable, hold
 from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
 from penstock_gateway.authentication.wiring import access_mistakes
@@ -34,10 +35,11 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
     Raises:
         PortTaken: the address cannot be listened on.
         PortError: there is no usable NATS server or blob store.
+        StateFolderTaken, StateFolderUnusable: the state folder cannot be had.
 
     """
     stopping = stopping or anyio.Event()
-    with listen(settings.host, settings.port) as listening:
+    with listen(settings.host, settings.port) as listening, hold(settings.state_dir, "gateway"):
         async with connect(settings.nats("penstock-gateway")) as cluster:
             gateway = Gateway(settings, cluster, open_blobs(settings.blobs))
             server = make_server(AccessLog(gateway.app), graceful_s=settings.graceful_s)
@@ -64,7 +66,7 @@ def main() -> None:
     configure_logs(settings.log_level, service="gateway")
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
-    except (PortTaken, PortError) as error:
+    except (PortTaken, PortError, StateFolderTaken, StateFolderUnusable) as error:
         _exit(EXIT_FAILED, f"penstock gateway: {error}")
 
 

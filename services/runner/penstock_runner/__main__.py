@@ -17,6 +17,7 @@ import structlog
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.settings import BadSettings, read_settings
+from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable
 from penstock_jetstream import connect
 from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
 from penstock_runner import faults
@@ -26,7 +27,7 @@ from penstock_runner.engines.mock import MockEngine
 from penstock_runner.incarnation import Shutdown, Terms
 from penstock_runner.leftovers import LeftoversRemain
 from penstock_runner.settings import RunnerSettings, mistakes
-from penstock_runner.state_folder import StateFolder, StateFolderTaken, StateFolderUnusable
+from penstock_runner.state_folder import StateFolder
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

@@ -1,30 +1,20 @@
 """The runner's folder on the local disk: one runner at a time, what it was called last, and where its work lies."""
 
-import contextlib
-import fcntl
 import os
-from collections.abc import Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from penstock_core.state_folder import hold
 from penstock_runner.sources import remove
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
 RECORD: Final = "runner.json"
-LOCK: Final = "runner.lock"
 ABANDONED_S: Final = 14 * 24 * 3600.0
 """A work directory that did not change for so long belongs to a job that another runner ended."""
-
-
-class StateFolderTaken(Exception):
-    """Another runner uses the folder."""
-
-
-class StateFolderUnusable(Exception):
-    """The folder cannot be written."""
 
 
 class Predecessor(Struct, frozen=True, kw_only=True):
@@ -42,30 +32,14 @@ class StateFolder:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
 
-    @contextlib.contextmanager
-    def hold(self) -> Generator[None]:
-        """Keep every other runner out of the folder; a killed runner holds it no longer.
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep every other runner out of the folder.
 
         Raises:
-            StateFolderTaken, StateFolderUnusable: it cannot be had.
+            StateFolderTaken, StateFolderUnusable: as `penstock_core.state_folder.hold`.
 
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StateFolderUnusable(f"the state folder {self.root} cannot be used: {error.strerror}") from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StateFolderTaken(
-                    f"another runner uses the state folder {self.root}: "
-                    "stop it, or set PENSTOCK_STATE_DIR to another one"
-                ) from None
-            yield
-        finally:
-            os.close(descriptor)
+        return hold(self.root, "runner")
 
     def predecessor(self) -> Predecessor | None:
         """Return who used the folder last; `None` when it is new or its record cannot be read."""
