@@ -4,62 +4,29 @@ import itertools
 import random
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import anyio
 import msgspec
 import nats.errors
 import structlog
-from msgspec import Struct
 from nats.aio.client import Server
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.nuid import NUID
 
 from penstock_core.memory.pulse import Pulse
-from penstock_core.ports import PortError, TooLarge, Unavailable
+from penstock_core.ports import TooLarge, Unavailable
 from penstock_jetstream import names
+from penstock_jetstream.answers import Answer, NoAnswer, Refusal, accepted
 from penstock_jetstream.client import LazyClient, status_of
+from penstock_jetstream.credentials import check_credentials
 from penstock_jetstream.retry import Retry
 from penstock_jetstream.settings import NatsSettings
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _CLOSE_S: Final = 2.0
-_CREDENTIALS_BLOCKS: Final = ("NATS USER JWT", "USER NKEY SEED")
-
-
-class NoAnswer(Unavailable):
-    """One try brought no answer; whether the request had an effect is not known."""
-
-
-class Refusal(PortError):
-    """The server answered with an error."""
-
-    def __init__(self, error: "ErrorReply") -> None:
-        super().__init__(f"{error.description} ({error.err_code})")
-        self.err_code = error.err_code
-        self.is_passing = (
-            error.code == 429 or error.code >= 500
-        ) and error.err_code not in names.JETSTREAM_NOT_ENABLED | names.TOO_FEW_SERVERS
-        """Trying again may help: there is no leader, or too much at once."""
-
-
-class BadCredentials(PortError):
-    """The `.creds` file cannot be used; the message says why."""
-
-
-class ErrorReply(Struct, frozen=True):
-    """How the server reports an error."""
-
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
-
-
-class _MaybeError(Struct, frozen=True):
-    error: ErrorReply | None = None
 
 
 class Connection:
@@ -72,7 +39,7 @@ class Connection:
         """The client can be used: its answers are subscribed to."""
         self._inbox = "_INBOX." + NUID().next().decode()
         self._tokens = itertools.count()
-        self._answers: dict[str, _Answer] = {}
+        self._answers: dict[str, Answer] = {}
         self._changed = Pulse()
         self._watchers: set[Callable[[], None]] = set()
         self._closed = anyio.Event()
@@ -130,7 +97,7 @@ class Connection:
 
         """
         if self._settings.credentials is not None:
-            _check_credentials(self._settings.credentials)
+            check_credentials(self._settings.credentials)
         try:
             with anyio.fail_after(self._settings.connect_s):
                 await self._open()
@@ -221,10 +188,10 @@ class Connection:
                 await retry.wait(error)
 
     @asynccontextmanager
-    async def answers(self) -> AsyncGenerator["_Answer", None]:
+    async def answers(self) -> AsyncGenerator[Answer, None]:
         """Give a subject of its own to receive answers on."""
         token = str(next(self._tokens))
-        answer = _Answer(f"{self._inbox}.{token}")
+        answer = Answer(f"{self._inbox}.{token}")
         self._answers[token] = answer
         try:
             yield answer
@@ -339,63 +306,6 @@ class Connection:
         self._changed.beat()
         for notify in tuple(self._watchers):
             notify()
-
-
-class _Answer:
-    """What came on a subject of its own."""
-
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
-        self._messages: list[Msg] = []
-        self._error: NoAnswer | None = None
-        self._arrived = anyio.Event()
-
-    def put(self, message: Msg) -> None:
-        self._messages.append(message)
-        self._arrived.set()
-
-    def fail(self, error: NoAnswer) -> None:
-        self._error = error
-        self._arrived.set()
-
-    async def next(self) -> Msg:
-        """Return the next message.
-
-        Raises:
-            NoAnswer: the connection was lost.
-
-        """
-        while not self._messages:
-            if self._error is not None:
-                raise self._error
-            self._arrived = anyio.Event()
-            await self._arrived.wait()
-        return self._messages.pop(0)
-
-
-def accepted(answer: bytes) -> bytes:
-    """Return the answer of an API.
-
-    Raises:
-        Refusal: it is an error.
-
-    """
-    error = msgspec.json.decode(answer, type=_MaybeError).error
-    if error is not None:
-        raise Refusal(error)
-    return answer
-
-
-def _check_credentials(path: Path) -> None:
-    """Look at once: while connecting, a file that cannot be used would be tried until the deadline."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise BadCredentials(f"the NATS credentials {path} cannot be read: {reason}") from error
-    missing = [block for block in _CREDENTIALS_BLOCKS if f"BEGIN {block}" not in text]
-    if missing:
-        raise BadCredentials(f"{path} is no NATS credentials file: it has no {' and no '.join(missing)}")
 
 
 def _next_server(servers: list[Server], _info: dict[str, Any]) -> tuple[Server, float]:

@@ -11,7 +11,8 @@ import anyio
 
 from penstock_core.ports import PortError, Unavailable
 from penstock_jetstream import names
-from penstock_jetstream.connection import Connection, NoAnswer
+from penstock_jetstream.answers import NoAnswer
+from penstock_jetstream.connection import Connection
 from penstock_jetstream.streams import Message, store
 
 _PENDING: Final = 0

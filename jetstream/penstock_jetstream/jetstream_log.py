@@ -12,7 +12,8 @@ from penstock_core import append_rules
 from penstock_core.chain import Stored
 from penstock_core.ports import Conflict, Entry, Fence, Fenced, LogFull, TooLarge, Unavailable, Unreadable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, NoAnswer, Refusal
+from penstock_jetstream.answers import NoAnswer, Refusal
+from penstock_jetstream.connection import Connection
 from penstock_jetstream.group_commit import GroupCommit, Together
 from penstock_jetstream.reader import StreamReader
 from penstock_jetstream.retry import Retry

@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from penstock_core.ports import Conflict, LogFull, PortError, PositionLost, Unavailable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, NoAnswer, Refusal
+from penstock_jetstream.answers import NoAnswer, Refusal
+from penstock_jetstream.connection import Connection
 from penstock_jetstream.reader import StreamReader
 from penstock_jetstream.retry import Retry
 from penstock_jetstream.streams import Message

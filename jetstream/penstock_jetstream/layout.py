@@ -9,7 +9,8 @@ import structlog
 
 from penstock_core.ports import HEARTBEAT_TTL_S, PortError
 from penstock_jetstream import names
-from penstock_jetstream.connection import Connection, Refusal
+from penstock_jetstream.answers import Refusal
+from penstock_jetstream.connection import Connection
 from penstock_jetstream.settings import NatsSettings
 
 DEFAULT_EVENTS_MAX_BYTES: Final = 16 << 30

@@ -5,7 +5,8 @@ from typing import Final
 
 from penstock_core.chain import Stored
 from penstock_jetstream import names
-from penstock_jetstream.connection import Connection, NoAnswer
+from penstock_jetstream.answers import NoAnswer
+from penstock_jetstream.connection import Connection
 from penstock_schemas.events import (
     AttemptStarted,
     EventData,

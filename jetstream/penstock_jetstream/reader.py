@@ -20,8 +20,9 @@ from nats.aio.subscription import Subscription
 
 from penstock_core.ports import MAX_READ_EVENTS, Unavailable
 from penstock_jetstream import names
+from penstock_jetstream.answers import NoAnswer, Refusal
 from penstock_jetstream.client import header_of, status_of
-from penstock_jetstream.connection import Connection, NoAnswer, Refusal
+from penstock_jetstream.connection import Connection
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 

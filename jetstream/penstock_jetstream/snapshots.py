@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from penstock_core.ports import Unavailable
 from penstock_jetstream import names, streams
-from penstock_jetstream.connection import Connection, NoAnswer, Refusal
+from penstock_jetstream.answers import NoAnswer, Refusal
+from penstock_jetstream.connection import Connection
 from penstock_jetstream.retry import Retry
 from penstock_jetstream.streams import Message
 from penstock_schemas.wire import Undecodable, decode_view, encode

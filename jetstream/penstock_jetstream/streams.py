@@ -12,8 +12,9 @@ from nats.nuid import NUID
 
 from penstock_core.ports import LogFull, Unavailable
 from penstock_jetstream import names
+from penstock_jetstream.answers import NoAnswer, Refusal, accepted
 from penstock_jetstream.client import header_of, status_of
-from penstock_jetstream.connection import Connection, NoAnswer, Refusal, accepted
+from penstock_jetstream.connection import Connection
 from penstock_jetstream.retry import Retry
 
 _nuid = NUID()

@@ -12,7 +12,8 @@ from tests.jetstream.servers import DEADLINE_S, ThreeServers, free_ports, own_se
 
 from penstock_core.ports import TooLarge, Unavailable
 from penstock_jetstream import NatsSettings, connect, layout, names
-from penstock_jetstream.connection import Connection, NoAnswer
+from penstock_jetstream.answers import NoAnswer
+from penstock_jetstream.connection import Connection
 
 
 async def test_a_server_that_is_not_there_is_named() -> None:

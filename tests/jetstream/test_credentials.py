@@ -9,7 +9,7 @@ from tests.jetstream.servers import own_server
 
 from penstock_core.ports import Unavailable
 from penstock_jetstream import NatsSettings, connect
-from penstock_jetstream.connection import BadCredentials
+from penstock_jetstream.credentials import BadCredentials
 
 
 async def test_a_credentials_file_lets_in_and_nothing_else_does(tmp_path: Path) -> None:
