@@ -32,7 +32,7 @@ class Format(Enum):
 
 
 def server_options(command: F) -> F:
-    """Give a command `--url`, `--state`, `--token` and `--user`."""
+    """Give a command `--url`, `--state`, and those that say who asks."""
     command = credential_options(command)
     command = click.option(
         "--state",
@@ -86,7 +86,11 @@ def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) 
             raise Stop(str(error), Exit.NOT_FOUND) from error
         except Refused as error:
             if error.status in _DENIED:
-                hint = "\n  set PENSTOCK_TOKEN, or give --user" if error.status == UNAUTHENTICATED else ""
+                hint = (
+                    "\n  set PENSTOCK_TOKEN or PENSTOCK_TOKEN_FILE, or give --user"
+                    if error.status == UNAUTHENTICATED
+                    else ""
+                )
                 raise Stop(refusal(error) + hint, Exit.DENIED) from error
             raise Stop(refusal(error), Exit.USAGE if error.status in _BAD_INPUT else Exit.ERROR) from error
         except Ambiguous as error:

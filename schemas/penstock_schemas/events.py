@@ -337,7 +337,8 @@ class Event(Struct, frozen=True, kw_only=True):
     time: Moment
     """UTC."""
     actor: str
-    """Who did it: `user:<name>`, `scheduler:<holder>`, `runner:<id>`."""
+    """Who did it: `user:<name>`, `scheduler:<holder>`, `runner:<id>`, `gateway:<part>`, `bootstrap:<user>@<host>`
+    for a token that was issued past the gateway."""
     cause: str | None
     """The id of the request or event that led to this one."""
     previous: str

@@ -43,11 +43,14 @@ def processes_of(home: Path) -> dict[int, str]:
     return found
 
 
-def call(home: Path, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
-    """Run `penstock` to its end, as from a second terminal."""
+def call(
+    home: Path, *arguments: str, timeout_s: float = 60.0, typed: str | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `penstock` to its end, as from a second terminal; `typed` is its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "penstock", *arguments],
-        env=environment(home),
+        env=environment(home) | environ,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=timeout_s,

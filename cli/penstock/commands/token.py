@@ -1,14 +1,16 @@
-"""`token` and `hash-password`: who may come in."""
+"""`token`: API tokens."""
 
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import msgspec
 
 from penstock import tables
-from penstock.connection import connected, server_options
+from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.exits import Exit, Stop
 from penstock_schemas.access import Role
-from penstock_schemas.api import TokenRequest
+from penstock_schemas.api import IssuedToken, TokenRequest, TokenResponse
 
 ROLES = click.Choice([each.value for each in Role])
 
@@ -24,6 +26,13 @@ def token() -> None:
 @click.option("--principal", help="Who asks with it; left out: you. For admins.")
 @click.option("--tenant", help="Of whom; left out: yours. For admins.")
 @click.option("--days", type=click.IntRange(1, 3660), help="It ends after so many days; left out: never.")
+@click.option(
+    "--bootstrap",
+    "is_first",
+    is_flag=True,
+    help="Issue it past the server, straight into the event log: the first admin's, when nobody can come in yet.",
+)
+@format_option
 @server_options
 def create(
     name: str,
@@ -31,42 +40,47 @@ def create(
     principal: str | None,
     tenant: str | None,
     days: int | None,
+    is_first: bool,
+    form: Format,
     url: str | None,
     state: Path | None,
 ) -> None:
-    """Issue a token and print it. It is shown this once."""
-    asked = TokenRequest(
-        name=name,
-        principal=principal,
-        tenant=tenant,
-        role=None if role is None else Role(role),
-        expires_in_s=None if days is None else days * 86_400,
+    """Issue a token and print it. It is shown this once.
+
+    With --bootstrap nobody is asked who you are: it works for whoever can reach the NATS server of 'penstock up', else
+    the one of PENSTOCK_NATS_URL (and PENSTOCK_NATS_CREDENTIALS), as the services do. The token is an admin's and speaks
+    for 'admin' when --role and --principal do not say otherwise; the log keeps who issued it.
+    """
+    asked = _request(
+        name=name, principal=principal, tenant=tenant, role=role, expires_in_s=None if days is None else days * 86_400
     )
-    with connected(url, state) as client:
-        issued = client.issue_token(asked)
+    issued = _bootstrap(asked, url, state) if is_first else _issue(asked, url, state)
+    details = issued.details
+    if form is not Format.TABLE:
+        (print_json if form is Format.JSON else print_line)(issued)
+        return
     click.echo(issued.token)
-    click.echo(f"{issued.details.id}: {issued.details.role.value} {issued.details.principal}", err=True)
+    click.echo(
+        f"{details.id}: {details.role.value} {details.principal} of {details.tenant}, {_state(details)}", err=True
+    )
 
 
 @token.command("ls")
+@format_option
 @server_options
-def list_tokens(url: str | None, state: Path | None) -> None:
+def list_tokens(form: Format, url: str | None, state: Path | None) -> None:
     """List your tokens; an admin sees all."""
     with connected(url, state) as client:
-        found = client.tokens().tokens
-    now = datetime.now(UTC)
-    rows = [
-        (
-            each.id,
-            each.name,
-            each.principal,
-            each.tenant,
-            each.role.value,
-            "revoked" if each.revoked_at else "expired" if each.expires_at and each.expires_at <= now else "valid",
-        )
-        for each in found
-    ]
-    if rows:
+        found = client.tokens()
+    if form is Format.JSON:
+        print_json(found)
+    elif form is Format.JSONL:
+        for each in found.tokens:
+            print_line(each)
+    elif found.tokens:
+        rows = [
+            (each.id, each.name, each.principal, each.tenant, each.role.value, _state(each)) for each in found.tokens
+        ]
         click.echo(tables.table(("ID", "NAME", "PRINCIPAL", "TENANT", "ROLE", "STATE"), rows))
     else:
         click.echo("no tokens", err=True)
@@ -79,3 +93,37 @@ def revoke(token_id: str, url: str | None, state: Path | None) -> None:
     """Make a token worth nothing, at once."""
     with connected(url, state) as client:
         client.revoke_token(token_id)
+
+
+def _request(**said: object) -> TokenRequest:
+    """Return what is asked for, checked as the server checks it."""
+    try:
+        return msgspec.convert({key: value for key, value in said.items() if value is not None}, TokenRequest)
+    except msgspec.ValidationError as error:
+        raise Stop(f"no such token can be made: {error}", Exit.USAGE) from error
+
+
+def _issue(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
+    with connected(url, state) as client:
+        return client.issue_token(asked)
+
+
+def _bootstrap(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
+    from penstock.bootstrap import bootstrap
+    from penstock.log_access import log_settings
+
+    if click.get_current_context().get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"--bootstrap does not ask the server at {url}; it needs PENSTOCK_NATS_URL or --state")
+    settings = log_settings(state, "penstock-bootstrap")
+    issued = bootstrap(asked, settings)
+    said = f"issued past the server, into the log at {settings.shown_url}, as {issued.details.issued_by}"
+    click.echo(said, err=True)
+    return issued
+
+
+def _state(token: TokenResponse) -> str:
+    if token.revoked_at:
+        return "revoked"
+    if token.expires_at is None:
+        return "valid"
+    return "expired" if token.expires_at <= datetime.now(UTC) else f"valid until {token.expires_at:%Y-%m-%d %H:%M} UTC"

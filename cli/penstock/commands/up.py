@@ -18,7 +18,10 @@ from penstock_jetstream.settings import MIN_LOG_BYTES
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0 lets other machines in: there is no login."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="0.0.0.0 lets other machines in, once PENSTOCK_AUTH says who may.",
 )
 @click.option(
     "--state",

@@ -1,17 +1,13 @@
 """`verify`."""
 
-import os
 from pathlib import Path
 
 import anyio
 import click
-from msgspec.structs import replace
 
-from penstock import running
 from penstock.exits import Exit, Stop
+from penstock.log_access import log_settings
 from penstock_core.ports import PortError
-from penstock_core.settings import BadSettings, read_settings
-from penstock_jetstream.settings import NatsSettings, ServiceSettings
 
 
 @click.command()
@@ -25,7 +21,7 @@ def verify(state: Path | None) -> None:
     from penstock.audit import Audit, Broken, audit
     from penstock_jetstream import connect
 
-    settings = _settings(state)
+    settings = log_settings(state, "penstock-verify")
 
     async def look() -> Audit:
         async with connect(settings) as cluster:
@@ -41,18 +37,3 @@ def verify(state: Path | None) -> None:
         f"ok: {found.events:,} events in {found.aggregates:,} hash chains, "
         f"{found.cycles:,} decisions taken again with the same result"
     )
-
-
-def _settings(state: Path | None) -> NatsSettings:
-    name = "penstock-verify"
-    here = running.find(state or running.default_state(os.environ))
-    if here is not None:
-        return NatsSettings(url=here.nats_url, name=name)
-    if state is not None:
-        raise Stop(f"no Penstock runs on {state}: start it with 'penstock up --state {state}'", Exit.UNREACHABLE)
-    try:
-        settings = read_settings(ServiceSettings, os.environ)
-    except BadSettings as error:
-        raise Stop(str(error), Exit.USAGE) from error
-    # It only reads: how large the log may be and how often it is kept is not for it to change.
-    return replace(settings.nats(name), replicas=None, events_max_bytes=None)

@@ -18,6 +18,7 @@ from penstock_core.ports import Conflict, Entry, EventLog
 from penstock_core.tokens import PREFIX, Token, check_issue, evolve, id_of, may_see
 from penstock_gateway.problems import NotFound
 from penstock_schemas.access import Principal, Role
+from penstock_schemas.api import TokenResponse
 from penstock_schemas.events import EventData, TokenIssued, TokenRevoked
 from penstock_schemas.ids import EventId, TenantId
 from penstock_schemas.views import EMPTY_HEAD, Head
@@ -36,6 +37,21 @@ class Issued(Struct, frozen=True):
     token: Token
     secret: str
     """What its holder sends. It is known here and now only."""
+
+
+def described(token: Token) -> TokenResponse:
+    """Return what may be told of a token."""
+    return TokenResponse(
+        id=token.id,
+        name=token.name,
+        principal=token.principal,
+        tenant=token.tenant,
+        role=token.role,
+        issued_at=token.issued_at,
+        issued_by=token.issued_by,
+        expires_at=token.expires_at,
+        revoked_at=token.revoked_at,
+    )
 
 
 class TokenBook:
@@ -95,8 +111,21 @@ class TokenBook:
 
         """
         check_issue(principal, name=holder, tenant=tenant, role=role)
+        return await self.bootstrap(
+            principal.actor, name=name, holder=holder, tenant=tenant, role=role, expires_at=expires_at
+        )
+
+    async def bootstrap(
+        self, actor: str, *, name: str, holder: str, tenant: TenantId, role: Role, expires_at: datetime | None
+    ) -> Issued:
+        """Issue a token without asking who may: for whoever can write the log anyway. `actor` is who the log names.
+
+        Raises:
+            Conflict, LogFull, Unavailable: as `EventLog.append`.
+
+        """
         secret, data = new_token(name=name, holder=holder, tenant=tenant, role=role, expires_at=expires_at)
-        token = await self._append(data.token_id, None, data, principal)
+        token = await self._append(data.token_id, None, data, actor)
         return Issued(token, secret)
 
     async def revoke(self, principal: Principal, token_id: str, *, reason: str | None = None) -> None:
@@ -114,7 +143,7 @@ class TokenBook:
             if token.revoked_at is not None:
                 return
             try:
-                await self._append(token_id, token, TokenRevoked(token_id=token_id, reason=reason), principal)
+                await self._append(token_id, token, TokenRevoked(token_id=token_id, reason=reason), principal.actor)
             except Conflict:
                 continue
             return
@@ -131,15 +160,15 @@ class TokenBook:
             token = evolve(token, stored)
         return self._keep(token)
 
-    async def _append(self, token_id: str, known: Token | None, data: EventData, principal: Principal) -> Token:
+    async def _append(self, token_id: str, known: Token | None, data: EventData, actor: str) -> Token:
         aggregate = aggregates.token(token_id)
         head: Head = EMPTY_HEAD if known is None else known.head
         event_id = EventId(uuid.uuid4().hex)
-        event = link(head, aggregate, data, event_id=event_id, time=self._now(), actor=principal.actor)
+        event = link(head, aggregate, data, event_id=event_id, time=self._now(), actor=actor)
         (stored,) = await self._log.append((Entry(event, expected=head.seq),))
         token = self._keep(evolve(known, stored))
         assert token is not None, "an issued token is a token"
-        log.info("token", token_id=token_id, what=type(data).__name__, actor=principal.actor)
+        log.info("token", token_id=token_id, what=type(data).__name__, actor=actor)
         return token
 
     def _keep(self, token: Token | None) -> Token | None:

@@ -9,8 +9,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_core.tokens import Token
-from penstock_gateway.authentication.token_book import TokenBook
+from penstock_gateway.authentication.token_book import TokenBook, described
 from penstock_gateway.bodies import decode
 from penstock_gateway.parameters import Parameters
 from penstock_gateway.principals import principal_of
@@ -18,7 +17,7 @@ from penstock_gateway.replies import Bare, Reply, encode
 from penstock_gateway.requests import AnyRequest, read_json
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_schemas.access import Role
-from penstock_schemas.api import IssuedToken, TokenList, TokenRequest, TokenResponse
+from penstock_schemas.api import IssuedToken, TokenList, TokenRequest
 from penstock_schemas.ids import TenantId
 
 
@@ -46,14 +45,14 @@ def token_routes(services: TokenServices) -> list[HTTPRouteHandler]:
             role=asked.role or min(principal.role, Role.SUBMITTER, key=lambda role: role.rank),
             expires_at=None if lasts is None else services.now() + lasts,
         )
-        answer = IssuedToken(token=issued.secret, details=_shown(issued.token))
+        answer = IssuedToken(token=issued.secret, details=described(issued.token))
         return Reply(encode(answer), status=201, headers={**NO_STORE, "location": f"/tokens/{issued.token.id}"})
 
     @route("/tokens", http_method=READ)
     async def list_tokens(request: AnyRequest) -> ASGIApp:
         Parameters(request.scope["query_string"], ()).check()
         found = services.tokens.visible(principal_of(request))
-        return Reply(encode(TokenList(tokens=[_shown(each) for each in found])), headers=NO_STORE)
+        return Reply(encode(TokenList(tokens=[described(each) for each in found])), headers=NO_STORE)
 
     @route("/tokens/{token_id:str}", http_method=[HttpMethod.DELETE], status_code=200)
     async def revoke(request: AnyRequest, token_id: FromPath[str]) -> ASGIApp:
@@ -66,17 +65,3 @@ def token_routes(services: TokenServices) -> list[HTTPRouteHandler]:
         return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
 
     return [options, issue, list_tokens, revoke]
-
-
-def _shown(token: Token) -> TokenResponse:
-    return TokenResponse(
-        id=token.id,
-        name=token.name,
-        principal=token.principal,
-        tenant=token.tenant,
-        role=token.role,
-        issued_at=token.issued_at,
-        issued_by=token.issued_by,
-        expires_at=token.expires_at,
-        revoked_at=token.revoked_at,
-    )

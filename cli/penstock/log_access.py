@@ -1,0 +1,31 @@
+"""The way to the event log itself, past the server: for whoever may use the services' own way into NATS."""
+
+import os
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from penstock import running
+from penstock.exits import Exit, Stop
+from penstock_core.settings import BadSettings, read_settings
+from penstock_jetstream.settings import NatsSettings, ServiceSettings
+
+
+def log_settings(state: Path | None, name: str) -> NatsSettings:
+    """Return how the command `name` connects to the log: of `penstock up`, else of the environment.
+
+    Raises:
+        Stop: no Penstock runs on `state`, or the environment is wrong.
+
+    """
+    here = running.find(state or running.default_state(os.environ))
+    if here is not None:
+        return NatsSettings(url=here.nats_url, name=name)
+    if state is not None:
+        raise Stop(f"no Penstock runs on {state}: start it with 'penstock up --state {state}'", Exit.UNREACHABLE)
+    try:
+        settings = read_settings(ServiceSettings, os.environ)
+    except BadSettings as error:
+        raise Stop(str(error), Exit.USAGE) from error
+    # How large the log may be and how often it is kept is not for a command to change.
+    return replace(settings.nats(name), replicas=None, events_max_bytes=None)
