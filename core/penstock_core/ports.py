@@ -15,6 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -306,6 +307,15 @@ class BlobInfo(Struct, frozen=True):
     size_bytes: int
 
 
+class WrittenBlob(Struct, frozen=True):
+    """A blob, or what a write that did not finish left in its place."""
+
+    key: str
+    written_at: datetime
+    """By the store's clock."""
+    is_finished: bool = True
+
+
 class Blobs(Protocol):
     """Files too large for the log: sources, logs, outputs.
 
@@ -353,6 +363,13 @@ class Blobs(Protocol):
 
     async def list(self, prefix: str) -> tuple[BlobInfo, ...]:
         """Return every blob whose key starts with `prefix`, in order."""
+        ...
+
+    async def page(self, folder: str, *, after: str = "", limit: int) -> tuple[WrittenBlob, ...]:
+        """Return up to `limit` blobs whose keys start with `folder/`, in order, the first ones behind `after`.
+
+        What unfinished writes left is among them where the store shows it; it can be deleted, and not be read.
+        """
         ...
 
     async def delete(self, key: str) -> None:

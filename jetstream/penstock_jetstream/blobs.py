@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
@@ -16,8 +15,8 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store, from_url
 
 from penstock_core import blob_keys
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, BlobsUnavailable, PortError
-from penstock_jetstream import names
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, BlobsUnavailable, PortError, WrittenBlob
+from penstock_jetstream import blob_folder, names
 
 _DETAILS: Final = "\n\nDebug source:"
 """What follows in the library's errors is for its authors."""
@@ -55,7 +54,7 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
         raise BadBlobsLocation(
             f"blobs cannot be kept in {folder}: {error.strerror}; choose a folder that this user may write to"
         ) from error
-    return ObjectBlobs(LocalStore(folder), folder=folder)
+    return ObjectBlobs(LocalStore(folder, automatic_cleanup=True), folder=folder)
 
 
 class ObjectBlobs:
@@ -145,12 +144,27 @@ class ObjectBlobs:
                 found += [BlobInfo(key=each["path"], size_bytes=each["size"]) for each in page]
         return tuple(sorted((each for each in found if each.key.startswith(prefix)), key=lambda each: each.key))
 
+    async def page(self, folder: str, *, after: str = "", limit: int) -> tuple[WrittenBlob, ...]:
+        """Return the next blobs of a folder."""
+        with _errors(folder), anyio.fail_after(names.BLOB_S):
+            if self._folder is not None:
+                return await to_thread.run_sync(blob_folder.page_of, self._folder, folder, after, limit)
+            pages = obstore.list(  # pyright: ignore[reportUnknownMemberType]  # other overloads return an optional library's
+                self._store, folder, offset=after or None, chunk_size=limit
+            )
+            async for page in pages:
+                return tuple(WrittenBlob(each["path"], each["last_modified"]) for each in page[:limit])
+        return ()
+
     async def delete(self, key: str) -> None:
         """Remove it."""
         blob_keys.check(key)
         try:
             with _errors(key), anyio.fail_after(names.BLOB_S):
-                await obstore.delete_async(self._store, key)
+                if self._folder is not None and blob_folder.is_unfinished(key):
+                    await to_thread.run_sync((self._folder / key).unlink)
+                else:
+                    await obstore.delete_async(self._store, key)
         except BlobMissing:
             return
 
@@ -164,7 +178,7 @@ class ObjectBlobs:
 
     async def _sync(self, key: str) -> None:
         if self._folder is not None:
-            await to_thread.run_sync(_sync_path, self._folder / key)
+            await to_thread.run_sync(blob_folder.sync, self._folder / key)
 
 
 class _Incoming:
@@ -249,12 +263,3 @@ def _errors(key: str) -> Generator[None, None, None]:
         raise BlobsUnavailable(f"blob {key}: no answer in time") from error
     except (BaseError, OSError) as error:
         raise BlobsUnavailable(f"blob {key}: {str(error).partition(_DETAILS)[0]}") from error
-
-
-def _sync_path(path: Path) -> None:
-    for each in (path, path.parent):
-        descriptor = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -33,8 +33,8 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.cluster = MemoryCluster()
-        self.blobs = MemoryBlobs()
         self.clock: Callable[[], datetime] = utc_now
+        self.blobs = MemoryBlobs(lambda: self.clock())
         self.settings = GatewaySettings(state_dir=folder, mock_unknown_pipelines=True)
 
     @asynccontextmanager

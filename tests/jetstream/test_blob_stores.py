@@ -81,6 +81,26 @@ async def test_a_folder_that_takes_no_more_says_so_and_keeps_what_it_had(tmp_pat
     assert [each.key for each in await blobs.list("")] == ["jobs/1/old"]
 
 
+async def test_a_folder_shows_and_removes_what_a_killed_process_was_writing(tmp_path: Path) -> None:
+    blobs = open_blobs(tmp_path)
+    await blobs.put_bytes("jobs/1/a", b"x")
+    (tmp_path / "jobs/1/a#1").write_bytes(b"half")
+    assert [each.key for each in await blobs.list("jobs/")] == ["jobs/1/a"]
+    found = await blobs.page("jobs", limit=10)
+    assert [(each.key, each.is_finished) for each in found] == [("jobs/1/a", True), ("jobs/1/a#1", False)]
+    await blobs.delete("jobs/1/a#1")
+    await blobs.delete("jobs/1/a#1")
+    assert not (tmp_path / "jobs/1/a#1").exists()
+
+
+async def test_a_folder_keeps_no_empty_folders(tmp_path: Path) -> None:
+    blobs = open_blobs(tmp_path)
+    for key in ("jobs/1/outputs/secret-project/a", "jobs/2/a"):
+        await blobs.put_bytes(key, b"x")
+    await blobs.delete("jobs/1/outputs/secret-project/a")
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == ["2"]
+
+
 @pytest.mark.parametrize(
     "url", ["gs://bucket/prefix", "az://container/prefix", "abfss://c@account.dfs.core.windows.net/p"]
 )

@@ -3,6 +3,7 @@
 import hashlib
 import uuid
 from collections.abc import AsyncGenerator, Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -275,6 +276,21 @@ async def test_blobs_are_listed_by_the_beginning_of_their_keys(blobs: Blobs, tmp
     await blobs.put_bytes("jobs/1/sub/x", b"new")
     assert await blobs.get_bytes("jobs/1/sub/x") == b"new"
     assert len(await blobs.list("jobs/1/")) == 2
+
+
+async def test_the_blobs_of_a_folder_come_in_order_and_in_pages(blobs: Blobs) -> None:
+    begun = datetime.now(UTC) - timedelta(seconds=5)
+    keys = ["jobs/1.json", "jobs/1/a", "jobs/1/sub.json", "jobs/1/sub/x", "jobs/1/sub/y", "jobs/1/subs", "jobs/2/ü"]
+    for key in (*keys, "jobs.json", "jobsx/1"):
+        await blobs.put_bytes(key, b"x")
+    for size in (1, 3, len(keys), 100):
+        found: list[str] = []
+        while page := await blobs.page("jobs", after=found[-1] if found else "", limit=size):
+            assert len(page) <= size
+            assert all(begun < each.written_at < datetime.now(UTC) + timedelta(seconds=5) for each in page)
+            found += [each.key for each in page]
+        assert found == keys
+    assert await blobs.page("nothing", limit=10) == ()
 
 
 def test_a_location_of_no_known_kind_is_refused(tmp_path: Path) -> None:

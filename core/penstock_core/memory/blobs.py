@@ -1,39 +1,42 @@
 """Blobs in a dictionary."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
 
 from penstock_core import blob_keys
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, WrittenBlob
 
 
 class MemoryBlobs:
-    """A `Blobs`."""
+    """A `Blobs`; `now` is the store's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
         self._blobs: dict[str, bytes] = {}
+        self._written_at: dict[str, datetime] = {}
 
     async def put_bytes(self, key: str, content: bytes) -> None:
         """Store `content`."""
         blob_keys.check(key)
-        self._blobs[key] = content
+        self._put(key, content)
 
     async def put_file(self, key: str, path: Path) -> tuple[int, str]:
         """Store a file; return its bytes and SHA-256."""
         blob_keys.check(key)
         content = await anyio.Path(path).read_bytes()
-        self._blobs[key] = content
+        self._put(key, content)
         return len(content), hashlib.sha256(content).hexdigest()
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         """Store what `chunks` yields; return its bytes and SHA-256."""
         blob_keys.check(key)
         content = b"".join([chunk async for chunk in chunks])
-        self._blobs[key] = content
+        self._put(key, content)
         return len(content), hashlib.sha256(content).hexdigest()
 
     async def get_bytes(self, key: str) -> bytes:
@@ -67,6 +70,11 @@ class MemoryBlobs:
             if key.startswith(prefix)
         )
 
+    async def page(self, folder: str, *, after: str = "", limit: int) -> tuple[WrittenBlob, ...]:
+        """Return the next blobs of a folder."""
+        found = (key for key in sorted(self._blobs) if key.startswith(f"{folder}/") and key > after)
+        return tuple(WrittenBlob(key, self._written_at[key]) for key, _ in zip(found, range(limit), strict=False))
+
     async def delete(self, key: str) -> None:
         """Remove it."""
         blob_keys.check(key)
@@ -76,6 +84,10 @@ class MemoryBlobs:
         """Return nothing: there are no URLs here."""
         blob_keys.check(key)
         return None
+
+    def _put(self, key: str, content: bytes) -> None:
+        self._blobs[key] = content
+        self._written_at[key] = self._now()
 
 
 class MemoryBlobStream:

@@ -4,7 +4,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -153,6 +153,15 @@ def with_files(admitted: Admitted, uploaded: Uploaded) -> Admitted:
     )
     fingerprint = _fingerprint(admitted.submission, admitted.engine, admitted.owner, same_everywhere)
     return replace(admitted, source=source, request_sha256="" if admitted.idempotency_key is None else fingerprint)
+
+
+def kept_on(admitted: Admitted, day: date) -> Admitted:
+    """Return what is admitted with its bundle under the key of a day: what submissions share is never old."""
+    if admitted.bundle is None or admitted.source is None:
+        return admitted
+    key = f"sources/{day.isoformat()}/{admitted.bundle.key.rpartition('/')[2]}"
+    bundle = Bundle(key, admitted.bundle.content, replace(admitted.bundle.source, location=key))
+    return replace(admitted, bundle=bundle, source=bundle.source)
 
 
 def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None:

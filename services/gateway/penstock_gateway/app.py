@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -39,6 +39,7 @@ from penstock_gateway.routes.tokens import TokenServices, token_routes
 from penstock_gateway.runs import Runs
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.submissions import Submissions
+from penstock_gateway.sweeper import Sweeper
 from penstock_gateway.watchers import Watchers
 from penstock_gateway.wes.failures import teller
 from penstock_gateway.wes.routes import WesServices, wes_routes
@@ -111,6 +112,7 @@ class Gateway:
             group.start_soon(self.readiness.run)
             group.start_soon(self.deletions.run)
             group.start_soon(self.retention.run)
+            group.start_soon(self.sweeper.run)
             group.start_soon(self.tokens.run)
             group.start_soon(self.refusals.run)
 
@@ -158,6 +160,9 @@ class Gateway:
             now=now,
         )
         self.retention = Retention(retention_policy(settings), index=self.index, deletions=self.deletions, now=now)
+        self.sweeper = Sweeper(
+            timedelta(days=settings.sweep_after_days), blobs=blobs, index=self.index, event_log=ports.log, now=now
+        )
         runs = Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=blobs, watchers=self._watchers)
         job_services = JobServices(
             submissions=submissions,

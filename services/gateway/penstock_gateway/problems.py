@@ -45,7 +45,7 @@ class BodyTooLarge(Exception):
 
 
 class BodyTooSlow(Exception):
-    """Nothing of the body came for too long."""
+    """Nothing of the body came for too long, or it took too long as a whole."""
 
 
 class UnsupportedMediaType(Exception):

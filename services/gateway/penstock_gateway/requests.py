@@ -13,6 +13,8 @@ from penstock_schemas.api import Violation
 AnyRequest = Request[Any, Any, Any]
 JSON_TYPES: Final = ("application/json", "text/json")
 MIN_SEQ_HEADER: Final = "penstock-min-seq"
+BODY_S: Final = 12 * 3600.0
+"""A body comes whole within this. What is stored of it is young until then, and so the sweeper leaves it alone."""
 IDLE_S: Final = 60.0
 """A body of which nothing comes for so long is given up."""
 
@@ -72,18 +74,21 @@ class Body:
         self._max_bytes = max_bytes
         self._size_bytes = 0
         self._is_over = False
+        self._deadline = anyio.current_time() + BODY_S
 
     async def next_piece(self) -> bytes | None:
         """Return the next piece, `None` after the last one.
 
         Raises:
             BodyTooLarge: it has more than `max_bytes`.
-            BodyTooSlow: nothing came for `IDLE_S`.
+            BodyTooSlow: nothing came for `IDLE_S`, or not everything within `BODY_S`.
             ClientGone: it will not come whole.
 
         """
         if self._is_over:
             return None
+        if anyio.current_time() > self._deadline:
+            raise BodyTooSlow(f"the body did not come whole within {BODY_S / 3600:.0f} hours; nothing was stored")
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientGone("the connection was closed within the body")

@@ -43,6 +43,15 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     retention_cancelled_days: Annotated[
         int | None, Meta(ge=0, le=36_500, description="The same for cancelled jobs.")
     ] = None
+    sweep_after_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=36_500,
+            description="Days after which blobs are removed that no job or catalogue entry refers to, at least 2; "
+            "0: never.",
+        ),
+    ] = 2
     presigned_url_s: Annotated[
         int,
         Meta(
@@ -222,6 +231,11 @@ def mistakes(settings: GatewaySettings) -> tuple[str, ...]:
             f"PENSTOCK_SOURCE_ROOTS holds '{root}': expected absolute paths without `..`"
             for root in settings.source_roots
             if not root.is_absolute() or ".." in root.parts
+        ),
+        *(
+            ["PENSTOCK_SWEEP_AFTER_DAYS is 1: expected 0 or at least 2, for the submissions of a day share their files"]
+            if settings.sweep_after_days == 1
+            else []
         ),
         *_wes_mistakes(settings),
     )

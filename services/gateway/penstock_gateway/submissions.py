@@ -21,6 +21,7 @@ from penstock_gateway.admission import (
     admit,
     command_of,
     job_id_of,
+    kept_on,
     refuse_unknown_engine,
     with_files,
 )
@@ -167,7 +168,7 @@ class Submissions:
         )
         if submission.engine is None:
             await self._check_engine(admitted.engine)
-        return admitted
+        return kept_on(admitted, self._now().date())
 
     async def plan(self, principal: Principal, submission: JobSubmission) -> Plan:
         """Return what a submission would run; nothing is queued, and the log hears nothing of it.

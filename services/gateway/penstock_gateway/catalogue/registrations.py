@@ -41,6 +41,7 @@ class Registrations:
         expanded = await self._intake.expand(asked.source)
         registration = prepare(replace(asked, source=expanded.source), self._roots, origin=expanded.origin)
         bundle = registration.bundle
-        if bundle is not None and await self._blobs.info(bundle.key) is None:
+        if bundle is not None:
+            # Also when it is there: one that an earlier registration left behind may be about to be swept.
             await self._blobs.put_bytes(bundle.key, bundle.content)
         return await self._catalogue.register(registration.entry, actor=actor)

@@ -15,6 +15,7 @@ from anyio import to_thread
 from penstock_core.ports import JobsView, PortError, PositionLost, Unavailable
 from penstock_gateway.index.reading import Page
 from penstock_gateway.index.store import IndexStore
+from penstock_gateway.index.writing import bundle_digest
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery, microseconds
 from penstock_gateway.standings import Standing
@@ -152,6 +153,19 @@ class Index:
             return await to_thread.run_sync(
                 partial(self._store.ended_before, standing, microseconds(before), limit=limit)
             )
+        except sqlite3.Error as error:
+            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
+
+    async def has_bundle(self, key: str) -> bool:
+        """Say whether a job that is known here and not deleted may have brought the bundle under this key.
+
+        Raises:
+            Unavailable: the index is being made anew.
+
+        """
+        await self._flush()
+        try:
+            return self._store.has_bundle(bundle_digest(key))
         except sqlite3.Error as error:
             raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 

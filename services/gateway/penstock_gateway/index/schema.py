@@ -2,7 +2,7 @@
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 
 ANY: Final = ""
 """Stands for every value in `totals`; a name is never empty."""
@@ -54,6 +54,10 @@ CREATE TABLE label_totals (
     tenant TEXT NOT NULL, token TEXT NOT NULL, standing TEXT NOT NULL, total INTEGER NOT NULL,
     PRIMARY KEY (tenant, token, standing)
 ) WITHOUT ROWID;
+
+-- Which jobs brought which bundle of files: the beginning of the hash of its key, for that is enough to keep it.
+CREATE TABLE bundles (digest INTEGER NOT NULL, created_seq INTEGER NOT NULL, PRIMARY KEY (digest, created_seq))
+WITHOUT ROWID;
 
 -- How many jobs there are for every combination of these three, each of them a value or any.
 CREATE TABLE totals (

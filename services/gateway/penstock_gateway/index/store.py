@@ -118,6 +118,10 @@ class IndexStore:
             self._readers.put(connection)
         return tuple(_job_decoder.decode(body) for (body,) in rows)
 
+    def has_bundle(self, digest: int) -> bool:
+        """Say whether a job that is not deleted may have brought the bundle of this digest."""
+        return self._point.execute("SELECT 1 FROM bundles WHERE digest = ?", (digest,)).fetchone() is not None
+
     def explain(self, query: JobQuery) -> tuple[str, ...]:
         """Return how SQLite goes about a page of this list, for tests and measurements."""
         return explain_page(self._point, query)

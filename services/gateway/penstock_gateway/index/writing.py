@@ -1,5 +1,6 @@
 """Writing the query index: jobs in any order, each as often as it likes, within one transaction."""
 
+import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,7 @@ from penstock_gateway.queries import WORKFLOW_URL, microseconds, text_of
 from penstock_gateway.standings import Standing, standing_of
 from penstock_gateway.workflow_urls import workflow_url_of
 from penstock_schemas.ids import JobId
+from penstock_schemas.jobs import SourceKind
 from penstock_schemas.views import Job
 
 _encoder = msgspec.json.Encoder()
@@ -35,6 +37,11 @@ def write_jobs(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
 def id_bytes(job_id: JobId) -> bytes:
     """Return a job id as the index keeps it."""
     return bytes.fromhex(job_id.replace("-", ""))
+
+
+def bundle_digest(key: str) -> int:
+    """Return what the index keeps of a bundle's key."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
 
 
 def _known(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, tuple[int, str]]:
@@ -80,6 +87,7 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
         "INSERT INTO labels VALUES (?, ?, ?)",
         [(job.tenant, token, job.created_seq) for job in jobs for token in dict.fromkeys(_tokens(job))],
     )
+    connection.executemany("INSERT INTO bundles VALUES (?, ?)", _bundles(jobs))
     _count(connection, ((job, standing_of(job), 1) for job in jobs))
     connection.executemany(
         "INSERT INTO blocks VALUES (?1, ?2, ?3, ?3, NULL, NULL, NULL, NULL, 1) ON CONFLICT DO UPDATE SET "
@@ -128,6 +136,7 @@ def _hide(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None:
                 (before.tenant, token, before.created_seq),
             )
         connection.execute("DELETE FROM words WHERE rowid = ?", (before.created_seq,))
+        connection.executemany("DELETE FROM bundles WHERE digest = ? AND created_seq = ?", _bundles([before]))
         connection.execute(
             "UPDATE blocks SET total = total - 1 WHERE tenant = ? AND block = ?",
             (before.tenant, before.created_seq >> BLOCK_BITS),
@@ -204,6 +213,14 @@ def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, Standing
         "INSERT INTO label_totals VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total",
         [(*key, count) for key, count in labels.items() if count],
     )
+
+
+def _bundles(jobs: Iterable[Job]) -> list[tuple[int, int]]:
+    return [
+        (bundle_digest(job.source.location), job.created_seq)
+        for job in jobs
+        if job.source is not None and job.source.kind is SourceKind.BUNDLE and job.deleted_at is None
+    ]
 
 
 def _tokens(job: Job) -> Iterator[str]:

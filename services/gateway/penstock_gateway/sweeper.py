@@ -1,0 +1,203 @@
+"""The sweeper: removes blobs that nothing refers to, such as what a killed gateway left of an upload.
+
+Whoever refers to a blob does so within hours of its writing: the files of an upload have a prefix of their own, the
+bundles that submissions share are those of one day, and the entry of a catalogue writes its bundle anew. So what was
+written some days ago, and is referred to by nothing that the log holds, will never be referred to. No gateway has to
+lead: a blob that two of them remove is gone all the same.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import anyio
+import structlog
+from msgspec import Struct
+
+from penstock_core import aggregates
+from penstock_core.ports import BlobMissing, Blobs, EventLog, PortError, WrittenBlob
+from penstock_gateway.catalogue.core import Pipeline, fold
+from penstock_gateway.index.feeder import Index
+from penstock_gateway.problems import NotYet
+from penstock_schemas.ids import JobId, is_token
+from penstock_schemas.views import Job
+
+JOBS: Final = "jobs"
+PIPELINES: Final = "pipelines"
+BUNDLES: Final = "sources"
+FIRST_PAUSE_S: Final = 60.0
+"""A gateway that starts has better things to do."""
+SWEEP_INTERVAL_S: Final = 600.0
+PAGE: Final = 1000
+MAX_PAGES: Final = 10
+"""What one round looks at of each folder; the next one goes on from there."""
+MAX_UPLOAD_FILES: Final = 20_000
+"""More files of one job are not looked at together; no upload has as many."""
+
+log = structlog.get_logger()
+
+
+class Swept(Struct, frozen=True):
+    """What one round did."""
+
+    seen: int
+    removed: tuple[str, ...]
+    """Keys."""
+
+
+class Sweeper:
+    """Removes blobs that nothing refers to.
+
+    Args:
+        after: how old they must be; nothing: they stay for ever.
+        blobs: where they lie.
+        index: knows which jobs there are, and which bundles they brought.
+        event_log: says how far the index must have come; knows the catalogue's entries.
+        now: the clock.
+
+    """
+
+    def __init__(
+        self, after: timedelta, *, blobs: Blobs, index: Index, event_log: EventLog, now: Callable[[], datetime]
+    ) -> None:
+        self._after = after
+        self._blobs = blobs
+        self._index = index
+        self._log = event_log
+        self._now = now
+        self._places = dict.fromkeys((JOBS, PIPELINES, BUNDLES), "")
+        self._removed = 0
+
+    async def run(self) -> None:
+        """Sweep for ever, now and then; return at once when everything stays."""
+        if not self._after:
+            return
+        await anyio.sleep(FIRST_PAUSE_S)
+        while True:
+            try:
+                await self.sweep()
+            except (PortError, NotYet) as error:
+                log.warning("blobs_not_swept", reason=str(error))
+            await anyio.sleep(SWEEP_INTERVAL_S)
+
+    async def sweep(self) -> Swept:
+        """Look at the next blobs, and remove those of them that nothing refers to.
+
+        Raises:
+            Unavailable, NotYet: something does not answer, or the index is behind the log.
+
+        """
+        cutoff = self._now() - self._after
+        seen, removed = 0, list[str]()
+        for folder in self._places:
+            for _ in range(MAX_PAGES):
+                page = await self._blobs.page(folder, after=self._places[folder], limit=PAGE)
+                seen += len(page)
+                removed += await self._sweep_page(folder, [each for each in page if each.written_at < cutoff], cutoff)
+                self._places[folder] = page[-1].key if len(page) == PAGE else ""
+                if len(page) < PAGE:
+                    break
+        if removed:
+            self._removed += len(removed)
+            log.info("blobs_swept", removed=len(removed), removed_since_start=self._removed, seen=seen)
+        return Swept(seen, tuple(removed))
+
+    async def _sweep_page(self, folder: str, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
+        unfinished = await self._remove([each.key for each in old if not each.is_finished])
+        old = [each for each in old if each.is_finished]
+        return [*unfinished, *(await self._sweep_finished(folder, old, cutoff))] if old else unfinished
+
+    async def _sweep_finished(self, folder: str, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
+        # From here on the index knows every job that can refer to what is so old.
+        await self._index.reach(await self._log.last_seq())
+        match folder:
+            case "jobs":
+                return await self._sweep_jobs(old, cutoff)
+            case "pipelines":
+                return await self._sweep_entries(old, cutoff)
+            case _:
+                loose = [each.key for each in old if not await self._index.has_bundle(each.key)]
+                return await self._remove(loose)
+
+    async def _sweep_jobs(self, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
+        removed: list[str] = []
+        for job_id, keys in _by_parts(old, 1).items():
+            job = self._index.get(JobId(job_id)) if _is_id(job_id) else None
+            if all(belongs_to(job, key) for key in keys):
+                continue
+            # One young file shows that the upload goes on; its first files may be older.
+            whole = await self._blobs.page(f"{JOBS}/{job_id}", limit=MAX_UPLOAD_FILES)
+            loose = [each for each in whole if not belongs_to(job, each.key)]
+            if all(each.written_at < cutoff for each in loose):
+                removed += await self._remove([each.key for each in loose])
+        return removed
+
+    async def _sweep_entries(self, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
+        removed: list[str] = []
+        for name, keys in _by_parts(old, 1).items():
+            pipeline = await self._pipeline(name)
+            for key in keys:
+                if not is_of_entry(pipeline, key):
+                    removed += await self._remove_of_entry(name, key, cutoff)
+        return removed
+
+    async def _remove_of_entry(self, name: str, key: str, cutoff: datetime) -> list[str]:
+        """Remove a bundle; put it back when its entry was registered at this very moment."""
+        try:
+            content = await self._blobs.get_bytes(key)
+        except BlobMissing:
+            content = None
+        still = await self._blobs.page(key.rpartition("/")[0], limit=PAGE)
+        if any(each.key == key and each.written_at >= cutoff for each in still):
+            return []
+        removed = await self._remove([key])
+        if content is not None and is_of_entry(await self._pipeline(name), key):
+            await self._blobs.put_bytes(key, content)
+            return []
+        return removed
+
+    async def _pipeline(self, name: str) -> Pipeline | None:
+        return fold(await self._log.load(aggregates.pipeline(name))) if is_token(name) else None
+
+    async def _remove(self, keys: Sequence[str]) -> list[str]:
+        for key in keys:
+            await self._blobs.delete(key)
+            log.info("blob_swept", key=key)
+        return list(keys)
+
+
+def belongs_to(job: Job | None, key: str) -> bool:
+    """Say whether a blob below `jobs/<job_id>/` is of that job: all that it left behind, and of uploads its own."""
+    if job is None or job.deleted_at is not None:
+        return False
+    part = key.split("/")[2]
+    if not (part == "source" or part.startswith(("source-", "source."))):
+        return True
+    return job.source is not None and _is_at(key, job.source.location)
+
+
+def is_of_entry(pipeline: Pipeline | None, key: str) -> bool:
+    """Say whether a blob below `pipelines/<name>/` is of a version of that pipeline."""
+    versions = () if pipeline is None else pipeline.versions.values()
+    return any(_is_at(key, each.entry.source.location) for each in versions)
+
+
+def _is_at(key: str, location: str) -> bool:
+    """Say whether a blob is a source's bundle or manifest, or one of the files that a manifest there lists."""
+    return key == location or key.startswith(f"{location.removesuffix('.json')}/")
+
+
+def _by_parts(blobs: Iterable[WrittenBlob], place: int) -> Mapping[str, Sequence[str]]:
+    """Return keys by one part of theirs."""
+    found: dict[str, list[str]] = {}
+    for each in blobs:
+        found.setdefault(each.key.split("/")[place], []).append(each.key)
+    return found
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
