@@ -82,12 +82,27 @@ async def _measure_tasks(system: System, board: TaskBoard, job_id: JobId, plan: 
         for number in range(plan.tasks)
     ]
     await board.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=plan.tasks, done=plan.tasks))
-    first = itertools.repeat(build_request("GET", f"{WES}/runs/{job_id}/tasks?page_size=100"), 1)
-    pages = itertools.repeat(build_request("GET", f"{WES}/runs/{job_id}/tasks?page_size=100"), plan.requests)
+    wes = build_request("GET", f"{WES}/runs/{job_id}/tasks?page_size=100")
+    native = build_request("GET", f"/jobs/{job_id}/tasks?limit=100&after={plan.tasks - 100}")
+    first = await _ask(system, iter([wes]))
+    changing = list[float]()
+    for _ in range(plan.requests // 10):
+        await board.put(DEFAULT_TENANT, job_id, tasks[:20], TaskCounts(total=plan.tasks, running=20))
+        changing += await _ask(system, iter([wes]))
     of = f"of {plan.tasks:,} tasks"
     return itertools.chain(
-        latencies(f"GET {WES}/runs/{{id}}/tasks, first page {of}, not read before", await _ask(system, first)),
-        latencies(f"GET {WES}/runs/{{id}}/tasks, a page {of}", await _ask(system, pages), p99_ms=20.0),
+        latencies(f"GET {WES}/runs/{{id}}/tasks, first page {of}, not read before", first, p99_ms=20.0),
+        latencies(f"GET {WES}/runs/{{id}}/tasks, a page {of} that change", changing, p99_ms=20.0),
+        latencies(
+            f"GET {WES}/runs/{{id}}/tasks, a page {of}",
+            await _ask(system, itertools.repeat(wes, plan.requests)),
+            p99_ms=20.0,
+        ),
+        latencies(
+            f"GET /jobs/{{id}}/tasks, the last page {of}",
+            await _ask(system, itertools.repeat(native, plan.requests // 10)),
+            p99_ms=20.0,
+        ),
     )
 
 

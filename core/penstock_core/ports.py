@@ -205,6 +205,14 @@ class LiveFeed(Protocol):
         ...
 
 
+class TaskPage(Struct, frozen=True):
+    """Some of a job's tasks, in the order of their first appearance; a task keeps its place for good."""
+
+    tasks: tuple[Task, ...]
+    next_after: int | None
+    """The `after` of the next page; `None` when there was no further task."""
+
+
 class TaskBoard(Protocol):
     """The last view of every task of a job, and its totals."""
 
@@ -212,8 +220,16 @@ class TaskBoard(Protocol):
         """Store the tasks' views and the job's totals; a later view of the same task replaces the earlier."""
         ...
 
-    async def tasks(self, tenant: TenantId, job_id: JobId) -> tuple[Task, ...]:
-        """Return every task of the job, in the order of their first appearance."""
+    async def tasks(self, tenant: TenantId, job_id: JobId, *, after: int = 0, limit: int | None = None) -> TaskPage:
+        """Return the tasks that come after the first `after`, `limit` at most; `None`: every one.
+
+        New tasks come after all others, so that pages neither repeat nor miss a task while some arrive. What it costs
+        depends on the page and not on how many tasks there are.
+        """
+        ...
+
+    async def task(self, tenant: TenantId, job_id: JobId, task_id: str) -> Task | None:
+        """Return one task of the job; `None` when there is no such task."""
         ...
 
     async def counts(self, tenant: TenantId, job_id: JobId) -> TaskCounts | None:

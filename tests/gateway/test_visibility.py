@@ -102,7 +102,7 @@ async def refusals(place: Place, principal: Principal, job_id: JobId) -> list[st
         place.jobs.load(principal, job_id),
         place.jobs.cancel(principal, job_id, reason=None),
         place.jobs.history(principal, job_id, after=0, wait_s=0, limit=10),
-        place.runs.tasks(principal, job_id),
+        place.runs.tasks(principal, job_id, after=0, limit=1),
         place.runs.log(principal, job_id, after=0, wait_s=0, limit=10, streams=frozenset(), source=None),
         place.runs.outputs(principal, job_id),
     )

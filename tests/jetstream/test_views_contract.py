@@ -1,6 +1,7 @@
 """What tasks, logs, heartbeats, snapshots and blobs promise, however they are kept."""
 
 import hashlib
+import random
 import uuid
 from collections.abc import AsyncGenerator, Generator
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from tests.s3 import BUCKET, S3Server, running_s3
 
 from penstock_core import blob_keys
 from penstock_core.memory import MemoryBlobs
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Blobs
+from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Blobs, TaskPage
 from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import TaskCounts
@@ -43,20 +44,51 @@ async def test_tasks_stand_in_the_order_of_their_first_appearance(ports: Ports) 
     await ports.tasks.put(DEFAULT_TENANT, job_id, [first, second], TaskCounts(total=2, running=2))
     ended = replace(first, state=TaskState.COMPLETED)
     await ports.tasks.put(DEFAULT_TENANT, job_id, [ended, third], TaskCounts(total=3, running=2, done=1))
-    assert await ports.tasks.tasks(DEFAULT_TENANT, job_id) == (ended, second, third)
+    assert (await ports.tasks.tasks(DEFAULT_TENANT, job_id)).tasks == (ended, second, third)
     assert await ports.tasks.counts(DEFAULT_TENANT, job_id) == TaskCounts(total=3, running=2, done=1)
 
 
 async def test_a_job_that_reported_nothing_has_no_tasks(ports: Ports) -> None:
-    assert await ports.tasks.tasks(DEFAULT_TENANT, new_job_id()) == ()
+    assert await ports.tasks.tasks(DEFAULT_TENANT, new_job_id()) == TaskPage((), None)
+    assert await ports.tasks.task(DEFAULT_TENANT, new_job_id(), "t") is None
     assert await ports.tasks.counts(DEFAULT_TENANT, new_job_id()) is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_pages_neither_repeat_nor_miss_a_task_while_some_arrive(ports: Ports, seed: int) -> None:
+    dice, job_id = random.Random(seed), new_job_id()
+    appeared, shown, after = dict[str, Task](), list[str](), 0
+    while after < 60:
+        if len(appeared) < 60:
+            names = [f"t{dice.randrange(1000)}" for _ in range(dice.randrange(12))]
+            names += dice.sample(sorted(appeared), min(3, len(appeared)))
+            tasks = {name: replace(new_task(job_id, name), message=str(dice.random())) for name in names}
+            appeared |= tasks
+            await ports.tasks.put(DEFAULT_TENANT, job_id, list(tasks.values()), TaskCounts(total=len(appeared)))
+        limit = dice.randint(1, 9)
+        page = await ports.tasks.tasks(DEFAULT_TENANT, job_id, after=after, limit=limit)
+        assert page.tasks == tuple(appeared.values())[after : after + limit]
+        assert page.next_after == (after + limit if after + limit < len(appeared) else None)
+        shown += [task.id for task in page.tasks]
+        after += len(page.tasks)
+    assert shown == list(appeared)[:after]
+    assert (await ports.tasks.tasks(DEFAULT_TENANT, job_id)).tasks == tuple(appeared.values())
+
+
+async def test_one_task_is_found_by_its_id(ports: Ports) -> None:
+    job_id = new_job_id()
+    tasks = [new_task(job_id, name) for name in ("align-1", "align-2")]
+    await ports.tasks.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=2))
+    assert await ports.tasks.task(DEFAULT_TENANT, job_id, "align-2") == tasks[1]
+    for other in ("align", "*", ">", "align-*", "0", "", "align-1.x", "\0", "a b"):
+        assert await ports.tasks.task(DEFAULT_TENANT, job_id, other) is None
 
 
 async def test_more_tasks_than_a_batch_takes_are_kept(ports: Ports) -> None:
     job_id = new_job_id()
     tasks = tuple(new_task(job_id, f"t{number}") for number in range(2100))
     await ports.tasks.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=2100))
-    assert await ports.tasks.tasks(DEFAULT_TENANT, job_id) == tasks
+    assert (await ports.tasks.tasks(DEFAULT_TENANT, job_id)).tasks == tasks
 
 
 @pytest.mark.three_nodes
@@ -124,10 +156,10 @@ async def test_everything_about_one_job_is_forgotten(ports: Ports) -> None:
     for _ in range(2):
         await ports.tasks.forget(DEFAULT_TENANT, jobs[0])
         await ports.logs.forget(DEFAULT_TENANT, jobs[0])
-    assert await ports.tasks.tasks(DEFAULT_TENANT, jobs[0]) == ()
+    assert (await ports.tasks.tasks(DEFAULT_TENANT, jobs[0])).tasks == ()
     assert await ports.tasks.counts(DEFAULT_TENANT, jobs[0]) is None
     assert await ports.logs.read(DEFAULT_TENANT, jobs[0]) == ()
-    assert len(await ports.tasks.tasks(DEFAULT_TENANT, jobs[1])) == 1
+    assert len((await ports.tasks.tasks(DEFAULT_TENANT, jobs[1])).tasks) == 1
     assert len(await ports.logs.read(DEFAULT_TENANT, jobs[1])) == 1
 
 

@@ -7,7 +7,7 @@ import anyio
 
 from penstock_core.chain import Stored
 from penstock_core.memory import MemoryBlobs
-from penstock_core.ports import Entry, EventLog, Fence, Heartbeats, TaskBoard, Unavailable, Unreadable
+from penstock_core.ports import Entry, EventLog, Fence, Heartbeats, TaskBoard, TaskPage, Unavailable, Unreadable
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Head, LogChunk, RunnerHeartbeat, SchedulerBeat, Task
@@ -94,8 +94,11 @@ class DownBoard:
             raise Unavailable("no answer")
         await self._board.put(tenant, job_id, tasks, counts)
 
-    async def tasks(self, tenant: TenantId, job_id: JobId) -> tuple[Task, ...]:
-        return await self._board.tasks(tenant, job_id)
+    async def tasks(self, tenant: TenantId, job_id: JobId, *, after: int = 0, limit: int | None = None) -> TaskPage:
+        return await self._board.tasks(tenant, job_id, after=after, limit=limit)
+
+    async def task(self, tenant: TenantId, job_id: JobId, task_id: str) -> Task | None:
+        return await self._board.task(tenant, job_id, task_id)
 
     async def counts(self, tenant: TenantId, job_id: JobId) -> TaskCounts | None:
         return await self._board.counts(tenant, job_id)

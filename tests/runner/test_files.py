@@ -189,7 +189,7 @@ class TestFolders:
 class TestProgress:
     async def test_tasks_logs_and_their_keys_get_out(self, stage: Stage) -> None:
         job = await run(stage, reports)
-        [task] = await stage.tasks.tasks(DEFAULT_TENANT, job.id)
+        [task] = (await stage.tasks.tasks(DEFAULT_TENANT, job.id)).tasks
         assert task.state is TaskState.COMPLETED
         assert task.stdout_key == f"jobs/{job.id}/1/logs/tasks/t1.stdout"
         assert task.stderr_key is None, "nothing was written"
@@ -211,7 +211,7 @@ class TestProgress:
             await stage.desk.assign(job_id, joined.runner_id)
 
             async def is_seen() -> bool:
-                tasks = await stage.tasks.tasks(DEFAULT_TENANT, job_id)
+                tasks = (await stage.tasks.tasks(DEFAULT_TENANT, job_id)).tasks
                 return [task.stdout_key is not None for task in tasks] == [True]
 
             await eventually(is_seen)
@@ -227,7 +227,7 @@ class TestProgress:
     async def test_a_tail_that_hangs_neither_blocks_nor_fails_the_run(self, stage: Stage) -> None:
         stage.logs = HangingTail()
         job = await run(stage, reports)
-        [task] = await stage.tasks.tasks(DEFAULT_TENANT, job.id)
+        [task] = (await stage.tasks.tasks(DEFAULT_TENANT, job.id)).tasks
         assert task.stdout_key is not None
 
     async def test_comes_after_an_outage(self, stage: Stage) -> None:
@@ -249,7 +249,7 @@ class TestProgress:
             board.is_down = False
 
             async def look() -> bool:
-                return bool(await stage.tasks.tasks(DEFAULT_TENANT, job_id))
+                return bool((await stage.tasks.tasks(DEFAULT_TENANT, job_id)).tasks)
 
             await eventually(look)
             is_seen.set()
@@ -258,7 +258,7 @@ class TestProgress:
     async def test_task_logs_that_the_store_takes_later_are_stored(self, stage: Stage) -> None:
         stage.blobs = FailingBlobs(3)
         job = await run(stage, reports)
-        [task] = await stage.tasks.tasks(DEFAULT_TENANT, job.id)
+        [task] = (await stage.tasks.tasks(DEFAULT_TENANT, job.id)).tasks
         assert task.stdout_key is not None
 
     async def test_a_lost_log_does_not_hide_why_the_run_failed(self, stage: Stage) -> None:

@@ -122,7 +122,7 @@ class TestSignals:
             assert await runner.ends() == 0
             assert (await desk.job(job_id)).state is JobState.COMPLETED
             assert await desk.said(runner_id) == ["RunnerJoined", "RunnerDraining", "RunnerLeft"]
-            tasks = await cluster.tasks.tasks(DEFAULT_TENANT, job_id)
+            tasks = (await cluster.tasks.tasks(DEFAULT_TENANT, job_id)).tasks
             assert {task.state for task in tasks} == {TaskState.COMPLETED}
 
     @pytest.mark.parametrize(("drain_timeout_s", "signals"), [("0.2", 1), ("3600", 2)])

@@ -6,6 +6,7 @@ import anyio
 
 from penstock_core.chain import Stored
 from penstock_core.memory.pulse import Pulse
+from penstock_core.ports import TaskPage
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogChunk, Task
@@ -34,9 +35,15 @@ class MemoryTasks:
         self._tasks.setdefault((tenant, job_id), {}).update({task.id: task for task in tasks})
         self._counts[tenant, job_id] = counts
 
-    async def tasks(self, tenant: TenantId, job_id: JobId) -> tuple[Task, ...]:
-        """Return every task of the job."""
-        return tuple(self._tasks.get((tenant, job_id), {}).values())
+    async def tasks(self, tenant: TenantId, job_id: JobId, *, after: int = 0, limit: int | None = None) -> TaskPage:
+        """Return the tasks that come after the first `after`, `limit` at most."""
+        every = tuple(self._tasks.get((tenant, job_id), {}).values())
+        end = len(every) if limit is None else after + limit
+        return TaskPage(every[after:end], end if end < len(every) else None)
+
+    async def task(self, tenant: TenantId, job_id: JobId, task_id: str) -> Task | None:
+        """Return one task of the job."""
+        return self._tasks.get((tenant, job_id), {}).get(task_id)
 
     async def counts(self, tenant: TenantId, job_id: JobId) -> TaskCounts | None:
         """Return the last totals."""

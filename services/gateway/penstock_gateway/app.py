@@ -43,7 +43,7 @@ from penstock_gateway.sweeper import Sweeper
 from penstock_gateway.watchers import Watchers
 from penstock_gateway.wes.failures import teller
 from penstock_gateway.wes.routes import WesServices, wes_routes
-from penstock_gateway.wes.running import RunLists, RunSubmissions, TaskLists
+from penstock_gateway.wes.running import RunLists, RunSubmissions
 from penstock_gateway.wes.service_info import identity_of
 from penstock_schemas.api import VersionResponse
 
@@ -219,7 +219,6 @@ class Gateway:
             jobs=jobs,
             runs=runs,
             lists=RunLists(jobs),
-            tasks=TaskLists(jobs, runs),
             submissions=RunSubmissions(submissions, self._fleet, tuple(map(PurePosixPath, settings.source_roots))),
             fleet=self._fleet,
             blobs=blobs,

@@ -26,10 +26,12 @@ _manifest_decoder = msgspec.json.Decoder(OutputManifest)
 
 
 class Tasks(Struct, frozen=True):
-    """The tasks of a job."""
+    """Some of the tasks of a job."""
 
     job: Job
     tasks: tuple[Task, ...]
+    next_after: int | None
+    """The `after` of the next page; `None` when there is no further task."""
 
 
 class Runs:
@@ -42,15 +44,30 @@ class Runs:
         self._blobs = blobs
         self._watchers = watchers
 
-    async def tasks(self, principal: Principal, job_id: JobId) -> Tasks:
-        """Return every task of a job.
+    async def tasks(self, principal: Principal, job_id: JobId, *, after: int, limit: int) -> Tasks:
+        """Return the tasks of a job that come after the first `after`, `limit` at most.
 
         Raises:
             UnknownJob, Unavailable: as `Jobs.get`.
 
         """
         job = await self._jobs.get(principal, job_id)
-        return Tasks(job, await self._tasks.tasks(job.tenant, job_id))
+        page = await self._tasks.tasks(job.tenant, job_id, after=after, limit=limit)
+        return Tasks(job, page.tasks, page.next_after)
+
+    async def task(self, principal: Principal, job_id: JobId, task_id: str) -> Task:
+        """Return one task of a job.
+
+        Raises:
+            NotFound: there is no such task.
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        job = await self._jobs.get(principal, job_id)
+        task = await self._tasks.task(job.tenant, job_id, task_id)
+        if task is None:
+            raise NotFound(f"task {task_id[:80]} of job {job_id} was not found; its tasks are listed under /tasks")
+        return task
 
     async def log(
         self,
@@ -107,12 +124,12 @@ class Runs:
             UnknownJob, Unavailable: as `Jobs.get`.
 
         """
-        found = await self.tasks(principal, job_id)
-        task = next((each for each in found.tasks if each.id == task_id), None)
+        job = await self._jobs.get(principal, job_id)
+        task = await self._tasks.task(job.tenant, job_id, task_id)
         known = None if task is None else task.stdout_key if stream is LogStream.STDOUT else task.stderr_key
         if known is not None:
             return known
-        for attempt in range(found.job.attempt, 0, -1):
+        for attempt in range(job.attempt, 0, -1):
             key = f"jobs/{job_id}/{attempt}/logs/tasks/{task_id}.{stream.value}"
             if await self._blobs.info(key) is not None:
                 return key

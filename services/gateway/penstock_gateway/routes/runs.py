@@ -72,13 +72,11 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         after = given.integer("after", 0, low=0, high=MAX_SEQ)
         limit = given.integer("limit", MAX_PAGE, low=1, high=MAX_PAGE)
         given.check()
-        found = await runs.tasks(principal_of(request), wanted)
-        shown = list(found.tasks[after : after + limit])
-        more = after + limit < len(found.tasks)
+        found = await runs.tasks(principal_of(request), wanted, after=after, limit=limit)
         answer = TaskList(
-            tasks=shown,
+            tasks=list(found.tasks),
             counts=await services.jobs.counts(found.job),
-            next_after=after + limit if more else None,
+            next_after=found.next_after,
             done=found.job.state.is_terminal,
         )
         return Reply(encode(answer), headers=NO_STORE)

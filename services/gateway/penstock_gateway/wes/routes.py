@@ -28,7 +28,7 @@ from penstock_gateway.wes.logs import Followed, follow, so_far, text_reply
 from penstock_gateway.wes.models import RunId, TaskListResponse
 from penstock_gateway.wes.queries import page_size_of, parse_run_query
 from penstock_gateway.wes.rendering import outputs_of, run_log_of, status_of, task_log_of
-from penstock_gateway.wes.running import RunLists, RunSubmissions, TaskLists
+from penstock_gateway.wes.running import RunLists, RunSubmissions
 from penstock_gateway.wes.service_info import ServiceIdentity, service_info_of
 from penstock_gateway.wes.tokens import TaskPlace, decode_token, encode_token
 from penstock_schemas.access import Principal
@@ -50,7 +50,6 @@ class WesServices(Struct, frozen=True, kw_only=True):
     jobs: Jobs
     runs: Runs
     lists: RunLists
-    tasks: TaskLists
     submissions: RunSubmissions
     fleet: Fleet
     blobs: Blobs
@@ -130,19 +129,17 @@ def _task_routes(services: WesServices) -> list[HTTPRouteHandler]:
         wanted = _run_id(run_id)
         # Nothing else is looked at: this operation knows no 400 that a misspelt parameter could be refused with.
         shown, size = _task_page(request.scope["query_string"], wanted)
-        found = await services.tasks.tasks(principal_of(request), wanted)
-        addresses = services.addresses(request)
-        page = found.tasks[shown : shown + size]
-        has_more = shown + size < len(found.tasks)
+        found = await services.runs.tasks(principal_of(request), wanted, after=shown, limit=size)
+        addresses, following = services.addresses(request), found.next_after
         answer = TaskListResponse(
-            task_logs=[task_log_of(task, addresses) for task in page],
-            next_page_token=encode_token(TaskPlace(shown + size), wanted.encode()) if has_more else "",
+            task_logs=[task_log_of(task, addresses) for task in found.tasks],
+            next_page_token="" if following is None else encode_token(TaskPlace(following), wanted.encode()),
         )
         return Reply(encode(answer), headers=NO_STORE)
 
     @route(f"{prefix}/runs/{{run_id:str}}/tasks/{{task_id:str}}", http_method=READ)
     async def get_task(request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str]) -> ASGIApp:
-        task = await _task(services, principal_of(request), _run_id(run_id), task_id)
+        task = await services.runs.task(principal_of(request), _run_id(run_id), task_id)
         return Reply(encode(task_log_of(task, services.addresses(request))), headers=NO_STORE)
 
     return [list_tasks, get_task]
@@ -175,7 +172,7 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
         request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str], stream: FromPath[str]
     ) -> ASGIApp:
         principal, wanted, kind = principal_of(request), _run_id(run_id), _stream(stream)
-        task = await _task(services, principal, wanted, task_id)
+        task = await runs.task(principal, wanted, task_id)
         try:
             return await send_text(services.blobs, await runs.task_log_key(principal, wanted, task.id, kind), request)
         except NotFound:
@@ -204,23 +201,12 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
 async def _inline_tasks(services: WesServices, principal: Principal, job: Job) -> tuple[Task, ...] | None:
     if job.started_at is None:
         return ()
-    counts = await services.jobs.counts(job)
-    if counts.total > MAX_INLINE_TASKS:
-        return None
-    found = await services.tasks.tasks(principal, job.id)
-    return found.tasks if len(found.tasks) <= MAX_INLINE_TASKS else None
+    found = await services.runs.tasks(principal, job.id, after=0, limit=MAX_INLINE_TASKS)
+    return found.tasks if found.next_after is None else None
 
 
 async def _manifest(services: WesServices, principal: Principal, job: Job) -> OutputManifest | None:
     return await services.runs.outputs(principal, job.id) if job.output_files else None
-
-
-async def _task(services: WesServices, principal: Principal, run_id: JobId, task_id: str) -> Task:
-    found = await services.tasks.tasks(principal, run_id)
-    task = next((each for each in found.tasks if each.id == task_id), None)
-    if task is None:
-        raise NotFound(f"run {run_id} has no task {task_id[:80]}")
-    return task
 
 
 def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:

@@ -1,12 +1,8 @@
-"""Runs: submitted, listed, and their tasks read."""
+"""Runs: submitted and listed."""
 
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_core.access import NEEDED_TO_SUBMIT, demand
@@ -14,7 +10,6 @@ from penstock_gateway.fleet import Fleet
 from penstock_gateway.forms import Form
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.problems import Invalid
-from penstock_gateway.runs import Runs, Tasks
 from penstock_gateway.submissions import Submissions
 from penstock_gateway.uploads import Upload
 from penstock_gateway.wes.languages import language_named
@@ -33,13 +28,7 @@ from penstock_gateway.wes.run_requests import (
 from penstock_gateway.wes.tokens import RunPlace
 from penstock_schemas.access import Principal
 from penstock_schemas.api import Violation
-from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job
-
-REMEMBERED: Final = 4
-"""Runs whose tasks are kept for the next page."""
-FRESH_S: Final = 1.0
-"""A running run's tasks are read anew when they are this old."""
 
 
 class RunSubmissions:
@@ -137,42 +126,3 @@ class RunLists:
             next_page_token=token,
             **({"total": total} if query.with_total else {}),
         )
-
-
-class _Known(Struct, frozen=True):
-    found: Tasks
-    at_s: float
-
-
-class TaskLists:
-    """The tasks of runs; those of the runs read last are remembered, so that pages of them need not be read anew."""
-
-    def __init__(self, jobs: Jobs, runs: Runs) -> None:
-        self._jobs = jobs
-        self._runs = runs
-        self._known: OrderedDict[JobId, _Known] = OrderedDict()
-
-    async def tasks(self, principal: Principal, run_id: JobId) -> Tasks:
-        """Return every task of a run, in the order of their first appearance.
-
-        Raises:
-            UnknownJob, Unavailable: as `Jobs.get`.
-
-        """
-        job = await self._jobs.get(principal, run_id)
-        known = self._known.get(run_id)
-        if known is not None and _is_fresh(known, job):
-            self._known.move_to_end(run_id)
-            return known.found
-        found = await self._runs.tasks(principal, run_id)
-        self._known[run_id] = _Known(found, time.monotonic())
-        self._known.move_to_end(run_id)
-        while len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
-        return found
-
-
-def _is_fresh(known: _Known, job: Job) -> bool:
-    if known.found.job.head.seq != job.head.seq:
-        return False
-    return job.state.is_terminal or time.monotonic() - known.at_s < FRESH_S
