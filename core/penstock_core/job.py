@@ -75,6 +75,10 @@ class IdempotencyKeyReused(Refused):
     """The key belongs to a submission that asked for something else."""
 
 
+class JobGone(Refused):
+    """The job was deleted; nothing happens to it any more."""
+
+
 def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
     """Return what happens when `command` is given to `job`; nothing when it already is so.
 
@@ -175,6 +179,8 @@ def fold(history: Iterable[Stored]) -> Job | None:
 
 
 def _submit(job: Job | None, command: SubmitJob) -> tuple[JobEventData, ...]:
+    if job is not None and job.deleted_at is not None:
+        raise JobGone(f"job {job.id} was deleted")
     if job is not None:
         if job.request_sha256 == command.request_sha256:
             return ()
@@ -324,6 +330,9 @@ def _emptied(job: Job, deleted_at: datetime) -> Job:
         description=None,
         source=None,
         labels={},
+        idempotency_key=None,
+        cancel_reason=None,
+        requeue_reason=None,
         engine_parameters=None,
         workflow=None,
         failure=None,

@@ -95,7 +95,7 @@ class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     owner: Name | None = None
     """Whose job it is: left out, of whoever submits it. Only an admin may name somebody else."""
     idempotency_key: IdempotencyKey | None = None
-    """The same as the header `Idempotency-Key`: a repeated submission finds the first job."""
+    """The same as the header `Idempotency-Key`: a repeated submission finds the job, for as long as it is kept."""
     pipeline_version: PipelineVersionName | None = None
     """Which version of the pipeline in the catalogue; left out: the newest that is offered."""
 

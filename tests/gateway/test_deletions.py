@@ -1,17 +1,20 @@
 """Deleting jobs over HTTP and by policy: said first, removed then, and taken up again after a crash."""
 
 import itertools
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, ClassVar
 
 import httpx
 import pytest
-from tests.gateway.stage import Json, Stage, now, problem, submit
+from tests.gateway.stage import Json, Stage, now, problem, submission, submit
 
 from penstock_core import aggregates
 from penstock_core.ports import Unavailable
 from penstock_gateway.retention import RetentionPolicy
 from penstock_gateway.standings import Standing
+from penstock_schemas.access import Principal, Role
 from penstock_schemas.events import JobDeleted
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
@@ -71,6 +74,69 @@ async def test_deleting_again_does_no_harm(stage: Stage, client: httpx.AsyncClie
     assert [each["type"] for each in events].count("JobDeleted") == 1
 
 
+class TestIdempotencyKey:
+    KEY: ClassVar = {"idempotency-key": "nightly"}
+
+    async def test_after_a_deletion_it_makes_a_new_job_and_then_finds_that(
+        self, stage: Stage, client: httpx.AsyncClient
+    ) -> None:
+        ids: list[str] = []
+        for _ in range(3):
+            answers = [await client.post("/jobs", json=submission(), headers=self.KEY) for _ in range(2)]
+            assert [each.status_code for each in answers] == [201, 200]
+            assert len({each.json()["id"] for each in answers}) == 1
+            ids.append(answers[0].json()["id"])
+            await stage.start(ids[-1])
+            await stage.end(ids[-1])
+            assert (await client.delete(f"/jobs/{ids[-1]}")).status_code == 204
+        assert len(set(ids)) == 3
+        assert (await listed(client))[0] == 0
+
+    async def test_another_request_may_use_it_then(self, stage: Stage, client: httpx.AsyncClient) -> None:
+        job_id = (await client.post("/jobs", json=submission(), headers=self.KEY)).json()["id"]
+        other = submission(description="other")
+        problem(await client.post("/jobs", json=other, headers=self.KEY), 409)
+        await client.post(f"/jobs/{job_id}/cancel")
+        await client.delete(f"/jobs/{job_id}")
+        assert (await client.post("/jobs", json=other, headers=self.KEY)).status_code == 201
+
+    async def test_a_gateway_that_has_only_the_log_finds_the_same_job(self, stage: Stage) -> None:
+        async with stage.serve() as client:
+            for _ in range(2):
+                job_id = (await client.post("/jobs", json=submission(), headers=self.KEY)).json()["id"]
+                await client.post(f"/jobs/{job_id}/cancel")
+                await client.delete(f"/jobs/{job_id}")
+            job_id = (await client.post("/jobs", json=submission(), headers=self.KEY)).json()["id"]
+        async with stage.serve(state_dir=stage.settings.state_dir / "new") as client:
+            again = await client.post("/jobs", json=submission(), headers=self.KEY)
+            assert (again.status_code, again.json()["id"]) == (200, job_id)
+
+    async def test_files_that_come_with_it_belong_to_the_new_job(self, stage: Stage, client: httpx.AsyncClient) -> None:
+        async def send() -> str:
+            form: Any = [("job", (None, '{"pipeline_name": "p"}')), ("files", ("Snakefile", b"rule all:\n"))]
+            response = await client.post("/jobs", files=form, headers=self.KEY)
+            assert response.status_code == 201, response.text
+            job_id: str = response.json()["id"]
+            assert all(each.startswith(f"jobs/{job_id}/") for each in await keys(stage))
+            return job_id
+
+        first = await send()
+        await client.post(f"/jobs/{first}/cancel")
+        await client.delete(f"/jobs/{first}")
+        assert await keys(stage) == []
+        assert await send() != first
+
+
+async def test_nothing_that_it_was_told_is_left_of_it(stage: Stage, client: httpx.AsyncClient) -> None:
+    secrets = {"parameters": {"a": "word1"}, "description": "word2", "labels": {"k": "word3"}}
+    job_id = (await submit(client, **secrets, idempotency_key="word4"))["id"]
+    await client.post(f"/jobs/{job_id}/cancel", json={"reason": "word5"})
+    await client.delete(f"/jobs/{job_id}")
+    await stage.project()
+    left = stage.gateway.index.get(JobId(job_id)), await stage.cluster.jobs.get(JobId(job_id))
+    assert "word" not in str(left)
+
+
 async def test_the_list_stays_right_when_the_view_tells_of_the_deletion(stage: Stage) -> None:
     async with stage.serve() as client:
         job_id = await ended(stage, client)
@@ -117,6 +183,61 @@ class TestInterruption:
     async def test_asking_again_removes_it_too(self, stage: Stage, client: httpx.AsyncClient, deleted: str) -> None:
         assert (await client.delete(f"/jobs/{deleted}")).status_code == 204
         assert await keys(stage) == []
+
+
+class Killed(BaseException):
+    """What ends a process between two steps."""
+
+
+class Steps:
+    """Counts the steps of a deletion, each a request to the outside, and is killed at one of them."""
+
+    def __init__(self, last: int) -> None:
+        self.left = last
+
+    def counted(self, call: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def one(*args: object, **kwargs: object) -> object:
+            if self.left <= 0:
+                raise Killed
+            self.left -= 1
+            return await call(*args, **kwargs)
+
+        return one
+
+
+async def test_a_deletion_that_is_killed_at_any_step_is_finished_or_never_was(stage: Stage) -> None:
+    kills = 0
+    while True:
+        async with stage.serve() as client:
+            job_id = await ended(stage, client)
+            principal = Principal(tenant=DEFAULT_TENANT, name="a", role=Role.ADMIN)
+            steps = Steps(kills)
+            with pytest.MonkeyPatch.context() as broken:
+                for port, names in (
+                    (stage.blobs, ("put_bytes", "delete", "list")),
+                    (stage.cluster.log, ("append",)),
+                    (stage.cluster.tasks, ("forget",)),
+                    (stage.cluster.logs, ("forget",)),
+                ):
+                    for name in names:
+                        broken.setattr(port, name, steps.counted(getattr(port, name)))
+                try:
+                    await stage.gateway.deletions.delete(principal, JobId(job_id))
+                except* Killed:
+                    pass
+        async with stage.serve() as client:  # started again
+            for _ in range(2):
+                await stage.gateway.deletions.sweep()
+            if (await client.get(f"/jobs/{job_id}")).status_code == 200:
+                assert len(await keys(stage)) == 5
+                await client.delete(f"/jobs/{job_id}")
+            assert await keys(stage) == []
+            assert await stage.cluster.logs.read(DEFAULT_TENANT, JobId(job_id)) == ()
+            assert await stage.cluster.tasks.counts(DEFAULT_TENANT, JobId(job_id)) is None
+        if steps.left:
+            break
+        kills += 1
+    assert kills > 8  # it was killed at every step before
 
 
 async def test_nothing_is_removed_that_the_log_does_not_call_deleted(

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from pathlib import PurePosixPath
@@ -28,6 +28,9 @@ from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, Workflo
 MOCK: Final = "mock"
 KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
 """What job ids that come from an idempotency key are derived in. Changing it would forget every key."""
+
+MAX_DELETED_BEFORE: Final = 1000
+"""A key makes no further job after so many that were deleted."""
 
 _canonical = msgspec.json.Encoder(order="deterministic")
 
@@ -176,8 +179,18 @@ def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None
         raise Invalid([Violation(pointer=pointer("engine"), detail=f"no runner offers `{engine}`; offered: {names}")])
 
 
-def job_id_of(principal: Principal, key: str) -> JobId:
-    """Return the id of the one job that a key of `principal` can stand for. Nobody meets the keys of others."""
+def job_ids_of(principal: Principal, key: str) -> Iterator[JobId]:
+    """Yield the ids that a key of `principal` stands for, each one once the job before it was deleted.
+
+    Nobody meets the keys of others.
+    """
+    first = _first_job_id(principal, key)
+    yield first
+    for deleted in range(1, MAX_DELETED_BEFORE + 1):
+        yield JobId(str(uuid.uuid5(uuid.UUID(first), str(deleted))))
+
+
+def _first_job_id(principal: Principal, key: str) -> JobId:
     whose = principal.tenant if principal == LOCAL_USER else f"{principal.tenant}\n{principal.name}"
     return JobId(str(uuid.uuid5(KEY_NAMESPACE, f"{whose}\n{key}")))
 

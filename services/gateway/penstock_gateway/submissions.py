@@ -1,8 +1,8 @@
 """Submissions: from what a client asks for to a job in the log, once and only once."""
 
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final
 
@@ -20,7 +20,7 @@ from penstock_gateway.admission import (
     Uploaded,
     admit,
     command_of,
-    job_id_of,
+    job_ids_of,
     kept_on,
     refuse_unknown_engine,
     with_files,
@@ -128,7 +128,7 @@ class Submissions:
             return await self._submit_with_files(admitted, upload)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
             await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
-        return await self._append(admitted, self._job_id(principal, admitted.idempotency_key))
+        return await self._append(admitted, None)
 
     async def admit(
         self,
@@ -199,17 +199,24 @@ class Submissions:
             raise Unavailable(reply.failure.message)
         raise Invalid([Violation(pointer=pointer("source"), detail=reply.failure.message)])
 
-    def begin_upload(self, principal: Principal, *, key: str | None = None) -> AbstractAsyncContextManager[Upload]:
+    @asynccontextmanager
+    async def begin_upload(self, principal: Principal, *, key: str | None = None) -> AsyncGenerator[Upload, None]:
         """Begin the upload of a workflow's files, for `submit` within the block that this opens.
 
         Args:
             principal: who submits.
             key: the idempotency key of the submission, which must be known before its files.
 
+        Raises:
+            Conflict, Unavailable: with a key, as `EventLog.load`, or when the key was used up.
+
         """
-        job_id = self._job_id(principal, key)
-        upload_id = None if key is None else uuid.uuid4().hex[:12]
-        return self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id)
+        job_id, upload_id = _new_job_id(), None
+        if key is not None:
+            job_id, _ = await self._find(principal, key)
+            upload_id = uuid.uuid4().hex[:12]
+        async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
+            yield upload
 
     async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
         main = None if admitted.submission.source is None else admitted.submission.source.snakefile
@@ -228,19 +235,31 @@ class Submissions:
         upload.is_kept = not submitted.is_replay
         return submitted
 
-    def _job_id(self, principal: Principal, key: str | None) -> JobId:
-        return JobId(str(uuid.uuid4())) if key is None else job_id_of(principal, key)
+    async def _find(self, principal: Principal, key: str) -> tuple[JobId, Job | None]:
+        """Return the id that a key stands for now, and the job if there is one; deleted ones are passed over."""
+        for job_id in job_ids_of(principal, key):
+            seen = self._index.get(job_id)
+            if seen is not None and seen.deleted_at is not None:
+                continue
+            known = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
+            if known is None or known.deleted_at is None:
+                return job_id, known
+        raise Conflict("every job that this idempotency key may make was deleted; use another key")
 
     async def _check_engine(self, engine: str) -> None:
         refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
 
-    async def _append(self, admitted: Admitted, job_id: JobId) -> Submitted:
+    async def _append(self, admitted: Admitted, uploaded_for: JobId | None) -> Submitted:
         principal, key = admitted.principal, admitted.idempotency_key
-        aggregate = aggregates.job(principal.tenant, job_id)
-        known: Job | None = None
+        job_id, known = uploaded_for or _new_job_id(), None
         for attempt in range(MAX_TRIES):
-            if attempt or key is not None:
-                known = fold(await self._log.load(aggregate))
+            if key is not None:
+                job_id, known = await self._find(principal, key)
+                if uploaded_for not in (None, job_id):
+                    raise Conflict("the job of this idempotency key was deleted while the files came; send them again")
+            elif attempt:
+                known = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
+            aggregate = aggregates.job(principal.tenant, job_id)
             now = self._now()
             decided = decide(known, command_of(admitted, job_id=job_id, now=now))
             if not decided and known is not None:
@@ -257,3 +276,7 @@ class Submissions:
             self._index.put(job)
             return Submitted(job, is_replay=False)
         raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
+
+
+def _new_job_id() -> JobId:
+    return JobId(str(uuid.uuid4()))

@@ -75,6 +75,7 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
                 heartbeats=cluster.heartbeats,
                 blobs=blobs,
                 plans=cluster.plans,
+                jobs=cluster.jobs,
             )
             runner = Runner(
                 runner_id,

@@ -11,9 +11,10 @@ import anyio
 import structlog
 from msgspec import Struct
 
-from penstock_core.ports import Blobs, EventLog, Heartbeats, LogTail, Plans, TaskBoard
+from penstock_core.ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskBoard
 from penstock_runner.attempt import Workplace
 from penstock_runner.engine import Engine
+from penstock_runner.housekeeping import Housekeeping
 from penstock_runner.incarnation import Ending, Incarnation, Shutdown, Terms, boot_clock
 from penstock_runner.leftovers import sweep
 from penstock_runner.planning import Planner
@@ -42,6 +43,8 @@ class Ports(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     plans: Plans | None = None
     """`None`: it makes no plans."""
+    jobs: JobsView | None = None
+    """`None`: it does not hear which jobs were deleted."""
 
 
 class Runner:
@@ -110,6 +113,8 @@ class Runner:
                 group.start_soon(self._reports.run)
                 if self._ports.plans is not None:
                     group.start_soon(self._ports.plans.serve, self._planner.engines, self._planner.answer)
+                if self._ports.jobs is not None:
+                    group.start_soon(Housekeeping(self._ports.jobs, self._folder).run)
                 await self._live_on(shutdown, predecessor)
                 group.cancel_scope.cancel()
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from penstock_core.state_folder import hold
 from penstock_runner.sources import remove
-from penstock_schemas.ids import JobId, RunnerId
+from penstock_schemas.ids import JobId, RunnerId, is_token
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
 RECORD: Final = "runner.json"
@@ -65,6 +65,11 @@ class StateFolder:
                 remove(folder)
                 found += 1
         return found
+
+    def job_ids(self) -> tuple[JobId, ...]:
+        """Return the jobs of which something lies here."""
+        folders = (*self.root.glob("work/*"), *self.root.glob("logs/*"))
+        return tuple(sorted({JobId(folder.name) for folder in folders if is_token(folder.name)}))
 
     def work_dir(self, job_id: JobId) -> Path:
         """Return where a job's work lies, over all of its attempts here."""

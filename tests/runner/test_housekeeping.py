@@ -1,0 +1,45 @@
+"""What deleted jobs left on a runner's disk."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from penstock_core.memory import MemoryCluster
+from penstock_runner.housekeeping import Housekeeping
+from penstock_runner.state_folder import StateFolder
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import EMPTY_HEAD, Job
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def job(job_id: str, deleted_at: datetime | None) -> Job:
+    return Job(
+        id=JobId(job_id),
+        tenant=DEFAULT_TENANT,
+        owner="ada",
+        pipeline_name="p",
+        engine="snakemake",
+        state=JobState.COMPLETED,
+        created_at=NOW,
+        updated_at=NOW,
+        created_seq=1,
+        head=EMPTY_HEAD,
+        deleted_at=deleted_at,
+    )
+
+
+async def test_what_deleted_jobs_left_is_removed_and_nothing_else(
+    memory_cluster: MemoryCluster, tmp_path: Path
+) -> None:
+    folder = StateFolder(tmp_path)
+    for name in ("gone", "kept", "unknown"):
+        for each in (folder.work_dir(JobId(name)), folder.log_dir(JobId(name), 1)):
+            each.mkdir(parents=True)
+            (each / "file").write_text("x")
+    await memory_cluster.jobs.write([job("gone", NOW), job("kept", None)], previous=0, checkpoint=1)
+    housekeeping = Housekeeping(memory_cluster.jobs, folder)
+    assert await housekeeping.sweep() == 1
+    assert await housekeeping.sweep() == 0
+    assert folder.job_ids() == ("kept", "unknown")
+    assert not folder.work_dir(JobId("gone")).exists()
