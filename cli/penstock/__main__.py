@@ -29,6 +29,8 @@ ENTRIES: Final = {
     "events": Entry(_JOBS, "penstock.commands.logs:events", "List what happened to a run; -f follows it."),
     "outputs": Entry(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
     "delete": Entry(_JOBS, "penstock.commands.jobs:delete", "Delete runs that are over, with their files."),
+    "hold": Entry(_JOBS, "penstock.commands.jobs:hold", "Hold runs that wait."),
+    "release": Entry(_JOBS, "penstock.commands.jobs:release", "Release held runs."),
     "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
     "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
     "runners": Entry(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),

@@ -28,6 +28,7 @@ from penstock_schemas.api import (
     MAX_PAGE,
     CancelRequest,
     EventList,
+    HoldRequest,
     IssuedToken,
     JobEvent,
     JobList,
@@ -278,6 +279,24 @@ class Client:
                 return job
             raise
 
+    def hold(self, job_id: str, *, reason: str | None = None) -> JobResponse:
+        """Keep a waiting job from being started; one that is held already stays so.
+
+        Raises:
+            Refused: there is no such job, it does not wait any more, or it is not for this user to hold.
+
+        """
+        return self._post(f"/jobs/{_segment(job_id)}/hold", HoldRequest(reason=reason), JobResponse)
+
+    def release(self, job_id: str) -> JobResponse:
+        """Let a held job wait for a slot again; one that waits already goes on waiting.
+
+        Raises:
+            Refused: as `hold`.
+
+        """
+        return self._post(f"/jobs/{_segment(job_id)}/release", None, JobResponse)
+
     def delete(self, job_id: str) -> None:
         """Delete a job that is over, with all that it left behind.
 
@@ -437,9 +456,10 @@ class Client:
         url = self.url + path + (f"?{urlencode(pairs)}" if pairs else "")
         return self._decode(self._repeat("GET", url, None, wait_s), shape, url)
 
-    def _post(self, path: str, body: msgspec.Struct, shape: type[T]) -> T:
+    def _post(self, path: str, body: msgspec.Struct | None, shape: type[T]) -> T:
         url = self.url + path
-        return self._decode(self._repeat("POST", url, msgspec.json.encode(body), 0.0), shape, url)
+        raw = None if body is None else msgspec.json.encode(body)
+        return self._decode(self._repeat("POST", url, raw, 0.0), shape, url)
 
     def _repeat(self, method: str, url: str, body: bytes | None, wait_s: float) -> _Answer:
         """Send a request that may be repeated, until it is answered or the deadline has passed."""

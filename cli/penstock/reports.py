@@ -37,6 +37,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         ("engine", job.engine),
         ("runner", f"{job.runner_id or '-'}, attempt {job.attempt}" if job.attempt else ""),
         ("priority", str(job.priority) if job.priority else ""),
+        ("once only", "" if job.requeue else "not requeued when its runner is stopped or lost"),
         ("labels", " ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
         ("about", job.description or ""),
         ("parameters", msgspec.json.encode(job.parameters).decode() if job.parameters else ""),

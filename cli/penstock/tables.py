@@ -21,6 +21,7 @@ _COLOURS: Final = {
     "cancelled": "yellow",
     "running": "cyan",
     "cancelling": "yellow",
+    "held": "yellow",
 }
 
 

@@ -73,6 +73,11 @@ def needed_to_cancel(principal: Principal, job: Owned) -> Role:
     return Role.SUBMITTER if owns(principal, job) else Role.OPERATOR
 
 
+def needed_to_hold(principal: Principal, job: Owned) -> Role:
+    """Return the role that it takes to hold and to release a job: the same as to cancel it."""
+    return needed_to_cancel(principal, job)
+
+
 def needed_to_delete(principal: Principal, job: Owned) -> Role:
     """Return the role that it takes to remove what a job left behind."""
     return Role.SUBMITTER if owns(principal, job) else Role.ADMIN

@@ -4,12 +4,13 @@ Whatever is not listed is refused. Nothing listed runs code, changes how or wher
 outside of the run's folder.
 
     violations = check(engine, parameters)      # the gateway, before anything is queued
+    once = forbids_requeue(engine, parameters)  # the gateway, as above
     options = snakemake_options(parameters)     # the runner
 """
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -145,8 +146,15 @@ _SNAKEMAKE: Final = (
     EngineParameter(name="set-resources", kind=Kind.RULE_RESOURCES, description="Resources of a rule's jobs."),
 )
 
+NO_REQUEUE: Final = EngineParameter(
+    name="no-requeue",
+    kind=Kind.FLAG,
+    description="Fail the run when its runner is stopped or lost after it was begun, in place of beginning it again.",
+)
+FOR_EVERY_ENGINE: Final = (NO_REQUEUE,)
+"""What can be chosen whatever the engine: how Penstock runs it, of which the engine hears nothing."""
 ALLOWED: Final[Mapping[str, tuple[EngineParameter, ...]]] = {SNAKEMAKE: _SNAKEMAKE, "mock": ()}
-"""For each engine what can be chosen."""
+"""For each engine what can be chosen of its own."""
 
 
 def check(engine: str, parameters: Mapping[str, str | None]) -> tuple[ParameterViolation, ...]:
@@ -181,6 +189,8 @@ def snakemake_options(parameters: Mapping[str, str | None]) -> SnakemakeOptions:
     for given, text in parameters.items():
         known = _find(SNAKEMAKE, given)
         assert known is not None, "it was checked"
+        if known in FOR_EVERY_ENGINE:
+            continue
         value = _READERS[known.kind](known, text or "")
         chosen[_option(known)] = value
     return replace(SnakemakeOptions(), **chosen)
@@ -200,6 +210,18 @@ def overlaid(
     return {**kept, **chosen}
 
 
+def forbids_requeue(engine: str, parameters: Mapping[str, str | None]) -> bool:
+    """Say whether checked `parameters` choose that a run which was begun is not begun again."""
+    return any(
+        _find(engine, given) == NO_REQUEUE and _flag(NO_REQUEUE, text or "") for given, text in parameters.items()
+    )
+
+
+def is_for_every_engine(engine: str, given: str) -> bool:
+    """Say whether `given` names what can be chosen whatever the engine, so that the engine hears nothing of it."""
+    return _find(engine, given) in FOR_EVERY_ENGINE
+
+
 class _Wrong(Exception):
     """A value is not what it must be; the text says what is expected."""
 
@@ -208,10 +230,14 @@ def _find(engine: str, given: str) -> EngineParameter | None:
     """Return the parameter that `given` names: with or without leading dashes, with `_` or `-`, long or short."""
     bare = given.strip().lstrip("-")
     name = bare.replace("_", "-")
-    for each in ALLOWED.get(engine, ()):
+    for each in _taken_by(engine):
         if name == each.name or (bare == each.short and bare):
             return each
     return None
+
+
+def _taken_by(engine: str) -> tuple[EngineParameter, ...]:
+    return (*ALLOWED.get(engine, ()), *FOR_EVERY_ENGINE)
 
 
 def _option(known: EngineParameter) -> str:
@@ -219,9 +245,7 @@ def _option(known: EngineParameter) -> str:
 
 
 def _unknown(engine: str) -> str:
-    names = ", ".join(f"`{each.name}`" for each in ALLOWED.get(engine, ()))
-    if not names:
-        return f"the engine `{engine}` takes no parameters of its own"
+    names = ", ".join(f"`{each.name}`" for each in _taken_by(engine))
     return f"the engine `{engine}` does not take this parameter here; it takes {names}"
 
 
@@ -318,8 +342,7 @@ _READERS: Final[Mapping[Kind, Callable[[EngineParameter, str], Any]]] = {
 }
 
 
-def default_values(engine: str) -> Iterator[tuple[EngineParameter, str | None]]:
-    """Yield every parameter of an engine with the value that it has when it is not given; `None`: the engine's own."""
+def default_value(parameter: EngineParameter) -> str | None:
+    """Return the value that a parameter has when it is not given; `None`: the engine's own."""
     defaults = {"cores": "all", "jobs": "all", "rerun-incomplete": "true", "retries": "0", "latency-wait": "0"}
-    for each in ALLOWED.get(engine, ()):
-        yield each, "false" if each.kind is Kind.FLAG and each.name not in defaults else defaults.get(each.name)
+    return defaults.get(parameter.name, "false" if parameter.kind is Kind.FLAG else None)

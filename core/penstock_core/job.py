@@ -17,8 +17,10 @@ from penstock_schemas.commands import (
     CancelJob,
     DeleteJob,
     EndAttempt,
+    HoldJob,
     JobCommand,
     OutcomeKind,
+    ReleaseJob,
     StartAttempt,
     SubmitJob,
 )
@@ -31,6 +33,8 @@ from penstock_schemas.events import (
     JobDeleted,
     JobEventData,
     JobFailed,
+    JobHeld,
+    JobReleased,
     JobRequeued,
     JobSubmitted,
 )
@@ -68,7 +72,7 @@ class JobNotEnded(Refused):
 
 
 class NotQueued(Refused):
-    """Only a job that waits in the queue can be assigned."""
+    """Only a job that waits in the queue can be assigned, held or released."""
 
 
 class IdempotencyKeyReused(Refused):
@@ -99,6 +103,10 @@ def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
             return _end(job, command)
         case AbandonAttempt():
             return _abandon(job, command)
+        case HoldJob():
+            return _hold(job, command)
+        case ReleaseJob():
+            return _release(job)
         case CancelJob():
             return _cancel(job, command)
         case DeleteJob():
@@ -117,6 +125,10 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
         return job
     job = replace(job, head=head, updated_at=event.time)
     match data:
+        case JobHeld():
+            return replace(job, state=JobState.HELD, hold_reason=data.reason)
+        case JobReleased():
+            return replace(job, state=JobState.QUEUED, hold_reason=None)
         case JobAssigned():
             return replace(
                 job, state=JobState.ASSIGNED, attempt=data.attempt, runner_id=data.runner_id, not_before=None
@@ -161,6 +173,7 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
                 job,
                 state=JobState.CANCELLED,
                 completed_at=event.time,
+                hold_reason=None,
                 cancel_reason=data.reason if data.reason is not None else job.cancel_reason,
                 tasks=data.tasks,
             )
@@ -202,6 +215,8 @@ def _submit(job: Job | None, command: SubmitJob) -> tuple[JobEventData, ...]:
             engine_parameters=command.engine_parameters,
             workflow=command.workflow,
             pipeline=command.pipeline,
+            hold=command.hold,
+            requeue=command.requeue,
         ),
     )
 
@@ -282,6 +297,8 @@ def _abandon(job: Job, command: AbandonAttempt) -> tuple[JobEventData, ...]:
 def _requeue(
     job: Job, runner_id: RunnerId, now: datetime, cause: RequeueCause, reason: str
 ) -> tuple[JobEventData, ...]:
+    if job.state is JobState.RUNNING and not job.requeue:
+        return (JobFailed(attempt=job.attempt, runner_id=runner_id, failure=_not_again(cause, reason)),)
     if cause is not RequeueCause.PREEMPTED and job.requeues >= MAX_REQUEUES:
         failure = Failure(
             cause=FailureCause.SYSTEM,
@@ -297,6 +314,40 @@ def _requeue(
             not_before=now + _backoff(job.requeues, cause),
         ),
     )
+
+
+def _not_again(cause: RequeueCause, reason: str) -> Failure:
+    is_preempted = cause is RequeueCause.PREEMPTED
+    return Failure(
+        cause=FailureCause.PREEMPTED if is_preempted else FailureCause.SYSTEM,
+        message=f"the attempt ended without an outcome: {reason}; the job was submitted not to be requeued",
+    )
+
+
+def _hold(job: Job, command: HoldJob) -> tuple[JobEventData, ...]:
+    match job.state:
+        case JobState.QUEUED:
+            return (JobHeld(reason=command.reason),)
+        case JobState.HELD:
+            return ()
+        case _:
+            raise _refused_to(job, "held")
+
+
+def _release(job: Job) -> tuple[JobEventData, ...]:
+    match job.state:
+        case JobState.HELD:
+            return (JobReleased(),)
+        case JobState.QUEUED:
+            return ()
+        case _:
+            raise _refused_to(job, "released")
+
+
+def _refused_to(job: Job, told: str) -> Refused:
+    if job.state.is_terminal:
+        return JobEnded(f"job {job.id} is already {job.state.value.lower()}; only one that waits can be {told}")
+    return NotQueued(f"job {job.id} is {job.state.value.lower()}; only one that waits can be {told}")
 
 
 def _cancel(job: Job, command: CancelJob) -> tuple[JobEventData, ...]:
@@ -361,7 +412,7 @@ def _submitted(data: JobSubmitted, time: datetime, head: Head) -> Job:
         owner=data.owner,
         pipeline_name=data.pipeline_name,
         engine=data.engine,
-        state=JobState.QUEUED,
+        state=JobState.HELD if data.hold else JobState.QUEUED,
         created_at=time,
         updated_at=time,
         created_seq=head.seq,
@@ -376,4 +427,5 @@ def _submitted(data: JobSubmitted, time: datetime, head: Head) -> Job:
         engine_parameters=data.engine_parameters,
         workflow=data.workflow,
         pipeline=data.pipeline,
+        requeue=data.requeue,
     )

@@ -16,6 +16,8 @@ from penstock_schemas.events import (
     JobCompleted,
     JobDeleted,
     JobFailed,
+    JobHeld,
+    JobReleased,
     JobRequeued,
     JobSubmitted,
 )
@@ -23,6 +25,8 @@ from penstock_schemas.wire import encode
 
 LIVE_TYPES: Final[Mapping[type[EventData], str]] = {
     JobSubmitted: "submitted",
+    JobHeld: "held",
+    JobReleased: "released",
     JobAssigned: "assigned",
     AttemptStarted: "started",
     JobCompleted: "completed",

@@ -14,9 +14,9 @@ class Role(Enum):
     VIEWER = "viewer"
     """See the jobs that are visible to it, their logs and outputs."""
     SUBMITTER = "submitter"
-    """Submit jobs; cancel and delete its own."""
+    """Submit jobs; hold, cancel and delete its own."""
     OPERATOR = "operator"
-    """See and cancel every job of its tenant; see the runners."""
+    """See, hold and cancel every job of its tenant; see the runners."""
     ADMIN = "admin"
     """Everything, in every tenant: also tokens, the catalogue, and deleting jobs of others."""
 

@@ -98,6 +98,10 @@ class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """The same as the header `Idempotency-Key`: a repeated submission finds the job, for as long as it is kept."""
     pipeline_version: PipelineVersionName | None = None
     """Which version of the pipeline in the catalogue; left out: the newest that is offered."""
+    hold: bool = False
+    """Whether it waits until somebody releases it."""
+    requeue: bool = True
+    """False for work that must not be begun twice: when its runner is stopped or lost, the job fails instead."""
 
 
 class PipelineRegistration(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -178,6 +182,12 @@ class CancelRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
 
 
+class HoldRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The optional body of `POST /jobs/{id}/hold`."""
+
+    reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+
+
 class JobResponse(Struct, frozen=True, kw_only=True):
     """A job."""
 
@@ -213,6 +223,8 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     """The sequence of its last event in the log; also the response's `ETag`."""
     pipeline: PipelineRef | None = None
     """The catalogue entry that it runs, as it was when the job was submitted."""
+    requeue: bool = True
+    """Whether an attempt that had started is made again when its runner is stopped or lost."""
 
 
 class JobList(Struct, frozen=True, kw_only=True):

@@ -42,6 +42,8 @@ class SubmitJob(Command, frozen=True, kw_only=True):
     engine_parameters: EngineParameters | None = None
     workflow: WorkflowRequest | None = None
     pipeline: PipelineRef | None = None
+    hold: bool = False
+    requeue: bool = True
 
 
 class AssignJob(Command, frozen=True, kw_only=True):
@@ -89,6 +91,16 @@ class AbandonAttempt(Command, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class HoldJob(Command, frozen=True, kw_only=True):
+    """Keep a job that waits from being started."""
+
+    reason: str | None = None
+
+
+class ReleaseJob(Command, frozen=True, kw_only=True):
+    """Let a held job wait for a slot again."""
+
+
 class CancelJob(Command, frozen=True, kw_only=True):
     """End a job, wherever it stands."""
 
@@ -101,4 +113,6 @@ class DeleteJob(Command, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-JobCommand = SubmitJob | AssignJob | StartAttempt | EndAttempt | AbandonAttempt | CancelJob | DeleteJob
+JobCommand = (
+    SubmitJob | AssignJob | StartAttempt | EndAttempt | AbandonAttempt | HoldJob | ReleaseJob | CancelJob | DeleteJob
+)

@@ -64,6 +64,20 @@ class JobSubmitted(EventData, tag=True, frozen=True, kw_only=True):
     """How it was asked for over WES."""
     pipeline: PipelineRef | None = None
     """The catalogue entry that it runs."""
+    hold: bool = False
+    """Whether it is held from the beginning."""
+    requeue: bool = True
+    """Whether an attempt that had started is made again when its runner is stopped or lost."""
+
+
+class JobHeld(EventData, tag=True, frozen=True, kw_only=True):
+    """Somebody keeps a waiting job from being started; its place in the queue stays its own."""
+
+    reason: str | None = None
+
+
+class JobReleased(EventData, tag=True, frozen=True, kw_only=True):
+    """A held job waits for a slot again."""
 
 
 class JobAssigned(EventData, tag=True, frozen=True, kw_only=True):
@@ -306,6 +320,8 @@ class AccessRefused(EventData, tag=True, frozen=True, kw_only=True):
 
 JobEventData = (
     JobSubmitted
+    | JobHeld
+    | JobReleased
     | JobAssigned
     | AttemptStarted
     | JobCompleted

@@ -71,7 +71,7 @@ class FailureCause(Enum):
     SYSTEM = "system"
     """Penstock or the machine: a lost runner, a full disk, a blob that could not be read."""
     PREEMPTED = "preempted"
-    """The machine was taken away, and the job may not be tried again."""
+    """Its runner was stopped while it ran, and the job may not be tried again."""
 
 
 class RequeueCause(Enum):

@@ -73,6 +73,10 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     engine_parameters: EngineParameters | None = None
     workflow: WorkflowRequest | None = None
     pipeline: PipelineRef | None = None
+    requeue: bool = True
+    """Whether an attempt that had started is made again when its runner is stopped or lost."""
+    hold_reason: str | None = None
+    """Why it is held; `None` while it is not, and where nobody said why."""
     deleted_at: datetime | None = None
     """When its data was removed; then only its name, its owner and how it ended are left of it."""
 

@@ -116,6 +116,22 @@ def test_a_cancelled_run_ends_its_watch_with_11(system: Up) -> None:
     assert call(system.home, "cancel", job_id).returncode == Exit.OK  # it is over already: no error
 
 
+def test_a_run_is_held_and_released(system: Up) -> None:
+    done = call(system.home, "submit", "--pipeline", "x", "-p", QUICK, "--hold", "--no-requeue")
+    job_id = done.stdout.strip()
+    assert f"penstock release {job_id[:8]}" in done.stderr
+    again = call(system.home, "hold", job_id[:13], "--reason", "not yet")
+    assert again.stdout.split() == [job_id, "held"]
+    shown = call(system.home, "show", job_id).stdout
+    assert "held; it waits until somebody releases it" in shown
+    assert "not requeued" in shown
+    assert call(system.home, "release", job_id).stdout.split() == [job_id, "queued"]
+    assert call(system.home, "watch", job_id).returncode == Exit.OK
+    refused = call(system.home, "hold", job_id)
+    assert refused.returncode == Exit.USAGE
+    assert "already completed" in refused.stderr
+
+
 def test_a_run_that_is_over_is_left_as_it_is(system: Up) -> None:
     job_id = call(system.home, "submit", "--pipeline", "x", "-p", QUICK, "--watch").stdout.strip()
     done = call(system.home, "cancel", job_id)

@@ -6,10 +6,13 @@ from hypothesis import strategies as st
 
 from penstock_core.engine_parameters import (
     ALLOWED,
+    FOR_EVERY_ENGINE,
     Kind,
     SnakemakeOptions,
     check,
-    default_values,
+    default_value,
+    forbids_requeue,
+    is_for_every_engine,
     overlaid,
     snakemake_options,
 )
@@ -121,10 +124,40 @@ def test_every_violation_is_told() -> None:
 
 
 @pytest.mark.parametrize("engine", ["mock", "nextflow"])
-def test_another_engine_takes_none(engine: str) -> None:
-    assert check(engine, {}) == ()
+def test_another_engine_takes_what_every_engine_takes_alone(engine: str) -> None:
+    assert check(engine, {}) == check(engine, {"no-requeue": None}) == ()
     (violation,) = check(engine, {"cores": "1"})
-    assert "takes no parameters" in violation.detail
+    assert violation.detail.endswith("it takes `no-requeue`")
+
+
+@pytest.mark.parametrize("engine", ["snakemake", "mock"])
+@pytest.mark.parametrize(
+    ("parameters", "is_forbidden"),
+    [
+        ({}, False),
+        ({"no-requeue": None}, True),
+        ({"--no_requeue": "true"}, True),
+        ({"no-requeue": "false"}, False),
+    ],
+)
+def test_what_is_begun_may_be_chosen_not_to_be_begun_again(
+    engine: str, parameters: dict[str, str | None], is_forbidden: bool
+) -> None:
+    assert check(engine, parameters) == ()
+    assert forbids_requeue(engine, parameters) is is_forbidden
+
+
+def test_the_engine_hears_nothing_of_what_every_engine_takes() -> None:
+    assert snakemake_options({"no-requeue": None, "cores": "2"}) == SnakemakeOptions(cores=2)
+    assert is_for_every_engine("snakemake", "--no-requeue")
+    assert not is_for_every_engine("snakemake", "cores")
+    (violation,) = check("snakemake", {"no-requeue": "perhaps"})
+    assert violation.name == "no-requeue"
+
+
+def test_a_submission_may_choose_otherwise_than_its_entry() -> None:
+    chosen = overlaid("mock", {"no-requeue": None}, {"no_requeue": "false"})
+    assert not forbids_requeue("mock", chosen)
 
 
 @settings(max_examples=200, deadline=None)
@@ -138,6 +171,7 @@ def test_what_passes_the_check_can_be_read_and_the_rest_cannot(parameters: dict[
 
 
 def test_defaults_are_values_that_can_be_given() -> None:
-    for parameter, value in default_values("snakemake"):
+    for parameter in (*ALLOWED["snakemake"], *FOR_EVERY_ENGINE):
+        value = default_value(parameter)
         assert value is None or not check("snakemake", {parameter.name: value})
     assert {each.kind for each in ALLOWED["snakemake"]} == set(Kind)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from penstock_core import aggregates
 from penstock_core.chain import BrokenChain, Stored, link, verify
@@ -26,8 +27,10 @@ from penstock_schemas.commands import (
     CancelJob,
     DeleteJob,
     EndAttempt,
+    HoldJob,
     JobCommand,
     OutcomeKind,
+    ReleaseJob,
     StartAttempt,
     SubmitJob,
 )
@@ -40,6 +43,8 @@ from penstock_schemas.events import (
     JobDeleted,
     JobEventData,
     JobFailed,
+    JobHeld,
+    JobReleased,
     JobRequeued,
     JobSubmitted,
     RunnerLeft,
@@ -65,6 +70,9 @@ QUEUED: Sequence[JobEventData] = [SUBMITTED]
 RUNNING: Sequence[JobEventData] = [SUBMITTED, ASSIGNED, STARTED]
 CANCELLING: Sequence[JobEventData] = [*RUNNING, CANCEL_REQUESTED]
 DONE: Sequence[JobEventData] = [*RUNNING, COMPLETED]
+HELD: Sequence[JobEventData] = [SUBMITTED, JobHeld(reason="wait for the new reference")]
+ONCE: Sequence[JobEventData] = [replace(SUBMITTED, requeue=False), ASSIGNED]
+"""Assigned, and not to be begun twice."""
 
 SUBMIT = SubmitJob(
     now=NOW, job_id=JOB, tenant=DEFAULT_TENANT, owner="ada", pipeline_name="p", engine="mock", request_sha256="same"
@@ -72,6 +80,7 @@ SUBMIT = SubmitJob(
 ASSIGN = AssignJob(now=NOW, runner_id=R1, cycle_id=CYCLE)
 START = StartAttempt(now=NOW, attempt=1, runner_id=R1)
 CANCEL = CancelJob(now=NOW, reason="wrong")
+HOLD, RELEASE = HoldJob(now=NOW, reason="later"), ReleaseJob(now=NOW)
 
 
 def end(outcome: OutcomeKind, failure: Failure | None = None, attempt: int = 1, runner_id: RunnerId = R1) -> EndAttempt:
@@ -80,6 +89,11 @@ def end(outcome: OutcomeKind, failure: Failure | None = None, attempt: int = 1, 
 
 def abandon(cause: RequeueCause = RequeueCause.LOST, attempt: int = 1) -> AbandonAttempt:
     return AbandonAttempt(now=NOW, attempt=attempt, runner_id=R1, cause=cause, reason="silence")
+
+
+def given_up(cause: FailureCause, reason: str) -> JobFailed:
+    message = f"the attempt ended without an outcome: {reason}; the job was submitted not to be requeued"
+    return JobFailed(attempt=1, runner_id=R1, failure=Failure(cause=cause, message=message))
 
 
 def stored(datas: Sequence[JobEventData]) -> list[Stored]:
@@ -192,6 +206,50 @@ ACCEPTED: list[tuple[str, Sequence[JobEventData], JobCommand, tuple[JobEventData
     ("cancel when running", RUNNING, CANCEL, (CANCEL_REQUESTED,)),
     ("cancel twice", CANCELLING, CANCEL, ()),
     ("cancel once cancelled", [SUBMITTED, JobCancelled()], CANCEL, ()),
+    ("hold", QUEUED, HOLD, (JobHeld(reason="later"),)),
+    ("hold what was tried before", [*RUNNING, REQUEUED], HOLD, (JobHeld(reason="later"),)),
+    ("hold twice", HELD, HOLD, ()),
+    ("release", HELD, RELEASE, (JobReleased(),)),
+    ("release what waits", QUEUED, RELEASE, ()),
+    ("release twice", [*HELD, JobReleased()], RELEASE, ()),
+    ("hold again", [*HELD, JobReleased()], HOLD, (JobHeld(reason="later"),)),
+    ("assign once released", [*HELD, JobReleased()], ASSIGN, (ASSIGNED,)),
+    ("cancel what is held", HELD, CANCEL, (JobCancelled(reason="wrong"),)),
+    ("submit held", [], replace(SUBMIT, hold=True), (replace(SUBMITTED, hold=True),)),
+    ("release what was submitted held", [replace(SUBMITTED, hold=True)], RELEASE, (JobReleased(),)),
+    (
+        "preempt what must not be begun twice",
+        [*ONCE, STARTED],
+        abandon(RequeueCause.PREEMPTED),
+        (given_up(FailureCause.PREEMPTED, "silence"),),
+    ),
+    (
+        "lose what must not be begun twice",
+        [*ONCE, STARTED],
+        abandon(RequeueCause.LOST),
+        (given_up(FailureCause.SYSTEM, "silence"),),
+    ),
+    (
+        "stop what must not be begun twice, without a request",
+        [*ONCE, STARTED],
+        end(OutcomeKind.STOPPED),
+        (given_up(FailureCause.PREEMPTED, "the work was stopped"),),
+    ),
+    (
+        "abandon what must not be begun twice and is being cancelled",
+        [*ONCE, STARTED, CANCEL_REQUESTED],
+        abandon(RequeueCause.PREEMPTED),
+        (JobCancelled(attempt=1, runner_id=R1, reason="wrong"),),
+    ),
+    *(
+        (
+            f"give back, {cause.value}, what must not be begun twice and was not begun",
+            ONCE,
+            abandon(cause),
+            (JobRequeued(attempt=1, runner_id=R1, cause=cause, not_before=NOW, reason="silence"),),
+        )
+        for cause in RequeueCause
+    ),
 ]
 
 REFUSED: list[tuple[str, Sequence[JobEventData], JobCommand, type[Refused]]] = [
@@ -226,6 +284,16 @@ REFUSED: list[tuple[str, Sequence[JobEventData], JobCommand, type[Refused]]] = [
     ("abandon an earlier attempt", RUNNING, abandon(attempt=2), StaleAttempt),
     ("cancel nothing", [], CANCEL, UnknownJob),
     ("cancel what is done", DONE, CANCEL, JobEnded),
+    ("hold nothing", [], HOLD, UnknownJob),
+    ("hold what is assigned", [SUBMITTED, ASSIGNED], HOLD, NotQueued),
+    ("hold what runs", RUNNING, HOLD, NotQueued),
+    ("hold what is being cancelled", CANCELLING, HOLD, NotQueued),
+    ("hold what is done", DONE, HOLD, JobEnded),
+    ("hold what was cancelled", [SUBMITTED, JobCancelled()], HOLD, JobEnded),
+    ("release nothing", [], RELEASE, UnknownJob),
+    ("release what runs", RUNNING, RELEASE, NotQueued),
+    ("release what is done", DONE, RELEASE, JobEnded),
+    ("assign what is held", HELD, ASSIGN, NotQueued),
 ]
 
 
@@ -279,6 +347,23 @@ def test_a_whole_life() -> None:
     assert made.completed_at == made.updated_at == NOW + timedelta(seconds=4)
     assert (made.created_seq, made.head.seq, made.head.version) == (10, 40, 4)
     assert (made.tasks.done, made.output_files, made.output_bytes) == (2, 3, 9)
+
+
+def test_a_held_job_says_why_until_it_is_released_or_over() -> None:
+    assert (job(HELD).state, job(HELD).hold_reason) == (JobState.HELD, "wait for the new reference")
+    assert (job([*HELD, JobReleased()]).state, job([*HELD, JobReleased()]).hold_reason) == (JobState.QUEUED, None)
+    assert job([*HELD, JobCancelled()]).hold_reason is None
+
+
+def test_a_hold_leaves_the_back_off_as_it_was() -> None:
+    later = replace(REQUEUED, not_before=NOW + timedelta(seconds=60))
+    released = job([*RUNNING, later, JobHeld(), JobReleased()])
+    assert (released.state, released.not_before, released.requeues) == (JobState.QUEUED, later.not_before, 1)
+
+
+def test_a_job_can_be_held_from_the_beginning() -> None:
+    made = job([replace(SUBMITTED, hold=True)])
+    assert (made.state, made.hold_reason) == (JobState.HELD, None)
 
 
 def test_an_event_of_something_else_leaves_a_job_as_it_was() -> None:

@@ -12,14 +12,16 @@ from penstock_schemas.commands import (
     AssignJob,
     CancelJob,
     EndAttempt,
+    HoldJob,
     JobCommand,
     OutcomeKind,
+    ReleaseJob,
     StartAttempt,
     SubmitJob,
 )
 from penstock_schemas.events import JobAssigned, JobCancelled, JobCompleted, JobFailed, JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
-from penstock_schemas.jobs import RequeueCause
+from penstock_schemas.jobs import JobState, RequeueCause
 from penstock_schemas.views import EMPTY_HEAD, Job
 from penstock_schemas.wire import decode_event, decode_view, digest, encode
 
@@ -41,6 +43,8 @@ COMMANDS: st.SearchStrategy[JobCommand] = st.one_of(
         description=st.none(),
         source=st.none(),
         idempotency_key=st.none(),
+        hold=st.booleans(),
+        requeue=st.booleans(),
     ),
     st.builds(AssignJob, now=NOW, runner_id=RUNNERS, cycle_id=st.just(EventId("c"))),
     st.builds(StartAttempt, now=NOW, attempt=ATTEMPTS, runner_id=RUNNERS),
@@ -53,6 +57,8 @@ COMMANDS: st.SearchStrategy[JobCommand] = st.one_of(
         failure=st.none(),
     ),
     st.builds(AbandonAttempt, now=NOW, attempt=ATTEMPTS, runner_id=RUNNERS, cause=st.sampled_from(RequeueCause)),
+    st.builds(HoldJob, now=NOW, reason=st.sampled_from([None, "later"])),
+    st.builds(ReleaseJob, now=NOW),
     st.builds(CancelJob, now=NOW),
 )
 
@@ -95,6 +101,9 @@ def test_random_commands_keep_the_invariants(commands: list[JobCommand]) -> None
             if before.state.is_terminal:
                 assert after == before, "nothing happens to a job that ended"
             assert before.attempt <= after.attempt <= before.attempt + 1
+            assert not (before.state is JobState.HELD and after.state.holds_slot), "what is held is not started"
+            if before.state is JobState.RUNNING and not before.requeue:
+                assert after.state is not JobState.QUEUED, "what must not be begun twice is not"
         if after is not None and after.state.holds_slot:
             assert after.runner_id is not None
             assert after.attempt >= 1
@@ -102,6 +111,7 @@ def test_random_commands_keep_the_invariants(commands: list[JobCommand]) -> None
             assert after.runner_id is None
         if after is not None:
             assert (after.completed_at is not None) == after.state.is_terminal
+            assert after.hold_reason is None or after.state is JobState.HELD
     ends = [each for each in life.history if isinstance(each.event.data, JobCompleted | JobFailed | JobCancelled)]
     assert len(ends) == (life.job is not None and life.job.state.is_terminal)
     assert sum(isinstance(each.event.data, JobSubmitted) for each in life.history) <= 1

@@ -15,6 +15,8 @@ from penstock_schemas.events import (
     JobCancelled,
     JobCancelRequested,
     JobCompleted,
+    JobHeld,
+    JobReleased,
     JobSubmitted,
     LeaseAcquired,
     LimitSet,
@@ -75,9 +77,26 @@ class History:
     def wait(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
-    def submit(self, number: int, *, owner: str = "ada", engine: str = "mock", priority: int = 0) -> JobId:
+    def submit(
+        self,
+        number: int,
+        *,
+        owner: str = "ada",
+        engine: str = "mock",
+        priority: int = 0,
+        hold: bool = False,
+        requeue: bool = True,
+    ) -> JobId:
         job_id = job(number)
-        data = JobSubmitted(job_id=job_id, pipeline_name="p", engine=engine, owner=owner, priority=priority)
+        data = JobSubmitted(
+            job_id=job_id,
+            pipeline_name="p",
+            engine=engine,
+            owner=owner,
+            priority=priority,
+            hold=hold,
+            requeue=requeue,
+        )
         self.add(aggregates.job(DEFAULT_TENANT, job_id), data)
         return job_id
 
@@ -89,6 +108,12 @@ class History:
 
     def complete(self, number: int, runner_id: RunnerId, attempt: int = 1) -> None:
         self.tell(number, JobCompleted(attempt=attempt, runner_id=runner_id))
+
+    def hold(self, number: int) -> None:
+        self.tell(number, JobHeld())
+
+    def release(self, number: int) -> None:
+        self.tell(number, JobReleased())
 
     def cancel_waiting(self, number: int) -> None:
         self.tell(number, JobCancelled())

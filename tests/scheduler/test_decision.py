@@ -5,8 +5,8 @@ from tests.scheduler.history import History, job, started
 
 from penstock_scheduler.core.decision import MAX_ENTRIES, Decision, Observations
 from penstock_scheduler.core.replay import check_decisions
-from penstock_schemas.events import JobCancelled, JobFailed, JobRequeued
-from penstock_schemas.jobs import RequeueCause
+from penstock_schemas.events import CycleDecided, JobCancelled, JobFailed, JobRequeued
+from penstock_schemas.jobs import FailureCause, RequeueCause
 
 
 @pytest.fixture
@@ -252,4 +252,38 @@ def test_a_job_that_is_passed_over_holds_nobody_up(log: History) -> None:
     decision = log.cycle(stays)
     assert (started(decision), decision.abandoned, decision.stops) == ([(3, "r")], (), ())
     assert [each.data.__class__ for each in log.cycle(observed).abandoned] == [JobCancelled]
+    assert list(check_decisions(log.stored)) == []
+
+
+def test_a_held_job_takes_no_slot_and_keeps_its_place(log: History) -> None:
+    log.submit(1)
+    log.submit(2)
+    log.submit(3, hold=True)
+    log.submit(4)
+    log.hold(1)
+    runner_id = log.join("r", 1)
+    assert started(log.cycle()) == [(2, "r")]
+    log.release(1)
+    log.release(3)
+    log.complete(2, runner_id)
+    assert started(log.cycle()) == [(1, "r")], "it goes before those that were submitted after it"
+    log.complete(1, runner_id)
+    assert started(log.cycle()) == [(3, "r")]
+    assert list(check_decisions(log.stored)) == []
+
+
+def test_what_must_not_be_begun_twice_fails_when_its_runner_is_lost(log: History) -> None:
+    runner_id = log.join("r", 2)
+    log.submit(1, requeue=False)
+    log.submit(2, requeue=False)
+    log.cycle()
+    log.start(1, runner_id)
+    decision = log.cycle(Observations({runner_id: 12.0}))
+    assert [type(each.data) for each in decision.abandoned] == [JobFailed, JobRequeued]
+    failed = decision.abandoned[0].data
+    assert isinstance(failed, JobFailed)
+    assert failed.failure.cause is FailureCause.SYSTEM
+    assert "runner r fell silent" in failed.failure.message
+    (cycle,) = [each.event.data for each in log.stored[-4:] if isinstance(each.event.data, CycleDecided)]
+    assert (cycle.failed, cycle.requeued) == ((job(1),), (job(2),))
     assert list(check_decisions(log.stored)) == []

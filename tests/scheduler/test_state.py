@@ -27,7 +27,7 @@ ACTIONS = st.tuples(
     st.sampled_from(
         ["submit"] * 5
         + ["cycle"] * 6
-        + ["start", "complete", "cancel", "join", "drain", "leave", "lost", "wait"]
+        + ["start", "complete", "cancel", "hold", "release", "join", "drain", "leave", "lost", "wait"]
         + ["owner limit", "global limit", "few"]
     ),
     st.integers(0, 1000),
@@ -70,6 +70,8 @@ def act(history: History, action: str, number: int) -> None:
                 owner=OWNERS[number % 3],
                 engine=ENGINES[number // 3 % 3],
                 priority=(number // 9 % 3) - 1,
+                hold=number % 7 == 0,
+                requeue=number % 5 > 0,
             )
         case "cycle" | "few":
             bound = 12 if action == "few" else 1000
@@ -93,6 +95,10 @@ def act(history: History, action: str, number: int) -> None:
         case "cancel" if one is not None and one.state is not JobState.CANCELLING:
             cancel = history.cancel_running if one.state.holds_slot else history.cancel_waiting
             cancel(UUID(one.id).int)
+        case "hold" if one is not None and one.state is JobState.QUEUED:
+            history.hold(UUID(one.id).int)
+        case "release" if one is not None and one.state is JobState.HELD:
+            history.release(UUID(one.id).int)
         case "wait":
             history.wait(number % 20)
         case "owner limit":
@@ -107,7 +113,10 @@ def check_indices(state: State) -> None:
     """What is counted along the way is what counting anew gives."""
     holding = [each for each in state.jobs.values() if each.state.holds_slot]
     assert state.holders == len(holding) == sum(state.holders_of.values())
-    assert len(state.queue) == len(state.jobs) - len(holding)
+    waiting = [each for each in state.jobs.values() if each.state is JobState.QUEUED]
+    assert {each.id for each in state.queue} == {each.id for each in waiting}
+    held = [each for each in state.jobs.values() if each.state is JobState.HELD]
+    assert len(state.jobs) == len(holding) + len(waiting) + len(held)
     assert {a for held in state.holding.values() for a in held} == {each.aggregate for each in holding}
     assert all(state.holding.values())
     for runner in state.runners.values():
@@ -153,7 +162,18 @@ def test_the_slim_fold_agrees_with_the_job_core(actions: list[tuple[str, int]]) 
     assert whole.keys() == history.state.jobs.keys()
     for name, each in whole.items():
         slim = history.state.jobs[name]
-        for field in ("id", "state", "attempt", "runner_id", "requeues", "head", "created_seq", "priority", "owner"):
+        for field in (
+            "id",
+            "state",
+            "attempt",
+            "runner_id",
+            "requeues",
+            "head",
+            "created_seq",
+            "priority",
+            "owner",
+            "requeue",
+        ):
             assert getattr(slim, field) == getattr(each, field), field
         if each.state is JobState.CANCELLING:
             assert slim.cancel_reason == each.cancel_reason
@@ -244,3 +264,5 @@ def test_why_a_job_waits() -> None:
     assert wait is not None
     assert wait.text == "its last attempt had no outcome; the next one may start in 1 s"
     assert why(history.state, "job.default.unknown", START) is None
+    history.hold(1)
+    assert reason(1) == (WaitReason.HELD, 1)

@@ -39,6 +39,8 @@ STATUS = {  # docs/reference/states.md
 }
 LIVE_WORD = {  # docs/reference/nats.md
     "JobSubmitted": "submitted",
+    "JobHeld": "held",
+    "JobReleased": "released",
     "JobAssigned": "assigned",
     "AttemptStarted": "started",
     "JobCompleted": "completed",
@@ -109,7 +111,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 job |= {
                     "id": data["job_id"],
                     "created_seq": seq,
-                    "state": "QUEUED",
+                    "state": "HELD" if data.get("hold", False) else "QUEUED",
                     "pipeline_name": data["pipeline_name"],
                     "engine": data["engine"],
                     "owner": data.get("owner", "anonymous"),
@@ -118,6 +120,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "labels": data.get("labels", {}),
                     "priority": data.get("priority", 0),
                     "pipeline": data.get("pipeline"),
+                    "requeue": data.get("requeue", True),
                     "created_at": event["time"],
                     "started_at": None,
                     "completed_at": None,
@@ -129,6 +132,10 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "output_files": 0,
                     "output_bytes": 0,
                 }
+            case "JobHeld":
+                job["state"] = "HELD"
+            case "JobReleased":
+                job["state"] = "QUEUED"
             case "JobAssigned":
                 job |= {"state": "ASSIGNED", "attempt": data["attempt"], "runner_id": data["runner_id"]}
             case "AttemptStarted":
@@ -233,7 +240,7 @@ def outcome(
 
 
 def load(system: System) -> set[str]:
-    """Submit jobs that complete, fail and are cancelled, some under keys that several clients race for."""
+    """Submit jobs that complete, fail, are held and are cancelled, some under keys that several clients race for."""
 
     def submit(client: int) -> str:
         # Of three clients with one key two say the same and the third something else: one job comes of it.
@@ -253,7 +260,11 @@ def load(system: System) -> set[str]:
 
     def cancelled(number: int) -> str:
         slow = {"success_rate": 1, "min_duration": 60, "max_duration": 60}
-        _, job = system.post("/jobs", {"pipeline_name": "slow", "parameters": {"mock": slow, "number": number}})
+        body = {"pipeline_name": "slow", "parameters": {"mock": slow, "number": number}}
+        _, job = system.post("/jobs", {**body, "hold": number % 3 > 0, "requeue": number % 2 > 0})
+        if number % 3 > 1:
+            assert system.post(f"/jobs/{job['id']}/release")[0] == 200
+            system.post(f"/jobs/{job['id']}/hold", {"reason": "not now"})  # unless it has begun
         address = f"/jobs/{job['id']}/cancel"
         with ThreadPoolExecutor(4) as rivals:
             list(rivals.map(system.post, [address] * 4, [{"reason": "enough"}] * 4))

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from penstock_core.chain import Stored
 from penstock_core.job import evolve
-from penstock_schemas.events import Event, EventData, JobEventData, JobSubmitted
+from penstock_schemas.events import Event, EventData, JobEventData, JobHeld, JobSubmitted
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
@@ -43,7 +43,8 @@ def section() -> str:
 
 def _effects(shape: type[EventData]) -> Iterator[str]:
     data = distinct(shape, 100)
-    before = None if shape is JobSubmitted else replace(distinct(Job, 10_000), state=JobState.HELD)
+    another = JobState.QUEUED if shape is JobHeld else JobState.HELD  # than the event leads to, so that it shows
+    before = None if shape is JobSubmitted else replace(distinct(Job, 10_000), state=another)
     stored = _stored(data)
     job = evolve(before, stored)
     assert job is not None
@@ -59,7 +60,8 @@ def _effects(shape: type[EventData]) -> Iterator[str]:
         if before is not None and name == "state":
             yield from _state_effect(before, stored, job.state)
             continue
-        yield f"{code(name)} = {_origin(value, stored, before, name)}{_unless(before, stored, name)}"
+        origin = _origin(value, stored, before, name)
+        yield f"{code(name)} = {origin}{_unless(before, stored, name)}{_when_flagged(before, stored, name)}"
     if alike:
         assert all(getattr(job, name) == getattr(data, name) for name in alike)
         yield "each of " + ", ".join(code(name) for name in alike) + " = the member of `data` with the same name"
@@ -88,6 +90,18 @@ def _unless(before: Job | None, stored: Stored, name: str) -> str:
             if getattr(job, name) == getattr(before, name):
                 shown = "null" if value is None else getattr(value, "value", value)
                 words.append(f", unless `data.{field}` is {code(shown)}")
+    return "".join(words)
+
+
+def _when_flagged(before: Job | None, stored: Stored, name: str) -> str:
+    """Say what a flag of the event makes of a state instead: flags are false in `distinct`."""
+    data, usual = stored.event.data, evolve(before, stored)
+    words: list[str] = []
+    for field, hint in get_type_hints(type(data), include_extras=True).items():
+        if hint is bool and name == "state":
+            job = evolve(before, _stored(replace(data, **{field: True})))
+            if job is not None and usual is not None and job.state is not usual.state:
+                words.append(f", but {code(job.state.value)} when `data.{field}` is `true`")
     return "".join(words)
 
 
@@ -166,6 +180,8 @@ def _distinct_value(hint: Any, name: str, seed: int) -> Any:
         return [_distinct_value(args[0], name, seed)]
     if type(None) in get_args(hint) or get_origin(hint) is Annotated:
         return _distinct_value(args[0], name, seed)
+    if hint is bool:
+        return False
     if hint is int:
         return seed
     if hint is float:

@@ -1,6 +1,14 @@
 """`engine-parameters.md`: what a submission may choose of its engine, from the list that is checked."""
 
-from penstock_core.engine_parameters import ALLOWED, MAX_PARAMETERS, EngineParameter, default_values
+from collections.abc import Iterable
+
+from penstock_core.engine_parameters import (
+    ALLOWED,
+    FOR_EVERY_ENGINE,
+    MAX_PARAMETERS,
+    EngineParameter,
+    default_value,
+)
 from tools.reference.markdown import code, heading, table
 
 
@@ -14,23 +22,24 @@ def page() -> str:
         "queued, and so is a value out of its bounds: nothing here runs code, changes how or where jobs are executed,",
         f"or leads out of the run's folder. A submission gives at most {MAX_PARAMETERS}.\n",
     ]
-    for engine, parameters in ALLOWED.items():
-        parts.append(f"## {engine}\n")
-        if not parameters:
-            parts.append("Takes none.\n")
-            continue
-        rows = [
-            (
-                code(each.name),
-                code("-" + each.short) if each.short else "",
-                _value(each),
-                _shown(default),
-                each.description,
-            )
-            for each, default in default_values(engine)
-        ]
-        parts.append(table(("name", "short", "value", "when left out", "meaning"), rows))
+    for heading_text, parameters in (("Every engine", FOR_EVERY_ENGINE), *ALLOWED.items()):
+        parts.append(f"## {heading_text}\n")
+        parts.append(_table(parameters) if parameters else "Takes none of its own.\n")
     return "\n".join(parts)
+
+
+def _table(parameters: Iterable[EngineParameter]) -> str:
+    rows = [
+        (
+            code(each.name),
+            code("-" + each.short) if each.short else "",
+            _value(each),
+            _shown(default_value(each)),
+            each.description,
+        )
+        for each in parameters
+    ]
+    return table(("name", "short", "value", "when left out", "meaning"), rows)
 
 
 def _value(each: EngineParameter) -> str:

@@ -1,7 +1,7 @@
 """`states.md`: the life of a job, found by asking `decide` and `evolve` about every state and every command."""
 
 import itertools
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,8 +15,10 @@ from penstock_schemas.commands import (
     AssignJob,
     CancelJob,
     EndAttempt,
+    HoldJob,
     JobCommand,
     OutcomeKind,
+    ReleaseJob,
     StartAttempt,
     SubmitJob,
 )
@@ -35,16 +37,21 @@ OTHER_RUNNER: Final = RunnerId("runner-1")
 START: Final = "[*]"
 """What Mermaid calls the place before the first and after the last state."""
 
-LAST_ATTEMPT: Final = ", for the last time"
+VARIANTS: Final[Mapping[str, Callable[[Job], Job]]] = {
+    "": lambda job: job,
+    ", for the last time": lambda job: replace(job, requeues=MAX_REQUEUES),
+    ", not to be requeued": lambda job: replace(job, requeue=False),
+}
+"""What else decides about an attempt that ends without an outcome, by what is added to the command's name."""
 
 NOTES: Final = {
     JobState.QUEUED: "waits for a slot, or for `not_before`",
-    JobState.HELD: "reserved: no command leads here yet",
+    JobState.HELD: "waits until somebody releases it; its place in the queue stays its own",
     JobState.ASSIGNED: "has a slot on a runner, which has not started it yet",
     JobState.RUNNING: "its attempt runs",
     JobState.CANCELLING: "the order to stop is under way; the job keeps its slot until the runner stopped it",
     JobState.COMPLETED: "the attempt succeeded",
-    JobState.FAILED: "the attempt failed, or too many ended without an outcome",
+    JobState.FAILED: "the attempt failed, or ended without an outcome and there is no other",
     JobState.CANCELLED: "somebody asked for its end",
 }
 
@@ -70,6 +77,7 @@ def commands(job: Job | None) -> Iterator[tuple[str, JobCommand]]:
     """Yield every kind of command, as it would be given to `job` by whoever may give it, with its name."""
     attempt = job.attempt if job else 1
     yield "SubmitJob", _submit("a")
+    yield "SubmitJob, held", replace(_submit("a"), hold=True)
     yield "SubmitJob, same key, another request", _submit("b")
     yield "AssignJob", AssignJob(now=NOW, runner_id=RUNNER, cycle_id=EventId("0" * 32))
     yield "StartAttempt", StartAttempt(now=NOW, attempt=attempt, runner_id=RUNNER)
@@ -85,6 +93,8 @@ def commands(job: Job | None) -> Iterator[tuple[str, JobCommand]]:
             f"AbandonAttempt, {cause.value}",
             AbandonAttempt(now=NOW, attempt=attempt, runner_id=RUNNER, cause=cause, reason="r"),
         )
+    yield "HoldJob", HoldJob(now=NOW)
+    yield "ReleaseJob", ReleaseJob(now=NOW)
     yield "CancelJob", CancelJob(now=NOW)
 
 
@@ -98,13 +108,13 @@ def walk() -> tuple[frozenset[Step], frozenset[Refusal]]:
     for state in JobState:
         holds = RUNNER if state.holds_slot else None
         jobs.append(replace(submitted, state=state, attempt=1, runner_id=holds))
-    for job, last in itertools.product(jobs, (False, True)):
+    for job, (suffix, vary) in itertools.product(jobs, VARIANTS.items()):
         source = job.state.value if job else START
-        told = replace(job, requeues=MAX_REQUEUES) if job and last else job
-        for name, command in commands(told):
-            if last and not isinstance(command, AbandonAttempt):
+        told = vary(job) if job else None
+        for plain_name, command in commands(told):
+            if suffix and not isinstance(command, AbandonAttempt):
                 continue
-            name = name + LAST_ATTEMPT if last else name
+            name = plain_name + suffix
             try:
                 [event] = decide(told, command) or (None,)
             except Refused as refused:
@@ -181,16 +191,18 @@ def page() -> str:
             table(("cause", "meaning"), [(code(cause.value), causes.get(cause.name, "")) for cause in RequeueCause]),
             f"The job waits {backoff} seconds before its next attempt, by how often this happened before; not at all",
             f"when the cause is `preempted`. *For the last time* above means: after {MAX_REQUEUES} requeues.\n",
+            "*Not to be requeued* means: it was submitted with `requeue: false`. Such a job fails once its attempt had",
+            "started: as `preempted` when its runner was stopped, and as `system` otherwise.\n",
         )
     )
 
 
 def _names(cells: Container[str]) -> list[str]:
     names = [name for name, _ in commands(None)]
-    ordered = [name for name in names if not name.startswith("AbandonAttempt")]
-    for suffix in ("", LAST_ATTEMPT):
-        ordered[-1:-1] = [name + suffix for name in names if name.startswith("AbandonAttempt")]
-    return [name for name in ordered if name in cells]
+    abandoning = [name for name in names if name.startswith("AbandonAttempt")]
+    place = names.index(abandoning[0])
+    names[place : place + len(abandoning)] = [name + suffix for suffix in VARIANTS for name in abandoning]
+    return [name for name in names if name in cells]
 
 
 def _submit(request: str) -> SubmitJob:

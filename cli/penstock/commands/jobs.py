@@ -1,6 +1,7 @@
-"""`ls`, `show`, `tasks` and `cancel`."""
+"""`ls`, `show`, `tasks`, `delete`, `hold`, `release` and `cancel`."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -9,10 +10,12 @@ import click
 from msgspec import structs
 
 from penstock import tables
+from penstock.client import Client
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.exits import Exit, Stop
 from penstock.reports import describe_job, task_rows, took
 from penstock_schemas.api import JobList, JobResponse
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus
 
 LS_EXAMPLES: Final = """\b
@@ -194,20 +197,29 @@ def tasks(job_id: str, form: Format, url: str | None, state: Path | None) -> Non
 @server_options
 def delete(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int:
     """Delete runs that are over, with their source, logs and outputs. What happened to them stays in the log."""
-    worst = Exit.OK
-    for wanted in job_ids:
-        try:
-            with connected(url, state) as client:
-                job_id = client.find(wanted)
-                client.delete(job_id)
-        except Stop as stop:
-            if stop.code is Exit.UNREACHABLE or len(job_ids) == 1:
-                raise
-            click.echo(f"{wanted}: {stop.message}", err=True)
-            worst = Exit(max(worst, stop.code))
-            continue
-        click.echo(f"{job_id}  deleted")
-    return worst
+
+    def tell(client: Client, job_id: JobId) -> str:
+        client.delete(job_id)
+        return f"{job_id}  deleted"
+
+    return _tell_each(job_ids, url, state, tell)
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--reason", help="Why; it is kept with the run.")
+@server_options
+def hold(job_ids: tuple[str, ...], reason: str | None, url: str | None, state: Path | None) -> int:
+    """Hold runs that wait: they are not started until they are released, and keep their place in the queue."""
+    return _tell_each(job_ids, url, state, lambda client, job_id: _shown(client.hold(job_id, reason=reason)))
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@server_options
+def release(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int:
+    """Release held runs: they wait for a slot again, where they would be had they never been held."""
+    return _tell_each(job_ids, url, state, lambda client, job_id: _shown(client.release(job_id)))
 
 
 @click.command()
@@ -217,18 +229,32 @@ def delete(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int
 @server_options
 def cancel(job_ids: tuple[str, ...], reason: str | None, waits: bool, url: str | None, state: Path | None) -> int:
     """Cancel runs. A run that is over already is left as it is, and is no error."""
+
+    def tell(client: Client, job_id: JobId) -> str:
+        job = client.cancel(job_id, reason=reason)
+        return _shown(client.wait(job.id) if waits else job)
+
+    return _tell_each(job_ids, url, state, tell)
+
+
+def _tell_each(
+    job_ids: tuple[str, ...], url: str | None, state: Path | None, tell: Callable[[Client, JobId], str]
+) -> int:
+    """Tell each run something and print what `tell` returns; of those that refuse, say why and go on."""
     worst = Exit.OK
     for wanted in job_ids:
         try:
             with connected(url, state) as client:
-                job = client.cancel(client.find(wanted), reason=reason)
-                if waits:
-                    job = client.wait(job.id)
+                line = tell(client, client.find(wanted))
         except Stop as stop:
             if stop.code is Exit.UNREACHABLE or len(job_ids) == 1:
                 raise
             click.echo(f"{wanted}: {stop.message}", err=True)
             worst = Exit(max(worst, stop.code))
             continue
-        click.echo(f"{job.id}  {tables.styled(tables.state_word(job.state))}")
+        click.echo(line)
     return worst
+
+
+def _shown(job: JobResponse) -> str:
+    return f"{job.id}  {tables.styled(tables.state_word(job.state))}"

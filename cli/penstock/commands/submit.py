@@ -112,6 +112,10 @@ def _read_parameters(path: Path) -> Parameters:
 @click.option("--description", help="For people.")
 @click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="A label; repeat it.")
 @click.option("--priority", type=int, default=0, help="Higher goes first.")
+@click.option("--hold", is_flag=True, help="Let it wait until it is released with 'penstock release'.")
+@click.option(
+    "--no-requeue", is_flag=True, help="Let it fail when its runner is stopped or lost once it began; never twice."
+)
 @click.option("--engine", help="snakemake or mock; the server chooses when left out.")
 @click.option("--owner", help="Who asks.")
 @click.option("--idempotency-key", help="The same key finds the first run instead of making another.")
@@ -136,6 +140,8 @@ def submit(
     description: str | None,
     label: tuple[str, ...],
     priority: int,
+    hold: bool,
+    no_requeue: bool,
     engine: str | None,
     owner: str | None,
     idempotency_key: str | None,
@@ -172,6 +178,8 @@ def submit(
         owner=owner,
         idempotency_key=idempotency_key,
         pipeline_version=pipeline_version,
+        hold=hold,
+        requeue=not no_requeue,
     )
     with connected(url, state, deadline_s=30.0) as client:
         job = client.submit(submission)
@@ -183,7 +191,8 @@ def submit(
             click.echo(job.id)
         if not watches:
             if form is Format.TABLE:
-                click.echo(f"submitted {job.pipeline_name}; follow it with: penstock watch {job.id[:8]}", err=True)
+                what_next = "release it with: penstock release" if hold else "follow it with: penstock watch"
+                click.echo(f"submitted {job.pipeline_name}; {what_next} {job.id[:8]}", err=True)
             return Exit.OK
         from penstock.watching import watch
 

@@ -215,6 +215,9 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
         engine_parameters=admitted.engine_parameters,
         pipeline=admitted.pipeline,
         workflow=admitted.workflow,
+        hold=submission.hold,
+        requeue=submission.requeue
+        and not engine_parameters.forbids_requeue(admitted.engine, admitted.engine_parameters or {}),
     )
 
 
@@ -310,4 +313,8 @@ def _fingerprint(submission: JobSubmission, engine: str, owner: str, source: Sou
         asked = (*asked, submission.pipeline_version)
     if submission.engine_parameters:  # left out where there are none, so that older keys keep their meaning
         asked = (*asked, submission.engine_parameters)
+    if submission.hold:
+        asked = (*asked, {"hold": True})
+    if not submission.requeue:
+        asked = (*asked, {"requeue": False})
     return hashlib.sha256(_canonical.encode(asked)).hexdigest()

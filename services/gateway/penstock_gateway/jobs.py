@@ -11,7 +11,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_core import aggregates
-from penstock_core.access import JobVisibility, demand, may_see, needed_to_cancel, needed_to_list, visible_owner
+from penstock_core.access import (
+    JobVisibility,
+    demand,
+    may_see,
+    needed_to_cancel,
+    needed_to_hold,
+    needed_to_list,
+    visible_owner,
+)
 from penstock_core.chain import Stored, link
 from penstock_core.job import UnknownJob, decide, evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
@@ -22,7 +30,7 @@ from penstock_gateway.queries import JobQuery
 from penstock_gateway.standings import Standing
 from penstock_gateway.watchers import Watchers
 from penstock_schemas.access import Principal, Role
-from penstock_schemas.commands import CancelJob
+from penstock_schemas.commands import CancelJob, HoldJob, JobCommand, ReleaseJob
 from penstock_schemas.ids import EventId, JobId
 from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Job
@@ -173,12 +181,52 @@ class Jobs:
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
+        deed = f"cancel job {job_id}"
+        return await self._tell(
+            principal, job_id, lambda now: CancelJob(now=now, reason=reason), needed=needed_to_cancel, deed=deed
+        )
+
+    async def hold(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
+        """Keep a waiting job from being started; nothing happens when it is held already.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Forbidden: `principal` may not hold it.
+            NotQueued, JobEnded: it does not wait.
+            Conflict, LogFull, Unavailable: as `EventLog.append`.
+
+        """
+        deed = f"hold job {job_id}"
+        return await self._tell(
+            principal, job_id, lambda now: HoldJob(now=now, reason=reason), needed=needed_to_hold, deed=deed
+        )
+
+    async def release(self, principal: Principal, job_id: JobId) -> Job:
+        """Let a held job wait for a slot again; nothing happens when it does already.
+
+        Raises:
+            UnknownJob, Forbidden, NotQueued, JobEnded, Conflict, LogFull, Unavailable: as `hold`.
+
+        """
+        deed = f"release job {job_id}"
+        return await self._tell(principal, job_id, lambda now: ReleaseJob(now=now), needed=needed_to_hold, deed=deed)
+
+    async def _tell(
+        self,
+        principal: Principal,
+        job_id: JobId,
+        command: Callable[[datetime], JobCommand],
+        *,
+        needed: Callable[[Principal, Job], Role],
+        deed: str,
+    ) -> Job:
+        """Give a command to a job; nothing happens when it already is so."""
         for _ in range(MAX_TRIES):
             job = await self.load(principal, job_id)
-            demand(principal, needed_to_cancel(principal, job), f"cancel job {job_id}")
+            demand(principal, needed(principal, job), deed)
             aggregate = aggregates.job(job.tenant, job_id)
             now = self._now()
-            decided = decide(job, CancelJob(now=now, reason=reason))
+            decided = decide(job, command(now))
             if not decided:
                 return job
             event_id = EventId(uuid.uuid4().hex)
@@ -187,10 +235,10 @@ class Jobs:
                 stored = await self._log.append((Entry(event, expected=job.head.seq),))
             except Conflict:
                 continue
-            ended = evolve(job, stored[0])
-            assert ended is not None, "a job stays a job"
-            self._index.put(ended)
-            return ended
+            after = evolve(job, stored[0])
+            assert after is not None, "a job stays a job"
+            self._index.put(after)
+            return after
         raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
 
     async def history(self, principal: Principal, job_id: JobId, *, after: int, wait_s: float, limit: int) -> History:

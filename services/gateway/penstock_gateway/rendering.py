@@ -43,6 +43,7 @@ def render(job: Job, *, offered: AbstractSet[str] | None = None, tasks: TaskCoun
         output_bytes=job.output_bytes,
         seq=job.head.seq,
         pipeline=job.pipeline,
+        requeue=job.requeue,
     )
 
 
@@ -70,7 +71,7 @@ def _status_detail(job: Job, offered: AbstractSet[str] | None) -> str | None:
         case JobState.QUEUED:
             return _waiting(job, offered)
         case JobState.HELD:
-            return "held: it waits until somebody releases it"
+            return f"held{f': {job.hold_reason}' if job.hold_reason else ''}; it waits until somebody releases it"
         case JobState.ASSIGNED:
             return f"assigned to {job.runner_id}, attempt {job.attempt}"
         case JobState.CANCELLING:

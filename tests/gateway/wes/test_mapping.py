@@ -76,6 +76,7 @@ def test_the_command_line_does_what_the_engine_did() -> None:
             "notemp": "false",
             "T": "3",
             "targets": "all 'a b'",
+            "no-requeue": None,
         },
     )
 
@@ -96,6 +97,13 @@ def test_the_command_line_does_what_the_engine_did() -> None:
 )
 def test_a_job_that_came_another_way_has_a_workflow_too(source: Source | None, url: str) -> None:
     assert request_of(replace(make_job(1), source=source)).workflow_url == url
+
+
+def test_a_job_that_is_not_to_be_requeued_shows_what_would_have_asked_for_it() -> None:
+    once = replace(make_job(1), requeue=False)
+    assert request_of(once).workflow_engine_parameters == {"no-requeue": ""}
+    asked = replace(once, engine_parameters={"--no_requeue": "true"})
+    assert request_of(asked).workflow_engine_parameters == {"--no_requeue": "true"}
 
 
 def test_an_internal_error_tells_nothing_of_what_is_inside() -> None:

@@ -19,8 +19,10 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     CancelJob,
     EndAttempt,
+    HoldJob,
     JobCommand,
     OutcomeKind,
+    ReleaseJob,
     StartAttempt,
     SubmitJob,
 )
@@ -90,7 +92,7 @@ class Teller(Actor):
 
 
 class Client(Teller):
-    """Submits a job, perhaps twice, and perhaps cancels it."""
+    """Submits a job, perhaps twice, perhaps held, and perhaps holds or cancels it later."""
 
     def submit(self, job_id: JobId, owner: str, priority: int) -> Script:
         command = SubmitJob(
@@ -101,11 +103,25 @@ class Client(Teller):
             pipeline_name="p",
             engine="mock",
             priority=priority,
+            hold=self.world.chance(0.1),
+            requeue=not self.world.chance(0.2),
         )
         while not (yield from self.tell(job_id, command)):
             pass
         if self.world.chance(0.2):
             yield from self.tell(job_id, command)
+        if command.hold:
+            yield from self.release(job_id)
+
+    def hold(self, job_id: JobId) -> Script:
+        if (yield from self.tell(job_id, HoldJob(now=self.now()))):
+            yield from self.release(job_id)
+
+    def release(self, job_id: JobId) -> Script:
+        yield Sleep(self.world.random.random() * 15)
+        for _ in range(3):  # what is refused is not held any more
+            if (yield from self.tell(job_id, ReleaseJob(now=self.now()))):
+                return
 
     def cancel(self, job_id: JobId) -> Script:
         for _ in range(1 + self.world.chance(0.3)):

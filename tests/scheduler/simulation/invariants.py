@@ -17,7 +17,7 @@ from penstock_schemas.events import (
     JobRequeued,
     JobSubmitted,
 )
-from penstock_schemas.ids import JobId, RunnerId
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EMPTY_HEAD, Head, Job
 
@@ -41,6 +41,7 @@ class Invariants:
         self.jobs: dict[str, Job] = {}
         self.ended: dict[str, int] = {}
         self.working: dict[JobId, tuple[RunnerId, int]] = {}
+        self.begun: set[JobId] = set()
         self._heads: dict[str, Head] = {}
 
     def stored(self, batch: Sequence[Stored]) -> None:
@@ -59,7 +60,10 @@ class Invariants:
             "no two attempts at the same time",
             f"{(runner_id, attempt)} begins while {self.working.get(job_id)} runs",
         )
+        once = not self.jobs[aggregates.job(DEFAULT_TENANT, job_id)].requeue
+        require(not (once and job_id in self.begun), "what must not be begun twice is not", (job_id, attempt))
         self.working[job_id] = (runner_id, attempt)
+        self.begun.add(job_id)
 
     def work_ends(self, job_id: JobId) -> None:
         """Its process is gone, whatever the reason."""

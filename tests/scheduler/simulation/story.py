@@ -93,6 +93,9 @@ class Story:
         if self.world.chance(0.3):
             canceller = Client(self.world)
             self.world.after(random.random() * 20, lambda: canceller.start(canceller.cancel(job_id)))
+        if self.world.chance(0.2):
+            holder = Client(self.world)
+            self.world.after(random.random() * 10, lambda: holder.start(holder.hold(job_id)))
 
     def _trouble(self) -> None:
         """Let one thing go wrong, and the next one a little later."""

@@ -27,7 +27,7 @@ def test_a_seed_makes_the_same_run_each_time() -> None:
     [
         (Mutation(is_fence_ignored=True), "the chain of hashes is whole"),
         (Mutation(self_fence_s=60.0), "no two attempts at the same time"),
-        (Mutation(is_doubt_ignored=True, lost_share=0.2), "the chain of hashes is whole"),
+        (Mutation(is_doubt_ignored=True, lost_share=0.4), "the chain of hashes is whole"),
         (Mutation(is_checkpoint_ignored=True), "the view equals the fold"),
     ],
     ids=["no fence", "lease longer than the patience", "doubt ignored", "rival projectors"],

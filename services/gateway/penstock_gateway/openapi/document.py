@@ -21,7 +21,7 @@ from penstock_schemas.api import Problem
 
 _REF: Final = "#/components/schemas/{name}"
 _TAGS: Final = {
-    "Jobs": "Submit jobs, read them, list them, cancel them.",
+    "Jobs": "Submit jobs, read them, list them, hold them, cancel them.",
     "Runs": "What a run does and leaves behind: events, tasks, logs, outputs.",
     "Pipelines": "The catalogue: workflows that are offered under a name, in versions.",
     "Tokens": "API tokens, for programs.",

@@ -45,6 +45,7 @@ JOB: Final[dict[str, Any]] = {
     "output_bytes": 0,
     "seq": 17,
     "pipeline": None,
+    "requeue": True,
 }
 FAILED_JOB: Final[dict[str, Any]] = {
     **JOB,
@@ -77,6 +78,14 @@ CANCELLED_JOB: Final[dict[str, Any]] = {
     "completed_at": "2026-01-31T10:00:03Z",
     "seq": 19,
 }
+HELD_JOB: Final[dict[str, Any]] = {
+    **JOB,
+    "state": "HELD",
+    "status_detail": "held: the reference is being replaced; it waits until somebody releases it",
+    "updated_at": "2026-01-31T10:00:03Z",
+    "seq": 19,
+}
+RELEASED_JOB: Final[dict[str, Any]] = {**JOB, "updated_at": "2026-01-31T10:05:00Z", "seq": 23}
 JOB_LIST: Final[dict[str, Any]] = {"jobs": [JOB], "total": 1, "next_cursor": None}
 EVENTS: Final[dict[str, Any]] = {
     "events": [

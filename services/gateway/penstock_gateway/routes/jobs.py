@@ -1,4 +1,4 @@
-"""`/jobs`: submit, read, list, cancel, and the events of a job."""
+"""`/jobs`: submit, read, list, hold, release, cancel, and the events of a job."""
 
 import hashlib
 from typing import Final
@@ -33,6 +33,7 @@ from penstock_schemas.api import (
     MAX_WAIT_S,
     CancelRequest,
     EventList,
+    HoldRequest,
     JobList,
     JobResponse,
     JobSubmission,
@@ -131,6 +132,22 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         job = render(ended, offered=fleet.offered)
         return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
 
+    @route("/jobs/{job_id:str}/hold", http_method=[HttpMethod.POST])
+    async def hold(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        demand(principal_of(request), Role.SUBMITTER, f"hold job {wanted}")
+        raw = await read_json(request, services.max_body_bytes, is_optional=True)
+        asked = decode(raw, HoldRequest) if raw.strip() else HoldRequest()
+        job = render(await jobs.hold(principal_of(request), wanted, reason=asked.reason), offered=fleet.offered)
+        return Reply(encode(job), headers=_headers(job, str(job.seq)))
+
+    @route("/jobs/{job_id:str}/release", http_method=[HttpMethod.POST])
+    async def release(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        demand(principal_of(request), Role.SUBMITTER, f"release job {wanted}")
+        job = render(await jobs.release(principal_of(request), wanted), offered=fleet.offered)
+        return Reply(encode(job), headers=_headers(job, str(job.seq)))
+
     # The reply has its own status, 204; the framework takes none here that allows no body.
     @route("/jobs/{job_id:str}", http_method=[HttpMethod.DELETE], status_code=200)
     async def delete_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
@@ -162,7 +179,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def options(request: AnyRequest) -> ASGIApp:
         return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
 
-    return [options, submit, list_jobs, get_job, delete_job, cancel, events]
+    return [options, submit, list_jobs, get_job, delete_job, cancel, hold, release, events]
 
 
 NO_STORE: Final = {"cache-control": "no-store"}

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
+from penstock_core.engine_parameters import NO_REQUEUE, forbids_requeue, is_for_every_engine
 from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.languages import language_of_engine
 from penstock_gateway.wes.models import (
@@ -73,6 +74,8 @@ def request_of(job: Job) -> RunRequest:
     asked = job.workflow
     language = language_of_engine(job.engine)
     parameters = job.engine_parameters
+    if not job.requeue and not forbids_requeue(job.engine, parameters or {}):
+        parameters = {**(parameters or {}), NO_REQUEUE.name: None}
     return RunRequest(
         workflow_params=job.parameters,
         workflow_type=asked.workflow_type if asked else language.name if language else job.engine,
@@ -135,6 +138,8 @@ def command_of(job: Job) -> list[str]:
         command += ["--snakefile", job.source.snakefile]
     targets: list[str] = []
     for written, value in (job.engine_parameters or {}).items():
+        if is_for_every_engine(job.engine, written):
+            continue
         name, words = written.strip().lstrip("-").replace("_", "-"), shlex.split(value or "")
         if name == "targets":
             targets = words

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
-from penstock_core.engine_parameters import default_values
+from penstock_core.engine_parameters import ALLOWED, FOR_EVERY_ENGINE, default_value
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.standings import Standing
 from penstock_gateway.wes.addresses import Addresses
@@ -96,9 +96,10 @@ def service_info_of(
             for engine, versions in sorted(engines.items())
         },
         default_workflow_engine_parameters=[
-            DefaultWorkflowEngineParameter(name=each.name, type=each.kind.value, default_value=default or "")
-            for engine in sorted(engines)
-            for each, default in default_values(engine)
+            DefaultWorkflowEngineParameter(
+                name=each.name, type=each.kind.value, default_value=default_value(each) or ""
+            )
+            for each in (*(own for engine in sorted(engines) for own in ALLOWED.get(engine, ())), *FOR_EVERY_ENGINE)
         ],
         system_state_counts=state_counts(counts),
         auth_instructions_url=identity.auth_instructions_url or addresses.docs,

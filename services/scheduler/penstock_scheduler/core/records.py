@@ -40,6 +40,8 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
     cancel_reason: str | None = None
     stop_told: bool = False
     """Whether its runner was ordered to stop the current attempt."""
+    requeue: bool = True
+    """Whether an attempt that had started may be made again."""
 
     @property
     def key(self) -> Key:
@@ -68,6 +70,7 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
             runner_id=self.runner_id,
             requeues=self.requeues,
             cancel_reason=self.cancel_reason,
+            requeue=self.requeue,
         )
         return decide(job, command)
 

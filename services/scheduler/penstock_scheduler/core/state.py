@@ -18,7 +18,7 @@ from penstock_schemas.views import EMPTY_HEAD
 
 GLOBAL_LIMIT: Final = "global"
 OWNER_LIMIT: Final = "owner"
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """Of the fold and of its encoding: a snapshot of another version is not used."""
 
 _NO_LIMIT: Final = Limit()
@@ -112,6 +112,10 @@ class State:
                 job.state, job.attempt, job.runner_id = JobState.ASSIGNED, data.attempt, data.runner_id
                 job.not_before, job.stop_told = None, False
                 self._enter(aggregate, job)
+            case e.JobHeld() | e.JobReleased():
+                self._leave(aggregate, job)
+                job.state = JobState.HELD if isinstance(data, e.JobHeld) else JobState.QUEUED
+                self._enter(aggregate, job)
             case e.JobRequeued():
                 self._leave(aggregate, job)
                 job.state, job.runner_id, job.not_before = JobState.QUEUED, None, data.not_before
@@ -140,12 +144,16 @@ class State:
             priority=data.priority,
             created_seq=stored.seq,
             head=stored.head,
+            state=JobState.HELD if data.hold else JobState.QUEUED,
+            requeue=data.requeue,
         )
         self.jobs[aggregate] = job
         self._enter(aggregate, job)
 
     def _enter(self, aggregate: str, job: LiveJob) -> None:
         """Take up a job that just came into its state."""
+        if job.state is JobState.HELD:
+            return  # it is nowhere but in `jobs` until it is released, and then where it was in the queue
         if not job.state.holds_slot:
             self.queue.add(job)
             return
@@ -163,6 +171,8 @@ class State:
 
     def _leave(self, aggregate: str, job: LiveJob) -> None:
         """Take back what `_enter` did."""
+        if job.state is JobState.HELD:
+            return
         if not job.state.holds_slot:
             self.queue.remove(job)
             return

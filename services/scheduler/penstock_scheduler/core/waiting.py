@@ -7,11 +7,13 @@ from msgspec import Struct
 
 from penstock_scheduler.core.records import LiveJob, RunnerState
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
+from penstock_schemas.jobs import JobState
 
 
 class WaitReason(Enum):
     """What a waiting job lacks, the most decisive first."""
 
+    HELD = "held"
     BACK_OFF = "back-off"
     NO_RUNNER = "no runner"
     OWNER_LIMIT = "owner limit"
@@ -25,7 +27,7 @@ class Wait(Struct, frozen=True, kw_only=True):
 
     reason: WaitReason
     position: int
-    """1: no job goes before it."""
+    """1: no job goes before it. Of a held job: where it would be if it were released now."""
     text: str
     """One sentence."""
 
@@ -41,6 +43,8 @@ def why(state: State, aggregate: str, now: datetime) -> Wait | None:
 
 
 def _reason(state: State, job: LiveJob, now: datetime) -> tuple[WaitReason, str]:
+    if job.state is JobState.HELD:
+        return WaitReason.HELD, "it is held until somebody releases it"
     if job.not_before is not None and job.not_before > now:
         seconds = (job.not_before - now).total_seconds()
         return WaitReason.BACK_OFF, f"its last attempt had no outcome; the next one may start in {seconds:.0f} s"
