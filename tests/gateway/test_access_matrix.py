@@ -114,6 +114,15 @@ async def test_every_route_is_in_the_matrix(stage: Stage, client: httpx.AsyncCli
     assert served == {(row.method, row.path) for row in MATRIX}
 
 
+async def test_everybody_is_told_which_methods_there_are(client: httpx.AsyncClient) -> None:
+    for row in MATRIX:
+        path = (row.asked or row.path).format(job_id="x", run_id="x", token_id="x")
+        for method in ("TRACE", "PUT"):
+            answer = await client.request(method, path)
+            assert answer.status_code == 405
+            assert row.method in answer.headers["allow"]
+
+
 @pytest.mark.parametrize("row", MATRIX, ids=lambda row: f"{row.method} {row.asked or row.path}")
 async def test_everybody_gets_what_its_role_shows(client: httpx.AsyncClient, row: Row) -> None:
     for person, expected in zip(PEOPLE, row.answers, strict=True):
@@ -144,4 +153,4 @@ async def test_a_path_that_is_not_served_is_closed_too(client: httpx.AsyncClient
     for path in ("/nothing", "/jobs/x/y/z", "/docsx", "/jobs/"):
         assert (await client.get(path)).status_code == 401
     assert (await client.get("/nothing", headers=basic("vi"))).status_code == 404
-    assert (await client.post("/health")).status_code == 401
+    assert (await client.post("/health/x")).status_code == 401

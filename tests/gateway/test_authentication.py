@@ -162,6 +162,10 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
         assert (await client.get("/jobs", headers=basic("bo"))).status_code == 200, "who is in stays in"
         problem(await client.post("/jobs", json=submission(), headers=basic("bo", "guess")), 429)
         problem(await client.get("/jobs"), 401)
+        over_wes = await client.get("/ga4gh/wes/v1/runs", headers=basic("ada"))
+        assert (over_wes.status_code, over_wes.json()["status_code"]) == (401, 401), "its document knows no 429"
+        assert int(over_wes.headers["retry-after"]) >= 1
+        assert "Basic" in over_wes.headers["www-authenticate"]
         await stage.gateway.refusals.flush()
 
     recorded = [each.event.data for each in stage.cluster.log.stored if each.event.aggregate == "audit.default"]

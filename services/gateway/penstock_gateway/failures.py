@@ -2,11 +2,13 @@
 
 import re
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
-from litestar import Litestar, Response
+from litestar import Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.routes import BaseRoute
 from msgspec.structs import replace
 
 from penstock_gateway.problems import (
@@ -55,7 +57,7 @@ def _ours(request: AnyRequest, error: Exception) -> Exception:
         case NotFoundException():
             return NotFound(f"{path} was not found; /docs lists what there is")
         case MethodNotAllowedException():
-            return MethodNotAllowed(request.method, _allowed(request.app, path))
+            return MethodNotAllowed(request.method, methods_at(request.app.routes, path))
         case ClientGone():
             return Invalid([Violation(pointer="#", detail="the connection was closed before the request was whole")])
         case HTTPException(status_code=413):
@@ -66,9 +68,10 @@ def _ours(request: AnyRequest, error: Exception) -> Exception:
             return error
 
 
-def _allowed(app: Litestar, path: str) -> tuple[str, ...]:
+def methods_at(routes: Iterable[BaseRoute], path: str) -> tuple[str, ...]:
+    """Return the methods that a path has; none when nothing is served there."""
     methods: set[Any] = set()
-    for route in app.routes:
+    for route in routes:
         pattern = re.sub(r"\{[^/]*:path\}", ".+", route.path)
         pattern = re.sub(r"\{[^/]*\}", "[^/]+", pattern)
         if re.fullmatch(pattern, path.rstrip("/") or "/"):

@@ -91,6 +91,14 @@ class TooManyRequests(Exception):
         self.retry_after_s = retry_after_s
 
 
+class TooManyFailures(TooManyRequests):
+    """Too many failed logins: the next one is not even looked at before its time."""
+
+    def __init__(self, challenges: tuple[str, ...], *, retry_after_s: int) -> None:
+        super().__init__("too many failed logins", retry_after_s=retry_after_s)
+        self.challenges = challenges
+
+
 class CrossSite(Exception):
     """A browser sent this for a page of another site, with what it knows of its user: nobody may have wanted it."""
 
@@ -233,7 +241,7 @@ def headers_of(error: Exception) -> dict[str, str]:
         headers["Retry-After"] = str(retry_after_s)
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, Unauthenticated) and error.challenges:
+    if isinstance(error, Unauthenticated | TooManyFailures) and error.challenges:
         headers["WWW-Authenticate"] = ", ".join(error.challenges)
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(error.allowed)

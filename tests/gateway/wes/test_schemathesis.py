@@ -65,7 +65,12 @@ async def test_with_authentication(tmp_path: Path, settings: NatsSettings) -> No
             for headers in ({}, basic("ada", "wrong"), bearer("wrong")):
                 refused(await client.get("/runs", headers=headers), 401)
             refused(await client.post("/runs", headers=basic("vi"), files=[("tags", (None, "{}"))]), 403)
-        assert await find(url, tmp_path, CONFIGURATION.read_text(), "--auth", "ada:pw-ada") == ""
+        for who in (
+            ("--auth", "ada:pw-ada"),
+            ("--phases", "coverage"),
+            ("--phases", "coverage", "--auth", "ada:wrong"),
+        ):
+            assert await find(url, tmp_path, CONFIGURATION.read_text(), *who) == ""
     finally:
         process.end()
 

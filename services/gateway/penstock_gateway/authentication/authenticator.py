@@ -8,7 +8,7 @@ from penstock_gateway.authentication.callers import network_of
 from penstock_gateway.authentication.credentials import ApiToken, Credentials, Password, SignedToken
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.throttle import Failures
-from penstock_gateway.problems import TooManyRequests, Unauthenticated
+from penstock_gateway.problems import TooManyFailures, Unauthenticated
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal
 
 BASIC: Final = 'Basic realm="penstock", charset="UTF-8"'
@@ -77,7 +77,7 @@ class Authenticator:
 
         Raises:
             Unauthenticated: nobody can tell.
-            TooManyRequests: after failures, it is too early for another try.
+            TooManyFailures: after failures, it is too early for another try.
             Unavailable: what has to be asked does not answer.
 
         """
@@ -134,4 +134,4 @@ class Authenticator:
         now_s = self._clock()
         delay_s = max(self._failures.delay_s(key, now_s) for key in keys)
         if delay_s > 0:
-            raise TooManyRequests("too many failed logins", retry_after_s=max(1, round(delay_s)))
+            raise TooManyFailures(self.challenges, retry_after_s=max(1, round(delay_s)))

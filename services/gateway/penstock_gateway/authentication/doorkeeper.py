@@ -23,7 +23,14 @@ from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.response_headers import HeaderRules
 from penstock_gateway.authentication.throttle import Allowance, Buckets
 from penstock_gateway.failures import tell
-from penstock_gateway.problems import FORBIDDEN, CrossSite, TooManyRequests, Unauthenticated
+from penstock_gateway.problems import (
+    FORBIDDEN,
+    CrossSite,
+    MethodNotAllowed,
+    TooManyFailures,
+    TooManyRequests,
+    Unauthenticated,
+)
 from penstock_gateway.requests import AnyRequest
 from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.ids import TenantId
@@ -60,6 +67,7 @@ class Doorkeeper:
         authenticator: finds out who asks.
         refusals: is told of everybody who is turned away.
         doors: what the operator says.
+        methods_at: says which methods a path has; none when nothing is served there.
         tell: from an exception to the response that tells of it.
         buckets: how often a principal may ask; `None`: as often as it likes.
         clock: seconds that only grow.
@@ -73,6 +81,7 @@ class Doorkeeper:
         authenticator: Authenticator,
         refusals: Refusals,
         doors: Doors,
+        methods_at: Callable[[str], tuple[str, ...]] = lambda _: (),
         tell: Callable[[AnyRequest, Exception], Response[bytes]] = tell,
         buckets: Buckets | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -81,6 +90,7 @@ class Doorkeeper:
         self._authenticator = authenticator
         self._refusals = refusals
         self._doors = doors
+        self._methods_at = methods_at
         self._tell = tell
         self._buckets = buckets
         self._clock = clock
@@ -123,12 +133,19 @@ class Doorkeeper:
         except Exception as error:  # noqa: BLE001 (the boundary: everything is told to whoever asks)
             if isinstance(error, CrossSite) or (principal is None and headers.keys() & CREDENTIAL_HEADERS):
                 note(principal, name, error.reason if isinstance(error, TooManyRequests) else str(error))
-            await self._answer(error, scope, receive, finish)
+            await self._answer(self._where(error, method, path), scope, receive, finish)
             return
         raw["user"] = principal
         await self._app(scope, receive, finish)
         if status == FORBIDDEN.status:
             note(principal, None, "the role does not allow it")
+
+    def _where(self, error: Exception, method: str, path: str) -> Exception:
+        """Say what is wrong with an address before what is wrong with who asks: everybody may know what is served."""
+        if not isinstance(error, Unauthenticated | TooManyFailures):
+            return error
+        allowed = self._methods_at(path)
+        return MethodNotAllowed(method, allowed) if allowed and method not in allowed else error
 
     def _credentials(self, method: str, headers: Mapping[str, str]) -> Credentials | None:
         """Return what a request shows, once it is clear that its sender meant to send it."""

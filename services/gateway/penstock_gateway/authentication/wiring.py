@@ -1,8 +1,9 @@
 """From settings to a door: everything of authentication put together once, and every mistake said at once."""
 
 from collections.abc import Iterator
+from functools import partial
 
-from litestar.types import ASGIApp
+from litestar import Litestar
 
 from penstock_gateway.authentication.authenticator import Authenticator, Provider
 from penstock_gateway.authentication.callers import is_loopback
@@ -13,13 +14,14 @@ from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.throttle import Buckets
 from penstock_gateway.authentication.token_book import TokenBook
 from penstock_gateway.authentication.users import BadUser, User, parse_users, split_file, split_list
+from penstock_gateway.failures import methods_at
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wes.failures import teller
 from penstock_schemas.access import AuthMethod, Role
 from penstock_schemas.ids import TenantId, is_token
 
 
-def make_doorkeeper(app: ASGIApp, settings: GatewaySettings, *, tokens: TokenBook, refusals: Refusals) -> Doorkeeper:
+def make_doorkeeper(app: Litestar, settings: GatewaySettings, *, tokens: TokenBook, refusals: Refusals) -> Doorkeeper:
     """Return `app` with a door in front of it, as the settings want it.
 
     Raises:
@@ -46,6 +48,7 @@ def make_doorkeeper(app: ASGIApp, settings: GatewaySettings, *, tokens: TokenBoo
         authenticator=authenticator,
         refusals=refusals,
         doors=doors,
+        methods_at=partial(methods_at, app.routes),
         tell=teller(settings.wes_prefix),
         buckets=buckets,
     )

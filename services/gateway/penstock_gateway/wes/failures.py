@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Final
 
 from litestar import Response
+from msgspec.structs import replace
 
 from penstock_gateway.failures import failure_of, tell
-from penstock_gateway.problems import INVALID, UNSUPPORTED_MEDIA_TYPE
+from penstock_gateway.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, TooManyFailures
 from penstock_gateway.replies import JSON, encode
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.wes.models import ErrorResponse
@@ -32,6 +33,8 @@ def tell_wes(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Return the response that tells of `error`."""
     problem, headers = failure_of(request, error)
     told = error_of(problem)
+    if isinstance(error, TooManyFailures):  # the standard's document has one status for who cannot be let in
+        told = replace(told, status_code=UNAUTHENTICATED.status)
     body = b"" if request.method == "HEAD" else encode(told)
     return Response(body, status_code=told.status_code, media_type=JSON, headers=headers)
 
