@@ -16,7 +16,7 @@ from penstock_core import aggregates
 from penstock_core.chain import link
 from penstock_core.job import decide, evolve, fold
 from penstock_core.memory import MemoryBlobs, MemoryCluster
-from penstock_core.ports import Entry
+from penstock_core.ports import Blobs, Entry
 from penstock_gateway.app import Gateway, utc_now
 from penstock_gateway.settings import GatewaySettings
 from penstock_schemas.commands import AssignJob, EndAttempt, JobCommand, OutcomeKind, StartAttempt
@@ -34,7 +34,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.cluster = MemoryCluster()
         self.clock: Callable[[], datetime] = utc_now
-        self.blobs = MemoryBlobs(lambda: self.clock())
+        self.blobs: Blobs = MemoryBlobs(lambda: self.clock())
         self.settings = GatewaySettings(state_dir=folder, mock_unknown_pipelines=True)
 
     @asynccontextmanager

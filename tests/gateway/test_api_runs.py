@@ -1,5 +1,6 @@
 """`/jobs/{id}/...` over HTTP: events, tasks, logs, outputs."""
 
+import base64
 import hashlib
 from datetime import UTC, datetime
 from typing import Any
@@ -239,6 +240,8 @@ async def test_a_part_of_an_output(client: httpx.AsyncClient, job_id: JobId, out
     assert (await ask(range="bytes=0-1", **{"if-range": part.headers["etag"]})).status_code == 206
     head = await client.head(address)
     assert (head.content, head.headers["content-length"]) == (b"", str(len(content)))
+    whole = f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+    assert {each.headers["repr-digest"] for each in (part, head, await ask())} == {whole}
 
 
 async def test_only_outputs_can_be_downloaded(
@@ -258,8 +261,9 @@ async def test_a_changed_output_never_arrives_whole(
     path, content = next((path, content) for path, content in outputs.items() if content)
     await stage.blobs.put_bytes(f"jobs/{job_id}/outputs/{path}", bytes(each ^ 1 for each in content))
 
-    response = await client.get(f"/jobs/{job_id}/outputs/{quote(path)}")
-    assert len(response.content) < len(content)
+    for headers in ({}, {"range": "bytes=0-"}):
+        response = await client.get(f"/jobs/{job_id}/outputs/{quote(path)}", headers=headers)
+        assert len(response.content) < len(content)
 
 
 async def test_links_into_the_store_are_given_where_they_are_wanted_and_possible(

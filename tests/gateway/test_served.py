@@ -1,5 +1,6 @@
 """The gateway as a process: a real socket, a real nats-server, signals, settings."""
 
+import hashlib
 import json
 import os
 import signal
@@ -11,9 +12,14 @@ from collections.abc import Generator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from tests.conftest import NatsServer
 from tests.gateway.stage import problem, submission, submit
+
+from penstock_core.ports import BLOB_PIECE_BYTES
+from penstock_jetstream.blobs import open_blobs
+from penstock_schemas.views import OutputFile, OutputManifest
 
 DEADLINE_S = 20.0
 
@@ -159,6 +165,30 @@ async def test_a_body_without_end_is_refused_while_it_is_read(tmp_path: Path, na
             await submit(client)
     finally:
         assert process.end() == 0
+
+
+async def test_a_download_of_a_changed_file_breaks_off_and_the_log_says_so(
+    process: Process, url: str, tmp_path: Path
+) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
+        job_id = (await submit(client))["id"]
+        blobs = open_blobs(tmp_path / "blobs")
+        size_bytes, sha256 = 3 * BLOB_PIECE_BYTES, hashlib.sha256(bytes(3 * BLOB_PIECE_BYTES)).hexdigest()
+        key = f"jobs/{job_id}/outputs/a"
+        file = OutputFile(path="a", size_bytes=size_bytes, sha256=sha256, key=key)
+        manifest = OutputManifest(job_id=job_id, attempt=1, files=(file,))
+        await blobs.put_bytes(f"jobs/{job_id}/outputs.json", msgspec.json.encode(manifest))
+        for changed in (False, True):
+            content = bytearray(size_bytes)
+            content[-1] = changed
+            await blobs.put_bytes(key, bytes(content))
+            if changed:
+                with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
+                    await client.get(f"/jobs/{job_id}/outputs/a")
+            else:
+                assert len((await client.get(f"/jobs/{job_id}/outputs/a")).content) == size_bytes
+    (said,) = [json.loads(line) for line in process.log.splitlines() if '"blob_changed"' in line]
+    assert (said["key"], said["stored_sha256"], said["level"]) == (key, sha256, "error")
 
 
 def test_a_taken_port_is_said_in_one_line(tmp_path: Path, nats_url: str) -> None:

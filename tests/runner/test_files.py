@@ -116,6 +116,9 @@ class TestOutputs:
         assert job.failure is not None
         assert job.failure.cause is FailureCause.SYSTEM
         assert f"the blob store did not take jobs/{job.id}/outputs/a: the store is down" in job.failure.message
+        kept = stage.folder / "work" / job.id
+        assert f"is kept in {kept} on this runner" in job.failure.message
+        assert (kept / "a").read_bytes() == b"x"
 
     async def test_of_a_second_attempt_replace_the_list_of_the_first(self, stage: Stage) -> None:
         seen: list[tuple[int, bool]] = []

@@ -1,5 +1,6 @@
 """Responses as ASGI applications: bytes that are ready, and blobs that are streamed."""
 
+import base64
 import hashlib
 import mimetypes
 from collections.abc import AsyncGenerator
@@ -8,6 +9,7 @@ from typing import Final, cast
 from urllib.parse import quote
 
 import msgspec
+import structlog
 from litestar.types import HTTPScope, Receive, Scope, Send
 
 from penstock_core.ports import Blobs, BlobStream
@@ -16,6 +18,8 @@ from penstock_gateway.ranges import parse_range
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
 _encoder = msgspec.json.Encoder()
+
+log = structlog.get_logger()
 
 
 class Reply:
@@ -57,7 +61,7 @@ class Bare:
 class StreamedBlob:
     """A blob, or the one range of it that was asked for, opened before anything is sent."""
 
-    __slots__ = ("_headers", "_sha256", "_stack", "_status", "_stream")
+    __slots__ = ("_headers", "_key", "_sha256", "_stack", "_status", "_stream")
 
     def __init__(
         self,
@@ -66,9 +70,11 @@ class StreamedBlob:
         status: int,
         headers: dict[str, str],
         *,
+        key: str,
         sha256: str | None = None,
     ) -> None:
         self._stream = stream
+        self._key = key
         self._sha256 = sha256
         self._stack = stack
         self._status = status
@@ -96,7 +102,8 @@ class StreamedBlob:
                 yield held
             held = piece
         if self._sha256 is not None and content_hash.hexdigest() != self._sha256:
-            raise BlobChanged("the blob is not what was stored: it has another SHA-256")
+            log.error("blob_changed", key=self._key, stored_sha256=self._sha256, found_sha256=content_hash.hexdigest())
+            raise BlobChanged(f"the blob {self._key} is not what was stored: it has another SHA-256")
         if held:
             yield held
 
@@ -157,7 +164,10 @@ async def stream_blob(
     headers: dict[str, str] | None = None,
     sha256: str | None = None,
 ) -> StreamedBlob:
-    """Open a blob for sending, with the range that was asked for; a whole one is checked against `sha256` on the way.
+    """Open a blob for sending, with the range that was asked for.
+
+    With `sha256` a whole one is checked on the way, and every answer has it as `Repr-Digest`: whoever fetches ranges
+    can check what they make of them.
 
     Raises:
         BlobMissing: there is none.
@@ -175,7 +185,15 @@ async def stream_blob(
         "Accept-Ranges": "bytes",
         **(headers or {}),
     }
+    if sha256 is not None:
+        all_headers["Repr-Digest"] = repr_digest(sha256)
     if wanted is not None:
         all_headers["Content-Range"] = f"bytes {start}-{start + sent - 1}/{size_bytes}"
+    if sent < size_bytes:
         sha256 = None  # a part has no hash to be checked against
-    return StreamedBlob(stream, stack, 200 if wanted is None else 206, all_headers, sha256=sha256)
+    return StreamedBlob(stream, stack, 200 if wanted is None else 206, all_headers, key=key, sha256=sha256)
+
+
+def repr_digest(sha256: str) -> str:
+    """Return a hexadecimal SHA-256 as the header `Repr-Digest` of RFC 9530 has it: of the whole, ranges or not."""
+    return f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:"

@@ -67,6 +67,7 @@ class AttemptRun:
         self._stop = anyio.Event()
         self._work = anyio.CancelScope()
         self._halted: HaltCause | None = None
+        self._must_keep_work = False
 
     @property
     def order(self) -> StartOrder:
@@ -216,7 +217,8 @@ class AttemptRun:
         self._say("attempt_given_back", cause=cause.value, reason=reason)
 
     async def _clean_up(self, engine: Engine) -> None:
-        if not engine.needs_files or self._place.keep_work or not self._job.state.is_terminal:
+        is_kept = self._place.keep_work or self._must_keep_work
+        if not engine.needs_files or is_kept or not self._job.state.is_terminal:
             return
         folder = self._place.folder
         await anyio.to_thread.run_sync(remove, folder.work_dir(self._order.job_id))
@@ -250,6 +252,11 @@ class AttemptRun:
     def _fault_intent(self, engine: Engine, error: Exception) -> Intent:
         """Return the end of an attempt after a fault: one that it would meet everywhere is a failure."""
         failure = _failure(error)
+        if failure is not None and isinstance(error, UploadFailed) and engine.needs_files:
+            # The work is done and only here.
+            self._must_keep_work = True
+            kept = f"; what the run made is kept in {self._place.folder.work_dir(self._order.job_id)} on this runner"
+            failure = replace(failure, message=failure.message + kept)
         if failure is not None:
             self._say("attempt_failed", reason=failure.message)
             return self._end_intent(Outcome(kind=OutcomeKind.FAILED, failure=failure))

@@ -34,6 +34,7 @@ _SECURITY: Final = {
 }
 _HEADERS: Final = {
     "Location": "The address of what was made.",
+    "Repr-Digest": "The SHA-256 of the whole file (RFC 9530), also beside a part of it.",
     "ETag": "Names this state of the answer; give it back in `If-None-Match`.",
     "Penstock-Seq": "The sequence of the log that the answer reflects; give it back in `Penstock-Min-Seq`.",
 }

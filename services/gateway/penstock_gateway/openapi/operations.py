@@ -120,6 +120,7 @@ def _limit(default: int) -> Parameter:
     )
 
 
+FILE_HEADERS: Final = ("ETag", "Repr-Digest")
 JOB_HEADERS: Final = ("ETag", "Penstock-Seq")
 READ_PROBLEMS: Final = (problems.NOT_FOUND, problems.INVALID, problems.UNAVAILABLE)
 WRITE_PROBLEMS: Final = (
@@ -166,9 +167,9 @@ OPERATIONS: Final = (
         tag="Jobs",
         summary="Submit a job",
         description="The job is durable when this answers. A repeated submission with the same idempotency key finds "
-        "the first job: 200 with the header `Idempotent-Replay: true`. As a form: the part `job` with the JSON of the "
-        "submission first, then a part `files` for each file of the workflow, with its path as the file name; they "
-        "are stored as they come, and may be large.",
+        "the job, for as long as it is kept: 200 with the header `Idempotent-Replay: true`. As a form: the part `job` "
+        "with the JSON of the submission first, then a part `files` for each file of the workflow, with its path as "
+        "the file name; they are stored as they come, and may be large.",
         parameters=(
             _header("Idempotency-Key", "Makes the submission repeatable; 1 to 255 characters.", _TEXT),
             _query(
@@ -368,8 +369,8 @@ OPERATIONS: Final = (
         summary="Download a file that a job produced",
         parameters=(JOB_ID, PATH, RANGE, IF_NONE_MATCH),
         answers=(
-            Answer(200, "The file", media_type="application/octet-stream", headers=("ETag",)),
-            Answer(206, "A part of it", media_type="application/octet-stream", headers=("ETag",)),
+            Answer(200, "The file", media_type="application/octet-stream", headers=FILE_HEADERS),
+            Answer(206, "A part of it", media_type="application/octet-stream", headers=FILE_HEADERS),
             Answer(304, "Nothing changed"),
         ),
         problems=(*READ_PROBLEMS, problems.RANGE),

@@ -1,0 +1,113 @@
+"""A blob store that fails within an upload: nothing is queued, the client is told, and nothing is left in the end."""
+
+import json
+import resource
+import signal
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.gateway.stage import Stage, now, problem
+from tests.s3 import BUCKET, S3Server, running_s3
+
+from penstock_core.ports import BLOB_PIECE_BYTES
+from penstock_jetstream.blobs import ObjectBlobs, open_blobs
+
+pytestmark = pytest.mark.system
+
+BOUNDARY = "penstock"
+PIECES = 24
+"""More than the parts that are on their way at a time."""
+
+
+async def form(at_half: Callable[[], None]) -> AsyncGenerator[bytes, None]:
+    """A submission with a small file and a large one; `at_half` is called within the large one."""
+
+    def part(name: str, filename: str = "") -> bytes:
+        quoted = f'; filename="{filename}"' if filename else ""
+        return f'\r\n--{BOUNDARY}\r\ncontent-disposition: form-data; name="{name}"{quoted}\r\n\r\n'.encode()
+
+    yield part("job") + json.dumps({"pipeline_name": "large"}).encode()
+    yield part("files", "Snakefile") + b"rule all:\n"
+    yield part("files", "large.bin")
+    for number in range(PIECES):
+        if number == PIECES // 2:
+            at_half()
+        yield bytes(BLOB_PIECE_BYTES)
+    yield f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+async def submit_large(client: httpx.AsyncClient, at_half: Callable[[], None]) -> httpx.Response:
+    return await client.post(
+        "/jobs",
+        content=form(at_half),
+        headers={"content-type": f"multipart/form-data; boundary={BOUNDARY}"},
+        timeout=60,
+    )
+
+
+async def refused(client: httpx.AsyncClient, at_half: Callable[[], None]) -> str:
+    """Submit, be refused, and find nothing queued; return what the client was told."""
+    told = problem(await submit_large(client, at_half), 503)
+    assert told["type"].endswith("#blob-store-unavailable")
+    assert "Nothing of this request was queued" in told["detail"]
+    assert "Try again" in told["detail"]
+    assert (await client.get("/jobs")).json()["total"] == 0
+    return str(told["detail"])
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[S3Server]:
+    monkeypatch.setattr("penstock_jetstream.names.BLOB_S", 3.0)
+    with running_s3(tmp_path) as server:
+        for name, value in server.environ.items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+async def test_a_store_that_stops_within_an_upload(stage: Stage, s3: S3Server) -> None:
+    blobs = serve_from(stage, open_blobs(f"s3://{BUCKET}/penstock"))
+    async with stage.serve() as client:
+        await refused(client, lambda: s3.process.send_signal(signal.SIGSTOP))
+    s3.process.send_signal(signal.SIGCONT)
+    # Whether it heard that it shall forget what it had taken is not known; what it has of that is swept.
+    late = now() + timedelta(days=3)
+    stage.clock = lambda: late
+    async with stage.serve() as client:
+        await stage.gateway.sweeper.sweep()
+        assert await blobs.list("") == ()
+        assert (await submit_large(client, lambda: None)).status_code == 201  # and it is as if nothing had been
+
+
+async def test_a_store_that_goes_away_within_an_upload(stage: Stage, s3: S3Server) -> None:
+    serve_from(stage, open_blobs(f"s3://{BUCKET}/penstock"))
+    async with stage.serve() as client:
+        assert "large.bin" in await refused(client, s3.kill)
+
+
+@contextmanager
+def full_after(size_bytes: int) -> Generator[None]:
+    """Let no file of this process grow beyond this, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_disk_that_is_full_within_an_upload(stage: Stage, tmp_path: Path) -> None:
+    serve_from(stage, open_blobs(tmp_path / "blobs"))
+    async with stage.serve() as client:
+        with full_after(8 * BLOB_PIECE_BYTES):
+            assert "os error" in await refused(client, lambda: None)
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+def serve_from(stage: Stage, blobs: ObjectBlobs) -> ObjectBlobs:
+    """Have the stage's gateways keep their blobs there."""
+    stage.blobs = blobs
+    return blobs
