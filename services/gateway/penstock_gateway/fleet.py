@@ -1,4 +1,4 @@
-"""Which engines the connected runners offer, as last heard: asked for in the background, so that no request waits."""
+"""Which engines the connected runners offer: asked for in the background, and anew where it matters."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final
 import anyio
 import structlog
 
-from penstock_core.ports import Heartbeats, PortError
+from penstock_core.ports import HEARTBEAT_TTL_S, Heartbeats, PortError
 
 INTERVAL_S: Final = 2.0
 DEADLINE_S: Final = 2.0
@@ -24,7 +24,9 @@ class Fleet:
     def __init__(self, heartbeats: Heartbeats) -> None:
         self._heartbeats = heartbeats
         self._versions: Mapping[str, tuple[str, ...]] | None = None
-        self._heard_at = -FRESH_S
+        self._heard_at = -HEARTBEAT_TTL_S
+        self._asked_at = -FRESH_S
+        self._asking = anyio.Lock()
 
     @property
     def offered(self) -> AbstractSet[str] | None:
@@ -38,28 +40,39 @@ class Fleet:
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
-        if engine not in (self._versions or ()) and time.monotonic() - self._heard_at > FRESH_S:
-            await self.refresh()
+        if engine not in (self._versions or ()):
+            await self.ask()
         return self.offered
 
-    async def refresh(self) -> None:
-        """Ask who is alive now."""
-        versions: dict[str, tuple[str, ...]] | None = None
-        try:
-            with anyio.move_on_after(DEADLINE_S):
-                beats = await self._heartbeats.runners()
-                heard: dict[str, set[str]] = {}
-                for beat in beats.values():
-                    for engine, version in beat.engines.items():
-                        heard.setdefault(engine, set()).add(version)
-                versions = {engine: tuple(sorted(heard[engine])) for engine in sorted(heard)}
-        except PortError as error:
-            log.debug("runners_not_known", reason=str(error))
-        self._versions = versions
-        self._heard_at = time.monotonic()
+    async def ask(self) -> Mapping[str, tuple[str, ...]]:
+        """Ask who is alive now, and return the versions of each engine that is offered.
+
+        Where nobody answers, they are those that were heard last, for as long as a silent runner counts as alive.
+        """
+        async with self._asking:  # who waits here takes the answer that another one gets
+            if time.monotonic() - self._asked_at > FRESH_S:
+                await self._listen()
+                self._asked_at = time.monotonic()
+        return self._versions or {}
 
     async def run(self) -> None:
         """Keep asking, for ever."""
         while True:
-            await self.refresh()
+            await self.ask()
             await anyio.sleep(INTERVAL_S)
+
+    async def _listen(self) -> None:
+        try:
+            with anyio.fail_after(DEADLINE_S):
+                beats = await self._heartbeats.runners()
+        except (PortError, TimeoutError) as error:
+            log.debug("runners_not_known", reason=str(error))
+            if time.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
+                self._versions = None
+            return
+        heard: dict[str, set[str]] = {}
+        for beat in beats.values():
+            for engine, version in beat.engines.items():
+                heard.setdefault(engine, set()).add(version)
+        self._versions = {engine: tuple(sorted(heard[engine])) for engine in sorted(heard)}
+        self._heard_at = time.monotonic()

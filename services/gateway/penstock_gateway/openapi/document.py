@@ -55,7 +55,9 @@ def document(software_version: str) -> dict[str, Any]:
             "version": software_version,
             "summary": "Scientific pipelines as a service.",
             "description": "Submit workflows, watch them run, fetch what they made. Errors are problems as in "
-            "RFC 9457; every time is UTC.",
+            "RFC 9457; every time is UTC. Say who you are in the header Authorization: a name with its password "
+            "(Basic), an API token, which `POST /tokens` and `penstock token` issue, or a token of the OpenID "
+            "provider (Bearer). X-API-Key takes API tokens, too. The server's operator says which of these it takes.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

@@ -75,7 +75,7 @@ def _run_routes(services: WesServices) -> list[HTTPRouteHandler]:
         counts = await jobs.standings(principal_of(request))
         answer = service_info_of(
             services.identity,
-            engines=services.fleet.versions or {},
+            engines=await services.fleet.ask(),
             counts=counts,
             addresses=services.addresses(request),
         )

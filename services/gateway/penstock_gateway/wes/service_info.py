@@ -57,7 +57,7 @@ def identity_of(settings: GatewaySettings, software_version: str) -> ServiceIden
         software_version=software_version,
         filesystem_protocols=(
             *(("file",) if settings.source_roots else ()),
-            *(("https",) if settings.source_hosts else ()),
+            *(("http", "https") if settings.source_hosts else ()),
         ),
     )
 

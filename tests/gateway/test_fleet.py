@@ -1,0 +1,76 @@
+"""Which engines the gateway says that runners offer."""
+
+import time
+from collections.abc import Mapping
+
+import anyio
+import anyio.lowlevel
+from tests.gateway.stage import now
+
+from penstock_core.memory import MemoryHeartbeats
+from penstock_core.ports import Unavailable
+from penstock_gateway.fleet import Fleet
+from penstock_schemas.ids import RunnerId
+from penstock_schemas.views import RunnerHeartbeat
+
+DEADLINE_S = 20.0
+
+
+class Heartbeats(MemoryHeartbeats):
+    """Heartbeats that can be out of reach."""
+
+    is_down = False
+    asked = 0
+
+    async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
+        self.asked += 1
+        if self.is_down:
+            raise Unavailable("no answer")
+        return await super().runners()
+
+
+async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
+    heartbeats = Heartbeats(clock=time.monotonic)
+    fleet = Fleet(heartbeats)
+    assert fleet.versions is None
+    assert await fleet.ask() == {}
+
+    for name, version in (("one", "9.27.1"), ("other", "8.0")):
+        await heartbeats.beat(runner(name, version))
+    await until(fleet, {"snakemake": ("8.0", "9.27.1")})
+    await heartbeats.silence(RunnerId("one"))
+    await until(fleet, {"snakemake": ("8.0",)})
+    await heartbeats.silence(RunnerId("other"))
+    await until(fleet, {})
+
+
+async def test_what_was_heard_last_stands_while_nobody_answers() -> None:
+    heartbeats = Heartbeats(clock=time.monotonic)
+    await heartbeats.beat(runner("one", "9"))
+    fleet = Fleet(heartbeats)
+    await fleet.ask()
+    heartbeats.is_down = True
+    with anyio.fail_after(DEADLINE_S):
+        while heartbeats.asked < 2:
+            assert await fleet.ask() == {"snakemake": ("9",)}
+
+
+async def test_those_who_ask_at_once_share_one_answer() -> None:
+    heartbeats = Heartbeats(clock=time.monotonic)
+    fleet = Fleet(heartbeats)
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(fleet.ask)
+    assert heartbeats.asked == 1
+
+
+def runner(name: str, version: str) -> RunnerHeartbeat:
+    return RunnerHeartbeat(
+        runner_id=RunnerId(name), count=1, time=now(), name=name, slots=1, busy=0, engines={"snakemake": version}
+    )
+
+
+async def until(fleet: Fleet, expected: Mapping[str, tuple[str, ...]]) -> None:
+    with anyio.fail_after(DEADLINE_S):
+        while await fleet.ask() != expected:
+            await anyio.lowlevel.checkpoint()
