@@ -62,13 +62,13 @@ class SubmittedSource(Struct, frozen=True, kw_only=True, omit_defaults=True, for
     files: dict[str, str | Base64File] | None = None
     """Relative path with `/` to text, or to `{"base64": "..."}`."""
     archive: Base64File | None = None
-    """A zip, tar or tar.gz."""
+    """A zip, tar, tar.gz, tar.bz2 or tar.xz; a large one goes into the part `archive` of a form."""
     git: str | None = None
     """The https address of a repository, on a host that the operator allowed; the job keeps which commit it was."""
     ref: str | None = None
     """A branch, tag or whole commit id of `git`; left out: the default branch."""
     url: str | None = None
-    """The https address of an archive or of a single Snakefile, on a host that the operator allowed."""
+    """The https address of an archive, a Snakefile, or a file's page on a forge; its host must be allowed."""
     path: str | None = None
     """An absolute path on the runners' disk, below one of the operator's source roots."""
     snakefile: str | None = None

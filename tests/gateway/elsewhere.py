@@ -1,6 +1,7 @@
 """Servers of workflows on loopback: plain files, redirects, and git repositories by `git http-backend`."""
 
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Generator, Mapping
@@ -17,14 +18,21 @@ GIT = {
 }
 
 
+GIT_PATHS = ("/info/refs", "/git-upload-pack")
+
+
 class Elsewhere:
     """What a server gives, by path: bytes, or the address that it redirects to; and what it was asked."""
 
-    def __init__(self, host: str, repositories: Path | None) -> None:
+    def __init__(self, host: str, repositories: Path | None, tls: ssl.SSLContext | None) -> None:
         self.pages: dict[str, bytes | str] = {}
         self.asked: list[tuple[str, str]] = []
         """(Host header, path)"""
         self.repositories = repositories
+        self.authorizations: list[str | None] = []
+        """What came with each request."""
+        self.asks_for: str | None = None
+        """The header `Authorization` without which it gives nothing."""
         self.is_silent = False
         """Whether it answers nothing."""
         place = self
@@ -40,8 +48,10 @@ class Elsewhere:
                 pass
 
         self.server = ThreadingHTTPServer((host, 0), Handler)
+        if tls is not None:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port: int = self.server.server_address[1]
-        self.url = f"http://{host}:{self.port}"
+        self.url = f"{'http' if tls is None else 'https'}://{host}:{self.port}"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         path, _, query = request.path.partition("?")
@@ -49,6 +59,13 @@ class Elsewhere:
             if not request.rfile.read(1):
                 return
         self.asked.append((request.headers.get("Host", ""), request.path))
+        self.authorizations.append(request.headers.get("Authorization"))
+        if self.asks_for is not None and request.headers.get("Authorization") != self.asks_for:
+            request.send_response(401)
+            request.send_header("WWW-Authenticate", 'Basic realm="elsewhere"')
+            request.send_header("Content-Length", "0")
+            request.end_headers()
+            return
         page = self.pages.get(path)
         if isinstance(page, str):
             request.send_response(302)
@@ -60,7 +77,7 @@ class Elsewhere:
             request.send_header("Content-Length", str(len(page)))
             request.end_headers()
             request.wfile.write(page)
-        elif self.repositories is not None and ".git/" in path:
+        elif self.repositories is not None and path.endswith(GIT_PATHS):
             self._git(request, self.repositories, path, query)
         else:
             request.send_error(404)
@@ -91,8 +108,10 @@ class Elsewhere:
 
 
 @contextmanager
-def elsewhere(host: str = "127.0.0.1", repositories: Path | None = None) -> Generator[Elsewhere]:
-    place = Elsewhere(host, repositories)
+def elsewhere(
+    host: str = "127.0.0.1", repositories: Path | None = None, tls: ssl.SSLContext | None = None
+) -> Generator[Elsewhere]:
+    place = Elsewhere(host, repositories, tls)
     thread = threading.Thread(target=place.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -1,13 +1,14 @@
 """`POST /jobs` as a form, with the workflow's files beside the submission."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from tests.gateway.stage import Stage, pointers, problem, submission
+from tests.gateway.test_archives import gzipped, tarred, zipped
 
 from penstock_core.ports import BlobsUnavailable, Conflict, LogFull, Unavailable
 from penstock_schemas.jobs import SourceManifest
@@ -17,6 +18,9 @@ FILES = {
     "scripts/a.py": b"#!/usr/bin/env python\n",
     "data/reads.fq": b"\0" * 3000,
 }
+
+
+ARCHIVE = zipped({"Snakefile": FILES["Snakefile"]})
 
 
 def form(files: dict[str, bytes] | None = None, **changes: Any) -> list[tuple[str, Any]]:
@@ -51,6 +55,16 @@ async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, clie
         pytest.param([*form()][1:], "job", id="no job first"),
         pytest.param([*form()[1:], form()[0]], "job", id="the job last"),
         pytest.param([*form(), ("more", ("x", b""))], "more", id="another part"),
+        pytest.param([form()[0], ("archive", ("x.zip", b"PK\3\4"))], "archive", id="a broken archive"),
+        pytest.param([form()[0], ("archive", ("x", b"hello"))], "archive", id="no archive"),
+        pytest.param([form()[0], *[("archive", ("x", ARCHIVE))] * 2], "archive", id="two archives"),
+        pytest.param([form()[0], ("archive", ("x", zipped({"../a": b""})))], "archive", id="an archive that leads out"),
+        pytest.param([form()[0], ("archive", ("x", zipped({"a": b""})))], "#/source/files", id="no Snakefile in it"),
+        pytest.param([*form(), ("archive", ("x", ARCHIVE))], "archive", id="an archive with a file that came before"),
+        pytest.param(
+            [form()[0], ("archive", ("x", ARCHIVE)), *form()[1:]], "files/Snakefile", id="a file of the archive"
+        ),
+        pytest.param([*form(pipeline_version="1")], "#/pipeline_version", id="a version of its own files"),
         pytest.param([*form(), ("files", (None, b""))], "files", id="a file without a name"),
         pytest.param(form({"../x": b""}), "files/../x", id="a path that leads out"),
         pytest.param([*form(), ("files", ("Snakefile", b""))], "files/Snakefile", id="a file twice"),
@@ -70,6 +84,39 @@ async def test_a_form_that_is_wrong_is_refused_and_leaves_nothing(
     assert pointers(response) == {pointer}
     assert await stage.blobs.list("") == ()
     assert (await client.get("/jobs")).json()["total"] == 0
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred, gzipped])
+async def test_an_archive_is_unpacked_file_by_file(
+    stage: Stage, client: httpx.AsyncClient, pack: Callable[[dict[str, bytes]], bytes]
+) -> None:
+    archive = pack({f"my-workflow/{path}": content for path, content in FILES.items()})
+    parts = [form()[0], ("archive", ("w", archive)), ("files", ("extra/params.json", b"{}"))]
+    first = await client.post("/jobs", files=parts, headers={"idempotency-key": "k"})
+
+    assert first.status_code == 201, first.text
+    (event,) = (await client.get(f"/jobs/{first.json()['id']}/events")).json()["events"]
+    source = event["data"]["source"]
+    assert source["kind"] == "files"
+    manifest = msgspec.json.decode(await stage.blobs.get_bytes(source["location"]), type=SourceManifest)
+    assert {each.path for each in manifest.files} == {*FILES, "extra/params.json"}
+    assert {each.path for each in manifest.files if each.is_executable} == {"scripts/a.py"}
+    for each in manifest.files:
+        assert await stage.blobs.get_bytes(each.key) == {**FILES, "extra/params.json": b"{}"}[each.path]
+
+    kept = await stage.blobs.list("")
+    again = await client.post("/jobs", files=parts, headers={"idempotency-key": "k"})
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    assert await stage.blobs.list("") == kept
+
+
+async def test_an_archive_holds_no_more_than_a_form_may_have(stage: Stage) -> None:
+    async with stage.serve(max_upload_bytes=100_000) as client:
+        for archive in (zipped({"Snakefile": bytes(200_000)}), gzipped({"Snakefile": bytes(200_000)})):
+            response = await client.post("/jobs", files=[form()[0], ("archive", ("w", archive))])
+            assert pointers(response) == {"archive"}
+            assert "more than 100,000 bytes (reached at `Snakefile`)" in response.text
+    assert await stage.blobs.list("") == ()
 
 
 async def test_a_form_that_is_too_large_is_refused_and_leaves_nothing(stage: Stage) -> None:

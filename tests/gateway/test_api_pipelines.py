@@ -1,5 +1,6 @@
 """The catalogue over HTTP: registered, listed, run by name, retired; and what a job keeps of it."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,14 @@ import msgspec
 import pytest
 from tests.gateway.people import BASIC, basic
 from tests.gateway.stage import Json, Stage, pointers, problem
+from tests.gateway.test_archives import gzipped
 
+from penstock_gateway.bundles import make_bundle
 from penstock_gateway.catalogue.folder import Unfit, read_workflow
+from penstock_gateway.catalogue.registration import prepare
+from penstock_schemas.api import PipelineRegistration, SubmittedSource
 from penstock_schemas.events import JobSubmitted
+from penstock_schemas.jobs import SourceManifest
 
 SNAKEFILE = 'configfile: "config/config.yaml"\nrule all:\n    output: "a"\n    shell: "touch {output}"\n'
 SCHEMA = """
@@ -54,8 +60,12 @@ async def test_a_workflow_brings_its_schema_and_its_configuration_along(
     version = await register(client, description="Calls variants", labels={"team": "tuna"})
     assert version["defaults"] == {"genome": "hg38"}
     assert version["parameters_schema"]["required"] == ["genome", "sample_id", "threads"]
-    assert version["source"]["location"].startswith("pipelines/calls/1.0/")
-    assert await stage.blobs.info(version["source"]["location"]) is not None
+    assert (version["source"]["kind"], version["source"]["location"][:20]) == ("files", "pipelines/calls/1.0/")
+    raw = await stage.blobs.get_bytes(version["source"]["location"])
+    stored = msgspec.json.decode(raw, type=SourceManifest).files
+    assert {each.path: await stage.blobs.get_bytes(each.key) for each in stored} == {
+        path: content.encode() for path, content in FILES.items()
+    }
     listed = (await client.get("/pipelines")).json()
     assert listed == {
         "pipelines": [
@@ -73,13 +83,37 @@ async def test_a_workflow_brings_its_schema_and_its_configuration_along(
     assert (await client.get("/pipelines/calls/versions/1.0")).json() == version
 
 
-async def test_registering_again_changes_nothing_and_other_content_is_refused(client: httpx.AsyncClient) -> None:
+async def test_registering_again_changes_nothing_and_other_content_is_refused(
+    stage: Stage, client: httpx.AsyncClient
+) -> None:
     version = await register(client)
+    kept = await stage.blobs.list("")
     again = await client.post("/pipelines", json=registration())
     assert (again.status_code, again.json()) == (200, version)
+    raw = base64.b64encode(gzipped({path: content.encode() for path, content in FILES.items()})).decode()
+    packed = await client.post("/pipelines", json=registration(source={"archive": {"base64": raw}}))
+    assert (packed.status_code, packed.json()) == (200, version)
+    other = {**FILES, "workflow/Snakefile": SNAKEFILE + "# other\n"}
+    problem(await client.post("/pipelines", json=registration(source={"files": other})), 409)
+    await client.delete("/pipelines/calls/versions/1.0")
+    anew = await client.post("/pipelines", json=registration())
+    assert (anew.status_code, anew.json()["source"], anew.json()["retired_at"]) == (201, version["source"], None)
+    assert await stage.blobs.list("") == kept
     refused = problem(await client.post("/pipelines", json=registration(description="other")), 409)
     assert refused["type"].endswith("#version-taken")
     assert "another version" in refused["detail"]
+
+
+async def test_an_entry_of_one_bundle_is_the_same_as_its_files(stage: Stage, client: httpx.AsyncClient) -> None:
+    asked = PipelineRegistration(name="calls", version="1.0", source=SubmittedSource(files=dict(FILES)))
+    bundle = make_bundle(asked.source, engine="snakemake")
+    await stage.blobs.put_bytes(bundle.key, bundle.content)
+    old = prepare(asked, bundle.source, {path: content.encode() for path, content in FILES.items()})
+    known, _ = await stage.gateway.catalogue.register(old, actor="test")
+    again = await client.post("/pipelines", json=registration())
+    assert (again.status_code, again.json()["event_id"]) == (200, known.event_id)
+    assert again.json()["source"]["kind"] == "bundle"
+    assert (await run(client)).status_code == 201
 
 
 async def test_a_job_runs_the_newest_version_with_its_defaults(stage: Stage, client: httpx.AsyncClient) -> None:
@@ -165,6 +199,20 @@ async def test_the_same_key_finds_its_job_after_a_newer_version_came(client: htt
     again = await run(client, idempotency_key="k")
     assert (again.status_code, again.json()["id"]) == (200, first["id"])
     problem(await run(client, idempotency_key="k", pipeline_version="2.0"), 409)
+
+
+async def test_the_same_key_finds_its_job_after_its_version_was_retired(stage: Stage) -> None:
+    async with stage.serve(mock_unknown_pipelines=False) as client:
+        await register(client)
+        first = (await run(client, idempotency_key="k", pipeline_version="1.0")).json()
+        newest = (await run(client, idempotency_key="n")).json()
+        await client.delete("/pipelines/calls/versions/1.0")
+        problem(await run(client, pipeline_version="1.0"), 422)
+        again = await run(client, idempotency_key="k", pipeline_version="1.0")
+        assert (again.status_code, again.json()["id"]) == (200, first["id"])
+        assert again.headers["idempotent-replay"] == "true"
+        assert (await run(client, idempotency_key="n")).json()["id"] == newest["id"]
+        assert (await run(client, idempotency_key="k")).status_code in (409, 422)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +309,7 @@ def test_links_and_engines_folders_stay_out_of_the_catalogue(tmp_path: Path) -> 
     (folder / "Snakefile").write_bytes(b"\xff\x00")
     (folder / "link").symlink_to("/etc/passwd")
     read = read_workflow(folder, 1 << 20)
-    assert msgspec.to_builtins(read.source) == {"files": {"Snakefile": {"base64": "/wA="}}}
+    assert [name for name, _, _ in read.files] == ["Snakefile"]
     with pytest.raises(Unfit, match="more than"):
         read_workflow(folder, 1)
 

@@ -1,12 +1,18 @@
 """`POST /jobs?dry_run=true`: the plan, or why there is none; and nothing in the log."""
 
+import base64
+import json
+from typing import Any
+
 import anyio
 import anyio.lowlevel
 import httpx
+import msgspec
 import pytest
 from tests.gateway.stage import Json, Stage, pointers, problem
+from tests.gateway.test_archives import gzipped
 
-from penstock_schemas.jobs import Failure, FailureCause
+from penstock_schemas.jobs import Failure, FailureCause, SourceKind, SourceManifest
 from penstock_schemas.plans import Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
 
 SUBMISSION: Json = {"pipeline_name": "p", "parameters": {"a": 1}, "source": {"files": {"Snakefile": "rule all:\n"}}}
@@ -15,20 +21,30 @@ PLAN = Plan(
 )
 
 
-async def ask(stage: Stage, client: httpx.AsyncClient, reply: PlanReply) -> tuple[httpx.Response, PlanRequest | None]:
+async def ask(
+    stage: Stage, client: httpx.AsyncClient, reply: PlanReply, **sent: Any
+) -> tuple[httpx.Response, PlanRequest | None]:
+    """Ask for a plan; the runner finds the files that it is named, and afterwards none of them is left."""
     asked: list[PlanRequest] = []
+    kept = await stage.blobs.list("")
 
     async def answer(request: PlanRequest) -> PlanReply:
         asked.append(request)
+        assert request.source is not None
+        raw = await stage.blobs.get_bytes(request.source.location)
+        if request.source.kind is SourceKind.FILES:
+            for file in msgspec.json.decode(raw, type=SourceManifest).files:
+                assert await stage.blobs.info(file.key) is not None
         return reply
 
     responses: list[httpx.Response] = []
     async with anyio.create_task_group() as group:
         group.start_soon(stage.cluster.plans.serve, ("snakemake",), answer)
         await anyio.lowlevel.checkpoint()
-        responses.append(await client.post("/jobs?dry_run=true", json=SUBMISSION))
+        responses.append(await client.post("/jobs?dry_run=true", **(sent or {"json": SUBMISSION})))
         group.cancel_scope.cancel()
     assert not stage.cluster.log.stored
+    assert await stage.blobs.list("") == kept
     return responses[0], asked[0] if asked else None
 
 
@@ -44,7 +60,6 @@ async def test_a_plan_comes_from_a_runner_and_nothing_is_queued(stage: Stage, cl
     assert request is not None
     assert (request.engine, request.parameters) == ("snakemake", {"a": 1})
     assert request.source is not None
-    assert await stage.blobs.info(request.source.location) is not None
     assert (await client.get("/jobs")).json()["total"] == 0
 
 
@@ -73,5 +88,33 @@ async def test_what_is_wrong_is_said_before_a_runner_is_asked(stage: Stage, clie
     assert pointers(await client.post("/jobs?dry_run=maybe", json=SUBMISSION)) == {"dry_run"}
     assert pointers(await client.post("/jobs?dryrun=true", json=SUBMISSION)) == {"dryrun"}
     form = await client.post("/jobs?dry_run=true", files={"job": (None, "{}")})
-    assert pointers(form) == {"dry_run"}
+    assert pointers(form) == {"#/pipeline_name"}
     assert not stage.cluster.log.stored
+    assert await stage.blobs.list("") == ()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [("files", ("Snakefile", b"rule all:\n")), ("archive", ("w.tgz", gzipped({"w/Snakefile": b"rule all:\n"})))],
+)
+async def test_a_form_has_a_plan_too_and_nothing_of_it_is_kept(
+    stage: Stage, client: httpx.AsyncClient, part: tuple[str, tuple[str, bytes]]
+) -> None:
+    job = json.dumps({"pipeline_name": "p", "parameters": {"a": 1}, "idempotency_key": "k"})
+    parts: list[tuple[str, Any]] = [("job", (None, job)), part]
+    response, request = await ask(stage, client, PlanReply(plan=PLAN), files=parts)
+    assert (response.status_code, response.json()["total"]) == (200, 1), response.text
+    assert request is not None
+    assert request.source is not None
+    assert request.source.kind is SourceKind.FILES
+    for reply in (PlanReply(is_busy=True), PlanReply(failure=Failure(cause=FailureCause.WORKFLOW, message="no"))):
+        response, _ = await ask(stage, client, reply, files=parts)
+        assert response.status_code in (422, 503)
+    assert pointers(await client.post("/jobs?dry_run=true", files=[parts[0]])) == {"#/source/files"}
+
+
+async def test_an_archive_has_a_plan(stage: Stage, client: httpx.AsyncClient) -> None:
+    archive = {"base64": base64.b64encode(gzipped({"w/Snakefile": b"rule all:\n"})).decode()}
+    asked = {"pipeline_name": "p", "source": {"archive": archive}}
+    response, _ = await ask(stage, client, PlanReply(plan=PLAN), json=asked)
+    assert response.status_code == 200, response.text

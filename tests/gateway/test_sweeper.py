@@ -132,11 +132,16 @@ async def test_the_files_of_catalogue_entries_stay_and_those_of_refused_ones_go(
             entry = {"name": "p", "version": "1", "source": {"files": {"Snakefile": snakefile}}}
             assert (await client.post("/pipelines", json=entry)).status_code == status
         await client.delete("/pipelines/p/versions/1")
-    assert len(await keys(stage)) == 2
-    async with days_later(stage) as client:
-        (location,) = [each["source"]["location"] for each in (await client.get("/pipelines/p")).json()["versions"]]
-        await stage.gateway.sweeper.sweep()
-        assert await keys(stage) == [location]
+    before = await keys(stage)
+    assert len(before) == 2
+    strays = ("pipelines/p/1/0.json", "pipelines/p/1/0/Snakefile", "pipelines/q/1/0.json", f"plans/{STRAY}/Snakefile")
+    for key in strays:
+        await stage.blobs.put_bytes(key, b"x")
+    async with days_later(stage, 1):
+        assert (await stage.gateway.sweeper.sweep()).removed == ()
+    async with days_later(stage):
+        assert set((await stage.gateway.sweeper.sweep()).removed) == set(strays)
+    assert await keys(stage) == before
 
 
 async def test_it_goes_on_where_it_stopped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

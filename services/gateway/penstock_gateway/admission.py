@@ -19,11 +19,12 @@ from penstock_gateway.bundles import SNAKEMAKE, Bundle, make_bundle, path_source
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.problems import Invalid
+from penstock_gateway.source_kinds import is_laid, kind_of
 from penstock_schemas.access import LOCAL_USER, Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
+from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, SourceKind, WorkflowRequest
 
 MOCK: Final = "mock"
 KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
@@ -42,16 +43,6 @@ class Policy(Struct, frozen=True, kw_only=True):
     source_roots: tuple[PurePosixPath, ...] = ()
 
 
-class Fetched(Struct, frozen=True, kw_only=True):
-    """Where the files of a source were taken from."""
-
-    address: str
-    """As it was asked for."""
-    ref: str | None = None
-    origin: str
-    """What the job keeps of it: without secrets, and pinned where it is a repository."""
-
-
 class Admitted(Struct, frozen=True, kw_only=True):
     """A submission that is taken."""
 
@@ -62,19 +53,13 @@ class Admitted(Struct, frozen=True, kw_only=True):
     source: Source | None
     bundle: Bundle | None
     """What has to be in the blob store before the job may be submitted."""
+    brings_files: bool
+    """Whether its files are laid into an upload first; `with_files` then says which they are."""
     idempotency_key: str | None
     request_sha256: str
     pipeline: PipelineRef | None = None
     engine_parameters: EngineParameters | None = None
     workflow: WorkflowRequest | None = None
-
-
-class Uploaded(Struct, frozen=True, kw_only=True):
-    """The files that came with a submission and are in the blob store already."""
-
-    source: Source
-    fingerprint: str
-    """Of what they hold, wherever they are kept."""
 
 
 def admit(
@@ -87,7 +72,6 @@ def admit(
     known_names: Iterable[str] = (),
     brings_files: bool = False,
     workflow: WorkflowRequest | None = None,
-    fetched: Fetched | None = None,
 ) -> Admitted:
     """Return what a submission of `principal` becomes.
 
@@ -98,19 +82,16 @@ def admit(
         header_key: the header `Idempotency-Key`.
         pipeline: what the catalogue has under the submission's name; it is run when the submission has no source.
         known_names: of the catalogue, to say which ones are like one that it does not have.
-        brings_files: whether the workflow's files come beside it; `with_files` adds them when they have come.
+        brings_files: whether files come beside it; `with_files` adds them when they have come.
         workflow: what a WES client asked for.
-        fetched: where the files of its source were taken from, when they did not come with it.
 
     Raises:
         Forbidden: `principal` may not submit it.
         Invalid: it cannot be taken; with the reasons.
 
     """
-    owner = submission.owner or principal.name
-    deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
-    demand(principal, needed_to_submit_for(principal, owner), deed)
-    key = _idempotency_key(submission.idempotency_key, header_key)
+    owner = owner_of(submission, principal)
+    key = idempotency_key(submission, header_key)
     if submission.source is None and pipeline is not None and not brings_files:
         version = choose(pipeline, submission.pipeline_version)
         entry = version.entry
@@ -122,6 +103,7 @@ def admit(
             owner=owner,
             source=entry.source,
             bundle=None,
+            brings_files=False,
             idempotency_key=key,
             # Of what was asked for: the same request finds its job also after a newer version was registered.
             request_sha256="" if key is None else _fingerprint(submission, "", owner, None),
@@ -129,11 +111,12 @@ def admit(
             engine_parameters=chosen,
             workflow=workflow,
         )
-    engine = (submission.engine or SNAKEMAKE) if brings_files else _engine(submission, policy, known_names)
+    if submission.source is not None:
+        _check_source(submission.source, brings_files=brings_files)
+    brings = brings_files or is_laid(submission.source)
+    engine = _engine(submission, policy, known_names, brings_files=brings)
     chosen = _engine_parameters(submission, engine, None)
-    bundle, source = (None, None) if brings_files else _source(submission, policy, engine, fetched)
-    if brings_files and submission.source is not None:
-        _refuse_two_sources(submission.source)
+    bundle, source = (None, None) if brings else _source(submission, policy, engine)
     return Admitted(
         submission=submission,
         principal=principal,
@@ -141,21 +124,60 @@ def admit(
         owner=owner,
         source=source,
         bundle=bundle,
+        brings_files=brings,
         idempotency_key=key,
-        request_sha256="" if key is None else _fingerprint(submission, engine, owner, _asked(source, fetched)),
+        request_sha256="" if key is None else _fingerprint(submission, engine, owner, source),
         engine_parameters=chosen,
         workflow=workflow,
     )
 
 
-def with_files(admitted: Admitted, uploaded: Uploaded) -> Admitted:
-    """Return what is admitted with the files that came beside it."""
-    source = uploaded.source
-    same_everywhere = Source(
-        kind=source.kind, location="", snakefile=source.snakefile, sha256=uploaded.fingerprint, origin=source.origin
-    )
-    fingerprint = _fingerprint(admitted.submission, admitted.engine, admitted.owner, same_everywhere)
-    return replace(admitted, source=source, request_sha256="" if admitted.idempotency_key is None else fingerprint)
+def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid: str) -> Admitted:
+    """Return what is admitted with its files.
+
+    Args:
+        admitted: a submission that brings files.
+        source: what they are as a source.
+        brought: the fingerprint of those that came beside it; `None` without any.
+        laid: the fingerprint of all of them.
+
+    """
+    if admitted.idempotency_key is None:
+        return replace(admitted, source=source)
+    asked = _asked_from_elsewhere(admitted.submission.source, brought)
+    if asked is None:
+        asked = Source(kind=source.kind, location="", snakefile=source.snakefile, sha256=laid, origin=source.origin)
+    fingerprint = _fingerprint(admitted.submission, admitted.engine, admitted.owner, asked)
+    return replace(admitted, source=source, request_sha256=fingerprint)
+
+
+def fingerprints_of(
+    submission: JobSubmission, owner: str, *, brought: str | None, brings_files: bool
+) -> frozenset[str]:
+    """Return what the fingerprint of a submission can be, as far as that is known without asking anybody.
+
+    So a repeated request finds its job whatever became of the catalogue, the repository or the runners since.
+    """
+    source = submission.source
+    if source is None and not brings_files:
+        return frozenset(_fingerprint(submission, engine, owner, None) for engine in ("", MOCK))
+    asked = _asked_from_elsewhere(source, brought)
+    if asked is None:
+        return frozenset()
+    return frozenset({_fingerprint(submission, submission.engine or SNAKEMAKE, owner, asked)})
+
+
+def owner_of(submission: JobSubmission, principal: Principal) -> str:
+    """Return whose job it will be.
+
+    Raises:
+        Forbidden: `principal` may not submit it.
+
+    """
+    owner = submission.owner or principal.name
+    deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
+    demand(principal, needed_to_submit_for(principal, owner), deed)
+    return owner
 
 
 def kept_on(admitted: Admitted, day: date) -> Admitted:
@@ -221,7 +243,14 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
     )
 
 
-def _idempotency_key(field: str | None, header: str | None) -> str | None:
+def idempotency_key(submission: JobSubmission, header: str | None) -> str | None:
+    """Return the key of a submission; `None` without one.
+
+    Raises:
+        Invalid: it cannot be one, or two are given.
+
+    """
+    field = submission.idempotency_key
     if header is None:
         return field
     if not 1 <= len(header) <= 255 or not header.isprintable():
@@ -233,16 +262,17 @@ def _idempotency_key(field: str | None, header: str | None) -> str | None:
     return header
 
 
-def _engine(submission: JobSubmission, policy: Policy, known_names: Iterable[str]) -> str:
+def _engine(submission: JobSubmission, policy: Policy, known_names: Iterable[str], *, brings_files: bool) -> str:
+    has_source = submission.source is not None or brings_files
     if submission.pipeline_version is not None:
         detail = (
             "a version is of a pipeline in the catalogue; leave it out with a source of your own"
-            if submission.source is not None
+            if has_source
             else f"no pipeline is registered under the name `{submission.pipeline_name}`"
             + similar(submission.pipeline_name, known_names)
         )
         raise Invalid([Violation(pointer=pointer("pipeline_version"), detail=detail)])
-    if submission.source is not None:
+    if has_source:
         return submission.engine or SNAKEMAKE
     if submission.engine not in (None, MOCK):
         detail = f"the engine `{submission.engine}` needs a workflow to run; send it in `source`"
@@ -267,32 +297,34 @@ def _engine_parameters(
     return engine_parameters.overlaid(engine, defaults or {}, submission.engine_parameters) or None
 
 
-def _refuse_two_sources(submitted: SubmittedSource) -> None:
-    if any(each is not None for each in (submitted.files, submitted.path, submitted.git, submitted.url)) or (
-        submitted.archive is not None
-    ):
-        detail = "the files come in the parts `files` of the form; of `source`, leave out all but `snakefile`"
+def _check_source(submitted: SubmittedSource, *, brings_files: bool) -> None:
+    if brings_files and (submitted.files is not None or submitted.path is not None):
+        detail = "the files come in the parts of the form; of `source`, leave out `files` and `path`"
         raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
+    if not brings_files or is_laid(submitted) or submitted.ref is not None:
+        kind_of(submitted)
 
 
-def _asked(source: Source | None, fetched: Fetched | None) -> Source | None:
-    """Return the source as it was asked for: a branch that moved on is still the same request."""
-    if source is None or fetched is None:
-        return source
-    return replace(source, location=fetched.address, sha256=None, size_bytes=None, origin=fetched.ref)
+def _asked_from_elsewhere(submitted: SubmittedSource | None, brought: str | None) -> Source | None:
+    """Return a source as it was asked for, where it is fetched: a branch that moved on is still the same request."""
+    address = None if submitted is None else submitted.git or submitted.url
+    if submitted is None or address is None:
+        return None
+    return Source(
+        kind=SourceKind.BUNDLE,  # what they were kept as once: so that older keys keep their meaning
+        location=address,
+        snakefile=submitted.snakefile,
+        sha256=brought,
+        origin=submitted.ref,
+    )
 
 
-def _source(
-    submission: JobSubmission, policy: Policy, engine: str, fetched: Fetched | None
-) -> tuple[Bundle | None, Source | None]:
+def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bundle | None, Source | None]:
     submitted = submission.source
     if submitted is None:
         return None, None
-    if (submitted.files is None) == (submitted.path is None):
-        detail = "a source has either `files` or a `path`" + (", not both" if submitted.path is not None else "")
-        raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
     if submitted.files is not None:
-        bundle = make_bundle(submitted, engine=engine, origin=None if fetched is None else fetched.origin)
+        bundle = make_bundle(submitted, engine=engine)
         return bundle, bundle.source
     return None, path_source(submitted, policy.source_roots)
 

@@ -21,12 +21,14 @@ from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
+from penstock_gateway.form_submissions import FormSubmissions
 from penstock_gateway.forms import FormLimits
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.intake import Intake
+from penstock_gateway.intake.spool import Spool
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi import document
+from penstock_gateway.planning import Planning
 from penstock_gateway.readiness import Readiness
 from penstock_gateway.replies import encode
 from penstock_gateway.retention import Retention, RetentionPolicy
@@ -37,7 +39,7 @@ from penstock_gateway.routes.runs import RunServices, run_routes
 from penstock_gateway.routes.system import SystemServices, system_routes
 from penstock_gateway.routes.tokens import TokenServices, token_routes
 from penstock_gateway.runs import Runs
-from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.settings import GatewaySettings, source_hosts
 from penstock_gateway.submissions import Submissions
 from penstock_gateway.sweeper import Sweeper
 from penstock_gateway.watchers import Watchers
@@ -48,6 +50,7 @@ from penstock_gateway.wes.service_info import identity_of
 from penstock_schemas.api import VersionResponse
 
 INDEX_FILE: Final = "index.sqlite3"
+SPOOL_FOLDER: Final = "intake"
 _BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -113,6 +116,7 @@ class Gateway:
             group.start_soon(self.deletions.run)
             group.start_soon(self.retention.run)
             group.start_soon(self.sweeper.run)
+            await anyio.to_thread.run_sync(self._spool.clear)
             group.start_soon(self.tokens.run)
             group.start_soon(self.refusals.run)
 
@@ -129,7 +133,8 @@ class Gateway:
             mock_unknown_pipelines=settings.mock_unknown_pipelines,
             source_roots=tuple(PurePosixPath(root) for root in settings.source_roots),
         )
-        intake = Intake(SourceHosts(hosts=settings.source_hosts, allows_private=settings.source_allow_private))
+        self._spool = Spool(settings.state_dir / SPOOL_FOLDER)
+        intake = Intake(source_hosts(settings), self._spool, max_bytes=settings.max_upload_bytes)
         submissions = Submissions(
             log=ports.log,
             blobs=blobs,
@@ -137,10 +142,11 @@ class Gateway:
             fleet=self._fleet,
             catalogue=self.catalogue,
             intake=intake,
-            plans=ports.plans,
             policy=policy,
             now=now,
         )
+        planning = Planning(submissions, blobs, ports.plans)
+        limits = FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes)
         jobs = Jobs(
             visibility=settings.job_visibility,
             log=ports.log,
@@ -166,16 +172,17 @@ class Gateway:
         runs = Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=blobs, watchers=self._watchers)
         job_services = JobServices(
             submissions=submissions,
+            planning=planning,
+            forms=FormSubmissions(submissions, planning, intake, limits),
             jobs=jobs,
             deletions=self.deletions,
             index=self.index,
             fleet=self._fleet,
             max_body_bytes=settings.max_body_bytes,
-            form_limits=FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes),
         )
         registrations = Registrations(self.catalogue, blobs, intake, policy.source_roots)
         self._folder = (
-            CatalogueFolder(settings.catalogue_dir, registrations, max_bytes=settings.max_body_bytes)
+            CatalogueFolder(settings.catalogue_dir, registrations, max_bytes=settings.max_upload_bytes)
             if settings.catalogue_dir is not None
             else None
         )

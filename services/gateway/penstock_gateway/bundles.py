@@ -20,6 +20,8 @@ from penstock_schemas.jobs import Source, SourceKind
 MAX_FILES: Final = 5000
 MAX_PATH_BYTES: Final = 1024
 MAX_NAME_BYTES: Final = 255
+MAX_DEPTH: Final = 64
+"""Names in a path."""
 SNAKEFILE_PLACES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 """Where Snakemake itself looks, in this order."""
 RESERVED: Final = ".snakemake"
@@ -37,17 +39,15 @@ class Bundle(Struct, frozen=True):
     source: Source
 
 
-def make_bundle(submitted: SubmittedSource, *, engine: str, origin: str | None = None) -> Bundle:
-    """Return the bundle of `submitted.files`; `origin` says where they were taken from.
+def make_bundle(submitted: SubmittedSource, *, engine: str) -> Bundle:
+    """Return the bundle of `submitted.files`.
 
     Raises:
         Invalid: a path is not safe or not clear, a content is not base64, or the workflow's main file is missing.
 
     """
+    check_files(submitted, engine=engine)
     files = submitted.files or {}
-    violations = [*_check_files(files), *_check_main(files, submitted.snakefile, engine)]
-    if violations:
-        raise Invalid(violations[:50])
     stored = {
         path: {"text": each} if isinstance(each, str) else {"base64": each.base64} for path, each in files.items()
     }
@@ -60,9 +60,26 @@ def make_bundle(submitted: SubmittedSource, *, engine: str, origin: str | None =
         snakefile=submitted.snakefile,
         sha256=sha256,
         size_bytes=len(content),
-        origin=origin,
     )
     return Bundle(key, content, source)
+
+
+def check_files(submitted: SubmittedSource, *, engine: str) -> None:
+    """Check the files of a submission.
+
+    Raises:
+        Invalid: as `make_bundle`.
+
+    """
+    files = submitted.files or {}
+    violations = [*_check_files(files), *_check_main(files, submitted.snakefile, engine)]
+    if violations:
+        raise Invalid(violations[:50])
+
+
+def content_of(file: str | Base64File) -> bytes:
+    """Return the bytes of a file of a submission, which was checked."""
+    return file.encode(errors="surrogatepass") if isinstance(file, str) else base64.b64decode(file.base64)
 
 
 def path_source(submitted: SubmittedSource, roots: tuple[PurePosixPath, ...]) -> Source:
@@ -99,6 +116,10 @@ def fault_of_path(path: str) -> str | None:
         return "the path is not plain; remove `.`, doubled and trailing `/`"
     if parts[0] == RESERVED:
         return f"the folder `{RESERVED}` belongs to the engine"
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in path):
+        return "the path is no valid UTF-8"
+    if len(parts) > MAX_DEPTH:
+        return f"the path leads through more than {MAX_DEPTH} names"
     if len(path.encode()) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         return f"the path is longer than {MAX_PATH_BYTES} bytes, or one of its names longer than {MAX_NAME_BYTES}"
     return None

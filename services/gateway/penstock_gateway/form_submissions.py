@@ -1,39 +1,92 @@
-"""`POST /jobs` as a form: the part `job` first, then a part `files` for each file, under its path as its file name."""
+"""`POST /jobs` as a form: the part `job` first, then the workflow's files, or an archive of them.
+
+Each part `files` has its path as its file name; a part `archive` is unpacked.
+"""
 
 from penstock_gateway.bodies import decode
 from penstock_gateway.forms import Form, FormLimits
+from penstock_gateway.intake.intake import Intake
+from penstock_gateway.planning import Planning
 from penstock_gateway.problems import Invalid
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.submissions import Submissions, Submitted
+from penstock_gateway.uploads import Upload
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
+from penstock_schemas.plans import Plan
+
+_PARTS = "a form has the part `job`, then parts `files`, or a part `archive`, or both"
 
 
-async def submit_form(
-    request: AnyRequest, principal: Principal, submissions: Submissions, limits: FormLimits
-) -> Submitted:
-    """Make a job of a form. What can be refused without the files is refused before they are read.
+class FormSubmissions:
+    """Takes submissions that come as forms.
 
-    Raises:
-        UnsupportedMediaType, BodyTooLarge, BodyTooSlow, ClientGone: as `Form`.
-        Forbidden, Invalid, IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `Submissions.submit`.
+    Args:
+        submissions: makes jobs of them.
+        planning: makes plans of them.
+        intake: unpacks archives.
+        limits: what a form may have.
 
     """
-    form = Form(request, limits)
+
+    def __init__(self, submissions: Submissions, planning: Planning, intake: Intake, limits: FormLimits) -> None:
+        self._submissions = submissions
+        self._planning = planning
+        self._intake = intake
+        self._limits = limits
+
+    async def submit(self, request: AnyRequest, principal: Principal) -> Submitted:
+        """Make a job of a form. What can be refused without the files is refused before they are read.
+
+        Raises:
+            UnsupportedMediaType, BodyTooLarge, BodyTooSlow, ClientGone: as `Form`.
+            Forbidden, Invalid, IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `Submissions.submit`.
+
+        """
+        form = Form(request, self._limits)
+        submission = await _submission(form)
+        header_key = request.headers.get("idempotency-key")
+        admitted = await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
+        async with self._submissions.begin_upload(principal, key=admitted.idempotency_key) as upload:
+            await self._read(form, submission, upload)
+            return await self._submissions.submit(principal, submission, header_key=header_key, upload=upload)
+
+    async def plan(self, request: AnyRequest, principal: Principal) -> Plan:
+        """Return what a form would run; nothing of it is kept.
+
+        Raises:
+            UnsupportedMediaType, BodyTooLarge, BodyTooSlow, ClientGone: as `Form`.
+            Forbidden, Invalid, TooLarge, Unavailable: as `Planning.plan`.
+
+        """
+        form = Form(request, self._limits)
+        submission = await _submission(form)
+        await self._submissions.admit(principal, submission, brings_files=True)
+        async with self._planning.begin_upload() as upload:
+            await self._read(form, submission, upload)
+            return await self._planning.plan(principal, submission, upload=upload)
+
+    async def _read(self, form: Form, submission: JobSubmission, upload: Upload) -> None:
+        main = None if submission.source is None else submission.source.snakefile
+        has_archive = False
+        while (part := await form.next_part()) is not None:
+            if part.name == "archive":
+                if has_archive:
+                    raise Invalid([Violation(pointer="archive", detail="this part may stand only once")])
+                has_archive = True
+                await self._intake.unpack(part, upload, main=main, place="archive")
+            elif part.name != "files":
+                raise Invalid([Violation(pointer=part.name[:80] or "#", detail=_PARTS)])
+            elif part.filename is None:
+                detail = "a part `files` needs a file name: the path of the file, relative to the workflow's folder"
+                raise Invalid([Violation(pointer="files", detail=detail)])
+            else:
+                await upload.put(part.filename, part, place=f"files/{part.filename[:200]}")
+
+
+async def _submission(form: Form) -> JobSubmission:
     first = await form.next_part()
     if first is None or first.name != "job":
         detail = "the first part of the form must be `job`: the JSON of the submission; the files follow it"
         raise Invalid([Violation(pointer="job", detail=detail)])
-    submission = decode(await first.read(), JobSubmission)
-    header_key = request.headers.get("idempotency-key")
-    admitted = await submissions.admit(principal, submission, header_key=header_key, brings_files=True)
-    async with submissions.begin_upload(principal, key=admitted.idempotency_key) as upload:
-        while (part := await form.next_part()) is not None:
-            if part.name != "files":
-                detail = "a form has the parts `job` and `files` alone"
-                raise Invalid([Violation(pointer=part.name[:80] or "#", detail=detail)])
-            if part.filename is None:
-                detail = "a part `files` needs a file name: the path of the file, relative to the workflow's folder"
-                raise Invalid([Violation(pointer="files", detail=detail)])
-            await upload.put(part.filename, part, place=f"files/{part.filename[:200]}")
-        return await submissions.submit(principal, submission, header_key=header_key, upload=upload)
+    return decode(await first.read(), JobSubmission)

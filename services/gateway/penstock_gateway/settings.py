@@ -1,6 +1,7 @@
 """What the gateway is told by its environment."""
 
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final
@@ -9,6 +10,8 @@ from msgspec import Meta
 
 from penstock_core.access import JobVisibility
 from penstock_core.settings import LogLevel, LogLevelSetting
+from penstock_gateway.intake.addresses import SourceHosts
+from penstock_gateway.intake.credentials import parse_credentials, read_credentials
 from penstock_jetstream.settings import ServiceSettings
 from penstock_schemas.access import AuthMethod, Role
 
@@ -82,6 +85,23 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
             "only this machine or its network can."
         ),
     ] = False
+    source_ca_file: Annotated[
+        Path | None,
+        Meta(
+            description="Certificates (PEM) that are trusted in place of the system's where workflows are fetched from."
+        ),
+    ] = None
+    source_credentials: Annotated[
+        str,
+        Meta(
+            description="Names and tokens for repositories and files that are not public: `https://name:token@host/path`"
+            ", several with commas between; each is used below its address alone. Whoever may submit can use them.",
+            extra={"secret": True},
+        ),
+    ] = ""
+    source_credentials_file: Annotated[
+        Path | None, Meta(description="A file of further ones, one a line; `#` begins a comment.")
+    ] = None
     catalogue_dir: Annotated[
         Path | None,
         Meta(description="A folder whose subfolders are workflows: each is registered in the catalogue as it changes."),
@@ -237,8 +257,46 @@ def mistakes(settings: GatewaySettings) -> tuple[str, ...]:
             if settings.sweep_after_days == 1
             else []
         ),
+        *_credential_mistakes(settings),
         *_wes_mistakes(settings),
     )
+
+
+def source_hosts(settings: GatewaySettings) -> SourceHosts:
+    """Return where workflows may be fetched from.
+
+    Raises:
+        ValueError: the credentials cannot be read.
+
+    """
+    path = settings.source_credentials_file
+    return SourceHosts(
+        hosts=settings.source_hosts,
+        allows_private=settings.source_allow_private,
+        ca_file=settings.source_ca_file,
+        credentials=(
+            *parse_credentials(settings.source_credentials),
+            *(() if path is None else read_credentials(path)),
+        ),
+    )
+
+
+def _credential_mistakes(settings: GatewaySettings) -> Iterator[str]:
+    try:
+        parse_credentials(settings.source_credentials)
+    except ValueError as error:
+        yield f"PENSTOCK_SOURCE_CREDENTIALS is not right: {error}"
+    path, certificates = settings.source_credentials_file, settings.source_ca_file
+    if path is not None:
+        try:
+            read_credentials(path)
+        except ValueError as error:
+            yield f"PENSTOCK_SOURCE_CREDENTIALS_FILE is {path}: {error}"
+    if certificates is not None:
+        try:
+            ssl.create_default_context(cafile=str(certificates))
+        except OSError as error:  # ssl.SSLError is one
+            yield f"PENSTOCK_SOURCE_CA_FILE is {certificates}: it holds no certificates that can be read ({error})"
 
 
 def _wes_mistakes(settings: GatewaySettings) -> Iterator[str]:

@@ -7,45 +7,39 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from penstock_core import aggregates
 from penstock_core.chain import link
 from penstock_core.job import Refused, decide, evolve, fold
-from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, Plans, TooLarge, Unavailable
+from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, TooLarge
 from penstock_gateway.admission import (
     Admitted,
-    Fetched,
     Policy,
-    Uploaded,
     admit,
     command_of,
+    fingerprints_of,
+    idempotency_key,
     job_ids_of,
     kept_on,
+    owner_of,
     refuse_unknown_engine,
     with_files,
 )
-from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import check_uploaded
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.intake.intake import Intake
-from penstock_gateway.problems import Invalid
+from penstock_gateway.source_kinds import is_laid
 from penstock_gateway.uploads import Upload, Uploads, job_prefix
 from penstock_schemas.access import Principal
-from penstock_schemas.api import JobSubmission, Violation
+from penstock_schemas.api import JobSubmission
 from penstock_schemas.ids import EventId, JobId
-from penstock_schemas.jobs import FailureCause, WorkflowRequest
-from penstock_schemas.plans import Plan, PlanRequest
+from penstock_schemas.jobs import WorkflowRequest
 from penstock_schemas.views import EMPTY_HEAD, Job
 
 MAX_TRIES: Final = 5
 """Appends of one submission; every further one follows a conflict with the same key."""
-
-
-PLAN_DEADLINE_S: Final = 65.0
-"""A runner gives up earlier, and says so."""
 
 
 class Submitted(Struct, frozen=True):
@@ -54,6 +48,10 @@ class Submitted(Struct, frozen=True):
     job: Job
     is_replay: bool
     """Whether the job had been submitted before, under the same idempotency key."""
+
+
+_LookedUp = tuple[JobId, Job | None]
+"""What an idempotency key stands for: the id that it makes, and the job if there is one."""
 
 
 class Submissions:
@@ -66,7 +64,6 @@ class Submissions:
         fleet: which engines are offered.
         catalogue: the pipelines that can be run by name.
         intake: gets the files of sources that lie elsewhere.
-        plans: has runners say what a job would do.
         policy: what the operator allows.
         now: the clock.
 
@@ -81,7 +78,6 @@ class Submissions:
         fleet: Fleet,
         catalogue: Catalogue,
         intake: Intake,
-        plans: Plans,
         policy: Policy,
         now: Callable[[], datetime],
     ) -> None:
@@ -92,7 +88,6 @@ class Submissions:
         self._fleet = fleet
         self._catalogue = catalogue
         self._intake = intake
-        self._plans = plans
         self._policy = policy
         self._now = now
 
@@ -121,14 +116,27 @@ class Submissions:
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
+        owner, key = owner_of(submission, principal), idempotency_key(submission, header_key)
+        first: _LookedUp | None = None
+        brought = upload.fingerprint if upload is not None and upload.paths else None
+        prints = fingerprints_of(submission, owner, brought=brought, brings_files=upload is not None)
+        if key is not None and prints:
+            # Before anybody is asked what may have changed since the first one of these requests.
+            first = await self._find(principal, key)
+            if first[1] is not None and first[1].request_sha256 in prints:
+                self._index.put(first[1])
+                return Submitted(first[1], is_replay=True)
         admitted = await self.admit(
             principal, submission, header_key=header_key, brings_files=upload is not None, workflow=workflow
         )
         if upload is not None:
             return await self._submit_with_files(admitted, upload)
+        if admitted.brings_files:
+            async with self.begin_upload(principal, key=admitted.idempotency_key) as begun:
+                return await self._submit_with_files(admitted, begun)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
             await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
-        return await self._append(admitted, None)
+        return await self._append(admitted, None, looked_up=first)
 
     async def admit(
         self,
@@ -147,13 +155,6 @@ class Submissions:
         """
         if submission.engine is not None:
             await self._check_engine(submission.engine)
-        fetched: Fetched | None = None
-        if submission.source is not None and not brings_files:
-            asked, expanded = submission.source, await self._intake.expand(submission.source)
-            submission = replace(submission, source=expanded.source)
-            if expanded.origin is not None:
-                address = asked.git or asked.url or ""
-                fetched = Fetched(address=address, ref=asked.ref, origin=expanded.origin)
         is_named = submission.source is None and not brings_files
         admitted = admit(
             submission,
@@ -164,40 +165,10 @@ class Submissions:
             known_names=self._catalogue.names,
             brings_files=brings_files,
             workflow=workflow,
-            fetched=fetched,
         )
         if submission.engine is None:
             await self._check_engine(admitted.engine)
         return kept_on(admitted, self._now().date())
-
-    async def plan(self, principal: Principal, submission: JobSubmission) -> Plan:
-        """Return what a submission would run; nothing is queued, and the log hears nothing of it.
-
-        Raises:
-            Forbidden, Invalid: as `submit`; also when the workflow itself would fail before its first task.
-            TooLarge: its parameters are more than a runner can be asked with.
-            Unavailable: no runner answers in time, or it is busy.
-
-        """
-        admitted = await self.admit(principal, submission)
-        bundle = admitted.bundle
-        if bundle is not None and await self._blobs.info(bundle.key) is None:
-            await self._blobs.put_bytes(bundle.key, bundle.content)
-        request = PlanRequest(
-            pipeline_name=admitted.submission.pipeline_name,
-            engine=admitted.engine,
-            parameters=admitted.submission.parameters,
-            source=admitted.source,
-            engine_parameters=admitted.engine_parameters,
-        )
-        reply = await self._plans.ask(request, deadline_s=PLAN_DEADLINE_S)
-        if reply.plan is not None:
-            return reply.plan
-        if reply.failure is None:
-            raise Unavailable("the runner that was asked makes as many plans as it may; try again")
-        if reply.failure.cause is FailureCause.SYSTEM:
-            raise Unavailable(reply.failure.message)
-        raise Invalid([Violation(pointer=pointer("source"), detail=reply.failure.message)])
 
     @asynccontextmanager
     async def begin_upload(self, principal: Principal, *, key: str | None = None) -> AsyncGenerator[Upload, None]:
@@ -218,12 +189,26 @@ class Submissions:
         async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
             yield upload
 
-    async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
-        main = None if admitted.submission.source is None else admitted.submission.source.snakefile
+    async def lay(self, admitted: Admitted, upload: Upload) -> Admitted:
+        """Return what is admitted with its files: those of the upload, and those that its source names.
+
+        Raises:
+            Invalid: they cannot be taken.
+            Unavailable: the blob store does not take them.
+
+        """
+        asked = admitted.submission.source
+        brought = upload.fingerprint if upload.paths else None
+        main, origin = None if asked is None else asked.snakefile, None
+        if asked is not None and is_laid(asked):
+            laid = await self._intake.lay(asked, upload)
+            main, origin = laid.main, laid.origin
         check_uploaded(upload.paths, main, engine=admitted.engine)
-        source = await upload.seal(main=main)
-        uploaded = Uploaded(source=source, fingerprint=upload.fingerprint)
-        admitted = with_files(admitted, uploaded)
+        source = await upload.seal(main=main, origin=origin)
+        return with_files(admitted, source, brought=brought, laid=upload.fingerprint)
+
+    async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
+        admitted = await self.lay(admitted, upload)
         assert upload.job_id is not None, "it was begun for a job"
         # From here on the files stay: when nobody knows whether the event was stored, they may be needed.
         upload.is_kept = True
@@ -235,7 +220,7 @@ class Submissions:
         upload.is_kept = not submitted.is_replay
         return submitted
 
-    async def _find(self, principal: Principal, key: str) -> tuple[JobId, Job | None]:
+    async def _find(self, principal: Principal, key: str) -> _LookedUp:
         """Return the id that a key stands for now, and the job if there is one; deleted ones are passed over."""
         for job_id in job_ids_of(principal, key):
             seen = self._index.get(job_id)
@@ -249,12 +234,15 @@ class Submissions:
     async def _check_engine(self, engine: str) -> None:
         refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
 
-    async def _append(self, admitted: Admitted, uploaded_for: JobId | None) -> Submitted:
+    async def _append(
+        self, admitted: Admitted, uploaded_for: JobId | None, *, looked_up: _LookedUp | None = None
+    ) -> Submitted:
         principal, key = admitted.principal, admitted.idempotency_key
         job_id, known = uploaded_for or _new_job_id(), None
         for attempt in range(MAX_TRIES):
             if key is not None:
-                job_id, known = await self._find(principal, key)
+                job_id, known = looked_up or await self._find(principal, key)
+                looked_up = None
                 if uploaded_for not in (None, job_id):
                     raise Conflict("the job of this idempotency key was deleted while the files came; send them again")
             elif attempt:

@@ -1,8 +1,9 @@
 """The sweeper: removes blobs that nothing refers to, such as what a killed gateway left of an upload.
 
-Whoever refers to a blob does so within hours of its writing: the files of an upload have a prefix of their own, the
-bundles that submissions share are those of one day, and the entry of a catalogue writes its bundle anew. So what was
-written some days ago, and is referred to by nothing that the log holds, will never be referred to. No gateway has to
+Whoever refers to a blob does so within hours of its writing: the files of an upload, for a job or an entry of the
+catalogue, have a prefix of their own, and the bundles that submissions share are those of one day. So what was written
+some days ago, and is referred to by nothing that the log holds, will never be referred to. To the files of a plan
+nothing refers. No gateway has to
 lead: a blob that two of them remove is gone all the same.
 """
 
@@ -16,7 +17,7 @@ import structlog
 from msgspec import Struct
 
 from penstock_core import aggregates
-from penstock_core.ports import BlobMissing, Blobs, EventLog, PortError, WrittenBlob
+from penstock_core.ports import Blobs, EventLog, PortError, WrittenBlob
 from penstock_gateway.catalogue.core import Pipeline, fold
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.problems import NotYet
@@ -26,6 +27,7 @@ from penstock_schemas.views import Job
 JOBS: Final = "jobs"
 PIPELINES: Final = "pipelines"
 BUNDLES: Final = "sources"
+PLANS: Final = "plans"
 FIRST_PAUSE_S: Final = 60.0
 """A gateway that starts has better things to do."""
 SWEEP_INTERVAL_S: Final = 600.0
@@ -66,7 +68,7 @@ class Sweeper:
         self._index = index
         self._log = event_log
         self._now = now
-        self._places = dict.fromkeys((JOBS, PIPELINES, BUNDLES), "")
+        self._places = dict.fromkeys((JOBS, PIPELINES, BUNDLES, PLANS), "")
         self._removed = 0
 
     async def run(self) -> None:
@@ -115,7 +117,9 @@ class Sweeper:
             case "jobs":
                 return await self._sweep_jobs(old, cutoff)
             case "pipelines":
-                return await self._sweep_entries(old, cutoff)
+                return await self._sweep_entries(old)
+            case "plans":
+                return await self._remove([each.key for each in old])
             case _:
                 loose = [each.key for each in old if not await self._index.has_bundle(each.key)]
                 return await self._remove(loose)
@@ -133,28 +137,11 @@ class Sweeper:
                 removed += await self._remove([each.key for each in loose])
         return removed
 
-    async def _sweep_entries(self, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
+    async def _sweep_entries(self, old: Sequence[WrittenBlob]) -> list[str]:
         removed: list[str] = []
         for name, keys in _by_parts(old, 1).items():
             pipeline = await self._pipeline(name)
-            for key in keys:
-                if not is_of_entry(pipeline, key):
-                    removed += await self._remove_of_entry(name, key, cutoff)
-        return removed
-
-    async def _remove_of_entry(self, name: str, key: str, cutoff: datetime) -> list[str]:
-        """Remove a bundle; put it back when its entry was registered at this very moment."""
-        try:
-            content = await self._blobs.get_bytes(key)
-        except BlobMissing:
-            content = None
-        still = await self._blobs.page(key.rpartition("/")[0], limit=PAGE)
-        if any(each.key == key and each.written_at >= cutoff for each in still):
-            return []
-        removed = await self._remove([key])
-        if content is not None and is_of_entry(await self._pipeline(name), key):
-            await self._blobs.put_bytes(key, content)
-            return []
+            removed += await self._remove([key for key in keys if not is_of_entry(pipeline, key)])
         return removed
 
     async def _pipeline(self, name: str) -> Pipeline | None:

@@ -19,7 +19,7 @@ cancellation. Only a gateway that is killed leaves files behind, under a prefix 
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 from typing import Final
@@ -82,6 +82,11 @@ class Upload:
         return tuple(self._files)
 
     @property
+    def files(self) -> Mapping[str, SourceFile]:
+        """The files that have come, by path."""
+        return self._files
+
+    @property
     def size_bytes(self) -> int:
         """Of all files that have come."""
         return sum(each.size_bytes for each in self._files.values())
@@ -89,8 +94,7 @@ class Upload:
     @property
     def fingerprint(self) -> str:
         """A hash of what has come: the same for the same files, wherever they are kept."""
-        content = [(each.path, each.sha256, each.is_executable) for each in self._in_order()]
-        return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+        return fingerprint_of(self._files.values())
 
     async def put(
         self, path: str, chunks: AsyncIterable[bytes], *, place: str | None = None, is_executable: bool | None = None
@@ -123,6 +127,21 @@ class Upload:
         self._files[path] = stored
         self._folders.update(_folders_of(path))
         return stored
+
+    async def take_out(self, path: str) -> AsyncGenerator[bytes, None]:
+        """Yield the content of a file that has come; in the end it is none of the upload's files any more.
+
+        Raises:
+            Unavailable: the blob store does not give it, or does not remove it.
+
+        """
+        taken = self._files[path]
+        async with self._blobs.open(taken.key) as stream:
+            async for piece in stream:
+                yield piece
+        await self._blobs.delete(taken.key)
+        del self._files[path]
+        self._folders = {folder for each in self._files for folder in _folders_of(each)}
 
     async def seal(self, *, main: str | None, origin: str | None = None) -> Source:
         """Store the manifest and return the source.
@@ -178,6 +197,12 @@ class Upload:
         if len(self._files) >= MAX_FILES:
             return f"at most {MAX_FILES:,} files can come with a submission"
         return None
+
+
+def fingerprint_of(files: Iterable[SourceFile]) -> str:
+    """Return a hash of what files hold: the same for the same files, wherever they are kept."""
+    content = [(each.path, each.sha256, each.is_executable) for each in sorted(files, key=lambda each: each.path)]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
 class _Noticed:

@@ -1,23 +1,25 @@
 """A folder of workflows on the gateway's disk: each subfolder is registered, at the start and whenever it changes."""
 
-import base64
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import msgspec
 import structlog
+from msgspec import Struct
 
 from penstock_core.ports import PortError
 from penstock_gateway.bundles import MAX_FILES
 from penstock_gateway.catalogue.core import VersionTaken
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
+from penstock_gateway.intake.limits import PIECE_BYTES
 from penstock_gateway.problems import Invalid
-from penstock_schemas.api import Base64File, PipelineRegistration, SubmittedSource
+from penstock_gateway.uploads import Upload
+from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.ids import is_token
 
 DESCRIPTIONS: Final = ("penstock.json", "penstock.yaml", "penstock.yml")
@@ -81,8 +83,10 @@ class CatalogueFolder:
     async def _register(self, workflow: Path) -> None:
         """Register one workflow, or say in the log why it cannot be: another try would not change that."""
         try:
-            asked = await anyio.to_thread.run_sync(read_workflow, workflow, self._max_bytes)
-            version, is_new = await self._registrations.register(asked, actor=ACTOR)
+            read = await anyio.to_thread.run_sync(read_workflow, workflow, self._max_bytes)
+            if not read.is_versioned and await self._registrations.is_offered(read.asked.name, read.asked.version):
+                return  # its version is the hash of all that it holds
+            version, is_new = await self._registrations.register(read.asked, actor=ACTOR, lay=read.lay)
         except (Unfit, Invalid, VersionTaken) as error:
             log.warning("pipeline_refused", folder=workflow.name, reason=str(error))
         else:
@@ -100,7 +104,32 @@ def fingerprint(folder: Path) -> Print:
     )
 
 
-def read_workflow(folder: Path, max_bytes: int) -> PipelineRegistration:
+class FolderWorkflow(Struct, frozen=True):
+    """A workflow's folder, read."""
+
+    asked: PipelineRegistration
+    """Without the files."""
+    is_versioned: bool
+    """Whether its description names the version."""
+    files: tuple[tuple[str, Path, str], ...]
+    """Relative path, place and SHA-256."""
+
+    async def lay(self, upload: Upload) -> None:
+        """Lay the files into an upload.
+
+        Raises:
+            Unfit: one changed since the folder was read.
+            Invalid, Unavailable: as `Upload.put`.
+
+        """
+        for name, path, sha256 in self.files:
+            async with await anyio.open_file(path, "rb") as file:
+                stored = await upload.put(name, _pieces(file))
+            if stored.sha256 != sha256:
+                raise Unfit(f"{name} changed while it was read")
+
+
+def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
     """Return the registration of a workflow's folder.
 
     Its name is the folder's, and its version is made of the hash of its content, unless its `penstock.json` or
@@ -110,27 +139,48 @@ def read_workflow(folder: Path, max_bytes: int) -> PipelineRegistration:
         Unfit: its description or its content cannot be taken.
 
     """
-    files: dict[str, str | Base64File] = {}
+    files: list[tuple[str, Path, str]] = []
     digest = hashlib.sha256()
     total = 0
     for path in _files(folder):
         name = path.relative_to(folder).as_posix()
-        total += path.stat().st_size
+        size_bytes = path.stat().st_size
+        total += size_bytes
         if total > max_bytes or len(files) >= MAX_FILES:
             raise Unfit(f"it has more than {max_bytes:,} bytes or {MAX_FILES:,} files (reached at {name})")
-        content = path.read_bytes()
-        digest.update(msgspec.json.encode((name, len(content))) + content)
-        files[name] = _encoded(content)
+        digest.update(msgspec.json.encode((name, size_bytes)))
+        files.append((name, path, _sha256(path, digest)))
     told = _description(folder)
-    source = {**msgspec.to_builtins(SubmittedSource(files=files)), "snakefile": told.pop("snakefile", None)}
+    is_versioned = "version" in told
+    source = {"snakefile": told.pop("snakefile", None)}
     told.setdefault("name", folder.name)
     told.setdefault("version", digest.hexdigest()[:12])
     if "source" in told:
         raise Unfit("its description names a source; the folder itself is the source")
     try:
-        return msgspec.convert({**told, "source": source}, PipelineRegistration)
+        asked = msgspec.convert({**told, "source": source}, PipelineRegistration)
     except msgspec.ValidationError as error:
         raise Unfit(f"its description cannot be used: {error}") from None
+    return FolderWorkflow(asked, is_versioned, tuple(files))
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
+def _sha256(path: Path, digest: _Digest) -> str:
+    """Return the hash of a file, and take its content into another one."""
+    own = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            own.update(piece)
+            digest.update(piece)
+    return own.hexdigest()
+
+
+async def _pieces(file: anyio.AsyncFile[bytes]) -> AsyncIterator[bytes]:
+    while piece := await file.read(PIECE_BYTES):
+        yield piece
 
 
 def _description(folder: Path) -> dict[str, object]:
@@ -160,10 +210,3 @@ def _files(folder: Path) -> Iterator[Path]:
             path = Path(parent, name)
             if path.is_file() and not path.is_symlink():
                 yield path
-
-
-def _encoded(content: bytes) -> str | Base64File:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return Base64File(base64=base64.b64encode(content).decode("ascii"))

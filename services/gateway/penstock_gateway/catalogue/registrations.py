@@ -1,15 +1,26 @@
 """Registrations: the workflow's files go to the blob store, then the entry to the log."""
 
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import PurePosixPath
 
 from msgspec.structs import replace
 
-from penstock_core.ports import Blobs
-from penstock_gateway.catalogue.core import Version
+from penstock_core.ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
+from penstock_gateway.bundles import SNAKEMAKE, check_files, check_uploaded, content_of, path_source
+from penstock_gateway.catalogue.core import Version, VersionTaken
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.catalogue.registry import Catalogue
-from penstock_gateway.intake.intake import Intake
-from penstock_schemas.api import PipelineRegistration
+from penstock_gateway.catalogue.stored_sources import read_files, stored_fingerprint
+from penstock_gateway.intake.intake import Intake, Laid
+from penstock_gateway.source_kinds import kind_of
+from penstock_gateway.uploads import Upload, Uploads
+from penstock_schemas.api import PipelineRegistration, SubmittedSource
+from penstock_schemas.events import PipelineRegistered
+from penstock_schemas.jobs import Source
+
+Lay = Callable[[Upload], Awaitable[None]]
+"""Lays a workflow's files into an upload."""
 
 
 class Registrations:
@@ -26,11 +37,19 @@ class Registrations:
     def __init__(self, catalogue: Catalogue, blobs: Blobs, intake: Intake, roots: tuple[PurePosixPath, ...]) -> None:
         self._catalogue = catalogue
         self._blobs = blobs
+        self._uploads = Uploads(blobs)
         self._intake = intake
         self._roots = roots
 
-    async def register(self, asked: PipelineRegistration, *, actor: str) -> tuple[Version, bool]:
+    async def register(
+        self, asked: PipelineRegistration, *, actor: str, lay: Lay | None = None
+    ) -> tuple[Version, bool]:
         """Register a version; it is durable when this returns. Return it, and whether that is new.
+
+        Args:
+            asked: what is to be registered.
+            actor: who asks.
+            lay: lays the files, where the source itself does not say what they are.
 
         Raises:
             Invalid: it cannot be taken; nothing was stored.
@@ -38,10 +57,74 @@ class Registrations:
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
-        expanded = await self._intake.expand(asked.source)
-        registration = prepare(replace(asked, source=expanded.source), self._roots, origin=expanded.origin)
-        bundle = registration.bundle
-        if bundle is not None:
-            # Also when it is there: one that an earlier registration left behind may be about to be swept.
-            await self._blobs.put_bytes(bundle.key, bundle.content)
-        return await self._catalogue.register(registration.entry, actor=actor)
+        if lay is None and kind_of(asked.source) == "path":
+            entry = prepare(asked, path_source(asked.source, self._roots), {})
+            return await self._catalogue.register(entry, actor=actor)
+        # Under the entry's own name, so that no job that is deleted takes it along; and a prefix of its own for each
+        # request, so that one that is refused removes nothing of another.
+        prefix = f"pipelines/{asked.name}/{asked.version}/{uuid.uuid4().hex[:12]}"
+        async with self._uploads.begin(prefix) as upload:
+            entry = await self._entry(asked, upload, lay)
+            return await self._register(entry, upload, actor)
+
+    async def is_offered(self, name: str, version: str) -> bool:
+        """Say whether a version is offered.
+
+        Raises:
+            Unavailable: the log does not answer.
+
+        """
+        pipeline = await self._catalogue.find(name)
+        known = None if pipeline is None else pipeline.versions.get(version)
+        return known is not None and known.retired_at is None
+
+    async def _entry(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> PipelineRegistered:
+        laid = await self._lay(asked, upload, lay)
+        check_uploaded(upload.paths, laid.main, engine=asked.engine or SNAKEMAKE)
+        source = await upload.seal(main=laid.main, origin=laid.origin)
+        return prepare(asked, source, await read_files(self._blobs, upload, laid.main))
+
+    async def _lay(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> Laid:
+        source = asked.source
+        if lay is not None:
+            await lay(upload)
+        elif kind_of(source) == "files":
+            check_files(source, engine=asked.engine or SNAKEMAKE)
+            await _lay_given(source, upload)
+        else:
+            return await self._intake.lay(source, upload)
+        return Laid(origin=None, main=source.snakefile)
+
+    async def _register(self, entry: PipelineRegistered, upload: Upload, actor: str) -> tuple[Version, bool]:
+        upload.is_kept = True  # when nobody knows whether the entry was stored, its files may be needed
+        try:
+            return await self._catalogue.register(entry, actor=actor)
+        except VersionTaken:
+            upload.is_kept = False
+            known = await self._source_of(entry, upload.fingerprint)
+            if known is None:
+                raise
+            # The same files are there already, and only lie elsewhere: what differs is at most what is said of them.
+            same = replace(entry, source=replace(known, snakefile=entry.source.snakefile))
+            return await self._catalogue.register(same, actor=actor)
+        except (Conflict, LogFull, TooLarge):
+            upload.is_kept = False
+            raise
+
+    async def _source_of(self, entry: PipelineRegistered, fingerprint: str) -> Source | None:
+        """Return the source of the version that is registered, if it has just these files."""
+        pipeline = await self._catalogue.get(entry.name)
+        source = pipeline.versions[entry.pipeline_version].entry.source
+        try:
+            return source if await stored_fingerprint(self._blobs, source) == fingerprint else None
+        except BlobMissing:
+            return None
+
+
+async def _lay_given(source: SubmittedSource, upload: Upload) -> None:
+    for path, file in (source.files or {}).items():
+        await upload.put(path, _one(content_of(file)))
+
+
+async def _one(content: bytes) -> AsyncIterator[bytes]:
+    yield content

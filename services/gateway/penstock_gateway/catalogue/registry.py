@@ -136,10 +136,10 @@ class Catalogue:
         aggregate = aggregates.pipeline(name)
         for _ in range(MAX_TRIES):
             known = fold(await self._log.load(aggregate))
+            self._put(name, known)
             decided = decide(known, command)
             if not decided:
                 assert known is not None, "nothing is to be done only where it is done already"
-                self._put(name, known)
                 return known, False
             head = EMPTY_HEAD if known is None else known.head
             event = link(head, aggregate, decided[0], event_id=EventId(uuid.uuid4().hex), time=self._now(), actor=actor)

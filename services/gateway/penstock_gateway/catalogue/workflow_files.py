@@ -1,8 +1,7 @@
 """What a workflow's own files say of its parameters: their schema, and the configuration that it brings along."""
 
-import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
@@ -13,7 +12,7 @@ from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEFILE_PLACES
 from penstock_gateway.catalogue.parameter_schemas import Schema
 from penstock_gateway.problems import Invalid
-from penstock_schemas.api import Base64File, Violation
+from penstock_schemas.api import Violation
 from penstock_schemas.jobs import Parameters
 
 SCHEMA_PLACES: Final = (
@@ -33,7 +32,8 @@ MAX_NODES: Final = 50_000
 _ALIAS: Final = re.compile(rb"(?:^|[\s\[,:{-])\*[A-Za-z0-9_]", re.MULTILINE)
 _CONFIGFILE: Final = re.compile(r"""^\s*configfile:\s*["']([^"']+)["']""", re.MULTILINE)
 
-Files = Mapping[str, str | Base64File]
+Files = Mapping[str, bytes]
+"""The ones that `wanted` names, by path: no more than `MAX_DOCUMENT_BYTES` of each, and one byte."""
 
 
 class Found(Struct, frozen=True):
@@ -58,7 +58,7 @@ def find_schema(files: Files) -> Found | None:
     if path is None:
         return None
     try:
-        return Found(path, read_object(path, content_of(files[path])))
+        return Found(path, read_object(path, files[path]))
     except BadDocument as error:
         raise Invalid([Violation(pointer=pointer("source", "files", path), detail=str(error))]) from None
 
@@ -68,24 +68,36 @@ def own_configuration(files: Files, snakefile: str | None) -> Parameters:
 
     Snakemake puts a job's parameters over it, so a parameter that stands here need not be given.
     """
-    main = snakefile or next((each for each in SNAKEFILE_PLACES if each in files), None)
-    if main is None or main not in files:
-        return {}
-    text = content_of(files[main]).decode(errors="replace")
     configuration: Parameters = {}
-    for path in _CONFIGFILE.findall(text):
-        plain = str(PurePosixPath(path))
-        if plain in files:
+    for path in configfiles(files, snakefile):
+        if path in files:
             try:
-                configuration.update(read_object(plain, content_of(files[plain])))
+                configuration.update(read_object(path, files[path]))
             except BadDocument:
                 return {}  # the workflow itself will say so
     return configuration
 
 
-def content_of(file: str | Base64File) -> bytes:
-    """Return the bytes of a file of a submission."""
-    return file.encode(errors="surrogatepass") if isinstance(file, str) else base64.b64decode(file.base64)
+def wanted(paths: Collection[str], snakefile: str | None) -> tuple[str, ...]:
+    """Return which of a workflow's files say something of its parameters, before they are read; `configfiles` then."""
+    schema = next((each for each in SCHEMA_PLACES if each in paths), None)
+    main = _main(paths, snakefile)
+    return tuple(each for each in (schema, main) if each is not None)
+
+
+def configfiles(files: Files, snakefile: str | None) -> tuple[str, ...]:
+    """Return the configuration files that the main Snakefile names."""
+    main = _main(files, snakefile)
+    if main is None:
+        return ()
+    text = files[main].decode(errors="replace")
+    return tuple(str(PurePosixPath(path)) for path in _CONFIGFILE.findall(text))
+
+
+def _main(paths: Collection[str], snakefile: str | None) -> str | None:
+    if snakefile is not None:
+        return snakefile if snakefile in paths else None
+    return next((each for each in SNAKEFILE_PLACES if each in paths), None)
 
 
 def read_object(path: str, raw: bytes) -> Schema:

@@ -3,17 +3,18 @@
 import ipaddress
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import anyio
 from msgspec import Struct
 
+from penstock_gateway.intake.credentials import PORTS, Credential, header_for
 from penstock_gateway.intake.limits import SourceUnfit
 
 RESOLVE_DEADLINE_S: Final = 5.0
 MAX_URL_CHARS: Final = 2_000
-_PORTS: Final = {"http": 80, "https": 443}
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -26,6 +27,9 @@ class SourceHosts(Struct, frozen=True, kw_only=True):
     """`example.org`, `*.example.org` for every name below it, or either with `:port`; without: the usual ports."""
     allows_private: bool = False
     """Unsafe: whoever may submit can then reach what only this machine or its network can."""
+    ca_file: Path | None = None
+    """Certificates that are trusted in place of the system's."""
+    credentials: tuple[Credential, ...] = ()
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -36,6 +40,9 @@ class Target(Struct, frozen=True, kw_only=True):
     port: int
     address: str
     """Of the host, checked: the connection goes there, whatever the name means a moment later."""
+    authorization: str | None = None
+    """What the operator gave for it."""
+    ca_file: Path | None = None
 
     @property
     def shown(self) -> str:
@@ -63,11 +70,11 @@ def check_url(text: str, allowed: SourceHosts) -> SplitResult:
     except ValueError:
         raise SourceUnfit("this is no address") from None
     host = (url.hostname or "").rstrip(".")
-    if url.scheme not in _PORTS or not host:
+    if url.scheme not in PORTS or not host:
         raise SourceUnfit("an address that begins with https:// or http:// is expected")
     if "@" in url.netloc:
         raise SourceUnfit("the address holds a name or a password; addresses are kept, so leave it out")
-    if not any(_fits(host, port or _PORTS[url.scheme], url.scheme, each.lower()) for each in allowed.hosts):
+    if not any(_fits(host, port or PORTS[url.scheme], url.scheme, each.lower()) for each in allowed.hosts):
         known = ", ".join(f"`{each}`" for each in allowed.hosts)
         what = f"this server fetches from {known} alone" if known else "this server fetches from nowhere"
         raise SourceUnfit(f"{what}, not from `{host}`; its operator sets that with PENSTOCK_SOURCE_HOSTS")
@@ -82,7 +89,7 @@ async def resolve(url: SplitResult, allowed: SourceHosts) -> Target:
 
     """
     host = (url.hostname or "").rstrip(".")
-    port = url.port or _PORTS[url.scheme]
+    port = url.port or PORTS[url.scheme]
     found: Sequence[object] = ()
     try:
         with anyio.fail_after(RESOLVE_DEADLINE_S):
@@ -96,7 +103,14 @@ async def resolve(url: SplitResult, allowed: SourceHosts) -> Target:
         raise SourceUnfit(f"the host `{host}` has the address {hidden}, which is not public; nothing is fetched there")
     if not addresses:
         raise SourceUnfit(f"the host `{host}` has no address")
-    return Target(url=url, host=host, port=port, address=str(addresses[0]))
+    return Target(
+        url=url,
+        host=host,
+        port=port,
+        address=str(addresses[0]),
+        authorization=header_for(url, allowed.credentials),
+        ca_file=allowed.ca_file,
+    )
 
 
 def is_public(address: Address) -> bool:
@@ -123,7 +137,7 @@ def _wrapped(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 def _fits(host: str, port: int, scheme: str, allowed: str) -> bool:
     name, has_port, number = allowed.rpartition(":")
     if not has_port or not re.fullmatch(r"[0-9]{1,5}", number):
-        name, number = allowed, str(_PORTS[scheme])
+        name, number = allowed, str(PORTS[scheme])
     if str(port) != number:
         return False
     return host.endswith(name[1:]) if name.startswith("*.") else host == name

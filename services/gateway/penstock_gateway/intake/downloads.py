@@ -1,17 +1,19 @@
 """Files from addresses: each redirect is checked anew, and the connection goes to the address that was checked."""
 
+import ssl
 import time
-from typing import Final
-from urllib.parse import urljoin
+from typing import BinaryIO, Final
+from urllib.parse import urljoin, urlsplit
 
 import anyio
 import urllib3
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from penstock_gateway.intake.addresses import SourceHosts, Target, check_url, resolve
+from penstock_gateway.intake.credentials import ASKS_WHO
 from penstock_gateway.intake.limits import (
     FETCH_DEADLINE_S,
-    MAX_FETCHED_BYTES,
     MAX_REDIRECTS,
     PIECE_BYTES,
     SourceUnfit,
@@ -22,28 +24,33 @@ STEP_S: Final = 10.0
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
 
-async def download(address: str, allowed: SourceHosts, *, max_bytes: int = MAX_FETCHED_BYTES) -> bytes:
-    """Return what is behind an address.
+async def download(address: str, allowed: SourceHosts, file: BinaryIO, *, max_bytes: int) -> None:
+    """Write what is behind an address into a file.
 
     Raises:
         SourceUnfit: it may not be fetched, is not there, or is too large.
+        OSError: the disk does not take it.
 
     """
     ends = time.monotonic() + FETCH_DEADLINE_S
     for _ in range(MAX_REDIRECTS + 1):
         target = await resolve(check_url(address, allowed), allowed)
-        answer = await anyio.to_thread.run_sync(_get, target, ends, max_bytes, abandon_on_cancel=True)
-        if isinstance(answer, bytes):
-            return answer
-        following = urljoin(address, answer)
-        if address.startswith("https:") and not following.startswith("https:"):
+        moved = await anyio.to_thread.run_sync(_get, target, ends, file, max_bytes, abandon_on_cancel=True)
+        if moved is None:
+            return
+        try:
+            following = urljoin(address, moved)
+            is_safe = urlsplit(following).scheme == "https" or target.url.scheme != "https"
+        except ValueError:
+            raise SourceUnfit(f"{target.shown} leads to what is no address") from None
+        if not is_safe:
             raise SourceUnfit(f"{target.shown} leads to an address that is not https")
         address = following
     raise SourceUnfit(f"more than {MAX_REDIRECTS} redirects follow one another")
 
 
-def _get(target: Target, ends: float, max_bytes: int) -> bytes | str:
-    """Ask one server; return the content, or where it redirects to."""
+def _get(target: Target, ends: float, file: BinaryIO, max_bytes: int) -> str | None:
+    """Ask one server and write the content; or return where it redirects to."""
     path = target.url.path or "/"
     headers = {
         "Host": target.url.netloc,
@@ -51,6 +58,8 @@ def _get(target: Target, ends: float, max_bytes: int) -> bytes | str:
         "Accept-Encoding": "identity",
         "User-Agent": "penstock",
     }
+    if target.authorization is not None:
+        headers["Authorization"] = target.authorization
     timeout = urllib3.Timeout(connect=STEP_S, read=STEP_S)
     answer: urllib3.BaseHTTPResponse | None = None
     with _pool(target) as pool:
@@ -68,10 +77,12 @@ def _get(target: Target, ends: float, max_bytes: int) -> bytes | str:
             if answer.status in _REDIRECTS and answer.headers.get("Location"):
                 return answer.headers["Location"]
             if answer.status != 200:
-                raise SourceUnfit(f"{target.shown} answered {answer.status}")
-            return _read(answer, target, ends, max_bytes)
+                raise SourceUnfit(f"{target.shown} answered {answer.status}{_hint(answer.status)}")
+            _write(answer, target, ends, file, max_bytes)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise SourceUnfit(f"{target.shown} cannot be fetched: {type(error).__name__}") from None
+            raise SourceUnfit(f"{target.shown} cannot be fetched: {_reason(error)}") from None
+        else:
+            return None
         finally:
             if answer is not None:
                 answer.close()
@@ -85,12 +96,12 @@ def _pool(target: Target) -> HTTPConnectionPool:
             server_hostname=target.host,
             assert_hostname=target.host,
             cert_reqs="CERT_REQUIRED",
+            ca_certs=None if target.ca_file is None else str(target.ca_file),
         )
     return HTTPConnectionPool(target.address, target.port)
 
 
-def _read(answer: urllib3.BaseHTTPResponse, target: Target, ends: float, max_bytes: int) -> bytes:
-    pieces: list[bytes] = []
+def _write(answer: urllib3.BaseHTTPResponse, target: Target, ends: float, file: BinaryIO, max_bytes: int) -> None:
     size_bytes = 0
     while piece := answer.read1(PIECE_BYTES, decode_content=False):
         size_bytes += len(piece)
@@ -98,8 +109,25 @@ def _read(answer: urllib3.BaseHTTPResponse, target: Target, ends: float, max_byt
             raise SourceUnfit(f"{target.shown} has more than {max_bytes:,} bytes; it was not read further")
         if time.monotonic() > ends:
             raise SourceUnfit(f"{target.shown} took longer than {FETCH_DEADLINE_S:.0f} s")
-        pieces.append(piece)
+        file.write(piece)
     announced = answer.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) != size_bytes:
         raise SourceUnfit(f"{target.shown} broke off after {size_bytes:,} of {announced} bytes")
-    return b"".join(pieces)
+
+
+def _hint(status: int) -> str:
+    if status in (401, 403):
+        return f"; {ASKS_WHO}"
+    return "; it does not exist, or is not public" if status == 404 else ""
+
+
+def _reason(error: Exception) -> str:
+    """Say why a connection failed, in words that hold nothing of what was sent."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {cause.verify_message.rstrip('.')}"
+        if isinstance(cause, CertificateError):
+            return f"its certificate is not trusted: {cause}"
+        cause = cause.args[0] if cause.args and isinstance(cause.args[0], BaseException) else cause.__context__
+    return type(error).__name__

@@ -1,32 +1,44 @@
-"""From a source that lies elsewhere, or in an archive, to its files."""
+"""From a source that lies elsewhere, or in an archive, to its files: into an upload, one by one as they come."""
 
 import base64
 import binascii
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
+from contextlib import contextmanager
+from typing import BinaryIO, Final
 
 import anyio
-from msgspec import Struct
-from msgspec.structs import replace
 
 from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEFILE_PLACES
 from penstock_gateway.intake.addresses import SourceHosts, check_url, shown
-from penstock_gateway.intake.archives import is_archive, unpack, without_top_folder
+from penstock_gateway.intake.archives import HEAD_BYTES, TAKEN, contents, is_archive, survey
 from penstock_gateway.intake.downloads import download
+from penstock_gateway.intake.entries import top_folder
+from penstock_gateway.intake.forges import as_repository
 from penstock_gateway.intake.limits import MAX_FETCHES, MAX_WAIT_S, SourceUnfit
 from penstock_gateway.intake.repositories import fetch_commit
+from penstock_gateway.intake.spool import Spool, fill, pieces_of
 from penstock_gateway.problems import Invalid
-from penstock_schemas.api import Base64File, SubmittedSource, Violation
+from penstock_gateway.source_kinds import LAID, kind_of
+from penstock_gateway.uploads import Upload
+from penstock_schemas.api import SubmittedSource, Violation
 
-KINDS = ("files", "path", "archive", "git", "url")
-"""What a source can be; one of them."""
+MAX_SNAKEFILE_BYTES: Final = 1 << 20
+"""Of a single file at an address."""
 
 
-class Expanded(Struct, frozen=True):
-    """A source with its files, or with a path on the runners' disk."""
+class Laid:
+    """What became of a source.
 
-    source: SubmittedSource
-    origin: str | None = None
-    """Where the files were taken from."""
+    Attributes:
+        origin: where its files were taken from; `None`: they came with the request.
+        main: the workflow's main file, where the source names it.
+
+    """
+
+    def __init__(self, *, origin: str | None, main: str | None) -> None:
+        self.origin = origin
+        self.main = main
 
 
 class Intake:
@@ -34,61 +46,95 @@ class Intake:
 
     Args:
         allowed: where it may fetch from.
+        spool: where archives and repositories are kept while they are read.
+        max_bytes: of all files of one source, and of what is fetched for it.
 
     """
 
-    def __init__(self, allowed: SourceHosts) -> None:
+    def __init__(self, allowed: SourceHosts, spool: Spool, *, max_bytes: int) -> None:
         self._allowed = allowed
+        self._spool = spool
+        self._max_bytes = max_bytes
         self._turns = anyio.Semaphore(MAX_FETCHES)
 
-    async def expand(self, source: SubmittedSource) -> Expanded:
-        """Return the source with its files.
+    async def lay(self, source: SubmittedSource, upload: Upload) -> Laid:
+        """Lay the files of an archive, a repository or an address beside those that an upload has.
 
         Raises:
-            Invalid: it is not clear what it is, it may not or cannot be fetched, or it cannot be taken.
+            Invalid: it may not or cannot be fetched, or it cannot be taken.
+            Unavailable: the blob store does not take it.
 
         """
-        kind = _kind_of(source)
-        try:
-            match kind:
-                case "archive":
-                    return await self._unpacked(source, _decoded(source.archive), origin=None)
-                case "git":
-                    async with _Turn(self._turns):
-                        return await self._from_git(source)
-                case "url":
-                    async with _Turn(self._turns):
-                        return await self._from_address(source)
-                case _:
-                    return Expanded(source)
-        except SourceUnfit as error:
-            raise Invalid([Violation(pointer=pointer("source", kind), detail=str(error))]) from None
+        kind = kind_of(source)
+        assert kind in LAID, "files and paths are no concern of the intake"
+        with _faults(pointer("source", kind)):
+            if kind == "archive":
+                async with self._spool.file() as file:
+                    await fill(file, _decoded(source), self._max_bytes)
+                    await self._unpack(file, upload, source.snakefile, "the archive")
+                return Laid(origin=None, main=source.snakefile)
+            repository = as_repository(source) if kind == "url" else source
+            async with _Turn(self._turns):
+                if repository is None:
+                    return await self._from_address(source, upload)
+                return await self._from_git(repository, upload)
 
-    async def _from_git(self, source: SubmittedSource) -> Expanded:
-        address, commit = await fetch_commit(source.git or "", source.ref, self._allowed)
-        return Expanded(_with_files(source, commit.files), origin=f"git+{address}@{commit.id}")
+    async def unpack(self, chunks: AsyncIterable[bytes], upload: Upload, *, main: str | None, place: str) -> None:
+        """Lay the files of an archive that comes in pieces beside those that an upload has.
 
-    async def _from_address(self, source: SubmittedSource) -> Expanded:
-        address = source.url or ""
-        raw = await download(address, self._allowed)
-        origin = shown(check_url(address, self._allowed))
-        if is_archive(raw):
-            return await self._unpacked(source, raw, origin=origin)
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            raise SourceUnfit("the address leads to no archive (zip, tar, tar.gz) and to no text") from None
-        if text.lstrip()[:1] == "<":
-            raise SourceUnfit("the address leads to a page for people; give the one of the file itself")
-        return Expanded(_with_files(source, {source.snakefile or SNAKEFILE_PLACES[0]: raw}), origin=origin)
+        Args:
+            chunks: the archive; what it raises goes through.
+            upload: where its files go.
+            main: the workflow's main file, where it is known.
+            place: how a refusal names the archive.
 
-    async def _unpacked(self, source: SubmittedSource, raw: bytes, *, origin: str | None) -> Expanded:
-        files = await anyio.to_thread.run_sync(unpack, raw)
-        return Expanded(_with_files(source, without_top_folder(files, source.snakefile)), origin=origin)
+        Raises:
+            Invalid: it cannot be taken.
+            Unavailable: the blob store does not take it.
+
+        """
+        with _faults(place):
+            async with self._spool.file() as file:
+                await fill(file, chunks, self._max_bytes)
+                async with _Turn(self._turns):
+                    await self._unpack(file, upload, main, place)
+
+    async def _unpack(self, file: BinaryIO, upload: Upload, main: str | None, place: str) -> None:
+        """Unpack in two rounds: the first one checks every name, so that little is stored in vain."""
+        max_bytes = self._max_bytes - upload.size_bytes
+        found = await anyio.to_thread.run_sync(survey, file, max_bytes)
+        top = top_folder({entry.path for entry in found}, main)
+        unpacked = contents(file, max_bytes)
+        while (following := await anyio.to_thread.run_sync(next, unpacked, None)) is not None:
+            entry, pieces = following
+            path = entry.path.removeprefix(top)
+            await upload.put(path, pieces_of(pieces), place=place, is_executable=entry.is_executable or None)
+
+    async def _from_git(self, source: SubmittedSource, upload: Upload) -> Laid:
+        max_bytes = self._max_bytes - upload.size_bytes
+        fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
+        async with fetched as commit:
+            async for entry, pieces in commit.files():
+                await upload.put(entry.path, pieces, is_executable=entry.is_executable or None)
+        return Laid(origin=f"git+{commit.address}@{commit.id}", main=source.snakefile)
+
+    async def _from_address(self, source: SubmittedSource, upload: Upload) -> Laid:
+        address, _, main = (source.url or "").partition("#")
+        named = source.snakefile or main or None
+        async with self._spool.file() as file:
+            await download(address, self._allowed, file, max_bytes=self._max_bytes)
+            origin = shown(check_url(address, self._allowed))
+            file.seek(0)
+            if is_archive(file.read(HEAD_BYTES)):
+                await self._unpack(file, upload, named, origin)
+                return Laid(origin=origin, main=named)
+            path = source.snakefile or SNAKEFILE_PLACES[0]
+            await upload.put(path, _one(_snakefile(file)))
+            return Laid(origin=origin, main=path)
 
 
 class _Turn:
-    """A turn at fetching, waited for no longer than `MAX_WAIT_S`."""
+    """A turn at fetching or unpacking, waited for no longer than `MAX_WAIT_S`."""
 
     def __init__(self, turns: anyio.Semaphore) -> None:
         self._turns = turns
@@ -104,32 +150,35 @@ class _Turn:
         self._turns.release()
 
 
-def _kind_of(source: SubmittedSource) -> str:
-    given = [kind for kind in KINDS if getattr(source, kind) is not None]
-    if len(given) != 1:
-        listed = "`files`, `archive`, `git`, `url` and `path`"
-        detail = f"a source has one of {listed}" + (f"; this one has {' and '.join(given)}" if given else "")
-        raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
-    if source.ref is not None and given != ["git"]:
-        detail = "a branch, tag or commit is of a repository; give its address as `git`"
-        raise Invalid([Violation(pointer=pointer("source", "ref"), detail=detail)])
-    return given[0]
-
-
-def _decoded(archive: Base64File | None) -> bytes:
+@contextmanager
+def _faults(place: str) -> Generator[None]:
+    """Say what cannot be taken at the place where it was asked for."""
     try:
-        return base64.b64decode("" if archive is None else archive.base64, validate=True)
+        yield
+    except SourceUnfit as error:
+        raise Invalid([Violation(pointer=place, detail=str(error))]) from None
+
+
+def _snakefile(file: BinaryIO) -> bytes:
+    file.seek(0)
+    raw = file.read(MAX_SNAKEFILE_BYTES + 1)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise SourceUnfit(f"the address leads to no archive ({TAKEN}) and to no text") from None
+    if len(raw) > MAX_SNAKEFILE_BYTES:
+        raise SourceUnfit(f"the address leads to a text of more than {MAX_SNAKEFILE_BYTES:,} bytes")
+    if text.lstrip()[:1] == "<":
+        raise SourceUnfit("the address leads to a page for people; give the one of the file itself")
+    return raw
+
+
+async def _decoded(source: SubmittedSource) -> AsyncIterator[bytes]:
+    try:
+        yield base64.b64decode("" if source.archive is None else source.archive.base64, validate=True)
     except (binascii.Error, ValueError):
         raise SourceUnfit("this is not standard base64 (RFC 4648, with padding)") from None
 
 
-def _with_files(source: SubmittedSource, files: dict[str, bytes]) -> SubmittedSource:
-    encoded = {path: _encoded(content) for path, content in files.items()}
-    return replace(source, files=encoded, archive=None, git=None, ref=None, url=None)
-
-
-def _encoded(content: bytes) -> str | Base64File:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return Base64File(base64=base64.b64encode(content).decode("ascii"))
+async def _one(content: bytes) -> AsyncGenerator[bytes]:
+    yield content

@@ -103,9 +103,10 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
 
 
 def _form(schema: Any) -> dict[str, Any]:
-    files = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}
+    file = {"type": "string", "contentMediaType": "application/octet-stream"}
+    parts = {"job": schema, "files": {"type": "array", "items": file}, "archive": file}
     return {
-        "schema": {"type": "object", "properties": {"job": schema, "files": files}, "required": ["job"]},
+        "schema": {"type": "object", "properties": parts, "required": ["job"]},
         "encoding": {"job": {"contentType": "application/json"}},
     }
 

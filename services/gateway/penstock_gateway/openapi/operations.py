@@ -169,7 +169,8 @@ OPERATIONS: Final = (
         description="The job is durable when this answers. A repeated submission with the same idempotency key finds "
         "the job, for as long as it is kept: 200 with the header `Idempotent-Replay: true`. As a form: the part `job` "
         "with the JSON of the submission first, then a part `files` for each file of the workflow, with its path as "
-        "the file name; they are stored as they come, and may be large.",
+        "the file name, or a part `archive` with all of them in a zip, tar, tar.gz, tar.bz2 or tar.xz; they may be "
+        "large.",
         parameters=(
             _header("Idempotency-Key", "Makes the submission repeatable; 1 to 255 characters.", _TEXT),
             _query(

@@ -14,11 +14,12 @@ from penstock_gateway.bodies import decode
 from penstock_gateway.bundles import refuse_repeated_paths
 from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
-from penstock_gateway.form_submissions import submit_form
-from penstock_gateway.forms import FormLimits, is_form
+from penstock_gateway.form_submissions import FormSubmissions
+from penstock_gateway.forms import is_form
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.planning import Planning
 from penstock_gateway.principals import principal_of
 from penstock_gateway.queries import MAX_SEQ, encode_cursor, parse_query
 from penstock_gateway.rendering import render, render_event
@@ -46,12 +47,13 @@ class JobServices(Struct, frozen=True, kw_only=True):
     """What these handlers work with."""
 
     submissions: Submissions
+    planning: Planning
+    forms: FormSubmissions
     jobs: Jobs
     deletions: Deletions
     index: Index
     fleet: Fleet
     max_body_bytes: int
-    form_limits: FormLimits
 
 
 def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
@@ -66,22 +68,17 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         dry_run = given.one("dry_run") or "false"
         if dry_run not in ("true", "false"):
             given.refuse("dry_run", "true or false is expected")
-        elif dry_run == "true" and is_form(request):
-            given.refuse("dry_run", "a plan is made of a submission in JSON; send the files in it, or as an archive")
         given.check()
         if dry_run == "true":
-            raw = await read_json(request, services.max_body_bytes)
-            asked = decode(raw, JobSubmission)
-            if asked.source is not None:
-                refuse_repeated_paths(raw)
-            return Reply(encode(await services.submissions.plan(principal, asked)), headers=NO_STORE)
+            if is_form(request):
+                plan = await services.forms.plan(request, principal)
+            else:
+                plan = await services.planning.plan(principal, await _submission(request, services.max_body_bytes))
+            return Reply(encode(plan), headers=NO_STORE)
         if is_form(request):
-            submitted = await submit_form(request, principal, services.submissions, services.form_limits)
+            submitted = await services.forms.submit(request, principal)
         else:
-            raw = await read_json(request, services.max_body_bytes)
-            submission = decode(raw, JobSubmission)
-            if submission.source is not None:
-                refuse_repeated_paths(raw)
+            submission = await _submission(request, services.max_body_bytes)
             key = request.headers.get("idempotency-key")
             submitted = await services.submissions.submit(principal, submission, header_key=key)
         job = render(submitted.job, offered=fleet.offered)
@@ -183,6 +180,14 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
 
 
 NO_STORE: Final = {"cache-control": "no-store"}
+
+
+async def _submission(request: AnyRequest, max_bytes: int) -> JobSubmission:
+    raw = await read_json(request, max_bytes)
+    submission = decode(raw, JobSubmission)
+    if submission.source is not None:
+        refuse_repeated_paths(raw)
+    return submission
 
 
 def _headers(job: JobResponse, tag: str) -> dict[str, str]:

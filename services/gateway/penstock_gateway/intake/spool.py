@@ -1,0 +1,78 @@
+"""Files on the gateway's own disk, for as long as a source is being taken apart: bounded, and gone afterwards."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import anyio
+
+from penstock_gateway.intake.limits import SourceUnfit
+
+
+class Spool:
+    """A folder for what is being fetched and unpacked.
+
+    Args:
+        folder: made when it is needed; on a disk that has room for `max_bytes` of each fetch at a time.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @asynccontextmanager
+    async def file(self) -> AsyncGenerator[BinaryIO]:
+        """Yield an empty file without a name; nothing of it is left, even of a process that is killed."""
+        file = await anyio.to_thread.run_sync(self._open)
+        try:
+            yield file
+        finally:
+            file.close()
+
+    @asynccontextmanager
+    async def folder(self) -> AsyncGenerator[Path]:
+        """Yield an empty folder, which is removed in the end."""
+        path = Path(await anyio.to_thread.run_sync(self._make))
+        try:
+            yield path
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(lambda: shutil.rmtree(path, ignore_errors=True))
+
+    def clear(self) -> None:
+        """Remove what a gateway that was killed left behind; only before anything is begun."""
+        if self._folder.is_dir():
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _open(self) -> BinaryIO:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return cast("BinaryIO", tempfile.TemporaryFile(dir=self._folder))
+
+    def _make(self) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.mkdtemp(dir=self._folder)
+
+
+async def fill(file: BinaryIO, chunks: AsyncIterable[bytes], max_bytes: int) -> None:
+    """Write what comes into a file.
+
+    Raises:
+        SourceUnfit: it is more than `max_bytes`.
+        OSError: the disk does not take it.
+
+    """
+    size_bytes = 0
+    async for chunk in chunks:
+        size_bytes += len(chunk)
+        if size_bytes > max_bytes:
+            raise SourceUnfit(f"the archive has more than {max_bytes:,} bytes")
+        await anyio.to_thread.run_sync(file.write, chunk)
+
+
+async def pieces_of(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+    """Yield pieces that are made in a thread."""
+    while (piece := await anyio.to_thread.run_sync(next, pieces, None)) is not None:
+        yield piece

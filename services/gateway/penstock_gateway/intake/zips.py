@@ -1,0 +1,110 @@
+"""Zip archives: what their list says is checked against what they hold."""
+
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO, Final, cast
+
+from penstock_gateway.intake.entries import Contents, Entry, Names, shown
+from penstock_gateway.intake.limits import (
+    MAX_DIRECTORY_BYTES,
+    MAX_RATIO,
+    PIECE_BYTES,
+    RATIO_FREE_BYTES,
+    SourceUnfit,
+)
+
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+"""Of one file: a mark, then the lengths of its name and of what follows the name."""
+_UNIX: Final = 3
+
+
+def zip_contents(file: BinaryIO, size_bytes: int, max_bytes: int) -> Contents:
+    """Yield the files of a zip.
+
+    Raises:
+        SourceUnfit: an entry is no plain file or folder, a name is not safe, it holds too much, or entries share bytes.
+        zipfile.BadZipFile, OSError, EOFError, zlib.error, ValueError, struct.error: it is broken.
+
+    """
+    with zipfile.ZipFile(cast("BinaryIO", _Listed(file))) as archive:
+        listed = archive.infolist()
+        taken = list(_taken(listed, size_bytes, max_bytes))
+        _refuse_shared_bytes(file, listed, archive.start_dir)
+        for info, path in taken:
+            mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
+            yield Entry(path, info.file_size, bool(mode & 0o100) if mode else None), _pieces(archive, info)
+
+
+def _taken(listed: Sequence[zipfile.ZipInfo], size_bytes: int, max_bytes: int) -> Iterator[tuple[zipfile.ZipInfo, str]]:
+    """Check what is listed; no file can be larger than is said there, because no more of it is read."""
+    names, total = Names(), 0
+    for info in listed:
+        if info.is_dir():
+            names.folder(info.filename.rstrip("/") or ".")
+            continue
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise SourceUnfit(f"`{shown(info.filename)}` is a link or a device; only plain files and folders are taken")
+        if info.flag_bits & 0x1:
+            raise SourceUnfit(f"`{shown(info.filename)}` in the archive is encrypted")
+        if info.compress_type not in _METHODS:
+            raise SourceUnfit(f"`{shown(info.filename)}` is packed in an unusual way; deflate is taken")
+        path = names.file(info.filename)
+        total += info.file_size
+        if total > max_bytes:
+            raise SourceUnfit(f"the archive holds more than {max_bytes:,} bytes (reached at `{shown(info.filename)}`)")
+        if total > max(RATIO_FREE_BYTES, MAX_RATIO * size_bytes):
+            raise SourceUnfit(
+                f"the archive grows to more than {MAX_RATIO} times its size (reached at `{shown(info.filename)}`)"
+            )
+        if path is not None:
+            yield info, path
+
+
+def _refuse_shared_bytes(file: BinaryIO, listed: Sequence[zipfile.ZipInfo], end: int) -> None:
+    """Check that no two entries are made of the same bytes, as they are in a bomb that does without a high ratio."""
+    for info in sorted(listed, key=lambda each: each.header_offset, reverse=True):
+        file.seek(info.header_offset)
+        mark, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+        if mark != ZIP[0]:
+            raise zipfile.BadZipFile(f"`{shown(info.filename)}` is not where the list says")
+        if info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes + info.compress_size > end:
+            raise SourceUnfit(f"`{shown(info.filename)}` in the archive overlaps another entry; that is refused")
+        end = info.header_offset
+
+
+def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    with archive.open(info) as content:
+        size_bytes = 0
+        while piece := content.read(PIECE_BYTES):
+            size_bytes += len(piece)
+            yield piece
+        if size_bytes != info.file_size:
+            raise zipfile.BadZipFile(f"`{shown(info.filename)}` has {size_bytes:,} bytes, not {info.file_size:,}")
+
+
+class _Listed:
+    """A file of which no more is read at a time than a list of entries may have."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if size > MAX_DIRECTORY_BYTES:
+            raise SourceUnfit(f"the list of what the archive holds has more than {MAX_DIRECTORY_BYTES:,} bytes")
+        return self._file.read(size)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        """Leave it open: it is somebody else's."""

@@ -1,0 +1,279 @@
+"""Fetching over https, with names and tokens, and by the addresses that people copy from a forge's pages."""
+
+import logging
+from collections.abc import Generator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+import pytest
+from tests.gateway.certificates import Authority
+from tests.gateway.elsewhere import Elsewhere, elsewhere, git, repository
+from tests.gateway.stage import Stage, problem
+from tests.gateway.test_archives import gzipped
+from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, lay, near, submission
+
+from penstock_gateway.intake import addresses
+from penstock_gateway.intake.addresses import SourceHosts
+from penstock_gateway.intake.credentials import header_for, parse_credentials
+from penstock_gateway.intake.forges import as_repository
+from penstock_gateway.intake.limits import SourceUnfit
+from penstock_gateway.problems import Invalid
+from penstock_gateway.settings import GatewaySettings, mistakes, source_hosts
+from penstock_schemas.api import SubmittedSource
+
+HOST = "forge.test"
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every name of the tests mean the loopback address."""
+
+    async def look_up(host: str, port: int, **_: object) -> list[object]:
+        return [(2, 1, 6, "", ("127.0.0.1" if host.endswith(".test") else host, port))]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def secure(tmp_path: Path, authority: Authority) -> Generator[Elsewhere]:
+    (tmp_path / "repositories").mkdir()
+    with elsewhere(repositories=tmp_path / "repositories", tls=authority.server(HOST)) as started:
+        yield started
+
+
+def trusting(authority: Authority | None, *places: Elsewhere, credentials: str = "") -> SourceHosts:
+    return SourceHosts(
+        hosts=tuple(f"*.test:{place.port}" for place in places),
+        allows_private=True,
+        ca_file=None if authority is None else authority.file,
+        credentials=parse_credentials(credentials),
+    )
+
+
+async def test_https_is_spoken_with_those_whose_certificate_is_trusted(
+    secure: Elsewhere, authority: Authority, tmp_path: Path
+) -> None:
+    secure.pages["/w"] = b"there"
+    commit = repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE})
+    address = f"https://{HOST}:{secure.port}/w"
+    allowed = trusting(authority, secure)
+    assert await download(address, allowed) == b"there"
+    assert (await fetch_commit(f"{address}/.git", None, allowed))[1] == commit
+    with pytest.raises(SourceUnfit, match="its certificate is not trusted: unable to get local issuer"):
+        await download(address, trusting(None, secure))
+    with pytest.raises(SourceUnfit, match=r"cannot be read: .*certificate"):
+        await fetch_commit(f"{address}/.git", None, trusting(None, secure))
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "why"), [("other.test", 1, "[Hh]ostname|subject name"), (HOST, -1, "expired")]
+)
+async def test_a_certificate_of_another_name_or_time_is_refused(
+    authority: Authority, host: str, days: int, why: str
+) -> None:
+    with elsewhere(tls=authority.server(host, days=days)) as place:
+        allowed = trusting(authority, place)
+        with pytest.raises(SourceUnfit, match=why):
+            await download(f"https://{HOST}:{place.port}/w", allowed)
+        with pytest.raises(SourceUnfit, match=r"cannot be read: .*(certificate|subject)"):
+            await fetch_commit(f"https://{HOST}:{place.port}/w.git", None, allowed)
+        assert not place.asked
+
+
+async def test_https_leads_to_nothing_less(
+    secure: Elsewhere, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with elsewhere() as plain:
+        plain.pages["/w"] = b"plain"
+        secure.pages |= {"/down": f"http://{HOST}:{plain.port}/w", "/same": "/w", "/w": b"there"}
+        secure.pages["/broken"] = "https://[::1"
+        allowed = trusting(authority, secure, plain)
+        assert await download(f"https://{HOST}:{secure.port}/same", allowed) == b"there"
+        for scheme in ("https", "HTTPS"):
+            with pytest.raises(SourceUnfit, match="not https"):
+                await download(f"{scheme}://{HOST}:{secure.port}/down", allowed)
+        with pytest.raises(SourceUnfit, match="no address"):
+            await download(f"https://{HOST}:{secure.port}/broken", allowed)
+        assert not plain.asked
+
+        secure.pages["/in"] = f"https://inside.test:{secure.port}/w"
+
+        def is_public(address: addresses.Address) -> bool:
+            return str(address) == "127.0.0.1"
+
+        monkeypatch.setattr(addresses, "is_public", is_public)
+
+        async def look_up(host: str, port: int, **_: object) -> list[object]:
+            return [(2, 1, 6, "", ("127.0.0.2" if host == "inside.test" else "127.0.0.1", port))]
+
+        monkeypatch.setattr(anyio, "getaddrinfo", look_up)
+        asked = len(secure.asked)
+        with pytest.raises(SourceUnfit, match=r"`inside.test` has the address 127.0.0.2, which is not public"):
+            await download(f"https://{HOST}:{secure.port}/in", SourceHosts(hosts=allowed.hosts, ca_file=authority.file))
+        assert len(secure.asked) == asked + 1
+
+
+async def test_a_token_opens_what_lies_below_its_address_alone(
+    secure: Elsewhere, authority: Authority, tmp_path: Path
+) -> None:
+    secure.asks_for = "Basic cm9ib3Q6c2VjcmV0"  # robot:secret
+    secure.pages["/files/w"] = b"there"
+    commit = repository(tmp_path / "repositories" / "lab", {"Snakefile": SNAKEFILE})
+    base = f"https://{HOST}:{secure.port}"
+    right = f"https://robot:secret@{HOST}:{secure.port}"
+    allowed = trusting(authority, secure, credentials=f"{right}/lab, {right}/files/")
+    assert (await fetch_commit(f"{base}/lab/.git", None, allowed))[:2] == (f"{base}/lab/.git", commit)
+    assert await download(f"{base}/files/w", allowed) == b"there"
+    for address in ("/laboratory/x", "/files/../other", "/filesystem"):
+        with pytest.raises(SourceUnfit, match="answered 401; it asks for a name"):
+            await download(base + address, allowed)
+    secure.authorizations.clear()
+    wrong = trusting(authority, secure, credentials=f"https://robot:wrong@{HOST}:{secure.port}")
+    for other in (trusting(authority, secure), wrong):
+        with pytest.raises(SourceUnfit, match="PENSTOCK_SOURCE_CREDENTIALS_FILE") as caught:
+            await fetch_commit(f"{base}/lab/.git", None, other)
+        assert "robot" not in str(caught.value)
+        assert "wrong" not in str(caught.value)
+
+
+async def test_a_token_goes_nowhere_else_after_a_redirect(secure: Elsewhere, authority: Authority) -> None:
+    with elsewhere(tls=authority.server("other.test")) as other:
+        other.pages["/w"] = b"there"
+        secure.pages["/w"] = f"https://other.test:{other.port}/w"
+        allowed = trusting(authority, secure, other, credentials=f"https://robot:secret@{HOST}:{secure.port}")
+        assert await download(f"https://{HOST}:{secure.port}/w", allowed) == b"there"
+        assert (secure.authorizations, other.authorizations) == (["Basic cm9ib3Q6c2VjcmV0"], [None])
+
+
+async def test_no_token_is_kept_or_said(
+    stage: Stage, secure: Elsewhere, authority: Authority, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    logging.getLogger().setLevel(logging.DEBUG)
+    secure.asks_for = "Basic cm9ib3Q6czNjcjN0"
+    commit = repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE})
+    listed = tmp_path / "credentials"
+    listed.write_text(f"# of the lab\nhttps://robot:s3cr3t@{HOST}:{secure.port}/w\n")
+    settings = {
+        "source_hosts": (f"{HOST}:{secure.port}",),
+        "source_allow_private": True,
+        "source_ca_file": authority.file,
+        "source_credentials_file": listed,
+    }
+    address = f"https://{HOST}:{secure.port}/w/.git"
+    async with stage.serve(**settings) as client:
+        response = await client.post("/jobs", json=submission(git=address))
+        assert response.status_code == 201, response.text
+        said = [response.text, (await client.get(f"/jobs/{response.json()['id']}/events")).text]
+        assert f"git+{address}@{commit}" in said[1]
+        secure.asks_for = "Basic other"
+        said.append((await client.post("/jobs", json=submission(git=address))).text)
+        said.append(problem(await client.post("/jobs", json=submission(url=f"{address}/x")), 422)["detail"])
+    out = capfd.readouterr()
+    for each in (*said, out.out, out.err, repr(source_hosts(GatewaySettings(**settings)))):  # type: ignore[arg-type]
+        assert "s3cr3t" not in each
+        assert "cm9ib3Q6" not in each
+
+
+def test_the_longest_address_that_fits_counts() -> None:
+    given = parse_credentials(
+        "https://a:1@h.test\nhttps://b:2@h.test/lab # ours\n\nhttps://c%40d:3%2F@h.test:8443/x.git"
+    )
+
+    def name_for(address: str) -> str | None:
+        header = header_for(urlsplit(address), given)
+        return None if header is None else header.removeprefix("Basic ")
+
+    assert name_for("https://h.test/other") == "YTox"
+    assert name_for("https://h.test/lab/w.git") == name_for("https://h.test/lab.git") == "Yjoy"
+    assert name_for("https://h.test/labor") == "YTox"
+    assert name_for("https://h.test:8443/x/.git") == name_for("https://h.test:8443/x") == "Y0BkOjMv"
+    assert name_for("http://h.test/lab") is None
+    assert name_for("https://h.test.evil.test/lab") is None
+    assert name_for("https://h.test/lab/%2e%2e/secret") == "YTox"
+
+
+@pytest.mark.parametrize(
+    "line", ["h.test", "https://h.test", "https://a@h.test", "ssh://a:b@h.test", "https://a:b@", "x:y"]
+)
+def test_a_wrong_credential_is_named_at_start_without_what_it_holds(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "credentials"
+    path.write_text(f"\n{line}:hunter2\n")
+    told = mistakes(GatewaySettings(source_credentials_file=path, source_credentials=line, source_ca_file=path))
+    assert [each.partition(" ")[0] for each in told] == [
+        "PENSTOCK_SOURCE_CREDENTIALS",
+        "PENSTOCK_SOURCE_CREDENTIALS_FILE",
+        "PENSTOCK_SOURCE_CA_FILE",
+    ]
+    assert "line 1 " in told[0]
+    assert "line 2 " in told[1]
+    assert "hunter2" not in "".join(told)
+    missing = mistakes(GatewaySettings(source_credentials_file=tmp_path / "none"))
+    assert missing[0].endswith("cannot be read: No such file or directory")
+
+
+async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "repositories").mkdir()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE, "data/reads.bam": pointer})
+    with (
+        elsewhere(repositories=tmp_path / "repositories") as place,
+        pytest.raises(SourceUnfit, match=r"`data/reads.bam` in the repository is kept by Git LFS"),
+    ):
+        await fetch_commit(f"{place.url}/w/.git", None, near(place))
+
+
+@pytest.mark.parametrize(
+    "address", ["ext::sh -c x", "ext::sh", "file::/etc", "file:///etc", "/etc", "git@h:w", "ssh://h/w"]
+)
+async def test_git_is_asked_for_http_addresses_alone(address: str) -> None:
+    with pytest.raises(SourceUnfit, match="address"):
+        await fetch_commit(address, None, SourceHosts(hosts=("h",), allows_private=True))
+
+
+@pytest.mark.parametrize(
+    ("url", "repository", "ref", "main"),
+    [
+        ("https://github.com/o/r/blob/v1/workflow/Snakefile", "https://github.com/o/r", "v1", "workflow/Snakefile"),
+        ("https://github.com/o/r/blob/v1/a%20b/Snakefile#L3", "https://github.com/o/r", "v1", "a b/Snakefile"),
+        ("https://github.com/o/r/tree/main", "https://github.com/o/r", "main", None),
+        ("https://github.com/o/r", "https://github.com/o/r", None, None),
+        ("https://github.com/o/r.git", "https://github.com/o/r.git", None, None),
+        ("https://gitlab.com/g/s/r/-/blob/main/Snakefile?ref_type=heads", None, None, None),
+        ("https://gitlab.com/g/s/r/-/blob/main/Snakefile", "https://gitlab.com/g/s/r", "main", "Snakefile"),
+        ("https://codeberg.org/o/r/src/branch/main/a.smk", "https://codeberg.org/o/r", "main", "a.smk"),
+        ("https://bitbucket.org/o/r/src/main/a.smk", "https://bitbucket.org/o/r", "main", "a.smk"),
+        ("https://git.example.org/r.git", "https://git.example.org/r.git", None, None),
+        ("https://raw.githubusercontent.com/o/r/main/Snakefile", None, None, None),
+        ("https://github.com/o/r/archive/refs/tags/v1.tar.gz", None, None, None),
+        ("https://files.example.org/o/r", None, None, None),
+        ("https://[::1", None, None, None),
+    ],
+)
+def test_pages_of_forges_are_repositories(url: str, repository: str | None, ref: str | None, main: str | None) -> None:
+    found = as_repository(SubmittedSource(url=url))
+    if repository is None:
+        assert found is None
+    else:
+        assert found == SubmittedSource(git=repository, ref=ref, snakefile=main)
+
+
+async def test_the_page_of_a_main_file_is_its_repository_at_that_ref(tmp_path: Path) -> None:
+    (tmp_path / "repositories" / "lab").mkdir(parents=True)
+    folder = tmp_path / "repositories" / "lab" / "w"
+    commit = repository(folder, {"workflow/main.smk": SNAKEFILE})
+    git(folder, "tag", "v1")
+    git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "repositories" / "lab" / "bare"))
+    with elsewhere(repositories=tmp_path / "repositories") as place:
+        files, origin = await lay(near(place), url=f"{place.url}/lab/bare/blob/v1/workflow/main.smk")
+        assert (files, origin) == ({"workflow/main.smk": SNAKEFILE.encode()}, f"git+{place.url}/lab/bare@{commit}")
+        with pytest.raises(Invalid, match="page of a folder"):
+            await lay(near(place), url=f"{place.url}/lab/bare/tree/v1/workflow")
+        place.pages["/w.tgz"] = gzipped({"w/sub/main.smk": SNAKEFILE.encode()})
+        files, _ = await lay(near(place), url=f"{place.url}/w.tgz#sub/main.smk")
+        assert list(files) == ["sub/main.smk"]
