@@ -19,7 +19,8 @@ from penstock_gateway.authentication.credentials import Password
 from penstock_gateway.authentication.passwords import Passwords, hash_password
 from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.token_book import TokenBook
-from penstock_gateway.authentication.users import User, parse_users, split_list
+from penstock_gateway.authentication.user_list import UserList
+from penstock_gateway.authentication.users import User
 from penstock_gateway.server import listen, make_server, url_of
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
 from penstock_schemas.events import AccessRefused, TokenIssued
@@ -124,7 +125,7 @@ async def test_a_right_password_is_computed_once_and_an_unknown_name_like_a_wron
         return password == "right"
 
     monkeypatch.setattr(passwords, "_is_right", spy)
-    known = Passwords(parse_users(split_list(f"ada:{hashed('x')}")))
+    known = Passwords(UserList(f"ada:{hashed('x')}"))
 
     assert await known.verify(Password("ada", "right"))
     assert known.remembered(Password("ada", "right"))
@@ -138,9 +139,7 @@ async def test_a_right_password_is_computed_once_and_an_unknown_name_like_a_wron
 
 async def test_hashes_of_both_kinds_are_checked() -> None:
     long = "ä" * 60
-    known = Passwords(
-        parse_users((f"ada:{hash_password('pw')}:admin@lab", f"bo:{hashed('pw')}", f"cy:{hash_password(long)}"))
-    )
+    known = Passwords(UserList(f"ada:{hash_password('pw')}:admin@lab,bo:{hashed('pw')},cy:{hash_password(long)}"))
 
     ada = await known.verify(Password("ada", "pw"))
     assert ada == Principal(name="ada", tenant=TenantId("lab"), role=Role.ADMIN, method=AuthMethod.BASIC)

@@ -15,7 +15,7 @@ from penstock_core.ports import Blobs, ClusterStatus, EventLog, Heartbeats, Jobs
 from penstock_gateway.admission import Policy
 from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.token_book import TokenBook
-from penstock_gateway.authentication.wiring import make_doorkeeper
+from penstock_gateway.authentication.wiring import make_doorkeeper, make_provider
 from penstock_gateway.catalogue.folder import CatalogueFolder
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
@@ -102,7 +102,10 @@ class Gateway:
         self.refusals = Refusals(ports.log, now=now)
         litestar = self._build(settings, ports, blobs, now)
         self.routes = tuple(litestar.routes)
-        self.app: ASGIApp = make_doorkeeper(litestar, settings, tokens=self.tokens, refusals=self.refusals)
+        self._provider = make_provider(settings)
+        self.app: ASGIApp = make_doorkeeper(
+            litestar, settings, tokens=self.tokens, refusals=self.refusals, provider=self._provider
+        )
 
     async def run(self) -> None:
         """Do what has to be done beside answering requests, for ever."""
@@ -119,6 +122,8 @@ class Gateway:
             await anyio.to_thread.run_sync(self._spool.clear)
             group.start_soon(self.tokens.run)
             group.start_soon(self.refusals.run)
+            if self._provider is not None:
+                group.start_soon(self._provider.run)
 
     def drain(self) -> None:
         """Say that the server is about to end: whoever waits for something is answered now."""

@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final, cast
 
 import structlog
 from litestar import Response
@@ -15,6 +15,7 @@ from penstock_gateway.problems import (
     INTERNAL,
     MEDIA_TYPE,
     BodyTooLarge,
+    Hidden,
     Invalid,
     MethodNotAllowed,
     NotFound,
@@ -25,6 +26,9 @@ from penstock_gateway.problems import (
 from penstock_gateway.replies import encode
 from penstock_gateway.requests import AnyRequest, ClientGone
 from penstock_schemas.api import Problem, Violation
+
+HIDDEN: Final = "penstock.hidden"
+"""Stands in a request's scope when it was answered as if something did not exist that does."""
 
 log = structlog.get_logger()
 
@@ -42,6 +46,8 @@ def failure_of(request: AnyRequest, error: Exception) -> tuple[Problem, dict[str
     An internal one goes to the log, under the id that the client gets.
     """
     known = _ours(request, error)
+    if isinstance(known, Hidden):
+        cast("dict[str, object]", request.scope)[HIDDEN] = True
     problem = problem_of(known)
     if kind_of(known) is INTERNAL:
         failure_id = uuid.uuid4().hex

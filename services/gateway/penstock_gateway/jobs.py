@@ -25,7 +25,7 @@ from penstock_core.job import UnknownJob, decide, evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.reading import Page
-from penstock_gateway.problems import NotYet
+from penstock_gateway.problems import Hidden, NotYet
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.standings import Standing
 from penstock_gateway.watchers import Watchers
@@ -56,6 +56,10 @@ class History(Struct, frozen=True):
     events: tuple[Stored, ...]
     is_over: bool
     """Whether the job is over and these are its last events."""
+
+
+class HiddenJob(UnknownJob, Hidden):
+    """There is such a job; to whoever asks it is an unknown one."""
 
 
 class DeletedJob(UnknownJob):
@@ -275,7 +279,7 @@ class Jobs:
             stored = () if found is None else await self._log.load(aggregates.job(found.tenant, job_id))
         job = fold(stored)
         if job is None or not may_see(principal, job, self._visibility):
-            raise UnknownJob(f"job {job_id} was not found")
+            raise (UnknownJob if job is None and not is_hidden else HiddenJob)(f"job {job_id} was not found")
         if job.deleted_at is not None and not with_deleted:
             raise DeletedJob(
                 f"job {job_id} was deleted at {job.deleted_at:%Y-%m-%d %H:%M:%S} UTC; it is not there any more"

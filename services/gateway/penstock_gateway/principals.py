@@ -1,10 +1,13 @@
 """Who sent a request."""
 
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, cast
 
 from penstock_gateway.requests import AnyRequest
 from penstock_schemas.access import Principal
+
+ADMISSION: Final = "penstock.admission"
+"""Under which a request's scope holds what says whether its sender would still be let in."""
 
 
 def principal_of(request: AnyRequest) -> Principal:
@@ -13,3 +16,8 @@ def principal_of(request: AnyRequest) -> Principal:
     if not isinstance(principal, Principal):
         raise TypeError(f"nobody was authenticated for {request.scope['path']}: it is served past authentication")
     return principal
+
+
+def is_admitted(request: AnyRequest) -> Callable[[], Awaitable[bool]]:
+    """Return what says whether the sender of a request would still be let in: for answers that take long."""
+    return cast("Callable[[], Awaitable[bool]]", cast("Mapping[str, object]", request.scope)[ADMISSION])

@@ -32,6 +32,10 @@ class NotFound(Exception):
     """What the address names does not exist."""
 
 
+class Hidden(Exception):
+    """There is such a thing, and whoever asks must not know: it is answered as if there were none, and recorded."""
+
+
 class MethodNotAllowed(Exception):
     """The address exists, but not for this method."""
 
@@ -80,6 +84,10 @@ class Unauthenticated(Exception):
     def __init__(self, reason: str, challenges: tuple[str, ...] = ()) -> None:
         super().__init__(reason)
         self.challenges = challenges
+
+
+class ProviderAway(Unavailable):
+    """The OpenID provider does not say by which keys its tokens are signed."""
 
 
 class TooManyRequests(Exception):
@@ -159,6 +167,13 @@ BLOBS_UNAVAILABLE: Final = Kind(
     "Nothing of this request was queued, and nothing that was acknowledged is lost. Try again; when it persists, an "
     "operator must look after the store.",
 )
+PROVIDER_AWAY: Final = Kind(
+    503,
+    "provider-unavailable",
+    "The OpenID provider does not answer",
+    RETRY_AFTER_S,
+    "Whether your token is right cannot be said now. Try again, or use another way to log in.",
+)
 NOT_YET: Final = Kind(504, "not-yet", "Not there yet", RETRY_AFTER_S)
 DRAINING: Final = Kind(503, "draining", "The server is shutting down", RETRY_AFTER_S)
 INTERNAL: Final = Kind(500, "internal-error", "Internal error")
@@ -191,6 +206,7 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
     Conflict: BUSY,
     LogFull: LOG_FULL,
     BlobsUnavailable: BLOBS_UNAVAILABLE,
+    ProviderAway: PROVIDER_AWAY,
     Unavailable: UNAVAILABLE,
     PortError: UNAVAILABLE,
     NotYet: NOT_YET,

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.conftest import NatsServer
 from tests.gateway.people import USERS, basic, bearer
-from tests.gateway.test_served import Process
+from tests.gateway.processes import Process
 from tests.gateway.wes.specification import DOCUMENT, PREFIX, answered, refused
 
 from penstock_jetstream import NatsSettings, connect

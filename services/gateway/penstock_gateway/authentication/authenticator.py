@@ -33,8 +33,13 @@ class Provider(Protocol):
 
         Raises:
             Unauthenticated: it is worth nothing, and why.
+            ProviderAway: nobody can tell.
 
         """
+        ...
+
+    async def run(self) -> None:
+        """Keep what signatures are checked with fresh, for ever."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, Final, cast
 
 from litestar import Request, Response
@@ -9,6 +10,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
+from penstock_core.ports import PortError
 from penstock_gateway.authentication.authenticator import Authenticator
 from penstock_gateway.authentication.callers import (
     Caller,
@@ -22,7 +24,8 @@ from penstock_gateway.authentication.credentials import Credentials, Malformed, 
 from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.response_headers import HeaderRules
 from penstock_gateway.authentication.throttle import Allowance, Buckets
-from penstock_gateway.failures import tell
+from penstock_gateway.failures import HIDDEN, tell
+from penstock_gateway.principals import ADMISSION
 from penstock_gateway.problems import (
     FORBIDDEN,
     CrossSite,
@@ -136,9 +139,12 @@ class Doorkeeper:
             await self._answer(self._where(error, method, path), scope, receive, finish)
             return
         raw["user"] = principal
+        raw[ADMISSION] = partial(self._admits, principal, credentials, caller.address)
         await self._app(scope, receive, finish)
         if status == FORBIDDEN.status:
             note(principal, None, "the role does not allow it")
+        elif HIDDEN in raw:
+            self._refusals.note_hidden(principal, address=caller.address, method=method, path=path)
 
     def _where(self, error: Exception, method: str, path: str) -> Exception:
         """Say what is wrong with an address before what is wrong with who asks: everybody may know what is served."""
@@ -178,6 +184,17 @@ class Doorkeeper:
         if is_open and credentials is None and method in READS and not self._authenticator.is_open:
             return GUEST
         return await self._authenticator.principal_of(credentials, caller.address)
+
+    async def _admits(self, principal: Principal, credentials: Credentials | None, address: str) -> bool:
+        """Say whether who was let in would be let in now: as the same, with the same role."""
+        if principal in (GUEST, LOCAL_USER):
+            return True
+        try:
+            return await self._authenticator.principal_of(credentials, address) == principal
+        except (Unauthenticated, TooManyRequests):
+            return False
+        except PortError:
+            return True  # nothing says that it ended
 
     def _take(self, principal: Principal) -> Allowance | None:
         if self._buckets is None or principal in (GUEST, LOCAL_USER):

@@ -4,6 +4,7 @@ Only signatures with the provider's public keys count: `none` and secrets shared
 key is looked for, so a public key can never be taken for a secret.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
@@ -16,9 +17,8 @@ import urllib3
 from anyio import to_thread
 from msgspec import Struct
 
-from penstock_core.ports import Unavailable
 from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
-from penstock_gateway.problems import Unauthenticated
+from penstock_gateway.problems import ProviderAway, Unauthenticated
 from penstock_schemas.access import AuthMethod, Principal
 from penstock_schemas.ids import TenantId, is_token
 
@@ -28,8 +28,12 @@ MAX_KEYS: Final = 100
 MAX_DOCUMENT_BYTES: Final = 512 * 1024
 FETCH_S: Final = 5.0
 KEEP_S: Final = 3600.0
-"""Keys are fetched anew when they are older than this; while that fails, the old ones go on being used."""
-LOOK_AGAIN_S: Final = 10.0
+"""Keys are fetched anew when they are older than this."""
+USE_S: Final = 24 * 3600.0
+"""While the provider does not answer, the keys that are known go on being used for this long."""
+RETRY_S: Final = 10.0
+"""The pause between two tries while it does not answer."""
+LOOK_AGAIN_S: Final = 2.0
 """A key that is not known is looked for at the provider, but no more often than this."""
 MAX_NAME: Final = 200
 
@@ -59,16 +63,23 @@ class OpenIdProvider:
         self._settings = settings
         self._clock = clock
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._fetched_at = -KEEP_S
-        self._tried_at = -LOOK_AGAIN_S
+        self._fetched_at = -math.inf
+        self._tried_at = -math.inf
+        self._why = "it was not asked yet"
         self._fetching: anyio.Lock | None = None
+
+    async def run(self) -> None:
+        """Keep the keys fresh, for ever, so that no request has to wait for them but one with a new key."""
+        while True:
+            await self._look()
+            await anyio.sleep(KEEP_S if self._age_s < KEEP_S else RETRY_S)
 
     async def verify(self, text: str) -> Principal:
         """Return who asks with a signed token.
 
         Raises:
             Unauthenticated: it is worth nothing, and why.
-            Unavailable: the provider's keys are not known, and it does not answer.
+            ProviderAway: the provider's keys are not known, or too old, and it does not answer.
 
         """
         try:
@@ -97,16 +108,24 @@ class OpenIdProvider:
 
     async def _key(self, key_id: object) -> jwt.PyJWK | None:
         wanted = key_id if isinstance(key_id, str) else None
-        now_s = self._clock()
-        is_old = now_s - self._fetched_at >= KEEP_S
-        if (is_old or wanted not in self._keys) and now_s - self._tried_at >= LOOK_AGAIN_S:
-            self._fetching = self._fetching or anyio.Lock()
-            async with self._fetching:
-                if self._clock() - self._tried_at >= LOOK_AGAIN_S:
-                    await self._fetch()
-        if not self._keys:
-            raise Unavailable("the OpenID provider does not answer, and none of its keys is known yet")
+        if wanted not in self._keys or self._age_s >= USE_S:
+            await self._look()
+        if not self._keys or self._age_s >= USE_S:
+            raise ProviderAway(f"the OpenID provider {self._settings.issuer} gave no keys to check tokens: {self._why}")
         return self._keys.get(wanted)
+
+    @property
+    def _age_s(self) -> float:
+        return self._clock() - self._fetched_at
+
+    async def _look(self) -> None:
+        """Fetch the keys, unless somebody did a moment ago."""
+        if self._clock() - self._tried_at < LOOK_AGAIN_S:
+            return
+        self._fetching = self._fetching or anyio.Lock()
+        async with self._fetching:
+            if self._clock() - self._tried_at >= LOOK_AGAIN_S:
+                await self._fetch()
 
     async def _fetch(self) -> None:
         """Fetch the keys; when that fails, those that are known stay."""
@@ -114,7 +133,9 @@ class OpenIdProvider:
             with anyio.fail_after(3 * FETCH_S):
                 keys = await to_thread.run_sync(_fetch_keys, self._settings.issuer, abandon_on_cancel=True)
         except (TimeoutError, OSError, urllib3.exceptions.HTTPError, msgspec.MsgspecError, BadProvider) as error:
-            log.warning("oidc_keys_not_fetched", reason=str(error))
+            self._why = str(error) or "no answer in time"
+            write = log.warning if self._keys else log.error
+            write("oidc_keys_not_fetched", issuer=self._settings.issuer, reason=self._why, known=len(self._keys))
         else:
             self._keys = keys
             self._fetched_at = self._clock()
@@ -171,7 +192,8 @@ def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
         listed = _get(pool, found.jwks_uri, _Keys).keys[:MAX_KEYS]
     keys: dict[str | None, jwt.PyJWK] = {}
     for each in listed:
-        if each.get("use", "sig") != "sig" or each.get("kty") not in KEY_TYPES.values():
+        is_named = isinstance(each.get("kid"), str | None)
+        if each.get("use", "sig") != "sig" or each.get("kty") not in KEY_TYPES.values() or not is_named:
             continue
         try:
             key = jwt.PyJWK(each)

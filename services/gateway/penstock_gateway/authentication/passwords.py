@@ -5,7 +5,8 @@ import hmac
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 import anyio
@@ -14,6 +15,7 @@ import bcrypt
 from anyio import to_thread
 
 from penstock_gateway.authentication.credentials import Password
+from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import User
 from penstock_gateway.problems import TooManyRequests
 from penstock_schemas.access import Principal
@@ -33,25 +35,25 @@ _argon2 = argon2.PasswordHasher()
 
 
 class Passwords:
-    """Knows users and their hashes."""
+    """Knows whose password is right. What is remembered ends with the user, its role or its hash in the list."""
 
-    def __init__(self, users: Mapping[str, User], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, users: UserList, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._users = users
-        self._stand_ins = tuple(users.values())
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._right: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._right: OrderedDict[bytes, tuple[User, float]] = OrderedDict()
         self._limiter: anyio.CapacityLimiter | None = None
         self._waiting = 0
 
     def knows(self, name: str) -> bool:
         """Say whether there is a user of this name."""
-        return name in self._users
+        return name in self._users.now()
 
     def remembered(self, given: Password) -> Principal | None:
         """Return who shows a password that was found right a short while ago."""
-        known = self._right.get(self._digest(given))
-        return known[0] if known is not None and self._clock() < known[1] else None
+        user, until_s = self._right.get(self._digest(given), (None, 0.0))
+        is_still_right = user is not None and self._clock() < until_s and self._is_listed(given.name, user)
+        return user.principal if user is not None and is_still_right else None
 
     async def verify(self, given: Password) -> Principal | None:
         """Return whose password this is; `None` when it is wrong, or when there is no such user, in the same time.
@@ -60,9 +62,11 @@ class Passwords:
             TooManyRequests: too many passwords wait to be computed.
 
         """
-        user = self._users.get(given.name)
+        users = self._users.now()
+        user = users.get(given.name)
         digest = self._digest(given)
-        stand_in = self._stand_ins[int.from_bytes(self._keyed(given.name.encode())[:8], "big") % len(self._stand_ins)]
+        number = int.from_bytes(self._keyed(given.name.encode("utf-8", "surrogatepass"))[:8], "big") % len(users)
+        stand_in = next(islice(users.values(), number, None))
         if self._waiting >= MAX_WAITING:
             raise TooManyRequests("too many logins at the same time", retry_after_s=2)
         self._waiting += 1
@@ -71,12 +75,16 @@ class Passwords:
             is_right = await to_thread.run_sync(_is_right, given.password, user or stand_in, limiter=self._limiter)
         finally:
             self._waiting -= 1
-        if user is None or not is_right:
+        if user is None or not is_right or not self._is_listed(given.name, user):
             return None
         while len(self._right) >= REMEMBERED:
             self._right.popitem(last=False)
-        self._right[digest] = (user.principal, self._clock() + REMEMBER_S)
+        self._right[digest] = (user, self._clock() + REMEMBER_S)
         return user.principal
+
+    def _is_listed(self, name: str, user: User) -> bool:
+        """Say whether the list has this very user now: the same role, tenant and hash."""
+        return self._users.now().get(name) == user
 
     def _digest(self, given: Password) -> bytes:
         """Return what stands for a name with a password in memory; without the key it says nothing."""

@@ -26,6 +26,7 @@ MAX_TEXT: Final = 200
 """Characters that are kept of an address, a path, a reason."""
 MAX_TRIES: Final = 5
 ACTOR: Final = "gateway:access"
+HIDDEN: Final = "it is there, and hidden from whoever asked"
 OTHERS: Final = "(several)"
 
 log = structlog.get_logger()
@@ -59,11 +60,17 @@ class Refusals:
         """Note a refusal; `name` is a known user's whose password was wrong."""
         shown = name if principal is None else principal.name
         log.warning("access_refused", principal=shown, address=address, method=method, path=path, reason=reason)
+        self._count(principal, _Kind(shown, address[:MAX_TEXT], method[:MAX_TEXT], path[:MAX_TEXT], reason[:MAX_TEXT]))
+
+    def note_hidden(self, principal: Principal, *, address: str, method: str, path: str) -> None:
+        """Note that somebody asked for what it may not know of. No line is logged: that takes time which tells."""
+        self._count(principal, _Kind(principal.name, address[:MAX_TEXT], method[:MAX_TEXT], path[:MAX_TEXT], HIDDEN))
+
+    def _count(self, principal: Principal | None, kind: _Kind) -> None:
         tenant = DEFAULT_TENANT if principal is None else principal.tenant
         if tenant not in self._counts and len(self._counts) >= MAX_TENANTS:
             tenant = DEFAULT_TENANT
         counts = self._counts.setdefault(tenant, {})
-        kind = _Kind(shown, address[:MAX_TEXT], method[:MAX_TEXT], path[:MAX_TEXT], reason[:MAX_TEXT])
         if kind not in counts and len(counts) >= MAX_KINDS:
             kind = _Kind(None, OTHERS, OTHERS, OTHERS, OTHERS)
         counts[kind] = counts.get(kind, 0) + 1

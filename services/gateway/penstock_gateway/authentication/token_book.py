@@ -16,7 +16,7 @@ from penstock_core import aggregates
 from penstock_core.chain import link
 from penstock_core.ports import Conflict, Entry, EventLog
 from penstock_core.tokens import PREFIX, Token, check_issue, evolve, id_of, may_see
-from penstock_gateway.problems import NotFound
+from penstock_gateway.problems import Hidden, NotFound
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.api import TokenResponse
 from penstock_schemas.events import EventData, TokenIssued, TokenRevoked
@@ -37,6 +37,10 @@ class Issued(Struct, frozen=True):
     token: Token
     secret: str
     """What its holder sends. It is known here and now only."""
+
+
+class HiddenToken(NotFound, Hidden):
+    """There is such a token; to whoever asks it is an unknown one."""
 
 
 def described(token: Token) -> TokenResponse:
@@ -139,7 +143,7 @@ class TokenBook:
         for _ in range(MAX_TRIES):
             token = await self._load(token_id) if token_id.isalnum() and token_id.isascii() else None
             if token is None or not may_see(principal, token):
-                raise NotFound(f"token {token_id[:80]} was not found")
+                raise (NotFound if token is None else HiddenToken)(f"token {token_id[:80]} was not found")
             if token.revoked_at is not None:
                 return
             try:

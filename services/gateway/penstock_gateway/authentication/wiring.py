@@ -13,7 +13,8 @@ from penstock_gateway.authentication.provider import ProviderSettings, is_safe_u
 from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.throttle import Buckets
 from penstock_gateway.authentication.token_book import TokenBook
-from penstock_gateway.authentication.users import BadUser, User, parse_users, split_file, split_list
+from penstock_gateway.authentication.user_list import UserList
+from penstock_gateway.authentication.users import BadUser
 from penstock_gateway.failures import methods_at
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wes.failures import teller
@@ -21,7 +22,9 @@ from penstock_schemas.access import AuthMethod, Role
 from penstock_schemas.ids import TenantId, is_token
 
 
-def make_doorkeeper(app: Litestar, settings: GatewaySettings, *, tokens: TokenBook, refusals: Refusals) -> Doorkeeper:
+def make_doorkeeper(
+    app: Litestar, settings: GatewaySettings, *, tokens: TokenBook, refusals: Refusals, provider: Provider | None
+) -> Doorkeeper:
     """Return `app` with a door in front of it, as the settings want it.
 
     Raises:
@@ -29,12 +32,11 @@ def make_doorkeeper(app: Litestar, settings: GatewaySettings, *, tokens: TokenBo
 
     """
     methods = settings.auth
-    users = read_users(settings) if AuthMethod.BASIC in methods else {}
     authenticator = Authenticator(
         methods,
-        passwords=Passwords(users) if users else None,
+        passwords=Passwords(_users(settings)) if AuthMethod.BASIC in methods else None,
         tokens=tokens,
-        provider=_provider(settings) if AuthMethod.OIDC in methods else None,
+        provider=provider,
     )
     doors = Doors(
         open_paths=(f"{settings.wes_prefix}/service-info",),
@@ -54,20 +56,14 @@ def make_doorkeeper(app: Litestar, settings: GatewaySettings, *, tokens: TokenBo
     )
 
 
-def read_users(settings: GatewaySettings) -> dict[str, User]:
-    """Return the users with passwords.
+def make_provider(settings: GatewaySettings) -> Provider | None:
+    """Return the OpenID provider; `None` when there is none."""
+    if AuthMethod.OIDC not in settings.auth:
+        return None
+    # Its cryptography takes 8 MB, which a gateway without it need not have.
+    from penstock_gateway.authentication.oidc import OpenIdProvider
 
-    Raises:
-        BadUser: an entry is wrong, or the file cannot be read.
-
-    """
-    entries = split_list(settings.basic_auth_users)
-    if settings.basic_auth_file is not None:
-        try:
-            entries += split_file(settings.basic_auth_file.read_text())
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadUser(f"{settings.basic_auth_file} cannot be read: {error}") from None
-    return parse_users(entries)
+    return OpenIdProvider(_provider_settings(settings))
 
 
 def access_mistakes(settings: GatewaySettings) -> Iterator[str]:
@@ -85,18 +81,21 @@ def access_mistakes(settings: GatewaySettings) -> Iterator[str]:
             )
     if AuthMethod.BASIC in methods:
         try:
-            if not read_users(settings):
-                yield (
-                    "PENSTOCK_AUTH names basic, and there is no user: set PENSTOCK_BASIC_AUTH_USERS or "
-                    "PENSTOCK_BASIC_AUTH_FILE; 'penstock hash-password' makes the hashes"
-                )
+            _users(settings)
         except BadUser as error:
-            yield f"the users of PENSTOCK_BASIC_AUTH_USERS or PENSTOCK_BASIC_AUTH_FILE: {error}"
+            yield (
+                f"the users of PENSTOCK_BASIC_AUTH_USERS or PENSTOCK_BASIC_AUTH_FILE: {error}; 'penstock "
+                "hash-password' makes the hashes"
+            )
     if AuthMethod.OIDC in methods:
         yield from _provider_mistakes(settings)
     for origin in settings.cors_origins:
         if origin != "*" and not origin.startswith(("http://", "https://")):
             yield f"PENSTOCK_CORS_ORIGINS holds '{origin}': expected origins such as https://portal.example.org, or *"
+
+
+def _users(settings: GatewaySettings) -> UserList:
+    return UserList(settings.basic_auth_users, settings.basic_auth_file)
 
 
 def _provider_mistakes(settings: GatewaySettings) -> Iterator[str]:
@@ -112,13 +111,6 @@ def _provider_mistakes(settings: GatewaySettings) -> Iterator[str]:
         value, equals, role = each.rpartition("=")
         if not equals or not value or role not in {known.value for known in Role}:
             yield f"PENSTOCK_OIDC_ROLES holds '{each}': expected value=role, the role one of viewer, submitter, ..."
-
-
-def _provider(settings: GatewaySettings) -> Provider:
-    # Its cryptography takes 8 MB, which a gateway without it need not have.
-    from penstock_gateway.authentication.oidc import OpenIdProvider
-
-    return OpenIdProvider(_provider_settings(settings))
 
 
 def _provider_settings(settings: GatewaySettings) -> ProviderSettings:

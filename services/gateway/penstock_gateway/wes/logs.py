@@ -1,6 +1,6 @@
 """What runs and their tasks wrote: whole once they ended, so far while they run, and as it comes for who follows."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import anyio
@@ -53,8 +53,9 @@ async def follow(
     stream: LogStream,
     task_id: str | None,
     is_over: Callable[[], bool],
+    is_admitted: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
-    """Yield what is written, from the beginning, until the run is over.
+    """Yield what is written, from the beginning, until the run is over or who follows would not be let in any more.
 
     Args:
         runs: reads logs.
@@ -63,10 +64,11 @@ async def follow(
         stream: what of it.
         task_id: of this task alone.
         is_over: whether nobody shall wait for anything any more.
+        is_admitted: whether who follows would still be let in.
 
     """
     after, source = 0, None
-    while True:
+    while await is_admitted():
         page = await runs.log(
             principal,
             run_id,

@@ -16,7 +16,7 @@ from penstock_gateway.fleet import Fleet
 from penstock_gateway.forms import Form, FormLimits
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.parameters import Parameters, parse_job_id
-from penstock_gateway.principals import principal_of
+from penstock_gateway.principals import is_admitted, principal_of
 from penstock_gateway.problems import Invalid, NotFound
 from penstock_gateway.replies import Bare, Reply, encode
 from penstock_gateway.requests import AnyRequest
@@ -156,7 +156,13 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
             return text_reply(b"", None)  # engines say all they have to say in one log
         if _follows(request):
             pieces = follow(
-                runs, principal, wanted, stream=LogStream.ENGINE, task_id=None, is_over=services.is_draining
+                runs,
+                principal,
+                wanted,
+                stream=LogStream.ENGINE,
+                task_id=None,
+                is_over=services.is_draining,
+                is_admitted=is_admitted(request),
             )
             return Followed(pieces)
         if job.state.is_terminal:
@@ -178,7 +184,15 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
         except NotFound:
             pass  # it has not ended
         if _follows(request):
-            pieces = follow(runs, principal, wanted, stream=kind, task_id=task.id, is_over=services.is_draining)
+            pieces = follow(
+                runs,
+                principal,
+                wanted,
+                stream=kind,
+                task_id=task.id,
+                is_over=services.is_draining,
+                is_admitted=is_admitted(request),
+            )
             return Followed(pieces)
         text = await so_far(runs, principal, wanted, stream=kind, task_id=task.id)
         return text_reply(text, request.headers.get("range"))
