@@ -43,7 +43,14 @@ class Desk:
     def __init__(self, log: EventLog) -> None:
         self.log = log
 
-    async def submit(self, *, engine: str = "scripted", source: Source | None = None, **parameters: object) -> JobId:
+    async def submit(
+        self,
+        *,
+        engine: str = "scripted",
+        source: Source | None = None,
+        requeue: bool = True,
+        **parameters: object,
+    ) -> JobId:
         job_id = JobId(str(uuid.uuid4()))
         command = SubmitJob(
             now=datetime.now(UTC),
@@ -54,6 +61,7 @@ class Desk:
             engine=engine,
             parameters=dict(parameters),
             source=source,
+            requeue=requeue,
         )
         await self._perform(job_id, command)
         return job_id

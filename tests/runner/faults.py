@@ -136,4 +136,17 @@ class FailingBlobs(MemoryBlobs):
         return await super().put_file(key, path)
 
 
-__all__ = ["DeafHeartbeats", "DownBoard", "FailingBlobs", "FaultyLog", "HangingTail"]
+class SlowBlobs(MemoryBlobs):
+    """Gives nothing until `gate` is set; `asked` is set by whoever asks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.gate = anyio.Event(), anyio.Event()
+
+    async def get_bytes(self, key: str) -> bytes:
+        self.asked.set()
+        await self.gate.wait()
+        return await super().get_bytes(key)
+
+
+__all__ = ["DeafHeartbeats", "DownBoard", "FailingBlobs", "FaultyLog", "HangingTail", "SlowBlobs"]

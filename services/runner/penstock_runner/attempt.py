@@ -1,12 +1,14 @@
 """One attempt on this runner, from the order to the event that ends it.
 
-load -> start (in the log) -> lay out files -> engine -> store outputs and logs -> end (in the log)
+load -> lay out files -> start (in the log) -> engine -> store outputs and logs -> end (in the log)
 
-The log decides at both ends: an attempt that it refuses is dropped, and whatever work there is of it dies.
+The log decides at both ends: an attempt that it refuses is dropped, and whatever work there is of it dies. Until its
+files are there an attempt has not started: it shows as being prepared, and can be given back without having been begun.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -15,16 +17,15 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_core.job import JobEnded, Refused, UnknownJob
+from penstock_core.job import JobEnded, Refused, UnknownJob, decide
 from penstock_core.ports import EventLog, TooLarge
-from penstock_runner import faults
 from penstock_runner.core import AttemptKey, HaltCause, StartOrder
 from penstock_runner.engine import Attempt, Engine, LogWritten, Outcome
+from penstock_runner.failures import MAX_MESSAGE_CHARS, bounded, failure_of, text_of
 from penstock_runner.job_log import Intent, JobLog
 from penstock_runner.reporting import Report, Reports
 from penstock_runner.sources import Sources, remove
 from penstock_runner.state_folder import StateFolder
-from penstock_runner.stored_files import SourceRefused
 from penstock_runner.uploads import StoredOutputs, UnreadableOutput, UploadFailed, Uploads
 from penstock_schemas.commands import AbandonAttempt, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId
@@ -35,8 +36,6 @@ HALT_GRACE_S: Final = 5.0
 """An engine that was told to stop, and what is being stored of its work, has this long; then it is killed."""
 FAULT_LOGS_S: Final = 5.0
 """After a fault, the logs that there are get this long to be stored."""
-MAX_MESSAGE_CHARS: Final = 4_000
-MAX_STDERR_CHARS: Final = 16_000
 
 _log = structlog.stdlib.get_logger()
 
@@ -63,9 +62,11 @@ class AttemptRun:
     def __init__(self, place: Workplace, order: StartOrder) -> None:
         self._place = place
         self._order = order
-        self._jobs = JobLog(place.log, tenant=order.tenant, job_id=order.job_id, runner_id=place.runner_id)
+        self._jobs = _job_log(place, order)
         self._stop = anyio.Event()
         self._work = anyio.CancelScope()
+        """What is being done just now, of what has to end when the attempt is told to."""
+        self._kill_at = math.inf
         self._halted: HaltCause | None = None
         self._must_keep_work = False
 
@@ -85,7 +86,8 @@ class AttemptRun:
             self._halted = cause
         if not self._stop.is_set():
             self._stop.set()
-            self._work.deadline = anyio.current_time() + HALT_GRACE_S
+            self._kill_at = anyio.current_time() + HALT_GRACE_S
+            self._work.deadline = self._kill_at
 
     async def run(self) -> None:
         """Make the attempt. When it returns, the log says how it ended, or it never was this runner's to make.
@@ -97,41 +99,77 @@ class AttemptRun:
 
         """
         try:
-            engine = await self._start()
+            engine = await self._accept()
             if engine is not None:
-                await self._end(await self._perform(engine))
+                await self._make(engine)
                 await self._clean_up(engine)
         except Refused as refusal:
             self._say("attempt_dropped", reason=str(refusal))
 
-    async def _start(self) -> Engine | None:
-        """Say in the log that the attempt starts; `None` when it does not, and the log says why."""
+    async def _accept(self) -> Engine | None:
+        """Return the engine to make the attempt with; `None` when it is not made, and the log says why.
+
+        Raises:
+            Refused: it is not this runner's to make; nothing of it was touched.
+
+        """
         job = await self._jobs.load(min_version=self._order.job_version)
         if job is None:
             raise UnknownJob("there is no such job")
         engine = self._place.engines.get(job.engine)
-        if self._halted is HaltCause.PREEMPTED:
-            await self._abandon(RequeueCause.PREEMPTED, "the runner is stopping")
-            return None
         if engine is None:
             await self._abandon(RequeueCause.REFUSED, f"the runner has no engine {job.engine!r}")
             return None
+        return engine if await self._unless_ended(self._check_startable) else None
+
+    async def _make(self, engine: Engine) -> None:
+        """Make the attempt; then the log says how it ended."""
+        prepared = await self._prepare(engine)
+        if not isinstance(prepared, Attempt):
+            await self._end(prepared)
+        elif await self._unless_ended(self._start):
+            await self._end(await self._perform(engine, prepared))
+
+    async def _prepare(self, engine: Engine) -> Attempt | Intent:
+        """Lay out what the engine needs; where that cannot be, return what to tell the log of it."""
         try:
-            await self._jobs.perform(self._start_intent, cause=self._order.cause)
+            with self._within_grace():
+                return await self._lay_out(self._job, engine)
+            return self._halted_intent(Outcome(kind=OutcomeKind.STOPPED))
+        except Exception as error:  # noqa: BLE001 - the boundary of an attempt, as below
+            return self._fault_intent(engine, error)
+
+    async def _unless_ended(self, begin: Callable[[], Awaitable[None]]) -> bool:
+        """Take a step towards the start; when the attempt is to end meanwhile, tell the log so and return false."""
+        if self._halted is HaltCause.PREEMPTED:
+            await self._abandon(RequeueCause.PREEMPTED, "the runner is stopping")
+            return False
+        try:
+            await begin()
         except JobEnded:
             if self._job.state is not JobState.CANCELLING:
                 raise
             await self._abandon(RequeueCause.REFUSED, "cancelled before it started")
-            return None
-        return engine
+            return False
+        return True
 
-    async def _perform(self, engine: Engine) -> Intent:
+    async def _check_startable(self) -> None:
+        decide(self._job, self._start_intent(datetime.now(UTC)))
+
+    async def _start(self) -> None:
+        await self._jobs.perform(self._start_intent)
+
+    def _within_grace(self) -> anyio.CancelScope:
+        """Return the scope of work that ends, at the latest, some time after the attempt was told to."""
+        self._work = anyio.CancelScope(deadline=self._kill_at)
+        return self._work
+
+    async def _perform(self, engine: Engine, attempt: Attempt) -> Intent:
         """Do the work; return what to tell the log of it."""
-        job = self._job
-        report = self._place.reports.open(job.tenant, job.id, self._order.attempt)
+        report = self._place.reports.open(attempt.tenant, attempt.job_id, attempt.attempt)
         try:
-            with self._work:
-                return await self._produce(job, engine, report)
+            with self._within_grace():
+                return await self._produce(attempt, engine, report)
             return self._halted_intent(Outcome(kind=OutcomeKind.STOPPED))
         except Exception as error:  # noqa: BLE001 - the boundary of an attempt: whatever an engine does stays in it
             with anyio.move_on_after(FAULT_LOGS_S):
@@ -140,8 +178,7 @@ class AttemptRun:
         finally:
             report.close()
 
-    async def _produce(self, job: Job, engine: Engine, report: Report) -> Intent:
-        attempt = await self._lay_out(job, engine)
+    async def _produce(self, attempt: Attempt, engine: Engine, report: Report) -> Intent:
         outcome = await engine.run(attempt, report.emit, self._stop)
         if outcome.kind is OutcomeKind.STOPPED and self._halted is None:
             raise RuntimeError("it stopped without having been told to")
@@ -234,7 +271,7 @@ class AttemptRun:
             attempt=self._order.attempt,
             runner_id=self._place.runner_id,
             outcome=outcome.kind,
-            failure=None if outcome.failure is None else _bounded(outcome.failure),
+            failure=None if outcome.failure is None else bounded(outcome.failure),
             tasks=outcome.tasks,
             output_files=len(stored.files),
             output_bytes=stored.total_bytes,
@@ -251,7 +288,7 @@ class AttemptRun:
 
     def _fault_intent(self, engine: Engine, error: Exception) -> Intent:
         """Return the end of an attempt after a fault: one that it would meet everywhere is a failure."""
-        failure = _failure(error)
+        failure = failure_of(error)
         if failure is not None and isinstance(error, UploadFailed) and engine.needs_files:
             # The work is done and only here.
             self._must_keep_work = True
@@ -261,7 +298,7 @@ class AttemptRun:
             self._say("attempt_failed", reason=failure.message)
             return self._end_intent(Outcome(kind=OutcomeKind.FAILED, failure=failure))
         _log.error("attempt_fault", job_id=self._order.job_id, attempt=self._order.attempt, exc_info=error)
-        reason = f"fault of the runner or its engine {engine.name}: {_text(error)}"[:MAX_MESSAGE_CHARS]
+        reason = f"fault of the runner or its engine {engine.name}: {text_of(error)}"[:MAX_MESSAGE_CHARS]
         return self._abandon_intent(RequeueCause.LOST, reason)
 
     def _abandon_intent(self, cause: RequeueCause, reason: str) -> Intent:
@@ -285,18 +322,22 @@ async def give_back(place: Workplace, order: StartOrder, cause: RequeueCause, re
         TooManyConflicts, Unreadable: that could not be told.
 
     """
-    jobs = JobLog(place.log, tenant=order.tenant, job_id=order.job_id, runner_id=place.runner_id)
+    jobs = _job_log(place, order)
 
     def intent(now: datetime) -> JobCommand:
         return AbandonAttempt(now=now, attempt=order.attempt, runner_id=place.runner_id, cause=cause, reason=reason)
 
     await jobs.load(min_version=order.job_version)
     try:
-        await jobs.perform(intent, cause=order.cause)
+        await jobs.perform(intent)
     except Refused as refusal:
         _log.info("give_back_dropped", job_id=order.job_id, attempt=order.attempt, reason=str(refusal))
     else:
         _log.info("attempt_given_back", job_id=order.job_id, attempt=order.attempt, cause=cause.value, reason=reason)
+
+
+def _job_log(place: Workplace, order: StartOrder) -> JobLog:
+    return JobLog(place.log, tenant=order.tenant, job_id=order.job_id, runner_id=place.runner_id, cause=order.cause)
 
 
 def _main_file(job: Job) -> str | None:
@@ -305,33 +346,3 @@ def _main_file(job: Job) -> str | None:
     if job.source.snakefile is None and Path(job.source.location).suffix in (".smk", ".snakefile"):
         return Path(job.source.location).name
     return job.source.snakefile
-
-
-def _failure(error: BaseException) -> Failure | None:
-    """Return the failure that an error means; `None` when another attempt may go better."""
-    if isinstance(error, SourceRefused):
-        return error.failure
-    if isinstance(error, UploadFailed):
-        return Failure(cause=FailureCause.SYSTEM, message=str(error))
-    if isinstance(error, UnreadableOutput):
-        return Failure(cause=FailureCause.WORKFLOW, message=str(error))
-    if any(map(faults.is_disk_full, faults.leaves(error))):
-        return Failure(
-            cause=FailureCause.SYSTEM, message="the runner's disk is full: no space left for the run's files"
-        )
-    return None
-
-
-def _text(error: BaseException) -> str:
-    [first, *more] = faults.leaves(error)
-    text = f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
-    return f"{text} (and {len(more)} more)" if more else text
-
-
-def _bounded(failure: Failure) -> Failure:
-    tail = failure.stderr_tail
-    return replace(
-        failure,
-        message=failure.message[:MAX_MESSAGE_CHARS],
-        stderr_tail=None if tail is None else tail[-MAX_STDERR_CHARS:],
-    )

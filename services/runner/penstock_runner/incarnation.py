@@ -16,7 +16,7 @@ from msgspec import Struct
 from penstock_core import aggregates
 from penstock_core.chain import Stored
 from penstock_core.ports import Heartbeats, PortError
-from penstock_runner.attempt import MAX_MESSAGE_CHARS, AttemptRun, Workplace, give_back
+from penstock_runner.attempt import AttemptRun, Workplace, give_back
 from penstock_runner.core import (
     Action,
     AttemptKey,
@@ -35,6 +35,7 @@ from penstock_runner.core import (
     remaining_s,
     renew,
 )
+from penstock_runner.failures import MAX_MESSAGE_CHARS
 from penstock_runner.register import Register
 from penstock_schemas.events import AttemptAssigned, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
 from penstock_schemas.ids import RunnerId

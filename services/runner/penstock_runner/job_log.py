@@ -34,14 +34,23 @@ def new_event_id() -> EventId:
 
 
 class JobLog:
-    """The events of one job, as far as this runner has read them."""
+    """The events of one job, as far as this runner has read them.
 
-    def __init__(self, log: EventLog, *, tenant: TenantId, job_id: JobId, runner_id: RunnerId) -> None:
+    Args:
+        log: where they are.
+        tenant: whose job it is.
+        job_id: the job.
+        runner_id: this runner.
+        cause: the event that led to the first one that is appended here; each further one was led to by the one before.
+
+    """
+
+    def __init__(self, log: EventLog, *, tenant: TenantId, job_id: JobId, runner_id: RunnerId, cause: EventId) -> None:
         self._log = log
         self._aggregate = aggregates.job(tenant, job_id)
         self._actor = f"runner:{runner_id}"
         self._is_current = False
-        self._last_event: EventId | None = None
+        self._cause = cause
         self.job: Job | None = None
         """As last read; `None` when there is none, or before the first read."""
 
@@ -61,14 +70,13 @@ class JobLog:
                 self._is_current = True
                 return self.job
 
-    async def perform(self, intent: Intent, *, cause: EventId | None = None) -> None:
+    async def perform(self, intent: Intent) -> None:
         """Decide what `intent` asks for and append what happens; nothing is appended when it already is so.
 
         It waits for an unreachable or full log for as long as it takes: the runner's lease is what bounds that.
 
         Args:
             intent: asked anew whenever the job had to be read again.
-            cause: the event that led to this one; if not given, the last one that was appended here.
 
         Raises:
             Refused: the job is not in a state where this can be done.
@@ -85,7 +93,7 @@ class JobLog:
                 return
             [data] = happened  # what a runner asks for makes one event
             try:
-                await self._append(data, now, cause or self._last_event)
+                await self._append(data, now)
             except Conflict:
                 conflicts += 1
             except (Unavailable, LogFull):
@@ -94,11 +102,13 @@ class JobLog:
                 return
         raise TooManyConflicts(f"{self._aggregate} moved on {MAX_CONFLICTS} times")
 
-    async def _append(self, data: JobEventData, now: datetime, cause: EventId | None) -> None:
+    async def _append(self, data: JobEventData, now: datetime) -> None:
         head = EMPTY_HEAD if self.job is None else self.job.head
-        event = link(head, self._aggregate, data, event_id=new_event_id(), time=now, actor=self._actor, cause=cause)
+        event = link(
+            head, self._aggregate, data, event_id=new_event_id(), time=now, actor=self._actor, cause=self._cause
+        )
         self._is_current = False  # whatever ends this append half-way: the job must be read again
         [stored] = await self._log.append([Entry(event, head.seq)])
         self.job = evolve(self.job, stored)
-        self._last_event = event.id
+        self._cause = event.id
         self._is_current = True

@@ -165,7 +165,8 @@ def _engine_log(job: Job, addresses: Addresses) -> Log:
 def _exit_code(job: Job) -> int | UnsetType:
     if job.state is JobState.COMPLETED:
         return 0
-    return WORKFLOW_FAILED if state_of(job) is State.EXECUTOR_ERROR else UNSET
+    has_begun = job.started_at is not None
+    return WORKFLOW_FAILED if has_begun and state_of(job) is State.EXECUTOR_ERROR else UNSET
 
 
 def _said_of_run(job: Job) -> list[str]:

@@ -1,0 +1,45 @@
+"""What went wrong with an attempt, as the log is told of it."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from penstock_runner import faults
+from penstock_runner.stored_files import SourceRefused
+from penstock_runner.uploads import UnreadableOutput, UploadFailed
+from penstock_schemas.jobs import Failure, FailureCause
+
+MAX_MESSAGE_CHARS: Final = 4_000
+MAX_STDERR_CHARS: Final = 16_000
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """Return the failure that an error means; `None` when another attempt may go better."""
+    if isinstance(error, SourceRefused):
+        return error.failure
+    if isinstance(error, UploadFailed):
+        return Failure(cause=FailureCause.SYSTEM, message=str(error))
+    if isinstance(error, UnreadableOutput):
+        return Failure(cause=FailureCause.WORKFLOW, message=str(error))
+    if any(map(faults.is_disk_full, faults.leaves(error))):
+        return Failure(
+            cause=FailureCause.SYSTEM, message="the runner's disk is full: no space left for the run's files"
+        )
+    return None
+
+
+def text_of(error: BaseException) -> str:
+    """Return an error in words."""
+    [first, *more] = faults.leaves(error)
+    text = f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
+    return f"{text} (and {len(more)} more)" if more else text
+
+
+def bounded(failure: Failure) -> Failure:
+    """Return a failure that an event has room for."""
+    tail = failure.stderr_tail
+    return replace(
+        failure,
+        message=failure.message[:MAX_MESSAGE_CHARS],
+        stderr_tail=None if tail is None else tail[-MAX_STDERR_CHARS:],
+    )
