@@ -208,7 +208,7 @@ class Gateway:
                 *job_routes(job_services),
                 *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs, presigned_s=settings.presigned_url_s)),
                 *pipeline_routes(pipeline_services),
-                *wes_routes(self._wes_services(settings, jobs, runs, submissions, blobs)),
+                *wes_routes(self._wes_services(settings, jobs, runs, submissions, intake, blobs)),
                 *operating_routes(OperatingServices(cluster=ports, view=ports.jobs, heartbeats=ports.heartbeats)),
                 *token_routes(TokenServices(tokens=self.tokens, now=now, max_body_bytes=settings.max_body_bytes)),
                 *system_routes(system_services),
@@ -220,7 +220,13 @@ class Gateway:
         )
 
     def _wes_services(
-        self, settings: GatewaySettings, jobs: Jobs, runs: Runs, submissions: Submissions, blobs: Blobs
+        self,
+        settings: GatewaySettings,
+        jobs: Jobs,
+        runs: Runs,
+        submissions: Submissions,
+        intake: Intake,
+        blobs: Blobs,
     ) -> WesServices:
         return WesServices(
             prefix=settings.wes_prefix,
@@ -231,7 +237,9 @@ class Gateway:
             jobs=jobs,
             runs=runs,
             lists=RunLists(jobs),
-            submissions=RunSubmissions(submissions, self._fleet, tuple(map(PurePosixPath, settings.source_roots))),
+            submissions=RunSubmissions(
+                submissions, intake, self.catalogue, self._fleet, tuple(map(PurePosixPath, settings.source_roots))
+            ),
             fleet=self._fleet,
             blobs=blobs,
             is_draining=lambda: self._watchers.is_draining,

@@ -16,7 +16,7 @@ def workflow_url_of(job: Job) -> str:
     if job.workflow is not None and job.workflow.workflow_url:
         return job.workflow.workflow_url
     if job.pipeline is not None:
-        return job.pipeline.name
+        return f"penstock:{job.pipeline.name}@{job.pipeline.version}"
     source = job.source
     if source is None:
         return job.pipeline_name

@@ -1,16 +1,19 @@
 """`POST /runs`: what is taken, in every way that clients write it, and what is refused before anything is queued."""
 
 import json
+from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
-from tests.gateway.elsewhere import elsewhere
+from tests.gateway.elsewhere import elsewhere, git, repository
 from tests.gateway.stage import Stage
+from tests.gateway.test_archives import gzipped, zipped
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
 from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
 from penstock_schemas.events import JobSubmitted
-from penstock_schemas.jobs import SourceKind
+from penstock_schemas.jobs import Source, SourceKind, SourceManifest
 
 FIELDS = {"workflow_type": "SMK", "workflow_type_version": "1.0"}
 Files = list[tuple[str, tuple[str, bytes]]]
@@ -114,9 +117,22 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
         (("a\\b.smk",), {}, "workflow_attachment"),
         (("a.smk", "a.smk"), {}, "workflow_attachment"),
         (("a", "a/b"), {}, "workflow_attachment"),
-        (("a.smk",), {"workflow_url": "https://host.example/a.smk"}, "takes no attachments"),
+        (("a.smk",), {"workflow_url": "https://host.example/a.smk"}, "workflow_url: "),
         ((), {"workflow_url": "https://host.example/a.smk"}, "workflow_url: "),
-        (("a.smk",), {"workflow_url": "trs://host.example/a"}, "`trs:`"),
+        (("a.smk",), {"workflow_url": "trs://host.example/a"}, "no tool registry (TRS)"),
+        ((), {"workflow_url": "s3://bucket/a.smk"}, "`s3:`"),
+        ((), {"workflow_url": "git@github.com:o/r.git"}, "write git+https://"),
+        ((), {"workflow_url": "ssh://git@github.com/o/r.git"}, "write git+https://"),
+        ((), {"workflow_url": "git+ssh://git@github.com/o/r.git"}, "write git+https://"),
+        ((), {"workflow_url": "git+file:///srv/r.git"}, "write git+https://"),
+        ((), {"workflow_url": "git+https://host.example/r.git@main#Snakefile"}, "PENSTOCK_SOURCE_HOSTS"),
+        ((), {"workflow_url": "git+https://[::1"}, "no address"),
+        ((), {"workflow_url": "calls"}, "the catalogue has no workflow `calls`"),
+        ((), {"workflow_url": "penstock:calls@1"}, "the catalogue has no workflow `calls`"),
+        ((), {"workflow_url": "penstock:a/b"}, "`penstock:name`"),
+        (("a.smk",), {"workflow_url": "penstock:calls"}, "takes no attachments"),
+        (("w.zip",), {}, "workflow_attachment/w.zip"),
+        (("w.tar.gz", "b.zip"), {"workflow_url": "Snakefile"}, "not attached"),
         ((), {"workflow_url": "file:///srv/a.smk"}, "workflow_url"),
         (("a.smk",), {"workflow_type": None}, "workflow_type"),
         (("a.smk",), {"workflow_type": "XYZ"}, "no known type"),
@@ -187,7 +203,156 @@ async def test_a_workflow_may_be_fetched_from_an_allowed_host(stage: Stage) -> N
             missing = refused(await post(client, workflow_url=f"http://127.0.0.1:{place.port}/nowhere"), 400)
             assert missing.startswith("workflow_url: ")
             refused(await post(client, workflow_url="http://127.0.0.1:1/main.smk"), 400)
-            refused(await post(client, "a.smk", workflow_url=url), 400)
+
+
+async def post_files(client: httpx.AsyncClient, files: dict[str, bytes], **fields: str) -> httpx.Response:
+    parts = [("workflow_attachment", each) for each in files.items()]
+    return await client.post(f"{PREFIX}/runs", data=FIELDS | fields, files=parts)
+
+
+async def source_of(stage: Stage) -> tuple[Source, dict[str, bytes]]:
+    """The source of the last job, and its files."""
+    submitted = stage.cluster.log.stored[-1].event.data
+    assert isinstance(submitted, JobSubmitted)
+    assert submitted.source is not None
+    raw = await stage.blobs.get_bytes(submitted.source.location)
+    files = msgspec.json.decode(raw, type=SourceManifest).files
+    return submitted.source, {each.path: await stage.blobs.get_bytes(each.key) for each in files}
+
+
+WORKFLOW = {"workflow/Snakefile": b"rule all:\n", "scripts/a.py": b"#!/usr/bin/python\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "url", "main"),
+    [
+        ({"w.zip": zipped(WORKFLOW)}, "", None),
+        ({"w.zip": zipped(WORKFLOW)}, "w.zip", None),
+        ({"in/w.tgz": gzipped(WORKFLOW)}, "./in/w.tgz#workflow/Snakefile", "workflow/Snakefile"),
+        ({"w.tar.gz": gzipped(WORKFLOW)}, "workflow/Snakefile", "workflow/Snakefile"),
+        ({"w.tar.gz": gzipped({f"w-1/{name}": each for name, each in WORKFLOW.items()})}, "w.tar.gz", None),
+        ({"w.tar.gz": gzipped(WORKFLOW), "params/a.json": b"{}"}, "workflow/Snakefile", "workflow/Snakefile"),
+        ({"w.zip": zipped(WORKFLOW), "data.tar.gz": b"data"}, "w.zip", None),
+    ],
+)
+async def test_an_attached_archive_that_is_the_workflow_is_unpacked(
+    stage: Stage, client: httpx.AsyncClient, files: dict[str, bytes], url: str, main: str | None
+) -> None:
+    response = await post_files(client, files, workflow_url=url)
+    assert (await request_of(client, response))["workflow_url"] == (url or "w.zip")
+    source, stored = await source_of(stage)
+    beside = {name: content for name, content in files.items() if name.startswith(("params", "data"))}
+    assert (source.snakefile, stored) == (main, WORKFLOW | beside)
+    assert len(await stage.blobs.list("jobs/")) == len(stored) + 1
+
+
+async def test_an_archive_beside_the_workflow_is_data(stage: Stage, client: httpx.AsyncClient) -> None:
+    files = {"Snakefile": b"rule all:\n", "data.tar.gz": gzipped({"a": b"1"})}
+    answered(await post_files(client, files, workflow_url="Snakefile"), "RunId")
+    assert (await source_of(stage))[1] == files
+
+
+@pytest.mark.parametrize(
+    ("files", "url", "said"),
+    [
+        ({"w.zip": zipped({"../Snakefile": b""})}, "w.zip", "`../Snakefile` in the archive"),
+        ({"w.zip": zipped({"a": b""})}, "w.zip", "there is no Snakefile"),
+        ({"w.zip": zipped(WORKFLOW)}, "other.smk", "`other.smk` is not among the files"),
+        ({"w.zip": zipped(WORKFLOW), "scripts/a.py": b""}, "w.zip", "`scripts/a.py` came with the request"),
+        ({"w.zip": zipped(WORKFLOW), "scripts": b""}, "w.zip", "a file here and a folder there"),
+    ],
+)
+async def test_an_attached_archive_that_cannot_be_taken_leaves_nothing(
+    stage: Stage, client: httpx.AsyncClient, files: dict[str, bytes], url: str, said: str
+) -> None:
+    assert said in refused(await post_files(client, files, workflow_url=url), 400)
+    assert await is_nothing_queued(stage)
+
+
+async def test_a_repository_may_be_named_in_every_way_that_people_do(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    folder = tmp_path / "work"
+    commit = repository(folder, {"workflow/main.smk": "rule all:\n", "config/config.yaml": "a: 1\n"})
+    git(folder, "tag", "v1")
+    git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "bare" / "lab" / "w"))
+    git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "bare" / "lab" / "w.git"))
+    with elsewhere(repositories=tmp_path / "bare") as place:
+        host = f"127.0.0.1:{place.port}"
+        async with stage.serve(source_hosts=(host,), source_allow_private=True) as client:
+            for url, base in (
+                (f"git+http://{host}/lab/w@v1#workflow/main.smk", "lab/w"),
+                (f"git+http://{host}/lab/w.git@{commit}#workflow/main.smk", "lab/w.git"),
+                (f"git+http://{host}/lab/w#workflow/main.smk", "lab/w"),
+                (f"http://{host}/lab/w/blob/v1/workflow/main.smk", "lab/w"),
+                (f"http://{host}/lab/w/-/blob/main/workflow/main.smk", "lab/w"),
+                (f"http://{host}/lab/w.git#workflow/main.smk", "lab/w.git"),
+            ):
+                response = await post_files(client, {"params/mine.json": b"{}"}, workflow_url=url)
+                assert (await request_of(client, response))["workflow_url"] == url
+                source, files = await source_of(stage)
+                assert (source.snakefile, source.origin) == (
+                    "workflow/main.smk",
+                    f"git+http://{host}/{base}@{commit}",
+                )
+                assert set(files) == {"workflow/main.smk", "config/config.yaml", "params/mine.json"}
+            kept = await stage.blobs.list("")
+            both = await post_files(client, {"config/config.yaml": b""}, workflow_url=url)
+            assert "`config/config.yaml` came with the request" in refused(both, 400)
+            gone = await post(client, workflow_url=f"git+http://{host}/lab/w@v9#workflow/main.smk")
+            assert "couldn't find remote ref v9" in refused(gone, 400)
+            page = await post(client, workflow_url=f"http://{host}/lab/w/tree/v1/workflow")
+            assert "page of a folder" in refused(page, 400)
+            assert await stage.blobs.list("") == kept
+
+
+async def test_attachments_are_laid_beside_what_is_fetched(stage: Stage) -> None:
+    with elsewhere() as place:
+        place.pages |= {"/main.smk": b"rule all:\n", "/w.tgz": gzipped({"w/Snakefile": b"rule all:\n"})}
+        host = f"127.0.0.1:{place.port}"
+        async with stage.serve(source_hosts=(host,), source_allow_private=True) as client:
+            for path in ("main.smk", "w.tgz"):
+                headers = {"idempotency-key": path}
+                parts = attached("params.json")
+                data = FIELDS | {"workflow_url": f"http://{host}/{path}"}
+                sent = [await client.post(f"{PREFIX}/runs", data=data, files=parts, headers=headers) for _ in range(2)]
+                assert answered(sent[0], "RunId") == answered(sent[1], "RunId")
+                assert set((await source_of(stage))[1]) == {"Snakefile", "params.json"}
+                changed = [("workflow_attachment", ("params.json", b"other"))]
+                other = await client.post(f"{PREFIX}/runs", data=data, files=changed, headers=headers)
+                assert other.status_code == 409, other.text
+
+
+async def test_a_workflow_of_the_catalogue_runs_by_its_name(stage: Stage) -> None:
+    async with stage.serve() as client:  # where unknown names run on the mock engine; over WES they do not
+        for version in ("1.0", "2.0+x"):
+            entry = {
+                "name": "calls",
+                "version": version,
+                "source": {"files": {"Snakefile": "rule all:\n"}},
+                "parameters_schema": {"properties": {"threads": {"minimum": 1}}},
+            }
+            assert (await client.post("/pipelines", json=entry)).status_code == 201
+        for url, version in (
+            ("calls", "2.0+x"),
+            ("penstock:calls", "2.0+x"),
+            ("calls@1.0", "1.0"),
+            ("penstock:calls@2.0+x", "2.0+x"),
+        ):
+            request = await request_of(client, await post(client, workflow_url=url, workflow_params='{"threads": 2}'))
+            assert (request["workflow_url"], request["workflow_params"]) == (url, {"threads": 2})
+            job = (await client.get("/jobs?limit=1")).json()["jobs"][0]
+            assert (job["pipeline"]["version"], job["pipeline_name"]) == (version, "calls")
+        native = (await client.post("/jobs", json={"pipeline_name": "calls", "parameters": {"threads": 1}})).json()
+        shown = answered(await client.get(f"{PREFIX}/runs/{native['id']}"), "RunLog")["request"]
+        assert shown["workflow_url"] == "penstock:calls@2.0+x"
+        before = len(stage.cluster.log.stored)
+        for url, params, said in (
+            ("calls@9", "{}", "offered: `2.0+x`, `1.0`"),
+            ("cals", "{}", "did you mean `calls`?"),
+            ("calls", '{"threads": 0}', "workflow_params/threads"),
+        ):
+            assert said in refused(await post(client, workflow_url=url, workflow_params=params), 400)
+        assert len(stage.cluster.log.stored) == before
 
 
 def test_other_names_of_settings_are_accepted() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 
 ANY: Final = ""
 """Stands for every value in `totals`; a name is never empty."""

@@ -40,7 +40,8 @@ def as_repository(source: SubmittedSource) -> SubmittedSource | None:
             return _of_page(source, f"{url.scheme}://{url.netloc}{page['repository']}", page)
     is_page = url.hostname in FORGES and _REPOSITORY.fullmatch(path)
     if is_page or path.endswith(".git"):
-        return replace(source, url=None, git=f"{url.scheme}://{url.netloc}{path}")
+        main = source.snakefile or unquote(url.fragment) or None
+        return replace(source, url=None, git=f"{url.scheme}://{url.netloc}{path}", snakefile=main)
     return None
 
 

@@ -13,6 +13,7 @@ from penstock_gateway.bundles import SNAKEFILE_PLACES
 from penstock_gateway.intake.addresses import SourceHosts, check_url, shown
 from penstock_gateway.intake.archives import HEAD_BYTES, TAKEN, contents, is_archive, survey
 from penstock_gateway.intake.downloads import download
+from penstock_gateway.intake.entries import shown as shown_name
 from penstock_gateway.intake.entries import top_folder
 from penstock_gateway.intake.forges import as_repository
 from penstock_gateway.intake.limits import MAX_FETCHES, MAX_WAIT_S, SourceUnfit
@@ -108,6 +109,7 @@ class Intake:
         while (following := await anyio.to_thread.run_sync(next, unpacked, None)) is not None:
             entry, pieces = following
             path = entry.path.removeprefix(top)
+            _refuse_both(path, upload)
             await upload.put(path, pieces_of(pieces), place=place, is_executable=entry.is_executable or None)
 
     async def _from_git(self, source: SubmittedSource, upload: Upload) -> Laid:
@@ -115,7 +117,10 @@ class Intake:
         fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
         async with fetched as commit:
             async for entry, pieces in commit.files():
-                await upload.put(entry.path, pieces, is_executable=entry.is_executable or None)
+                _refuse_both(entry.path, upload)
+                await upload.put(
+                    entry.path, pieces, place=pointer("source", "git"), is_executable=entry.is_executable or None
+                )
         return Laid(origin=f"git+{commit.address}@{commit.id}", main=source.snakefile)
 
     async def _from_address(self, source: SubmittedSource, upload: Upload) -> Laid:
@@ -129,7 +134,8 @@ class Intake:
                 await self._unpack(file, upload, named, origin)
                 return Laid(origin=origin, main=named)
             path = source.snakefile or SNAKEFILE_PLACES[0]
-            await upload.put(path, _one(_snakefile(file)))
+            _refuse_both(path, upload)
+            await upload.put(path, _one(_snakefile(file)), place=pointer("source", "url"))
             return Laid(origin=origin, main=path)
 
 
@@ -157,6 +163,11 @@ def _faults(place: str) -> Generator[None]:
         yield
     except SourceUnfit as error:
         raise Invalid([Violation(pointer=place, detail=str(error))]) from None
+
+
+def _refuse_both(path: str, upload: Upload) -> None:
+    if path in upload.files:
+        raise SourceUnfit(f"`{shown_name(path)}` came with the request, and the workflow has it too; leave one out")
 
 
 def _snakefile(file: BinaryIO) -> bytes:

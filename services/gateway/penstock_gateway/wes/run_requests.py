@@ -6,14 +6,12 @@ Pure: nothing is stored and nothing is asked. Whatever can be known before a run
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Final, TypeVar, cast
-from urllib.parse import unquote, urlsplit
 
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from penstock_core.engine_parameters import check
 from penstock_gateway.bodies import decode
-from penstock_gateway.bundles import path_source
 from penstock_gateway.problems import Invalid
 from penstock_gateway.wes.languages import (
     Language,
@@ -22,7 +20,8 @@ from penstock_gateway.wes.languages import (
     language_named,
     offered_languages,
 )
-from penstock_schemas.api import MAX_LABELS, JobSubmission, LabelKey, LabelValue, SubmittedSource, Violation
+from penstock_gateway.wes.workflow_sources import Entry, Files, name_of, read_workflow
+from penstock_schemas.api import MAX_LABELS, JobSubmission, LabelKey, LabelValue, Violation
 from penstock_schemas.jobs import EngineParameters, Parameters, WorkflowRequest
 
 ATTACHMENT: Final = "workflow_attachment"
@@ -45,6 +44,14 @@ _TAGS: Final = cast(  # an annotated type is a type to msgspec, though not to ty
 )
 _GivenParameters = dict[str, str | int | float | bool | None]
 
+_PARTS: Final = {
+    "#/source": "workflow_url",
+    "#/pipeline_name": "workflow_url",
+    "#/pipeline_version": "workflow_url",
+    "#/engine": "workflow_type",
+    "#/parameters": "workflow_params",
+}
+
 T = TypeVar("T")
 Offered = Mapping[str, tuple[str, ...]]
 """The versions of each engine that the connected runners offer."""
@@ -56,6 +63,8 @@ class RunWanted(Struct, frozen=True, kw_only=True):
     submission: JobSubmission
     request: WorkflowRequest
     """The same in the words of the client."""
+    archive: str | None
+    """The attachment that is to be unpacked first."""
 
 
 def read_run_request(
@@ -83,12 +92,13 @@ def read_run_request(
         raise _wrong("workflow_type_version", f"{language.name} `{version}` is not offered; offered: {versions}")
     engine, engine_version = _engine(fields, language, engine_versions)
     workflow_url = _text(fields, "workflow_url")
-    source = _workflow(workflow_url, attachments, roots)
-    shown = workflow_url or source.snakefile or ""
+    workflow = read_workflow(workflow_url, attachments, roots)
+    files = workflow if isinstance(workflow, Files) else None
     submission = JobSubmission(
-        pipeline_name=_name(shown),
+        pipeline_name=name_of(workflow, workflow_url)[:MAX_NAME_CHARS],
+        pipeline_version=workflow.version if isinstance(workflow, Entry) else None,
         parameters=parameters,
-        source=source,
+        source=None if files is None else files.source,
         engine=language.engine,
         labels=tags,
         engine_parameters=_engine_parameters(fields, language.engine),
@@ -96,12 +106,12 @@ def read_run_request(
     request = WorkflowRequest(
         workflow_type=fields["workflow_type"].strip(),
         workflow_type_version=version,
-        workflow_url=shown,
+        workflow_url=workflow_url or (attachments[0] if attachments else ""),
         workflow_engine=engine,
         workflow_engine_version=engine_version,
         attachments=tuple(attachments),
     )
-    return RunWanted(submission=submission, request=request)
+    return RunWanted(submission=submission, request=request, archive=None if files is None else files.archive)
 
 
 def _language(text: str, offered: Offered | None) -> Language:
@@ -127,69 +137,6 @@ def _engine(
             "workflow_engine_version", f"{language.engine} `{version[:80]}` is not offered; offered: {offered}"
         )
     return engine or None, version or None
-
-
-def _workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[PurePosixPath, ...]) -> SubmittedSource:
-    """Return the attachment that is the main file, or where the workflow lies."""
-    if not workflow_url:
-        if len(attachments) != 1:
-            raise _wrong(
-                "workflow_url",
-                f"it is missing, and there is not exactly one attachment that could be meant; {_listed(attachments)}",
-            )
-        return SubmittedSource(snakefile=attachments[0])
-    scheme = _scheme(workflow_url)
-    match scheme:
-        case "":
-            return SubmittedSource(snakefile=_attached(workflow_url, attachments))
-        case "file":
-            if attachments:
-                raise _wrong(
-                    "workflow_url", "a workflow on the server's disk takes no attachments; send one of the two"
-                )
-            return _on_disk(workflow_url, roots)
-        case "https" | "http":
-            if attachments:
-                raise _wrong("workflow_url", "a workflow that is fetched from an address takes no attachments")
-            return SubmittedSource(url=workflow_url)
-        case _:
-            raise _wrong(
-                "workflow_url",
-                f"this server takes no workflows from addresses that begin with `{scheme[:20]}:`; attach the "
-                "files and name the main one by its relative path",
-            )
-
-
-def _attached(workflow_url: str, attachments: Sequence[str]) -> str:
-    for name in (workflow_url, unquote(workflow_url)):
-        plain = name.removeprefix("./")
-        if plain in attachments:
-            return plain
-    raise _wrong("workflow_url", f"`{workflow_url[:200]}` is not attached; {_listed(attachments)}")
-
-
-def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSource:
-    """Return the source that a `file://` address names: a folder when it ends with `/`, else the main file in one."""
-    parts = urlsplit(workflow_url)
-    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
-        raise _wrong("workflow_url", "an address such as file:///data/workflows/Snakefile is expected")
-    path = unquote(parts.path)
-    is_folder = path.endswith("/")
-    pure = PurePosixPath(path)
-    submitted = (
-        SubmittedSource(path=str(pure)) if is_folder else SubmittedSource(path=str(pure.parent), snakefile=pure.name)
-    )
-    try:
-        path_source(submitted, roots)
-    except Invalid as error:
-        raise Invalid([replace(each, pointer="workflow_url") for each in error.violations]) from None
-    return submitted
-
-
-def _scheme(text: str) -> str:
-    head, colon, _ = text.partition(":")
-    is_scheme = bool(colon) and head[:1].isalpha() and all(each.isalnum() or each in "+-." for each in head)
-    return head.lower() if is_scheme and head.isascii() and len(head) > 1 else ""
 
 
 def _engine_parameters(fields: Mapping[str, str], engine: str) -> EngineParameters:
@@ -241,26 +188,16 @@ def _text(fields: Mapping[str, str], name: str) -> str:
     return text
 
 
-def _name(workflow_url: str) -> str:
-    """Return what the run is called: the last part of its workflow's address."""
-    return workflow_url.rstrip("/").rpartition("/")[2][:MAX_NAME_CHARS] or "workflow"
-
-
-def _listed(attachments: Sequence[str]) -> str:
-    if not attachments:
-        return f"there are no attachments (parts named {ATTACHMENT})"
-    shown = ", ".join(f"`{name}`" for name in attachments[:10])
-    return f"attached are {shown}" + (f" and {len(attachments) - 10} more" if len(attachments) > 10 else "")
-
-
 def _wrong(part: str, detail: str) -> Invalid:
     return Invalid([Violation(pointer=part, detail=detail)])
 
 
 def part_of(pointer: str) -> str:
-    """Return the part of the form that stands for a place in a native submission."""
-    parts = {"#/source": "workflow_url", "#/engine": "workflow_type", "#/parameters": "workflow_params"}
-    return next((part for place, part in parts.items() if pointer == place or pointer.startswith(place + "/")), pointer)
+    """Return the part of the form that stands for a place in a native submission; of a parameter, also which one."""
+    for place, part in _PARTS.items():
+        if pointer == place or pointer.startswith(place + "/"):
+            return part + pointer.removeprefix(place) if place == "#/parameters" else part
+    return pointer
 
 
 def read_text(name: str, content: bytes) -> str:

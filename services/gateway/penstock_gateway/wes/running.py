@@ -6,10 +6,14 @@ from pathlib import PurePosixPath
 from msgspec.structs import replace
 
 from penstock_core.access import NEEDED_TO_SUBMIT, demand
+from penstock_gateway.catalogue.choosing import similar
+from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.forms import Form
+from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.problems import Invalid
+from penstock_gateway.source_kinds import is_laid
 from penstock_gateway.submissions import Submissions
 from penstock_gateway.uploads import Upload
 from penstock_gateway.wes.languages import language_named
@@ -36,13 +40,24 @@ class RunSubmissions:
 
     Args:
         submissions: makes jobs.
+        intake: unpacks attached archives.
+        catalogue: the workflows that can be run by name.
         fleet: which engines are offered.
         roots: the folders below which a workflow's address may lead.
 
     """
 
-    def __init__(self, submissions: Submissions, fleet: Fleet, roots: tuple[PurePosixPath, ...]) -> None:
+    def __init__(
+        self,
+        submissions: Submissions,
+        intake: Intake,
+        catalogue: Catalogue,
+        fleet: Fleet,
+        roots: tuple[PurePosixPath, ...],
+    ) -> None:
         self._submissions = submissions
+        self._intake = intake
+        self._catalogue = catalogue
         self._fleet = fleet
         self._roots = roots
 
@@ -65,17 +80,30 @@ class RunSubmissions:
             fields = await _read(form, upload)
             offered = await self._offered(fields)
             wanted = read_run_request(fields, upload.paths, offered=offered, roots=self._roots)
+            submission = wanted.submission
+            if submission.source is None:
+                await self._check_name(submission.pipeline_name)
+            if wanted.archive is not None:
+                main = None if submission.source is None else submission.source.snakefile
+                packed = upload.take_out(wanted.archive)
+                await self._intake.unpack(packed, upload, main=main, place=f"{ATTACHMENT}/{wanted.archive[:200]}")
             try:
                 submitted = await self._submissions.submit(
                     principal,
-                    wanted.submission,
+                    submission,
                     header_key=key,
-                    upload=upload if upload.paths else None,
+                    upload=upload if upload.paths or is_laid(submission.source) else None,
                     workflow=wanted.request,
                 )
             except Invalid as error:
                 raise Invalid(replace(each, pointer=part_of(each.pointer)) for each in error.violations) from None
             return submitted.job
+
+    async def _check_name(self, name: str) -> None:
+        if await self._catalogue.find(name) is None:
+            hint = similar(name, self._catalogue.names)
+            detail = f"nothing is attached, and the catalogue has no workflow `{name}`{hint}"
+            raise Invalid([Violation(pointer="workflow_url", detail=detail)])
 
     async def _offered(self, fields: Mapping[str, str]) -> Offered | None:
         """Return what runners offer, asked for once more when what is wanted is missing there."""
