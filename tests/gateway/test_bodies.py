@@ -52,6 +52,19 @@ def test_every_violation_is_said_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b'\xef\xbb\xbf{"pipeline_name": "p"}', "the body is not valid JSON: invalid character (byte 0)"),
+        (b'{"pipeline_name": "\\ud800"}', "half of a character"),
+        (b'{"pipeline_name": "p", "parameters": {"a": [{"b": 1, "c": 2, "b": 3}]}}', "the key `b` stands twice"),
+        (b'{"pipeline_name": "p", "pipeline_name": "q"}', "the key `pipeline_name` stands twice"),
+    ],
+)
+def test_what_readers_of_json_would_not_agree_on_is_refused(raw: bytes, reason: str) -> None:
+    assert reason in wrong(raw)["#"]
+
+
 def test_a_missing_field_is_named() -> None:
     assert wrong(b"{}") == {"#/pipeline_name": "this field is required and missing"}
 

@@ -4,7 +4,9 @@ import functools
 import json
 import re
 import types
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -25,8 +27,8 @@ _LONG_NUMBER: Final = re.compile(rb"\d{301}")
 _ESCAPED_NUL: Final = b"\\u0000"
 
 
-def decode(raw: bytes, shape: type[T]) -> T:
-    """Decode a body.
+def decode(raw: bytes, shape: type[T], *, what: str = "the body") -> T:
+    """Decode a body, or another text called `what`.
 
     Raises:
         Invalid: it is no JSON, no `shape`, or holds what cannot be stored; with every violation that was found.
@@ -37,7 +39,11 @@ def decode(raw: bytes, shape: type[T]) -> T:
     try:
         value = cast("T", _decoder(cast("Hashable", shape)).decode(raw))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        raise Invalid(_explain(raw, shape)) from None
+        raise Invalid(_explain(raw, shape, what)) from None
+    repeated = _repeated_key(raw)
+    if repeated is not None:
+        detail = f"the key `{repeated[:80]}` stands twice in one object; which of its values counts?"
+        raise Invalid([Violation(pointer="#", detail=detail)])
     if _needs_walk(raw):
         violations = tuple(_unstorable(msgspec.json.decode(raw)))
         if violations:
@@ -60,13 +66,26 @@ def _needs_walk(raw: bytes) -> bool:
     return raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or _ESCAPED_NUL in raw
 
 
-def _explain(raw: bytes, shape: type[Any]) -> tuple[Violation, ...]:
+def _repeated_key(raw: bytes) -> str | None:
+    """Return a key that stands twice in one object. Readers differ in which value they take."""
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, object]]) -> None:
+        if len(pairs) != len({key for key, _ in pairs}):
+            repeated.extend(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+
+    with suppress(RecursionError):  # refused as too deep by what follows
+        json.loads(raw, object_pairs_hook=look)
+    return repeated[0] if repeated else None
+
+
+def _explain(raw: bytes, shape: type[Any], what: str) -> tuple[Violation, ...]:
     if not raw.strip():
-        return (Violation(pointer="#", detail="the body is empty; a JSON object is expected"),)
+        return (Violation(pointer="#", detail=f"{what} is empty; a JSON object is expected"),)
     try:
         value = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        return (Violation(pointer="#", detail=_not_json(raw, error)),)
+        return (Violation(pointer="#", detail=_not_json(raw, error, what)),)
     found: list[Violation] = []
     for violation in _violations(value, shape, ()):
         found.append(violation)
@@ -74,30 +93,33 @@ def _explain(raw: bytes, shape: type[Any]) -> tuple[Violation, ...]:
             break
     if not found:
         found.extend(_unstorable(value))
-    return tuple(found) or (Violation(pointer="#", detail="the body is not what is expected here"),)
+    return tuple(found) or (Violation(pointer="#", detail=f"{what} is not what is expected here"),)
 
 
-def _not_json(raw: bytes, error: Exception) -> str:
-    """Say where a body stops being JSON."""
+def _not_json(raw: bytes, error: Exception, what: str) -> str:
+    """Say where a text stops being JSON."""
     if isinstance(error, RecursionError):
         return f"arrays and objects nest deeper than {MAX_DEPTH} levels"
     try:
-        json.loads(raw, parse_constant=_refuse_constant)
+        loaded = json.loads(raw, parse_constant=_refuse_constant)
+        json.dumps(loaded, ensure_ascii=False).encode()
     except json.JSONDecodeError as found:
         reason = found.msg[0].lower() + found.msg[1:]
-        return f"the body is not valid JSON: {reason} (line {found.lineno}, column {found.colno})"
+        return f"{what} is not valid JSON: {reason} (line {found.lineno}, column {found.colno})"
     except _NoNumber as found:
-        return f"the body is not valid JSON: {found} is not a number there; only finite numbers can be written"
+        return f"{what} is not valid JSON: {found} is not a number there; only finite numbers can be written"
     except UnicodeDecodeError as found:
-        return f"the body is not valid UTF-8: byte {found.start} cannot stand there"
+        return f"{what} is not valid UTF-8: byte {found.start} cannot stand there"
+    except UnicodeEncodeError:
+        return f"{what} is not valid JSON: an escape such as \\ud83d is half of a character without the other half"
     except RecursionError:
         return f"arrays and objects nest deeper than {MAX_DEPTH} levels"
     except ValueError:
         pass
-    text = str(error)
+    text = str(error).removeprefix("JSON is malformed: ")
     if text.startswith("Number out of range"):
         return "a number is too large to be stored as a finite number"
-    return f"the body is not valid JSON: {text[0].lower()}{text[1:]}"
+    return f"{what} is not valid JSON: {text[0].lower()}{text[1:]}"
 
 
 class _NoNumber(Exception):
@@ -199,6 +221,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 _WORDS: Final = {
     "`str | null`": "a text or null",
+    "`bool | int | float | str | null`": "a text, a number, true, false or null",
     "`object | null`": "an object or null",
     "`int`": "a whole number",
     "`float`": "a number",

@@ -172,11 +172,14 @@ def _errors(limits: FormLimits) -> Generator[None, None, None]:
     """Say in our own words what is wrong with a form."""
     try:
         yield
-    except ParserLimitReached as error:
+    except ParserLimitReached:
         raise BodyTooLarge(
-            f"the form exceeds what this server takes ({str(error).lower()}): {limits.max_parts:,} parts, "
-            f"{MAX_HEADERS} headers of {MAX_HEADER_BYTES:,} bytes a part"
+            f"the form has more than this server takes: {limits.max_parts:,} parts (fields and files), each with "
+            f"{MAX_HEADERS} headers of {MAX_HEADER_BYTES:,} bytes"
         ) from None
     except (MultipartError, HTTPException) as error:
-        detail = f"the body is no well-formed {MEDIA_TYPE}: {str(error).lower()}"
+        detail = (
+            f"the body is no well-formed {MEDIA_TYPE}: {str(error).lower()}; does it begin and end with the `boundary` "
+            "of Content-Type, and was it sent whole?"
+        )
         raise Invalid([Violation(pointer="#", detail=detail)]) from None

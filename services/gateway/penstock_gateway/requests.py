@@ -28,7 +28,7 @@ async def read_json(request: AnyRequest, max_body_bytes: int, *, is_optional: bo
 
     Raises:
         BodyTooLarge: it has more than `max_body_bytes`; no more than that was read.
-        UnsupportedMediaType: it says that it is something else.
+        UnsupportedMediaType: it says that it is something else, or is compressed.
 
     """
     body = await read_body(request, max_body_bytes)
@@ -63,10 +63,14 @@ class Body:
 
     Raises:
         BodyTooLarge: it is announced to have more than `max_bytes`.
+        UnsupportedMediaType: it is compressed.
 
     """
 
     def __init__(self, request: AnyRequest, max_bytes: int) -> None:
+        coding = request.headers.get("content-encoding", "")
+        if coding.strip().lower() not in ("", "identity"):
+            raise UnsupportedMediaType(f"the body is encoded with `{coding[:80]}`; send it as it is")
         announced = request.headers.get("content-length", "")
         if _is_number(announced) and int(announced) > max_bytes:
             raise BodyTooLarge(_too_large(max_bytes))

@@ -138,14 +138,22 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
         (("a.smk",), {"workflow_type": "XYZ"}, "no known type"),
         (("a.smk",), {"workflow_type_version": None}, "workflow_type_version"),
         (("a.smk",), {"workflow_engine": "cwltool"}, "workflow_engine"),
-        (("a.smk",), {"workflow_params": "{"}, "workflow_params"),
         (("a.smk",), {"workflow_params": "[1]"}, "workflow_params"),
+        (("a.smk",), {"workflow_params": "{"}, "workflow_params: this part is not valid JSON"),
+        (("a.smk",), {"workflow_params": '{"a": NaN}'}, "NaN is not a number"),
+        (("a.smk",), {"workflow_params": '{"a": 1e999}'}, "too large"),
+        (("a.smk",), {"workflow_params": '{"a": 1, "a": 2}'}, "workflow_params: the key `a` stands twice"),
+        (("./a.smk",), {}, "not plain"),
         (("a.smk",), {"tags": '{"k": 1}'}, "tags/k"),
         (("a.smk",), {"tags": '{"": "v"}'}, "tags"),
         (("a.smk",), {"workflow_engine_parameters": '{"exec": "rm"}'}, "exec"),
         (("a.smk",), {"workflow_engine_parameters": '{"cores": 0}'}, "cores"),
         (("a.smk",), {"workflow_engine_parameters": '{"targets": "../x"}'}, "targets"),
-        (("a.smk",), {"workflow_engine_parameters": '{"cores": [1]}'}, "cores"),
+        (
+            ("a.smk",),
+            {"workflow_engine_parameters": '{"cores": [1]}'},
+            "cores: expected a text, a number,",
+        ),
     ],
 )
 async def test_what_cannot_be_done_is_refused_before_anything_is_queued(
@@ -167,6 +175,36 @@ async def test_the_parts_of_a_form_are_checked(stage: Stage, client: httpx.Async
     refused(await client.post(f"{PREFIX}/runs"), 400)
     refused(await client.post(f"{PREFIX}/runs", data={"workflow_type": "SMK"}), 400)
     assert await is_nothing_queued(stage)
+
+
+async def test_parts_come_in_any_order_and_names_in_any_script(client: httpx.AsyncClient) -> None:
+    parts: list[tuple[str, tuple[str | None, str | bytes]]] = [
+        ("workflow_attachment", ("日本/ünï code.smk", b"rule all:\n")),
+        ("workflow_params", (None, "\ufeff{}")),
+        ("workflow_type_version", (None, "1.0")),
+        ("unknown", (None, "x")),
+        ("workflow_attachment", ("config.yaml", b"{}")),
+        ("workflow_url", (None, "%E6%97%A5%E6%9C%AC/%C3%BCn%C3%AF%20code.smk")),
+        ("workflow_type", ("type.txt", b"SMK")),
+    ]
+    request = await request_of(client, await client.post(f"{PREFIX}/runs/", files=parts))
+    assert request["workflow_params"] == {}
+
+
+async def test_what_is_compressed_is_not_guessed_at(stage: Stage, client: httpx.AsyncClient) -> None:
+    headers = {"content-encoding": "gzip"}
+    answer = await client.post(f"{PREFIX}/runs", files=attached("Snakefile"), data=FIELDS, headers=headers)
+    assert "`gzip`" in refused(answer, 400)
+    assert await is_nothing_queued(stage)
+
+
+async def test_another_prefix_behind_a_proxy_with_a_path(stage: Stage) -> None:
+    async with stage.serve(wes_prefix="/wes", public_url="https://front.example/lab/") as client:
+        run_id = (await client.post("/wes/runs", files=attached("Snakefile"), data=FIELDS)).json()["run_id"]
+        shown = answered(await client.get(f"/wes/runs/{run_id}"), "RunLog")
+        assert shown["task_logs_url"] == f"https://front.example/lab/wes/runs/{run_id}/tasks"
+        refused(await client.get("/wes/nowhere"), 404)
+        assert (await client.get(f"{PREFIX}/runs")).status_code == 404
 
 
 async def test_only_what_the_runners_offer_is_taken(stage: Stage) -> None:

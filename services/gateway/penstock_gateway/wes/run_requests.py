@@ -167,7 +167,7 @@ def _json(fields: Mapping[str, str], name: str, shape: type[T]) -> T | None:
     if text in ("", "null"):
         return None
     try:
-        return decode(text.encode("utf-8", "surrogatepass"), shape)
+        return decode(text.encode("utf-8", "surrogatepass"), shape, what="this part")
     except Invalid as error:
         raise Invalid(
             [replace(each, pointer=name + each.pointer.removeprefix("#")) for each in error.violations]
@@ -208,7 +208,7 @@ def read_text(name: str, content: bytes) -> str:
 
     """
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # editors of one system put a mark before the text
     except UnicodeDecodeError:
         raise _wrong(name, "this part is no UTF-8") from None
     if "\0" in text:
