@@ -17,7 +17,8 @@ from penstock.exits import Exit, Stop
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 UNAUTHENTICATED: Final = 401
-_DENIED: Final = frozenset({UNAUTHENTICATED, 403})
+DENIED: Final = frozenset({UNAUTHENTICATED, 403})
+WHO_ASKS: Final = "set PENSTOCK_TOKEN or PENSTOCK_TOKEN_FILE, or give --user"
 _BAD_INPUT: Final = frozenset({400, 409, 413, 415, 422})
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -85,12 +86,8 @@ def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) 
         except NotFound as error:
             raise Stop(str(error), Exit.NOT_FOUND) from error
         except Refused as error:
-            if error.status in _DENIED:
-                hint = (
-                    "\n  set PENSTOCK_TOKEN or PENSTOCK_TOKEN_FILE, or give --user"
-                    if error.status == UNAUTHENTICATED
-                    else ""
-                )
+            if error.status in DENIED:
+                hint = f"\n  {WHO_ASKS}" if error.status == UNAUTHENTICATED else ""
                 raise Stop(refusal(error) + hint, Exit.DENIED) from error
             raise Stop(refusal(error), Exit.USAGE if error.status in _BAD_INPUT else Exit.ERROR) from error
         except Ambiguous as error:

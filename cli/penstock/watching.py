@@ -146,7 +146,7 @@ class PlainDisplay:
             self.say(f"{job.id[:8]} {line}")
 
     def _show_tasks(self, job: JobResponse, tasks: list[Task]) -> None:
-        for task in tasks:
+        for task in sorted(tasks, key=_last_moment):
             if self._told.get(task.id) is not task.state and task.state is not TaskState.WAITING:
                 self._told[task.id] = task.state
                 self.say(f"{job.id[:8]} {_task_line(task)}" + (f"  [{describe_tasks(job)}]" if job.tasks.total else ""))
@@ -196,7 +196,7 @@ class LiveDisplay:
 
     def _task_lines(self, tasks: list[Task]) -> list[str]:
         active = [each for each in tasks if each.state in (TaskState.RUNNING, TaskState.FAILED)]
-        ended = sorted((each for each in tasks if each.state is TaskState.COMPLETED), key=_end)
+        ended = sorted((each for each in tasks if each.state is TaskState.COMPLETED), key=_last_moment)
         room = max(0, MAX_ROWS - len(active))
         chosen = (ended[-room:] if room else []) + active[-MAX_ROWS:]
         lines = [f"  {_task_line(each)}" for each in chosen]
@@ -218,8 +218,8 @@ def _task_line(task: Task) -> str:
     return " ".join(filter(None, words))
 
 
-def _end(task: Task) -> datetime:
-    return task.ended_at or datetime.max.replace(tzinfo=UTC)
+def _last_moment(task: Task) -> datetime:
+    return task.ended_at or task.started_at or datetime.max.replace(tzinfo=UTC)
 
 
 def _fit(line: str, width: int) -> str:

@@ -119,6 +119,15 @@ def test_each_change_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+def test_changes_are_told_in_the_order_in_which_they_happened(capsys: pytest.CaptureFixture[str]) -> None:
+    early, late = datetime(2026, 1, 31, 10, 0, tzinfo=UTC), datetime(2026, 1, 31, 10, 1, tzinfo=UTC)
+    ended = Task(id="t1", job_id=RUNNING.id, attempt=1, name="all", state=TaskState.COMPLETED, ended_at=late)
+    before = msgspec.structs.replace(ended, id="t2", name="align", ended_at=early)
+    PlainDisplay().show(RUNNING, [ended, before])
+    said = click.unstyle(capsys.readouterr().err)
+    assert said.index("✓ align") < said.index("✓ all")
+
+
 def test_a_run_ends_after_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     task = Task(id="t1", job_id=FAILED.id, attempt=1, name="align", state=TaskState.FAILED, exit_code=2)
     PlainDisplay().show(FAILED, [task])

@@ -38,6 +38,17 @@ def admin(system: Up) -> str:
     return secret
 
 
+def test_doctor_asks_as_who_is_said(system: Up, admin: str) -> None:
+    looked = call(system.home, "doctor", "-o", "json", PENSTOCK_TOKEN=admin)
+    assert [each["name"] for each in json.loads(looked.stdout) if each["result"] == "fail"] == []
+
+    blind = call(system.home, "doctor", "-o", "json")
+    assert blind.returncode == Exit.OK, blind.stdout
+    unseen = [each for each in json.loads(blind.stdout) if each["found"].startswith("not looked at")]
+    assert {each["name"] for each in unseen} == {"scheduler", "log room", "runners"}
+    assert all("PENSTOCK_TOKEN" in each["mend"] for each in unseen)
+
+
 def test_from_nobody_to_a_second_token_and_its_end(system: Up, admin: str) -> None:
     refused = call(system.home, "token", "ls")
     assert refused.returncode == Exit.DENIED

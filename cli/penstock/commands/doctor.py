@@ -17,7 +17,8 @@ import urllib3
 
 from penstock import running, tables
 from penstock.client import Client, ClientError, Refused
-from penstock.connection import Format, format_option, server_url
+from penstock.connection import DENIED, UNAUTHENTICATED, WHO_ASKS, Format, format_option, server_options, server_url
+from penstock.credentials import authorization
 from penstock.exits import Exit
 from penstock.versions import software_version
 from penstock_schemas.api import RunnerResponse, StatusResponse
@@ -32,7 +33,6 @@ SLOW_ANSWER_S: Final = 1.0
 NEARLY_FULL: Final = 0.8
 MANY_EVENTS_BEHIND: Final = 10_000
 """A projector that keeps up is behind by less."""
-_FORBIDDEN: Final = 403
 _MAIN_ENGINE: Final = "snakemake"
 _COLOURS: Final = {OK: "green", WARN: "yellow", FAIL: "red"}
 _PACKAGES: Final = {
@@ -53,8 +53,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.option("--url", envvar="PENSTOCK_URL", metavar="URL", help="The server's address. [PENSTOCK_URL]")
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state folder of 'penstock up'.")
+@server_options
 @format_option
 def doctor(url: str | None, state: Path | None, form: Format) -> int:
     """Check this machine and the server, and say how to mend what is wrong.
@@ -138,7 +137,7 @@ def _disk(folder: Path) -> Check:
 
 
 def _server(place: str, *, has_url: bool) -> Iterator[Check]:
-    with Client(place, deadline_s=5.0) as client:
+    with Client(place, deadline_s=5.0, authorization=authorization()) as client:
         began = time.monotonic()
         try:
             version = client.version()
@@ -216,7 +215,8 @@ def _guarded(check: Callable[[Client], Check], client: Client) -> Check:
         return check(client)
     except Refused as error:
         name = check.__name__.strip("_").replace("_", " ")
-        return Check(name, WARN if error.status == _FORBIDDEN else FAIL, f"not looked at: {error}")
+        mend = WHO_ASKS if error.status == UNAUTHENTICATED else ""
+        return Check(name, WARN if error.status in DENIED else FAIL, f"not looked at: {error}", mend)
     except ClientError as error:
         return Check("server", FAIL, str(error))
 
