@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -58,6 +58,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Folders from which runs may take their workflows by path."""
     log_max_bytes: int | None = None
     """What the event log may take; `None` leaves it as it is."""
+    sandbox: Mapping[str, str] = {}
+    """The runner's settings of the sandbox that the environment does not say."""
 
     @property
     def url(self) -> str:
@@ -256,8 +258,7 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
             environ |= {"PENSTOCK_MOCK_UNKNOWN_PIPELINES": "true", "PENSTOCK_GRACEFUL_S": "3"} | _roots(plan)
         case "runner":
             environ |= {} if plan.slots is None else {"PENSTOCK_SLOTS": str(plan.slots)}
-            environ |= {"PENSTOCK_DRAIN_TIMEOUT_S": f"{DRAIN_S:g}"}
-            environ |= _roots(plan)
+            environ |= {"PENSTOCK_DRAIN_TIMEOUT_S": f"{DRAIN_S:g}"} | _roots(plan) | dict(plan.sandbox)
         case _:
             pass
     return Service(name=name, command=(sys.executable, "-m", "penstock.launch", MODULES[name]), environ=environ)

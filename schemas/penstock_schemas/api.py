@@ -25,7 +25,7 @@ from penstock_schemas.jobs import (
     TaskCounts,
     Token,
 )
-from penstock_schemas.views import LogStream, Task
+from penstock_schemas.views import LogStream, SandboxLevel, Task
 
 MAX_DESCRIPTION: Final = 10_000
 """Characters."""
@@ -411,6 +411,10 @@ class RunnerResponse(Struct, frozen=True, kw_only=True):
     """It finishes what it runs and takes nothing new."""
     seen_at: datetime
     """When it said so last, by its own clock."""
+    sandbox: SandboxLevel | None = None
+    """How far its workflows are kept from what is not their own; `None`: it does not say."""
+    sandbox_lacks: tuple[str, ...] = ()
+    """What a workflow still may do that the full sandbox would refuse."""
 
 
 class RunnerList(Struct, frozen=True, kw_only=True):

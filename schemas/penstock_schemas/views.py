@@ -159,6 +159,18 @@ class OutputManifest(Struct, frozen=True, kw_only=True):
     files: tuple[OutputFile, ...]
 
 
+class SandboxLevel(Enum):
+    """How far workflows are kept from what is not their own."""
+
+    FULL = "full"
+    PARTIAL = "partial"
+    """The kernel cannot do all of it."""
+    NONE = "none"
+    """It was wanted, and the kernel cannot do it."""
+    OFF = "off"
+    """It was not wanted."""
+
+
 class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     """What a runner says of itself every second; its absence is what makes it lost."""
 
@@ -171,6 +183,10 @@ class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     busy: int
     engines: dict[str, str]
     draining: bool = False
+    sandbox: SandboxLevel | None = None
+    """`None`: it does not say, because it is older than this."""
+    sandbox_lacks: tuple[str, ...] = ()
+    """What a workflow still may do that the full sandbox would refuse."""
 
 
 class SchedulerBeat(Struct, frozen=True, kw_only=True):

@@ -227,7 +227,7 @@ def test_the_runners_are_listed(system: Up) -> None:
     done = call(system.home, "runners")
     assert done.returncode == Exit.OK, done.stderr
     header, line = done.stdout.splitlines()
-    assert header.split() == ["NAME", "BUSY", "STATE", "SEEN", "ENGINES"]
+    assert header.split() == ["NAME", "BUSY", "STATE", "SEEN", "SANDBOX", "ENGINES"]
     assert "active" in line
     assert re.search(r"mock \S+, snakemake 9\.", line)
     (found,) = json.loads(call(system.home, "runners", "-o", "json").stdout)["runners"]
@@ -237,9 +237,10 @@ def test_the_runners_are_listed(system: Up) -> None:
 def test_doctor_finds_nothing_wrong(system: Up) -> None:
     done = call(system.home, "doctor", "-o", "json")
     checks = {each["name"]: each for each in json.loads(done.stdout)}
-    assert {name: each for name, each in checks.items() if each["result"] != "ok"} == {}
+    # What the sandbox can do, this machine's kernel decides.
+    assert {name: each for name, each in checks.items() if each["result"] != "ok" and name != "sandbox"} == {}
     assert done.returncode == Exit.OK
-    assert {"server", "readiness", "runners", "scheduler", "event log", "clock"} <= set(checks)
+    assert {"server", "readiness", "runners", "scheduler", "event log", "clock", "sandbox"} <= set(checks)
 
 
 def test_the_log_is_verified(system: Up) -> None:

@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
-from penstock.commands.doctor import MANY_EVENTS_BEHIND, OK, WARN, log_check, runners_check
+from penstock.commands.doctor import MANY_EVENTS_BEHIND, OK, WARN, log_check, runners_check, sandbox_check
 from penstock_schemas.api import LogStatus, RunnerResponse, StatusResponse
 from penstock_schemas.ids import RunnerId
+from penstock_schemas.views import SandboxLevel
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
@@ -57,5 +59,24 @@ def test_runners(runners: list[RunnerResponse], result: str, says: str) -> None:
 )
 def test_the_log(given: StatusResponse, result: str, says: str) -> None:
     check = log_check(given)
+    assert (check.result, says in check.found) == (result, True), check
+    assert (check.result == WARN) == bool(check.mend)
+
+
+@pytest.mark.parametrize(
+    ("levels", "result", "says"),
+    [
+        ([], OK, "no runner says"),
+        ([None], OK, "no runner says"),
+        ([SandboxLevel.FULL, None], OK, "kept to their own folders"),
+        ([SandboxLevel.FULL, SandboxLevel.PARTIAL], WARN, "partial: a workflow can still signal the runner"),
+        ([SandboxLevel.NONE, SandboxLevel.PARTIAL], WARN, "none: a workflow can still signal the runner"),
+        ([SandboxLevel.OFF, SandboxLevel.FULL], WARN, "whatever the runner's user may"),
+    ],
+)
+def test_the_sandbox_is_as_weak_as_the_weakest(levels: list[SandboxLevel | None], result: str, says: str) -> None:
+    lacking = (SandboxLevel.PARTIAL, SandboxLevel.NONE)
+    lacks = {level: ("signal the runner",) if level in lacking else () for level in levels}
+    check = sandbox_check([replace(runner(), sandbox=level, sandbox_lacks=lacks[level]) for level in levels])
     assert (check.result, says in check.found) == (result, True), check
     assert (check.result == WARN) == bool(check.mend)

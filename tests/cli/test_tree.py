@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.own_machine import sandbox_settings
 from penstock.tree import MODULES, Plan, service
 
 PLAN = Plan(state=Path("/state"), host="127.0.0.1", port=8000, slots=None)
@@ -20,3 +21,34 @@ def test_every_service_is_told_what_the_log_may_take(name: str) -> None:
 def test_what_is_meant_for_another_server_is_not_passed_on(name: str) -> None:
     environ = service(name, PLAN, "nats://127.0.0.1:1").environ
     assert (environ["PENSTOCK_NATS_URL"], environ["PENSTOCK_NATS_CREDENTIALS"]) == ("nats://127.0.0.1:1", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "environ", "is_open"),
+    [
+        ("127.0.0.1", {}, True),
+        ("localhost", {"PENSTOCK_AUTH": "none"}, True),
+        ("0.0.0.0", {}, False),
+        ("127.0.0.1", {"PENSTOCK_AUTH": "basic"}, False),
+        ("127.0.0.1", {"AUTH_METHOD": "basic"}, False),
+        ("127.0.0.1", {"PENSTOCK_SANDBOX_READ": "/data"}, False),
+    ],
+)
+def test_workflows_read_everything_only_where_nobody_else_submits(
+    host: str, environ: dict[str, str], is_open: bool
+) -> None:
+    settings = sandbox_settings(PLAN.state, host, environ)
+    assert settings.get("PENSTOCK_SANDBOX_READ") == ("/" if is_open else None)
+    assert settings["PENSTOCK_SANDBOX_HIDE"] == "/state"
+
+
+def test_what_else_is_to_be_hidden_stays_so() -> None:
+    assert sandbox_settings(PLAN.state, PLAN.host, {"PENSTOCK_SANDBOX_HIDE": "/a,/b"})["PENSTOCK_SANDBOX_HIDE"] == (
+        "/a,/b,/state"
+    )
+
+
+def test_only_the_runner_is_told_of_the_sandbox() -> None:
+    plan = Plan(state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, sandbox={"PENSTOCK_SANDBOX_READ": "/"})
+    told = {name for name in MODULES if "PENSTOCK_SANDBOX_READ" in service(name, plan, "nats://h:1").environ}
+    assert told == {"runner"}

@@ -103,6 +103,7 @@ def test_any_process_may_be_killed_at_any_moment(tmp_path: Path) -> None:
     with running_system(
         tmp_path,
         PENSTOCK_SLOTS="8",
+        PENSTOCK_SANDBOX_WRITE=str(notes),
         PENSTOCK_MOCK_UNKNOWN_PIPELINES="true",
         PENSTOCK_MOCK_MIN_DURATION="0.05",
         PENSTOCK_MOCK_MAX_DURATION="0.6",

@@ -1,5 +1,6 @@
 """`demo`."""
 
+import os
 import shutil
 import tempfile
 from functools import partial
@@ -16,6 +17,7 @@ from penstock.commands.outputs import fetch
 from penstock.commands.up import say, short
 from penstock.connection import connected
 from penstock.exits import Exit, Stop
+from penstock.own_machine import sandbox_settings
 from penstock.ports import claim
 from penstock.reports import EXIT_OF
 from penstock.tree import Plan, Tree, planted
@@ -47,7 +49,9 @@ def demo(outputs: Path, keep: bool) -> int:
     """
     example = examples.find()
     state = Path(tempfile.mkdtemp(prefix="penstock-demo-"))
-    plan = Plan(state=state, host="127.0.0.1", port=claim("127.0.0.1", 0), slots=1)  # one run, with every core
+    host = "127.0.0.1"
+    sandbox = sandbox_settings(state, host, os.environ)
+    plan = Plan(state=state, host=host, port=claim(host, 0), slots=1, sandbox=sandbox)  # one run, with every core
     is_kept = keep
     try:
         code = anyio.run(_demo, plan, example, outputs)

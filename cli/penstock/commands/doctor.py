@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from importlib import metadata, util
 from pathlib import Path
-from typing import Final
+from typing import Final, assert_never
 
 import click
 import msgspec
@@ -22,6 +22,7 @@ from penstock.credentials import authorization
 from penstock.exits import Exit
 from penstock.versions import software_version
 from penstock_schemas.api import RunnerResponse, StatusResponse
+from penstock_schemas.views import SandboxLevel
 
 OK: Final = "ok"
 WARN: Final = "warn"
@@ -34,6 +35,7 @@ NEARLY_FULL: Final = 0.8
 MANY_EVENTS_BEHIND: Final = 10_000
 """A projector that keeps up is behind by less."""
 _MAIN_ENGINE: Final = "snakemake"
+_WEAKNESS: Final = (SandboxLevel.FULL, SandboxLevel.PARTIAL, SandboxLevel.NONE, SandboxLevel.OFF)
 _COLOURS: Final = {OK: "green", WARN: "yellow", FAIL: "red"}
 _PACKAGES: Final = {
     "gateway": ("litestar", "uvicorn", "obstore"),
@@ -158,7 +160,7 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
                 f"the server is {version.software_version}, this command {software_version()}",
                 "use the same version on both sides",
             )
-        for check in (_readiness, _clock, _scheduler, _log_room, _runners):
+        for check in (_readiness, _clock, _scheduler, _log_room, _runners, _sandbox):
             yield _guarded(check, client)
 
 
@@ -208,6 +210,30 @@ def runners_check(runners: list[RunnerResponse]) -> Check:
         mend = f"workflows wait: pip install 'penstock[{_MAIN_ENGINE}]' where a runner is, and start it anew"
         return Check("runners", WARN, f"{found}; none with {_MAIN_ENGINE}", mend)
     return Check("runners", OK, found)
+
+
+def _sandbox(client: Client) -> Check:
+    return sandbox_check(client.runners().runners)
+
+
+def sandbox_check(runners: list[RunnerResponse]) -> Check:
+    """Say what keeps workflows from what is not theirs: what the weakest of the runners has."""
+    levels = [each.sandbox for each in runners if each.sandbox is not None]
+    if not levels:
+        return Check("sandbox", OK, "not looked at: no runner says")
+    weakest = max(levels, key=_WEAKNESS.index)
+    lacks = sorted({what for each in runners for what in each.sandbox_lacks})
+    match weakest:
+        case SandboxLevel.FULL:
+            return Check("sandbox", OK, "workflows are kept to their own folders and what they may read")
+        case SandboxLevel.PARTIAL | SandboxLevel.NONE:
+            found = f"{weakest.value}: a workflow can still {', '.join(lacks)}"
+            return Check("sandbox", WARN, found, "a newer kernel has the rest; see 'Confine workflows' in the manual")
+        case SandboxLevel.OFF:
+            found = "off: a workflow may do whatever the runner's user may"
+            return Check("sandbox", WARN, found, "unset PENSTOCK_SANDBOX where the runner is started")
+        case _:
+            assert_never(weakest)
 
 
 def _guarded(check: Callable[[Client], Check], client: Client) -> Check:

@@ -29,8 +29,9 @@ def runners(form: Format, url: str | None, state: Path | None) -> None:
                 f"{each.busy}/{each.slots}",
                 "draining" if each.draining else "active",
                 tables.age(each.seen_at),
+                "-" if each.sandbox is None else each.sandbox.value,
                 ", ".join(f"{name} {version}" for name, version in sorted(each.engines.items())),
             )
             for each in found.runners
         ]
-        click.echo(tables.table(("NAME", "BUSY", "STATE", "SEEN", "ENGINES"), rows))
+        click.echo(tables.table(("NAME", "BUSY", "STATE", "SEEN", "SANDBOX", "ENGINES"), rows))

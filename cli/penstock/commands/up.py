@@ -9,6 +9,7 @@ import anyio
 import click
 
 from penstock import running
+from penstock.own_machine import sandbox_settings
 from penstock.ports import claim
 from penstock.tree import Plan, already_running, planted
 from penstock.versions import software_version
@@ -66,6 +67,7 @@ def up(
         slots=slots,
         allowed=tuple(each.resolve() for each in allowed),
         log_max_bytes=log_max_bytes,
+        sandbox=sandbox_settings(folder, host, os.environ),
     )
     anyio.run(_up, plan, say)
 

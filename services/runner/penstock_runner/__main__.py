@@ -22,10 +22,13 @@ from penstock_jetstream import connect
 from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
 from penstock_runner import faults
 from penstock_runner.actor import Ports, Runner, new_runner_id
+from penstock_runner.confinement import confinement
 from penstock_runner.engine import RUNNER_MARKER, Engine
 from penstock_runner.engines.mock import MockEngine
 from penstock_runner.incarnation import Shutdown, Terms
 from penstock_runner.leftovers import LeftoversRemain
+from penstock_runner.sandbox.policy import Policy
+from penstock_runner.sandbox.standing import SandboxUnavailable, Standing
 from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_runner.state_folder import StateFolder
 
@@ -41,7 +44,14 @@ class UnknownEngine(Exception):
 
 
 _WRONG_SETTINGS: Final = (UnknownEngine, BadBlobsLocation)
-_EXPECTED: Final = (*_WRONG_SETTINGS, StateFolderTaken, StateFolderUnusable, LeftoversRemain, PortError)
+_EXPECTED: Final = (
+    *_WRONG_SETTINGS,
+    SandboxUnavailable,
+    StateFolderTaken,
+    StateFolderUnusable,
+    LeftoversRemain,
+    PortError,
+)
 
 
 async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> None:
@@ -50,7 +60,7 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
     The first SIGTERM or SIGINT lets it finish what runs, the second makes it leave at once.
 
     Raises:
-        UnknownEngine, StateFolderTaken, StateFolderUnusable, LeftoversRemain: it cannot work here.
+        UnknownEngine, SandboxUnavailable, StateFolderTaken, StateFolderUnusable, LeftoversRemain: it cannot work here.
         BadBlobsLocation: there is no usable blob store.
         PortError: there is no usable NATS server.
 
@@ -59,7 +69,8 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
     runner_id = new_runner_id(settings.name)
     # Before an engine is made: every process of an engine inherits it.
     os.environ[RUNNER_MARKER] = runner_id
-    engines = _engines(settings)
+    policy, standing = await confinement(settings, os.environ)
+    engines = _engines(settings, policy)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
     with folder.hold():
@@ -79,7 +90,7 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
             )
             runner = Runner(
                 runner_id,
-                _terms(settings),
+                _terms(settings, standing),
                 ports,
                 engines,
                 folder,
@@ -121,7 +132,7 @@ async def _obey_signals(shutdown: Shutdown) -> None:
             shutdown.request()
 
 
-def _terms(settings: RunnerSettings) -> Terms:
+def _terms(settings: RunnerSettings, standing: Standing) -> Terms:
     return Terms(
         name=settings.name,
         slots=settings.slots,
@@ -130,13 +141,14 @@ def _terms(settings: RunnerSettings) -> Terms:
         software_version=settings.image_tag or metadata.version("penstock"),
         lease_s=settings.lease_s,
         drain_timeout_s=settings.drain_timeout_s,
+        sandbox=standing,
     )
 
 
-def _engines(settings: RunnerSettings) -> tuple[Engine, ...]:
+def _engines(settings: RunnerSettings, policy: Policy | None) -> tuple[Engine, ...]:
     makers: dict[str, Callable[[], Engine]] = {"mock": lambda: MockEngine(settings.mock_behaviour)}
     if util.find_spec("snakemake") is not None:
-        makers["snakemake"] = _snakemake
+        makers["snakemake"] = lambda: _snakemake(settings, policy)
     unknown = [name for name in settings.engines if name not in makers]
     if unknown:
         raise UnknownEngine(
@@ -145,11 +157,11 @@ def _engines(settings: RunnerSettings) -> tuple[Engine, ...]:
     return tuple(makers[name]() for name in settings.engines or sorted(makers))
 
 
-def _snakemake() -> Engine:
+def _snakemake(settings: RunnerSettings, policy: Policy | None) -> Engine:
     # Not at the top: a runner without Snakemake must start as well.
     from penstock_runner.engines.snakemake import SnakemakeEngine
 
-    return SnakemakeEngine()
+    return SnakemakeEngine(limits=settings.limits, sandbox=policy)
 
 
 def _exit(code: int, text: str) -> NoReturn:

@@ -37,10 +37,11 @@ from penstock_runner.core import (
 )
 from penstock_runner.failures import MAX_MESSAGE_CHARS
 from penstock_runner.register import Register
+from penstock_runner.sandbox.standing import Standing
 from penstock_schemas.events import AttemptAssigned, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause
-from penstock_schemas.views import RunnerHeartbeat
+from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
 
 BEAT_INTERVAL_S: Final = 1.0
 BEAT_DEADLINE_S: Final = 2.0
@@ -74,6 +75,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     software_version: str
     lease_s: float
     drain_timeout_s: float
+    sandbox: Standing = Standing(level=SandboxLevel.OFF)
 
 
 class Shutdown:
@@ -323,6 +325,8 @@ class Incarnation:
             busy=len(self._runs),
             engines=self._engines(),
             draining=self._state.draining,
+            sandbox=self._terms.sandbox.level,
+            sandbox_lacks=self._terms.sandbox.lacks,
         )
 
     def _joined(self) -> RunnerJoined:

@@ -11,6 +11,8 @@ from msgspec import Meta
 from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.engines.mock import MockBehaviour, Seconds
+from penstock_runner.sandbox.policy import NetworkPolicy
+from penstock_runner.sandbox.standing import SandboxMode
 
 RUNNER_NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$"
 """A token with room for what tells one incarnation from another."""
@@ -57,6 +59,48 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[Path, ...],
         Meta(description="Folders below which a source may be a path on the runner's disk."),
     ] = ()
+    sandbox: Annotated[
+        SandboxMode,
+        Meta(
+            description="Whether workflows are kept from what is not their own: as far as the kernel can, or else the "
+            "runner does not start, or not at all."
+        ),
+    ] = SandboxMode.AUTO
+    sandbox_read: Annotated[
+        tuple[Path, ...],
+        Meta(
+            description="Files and folders that workflows may read, besides programs, libraries and the source roots."
+        ),
+    ] = ()
+    sandbox_write: Annotated[
+        tuple[Path, ...],
+        Meta(description="Files and folders that workflows may read and write, besides folders of their own."),
+    ] = ()
+    sandbox_hide: Annotated[
+        tuple[Path, ...],
+        Meta(description="Files and folders that workflows may not read, though they lie in one that they may read."),
+    ] = ()
+    sandbox_network: Annotated[
+        NetworkPolicy,
+        Meta(description="Who has a network: plans and runs, runs alone, or none. A plan reads a workflow, no more."),
+    ] = NetworkPolicy.RUNS
+    limit_memory_bytes: (
+        Annotated[
+            int, Meta(ge=64 << 20, description="Address space of each process of a workflow; no bound if not set.")
+        ]
+        | None
+    ) = None
+    limit_processes: (
+        Annotated[
+            int,
+            Meta(
+                ge=16,
+                description="Processes and threads of the runner's user, all its programs together, beyond which a "
+                "workflow can start none; no bound if not set, nor for root.",
+            ),
+        ]
+        | None
+    ) = None
     keep_work: Annotated[
         bool, Meta(description="Whether work directories stay on the disk after their jobs ended.")
     ] = False
@@ -94,6 +138,12 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         return dict(label.split("=", 1) for label in self.labels)
 
     @property
+    def limits(self) -> dict[str, int]:
+        """The resource limits of workflows, by their names in the module `resource`."""
+        wanted = {"RLIMIT_AS": self.limit_memory_bytes, "RLIMIT_NPROC": self.limit_processes}
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    @property
     def mock_behaviour(self) -> MockBehaviour:
         """How the mock engine behaves where a job does not say it."""
         return MockBehaviour(
@@ -112,9 +162,24 @@ def mistakes(settings: RunnerSettings) -> tuple[str, ...]:
             f"PENSTOCK_MOCK_MIN_DURATION ({settings.mock_min_duration:g}) is greater than "
             f"PENSTOCK_MOCK_MAX_DURATION ({settings.mock_max_duration:g})"
         )
+    places = {
+        "PENSTOCK_SOURCE_ROOTS": settings.source_roots,
+        "PENSTOCK_SANDBOX_READ": settings.sandbox_read,
+        "PENSTOCK_SANDBOX_WRITE": settings.sandbox_write,
+        "PENSTOCK_SANDBOX_HIDE": settings.sandbox_hide,
+    }
     found.extend(
-        f"PENSTOCK_SOURCE_ROOTS holds {str(root)!r}: expected absolute paths"
-        for root in settings.source_roots
-        if not root.is_absolute()
+        f"{variable} holds {str(place)!r}: expected absolute paths"
+        for variable, paths in places.items()
+        for place in paths
+        if not place.is_absolute()
+    )
+    own = {"PENSTOCK_STATE_DIR": settings.state_dir.absolute(), "PENSTOCK_BLOBS": Path(settings.blobs).absolute()}
+    found.extend(
+        f"{variable} holds {str(place)!r}, which lies in {owner}: workflows must not get there"
+        for variable in ("PENSTOCK_SANDBOX_READ", "PENSTOCK_SANDBOX_WRITE")
+        for place in places[variable]
+        for owner, folder in own.items()
+        if place.is_relative_to(folder)
     )
     return tuple(found)

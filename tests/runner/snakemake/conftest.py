@@ -1,12 +1,18 @@
 """One warm engine for the whole session: a zygote costs half a second, an attempt some milliseconds."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.runner.snakemake.lab import Lab
 
+from penstock_runner.confinement import policy
 from penstock_runner.engines.snakemake import SnakemakeEngine
+from penstock_runner.settings import RunnerSettings
+
+SHARED = "shared"
+"""The folder in which every workflow may write."""
 
 
 @pytest.fixture(scope="session")
@@ -15,11 +21,16 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-async def engine(anyio_backend: str) -> AsyncIterator[SnakemakeEngine]:
-    async with SnakemakeEngine() as engine:
+async def engine(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SnakemakeEngine]:
+    """An engine in its sandbox, where there is one: what these tests find must be so within it."""
+    root = tmp_path_factory.getbasetemp()
+    shared = root / SHARED
+    shared.mkdir()
+    settings = RunnerSettings(state_dir=root / "state", blobs=str(root / "blobs"), sandbox_write=(shared,))
+    async with SnakemakeEngine(sandbox=policy(settings, os.environ)) as engine:
         yield engine
 
 
 @pytest.fixture
-def lab(engine: SnakemakeEngine, tmp_path: Path) -> Lab:
-    return Lab(engine, tmp_path)
+def lab(engine: SnakemakeEngine, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(engine, tmp_path, tmp_path_factory.getbasetemp() / SHARED)

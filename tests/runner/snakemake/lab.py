@@ -58,13 +58,14 @@ class Told:
 
 
 class Lab:
-    """A work directory and an engine."""
+    """A work directory and an engine. Workflows may write to `shared` as well, where there is one."""
 
-    def __init__(self, engine: SnakemakeEngine, root: Path) -> None:
+    def __init__(self, engine: SnakemakeEngine, root: Path, shared: Path | None = None) -> None:
         self.engine = engine
         self.root = root
+        self.shared = (shared or root) / root.name
         self.work = root / "work"
-        self.work.mkdir()
+        self.work.mkdir(parents=True)
         self.told = Told()
         self.stop = anyio.Event()
         self.attempts = 0
@@ -88,6 +89,7 @@ class Lab:
         main: str | None = None,
         resume: bool = False,
         engine_parameters: Mapping[str, str | None] | None = None,
+        is_dry: bool = False,
     ) -> Outcome:
         """Run what lies in the work directory, with `snakefile` as its Snakefile."""
         if snakefile is not None:
@@ -108,6 +110,7 @@ class Lab:
             cores=cores,
             engine_parameters=dict(engine_parameters or {}),
             resume=resume,
+            is_dry=is_dry,
         )
         with anyio.fail_after(DEADLINE_S):
             return await self.engine.run(attempt, self.told, self.stop)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from snakemake.common.tests import TestWorkflowsLocalStorageBase
 from snakemake.executors import local
-from snakemake.io import is_flagged
+from snakemake.io import _IOFile, is_flagged  # pyright: ignore[reportPrivateUsage] - it is what this file is about
 from snakemake.workflow import Workflow
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
@@ -59,6 +59,13 @@ def test_snakemake_starts_commands_by_a_module_that_can_be_stood_in_for() -> Non
     assert "_lock = threading.Lock()" in source
 
 
+def test_snakemake_lists_the_folder_of_an_input_where_that_can_be_tolerated() -> None:
+    source = inspect.getsource(_IOFile)
+    assert source.count("await self.exists_local()") > 0
+    assert "tasks.append(self._local_inventory(cache))" in source
+    assert "except PermissionError:\n                raise WorkflowError(" in source
+
+
 def test_the_engine_does_not_import_snakemake_into_the_runner() -> None:
     code = "import sys, penstock_runner.engines.snakemake; sys.exit('snakemake' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -67,4 +74,4 @@ def test_the_engine_does_not_import_snakemake_into_the_runner() -> None:
 def test_every_place_that_relies_on_inner_parts_says_so() -> None:
     folder = Path(executor_plugin.__file__).parent
     users = {path.name for path in folder.glob("*.py") if "from snakemake." in path.read_text()}
-    assert users == {"attempt.py", "executor_plugin.py", "problems.py", "task_process.py"}
+    assert users == {"attempt.py", "executor_plugin.py", "inventory.py", "problems.py", "task_process.py"}

@@ -1,6 +1,7 @@
 """Checkpoints, retries, groups, `run:` and `script:`, parameters: what Snakemake offers works and is told."""
 
 import signal
+from pathlib import Path
 
 import pytest
 from tests.runner.snakemake.lab import Lab
@@ -268,12 +269,14 @@ async def test_shadow_benchmark_and_log_files(lab: Lab) -> None:
 
 
 async def test_outputs_leave_out_temporary_files_and_what_lies_elsewhere(lab: Lab) -> None:
-    elsewhere = lab.root / "elsewhere.txt"
+    lab.shared.mkdir()
+    elsewhere = lab.shared / "elsewhere.txt"
     elsewhere.write_text("secret")
+    above = Path("../..", lab.shared.relative_to(lab.root.parent), "above.txt")
     outcome = await lab.succeed(
         f"""
         rule all:
-            input: "kept.txt", "link.txt", "{elsewhere.parent}/absolute.txt", "../above.txt"
+            input: "kept.txt", "link.txt", "{elsewhere.parent}/absolute.txt", "{above}"
         rule temporary:
             output: temp("gone.txt")
             shell: "touch {{output}}"
@@ -285,7 +288,7 @@ async def test_outputs_leave_out_temporary_files_and_what_lies_elsewhere(lab: La
             output: "link.txt"
             shell: "ln -s {elsewhere} {{output}}"
         rule outside:
-            output: "{elsewhere.parent}/absolute.txt", "../above.txt"
+            output: "{elsewhere.parent}/absolute.txt", "{above}"
             shell: "touch {{output}}"
         """
     )

@@ -56,6 +56,8 @@ def runner_of(beat: RunnerHeartbeat) -> RunnerResponse:
         busy=beat.busy,
         draining=beat.draining,
         seen_at=beat.time,
+        sandbox=beat.sandbox,
+        sandbox_lacks=beat.sandbox_lacks,
     )
 
 

@@ -42,10 +42,12 @@ from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
 from penstock_runner.engines.snakemake.graph import GraphWatch, in_batches, job_key
+from penstock_runner.engines.snakemake.inventory import tolerate_closed_folders
 from penstock_runner.engines.snakemake.launching import Launch
 from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, shorten
 from penstock_runner.engines.snakemake.problems import describe
 from penstock_runner.engines.snakemake.reporting import FrameReporter
+from penstock_runner.sandbox.lockdown import confine
 
 _UNDECLARED: Final = ("temp", "pipe", "service")
 """Flags of outputs that are not meant to stay."""
@@ -73,14 +75,19 @@ for _registry in (
 ):
     _registry()  # looks for plugins once
 executor_plugin.register()
+tolerate_closed_folders()
 LoggerPluginRegistry().register_plugin(logger_plugin.PLUGIN_MODULE, logger_plugin)
 
 
 def run_attempt(launch: Launch, events: int) -> int:
     """Run a workflow in this process and return the exit code: 0 when it ran to its end."""
-    _settle_in(launch)
     reporter = FrameReporter(events)
-    problem = _run(launch, reporter)
+    try:
+        _settle_in(launch)
+    except OSError as error:
+        problem: RunProblem | None = RunProblem(message=f"the attempt's process could not be prepared: {error}")
+    else:
+        problem = _run(launch, reporter)
     reporter.report(RunEnded(problem=problem))
     reporter.close()
     with contextlib.suppress(Exception):
@@ -91,7 +98,7 @@ def run_attempt(launch: Launch, events: int) -> int:
 
 def _settle_in(launch: Launch) -> None:
     for name, value in launch.limits.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        _set_limit(getattr(resource, name), value)
     os.environ.clear()
     os.environ.update(launch.environment)
     tempfile.tempdir = None
@@ -110,6 +117,15 @@ def _settle_in(launch: Launch) -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
     Workflow._rundir = launch.work_dir  # pyright: ignore[reportPrivateUsage] - the log's header shows it
     sys.argv = ["snakemake", "--snakefile", launch.snakefile, "--cores", str(_cores(launch))]
+    if launch.rules is not None:
+        confine(launch.rules)
+
+
+def _set_limit(name: int, value: int) -> None:
+    """Bound a resource; a lower bound that is there stays."""
+    _, highest = resource.getrlimit(name)
+    bound = value if highest == resource.RLIM_INFINITY else min(value, highest)
+    resource.setrlimit(name, (bound, bound))
 
 
 def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:

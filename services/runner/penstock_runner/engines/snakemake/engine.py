@@ -38,6 +38,9 @@ from penstock_runner.engines.snakemake.outputs import existing_files
 from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.tails import ENGINE_LIVE_BYTES, Tail
 from penstock_runner.leftovers import sweep
+from penstock_runner.sandbox.policy import PLAN_LIMITS, Policy
+from penstock_runner.sandbox.refusals import explained
+from penstock_runner.sandbox.rules import Rules
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
@@ -49,6 +52,8 @@ SCRATCH: Final = "scratch"
 STANDARD_SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 PASSED_ON: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "PYTHONPATH", "LD_LIBRARY_PATH")
 """What a workflow gets of the runner's environment, besides `LC_*`: nothing in it is a secret."""
+ATTEMPT_LIMITS: Final = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 65_536}
+"""Of each process of an attempt: no memory is dumped onto the disk, and so many files are open at most."""
 LIVE_LOG_PAUSE_S: Final = 0.15
 """The pause between two looks at the log files of what runs."""
 KILL_DEADLINE_S: Final = 8.0
@@ -76,17 +81,19 @@ class SnakemakeEngine:
         *,
         extra_environment: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
+        sandbox: Policy | None = None,
     ) -> None:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
         `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
-        module `resource`.
+        module `resource`; `sandbox` says what attempts may touch, `None` stands for what the runner's user may.
         """
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
             extra_environment or {}
         )
         self._environment.setdefault("PATH", os.defpath)
-        self._limits = dict(limits or {})
+        self._limits = ATTEMPT_LIMITS | dict(limits or {})
+        self._sandbox = sandbox
         self._nursery = Nursery(self._environment)
         self.version = metadata.version("snakemake")
 
@@ -124,8 +131,9 @@ class SnakemakeEngine:
         if stop.is_set():
             return Outcome(kind=OutcomeKind.STOPPED)
         scratch = attempt.log_dir / SCRATCH
-        child = await self._nursery.launch(self._launch(attempt, snakefile, scratch, options))
-        run = _Run(attempt, emit)
+        launch = self._launch(attempt, snakefile, scratch, options)
+        child = await self._nursery.launch(launch)
+        run = _Run(attempt, emit, launch.rules)
         try:
             exited = await run.follow(child, stop)
         finally:
@@ -146,6 +154,11 @@ class SnakemakeEngine:
         environment[ATTEMPT_MARKER] = _marker(attempt)
         # Whoever calls plain `python` or `snakemake` and has none gets ours.
         environment["PATH"] = f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+        rules: Rules | None = None
+        if self._sandbox is not None:
+            rules = self._sandbox.rules(
+                work_dir=attempt.work_dir, log_dir=attempt.log_dir, scratch=scratch, is_plan=attempt.is_dry
+            )
         return Launch(
             work_dir=str(attempt.work_dir),
             log_dir=str(attempt.log_dir / TASK_LOGS),
@@ -154,9 +167,10 @@ class SnakemakeEngine:
             parameters=attempt.parameters,
             cores=attempt.cores,
             environment=environment,
-            limits=self._limits,
+            limits=self._limits | (PLAN_LIMITS if attempt.is_dry else {}),
             options=options,
             is_dry=attempt.is_dry,
+            rules=rules,
         )
 
 
@@ -187,8 +201,9 @@ def _marker(attempt: Attempt) -> str:
 class _Run:
     """One attempt while it runs: its messages and logs become events."""
 
-    def __init__(self, attempt: Attempt, emit: Emit) -> None:
+    def __init__(self, attempt: Attempt, emit: Emit, rules: Rules | None) -> None:
         self._attempt = attempt
+        self._rules = rules
         self._emit = emit
         self._progress = Progress(attempt.job_id, attempt.attempt)
         self._frames = FrameReader()
@@ -231,7 +246,9 @@ class _Run:
             self.finish(TaskState.CANCELLED, "the run was stopped")
             return self._outcome(OutcomeKind.STOPPED, None)
         self.finish(TaskState.FAILED, "the run ended before it")
-        return self._outcome(OutcomeKind.FAILED, without_folder(self._failure(exited), self._attempt.work_dir))
+        work_dir = self._attempt.work_dir
+        failure = explained(self._failure(exited), self._rules, work_dir)
+        return self._outcome(OutcomeKind.FAILED, without_folder(failure, work_dir))
 
     def finish(self, state: TaskState, reason: str) -> None:
         """Close every task that has no end, and show the rest of the logs."""

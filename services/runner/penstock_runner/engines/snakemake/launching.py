@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock_core.engine_parameters import SnakemakeOptions
+from penstock_runner.sandbox.rules import Rules
 
 READY: Final = b"ready"
 """The zygote's first word on its control socket: everything is imported."""
@@ -34,6 +35,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """What the submission chose."""
     is_dry: bool = False
     """Whether only to tell what would run."""
+    rules: Rules | None = None
+    """What the attempt may touch; `None`: what the runner's user may."""
 
 
 class Started(Struct, frozen=True, kw_only=True, tag=True):

@@ -1,0 +1,65 @@
+"""What keeps this runner's workflows from what is not theirs: its settings, and what the kernel can do."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from penstock_runner.sandbox.places import devices, resolved, secrets, software
+from penstock_runner.sandbox.policy import Policy
+from penstock_runner.sandbox.probe import probe
+from penstock_runner.sandbox.rules import outermost
+from penstock_runner.sandbox.standing import Found, SandboxMode, Standing, standing
+from penstock_runner.settings import RunnerSettings
+from penstock_schemas.views import SandboxLevel
+
+_FILE_URL: Final = "file://"
+
+_log = structlog.stdlib.get_logger()
+
+
+async def confinement(settings: RunnerSettings, environ: Mapping[str, str]) -> tuple[Policy | None, Standing]:
+    """Return what attempts may touch (`None`: what the runner's user may) and what of that is in force.
+
+    Raises:
+        SandboxUnavailable: the settings require more than this kernel can do.
+
+    """
+    wants = settings.sandbox is not SandboxMode.OFF
+    found = await probe() if wants else Found()
+    in_force = standing(settings.sandbox, found)
+    say = _log.info if in_force.level is SandboxLevel.FULL else _log.warning
+    say("sandbox", in_force=in_force.level.value, workflows_can_still=list(in_force.lacks), landlock=found.abi)
+    if not wants:
+        return None, in_force
+    allowed = policy(settings, environ)
+    if not found.files:
+        allowed = replace(allowed, read=("/",), write=("/",), hidden=())  # what is not refused is not to be explained
+    return allowed, in_force
+
+
+def policy(settings: RunnerSettings, environ: Mapping[str, str]) -> Policy:
+    """Return what the settings allow to attempts."""
+    home = environ.get("HOME")
+    own = [settings.state_dir, *_blobs_folder(settings.blobs), *filter(None, (settings.nats_credentials,))]
+    hidden = (*_resolved((*own, *settings.sandbox_hide)), *secrets(Path(home) if home else None))
+    readable = (*software(environ), *_resolved((*settings.source_roots, *settings.sandbox_read)))
+    return Policy(
+        read=outermost(readable, hidden),
+        write=_resolved(settings.sandbox_write),
+        devices=devices(),
+        hidden=hidden,
+        network=settings.sandbox_network,
+    )
+
+
+def _blobs_folder(location: str) -> tuple[Path, ...]:
+    text = location.removeprefix(_FILE_URL)
+    return () if "://" in text else (Path(text).absolute(),)
+
+
+def _resolved(paths: tuple[Path, ...]) -> tuple[str, ...]:
+    return resolved([os.fspath(each) for each in paths])

@@ -1,0 +1,120 @@
+"""A seccomp filter for what Landlock does not cover. It needs no privilege.
+
+Refused are the limits of other processes, by which one could be killed, and where an attempt has no network, sockets of
+whatever protocol. A filter sees the numbers in a system call and no addresses, so it cannot tell one port from another.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from msgspec import Struct
+
+
+class _Convention(Struct, frozen=True):
+    """One way to call the kernel, and the numbers that calls have there."""
+
+    architecture: int
+    socket: int
+    prlimit: int
+    socketcall: int | None = None
+
+
+_CONVENTIONS: Final = {
+    "x86_64": (_Convention(0xC000003E, 41, 302), _Convention(0x40000003, 359, 340, 102)),
+    "aarch64": (_Convention(0xC00000B7, 198, 261), _Convention(0x40000028, 281, 369, 102)),
+}
+"""By machine: its own, and that of its 32-bit programs."""
+_RINGS: Final = (425, 426, 427)
+"""`io_uring`, by which sockets could be made around the filter; the same numbers everywhere."""
+_FIRST_FOREIGN: Final = 0x40000000
+"""From here on are the numbers of x32, a third way to call the same."""
+_AF_UNIX: Final = 1
+_NO_FAMILY: Final = 0xFFFFFFFF
+_OWN: Final = 0
+"""Stands for the calling process where a process id is asked for."""
+
+_PR_SET_SECCOMP: Final = 22
+_SECCOMP_MODE_FILTER: Final = 2
+_ALLOW: Final = 0x7FFF0000
+_REFUSE: Final = 0x00050000 | errno.EACCES
+
+_LOAD: Final = 0x20
+_IS_EQUAL: Final = 0x15
+_IS_AT_LEAST: Final = 0x35
+_RETURN: Final = 0x06
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+"""Where these lie in what a filter is given (`struct seccomp_data`)."""
+
+_Line = tuple[int, int, int, int]
+"""Operation, how many lines to skip when it is true and when it is false, operand."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_char_p))
+
+
+def is_known() -> bool:
+    """Say whether there is a filter for this machine's architecture."""
+    return os.uname().machine in _CONVENTIONS
+
+
+def filter_calls(*, network: bool, unix_sockets: bool) -> None:
+    """Filter the system calls of this thread and of what it starts, for ever.
+
+    Without `network` no socket can be made but one of the machine itself (and not that one either without
+    `unix_sockets`); a pair of connected sockets still can. The process must have given up new privileges before.
+    Nothing happens on an architecture that is not known.
+
+    Raises:
+        OSError: the kernel refused.
+
+    """
+    conventions = _CONVENTIONS.get(os.uname().machine)
+    if conventions is None:
+        return
+    family = None if network else _AF_UNIX if unix_sockets else _NO_FAMILY
+    lines = [*_program(conventions, family)]
+    given = _Program(len(lines), b"".join(struct.pack("=HBBI", *line) for line in lines))
+    if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(given), 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"seccomp: {os.strerror(code)}")
+
+
+def _program(conventions: tuple[_Convention, ...], family: int | None) -> Iterator[_Line]:
+    """Yield the filter; `family` is the only one of which sockets may be made, `None` stands for all."""
+    yield (_LOAD, 0, 0, _ARCHITECTURE)
+    for convention in conventions:
+        body = [*_calls(convention, family)]
+        yield (_IS_EQUAL, 0, len(body), convention.architecture)
+        yield from body
+    yield (_RETURN, 0, 0, _REFUSE)
+
+
+def _calls(convention: _Convention, family: int | None) -> Iterator[_Line]:
+    yield (_LOAD, 0, 0, _NUMBER)
+    yield from _refuse_unless((_IS_EQUAL, convention.prlimit), _OWN)
+    if family is not None:
+        yield from _refuse((_IS_AT_LEAST, _FIRST_FOREIGN))
+        for number in (*_RINGS, *filter(None, (convention.socketcall,))):
+            yield from _refuse((_IS_EQUAL, number))
+        yield from _refuse_unless((_IS_EQUAL, convention.socket), family)
+    yield (_RETURN, 0, 0, _ALLOW)
+
+
+def _refuse(call: tuple[int, int]) -> Iterator[_Line]:
+    yield (call[0], 0, 1, call[1])
+    yield (_RETURN, 0, 0, _REFUSE)
+
+
+def _refuse_unless(call: tuple[int, int], first_argument: int) -> Iterator[_Line]:
+    yield (call[0], 0, 4, call[1])
+    yield (_LOAD, 0, 0, _FIRST_ARGUMENT)
+    yield (_IS_EQUAL, 1, 0, first_argument)
+    yield (_RETURN, 0, 0, _REFUSE)
+    yield (_RETURN, 0, 0, _ALLOW)

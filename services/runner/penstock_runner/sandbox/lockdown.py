@@ -1,0 +1,30 @@
+"""Confines this process, which must have one thread, and everything that it will start."""
+
+import contextlib
+import os
+
+from penstock_runner.sandbox import landlock
+from penstock_runner.sandbox.call_filter import filter_calls
+from penstock_runner.sandbox.privileges import give_up_capabilities, give_up_new_privileges
+from penstock_runner.sandbox.rules import FILE_ABI, Rules, grants
+
+
+def confine(rules: Rules) -> None:
+    """Apply `rules` for ever, as far as this kernel can.
+
+    Raises:
+        OSError: the kernel refused what it says that it can.
+
+    """
+    give_up_new_privileges()
+    abi = landlock.version()
+    if abi >= FILE_ABI:
+        landlock.restrict(grants(rules, _entries), abi=abi, tcp=rules.network)
+    give_up_capabilities()
+    filter_calls(network=rules.network, unix_sockets=rules.unix_sockets)
+
+
+def _entries(folder: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return os.listdir(folder)  # noqa: PTH208 - names alone, and quickly: this is in the way of every attempt
+    return []

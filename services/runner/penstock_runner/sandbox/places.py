@@ -1,0 +1,79 @@
+"""The places of a machine that every workflow needs, and those that none should read."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+SYSTEM: Final = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix/store", "/gnu/store"),
+    *("/proc", "/sys"),
+    # What /etc/resolv.conf and /etc/localtime may be links to.
+    *("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/var/lib/locales", "/var/cache/fontconfig"),
+)
+"""Programs, libraries and their settings. In `/proc` the kernel shows of other processes what `ps` shows, no more."""
+DEVICES: Final = (
+    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"),
+    *("/dev/dri", "/dev/kfd", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"),
+    *(f"/dev/nvidia{number}" for number in range(16)),
+)
+SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - a place that workflows write to, not this program
+SECRET: Final = (
+    *("/dev", "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d"),
+    *("/etc/ssh", "/etc/ssl/private", "/etc/krb5.keytab", "/etc/penstock", "/run/secrets", "/run/credentials"),
+    "/var/run/secrets",
+)
+SECRET_OF_USER: Final = (
+    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".pypirc", ".git-credentials"),
+    *(".config/gcloud", ".config/gh", ".config/rclone", ".config/penstock", ".local/share/keyrings", ".vault-token"),
+    *(".mozilla", ".config/google-chrome", ".config/chromium", ".bash_history", ".zsh_history", ".password-store"),
+)
+"""Below the home of the runner's user."""
+_ENVIRONMENT_MARKS: Final = ("conda-meta", "pyvenv.cfg")
+"""What lies in the root of an environment whose programs are in `bin`."""
+_SHIMS: Final = "shims"
+"""The folder of pyenv and its like, whose programs call others beside it."""
+
+
+def software(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where programs and libraries lie: the system's, those of this Python and of an environment."""
+    return existing([*SYSTEM, *_of_python(), *_of_environment(environment)])
+
+
+def devices() -> tuple[str, ...]:
+    """Return the devices that any program may use: this machine's among those that are known to be harmless."""
+    return existing([*DEVICES])
+
+
+def secrets(home: Path | None) -> tuple[str, ...]:
+    """Return what no workflow reads, though it may read the folder around it: as far as this user could read it."""
+    of_system = [each for each in SECRET if os.access(each, os.R_OK)]
+    return resolved([*of_system, *(str(home / each) for each in SECRET_OF_USER if home is not None)])
+
+
+def resolved(paths: list[str]) -> tuple[str, ...]:
+    """Return where paths lead to, each once."""
+    return tuple(dict.fromkeys(os.path.realpath(each) for each in paths))
+
+
+def existing(paths: list[str]) -> tuple[str, ...]:
+    """Return where the paths lead to that exist."""
+    return resolved([each for each in paths if Path(each).exists()])
+
+
+def _of_python() -> Iterator[str]:
+    yield from (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+    yield str(Path(os.path.realpath(sys.executable)).parent)
+    yield from (each for each in sys.path if Path(each).is_absolute())
+
+
+def _of_environment(environment: Mapping[str, str]) -> Iterator[str]:
+    for name in ("PYTHONPATH", "LD_LIBRARY_PATH"):
+        yield from (each for each in environment.get(name, "").split(os.pathsep) if Path(each).is_absolute())
+    for each in environment.get("PATH", "").split(os.pathsep):
+        folder = Path(each)
+        if folder.is_absolute():
+            yield each
+            if folder.name == _SHIMS or any((folder.parent / mark).exists() for mark in _ENVIRONMENT_MARKS):
+                yield str(folder.parent)

@@ -1,0 +1,63 @@
+"""Tries the sandbox in a child of the runner, and says on its output what held: `python -m ...probe`."""
+
+import contextlib
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+
+from penstock_runner.sandbox import landlock
+from penstock_runner.sandbox.lockdown import confine
+from penstock_runner.sandbox.rules import Rules
+from penstock_runner.sandbox.standing import Found
+
+PROBE_DEADLINE_S: Final = 30.0
+"""It takes a tenth of a second, and much longer on a cold disk."""
+
+
+async def probe() -> Found:
+    """Return what the sandbox can do on this machine; nothing, when it cannot even be tried."""
+    command = [sys.executable, "-P", "-m", "penstock_runner.sandbox.probe"]
+    with contextlib.suppress(OSError, TimeoutError, msgspec.MsgspecError):
+        with anyio.fail_after(PROBE_DEADLINE_S):
+            done = await anyio.run_process(command, check=False, stderr=None)
+        return msgspec.json.decode(done.stdout, type=Found)
+    return Found()
+
+
+def main() -> None:
+    """Confine this process as no attempt is, and try what must fail then."""
+    parent = os.getppid()
+    abi = landlock.version()
+    try:
+        confine(Rules(network=False))
+    except OSError as error:
+        sys.stderr.write(f"the sandbox cannot be used: {error}\n")
+        found = Found(abi=abi)
+    else:
+        found = Found(
+            abi=abi,
+            files=_is_refused(lambda: list(Path("/").iterdir())),
+            signals=_is_refused(lambda: os.kill(parent, 0)),
+            sockets=_is_refused(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()),
+            limits=_is_refused(lambda: resource.prlimit(parent, resource.RLIMIT_CORE)),
+        )
+    sys.stdout.buffer.write(msgspec.json.encode(found))
+
+
+def _is_refused(action: Callable[[], object]) -> bool:
+    try:
+        action()
+    except PermissionError:
+        return True
+    return False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""Hostile workflows, as runs and as plans: each deed is refused, and what a decent workflow needs goes on."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from tests.runner.snakemake.lab import Lab
+
+from penstock_runner.confinement import policy
+from penstock_runner.engines.snakemake import SnakemakeEngine
+from penstock_runner.sandbox.policy import NetworkPolicy
+from penstock_runner.sandbox.probe import probe
+from penstock_runner.sandbox.standing import SandboxMode, standing
+from penstock_runner.settings import RunnerSettings
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.views import SandboxLevel
+
+pytestmark = pytest.mark.system
+
+SNAKEFILE = """
+    import deeds
+
+    deeds.perform("targets.json", "parsed.json")
+
+    rule all:
+        input: "shell.json", "python.json"
+
+    rule shell:
+        output: "shell.json"
+        shell: "{config[python]} deeds.py targets.json {output}"
+
+    rule python:
+        output: "python.json"
+        run: deeds.perform("targets.json", output[0])
+"""
+NETWORK = (
+    "connect to a port of this machine",
+    "listen",
+    "send a datagram",
+    "reach a socket of this machine",
+)
+DECENT = (
+    "read its own file",
+    "read data beside the hidden",
+    "read the system's settings",
+    "write and move in its work",
+    "write to its temporary folder",
+    "write to its home",
+    "write to its log",
+    "write to nowhere",
+    "see random numbers",
+    "share memory",
+    "end its own child",
+    "talk to itself",
+    "run a program",
+    "look at its own process",
+)
+REFUSALS = ("PermissionError", "FileNotFoundError", "OSError: [Errno 18]")
+"""What the kernel answers: not permitted; nothing of that name (in `/proc`); no link from where none may be."""
+
+
+class Yard:
+    """A runner's folders with everything in them that a workflow must not touch, and processes that it must not."""
+
+    def __init__(self, root: Path, victim: int, port: int, abstract: str) -> None:
+        self.root = root
+        self.own = root / "penstock"
+        self.state, self.home, self.blobs = self.own / "runner", root / "home", self.own / "blobs"
+        self.victim, self.port, self.abstract = victim, port, abstract
+        for path in (*self.secrets, self.home / "data.txt"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("secret")
+        self.settings = RunnerSettings(
+            state_dir=self.state,
+            blobs=str(self.blobs),
+            sandbox_read=(self.home, root / "config"),
+            sandbox_hide=(root / "config" / "users",),
+        )
+
+    @property
+    def secrets(self) -> tuple[Path, ...]:
+        return (
+            self.state / "runner.json",
+            self.state / "runner.lock",
+            self.state / "work/other/data.txt",
+            self.state / "logs/other/1/engine.log",
+            self.blobs / "ab/blob",
+            self.own / "nats/log",
+            self.root / "config/users",
+            self.home / ".ssh/id_ed25519",
+        )
+
+    def lab(self, engine: SnakemakeEngine, name: str) -> Lab:
+        """A lab whose folders lie in the runner's, with the deeds in it."""
+        lab = Lab(engine, self.state / "lab" / name)
+        shutil.copy(Path(__file__).with_name("deeds.py"), lab.work)
+        targets = {
+            "state": str(self.state),
+            "home": str(self.home),
+            "blob": str(self.blobs / "ab/blob"),
+            "log_of_events": str(self.own / "nats/log"),
+            "users": str(self.root / "config/users"),
+            "work": str(lab.work),
+            "logs": str(lab.root / "logs/1"),
+            "log": str(lab.root / "logs/1/engine.log"),
+            "runner": os.getpid(),
+            "victim": self.victim,
+            "port": self.port,
+            "abstract": self.abstract,
+        }
+        lab.write({"targets.json": json.dumps(targets)})
+        return lab
+
+
+@pytest.fixture(scope="module")
+async def confined(anyio_backend: str) -> None:
+    """Skip where this machine's kernel cannot do it: `tests/runner/test_sandbox.py` says what happens there."""
+    found = await probe()
+    in_force = standing(SandboxMode.AUTO, found)
+    if in_force.level is not SandboxLevel.FULL:
+        pytest.skip(f"this kernel has no full sandbox: a workflow could {', '.join(in_force.lacks)}")
+
+
+@pytest.fixture(scope="module")
+def yard(confined: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    root = tmp_path_factory.mktemp("yard")
+    with (
+        subprocess.Popen(["sleep", "600"]) as victim,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        abstract = f"penstock-{root.name}-{os.getpid()}"
+        listener.bind("\0" + abstract)
+        listener.listen(8)
+        try:
+            yield Yard(root, victim.pid, server.getsockname()[1], abstract)
+            assert victim.poll() is None, "a workflow killed it"
+        finally:
+            victim.kill()
+
+
+@pytest.fixture(scope="module")
+async def keeping(yard: Yard) -> AsyncIterator[SnakemakeEngine]:
+    environ = os.environ | {"HOME": str(yard.home)}
+    async with SnakemakeEngine(environ, sandbox=policy(yard.settings, environ)) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+async def run(yard: Yard, keeping: SnakemakeEngine) -> dict[str, dict[str, str]]:
+    """What a hostile run was answered: at parse time, in a shell command, in a `run:` block."""
+    lab = yard.lab(keeping, "run")
+    await lab.succeed(SNAKEFILE, {"python": shutil.which("python3")})
+    return {name: json.loads((lab.work / f"{name}.json").read_text()) for name in ("parsed", "shell", "python")}
+
+
+@pytest.fixture(scope="module")
+async def plan(yard: Yard, keeping: SnakemakeEngine) -> dict[str, dict[str, str]]:
+    """The same of a plan, which only parses."""
+    lab = yard.lab(keeping, "plan")
+    outcome = await lab.run(SNAKEFILE, {"python": "python3"}, is_dry=True)
+    assert outcome.kind is OutcomeKind.SUCCEEDED, (outcome, (lab.logs / "engine.log").read_text())
+    assert not (lab.work / "shell.json").exists()
+    return {"parsed": json.loads((lab.work / "parsed.json").read_text())}
+
+
+async def test_nothing_hostile_is_done_by_a_run(run: dict[str, dict[str, str]]) -> None:
+    for where, told in run.items():
+        done = {name: answer for name, answer in told.items() if name not in (*NETWORK, *DECENT)}
+        assert len(done) > 30
+        assert {name: answer for name, answer in done.items() if not answer.startswith(REFUSALS)} == {}, where
+
+
+async def test_nothing_hostile_is_done_by_a_plan_nor_by_network(plan: dict[str, dict[str, str]]) -> None:
+    told = {name: answer for name, answer in plan["parsed"].items() if name not in DECENT}
+    assert {name: answer for name, answer in told.items() if not answer.startswith(REFUSALS)} == {}
+
+
+async def test_a_run_has_a_network_unless_the_operator_says_no(run: dict[str, dict[str, str]]) -> None:
+    for told in run.values():
+        assert {name: told[name] for name in NETWORK} == dict.fromkeys(NETWORK, "done")
+
+
+async def test_what_a_decent_workflow_needs_goes_on(
+    run: dict[str, dict[str, str]], plan: dict[str, dict[str, str]]
+) -> None:
+    for told in (*run.values(), *plan.values()):
+        assert {name: told[name] for name in DECENT} == dict.fromkeys(DECENT, "done")
+
+
+async def test_everything_may_be_readable_but_what_is_penstock_s(yard: Yard) -> None:
+    """What `penstock up` does for a person on a machine of his own."""
+    elsewhere = yard.root / "elsewhere.txt"
+    elsewhere.write_text("data")
+    environ = os.environ | {"HOME": str(yard.home)}
+    settings = RunnerSettings(
+        state_dir=yard.state,
+        blobs=str(yard.blobs),
+        sandbox_read=(Path("/"),),
+        sandbox_hide=(*yard.settings.sandbox_hide, yard.own),
+    )
+    async with SnakemakeEngine(environ, sandbox=policy(settings, environ)) as engine:
+        lab = yard.lab(engine, "open")
+        await lab.succeed(f'open("{elsewhere}").read()\n' + dedent(SNAKEFILE), {"python": shutil.which("python3")})
+        told = json.loads((lab.work / "shell.json").read_text())
+    assert {name: each for name, each in told.items() if each == "done" and name not in (*NETWORK, *DECENT)} == {}
+
+
+async def test_a_run_without_a_network_says_so(yard: Yard) -> None:
+    settings = RunnerSettings(state_dir=yard.state, blobs=str(yard.blobs), sandbox_network=NetworkPolicy.NEVER)
+    async with SnakemakeEngine(sandbox=policy(settings, os.environ)) as engine:
+        lab = Lab(engine, yard.state / "lab" / "unplugged")
+        failure = await lab.fail(
+            f"""
+            rule fetch:
+                output: "x"
+                run:
+                    import urllib.request
+                    urllib.request.urlopen("http://127.0.0.1:{yard.port}/")
+            """
+        )
+    assert failure.message.endswith("the sandbox gives it no network: PENSTOCK_SANDBOX_NETWORK says who has one"), (
+        failure
+    )
+
+
+@pytest.mark.parametrize(
+    ("snakefile", "refused"),
+    [
+        ('open("{secret}")', "reading {secret}: let the operator add it to PENSTOCK_SANDBOX_READ"),
+        ('rule x:\n    output: "x"\n    shell: "cat {secret} > x"', "reading {secret}: let the"),
+        (
+            'rule x:\n    input: "{secret}"\n    output: "x"\n    run: open(input[0])',
+            "reading {secret}: let the operator",
+        ),
+        (
+            'rule x:\n    output: "x"\n    shell: "echo 1 > {folder}/new; touch x"',
+            "writing to {folder}/new: let the operator add it to PENSTOCK_SANDBOX_WRITE",
+        ),
+        ('rule x:\n    output: "{folder}/new"\n    shell: "touch {{output}}"', "writing to {folder}/new"),
+        ('rule x:\n    output: "x"\n    shell: "touch /tmp/penstock-x"', "the one in TMPDIR"),
+        (
+            'rule x:\n    output: "x"\n    shell: "ln -s {secret} link; cat link > x"',
+            "reading {secret}: let the operator",
+        ),
+    ],
+    ids=["parsed", "shell", "python", "written", "output", "tmp", "link"],
+)
+async def test_a_failure_names_what_the_sandbox_refused(
+    yard: Yard, keeping: SnakemakeEngine, request: pytest.FixtureRequest, snakefile: str, refused: str
+) -> None:
+    place = {"secret": str(yard.root / "data.txt"), "folder": str(yard.root)}
+    (yard.root / "data.txt").write_text("data")
+    lab = Lab(keeping, yard.state / "lab" / request.node.callspec.id)
+    failure = await lab.fail(snakefile.format(**place) + "\n")
+    assert "; the sandbox refuses " in failure.message, failure
+    assert refused.format(**place) in failure.message
