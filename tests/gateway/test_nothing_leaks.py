@@ -47,8 +47,8 @@ LISTS = (
     f"{WES}/runs?tag=project:{SECRET}&total=true",
     f"{WES}/runs?workflow_url=Snakefile&total=true",
     f"{WES}/runs?name={SECRET}&total=true",
-    f"{WES}/runs?sort=created_at&total=true",
-    f"{WES}/runs?sort=name&total=true",
+    f"{WES}/runs?sort=created&total=true",
+    f"{WES}/runs?sort=-created&total=true",
     f'{WES}/runs?filters={{"state":"COMPLETE"}}&total=true',
     f"{WES}/service-info",
     "/tokens",
@@ -72,6 +72,8 @@ BELOW = (
     "/jobs/{id}/outputs/none",
     "/jobs/{id}/pipeline",
     "/jobs/{id}/cancel",
+    "/jobs/{id}/hold",
+    "/jobs/{id}/release",
     "/jobs/{id}/nothing",
     f"{WES}/runs/{{id}}",
     f"{WES}/runs/{{id}}/status",
@@ -184,6 +186,15 @@ async def submit_as(client: httpx.AsyncClient, person: str) -> str:
     assert response.status_code == 201, response.text
     job_id: str = response.json()["id"]
     return job_id
+
+
+async def test_every_address_of_a_job_is_tried(stage: Stage, client: httpx.AsyncClient) -> None:
+    tried = [path.partition("?")[0].format(id=UNKNOWN) for path in BELOW]
+    for route in stage.gateway.routes:
+        if "{job_id" in route.path or "{run_id" in route.path:
+            pattern = re.sub(r"\{[a-z_]+:path\}", ".+", route.path)
+            pattern = re.sub(r"\{[a-z_]+:[a-z]+\}", "[^/]+", pattern)
+            assert any(re.fullmatch(pattern, path) for path in tried), route.path
 
 
 async def test_an_id_that_somebody_guessed_is_an_unknown_one_everywhere(
