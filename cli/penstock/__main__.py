@@ -38,6 +38,7 @@ ENTRIES: Final = {
     "hash-password": Entry(
         _HELP, "penstock.commands.hash_password:hash_password", "Make the hash of a password for the gateway's users."
     ),
+    "refusals": Entry(_HELP, "penstock.commands.refusals:refusals", "List who was turned away, and why."),
     "doctor": Entry(_HELP, "penstock.commands.doctor:doctor", "Check everything, and say how to mend it."),
     "verify": Entry(_HELP, "penstock.commands.verify:verify", "Check that the event log is whole and unchanged."),
     "version": Entry(_HELP, "penstock.commands.version:version", "Print the versions of this command and the server."),

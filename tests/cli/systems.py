@@ -1,6 +1,7 @@
 """`penstock up` as its user starts it, in a state folder of its own."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -56,6 +57,15 @@ def call(
         timeout=timeout_s,
         check=False,
     )
+
+
+def read_until(terminal: int, mark: bytes, *, deadline_s: float = 30.0) -> bytes:
+    """Return what a terminal shows, up to `mark`."""
+    said, ends = b"", time.monotonic() + deadline_s
+    while mark not in said:
+        assert select.select([terminal], [], [], max(0.0, ends - time.monotonic()))[0], said
+        said += os.read(terminal, 65536)
+    return said
 
 
 @dataclass

@@ -3,16 +3,14 @@
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from tests.cli.systems import Up, call, environment, up, wait_until
+from tests.cli.systems import Up, call, environment, read_until, up, wait_until
 
 from penstock.exits import Exit
 
@@ -166,14 +164,6 @@ def test_ctrl_c_on_a_terminal_detaches(system: Up) -> None:
     assert f"penstock watch {job_id}".encode() in said
     assert json.loads(call(system.home, "show", job_id, "-o", "json").stdout)["status"] == "running"
     assert call(system.home, "cancel", job_id, "--wait").returncode == Exit.OK
-
-
-def read_until(terminal: int, mark: bytes, *, deadline_s: float = 30.0) -> bytes:
-    said, ends = b"", time.monotonic() + deadline_s
-    while mark not in said:
-        assert select.select([terminal], [], [], max(0.0, ends - time.monotonic()))[0], said
-        said += os.read(terminal, 65536)
-    return said
 
 
 def test_following_a_log_ends_with_the_run(system: Up, workflow: Path) -> None:

@@ -209,6 +209,11 @@ async def test_everybody_may_ask_so_often(stage: Stage) -> None:
         third = await client.get("/jobs", headers=basic("ada"))
         problem(third, 429)
         assert int(third.headers["retry-after"]) > 1
+        assert (third.headers["ratelimit-limit"], third.headers["ratelimit-remaining"]) == ("2", "0")
+        over_wes = await client.get("/ga4gh/wes/v1/runs", headers=basic("ada"))
+        assert over_wes.json().keys() == {"msg", "status_code"}
+        assert (over_wes.status_code, over_wes.json()["status_code"]) == (429, 429)
+        assert int(over_wes.headers["retry-after"]) > 1
         assert (await client.get("/jobs", headers=basic("bo"))).status_code == 200
         assert (await client.get("/health", headers=basic("ada"))).status_code == 429
         assert (await client.get("/health")).status_code == 200
@@ -248,6 +253,18 @@ async def test_a_page_of_another_site_cannot_use_a_browsers_password(stage: Stag
         assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, portal["origin"])
         assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
         assert "access-control-allow-origin" not in (await client.options("/jobs", headers={**evil, **asked})).headers
+        assert allowed.headers["access-control-allow-credentials"] == "true"
+        assert preflight.headers["access-control-allow-credentials"] == "true"
+        failed = await client.get("/jobs", headers=portal)
+        assert (failed.status_code, failed.headers["access-control-allow-origin"]) == (401, portal["origin"])
+        assert failed.headers["vary"] == "Origin"
+        other = await client.get("/jobs", headers={**basic("ada"), **evil})
+        assert not [name for name in other.headers if name.startswith("access-control")]
+    async with stage.serve(**BASIC, cors_origins=("*",)) as client:
+        read = await client.get("/jobs", headers={**bearer(token), **evil})
+        assert (read.status_code, read.headers["access-control-allow-origin"]) == (200, "*")
+        assert "access-control-allow-credentials" not in read.headers
+        problem(await client.post("/jobs", json=submission(), headers={**basic("ada"), **evil}), 403)
     async with stage.serve(**BASIC) as client:
         assert (await client.options("/jobs", headers={**portal, **asked})).status_code == 401
 
@@ -258,6 +275,7 @@ async def test_every_response_tells_browsers_what_they_may_do(stage: Stage) -> N
             headers = (await client.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "no-referrer"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
             assert "frame-ancestors 'none'" in headers["content-security-policy"]
             assert "strict-transport-security" not in headers
             assert headers.get_list("x-content-type-options") == ["nosniff"]

@@ -1,7 +1,8 @@
 """The pure rules of the door: users, credentials, throttles, callers, settings."""
 
 import base64
-from contextlib import suppress
+import socket
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.gateway.people import USERS, hashed
 from penstock_core.access import Forbidden
 from penstock_core.settings import BadSettings, read_settings
 from penstock_core.tokens import check_issue, id_of
+from penstock_gateway.__main__ import Exposed, check_exposure
 from penstock_gateway.authentication.callers import caller_of, is_loopback, is_of_another_site, network_of
 from penstock_gateway.authentication.credentials import ApiToken, Malformed, Password, SignedToken, read_credentials
 from penstock_gateway.authentication.passwords import hash_password
@@ -187,6 +189,23 @@ def test_without_authentication_it_listens_on_this_machine_alone() -> None:
     assert "beside" in wrong(PENSTOCK_AUTH="none,token")
 
 
+@pytest.mark.parametrize(("address", "is_refused"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_a_name_counts_by_the_address_that_it_turned_out_to_be(address: str, is_refused: bool) -> None:
+    settings = read_settings(GatewaySettings, {"PENSTOCK_HOST": "localhost"})
+    refused = pytest.raises(Exposed, match=r"'localhost' which is '0\.0\.0\.0', which others reach")
+    with socket.socket() as bound, refused if is_refused else nullcontext():
+        bound.bind((address, 0))  # nobody is listened to
+        check_exposure(settings, bound)
+
+
+def test_only_what_is_surely_this_machine_needs_no_login() -> None:
+    for host in ("127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost", "LOCALHOST"):
+        assert wrong(PENSTOCK_HOST=host) == "", host
+    others = ("0.0.0.0", "0", "::", "[::]", "::ffff:0.0.0.0", "10.0.0.1", "192.168.1.7", "fe80::1", "2001:db8::1")
+    for host in (*others, "penstock", "penstock.example.org", "localhost.example.org", "127.0.0.1.example.org", "*"):
+        assert f"PENSTOCK_HOST is '{host}'" in wrong(PENSTOCK_HOST=host)
+
+
 def test_every_mistake_of_access_is_said_at_once(tmp_path: Path) -> None:
     assert "no user" in wrong(PENSTOCK_AUTH="basic")
     assert "cannot be read" in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_FILE=str(tmp_path / "none"))
@@ -197,6 +216,11 @@ def test_every_mistake_of_access_is_said_at_once(tmp_path: Path) -> None:
         assert f"PENSTOCK_{variable}" in told
     assert "OIDC_DEFAULT_ROLE" in wrong(AUTH_METHOD="oidc")
     assert "CORS" in wrong(CORS_ORIGINS="portal.example")
-    assert wrong(CORS_ORIGINS="*") == ""
+    for origin in ("https://a.example/b", "https://", "ftp://a.example", "null", "https://u@a.example"):
+        assert "CORS" in wrong(CORS_ORIGINS=origin)
+    assert wrong(CORS_ORIGINS="https://a.example/,http://localhost:3000") == ""
+    assert "every page" in wrong(CORS_ORIGINS="*")
+    assert wrong(CORS_ORIGINS="*", PENSTOCK_ALLOW_ANONYMOUS="true") == ""
+    assert wrong(CORS_ORIGINS="*", AUTH_METHOD="basic", BASIC_AUTH_USERS=USERS) == ""
     with pytest.raises(BadSettings, match="none, basic, token, oidc"):
         wrong(PENSTOCK_AUTH="magic")

@@ -4,6 +4,7 @@ Exit codes: 0 stopped as asked, 1 cannot work (the reason is in one line), 2 wro
 """
 
 import os
+import socket
 import sys
 from typing import Final, NoReturn
 
@@ -16,7 +17,7 @@ from penstock_core.settings import BadSettings, read_settings
 from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable, hold
 from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
-from penstock_gateway.authentication.wiring import access_mistakes
+from penstock_gateway.authentication.wiring import access_mistakes, exposure
 from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
 from penstock_jetstream import connect
@@ -34,12 +35,14 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
 
     Raises:
         PortTaken: the address cannot be listened on.
+        Exposed: others reach it, and nobody would be asked who they are.
         PortError: there is no usable NATS server or blob store.
         StateFolderTaken, StateFolderUnusable: the state folder cannot be had.
 
     """
     stopping = stopping or anyio.Event()
     with listen(settings.host, settings.port) as listening, hold(settings.state_dir, "gateway"):
+        check_exposure(settings, listening)
         async with connect(settings.nats("penstock-gateway")) as cluster:
             gateway = Gateway(settings, cluster, open_blobs(settings.blobs))
             server = make_server(AccessLog(gateway.app), graceful_s=settings.graceful_s)
@@ -54,6 +57,21 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
     log.info("stopped")
 
 
+def check_exposure(settings: GatewaySettings, listening: socket.socket) -> None:
+    """Check the address that a name turned out to be, before anybody is answered there.
+
+    Raises:
+        Exposed: others reach it, and nobody would be asked who they are.
+
+    """
+    for mistake in exposure(settings, str(listening.getsockname()[0])):
+        raise Exposed(mistake)
+
+
+class Exposed(Exception):
+    """Others reach the address that is listened on, and nobody would be asked who they are."""
+
+
 def main() -> None:
     """Serve until a signal ends it."""
     try:
@@ -66,6 +84,8 @@ def main() -> None:
     configure_logs(settings.log_level, service="gateway")
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
+    except Exposed as error:
+        _exit(EXIT_SETTINGS, str(error))
     except (PortTaken, PortError, StateFolderTaken, StateFolderUnusable) as error:
         _exit(EXIT_FAILED, f"penstock gateway: {error}")
 

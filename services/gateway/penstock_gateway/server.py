@@ -37,9 +37,10 @@ def listen(host: str, port: int) -> socket.socket:
         PortTaken: another program has the port, or the address is not one of this machine.
 
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((address, port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = error.strerror or str(error)
         raise PortTaken(

@@ -133,6 +133,7 @@ class Doorkeeper:
             name = self._name(credentials)
             principal = await self._identify(method, path, credentials, caller)
             allowance = self._take(principal)
+            _check(allowance)
         except Exception as error:  # noqa: BLE001 (the boundary: everything is told to whoever asks)
             if isinstance(error, CrossSite) or (principal is None and headers.keys() & CREDENTIAL_HEADERS):
                 note(principal, name, error.reason if isinstance(error, TooManyRequests) else str(error))
@@ -199,10 +200,7 @@ class Doorkeeper:
     def _take(self, principal: Principal) -> Allowance | None:
         if self._buckets is None or principal in (GUEST, LOCAL_USER):
             return None
-        allowance = self._buckets.take(f"{principal.tenant}\n{principal.name}", self._clock())
-        if not allowance.is_allowed:
-            raise TooManyRequests(f"more than {allowance.limit} requests at once", retry_after_s=allowance.reset_s)
-        return allowance
+        return self._buckets.take(f"{principal.tenant}\n{principal.name}", self._clock())
 
     async def _answer(self, error: Exception, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:
@@ -211,3 +209,9 @@ class Doorkeeper:
         request: AnyRequest = Request(scope, receive, send)
         response = cast("Any", self._tell(request, error))  # the framework leaves types of the next line open
         await response.to_asgi_response(app=None, request=request)(scope, receive, send)
+
+
+def _check(allowance: Allowance | None) -> None:
+    """Refuse whoever asks too often."""
+    if allowance is not None and not allowance.is_allowed:
+        raise TooManyRequests(f"more than {allowance.limit} requests at once", retry_after_s=allowance.reset_s)

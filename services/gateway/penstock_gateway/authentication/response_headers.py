@@ -24,6 +24,7 @@ _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 """Each is left as it is where a response has one of its own, as the pages of the documentation have."""
@@ -57,9 +58,16 @@ class HeaderRules:
         if self._origins:
             headers.append(_VARY)
             if origin is not None and self._is_allowed(origin):
-                headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
-                headers.append((b"access-control-expose-headers", EXPOSED_HEADERS))
+                headers.extend(self._permission(origin))
         start["headers"] = headers
+
+    def _permission(self, origin: str) -> tuple[tuple[bytes, bytes], ...]:
+        """Return what lets a page read an answer; with a browser's own credentials only where its site is listed."""
+        exposed = (b"access-control-expose-headers", EXPOSED_HEADERS)
+        if origin not in self._origins:
+            return (b"access-control-allow-origin", ANY_ORIGIN.encode()), exposed
+        named = (b"access-control-allow-origin", origin.encode("latin-1"))
+        return named, (b"access-control-allow-credentials", b"true"), exposed
 
     def is_preflight(self, method: str, headers: Mapping[str, str]) -> bool:
         """Say whether a browser only asks what a page of another site may send."""

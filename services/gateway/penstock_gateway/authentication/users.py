@@ -11,7 +11,7 @@ from penstock_schemas.ids import DEFAULT_TENANT, TenantId, is_token
 
 # An argon2 hash holds commas itself, in `m=65536,t=3,p=4`: a comma parts two users where a name and a colon follow.
 _BETWEEN: Final = re.compile(r",(?=\s*[^\s,:=$]+:)")
-_NAME: Final = re.compile(r"^[^\s:,=$\x00-\x1f]{1,200}$")
+_NAME: Final = re.compile(r"^[^\s:,=$\x00-\x1f]{1,200}\Z")
 _BCRYPT: Final = re.compile(r"^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$")
 _ARGON2: Final = re.compile(r"^\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$")
 
@@ -31,6 +31,11 @@ class User(Struct, frozen=True):
 
 class BadUser(Exception):
     """An entry is not of the form; the text never holds what stands in it, but for the name."""
+
+
+def is_name(text: str) -> bool:
+    """Say whether a user may be called so."""
+    return _NAME.match(text) is not None
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -62,7 +67,7 @@ def parse_users(entries: Iterable[str]) -> dict[str, User]:
 
 def _parse(entry: str, place: str) -> User:
     name, colon, rest = entry.partition(":")
-    if not colon or not _NAME.match(name):
+    if not colon or not is_name(name):
         raise BadUser(f"{place} is not of the form name:hash or name:hash:role@tenant")
     hashed, _, standing = rest.partition(":")
     if not (_BCRYPT.match(hashed) or _ARGON2.match(hashed)):

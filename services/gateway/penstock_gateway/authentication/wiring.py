@@ -1,7 +1,9 @@
 """From settings to a door: everything of authentication put together once, and every mistake said at once."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from litestar import Litestar
 
@@ -11,6 +13,7 @@ from penstock_gateway.authentication.doorkeeper import Doorkeeper, Doors
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
 from penstock_gateway.authentication.refusals import Refusals
+from penstock_gateway.authentication.response_headers import ANY_ORIGIN
 from penstock_gateway.authentication.throttle import Buckets
 from penstock_gateway.authentication.token_book import TokenBook
 from penstock_gateway.authentication.user_list import UserList
@@ -20,6 +23,8 @@ from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wes.failures import teller
 from penstock_schemas.access import AuthMethod, Role
 from penstock_schemas.ids import TenantId, is_token
+
+_ORIGIN: Final = re.compile(r"^https?://[^/?#@\s]+/?$")
 
 
 def make_doorkeeper(
@@ -40,7 +45,7 @@ def make_doorkeeper(
     )
     doors = Doors(
         open_paths=(f"{settings.wes_prefix}/service-info",),
-        allowed_origins=frozenset(each.rstrip("/") for each in settings.cors_origins),
+        allowed_origins=frozenset(each.rstrip("/").lower() for each in settings.cors_origins),
         trusted_proxies=frozenset(settings.trusted_proxies),
         is_local_only=AuthMethod.NONE in methods and not settings.allow_anonymous,
     )
@@ -72,12 +77,11 @@ def access_mistakes(settings: GatewaySettings) -> Iterator[str]:
     if AuthMethod.NONE in methods:
         if len(methods) > 1:
             yield "PENSTOCK_AUTH names none beside other methods: expected none alone, or others without it"
-        if not is_loopback(settings.host) and not settings.allow_anonymous:
+        yield from exposure(settings, settings.host)
+        if ANY_ORIGIN in settings.cors_origins and not settings.allow_anonymous:
             yield (
-                f"PENSTOCK_HOST is '{settings.host}', which others reach, and PENSTOCK_AUTH is none: everybody could "
-                "run programs on this installation. Set PENSTOCK_AUTH to basic, token or oidc "
-                "(docs/how-to/authenticate.md), or PENSTOCK_HOST to 127.0.0.1, or PENSTOCK_ALLOW_ANONYMOUS=true where "
-                "that is what you want"
+                "PENSTOCK_CORS_ORIGINS is * and PENSTOCK_AUTH is none: every page that somebody visits here could read "
+                "everything. List the sites that may, or set PENSTOCK_AUTH"
             )
     if AuthMethod.BASIC in methods:
         try:
@@ -90,8 +94,20 @@ def access_mistakes(settings: GatewaySettings) -> Iterator[str]:
     if AuthMethod.OIDC in methods:
         yield from _provider_mistakes(settings)
     for origin in settings.cors_origins:
-        if origin != "*" and not origin.startswith(("http://", "https://")):
+        if origin != ANY_ORIGIN and not _ORIGIN.match(origin):
             yield f"PENSTOCK_CORS_ORIGINS holds '{origin}': expected origins such as https://portal.example.org, or *"
+
+
+def exposure(settings: GatewaySettings, host: str) -> Iterator[str]:
+    """Yield what is wrong with listening on `host`, a name or the address that it turned out to be."""
+    if AuthMethod.NONE in settings.auth and not settings.allow_anonymous and not is_loopback(host):
+        shown = settings.host if host == settings.host else f"{settings.host}' which is '{host}"
+        yield (
+            f"PENSTOCK_HOST is '{shown}', which others reach, and PENSTOCK_AUTH is none: everybody could "
+            "run programs on this installation. Set PENSTOCK_AUTH to basic, token or oidc "
+            "(docs/how-to/authenticate.md), or PENSTOCK_HOST to 127.0.0.1, or PENSTOCK_ALLOW_ANONYMOUS=true where "
+            "that is what you want"
+        )
 
 
 def _users(settings: GatewaySettings) -> UserList:

@@ -1,0 +1,121 @@
+"""`refusals`."""
+
+from datetime import datetime
+from pathlib import Path
+
+import anyio
+import click
+from msgspec import Struct
+
+from penstock import tables
+from penstock.commands.jobs import parse_time
+from penstock.connection import Format, format_option, print_json, print_line
+from penstock.exits import Exit, Stop
+from penstock.log_access import log_settings
+from penstock_core import aggregates
+from penstock_core.ports import EventLog, PortError
+from penstock_schemas.events import AccessRefused
+from penstock_schemas.ids import DEFAULT_TENANT, TenantId, is_token
+
+LOAD_S = 60.0
+
+
+class Refusal(Struct, frozen=True, kw_only=True):
+    """Somebody who was turned away, or several times within a minute."""
+
+    time: datetime
+    """When it was recorded: up to a minute after it was refused."""
+    principal: str | None
+    address: str
+    method: str
+    path: str
+    reason: str
+    times: int
+
+
+class RefusalList(Struct, frozen=True):
+    """What is printed as JSON."""
+
+    refusals: list[Refusal]
+
+
+@click.command()
+@click.option(
+    "--tenant", default=DEFAULT_TENANT, show_default=True, help="Of whoever asked; for unknown ones the default."
+)
+@click.option("--since", metavar="TIME", help="Only those after: 30m, 24h, 7d or an ISO time.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The last so many."
+)
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state folder of 'penstock up'.")
+@format_option
+def refusals(tenant: str, since: str | None, limit: int, state: Path | None, form: Format) -> None:
+    """List who was turned away: wrong passwords and tokens, what a role does not allow, ids of others.
+
+    It reads the log itself, from the NATS server of 'penstock up', else from PENSTOCK_NATS_URL (and
+    PENSTOCK_NATS_CREDENTIALS). Gateways record refusals once a minute, those that are alike as one with its count.
+    """
+    from penstock_jetstream import connect
+
+    if not is_token(tenant):
+        raise click.UsageError(f"{tenant!r} is no tenant: expected letters, digits, - and _")
+    after = None if since is None else parse_time(since)
+    settings = log_settings(state, "penstock-refusals")
+
+    async def look() -> list[Refusal]:
+        async with connect(settings) as cluster:
+            return await recorded(cluster.log, TenantId(tenant), after=after, limit=limit)
+
+    try:
+        found = anyio.run(look)
+    except PortError as error:
+        raise Stop(str(error), Exit.UNREACHABLE) from error
+    _print(found, form)
+
+
+async def recorded(log: EventLog, tenant: TenantId, *, after: datetime | None, limit: int) -> list[Refusal]:
+    """Return the last refusals of a tenant, oldest first.
+
+    Raises:
+        PortError: the log cannot be read.
+
+    """
+    found: list[Refusal] = []
+    for stored in await log.load(aggregates.audit(tenant), deadline_s=LOAD_S):
+        data, time = stored.event.data, stored.event.time
+        if isinstance(data, AccessRefused) and (after is None or time > after):
+            found.append(
+                Refusal(
+                    time=time,
+                    principal=data.principal,
+                    address=data.address,
+                    method=data.method,
+                    path=data.path,
+                    reason=data.reason,
+                    times=data.times,
+                )
+            )
+    return found[-limit:]
+
+
+def _print(found: list[Refusal], form: Format) -> None:
+    if form is Format.JSON:
+        print_json(RefusalList(found))
+    elif form is Format.JSONL:
+        for each in found:
+            print_line(each)
+    elif not found:
+        click.echo("nobody was turned away", err=True)
+    else:
+        rows = [
+            (
+                tables.moment(each.time),
+                each.principal or "-",
+                each.address,
+                str(each.times),
+                f"{each.method} {each.path}",
+                each.reason,
+            )
+            for each in found
+        ]
+        click.echo(tables.table(("TIME", "WHO", "FROM", "TIMES", "ASKED", "REASON"), rows))
