@@ -126,7 +126,9 @@ class LogStream(Enum):
     STDOUT = "stdout"
     STDERR = "stderr"
     ENGINE = "engine"
-    """What the engine itself says of the run."""
+    """What the engine itself says of the run: the standard error of its main process, and of what that starts."""
+    WORKFLOW = "workflow"
+    """What the workflow's main process prints, and what that starts and is no task: their standard output."""
 
 
 class LogChunk(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -153,6 +153,29 @@ async def test_a_forgotten_tail_is_read_from_the_archive(
     assert (part.status_code, part.text) == (206, text[-6:])
 
 
+async def test_the_two_streams_of_a_log_are_read_apart_from_the_archive(
+    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+) -> None:
+    for name, content in (("log", b"o1\ne1\n"), ("stdout", b"o1\n"), ("stderr", b"e1\n")):
+        await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.{name}", content)
+    await stage.start(job_id)
+    await stage.end(job_id)
+    await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")
+
+    for streams, text in (
+        ("", "o1\ne1\n"),
+        ("&stream=workflow", "o1\n"),
+        ("&stream=engine", "e1\n"),
+        ("&stream=workflow,engine", "o1\ne1\n"),
+        ("&stream=stdout", ""),
+    ):
+        page = await get(client, f"/jobs/{job_id}/logs?limit=9{streams}")
+        assert "".join(entry["text"] for entry in page["entries"]) == text
+        assert page["done"]
+    assert (await client.get(f"/jobs/{job_id}/logs?format=text&stream=workflow")).text == "o1\n"
+    assert (await client.get(f"/jobs/{job_id}/logs?format=text")).text == "o1\ne1\n"
+
+
 async def test_what_a_task_wrote(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
     await stage.start(job_id)
     await stage.end(job_id)

@@ -45,8 +45,10 @@ def writes(files: dict[str, bytes], *also: str, kind: OutcomeKind = OutcomeKind.
     return script
 
 
-async def run(stage: Stage, script: Script, *states: JobState, source: Source | None = None) -> Job:
-    async with stage.runner(ScriptedEngine(script, needs_files=True)):
+async def run(
+    stage: Stage, script: Script, *states: JobState, source: Source | None = None, needs_files: bool = True
+) -> Job:
+    async with stage.runner(ScriptedEngine(script, needs_files=needs_files)):
         _, joined = await stage.desk.joined()
         job_id = await stage.desk.submit(source=source)
         await stage.desk.assign(job_id, joined.runner_id)
@@ -201,6 +203,26 @@ class TestProgress:
         chunks = await stage.logs.read(DEFAULT_TENANT, job.id)
         assert "".join(chunk.text for _, chunk in chunks) == "working\n"
         assert await engine_log(stage, job) == "engine says\n"
+
+    async def test_what_a_workflow_prints_is_stored_apart(self, stage: Stage) -> None:
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            for name, text in (("log", "o1\ne1\n"), ("stdout", "o1\n"), ("stderr", "e1\n")):
+                (attempt.log_dir / f"engine.{name}").write_text(text)
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
+
+        job = await run(stage, script)
+        for name, text in (("log", b"o1\ne1\n"), ("stdout", b"o1\n"), ("stderr", b"e1\n")):
+            assert await stage.blobs.get_bytes(f"jobs/{job.id}/1/logs/engine.{name}") == text
+
+    async def test_an_engine_without_files_may_print_too(self, stage: Stage) -> None:
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            emit(LogWritten(stream=LogStream.WORKFLOW, text="o1\n"))
+            emit(LogWritten(stream=LogStream.ENGINE, text="e1\n"))
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
+
+        job = await run(stage, script, needs_files=False)
+        for name, text in (("log", b"o1\ne1\n"), ("stdout", b"o1\n"), ("stderr", b"e1\n")):
+            assert await stage.blobs.get_bytes(f"jobs/{job.id}/1/logs/engine.{name}") == text
 
     async def test_gets_out_while_the_run_goes_on(self, stage: Stage) -> None:
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:

@@ -17,6 +17,7 @@ from penstock_gateway.ranges import parse_range
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"
+_TEXT_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff", "accept-ranges": "bytes"}
 _encoder = msgspec.json.Encoder()
 
 log = structlog.get_logger()
@@ -152,6 +153,22 @@ def attachment_headers(path: str) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
+
+
+def text_reply(content: bytes, range_header: str | None) -> Reply:
+    """Return a text, or the one range of it that was asked for.
+
+    Raises:
+        RangeNotSatisfiable: the range lies outside of it.
+
+    """
+    wanted = parse_range(range_header, len(content))
+    if wanted is None:
+        return Reply(content, media_type=TEXT, headers=_TEXT_HEADERS)
+    start, length = wanted
+    content_range = f"bytes {start}-{start + length - 1}/{len(content)}"
+    part = content[start : start + length]
+    return Reply(part, status=206, media_type=TEXT, headers={**_TEXT_HEADERS, "content-range": content_range})
 
 
 async def stream_blob(

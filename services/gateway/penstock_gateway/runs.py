@@ -21,6 +21,8 @@ ARCHIVE_PIECE_BYTES: Final = 64 * 1024
 """A log that is read back comes in entries of at most this size."""
 MAX_ARCHIVE_BYTES: Final = 8 << 20
 """One answer has no more of a log that is read back."""
+OWN_STREAMS: Final = frozenset({LogStream.ENGINE, LogStream.WORKFLOW})
+"""What is of no task: the engine's own log is made of these."""
 
 _manifest_decoder = msgspec.json.Decoder(OutputManifest)
 
@@ -87,7 +89,8 @@ class Runs:
 
         """
         if source is LogSource.ARCHIVE:
-            return await self._archive(await self._jobs.get(principal, job_id), after=after, limit=limit)
+            job = await self._jobs.get(principal, job_id)
+            return await self._archive(job, streams, after=after, limit=limit)
         deadline = time.monotonic() + wait_s
         while True:
             job = await self._jobs.get(principal, job_id)
@@ -98,22 +101,32 @@ class Runs:
             shown = [_entry(position, chunk) for position, chunk in chunks if not streams or chunk.stream in streams]
             after = chunks[-1][0] if chunks else after
             if not chunks and after == 0 and job.state.is_terminal and source is None:
-                return await self._archive(job, after=0, limit=limit)
+                return await self._archive(job, streams, after=0, limit=limit)
             if shown or (must_end and not chunks):
                 is_done = job.state.is_terminal and not chunks
                 return LogList(entries=shown, next_after=after, done=is_done, source=LogSource.LIVE)
 
-    async def engine_log_key(self, job: Job) -> str:
-        """Return the key of the newest whole engine log of a job.
+    async def engine_log_key(self, job: Job, stream: LogStream | None = None) -> str | None:
+        """Return the key of the newest whole engine log of a job, or of one of its two streams.
+
+        `None`: nothing was written to that stream.
 
         Raises:
-            NotFound: none was stored.
+            NotFound: no log was stored.
 
         """
         for attempt in range(job.attempt, 0, -1):
-            key = f"jobs/{job.id}/{attempt}/logs/engine.log"
-            if await self._blobs.info(key) is not None:
-                return key
+            logs = f"jobs/{job.id}/{attempt}/logs"
+            if await self._blobs.info(f"{logs}/engine.log") is None:
+                continue
+            if stream is None:
+                return f"{logs}/engine.log"
+            is_apart = await self._blobs.info(f"{logs}/engine.stdout") is not None
+            if stream is LogStream.WORKFLOW:
+                return f"{logs}/engine.stdout" if is_apart else None
+            if not is_apart:
+                return f"{logs}/engine.log"
+            return f"{logs}/engine.stderr" if await self._blobs.info(f"{logs}/engine.stderr") else None
         raise NotFound(f"there is no log of job {job.id}")
 
     async def task_log_key(self, principal: Principal, job_id: JobId, task_id: str, stream: LogStream) -> str:
@@ -150,24 +163,35 @@ class Runs:
         except BlobMissing:
             return OutputManifest(job_id=job_id, attempt=job.attempt, files=())
 
-    async def _archive(self, job: Job, *, after: int, limit: int) -> LogList:
-        """Return a part of the whole engine log; positions are counts of bytes."""
+    async def _archive(self, job: Job, streams: frozenset[LogStream], *, after: int, limit: int) -> LogList:
+        """Return a part of the whole engine log, or of one of its streams; positions are counts of bytes."""
         done = LogList(entries=[], next_after=after, done=job.state.is_terminal, source=LogSource.ARCHIVE)
+        if streams and not streams & OWN_STREAMS:
+            return done  # what tasks wrote is kept task by task
+        wanted = own_stream(streams)
         try:
-            key = await self.engine_log_key(job)
+            key = await self.engine_log_key(job, wanted)
+            if key is None:
+                return done
             length = min(limit * ARCHIVE_PIECE_BYTES, MAX_ARCHIVE_BYTES)
             async with self._blobs.open(key, start=after, length=length) as stream:
                 content = b"".join([piece async for piece in stream])
                 is_last = after + len(content) >= stream.size_bytes
         except (BlobMissing, NotFound):
             return done
-        entries = _pieces(content, job, after, is_last=is_last)[:limit]
+        entries = _pieces(content, job, wanted or LogStream.ENGINE, after, is_last=is_last)[:limit]
         end = entries[-1].position if entries else after
         is_done = is_last and end == after + len(content)
         return LogList(entries=entries, next_after=end, done=is_done, source=LogSource.ARCHIVE)
 
 
-def _pieces(content: bytes, job: Job, start: int, *, is_last: bool) -> list[LogEntry]:
+def own_stream(streams: frozenset[LogStream]) -> LogStream | None:
+    """Return the one stream of the engine's own log that is asked for; `None`: the whole log."""
+    own = streams & OWN_STREAMS
+    return next(iter(own)) if len(own) == 1 else None
+
+
+def _pieces(content: bytes, job: Job, stream: LogStream, start: int, *, is_last: bool) -> list[LogEntry]:
     """Cut a log into entries, at ends of lines where there are any."""
     entries: list[LogEntry] = []
     place = 0
@@ -182,7 +206,7 @@ def _pieces(content: bytes, job: Job, start: int, *, is_last: bool) -> list[LogE
             LogEntry(
                 position=start + end,
                 attempt=job.attempt,
-                stream=LogStream.ENGINE,
+                stream=stream,
                 text=content[place:end].decode("utf-8", "replace"),
                 time=None,
                 task_id=None,

@@ -14,6 +14,9 @@ from penstock_schemas.views import LogStream, Task
 
 ENGINE_LOG: Final = "engine.log"
 """The engine's own log in `Attempt.log_dir`: the runner stores it whole before the attempt ends."""
+ENGINE_STDOUT: Final = "engine.stdout"
+ENGINE_STDERR: Final = "engine.stderr"
+"""The same log taken apart, where the engine keeps it so: what its main process wrote to standard output and error."""
 RUNNER_MARKER: Final = "PENSTOCK_RUNNER_ID"
 """Set in the runner's own environment before an engine starts. Every process of an engine inherits it: by it a
 restarted runner finds what its predecessor left behind."""

@@ -5,7 +5,7 @@ blob store before an attempt ends, and only that can fail it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ import structlog
 from msgspec.structs import replace
 
 from penstock_core.ports import LogTail, PortError, TaskBoard, TooLarge
-from penstock_runner.engine import ENGINE_LOG, EngineEvent, LogWritten, TaskChanged
+from penstock_runner.engine import ENGINE_LOG, ENGINE_STDERR, ENGINE_STDOUT, EngineEvent, LogWritten, TaskChanged
 from penstock_runner.progress import Progress
 from penstock_runner.uploads import UploadFailed, Uploads, log_key, task_log_key
 from penstock_schemas.ids import JobId, TenantId
@@ -31,6 +31,8 @@ FINAL_FLUSH_S: Final = 5.0
 TASKS_PER_SEND: Final = 200
 MAX_KEPT_ENGINE_CHARS: Final = 1 << 20
 """The log of an engine without files is kept in memory, up to here."""
+_OWN_STREAMS: Final = (LogStream.WORKFLOW, LogStream.ENGINE)
+"""What is of no task."""
 
 _log = structlog.stdlib.get_logger()
 
@@ -108,7 +110,7 @@ class Report:
         self._storing: anyio.Lock | None = None
         self._ended: dict[str, TaskChanged] = {}
         self._keys: dict[str, tuple[str | None, str | None]] = {}
-        self._engine_text: list[str] = []
+        self._engine_text: list[LogWritten] = []
         self._engine_chars = 0
         self._is_closed = False
 
@@ -122,8 +124,8 @@ class Report:
         if isinstance(event, TaskChanged) and (event.stdout_path or event.stderr_path):
             self._ended[event.task.id] = event
             self._reports.with_task_logs.add(self)
-        if isinstance(event, LogWritten) and event.stream is LogStream.ENGINE and event.task_id is None:
-            self._keep(event.text)
+        if isinstance(event, LogWritten) and event.stream in _OWN_STREAMS and event.task_id is None:
+            self._keep(event)
         self._progress.take(event, now_s=self._reports.clock(), time=datetime.now(UTC))
         self._reports.with_progress.add(self)
 
@@ -195,10 +197,10 @@ class Report:
                 return
             await anyio.sleep(OUTAGE_PAUSE_S)
 
-    def _keep(self, text: str) -> None:
+    def _keep(self, written: LogWritten) -> None:
         if self._engine_chars < MAX_KEPT_ENGINE_CHARS:
-            self._engine_text.append(text)
-            self._engine_chars += len(text)
+            self._engine_text.append(written)
+            self._engine_chars += len(written.text)
 
     async def _send(self, progress: Progress) -> bool:
         delivery = progress.drain(time=datetime.now(UTC))
@@ -248,8 +250,21 @@ class Report:
         return key
 
     async def _store_engine_log(self, log_dir: Path | None) -> None:
-        key = log_key(self._job_id, self._attempt, ENGINE_LOG)
-        if log_dir is not None and await self._store(log_dir / ENGINE_LOG, key):
+        if log_dir is not None and await self._store(log_dir / ENGINE_LOG, self._own_key(ENGINE_LOG)):
+            # Taken apart only where that makes a difference: else the whole log is standard error.
+            if await self._store(log_dir / ENGINE_STDOUT, self._own_key(ENGINE_STDOUT)):
+                await self._store(log_dir / ENGINE_STDERR, self._own_key(ENGINE_STDERR))
             return
+        kept = {stream: [each.text for each in self._engine_text if each.stream is stream] for stream in _OWN_STREAMS}
         if self._engine_text:
-            await self._reports.uploads.put_bytes(key, "".join(self._engine_text).encode("utf-8", "replace"))
+            await self._store_text(ENGINE_LOG, [each.text for each in self._engine_text])
+        if kept[LogStream.WORKFLOW]:
+            await self._store_text(ENGINE_STDOUT, kept[LogStream.WORKFLOW])
+            await self._store_text(ENGINE_STDERR, kept[LogStream.ENGINE])
+
+    def _own_key(self, name: str) -> str:
+        return log_key(self._job_id, self._attempt, name)
+
+    async def _store_text(self, name: str, text: Iterable[str]) -> None:
+        if content := "".join(text).encode("utf-8", "replace"):
+            await self._reports.uploads.put_bytes(self._own_key(name), content)

@@ -263,6 +263,7 @@ async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx
     await say("one\n", LogStream.ENGINE)
     await say("of the task\n", LogStream.STDERR, "align-0")
     await say("of another\n", LogStream.STDERR, "align-1")
+    await say("printed\n", LogStream.WORKFLOW)
     await say("two\n", LogStream.ENGINE)
     body = await log_of(client, run_id)
 
@@ -270,16 +271,28 @@ async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx
     assert (await client.get(address)).text == "one\ntwo\n"
     part = await client.get(address, headers={"range": "bytes=4-"})
     assert (part.status_code, part.text, part.headers["content-range"]) == (206, "two\n", "bytes 4-7/8")
-    assert (await client.get(body["run_log"]["stdout"])).text == ""
+    printed = body["run_log"]["stdout"]
+    assert (await client.get(printed)).text == "printed\n"
+    assert (await client.get(printed, headers={"range": "bytes=0-4"})).text == "print"
     assert (await client.get(body["task_logs"][0]["stderr"])).text == "of the task\n"
 
     await stage.end(run_id)
     await seen(stage, client, run_id)
     assert (await client.get(address, params={"follow": "true"})).text == "one\ntwo\n"
+    assert (await client.get(printed, params={"follow": "true"})).text == "printed\n"
     await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.log", b"all of it\n")
     await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/tasks/align-0.stderr", b"whole\n")
     assert (await client.get(address)).text == "all of it\n"
     assert (await client.get(address, headers={"range": "bytes=-3"})).text == "it\n"
+    assert (await client.get(printed)).text == ""
+    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.stdout", b"of it\n")
+    assert (await client.get(printed, headers={"range": "bytes=3-"})).text == "it\n"
+    assert (await client.get(address)).text == ""
+    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.stderr", b"all\n")
+    assert (await client.get(address)).text == "all\n"
+    await stage.cluster.logs.forget(DEFAULT_TENANT, job_id)
+    assert (await client.get(address, params={"follow": "true"})).text == "all\n"
+    assert (await client.get(printed, params={"follow": "true"})).text == "of it\n"
     assert (await client.get(body["task_logs"][0]["stderr"])).text == "whole\n"
 
 

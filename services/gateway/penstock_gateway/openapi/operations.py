@@ -315,7 +315,8 @@ OPERATIONS: Final = (
         name="readLog",
         tag="Runs",
         summary="Read or follow the log of a job",
-        description="The live tail while the job runs; the whole engine log once the tail has been forgotten. "
+        description="The live tail while the job runs; the whole engine log, or its stream `engine` or `workflow` "
+        "alone, once the tail has been forgotten. What tasks wrote is then under `/jobs/{job_id}/tasks`. "
         "Positions belong to their `source`: to go on in an archive, give `source=archive`.",
         parameters=(
             JOB_ID,

@@ -26,10 +26,11 @@ from penstock_gateway.replies import (
     media_type_of,
     not_modified,
     stream_blob,
+    text_reply,
 )
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.routes.jobs import NO_STORE, READ
-from penstock_gateway.runs import Runs
+from penstock_gateway.runs import Runs, own_stream
 from penstock_schemas.access import Principal
 from penstock_schemas.api import (
     MAX_PAGE,
@@ -184,9 +185,10 @@ async def _text_log(
     """Return the whole log as text: the stored one when the job is over, else what has come so far."""
     principal = principal_of(request)
     job = await services.jobs.get(principal, job_id)
-    if job.state.is_terminal and not streams:
+    own = own_stream(streams)
+    if job.state.is_terminal and (not streams or (own is not None and len(streams) == 1)):
         try:
-            return await send_text(services.blobs, await services.runs.engine_log_key(job), request)
+            return await send_text(services.blobs, await services.runs.engine_log_key(job, own), request)
         except (NotFound, BlobMissing):
             pass  # it ended before there was a log to store; the live tail may still know something
     text = [piece async for piece in _live_text(services.runs, principal, job_id, streams)]
@@ -212,13 +214,15 @@ async def _live_text(
         after = page.next_after
 
 
-async def send_text(blobs: Blobs, key: str, request: AnyRequest) -> ASGIApp:
-    """Return a stored text, or the range of it that was asked for.
+async def send_text(blobs: Blobs, key: str | None, request: AnyRequest) -> ASGIApp:
+    """Return a stored text, or the range of it that was asked for; an empty one without a key.
 
     Raises:
         NotFound: there is none under this key.
 
     """
+    if key is None:
+        return text_reply(b"", request.headers.get("range"))
     info = await blobs.info(key)
     if info is None:
         raise NotFound("the log was not found in the blob store")

@@ -6,8 +6,7 @@ from typing import Final
 import anyio
 from litestar.types import Receive, Scope, Send
 
-from penstock_gateway.ranges import parse_range
-from penstock_gateway.replies import TEXT, Reply
+from penstock_gateway.replies import TEXT
 from penstock_gateway.runs import Runs
 from penstock_schemas.access import Principal
 from penstock_schemas.api import MAX_PAGE, LogSource
@@ -18,7 +17,6 @@ WAIT_S: Final = 5.0
 """Whoever follows looks this often whether what it follows is over."""
 MAX_LIVE_PAGES: Final = 100
 """What runs has no more pages of log than this; the rest can be followed."""
-_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff", "accept-ranges": "bytes"}
 
 
 class Followed:
@@ -105,19 +103,3 @@ async def so_far(runs: Runs, principal: Principal, run_id: JobId, *, stream: Log
         pieces.extend(entry.text for entry in page.entries if task_id in (None, entry.task_id))
         after = page.next_after
     return "".join(pieces).encode()
-
-
-def text_reply(content: bytes, range_header: str | None) -> Reply:
-    """Return a text, or the one range of it that was asked for.
-
-    Raises:
-        RangeNotSatisfiable: the range lies outside of it.
-
-    """
-    wanted = parse_range(range_header, len(content))
-    if wanted is None:
-        return Reply(content, media_type=TEXT, headers=_HEADERS)
-    start, length = wanted
-    content_range = f"bytes {start}-{start + length - 1}/{len(content)}"
-    part = content[start : start + length]
-    return Reply(part, status=206, media_type=TEXT, headers={**_HEADERS, "content-range": content_range})

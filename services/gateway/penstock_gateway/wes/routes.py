@@ -18,13 +18,13 @@ from penstock_gateway.jobs import Jobs
 from penstock_gateway.parameters import Parameters, parse_job_id
 from penstock_gateway.principals import is_admitted, principal_of
 from penstock_gateway.problems import Invalid, NotFound
-from penstock_gateway.replies import Bare, Reply, encode
+from penstock_gateway.replies import Bare, Reply, encode, text_reply
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_gateway.routes.runs import send_output, send_text
 from penstock_gateway.runs import Runs
 from penstock_gateway.wes.addresses import Addresses, root_of
-from penstock_gateway.wes.logs import Followed, follow, so_far, text_reply
+from penstock_gateway.wes.logs import Followed, follow, so_far
 from penstock_gateway.wes.models import RunId, TaskListResponse
 from penstock_gateway.wes.queries import page_size_of, parse_run_query
 from penstock_gateway.wes.rendering import outputs_of, run_log_of, status_of, task_log_of
@@ -152,14 +152,13 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
     async def run_log(request: AnyRequest, run_id: FromPath[str], stream: FromPath[str]) -> ASGIApp:
         principal, wanted = principal_of(request), _run_id(run_id)
         job = await services.jobs.get(principal, wanted)
-        if _stream(stream) is LogStream.STDOUT:
-            return text_reply(b"", None)  # engines say all they have to say in one log
+        kind = LogStream.WORKFLOW if _stream(stream) is LogStream.STDOUT else LogStream.ENGINE
         if _follows(request):
             pieces = follow(
                 runs,
                 principal,
                 wanted,
-                stream=LogStream.ENGINE,
+                stream=kind,
                 task_id=None,
                 is_over=services.is_draining,
                 is_admitted=is_admitted(request),
@@ -167,10 +166,10 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
             return Followed(pieces)
         if job.state.is_terminal:
             try:
-                return await send_text(services.blobs, await runs.engine_log_key(job), request)
+                return await send_text(services.blobs, await runs.engine_log_key(job, kind), request)
             except NotFound:
                 pass  # it ended before there was a log to store
-        text = await so_far(runs, principal, wanted, stream=LogStream.ENGINE, task_id=None)
+        text = await so_far(runs, principal, wanted, stream=kind, task_id=None)
         return text_reply(text, request.headers.get("range"))
 
     @route(f"{prefix}/runs/{{run_id:str}}/tasks/{{task_id:str}}/logs/{{stream:str}}", http_method=READ)

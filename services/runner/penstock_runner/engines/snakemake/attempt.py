@@ -46,6 +46,7 @@ from penstock_runner.engines.snakemake.inventory import tolerate_closed_folders
 from penstock_runner.engines.snakemake.launching import Launch
 from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, shorten
 from penstock_runner.engines.snakemake.problems import describe
+from penstock_runner.engines.snakemake.recording import record_streams
 from penstock_runner.engines.snakemake.reporting import FrameReporter
 from penstock_runner.sandbox.lockdown import confine
 
@@ -103,14 +104,10 @@ def _settle_in(launch: Launch) -> None:
     os.environ.update(launch.environment)
     tempfile.tempdir = None
     os.chdir(launch.work_dir)
-    log = os.open(launch.engine_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    os.close(log)
+    os.dup2(nothing, 0)
     os.close(nothing)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]  # text streams
+    record_streams(Path(launch.engine_log))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Python 3.12 and later warn of every fork beside a thread; see the executor plugin for why ours are sound.

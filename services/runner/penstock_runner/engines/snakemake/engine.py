@@ -35,8 +35,9 @@ from penstock_runner.engines.snakemake.launching import Exited, Launch
 from penstock_runner.engines.snakemake.messages import BadFrame, FrameReader
 from penstock_runner.engines.snakemake.nursery import Child, Nursery
 from penstock_runner.engines.snakemake.outputs import existing_files
+from penstock_runner.engines.snakemake.own_log import OwnLog
 from penstock_runner.engines.snakemake.progress import Progress
-from penstock_runner.engines.snakemake.tails import ENGINE_LIVE_BYTES, Tail
+from penstock_runner.engines.snakemake.tails import Tail
 from penstock_runner.leftovers import sweep
 from penstock_runner.sandbox.policy import PLAN_LIMITS, Policy
 from penstock_runner.sandbox.refusals import explained
@@ -136,6 +137,7 @@ class SnakemakeEngine:
         run = _Run(attempt, emit, launch.rules)
         try:
             exited = await run.follow(child, stop)
+            await run.join_log()
         finally:
             child.close()
             with anyio.CancelScope(shield=True):
@@ -209,7 +211,7 @@ class _Run:
         self._frames = FrameReader()
         self._counts = TaskCounts()
         self._engine_log = attempt.log_dir / ENGINE_LOG
-        self._engine_tail = Tail(self._engine_log, LogStream.ENGINE, limit=ENGINE_LIVE_BYTES)
+        self._own_log = OwnLog(self._engine_log)
         self._task_tails: dict[str, tuple[Tail, Tail]] = {}
         self._bad_frame: BadFrame | None = None
 
@@ -233,6 +235,10 @@ class _Run:
             raise
         return exited
 
+    async def join_log(self) -> None:
+        """Make the engine's log whole."""
+        await anyio.to_thread.run_sync(self._own_log.join)
+
     def conclude(self, exited: Exited, *, was_stopped: bool) -> Outcome:
         """Say how the attempt ended."""
         if exited.left:
@@ -254,7 +260,7 @@ class _Run:
         """Close every task that has no end, and show the rest of the logs."""
         for task in self._progress.close(state, reason, datetime.now(UTC)):
             self._tell(task)
-        self._emit_all(self._engine_tail.read(is_over=True))
+        self._emit_all(self._own_log.read(is_over=True))
         self._count()
 
     def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
@@ -287,7 +293,7 @@ class _Run:
     async def _show_logs(self) -> None:
         while True:
             await anyio.sleep(LIVE_LOG_PAUSE_S)
-            self._emit_all(self._engine_tail.read())
+            self._emit_all(self._own_log.read())
             for tails in self._task_tails.values():
                 for tail in tails:
                     self._emit_all(tail.read())

@@ -22,6 +22,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     work_dir: str
     log_dir: str
     engine_log: str
+    """What its own process writes goes to files beside it, see `recording`."""
     snakefile: str
     """Relative to `work_dir`."""
     parameters: dict[str, Any]

@@ -44,11 +44,22 @@ class Tail:
             self._rest = ""
         return pieces
 
-    def _next_chunk(self) -> bytes:
+    def read_to(self, end: int) -> list[LogWritten]:
+        """Return what is new up to the byte `end`, whole lines."""
+        pieces: list[LogWritten] = []
+        while self._offset < min(end, self._limit):
+            chunk = self._next_chunk(end)
+            if not chunk:
+                break
+            pieces += self._written(self._lines(chunk))
+        return pieces
+
+    def _next_chunk(self, end: int | None = None) -> bytes:
+        limit = self._limit if end is None else min(end, self._limit)
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
-                chunk = file.read(min(CHUNK_BYTES, self._limit - self._offset))
+                chunk = file.read(min(CHUNK_BYTES, limit - self._offset))
         except OSError:  # not there yet
             return b""
         self._offset += len(chunk)
