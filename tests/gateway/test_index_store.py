@@ -1,5 +1,6 @@
 """The query index answers as somebody would who looks at every job, only faster; and it can always be thrown away."""
 
+import itertools
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from tests.gateway.jobs import expected, jobs, make_job, queries
 
 from penstock_gateway.index.store import IndexStore
+from penstock_gateway.moments import MAX_CHANGED, doubtful, page_of
 from penstock_gateway.queries import WORKFLOW_URL, JobQuery
 from penstock_gateway.standings import Standing
 from penstock_schemas.ids import DEFAULT_TENANT
@@ -20,6 +22,7 @@ from penstock_schemas.jobs import JobState, JobStatus
 from penstock_schemas.views import Head, Job
 
 ALL = JobQuery(tenant=DEFAULT_TENANT, limit=1000)
+MOMENT = 4000
 SEQS = st.lists(st.integers(1, 4000), unique=True, min_size=1, max_size=40)
 
 
@@ -80,6 +83,43 @@ def test_it_answers_as_a_look_at_every_job(data: st.DataObject) -> None:
             assert store.page(query).total == len(everything)
         for job in newest.values():
             assert store.get(job.id) == job
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_pages_show_the_moment_of_the_first_one_while_jobs_change(data: st.DataObject) -> None:
+    """Whatever the filters look at, whichever pages the changes come between, and however many are looked at."""
+    then = data.draw(SEQS.flatmap(jobs))
+    query = replace(data.draw(queries()), up_to_seq=MOMENT)
+    most = data.draw(st.sampled_from([1, 3, MAX_CHANGED]))
+    events = itertools.count(MOMENT + 1)
+    right = expected(then, query)
+
+    with fresh() as store:
+        store.apply(then)
+        known = {job.id: job for job in then}
+        pages: list[Job] = []
+        asked, total = query, None
+        for _ in range(4 * len(then) + 4):
+            changing = data.draw(st.lists(st.sampled_from(then), unique_by=lambda job: job.id)) if then else []
+            state = data.draw(st.sampled_from(list(JobState)))
+            changes = [
+                replace(job, state=state, completed_at=None, head=Head(seq=next(events), version=9)) for job in changing
+            ]
+            newcomer = make_job(next(events), pipeline="p", owner="ada", labels={"k": "v"})
+            store.apply([*changes, newcomer])
+            found = store.candidates(asked, most=most)
+            page = page_of(found, {job.id: known[job.id] for job in doubtful(found, asked)}, asked)
+            if total is None and query.is_counted and not found.is_cut:
+                assert page.total == len(right)
+            total = page.total
+            pages += page.jobs
+            if page.next_below is None:
+                break
+            asked = turned(replace(query, is_counted=False), page.next_below)
+        else:
+            raise AssertionError("the list has no end")
+    assert pages == right
 
 
 @settings(max_examples=25, deadline=None)

@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +26,7 @@ from penstock_core.job import UnknownJob, decide, evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.reading import Page
+from penstock_gateway.moments import doubtful, page_of
 from penstock_gateway.problems import Hidden, NotYet
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.standings import Standing
@@ -46,6 +48,8 @@ NOWHERE: Final = JobId("00000000-0000-0000-0000-000000000000")
 """No job ever has this id."""
 MOMENT_S: Final = 0.25
 """How long the first page of a list waits so that it misses nothing that others just wrote."""
+LOADS: Final = 16
+"""Jobs that one list asks the log for at the same time."""
 COUNTS_S: Final = 0.05
 """The live counts of a running job are left out when they take longer than this."""
 
@@ -139,16 +143,28 @@ class Jobs:
             NotYet, Unavailable: as `Index.reach` and `Index.page`.
 
         """
-        deed = f"list jobs of the tenant {query.tenant}"
-        demand(principal, needed_to_list(principal, query.tenant), deed)
+        asked = self._visible(principal, query)
         if min_seq > self._index.covered:
             await self._index.reach(min_seq)
-        owner = visible_owner(principal, self._visibility)
-        if owner is None or query.owner == owner:
-            return await self._index.page(query)
-        if query.owner is not None:
+        return Page((), 0, None) if asked is None else await self._index.page(asked)
+
+    async def page_then(self, principal: Principal, query: JobQuery) -> Page:
+        """Return one page of a list as it was at `query.up_to_seq`; the jobs on it are as they were then, too.
+
+        A page may hold fewer jobs than its size though others follow. Jobs that were deleted since are not in it.
+
+        Raises:
+            Forbidden: as `page`.
+            Unavailable: the index is being made anew, or the log does not answer.
+
+        """
+        asked = self._visible(principal, query)
+        if asked is None or asked.up_to_seq is None:
             return Page((), 0, None)
-        return await self._index.page(replace(query, owner=owner))
+        await self._come_to(asked.up_to_seq)
+        found = await self._index.candidates(asked)
+        then = await self._then(doubtful(found, asked), asked.up_to_seq)
+        return page_of(found, then, asked)
 
     async def moment(self) -> int:
         """Return the end of the log: a list up to there shows what is true now.
@@ -157,13 +173,9 @@ class Jobs:
         what is known here.
         """
         seq = max(self._index.covered, self._index.own_seq)
-        with anyio.move_on_after(MOMENT_S):
-            try:
-                seq = max(seq, await self._log.last_seq(deadline_s=MOMENT_S))
-                if seq > self._index.covered:
-                    await self._index.reach(seq)
-            except (PortError, NotYet):
-                pass  # a list that is a little behind is better than none
+        with anyio.move_on_after(MOMENT_S), suppress(PortError):
+            seq = max(seq, await self._log.last_seq(deadline_s=MOMENT_S))
+        await self._come_to(seq)
         return seq
 
     async def standings(self, principal: Principal) -> dict[Standing, int]:
@@ -263,6 +275,45 @@ class Jobs:
                 shown = later[:limit]
                 return History(shown, job.state.is_terminal and len(shown) == len(later))
             await self._watchers.wait(changed, min(left_s, LOOK_AGAIN_S))
+
+    def _visible(self, principal: Principal, query: JobQuery) -> JobQuery | None:
+        """Return the part of a list that `principal` sees; `None` when it is none of it."""
+        deed = f"list jobs of the tenant {query.tenant}"
+        demand(principal, needed_to_list(principal, query.tenant), deed)
+        owner = visible_owner(principal, self._visibility)
+        if owner is None or query.owner == owner:
+            return query
+        return None if query.owner is not None else replace(query, owner=owner)
+
+    async def _come_to(self, seq: int) -> None:
+        """Wait a moment for the lists to have come to `seq`: one that is a little behind is better than none."""
+        if seq > self._index.covered:
+            with anyio.move_on_after(MOMENT_S), suppress(PortError, NotYet):
+                await self._index.reach(seq)
+
+    async def _then(self, jobs: Sequence[Job], seq: int) -> dict[JobId, Job]:
+        """Return jobs as they were at `seq`."""
+        then: dict[JobId, Job] = {}
+        failed: list[PortError] = []
+        places = anyio.Semaphore(LOADS)
+
+        async def look(job: Job) -> None:
+            async with places:
+                try:
+                    stored = await self._log.load(aggregates.job(job.tenant, job.id), min_version=job.head.version)
+                except PortError as error:
+                    failed.append(error)
+                    return
+            was = fold(each for each in stored if each.seq <= seq)
+            if was is not None:
+                then[job.id] = was
+
+        async with anyio.create_task_group() as group:
+            for job in jobs:
+                group.start_soon(look, job)
+        if failed:
+            raise failed[0]
+        return then
 
     async def _load(self, principal: Principal, job_id: JobId, *, with_deleted: bool) -> tuple[Job, tuple[Stored, ...]]:
         """Return a job with its events.

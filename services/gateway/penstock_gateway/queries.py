@@ -68,6 +68,8 @@ class JobQuery(Struct, frozen=True, kw_only=True):
     """The same as `below_seq`, for a list with the oldest first."""
     up_to_seq: int | None = None
     """Only jobs whose first event stands at or before this sequence: the moment that the list is of."""
+    is_settled: bool = False
+    """Only jobs that have not changed since `up_to_seq`."""
     is_counted: bool = True
     """Whether the list's total is wanted."""
 

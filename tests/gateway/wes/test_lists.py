@@ -43,6 +43,30 @@ async def test_pages_neither_repeat_nor_miss_while_runs_arrive(client: httpx.Asy
     assert found == (there if sort == "created" else there[::-1])
 
 
+@pytest.mark.parametrize("sort", ["-created", "created"])
+@pytest.mark.parametrize("filters", [{}, {"state": "QUEUED"}, {"state": "QUEUED,INITIALIZING", "tag": "k"}])
+async def test_pages_show_the_states_of_the_moment_of_the_first_one(
+    stage: Stage, client: httpx.AsyncClient, sort: str, filters: dict[str, str]
+) -> None:
+    there = [(await submit(client, labels={"k": "v"}))["id"] for _ in range(7)]
+    waiting = iter(there)
+    found: list[tuple[str, str]] = []
+    token = ""
+    for _ in range(4):
+        await stage.project()
+        page = await listed(client, page_size=2, sort=sort, total="true", page_token=token, **filters)
+        found += [(each["run_id"], each["state"]) for each in page["runs"]]
+        assert page["total"] == 7
+        token = page["next_page_token"]
+        for _ in range(2):
+            if (run_id := next(waiting, None)) is not None:
+                await stage.start(run_id)
+                await stage.end(run_id)
+
+    assert token == ""
+    assert found == [(run_id, "QUEUED") for run_id in (there if sort == "created" else there[::-1])]
+
+
 async def test_filters(stage: Stage, client: httpx.AsyncClient) -> None:
     first = (await submit(client, labels={"k": "v", "a:b": "c"}))["id"]
     other = (await submit(client, pipeline_name="other", source={"files": {"Snakefile": "rule all:\n"}}))["id"]

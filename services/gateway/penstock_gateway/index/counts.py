@@ -39,7 +39,7 @@ class Counts:
             return _count(connection, query, window, sizes)
         last = int(connection.execute("SELECT coalesce(max(created_seq), 0) FROM jobs").fetchone()[0])
         late = int(connection.execute("SELECT value FROM meta WHERE name = 'late'").fetchone()[0])
-        key = replace(query, limit=0, below_seq=None, above_seq=None, up_to_seq=None)
+        key = replace(query, limit=0, below_seq=None, above_seq=None, up_to_seq=None, is_settled=False)
         with self._lock:
             known = self._counted.pop(key, None)
         if known is not None and known.late == late and known.last <= last:
@@ -55,5 +55,5 @@ class Counts:
 
 
 def _count(connection: sqlite3.Connection, query: JobQuery, window: Window, sizes: Sizes) -> int:
-    statement = count_statement(query, window, sizes)
+    statement = count_statement(replace(query, is_settled=False), window, sizes)
     return int(connection.execute(statement.sql, statement.values).fetchone()[0])

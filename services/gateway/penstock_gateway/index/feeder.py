@@ -16,6 +16,7 @@ from penstock_core.ports import JobsView, PortError, PositionLost, Unavailable
 from penstock_gateway.index.reading import Page
 from penstock_gateway.index.store import IndexStore
 from penstock_gateway.index.writing import bundle_digest
+from penstock_gateway.moments import Candidates
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery, microseconds
 from penstock_gateway.standings import Standing
@@ -117,6 +118,18 @@ class Index:
             Unavailable: the index is being made anew, or is still being filled.
 
         """
+        return await self._list(lambda: self._store.page(query))
+
+    async def candidates(self, query: JobQuery) -> Candidates:
+        """Return what may be on a page of a list as it was at `up_to_seq`.
+
+        Raises:
+            Unavailable: as `page`.
+
+        """
+        return await self._list(lambda: self._store.candidates(query))
+
+    async def _list(self, read: Callable[[], T]) -> T:
         with anyio.move_on_after(LOAD_S):
             while not self._is_loaded:
                 await self._moved.wait()
@@ -124,7 +137,7 @@ class Index:
             raise Unavailable("the list of jobs is still being loaded")
         await self._flush()
         try:
-            return await to_thread.run_sync(self._store.page, query)
+            return await to_thread.run_sync(read)
         except sqlite3.Error as error:
             raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock_gateway.queries import MAX_SEQ, JobQuery
 from penstock_gateway.standings import Standing
@@ -63,6 +64,33 @@ def page_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
         f"CROSS JOIN bodies AS b ON b.created_seq = p.created_seq ORDER BY p.created_seq {order}"
     )
     return Statement(sql, (*keys.values, query.limit + 1))
+
+
+def changed_statement(query: JobQuery, limit: int) -> Statement:
+    """Return the SQL for the bodies of jobs that changed after `up_to_seq`, in the order of the list.
+
+    They fit what the list asks of what never changes: where they stand, their start and their end are not looked at.
+    """
+    fixed = replace(
+        query,
+        statuses=(),
+        standings=(),
+        started_after_us=None,
+        started_before_us=None,
+        ended_after_us=None,
+        ended_before_us=None,
+        is_settled=False,
+    )
+    moment = MAX_SEQ if query.up_to_seq is None else query.up_to_seq
+    high = moment if query.below_seq is None else min(moment, query.below_seq - 1)
+    low = 0 if query.above_seq is None else query.above_seq + 1
+    rest = _join(_columns(fixed, with_tenant=True), _times(fixed), _labels(fixed, skip=None), _short_text(fixed))
+    sql = (
+        "SELECT b.body FROM jobs AS j INDEXED BY by_seq CROSS JOIN bodies AS b ON b.created_seq = j.created_seq "
+        f"WHERE j.seq > ? AND j.created_seq BETWEEN ? AND ?{rest.sql} "
+        f"ORDER BY j.created_seq {'ASC' if query.is_oldest_first else 'DESC'} LIMIT ?"
+    )
+    return Statement(sql, (moment, low, high, *rest.values, limit))
 
 
 def count_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
@@ -167,6 +195,9 @@ def _columns(query: JobQuery, *, with_tenant: bool = False) -> Statement:
 
 def _times(query: JobQuery) -> Statement:
     sql, values = "", list[int]()
+    if query.is_settled and query.up_to_seq is not None:
+        sql += " AND j.seq <= ?"
+        values.append(query.up_to_seq)
     for span in spans(query):
         sql += f" AND j.{span.column} > ? AND j.{span.column} < ?"
         values.extend((span.after_us, span.before_us))

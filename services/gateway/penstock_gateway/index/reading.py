@@ -4,9 +4,19 @@ import sqlite3
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock_gateway.index.counts import Counts
-from penstock_gateway.index.plan import Sizes, Statement, Window, label_token, page_statement, spans
+from penstock_gateway.index.plan import (
+    Sizes,
+    Statement,
+    Window,
+    changed_statement,
+    count_statement,
+    label_token,
+    page_statement,
+    spans,
+)
 from penstock_gateway.index.schema import ANY, BLOCK_BITS
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.standings import Standing
@@ -40,6 +50,25 @@ def read_page(connection: sqlite3.Connection, query: JobQuery, counts: Counts) -
     rows = _run(connection, page_statement(query, window, sizes)).fetchall() if total else []
     next_below = rows[query.limit - 1][0] if len(rows) > query.limit else None
     return Page(tuple(_job_decoder.decode(body) for _, body in rows[: query.limit]), total, next_below)
+
+
+def read_settled(connection: sqlite3.Connection, query: JobQuery, counts: Counts) -> Page:
+    """Return the jobs of one page that have not changed since the query's `up_to_seq`.
+
+    The total is that of all jobs which were there then, as they are now.
+    """
+    page = read_page(connection, replace(query, is_settled=True), counts)
+    if not query.is_counted or query.up_to_seq is None:
+        return page
+    later = Window(low=query.up_to_seq + 1)
+    newer = _run(connection, count_statement(query, later, _sizes(connection, query))).fetchone()[0]
+    return replace(page, total=page.total - int(newer))
+
+
+def read_changed(connection: sqlite3.Connection, query: JobQuery, limit: int) -> tuple[Job, ...]:
+    """Return jobs that changed after the query's `up_to_seq` and may have been in its list then, in its order."""
+    rows = _run(connection, changed_statement(query, limit))
+    return tuple(_job_decoder.decode(body) for (body,) in rows)
 
 
 def _sizes(connection: sqlite3.Connection, query: JobQuery) -> Sizes:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 
 ANY: Final = ""
 """Stands for every value in `totals`; a name is never empty."""
@@ -41,6 +41,8 @@ CREATE INDEX by_standing ON jobs (tenant, standing);
 CREATE INDEX by_pipeline ON jobs (tenant, pipeline, standing);
 CREATE INDEX by_owner ON jobs (tenant, owner, standing);
 CREATE INDEX by_pipeline_owner ON jobs (tenant, pipeline, owner, standing);
+-- What changed since a moment.
+CREATE INDEX by_seq ON jobs (seq);
 
 -- Apart from `jobs`, so that looking through filters does not read whole jobs.
 CREATE TABLE bodies (created_seq INTEGER PRIMARY KEY, body BLOB NOT NULL);

@@ -10,9 +10,10 @@ from typing import Final, cast
 import msgspec
 
 from penstock_gateway.index.counts import Counts
-from penstock_gateway.index.reading import Page, explain_page, read_counts, read_page
+from penstock_gateway.index.reading import Page, explain_page, read_changed, read_counts, read_page, read_settled
 from penstock_gateway.index.schema import HIDDEN, PRAGMAS, SCHEMA_VERSION, TABLES
 from penstock_gateway.index.writing import id_bytes, write_jobs
+from penstock_gateway.moments import MAX_CHANGED, Candidates
 from penstock_gateway.queries import JobQuery
 from penstock_gateway.standings import Standing
 from penstock_schemas.ids import JobId, TenantId
@@ -100,6 +101,17 @@ class IndexStore:
                 return read_page(connection, query, self._counts)
         finally:
             self._readers.put(connection)
+
+    def candidates(self, query: JobQuery, *, most: int = MAX_CHANGED) -> Candidates:
+        """Return what may be on a page of a list as it was at `up_to_seq`, all of it at the same moment."""
+        connection = self._readers.get()
+        try:
+            with _transaction(connection, mode="DEFERRED"):
+                settled = read_settled(connection, query, self._counts)
+                changed = read_changed(connection, query, most + 1)
+        finally:
+            self._readers.put(connection)
+        return Candidates(settled, changed[:most], len(changed) > most)
 
     def counts(self, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
         """Return how many jobs of a tenant, or of one owner in it, stand where."""

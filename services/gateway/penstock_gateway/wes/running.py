@@ -130,7 +130,7 @@ async def _read(form: Form, upload: Upload) -> dict[str, str]:
 
 
 class RunLists:
-    """Lists runs: every page shows the moment of the first one."""
+    """Lists runs: every page shows them as they were at the moment of the first one."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
@@ -139,14 +139,13 @@ class RunLists:
         """Return one page.
 
         Raises:
-            Unavailable: as `Jobs.page`.
+            Unavailable: as `Jobs.page_then`.
 
         """
         if query.is_empty:
             return RunListResponse(runs=[], next_page_token="", **({"total": 0} if query.with_total else {}))
         moment = query.place.moment if query.place else await self._jobs.moment()
-        jobs = replace(query.jobs, up_to_seq=moment)
-        page = await self._jobs.page(principal, jobs)
+        page = await self._jobs.page_then(principal, replace(query.jobs, up_to_seq=moment))
         total = query.place.total if query.place else page.total if query.with_total else -1
         token = "" if page.next_below is None else query.token(RunPlace(moment, page.next_below, total))
         return RunListResponse(
