@@ -137,6 +137,13 @@ async def test_a_job_runs_the_newest_version_with_its_defaults(stage: Stage, cli
     assert first.engine_parameters == {"cores": "2"}
 
 
+async def test_an_entry_may_say_that_its_jobs_are_begun_once(client: httpx.AsyncClient) -> None:
+    await register(client, engine_parameters={"no-requeue": None})
+    assert (await run(client)).json()["requeue"] is False
+    assert (await run(client, engine_parameters={"no-requeue": "false"})).json()["requeue"] is True
+    assert (await run(client, engine_parameters={"no-requeue": "false"}, requeue=False)).json()["requeue"] is False
+
+
 async def test_every_violation_of_the_schema_is_named(client: httpx.AsyncClient) -> None:
     await register(client)
     asked = {"sample_id": "x", "threads": 0, "genome": 7, "colour": "red"}
@@ -223,6 +230,8 @@ async def test_the_same_key_finds_its_job_after_its_version_was_retired(stage: S
         ({"parameters_schema": {"type": "strin"}}, {"#/parameters_schema"}),
         ({"parameters_schema": {"$ref": "http://127.0.0.1/x"}}, {"#/parameters_schema"}),
         ({"defaults": {"threads": 0}}, {"#/defaults/threads"}),
+        ({"engine_parameters": {"profile": "x"}}, {"#/engine_parameters/profile"}),
+        ({"engine_parameters": {"no-requeue": "perhaps"}}, {"#/engine_parameters/no-requeue"}),
         ({"source": {}}, {"#/source"}),
         ({"source": {"files": {"../Snakefile": ""}}}, {"#/source/files/..~1Snakefile", "#/source/files"}),
         (

@@ -18,6 +18,7 @@ from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEMAKE, Bundle, make_bundle, path_source
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.core import Pipeline
+from penstock_gateway.engine_choices import require_allowed
 from penstock_gateway.problems import Invalid
 from penstock_gateway.source_kinds import is_laid, kind_of
 from penstock_schemas.access import LOCAL_USER, Principal
@@ -288,13 +289,9 @@ def _engine_parameters(
     submission: JobSubmission, engine: str, defaults: EngineParameters | None
 ) -> EngineParameters | None:
     """Return the checked choice of a submission, on top of what its catalogue entry chose."""
-    violations = engine_parameters.check(engine, submission.engine_parameters)
-    if violations:
-        raise Invalid(
-            Violation(pointer=pointer("engine_parameters", *([each.name] if each.name else [])), detail=each.detail)
-            for each in violations
-        )
-    return engine_parameters.overlaid(engine, defaults or {}, submission.engine_parameters) or None
+    chosen = engine_parameters.overlaid(engine, defaults or {}, submission.engine_parameters)
+    require_allowed(engine, chosen)  # of an entry, too: it may be older than the list of what is taken
+    return chosen or None
 
 
 def _check_source(submitted: SubmittedSource, *, brings_files: bool) -> None:

@@ -8,6 +8,7 @@ from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEMAKE
 from penstock_gateway.catalogue.parameter_schemas import Schema, fault_of_schema, merge, violations
 from penstock_gateway.catalogue.workflow_files import Files, find_schema, own_configuration
+from penstock_gateway.engine_choices import require_allowed
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import PipelineRegistration, Violation
 from penstock_schemas.events import PipelineRegistered
@@ -29,6 +30,7 @@ def prepare(asked: PipelineRegistration, source: Source, files: Files) -> Pipeli
         Invalid: it cannot be taken; with the reasons.
 
     """
+    require_allowed(asked.engine or SNAKEMAKE, asked.engine_parameters or {})
     entry = PipelineRegistered(
         name=asked.name,
         pipeline_version=asked.version,
