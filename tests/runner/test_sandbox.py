@@ -74,6 +74,16 @@ def test_what_is_granted_is_what_may_be_read() -> None:
             }
 
 
+def test_a_folder_with_something_hidden_in_it_cannot_be_listed() -> None:
+    rules = Rules(read=("/users",), hidden=("/users/me/.ssh",))
+    assert [rules.may_list(each) for each in ("/users/me/results", "/users/me", "/users", "/data")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
 def test_a_name_that_begins_alike_is_another() -> None:
     rules = Rules(read=("/data",), hidden=("/data/secret",))
     assert not rules.may_read("/database")

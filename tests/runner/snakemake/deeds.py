@@ -79,6 +79,24 @@ def hostile(at: Targets) -> dict[str, Deed]:
     }
 
 
+def lasting(at: Targets) -> dict[str, Deed]:
+    record = f"{at['state']}/runner.json"
+    return {
+        "change a mode": lambda: changed(record, lambda: os.chmod(record, 0o640), lambda: os.stat(record).st_mode),
+        "change a time": lambda: changed(record, lambda: os.utime(record, (1, 1)), lambda: os.stat(record).st_mtime),
+        "change a mode by a shell": lambda: changed(
+            "deeds.py", lambda: subprocess.run(["chmod", "700", "deeds.py"]), lambda: os.stat("deeds.py").st_mode
+        ),
+    }
+
+
+def changed(path: str, change: Deed, look: Deed) -> None:
+    before = look()
+    change()
+    if look() == before:
+        raise PermissionError(f"{path} is as before")
+
+
 def networked(at: Targets) -> dict[str, Deed]:
     return {
         "connect to a port of this machine": lambda: connect(socket.AF_INET, ("127.0.0.1", at["port"])),
@@ -112,7 +130,7 @@ def perform(targets: str, path: str) -> None:
     at["keeper"] = at.get("keeper") or os.getppid()
     pathlib.Path(targets).write_text(json.dumps(at))
     told: dict[str, str] = {}
-    for name, deed in (hostile(at) | networked(at) | decent(at)).items():
+    for name, deed in (hostile(at) | lasting(at) | networked(at) | decent(at)).items():
         try:
             deed()
             told[name] = "done"

@@ -185,7 +185,8 @@ def test_outputs_are_files_within_the_work_directory(tmp_path: Path) -> None:
     (work / "link-out").symlink_to(tmp_path / "secret")
     (work / "link-in").symlink_to(work / "a")
     (work / "folder/loop").symlink_to(work)
-    names = ("a", "folder", "link-out", "link-in", "absent", "../secret", "folder/../a")
+    (work / "link-away").symlink_to("/")  # what it leads to is not even looked through: it is the whole disk
+    names = ("a", "folder", "link-away", "link-out", "link-in", "absent", "../secret", "folder/../a")
     declared = [str(work / name) for name in names] + [str(tmp_path / "secret")]
     assert existing_files(declared, work) == ("a", "folder/deep/b", "link-in")
 

@@ -1,7 +1,9 @@
 """A seccomp filter for what Landlock does not cover. It needs no privilege.
 
 Refused are the limits of other processes, by which one could be killed, and where an attempt has no network, sockets of
-whatever protocol. A filter sees the numbers in a system call and no addresses, so it cannot tell one port from another.
+whatever protocol. Where it may not change what files are (modes, owners, times), such a call does nothing and says that
+it did: Landlock does not know these, and programs give up over trifles. A filter sees the numbers in a system call and
+no addresses or names, so it cannot tell one port or file from another.
 """
 
 import ctypes
@@ -21,11 +23,23 @@ class _Convention(Struct, frozen=True):
     socket: int
     prlimit: int
     socketcall: int | None = None
+    attributes: tuple[int, ...] = ()
+    """The calls that change what a file is, and neither its content nor its name."""
 
 
+_NEW_ATTRIBUTES: Final = (452, 463, 466, 469)
+"""`fchmodat2`, `setxattrat`, `removexattrat`, `file_setattr`: the same numbers everywhere."""
+_OF_X86_64: Final = (
+    *(90, 91, 268),  # chmod
+    *(92, 93, 94, 260),  # chown
+    *(132, 235, 261, 280),  # utime
+    *(188, 189, 190, 197, 198, 199),  # xattr
+    *_NEW_ATTRIBUTES,
+)
+_OF_AARCH64: Final = (52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, *_NEW_ATTRIBUTES)
 _CONVENTIONS: Final = {
-    "x86_64": (_Convention(0xC000003E, 41, 302), _Convention(0x40000003, 359, 340, 102)),
-    "aarch64": (_Convention(0xC00000B7, 198, 261), _Convention(0x40000028, 281, 369, 102)),
+    "x86_64": (_Convention(0xC000003E, 41, 302, attributes=_OF_X86_64), _Convention(0x40000003, 359, 340, 102)),
+    "aarch64": (_Convention(0xC00000B7, 198, 261, attributes=_OF_AARCH64), _Convention(0x40000028, 281, 369, 102)),
 }
 """By machine: its own, and that of its 32-bit programs."""
 _RINGS: Final = (425, 426, 427)
@@ -40,7 +54,9 @@ _OWN: Final = 0
 _PR_SET_SECCOMP: Final = 22
 _SECCOMP_MODE_FILTER: Final = 2
 _ALLOW: Final = 0x7FFF0000
-_REFUSE: Final = 0x00050000 | errno.EACCES
+_PRETEND: Final = 0x00050000
+"""Nothing is done, and the call returns as if it were."""
+_REFUSE: Final = _PRETEND | errno.EACCES
 
 _LOAD: Final = 0x20
 _IS_EQUAL: Final = 0x15
@@ -64,12 +80,13 @@ def is_known() -> bool:
     return os.uname().machine in _CONVENTIONS
 
 
-def filter_calls(*, network: bool, unix_sockets: bool) -> None:
+def filter_calls(*, network: bool, unix_sockets: bool, attributes: bool) -> None:
     """Filter the system calls of this thread and of what it starts, for ever.
 
     Without `network` no socket can be made but one of the machine itself (and not that one either without
-    `unix_sockets`); a pair of connected sockets still can. The process must have given up new privileges before.
-    Nothing happens on an architecture that is not known.
+    `unix_sockets`); a pair of connected sockets still can. Without `attributes` files keep their modes, owners and
+    times, and 32-bit programs do not run. The process must have given up new privileges before. Nothing happens on an
+    architecture that is not known.
 
     Raises:
         OSError: the kernel refused.
@@ -79,37 +96,44 @@ def filter_calls(*, network: bool, unix_sockets: bool) -> None:
     if conventions is None:
         return
     family = None if network else _AF_UNIX if unix_sockets else _NO_FAMILY
-    lines = [*_program(conventions, family)]
+    lines = [*(_program(conventions, family) if attributes else _program(conventions[:1], family, are_kept=True))]
     given = _Program(len(lines), b"".join(struct.pack("=HBBI", *line) for line in lines))
     if _libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), ctypes.byref(given), 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, f"seccomp: {os.strerror(code)}")
 
 
-def _program(conventions: tuple[_Convention, ...], family: int | None) -> Iterator[_Line]:
-    """Yield the filter; `family` is the only one of which sockets may be made, `None` stands for all."""
+def _program(conventions: tuple[_Convention, ...], family: int | None, *, are_kept: bool = False) -> Iterator[_Line]:
+    """Yield the filter.
+
+    `family` is the only one of which sockets may be made, `None` stands for all; `are_kept` is of files' attributes.
+    """
     yield (_LOAD, 0, 0, _ARCHITECTURE)
     for convention in conventions:
-        body = [*_calls(convention, family)]
+        kept = convention.attributes if are_kept else ()
+        body = [*_calls(convention, family, kept)]
         yield (_IS_EQUAL, 0, len(body), convention.architecture)
         yield from body
     yield (_RETURN, 0, 0, _REFUSE)
 
 
-def _calls(convention: _Convention, family: int | None) -> Iterator[_Line]:
+def _calls(convention: _Convention, family: int | None, kept: tuple[int, ...]) -> Iterator[_Line]:
     yield (_LOAD, 0, 0, _NUMBER)
+    if kept or family is not None:
+        yield from _answer((_IS_AT_LEAST, _FIRST_FOREIGN), _REFUSE)
+    for number in kept:
+        yield from _answer((_IS_EQUAL, number), _PRETEND)
     yield from _refuse_unless((_IS_EQUAL, convention.prlimit), _OWN)
     if family is not None:
-        yield from _refuse((_IS_AT_LEAST, _FIRST_FOREIGN))
         for number in (*_RINGS, *filter(None, (convention.socketcall,))):
-            yield from _refuse((_IS_EQUAL, number))
+            yield from _answer((_IS_EQUAL, number), _REFUSE)
         yield from _refuse_unless((_IS_EQUAL, convention.socket), family)
     yield (_RETURN, 0, 0, _ALLOW)
 
 
-def _refuse(call: tuple[int, int]) -> Iterator[_Line]:
+def _answer(call: tuple[int, int], answer: int) -> Iterator[_Line]:
     yield (call[0], 0, 1, call[1])
-    yield (_RETURN, 0, 0, _REFUSE)
+    yield (_RETURN, 0, 0, answer)
 
 
 def _refuse_unless(call: tuple[int, int], first_argument: int) -> Iterator[_Line]:

@@ -21,7 +21,7 @@ def confine(rules: Rules) -> None:
     if abi >= FILE_ABI:
         landlock.restrict(grants(rules, _entries), abi=abi, tcp=rules.network)
     give_up_capabilities()
-    filter_calls(network=rules.network, unix_sockets=rules.unix_sockets)
+    filter_calls(network=rules.network, unix_sockets=rules.unix_sockets, attributes=rules.attributes)
 
 
 def _entries(folder: str) -> list[str]:

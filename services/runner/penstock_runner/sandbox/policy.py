@@ -51,4 +51,5 @@ class Policy(Struct, frozen=True, kw_only=True):
             hidden=self.hidden,
             network=self.network is NetworkPolicy.ALWAYS or (self.network is NetworkPolicy.RUNS and not is_plan),
             unix_sockets=not is_plan,
+            attributes=not is_plan,
         )

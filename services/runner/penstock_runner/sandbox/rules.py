@@ -24,6 +24,8 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Whether sockets to other machines and services may be made."""
     unix_sockets: bool = True
     """Whether sockets of this machine may, where those of the network may not."""
+    attributes: bool = True
+    """Whether the modes, owners and times of files can be changed; else they stay as they are, whoever owns them."""
 
     def may_read(self, path: str) -> bool:
         """Say whether the rules let a path be read."""
@@ -32,6 +34,10 @@ class Rules(Struct, frozen=True, kw_only=True):
     def may_write(self, path: str) -> bool:
         """Say whether the rules let a path be changed."""
         return _covers((*self.write, *self.logs, *self.devices), self.hidden, path)
+
+    def may_list(self, folder: str) -> bool:
+        """Say whether the names in a folder may be read: not where a part of it is hidden."""
+        return self.may_read(folder) and not any(_is_below(each, folder) for each in self.hidden)
 
     def is_hidden(self, path: str) -> bool:
         """Say whether a path lies in what was taken away."""

@@ -42,7 +42,7 @@ from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
 from penstock_runner.engines.snakemake.graph import GraphWatch, in_batches, job_key
-from penstock_runner.engines.snakemake.inventory import tolerate_closed_folders
+from penstock_runner.engines.snakemake.inventory import refuse_blind_searches, tolerate_closed_folders
 from penstock_runner.engines.snakemake.launching import Launch
 from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, shorten
 from penstock_runner.engines.snakemake.problems import describe
@@ -116,6 +116,7 @@ def _settle_in(launch: Launch) -> None:
     sys.argv = ["snakemake", "--snakefile", launch.snakefile, "--cores", str(_cores(launch))]
     if launch.rules is not None:
         confine(launch.rules)
+        refuse_blind_searches(launch.rules)
 
 
 def _set_limit(name: int, value: int) -> None:

@@ -18,6 +18,8 @@ def existing_files(declared: Iterable[str], work_dir: Path) -> tuple[str, ...]:
     root = Path(os.path.realpath(work_dir))
     found: set[str] = set()
     for path in declared:
+        if not Path(os.path.realpath(path)).is_relative_to(root):
+            continue  # it is not even walked: it may be a link to the whole disk
         for file in _files(Path(path)):
             if len(found) >= MAX_OUTPUT_FILES:
                 break
