@@ -159,7 +159,11 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = ""
     basic_auth_file: Annotated[
-        Path | None, Meta(description="A file of further users for `basic`, one a line; `#` begins a comment.")
+        Path | None,
+        Meta(
+            description="A file of further users for `basic`, one a line; `#` begins a comment. It is read again when "
+            "it changes."
+        ),
     ] = None
     oidc_issuer: Annotated[str | None, Meta(description="The OpenID provider for `oidc`.")] = None
     oidc_audience: Annotated[
@@ -186,7 +190,8 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            description="Requests a second that each who asks may make on the average; 0: any. Not under `none`.",
+            description="Requests a second that each who asks may make on the average; 0: any. Not under `none`. Each "
+            "gateway counts for itself.",
         ),
     ] = 200.0
     rate_burst: Annotated[int, Meta(ge=1, description="Requests that each who asks may make at once.")] = 400
