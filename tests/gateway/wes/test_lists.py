@@ -53,7 +53,7 @@ async def test_pages_show_the_states_of_the_moment_of_the_first_one(
     found: list[tuple[str, str]] = []
     token = ""
     for _ in range(4):
-        await stage.project()
+        assert (await client.get(f"/jobs?min_seq={await stage.project()}")).status_code == 200
         page = await listed(client, page_size=2, sort=sort, total="true", page_token=token, **filters)
         found += [(each["run_id"], each["state"]) for each in page["runs"]]
         assert page["total"] == 7
