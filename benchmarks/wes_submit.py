@@ -13,6 +13,9 @@ from benchmarks.system import running_system
 
 REQUESTS: Final = {Size.TINY: 3, Size.QUICK: 50, Size.FULL: 200}
 ATTACHMENT_BYTES: Final = 1 << 20
+P50_MS: Final = 25.0
+"""A job without files has 3 ms; this one also brings 1 MB over HTTP, which is hashed and written to the disk."""
+P99_MS: Final = 100.0
 
 
 async def run(size: Size, root: Path) -> Result:
@@ -22,9 +25,8 @@ async def run(size: Size, root: Path) -> Result:
         system.services["runner"].stop()
         for requests in (count // 10 + 1, count):  # the first ones warm up
             sent = await drive(system.http_port, itertools.repeat(request, requests), connections=1, expected=200)
-    return Result(
-        name="wes_submit", figures=latencies("POST /ga4gh/wes/v1/runs with 1 MB, one at a time", sent.latencies_s)
-    )
+    name = "POST /ga4gh/wes/v1/runs with 1 MB, one at a time"
+    return Result(name="wes_submit", figures=latencies(name, sent.latencies_s, p50_ms=P50_MS, p99_ms=P99_MS))
 
 
 def _request() -> bytes:
