@@ -104,6 +104,8 @@ def test_a_job_that_is_not_to_be_requeued_shows_what_would_have_asked_for_it() -
     assert request_of(once).workflow_engine_parameters == {"no-requeue": ""}
     asked = replace(once, engine_parameters={"--no_requeue": "true"})
     assert request_of(asked).workflow_engine_parameters == {"--no_requeue": "true"}
+    otherwise = replace(once, engine_parameters={"--no_requeue": "false"})
+    assert request_of(otherwise).workflow_engine_parameters == {"no-requeue": ""}
 
 
 def test_an_internal_error_tells_nothing_of_what_is_inside() -> None:

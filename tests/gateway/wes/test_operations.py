@@ -375,3 +375,13 @@ async def test_the_prefix_can_be_another(stage: Stage) -> None:
         assert body == {"runs": [], "next_page_token": ""}
         refused(await client.get("/wes/runs/x"), 404)
         assert (await client.get(f"{PREFIX}/runs")).status_code == 404
+
+
+async def test_a_held_run_says_why(client: httpx.AsyncClient) -> None:
+    run_id = await run(client)
+    assert (await client.post(f"/jobs/{run_id}/hold", json={"reason": "new reference"})).status_code == 200
+    body = await log_of(client, run_id)
+    assert (body["state"], body["run_log"]["system_logs"]) == ("PAUSED", ["held: new reference"])
+    assert (await client.post(f"/jobs/{run_id}/release")).status_code == 200
+    body = await log_of(client, run_id)
+    assert (body["state"], body["run_log"].get("system_logs")) == ("QUEUED", None)

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from penstock_core.engine_parameters import NO_REQUEUE, forbids_requeue, is_for_every_engine
+from penstock_core.engine_parameters import NO_REQUEUE, forbids_requeue, is_for_every_engine, overlaid
 from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.languages import language_of_engine
 from penstock_gateway.wes.models import (
@@ -75,7 +75,7 @@ def request_of(job: Job) -> RunRequest:
     language = language_of_engine(job.engine)
     parameters = job.engine_parameters
     if not job.requeue and not forbids_requeue(job.engine, parameters or {}):
-        parameters = {**(parameters or {}), NO_REQUEUE.name: None}
+        parameters = overlaid(job.engine, parameters or {}, {NO_REQUEUE.name: None})
     return RunRequest(
         workflow_params=job.parameters,
         workflow_type=asked.workflow_type if asked else language.name if language else job.engine,
@@ -171,6 +171,8 @@ def _exit_code(job: Job) -> int | UnsetType:
 
 def _said_of_run(job: Job) -> list[str]:
     said: list[str] = []
+    if job.state is JobState.HELD:
+        said.append(f"held: {job.hold_reason or 'no reason was given'}")
     if job.requeue_reason is not None:
         said.append(f"an earlier attempt ended without an outcome: {job.requeue_reason}")
     if job.failure is not None:
