@@ -10,6 +10,7 @@ A request that can be repeated safely is repeated when the connection breaks or 
 temporarily unable, until the client's deadline. A submission always carries an idempotency key, so it is one of them.
 """
 
+import base64
 import hashlib
 import time
 import uuid
@@ -48,6 +49,7 @@ from penstock_schemas.api import (
     Readiness,
     RunnerList,
     StatusResponse,
+    SubmittedSource,
     TaskList,
     TokenList,
     TokenRequest,
@@ -69,6 +71,7 @@ FOLLOW_WAIT_S: Final = 20.0
 """How long one long-poll waits before it is asked again."""
 _UNABLE: Final = frozenset({502, 503, 504})
 _CONFLICT: Final = 409
+_JSON: Final = "application/json"
 _PIECE: Final = 1024 * 1024
 
 
@@ -154,7 +157,11 @@ class Client:
             Refused: it cannot be taken, or the workflow would fail before its first task.
 
         """
-        return self._post("/jobs?dry_run=true", submission, Plan)
+        url = self.url + "/jobs?dry_run=true"
+        if submission.source is None or submission.source.files is None:
+            return self._post("/jobs?dry_run=true", submission, Plan)
+        body, content_type = _form(submission, submission.source)
+        return self._decode(self._repeat("POST", url, body, 0.0, content_type=content_type), Plan, url)
 
     def job(self, job_id: str) -> JobResponse:
         """Return a job as it stands."""
@@ -461,14 +468,16 @@ class Client:
         raw = None if body is None else msgspec.json.encode(body)
         return self._decode(self._repeat("POST", url, raw, 0.0), shape, url)
 
-    def _repeat(self, method: str, url: str, body: bytes | None, wait_s: float) -> _Answer:
+    def _repeat(
+        self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = _JSON
+    ) -> _Answer:
         """Send a request that may be repeated, until it is answered or the deadline has passed."""
         ends = time.monotonic() + self.deadline_s
         pause = FIRST_PAUSE_S
         while True:
             left = ends - time.monotonic()
             try:
-                answer = self._send(method, url, body, wait_s)
+                answer = self._send(method, url, body, wait_s, content_type=content_type)
                 if answer.status not in _UNABLE or left <= max(pause, answer.retry_after_s):
                     return self._checked(answer, url)
             except Unreachable:
@@ -477,9 +486,9 @@ class Client:
             time.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE_S)
 
-    def _send(self, method: str, url: str, body: bytes | None, wait_s: float) -> _Answer:
+    def _send(self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = _JSON) -> _Answer:
         headers = {"Accept": "application/json"} | self._credentials
-        headers |= {"Content-Type": "application/json"} if body is not None else {}
+        headers |= {"Content-Type": content_type} if body is not None else {}
         timeout = urllib3.Timeout(connect=min(CONNECT_S, self.deadline_s), read=self.deadline_s + wait_s)
         try:
             response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
@@ -525,6 +534,18 @@ class Client:
 def is_over(job: JobResponse) -> bool:
     """Say whether nothing further will happen to a job."""
     return job.state.is_terminal
+
+
+def _form(submission: JobSubmission, source: SubmittedSource) -> tuple[bytes, str]:
+    """Return a submission as a form, which carries every file as it is, and its content type."""
+    job = msgspec.structs.replace(submission, source=SubmittedSource(snakefile=source.snakefile))
+    parts: list[tuple[str, tuple[str, bytes] | tuple[str, bytes, str]]] = [
+        ("job", ("job.json", msgspec.json.encode(job), _JSON))
+    ]
+    for path, file in (source.files or {}).items():
+        content = file.encode() if isinstance(file, str) else base64.b64decode(file.base64)
+        parts.append(("files", (path, content)))
+    return urllib3.encode_multipart_formdata([*parts])
 
 
 def _segment(job_id: str) -> str:

@@ -46,6 +46,7 @@ LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\x00-\
 """Any printable text: tags of GA4GH WES are the same as labels."""
 LabelValue = Annotated[str, Meta(max_length=MAX_LABEL_VALUE)]
 PipelineVersionName = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")]
+ResourceName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
 
 
@@ -122,6 +123,10 @@ class PipelineRegistration(Struct, frozen=True, kw_only=True, omit_defaults=True
         default_factory=dict[LabelKey, LabelValue]
     )
     """Every job gets them, unless it says otherwise."""
+    resources: dict[ResourceName, Annotated[int, Meta(ge=0, le=1 << 53)]] = field(default_factory=dict[str, int])
+    """What every job may take, unless it says otherwise: `cores`, and names that the workflow's rules use."""
+    preset: Token | None = None
+    """Engine parameters that the operator named; those of `resources` and `engine_parameters` go over them."""
 
 
 class PipelineVersion(Struct, frozen=True, kw_only=True):
@@ -134,6 +139,9 @@ class PipelineVersion(Struct, frozen=True, kw_only=True):
     parameters_schema: dict[str, Any] | None
     defaults: Parameters
     engine_parameters: EngineParameters | None
+    """What a job is run with that chooses nothing itself: of the preset, the resources, and its own."""
+    resources: dict[str, int]
+    preset: str | None
     labels: dict[str, str]
     source: Source
     registered_at: datetime

@@ -273,7 +273,12 @@ class PipelineRegistered(EventData, tag=True, frozen=True, kw_only=True):
     """JSON Schema of the parameters."""
     defaults: Parameters = field(default_factory=Parameters)
     engine_parameters: EngineParameters | None = None
+    """All of them, those of the preset and the resources included."""
     labels: dict[str, str] = field(default_factory=dict[str, str])
+    resources: dict[str, int] = {}
+    """As they were given."""
+    preset: str | None = None
+    """The name of the preset that was used."""
 
 
 class PipelineRetired(EventData, tag=True, frozen=True, kw_only=True):

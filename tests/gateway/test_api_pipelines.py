@@ -15,6 +15,7 @@ from tests.gateway.test_archives import gzipped
 from penstock_gateway.bundles import make_bundle
 from penstock_gateway.catalogue.folder import Unfit, read_workflow
 from penstock_gateway.catalogue.registration import prepare
+from penstock_gateway.settings import GatewaySettings, mistakes
 from penstock_schemas.api import PipelineRegistration, SubmittedSource
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import SourceManifest
@@ -156,6 +157,49 @@ async def test_every_violation_of_the_schema_is_named(client: httpx.AsyncClient)
     assert pointers(await run(client, parameters={})) == {"#/parameters/sample_id"}
 
 
+async def test_a_preset_and_resources_become_engine_parameters(stage: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "presets.yaml"
+    path.write_text('thorough: {cores: "8", keep-going: null, retries: "2"}\n')
+    async with stage.serve(presets_file=path) as client:
+        version = await register(
+            client,
+            preset="thorough",
+            resources={"cores": 4, "mem_mb": 8000, "gpu": 1},
+            engine_parameters={"retries": "1"},
+        )
+        chosen = {"keep-going": None, "cores": "4", "resources": "gpu=1 mem_mb=8000", "retries": "1"}
+        assert version["engine_parameters"] == chosen
+        assert version["resources"] == {"cores": 4, "mem_mb": 8000, "gpu": 1}
+        assert version["preset"] == "thorough"
+        job = (await run(client, engine_parameters={"cores": "2"})).json()
+        submitted = stage.cluster.log.stored[-1].event.data
+        assert isinstance(submitted, JobSubmitted)
+        assert submitted.engine_parameters == {**chosen, "cores": "2"}
+    path.write_text('other: {cores: "1"}\n')
+    async with stage.serve(presets_file=path, state_dir=tmp_path / "later") as client:
+        assert (await client.get(f"/jobs/{job['id']}/pipeline")).json()["engine_parameters"] == chosen
+        refused = await client.post("/pipelines", json=registration(version="2.0", preset="thorough"))
+        assert pointers(refused) == {"#/preset"}
+        assert "there are `other`" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("- a", "does not hold an object"),
+        ("a: 1", "names with engine parameters"),
+        ("a: {cores: 1}", "names with engine parameters"),
+        ("a: {exec: x}", "the preset `a` is for no engine: `exec`"),
+    ],
+)
+def test_wrong_presets_are_named_at_start(tmp_path: Path, content: str, why: str) -> None:
+    path = tmp_path / "presets.yaml"
+    path.write_text(content)
+    (told,) = mistakes(GatewaySettings(presets_file=path))
+    assert told.startswith(f"PENSTOCK_PRESETS_FILE is {path}: ")
+    assert why in told
+
+
 async def test_an_old_job_shows_the_entry_as_it_was(client: httpx.AsyncClient) -> None:
     version = await register(client)
     job = (await run(client)).json()
@@ -232,6 +276,11 @@ async def test_the_same_key_finds_its_job_after_its_version_was_retired(stage: S
         ({"defaults": {"threads": 0}}, {"#/defaults/threads"}),
         ({"engine_parameters": {"profile": "x"}}, {"#/engine_parameters/profile"}),
         ({"engine_parameters": {"no-requeue": "perhaps"}}, {"#/engine_parameters/no-requeue"}),
+        ({"engine_parameters": {"exec": "rm"}}, {"#/engine_parameters/exec"}),
+        ({"resources": {"cores": 0}}, {"#/resources"}),
+        ({"resources": {"mem mb": 1}}, {"#/resources/mem mb"}),
+        ({"resources": {"cores": 1}, "engine": "mock"}, {"#/resources"}),
+        ({"preset": "small"}, {"#/preset"}),
         ({"source": {}}, {"#/source"}),
         ({"source": {"files": {"../Snakefile": ""}}}, {"#/source/files/..~1Snakefile", "#/source/files"}),
         (

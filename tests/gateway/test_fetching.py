@@ -228,6 +228,15 @@ async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
         await fetch_commit(f"{place.url}/w/.git", None, near(place))
 
 
+async def test_where_nobody_listens_is_said() -> None:
+    with elsewhere() as gone:
+        pass
+    with pytest.raises(SourceUnfit, match="nobody listens there"):
+        await download(f"{gone.url}/w", near(gone))
+    with pytest.raises(SourceUnfit, match="cannot be read: unable to access '<address>'"):
+        await fetch_commit(f"{gone.url}/w", None, near(gone))
+
+
 @pytest.mark.parametrize(
     "address", ["ext::sh -c x", "ext::sh", "file::/etc", "file:///etc", "/etc", "git@h:w", "ssh://h/w"]
 )

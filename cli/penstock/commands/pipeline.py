@@ -8,7 +8,7 @@ import msgspec
 
 from penstock import tables
 from penstock.bundles import BadWorkflow, pack
-from penstock.commands.submit import parse_labels, parse_parameters
+from penstock.commands.submit import FETCH_DEADLINE_S, elsewhere_source, parse_labels, parse_parameters
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.exits import Exit, Stop
 from penstock_schemas.api import PipelineRegistration, PipelineResponse, PipelineVersion
@@ -26,8 +26,11 @@ def pipeline() -> None:
 
 
 @pipeline.command(epilog=ADD_EXAMPLES)
-@click.argument("workflow", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--name", help="What jobs call it; the folder's name when left out.")
+@click.argument("workflow", metavar="DIR", type=click.Path(path_type=Path), required=False)
+@click.option("--git", metavar="URL", help="Register the workflow in this repository; its host must be allowed there.")
+@click.option("--ref", help="The repository's branch, tag or commit; its default branch when left out.")
+@click.option("--from-url", metavar="URL", help="Register the archive or the Snakefile at this address.")
+@click.option("--name", help="What jobs call it; the folder's or the repository's name when left out.")
 @click.option("--version", "version", required=True, help="A version never changes; a new content is a new version.")
 @click.option("--description", help="For people.")
 @click.option("--engine", help="snakemake when left out.")
@@ -38,11 +41,18 @@ def pipeline() -> None:
     "--defaults-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Defaults in JSON or YAML."
 )
 @click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="A label of every run; repeat it.")
+@click.option(
+    "--resource", multiple=True, metavar="NAME=NUMBER", help="What a run may take, such as cores=4; repeat it."
+)
+@click.option("--preset", help="Engine parameters that the server's operator named.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
 @format_option
 @server_options
 def add(
-    workflow: Path,
+    workflow: Path | None,
+    git: str | None,
+    ref: str | None,
+    from_url: str | None,
     name: str | None,
     version: str,
     description: str | None,
@@ -52,37 +62,48 @@ def add(
     param: tuple[str, ...],
     defaults_file: tuple[Path, ...],
     label: tuple[str, ...],
+    resource: tuple[str, ...],
+    preset: str | None,
     exclude: tuple[str, ...],
     form: Format,
     url: str | None,
     state: Path | None,
 ) -> None:
-    """Register a workflow's folder as a version of a pipeline.
+    """Register a workflow's folder, or what is elsewhere, as a version of a pipeline.
 
     The parameters' schema is --schema, else the workflow's own config.schema.yaml or nextflow_schema.json.
     """
-    try:
-        bundle = pack(workflow, snakefile=snakefile, exclude=exclude)
-    except BadWorkflow as error:
-        raise Stop(str(error), Exit.USAGE) from error
+    elsewhere = elsewhere_source(git, ref, from_url, snakefile)
+    if (elsewhere is None) == (workflow is None):
+        raise click.UsageError("give one of a folder, --git and --from-url")
+    if elsewhere is not None:
+        source, called = elsewhere
+    else:
+        try:
+            bundle = pack(workflow or Path(), snakefile=snakefile, exclude=exclude)
+        except BadWorkflow as error:
+            raise Stop(str(error), Exit.USAGE) from error
+        source, called = bundle.source, bundle.folder.name
     rules: dict[str, Any] | None = None if schema is None else parse_parameters((schema,), (), ())
     try:
         asked = msgspec.convert(
             {
-                "name": name or bundle.folder.name,
+                "name": name or called,
                 "version": version,
-                "source": msgspec.to_builtins(bundle.source),
+                "source": msgspec.to_builtins(source),
                 "engine": engine,
                 "description": description,
                 "parameters_schema": rules,
                 "defaults": parse_parameters(defaults_file, param, ()),
                 "labels": parse_labels(label),
+                "resources": parse_parameters((), resource, ()),
+                "preset": preset,
             },
             PipelineRegistration,
         )
     except msgspec.ValidationError as error:
         raise Stop(f"this cannot be registered: {error}", Exit.USAGE) from error
-    with connected(url, state, deadline_s=30.0) as client:
+    with connected(url, state, deadline_s=30.0 if elsewhere is None else FETCH_DEADLINE_S) as client:
         made = client.register(asked)
     if not _print_object(made, form):
         click.echo(f"{made.name} {made.version}")
@@ -164,6 +185,13 @@ def _described(found: PipelineResponse, chosen: PipelineVersion | None) -> list[
     lines += ["", f"{found.name} {chosen.version}, {chosen.engine}"]
     if chosen.description:
         lines.append(chosen.description)
+    if chosen.preset:
+        lines.append(f"preset {chosen.preset}")
+    if chosen.engine_parameters:
+        told = (
+            name if value is None else f"{name}={value}" for name, value in sorted(chosen.engine_parameters.items())
+        )
+        lines.append(f"runs with {', '.join(told)}")
     parameters = _parameter_rows(chosen)
     if parameters:
         lines += ["", tables.table(("PARAMETER", "TYPE", "DEFAULT", "ABOUT"), parameters)]

@@ -22,6 +22,9 @@ Examples:
   penstock submit --pipeline variant_calling -p sample_id=S001
 """
 
+FETCH_DEADLINE_S: Final = 600.0
+"""A server fetches for 300 s at most, and stores what it has fetched."""
+
 
 def parse_labels(pairs: tuple[str, ...]) -> dict[str, str]:
     """Read `key=value` pairs.
@@ -158,7 +161,7 @@ def submit(
         raise click.UsageError("give a workflow or --pipeline, not both")
     if pipeline is None and pipeline_version is not None:
         raise click.UsageError("--pipeline-version is of a --pipeline; give that too")
-    elsewhere = _elsewhere(git, ref, from_url, snakefile)
+    elsewhere = elsewhere_source(git, ref, from_url, snakefile)
     if elsewhere is not None and (workflow is not None or in_place or pipeline is not None):
         raise click.UsageError("give one of a workflow, --pipeline, --git and --from-url")
     parameters = parse_parameters(params_file, param, param_string)
@@ -181,7 +184,7 @@ def submit(
         hold=hold,
         requeue=not no_requeue,
     )
-    with connected(url, state, deadline_s=30.0) as client:
+    with connected(url, state, deadline_s=30.0 if elsewhere is None else FETCH_DEADLINE_S) as client:
         job = client.submit(submission)
         if form is Format.JSON:
             print_json(job)
@@ -199,7 +202,7 @@ def submit(
         return watch(client, job.id)
 
 
-def _elsewhere(
+def elsewhere_source(
     git: str | None, ref: str | None, from_url: str | None, snakefile: str | None
 ) -> tuple[SubmittedSource, str] | None:
     """Return the source that the server fetches by itself, and its name; `None` when none was asked for."""

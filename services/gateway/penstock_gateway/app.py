@@ -17,6 +17,7 @@ from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.token_book import TokenBook
 from penstock_gateway.authentication.wiring import make_doorkeeper, make_provider
 from penstock_gateway.catalogue.folder import CatalogueFolder
+from penstock_gateway.catalogue.presets import Presets, read_presets
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.deletions import Deletions
@@ -185,7 +186,8 @@ class Gateway:
             fleet=self._fleet,
             max_body_bytes=settings.max_body_bytes,
         )
-        registrations = Registrations(self.catalogue, blobs, intake, policy.source_roots)
+        presets: Presets = {} if settings.presets_file is None else read_presets(settings.presets_file)
+        registrations = Registrations(self.catalogue, blobs, intake, policy.source_roots, presets)
         self._folder = (
             CatalogueFolder(settings.catalogue_dir, registrations, max_bytes=settings.max_upload_bytes)
             if settings.catalogue_dir is not None

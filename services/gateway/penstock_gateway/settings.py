@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from penstock_core.access import JobVisibility
 from penstock_core.settings import LogLevel, LogLevelSetting
+from penstock_gateway.catalogue.presets import read_presets
 from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.credentials import parse_credentials, read_credentials
 from penstock_jetstream.settings import ServiceSettings
@@ -105,6 +106,10 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     catalogue_dir: Annotated[
         Path | None,
         Meta(description="A folder whose subfolders are workflows: each is registered in the catalogue as it changes."),
+    ] = None
+    presets_file: Annotated[
+        Path | None,
+        Meta(description="A file of engine parameters by name, JSON or YAML: what catalogue entries name as `preset`."),
     ] = None
     job_visibility: Annotated[
         JobVisibility,
@@ -262,7 +267,7 @@ def mistakes(settings: GatewaySettings) -> tuple[str, ...]:
             if settings.sweep_after_days == 1
             else []
         ),
-        *_credential_mistakes(settings),
+        *_file_mistakes(settings),
         *_wes_mistakes(settings),
     )
 
@@ -286,7 +291,7 @@ def source_hosts(settings: GatewaySettings) -> SourceHosts:
     )
 
 
-def _credential_mistakes(settings: GatewaySettings) -> Iterator[str]:
+def _file_mistakes(settings: GatewaySettings) -> Iterator[str]:
     try:
         parse_credentials(settings.source_credentials)
     except ValueError as error:
@@ -297,6 +302,11 @@ def _credential_mistakes(settings: GatewaySettings) -> Iterator[str]:
             read_credentials(path)
         except ValueError as error:
             yield f"PENSTOCK_SOURCE_CREDENTIALS_FILE is {path}: {error}"
+    if settings.presets_file is not None:
+        try:
+            read_presets(settings.presets_file)
+        except ValueError as error:
+            yield f"PENSTOCK_PRESETS_FILE is {settings.presets_file}: {error}"
     if certificates is not None:
         try:
             ssl.create_default_context(cafile=str(certificates))

@@ -1,5 +1,6 @@
 """From what somebody wants to register to an entry of the catalogue: checked."""
 
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -7,40 +8,46 @@ import msgspec
 from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEMAKE
 from penstock_gateway.catalogue.parameter_schemas import Schema, fault_of_schema, merge, violations
+from penstock_gateway.catalogue.presets import Presets, engine_parameters_of
 from penstock_gateway.catalogue.workflow_files import Files, find_schema, own_configuration
-from penstock_gateway.engine_choices import require_allowed
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import PipelineRegistration, Violation
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Parameters, Source
 
+NO_PRESETS: Final[Presets] = MappingProxyType({})
 MAX_ENTRY_BYTES: Final = 512 << 10
 """Of an entry without its files, as JSON."""
 
 
-def prepare(asked: PipelineRegistration, source: Source, files: Files) -> PipelineRegistered:
+def prepare(
+    asked: PipelineRegistration, source: Source, files: Files, presets: Presets = NO_PRESETS
+) -> PipelineRegistered:
     """Return the entry that a registration becomes.
 
     Args:
         asked: what is to be registered.
         source: its files, as jobs will name them.
         files: those of them that say something of its parameters; empty for a path.
+        presets: what the operator named.
 
     Raises:
         Invalid: it cannot be taken; with the reasons.
 
     """
-    require_allowed(asked.engine or SNAKEMAKE, asked.engine_parameters or {})
+    engine = asked.engine or SNAKEMAKE
     entry = PipelineRegistered(
         name=asked.name,
         pipeline_version=asked.version,
-        engine=asked.engine or SNAKEMAKE,
+        engine=engine,
         source=source,
         description=asked.description,
         parameters_schema=_schema(asked, files),
         defaults=merge(own_configuration(files, source.snakefile), asked.defaults),
-        engine_parameters=asked.engine_parameters,
+        engine_parameters=engine_parameters_of(asked, engine, presets),
         labels=asked.labels,
+        resources=asked.resources,
+        preset=asked.preset,
     )
     if len(msgspec.json.encode(entry)) > MAX_ENTRY_BYTES:
         detail = f"the entry without its files has more than {MAX_ENTRY_BYTES:,} bytes; shorten its defaults or schema"

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from penstock_core.ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
 from penstock_gateway.bundles import SNAKEMAKE, check_files, check_uploaded, content_of, path_source
 from penstock_gateway.catalogue.core import Version, VersionTaken
+from penstock_gateway.catalogue.presets import Presets
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.catalogue.stored_sources import read_files, stored_fingerprint
@@ -31,15 +32,19 @@ class Registrations:
         blobs: where their files go first.
         intake: gets the files of sources that lie elsewhere.
         roots: folders on the runners' disk below which a source may be a path.
+        presets: engine parameters that the operator named.
 
     """
 
-    def __init__(self, catalogue: Catalogue, blobs: Blobs, intake: Intake, roots: tuple[PurePosixPath, ...]) -> None:
+    def __init__(
+        self, catalogue: Catalogue, blobs: Blobs, intake: Intake, roots: tuple[PurePosixPath, ...], presets: Presets
+    ) -> None:
         self._catalogue = catalogue
         self._blobs = blobs
         self._uploads = Uploads(blobs)
         self._intake = intake
         self._roots = roots
+        self._presets = presets
 
     async def register(
         self, asked: PipelineRegistration, *, actor: str, lay: Lay | None = None
@@ -58,7 +63,7 @@ class Registrations:
 
         """
         if lay is None and kind_of(asked.source) == "path":
-            entry = prepare(asked, path_source(asked.source, self._roots), {})
+            entry = prepare(asked, path_source(asked.source, self._roots), {}, self._presets)
             return await self._catalogue.register(entry, actor=actor)
         # Under the entry's own name, so that no job that is deleted takes it along; and a prefix of its own for each
         # request, so that one that is refused removes nothing of another.
@@ -82,7 +87,7 @@ class Registrations:
         laid = await self._lay(asked, upload, lay)
         check_uploaded(upload.paths, laid.main, engine=asked.engine or SNAKEMAKE)
         source = await upload.seal(main=laid.main, origin=laid.origin)
-        return prepare(asked, source, await read_files(self._blobs, upload, laid.main))
+        return prepare(asked, source, await read_files(self._blobs, upload, laid.main), self._presets)
 
     async def _lay(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> Laid:
         source = asked.source

@@ -15,6 +15,8 @@ def render_version(version: Version) -> PipelineVersion:
         parameters_schema=entry.parameters_schema,
         defaults=entry.defaults,
         engine_parameters=entry.engine_parameters,
+        resources=entry.resources,
+        preset=entry.preset,
         labels=entry.labels,
         source=entry.source,
         registered_at=version.registered_at,

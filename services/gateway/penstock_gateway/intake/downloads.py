@@ -130,4 +130,8 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, CertificateError):
             return f"its certificate is not trusted: {cause}"
         cause = cause.args[0] if cause.args and isinstance(cause.args[0], BaseException) else cause.__context__
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "nobody listens there"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return f"nothing came for {STEP_S:.0f} s"
     return type(error).__name__

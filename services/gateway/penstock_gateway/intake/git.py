@@ -20,7 +20,7 @@ from penstock_gateway.intake.limits import SourceUnfit
 
 MAX_MEMORY_BYTES: Final = 2 << 30
 MAX_SAID_BYTES: Final = 64 << 10
-_SECRETIVE: Final = re.compile(r"https?://\S+")
+_SECRETIVE: Final = re.compile(r"https?://[^\s']+")
 _BOUNDED: Final = 'ulimit -f "$1" && ulimit -v "$2" && ulimit -c 0 && shift 2 && exec git "$@"'
 """For `sh`: bounds in blocks of 512 bytes and in KiB."""
 

@@ -76,6 +76,7 @@ def _next(archive: tarfile.TarFile, stream: "_Forward") -> tarfile.TarInfo | Non
     stream.header_bytes = 0
     member = archive.next()
     stream.header_bytes = None
+    stream.at = stream.at if member is None else member.name
     if member is None and stream.last_block != bytes(tarfile.BLOCKSIZE):
         raise EOFError("it breaks off, or is damaged, before its end mark")
     return member
@@ -108,6 +109,8 @@ class _Forward:
         self.header_bytes: int | None = 0
         """How many were read of the present entry's header; `None` while its content is read."""
         self.last_block = b""
+        self.at = ""
+        """The name of the present entry."""
 
     def tell(self) -> int:
         return self._place
@@ -147,11 +150,12 @@ class _Forward:
         piece = self._stream.read(size)
         self._place += len(piece)
         if self._place > self._max_bytes:
+            at = f" (reached at `{shown(self.at)}`)" if self.at else ""
             raise SourceUnfit(
-                f"the archive grows to more than {self._max_bytes:,} bytes; at most {MAX_RATIO} times its own size is "
-                "taken"
+                f"the archive grows to more than {self._max_bytes:,} bytes{at}; at most {MAX_RATIO} times its own size "
+                "is taken"
                 if self._is_packed
-                else f"the archive has more than {self._max_bytes:,} bytes"
+                else f"the archive has more than {self._max_bytes:,} bytes{at}"
             )
         return piece
 
