@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 # What tests and benchmarks start by name is what was installed here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up test interop check format lint types imports bench docs hooks dist clean
+.PHONY: help setup demo up test interop stores check format lint types imports bench docs hooks dist clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ test: setup ## Run every test
 interop: setup ## Run the tests with WES clients by others, from PyPI, each in an environment of its own
 	@$(BIN)/python -m tests.interop.environments --uv "$(UV)"
 	$(BIN)/pytest -m interop tests/interop
+
+stores: setup ## Run the tests with Azure's blob storage, against Azurite from npm
+	@$(BIN)/python -m tests.jetstream.azurite
+	$(BIN)/pytest -m stores tests/jetstream
 
 check: format lint types imports test ## What CI runs: format, lint, types, import rules, tests
 

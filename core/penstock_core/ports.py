@@ -393,7 +393,7 @@ class Blobs(Protocol):
         ...
 
     async def presign(self, key: str, *, valid_s: int) -> str | None:
-        """Return a URL that reads the blob without further credentials; `None` where the store has no such URLs."""
+        """Return a URL that reads the blob without further credentials; `None` where the store has none for it."""
         ...
 
 

@@ -1,0 +1,61 @@
+"""What blobs promise, kept in Azure's blob storage: the contract of every store, against Azurite."""
+
+import urllib.request
+import uuid
+from collections.abc import Generator
+
+import pytest
+from tests.jetstream import azurite
+from tests.jetstream.test_views_contract import (
+    test_a_blob_is_read_back_whole_and_in_part,
+    test_a_blob_that_is_not_there_is_missing,
+    test_a_key_stays_within_the_folder,
+    test_a_stream_is_stored_as_it_comes,
+    test_blobs_are_listed_by_the_beginning_of_their_keys,
+    test_keys_made_of_paths_are_taken_by_every_store,
+    test_of_a_stream_that_fails_nothing_is_stored,
+    test_the_blobs_of_a_folder_come_in_order_and_in_pages,
+)
+
+from penstock_core.ports import Blobs
+from penstock_jetstream.blobs import open_blobs
+
+__all__ = [
+    "test_a_blob_is_read_back_whole_and_in_part",
+    "test_a_blob_that_is_not_there_is_missing",
+    "test_a_key_stays_within_the_folder",
+    "test_a_stream_is_stored_as_it_comes",
+    "test_blobs_are_listed_by_the_beginning_of_their_keys",
+    "test_keys_made_of_paths_are_taken_by_every_store",
+    "test_of_a_stream_that_fails_nothing_is_stored",
+    "test_the_blobs_of_a_folder_come_in_order_and_in_pages",
+]
+pytestmark = [pytest.mark.system, pytest.mark.stores]
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, str]]:
+    assert azurite.is_there(), f"Azurite is not installed in {azurite.ROOT}: `make stores` installs it"
+    with azurite.running_azurite(tmp_path_factory.mktemp("azurite")) as environ:
+        yield environ
+
+
+@pytest.fixture
+def blobs(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Blobs:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    return open_blobs(f"az://{azurite.CONTAINER}/{uuid.uuid4().hex}")
+
+
+async def test_it_signs_links_that_work_and_no_others(blobs: Blobs) -> None:
+    await blobs.put_bytes("jobs/1/outputs/a.txt", b"content")
+    assert await blobs.presign("jobs/1/outputs/a b.txt", valid_s=60) is None
+    url = await blobs.presign("jobs/1/outputs/a.txt", valid_s=60)
+    assert url is not None
+    assert read(url) == b"content"
+
+
+def read(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as response:
+        content: bytes = response.read()
+        return content
