@@ -190,6 +190,20 @@ async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
     assert await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))
 
 
+async def test_the_first_refusal_is_written_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock_gateway.authentication.refusals.SOON_S", 0.0)
+    async with stage.serve(**BASIC) as client:
+        problem(await client.get("/jobs", headers=basic("ada", "wrong")), 401)
+        with anyio.fail_after(5):
+            while not await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT)):
+                await anyio.lowlevel.checkpoint()
+        problem(await client.get("/jobs", headers=basic("ada", "wrong again")), 401)
+        for _ in range(100):
+            await anyio.lowlevel.checkpoint()
+        assert len(await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))) == 1
+    assert len(await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))) == 2, "the rest is written at the end"
+
+
 async def test_a_refused_deed_is_recorded_with_who_tried(stage: Stage) -> None:
     async with stage.serve(**BASIC) as client:
         problem(await client.post("/jobs", json=submission(), headers=basic("vi")), 403)

@@ -53,7 +53,8 @@ def refusals(tenant: str, since: str | None, limit: int, state: Path | None, for
     """List who was turned away: wrong passwords and tokens, what a role does not allow, ids of others.
 
     It reads the log itself, from the NATS server of 'penstock up', else from PENSTOCK_NATS_URL (and
-    PENSTOCK_NATS_CREDENTIALS). Gateways record refusals once a minute, those that are alike as one with its count.
+    PENSTOCK_NATS_CREDENTIALS). A gateway records the first at once, then once a minute, those alike as one
+    with its count.
     """
     from penstock_jetstream import connect
 

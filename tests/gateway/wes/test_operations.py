@@ -276,6 +276,8 @@ async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx
     assert (await client.get(printed, headers={"range": "bytes=0-4"})).text == "print"
     assert (await client.get(body["task_logs"][0]["stderr"])).text == "of the task\n"
 
+    head = await client.head(address, params={"follow": "true"})
+    assert (head.status_code, head.text) == (200, ""), "who asks for headers need not wait for the run's end"
     await stage.end(run_id)
     await seen(stage, client, run_id)
     assert (await client.get(address, params={"follow": "true"})).text == "one\ntwo\n"

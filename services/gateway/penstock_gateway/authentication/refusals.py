@@ -16,7 +16,10 @@ from penstock_schemas.access import Principal
 from penstock_schemas.events import AccessRefused
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, TenantId
 
+SOON_S: Final = 1.0
+"""A refusal after a quiet time is written after this long."""
 INTERVAL_S: Final = 60.0
+"""What comes after it is collected for this long."""
 LAST_S: Final = 2.0
 """What was collected since is written within this time when the gateway ends."""
 MAX_KINDS: Final = 10
@@ -53,6 +56,8 @@ class Refusals:
         self._log = event_log
         self._now = now
         self._counts: dict[TenantId, dict[_Kind, int]] = {}
+        self._noted: anyio.Event | None = None
+        """Set at a refusal after a quiet time."""
 
     def note(
         self, *, principal: Principal | None, name: str | None, address: str, method: str, path: str, reason: str
@@ -74,13 +79,19 @@ class Refusals:
         if kind not in counts and len(counts) >= MAX_KINDS:
             kind = _Kind(None, OTHERS, OTHERS, OTHERS, OTHERS)
         counts[kind] = counts.get(kind, 0) + 1
+        if self._noted is not None:
+            self._noted.set()
 
     async def run(self) -> None:
-        """Write what was collected every minute, for ever, and what is left at the end."""
+        """Write the first soon and what follows once a minute, for ever, and what is left at the end."""
         try:
             while True:
-                await anyio.sleep(INTERVAL_S)
+                if not self._counts:
+                    self._noted = anyio.Event()
+                    await self._noted.wait()
+                await anyio.sleep(SOON_S)
                 await self.flush()
+                await anyio.sleep(INTERVAL_S)
         finally:
             with anyio.move_on_after(LAST_S, shield=True):
                 await self.flush()

@@ -252,4 +252,4 @@ def _stream(text: str) -> LogStream:
 
 
 def _follows(request: AnyRequest) -> bool:
-    return request.query_params.get("follow") in ("true", "1", "")
+    return request.method != "HEAD" and request.query_params.get("follow") in ("true", "1", "")
