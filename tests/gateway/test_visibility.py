@@ -16,6 +16,7 @@ from penstock_core.job import UnknownJob, decide, evolve
 from penstock_core.memory import MemoryBlobs, MemoryCluster
 from penstock_core.ports import Entry
 from penstock_gateway.index.feeder import Index
+from penstock_gateway.job_lists import JobLists
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.queries import JobQuery, fold
 from penstock_gateway.runs import Runs
@@ -55,6 +56,10 @@ class Place:
             now=lambda: datetime.now(UTC),
             is_behind=lambda: False,
         )
+
+    @property
+    def lists(self) -> JobLists:
+        return JobLists(visibility=self.visibility, log=self.cluster.log, index=self.index)
 
     @property
     def runs(self) -> Runs:
@@ -178,7 +183,7 @@ async def test_lists_totals_and_searches_hold_what_is_visible(place: Place) -> N
     foreign = await place.submit("ada", OTHER)
 
     async def found(principal: Principal, *, owner: str | None = None, text: str | None = None) -> set[JobId]:
-        page = await place.jobs.page(principal, JobQuery(tenant=principal.tenant, owner=owner, text=text))
+        page = await place.lists.page(principal, JobQuery(tenant=principal.tenant, owner=owner, text=text))
         assert page.total == len(page.jobs)
         return {job.id for job in page.jobs}
 
@@ -187,8 +192,8 @@ async def test_lists_totals_and_searches_hold_what_is_visible(place: Place) -> N
     assert await found(OPERATOR) == {mine.id, theirs.id}
     assert await found(OPERATOR, owner="bo") == {theirs.id}
     assert await found(STRANGER) == {foreign.id}
-    assert {job.id for job in (await place.jobs.page(ADMIN, JobQuery(tenant=OTHER))).jobs} == {foreign.id}
+    assert {job.id for job in (await place.lists.page(ADMIN, JobQuery(tenant=OTHER))).jobs} == {foreign.id}
     with pytest.raises(Forbidden, match="admin"):
-        await place.jobs.page(OPERATOR, JobQuery(tenant=OTHER))
+        await place.lists.page(OPERATOR, JobQuery(tenant=OTHER))
     place.visibility = JobVisibility.TENANT
     assert await found(ADA) == {mine.id, theirs.id}

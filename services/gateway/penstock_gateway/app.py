@@ -27,6 +27,7 @@ from penstock_gateway.forms import FormLimits
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.intake.spool import Spool
+from penstock_gateway.job_lists import JobLists
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi import document
 from penstock_gateway.planning import Planning
@@ -162,6 +163,7 @@ class Gateway:
             now=now,
             is_behind=self.readiness.is_behind,
         )
+        lists = JobLists(visibility=settings.job_visibility, log=ports.log, index=self.index)
         self.deletions = Deletions(
             jobs=jobs,
             event_log=ports.log,
@@ -181,6 +183,7 @@ class Gateway:
             planning=planning,
             forms=FormSubmissions(submissions, planning, intake, limits),
             jobs=jobs,
+            lists=lists,
             deletions=self.deletions,
             index=self.index,
             fleet=self._fleet,
@@ -210,7 +213,7 @@ class Gateway:
                 *job_routes(job_services),
                 *run_routes(RunServices(jobs=jobs, runs=runs, blobs=blobs, presigned_s=settings.presigned_url_s)),
                 *pipeline_routes(pipeline_services),
-                *wes_routes(self._wes_services(settings, jobs, runs, submissions, intake, blobs)),
+                *wes_routes(self._wes_services(settings, jobs, lists, runs, submissions, intake, blobs)),
                 *operating_routes(OperatingServices(cluster=ports, view=ports.jobs, heartbeats=ports.heartbeats)),
                 *token_routes(TokenServices(tokens=self.tokens, now=now, max_body_bytes=settings.max_body_bytes)),
                 *system_routes(system_services),
@@ -225,6 +228,7 @@ class Gateway:
         self,
         settings: GatewaySettings,
         jobs: Jobs,
+        lists: JobLists,
         runs: Runs,
         submissions: Submissions,
         intake: Intake,
@@ -238,7 +242,7 @@ class Gateway:
             limits=FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes),
             jobs=jobs,
             runs=runs,
-            lists=RunLists(jobs),
+            lists=RunLists(lists),
             submissions=RunSubmissions(
                 submissions, intake, self.catalogue, self._fleet, tuple(map(PurePosixPath, settings.source_roots))
             ),

@@ -1,15 +1,13 @@
-"""Single jobs and lists of them: read never older than asked for, cancelled by the core's rules."""
+"""Single jobs: read never older than asked for, cancelled by the core's rules."""
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
 import anyio
 from msgspec import Struct
-from msgspec.structs import replace
 
 from penstock_core import aggregates
 from penstock_core.access import (
@@ -18,18 +16,12 @@ from penstock_core.access import (
     may_see,
     needed_to_cancel,
     needed_to_hold,
-    needed_to_list,
-    visible_owner,
 )
 from penstock_core.chain import Stored, link
 from penstock_core.job import UnknownJob, decide, evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.index.reading import Page
-from penstock_gateway.moments import doubtful, page_of
 from penstock_gateway.problems import Hidden, NotYet
-from penstock_gateway.queries import JobQuery
-from penstock_gateway.standings import Standing
 from penstock_gateway.watchers import Watchers
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, HoldJob, JobCommand, ReleaseJob
@@ -46,10 +38,6 @@ LOOK_AGAIN_S: Final = 1.0
 """A long-poll looks into the log this often, also when nothing woke it."""
 NOWHERE: Final = JobId("00000000-0000-0000-0000-000000000000")
 """No job ever has this id."""
-MOMENT_S: Final = 0.25
-"""How long the first page of a list waits so that it misses nothing that others just wrote."""
-LOADS: Final = 16
-"""Jobs that one list asks the log for at the same time."""
 COUNTS_S: Final = 0.05
 """The live counts of a running job are left out when they take longer than this."""
 
@@ -134,58 +122,6 @@ class Jobs:
         except PortError:
             pass  # best effort: the job itself is still right
         return job.tasks if counts is None else counts
-
-    async def page(self, principal: Principal, query: JobQuery, *, min_seq: int = 0) -> Page:
-        """Return one page of a list, not older than `min_seq`; jobs that `principal` does not see are not counted.
-
-        Raises:
-            Forbidden: the list is of another tenant, which `principal` may not list.
-            NotYet, Unavailable: as `Index.reach` and `Index.page`.
-
-        """
-        asked = self._visible(principal, query)
-        if min_seq > self._index.covered:
-            await self._index.reach(min_seq)
-        return Page((), 0, None) if asked is None else await self._index.page(asked)
-
-    async def page_then(self, principal: Principal, query: JobQuery) -> Page:
-        """Return one page of a list as it was at `query.up_to_seq`; the jobs on it are as they were then, too.
-
-        A page may hold fewer jobs than its size though others follow. Jobs that were deleted since are not in it.
-
-        Raises:
-            Forbidden: as `page`.
-            Unavailable: the index is being made anew, or the log does not answer.
-
-        """
-        asked = self._visible(principal, query)
-        if asked is None or asked.up_to_seq is None:
-            return Page((), 0, None)
-        await self._come_to(asked.up_to_seq)
-        found = await self._index.candidates(asked)
-        then = await self._then(doubtful(found, asked), asked.up_to_seq)
-        return page_of(found, then, asked)
-
-    async def moment(self) -> int:
-        """Return the end of the log: a list up to there shows what is true now.
-
-        It waits a moment for the lists to have come as far. Where the log or the view does not answer, the moment is
-        what is known here.
-        """
-        seq = max(self._index.covered, self._index.own_seq)
-        with anyio.move_on_after(MOMENT_S), suppress(PortError):
-            seq = max(seq, await self._log.last_seq(deadline_s=MOMENT_S))
-        await self._come_to(seq)
-        return seq
-
-    async def standings(self, principal: Principal) -> dict[Standing, int]:
-        """Return how many of the jobs that `principal` sees in its tenant stand where.
-
-        Raises:
-            Unavailable: the index is being made anew.
-
-        """
-        return await self._index.counts(principal.tenant, visible_owner(principal, self._visibility))
 
     async def cancel(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
         """End a job, wherever it stands; nothing happens when it already ends for that reason.
@@ -275,45 +211,6 @@ class Jobs:
                 shown = later[:limit]
                 return History(shown, job.state.is_terminal and len(shown) == len(later))
             await self._watchers.wait(changed, min(left_s, LOOK_AGAIN_S))
-
-    def _visible(self, principal: Principal, query: JobQuery) -> JobQuery | None:
-        """Return the part of a list that `principal` sees; `None` when it is none of it."""
-        deed = f"list jobs of the tenant {query.tenant}"
-        demand(principal, needed_to_list(principal, query.tenant), deed)
-        owner = visible_owner(principal, self._visibility)
-        if owner is None or query.owner == owner:
-            return query
-        return None if query.owner is not None else replace(query, owner=owner)
-
-    async def _come_to(self, seq: int) -> None:
-        """Wait a moment for the lists to have come to `seq`: one that is a little behind is better than none."""
-        if seq > self._index.covered:
-            with anyio.move_on_after(MOMENT_S), suppress(PortError, NotYet):
-                await self._index.reach(seq)
-
-    async def _then(self, jobs: Sequence[Job], seq: int) -> dict[JobId, Job]:
-        """Return jobs as they were at `seq`."""
-        then: dict[JobId, Job] = {}
-        failed: list[PortError] = []
-        places = anyio.Semaphore(LOADS)
-
-        async def look(job: Job) -> None:
-            async with places:
-                try:
-                    stored = await self._log.load(aggregates.job(job.tenant, job.id), min_version=job.head.version)
-                except PortError as error:
-                    failed.append(error)
-                    return
-            was = fold(each for each in stored if each.seq <= seq)
-            if was is not None:
-                then[job.id] = was
-
-        async with anyio.create_task_group() as group:
-            for job in jobs:
-                group.start_soon(look, job)
-        if failed:
-            raise failed[0]
-        return then
 
     async def _load(self, principal: Principal, job_id: JobId, *, with_deleted: bool) -> tuple[Job, tuple[Stored, ...]]:
         """Return a job with its events.

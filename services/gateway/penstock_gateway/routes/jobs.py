@@ -17,6 +17,7 @@ from penstock_gateway.fleet import Fleet
 from penstock_gateway.form_submissions import FormSubmissions
 from penstock_gateway.forms import is_form
 from penstock_gateway.index.feeder import Index
+from penstock_gateway.job_lists import JobLists
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.parameters import Parameters, parse_job_id
 from penstock_gateway.planning import Planning
@@ -50,6 +51,7 @@ class JobServices(Struct, frozen=True, kw_only=True):
     planning: Planning
     forms: FormSubmissions
     jobs: Jobs
+    lists: JobLists
     deletions: Deletions
     index: Index
     fleet: Fleet
@@ -91,7 +93,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def list_jobs(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
         query, min_seq = parse_query(request.scope["query_string"], principal.tenant)
-        page = await jobs.page(principal, query, min_seq=max(min_seq, min_seq_of(request)))
+        page = await services.lists.page(principal, query, min_seq=max(min_seq, min_seq_of(request)))
         body = encode(
             JobList(
                 jobs=[render(job, offered=fleet.offered) for job in page.jobs],

@@ -72,7 +72,7 @@ def _run_routes(services: WesServices) -> list[HTTPRouteHandler]:
 
     @route(f"{prefix}/service-info", http_method=READ)
     async def service_info(request: AnyRequest) -> ASGIApp:
-        counts = await jobs.standings(principal_of(request))
+        counts = await services.lists.standings(principal_of(request))
         answer = service_info_of(
             services.identity,
             engines=await services.fleet.ask(),

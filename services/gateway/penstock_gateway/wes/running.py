@@ -11,9 +11,10 @@ from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.forms import Form
 from penstock_gateway.intake.intake import Intake
-from penstock_gateway.jobs import Jobs
+from penstock_gateway.job_lists import JobLists
 from penstock_gateway.problems import Invalid
 from penstock_gateway.source_kinds import is_laid
+from penstock_gateway.standings import Standing
 from penstock_gateway.submissions import Submissions
 from penstock_gateway.uploads import Upload
 from penstock_gateway.wes.languages import language_named
@@ -132,20 +133,29 @@ async def _read(form: Form, upload: Upload) -> dict[str, str]:
 class RunLists:
     """Lists runs: every page shows them as they were at the moment of the first one."""
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, lists: JobLists) -> None:
+        self._lists = lists
+
+    async def standings(self, principal: Principal) -> dict[Standing, int]:
+        """Return how many runs that `principal` sees stand where.
+
+        Raises:
+            Unavailable: as `JobLists.standings`.
+
+        """
+        return await self._lists.standings(principal)
 
     async def page(self, principal: Principal, query: RunQuery) -> RunListResponse:
         """Return one page.
 
         Raises:
-            Unavailable: as `Jobs.page_then`.
+            Unavailable: as `JobLists.page_then`.
 
         """
         if query.is_empty:
             return RunListResponse(runs=[], next_page_token="", **({"total": 0} if query.with_total else {}))
-        moment = query.place.moment if query.place else await self._jobs.moment()
-        page = await self._jobs.page_then(principal, replace(query.jobs, up_to_seq=moment))
+        moment = query.place.moment if query.place else await self._lists.moment()
+        page = await self._lists.page_then(principal, replace(query.jobs, up_to_seq=moment))
         total = query.place.total if query.place else page.total if query.with_total else -1
         token = "" if page.next_below is None else query.token(RunPlace(moment, page.next_below, total))
         return RunListResponse(
