@@ -405,15 +405,22 @@ class Client:
         """Store an output at `to`, checked against its SHA-256. The file appears only when it is whole.
 
         Raises:
-            Damaged: it is not what the server said.
+            Damaged: it broke off, or is not what the server said.
 
         """
         part = to.with_name(to.name + ".part")
         digest = hashlib.sha256()
-        with self._open(urljoin(self.url + "/", output.url)) as response, part.open("wb") as out:
-            for piece in response.stream(_PIECE):
-                digest.update(piece)
-                out.write(piece)
+        try:
+            with self._open(urljoin(self.url + "/", output.url)) as response, part.open("wb") as out:
+                for piece in response.stream(_PIECE):
+                    digest.update(piece)
+                    out.write(piece)
+        except HTTPError as error:
+            part.unlink()
+            raise Damaged(
+                f"{output.path} broke off before its end ({error}); try again, and if it always does, ask an operator: "
+                "the server's log says when a file is not what was stored"
+            ) from error
         if digest.hexdigest() != output.sha256:
             part.unlink()
             raise Damaged(f"{output.path} arrived damaged: its SHA-256 is not {output.sha256}; try again")

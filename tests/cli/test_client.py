@@ -63,6 +63,8 @@ class Script:
     requests: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
     url: str = ""
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    breaks_off: bool = False
+    """Whether bodies end before their end."""
 
     def next(self, method: str, path: str, body: Any) -> tuple[int, Any] | None:
         self.requests.append((method, path, body))
@@ -90,7 +92,8 @@ def scripted(*answers: tuple[int, Any] | None) -> Generator[Script]:
             for name, value in script.headers.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(content[:-1] if script.breaks_off else content)
+            self.close_connection = script.breaks_off
 
         do_POST = do_GET  # noqa: N815  # the base class looks for this name
 
@@ -225,6 +228,14 @@ def test_a_download_is_checked(tmp_path: Path) -> None:
         with pytest.raises(Damaged):
             client.download(made("0" * 64), tmp_path / "b.txt")
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_download_that_breaks_off_is_said_to(tmp_path: Path) -> None:
+    with scripted((200, b"hello")) as script, Client(script.url) as client:
+        script.breaks_off = True
+        with pytest.raises(Damaged, match=r"a\.txt broke off before its end .* ask an operator"):
+            client.download(entry("/jobs/x/outputs/a.txt", b"hello")("0" * 64), tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_download_stays_on_its_server(tmp_path: Path) -> None:
