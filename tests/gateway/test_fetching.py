@@ -1,8 +1,9 @@
 """Fetching over https, with names and tokens, and by the addresses that people copy from a forge's pages."""
 
 import logging
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import anyio
@@ -13,11 +14,13 @@ from tests.gateway.stage import Stage, problem
 from tests.gateway.test_archives import gzipped
 from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, lay, near, submission
 
-from penstock_gateway.intake import addresses
+from penstock_core.ports import Unavailable
+from penstock_gateway.intake import addresses, downloads, repositories
 from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.credentials import header_for, parse_credentials
 from penstock_gateway.intake.forges import as_repository
 from penstock_gateway.intake.limits import SourceUnfit
+from penstock_gateway.intake.spool import Spool, fill
 from penstock_gateway.problems import Invalid
 from penstock_gateway.settings import GatewaySettings, mistakes, source_hosts
 from penstock_schemas.api import SubmittedSource
@@ -226,6 +229,44 @@ async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
         pytest.raises(SourceUnfit, match=r"`data/reads.bam` in the repository is kept by Git LFS"),
     ):
         await fetch_commit(f"{place.url}/w/.git", None, near(place))
+
+
+async def test_settings_may_name_files_and_folders_from_where_the_gateway_was_started(
+    secure: Elsewhere, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE})
+    monkeypatch.chdir(tmp_path)
+    allowed = source_hosts(
+        GatewaySettings(
+            source_hosts=(f"{HOST}:{secure.port}",),
+            source_allow_private=True,
+            source_ca_file=authority.file.relative_to(tmp_path),
+        )
+    )
+    address = f"https://{HOST}:{secure.port}/w/.git"
+    async with repositories.fetch_commit(address, None, allowed, Spool(Path("state")), max_bytes=1 << 20) as found:
+        assert found.id == commit
+
+
+@pytest.fixture
+def full() -> Generator[BinaryIO]:
+    """A file on a disk that is full."""
+    with Path("/dev/full").open("wb", buffering=0) as file:
+        yield file
+
+
+async def test_a_disk_that_is_full_is_no_fault_of_the_request(full: BinaryIO) -> None:
+    with elsewhere() as place:
+        place.pages["/w"] = b"x" * 100
+        with pytest.raises(Unavailable, match="No space left on device"):
+            await downloads.download(f"{place.url}/w", near(place), full, max_bytes=1000)
+        with pytest.raises(Unavailable, match="No space left on device"):
+            await fill(full, some(b"x"), 1000)
+
+
+async def some(*pieces: bytes) -> AsyncGenerator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 async def test_where_nobody_listens_is_said() -> None:

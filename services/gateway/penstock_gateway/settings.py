@@ -283,7 +283,7 @@ def source_hosts(settings: GatewaySettings) -> SourceHosts:
     return SourceHosts(
         hosts=settings.source_hosts,
         allows_private=settings.source_allow_private,
-        ca_file=settings.source_ca_file,
+        ca_file=None if settings.source_ca_file is None else settings.source_ca_file.absolute(),
         credentials=(
             *parse_credentials(settings.source_credentials),
             *(() if path is None else read_credentials(path)),

@@ -18,6 +18,7 @@ from penstock_gateway.intake.limits import (
     PIECE_BYTES,
     SourceUnfit,
 )
+from penstock_gateway.intake.spool import write
 
 STEP_S: Final = 10.0
 """One connection, or one read."""
@@ -29,7 +30,7 @@ async def download(address: str, allowed: SourceHosts, file: BinaryIO, *, max_by
 
     Raises:
         SourceUnfit: it may not be fetched, is not there, or is too large.
-        OSError: the disk does not take it.
+        Unavailable: the disk does not take it.
 
     """
     ends = time.monotonic() + FETCH_DEADLINE_S
@@ -109,7 +110,7 @@ def _write(answer: urllib3.BaseHTTPResponse, target: Target, ends: float, file: 
             raise SourceUnfit(f"{target.shown} has more than {max_bytes:,} bytes; it was not read further")
         if time.monotonic() > ends:
             raise SourceUnfit(f"{target.shown} took longer than {FETCH_DEADLINE_S:.0f} s")
-        file.write(piece)
+        write(file, piece)
     announced = answer.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) != size_bytes:
         raise SourceUnfit(f"{target.shown} broke off after {size_bytes:,} of {announced} bytes")

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import BinaryIO, Final
 
 import anyio
@@ -115,8 +115,8 @@ class Intake:
     async def _from_git(self, source: SubmittedSource, upload: Upload) -> Laid:
         max_bytes = self._max_bytes - upload.size_bytes
         fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
-        async with fetched as commit:
-            async for entry, pieces in commit.files():
+        async with fetched as commit, aclosing(commit.files()) as files:
+            async for entry, pieces in files:
                 _refuse_both(entry.path, upload)
                 await upload.put(
                     entry.path, pieces, place=pointer("source", "git"), is_executable=entry.is_executable or None
@@ -173,12 +173,14 @@ def _refuse_both(path: str, upload: Upload) -> None:
 def _snakefile(file: BinaryIO) -> bytes:
     file.seek(0)
     raw = file.read(MAX_SNAKEFILE_BYTES + 1)
+    if len(raw) > MAX_SNAKEFILE_BYTES:
+        raise SourceUnfit(
+            f"the address leads to no archive ({TAKEN}), and to more than {MAX_SNAKEFILE_BYTES:,} bytes for a Snakefile"
+        )
     try:
         text = raw.decode()
     except UnicodeDecodeError:
         raise SourceUnfit(f"the address leads to no archive ({TAKEN}) and to no text") from None
-    if len(raw) > MAX_SNAKEFILE_BYTES:
-        raise SourceUnfit(f"the address leads to a text of more than {MAX_SNAKEFILE_BYTES:,} bytes")
     if text.lstrip()[:1] == "<":
         raise SourceUnfit("the address leads to a page for people; give the one of the file itself")
     return raw

@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 
 import anyio
 
+from penstock_core.ports import Unavailable
 from penstock_gateway.intake.limits import SourceUnfit
 
 
@@ -21,7 +22,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()  # git works in a folder of its own
 
     @asynccontextmanager
     async def file(self) -> AsyncGenerator[BinaryIO]:
@@ -61,7 +62,7 @@ async def fill(file: BinaryIO, chunks: AsyncIterable[bytes], max_bytes: int) -> 
 
     Raises:
         SourceUnfit: it is more than `max_bytes`.
-        OSError: the disk does not take it.
+        Unavailable: the disk does not take it.
 
     """
     size_bytes = 0
@@ -69,7 +70,20 @@ async def fill(file: BinaryIO, chunks: AsyncIterable[bytes], max_bytes: int) -> 
         size_bytes += len(chunk)
         if size_bytes > max_bytes:
             raise SourceUnfit(f"the archive has more than {max_bytes:,} bytes")
-        await anyio.to_thread.run_sync(file.write, chunk)
+        await anyio.to_thread.run_sync(write, file, chunk)
+
+
+def write(file: BinaryIO, piece: bytes) -> None:
+    """Write a piece.
+
+    Raises:
+        Unavailable: the disk does not take it.
+
+    """
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise Unavailable(f"the gateway's disk does not take what is to be unpacked: {error.strerror}") from None
 
 
 async def pieces_of(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:

@@ -1,6 +1,7 @@
 """Runs: submitted and listed."""
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import PurePosixPath
 
 from msgspec.structs import replace
@@ -86,8 +87,9 @@ class RunSubmissions:
                 await self._check_name(submission.pipeline_name)
             if wanted.archive is not None:
                 main = None if submission.source is None else submission.source.snakefile
-                packed = upload.take_out(wanted.archive)
-                await self._intake.unpack(packed, upload, main=main, place=f"{ATTACHMENT}/{wanted.archive[:200]}")
+                place = f"{ATTACHMENT}/{wanted.archive[:200]}"
+                async with aclosing(upload.take_out(wanted.archive)) as packed:
+                    await self._intake.unpack(packed, upload, main=main, place=place)
             try:
                 submitted = await self._submissions.submit(
                     principal,
