@@ -43,9 +43,9 @@ _CONVENTIONS: Final = {
 }
 """By machine: its own, and that of its 32-bit programs."""
 _RINGS: Final = (425, 426, 427)
-"""`io_uring`, by which sockets could be made around the filter; the same numbers everywhere."""
+"""`io_uring`, which does around the filter what it refuses; the same numbers everywhere."""
 _FIRST_FOREIGN: Final = 0x40000000
-"""From here on are the numbers of x32, a third way to call the same."""
+"""From here on are the numbers of x32, a third way to call the same, which nobody needs."""
 _AF_UNIX: Final = 1
 _NO_FAMILY: Final = 0xFFFFFFFF
 _OWN: Final = 0
@@ -73,11 +73,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("lines", ctypes.c_char_p))
-
-
-def is_known() -> bool:
-    """Say whether there is a filter for this machine's architecture."""
-    return os.uname().machine in _CONVENTIONS
 
 
 def filter_calls(*, network: bool, unix_sockets: bool, attributes: bool) -> None:
@@ -119,14 +114,16 @@ def _program(conventions: tuple[_Convention, ...], family: int | None, *, are_ke
 
 def _calls(convention: _Convention, family: int | None, kept: tuple[int, ...]) -> Iterator[_Line]:
     yield (_LOAD, 0, 0, _NUMBER)
-    if kept or family is not None:
-        yield from _answer((_IS_AT_LEAST, _FIRST_FOREIGN), _REFUSE)
+    yield from _answer((_IS_AT_LEAST, _FIRST_FOREIGN), _REFUSE)
     for number in kept:
         yield from _answer((_IS_EQUAL, number), _PRETEND)
     yield from _refuse_unless((_IS_EQUAL, convention.prlimit), _OWN)
-    if family is not None:
-        for number in (*_RINGS, *filter(None, (convention.socketcall,))):
+    if kept or family is not None:
+        for number in _RINGS:
             yield from _answer((_IS_EQUAL, number), _REFUSE)
+    if family is not None:
+        if convention.socketcall is not None:
+            yield from _answer((_IS_EQUAL, convention.socketcall), _REFUSE)
         yield from _refuse_unless((_IS_EQUAL, convention.socket), family)
     yield (_RETURN, 0, 0, _ALLOW)
 

@@ -21,7 +21,8 @@ DEVICES: Final = (
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - a place that workflows write to, not this program
 SECRET: Final = (
     *("/dev", "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d"),
-    *("/etc/ssh", "/etc/ssl/private", "/etc/krb5.keytab", "/etc/penstock", "/run/secrets", "/run/credentials"),
+    *(f"/etc/ssh/ssh_host_{kind}_key" for kind in ("rsa", "dsa", "ecdsa", "ed25519")),
+    *("/etc/ssl/private", "/etc/krb5.keytab", "/etc/penstock", "/run/secrets", "/run/credentials"),
     "/var/run/secrets",
 )
 SECRET_OF_USER: Final = (
