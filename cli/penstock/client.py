@@ -18,13 +18,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from typing import Final, Self, TypedDict, Unpack
+from urllib.parse import quote, urljoin
 
 import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from penstock.transport import JSON, ClientError, NotFound, Query, Refused, Transport
 from penstock_schemas.api import (
     MAX_PAGE,
     CancelRequest,
@@ -60,40 +61,10 @@ from penstock_schemas.jobs import JobStatus
 from penstock_schemas.plans import Plan
 from penstock_schemas.views import LogStream, Task
 
-T = TypeVar("T")
-Query = Mapping[str, str | int | float | Sequence[str] | None]
-
-CONNECT_S: Final = 3.0
-"""How long one attempt to connect may take."""
-FIRST_PAUSE_S: Final = 0.1
-LAST_PAUSE_S: Final = 2.0
 FOLLOW_WAIT_S: Final = 20.0
 """How long one long-poll waits before it is asked again."""
-_UNABLE: Final = frozenset({502, 503, 504})
 _CONFLICT: Final = 409
-_JSON: Final = "application/json"
 _PIECE: Final = 1024 * 1024
-
-
-class ClientError(Exception):
-    """A request failed; the text says why."""
-
-
-class Unreachable(ClientError):
-    """No answer before the deadline."""
-
-
-class Refused(ClientError):
-    """The server answered with an error."""
-
-    def __init__(self, status: int, problem: Problem | None, url: str) -> None:
-        super().__init__(problem.detail if problem else f"{url} answered {status}")
-        self.status = status
-        self.problem = problem
-
-
-class NotFound(Refused):
-    """There is no such thing on the server."""
 
 
 class Ambiguous(ClientError):
@@ -104,11 +75,17 @@ class Damaged(ClientError):
     """A download is not what the server said it would be."""
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    status: int
-    body: bytes
-    retry_after_s: float = 0.0
-    """How long the server says that trying again is in vain."""
+class JobFilters(TypedDict, total=False):
+    """Which jobs are asked for; what is left out lets every job through."""
+
+    status: Sequence[JobStatus]
+    pipeline: str | None
+    owner: str | None
+    labels: Mapping[str, str | None] | None
+    """A label whose value is `None` asks for its key alone."""
+    text: str | None
+    since: datetime | None
+    until: datetime | None
 
 
 class Client:
@@ -123,10 +100,8 @@ class Client:
             authorization: the header of this name, such as `Bearer pst_...`; it is sent to this server alone.
 
         """
-        self._credentials = {} if authorization is None else {"Authorization": authorization}
-        self.url = url.rstrip("/")
-        self.deadline_s = deadline_s
-        self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+        self._http = Transport(url, deadline_s=deadline_s, authorization=authorization)
+        self.url = self._http.url
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +111,7 @@ class Client:
 
     def close(self) -> None:
         """Close its connections."""
-        self._pool.clear()
+        self._http.close()
 
     def submit(self, submission: JobSubmission) -> JobResponse:
         """Submit a job and return it once it is stored durably.
@@ -148,7 +123,7 @@ class Client:
         """
         if submission.idempotency_key is None:
             submission = msgspec.structs.replace(submission, idempotency_key=uuid.uuid4().hex)
-        return self._post("/jobs", submission, JobResponse)
+        return self._http.post("/jobs", submission, JobResponse)
 
     def plan(self, submission: JobSubmission) -> Plan:
         """Return what a submission would run; nothing is queued.
@@ -159,24 +134,24 @@ class Client:
         """
         url = self.url + "/jobs?dry_run=true"
         if submission.source is None or submission.source.files is None:
-            return self._post("/jobs?dry_run=true", submission, Plan)
+            return self._http.post("/jobs?dry_run=true", submission, Plan)
         body, content_type = _form(submission, submission.source)
-        return self._decode(self._repeat("POST", url, body, 0.0, content_type=content_type), Plan, url)
+        return self._http.decode(self._http.repeat("POST", url, body, 0.0, content_type=content_type), Plan, url)
 
     def job(self, job_id: str) -> JobResponse:
         """Return a job as it stands."""
-        return self._get(f"/jobs/{_segment(job_id)}", {}, JobResponse)
+        return self._http.get(f"/jobs/{_segment(job_id)}", {}, JobResponse)
 
     def register(self, registration: PipelineRegistration) -> PipelineVersion:
         """Register a version of a pipeline; registering the same again changes nothing."""
-        return self._post("/pipelines", registration, PipelineVersion)
+        return self._http.post("/pipelines", registration, PipelineVersion)
 
     def pipelines(self, *, retired: bool = False) -> Iterator[PipelineEntry]:
         """Yield every pipeline of the catalogue, by name; with `retired`, also those that are offered no longer."""
         after: str | None = None
         while True:
             query = {"after": after, "limit": MAX_PAGE, "retired": "true" if retired else "false"}
-            page = self._get("/pipelines", query, PipelineList)
+            page = self._http.get("/pipelines", query, PipelineList)
             yield from page.pipelines
             after = page.next_after
             if after is None:
@@ -184,76 +159,50 @@ class Client:
 
     def pipeline(self, name: str) -> PipelineResponse:
         """Return a pipeline with all of its versions."""
-        return self._get(f"/pipelines/{_segment(name)}", {}, PipelineResponse)
+        return self._http.get(f"/pipelines/{_segment(name)}", {}, PipelineResponse)
 
     def pipeline_of(self, job_id: str) -> PipelineVersion:
         """Return the catalogue entry that a job runs, as it was when the job was submitted."""
-        return self._get(f"/jobs/{_segment(job_id)}/pipeline", {}, PipelineVersion)
+        return self._http.get(f"/jobs/{_segment(job_id)}/pipeline", {}, PipelineVersion)
 
     def retire(self, name: str, version: str) -> PipelineVersion:
         """Offer a version no longer."""
         url = f"{self.url}/pipelines/{_segment(name)}/versions/{_segment(version)}"
-        return self._decode(self._repeat("DELETE", url, None, 0.0), PipelineVersion, url)
+        return self._http.decode(self._http.repeat("DELETE", url, None, 0.0), PipelineVersion, url)
 
-    def page(
-        self,
-        *,
-        status: Sequence[JobStatus] = (),
-        pipeline: str | None = None,
-        owner: str | None = None,
-        labels: Mapping[str, str | None] | None = None,
-        text: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
-    ) -> JobList:
-        """Return one page of the jobs that match every filter, newest first.
-
-        A label whose value is `None` asks for its key alone.
-        """
+    def page(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[JobFilters]) -> JobList:
+        """Return one page of the jobs that match every filter, newest first."""
+        since, until = filters.get("since"), filters.get("until")
+        labels = filters.get("labels") or {}
         query: Query = {
-            "status": [each.value for each in status],
-            "pipeline": pipeline,
-            "owner": owner,
-            "label": [f"{key}:{value}" if value is not None else key for key, value in (labels or {}).items()],
-            "q": text,
+            "status": [each.value for each in filters.get("status", ())],
+            "pipeline": filters.get("pipeline"),
+            "owner": filters.get("owner"),
+            "label": [f"{key}:{value}" if value is not None else key for key, value in labels.items()],
+            "q": filters.get("text"),
             "created_after": since.isoformat() if since else None,
             "created_before": until.isoformat() if until else None,
             "limit": limit,
             "cursor": cursor,
         }
-        return self._get("/jobs", query, JobList)
+        return self._http.get("/jobs", query, JobList)
 
-    def jobs(
-        self,
-        *,
-        status: Sequence[JobStatus] = (),
-        pipeline: str | None = None,
-        owner: str | None = None,
-        labels: Mapping[str, str | None] | None = None,
-        text: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-    ) -> Iterator[JobResponse]:
-        """Yield every job that matches, newest first, page by page."""
+    def pages(self, *, limit: int | None = None, **filters: Unpack[JobFilters]) -> Iterator[JobList]:
+        """Yield the jobs that match page by page, newest first, until there are no more or `limit` have come."""
         cursor: str | None = None
+        left = limit
         while True:
-            page = self.page(
-                status=status,
-                pipeline=pipeline,
-                owner=owner,
-                labels=labels,
-                text=text,
-                since=since,
-                until=until,
-                limit=MAX_PAGE,
-                cursor=cursor,
-            )
-            yield from page.jobs
+            page = self.page(limit=MAX_PAGE if left is None else min(left, MAX_PAGE), cursor=cursor, **filters)
+            yield page
             cursor = page.next_cursor
-            if cursor is None:
+            left = None if left is None else left - len(page.jobs)
+            if cursor is None or left == 0:
                 return
+
+    def jobs(self, **filters: Unpack[JobFilters]) -> Iterator[JobResponse]:
+        """Yield every job that matches, newest first."""
+        for page in self.pages(**filters):
+            yield from page.jobs
 
     def find(self, prefix: str) -> JobId:
         """Return the id of the one job whose id begins with `prefix`; a whole id is returned unasked.
@@ -280,7 +229,7 @@ class Client:
         A job that is over already is returned as it is.
         """
         try:
-            return self._post(f"/jobs/{_segment(job_id)}/cancel", CancelRequest(reason=reason), JobResponse)
+            return self._http.post(f"/jobs/{_segment(job_id)}/cancel", CancelRequest(reason=reason), JobResponse)
         except Refused as error:
             if error.status == _CONFLICT and is_over(job := self.job(job_id)):
                 return job
@@ -293,7 +242,7 @@ class Client:
             Refused: there is no such job, it does not wait any more, or it is not for this user to hold.
 
         """
-        return self._post(f"/jobs/{_segment(job_id)}/hold", HoldRequest(reason=reason), JobResponse)
+        return self._http.post(f"/jobs/{_segment(job_id)}/hold", HoldRequest(reason=reason), JobResponse)
 
     def release(self, job_id: str) -> JobResponse:
         """Let a held job wait for a slot again; one that waits already goes on waiting.
@@ -302,7 +251,7 @@ class Client:
             Refused: as `hold`.
 
         """
-        return self._post(f"/jobs/{_segment(job_id)}/release", None, JobResponse)
+        return self._http.post(f"/jobs/{_segment(job_id)}/release", None, JobResponse)
 
     def delete(self, job_id: str) -> None:
         """Delete a job that is over, with all that it left behind.
@@ -311,11 +260,11 @@ class Client:
             Refused: there is no such job, it is not over, or it is not for this user to delete.
 
         """
-        self._repeat("DELETE", f"{self.url}/jobs/{_segment(job_id)}", None, 0.0)
+        self._http.repeat("DELETE", f"{self.url}/jobs/{_segment(job_id)}", None, 0.0)
 
     def events(self, job_id: str, *, after: int = 0, wait_s: float = 0.0) -> EventList:
         """Return a job's events above `after`; when there is none yet, wait up to `wait_s` for the first."""
-        return self._get(f"/jobs/{_segment(job_id)}/events", {"after": after, "wait": wait_s}, EventList, wait_s)
+        return self._http.get(f"/jobs/{_segment(job_id)}/events", {"after": after, "wait": wait_s}, EventList, wait_s)
 
     def follow(self, job_id: str, *, after: int = 0) -> Iterator[JobEvent]:
         """Yield a job's events as they happen, until it is over."""
@@ -370,7 +319,7 @@ class Client:
             "stream": [each.value for each in streams],
             "source": source.value if source else None,
         }
-        return self._get(f"/jobs/{_segment(job_id)}/logs", query, LogList, wait_s)
+        return self._http.get(f"/jobs/{_segment(job_id)}/logs", query, LogList, wait_s)
 
     def log(self, job_id: str, *, follow: bool = False, streams: Collection[LogStream] = ()) -> Iterator[LogEntry]:
         """Yield a job's log from its beginning: what there is, or with `follow` until the job is over."""
@@ -391,7 +340,7 @@ class Client:
         found: list[Task] = []
         after: int | None = None
         while True:
-            page = self._get(f"/jobs/{_segment(job_id)}/tasks", {"after": after, "limit": MAX_PAGE}, TaskList)
+            page = self._http.get(f"/jobs/{_segment(job_id)}/tasks", {"after": after, "limit": MAX_PAGE}, TaskList)
             found.extend(page.tasks)
             after = page.next_after
             if after is None:
@@ -399,7 +348,7 @@ class Client:
 
     def outputs(self, job_id: str) -> OutputList:
         """Return the files that a job produced."""
-        return self._get(f"/jobs/{_segment(job_id)}/outputs", {}, OutputList)
+        return self._http.get(f"/jobs/{_segment(job_id)}/outputs", {}, OutputList)
 
     def download(self, output: OutputEntry, to: Path) -> None:
         """Store an output at `to`, checked against its SHA-256. The file appears only when it is whole.
@@ -411,7 +360,7 @@ class Client:
         part = to.with_name(to.name + ".part")
         digest = hashlib.sha256()
         try:
-            with self._open(urljoin(self.url + "/", output.url)) as response, part.open("wb") as out:
+            with self._http.open(urljoin(self.url + "/", output.url)) as response, part.open("wb") as out:
                 for piece in response.stream(_PIECE):
                     digest.update(piece)
                     out.write(piece)
@@ -429,113 +378,36 @@ class Client:
     def issue_token(self, asked: TokenRequest) -> IssuedToken:
         """Issue an API token. It is asked once: its secret is in this answer alone."""
         url = self.url + "/tokens"
-        answer = self._send("POST", url, msgspec.json.encode(asked), 0.0)
-        return self._decode(self._checked(answer, url), IssuedToken, url)
+        answer = self._http.send("POST", url, msgspec.json.encode(asked), 0.0)
+        return self._http.decode(self._http.checked(answer, url), IssuedToken, url)
 
     def tokens(self) -> TokenList:
         """Return the API tokens that are visible here."""
-        return self._get("/tokens", {}, TokenList)
+        return self._http.get("/tokens", {}, TokenList)
 
     def revoke_token(self, token_id: str) -> None:
         """Make an API token worth nothing."""
-        self._repeat("DELETE", f"{self.url}/tokens/{_segment(token_id)}", None, 0.0)
+        self._http.repeat("DELETE", f"{self.url}/tokens/{_segment(token_id)}", None, 0.0)
 
     def readiness(self) -> Readiness:
         """Say whether the server is ready, and why not. It is asked once."""
-        answer = self._send("GET", self.url + "/readyz", None, 0.0)
+        answer = self._http.send("GET", self.url + "/readyz", None, 0.0)
         if answer.status not in (200, 503):
-            raise self._refusal(answer, self.url + "/readyz")
-        return self._decode(answer, Readiness, self.url + "/readyz")
+            raise self._http.refusal(answer, self.url + "/readyz")
+        return self._http.decode(answer, Readiness, self.url + "/readyz")
 
     def runners(self) -> RunnerList:
         """Return the runners that are connected."""
-        return self._get("/runners", {}, RunnerList)
+        return self._http.get("/runners", {}, RunnerList)
 
     def status(self) -> StatusResponse:
         """Return how full the log is, how far the list of jobs is, and which scheduler leads."""
-        return self._get("/status", {}, StatusResponse)
+        return self._http.get("/status", {}, StatusResponse)
 
     def version(self) -> VersionResponse:
         """Return the server's version. It is asked once."""
         url = self.url + "/version"
-        return self._decode(self._checked(self._send("GET", url, None, 0.0), url), VersionResponse, url)
-
-    def _get(self, path: str, query: Query, shape: type[T], wait_s: float = 0.0) -> T:
-        pairs = [
-            (key, f"{each:.3f}" if isinstance(each, float) else str(each))
-            for key, value in query.items()
-            if value is not None
-            for each in ([value] if isinstance(value, str | int | float) else value)
-        ]
-        url = self.url + path + (f"?{urlencode(pairs)}" if pairs else "")
-        return self._decode(self._repeat("GET", url, None, wait_s), shape, url)
-
-    def _post(self, path: str, body: msgspec.Struct | None, shape: type[T]) -> T:
-        url = self.url + path
-        raw = None if body is None else msgspec.json.encode(body)
-        return self._decode(self._repeat("POST", url, raw, 0.0), shape, url)
-
-    def _repeat(
-        self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = _JSON
-    ) -> _Answer:
-        """Send a request that may be repeated, until it is answered or the deadline has passed."""
-        ends = time.monotonic() + self.deadline_s
-        pause = FIRST_PAUSE_S
-        while True:
-            left = ends - time.monotonic()
-            try:
-                answer = self._send(method, url, body, wait_s, content_type=content_type)
-                if answer.status not in _UNABLE or left <= max(pause, answer.retry_after_s):
-                    return self._checked(answer, url)
-            except Unreachable:
-                if left <= pause:
-                    raise
-            time.sleep(pause)
-            pause = min(pause * 2, LAST_PAUSE_S)
-
-    def _send(self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = _JSON) -> _Answer:
-        headers = {"Accept": "application/json"} | self._credentials
-        headers |= {"Content-Type": content_type} if body is not None else {}
-        timeout = urllib3.Timeout(connect=min(CONNECT_S, self.deadline_s), read=self.deadline_s + wait_s)
-        try:
-            response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
-        except (HTTPError, OSError) as error:
-            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
-        return _Answer(response.status, response.data, _seconds(response.headers.get("retry-after")))
-
-    def _open(self, url: str) -> urllib3.BaseHTTPResponse:
-        if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
-            raise ClientError(f"the server named an output on another server, {url}")
-        timeout = urllib3.Timeout(connect=CONNECT_S, read=self.deadline_s)
-        try:
-            response = self._pool.request(
-                "GET", url, headers=self._credentials, timeout=timeout, preload_content=False, redirect=False
-            )
-        except (HTTPError, OSError) as error:
-            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
-        if response.status >= 300:
-            raise self._refusal(_Answer(response.status, response.data), url)
-        return response
-
-    def _checked(self, answer: _Answer, url: str) -> _Answer:
-        if answer.status >= 300:
-            raise self._refusal(answer, url)
-        return answer
-
-    def _refusal(self, answer: _Answer, url: str) -> Refused:
-        try:
-            problem = msgspec.json.decode(answer.body, type=Problem)
-        except msgspec.MsgspecError:
-            problem = None
-        return (NotFound if answer.status == 404 else Refused)(answer.status, problem, url)
-
-    def _decode(self, answer: _Answer, shape: type[T], url: str) -> T:
-        try:
-            return msgspec.json.decode(answer.body, type=shape)
-        except msgspec.MsgspecError as error:
-            raise ClientError(
-                f"{url} did not answer as Penstock's API does ({error}): is it a Penstock server of this version?"
-            ) from error
+        return self._http.decode(self._http.checked(self._http.send("GET", url, None, 0.0), url), VersionResponse, url)
 
 
 def is_over(job: JobResponse) -> bool:
@@ -543,33 +415,17 @@ def is_over(job: JobResponse) -> bool:
     return job.state.is_terminal
 
 
+def _segment(job_id: str) -> str:
+    return quote(job_id, safe="")
+
+
 def _form(submission: JobSubmission, source: SubmittedSource) -> tuple[bytes, str]:
     """Return a submission as a form, which carries every file as it is, and its content type."""
     job = msgspec.structs.replace(submission, source=SubmittedSource(snakefile=source.snakefile))
     parts: list[tuple[str, tuple[str, bytes] | tuple[str, bytes, str]]] = [
-        ("job", ("job.json", msgspec.json.encode(job), _JSON))
+        ("job", ("job.json", msgspec.json.encode(job), JSON))
     ]
     for path, file in (source.files or {}).items():
         content = file.encode() if isinstance(file, str) else base64.b64decode(file.base64)
         parts.append(("files", (path, content)))
     return urllib3.encode_multipart_formdata([*parts])
-
-
-def _segment(job_id: str) -> str:
-    return quote(job_id, safe="")
-
-
-def _seconds(retry_after: str | None) -> float:
-    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else 0.0
-
-
-def _reason(error: Exception) -> str:
-    """Return the innermost cause of a failed request, in a few words."""
-    cause: Any = error
-    while isinstance(getattr(cause, "reason", None), Exception):
-        cause = cause.reason
-    inner = cause.__cause__ or cause.__context__
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror.lower()
-    text = str(cause)
-    return text.split(": ", 1)[-1] if text else type(cause).__name__

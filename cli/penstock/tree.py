@@ -17,12 +17,13 @@ import anyio.to_thread
 from msgspec import Struct
 
 from penstock import running
-from penstock.client import Client, ClientError
+from penstock.client import Client
 from penstock.exits import Stop
 from penstock.processes import EmbeddedNats, NotStarted, Service, ServiceProcess
 from penstock.room import watch_room
 from penstock.sayings import Sayings
 from penstock.supervisor import GivenUp, Supervisor, first
+from penstock.transport import ClientError
 from penstock.versions import software_version
 
 T = TypeVar("T")

@@ -10,9 +10,10 @@ from typing import Final, Protocol
 import click
 
 from penstock import tables
-from penstock.client import Client, Unreachable, is_over
+from penstock.client import Client, is_over
 from penstock.exits import Exit
 from penstock.reports import EXIT_OF, describe_failure, describe_state, describe_tasks, task_time, task_wildcards, took
+from penstock.transport import Unreachable
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Task, TaskState

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from penstock.client import Ambiguous, Client, ClientError, Damaged, NotFound, Refused, Unreachable
+from penstock.client import Ambiguous, Client, Damaged
 from penstock.connection import refusal
+from penstock.transport import ClientError, NotFound, Refused, Unreachable
 from penstock_schemas.api import JobSubmission, OutputEntry
 
 JOB_ID = "0b9c1f4e-0000-4000-8000-000000000001"
@@ -115,7 +116,7 @@ def scripted(*answers: tuple[int, Any] | None) -> Generator[Script]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.client.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("penstock.transport.FIRST_PAUSE_S", 0.001)
 
 
 @pytest.mark.parametrize("trouble", [None, (503, PROBLEM), (502, b"<html>")])
@@ -214,6 +215,21 @@ def test_every_page_of_a_list_is_read() -> None:
         assert [each.id for each in client.jobs(labels={"x": "1", "y": None}, pipeline="p")] == ["a", "b", "c"]
     assert script.requests[0][1] == "/jobs?pipeline=p&label=x%3A1&label=y&limit=1000"
     assert script.requests[1][1].endswith("&cursor=more")
+
+
+def test_so_many_jobs_are_asked_for_as_are_wanted() -> None:
+    answers = (
+        (200, {"jobs": [job("a"), job("b")], "total": 9, "next_cursor": "more"}),
+        (200, {"jobs": [job("c")], "total": 9, "next_cursor": "further"}),
+    )
+    with scripted(*answers) as script, Client(script.url) as client:
+        pages = list(client.pages(limit=3, owner="ada"))
+    assert [each.id for page in pages for each in page.jobs] == ["a", "b", "c"]
+    assert pages[-1].next_cursor == "further"
+    assert [request[1] for request in script.requests] == [
+        "/jobs?owner=ada&limit=3",
+        "/jobs?owner=ada&limit=1&cursor=more",
+    ]
 
 
 def entry(url: str, content: bytes) -> Callable[[str], OutputEntry]:

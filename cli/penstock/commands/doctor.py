@@ -16,10 +16,11 @@ import msgspec
 import urllib3
 
 from penstock import running, tables
-from penstock.client import Client, ClientError, Refused
+from penstock.client import Client
 from penstock.connection import DENIED, UNAUTHENTICATED, WHO_ASKS, Format, format_option, server_options, server_url
 from penstock.credentials import authorization
 from penstock.exits import Exit
+from penstock.transport import ClientError, Refused
 from penstock.versions import software_version
 from penstock_schemas.api import RunnerResponse, StatusResponse
 from penstock_schemas.views import SandboxLevel

@@ -89,36 +89,26 @@ def ls(
     after, before = parse_time(since) if since else None, parse_time(until) if until else None
     labels = parse_filters(label)
     with connected(url, state) as client:
-        page_size = 1000 if everything else min(limit, 1000)
-        wanted = [JobStatus(each) for each in status]
-        first: JobList | None = None
-        jobs: list[JobResponse] = []
-        cursor: str | None = None
-        while True:
-            page = client.page(
-                status=wanted,
-                pipeline=pipeline,
-                owner=owner,
-                labels=labels,
-                text=text,
-                since=after,
-                until=before,
-                limit=page_size,
-                cursor=cursor,
-            )
-            first = first or page
-            cursor = page.next_cursor
-            shown = page.jobs if everything else page.jobs[: limit - len(jobs)]
+        pages: list[JobList] = []
+        for page in client.pages(
+            limit=None if everything else limit,
+            status=[JobStatus(each) for each in status],
+            pipeline=pipeline,
+            owner=owner,
+            labels=labels,
+            text=text,
+            since=after,
+            until=before,
+        ):
+            pages.append(page)
             if form is Format.JSONL:
-                for each in shown:
+                for each in page.jobs:
                     print_line(each)
-            jobs.extend(shown)
-            if cursor is None or (not everything and len(jobs) >= limit):
-                break
+    jobs = [each for page in pages for each in page.jobs]
     if form is Format.JSON:
-        print_json(structs.replace(first, jobs=jobs, next_cursor=cursor))
+        print_json(structs.replace(pages[-1], jobs=jobs, total=pages[0].total))
     elif form is Format.TABLE:
-        _print_jobs(jobs, first.total)
+        _print_jobs(jobs, pages[0].total)
 
 
 def _print_jobs(jobs: list[JobResponse], total: int) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from penstock.client import Client, ClientError
+from penstock.client import Client
 from penstock.connection import server_options, server_url
+from penstock.transport import ClientError
 from penstock.versions import software_version
 
 

@@ -1,0 +1,186 @@
+"""Requests to one server, each within a deadline: sent, repeated where that is safe, and read."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from penstock_schemas.api import Problem
+
+T = TypeVar("T")
+Query = Mapping[str, str | int | float | Sequence[str] | None]
+
+CONNECT_S: Final = 3.0
+"""How long one attempt to connect may take."""
+FIRST_PAUSE_S: Final = 0.1
+LAST_PAUSE_S: Final = 2.0
+_UNABLE: Final = frozenset({502, 503, 504})
+JSON: Final = "application/json"
+
+
+class ClientError(Exception):
+    """A request failed; the text says why."""
+
+
+class Unreachable(ClientError):
+    """No answer before the deadline."""
+
+
+class Refused(ClientError):
+    """The server answered with an error."""
+
+    def __init__(self, status: int, problem: Problem | None, url: str) -> None:
+        super().__init__(problem.detail if problem else f"{url} answered {status}")
+        self.status = status
+        self.problem = problem
+
+
+class NotFound(Refused):
+    """There is no such thing on the server."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a server sent back."""
+
+    status: int
+    body: bytes
+    retry_after_s: float = 0.0
+    """How long the server says that trying again is in vain."""
+
+
+class Transport:
+    """Talks HTTP to one server. It may be used by several threads at once."""
+
+    def __init__(self, url: str, *, deadline_s: float, authorization: str | None) -> None:
+        """Take what `Client` takes; nothing is sent yet."""
+        self._credentials = {} if authorization is None else {"Authorization": authorization}
+        self.url = url.rstrip("/")
+        self.deadline_s = deadline_s
+        self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._pool.clear()
+
+    def get(self, path: str, query: Query, shape: type[T], wait_s: float = 0.0) -> T:
+        """Read something; a value of `None` in `query` is left out. A long-poll has `wait_s` on top of the deadline."""
+        pairs = [
+            (key, f"{each:.3f}" if isinstance(each, float) else str(each))
+            for key, value in query.items()
+            if value is not None
+            for each in ([value] if isinstance(value, str | int | float) else value)
+        ]
+        url = self.url + path + (f"?{urlencode(pairs)}" if pairs else "")
+        return self.decode(self.repeat("GET", url, None, wait_s), shape, url)
+
+    def post(self, path: str, body: msgspec.Struct | None, shape: type[T]) -> T:
+        """Send a command that may be repeated."""
+        url = self.url + path
+        raw = None if body is None else msgspec.json.encode(body)
+        return self.decode(self.repeat("POST", url, raw, 0.0), shape, url)
+
+    def repeat(self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = JSON) -> Answer:
+        """Send a request that may be repeated, until it is answered or the deadline has passed."""
+        ends = time.monotonic() + self.deadline_s
+        pause = FIRST_PAUSE_S
+        while True:
+            left = ends - time.monotonic()
+            try:
+                answer = self.send(method, url, body, wait_s, content_type=content_type)
+                if answer.status not in _UNABLE or left <= max(pause, answer.retry_after_s):
+                    return self.checked(answer, url)
+            except Unreachable:
+                if left <= pause:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE_S)
+
+    def send(self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = JSON) -> Answer:
+        """Send a request once.
+
+        Raises:
+            Unreachable: no answer before the deadline.
+
+        """
+        headers = {"Accept": "application/json"} | self._credentials
+        headers |= {"Content-Type": content_type} if body is not None else {}
+        timeout = urllib3.Timeout(connect=min(CONNECT_S, self.deadline_s), read=self.deadline_s + wait_s)
+        try:
+            response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
+        return Answer(response.status, response.data, _seconds(response.headers.get("retry-after")))
+
+    def open(self, url: str) -> urllib3.BaseHTTPResponse:
+        """Begin a download from this server; its content is still to be read.
+
+        Raises:
+            ClientError: the address is of another server, which gets no credentials.
+            Refused, Unreachable: there is nothing to download.
+
+        """
+        if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
+            raise ClientError(f"the server named an output on another server, {url}")
+        timeout = urllib3.Timeout(connect=CONNECT_S, read=self.deadline_s)
+        try:
+            response = self._pool.request(
+                "GET", url, headers=self._credentials, timeout=timeout, preload_content=False, redirect=False
+            )
+        except (HTTPError, OSError) as error:
+            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
+        if response.status >= 300:
+            raise self.refusal(Answer(response.status, response.data), url)
+        return response
+
+    def checked(self, answer: Answer, url: str) -> Answer:
+        """Return an answer that is no error.
+
+        Raises:
+            Refused: it is one.
+
+        """
+        if answer.status >= 300:
+            raise self.refusal(answer, url)
+        return answer
+
+    def refusal(self, answer: Answer, url: str) -> Refused:
+        """Return what tells of an answer that is an error."""
+        try:
+            problem = msgspec.json.decode(answer.body, type=Problem)
+        except msgspec.MsgspecError:
+            problem = None
+        return (NotFound if answer.status == 404 else Refused)(answer.status, problem, url)
+
+    def decode(self, answer: Answer, shape: type[T], url: str) -> T:
+        """Return what an answer holds.
+
+        Raises:
+            ClientError: it does not hold that.
+
+        """
+        try:
+            return msgspec.json.decode(answer.body, type=shape)
+        except msgspec.MsgspecError as error:
+            raise ClientError(
+                f"{url} did not answer as Penstock's API does ({error}): is it a Penstock server of this version?"
+            ) from error
+
+
+def _seconds(retry_after: str | None) -> float:
+    return float(retry_after) if retry_after is not None and retry_after.isdecimal() else 0.0
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost cause of a failed request, in a few words."""
+    cause: Any = error
+    while isinstance(getattr(cause, "reason", None), Exception):
+        cause = cause.reason
+    inner = cause.__cause__ or cause.__context__
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror.lower()
+    text = str(cause)
+    return text.split(": ", 1)[-1] if text else type(cause).__name__
