@@ -117,6 +117,8 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stdout_key: str | None = None
     """The blob that holds its whole standard output, once it ended."""
     stderr_key: str | None = None
+    stdout_sha256: str | None = None
+    stderr_sha256: str | None = None
     updated_at: datetime | None = None
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -174,6 +175,13 @@ async def test_the_two_streams_of_a_log_are_read_apart_from_the_archive(
         assert page["done"]
     assert (await client.get(f"/jobs/{job_id}/logs?format=text&stream=workflow")).text == "o1\n"
     assert (await client.get(f"/jobs/{job_id}/logs?format=text")).text == "o1\ne1\n"
+
+    digests = {"engine.stdout": hashlib.sha256(b"o1\n").hexdigest(), "engine.log": "0" * 64}
+    await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.json", json.dumps(digests).encode())
+    part = await client.get(f"/jobs/{job_id}/logs?format=text&stream=workflow", headers={"range": "bytes=1-"})
+    expected = base64.b64encode(hashlib.sha256(b"o1\n").digest()).decode()
+    assert (part.text, part.headers["repr-digest"]) == ("1\n", f"sha-256=:{expected}:")
+    assert (await client.get(f"/jobs/{job_id}/logs?format=text")).text == "", "it is not what was stored"
 
 
 async def test_what_a_task_wrote(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:

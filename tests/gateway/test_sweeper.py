@@ -144,6 +144,21 @@ async def test_the_files_of_catalogue_entries_stay_and_those_of_refused_ones_go(
     assert await keys(stage) == before
 
 
+async def test_what_is_left_of_an_upload_is_found_behind_many_outputs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock_gateway.sweeper.MAX_UPLOAD_FILES", 3)
+    async with stage.serve() as client:
+        job_id = (await upload(client, key="k"))["id"]
+    for number in range(5):
+        await stage.blobs.put_bytes(f"jobs/{job_id}/outputs/{number}", b"x")
+    before = await keys(stage)
+    await stage.blobs.put_bytes(f"jobs/{job_id}/source-0123456789ab/Snakefile", b"x")
+    async with days_later(stage):
+        await stage.gateway.sweeper.sweep()
+    assert await keys(stage) == before
+
+
 async def test_it_goes_on_where_it_stopped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock_gateway.sweeper.PAGE", 3)
     monkeypatch.setattr("penstock_gateway.sweeper.MAX_PAGES", 1)

@@ -197,7 +197,10 @@ class TestProgress:
         [task] = (await stage.tasks.tasks(DEFAULT_TENANT, job.id)).tasks
         assert task.state is TaskState.COMPLETED
         assert task.stdout_key == f"jobs/{job.id}/1/logs/tasks/t1.stdout"
-        assert task.stderr_key is None, "nothing was written"
+        assert task.stdout_sha256 == hashlib.sha256(b"hello\n").hexdigest()
+        assert (task.stderr_key, task.stderr_sha256) == (None, None), "nothing was written"
+        digests = json.loads(await stage.blobs.get_bytes(f"jobs/{job.id}/1/logs/engine.json"))
+        assert digests == {"engine.log": hashlib.sha256(b"engine says\n").hexdigest()}
         assert await stage.blobs.get_bytes(f"jobs/{job.id}/1/logs/tasks/t1.stdout") == b"hello\n"
         assert await stage.tasks.counts(DEFAULT_TENANT, job.id) == TaskCounts(total=1, done=1)
         chunks = await stage.logs.read(DEFAULT_TENANT, job.id)

@@ -24,7 +24,16 @@ MAX_ARCHIVE_BYTES: Final = 8 << 20
 OWN_STREAMS: Final = frozenset({LogStream.ENGINE, LogStream.WORKFLOW})
 """What is of no task: the engine's own log is made of these."""
 
+_digests_decoder = msgspec.json.Decoder(dict[str, str])
 _manifest_decoder = msgspec.json.Decoder(OutputManifest)
+
+
+class StoredText(Struct, frozen=True):
+    """A log in the blob store."""
+
+    key: str
+    sha256: str | None = None
+    """`None`: not known."""
 
 
 class Tasks(Struct, frozen=True):
@@ -106,8 +115,8 @@ class Runs:
                 is_done = job.state.is_terminal and not chunks
                 return LogList(entries=shown, next_after=after, done=is_done, source=LogSource.LIVE)
 
-    async def engine_log_key(self, job: Job, stream: LogStream | None = None) -> str | None:
-        """Return the key of the newest whole engine log of a job, or of one of its two streams.
+    async def engine_log(self, job: Job, stream: LogStream | None = None) -> "StoredText | None":
+        """Return where the newest whole engine log of a job is, or one of its two streams.
 
         `None`: nothing was written to that stream.
 
@@ -119,18 +128,28 @@ class Runs:
             logs = f"jobs/{job.id}/{attempt}/logs"
             if await self._blobs.info(f"{logs}/engine.log") is None:
                 continue
-            if stream is None:
-                return f"{logs}/engine.log"
-            is_apart = await self._blobs.info(f"{logs}/engine.stdout") is not None
-            if stream is LogStream.WORKFLOW:
-                return f"{logs}/engine.stdout" if is_apart else None
-            if not is_apart:
-                return f"{logs}/engine.log"
-            return f"{logs}/engine.stderr" if await self._blobs.info(f"{logs}/engine.stderr") else None
+            name = await self._engine_log_name(logs, stream)
+            return None if name is None else StoredText(f"{logs}/{name}", (await self._digests(logs)).get(name))
         raise NotFound(f"there is no log of job {job.id}")
 
-    async def task_log_key(self, principal: Principal, job_id: JobId, task_id: str, stream: LogStream) -> str:
-        """Return the key of what a task wrote.
+    async def _engine_log_name(self, logs: str, stream: LogStream | None) -> str | None:
+        if stream is None:
+            return "engine.log"
+        is_apart = await self._blobs.info(f"{logs}/engine.stdout") is not None
+        if stream is LogStream.WORKFLOW:
+            return "engine.stdout" if is_apart else None
+        if not is_apart:
+            return "engine.log"
+        return "engine.stderr" if await self._blobs.info(f"{logs}/engine.stderr") else None
+
+    async def _digests(self, logs: str) -> dict[str, str]:
+        try:
+            return _digests_decoder.decode(await self._blobs.get_bytes(f"{logs}/engine.json"))
+        except BlobMissing:
+            return {}
+
+    async def task_log(self, principal: Principal, job_id: JobId, task_id: str, stream: LogStream) -> "StoredText":
+        """Return where that is what a task wrote.
 
         Raises:
             NotFound: no such task, or it has not ended yet.
@@ -139,13 +158,15 @@ class Runs:
         """
         job = await self._jobs.get(principal, job_id)
         task = await self._tasks.task(job.tenant, job_id, task_id)
-        known = None if task is None else task.stdout_key if stream is LogStream.STDOUT else task.stderr_key
-        if known is not None:
-            return known
+        if task is not None:
+            is_stdout = stream is LogStream.STDOUT
+            known = task.stdout_key if is_stdout else task.stderr_key
+            if known is not None:
+                return StoredText(known, task.stdout_sha256 if is_stdout else task.stderr_sha256)
         for attempt in range(job.attempt, 0, -1):
             key = f"jobs/{job_id}/{attempt}/logs/tasks/{task_id}.{stream.value}"
             if await self._blobs.info(key) is not None:
-                return key
+                return StoredText(key)
         if task is None:
             raise NotFound(f"task {task_id} of job {job_id} was not found")
         raise NotFound(f"task {task_id} is {task.state.value}; its {stream.value} can be read once it has ended")
@@ -170,11 +191,11 @@ class Runs:
             return done  # what tasks wrote is kept task by task
         wanted = own_stream(streams)
         try:
-            key = await self.engine_log_key(job, wanted)
-            if key is None:
+            found = await self.engine_log(job, wanted)
+            if found is None:
                 return done
             length = min(limit * ARCHIVE_PIECE_BYTES, MAX_ARCHIVE_BYTES)
-            async with self._blobs.open(key, start=after, length=length) as stream:
+            async with self._blobs.open(found.key, start=after, length=length) as stream:
                 content = b"".join([piece async for piece in stream])
                 is_last = after + len(content) >= stream.size_bytes
         except (BlobMissing, NotFound):

@@ -36,6 +36,8 @@ MAX_PAGES: Final = 10
 """What one round looks at of each folder; the next one goes on from there."""
 MAX_UPLOAD_FILES: Final = 20_000
 """More files of one job are not looked at together; no upload has as many."""
+BEFORE_SOURCES: Final = "sourc"
+"""Of a job that is there, only uploads can be loose: what comes before `source` in the order of keys is its own."""
 
 log = structlog.get_logger()
 
@@ -131,7 +133,8 @@ class Sweeper:
             if all(belongs_to(job, key) for key in keys):
                 continue
             # One young file shows that the upload goes on; its first files may be older.
-            whole = await self._blobs.page(f"{JOBS}/{job_id}", limit=MAX_UPLOAD_FILES)
+            start = f"{JOBS}/{job_id}/{BEFORE_SOURCES if job is not None and job.deleted_at is None else ''}"
+            whole = await self._blobs.page(f"{JOBS}/{job_id}", after=start, limit=MAX_UPLOAD_FILES)
             loose = [each for each in whole if not belongs_to(job, each.key)]
             if all(each.written_at < cutoff for each in loose):
                 removed += await self._remove([each.key for each in loose])

@@ -17,6 +17,8 @@ ENGINE_LOG: Final = "engine.log"
 ENGINE_STDOUT: Final = "engine.stdout"
 ENGINE_STDERR: Final = "engine.stderr"
 """The same log taken apart, where the engine keeps it so: what its main process wrote to standard output and error."""
+ENGINE_DIGESTS: Final = "engine.json"
+"""Stored beside them: the SHA-256 of each, by its name."""
 RUNNER_MARKER: Final = "PENSTOCK_RUNNER_ID"
 """Set in the runner's own environment before an engine starts. Every process of an engine inherits it: by it a
 restarted runner finds what its predecessor left behind."""

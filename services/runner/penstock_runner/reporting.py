@@ -4,18 +4,29 @@ One task delivers for all attempts. What cannot be delivered now is coalesced an
 blob store before an attempt ends, and only that can fail it.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import anyio
+import msgspec
 import structlog
+from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_core.ports import LogTail, PortError, TaskBoard, TooLarge
-from penstock_runner.engine import ENGINE_LOG, ENGINE_STDERR, ENGINE_STDOUT, EngineEvent, LogWritten, TaskChanged
+from penstock_runner.engine import (
+    ENGINE_DIGESTS,
+    ENGINE_LOG,
+    ENGINE_STDERR,
+    ENGINE_STDOUT,
+    EngineEvent,
+    LogWritten,
+    TaskChanged,
+)
 from penstock_runner.progress import Progress
 from penstock_runner.uploads import UploadFailed, Uploads, log_key, task_log_key
 from penstock_schemas.ids import JobId, TenantId
@@ -109,7 +120,7 @@ class Report:
         self._sending: anyio.Lock | None = None
         self._storing: anyio.Lock | None = None
         self._ended: dict[str, TaskChanged] = {}
-        self._keys: dict[str, tuple[str | None, str | None]] = {}
+        self._stored: dict[str, tuple[_StoredLog, _StoredLog]] = {}
         self._engine_text: list[LogWritten] = []
         self._engine_chars = 0
         self._is_closed = False
@@ -151,7 +162,7 @@ class Report:
         async with self._storing:
             for task_id, changed in list(self._ended.items()):
                 try:
-                    keys = (
+                    stored = (
                         await self._store(changed.stdout_path, self._task_key(task_id, LogStream.STDOUT)),
                         await self._store(changed.stderr_path, self._task_key(task_id, LogStream.STDERR)),
                     )
@@ -160,7 +171,7 @@ class Report:
                         raise
                     self._reports.with_task_logs.add(self)
                     return False
-                self._keys[task_id] = keys
+                self._stored[task_id] = stored
                 del self._ended[task_id]
                 self._progress.remind(changed.task)
                 self._reports.with_progress.add(self)
@@ -228,43 +239,72 @@ class Report:
             await self._reports.board.put(self._tenant, self._job_id, tasks[start : start + TASKS_PER_SEND], counts)
 
     def _with_keys(self, task: Task) -> Task:
-        stdout_key, stderr_key = self._keys.get(task.id, (None, None))
-        if stdout_key is None and stderr_key is None:
+        if task.id not in self._stored:
             return task
-        return replace(task, stdout_key=stdout_key, stderr_key=stderr_key)
+        stdout, stderr = self._stored[task.id]
+        return replace(
+            task,
+            stdout_key=stdout.key,
+            stderr_key=stderr.key,
+            stdout_sha256=stdout.sha256,
+            stderr_sha256=stderr.sha256,
+        )
 
     def _task_key(self, task_id: str, stream: LogStream) -> str:
         return task_log_key(self._job_id, self._attempt, task_id, stream)
 
-    async def _store(self, path: Path | None, key: str) -> str | None:
-        """Store a log; `None` when nothing was written."""
+    async def _store(self, path: Path | None, key: str) -> "_StoredLog":
+        """Store a log, if anything was written."""
         if path is None:
-            return None
+            return _StoredLog()
         try:
             if not (await anyio.Path(path).stat()).st_size:
-                return None
-            await self._reports.uploads.put_file(key, path)
+                return _StoredLog()
+            _, sha256 = await self._reports.uploads.put_file(key, path)
         except (FileNotFoundError, PermissionError) as error:
             _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, error=str(error))
-            return None
-        return key
+            return _StoredLog()
+        return _StoredLog(key, sha256)
 
     async def _store_engine_log(self, log_dir: Path | None) -> None:
-        if log_dir is not None and await self._store(log_dir / ENGINE_LOG, self._own_key(ENGINE_LOG)):
+        stored: dict[str, str] = {}
+        if log_dir is not None:
             # Taken apart only where that makes a difference: else the whole log is standard error.
-            if await self._store(log_dir / ENGINE_STDOUT, self._own_key(ENGINE_STDOUT)):
-                await self._store(log_dir / ENGINE_STDERR, self._own_key(ENGINE_STDERR))
-            return
-        kept = {stream: [each.text for each in self._engine_text if each.stream is stream] for stream in _OWN_STREAMS}
-        if self._engine_text:
-            await self._store_text(ENGINE_LOG, [each.text for each in self._engine_text])
-        if kept[LogStream.WORKFLOW]:
-            await self._store_text(ENGINE_STDOUT, kept[LogStream.WORKFLOW])
-            await self._store_text(ENGINE_STDERR, kept[LogStream.ENGINE])
+            for name in (ENGINE_LOG, ENGINE_STDOUT, ENGINE_STDERR):
+                kept = await self._store(log_dir / name, self._own_key(name)) if _is_wanted(name, stored) else None
+                if kept is not None and kept.sha256 is not None:
+                    stored[name] = kept.sha256
+        if not stored:
+            stored = await self._store_engine_text()
+        if stored:
+            await self._reports.uploads.put_bytes(self._own_key(ENGINE_DIGESTS), msgspec.json.encode(stored))
+
+    async def _store_engine_text(self) -> dict[str, str]:
+        """Store the log of an engine without files; return the hashes of what was stored."""
+        stored: dict[str, str] = {}
+        for name, streams in (
+            (ENGINE_LOG, _OWN_STREAMS),
+            (ENGINE_STDOUT, (LogStream.WORKFLOW,)),
+            (ENGINE_STDERR, (LogStream.ENGINE,)),
+        ):
+            text = "".join(each.text for each in self._engine_text if each.stream in streams)
+            if text and _is_wanted(name, stored):
+                content = text.encode("utf-8", "replace")
+                await self._reports.uploads.put_bytes(self._own_key(name), content)
+                stored[name] = hashlib.sha256(content).hexdigest()
+        return stored
 
     def _own_key(self, name: str) -> str:
         return log_key(self._job_id, self._attempt, name)
 
-    async def _store_text(self, name: str, text: Iterable[str]) -> None:
-        if content := "".join(text).encode("utf-8", "replace"):
-            await self._reports.uploads.put_bytes(self._own_key(name), content)
+
+class _StoredLog(Struct, frozen=True):
+    """A log in the blob store; without a key nothing was written."""
+
+    key: str | None = None
+    sha256: str | None = None
+
+
+def _is_wanted(name: str, stored: Mapping[str, str]) -> bool:
+    """Say whether a part of the engine's log is worth to be stored beside what is stored of it."""
+    return name == ENGINE_LOG or (ENGINE_LOG if name == ENGINE_STDOUT else ENGINE_STDOUT) in stored

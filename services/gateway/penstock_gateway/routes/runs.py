@@ -30,7 +30,7 @@ from penstock_gateway.replies import (
 )
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.routes.jobs import NO_STORE, READ
-from penstock_gateway.runs import Runs, own_stream
+from penstock_gateway.runs import Runs, StoredText, own_stream
 from penstock_schemas.access import Principal
 from penstock_schemas.api import (
     MAX_PAGE,
@@ -120,8 +120,8 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
             raise NotFound(f"there is nothing at {request.scope['path']}; a task has stdout and stderr")
         if not _TASK_ID.match(task_id):
             raise Invalid([Violation(pointer="task_id", detail=f"`{task_id[:80]}` is no task id")])
-        key = await runs.task_log_key(principal_of(request), wanted, task_id, LogStream(stream))
-        return await send_text(services.blobs, key, request)
+        text = await runs.task_log(principal_of(request), wanted, task_id, LogStream(stream))
+        return await send_text(services.blobs, text, request)
 
     @route("/jobs/{job_id:str}/outputs", http_method=READ)
     async def outputs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
@@ -188,7 +188,7 @@ async def _text_log(
     own = own_stream(streams)
     if job.state.is_terminal and (not streams or (own is not None and len(streams) == 1)):
         try:
-            return await send_text(services.blobs, await services.runs.engine_log_key(job, own), request)
+            return await send_text(services.blobs, await services.runs.engine_log(job, own), request)
         except (NotFound, BlobMissing):
             pass  # it ended before there was a log to store; the live tail may still know something
     text = [piece async for piece in _live_text(services.runs, principal, job_id, streams)]
@@ -214,22 +214,23 @@ async def _live_text(
         after = page.next_after
 
 
-async def send_text(blobs: Blobs, key: str | None, request: AnyRequest) -> ASGIApp:
-    """Return a stored text, or the range of it that was asked for; an empty one without a key.
+async def send_text(blobs: Blobs, text: StoredText | None, request: AnyRequest) -> ASGIApp:
+    """Return a stored text, or the range of it that was asked for; `None` stands for an empty one.
 
     Raises:
-        NotFound: there is none under this key.
+        NotFound: it is not there.
 
     """
-    if key is None:
+    if text is None:
         return text_reply(b"", request.headers.get("range"))
-    info = await blobs.info(key)
+    info = await blobs.info(text.key)
     if info is None:
         raise NotFound("the log was not found in the blob store")
     return await stream_blob(
         blobs,
-        key,
+        text.key,
         size_bytes=info.size_bytes,
+        sha256=text.sha256,
         media_type=TEXT,
         range_header=request.headers.get("range"),
         headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"},

@@ -166,7 +166,7 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
             return Followed(pieces)
         if job.state.is_terminal:
             try:
-                return await send_text(services.blobs, await runs.engine_log_key(job, kind), request)
+                return await send_text(services.blobs, await runs.engine_log(job, kind), request)
             except NotFound:
                 pass  # it ended before there was a log to store
         text = await so_far(runs, principal, wanted, stream=kind, task_id=None)
@@ -179,7 +179,7 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
         principal, wanted, kind = principal_of(request), _run_id(run_id), _stream(stream)
         task = await runs.task(principal, wanted, task_id)
         try:
-            return await send_text(services.blobs, await runs.task_log_key(principal, wanted, task.id, kind), request)
+            return await send_text(services.blobs, await runs.task_log(principal, wanted, task.id, kind), request)
         except NotFound:
             pass  # it has not ended
         if _follows(request):
