@@ -22,6 +22,8 @@ async def test_the_runners_that_are_connected(stage: Stage, client: httpx.AsyncC
         "slots": 1,
         "busy": 0,
         "draining": False,
+        "sandbox": None,
+        "sandbox_lacks": [],
     }
 
 
