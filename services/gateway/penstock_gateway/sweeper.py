@@ -3,8 +3,7 @@
 Whoever refers to a blob does so within hours of its writing: the files of an upload, for a job or an entry of the
 catalogue, have a prefix of their own, and the bundles that submissions share are those of one day. So what was written
 some days ago, and is referred to by nothing that the log holds, will never be referred to. To the files of a plan
-nothing refers. No gateway has to
-lead: a blob that two of them remove is gone all the same.
+nothing refers. No gateway has to lead: a blob that two of them remove is gone all the same.
 """
 
 import uuid
