@@ -1,6 +1,6 @@
-"""What the workflows of `penstock up` may read: on a person's own machine what that person may, elsewhere little.
+"""What `penstock up` leaves open on a person's own machine, and closes where others may come.
 
-The reasons are in `docs/adr/0255-*.md`.
+The reasons are in `docs/adr/0255-*.md` and `docs/adr/0260-*.md`.
 """
 
 import os
@@ -25,7 +25,11 @@ def sandbox_settings(state: Path, host: str, environ: Mapping[str, str]) -> dict
     """
     hidden = [*filter(None, (environ.get(HIDE, ""),)), os.fspath(state)]
     settings = {HIDE: ",".join(hidden)}
-    is_alone = host in _LOOPBACK and all(environ.get(name, "").strip().lower() in ("", "none") for name in _AUTH)
-    if is_alone and not environ.get(READ, "").strip():
+    if host in _LOOPBACK and asks_nobody(environ) and not environ.get(READ, "").strip():
         settings[READ] = "/"
     return settings
+
+
+def asks_nobody(environ: Mapping[str, str]) -> bool:
+    """Say whether the gateway lets everybody in who reaches it."""
+    return all(environ.get(name, "").strip().lower() in ("", "none") for name in _AUTH)

@@ -5,6 +5,7 @@ Both end with the supervisor, however that ends.
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -185,10 +186,16 @@ class ServiceProcess:
 
 
 class EmbeddedNats:
-    """The embedded nats-server, on the same port through every restart."""
+    """The embedded nats-server, on the same port and with the same password through every restart.
 
-    def __init__(self, folder: Path) -> None:
-        self._server = EmbeddedServer(folder)
+    Args:
+        folder: where it keeps its data.
+        is_feed_open: whether anybody on this machine may listen to the live feed.
+
+    """
+
+    def __init__(self, folder: Path, *, is_feed_open: bool) -> None:
+        self._server = EmbeddedServer(folder, password=secrets.token_urlsafe(24), is_feed_open=is_feed_open)
         self._log = folder / "nats-server.log"
 
     @property
@@ -198,7 +205,7 @@ class EmbeddedNats:
 
     @property
     def url(self) -> str:
-        """Where clients connect; known once it started."""
+        """Where the services connect, with the password; known once it started."""
         return self._server.url
 
     @property

@@ -27,6 +27,7 @@ class Running(Struct, frozen=True, kw_only=True):
     pid: int
     url: str
     nats_url: str
+    """With the password of the services."""
     started_at: datetime
     software_version: str
     services: dict[str, int] = field(default_factory=dict[str, int])
@@ -79,8 +80,9 @@ def held(state: Path) -> Generator[None]:
 
 
 def write(state: Path, running: Running) -> None:
-    """Publish the record, whole or not at all."""
+    """Publish the record, whole or not at all, to this user alone: it has a password."""
     part = state / f"{RECORD}.{os.getpid()}"
+    part.touch(mode=0o600)
     part.write_bytes(msgspec.json.format(msgspec.json.encode(running)) + b"\n")
     part.replace(state / RECORD)
 

@@ -59,6 +59,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Folders from which runs may take their workflows by path."""
     log_max_bytes: int | None = None
     """What the event log may take; `None` leaves it as it is."""
+    is_open: bool = False
+    """Whether nobody is asked who he is: then anybody on this machine may listen to the live feed, too."""
     sandbox: Mapping[str, str] = {}
     """The runner's settings of the sandbox that the environment does not say."""
 
@@ -82,7 +84,7 @@ class Tree:
         self.stopped = stopped
         """Set when somebody asked to end it all."""
         self.nats_url = ""
-        """Where the NATS server listens, once it started."""
+        """Where the services reach the NATS server, with the password, once it started."""
         self._supervisor = supervisor
         self._report = report
 
@@ -93,7 +95,7 @@ class Tree:
             Stop: it does not start, with the reason.
 
         """
-        nats = EmbeddedNats(self.plan.state / "nats")
+        nats = EmbeddedNats(self.plan.state / "nats", is_feed_open=self.plan.is_open)
         say = Sayings(self._report)
         try:
             await self._supervisor.start(nats, grace_s=GRACE_S[nats.name])

@@ -19,6 +19,8 @@ from typing import Final
 import anyio
 import msgspec
 
+from penstock_jetstream.embedded_users import OWNER, users
+
 START_S: Final = 60.0
 """A server with a long log that was killed checks it before it answers."""
 STOP_S: Final = 10.0
@@ -60,22 +62,34 @@ class EmbeddedServer:
         folder: where everything is kept; made when it does not exist.
         port: on loopback; 0 chooses a free one, which stays the same over restarts of this object.
         name: the server's, distinct within a cluster.
+        password: what its owner must show; empty: whoever connects may do everything.
+        is_feed_open: whether others may listen to the live feed all the same.
         extra: further lines of its configuration.
 
     """
 
-    def __init__(self, folder: Path, *, port: int = 0, name: str = "penstock", extra: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        name: str = "penstock",
+        password: str = "",
+        is_feed_open: bool = False,
+        extra: str = "",
+    ) -> None:
         self._folder = folder.absolute()
         self._port = port
         self._name = name
-        self._extra = extra
+        self._owner = f"{OWNER}:{password}@" if password else ""
+        self._extra = extra + (users(password, is_feed_open=is_feed_open) if password else "")
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
 
     @property
     def url(self) -> str:
-        """Where clients connect; known once it started."""
-        return f"nats://127.0.0.1:{self._port}"
+        """Where its owner connects, with the password; known once it started."""
+        return f"nats://{self._owner}127.0.0.1:{self._port}"
 
     @property
     def pid(self) -> int | None:
@@ -182,6 +196,8 @@ class EmbeddedServer:
 
     async def _spawn(self, program: Path, deadline_s: float) -> None:
         config = self._folder / "nats-server.conf"
+        config.touch(mode=0o600)
+        config.chmod(0o600)  # it has the password
         config.write_text(
             _CONFIG.format(
                 name=self._name,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.cli.systems import STOP_S, Up, call, environment, processes_of, up, wait_until
 
 from penstock.exits import Exit
+from penstock_jetstream.settings import NatsSettings
 
 pytestmark = pytest.mark.system
 
@@ -34,7 +36,9 @@ def status(home: Path, job_id: str) -> str:
 def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None:
     with up(tmp_path) as first:
         assert set(first.record.services) == SERVICES
-        nats_url = first.record.nats_url
+        nats_url = NatsSettings(url=first.record.nats_url).shown_url
+        assert nats_url != first.record.nats_url, "the services have a password"
+        assert stat.S_IMODE((first.state / "up.json").stat().st_mode) == 0o600
         job_id = submit(tmp_path, "-p", QUICK, "--watch")
         rival = call(tmp_path, "up", "--port", "0")
         assert rival.returncode == Exit.ERROR

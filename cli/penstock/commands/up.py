@@ -9,11 +9,11 @@ import anyio
 import click
 
 from penstock import running
-from penstock.own_machine import sandbox_settings
+from penstock.own_machine import asks_nobody, sandbox_settings
 from penstock.ports import claim
 from penstock.tree import Plan, already_running, planted
 from penstock.versions import software_version
-from penstock_jetstream.settings import MIN_LOG_BYTES
+from penstock_jetstream.settings import MIN_LOG_BYTES, NatsSettings
 
 
 @click.command()
@@ -67,6 +67,7 @@ def up(
         slots=slots,
         allowed=tuple(each.resolve() for each in allowed),
         log_max_bytes=log_max_bytes,
+        is_open=asks_nobody(os.environ),
         sandbox=sandbox_settings(folder, host, os.environ),
     )
     anyio.run(_up, plan, say)
@@ -79,7 +80,9 @@ async def _up(plan: Plan, report: Callable[[str], None]) -> None:
         if not tree.stopped.is_set():
             report(click.style(f"ready at {plan.url}", fg="green", bold=True) + f"   API: {plan.url}/docs")
             report(f"  submit a workflow:  penstock submit DIR --watch      logs: {short(plan.log_dir)}")
-            report(f"  every event, live:  nats sub -s {tree.nats_url} 'penstock.live.>'")
+            if plan.is_open:
+                address = NatsSettings(url=tree.nats_url).shown_url
+                report(f"  every event, live:  nats sub -s {address} 'penstock.live.>'")
             report("  stop: Ctrl-C")
         await tree.run_until_stopped()
     report("stopped; everything is kept")
