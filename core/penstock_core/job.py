@@ -1,16 +1,12 @@
-"""The life of a job: every rule about what may happen to it, and what it becomes.
+"""The life of a job: every rule about what may happen to it.
 
-`decide(job, command)` says what happens, or refuses; `evolve(job, event)` folds what happened and never refuses.
+`decide(job, command)` says what happens, or refuses. What the job becomes by it is in `penstock_core.job_fold`.
 The diagram is in `docs/reference/states.md`.
 """
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final, assert_never, get_args
+from typing import Final, assert_never
 
-from msgspec.structs import replace
-
-from penstock_core.chain import Stored
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
@@ -40,15 +36,13 @@ from penstock_schemas.events import (
 )
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
-from penstock_schemas.views import Head, Job
+from penstock_schemas.views import Job
 
 MAX_REQUEUES: Final = 5
 """A job that was requeued this often is not tried again when its next attempt ends without an outcome, too. Attempts
 that were given back because their runner was stopped do not count."""
 REQUEUE_BACKOFF_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
 """How long a job waits after its first, second, ... attempt without an outcome."""
-
-_JOB_EVENTS: Final = frozenset(get_args(JobEventData))
 
 
 class Refused(Exception):
@@ -113,82 +107,6 @@ def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
             return _delete(job, command)
         case _:
             assert_never(command)
-
-
-def evolve(job: Job | None, stored: Stored) -> Job | None:
-    """Return the job after `stored`. An event that does not concern a job leaves it as it was."""
-    event, data = stored.event, stored.event.data
-    head = stored.head
-    if isinstance(data, JobSubmitted):
-        return _submitted(data, event.time, head)
-    if job is None or type(data) not in _JOB_EVENTS:
-        return job
-    job = replace(job, head=head, updated_at=event.time)
-    match data:
-        case JobHeld():
-            return replace(job, state=JobState.HELD, hold_reason=data.reason)
-        case JobReleased():
-            return replace(job, state=JobState.QUEUED, hold_reason=None)
-        case JobAssigned():
-            return replace(
-                job, state=JobState.ASSIGNED, attempt=data.attempt, runner_id=data.runner_id, not_before=None
-            )
-        case AttemptStarted():
-            # A job that is being cancelled stays so: the runner ends what it just started.
-            state = JobState.CANCELLING if job.state is JobState.CANCELLING else JobState.RUNNING
-            return replace(job, state=state, started_at=event.time)
-        case JobCompleted():
-            return replace(
-                job,
-                state=JobState.COMPLETED,
-                completed_at=event.time,
-                tasks=data.tasks,
-                output_files=data.output_files,
-                output_bytes=data.output_bytes,
-            )
-        case JobFailed():
-            return replace(
-                job,
-                state=JobState.FAILED,
-                completed_at=event.time,
-                failure=data.failure,
-                tasks=data.tasks,
-                output_files=data.output_files,
-                output_bytes=data.output_bytes,
-            )
-        case JobRequeued():
-            return replace(
-                job,
-                state=JobState.QUEUED,
-                runner_id=None,
-                # An operator who stops a runner must not wear the job's patience out.
-                requeues=job.requeues + (data.cause is not RequeueCause.PREEMPTED),
-                not_before=data.not_before,
-                requeue_reason=data.reason,
-            )
-        case JobCancelRequested():
-            return replace(job, state=JobState.CANCELLING, cancel_reason=data.reason)
-        case JobCancelled():
-            return replace(
-                job,
-                state=JobState.CANCELLED,
-                completed_at=event.time,
-                hold_reason=None,
-                cancel_reason=data.reason if data.reason is not None else job.cancel_reason,
-                tasks=data.tasks,
-            )
-        case JobDeleted():
-            return _emptied(job, event.time)
-        case _:
-            return job
-
-
-def fold(history: Iterable[Stored]) -> Job | None:
-    """Return the job that `history`, the events of one aggregate in order, made."""
-    job: Job | None = None
-    for stored in history:
-        job = evolve(job, stored)
-    return job
 
 
 def _submit(job: Job | None, command: SubmitJob) -> tuple[JobEventData, ...]:
@@ -372,26 +290,6 @@ def _delete(job: Job, command: DeleteJob) -> tuple[JobEventData, ...]:
     return (JobDeleted(reason=command.reason),)
 
 
-def _emptied(job: Job, deleted_at: datetime) -> Job:
-    """Return what is left of a deleted job: who it belonged to and how it ended, and nothing that it was given."""
-    return replace(
-        job,
-        deleted_at=deleted_at,
-        parameters={},
-        description=None,
-        source=None,
-        labels={},
-        idempotency_key=None,
-        cancel_reason=None,
-        requeue_reason=None,
-        engine_parameters=None,
-        workflow=None,
-        failure=None,
-        output_files=0,
-        output_bytes=0,
-    )
-
-
 def _require_attempt(job: Job, attempt: int, runner_id: RunnerId) -> None:
     if job.state.is_terminal:
         raise JobEnded(f"job {job.id} is already {job.state.value.lower()}")
@@ -403,29 +301,3 @@ def _backoff(requeues: int, cause: RequeueCause) -> timedelta:
     if cause is RequeueCause.PREEMPTED:
         return timedelta(0)
     return timedelta(seconds=REQUEUE_BACKOFF_S[min(requeues, len(REQUEUE_BACKOFF_S) - 1)])
-
-
-def _submitted(data: JobSubmitted, time: datetime, head: Head) -> Job:
-    return Job(
-        id=data.job_id,
-        tenant=data.tenant,
-        owner=data.owner,
-        pipeline_name=data.pipeline_name,
-        engine=data.engine,
-        state=JobState.HELD if data.hold else JobState.QUEUED,
-        created_at=time,
-        updated_at=time,
-        created_seq=head.seq,
-        head=head,
-        parameters=data.parameters,
-        description=data.description,
-        source=data.source,
-        labels=data.labels,
-        priority=data.priority,
-        idempotency_key=data.idempotency_key,
-        request_sha256=data.request_sha256,
-        engine_parameters=data.engine_parameters,
-        workflow=data.workflow,
-        pipeline=data.pipeline,
-        requeue=data.requeue,
-    )

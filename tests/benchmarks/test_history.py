@@ -6,7 +6,7 @@ from benchmarks.history import fill
 
 from penstock_core import aggregates
 from penstock_core.chain import verify
-from penstock_core.job import fold
+from penstock_core.job_fold import fold
 from penstock_core.memory import MemoryCluster
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState

@@ -18,9 +18,8 @@ from penstock_core.job import (
     StaleAttempt,
     UnknownJob,
     decide,
-    evolve,
-    fold,
 )
+from penstock_core.job_fold import evolve, fold
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,

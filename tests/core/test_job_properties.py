@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from penstock_core import aggregates, job
 from penstock_core.chain import Stored, link, verify
+from penstock_core.job_fold import evolve, fold
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
@@ -86,7 +87,7 @@ class Life:
             )
             raw = encode(event)
             self.history.append(Stored(seq=len(self.history) + 1, event=decode_event(raw), hash=digest(raw)))
-            self.job = job.evolve(self.job, self.history[-1])
+            self.job = evolve(self.job, self.history[-1])
 
 
 @given(st.lists(COMMANDS, max_size=25))
@@ -118,7 +119,7 @@ def test_random_commands_keep_the_invariants(commands: list[JobCommand]) -> None
     attempts = [each.event.data.attempt for each in life.history if isinstance(each.event.data, JobAssigned)]
     assert attempts == list(range(1, len(attempts) + 1))
     verify(life.history)
-    assert job.fold(life.history) == life.job, "replay equals live"
+    assert fold(life.history) == life.job, "replay equals live"
     if life.job is not None:
         assert decode_view(encode(life.job), Job) == life.job
 

@@ -14,7 +14,8 @@ import msgspec
 
 from penstock_core import aggregates
 from penstock_core.chain import link
-from penstock_core.job import decide, evolve, fold
+from penstock_core.job import decide
+from penstock_core.job_fold import evolve, fold
 from penstock_core.memory import MemoryBlobs, MemoryCluster
 from penstock_core.ports import Blobs, Entry
 from penstock_gateway.app import Gateway, utc_now

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from penstock_core import aggregates
 from penstock_core.access import Forbidden, JobVisibility
 from penstock_core.chain import link
-from penstock_core.job import UnknownJob, decide, evolve
+from penstock_core.job import UnknownJob, decide
+from penstock_core.job_fold import evolve
 from penstock_core.memory import MemoryBlobs, MemoryCluster
 from penstock_core.ports import Entry
 from penstock_gateway.index.feeder import Index

@@ -9,7 +9,8 @@ import anyio
 
 from penstock_core import aggregates
 from penstock_core.chain import Stored, link
-from penstock_core.job import decide, fold
+from penstock_core.job import decide
+from penstock_core.job_fold import fold
 from penstock_core.ports import Conflict, Entry, EventLog
 from penstock_schemas.commands import AbandonAttempt, AssignJob, CancelJob, JobCommand, SubmitJob
 from penstock_schemas.events import AttemptAssigned, EventData, RunnerJoined, RunnerLost, StopOrdered

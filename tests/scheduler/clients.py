@@ -8,6 +8,7 @@ import anyio
 
 from penstock_core import aggregates, job
 from penstock_core.chain import link
+from penstock_core.job_fold import fold
 from penstock_core.ports import Entry
 from penstock_scheduler.cluster import Cluster
 from penstock_schemas.commands import CancelJob, EndAttempt, JobCommand, OutcomeKind, StartAttempt, SubmitJob
@@ -51,7 +52,7 @@ async def add(cluster: Cluster, aggregate: str, data: EventData, head: Head) -> 
 
 
 async def load(cluster: Cluster, job_id: JobId) -> Job | None:
-    return job.fold(await cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
+    return fold(await cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
 
 
 async def tell(cluster: Cluster, job_id: JobId, command: JobCommand) -> None:

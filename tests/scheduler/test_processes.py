@@ -13,7 +13,7 @@ import anyio
 import pytest
 from tests.scheduler.clients import Runner, eventually, projected, submit, until
 
-from penstock_core import job
+from penstock_core import job_fold
 from penstock_core.chain import Stored, verify
 from penstock_core.ports import EventLog
 from penstock_jetstream import Cluster, NatsSettings
@@ -85,7 +85,7 @@ async def jobs_of(log: EventLog) -> list[Job]:
         histories.setdefault(stored.event.aggregate, []).append(stored)
     for each in histories.values():
         verify(each)
-    return [made for each in histories.values() if (made := job.fold(each)) is not None]
+    return [made for each in histories.values() if (made := job_fold.fold(each)) is not None]
 
 
 async def completed(log: EventLog) -> bool:

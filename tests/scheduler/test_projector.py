@@ -8,8 +8,8 @@ from tests.scheduler.clients import cancel, eventually, projected, submit, until
 from tests.scheduler.history import History
 from tests.scheduler.history import job as job_of
 
-from penstock_core import job
 from penstock_core.chain import Stored
+from penstock_core.job_fold import evolve
 from penstock_core.memory import MemoryCluster
 from penstock_core.ports import Unavailable
 from penstock_scheduler.core.projection import MAX_JOBS_A_WRITE, Projection, pieces
@@ -26,7 +26,7 @@ def cluster(memory_cluster: MemoryCluster) -> MemoryCluster:
 def expected(history: Sequence[Stored]) -> dict[JobId, Job]:
     jobs: dict[str, Job | None] = {}
     for stored in history:
-        jobs[stored.event.aggregate] = job.evolve(jobs.get(stored.event.aggregate), stored)
+        jobs[stored.event.aggregate] = evolve(jobs.get(stored.event.aggregate), stored)
     return {each.id: each for each in jobs.values() if each is not None}
 
 

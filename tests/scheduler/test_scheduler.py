@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 from tests.scheduler.clients import Runner, add, cancel, now, submit, until
 
-from penstock_core import aggregates, job
+from penstock_core import aggregates, job_fold
 from penstock_core.chain import Stored, verify
 from penstock_core.memory import MemoryCluster, MemoryLog
 from penstock_core.ports import Entry, Fence, Unavailable
@@ -36,7 +36,7 @@ def jobs_of(cluster: MemoryCluster) -> list[Job]:
         histories.setdefault(stored.event.aggregate, []).append(stored)
     for history in histories.values():
         verify(history)
-    return [each for history in histories.values() if (each := job.fold(history)) is not None]
+    return [each for history in histories.values() if (each := job_fold.fold(history)) is not None]
 
 
 def states(cluster: MemoryCluster) -> list[JobState]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scheduler.history import START, History, job, started
 
-from penstock_core import job as job_core
+from penstock_core.job_fold import evolve
 from penstock_scheduler.core.decision import Observations, decide
 from penstock_scheduler.core.records import LiveJob, RunnerState
 from penstock_scheduler.core.replay import check_decisions
@@ -157,7 +157,7 @@ def test_the_slim_fold_agrees_with_the_job_core(actions: list[tuple[str, int]]) 
     for action, number in actions:
         act(history, action, number)
     for stored in history.stored:
-        jobs[stored.event.aggregate] = job_core.evolve(jobs.get(stored.event.aggregate), stored)
+        jobs[stored.event.aggregate] = evolve(jobs.get(stored.event.aggregate), stored)
     whole = {name: each for name, each in jobs.items() if each is not None and not each.state.is_terminal}
     assert whole.keys() == history.state.jobs.keys()
     for name, each in whole.items():

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from penstock_core.chain import Stored
-from penstock_core.job import evolve
+from penstock_core.job_fold import evolve
 from penstock_schemas.events import Event, EventData, JobEventData, JobHeld, JobSubmitted
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import JobState

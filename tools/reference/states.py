@@ -9,7 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_core.chain import Stored, link
-from penstock_core.job import MAX_REQUEUES, REQUEUE_BACKOFF_S, Refused, decide, evolve
+from penstock_core.job import MAX_REQUEUES, REQUEUE_BACKOFF_S, Refused, decide
+from penstock_core.job_fold import evolve
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,

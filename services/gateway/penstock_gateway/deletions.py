@@ -15,7 +15,8 @@ import structlog
 from penstock_core import aggregates
 from penstock_core.access import demand, needed_to_delete
 from penstock_core.chain import link
-from penstock_core.job import decide, evolve, fold
+from penstock_core.job import decide
+from penstock_core.job_fold import evolve, fold
 from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogTail, PortError, TaskBoard
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs import MAX_TRIES, Jobs

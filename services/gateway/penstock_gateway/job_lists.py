@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from penstock_core import aggregates
 from penstock_core.access import JobVisibility, demand, needed_to_list, visible_owner
-from penstock_core.job import fold
+from penstock_core.job_fold import fold
 from penstock_core.ports import EventLog, PortError
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.reading import Page

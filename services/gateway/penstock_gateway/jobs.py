@@ -18,7 +18,8 @@ from penstock_core.access import (
     needed_to_hold,
 )
 from penstock_core.chain import Stored, link
-from penstock_core.job import UnknownJob, decide, evolve, fold
+from penstock_core.job import UnknownJob, decide
+from penstock_core.job_fold import evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.problems import Hidden, NotYet

@@ -10,7 +10,8 @@ from msgspec import Struct
 
 from penstock_core import aggregates
 from penstock_core.chain import link
-from penstock_core.job import Refused, decide, evolve, fold
+from penstock_core.job import Refused, decide
+from penstock_core.job_fold import evolve, fold
 from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, TooLarge
 from penstock_gateway.admission import (
     Admitted,

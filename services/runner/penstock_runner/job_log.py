@@ -9,7 +9,8 @@ import anyio
 
 from penstock_core import aggregates
 from penstock_core.chain import link
-from penstock_core.job import decide, evolve, fold
+from penstock_core.job import decide
+from penstock_core.job_fold import evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, LogFull, Unavailable
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import JobEventData

@@ -8,6 +8,7 @@ from tests.scheduler.simulation.world import Actor, Call, Operation, Read, Scrip
 
 from penstock_core import aggregates, job
 from penstock_core.chain import Stored, link
+from penstock_core.job_fold import fold
 from penstock_core.ports import Conflict, Entry, Fenced, PortError, Unavailable
 from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.events import election
@@ -51,7 +52,7 @@ class Teller(Actor):
         for _ in range(MAX_TRIES):
             try:
                 history = yield Call(partial(self.world.load, aggregate))
-                known = job.fold(history)
+                known = fold(history)
                 happened = job.decide(known, command)
                 if not happened:
                     return True

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from penstock_core import aggregates, job
+from penstock_core import aggregates
 from penstock_core.chain import BrokenChain, Stored, verify
+from penstock_core.job_fold import evolve
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import encode_state
 from penstock_scheduler.core.state import State, fold
@@ -94,7 +95,7 @@ class Invariants:
             require(is_waiting, "only what waits is assigned", (before, data))
         if isinstance(data, JobSubmitted):
             require(before is None, "a job is submitted once", data)
-        after = job.evolve(before, stored)
+        after = evolve(before, stored)
         assert after is not None
         self.jobs[aggregate] = after
         if isinstance(data, ENDS):

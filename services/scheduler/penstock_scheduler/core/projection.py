@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_core import job
 from penstock_core.chain import Stored
+from penstock_core.job_fold import evolve
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job
@@ -55,7 +55,7 @@ class Projection:
             before = changed.get(job_id) or self._jobs.get(job_id) or read.get(job_id)
             if before is not None and stored.seq <= before.head.seq:
                 continue
-            after = job.evolve(before, stored)
+            after = evolve(before, stored)
             if after is not None:
                 changed[job_id] = after
         return Write(tuple(changed.values()), piece[-1].seq)
