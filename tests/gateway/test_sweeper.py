@@ -32,6 +32,12 @@ async def days_later(stage: Stage, days: float = 3) -> AsyncGenerator[httpx.Asyn
         yield client
 
 
+async def begin(stage: Stage) -> None:
+    """Let the log begin; one without an event knows nothing of what is stored."""
+    async with stage.serve() as client:
+        await submit(client)
+
+
 async def keys(stage: Stage) -> list[str]:
     return [each.key for each in await stage.blobs.list("")]
 
@@ -74,7 +80,20 @@ async def test_a_bundle_goes_when_no_job_that_is_kept_brought_it(stage: Stage) -
             assert await keys(stage) == left
 
 
+async def test_what_is_older_than_the_log_is_another_logs(stage: Stage) -> None:
+    before = [f"jobs/{STRAY}/source/Snakefile", "pipelines/gone/1/source.json", "sources/2026-01-01/x.json"]
+    for key in before:
+        await stage.blobs.put_bytes(key, b"x")
+    async with days_later(stage, 9):
+        assert (await stage.gateway.sweeper.sweep()).removed == ()
+    await begin(stage)
+    async with days_later(stage, 20):
+        assert (await stage.gateway.sweeper.sweep()).removed == ()
+    assert await keys(stage) == before
+
+
 async def test_a_young_bundle_stays_for_whoever_is_about_to_bring_it_too(stage: Stage) -> None:
+    await begin(stage)
     await stage.blobs.put_bytes("sources/2026-01-01/x.json", b"x")
     async with days_later(stage, 1.9):
         assert (await stage.gateway.sweeper.sweep()).removed == ()
@@ -108,6 +127,8 @@ async def test_what_a_killed_gateway_left_of_an_upload_goes(stage: Stage) -> Non
 
 
 async def test_an_upload_that_goes_on_keeps_its_first_files(stage: Stage) -> None:
+    await begin(stage)
+    await stage.project()
     await stage.blobs.put_bytes(f"jobs/{STRAY}/source/a", b"x")
     later(stage, days=3)
     await stage.blobs.put_bytes(f"jobs/{STRAY}/source/b", b"x")
@@ -162,6 +183,7 @@ async def test_what_is_left_of_an_upload_is_found_behind_many_outputs(
 async def test_it_goes_on_where_it_stopped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock_gateway.sweeper.PAGE", 3)
     monkeypatch.setattr("penstock_gateway.sweeper.MAX_PAGES", 1)
+    await begin(stage)
     for number in range(10):
         await stage.blobs.put_bytes(f"sources/2026-01-01/{number}.json", b"x")
     async with days_later(stage):

@@ -3,11 +3,13 @@
 Whoever refers to a blob does so within hours of its writing: the files of an upload, for a job or an entry of the
 catalogue, have a prefix of their own, and the bundles that submissions share are those of one day. So what was written
 some days ago, and is referred to by nothing that the log holds, will never be referred to. To the files of a plan
-nothing refers. No gateway has to lead: a blob that two of them remove is gone all the same.
+nothing refers. What was there before the log stays, because the store may have served another one. No gateway has to
+lead: a blob that two of them remove is gone all the same.
 """
 
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -37,6 +39,10 @@ MAX_UPLOAD_FILES: Final = 20_000
 """More files of one job are not looked at together; no upload has as many."""
 BEFORE_SOURCES: Final = "sourc"
 """Of a job that is there, only uploads can be loose: what comes before `source` in the order of keys is its own."""
+
+BEFORE_LOG: Final = timedelta(days=1)
+"""How long before the log's first event its files may have been written: no upload takes as long."""
+READ_S: Final = 10.0
 
 log = structlog.get_logger()
 
@@ -69,6 +75,7 @@ class Sweeper:
         self._index = index
         self._log = event_log
         self._now = now
+        self._began_at: datetime | None = None
         self._places = dict.fromkeys((JOBS, PIPELINES, BUNDLES, PLANS), "")
         self._removed = 0
 
@@ -80,7 +87,7 @@ class Sweeper:
         while True:
             try:
                 await self.sweep()
-            except (PortError, NotYet) as error:
+            except (PortError, NotYet, TimeoutError) as error:
                 log.warning("blobs_not_swept", reason=str(error))
             await anyio.sleep(SWEEP_INTERVAL_S)
 
@@ -88,16 +95,19 @@ class Sweeper:
         """Look at the next blobs, and remove those of them that nothing refers to.
 
         Raises:
-            Unavailable, NotYet: something does not answer, or the index is behind the log.
+            Unavailable, TimeoutError, NotYet: something does not answer, or the index is behind the log.
 
         """
-        cutoff = self._now() - self._after
+        cutoff, began_at = self._now() - self._after, await self._log_began_at()
         seen, removed = 0, list[str]()
+        if began_at is None:
+            return Swept(seen, ())
         for folder in self._places:
             for _ in range(MAX_PAGES):
                 page = await self._blobs.page(folder, after=self._places[folder], limit=PAGE)
                 seen += len(page)
-                removed += await self._sweep_page(folder, [each for each in page if each.written_at < cutoff], cutoff)
+                old = [each for each in page if began_at - BEFORE_LOG <= each.written_at < cutoff]
+                removed += await self._sweep_page(folder, old, cutoff)
                 self._places[folder] = page[-1].key if len(page) == PAGE else ""
                 if len(page) < PAGE:
                     break
@@ -105,6 +115,16 @@ class Sweeper:
             self._removed += len(removed)
             log.info("blobs_swept", removed=len(removed), removed_since_start=self._removed, seen=seen)
         return Swept(seen, tuple(removed))
+
+    async def _log_began_at(self) -> datetime | None:
+        """Return the time of the log's first event; `None` while there is none."""
+        if self._began_at is None and await self._log.last_seq() > 0:
+            with anyio.fail_after(READ_S):
+                async with aclosing(self._log.read()) as batches:
+                    async for batch in batches:
+                        self._began_at = batch[0].event.time
+                        break
+        return self._began_at
 
     async def _sweep_page(self, folder: str, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
         unfinished = await self._remove([each.key for each in old if not each.is_finished])
