@@ -27,6 +27,7 @@ from penstock_jetstream.settings import NatsSettings
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _CLOSE_S: Final = 2.0
+_NOT_LET_IN: Final = "authorization"
 
 
 class Connection:
@@ -280,6 +281,8 @@ class Connection:
             answer.put(message)
 
     async def _on_error(self, error: Exception) -> None:
+        if isinstance(error, OSError) and _NOT_LET_IN in self._last_error.lower():
+            return  # the server hung up after it had said why
         said = str(error) or type(error).__name__
         if said != self._last_error and not self._is_closing:
             self._last_error = said

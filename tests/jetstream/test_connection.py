@@ -1,10 +1,13 @@
 """Connecting: clear errors, streams that are as they must be, and a connection that outlives everything."""
 
+import socket
+import struct
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 from msgspec.structs import replace
 from tests.conftest import NatsServer
 from tests.jetstream.events import new_aggregate, submission
@@ -31,8 +34,33 @@ async def test_a_password_is_not_shown() -> None:
 async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
     url = nats_server.server.url.replace("nats://", "nats://nobody:wrong@")
     with pytest.raises(Unavailable, match="Authorization"):
-        async with connect(NatsSettings(url=url, connect_s=0.3)):
+        async with connect(NatsSettings(url=url, connect_s=1.0)):
             pass
+
+
+async def test_why_it_is_not_let_in_is_said_also_when_it_is_cut_off_afterwards() -> None:
+    tries = 0
+
+    async def turn_away(stream: SocketStream) -> None:
+        nonlocal tries
+        tries += 1
+        async with stream:
+            if tries > 1:
+                reset = struct.pack("ii", 1, 0)
+                stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+                return
+            await stream.send(b'INFO {"version": "2.15.1", "max_payload": 1048576, "auth_required": true}\r\n')
+            await stream.receive()
+            await stream.send(b"-ERR 'Authorization Violation'\r\n")
+
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, turn_away)
+        port = listener.extra(SocketAttribute.local_port)
+        with pytest.raises(Unavailable, match="Authorization"):
+            async with connect(NatsSettings(url=f"nats://127.0.0.1:{port}", connect_s=2.0)):
+                pass
+        group.cancel_scope.cancel()
+    assert tries > 1
 
 
 async def test_an_account_without_jetstream_is_said(tmp_path: Path) -> None:
