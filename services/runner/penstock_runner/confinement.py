@@ -33,7 +33,7 @@ async def confinement(settings: RunnerSettings, environ: Mapping[str, str]) -> t
     in_force = standing(settings.sandbox, found)
     say = _log.info if in_force.level is SandboxLevel.FULL else _log.warning
     say("sandbox", in_force=in_force.level.value, workflows_can_still=list(in_force.lacks), landlock=found.abi)
-    if not wants:
+    if not wants or found.is_refused:
         return None, in_force
     allowed = policy(settings, environ)
     if not found.files:

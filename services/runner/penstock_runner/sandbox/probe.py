@@ -1,6 +1,5 @@
 """Tries the sandbox in a child of the runner, and says on its output what held: `python -m ...probe`."""
 
-import contextlib
 import os
 import resource
 import socket
@@ -24,11 +23,15 @@ PROBE_DEADLINE_S: Final = 30.0
 async def probe() -> Found:
     """Return what the sandbox can do on this machine; nothing, when it cannot even be tried."""
     command = [sys.executable, "-P", "-m", "penstock_runner.sandbox.probe"]
-    with contextlib.suppress(OSError, TimeoutError, msgspec.MsgspecError):
+    try:
         with anyio.fail_after(PROBE_DEADLINE_S):
             done = await anyio.run_process(command, check=False, stderr=None)
+    except (OSError, TimeoutError):
+        return Found()
+    try:
         return msgspec.json.decode(done.stdout, type=Found)
-    return Found()
+    except msgspec.MsgspecError:
+        return Found(is_refused=True)  # it died of the attempt
 
 
 def main() -> None:
@@ -39,7 +42,7 @@ def main() -> None:
         confine(Rules(network=False))
     except OSError as error:
         sys.stderr.write(f"the sandbox cannot be used: {error}\n")
-        found = Found(abi=abi)
+        found = Found(abi=abi, is_refused=True)
     else:
         found = Found(
             abi=abi,

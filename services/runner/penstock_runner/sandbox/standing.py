@@ -37,6 +37,8 @@ class Found(Struct, frozen=True, kw_only=True):
     """Make sockets, where it was given no network."""
     limits: bool = False
     """Change the limits of another process."""
+    is_refused: bool = False
+    """Nothing can be confined: a process that tries fails, as where a container forbids it."""
 
 
 class Standing(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,70 @@
+"""Machines whose kernel has no Landlock, or lets nobody filter system calls.
+
+`auto` runs there and says what is missing, `required` does not start.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.runner.snakemake.lab import Lab
+
+from penstock_runner.confinement import confinement
+from penstock_runner.engines.snakemake import SnakemakeEngine
+from penstock_runner.sandbox.standing import Found, SandboxMode, standing
+from penstock_runner.settings import RunnerSettings
+from penstock_schemas.views import SandboxLevel
+
+pytestmark = pytest.mark.system
+
+SCRIPT = Path(__file__).with_name("lesser_kernel.py")
+DEADLINE_S = 60.0
+BOTH = pytest.mark.parametrize("missing", ["landlock", "seccomp"])
+
+
+def without(missing: str, module: str, **environ: str) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, str(SCRIPT), missing, module]
+    return subprocess.run(command, env=os.environ | environ, capture_output=True, timeout=DEADLINE_S, check=False)
+
+
+@pytest.mark.parametrize(("missing", "is_refused"), [("landlock", False), ("seccomp", True)])
+def test_auto_is_told_what_is_missing(missing: str, is_refused: bool) -> None:
+    found = msgspec.json.decode(without(missing, "penstock_runner.sandbox.probe").stdout, type=Found)
+    assert (found.files, found.signals, found.is_refused) == (False, False, is_refused)
+    in_force = standing(SandboxMode.AUTO, found)
+    assert in_force.level is SandboxLevel.NONE
+    assert in_force.lacks[0] == "read and change every file that the runner's user may"
+
+
+@BOTH
+def test_required_does_not_start(missing: str, tmp_path: Path) -> None:
+    done = without(
+        missing,
+        "penstock_runner",
+        PENSTOCK_SANDBOX="required",
+        PENSTOCK_STATE_DIR=str(tmp_path / "state"),
+        PENSTOCK_BLOBS=str(tmp_path / "blobs"),
+    )
+    assert done.returncode == 1, done.stderr
+    assert b"PENSTOCK_SANDBOX is 'required', but here a workflow could still read and change every file" in done.stderr
+    assert not (tmp_path / "state").exists()
+
+
+@BOTH
+async def test_workflows_run_there_all_the_same(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    # The probe and the engine's zygote are started as `python -P -m <module> ...`.
+    python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} -P {SCRIPT} {missing} "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    settings = RunnerSettings(state_dir=tmp_path / "state", blobs=str(tmp_path / "blobs"))
+    policy, in_force = await confinement(settings, os.environ)
+    assert in_force.level is SandboxLevel.NONE
+    async with SnakemakeEngine(sandbox=policy) as engine:
+        lab = Lab(engine, tmp_path / "lab")
+        outside = tmp_path / "outside.txt"
+        await lab.succeed(f'open("{outside}", "w").close()\nrule x:\n    output: "x"\n    shell: "touch x"\n')
+    assert outside.exists()
