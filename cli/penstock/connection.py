@@ -98,12 +98,17 @@ def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) 
 
 
 def refusal(error: Refused) -> str:
-    """Write a refusal with every violation."""
+    """Write a refusal with every violation, each once: the server's summary may hold them already."""
     problem = error.problem
     if problem is None:
         return f"the server answered {error.status} without saying why ({error})"
-    lines = [problem.detail or problem.title]
-    lines += [f"  {each.pointer}: {each.detail}" if each.pointer else f"  {each.detail}" for each in problem.errors]
+    summary, violations = problem.detail or problem.title, problem.errors
+    is_told = bool(violations) and all(each.detail in summary for each in violations)
+    if is_told and len(violations) == 1:
+        lines = [summary]
+    else:
+        lines = [summary.partition(": ")[0] + ":" if is_told else summary]
+        lines += [f"  {each.pointer}: {each.detail}" if each.pointer else f"  {each.detail}" for each in violations]
     if error.status >= 500 and problem.instance:
         lines.append(f"  the server's log knows more under {problem.instance}")
     return "\n".join(lines)

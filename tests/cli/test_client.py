@@ -15,7 +15,8 @@ import pytest
 from penstock.client import Ambiguous, Client, Damaged
 from penstock.connection import refusal
 from penstock.transport import ClientError, NotFound, Refused, Unreachable
-from penstock_schemas.api import JobSubmission, OutputEntry
+from penstock_gateway.problems import Invalid, problem_of
+from penstock_schemas.api import JobSubmission, OutputEntry, Violation
 
 JOB_ID = "0b9c1f4e-0000-4000-8000-000000000001"
 PROBLEM = {
@@ -166,6 +167,19 @@ def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
         "  #/priority: a whole number is expected",
         "  and more",
     ]
+
+
+@pytest.mark.parametrize(
+    ("violations", "lines"),
+    [
+        ([("#/priority", "a whole number")], ["#/priority: a whole number"]),
+        ([("#", "no JSON: at byte 7")], ["no JSON: at byte 7"]),
+        ([("#/a", "no: never"), ("#/b", "nor this")], ["2 things are wrong:", "  #/a: no: never", "  #/b: nor this"]),
+    ],
+)
+def test_what_a_refusal_says_is_printed_once(violations: list[tuple[str, str]], lines: list[str]) -> None:
+    problem = problem_of(Invalid([Violation(pointer=where, detail=detail) for where, detail in violations]))
+    assert refusal(Refused(422, problem, "http://server")).splitlines() == lines
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", {"something": "else"}])
