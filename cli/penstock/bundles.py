@@ -1,219 +1,73 @@
-"""Packs a workflow's folder into the files of a submission."""
+"""Packs a workflow's folder into the body of a submission, where it fits."""
 
 import base64
-import fnmatch
-import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 
+from penstock.folders import BadWorkflow, Chosen, choose, too_much
 from penstock_schemas.api import Base64File, SubmittedSource
 
-SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
-"""Where Snakemake looks for the main file."""
-MAX_FILES: Final = 5_000
 MAX_BYTES: Final = 15 * 1024 * 1024
-"""Of the files together, as they are sent: a gateway takes 16 MiB unless its operator chose otherwise."""
-ALWAYS_LEFT_OUT: Final = (
-    ".git/",
-    ".hg/",
-    ".svn/",
-    ".snakemake/",
-    "__pycache__/",
-    ".venv/",
-    "venv/",
-    "node_modules/",
-    ".mypy_cache/",
-    ".ruff_cache/",
-    ".pytest_cache/",
-    ".ipynb_checkpoints/",
-    ".DS_Store",
-    "*.pyc",
-    ".nextflow*",
-)
-IGNORE_FILES: Final = (".penstockignore", ".gitignore")
-"""The first of these in the workflow's folder says what else stays behind."""
-
-
-class BadWorkflow(Exception):
-    """The folder cannot be submitted; the text says why and what to do."""
+"""Of the files together, as they are sent: a gateway takes 16 MiB of JSON unless its operator chose otherwise."""
 
 
 class Bundle(Struct, frozen=True, kw_only=True):
     """A packed workflow."""
 
     source: SubmittedSource
-    folder: Path
-    files: int
-    bytes: int
-    left_out: int
-    """Files and folders that a rule of the ignore file or of the user left behind."""
-    ignore_file: str | None
-
-
-class _Rule(Struct, frozen=True):
-    pattern: str
-    is_negated: bool
-    is_folder: bool
-    is_anchored: bool
-
-    def fits(self, path: str, is_folder: bool) -> bool:
-        if self.is_folder and not is_folder:
-            return False
-        if self.is_anchored:
-            return _fits_anchored(path, self.pattern)
-        return fnmatch.fnmatchcase(PurePosixPath(path).name, self.pattern)
+    chosen: Chosen
 
 
 def pack(target: Path, *, snakefile: str | None = None, exclude: Sequence[str] = (), ignore: bool = True) -> Bundle:
-    """Pack the workflow at `target`: a folder, or its main file.
-
-    Version control, caches and what Snakemake keeps stay behind, and what `.penstockignore` or else `.gitignore` says.
-
-    Args:
-        target: the workflow's folder, or its Snakefile.
-        snakefile: the main file, relative to the folder, when it is none of `SNAKEFILES`.
-        exclude: further patterns, as in `.gitignore`.
-        ignore: whether an ignore file counts.
+    """Pack the workflow at `target`: a folder, or its main file. The arguments are those of `choose`.
 
     Raises:
-        BadWorkflow: it does not exist, has no Snakefile, or is too large.
+        BadWorkflow: as `choose`; or it is more than fits one request in JSON.
 
     """
-    folder, main = _locate(target, snakefile)
-    ignore_file = next((name for name in IGNORE_FILES if (folder / name).is_file()), None) if ignore else None
-    lines = list(exclude)
-    if ignore_file:
-        lines = (folder / ignore_file).read_text(errors="replace").splitlines() + lines
-    own = tuple(_rules(ALWAYS_LEFT_OUT))
-    asked = tuple(_rules(lines))
-    left_out: list[str] = []
+    chosen = choose(target, snakefile=snakefile, exclude=exclude, ignore=ignore)
+    files = packed(chosen)
+    if files is None:
+        largest = max(chosen.files.items(), key=lambda each: each[1])[0]
+        raise BadWorkflow(too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {largest}"))
+    return Bundle(source=SubmittedSource(files=files, snakefile=chosen.main), chosen=chosen)
+
+
+def packed(chosen: Chosen) -> dict[str, str | Base64File] | None:
+    """Return the files with their content; `None` when they are more than `MAX_BYTES` in JSON.
+
+    Raises:
+        BadWorkflow: a file cannot be read.
+
+    """
+    if chosen.bytes > MAX_BYTES:
+        return None
     files: dict[str, str | Base64File] = {}
-    total = sent = 0
-    for path in _walk(folder, own, asked, left_out):
-        content = _read(folder / path)
-        encoded = _encoded(content)
-        total += len(content)
-        sent += len(content) if isinstance(encoded, str) else len(encoded.base64)
-        if len(files) >= MAX_FILES or sent > MAX_BYTES:
-            raise BadWorkflow(_too_large(folder, len(files) >= MAX_FILES, path))
-        files[path] = encoded
-    if main not in files:
-        raise BadWorkflow(f"{main} is left out by {ignore_file or '--exclude'}: it is the workflow's main file")
-    return Bundle(
-        source=SubmittedSource(files=files, snakefile=main),
-        folder=folder,
-        files=len(files),
-        bytes=total,
-        left_out=len(left_out),
-        ignore_file=ignore_file,
-    )
-
-
-def _locate(target: Path, snakefile: str | None) -> tuple[Path, str]:
-    """Return the folder to pack and the main file within it."""
-    if target.is_file():
-        folder = target.absolute().parent
-        if folder.name == "workflow" and target.name in ("Snakefile", "snakefile"):
-            folder = folder.parent  # Snakemake's standard layout: the workflow's folder is one above
-        return folder, target.absolute().relative_to(folder).as_posix()
-    if not target.exists():
-        raise BadWorkflow(f"there is no file or folder {target}")
-    if not target.is_dir():
-        raise BadWorkflow(f"{target} is neither a file nor a folder")
-    names = SNAKEFILES if snakefile is None else (snakefile,)
-    main = next((name for name in names if (target / name).is_file()), None)
-    if main is None:
-        raise BadWorkflow(
-            f"{target} has no {' or '.join(names)}: give the main file itself, or its place with --snakefile"
-        )
-    return target.absolute(), main
-
-
-def _walk(folder: Path, own: Sequence[_Rule], asked: Sequence[_Rule], left_out: list[str]) -> Iterator[str]:
-    """Yield the relative paths to pack, in order; links are followed, each folder is entered once."""
-    entered: set[Path] = set()
-    for current, folders, names in os.walk(folder, followlinks=True):
-        real = Path(current).resolve()
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        base = Path(current).relative_to(folder)
-        kept: list[str] = []
-        for name in sorted(folders):
-            path = (base / name).as_posix()
-            if _is_out(path, own, is_folder=True):
-                continue
-            (left_out if _is_out(path, asked, is_folder=True) else kept).append(path)
-        folders[:] = [PurePosixPath(each).name for each in kept]
-        for name in sorted(names):
-            path = (base / name).as_posix()
-            if _is_out(path, own, is_folder=False) or not (folder / path).is_file():
-                continue
-            if _is_out(path, asked, is_folder=False):
-                left_out.append(path)
-            else:
-                yield path
-
-
-def _rules(lines: Sequence[str]) -> Iterator[_Rule]:
-    for line in lines:
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        is_negated = text.startswith("!")
-        text = text.removeprefix("!")
-        is_folder = text.endswith("/")
-        text = text.rstrip("/")
-        is_anchored = "/" in text.removeprefix("**/")
-        pattern = text.removeprefix("/") if is_anchored else text.removeprefix("**/")
-        if pattern:
-            yield _Rule(pattern, is_negated, is_folder, is_anchored)
-
-
-def _is_out(path: str, rules: Sequence[_Rule], *, is_folder: bool) -> bool:
-    """Apply rules as git does: the last one that fits decides."""
-    out = False
-    for rule in rules:
-        if rule.fits(path, is_folder):
-            out = not rule.is_negated
-    return out
-
-
-def _fits_anchored(path: str, pattern: str) -> bool:
-    return _fits_parts(path.split("/"), pattern.split("/"))
-
-
-def _fits_parts(parts: list[str], pattern: list[str]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(_fits_parts(parts[skip:], pattern[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits_parts(parts[1:], pattern[1:])
+    sent = 0
+    for path in chosen.files:
+        files[path] = _encoded(_read(chosen.folder / path))
+        sent += len(msgspec.json.encode(path)) + len(msgspec.json.encode(files[path])) + len(":,")
+        if sent > MAX_BYTES:
+            return None
+    return files
 
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadWorkflow(_too_large(path.parent, False, path.name))
         return path.read_bytes()
     except OSError as error:
         raise BadWorkflow(f"cannot read {path}: {error.strerror}; leave it out with --exclude") from error
 
 
 def _encoded(content: bytes) -> str | Base64File:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        return Base64File(base64=base64.b64encode(content).decode("ascii"))
-
-
-def _too_large(folder: Path, is_count: bool, path: str) -> str:
-    bound = f"{MAX_FILES:,} files" if is_count else f"{MAX_BYTES // 1024**2} MiB"
-    return (
-        f"{folder} has more than {bound} to submit (reached at {path}): leave data out with --exclude or a "
-        ".penstockignore file, or use --in-place where the server may read the folder itself"
-    )
+    """Return a file as JSON can carry it: as text, unless it is none or holds a NUL, which the API refuses in text."""
+    if b"\0" not in content:
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    return Base64File(base64=base64.b64encode(content).decode("ascii"))

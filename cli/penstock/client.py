@@ -10,7 +10,6 @@ A request that can be repeated safely is repeated when the connection breaks or 
 temporarily unable, until the client's deadline. A submission always carries an idempotency key, so it is one of them.
 """
 
-import base64
 import hashlib
 import time
 import uuid
@@ -22,10 +21,10 @@ from typing import Final, Self, TypedDict, Unpack
 from urllib.parse import quote, urljoin
 
 import msgspec
-import urllib3
 from urllib3.exceptions import HTTPError
 
-from penstock.transport import JSON, ClientError, NotFound, Query, Refused, Transport
+from penstock.forms import Form, Progress
+from penstock.transport import ClientError, NotFound, Query, Refused, Transport
 from penstock_schemas.api import (
     MAX_PAGE,
     CancelRequest,
@@ -50,7 +49,6 @@ from penstock_schemas.api import (
     Readiness,
     RunnerList,
     StatusResponse,
-    SubmittedSource,
     TaskList,
     TokenList,
     TokenRequest,
@@ -113,30 +111,50 @@ class Client:
         """Close its connections."""
         self._http.close()
 
-    def submit(self, submission: JobSubmission) -> JobResponse:
+    def submit(
+        self,
+        submission: JobSubmission,
+        files: Mapping[str, Path] | None = None,
+        *,
+        on_sent: Progress | None = None,
+    ) -> JobResponse:
         """Submit a job and return it once it is stored durably.
+
+        Args:
+            submission: what to run.
+            files: the workflow's files where they are not in the submission, of any size: paths in its folder, with
+                the place of each on this machine. They are sent as they are read.
+            on_sent: told what was sent of `files`.
 
         Raises:
             Refused: with each violation in `problem.errors`.
             Unreachable: it may or may not be stored; the same idempotency key finds out.
+            NotSent: a file cannot be read; nothing is stored.
 
         """
         if submission.idempotency_key is None:
             submission = msgspec.structs.replace(submission, idempotency_key=uuid.uuid4().hex)
-        return self._http.post("/jobs", submission, JobResponse)
+        if files is None:
+            return self._http.post("/jobs", submission, JobResponse)
+        return self._http.stream("/jobs", Form(submission, files, on_sent=on_sent), JobResponse)
 
-    def plan(self, submission: JobSubmission) -> Plan:
-        """Return what a submission would run; nothing is queued.
+    def plan(
+        self,
+        submission: JobSubmission,
+        files: Mapping[str, Path] | None = None,
+        *,
+        on_sent: Progress | None = None,
+    ) -> Plan:
+        """Return what a submission would run; nothing is queued. The arguments are those of `submit`.
 
         Raises:
             Refused: it cannot be taken, or the workflow would fail before its first task.
+            Unreachable, NotSent: as `submit`.
 
         """
-        url = self.url + "/jobs?dry_run=true"
-        if submission.source is None or submission.source.files is None:
+        if files is None:
             return self._http.post("/jobs?dry_run=true", submission, Plan)
-        body, content_type = _form(submission, submission.source)
-        return self._http.decode(self._http.repeat("POST", url, body, 0.0, content_type=content_type), Plan, url)
+        return self._http.stream("/jobs?dry_run=true", Form(submission, files, on_sent=on_sent), Plan)
 
     def job(self, job_id: str) -> JobResponse:
         """Return a job as it stands."""
@@ -417,15 +435,3 @@ def is_over(job: JobResponse) -> bool:
 
 def _segment(job_id: str) -> str:
     return quote(job_id, safe="")
-
-
-def _form(submission: JobSubmission, source: SubmittedSource) -> tuple[bytes, str]:
-    """Return a submission as a form, which carries every file as it is, and its content type."""
-    job = msgspec.structs.replace(submission, source=SubmittedSource(snakefile=source.snakefile))
-    parts: list[tuple[str, tuple[str, bytes] | tuple[str, bytes, str]]] = [
-        ("job", ("job.json", msgspec.json.encode(job), JSON))
-    ]
-    for path, file in (source.files or {}).items():
-        content = file.encode() if isinstance(file, str) else base64.b64decode(file.base64)
-        parts.append(("files", (path, content)))
-    return urllib3.encode_multipart_formdata([*parts])

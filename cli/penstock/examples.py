@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from penstock.bundles import SNAKEFILES
 from penstock.exits import Stop
+from penstock.folders import SNAKEFILES
 
 
 def find() -> Path:

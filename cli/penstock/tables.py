@@ -56,6 +56,11 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def is_live() -> bool:
+    """Say whether standard error is a terminal on which lines can be redrawn."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
 def stderr_width() -> int:
     """Return the width of the terminal that standard error writes to; 80 when it does not say."""
     try:

@@ -1,8 +1,8 @@
 """Requests to one server, each within a deadline: sent, repeated where that is safe, and read."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -16,6 +16,10 @@ Query = Mapping[str, str | int | float | Sequence[str] | None]
 
 CONNECT_S: Final = 3.0
 """How long one attempt to connect may take."""
+STALL_S: Final = 60.0
+"""How long a server may take no byte of a stream, which is also how long one may take to connect for it."""
+MAX_LONG_STREAMS: Final = 2
+"""How often a stream is begun again that broke off after the deadline, which is not meant for sending so much."""
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 2.0
 _UNABLE: Final = frozenset({502, 503, 504})
@@ -41,6 +45,24 @@ class Refused(ClientError):
 
 class NotFound(Refused):
     """There is no such thing on the server."""
+
+
+class Streamed(Protocol):
+    """A body that is not in memory. It can be sent again, from its beginning."""
+
+    @property
+    def content_type(self) -> str:
+        """What it is."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """How long it is."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield it from its beginning."""
+        ...
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -83,23 +105,36 @@ class Transport:
         raw = None if body is None else msgspec.json.encode(body)
         return self.decode(self.repeat("POST", url, raw, 0.0), shape, url)
 
-    def repeat(self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = JSON) -> Answer:
-        """Send a request that may be repeated, until it is answered or the deadline has passed."""
+    def stream(self, path: str, body: Streamed, shape: type[T]) -> T:
+        """Send a command that may be repeated, piece by piece."""
+        url = self.url + path
+        return self.decode(self.repeat("POST", url, body, 0.0), shape, url)
+
+    def repeat(self, method: str, url: str, body: bytes | Streamed | None, wait_s: float) -> Answer:
+        """Send a request that may be repeated, until it is answered or the deadline has passed.
+
+        A stream that took longer than that by itself has the deadline anew, `MAX_LONG_STREAMS` times.
+        """
         ends = time.monotonic() + self.deadline_s
+        long_streams = 0 if body is None or isinstance(body, bytes) else MAX_LONG_STREAMS
         pause = FIRST_PAUSE_S
         while True:
-            left = ends - time.monotonic()
+            begun = time.monotonic()
+            left = ends - begun
             try:
-                answer = self.send(method, url, body, wait_s, content_type=content_type)
+                answer = self.send(method, url, body, wait_s)
                 if answer.status not in _UNABLE or left <= max(pause, answer.retry_after_s):
                     return self.checked(answer, url)
             except Unreachable:
-                if left <= pause:
+                if long_streams and time.monotonic() - begun > self.deadline_s:
+                    long_streams -= 1
+                    ends = time.monotonic() + self.deadline_s
+                elif left <= pause:
                     raise
             time.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE_S)
 
-    def send(self, method: str, url: str, body: bytes | None, wait_s: float, *, content_type: str = JSON) -> Answer:
+    def send(self, method: str, url: str, body: bytes | Streamed | None, wait_s: float) -> Answer:
         """Send a request once.
 
         Raises:
@@ -107,8 +142,13 @@ class Transport:
 
         """
         headers = {"Accept": "application/json"} | self._credentials
-        headers |= {"Content-Type": content_type} if body is not None else {}
-        timeout = urllib3.Timeout(connect=min(CONNECT_S, self.deadline_s), read=self.deadline_s + wait_s)
+        connect_s = min(CONNECT_S, self.deadline_s)
+        if isinstance(body, bytes):
+            headers["Content-Type"] = JSON
+        elif body is not None:
+            headers |= {"Content-Type": body.content_type, "Content-Length": str(body.size_bytes)}
+            connect_s = STALL_S  # it also bounds each piece that is sent
+        timeout = urllib3.Timeout(connect=connect_s, read=self.deadline_s + wait_s)
         try:
             response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
         except (HTTPError, OSError) as error:

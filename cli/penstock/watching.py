@@ -1,7 +1,5 @@
 """Follows a run to its end: a progress display on a terminal, plain lines elsewhere."""
 
-import os
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -46,8 +44,7 @@ class Display(Protocol):
 
 def display() -> Display:
     """Return the display for where standard error goes."""
-    is_live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return LiveDisplay() if is_live else PlainDisplay()
+    return LiveDisplay() if tables.is_live() else PlainDisplay()
 
 
 def follow(

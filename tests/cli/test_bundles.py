@@ -1,10 +1,12 @@
 import base64
+import os
 from pathlib import Path
 
 import pytest
 
-from penstock import bundles
-from penstock.bundles import BadWorkflow, pack
+from penstock import bundles, folders
+from penstock.bundles import pack, packed
+from penstock.folders import BadWorkflow, choose
 from penstock_schemas.api import Base64File
 
 
@@ -29,15 +31,16 @@ def test_a_folder_is_packed_with_its_main_file(tmp_path: Path) -> None:
         "config.yaml": "config.yaml",
         "scripts/plot.py": "scripts/plot.py",
     }
-    assert (bundle.files, bundle.bytes, bundle.left_out) == (3, 35, 0)
+    assert (len(bundle.chosen.files), bundle.chosen.bytes, bundle.chosen.left_out) == (3, 35, 0)
 
 
-def test_bytes_that_are_no_text_travel_in_base64(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"\xff", b"a\x00b"])
+def test_bytes_that_the_api_takes_for_no_text_travel_in_base64(tmp_path: Path, content: bytes) -> None:
     write(tmp_path, "Snakefile")
-    (tmp_path / "data.bin").write_bytes(b"\xff\x00")
+    (tmp_path / "data.bin").write_bytes(content)
     files = pack(tmp_path).source.files
     assert files is not None
-    assert files["data.bin"] == Base64File(base64=base64.b64encode(b"\xff\x00").decode())
+    assert files["data.bin"] == Base64File(base64=base64.b64encode(content).decode())
 
 
 @pytest.mark.parametrize("main", ["Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile"])
@@ -79,7 +82,7 @@ def test_the_ignore_file_counts_as_git_reads_it(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("# outputs\nresults/\n*.bam\n!keep.bam\n/only\nx/**/*.tmp\n")
     bundle = pack(tmp_path)
     assert names(bundle) == [".gitignore", "Snakefile", "deep/keep.bam", "deep/only/top.log"]
-    assert (bundle.left_out, bundle.ignore_file) == (5, ".gitignore")
+    assert (bundle.chosen.left_out, bundle.chosen.ignore_file) == (5, ".gitignore")
     assert "results/a.txt" in names(pack(tmp_path, ignore=False))
 
 
@@ -123,9 +126,26 @@ def test_a_main_file_that_is_left_out_is_refused(tmp_path: Path) -> None:
 
 def test_too_much_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "Snakefile", "a", "b", "c")
-    monkeypatch.setattr(bundles, "MAX_FILES", 3)
-    with pytest.raises(BadWorkflow, match=r"more than 3 files.*\.penstockignore"):
-        pack(tmp_path)
     monkeypatch.setattr(bundles, "MAX_BYTES", 5)
     with pytest.raises(BadWorkflow, match="MiB to submit"):
         pack(tmp_path)
+    monkeypatch.setattr(folders, "MAX_FILES", 3)
+    with pytest.raises(BadWorkflow, match=r"more than 3 files.*\.penstockignore"):
+        pack(tmp_path)
+
+
+def test_what_fits_is_measured_as_json_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "Snakefile")
+    (tmp_path / "lines").write_text("\n" * 1000)
+    chosen = choose(tmp_path)
+    assert packed(chosen) is not None
+    monkeypatch.setattr(bundles, "MAX_BYTES", 1500)
+    assert chosen.bytes < bundles.MAX_BYTES
+    assert packed(chosen) is None
+
+
+def test_a_name_that_json_cannot_carry_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "Snakefile")
+    (tmp_path / os.fsdecode(b"\xff.txt")).touch()
+    with pytest.raises(BadWorkflow, match="is not UTF-8"):
+        choose(tmp_path)

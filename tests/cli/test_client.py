@@ -82,7 +82,8 @@ def scripted(*answers: tuple[int, Any] | None) -> Generator[Script]:
 
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            raw = self.rfile.read(length)
+            body = json.loads(raw) if raw.startswith(b"{") else raw or None
             answer = script.next(self.command, self.path, body)
             if answer is None:
                 self.connection.shutdown(socket.SHUT_RDWR)
@@ -127,6 +128,16 @@ def test_a_submission_is_repeated_under_the_same_key(trouble: tuple[int, Any] | 
     first, second = (body for _, _, body in script.requests)
     assert first == second
     assert first["idempotency_key"]
+
+
+def test_a_form_is_repeated_under_the_same_key(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text("rule all:")
+    with scripted(None, (503, PROBLEM), (201, job())) as script, Client(script.url) as client:
+        assert client.submit(JobSubmission(pipeline_name="demo"), {"Snakefile": tmp_path / "Snakefile"}).id == JOB_ID
+    first, second, third = (body for _, _, body in script.requests)
+    assert first == second == third
+    assert b"idempotency_key" in first
+    assert b"rule all:" in first
 
 
 def test_a_key_that_was_given_is_kept() -> None:

@@ -7,10 +7,11 @@ import click
 import msgspec
 
 from penstock import tables
-from penstock.bundles import BadWorkflow, pack
+from penstock.bundles import pack
 from penstock.commands.submit import FETCH_DEADLINE_S, elsewhere_source, parse_labels, parse_parameters
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.exits import Exit, Stop
+from penstock.folders import BadWorkflow
 from penstock_schemas.api import PipelineRegistration, PipelineResponse, PipelineVersion
 
 ADD_EXAMPLES: Final = """\b
@@ -83,7 +84,7 @@ def add(
             bundle = pack(workflow or Path(), snakefile=snakefile, exclude=exclude)
         except BadWorkflow as error:
             raise Stop(str(error), Exit.USAGE) from error
-        source, called = bundle.source, bundle.folder.name
+        source, called = bundle.source, bundle.chosen.folder.name
     rules: dict[str, Any] | None = None if schema is None else parse_parameters((schema,), (), ())
     try:
         asked = msgspec.convert(

@@ -6,8 +6,9 @@ from typing import Final
 import click
 
 from penstock import tables
-from penstock.commands.submit import packed_source, parse_parameters
+from penstock.commands.submit import parse_parameters
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.sending import Progress, from_here
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.plans import Plan, PlannedTask
 
@@ -49,13 +50,16 @@ def plan(
     """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
     if pipeline is not None and (workflow is not None or snakefile):
         raise click.UsageError("give a workflow or --pipeline, not both")
-    source, called = None, pipeline or ""
-    if pipeline is None:
-        source, called = packed_source(workflow or Path(), snakefile, exclude, ignore=True, in_place=False)
+    sent = from_here(workflow or Path(), snakefile, exclude) if pipeline is None else None
     parameters = parse_parameters(params_file, param, ())
-    submission = JobSubmission(pipeline_name=called, parameters=parameters, source=source, engine=engine)
-    with connected(url, state, deadline_s=DEADLINE_S) as client:
-        made = client.plan(submission)
+    submission = JobSubmission(
+        pipeline_name=sent.name if sent else pipeline or "",
+        parameters=parameters,
+        source=sent.source if sent else None,
+        engine=engine,
+    )
+    with connected(url, state, deadline_s=DEADLINE_S) as client, Progress() as progress:
+        made = client.plan(submission, sent.files if sent else None, on_sent=progress)
     if form is Format.JSON:
         print_json(made)
     elif form is Format.JSONL:

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from penstock import tables
-from penstock.bundles import BadWorkflow, pack
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.exits import Exit, Stop
+from penstock.exits import Exit
+from penstock.sending import Progress, Sent, from_here
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.jobs import Parameters
 
@@ -165,16 +164,16 @@ def submit(
     if elsewhere is not None and (workflow is not None or in_place or pipeline is not None):
         raise click.UsageError("give one of a workflow, --pipeline, --git and --from-url")
     parameters = parse_parameters(params_file, param, param_string)
-    source, called = None, pipeline or ""
+    sent = None
     if elsewhere is not None:
-        source, called = elsewhere
+        sent = Sent(*elsewhere)
     elif pipeline is None:
-        source, called = packed_source(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
+        sent = from_here(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
     submission = JobSubmission(
-        pipeline_name=called if name is None else name,
+        pipeline_name=name if name is not None else sent.name if sent else pipeline or "",
         parameters=parameters,
         description=description,
-        source=source,
+        source=sent.source if sent else None,
         engine=engine,
         labels=parse_labels(label),
         priority=priority,
@@ -185,7 +184,8 @@ def submit(
         requeue=not no_requeue,
     )
     with connected(url, state, deadline_s=30.0 if elsewhere is None else FETCH_DEADLINE_S) as client:
-        job = client.submit(submission)
+        with Progress() as progress:
+            job = client.submit(submission, sent.files if sent else None, on_sent=progress)
         if form is Format.JSON:
             print_json(job)
         elif form is Format.JSONL:
@@ -215,22 +215,3 @@ def elsewhere_source(
         return None
     name = urlsplit(address).path.rstrip("/").rpartition("/")[2].removesuffix(".git") or "workflow"
     return SubmittedSource(git=git, ref=ref, url=from_url, snakefile=snakefile), name
-
-
-def packed_source(
-    workflow: Path, snakefile: str | None, exclude: tuple[str, ...], *, ignore: bool, in_place: bool
-) -> tuple[SubmittedSource, str]:
-    """Return what to submit of a workflow, and its name."""
-    if in_place:
-        folder = workflow.absolute()
-        return SubmittedSource(path=str(folder), snakefile=snakefile), folder.name or "workflow"
-    try:
-        bundle = pack(workflow, snakefile=snakefile, exclude=exclude, ignore=ignore)
-    except BadWorkflow as error:
-        raise Stop(str(error), Exit.USAGE) from error
-    left_out = f", {bundle.left_out} left out by {bundle.ignore_file or '--exclude'}" if bundle.left_out else ""
-    click.echo(
-        f"sending {bundle.files} files, {tables.size(bundle.bytes)}, of {bundle.folder}{left_out}",
-        err=True,
-    )
-    return bundle.source, bundle.folder.name or "workflow"
