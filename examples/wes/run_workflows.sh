@@ -6,6 +6,7 @@
 #   WES_USER, WES_PASSWORD   a name and password
 #   WES_TIMEOUT_S            seconds that each run may take; 300 when it is not set
 set -euo pipefail
+command -v curl >/dev/null || { echo "this script needs curl, which is not installed" >&2; exit 2; }
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 url=${WES_URL:-http://127.0.0.1:8000/ga4gh/wes/v1}
