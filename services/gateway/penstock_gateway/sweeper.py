@@ -147,7 +147,7 @@ class Sweeper:
 
     async def _sweep_jobs(self, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
         removed: list[str] = []
-        for job_id, keys in _by_parts(old, 1).items():
+        for job_id, keys in _by_owner(old).items():
             job = self._index.get(JobId(job_id)) if _is_id(job_id) else None
             if all(belongs_to(job, key) for key in keys):
                 continue
@@ -161,7 +161,7 @@ class Sweeper:
 
     async def _sweep_entries(self, old: Sequence[WrittenBlob]) -> list[str]:
         removed: list[str] = []
-        for name, keys in _by_parts(old, 1).items():
+        for name, keys in _by_owner(old).items():
             pipeline = await self._pipeline(name)
             removed += await self._remove([key for key in keys if not is_of_entry(pipeline, key)])
         return removed
@@ -197,11 +197,11 @@ def _is_at(key: str, location: str) -> bool:
     return key == location or key.startswith(f"{location.removesuffix('.json')}/")
 
 
-def _by_parts(blobs: Iterable[WrittenBlob], place: int) -> Mapping[str, Sequence[str]]:
-    """Return keys by one part of theirs."""
+def _by_owner(blobs: Iterable[WrittenBlob]) -> Mapping[str, Sequence[str]]:
+    """Return keys by their second part: the job, or the name in the catalogue, that they lie under."""
     found: dict[str, list[str]] = {}
     for each in blobs:
-        found.setdefault(each.key.split("/")[place], []).append(each.key)
+        found.setdefault(each.key.split("/")[1], []).append(each.key)
     return found
 
 
