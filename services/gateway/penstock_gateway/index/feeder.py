@@ -1,8 +1,8 @@
 """The query index as the gateway uses it: fed from the jobs view and its own writes, never older than asked for."""
 
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -135,11 +135,8 @@ class Index:
                 await self._moved.wait()
         if not self._is_loaded:
             raise Unavailable("the list of jobs is still being loaded")
-        await self._flush()
-        try:
+        async with self._reading():
             return await to_thread.run_sync(read)
-        except sqlite3.Error as error:
-            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 
     async def counts(self, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
         """Return how many jobs of a tenant, or of one owner in it, stand where.
@@ -148,11 +145,8 @@ class Index:
             Unavailable: the index is being made anew.
 
         """
-        await self._flush()
-        try:
+        async with self._reading():
             return self._store.counts(tenant, owner)
-        except sqlite3.Error as error:
-            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 
     async def ended_before(self, standing: Standing, before: datetime, *, limit: int) -> tuple[Job, ...]:
         """Return jobs of every tenant that stand so and ended earlier, as far as they are known here.
@@ -161,13 +155,9 @@ class Index:
             Unavailable: the index is being made anew.
 
         """
-        await self._flush()
-        try:
-            return await to_thread.run_sync(
-                partial(self._store.ended_before, standing, microseconds(before), limit=limit)
-            )
-        except sqlite3.Error as error:
-            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
+        read = partial(self._store.ended_before, standing, microseconds(before), limit=limit)
+        async with self._reading():
+            return await to_thread.run_sync(read)
 
     async def has_bundle(self, key: str) -> bool:
         """Say whether a job that is known here and not deleted may have brought the bundle under this key.
@@ -176,9 +166,15 @@ class Index:
             Unavailable: the index is being made anew.
 
         """
+        async with self._reading():
+            return self._store.has_bundle(bundle_digest(key))
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncGenerator[None, None]:
+        """Have everything that is pending in the file, to read from it within the block."""
         await self._flush()
         try:
-            return self._store.has_bundle(bundle_digest(key))
+            yield
         except sqlite3.Error as error:
             raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 
