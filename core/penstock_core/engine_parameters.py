@@ -22,6 +22,7 @@ MAX_VALUE_CHARS: Final = 4096
 MAX_NUMBER: Final = 1 << 53
 """Of a resource."""
 SNAKEMAKE: Final = "snakemake"
+MOCK: Final = "mock"
 
 _RULE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _TRUE: Final = frozenset({"", "true", "yes", "1"})
@@ -153,7 +154,7 @@ NO_REQUEUE: Final = EngineParameter(
 )
 FOR_EVERY_ENGINE: Final = (NO_REQUEUE,)
 """What can be chosen whatever the engine: how Penstock runs it, of which the engine hears nothing."""
-ALLOWED: Final[Mapping[str, tuple[EngineParameter, ...]]] = {SNAKEMAKE: _SNAKEMAKE, "mock": ()}
+ALLOWED: Final[Mapping[str, tuple[EngineParameter, ...]]] = {SNAKEMAKE: _SNAKEMAKE, MOCK: ()}
 """For each engine what can be chosen of its own."""
 
 

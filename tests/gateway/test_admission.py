@@ -7,7 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from penstock_core.access import Forbidden
-from penstock_gateway.admission import Policy, admit, command_of, job_ids_of, refuse_unknown_engine
+from penstock_gateway.admission import Policy, admit, command_of, refuse_unknown_engine
+from penstock_gateway.idempotency import job_ids_of
 from penstock_gateway.problems import Invalid
 from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.api import JobSubmission, SubmittedSource

@@ -1,40 +1,29 @@
 """Whether a submission is taken, and as what: everything that can be known before a runner sees it."""
 
-import hashlib
-import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from pathlib import PurePosixPath
-from typing import Final
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_core import engine_parameters
 from penstock_core.access import demand, needed_to_submit_for
+from penstock_core.engine_parameters import MOCK, SNAKEMAKE
 from penstock_gateway.bodies import pointer
-from penstock_gateway.bundles import SNAKEMAKE, Bundle, make_bundle, path_source
+from penstock_gateway.bundles import Bundle, make_bundle, path_source
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.engine_choices import require_allowed
+from penstock_gateway.idempotency import asked_from_elsewhere, fingerprint, idempotency_key
 from penstock_gateway.problems import Invalid
 from penstock_gateway.source_kinds import is_laid, kind_of
-from penstock_schemas.access import LOCAL_USER, Principal
+from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, SourceKind, WorkflowRequest
-
-MOCK: Final = "mock"
-KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
-"""What job ids that come from an idempotency key are derived in. Changing it would forget every key."""
-
-MAX_DELETED_BEFORE: Final = 1000
-"""A key makes no further job after so many that were deleted."""
-
-_canonical = msgspec.json.Encoder(order="deterministic")
+from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -107,7 +96,7 @@ def admit(
             brings_files=False,
             idempotency_key=key,
             # Of what was asked for: the same request finds its job also after a newer version was registered.
-            request_sha256="" if key is None else _fingerprint(submission, "", owner, None),
+            request_sha256="" if key is None else fingerprint(submission, "", owner, None),
             pipeline=reference_to(version),
             engine_parameters=chosen,
             workflow=workflow,
@@ -127,7 +116,7 @@ def admit(
         bundle=bundle,
         brings_files=brings,
         idempotency_key=key,
-        request_sha256="" if key is None else _fingerprint(submission, engine, owner, source),
+        request_sha256="" if key is None else fingerprint(submission, engine, owner, source),
         engine_parameters=chosen,
         workflow=workflow,
     )
@@ -145,27 +134,11 @@ def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid:
     """
     if admitted.idempotency_key is None:
         return replace(admitted, source=source)
-    asked = _asked_from_elsewhere(admitted.submission.source, brought)
+    asked = asked_from_elsewhere(admitted.submission.source, brought)
     if asked is None:
         asked = Source(kind=source.kind, location="", snakefile=source.snakefile, sha256=laid, origin=source.origin)
-    fingerprint = _fingerprint(admitted.submission, admitted.engine, admitted.owner, asked)
-    return replace(admitted, source=source, request_sha256=fingerprint)
-
-
-def fingerprints_of(
-    submission: JobSubmission, owner: str, *, brought: str | None, brings_files: bool
-) -> frozenset[str]:
-    """Return what the fingerprint of a submission can be, as far as that is known without asking anybody.
-
-    So a repeated request finds its job whatever became of the catalogue, the repository or the runners since.
-    """
-    source = submission.source
-    if source is None and not brings_files:
-        return frozenset(_fingerprint(submission, engine, owner, None) for engine in ("", MOCK))
-    asked = _asked_from_elsewhere(source, brought)
-    if asked is None:
-        return frozenset()
-    return frozenset({_fingerprint(submission, submission.engine or SNAKEMAKE, owner, asked)})
+    request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.owner, asked)
+    return replace(admitted, source=source, request_sha256=request_sha256)
 
 
 def owner_of(submission: JobSubmission, principal: Principal) -> str:
@@ -202,22 +175,6 @@ def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None
         raise Invalid([Violation(pointer=pointer("engine"), detail=f"no runner offers `{engine}`; offered: {names}")])
 
 
-def job_ids_of(principal: Principal, key: str) -> Iterator[JobId]:
-    """Yield the ids that a key of `principal` stands for, each one once the job before it was deleted.
-
-    Nobody meets the keys of others.
-    """
-    first = _first_job_id(principal, key)
-    yield first
-    for deleted in range(1, MAX_DELETED_BEFORE + 1):
-        yield JobId(str(uuid.uuid5(uuid.UUID(first), str(deleted))))
-
-
-def _first_job_id(principal: Principal, key: str) -> JobId:
-    whose = principal.tenant if principal == LOCAL_USER else f"{principal.tenant}\n{principal.name}"
-    return JobId(str(uuid.uuid5(KEY_NAMESPACE, f"{whose}\n{key}")))
-
-
 def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob:
     """Return the command that submits it."""
     submission = admitted.submission
@@ -242,25 +199,6 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
         requeue=submission.requeue
         and not engine_parameters.forbids_requeue(admitted.engine, admitted.engine_parameters or {}),
     )
-
-
-def idempotency_key(submission: JobSubmission, header: str | None) -> str | None:
-    """Return the key of a submission; `None` without one.
-
-    Raises:
-        Invalid: it cannot be one, or two are given.
-
-    """
-    field = submission.idempotency_key
-    if header is None:
-        return field
-    if not 1 <= len(header) <= 255 or not header.isprintable():
-        detail = "the header Idempotency-Key must have 1 to 255 printable characters"
-        raise Invalid([Violation(pointer="Idempotency-Key", detail=detail)])
-    if field is not None and field != header:
-        detail = "the header Idempotency-Key says something else; send one of the two"
-        raise Invalid([Violation(pointer=pointer("idempotency_key"), detail=detail)])
-    return header
 
 
 def _engine(submission: JobSubmission, policy: Policy, known_names: Iterable[str], *, brings_files: bool) -> str:
@@ -302,20 +240,6 @@ def _check_source(submitted: SubmittedSource, *, brings_files: bool) -> None:
         kind_of(submitted)
 
 
-def _asked_from_elsewhere(submitted: SubmittedSource | None, brought: str | None) -> Source | None:
-    """Return a source as it was asked for, where it is fetched: a branch that moved on is still the same request."""
-    address = None if submitted is None else submitted.git or submitted.url
-    if submitted is None or address is None:
-        return None
-    return Source(
-        kind=SourceKind.BUNDLE,  # what they were kept as once: so that older keys keep their meaning
-        location=address,
-        snakefile=submitted.snakefile,
-        sha256=brought,
-        origin=submitted.ref,
-    )
-
-
 def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bundle | None, Source | None]:
     submitted = submission.source
     if submitted is None:
@@ -324,26 +248,3 @@ def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bun
         bundle = make_bundle(submitted, engine=engine)
         return bundle, bundle.source
     return None, path_source(submitted, policy.source_roots)
-
-
-def _fingerprint(submission: JobSubmission, engine: str, owner: str, source: Source | None) -> str:
-    """Return the hash of everything that was asked for, the same for every way to write the same request."""
-    asked: tuple[object, ...] = (
-        submission.pipeline_name,
-        submission.parameters,
-        submission.description,
-        source,
-        engine,
-        submission.labels,
-        submission.priority,
-        owner,
-    )
-    if submission.pipeline_version is not None:
-        asked = (*asked, submission.pipeline_version)
-    if submission.engine_parameters:  # left out where there are none, so that older keys keep their meaning
-        asked = (*asked, submission.engine_parameters)
-    if submission.hold:
-        asked = (*asked, {"hold": True})
-    if not submission.requeue:
-        asked = (*asked, {"requeue": False})
-    return hashlib.sha256(_canonical.encode(asked)).hexdigest()

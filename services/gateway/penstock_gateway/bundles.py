@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from penstock_core.engine_parameters import SNAKEMAKE
 from penstock_gateway.bodies import pointer
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import Base64File, SubmittedSource, Violation
@@ -26,7 +27,6 @@ SNAKEFILE_PLACES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "work
 """Where Snakemake itself looks, in this order."""
 RESERVED: Final = ".snakemake"
 """The engine's own folder: what it holds is not for a submission to write."""
-SNAKEMAKE: Final = "snakemake"
 
 _encoder = msgspec.json.Encoder()
 

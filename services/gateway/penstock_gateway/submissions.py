@@ -18,9 +18,6 @@ from penstock_gateway.admission import (
     Policy,
     admit,
     command_of,
-    fingerprints_of,
-    idempotency_key,
-    job_ids_of,
     kept_on,
     owner_of,
     refuse_unknown_engine,
@@ -29,6 +26,7 @@ from penstock_gateway.admission import (
 from penstock_gateway.bundles import check_uploaded
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
+from penstock_gateway.idempotency import fingerprints_of, idempotency_key, job_ids_of
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.source_kinds import is_laid

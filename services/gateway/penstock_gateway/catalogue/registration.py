@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
+from penstock_core.engine_parameters import SNAKEMAKE
 from penstock_gateway.bodies import pointer
-from penstock_gateway.bundles import SNAKEMAKE
 from penstock_gateway.catalogue.parameter_schemas import Schema, fault_of_schema, merge, violations
 from penstock_gateway.catalogue.presets import Presets, engine_parameters_of
 from penstock_gateway.catalogue.workflow_files import Files, find_schema, own_configuration

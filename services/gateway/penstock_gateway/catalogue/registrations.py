@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 
 from msgspec.structs import replace
 
+from penstock_core.engine_parameters import SNAKEMAKE
 from penstock_core.ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
-from penstock_gateway.bundles import SNAKEMAKE, check_files, check_uploaded, content_of, path_source
+from penstock_gateway.bundles import check_files, check_uploaded, content_of, path_source
 from penstock_gateway.catalogue.core import Version, VersionTaken
 from penstock_gateway.catalogue.presets import Presets
 from penstock_gateway.catalogue.registration import prepare
