@@ -5,7 +5,8 @@ from typing import Any, Final
 import msgspec
 
 from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations import OPERATIONS, Answer, Operation, Parameter
+from penstock_gateway.openapi.operations import OPERATIONS
+from penstock_gateway.openapi.operations.shapes import Answer, Operation, Parameter
 from penstock_gateway.problems import (
     INTERNAL,
     INVALID,

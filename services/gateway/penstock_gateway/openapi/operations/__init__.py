@@ -1,0 +1,13 @@
+"""Every operation of the API: what it takes and what it answers. A test holds it against the routes."""
+
+from typing import Final
+
+from penstock_gateway.openapi.operations.jobs import JOBS
+from penstock_gateway.openapi.operations.operating import SERVER
+from penstock_gateway.openapi.operations.pipelines import PIPELINES
+from penstock_gateway.openapi.operations.runs import RUNS
+from penstock_gateway.openapi.operations.shapes import Operation
+from penstock_gateway.openapi.operations.tokens import TOKENS
+
+OPERATIONS: Final[tuple[Operation, ...]] = (*JOBS, *RUNS, *TOKENS, *PIPELINES, *SERVER)
+"""In the order of the document."""

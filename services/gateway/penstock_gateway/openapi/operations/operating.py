@@ -1,0 +1,74 @@
+"""The server itself: its health, runners, state and version."""
+
+from typing import Final
+
+from penstock_gateway import problems
+from penstock_gateway.openapi import examples
+from penstock_gateway.openapi.operations.shapes import Answer, Operation
+from penstock_schemas.api import Echo, Readiness, RunnerList, StatusResponse, VersionResponse
+
+SERVER: Final = (
+    Operation(
+        method="get",
+        path="/",
+        name="echo",
+        tag="Server",
+        summary="Say hello",
+        answers=(Answer(200, "The configured message", Echo, {"message": "Hello World"}),),
+    ),
+    Operation(
+        method="get",
+        path="/health",
+        name="health",
+        tag="Server",
+        summary="Say that the process is alive",
+        answers=(Answer(200, "It is", str, "OK"),),
+    ),
+    Operation(
+        method="get",
+        path="/healthz",
+        name="healthz",
+        tag="Server",
+        summary="Say that the process is alive, for Kubernetes",
+        answers=(Answer(200, "It is", str, "OK"),),
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        name="readyz",
+        tag="Server",
+        summary="Say whether the server can do its work",
+        answers=(
+            Answer(200, "It can", Readiness, {"ready": True, "reasons": []}),
+            Answer(
+                503, "It cannot", Readiness, {"ready": False, "reasons": ["the list of jobs is still being loaded"]}
+            ),
+        ),
+    ),
+    Operation(
+        method="get",
+        path="/runners",
+        name="listRunners",
+        tag="Server",
+        summary="List the runners that are connected",
+        answers=(Answer(200, "The runners", RunnerList, examples.RUNNERS),),
+        problems=(problems.INVALID, problems.UNAVAILABLE),
+    ),
+    Operation(
+        method="get",
+        path="/status",
+        name="getStatus",
+        tag="Server",
+        summary="Say how full the log is, how far the list of jobs is, and which scheduler leads",
+        answers=(Answer(200, "The status", StatusResponse, examples.STATUS),),
+        problems=(problems.INVALID, problems.UNAVAILABLE),
+    ),
+    Operation(
+        method="get",
+        path="/version",
+        name="version",
+        tag="Server",
+        summary="Say which version this is",
+        answers=(Answer(200, "The versions", VersionResponse, {"version": "v1.0.0", "software_version": "0.1.0"}),),
+    ),
+)
