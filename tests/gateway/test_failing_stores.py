@@ -1,15 +1,14 @@
 """A blob store that fails within an upload: nothing is queued, the client is told, and nothing is left in the end."""
 
 import json
-import resource
 import signal
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.disks import full_after
 from tests.gateway.stage import Stage, now, problem
 from tests.s3 import BUCKET, S3Server, running_s3
 
@@ -86,17 +85,6 @@ async def test_a_store_that_goes_away_within_an_upload(stage: Stage, s3: S3Serve
     serve_from(stage, open_blobs(f"s3://{BUCKET}/penstock"))
     async with stage.serve() as client:
         assert "large.bin" in await refused(client, s3.kill)
-
-
-@contextmanager
-def full_after(size_bytes: int) -> Generator[None]:
-    """Let no file of this process grow beyond this, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_disk_that_is_full_within_an_upload(stage: Stage, tmp_path: Path) -> None:

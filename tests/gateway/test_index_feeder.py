@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.disks import full_after
 from tests.gateway.jobs import make_job
 
 from penstock_core.memory import MemoryJobs
@@ -120,6 +121,16 @@ async def test_a_file_that_breaks_while_it_is_used_is_made_anew(tmp_path: Path) 
         page = await index.page(ALL)
         assert page.total == 399
         assert page.jobs[-1].state is JobState.FAILED
+
+
+async def test_a_list_that_a_full_disk_holds_up_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    async with running(Feed(), tmp_path) as index:
+        assert (await index.page(ALL)).total == 0
+        with full_after(0):
+            index.put(make_job(1))
+            with pytest.raises(Unavailable, match=r"^the list of jobs "):
+                await index.page(ALL)
+        assert (await index.page(ALL)).total == 1
 
 
 async def test_a_view_that_is_away_for_a_while_is_followed_again(

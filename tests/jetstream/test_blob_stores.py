@@ -2,13 +2,12 @@
 
 import errno
 import os
-import resource
 import urllib.request
 from collections.abc import AsyncGenerator, Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.disks import full_after
 from tests.s3 import BUCKET, S3Server, running_s3
 
 from penstock_core.ports import BLOB_PIECE_BYTES, BlobsUnavailable
@@ -53,17 +52,6 @@ async def test_a_store_that_dies_within_an_upload_says_so(s3: S3Server, monkeypa
 
     with pytest.raises(BlobsUnavailable, match=r"^blob jobs/1/x: [^\n]+$"):
         await blobs.put_stream("jobs/1/x", pieces())
-
-
-@contextmanager
-def full_after(size_bytes: int) -> Generator[None]:
-    """Let no file of this process grow beyond this, as on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_a_folder_that_takes_no_more_says_so_and_keeps_what_it_had(tmp_path: Path) -> None:

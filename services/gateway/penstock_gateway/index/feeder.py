@@ -115,7 +115,7 @@ class Index:
         """Return one page of a list.
 
         Raises:
-            Unavailable: the index is being made anew, or is still being filled.
+            Unavailable: the index is being made or filled anew, or cannot be written.
 
         """
         return await self._list(lambda: self._store.page(query))
@@ -142,7 +142,7 @@ class Index:
         """Return how many jobs of a tenant, or of one owner in it, stand where.
 
         Raises:
-            Unavailable: the index is being made anew.
+            Unavailable: the index is being made anew, or cannot be written.
 
         """
         async with self._reading():
@@ -152,7 +152,7 @@ class Index:
         """Return jobs of every tenant that stand so and ended earlier, as far as they are known here.
 
         Raises:
-            Unavailable: the index is being made anew.
+            Unavailable: the index is being made anew, or cannot be written.
 
         """
         read = partial(self._store.ended_before, standing, microseconds(before), limit=limit)
@@ -163,7 +163,7 @@ class Index:
         """Say whether a job that is known here and not deleted may have brought the bundle under this key.
 
         Raises:
-            Unavailable: the index is being made anew.
+            Unavailable: the index is being made anew, or cannot be written.
 
         """
         async with self._reading():
@@ -171,10 +171,17 @@ class Index:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncGenerator[None, None]:
-        """Have everything that is pending in the file, to read from it within the block."""
-        await self._flush()
+        """Have everything that is pending in the file, to read from it within the block.
+
+        Raises:
+            Unavailable: the file is broken and made anew, or cannot be written, as on a full disk.
+
+        """
         try:
+            await self._flush()
             yield
+        except sqlite3.OperationalError as error:  # the file itself is whole
+            raise Unavailable(f"the list of jobs cannot be had just now: {error}") from error
         except sqlite3.Error as error:
             raise Unavailable(f"the list of jobs is being made anew ({error})") from error
 
