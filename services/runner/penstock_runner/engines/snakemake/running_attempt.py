@@ -1,0 +1,190 @@
+"""One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import anyio
+from msgspec.structs import replace
+
+from penstock_runner.engine import (
+    ENGINE_LOG,
+    Attempt,
+    CountsChanged,
+    Emit,
+    LogWritten,
+    Outcome,
+    TaskChanged,
+)
+from penstock_runner.engines.snakemake.failures import (
+    EngineFault,
+    run_failure,
+    tail_of_file,
+    task_failure,
+    without_folder,
+)
+from penstock_runner.engines.snakemake.launching import Exited
+from penstock_runner.engines.snakemake.messages import BadFrame, FrameReader
+from penstock_runner.engines.snakemake.nursery import Child
+from penstock_runner.engines.snakemake.outputs import existing_files
+from penstock_runner.engines.snakemake.own_log import OwnLog
+from penstock_runner.engines.snakemake.progress import Progress
+from penstock_runner.engines.snakemake.tails import Tail
+from penstock_runner.sandbox.refusals import explained
+from penstock_runner.sandbox.rules import Rules
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
+from penstock_schemas.views import LogStream, Task, TaskState
+
+TASK_LOGS: Final = "tasks"
+"""The folder in an attempt's log directory that holds `<task id>.stdout` and `.stderr`."""
+LIVE_LOG_PAUSE_S: Final = 0.15
+"""The pause between two looks at the log files of what runs."""
+KILL_DEADLINE_S: Final = 8.0
+"""How long a killed attempt may take to be gone, its keeper included."""
+
+
+class RunningAttempt:
+    """Follows one attempt; its messages and logs become events."""
+
+    def __init__(self, attempt: Attempt, emit: Emit, rules: Rules | None) -> None:
+        self._attempt = attempt
+        self._rules = rules
+        self._emit = emit
+        self._progress = Progress(attempt.job_id, attempt.attempt)
+        self._frames = FrameReader()
+        self._counts = TaskCounts()
+        self._engine_log = attempt.log_dir / ENGINE_LOG
+        self._own_log = OwnLog(self._engine_log)
+        self._task_tails: dict[str, tuple[Tail, Tail]] = {}
+        self._bad_frame: BadFrame | None = None
+
+    async def follow(self, child: Child, stop: anyio.Event) -> Exited | None:
+        """Tell what happens until the attempt is gone; when cancelled, kill it first."""
+        exited: Exited | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stop_when_told, child, stop)
+                tasks.start_soon(self._show_logs)
+                tasks.start_soon(self._read_events, child)
+                if await child.started() is not None:
+                    exited = await child.exited()
+                tasks.cancel_scope.cancel()
+            await self._read_rest(child)
+        except BaseException:
+            child.kill()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_DEADLINE_S):
+                if exited is None:
+                    await child.exited()
+            raise
+        return exited
+
+    async def join_log(self) -> None:
+        """Make the engine's log whole."""
+        await anyio.to_thread.run_sync(self._own_log.join)
+
+    def conclude(self, exited: Exited, *, was_stopped: bool) -> Outcome:
+        """Say how the attempt ended."""
+        if exited.left:
+            raise EngineFault(f"{exited.left} processes of the attempt cannot be killed")
+        ended = self._progress.ended
+        succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None
+        if succeeded:
+            self.finish(TaskState.COMPLETED, "")
+            return self._outcome(OutcomeKind.SUCCEEDED, None)
+        if was_stopped:
+            self.finish(TaskState.CANCELLED, "the run was stopped")
+            return self._outcome(OutcomeKind.STOPPED, None)
+        self.finish(TaskState.FAILED, "the run ended before it")
+        work_dir = self._attempt.work_dir
+        failure = explained(self._failure(exited), self._rules, work_dir)
+        return self._outcome(OutcomeKind.FAILED, without_folder(failure, work_dir))
+
+    def finish(self, state: TaskState, reason: str) -> None:
+        """Close every task that has no end, and show the rest of the logs."""
+        for task in self._progress.close(state, reason, datetime.now(UTC)):
+            self._tell(task)
+        self._emit_all(self._own_log.read(is_over=True))
+        self._count()
+
+    def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
+        outputs = existing_files(self._progress.outputs, self._attempt.work_dir)
+        return Outcome(kind=kind, failure=failure, tasks=self._progress.counts, outputs=outputs)
+
+    def _failure(self, exited: Exited) -> Failure:
+        task = self._progress.failed_task
+        if task is not None:
+            return task_failure(task, self._progress, tail_of_file(self._log_path(task, "stderr")))
+        tail = tail_of_file(self._engine_log)
+        if self._bad_frame is not None and exited.exit_code >= 0:
+            message = f"what the workflow's process reported cannot be read: {self._bad_frame}"
+            return Failure(cause=FailureCause.WORKFLOW, message=message, stderr_tail=tail)
+        return run_failure(self._progress, exited.exit_code, tail)
+
+    async def _stop_when_told(self, child: Child, stop: anyio.Event) -> None:
+        await stop.wait()
+        child.stop()
+
+    async def _read_events(self, child: Child) -> None:
+        while chunk := await child.read_events():
+            self._take(chunk)
+
+    async def _read_rest(self, child: Child) -> None:
+        """Read what arrived before the end: no writer is left, so this ends."""
+        with anyio.move_on_after(KILL_DEADLINE_S):
+            await self._read_events(child)
+
+    async def _show_logs(self) -> None:
+        while True:
+            await anyio.sleep(LIVE_LOG_PAUSE_S)
+            self._emit_all(self._own_log.read())
+            for tails in self._task_tails.values():
+                for tail in tails:
+                    self._emit_all(tail.read())
+
+    def _take(self, chunk: bytes) -> None:
+        if self._bad_frame is not None:
+            return
+        try:
+            for message in self._frames.feed(chunk):
+                for task in self._progress.apply(message):
+                    self._tell(task)
+        except (BadFrame, KeyError) as error:
+            # Only code of the workflow can have written this; without its last message no run is a success.
+            self._bad_frame = BadFrame(str(error))
+        self._count()
+
+    def _tell(self, task: Task) -> None:
+        """Emit a task; its logs begin with it and end before it."""
+        task = replace(task, updated_at=datetime.now(UTC))
+        if task.state is TaskState.RUNNING and task.id not in self._task_tails:
+            self._task_tails[task.id] = (
+                Tail(self._log_path(task, "stdout"), LogStream.STDOUT, task_id=task.id),
+                Tail(self._log_path(task, "stderr"), LogStream.STDERR, task_id=task.id),
+            )
+        if task.ended_at is None:
+            self._emit(TaskChanged(task=task))
+            return
+        for tail in self._task_tails.pop(task.id, ()):
+            self._emit_all(tail.read(is_over=True))
+        stdout, stderr = self._log_path(task, "stdout"), self._log_path(task, "stderr")
+        self._emit(
+            TaskChanged(
+                task=task,
+                stdout_path=stdout if stdout.exists() else None,
+                stderr_path=stderr if stderr.exists() else None,
+            )
+        )
+
+    def _count(self) -> None:
+        counts = self._progress.counts
+        if counts != self._counts:
+            self._counts = counts
+            self._emit(CountsChanged(counts=counts))
+
+    def _emit_all(self, written: list[LogWritten]) -> None:
+        for each in written:
+            self._emit(each)
+
+    def _log_path(self, task: Task, stream: str) -> Path:
+        return self._attempt.log_dir / TASK_LOGS / f"{task.id}.{stream}"
