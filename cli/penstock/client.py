@@ -10,27 +10,27 @@ A request that can be repeated safely is repeated when the connection breaks or 
 temporarily unable, until the client's deadline. A submission always carries an idempotency key, so it is one of them.
 """
 
-import hashlib
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypedDict, Unpack
-from urllib.parse import quote, urljoin
+from typing import Final, Self, Unpack
 
 import msgspec
-from urllib3.exceptions import HTTPError
 
+from penstock.api_tokens import ApiTokens
+from penstock.catalogue import Catalogue
+from penstock.downloads import download
 from penstock.forms import Form, Progress
-from penstock.transport import ClientError, NotFound, Query, Refused, Transport
+from penstock.job_lists import JobFilters, only, query_of
+from penstock.server_state import ServerState
+from penstock.transport import Query, Refused, Transport, segment
 from penstock_schemas.api import (
     MAX_PAGE,
     CancelRequest,
     EventList,
     HoldRequest,
-    IssuedToken,
     JobEvent,
     JobList,
     JobResponse,
@@ -40,50 +40,15 @@ from penstock_schemas.api import (
     LogSource,
     OutputEntry,
     OutputList,
-    PipelineEntry,
-    PipelineList,
-    PipelineRegistration,
-    PipelineResponse,
-    PipelineVersion,
-    Problem,
-    Readiness,
-    RunnerList,
-    StatusResponse,
     TaskList,
-    TokenList,
-    TokenRequest,
-    VersionResponse,
 )
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import JobStatus
 from penstock_schemas.plans import Plan
 from penstock_schemas.views import LogStream, Task
 
 FOLLOW_WAIT_S: Final = 20.0
 """How long one long-poll waits before it is asked again."""
 _CONFLICT: Final = 409
-_PIECE: Final = 1024 * 1024
-
-
-class Ambiguous(ClientError):
-    """A short id fits several jobs."""
-
-
-class Damaged(ClientError):
-    """A download is not what the server said it would be."""
-
-
-class JobFilters(TypedDict, total=False):
-    """Which jobs are asked for; what is left out lets every job through."""
-
-    status: Sequence[JobStatus]
-    pipeline: str | None
-    owner: str | None
-    labels: Mapping[str, str | None] | None
-    """A label whose value is `None` asks for its key alone."""
-    text: str | None
-    since: datetime | None
-    until: datetime | None
 
 
 class Client:
@@ -100,6 +65,9 @@ class Client:
         """
         self._http = Transport(url, deadline_s=deadline_s, authorization=authorization)
         self.url = self._http.url
+        self.catalogue = Catalogue(self._http)
+        self.tokens = ApiTokens(self._http)
+        self.server = ServerState(self._http)
 
     def __enter__(self) -> Self:
         return self
@@ -158,52 +126,11 @@ class Client:
 
     def job(self, job_id: str) -> JobResponse:
         """Return a job as it stands."""
-        return self._http.get(f"/jobs/{_segment(job_id)}", {}, JobResponse)
-
-    def register(self, registration: PipelineRegistration) -> PipelineVersion:
-        """Register a version of a pipeline; registering the same again changes nothing."""
-        return self._http.post("/pipelines", registration, PipelineVersion)
-
-    def pipelines(self, *, retired: bool = False) -> Iterator[PipelineEntry]:
-        """Yield every pipeline of the catalogue, by name; with `retired`, also those that are offered no longer."""
-        after: str | None = None
-        while True:
-            query = {"after": after, "limit": MAX_PAGE, "retired": "true" if retired else "false"}
-            page = self._http.get("/pipelines", query, PipelineList)
-            yield from page.pipelines
-            after = page.next_after
-            if after is None:
-                return
-
-    def pipeline(self, name: str) -> PipelineResponse:
-        """Return a pipeline with all of its versions."""
-        return self._http.get(f"/pipelines/{_segment(name)}", {}, PipelineResponse)
-
-    def pipeline_of(self, job_id: str) -> PipelineVersion:
-        """Return the catalogue entry that a job runs, as it was when the job was submitted."""
-        return self._http.get(f"/jobs/{_segment(job_id)}/pipeline", {}, PipelineVersion)
-
-    def retire(self, name: str, version: str) -> PipelineVersion:
-        """Offer a version no longer."""
-        url = f"{self.url}/pipelines/{_segment(name)}/versions/{_segment(version)}"
-        return self._http.decode(self._http.repeat("DELETE", url, None, 0.0), PipelineVersion, url)
+        return self._http.get(f"/jobs/{segment(job_id)}", {}, JobResponse)
 
     def page(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[JobFilters]) -> JobList:
         """Return one page of the jobs that match every filter, newest first."""
-        since, until = filters.get("since"), filters.get("until")
-        labels = filters.get("labels") or {}
-        query: Query = {
-            "status": [each.value for each in filters.get("status", ())],
-            "pipeline": filters.get("pipeline"),
-            "owner": filters.get("owner"),
-            "label": [f"{key}:{value}" if value is not None else key for key, value in labels.items()],
-            "q": filters.get("text"),
-            "created_after": since.isoformat() if since else None,
-            "created_before": until.isoformat() if until else None,
-            "limit": limit,
-            "cursor": cursor,
-        }
-        return self._http.get("/jobs", query, JobList)
+        return self._http.get("/jobs", query_of(filters, limit=limit, cursor=cursor), JobList)
 
     def pages(self, *, limit: int | None = None, **filters: Unpack[JobFilters]) -> Iterator[JobList]:
         """Yield the jobs that match page by page, newest first, until there are no more or `limit` have come."""
@@ -233,13 +160,7 @@ class Client:
         wanted = prefix.strip().lower()
         if len(wanted) == len(str(uuid.UUID(int=0))):
             return JobId(wanted)
-        found = [each.id for each in self.page(limit=MAX_PAGE).jobs if each.id.startswith(wanted)] if wanted else []
-        if not found:
-            detail = f"no job found whose id begins with {prefix!r} among the newest {MAX_PAGE:,}"
-            raise NotFound(404, Problem(type="about:blank", title="Not found", status=404, detail=detail), self.url)
-        if len(found) > 1:
-            raise Ambiguous(f"{len(found)} jobs have an id that begins with {prefix!r}: give more of it")
-        return found[0]
+        return only([each.id for each in self.page(limit=MAX_PAGE).jobs], wanted, self.url)
 
     def cancel(self, job_id: str, *, reason: str | None = None) -> JobResponse:
         """Ask to end a job; the answer shows it cancelled, or still running until its runner stopped it.
@@ -247,7 +168,7 @@ class Client:
         A job that is over already is returned as it is.
         """
         try:
-            return self._http.post(f"/jobs/{_segment(job_id)}/cancel", CancelRequest(reason=reason), JobResponse)
+            return self._http.post(f"/jobs/{segment(job_id)}/cancel", CancelRequest(reason=reason), JobResponse)
         except Refused as error:
             if error.status == _CONFLICT and is_over(job := self.job(job_id)):
                 return job
@@ -260,7 +181,7 @@ class Client:
             Refused: there is no such job, it does not wait any more, or it is not for this user to hold.
 
         """
-        return self._http.post(f"/jobs/{_segment(job_id)}/hold", HoldRequest(reason=reason), JobResponse)
+        return self._http.post(f"/jobs/{segment(job_id)}/hold", HoldRequest(reason=reason), JobResponse)
 
     def release(self, job_id: str) -> JobResponse:
         """Let a held job wait for a slot again; one that waits already goes on waiting.
@@ -269,7 +190,7 @@ class Client:
             Refused: as `hold`.
 
         """
-        return self._http.post(f"/jobs/{_segment(job_id)}/release", None, JobResponse)
+        return self._http.post(f"/jobs/{segment(job_id)}/release", None, JobResponse)
 
     def delete(self, job_id: str) -> None:
         """Delete a job that is over, with all that it left behind.
@@ -278,11 +199,11 @@ class Client:
             Refused: there is no such job, it is not over, or it is not for this user to delete.
 
         """
-        self._http.repeat("DELETE", f"{self.url}/jobs/{_segment(job_id)}", None, 0.0)
+        self._http.repeat("DELETE", f"{self.url}/jobs/{segment(job_id)}", None, 0.0)
 
     def events(self, job_id: str, *, after: int = 0, wait_s: float = 0.0) -> EventList:
         """Return a job's events above `after`; when there is none yet, wait up to `wait_s` for the first."""
-        return self._http.get(f"/jobs/{_segment(job_id)}/events", {"after": after, "wait": wait_s}, EventList, wait_s)
+        return self._http.get(f"/jobs/{segment(job_id)}/events", {"after": after, "wait": wait_s}, EventList, wait_s)
 
     def follow(self, job_id: str, *, after: int = 0) -> Iterator[JobEvent]:
         """Yield a job's events as they happen, until it is over."""
@@ -337,7 +258,7 @@ class Client:
             "stream": [each.value for each in streams],
             "source": source.value if source else None,
         }
-        return self._http.get(f"/jobs/{_segment(job_id)}/logs", query, LogList, wait_s)
+        return self._http.get(f"/jobs/{segment(job_id)}/logs", query, LogList, wait_s)
 
     def log(self, job_id: str, *, follow: bool = False, streams: Collection[LogStream] = ()) -> Iterator[LogEntry]:
         """Yield a job's log from its beginning: what there is, or with `follow` until the job is over."""
@@ -358,7 +279,7 @@ class Client:
         found: list[Task] = []
         after: int | None = None
         while True:
-            page = self._http.get(f"/jobs/{_segment(job_id)}/tasks", {"after": after, "limit": MAX_PAGE}, TaskList)
+            page = self._http.get(f"/jobs/{segment(job_id)}/tasks", {"after": after, "limit": MAX_PAGE}, TaskList)
             found.extend(page.tasks)
             after = page.next_after
             if after is None:
@@ -366,7 +287,7 @@ class Client:
 
     def outputs(self, job_id: str) -> OutputList:
         """Return the files that a job produced."""
-        return self._http.get(f"/jobs/{_segment(job_id)}/outputs", {}, OutputList)
+        return self._http.get(f"/jobs/{segment(job_id)}/outputs", {}, OutputList)
 
     def download(self, output: OutputEntry, to: Path) -> None:
         """Store an output at `to`, checked against its SHA-256. The file appears only when it is whole.
@@ -375,63 +296,9 @@ class Client:
             Damaged: it broke off, or is not what the server said.
 
         """
-        part = to.with_name(to.name + ".part")
-        digest = hashlib.sha256()
-        try:
-            with self._http.open(urljoin(self.url + "/", output.url)) as response, part.open("wb") as out:
-                for piece in response.stream(_PIECE):
-                    digest.update(piece)
-                    out.write(piece)
-        except HTTPError as error:
-            part.unlink()
-            raise Damaged(
-                f"{output.path} broke off before its end ({error}); try again, and if it always does, ask an operator: "
-                "the server's log says when a file is not what was stored"
-            ) from error
-        if digest.hexdigest() != output.sha256:
-            part.unlink()
-            raise Damaged(f"{output.path} arrived damaged: its SHA-256 is not {output.sha256}; try again")
-        part.replace(to)
-
-    def issue_token(self, asked: TokenRequest) -> IssuedToken:
-        """Issue an API token. It is asked once: its secret is in this answer alone."""
-        url = self.url + "/tokens"
-        answer = self._http.send("POST", url, msgspec.json.encode(asked), 0.0)
-        return self._http.decode(self._http.checked(answer, url), IssuedToken, url)
-
-    def tokens(self) -> TokenList:
-        """Return the API tokens that are visible here."""
-        return self._http.get("/tokens", {}, TokenList)
-
-    def revoke_token(self, token_id: str) -> None:
-        """Make an API token worth nothing."""
-        self._http.repeat("DELETE", f"{self.url}/tokens/{_segment(token_id)}", None, 0.0)
-
-    def readiness(self) -> Readiness:
-        """Say whether the server is ready, and why not. It is asked once."""
-        answer = self._http.send("GET", self.url + "/readyz", None, 0.0)
-        if answer.status not in (200, 503):
-            raise self._http.refusal(answer, self.url + "/readyz")
-        return self._http.decode(answer, Readiness, self.url + "/readyz")
-
-    def runners(self) -> RunnerList:
-        """Return the runners that are connected."""
-        return self._http.get("/runners", {}, RunnerList)
-
-    def status(self) -> StatusResponse:
-        """Return how full the log is, how far the list of jobs is, and which scheduler leads."""
-        return self._http.get("/status", {}, StatusResponse)
-
-    def version(self) -> VersionResponse:
-        """Return the server's version. It is asked once."""
-        url = self.url + "/version"
-        return self._http.decode(self._http.checked(self._http.send("GET", url, None, 0.0), url), VersionResponse, url)
+        download(self._http, output, to)
 
 
 def is_over(job: JobResponse) -> bool:
     """Say whether nothing further will happen to a job."""
     return job.state.is_terminal
-
-
-def _segment(job_id: str) -> str:
-    return quote(job_id, safe="")

@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from penstock import running
-from penstock.client import Ambiguous, Client
+from penstock.client import Client
 from penstock.credentials import authorization, credential_options
 from penstock.exits import Exit, Stop
+from penstock.job_lists import Ambiguous
 from penstock.transport import ClientError, NotFound, Refused, Unreachable
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import urllib3
@@ -208,6 +208,11 @@ class Transport:
             raise ClientError(
                 f"{url} did not answer as Penstock's API does ({error}): is it a Penstock server of this version?"
             ) from error
+
+
+def segment(text: str) -> str:
+    """Return a text as one segment of a path."""
+    return quote(text, safe="")
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -173,7 +173,7 @@ class Tree:
             while not self.stopped.is_set():
                 self._check_trouble()
                 try:
-                    readiness = await anyio.to_thread.run_sync(client.readiness)
+                    readiness = await anyio.to_thread.run_sync(client.server.readiness)
                     missing = MODULES.keys() - said.ready
                     answered_at = min(answered_at, time.monotonic() if readiness.ready else math.inf)
                     if readiness.ready and (not missing or time.monotonic() - answered_at > QUIET_READY_S):

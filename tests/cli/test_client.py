@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from penstock.client import Ambiguous, Client, Damaged
+from penstock.client import Client
 from penstock.connection import refusal
+from penstock.downloads import Damaged
+from penstock.job_lists import Ambiguous
 from penstock.transport import ClientError, NotFound, Refused, Unreachable
 from penstock_gateway.problems import Invalid, problem_of
 from penstock_schemas.api import JobSubmission, OutputEntry, Violation
@@ -295,5 +297,5 @@ def test_waiting_has_an_end() -> None:
 
 def test_readiness_is_asked_once_and_read_when_it_is_bad() -> None:
     with scripted((503, {"ready": False, "reasons": ["no log"]})) as script, Client(script.url) as client:
-        assert client.readiness().reasons == ["no log"]
+        assert client.server.readiness().reasons == ["no log"]
         assert len(script.requests) == 1

@@ -143,7 +143,7 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
     with Client(place, deadline_s=5.0, authorization=authorization()) as client:
         began = time.monotonic()
         try:
-            version = client.version()
+            version = client.server.version()
         except ClientError as error:
             result, mend = (FAIL, "is the address right?") if has_url else (WARN, "start one with 'penstock up'")
             yield Check("server", result, str(error), mend)
@@ -166,14 +166,14 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
 
 
 def _scheduler(client: Client) -> Check:
-    status = client.status()
+    status = client.server.status()
     if status.scheduler is None:
         return Check("scheduler", FAIL, "none leads", "nothing is started: look at the scheduler's log, or start one")
     return Check("scheduler", OK, f"{status.scheduler.holder} leads, term {status.scheduler.term}")
 
 
 def _log_room(client: Client) -> Check:
-    return log_check(client.status())
+    return log_check(client.server.status())
 
 
 def log_check(status: StatusResponse) -> Check:
@@ -192,7 +192,7 @@ def log_check(status: StatusResponse) -> Check:
 
 
 def _runners(client: Client) -> Check:
-    return runners_check(client.runners().runners)
+    return runners_check(client.server.runners().runners)
 
 
 def runners_check(runners: list[RunnerResponse]) -> Check:
@@ -214,7 +214,7 @@ def runners_check(runners: list[RunnerResponse]) -> Check:
 
 
 def _sandbox(client: Client) -> Check:
-    return sandbox_check(client.runners().runners)
+    return sandbox_check(client.server.runners().runners)
 
 
 def sandbox_check(runners: list[RunnerResponse]) -> Check:
@@ -249,7 +249,7 @@ def _guarded(check: Callable[[Client], Check], client: Client) -> Check:
 
 
 def _readiness(client: Client) -> Check:
-    readiness = client.readiness()
+    readiness = client.server.readiness()
     if readiness.ready:
         return Check("readiness", OK, "ready" + (f": {'; '.join(readiness.reasons)}" if readiness.reasons else ""))
     return Check("readiness", FAIL, "; ".join(readiness.reasons), "the services' logs say more")

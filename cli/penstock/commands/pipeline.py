@@ -105,7 +105,7 @@ def add(
     except msgspec.ValidationError as error:
         raise Stop(f"this cannot be registered: {error}", Exit.USAGE) from error
     with connected(url, state, deadline_s=30.0 if elsewhere is None else FETCH_DEADLINE_S) as client:
-        made = client.register(asked)
+        made = client.catalogue.register(asked)
     if not _print_object(made, form):
         click.echo(f"{made.name} {made.version}")
 
@@ -117,7 +117,7 @@ def add(
 def list_pipelines(everything: bool, form: Format, url: str | None, state: Path | None) -> None:
     """List the catalogue, by name."""
     with connected(url, state) as client:
-        found = list(client.pipelines(retired=everything))
+        found = list(client.catalogue.entries(retired=everything))
     if form is Format.JSON:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
     elif form is Format.JSONL:
@@ -141,7 +141,7 @@ def list_pipelines(everything: bool, form: Format, url: str | None, state: Path 
 def show(name: str, version: str | None, form: Format, url: str | None, state: Path | None) -> None:
     """Show a pipeline: its versions, and the parameters of the newest."""
     with connected(url, state) as client:
-        found = client.pipeline(name)
+        found = client.catalogue.entry(name)
     wanted = version or found.newest
     chosen = next((each for each in found.versions if each.version == wanted), None)
     if version is not None and chosen is None:
@@ -157,7 +157,7 @@ def show(name: str, version: str | None, form: Format, url: str | None, state: P
 def retire(name: str, version: str, url: str | None, state: Path | None) -> None:
     """Offer a version no longer. Runs that it made still show it."""
     with connected(url, state) as client:
-        gone = client.retire(name, version)
+        gone = client.catalogue.retire(name, version)
     click.echo(f"{gone.name} {gone.version}  retired")
 
 

@@ -14,7 +14,7 @@ from penstock.connection import Format, connected, format_option, print_json, pr
 def runners(form: Format, url: str | None, state: Path | None) -> None:
     """List the runners that are connected: their slots, what they can run, when they were heard last."""
     with connected(url, state) as client:
-        found = client.runners()
+        found = client.server.runners()
     if form is Format.JSON:
         print_json(found)
     elif form is Format.JSONL:

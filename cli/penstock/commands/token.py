@@ -71,7 +71,7 @@ def create(
 def list_tokens(form: Format, url: str | None, state: Path | None) -> None:
     """List your tokens; an admin sees all."""
     with connected(url, state) as client:
-        found = client.tokens()
+        found = client.tokens.visible()
     if form is Format.JSON:
         print_json(found)
     elif form is Format.JSONL:
@@ -92,7 +92,7 @@ def list_tokens(form: Format, url: str | None, state: Path | None) -> None:
 def revoke(token_id: str, url: str | None, state: Path | None) -> None:
     """Make a token worth nothing, at once."""
     with connected(url, state) as client:
-        client.revoke_token(token_id)
+        client.tokens.revoke(token_id)
 
 
 def _request(**said: object) -> TokenRequest:
@@ -105,7 +105,7 @@ def _request(**said: object) -> TokenRequest:
 
 def _issue(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
     with connected(url, state) as client:
-        return client.issue_token(asked)
+        return client.tokens.issue(asked)
 
 
 def _bootstrap(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:

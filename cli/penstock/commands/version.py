@@ -18,7 +18,7 @@ def version(url: str | None, state: Path | None) -> None:
     place = server_url(url, state)
     with Client(place, deadline_s=3.0) as client:
         try:
-            found = client.version()
+            found = client.server.version()
         except ClientError:
             click.echo(f"server   none at {place}")
         else:
