@@ -11,17 +11,8 @@ from typing import Final
 import anyio
 
 from penstock_core.engine_parameters import SnakemakeOptions, snakemake_options
-from penstock_runner.engine import (
-    ATTEMPT_MARKER,
-    ENGINE_LOG,
-    RUNNER_MARKER,
-    Attempt,
-    Emit,
-    Outcome,
-)
-from penstock_runner.engines.snakemake.failures import (
-    EngineFault,
-)
+from penstock_runner.engine import ATTEMPT_MARKER, ENGINE_LOG, RUNNER_MARKER, Attempt, Emit, Outcome
+from penstock_runner.engines.snakemake.failures import EngineFault
 from penstock_runner.engines.snakemake.launching import Launch
 from penstock_runner.engines.snakemake.nursery import Nursery
 from penstock_runner.engines.snakemake.running_attempt import TASK_LOGS, RunningAttempt

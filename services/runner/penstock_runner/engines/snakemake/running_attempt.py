@@ -7,15 +7,7 @@ from typing import Final
 import anyio
 from msgspec.structs import replace
 
-from penstock_runner.engine import (
-    ENGINE_LOG,
-    Attempt,
-    CountsChanged,
-    Emit,
-    LogWritten,
-    Outcome,
-    TaskChanged,
-)
+from penstock_runner.engine import ENGINE_LOG, Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
 from penstock_runner.engines.snakemake.failures import (
     EngineFault,
     run_failure,

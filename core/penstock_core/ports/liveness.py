@@ -1,0 +1,71 @@
+"""Who is there, and answers: heartbeats, and plans that runners make."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+from penstock_schemas.ids import RunnerId
+from penstock_schemas.plans import PlanReply, PlanRequest
+from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
+
+HEARTBEAT_TTL_S: Final = 10.0
+"""A heartbeat is forgotten when it is this old."""
+
+
+class Heartbeats(Protocol):
+    """Who is alive. Nothing here is remembered for longer than the lease."""
+
+    async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
+        """Say that a runner is alive; returns when it was heard.
+
+        Raises:
+            Unavailable: it was not heard before the deadline.
+
+        """
+        ...
+
+    async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
+        """Return the last heartbeat of every runner that is alive.
+
+        Raises:
+            Unavailable: it is not known who is alive.
+
+        """
+        ...
+
+    async def silence(self, runner_id: RunnerId) -> None:
+        """Forget a runner that left."""
+        ...
+
+    async def beat_scheduler(self, beat: SchedulerBeat, *, deadline_s: float = 2.0) -> None:
+        """Say that the leading scheduler is alive."""
+        ...
+
+    async def scheduler(self) -> SchedulerBeat | None:
+        """Return the leading scheduler's last beat; `None` when it is silent."""
+        ...
+
+    async def silence_scheduler(self) -> None:
+        """Forget the leader: it stepped down, a standby may take over at once."""
+        ...
+
+
+PlanAnswer = Callable[[PlanRequest], Awaitable[PlanReply]]
+"""Makes a plan; never raises but by cancellation."""
+
+
+class Plans(Protocol):
+    """Plans of jobs, asked for by gateways and made by runners. Nothing of it is stored."""
+
+    async def ask(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
+        """Have one of the runners that offer the request's engine make a plan.
+
+        Raises:
+            TooLarge: the request is larger than a message may be.
+            Unavailable: no runner listens, or none answers in time.
+
+        """
+        ...
+
+    async def serve(self, engines: Sequence[str], answer: PlanAnswer) -> None:
+        """Answer requests for these engines, several at a time, for ever."""
+        ...
