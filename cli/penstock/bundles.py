@@ -33,7 +33,10 @@ def pack(target: Path, *, snakefile: str | None = None, exclude: Sequence[str] =
     files = packed(chosen)
     if files is None:
         largest = max(chosen.files.items(), key=lambda each: each[1])[0]
-        raise BadWorkflow(too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {largest}"))
+        problem = too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {largest}")
+        raise BadWorkflow(
+            f"{problem}, or let the server fetch it: from a repository (--git) or an archive (--from-url)"
+        )
     return Bundle(source=SubmittedSource(files=files, snakefile=chosen.main), chosen=chosen)
 
 

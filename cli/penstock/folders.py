@@ -95,7 +95,10 @@ def choose(target: Path, *, snakefile: str | None = None, exclude: Sequence[str]
     files: dict[str, int] = {}
     for path in _walk(folder, own, asked, left_out):
         if len(files) >= MAX_FILES:
-            raise BadWorkflow(too_much(folder, f"{MAX_FILES:,} files", f"reached at {path}"))
+            raise BadWorkflow(
+                f"{too_much(folder, f'{MAX_FILES:,} files', f'reached at {path}')}, or use "
+                "'penstock submit --in-place' where the server may read the folder itself"
+            )
         files[path] = _size(folder, path)
     if main not in files:
         raise BadWorkflow(f"{main} is left out by {ignore_file or '--exclude'}: it is the workflow's main file")
@@ -103,11 +106,8 @@ def choose(target: Path, *, snakefile: str | None = None, exclude: Sequence[str]
 
 
 def too_much(folder: Path, bound: str, where: str) -> str:
-    """Say that a folder has more than `bound`, where most of it is, and what to do."""
-    return (
-        f"{folder} has more than {bound} to submit ({where}): leave data out with --exclude or a "
-        ".penstockignore file, or use --in-place where the server may read the folder itself"
-    )
+    """Say that a folder has more than `bound`, where most of it is, and what to do in any case."""
+    return f"{folder} has more than {bound} to send ({where}): leave data out with --exclude or a .penstockignore file"
 
 
 def _locate(target: Path, snakefile: str | None) -> tuple[Path, str]:

@@ -36,7 +36,6 @@ class Keeper:
 
     def __init__(self, kept: Keepable, grace_s: float, report: Callable[[str], None]) -> None:
         self.kept = kept
-        self.restarts = 0
         self._grace_s = grace_s
         self._report = report
         self._stopping = anyio.Event()
@@ -78,7 +77,6 @@ class Keeper:
             with anyio.move_on_after(min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, quick_deaths - 1))):
                 await self._stopping.wait()
                 return None
-            self.restarts += 1
             started = time.monotonic()
             try:
                 await self.kept.start()

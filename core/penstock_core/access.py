@@ -98,21 +98,6 @@ def may_see(principal: Principal, job: Owned, visibility: JobVisibility) -> bool
     return principal.role.includes(needed_to_see(principal, job, visibility))
 
 
-def may_cancel(principal: Principal, job: Owned) -> bool:
-    """Say whether somebody may cancel a job that it sees."""
-    return principal.role.includes(needed_to_cancel(principal, job))
-
-
-def may_delete(principal: Principal, job: Owned) -> bool:
-    """Say whether somebody may remove what a job that it sees left behind."""
-    return principal.role.includes(needed_to_delete(principal, job))
-
-
-def may_submit(principal: Principal) -> bool:
-    """Say whether somebody may submit jobs, which are then its own."""
-    return principal.role.includes(NEEDED_TO_SUBMIT)
-
-
 def visible_owner(principal: Principal, visibility: JobVisibility) -> str | None:
     """Return the one owner whose jobs somebody sees in its tenant; `None` when it sees those of everybody."""
     sees_all = visibility is JobVisibility.TENANT or principal.role.includes(Role.OPERATOR)

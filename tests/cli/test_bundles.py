@@ -127,7 +127,7 @@ def test_a_main_file_that_is_left_out_is_refused(tmp_path: Path) -> None:
 def test_too_much_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "Snakefile", "a", "b", "c")
     monkeypatch.setattr(bundles, "MAX_BYTES", 5)
-    with pytest.raises(BadWorkflow, match="MiB to submit"):
+    with pytest.raises(BadWorkflow, match=r"MiB to send.*--git"):
         pack(tmp_path)
     monkeypatch.setattr(folders, "MAX_FILES", 3)
     with pytest.raises(BadWorkflow, match=r"more than 3 files.*\.penstockignore"):

@@ -134,16 +134,13 @@ class Sweeper:
     async def _sweep_finished(self, folder: str, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
         # From here on the index knows every job that can refer to what is so old.
         await self._index.reach(await self._log.last_seq())
-        match folder:
-            case "jobs":
-                return await self._sweep_jobs(old, cutoff)
-            case "pipelines":
-                return await self._sweep_entries(old)
-            case "plans":
-                return await self._remove([each.key for each in old])
-            case _:
-                loose = [each.key for each in old if not await self._index.has_bundle(each.key)]
-                return await self._remove(loose)
+        if folder == JOBS:
+            return await self._sweep_jobs(old, cutoff)
+        if folder == PIPELINES:
+            return await self._sweep_entries(old)
+        if folder == PLANS:
+            return await self._remove([each.key for each in old])
+        return await self._remove([each.key for each in old if not await self._index.has_bundle(each.key)])
 
     async def _sweep_jobs(self, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
         removed: list[str] = []
