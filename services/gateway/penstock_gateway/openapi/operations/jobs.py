@@ -5,6 +5,7 @@ from typing import Final
 from penstock_gateway import problems
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.parts import (
+    COMMAND_PROBLEMS,
     IF_NONE_MATCH,
     JOB_HEADERS,
     JOB_ID,
@@ -121,14 +122,7 @@ JOBS: Final = (
         "events, which admins can read. For its owner, and for admins. Repeating does no harm.",
         parameters=(JOB_ID, query("reason", "Why; it is kept in the log.", TEXT)),
         answers=(Answer(204, "It is deleted"),),
-        problems=(
-            problems.FORBIDDEN,
-            problems.NOT_FOUND,
-            problems.NOT_POSSIBLE,
-            problems.INVALID,
-            problems.LOG_FULL,
-            problems.UNAVAILABLE,
-        ),
+        problems=(*COMMAND_PROBLEMS, problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE),
     ),
     Operation(
         method="post",
@@ -143,7 +137,7 @@ JOBS: Final = (
         body_is_required=False,
         body_examples={"reason": {"reason": "wrong sample"}},
         answers=(Answer(202, "The job as it stands now", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),),
-        problems=(problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_POSSIBLE, *WRITE_PROBLEMS),
+        problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
     ),
     Operation(
         method="post",
@@ -158,7 +152,7 @@ JOBS: Final = (
         body_is_required=False,
         body_examples={"reason": {"reason": "the reference is being replaced"}},
         answers=(Answer(200, "The job, which is held", JobResponse, examples.HELD_JOB, headers=JOB_HEADERS),),
-        problems=(problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_POSSIBLE, *WRITE_PROBLEMS),
+        problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
     ),
     Operation(
         method="post",
@@ -169,13 +163,6 @@ JOBS: Final = (
         description="It waits for a slot again, where it would be had it never been held. Repeating does no harm.",
         parameters=(JOB_ID,),
         answers=(Answer(200, "The job, which waits", JobResponse, examples.RELEASED_JOB, headers=JOB_HEADERS),),
-        problems=(
-            problems.FORBIDDEN,
-            problems.NOT_FOUND,
-            problems.NOT_POSSIBLE,
-            problems.INVALID,
-            problems.LOG_FULL,
-            problems.UNAVAILABLE,
-        ),
+        problems=(*COMMAND_PROBLEMS, problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE),
     ),
 )

@@ -42,6 +42,8 @@ def limit(default: int) -> Parameter:
 
 JOB_HEADERS: Final = ("ETag", "Penstock-Seq")
 READ_PROBLEMS: Final = (problems.NOT_FOUND, problems.INVALID, problems.UNAVAILABLE)
+COMMAND_PROBLEMS: Final = (problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_POSSIBLE)
+"""Of whatever is told to one job."""
 WRITE_PROBLEMS: Final = (
     problems.TOO_LARGE,
     problems.UNSUPPORTED_MEDIA_TYPE,
