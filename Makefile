@@ -11,6 +11,10 @@ STAMP := .venv/.penstock-synced
 BIN := .venv/bin
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
+# uv trusts the certificates that pip and everything else here trust: behind a proxy they are others than its own.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS ?= true
+endif
 # What tests and benchmarks start by name is what was installed here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
