@@ -115,8 +115,8 @@ def refusal(error: Refused) -> str:
     return "\n".join(lines)
 
 
-def print_json(value: msgspec.Struct) -> None:
-    """Print one object, indented."""
+def print_json(value: object) -> None:
+    """Print a Struct, or a list of them, indented."""
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
 
 

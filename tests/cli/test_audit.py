@@ -12,7 +12,7 @@ from penstock_core import aggregates
 from penstock_core.chain import Stored, link
 from penstock_core.memory import MemoryCluster
 from penstock_core.ports import Entry
-from penstock_schemas.api import JobEvent
+from penstock_gateway.rendering import render_event
 from penstock_schemas.events import CycleDecided, JobCancelled, JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
 from penstock_schemas.views import EMPTY_HEAD
@@ -91,25 +91,7 @@ async def test_a_log_is_read_to_its_end_and_no_further(memory_cluster: MemoryClu
 
 def test_the_events_of_one_job(history: list[Stored]) -> None:
     last = history[-1].event
-    events = [job_event(each) for each in history if each.event.aggregate == last.aggregate]
+    events = [render_event(each) for each in history if each.event.aggregate == last.aggregate]
     verify_job(events)
     with pytest.raises(Broken, match="version 3 follows version 1"):
         verify_job([events[0], *events[2:]])
-
-
-def job_event(stored: Stored) -> JobEvent:
-    event = stored.event
-    return JobEvent(
-        seq=stored.seq,
-        type=type(event.data).__name__,
-        id=event.id,
-        aggregate=event.aggregate,
-        version=event.version,
-        time=event.time,
-        actor=event.actor,
-        cause=event.cause,
-        previous=event.previous,
-        hash=stored.hash,
-        schema=event.schema,
-        data=event.data,
-    )

@@ -17,7 +17,17 @@ import urllib3
 
 from penstock import running, tables
 from penstock.client import Client
-from penstock.connection import DENIED, UNAUTHENTICATED, WHO_ASKS, Format, format_option, server_options, server_url
+from penstock.connection import (
+    DENIED,
+    UNAUTHENTICATED,
+    WHO_ASKS,
+    Format,
+    format_option,
+    print_json,
+    print_line,
+    server_options,
+    server_url,
+)
 from penstock.credentials import authorization
 from penstock.exits import Exit
 from penstock.transport import ClientError, Refused
@@ -73,9 +83,9 @@ def doctor(url: str | None, state: Path | None, form: Format) -> int:
             if each.mend:
                 click.echo(f"      {'':<14} -> {each.mend}")
         elif form is Format.JSONL:
-            click.echo(msgspec.json.encode(each).decode())
+            print_line(each)
     if form is Format.JSON:
-        click.echo(msgspec.json.format(msgspec.json.encode(checks)).decode())
+        print_json(checks)
     return Exit.ERROR if any(each.result == FAIL for each in checks) else Exit.OK
 
 

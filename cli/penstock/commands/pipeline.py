@@ -119,7 +119,7 @@ def list_pipelines(everything: bool, form: Format, url: str | None, state: Path 
     with connected(url, state) as client:
         found = list(client.catalogue.entries(retired=everything))
     if form is Format.JSON:
-        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+        print_json(found)
     elif form is Format.JSONL:
         for each in found:
             print_line(each)

@@ -148,22 +148,25 @@ def _task_routes(services: WesServices) -> list[HTTPRouteHandler]:
 def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
     prefix, runs = services.prefix, services.runs
 
+    def followed(request: AnyRequest, run_id: JobId, stream: LogStream, task_id: str | None) -> Followed:
+        pieces = follow(
+            runs,
+            principal_of(request),
+            run_id,
+            stream=stream,
+            task_id=task_id,
+            is_over=services.is_draining,
+            is_admitted=is_admitted(request),
+        )
+        return Followed(pieces)
+
     @route(f"{prefix}/runs/{{run_id:str}}/logs/{{stream:str}}", http_method=READ)
     async def run_log(request: AnyRequest, run_id: FromPath[str], stream: FromPath[str]) -> ASGIApp:
         principal, wanted = principal_of(request), _run_id(run_id)
         job = await services.jobs.get(principal, wanted)
         kind = LogStream.WORKFLOW if _stream(stream) is LogStream.STDOUT else LogStream.ENGINE
         if _follows(request):
-            pieces = follow(
-                runs,
-                principal,
-                wanted,
-                stream=kind,
-                task_id=None,
-                is_over=services.is_draining,
-                is_admitted=is_admitted(request),
-            )
-            return Followed(pieces)
+            return followed(request, wanted, kind, None)
         if job.state.is_terminal:
             try:
                 return await send_text(services.blobs, await runs.engine_log(job, kind), request)
@@ -183,16 +186,7 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
         except NotFound:
             pass  # it has not ended
         if _follows(request):
-            pieces = follow(
-                runs,
-                principal,
-                wanted,
-                stream=kind,
-                task_id=task.id,
-                is_over=services.is_draining,
-                is_admitted=is_admitted(request),
-            )
-            return Followed(pieces)
+            return followed(request, wanted, kind, task.id)
         text = await so_far(runs, principal, wanted, stream=kind, task_id=task.id)
         return text_reply(text, request.headers.get("range"))
 
