@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()  # git works in a folder of its own
+        self._prefix = f"{uuid.uuid4().hex}-"
+        """What the names of this spool's folders begin with."""
 
     @asynccontextmanager
     async def file(self) -> AsyncGenerator[BinaryIO]:
@@ -44,9 +47,12 @@ class Spool:
                 await anyio.to_thread.run_sync(lambda: shutil.rmtree(path, ignore_errors=True))
 
     def clear(self) -> None:
-        """Remove what a gateway that was killed left behind; only before anything is begun."""
-        if self._folder.is_dir():
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove what a gateway that was killed left behind. What this spool holds stays, so it may be in use."""
+        if not self._folder.is_dir():
+            return
+        for left in self._folder.iterdir():
+            if not left.name.startswith(self._prefix):
+                shutil.rmtree(left, ignore_errors=True)
 
     def _open(self) -> BinaryIO:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +60,7 @@ class Spool:
 
     def _make(self) -> str:
         self._folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.mkdtemp(dir=self._folder)
+        return tempfile.mkdtemp(prefix=self._prefix, dir=self._folder)
 
 
 async def fill(file: BinaryIO, chunks: AsyncIterable[bytes], max_bytes: int) -> None:
