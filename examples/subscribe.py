@@ -23,6 +23,8 @@ async def main(url: str, subject: str) -> None:
         print(json.dumps(line), flush=True)
 
     await connection.subscribe(subject, cb=show)
+    # The PING of the first flush overtakes the subscription, which nats-py buffers; that of the second follows it.
+    await connection.flush()
     await connection.flush()
     print(f"subscribed to {subject}", file=sys.stderr, flush=True)
 

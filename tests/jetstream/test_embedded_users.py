@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import nats
 import pytest
+from tests.barriers import settle
 from tests.jetstream.servers import DEADLINE_S
 
 from penstock_jetstream import NatsSettings, connect
@@ -51,7 +52,7 @@ async def test_others_may_listen_to_the_live_feed_and_no_more(tmp_path: Path) ->
                 await other.publish(subject, b"forged")
             for subject in ("penstock.events.>", "$KV.>", ">"):
                 await other.subscribe(subject)
-            await other.flush()
+            await settle(other)
             await owner.publish("penstock.live.default.held.x", b"true")
             assert (await feed.next_msg(timeout=DEADLINE_S)).data == b"true"
             with anyio.fail_after(DEADLINE_S):

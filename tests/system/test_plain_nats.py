@@ -23,6 +23,7 @@ import nats
 import nats.errors
 import pytest
 from nats.js.errors import APIError
+from tests.barriers import settle
 from tests.system.processes import System, running_system, wait_until
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "subscribe.py"
@@ -286,7 +287,7 @@ async def refused_appends(url: str, job_ids: set[str]) -> set[str]:
     connection = await nats.connect(url)  # pyright: ignore[reportUnknownMemberType]
     overheard: set[str] = set()
     wiretap = await connection.subscribe("penstock.events.job.>")  # pyright: ignore[reportUnknownMemberType]
-    await connection.flush()
+    await settle(connection)
     refused: set[str] = set()
     for job_id in sorted(job_ids)[:40]:
         event_id = uuid.uuid4().hex
