@@ -6,6 +6,7 @@ bundle is missing or changed.
 
 import base64
 import binascii
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from msgspec import Struct
 
 from penstock_core.ports import Blobs
 from penstock_runner.stored_files import SourceRefused, fetch_files, fetch_whole, safe_path
+from penstock_runner.workflow_files import remove_tree
 from penstock_schemas.jobs import FailureCause, Source, SourceKind
 
 MAX_SOURCE_FILES: Final = 20_000
@@ -139,14 +141,8 @@ class Sources:
 
 def remove(folder: Path) -> None:
     """Remove a folder and all that is in it, write-protected parts too; nothing happens when there is none."""
-    if not folder.exists():
-        return
-    for parent, folders, _ in os.walk(folder):
-        for name in folders:
-            path = Path(parent, name)
-            if not path.is_symlink():
-                path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        remove_tree(folder)
 
 
 def _make_empty(folder: Path) -> None:
