@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from penstock_core import aggregates
 from penstock_core.chain import Stored
+from penstock_core.lease import HEARTBEAT_DEADLINE_S, HEARTBEAT_INTERVAL_S, LEASE_CHECK_S
 from penstock_core.ports import Heartbeats, PortError
 from penstock_runner.attempt import AttemptRun, Workplace, give_back
 from penstock_runner.core import (
@@ -43,10 +44,6 @@ from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause
 from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
 
-BEAT_INTERVAL_S: Final = 1.0
-BEAT_DEADLINE_S: Final = 2.0
-LEASE_CHECK_S: Final = 0.5
-"""The lease is looked at this often: a machine that was suspended wakes up with timers that are too late."""
 LAST_WORDS_S: Final = 6.0
 """After the drain's end, what still runs is stopped, given back and told within this time."""
 LEAVE_DEADLINE_S: Final = 3.0
@@ -160,8 +157,8 @@ class Incarnation:
         while True:
             sent_at_s = self._clock()
             try:
-                with anyio.fail_after(BEAT_DEADLINE_S):
-                    await self._heartbeats.beat(self._heartbeat(), deadline_s=BEAT_DEADLINE_S)
+                with anyio.fail_after(HEARTBEAT_DEADLINE_S):
+                    await self._heartbeats.beat(self._heartbeat(), deadline_s=HEARTBEAT_DEADLINE_S)
             except (PortError, TimeoutError) as error:
                 _log.warning("heartbeat_unheard", runner_id=self.runner_id, error=str(error))
             else:
@@ -171,13 +168,14 @@ class Incarnation:
                 self._lease = renew(self._lease, sent_at_s, now_s=self._clock())
                 for engine in self._place.engines.values():
                     engine.extend(self._lease.ends_at_s)
-            await anyio.sleep(max(0.0, BEAT_INTERVAL_S - (self._clock() - sent_at_s)))
+            await anyio.sleep(max(0.0, HEARTBEAT_INTERVAL_S - (self._clock() - sent_at_s)))
 
     async def _watch_lease(self) -> None:
         while True:
             left_s = 0.0 if self._lease is None else remaining_s(self._lease, self._clock())
             if not left_s:
                 break
+            # In steps: a machine that was suspended wakes up with timers that are too late.
             await anyio.sleep(min(left_s, LEASE_CHECK_S))
         self._fence("no heartbeat was heard for as long as the lease lasts")
 

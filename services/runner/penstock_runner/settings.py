@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from penstock_core.lease import MAX_LEASE_S, MIN_LEASE_S
 from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.engines.mock import MockBehaviour, Seconds
@@ -106,8 +107,12 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = False
     lease_s: Annotated[
         float,
-        Meta(ge=2, le=9, description="How long the runner may work without being heard; then it kills all its work."),
-    ] = 8.0
+        Meta(
+            ge=MIN_LEASE_S,
+            le=MAX_LEASE_S,
+            description="How long the runner may work without an acknowledged heartbeat; then it kills all its work.",
+        ),
+    ] = MAX_LEASE_S
     drain_timeout_s: Annotated[
         float, Meta(ge=0, le=604_800, description="How long what runs may go on after the runner was asked to stop.")
     ] = 20.0

@@ -10,6 +10,7 @@ from uuid import uuid4
 import anyio
 import structlog
 
+from penstock_core.lease import HEARTBEAT_INTERVAL_S
 from penstock_core.ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
 from penstock_scheduler.cluster import Cluster
 from penstock_scheduler.core.decision import Observations
@@ -227,7 +228,7 @@ class Term:
                 if self._silences.silent():
                     heard, self._heard = self._heard, anyio.Event()
                     heard.set()
-            await anyio.sleep(BEAT_EVERY_S)
+            await anyio.sleep(HEARTBEAT_INTERVAL_S)
 
     async def _set_limits(self) -> None:
         for name, slots in self._limits.items():

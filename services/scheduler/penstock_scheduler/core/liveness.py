@@ -7,14 +7,12 @@ not ask, takes nobody for silent because of that.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from penstock_core.lease import MAX_LEASE_S, RUNNER_LOST_S
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
 
 BEAT_EVERY_S: Final = 1.0
-SELF_FENCE_S: Final = 8.0
-"""A runner that was not heard for so long has killed its work."""
-RUNNER_LOST_S: Final = 11.0
-"""A runner is lost when it was silent for so long: `SELF_FENCE_S` and the time that killing may take."""
+"""The leading scheduler beats, and a standby looks, this often."""
 MAX_GAP_S: Final = 2.0
 """Between two answers no more may have passed for the second one to say what happened in between."""
 LEADER_SILENT_S: Final = 4.0
@@ -64,7 +62,7 @@ class Silences:
             if until is None or (beat is not None and self._counts.get(runner_id) != beat.count):
                 is_alive = True
             else:
-                was_fenced = self._asked_at - until >= SELF_FENCE_S
+                was_fenced = self._asked_at - until >= MAX_LEASE_S
                 is_alive = beat is None and not was_fenced and (is_gap or runner_id in self._present)
             self._alive_until[runner_id] = answered_at if is_alive or until is None else until
             if beat is not None:

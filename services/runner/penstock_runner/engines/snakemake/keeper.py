@@ -16,16 +16,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Final, NoReturn
 
+from penstock_core.lease import LEASE_CHECK_S
 from penstock_runner.engines.snakemake.deadline import Deadline
 from penstock_runner.engines.snakemake.launching import STOP, Exited, KeeperReport, Started, encode_report
 from penstock_runner.engines.snakemake.processes import adopt_orphans, die_with, end_descendants, kill, reap
 
 STOP_GRACE_S: Final = 1.2
 """How long an attempt may take to end politely after the order to stop; then it is killed."""
-
-
-DEADLINE_CHECK_S: Final = 0.5
-"""The runner's deadline is looked at this often."""
 
 
 def keep(
@@ -94,8 +91,8 @@ def _wait(pid: int, lifeline: socket.socket, deadline: Deadline, child_ended: in
             return ended[pid], False
         if deadline.has_passed():
             return None, True
-        left_s = DEADLINE_CHECK_S if kill_at is None else max(0.0, kill_at - time.monotonic())
-        ready = {descriptor for descriptor, _ in poll.poll(min(left_s, DEADLINE_CHECK_S) * 1000)}
+        left_s = LEASE_CHECK_S if kill_at is None else max(0.0, kill_at - time.monotonic())
+        ready = {descriptor for descriptor, _ in poll.poll(min(left_s, LEASE_CHECK_S) * 1000)}
         if child_ended in ready:
             forget_signals(child_ended)
         if lifeline.fileno() in ready:
