@@ -1,5 +1,6 @@
 """The names of aggregates: the part of a subject that follows `penstock.events.`."""
 
+import re
 from typing import Final
 
 from penstock_schemas.ids import JobId, RunnerId, TenantId
@@ -8,6 +9,18 @@ SCHEDULER_LEASE: Final = "scheduler.lease"
 SCHEDULER_CYCLE: Final = "scheduler.cycle"
 EVERYTHING: Final = ">"
 """The filter that matches every aggregate."""
+_AGGREGATE: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+
+
+def check(aggregate: str) -> None:
+    """Check that `aggregate` can be the end of a subject, and of one subject only.
+
+    Raises:
+        ValueError: it holds a blank, a control character, a wildcard, or an empty part.
+
+    """
+    if _AGGREGATE.fullmatch(aggregate) is None:
+        raise ValueError(f"{aggregate!r} is not the name of an aggregate")
 
 
 def job(tenant: TenantId, job_id: JobId) -> str:

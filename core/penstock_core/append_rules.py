@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from penstock_core import aggregates
 from penstock_core.ports import MAX_APPEND_BYTES, MAX_APPEND_ENTRIES, MAX_EVENT_BYTES, Entry, Fence, TooLarge
 from penstock_schemas.wire import encode
 
@@ -10,7 +11,7 @@ def check(entries: Sequence[Entry], fence: Fence | None) -> tuple[bytes, ...]:
     """Return the encoded events of a well-formed append.
 
     Raises:
-        ValueError: it has no entry, or expectations that the port does not allow.
+        ValueError: it has no entry, an aggregate that has no subject, or expectations that the port does not allow.
         TooLarge: it has too many entries, or an event has too many bytes.
 
     """
@@ -23,6 +24,7 @@ def check(entries: Sequence[Entry], fence: Fence | None) -> tuple[bytes, ...]:
     seen: set[str] = set()
     for entry in entries:
         aggregate = entry.event.aggregate
+        aggregates.check(aggregate)
         if aggregate in seen and entry.expected is not None:
             raise ValueError(f"{aggregate}: only its first entry in an append may carry an expectation")
         if aggregate not in seen and entry.expected is None and fence is None:

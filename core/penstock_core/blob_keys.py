@@ -22,12 +22,14 @@ def below(prefix: str, path: str) -> str:
 
 
 def check(key: str) -> None:
-    """Check that `key` is a relative path without `.`, `..` and empty parts.
+    """Check that `key` is a relative path of printable text without `.`, `..` and empty parts.
 
     Raises:
         ValueError: it is not.
 
     """
     parts = PurePosixPath(key).parts
-    if not parts or "/".join(parts) != key or ".." in parts or "\0" in key:
-        raise ValueError(f"{key!r} is no key of a blob: it must be a relative path without '..', '.' or '//'")
+    if not parts or "/".join(parts) != key or ".." in parts or not key.isprintable():
+        raise ValueError(
+            f"{key!r} is not the key of a blob: it must be a relative path of printable text without '..', '.' or '//'"
+        )

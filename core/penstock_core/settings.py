@@ -21,6 +21,8 @@ from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_or
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
+from penstock_schemas.patterns import as_ecma
+
 PREFIX: Final = "PENSTOCK_"
 
 T = TypeVar("T", bound=Struct)
@@ -254,7 +256,7 @@ def _bounds(meta: Meta) -> Iterator[str]:
     if meta.max_length is not None:
         yield f"of at most {meta.max_length} characters"
     if meta.pattern is not None:
-        yield f"matching {meta.pattern}"
+        yield f"matching {as_ecma(meta.pattern)}"
 
 
 def _show(value: object) -> str:

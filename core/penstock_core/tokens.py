@@ -22,6 +22,7 @@ from penstock_schemas.views import Head
 
 PREFIX: Final = "pst_"
 """What every token begins with, so that one that strayed into a file can be found."""
+TOKEN_ID_CHARS: Final = 16
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -71,11 +72,15 @@ def evolve(token: Token | None, stored: Stored) -> Token | None:
     return token
 
 
+def is_token_id(text: str) -> bool:
+    """Return whether `text` has the form of a token's id."""
+    return len(text) == TOKEN_ID_CHARS and text.isalnum() and text.isascii()
+
+
 def id_of(secret: str) -> str | None:
     """Return the id of the token that `secret` claims to be; `None` when it is none."""
     token_id, _, rest = secret.removeprefix(PREFIX).partition("_")
-    is_token = secret.startswith(PREFIX) and len(token_id) == 16 and token_id.isalnum() and token_id.isascii() and rest
-    return token_id if is_token else None
+    return token_id if secret.startswith(PREFIX) and is_token_id(token_id) and rest else None
 
 
 def owns(principal: Principal, token: Token) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from penstock_core.ports import WrittenBlob
 
-_UNFINISHED: Final = re.compile(r"#[0-9]+$")
+_UNFINISHED: Final = re.compile(r"#[0-9]+\Z")
 """How the library ends the name of a file that is being written. It neither lists nor deletes such files, and no key of
 ours ends so."""
 

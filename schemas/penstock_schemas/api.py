@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from penstock_schemas.access import Role
 from penstock_schemas.events import AnyEventData
-from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
+from penstock_schemas.ids import MAX_KEY_CHARS, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.jobs import (
     EngineParameters,
     Failure,
@@ -25,6 +25,7 @@ from penstock_schemas.jobs import (
     TaskCounts,
     Token,
 )
+from penstock_schemas.patterns import END, NAME_PATTERN
 from penstock_schemas.views import LogStream, SandboxLevel, Task
 
 MAX_DESCRIPTION: Final = 10_000
@@ -42,12 +43,12 @@ MAX_TOKEN_S: Final = 10 * 366 * 86_400
 """The longest that a token may be valid for, where it ends at all."""
 
 Priority = Annotated[int, Meta(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
-LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[^\\x00-\\x1f\\x7f]*$")]
+LabelKey = Annotated[str, Meta(min_length=1, max_length=128, pattern=NAME_PATTERN)]
 """Any printable text: tags of GA4GH WES are the same as labels."""
 LabelValue = Annotated[str, Meta(max_length=MAX_LABEL_VALUE)]
-PipelineVersionName = Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9._+-]{0,62}$")]
-ResourceName = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
-IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
+PipelineVersionName = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9._+-]{{0,62}}{END}")]
+ResourceName = Annotated[str, Meta(pattern=rf"^[A-Za-z_][A-Za-z0-9_]{{0,62}}{END}")]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, pattern=NAME_PATTERN)]
 
 
 class Base64File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,6 +3,8 @@
 import re
 from typing import Final, NewType
 
+from penstock_schemas.patterns import END, NAME_PATTERN, is_normal
+
 JobId = NewType("JobId", str)
 """A UUID in its canonical lower-case form with hyphens."""
 TenantId = NewType("TenantId", str)
@@ -14,12 +16,28 @@ EventId = NewType("EventId", str)
 
 DEFAULT_TENANT: Final = TenantId("default")
 
-TOKEN_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
+TOKEN_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,62}}{END}"
 """What may stand as one token of a subject: tenants, runner ids, names of limits."""
 
+MAX_NAME_CHARS: Final = 200
+"""Of owners, users and whoever else has a name."""
+MAX_KEY_CHARS: Final = 255
+"""Of an idempotency key."""
+
 _TOKEN: Final = re.compile(TOKEN_PATTERN)
+_NAME: Final = re.compile(NAME_PATTERN)
 
 
 def is_token(text: str) -> bool:
     """Say whether `text` may stand as one token of a subject."""
-    return _TOKEN.match(text) is not None
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Return whether a user, an owner or a holder of a token may be called `text`."""
+    return len(text) <= MAX_NAME_CHARS and _NAME.fullmatch(text) is not None and is_normal(text)
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Return whether `text` may be an idempotency key."""
+    return len(text) <= MAX_KEY_CHARS and _NAME.fullmatch(text) is not None

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, field
 
-from penstock_schemas.ids import TOKEN_PATTERN
+from penstock_schemas.ids import MAX_NAME_CHARS, TOKEN_PATTERN
+from penstock_schemas.patterns import NAME_PATTERN
 
 Token = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=NAME_PATTERN)]
 Parameters = dict[str, Any]
 """A JSON object, handed to the workflow as it came: types are kept."""
 

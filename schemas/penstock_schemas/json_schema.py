@@ -11,6 +11,7 @@ import msgspec
 from penstock_schemas import views
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import Event, EventData
+from penstock_schemas.patterns import with_ecma_patterns
 
 VIEWS: Final = (
     views.Job,
@@ -97,7 +98,7 @@ def _document(title: str, types: Iterable[type]) -> Schema:
 
 def _as_json(schema: Schema) -> Schema:
     """Return what comes back from a file: msgspec leaves a tuple where JSON has a list."""
-    document: Schema = msgspec.json.decode(msgspec.json.encode(schema))
+    document: Schema = with_ecma_patterns(msgspec.json.decode(msgspec.json.encode(schema)))
     return document
 
 

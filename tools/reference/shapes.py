@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, NewType, Union, get_args, get
 import msgspec
 
 from penstock_schemas.events import AnyEventData, EventData
+from penstock_schemas.patterns import as_ecma
 from tools.reference.markdown import anchor, code, table
 
 Shape = type[msgspec.Struct] | type[Enum]
@@ -128,7 +129,7 @@ def _bounds(meta: object, bare: Any) -> Iterator[str]:
     if meta.ge is not None or meta.le is not None:
         yield f"from {meta.ge} to {meta.le}"
     if meta.pattern is not None:
-        yield f"matching {code(meta.pattern)}"
+        yield f"matching {code(as_ecma(meta.pattern))}"
 
 
 def _leaves(hint: Any) -> Iterator[Shape]:

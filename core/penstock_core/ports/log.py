@@ -50,7 +50,7 @@ class EventLog(Protocol):
         Raises:
             Conflict, Fenced, LogFull, TooLarge: nothing was stored.
             Unavailable: the deadline passed; whether it was stored is not known.
-            ValueError: no entry, or expectations that this contract does not allow.
+            ValueError: no entry, an aggregate that has no subject, or expectations that this contract does not allow.
 
         """
         ...

@@ -17,12 +17,12 @@ from penstock_gateway.catalogue.choosing import choose, merged, reference_to, si
 from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.engine_choices import require_allowed
 from penstock_gateway.idempotency import asked_from_elsewhere, fingerprint, idempotency_key
-from penstock_gateway.problems import Invalid
+from penstock_gateway.problems import NOT_A_NAME, Invalid
 from penstock_gateway.source_kinds import is_laid, kind_of
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
-from penstock_schemas.ids import JobId
+from penstock_schemas.ids import JobId, is_name
 from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
 
 
@@ -146,9 +146,12 @@ def owner_of(submission: JobSubmission, principal: Principal) -> str:
 
     Raises:
         Forbidden: `principal` may not submit it.
+        Invalid: nobody can have this name.
 
     """
     owner = submission.owner or principal.name
+    if submission.owner is not None and not is_name(owner):
+        raise Invalid([Violation(pointer=pointer("owner"), detail=NOT_A_NAME)])
     deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
     demand(principal, needed_to_submit_for(principal, owner), deed)
     return owner

@@ -14,6 +14,7 @@ import msgspec
 
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import Violation
+from penstock_schemas.patterns import as_ecma
 
 T = TypeVar("T")
 
@@ -236,13 +237,13 @@ _WORDS: Final = {
 
 def _in_words(text: str) -> str:
     """Say what msgspec says in the words of a reader who writes JSON."""
-    text = re.sub(r" - at `[^`]*`$", "", text)
+    text = re.sub(r" - at `[^`]*`\Z", "", text)
     for code, words in _WORDS.items():
         text = text.replace(code, words)
     text = re.sub(r"a text of length <= (\d+)", r"a text of at most \1 characters", text)
     text = re.sub(r"a text of length >= (\d+)", r"a text of at least \1 characters", text)
     text = re.sub(r"an object of length <= (\d+)", r"an object of at most \1 entries", text)
-    text = re.sub(r"matching regex '(.*)'$", r"that matches \1", text)
+    text = re.sub(r"matching regex '(.*)'\Z", lambda found: f"that matches {as_ecma(found[1])}", text)
     text = text.replace(" >= ", " of at least ").replace(" <= ", " of at most ")
-    text = re.sub(r", got (.*)$", r"; it is \1", text)
+    text = re.sub(r", got (.*)\Z", r"; it is \1", text)
     return text[0].lower() + text[1:]

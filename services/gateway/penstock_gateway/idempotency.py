@@ -12,7 +12,7 @@ from penstock_gateway.bodies import pointer
 from penstock_gateway.problems import Invalid
 from penstock_schemas.access import LOCAL_USER, Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
-from penstock_schemas.ids import JobId
+from penstock_schemas.ids import MAX_KEY_CHARS, JobId, is_idempotency_key
 from penstock_schemas.jobs import Source, SourceKind
 
 KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
@@ -34,8 +34,8 @@ def idempotency_key(submission: JobSubmission, header: str | None) -> str | None
     field = submission.idempotency_key
     if header is None:
         return field
-    if not 1 <= len(header) <= 255 or not header.isprintable():
-        detail = "the header Idempotency-Key must have 1 to 255 printable characters"
+    if not is_idempotency_key(header):
+        detail = f"the header Idempotency-Key must have 1 to {MAX_KEY_CHARS} visible characters"
         raise Invalid([Violation(pointer="Idempotency-Key", detail=detail)])
     if field is not None and field != header:
         detail = "the header Idempotency-Key says something else; send one of the two"

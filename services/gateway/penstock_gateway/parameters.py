@@ -9,26 +9,39 @@ from enum import Enum
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
-from penstock_gateway.problems import Invalid
+from penstock_gateway.problems import Invalid, NotFound
 from penstock_schemas.api import Violation
 from penstock_schemas.ids import JobId
 
 E = TypeVar("E", bound=Enum)
 
 MAX_FIELDS: Final = 200
-_UUID: Final = re.compile(r"^[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$")
-_LOST_PLUS: Final = re.compile(r" (\d\d:?\d\d)$")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_LOST_PLUS: Final = re.compile(r" (\d\d:?\d\d)\Z")
 """An offset whose `+` was not escaped, so that it arrived as a space."""
+
+
+def require_visible(text: str) -> None:
+    """Refuse a part of a path with control characters: nothing has such a name.
+
+    Raises:
+        NotFound: it holds one.
+
+    """
+    if not text.isprintable():
+        raise NotFound(f"there is nothing with the name {text[:80]!r}")
 
 
 def parse_job_id(text: str) -> JobId:
     """Return the job id that `text` is, in its canonical form.
 
     Raises:
+        NotFound: it holds what cannot be shown.
         Invalid: it is no UUID.
 
     """
-    if not _UUID.match(text):
+    require_visible(text)
+    if not _UUID.fullmatch(text):
         detail = f"`{text[:80]}` is no job id; a job id is a UUID such as 550e8400-e29b-41d4-a716-446655440000"
         raise Invalid([Violation(pointer="job_id", detail=detail)])
     return JobId(str(uuid.UUID(text)))

@@ -18,6 +18,11 @@ RETRY_AFTER_S: Final = 2
 """What a client is told to wait when the log is away."""
 RETRY_FULL_AFTER_S: Final = 60
 """What a client is told to wait when the log is full: an operator has to make room."""
+NOT_A_NAME: Final = (
+    "visible text of 1 to 200 characters in Unicode's form NFC is expected, without control characters and without "
+    "blanks around it"
+)
+"""What is wrong with the name of a user."""
 
 
 class Invalid(Exception):

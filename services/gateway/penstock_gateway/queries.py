@@ -125,7 +125,7 @@ def encode_cursor(below_seq: int, query: JobQuery) -> str:
 def decode_cursor(cursor: str, query: JobQuery) -> int | None:
     """Return the sequence that a cursor holds; `None` when it is none, or belongs to other filters."""
     try:
-        sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
     raw, seal = sealed[:8], sealed[8:]

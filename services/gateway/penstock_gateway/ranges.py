@@ -5,7 +5,7 @@ from typing import Final
 
 from penstock_gateway.problems import RangeNotSatisfiable
 
-_ONE_RANGE: Final = re.compile(r"^bytes=([0-9]{0,18})-([0-9]{0,18})$")
+_ONE_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
@@ -17,7 +17,7 @@ def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
         RangeNotSatisfiable: it lies outside of the file.
 
     """
-    match = _ONE_RANGE.match(header.strip()) if header else None
+    match = _ONE_RANGE.fullmatch(header.strip()) if header else None
     if match is None or not (match[1] or match[2]):
         return None
     if not match[1]:

@@ -231,7 +231,7 @@ SEED_NAMES: Final = {
     "PORT": "PENSTOCK_PORT",
 }
 """Names that other programs and container platforms use for the same settings; ours count before them."""
-_PREFIX: Final = re.compile(r"^(/[A-Za-z0-9._~-]+)+$")
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _OWN_PATHS: Final = (
     "/jobs",
     "/pipelines",
@@ -316,7 +316,7 @@ def _file_mistakes(settings: GatewaySettings) -> Iterator[str]:
 
 def _wes_mistakes(settings: GatewaySettings) -> Iterator[str]:
     prefix = settings.wes_prefix
-    if not _PREFIX.match(prefix) or any(prefix == path or prefix.startswith(path + "/") for path in _OWN_PATHS):
+    if not _PREFIX.fullmatch(prefix) or any(prefix == path or prefix.startswith(path + "/") for path in _OWN_PATHS):
         yield f"PENSTOCK_WES_PREFIX is '{prefix}': expected a path such as /ga4gh/wes/v1 that is not the server's own"
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         yield f"PENSTOCK_PUBLIC_URL is '{settings.public_url}': expected an address with http:// or https://"

@@ -14,10 +14,11 @@ from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.engines.mock import MockBehaviour, Seconds
 from penstock_runner.sandbox.policy import NetworkPolicy
 from penstock_runner.sandbox.standing import SandboxMode
+from penstock_schemas.patterns import END
 
-RUNNER_NAME_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$"
+RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
 """A token with room for what tells one incarnation from another."""
-LABEL_PATTERN: Final = "^[^=]+=.*$"
+LABEL_PATTERN: Final = rf"^[^=]+=.*{END}"
 
 
 def default_name() -> str:

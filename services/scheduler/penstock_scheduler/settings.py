@@ -6,11 +6,12 @@ from msgspec import Meta
 
 from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_jetstream.settings import ServiceSettings
+from penstock_schemas.patterns import END
 
 NamePart = Annotated[
     str,
     Meta(
-        pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,50}$",
+        pattern=rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,50}}{END}",
         description="What its name in elections begins with; each process adds digits of its own.",
     ),
 ]

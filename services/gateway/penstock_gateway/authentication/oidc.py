@@ -20,7 +20,7 @@ from msgspec import Struct
 from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
 from penstock_gateway.problems import ProviderAway, Unauthenticated
 from penstock_schemas.access import AuthMethod, Principal
-from penstock_schemas.ids import TenantId, is_token
+from penstock_schemas.ids import TenantId, is_name, is_token
 
 KEY_TYPES: Final = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
 """The algorithms that are taken, each with the one type of key that it may use."""
@@ -35,7 +35,6 @@ RETRY_S: Final = 10.0
 """The pause between two tries while it does not answer."""
 LOOK_AGAIN_S: Final = 2.0
 """A key that is not known is looked for at the provider, but no more often than this."""
-MAX_NAME: Final = 200
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -155,7 +154,7 @@ def principal_of(claims: Mapping[str, Any], settings: ProviderSettings) -> Princ
 
     """
     name = _claim(claims, settings.name_claim)
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
+    if not isinstance(name, str) or not is_name(name):
         raise Unauthenticated(f"the token's claim {settings.name_claim} holds no name")
     tenant = settings.tenant if settings.tenant_claim is None else _claim(claims, settings.tenant_claim)
     if not isinstance(tenant, str) or not is_token(tenant):

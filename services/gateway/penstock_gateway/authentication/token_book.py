@@ -15,7 +15,7 @@ from msgspec import Struct
 from penstock_core import aggregates
 from penstock_core.chain import link
 from penstock_core.ports import Conflict, Entry, EventLog
-from penstock_core.tokens import PREFIX, Token, check_issue, evolve, id_of, may_see
+from penstock_core.tokens import PREFIX, Token, check_issue, evolve, id_of, is_token_id, may_see
 from penstock_gateway.problems import Hidden, NotFound
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.api import TokenResponse
@@ -141,7 +141,7 @@ class TokenBook:
 
         """
         for _ in range(MAX_TRIES):
-            token = await self._load(token_id) if token_id.isalnum() and token_id.isascii() else None
+            token = await self._load(token_id) if is_token_id(token_id) else None
             if token is None or not may_see(principal, token):
                 raise (NotFound if token is None else HiddenToken)(f"token {token_id[:80]} was not found")
             if token.revoked_at is not None:

@@ -6,14 +6,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_schemas import ids
 from penstock_schemas.access import AuthMethod, Principal, Role
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId, is_token
 
 # An argon2 hash holds commas itself, in `m=65536,t=3,p=4`: a comma parts two users where a name and a colon follow.
 _BETWEEN: Final = re.compile(r",(?=\s*[^\s,:=$]+:)")
-_NAME: Final = re.compile(r"^[^\s:,=$\x00-\x1f]{1,200}\Z")
-_BCRYPT: Final = re.compile(r"^\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}$")
-_ARGON2: Final = re.compile(r"^\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$")
+_NAME: Final = re.compile(r"[^\s:,=$]+")
+_BCRYPT: Final = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
+_ARGON2: Final = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 
 
 class User(Struct, frozen=True):
@@ -35,7 +36,7 @@ class BadUser(Exception):
 
 def is_name(text: str) -> bool:
     """Say whether a user may be called so."""
-    return _NAME.match(text) is not None
+    return ids.is_name(text) and _NAME.fullmatch(text) is not None
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -70,7 +71,7 @@ def _parse(entry: str, place: str) -> User:
     if not colon or not is_name(name):
         raise BadUser(f"{place} is not of the form name:hash or name:hash:role@tenant")
     hashed, _, standing = rest.partition(":")
-    if not (_BCRYPT.match(hashed) or _ARGON2.match(hashed)):
+    if not (_BCRYPT.fullmatch(hashed) or _ARGON2.fullmatch(hashed)):
         raise BadUser(
             f"what follows {name} is no hash by bcrypt or argon2; 'penstock hash-password' makes one, and where "
             "a shell or Compose reads the value, its dollar signs must be quoted"

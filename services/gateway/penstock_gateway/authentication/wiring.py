@@ -24,7 +24,7 @@ from penstock_gateway.wes.failures import teller
 from penstock_schemas.access import AuthMethod, Role
 from penstock_schemas.ids import TenantId, is_token
 
-_ORIGIN: Final = re.compile(r"^https?://[^/?#@\s]+/?$")
+_ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+/?")
 
 
 def make_doorkeeper(
@@ -94,7 +94,7 @@ def access_mistakes(settings: GatewaySettings) -> Iterator[str]:
     if AuthMethod.OIDC in methods:
         yield from _provider_mistakes(settings)
     for origin in settings.cors_origins:
-        if origin != ANY_ORIGIN and not _ORIGIN.match(origin):
+        if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
             yield f"PENSTOCK_CORS_ORIGINS holds '{origin}': expected origins such as https://portal.example.org, or *"
 
 

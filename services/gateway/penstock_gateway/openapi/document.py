@@ -19,6 +19,7 @@ from penstock_gateway.problems import (
     Kind,
 )
 from penstock_schemas.api import Problem
+from penstock_schemas.patterns import with_ecma_patterns
 
 _REF: Final = "#/components/schemas/{name}"
 _TAGS: Final = {
@@ -44,7 +45,7 @@ _HEADERS: Final = {
 def document(software_version: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document."""
     shapes = _shapes()
-    schemas, components = msgspec.json.schema_components(shapes, ref_template=_REF)
+    schemas, components = with_ecma_patterns(msgspec.json.schema_components(shapes, ref_template=_REF))
     schema_of = dict(zip(map(repr, shapes), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:

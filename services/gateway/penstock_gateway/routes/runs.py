@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from penstock_core.ports import BlobMissing, Blobs
 from penstock_gateway.jobs import Jobs
-from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.parameters import Parameters, parse_job_id, require_visible
 from penstock_gateway.principals import principal_of
 from penstock_gateway.problems import Invalid, NotFound
 from penstock_gateway.queries import MAX_SEQ
@@ -44,7 +44,7 @@ from penstock_schemas.api import (
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream
 
-_TASK_ID: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")
+_TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _LOG_PARAMETERS: Final = ("after", "wait", "limit", "stream", "source", "format")
 
 
@@ -60,6 +60,11 @@ class RunServices(Struct, frozen=True, kw_only=True):
     async def presigned(self, key: str) -> str | None:
         """Return where the store itself serves a blob; `None` where that is not wanted or not possible."""
         return await self.blobs.presign(key, valid_s=self.presigned_s) if self.presigned_s else None
+
+
+def is_task_id(text: str) -> bool:
+    """Return whether a task may have this id."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
@@ -118,7 +123,8 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         Parameters(request.scope["query_string"], ()).check()
         if stream not in ("stdout", "stderr"):
             raise NotFound(f"there is nothing at {request.scope['path']}; a task has stdout and stderr")
-        if not _TASK_ID.match(task_id):
+        require_visible(task_id)
+        if not is_task_id(task_id):
             raise Invalid([Violation(pointer="task_id", detail=f"`{task_id[:80]}` is no task id")])
         text = await runs.task_log(principal_of(request), wanted, task_id, LogStream(stream))
         return await send_text(services.blobs, text, request)

@@ -10,15 +10,16 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_gateway.authentication.token_book import TokenBook, described
-from penstock_gateway.bodies import decode
+from penstock_gateway.bodies import decode, pointer
 from penstock_gateway.parameters import Parameters
 from penstock_gateway.principals import principal_of
+from penstock_gateway.problems import NOT_A_NAME, Invalid
 from penstock_gateway.replies import Bare, Reply, encode
 from penstock_gateway.requests import AnyRequest, read_json
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_schemas.access import Role
-from penstock_schemas.api import IssuedToken, TokenList, TokenRequest
-from penstock_schemas.ids import TenantId
+from penstock_schemas.api import IssuedToken, TokenList, TokenRequest, Violation
+from penstock_schemas.ids import TenantId, is_name
 
 
 class TokenServices(Struct, frozen=True, kw_only=True):
@@ -36,6 +37,9 @@ def token_routes(services: TokenServices) -> list[HTTPRouteHandler]:
     async def issue(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
         asked = decode(await read_json(request, services.max_body_bytes), TokenRequest)
+        for field, name in (("name", asked.name), ("principal", asked.principal)):
+            if name is not None and not is_name(name):
+                raise Invalid([Violation(pointer=pointer(field), detail=NOT_A_NAME)])
         lasts = None if asked.expires_in_s is None else timedelta(seconds=asked.expires_in_s)
         issued = await services.tokens.issue(
             principal,
