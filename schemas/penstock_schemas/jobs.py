@@ -154,6 +154,14 @@ EngineParameters = dict[str, str | None]
 """Settings of the engine itself, by name; `None` for a bare flag."""
 
 
+class LogFileTail(Struct, frozen=True, kw_only=True):
+    """The last lines of a file that a rule declares as its `log:`."""
+
+    path: str
+    """Relative to the run's folder."""
+    text: str
+
+
 class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong, as precisely as it is known."""
 
@@ -167,6 +175,10 @@ class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the failed job; negative for a signal."""
     stderr_tail: str | None = None
     """The last lines that the failed job, or else the engine, wrote to standard error."""
+    stdout_tail: str | None = None
+    """The last lines that it wrote to standard output, where standard error does not give the reason."""
+    log_tails: tuple[LogFileTail, ...] = ()
+    """The last lines of the files that the failed job's rule declares as its `log:`."""
 
 
 class TaskCounts(Struct, frozen=True, kw_only=True):

@@ -1,18 +1,22 @@
 """What the sandbox allows, refuses and explains, without a kernel: and what is done where the kernel has none."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock_runner.confinement import policy
 from penstock_runner.sandbox.places import SECRET_OF_USER
 from penstock_runner.sandbox.policy import NetworkPolicy, Policy
-from penstock_runner.sandbox.refusals import refusal
+from penstock_runner.sandbox.refusals import Machine, explained, read_advice, refusal
 from penstock_runner.sandbox.rules import Right, Rules, grants, handled, outermost
 from penstock_runner.sandbox.standing import Found, SandboxMode, SandboxUnavailable, standing
 from penstock_runner.settings import RunnerSettings, mistakes
+from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.views import SandboxLevel
 
 WHOLE = Found(abi=7, files=True, signals=True, sockets=True, limits=True)
@@ -208,17 +212,41 @@ def test_a_sandbox_that_is_required_and_not_to_be_had_is_no_start(found: Found) 
 # What is explained
 
 RULES = Rules(read=("/usr", "/etc"), write=("/job",), hidden=("/etc/shadow",))
-THERE = {"/data", "/data/x y.txt", "/data/x.txt", "/usr", "/usr/bin", "/usr/bin/tool", "/tmp", "/etc/shadow"}
+THERE = {
+    "/data",
+    "/data/x y.txt",
+    "/data/x.txt",
+    "/usr",
+    "/usr/bin",
+    "/usr/bin/tool",
+    "/tmp",
+    "/etc/shadow",
+    "/conda/bin",
+    "/users/me",
+}
 
 
-def why(line: str, rules: Rules = RULES) -> str | None:
+def machine_of(*, closed_by_mode: Collection[str] = ()) -> Machine:
     links = {"/job/link.txt": "/data/x.txt"}
 
     def resolve(path: str) -> str:
-        joined = path if path.startswith("/") else f"/job/{path}"
+        joined = path if path.startswith("/") else os.path.normpath(f"/job/{path}")
         return links.get(joined, joined)
 
-    return refusal(["something else", line], rules, resolve, THERE.__contains__)
+    return Machine(
+        resolve=resolve,
+        exists=THERE.__contains__,
+        allows=lambda path, _: path not in closed_by_mode,
+        programs=("/conda/bin",),
+        homes=("/users/me",),
+    )
+
+
+def why(
+    line: str, rules: Rules = RULES, *, is_execution: bool = False, closed_by_mode: Collection[str] = ()
+) -> str | None:
+    machine = machine_of(closed_by_mode=closed_by_mode)
+    return refusal(["something else", line], rules, machine, is_execution=is_execution)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +279,9 @@ def test_what_is_hidden_is_not_offered() -> None:
             "/usr/bin/bash: line 1: /data/new.txt: Permission denied",
             "/data/new.txt: let the operator add it to PENSTOCK",
         ),
-        ("touch: cannot touch '/usr/new': Permission denied", "/usr/new: let the operator add it to PENSTOCK"),
+        ("touch: cannot touch '/usr/new': Permission denied", "/usr/new: a workflow writes below the run's own folder"),
+        ("sh: 1: cannot create /conda/bin/x: Permission denied", "/conda/bin/x: a workflow writes below the run's own"),
+        ("touch: cannot touch '/users/me/new': Permission denied", "/users/me/new: a workflow writes below the run's"),
         ("sort: cannot create '/tmp/sortX': Permission denied", "/tmp/sortX: the folder for temporary files is the"),
     ],
 )
@@ -266,10 +296,81 @@ def test_a_refused_write_is_named(line: str, says: str) -> None:
         "cat: data/own.txt: Permission denied",
         "cat: /nowhere/x.txt: Permission denied",
         "urllib.error.URLError: <urlopen error [Errno 111] Connection refused>",
+        "/usr/bin/bash: line 1: ./tool.txt: Permission denied",
+        "/usr/bin/bash: ./tool with blanks.txt: Permission denied",
+        "/usr/bin/tool: Permission denied",
+        "sh: 1: /usr/bin/tool: Permission denied",
     ],
 )
 def test_what_the_sandbox_did_not_do_is_not_explained_by_it(line: str) -> None:
     assert why(line) is None
+
+
+@pytest.mark.parametrize(
+    "line", ["cat: /data/x.txt: Permission denied", "touch: cannot touch '/data/n': Permission denied"]
+)
+def test_what_the_mode_of_a_file_refuses_is_not_the_sandbox_s_doing(line: str) -> None:
+    assert why(line, closed_by_mode=("/data/x.txt", "/data")) is None
+
+
+def test_a_command_that_cannot_be_executed_wrote_nothing() -> None:
+    line = "/usr/bin/bash: line 1: /data/new.txt: Permission denied"
+    assert why(line) is not None
+    assert why(line, is_execution=True) is None
+
+
+@pytest.mark.parametrize("path", ["/", "/root", "/srv", "/users/me", "/run/secrets", "/dev", "/var"])
+def test_no_advice_opens_the_system_or_a_home_to_reading(path: str) -> None:
+    assert "PENSTOCK_SANDBOX_READ" not in read_advice(path, ("/users/me",)).partition("that the operator can name")[0]
+
+
+SYSTEM_PATHS = st.sampled_from(
+    [
+        *("/", "/usr", "/usr/bin", "/usr/bin/bash", "/bin/sh", "/etc/passwd", "/conda", "/conda/bin/x", "/users"),
+        *("/users/me", "/users/me/.bashrc", "/root", "/var/lib/x", "/opt/tool", "/dev/sda", "/proc/1/mem", "/lib"),
+        "/data/x",
+    ]
+)
+WORDS = st.sampled_from(
+    ["cannot touch", "line 3", "open", "", "bash", "[Errno 13]", ": ", "'", '"', "(", "for writing"]
+)
+REASONS = st.sampled_from(["Permission denied", "Read-only file system", "Insufficient permissions", "EACCES"])
+
+
+@given(
+    st.lists(st.one_of(SYSTEM_PATHS, WORDS, REASONS, st.text(max_size=12)), max_size=12),
+    st.sampled_from([": ", " ", ""]),
+)
+def test_no_text_brings_the_advice_to_make_a_program_the_system_or_a_home_writable(parts: list[str], glue: str) -> None:
+    places = ("/usr", "/bin", "/etc", "/conda", "/users/me", "/root", "/var", "/opt", "/dev", "/proc", "/lib")
+    machine = Machine(
+        resolve=lambda path: os.path.normpath(f"/job/{path}" if not path.startswith("/") else path),
+        exists=lambda _: True,
+        allows=lambda _path, _access: True,
+        programs=("/conda/bin",),
+        homes=("/users/me",),
+    )
+    hint = refusal([glue.join(parts)], Rules(read=("/",), write=("/job",)), machine)
+    if hint is not None and "PENSTOCK_SANDBOX_WRITE" in hint:
+        named = hint.removeprefix("the sandbox refuses writing to ").partition(": let the operator")[0]
+        assert named.startswith("/")
+        assert named not in ("/", "/users")
+        assert not any(named == place or named.startswith(f"{place}/") for place in places)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o755])
+def test_a_file_of_the_run_without_execute_permission_is_named(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "tool.txt").write_text("hello")
+    (tmp_path / "tool.txt").chmod(mode)
+    failure = Failure(
+        cause=FailureCause.WORKFLOW,
+        message="rule a failed with exit code 126: a command could not be executed",
+        exit_code=126,
+        stderr_tail="/usr/bin/bash: line 1: ./tool.txt: Permission denied",
+    )
+    message = explained(failure, Rules(read=("/usr",), write=(str(tmp_path),)), tmp_path).message
+    assert ("tool.txt has no execute permission" in message) == (mode == 0o644)
+    assert "sandbox" not in message
 
 
 def test_a_missing_network_is_named() -> None:

@@ -11,6 +11,9 @@ from penstock_schemas.jobs import Failure, FailureCause
 
 MAX_MESSAGE_CHARS: Final = 4_000
 MAX_STDERR_CHARS: Final = 16_000
+"""Of each text that a failure quotes."""
+MAX_LOG_TAILS: Final = 4
+MAX_PATH_CHARS: Final = 1_000
 
 
 def failure_of(error: BaseException) -> Failure | None:
@@ -37,9 +40,17 @@ def text_of(error: BaseException) -> str:
 
 def bounded(failure: Failure) -> Failure:
     """Return a failure that an event has room for."""
-    tail = failure.stderr_tail
     return replace(
         failure,
         message=failure.message[:MAX_MESSAGE_CHARS],
-        stderr_tail=None if tail is None else tail[-MAX_STDERR_CHARS:],
+        stderr_tail=_end_of(failure.stderr_tail),
+        stdout_tail=_end_of(failure.stdout_tail),
+        log_tails=tuple(
+            replace(each, path=each.path[:MAX_PATH_CHARS], text=each.text[-MAX_STDERR_CHARS:])
+            for each in failure.log_tails[:MAX_LOG_TAILS]
+        ),
     )
+
+
+def _end_of(text: str | None) -> str | None:
+    return None if text is None else text[-MAX_STDERR_CHARS:]

@@ -41,7 +41,7 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     def is_hidden(self, path: str) -> bool:
         """Say whether a path lies in what was taken away."""
-        return any(_is_within(path, each) for each in self.hidden)
+        return any(is_within(path, each) for each in self.hidden)
 
 
 class Right(IntFlag):
@@ -144,14 +144,15 @@ def _parents(path: str) -> Iterator[str]:
 
 def _covers(roots: Iterable[str], hidden: tuple[str, ...], path: str) -> bool:
     return any(
-        _is_within(path, root) and not any(_is_within(path, each) for each in hidden if _is_below(each, root))
+        is_within(path, root) and not any(is_within(path, each) for each in hidden if _is_below(each, root))
         for root in roots
     )
 
 
-def _is_within(path: str, root: str) -> bool:
+def is_within(path: str, root: str) -> bool:
+    """Say whether a path is `root` or lies below it."""
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _is_below(path: str, root: str) -> bool:
-    return path != root and _is_within(path, root)
+    return path != root and is_within(path, root)

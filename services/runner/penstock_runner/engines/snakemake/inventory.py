@@ -23,6 +23,7 @@ from typing import Any
 from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile
 
+from penstock_runner.sandbox.refusals import account_homes, read_advice
 from penstock_runner.sandbox.rules import Rules
 
 _listed = _IOFile._local_inventory
@@ -60,4 +61,4 @@ def blind_search(folder: str, rules: Rules) -> str:
     """Say why a folder cannot be searched."""
     if rules.may_read(folder):
         return f"the sandbox refuses listing {folder}, because a part of it is hidden: search in its subfolders"
-    return f"the sandbox refuses listing {folder}: let the operator add it to PENSTOCK_SANDBOX_READ"
+    return f"the sandbox refuses listing {folder}: {read_advice(folder, account_homes())}"
