@@ -342,9 +342,9 @@ REASONS = st.sampled_from(["Permission denied", "Read-only file system", "Insuff
     st.sampled_from([": ", " ", ""]),
 )
 def test_no_text_brings_the_advice_to_make_a_program_the_system_or_a_home_writable(parts: list[str], glue: str) -> None:
-    places = ("/usr", "/bin", "/etc", "/conda", "/users/me", "/root", "/var", "/opt", "/dev", "/proc", "/lib")
+    places = ("/usr", "/bin", "/etc", "/conda/bin", "/users/me", "/root", "/var", "/opt", "/dev", "/proc", "/lib")
     machine = Machine(
-        resolve=lambda path: os.path.normpath(f"/job/{path}" if not path.startswith("/") else path),
+        resolve=lambda path: "/" + os.path.normpath(os.path.join("/job", path)).lstrip("/"),  # noqa: PTH118 - text
         exists=lambda _: True,
         allows=lambda _path, _access: True,
         programs=("/conda/bin",),
@@ -355,7 +355,7 @@ def test_no_text_brings_the_advice_to_make_a_program_the_system_or_a_home_writab
         named = hint.removeprefix("the sandbox refuses writing to ").partition(": let the operator")[0]
         assert named.startswith("/")
         assert named not in ("/", "/users")
-        assert not any(named == place or named.startswith(f"{place}/") for place in places)
+        assert not any(named == place or named.startswith(f"{place}/") for place in places), named
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o755])
