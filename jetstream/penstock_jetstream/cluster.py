@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 
+from penstock_core.background import BackgroundTasks
 from penstock_core.ports import ClusterStatus
 from penstock_jetstream import layout, names, streams
 from penstock_jetstream.connection import Connection
@@ -68,7 +70,7 @@ async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
 
     """
     failure: Exception | None = None
-    connection = Connection(settings)
+    connection, background = Connection(settings), BackgroundTasks()
     await connection.open()
     try:
         layout.require_version(connection.server_version)
@@ -76,10 +78,10 @@ async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
         info = await streams.info(connection, names.EVENTS, deadline_s=settings.connect_s)
         group_commit = GroupCommit(connection) if info.config.num_replicas == 1 else None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(connection.run)
-            tasks.start_soon(layout.keep, connection, settings)
+            tasks.start_soon(background.keep, "connection", connection.run)
+            tasks.start_soon(background.keep, "streams", partial(layout.keep, connection, settings))
             if group_commit is not None:
-                tasks.start_soon(group_commit.run)
+                tasks.start_soon(background.keep, "group commit", group_commit.run)
             try:
                 yield Cluster(connection, group_commit=group_commit)
             except Exception as error:  # noqa: BLE001  # it goes on below, as itself and not in a group

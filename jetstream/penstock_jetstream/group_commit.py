@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import anyio
+import structlog
 
 from penstock_core.ports import PortError, Unavailable
 from penstock_jetstream import names
@@ -16,6 +17,8 @@ from penstock_jetstream.connection import Connection
 from penstock_jetstream.streams import Message, store
 
 _PENDING: Final = 0
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class GroupCommit:
@@ -92,6 +95,11 @@ class GroupCommit:
             for each in group:
                 each.fail(NoAnswer(str(error)))
         except PortError as error:
+            for each in group:
+                each.fail(error if len(group) == 1 else Together(str(error)))
+        except Exception as error:  # noqa: BLE001
+            # The boundary of a group: whatever is wrong with one append, the next group leaves.
+            _log.error("group_not_sent", appends=len(group), exc_info=error)
             for each in group:
                 each.fail(error if len(group) == 1 else Together(str(error)))
         else:

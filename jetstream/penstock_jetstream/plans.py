@@ -54,8 +54,10 @@ class NatsPlans:
         except Undecodable as error:
             _log.warning("plan_request_undecodable", error=str(error))
             return
-        reply = await answer(request)
         try:
+            reply = await answer(request)
             await self._connection.publish(message.reply, encode(reply))
         except (PortError, ValueError) as error:
             _log.warning("plan_not_answered", engine=request.engine, error=str(error))
+        except Exception as error:  # noqa: BLE001  # the boundary of one request: the runner goes on
+            _log.error("plan_failed", engine=request.engine, exc_info=error)

@@ -396,12 +396,14 @@ class VersionResponse(Struct, frozen=True, kw_only=True):
     software_version: str
 
 
-class Readiness(Struct, frozen=True, kw_only=True):
+class Readiness(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of `GET /readyz`: 200 when ready, 503 when not."""
 
     ready: bool
     reasons: list[str]
-    """Why it is not ready; empty when it is."""
+    """Why it is not ready: each check that fails; empty when it is."""
+    warnings: list[str] = []
+    """What does not work although requests are answered, such as the removal of what is not needed any more."""
 
 
 class RunnerResponse(Struct, frozen=True, kw_only=True):

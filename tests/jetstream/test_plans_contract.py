@@ -53,3 +53,18 @@ async def test_an_answer_that_does_not_come_in_time_is_none(ports: Ports) -> Non
             await ports.plans.ask(PlanRequest(pipeline_name="slow", engine="mock"), deadline_s=0.2)
         assert asked.is_set()
         group.cancel_scope.cancel()
+
+
+async def test_a_fault_in_one_answer_leaves_the_others(ports: Ports) -> None:
+    async def answer(request: PlanRequest) -> PlanReply:
+        if request.pipeline_name == "p":
+            return PlanReply(plan=EMPTY)
+        raise RecursionError(request.pipeline_name)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ports.plans.serve, ("mock",), answer)
+        await until_served(ports, "mock")
+        with pytest.raises(Unavailable):
+            await ports.plans.ask(PlanRequest(pipeline_name="faulty", engine="mock"), deadline_s=1)
+        assert (await until_served(ports, "mock")).plan == EMPTY
+        group.cancel_scope.cancel()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import anyio
 
+from penstock_core.background import described
 from penstock_core.ports import PlanAnswer, Unavailable
 from penstock_schemas.plans import PlanReply, PlanRequest
 
@@ -24,6 +25,8 @@ class MemoryPlans:
                 return await answer(request)
         except TimeoutError:
             raise Unavailable(f"no plan was made within {deadline_s:g} s") from None
+        except Exception as error:  # the boundary of one request
+            raise Unavailable(f"no plan was made: {described(error)}") from error
 
     async def serve(self, engines: Sequence[str], answer: PlanAnswer) -> None:
         """Answer requests."""

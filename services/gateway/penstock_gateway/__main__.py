@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 import anyio
 import structlog
 
+from penstock_core.background import described
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.settings import BadSettings, read_settings
@@ -88,6 +89,9 @@ def main() -> None:
         _exit(EXIT_SETTINGS, str(error))
     except (PortTaken, PortError, StateFolderTaken, StateFolderUnusable) as error:
         _exit(EXIT_FAILED, f"penstock gateway: {error}")
+    except Exception as error:  # the boundary of the process
+        log.exception("ended_by_a_fault", reason=described(error))
+        raise SystemExit(EXIT_FAILED) from None
 
 
 async def _stop(gateway: Gateway, server: Server, stopping: anyio.Event) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -11,6 +12,7 @@ import anyio
 from litestar import Litestar
 from litestar.types import ASGIApp
 
+from penstock_core.background import BackgroundTasks, Work
 from penstock_core.ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskBoard
 from penstock_gateway.admission import Policy
 from penstock_gateway.authentication.refusals import Refusals
@@ -94,11 +96,14 @@ class Gateway:
         self, settings: GatewaySettings, ports: Ports, blobs: Blobs, *, now: Callable[[], datetime] = utc_now
     ) -> None:
         self._watchers = Watchers()
-        self._fleet = Fleet(ports.heartbeats)
+        self.background = BackgroundTasks()
+        self.fleet = Fleet(ports.heartbeats)
         self.index = Index(
             settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=self._watchers
         )
-        self.readiness = Readiness(event_log=ports.log, view=ports.jobs, index=self.index, watchers=self._watchers)
+        self.readiness = Readiness(
+            event_log=ports.log, view=ports.jobs, index=self.index, watchers=self._watchers, background=self.background
+        )
         self.catalogue = Catalogue(ports.log, now=now)
         self.tokens = TokenBook(ports.log, now=now)
         self.refusals = Refusals(ports.log, now=now)
@@ -111,21 +116,27 @@ class Gateway:
 
     async def run(self) -> None:
         """Do what has to be done beside answering requests, for ever."""
+        essential: dict[str, Work] = {
+            "index": self.index.run,
+            "fleet": self.fleet.run,
+            "catalogue": self.catalogue.run,
+            "readiness": self.readiness.run,
+            "tokens": self.tokens.run,
+        }
+        helpful: dict[str, Work] = {
+            "deletions": self.deletions.run,
+            "retention": self.retention.run,
+            "sweeper": self.sweeper.run,
+            "refusals": self.refusals.run,
+            "spool": self._clear_spool,
+        }
+        if self._folder is not None:
+            helpful["catalogue folder"] = self._folder.run
+        if self._provider is not None:
+            essential["OpenID provider"] = self._provider.run
         async with anyio.create_task_group() as group:
-            group.start_soon(self.index.run)
-            group.start_soon(self._fleet.run)
-            group.start_soon(self.catalogue.run)
-            if self._folder is not None:
-                group.start_soon(self._folder.run)
-            group.start_soon(self.readiness.run)
-            group.start_soon(self.deletions.run)
-            group.start_soon(self.retention.run)
-            group.start_soon(self.sweeper.run)
-            await anyio.to_thread.run_sync(self._spool.clear)
-            group.start_soon(self.tokens.run)
-            group.start_soon(self.refusals.run)
-            if self._provider is not None:
-                group.start_soon(self._provider.run)
+            for name, work in {**essential, **helpful}.items():
+                group.start_soon(partial(self.background.keep, name, work, is_essential=name in essential))
 
     def drain(self) -> None:
         """Say that the server is about to end: whoever waits for something is answered now."""
@@ -134,6 +145,9 @@ class Gateway:
     def close(self) -> None:
         """Close the index. Nothing can be asked afterwards."""
         self.index.close()
+
+    async def _clear_spool(self) -> None:
+        await anyio.to_thread.run_sync(self._spool.clear)
 
     def _build(self, settings: GatewaySettings, ports: Ports, blobs: Blobs, now: Callable[[], datetime]) -> Litestar:
         policy = Policy(
@@ -146,7 +160,7 @@ class Gateway:
             log=ports.log,
             blobs=blobs,
             index=self.index,
-            fleet=self._fleet,
+            fleet=self.fleet,
             catalogue=self.catalogue,
             intake=intake,
             policy=policy,
@@ -186,7 +200,7 @@ class Gateway:
             lists=lists,
             deletions=self.deletions,
             index=self.index,
-            fleet=self._fleet,
+            fleet=self.fleet,
             max_body_bytes=settings.max_body_bytes,
         )
         presets: Presets = {} if settings.presets_file is None else read_presets(settings.presets_file)
@@ -244,9 +258,9 @@ class Gateway:
             runs=runs,
             lists=RunLists(lists),
             submissions=RunSubmissions(
-                submissions, intake, self.catalogue, self._fleet, tuple(map(PurePosixPath, settings.source_roots))
+                submissions, intake, self.catalogue, self.fleet, tuple(map(PurePosixPath, settings.source_roots))
             ),
-            fleet=self._fleet,
+            fleet=self.fleet,
             blobs=blobs,
             is_draining=lambda: self._watchers.is_draining,
         )

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 import anyio
 import structlog
 
+from penstock_core.background import BackgroundTasks
 from penstock_core.ports import EventLog, JobsView, PortError
 from penstock_gateway.watchers import Watchers
 
@@ -34,11 +35,20 @@ class IndexState(Protocol):
 class Readiness:
     """The reasons why the server is not ready."""
 
-    def __init__(self, *, event_log: EventLog, view: JobsView, index: IndexState, watchers: Watchers) -> None:
+    def __init__(
+        self,
+        *,
+        event_log: EventLog,
+        view: JobsView,
+        index: IndexState,
+        watchers: Watchers,
+        background: BackgroundTasks,
+    ) -> None:
         self._log = event_log
         self._view = view
         self._index = index
         self._watchers = watchers
+        self._background = background
         self._log_fault: str | None = "the event log was not asked yet"
         self._unseen: tuple[int, float] | None = None
 
@@ -53,7 +63,12 @@ class Readiness:
             reasons.append("the list of jobs is still being loaded")
         if self.is_behind():
             reasons.append("the list of jobs is behind the log: the projector does not keep up or does not run")
+        reasons += [str(fault) for fault in self._background.faults() if fault.is_essential]
         return reasons
+
+    def warnings(self) -> list[str]:
+        """Return what does not work although requests are answered."""
+        return [str(fault) for fault in self._background.faults() if not fault.is_essential]
 
     def is_behind(self) -> bool:
         """Say whether what was written here stays out of the jobs view for too long."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -11,6 +12,7 @@ import anyio
 import structlog
 from msgspec import Struct
 
+from penstock_core.background import BackgroundTasks
 from penstock_core.ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskBoard
 from penstock_runner.attempt import Workplace
 from penstock_runner.engine import Engine
@@ -85,6 +87,7 @@ class Runner:
         self._cores = cores
         self._keep_work = keep_work
         self._clock = clock
+        self._background = BackgroundTasks()
         self._uploads = Uploads(ports.blobs)
         self._sources = Sources(ports.blobs, roots)
         by_name = {engine.name: engine for engine in engines}
@@ -110,11 +113,13 @@ class Runner:
             for engine in self._engines:
                 await stack.enter_async_context(engine)
             async with anyio.create_task_group() as group:
-                group.start_soon(self._reports.run)
+                group.start_soon(self._background.keep, "reports", self._reports.run)
                 if self._ports.plans is not None:
-                    group.start_soon(self._ports.plans.serve, self._planner.engines, self._planner.answer)
+                    plans = partial(self._ports.plans.serve, self._planner.engines, self._planner.answer)
+                    group.start_soon(self._background.keep, "plans", plans)
                 if self._ports.jobs is not None:
-                    group.start_soon(Housekeeping(self._ports.jobs, self._folder).run)
+                    housekeeping = Housekeeping(self._ports.jobs, self._folder)
+                    group.start_soon(self._background.keep, "housekeeping", housekeeping.run)
                 await self._live_on(shutdown, predecessor)
                 group.cancel_scope.cancel()
 

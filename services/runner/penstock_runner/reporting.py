@@ -6,7 +6,7 @@ blob store before an attempt ends, and only that can fail it.
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock_core.background import described
 from penstock_core.ports import LogTail, PortError, TaskBoard, TooLarge
 from penstock_runner.engine import (
     ENGINE_DIGESTS,
@@ -97,15 +98,23 @@ class Reports:
 
     async def _send_progress(self) -> None:
         while True:
-            sent = [await report.flush() for report in await self.with_progress.take_all()]
+            sent = [await self._deliver(report.flush) for report in await self.with_progress.take_all()]
             if not all(sent):
                 await anyio.sleep(OUTAGE_PAUSE_S)
 
     async def _store_task_logs(self) -> None:
         while True:
-            stored = [await report.store_task_logs() for report in await self.with_task_logs.take_all()]
+            stored = [await self._deliver(report.store_task_logs) for report in await self.with_task_logs.take_all()]
             if not all(stored):
                 await anyio.sleep(OUTAGE_PAUSE_S)
+
+    async def _deliver(self, deliver: Callable[[], Awaitable[bool]]) -> bool:
+        """Deliver what one attempt reports: a fault in it does not hold up the others."""
+        try:
+            return await deliver()
+        except Exception as error:  # noqa: BLE001  # the boundary of one attempt's report
+            _log.error("report_not_delivered", reason=described(error), exc_info=error)
+            return True
 
 
 class Report:

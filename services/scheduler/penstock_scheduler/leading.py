@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import Enum, auto
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
 import anyio
 import structlog
 
+from penstock_core.background import BackgroundTasks
 from penstock_core.lease import HEARTBEAT_INTERVAL_S
 from penstock_core.ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
 from penstock_scheduler.cluster import Cluster
@@ -86,9 +88,10 @@ class Term:
         end = End.DOUBT
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._beat, term)
-                tasks.start_soon(self._listen)
-                tasks.start_soon(self._save_snapshots)
+                background = BackgroundTasks()
+                tasks.start_soon(background.keep, "heartbeat", partial(self._beat, term))
+                tasks.start_soon(background.keep, "runners' heartbeats", self._listen)
+                tasks.start_soon(background.keep, "snapshots", self._save_snapshots)
                 end = await self._govern(leader)
                 tasks.cancel_scope.cancel()
         except anyio.get_cancelled_exc_class():

@@ -13,6 +13,7 @@ import anyio
 import structlog
 from msgspec import Struct
 
+from penstock_core.background import described
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.settings import BadSettings, LogLevel, read_settings
@@ -37,6 +38,10 @@ def main(shape: type[S], serve: Callable[[S], Awaitable[None]], *, service: str)
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except* PortError as errors:
         _exit(EXIT_FAILED, f"penstock {service}: {'; '.join(str(each) for each in errors.exceptions)}")
+    except* Exception as error:  # noqa: BLE001  # the boundary of the process
+        # What it folded may be incomplete: only a new process is certain to be right.
+        _log.error("ended_by_a_fault", reason=described(error), exc_info=error)
+        raise SystemExit(EXIT_FAILED) from None
 
 
 async def until_signalled(work: Callable[[], Awaitable[None]]) -> None:

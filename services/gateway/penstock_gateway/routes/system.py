@@ -109,7 +109,7 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
     @route("/readyz", http_method=READ)
     async def readyz(request: AnyRequest) -> ASGIApp:
         reasons = services.readiness.reasons()
-        answer = Readiness(ready=not reasons, reasons=reasons)
+        answer = Readiness(ready=not reasons, reasons=reasons, warnings=services.readiness.warnings())
         headers = {"cache-control": "no-store", **({"retry-after": "2"} if reasons else {})}
         return Reply(encode(answer), status=503 if reasons else 200, headers=headers)
 
