@@ -166,6 +166,7 @@ def _end(job: Job, command: EndAttempt) -> tuple[JobEventData, ...]:
                     tasks=command.tasks,
                     output_files=command.output_files,
                     output_bytes=command.output_bytes,
+                    warnings=command.warnings,
                 ),
             )
         case OutcomeKind.FAILED:
@@ -180,6 +181,7 @@ def _end(job: Job, command: EndAttempt) -> tuple[JobEventData, ...]:
                     runner_id=command.runner_id,
                     reason=job.cancel_reason,
                     tasks=command.tasks,
+                    warnings=command.warnings,
                 ),
             )
         case _:
@@ -193,6 +195,7 @@ def _failed(job: Job, command: EndAttempt) -> JobEventData:
             runner_id=command.runner_id,
             reason=job.cancel_reason,
             tasks=command.tasks,
+            warnings=command.warnings,
         )
     failure = command.failure or Failure(cause=FailureCause.SYSTEM, message="the runner gave no reason")
     return JobFailed(
@@ -202,6 +205,7 @@ def _failed(job: Job, command: EndAttempt) -> JobEventData:
         tasks=command.tasks,
         output_files=command.output_files,
         output_bytes=command.output_bytes,
+        warnings=command.warnings,
     )
 
 

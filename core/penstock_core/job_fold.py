@@ -57,6 +57,7 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
                 tasks=data.tasks,
                 output_files=data.output_files,
                 output_bytes=data.output_bytes,
+                warnings=data.warnings,
             )
         case JobFailed():
             return replace(
@@ -67,6 +68,7 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
                 tasks=data.tasks,
                 output_files=data.output_files,
                 output_bytes=data.output_bytes,
+                warnings=data.warnings,
             )
         case JobRequeued():
             return replace(
@@ -88,6 +90,7 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
                 hold_reason=None,
                 cancel_reason=data.reason if data.reason is not None else job.cancel_reason,
                 tasks=data.tasks,
+                warnings=data.warnings,
             )
         case JobDeleted():
             return _emptied(job, event.time)
@@ -144,6 +147,7 @@ def _emptied(job: Job, deleted_at: datetime) -> Job:
         engine_parameters=None,
         workflow=None,
         failure=None,
+        warnings=(),
         output_files=0,
         output_bytes=0,
     )

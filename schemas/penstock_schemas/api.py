@@ -24,6 +24,7 @@ from penstock_schemas.jobs import (
     Source,
     TaskCounts,
     Token,
+    UnsupportedDirectives,
 )
 from penstock_schemas.patterns import END, NAME_PATTERN
 from penstock_schemas.views import LogStream, SandboxLevel, Task
@@ -234,6 +235,8 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     """The catalogue entry that it runs, as it was when the job was submitted."""
     requeue: bool = True
     """Whether an attempt that had started is made again when its runner is stopped or lost."""
+    warnings: list[str] = field(default_factory=list[str])
+    """What the user must know of the run, one sentence each: for example that it ran without declared software."""
 
 
 class JobList(Struct, frozen=True, kw_only=True):
@@ -426,6 +429,8 @@ class RunnerResponse(Struct, frozen=True, kw_only=True):
     """How far its workflows are kept from what is not their own; `None`: it does not say."""
     sandbox_lacks: tuple[str, ...] = ()
     """What a workflow still may do that the full sandbox would refuse."""
+    unsupported_directives: UnsupportedDirectives | None = None
+    """What it does with runs that declare software that it does not provide, as `conda:` does; null: not known."""
 
 
 class RunnerList(Struct, frozen=True, kw_only=True):

@@ -80,6 +80,8 @@ class EndAttempt(Command, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    warnings: tuple[str, ...] = ()
+    """What its user must know of it, however it ended: one sentence each."""
 
 
 class AbandonAttempt(Command, frozen=True, kw_only=True):

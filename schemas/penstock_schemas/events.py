@@ -105,6 +105,8 @@ class JobCompleted(EventData, tag=True, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    warnings: tuple[str, ...] = ()
+    """What its user must know of the run, one sentence each."""
 
 
 class JobFailed(EventData, tag=True, frozen=True, kw_only=True):
@@ -116,6 +118,8 @@ class JobFailed(EventData, tag=True, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    warnings: tuple[str, ...] = ()
+    """What its user must know of the run, one sentence each."""
 
 
 class JobRequeued(EventData, tag=True, frozen=True, kw_only=True):
@@ -142,6 +146,8 @@ class JobCancelled(EventData, tag=True, frozen=True, kw_only=True):
     runner_id: RunnerId | None = None
     reason: str | None = None
     tasks: TaskCounts = TaskCounts()
+    warnings: tuple[str, ...] = ()
+    """What its user must know of the run, one sentence each."""
 
 
 class JobDeleted(EventData, tag=True, frozen=True, kw_only=True):

@@ -181,6 +181,38 @@ class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last lines of the files that the failed job's rule declares as its `log:`."""
 
 
+class UnsupportedDirectives(Enum):
+    """What a runner does with a run that declares software, or anything else, that the runner cannot provide."""
+
+    REFUSE = "refuse"
+    """It fails the run before the first task."""
+    CHOOSE = "choose"
+    """It fails the run, unless the run chose `allow-missing-software`."""
+    WARN = "warn"
+    """It runs it, with a warning."""
+
+
+class FindingKind(Enum):
+    """How much a finding matters."""
+
+    UNSUPPORTED = "unsupported"
+    """The workflow declares what the runner does not provide: its results may differ."""
+    NOTICE = "notice"
+    """The runner does something in another way than declared; the results do not depend on it."""
+
+
+class Finding(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a workflow declares and that its run does not get."""
+
+    kind: FindingKind
+    directive: str
+    """As the workflow writes it: `conda`, `container`, `threads`, or the key of a profile."""
+    message: str
+    """One sentence."""
+    rule: str | None = None
+    """The rule that declares it; `None`: the whole workflow."""
+
+
 class TaskCounts(Struct, frozen=True, kw_only=True):
     """How far a run is, in tasks. `total` grows when a checkpoint extends the graph."""
 

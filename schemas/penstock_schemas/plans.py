@@ -4,7 +4,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from penstock_schemas.jobs import EngineParameters, Failure, Parameters, Source
+from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, Source
 
 MAX_PLANNED_TASKS: Final = 2_000
 """A plan names no more tasks; its totals count all of them."""
@@ -51,6 +51,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Of all tasks, also of those that `tasks` leaves out."""
     is_cut: bool = False
     """Whether `tasks` leaves some out."""
+    findings: tuple[Finding, ...] = ()
+    """What the workflow declares and the run would not get."""
+    refusal: str | None = None
+    """Why a run would be refused before its first task; `None` when it would start."""
 
 
 class PlanReply(Struct, frozen=True, kw_only=True, omit_defaults=True):

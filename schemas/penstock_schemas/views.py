@@ -15,6 +15,7 @@ from penstock_schemas.jobs import (
     PipelineRef,
     Source,
     TaskCounts,
+    UnsupportedDirectives,
     WorkflowRequest,
 )
 
@@ -77,6 +78,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether an attempt that had started is made again when its runner is stopped or lost."""
     hold_reason: str | None = None
     """Why it is held; `None` while it is not, and where nobody said why."""
+    warnings: tuple[str, ...] = ()
+    """What its user must know of the last attempt that ended, one sentence each."""
     deleted_at: datetime | None = None
     """When its data was removed; then only its name, its owner and how it ended are left of it."""
 
@@ -191,6 +194,8 @@ class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     """`None`: it does not say, because it is older than this."""
     sandbox_lacks: tuple[str, ...] = ()
     """What a workflow still may do that the full sandbox would refuse."""
+    unsupported_directives: UnsupportedDirectives | None = None
+    """What it does with runs that declare software that it does not provide."""
 
 
 class SchedulerBeat(Struct, frozen=True, kw_only=True):

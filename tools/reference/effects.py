@@ -126,8 +126,8 @@ def _origin(value: object, stored: Stored, before: Job | None, name: str) -> str
         return code(value.value)
     if value is None:
         return "`null`"
-    if value in ({}, 0):
-        return "nothing" if value == {} else "`0`"
+    if value in ({}, (), 0):
+        return "`0`" if value == 0 else "nothing"
     if before is not None and isinstance(value, int) and value == getattr(before, name) + 1:
         return "one more than it was"
     raise AssertionError(f"where does {name} = {value!r} come from?")

@@ -58,6 +58,7 @@ def runner_of(beat: RunnerHeartbeat) -> RunnerResponse:
         seen_at=beat.time,
         sandbox=beat.sandbox,
         sandbox_lacks=beat.sandbox_lacks,
+        unsupported_directives=beat.unsupported_directives,
     )
 
 

@@ -175,6 +175,7 @@ def _said_of_run(job: Job) -> list[str]:
         said.append(f"held: {job.hold_reason or 'no reason was given'}")
     if job.requeue_reason is not None:
         said.append(f"an earlier attempt ended without an outcome: {job.requeue_reason}")
+    said += [f"warning: {each}" for each in job.warnings]
     if job.failure is not None:
         said.append(job.failure.message)
         if job.failure.stderr_tail:
