@@ -88,6 +88,10 @@ class SnakemakeOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):
     default_resources: dict[str, int] = {}
     set_threads: dict[str, int] = {}
     set_resources: dict[str, dict[str, int]] = {}
+    allow_missing_software: bool = False
+    """Whether the run goes on with the runner's software where the workflow declares other software."""
+    given: tuple[str, ...] = ()
+    """The fields above that the submission chose itself: they go over a workflow's profile."""
 
 
 _SNAKEMAKE: Final = (
@@ -145,6 +149,12 @@ _SNAKEMAKE: Final = (
         name="set-threads", kind=Kind.RULE_PAIRS, low=1, high=4096, description="Threads of a rule's jobs."
     ),
     EngineParameter(name="set-resources", kind=Kind.RULE_RESOURCES, description="Resources of a rule's jobs."),
+    EngineParameter(
+        name="allow-missing-software",
+        kind=Kind.FLAG,
+        description="Run with the runner's own software where rules declare `conda:`, `container:` or the like, where "
+        "the operator allows it. The run carries a warning.",
+    ),
 )
 
 NO_REQUEUE: Final = EngineParameter(
@@ -194,7 +204,7 @@ def snakemake_options(parameters: Mapping[str, str | None]) -> SnakemakeOptions:
             continue
         value = _READERS[known.kind](known, text or "")
         chosen[_option(known)] = value
-    return replace(SnakemakeOptions(), **chosen)
+    return replace(SnakemakeOptions(), **chosen, given=tuple(sorted(chosen)))
 
 
 def overlaid(

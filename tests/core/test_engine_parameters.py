@@ -43,6 +43,18 @@ def test_what_is_listed_is_read() -> None:
         rerun_triggers=("mtime", "input"),
         rerun_incomplete=False,
         forceall=True,
+        given=(
+            "cores",
+            "forceall",
+            "keep_going",
+            "rerun_incomplete",
+            "rerun_triggers",
+            "resources",
+            "retries",
+            "set_resources",
+            "set_threads",
+            "targets",
+        ),
     )
 
 
@@ -148,7 +160,7 @@ def test_what_is_begun_may_be_chosen_not_to_be_begun_again(
 
 
 def test_the_engine_hears_nothing_of_what_every_engine_takes() -> None:
-    assert snakemake_options({"no-requeue": None, "cores": "2"}) == SnakemakeOptions(cores=2)
+    assert snakemake_options({"no-requeue": None, "cores": "2"}) == SnakemakeOptions(cores=2, given=("cores",))
     assert is_for_every_engine("snakemake", "--no-requeue")
     assert not is_for_every_engine("snakemake", "cores")
     (violation,) = check("snakemake", {"no-requeue": "perhaps"})

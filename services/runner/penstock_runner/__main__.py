@@ -142,6 +142,7 @@ def _terms(settings: RunnerSettings, standing: Standing) -> Terms:
         lease_s=settings.lease_s,
         drain_timeout_s=settings.drain_timeout_s,
         sandbox=standing,
+        unsupported_directives=settings.unsupported_directives,
     )
 
 
@@ -161,7 +162,7 @@ def _snakemake(settings: RunnerSettings, policy: Policy | None) -> Engine:
     # Not at the top: a runner without Snakemake must start as well.
     from penstock_runner.engines.snakemake import SnakemakeEngine
 
-    return SnakemakeEngine(limits=settings.limits, sandbox=policy)
+    return SnakemakeEngine(limits=settings.limits, sandbox=policy, unsupported=settings.unsupported_directives)
 
 
 def _exit(code: int, text: str) -> NoReturn:

@@ -21,7 +21,7 @@ from penstock_core.job import JobEnded, Refused, UnknownJob, decide
 from penstock_core.ports import EventLog, TooLarge
 from penstock_runner.core import AttemptKey, HaltCause, StartOrder
 from penstock_runner.engine import Attempt, Engine, LogWritten, Outcome
-from penstock_runner.failures import MAX_MESSAGE_CHARS, bounded, failure_of, text_of
+from penstock_runner.failures import MAX_MESSAGE_CHARS, bounded, failure_of, text_of, warnings_of
 from penstock_runner.job_log import Intent, JobLog
 from penstock_runner.reporting import Report, Reports
 from penstock_runner.sources import Sources, remove
@@ -275,6 +275,7 @@ class AttemptRun:
             tasks=outcome.tasks,
             output_files=len(stored.files),
             output_bytes=stored.total_bytes,
+            warnings=warnings_of(outcome),
         )
 
     def _halted_intent(self, outcome: Outcome) -> Intent:

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
-from penstock_schemas.jobs import EngineParameters, Failure, Parameters, TaskCounts
+from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
 from penstock_schemas.views import LogStream, Task
 
 ENGINE_LOG: Final = "engine.log"
@@ -87,6 +87,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     outputs: tuple[str, ...] = field(default_factory=tuple[str, ...])
     """The files it produced, relative to the work directory; directories are already resolved to files."""
+    findings: tuple[Finding, ...] = ()
+    """What the workflow declares and the run did not get."""
+    refusal: str | None = None
+    """Why a run is refused because of them: told of by a dry attempt, which itself goes on."""
 
 
 class Engine(Protocol):

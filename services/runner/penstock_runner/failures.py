@@ -5,15 +5,19 @@ from typing import Final
 from msgspec.structs import replace
 
 from penstock_runner import faults
+from penstock_runner.engine import Outcome
 from penstock_runner.stored_files import SourceRefused
 from penstock_runner.uploads import UnreadableOutput, UploadFailed
-from penstock_schemas.jobs import Failure, FailureCause
+from penstock_schemas.jobs import Failure, FailureCause, Finding, FindingKind
 
 MAX_MESSAGE_CHARS: Final = 4_000
 MAX_STDERR_CHARS: Final = 16_000
 """Of each text that a failure quotes."""
 MAX_LOG_TAILS: Final = 4
 MAX_PATH_CHARS: Final = 1_000
+MAX_WARNINGS: Final = 50
+"""Of one run, in the log of events."""
+MAX_WARNING_CHARS: Final = 500
 
 
 def failure_of(error: BaseException) -> Failure | None:
@@ -36,6 +40,26 @@ def text_of(error: BaseException) -> str:
     [first, *more] = faults.leaves(error)
     text = f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
     return f"{text} (and {len(more)} more)" if more else text
+
+
+def warnings_of(outcome: Outcome) -> tuple[str, ...]:
+    """Return findings as the warnings that an event has room for; what the results depend on comes first.
+
+    The failure of a refused run already names what is not supported.
+    """
+    is_refused = outcome.refusal is not None
+    findings = [each for each in outcome.findings if not (is_refused and each.kind is FindingKind.UNSUPPORTED)]
+    ordered = sorted(findings, key=lambda each: each.kind is not FindingKind.UNSUPPORTED)
+    sentences = [_sentence(each)[:MAX_WARNING_CHARS] for each in ordered[:MAX_WARNINGS]]
+    if len(ordered) > MAX_WARNINGS:
+        sentences.append(f"{len(ordered) - MAX_WARNINGS} more warnings are not listed")
+    return tuple(sentences)
+
+
+def _sentence(finding: Finding) -> str:
+    if finding.kind is FindingKind.UNSUPPORTED:
+        return f"{finding.message}, which this runner does not provide"
+    return finding.message
 
 
 def bounded(failure: Failure) -> Failure:

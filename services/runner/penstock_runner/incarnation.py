@@ -41,7 +41,7 @@ from penstock_runner.register import Register
 from penstock_runner.sandbox.standing import Standing
 from penstock_schemas.events import AttemptAssigned, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
 from penstock_schemas.ids import RunnerId
-from penstock_schemas.jobs import RequeueCause
+from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
 from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
 
 LAST_WORDS_S: Final = 6.0
@@ -73,6 +73,7 @@ class Terms(Struct, frozen=True, kw_only=True):
     lease_s: float
     drain_timeout_s: float
     sandbox: Standing = Standing(level=SandboxLevel.OFF)
+    unsupported_directives: UnsupportedDirectives | None = None
 
 
 class Shutdown:
@@ -325,6 +326,7 @@ class Incarnation:
             draining=self._state.draining,
             sandbox=self._terms.sandbox.level,
             sandbox_lacks=self._terms.sandbox.lacks,
+            unsupported_directives=self._terms.unsupported_directives,
         )
 
     def _joined(self) -> RunnerJoined:

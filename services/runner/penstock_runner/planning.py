@@ -9,6 +9,7 @@ from typing import Final
 import anyio
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from penstock_core.ports import PortError
 from penstock_runner.engine import Attempt, Engine, EngineEvent, TaskChanged
@@ -101,7 +102,8 @@ class Planner:
         outcome = await engine.run(attempt, take, anyio.Event())
         if outcome.failure is not None:
             return PlanReply(failure=outcome.failure)
-        return PlanReply(plan=plan_of(tasks.values()))
+        plan = plan_of(tasks.values())
+        return PlanReply(plan=replace(plan, findings=outcome.findings, refusal=outcome.refusal))
 
 
 def plan_of(tasks: Iterable[Task]) -> Plan:

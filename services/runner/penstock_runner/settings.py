@@ -14,6 +14,7 @@ from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.engines.mock import MockBehaviour, Seconds
 from penstock_runner.sandbox.policy import NetworkPolicy
 from penstock_runner.sandbox.standing import SandboxMode
+from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.patterns import END
 
 RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
@@ -86,6 +87,14 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         NetworkPolicy,
         Meta(description="Who has a network: plans and runs, runs alone, or none. A plan reads a workflow, no more."),
     ] = NetworkPolicy.RUNS
+    unsupported_directives: Annotated[
+        UnsupportedDirectives,
+        Meta(
+            description="What happens to a run whose workflow declares software that the runner does not provide "
+            "(`conda:`, `container:`, `envmodules:`, `wrapper:`): it is refused, it is refused unless the run itself "
+            "chose `allow-missing-software`, or it runs with a warning."
+        ),
+    ] = UnsupportedDirectives.CHOOSE
     limit_memory_bytes: (
         Annotated[
             int, Meta(ge=64 << 20, description="Address space of each process of a workflow; no bound if not set.")

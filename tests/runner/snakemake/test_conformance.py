@@ -74,4 +74,11 @@ def test_the_engine_does_not_import_snakemake_into_the_runner() -> None:
 def test_every_place_that_relies_on_inner_parts_says_so() -> None:
     folder = Path(executor_plugin.__file__).parent
     users = {path.name for path in folder.glob("*.py") if "from snakemake." in path.read_text()}
-    assert users == {"attempt.py", "executor_plugin.py", "inventory.py", "problems.py", "task_process.py"}
+    assert users == {
+        "attempt.py",
+        "executor_plugin.py",
+        "inventory.py",
+        "problems.py",
+        "task_process.py",
+        "unsupported.py",
+    }

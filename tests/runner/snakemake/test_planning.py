@@ -1,5 +1,8 @@
 """Plans by the real engine: what would run and why, or why it could not; and nothing stays behind."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -64,6 +67,60 @@ async def test_a_plan_says_what_would_run_and_why(desk: Desk) -> None:
     assert set(total.depends_on) == set(ones)
     assert {each.wildcards["sample"] for each in ones.values()} == {"a", "b"}
     assert all("Missing output files" in (each.reason or "") for each in ones.values())
+
+
+ORDERED = """
+    rule all:
+        input: "d.txt"
+    rule d:
+        input: "b.txt", "c.txt"
+        output: "d.txt"
+        shell: "cat {input} > {output}"
+    rule b:
+        input: "a.txt"
+        output: "b.txt"
+        shell: "cat {input} > {output}"
+    rule c:
+        input: "a.txt"
+        output: "c.txt"
+        shell: "cat {input} > {output}"
+    rule a:
+        output: "a.txt"
+        shell: "echo a > {output}"
+"""
+
+
+def reasons_of_snakemake(folder: Path) -> dict[str, str]:
+    """Return the reasons that the bare command names, by rule."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    text = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    found = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    reason: (.*)\n", text, re.MULTILINE)
+    return {rule: _sorted_files(reason) for rule, reason in found}
+
+
+def _sorted_files(reason: str) -> str:
+    """Put the files of each part in order: Snakemake has them in a set."""
+    parts = [part.partition(": ") for part in reason.split("; ")]
+    return "; ".join(f"{what}: {', '.join(sorted(files.split(', ')))}" for what, _, files in parts)
+
+
+async def test_a_plan_has_the_reasons_of_the_bare_command_in_the_order_of_the_graph(desk: Desk, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "Snakefile").write_text(dedent(ORDERED))
+    reply = await desk.plan(ORDERED)
+    assert reply.plan is not None, reply
+    assert {each.rule: _sorted_files(each.reason or "") for each in reply.plan.tasks} == reasons_of_snakemake(bare)
+    assert [each.rule for each in reply.plan.tasks] == ["a", "b", "c", "d", "all"]
+
+
+async def test_a_plan_reports_what_its_run_would_be_refused_for(desk: Desk) -> None:
+    reply = await desk.plan('rule v:\n    output: "v"\n    container: "docker://alpine"\n    shell: "touch v"\n')
+    assert reply.plan is not None, reply
+    (finding,) = reply.plan.findings
+    assert (finding.rule, finding.directive) == ("v", "container")
+    assert reply.plan.refusal is not None
+    assert [each.rule for each in reply.plan.rules] == ["v"]
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,14 @@ from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegist
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
-from penstock_runner.engines.snakemake.graph import GraphWatch, in_batches, job_key
+from penstock_runner.engines.snakemake.graph import GraphWatch, in_batches, job_key, needed_jobs
 from penstock_runner.engines.snakemake.inventory import refuse_blind_searches, tolerate_closed_folders
 from penstock_runner.engines.snakemake.launching import Launch
-from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, shorten
+from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, found, shorten
 from penstock_runner.engines.snakemake.problems import describe
 from penstock_runner.engines.snakemake.recording import record_streams
 from penstock_runner.engines.snakemake.reporting import FrameReporter
+from penstock_runner.engines.snakemake.unsupported import Inspection, Software, remember_global_conda
 from penstock_runner.sandbox.lockdown import confine
 
 _UNDECLARED: Final = ("temp", "pipe", "service")
@@ -77,6 +78,7 @@ for _registry in (
     _registry()  # looks for plugins once
 executor_plugin.register()
 tolerate_closed_folders()
+remember_global_conda(Workflow)
 LoggerPluginRegistry().register_plugin(logger_plugin.PLUGIN_MODULE, logger_plugin)
 
 
@@ -139,7 +141,7 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
             try:
                 dag_api = _workflow(api, launch)
                 if launch.is_dry:
-                    _plan(dag_api, reporter)
+                    _plan(dag_api, launch, reporter)
                 else:
                     _execute(dag_api, launch, reporter)
             finally:
@@ -187,9 +189,15 @@ def _cores(launch: Launch) -> int:
     return min(launch.cores, launch.options.cores or launch.cores)
 
 
+def _software(launch: Launch) -> Software:
+    return Software(policy=launch.policy, is_accepted=launch.options.allow_missing_software)
+
+
 def _execute(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
     options = launch.options
-    settings = executor_plugin.ExecutorSettings(log_dir=Path(launch.log_dir), reporter=reporter)
+    settings = executor_plugin.ExecutorSettings(
+        log_dir=Path(launch.log_dir), reporter=reporter, software=_software(launch), cores=_cores(launch)
+    )
     dag_api.execute_workflow(
         executor=executor_plugin.PLUGIN_NAME,
         executor_settings=settings,
@@ -205,8 +213,8 @@ def _execute(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
     )
 
 
-def _plan(dag_api: DAGApi, reporter: FrameReporter) -> None:
-    """Have Snakemake say what it would run, and tell it: the graph first, then why each job would run."""
+def _plan(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
+    """Let Snakemake find what it would run, and report it in the graph's order, with the reason of each job."""
     dag_api.execute_workflow(
         executor="dryrun",
         execution_settings=ExecutionSettings(lock=False),
@@ -217,8 +225,14 @@ def _plan(dag_api: DAGApi, reporter: FrameReporter) -> None:
     if dag is None:
         return
     GraphWatch(dag, reporter).refresh()
-    for job in dag.needrun_jobs(exclude_finished=False):
-        reporter.report(TryDescribed(key=job_key(job), reason=shorten(str(dag.reason(job))) or None))
+    jobs = needed_jobs(dag)
+    for job in jobs:
+        reason = dag.reason(job)
+        reason.finished = False  # the dry run marks each job as finished, which changes the text of its reason
+        reporter.report(TryDescribed(key=job_key(job), reason=shorten(str(reason)) or None))
+    findings = Inspection(dag.workflow, _cores(launch)).look(jobs)
+    if findings:
+        reporter.report(found(findings, _software(launch).refusal(findings)))
 
 
 def _dag(dag_api: DAGApi) -> Any:

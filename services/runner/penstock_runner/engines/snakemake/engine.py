@@ -20,7 +20,7 @@ from penstock_runner.leftovers import sweep
 from penstock_runner.sandbox.policy import PLAN_LIMITS, Policy
 from penstock_runner.sandbox.rules import Rules
 from penstock_schemas.commands import OutcomeKind
-from penstock_schemas.jobs import Failure, FailureCause
+from penstock_schemas.jobs import Failure, FailureCause, UnsupportedDirectives
 from penstock_schemas.views import TaskState
 
 SCRATCH: Final = "scratch"
@@ -54,11 +54,13 @@ class SnakemakeEngine:
         extra_environment: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
         sandbox: Policy | None = None,
+        unsupported: UnsupportedDirectives = UnsupportedDirectives.CHOOSE,
     ) -> None:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
         `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
-        module `resource`; `sandbox` says what attempts may touch, `None` stands for what the runner's user may.
+        module `resource`; `sandbox` says what attempts may touch, `None` stands for what the runner's user may;
+        `unsupported` is what happens to a run that declares software that the runner does not provide.
         """
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
             extra_environment or {}
@@ -66,6 +68,7 @@ class SnakemakeEngine:
         self._environment.setdefault("PATH", os.defpath)
         self._limits = ATTEMPT_LIMITS | dict(limits or {})
         self._sandbox = sandbox
+        self._unsupported = unsupported
         self._nursery = Nursery(self._environment)
         self.version = metadata.version("snakemake")
 
@@ -142,6 +145,7 @@ class SnakemakeEngine:
             environment=environment,
             limits=self._limits | (PLAN_LIMITS if attempt.is_dry else {}),
             options=options,
+            policy=self._unsupported,
             is_dry=attempt.is_dry,
             rules=rules,
         )

@@ -30,12 +30,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from penstock_runner.engines.snakemake.graph import GraphWatch, job_key
-from penstock_runner.engines.snakemake.messages import TryEnded, TryStarted
+from penstock_runner.engines.snakemake.graph import GraphWatch, job_key, needed_jobs
+from penstock_runner.engines.snakemake.messages import TryEnded, TryStarted, found
 from penstock_runner.engines.snakemake.processes import kill_group, kill_session
 from penstock_runner.engines.snakemake.reporting import OWN_THREADS, NullReporter, Reporter
 from penstock_runner.engines.snakemake.shell_process import ShellJob, commands_of, watch_shell
 from penstock_runner.engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report, report_of
+from penstock_runner.engines.snakemake.unsupported import Inspection, MissingSoftware, Software
 
 PLUGIN_NAME: Final = "penstock"
 CANCEL_GRACE_S: Final = 0.6
@@ -59,6 +60,8 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # Snakemake
 
     log_dir: Path | None = field(default=None, metadata={"help": "folder for the output of each job"})
     reporter: Any = field(default=None, metadata={"help": "set by the engine, in the process itself"})
+    software: Any = field(default=None, metadata={"help": "whether the run may go on without declared software"})
+    cores: int = field(default=1, metadata={"help": "how many cores the run has"})
 
 
 @dataclass(eq=False)
@@ -113,7 +116,9 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         self._log_dir.mkdir(parents=True, exist_ok=True)
         watch_shell()
         self._graph = GraphWatch(self.dag, self._reporter)
-        self._graph.refresh()
+        self._software: Software = settings.software or Software()
+        self._inspection = Inspection(self.workflow, settings.cores)
+        self._refresh()
         self._lock = threading.Lock()
         self._settling = threading.Lock()
         """Jobs end in several threads; taken before the other lock."""
@@ -127,8 +132,24 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
 
     def run_jobs(self, jobs: list[Any]) -> None:
         """Start jobs; the graph may have grown since the last ones."""
-        self._graph.refresh()
+        self._refresh()
         super().run_jobs(jobs)
+
+    def _refresh(self) -> None:
+        """Report what is new in the graph.
+
+        Raises:
+            MissingSoftware: a new rule needs what this runner does not provide.
+
+        """
+        if not self._graph.refresh():
+            return
+        findings = self._inspection.look(needed_jobs(self.dag))
+        refusal = self._software.refusal(findings)
+        if findings:
+            self._reporter.report(found(findings, refusal))
+        if refusal is not None:
+            raise MissingSoftware(refusal)
 
     def run_job(self, job: Any) -> None:
         """Start a job or a group and return."""

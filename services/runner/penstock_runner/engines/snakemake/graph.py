@@ -33,6 +33,16 @@ def plain_wildcards(job: Any) -> dict[str, str]:
     return {str(name): str(value) for name, value in job.wildcards_dict.items()}
 
 
+def needed_jobs(dag: Any) -> list[Any]:
+    """Return the jobs that need to run, finished ones included, each after those that it depends on."""
+    levels = dag.toposorted(set(dag.needrun_jobs(exclude_finished=False)))
+    return [job for level in levels for job in sorted(level, key=_name)]
+
+
+def _name(job: Any) -> tuple[str, list[tuple[str, str]]]:
+    return str(job.rule.name), sorted(plain_wildcards(job).items())
+
+
 class GraphWatch:
     """Tells what is new in the graph since it looked last."""
 
@@ -48,11 +58,11 @@ class GraphWatch:
         """Look again even when the graph has the same size: a checkpoint replaces jobs."""
         self._is_stale = True
 
-    def refresh(self) -> None:
-        """Report new jobs, changed dependencies and jobs that are not needed any more."""
+    def refresh(self) -> bool:
+        """Report new jobs, changed dependencies and jobs that are not needed any more; return whether it looked."""
         size = (len(self._dag.jobs), len(self._dag))
         if not self._is_stale and size == self._size:
-            return
+            return False
         self._is_stale, self._size = False, size
         entries = {entry.key: entry for entry in self._entries()}
         changed = [entry for key, entry in entries.items() if self._known.get(key) != entry.depends_on]
@@ -62,9 +72,10 @@ class GraphWatch:
             self._reporter.report(GraphChanged(tasks=tasks))
         for keys in in_batches(gone):
             self._reporter.report(GraphChanged(gone=keys))
+        return True
 
     def _entries(self) -> Iterator[GraphTask]:
-        keys: dict[Any, str] = {job: job_key(job) for job in self._dag.needrun_jobs(exclude_finished=False)}
+        keys: dict[Any, str] = {job: job_key(job) for job in needed_jobs(self._dag)}
         for job, key in keys.items():
             yield GraphTask(
                 key=key,

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from penstock_core.engine_parameters import SnakemakeOptions
 from penstock_runner.sandbox.rules import Rules
+from penstock_schemas.jobs import UnsupportedDirectives
 
 READY: Final = b"ready"
 """The zygote's first word on its control socket: everything is imported."""
@@ -34,6 +35,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """Resource limits to set, by their name in the module `resource`, for example `RLIMIT_AS`."""
     options: SnakemakeOptions = SnakemakeOptions()
     """What the submission chose."""
+    policy: UnsupportedDirectives = UnsupportedDirectives.CHOOSE
+    """What happens when the workflow declares software that this runner does not provide."""
     is_dry: bool = False
     """Whether only to tell what would run."""
     rules: Rules | None = None

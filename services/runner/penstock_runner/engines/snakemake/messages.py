@@ -6,18 +6,23 @@ or cannot be decoded ends the reading with `BadFrame`.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 from msgspec import Struct, field
 
+from penstock_schemas.jobs import Finding, FindingKind
+
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 MAX_TEXT_CHARS: Final = 8_000
 """No text in a message is longer; the whole of it stands in the logs."""
 BATCH: Final = 500
 """The most graph entries or paths in one message."""
+
+MAX_FINDINGS: Final = 200
+"""Of one run; a workflow with more of them names the first ones."""
 
 _LENGTH: Final = struct.Struct(">I")
 
@@ -97,6 +102,14 @@ class OutputsFound(Message, frozen=True, kw_only=True):
     paths: tuple[str, ...]
 
 
+class Found(Message, frozen=True, kw_only=True):
+    """What the workflow declares and the run does not get: before the first task, and when the graph grew."""
+
+    findings: tuple[Finding, ...]
+    refusal: str | None = None
+    """Why the run does not go on."""
+
+
 class RunProblem(Struct, frozen=True, kw_only=True):
     """Why the workflow did not run to its end."""
 
@@ -115,7 +128,7 @@ class RunEnded(Message, frozen=True, kw_only=True):
     problem: RunProblem | None = None
 
 
-AnyMessage = GraphChanged | TryStarted | TryDescribed | TryEnded | ErrorLogged | OutputsFound | RunEnded
+AnyMessage = GraphChanged | TryStarted | TryDescribed | TryEnded | ErrorLogged | OutputsFound | Found | RunEnded
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyMessage)
@@ -133,6 +146,12 @@ def shorten(text: str) -> str:
         return text
     half = MAX_TEXT_CHARS // 2
     return f"{text[:half]}\n[... {len(text) - 2 * half} characters ...]\n{text[-half:]}"
+
+
+def found(findings: Sequence[Finding], refusal: str | None) -> Found:
+    """Return the message that reports findings, cut to what a message carries: those of rank first."""
+    ranked = sorted(findings, key=lambda each: each.kind is not FindingKind.UNSUPPORTED)
+    return Found(findings=tuple(ranked[:MAX_FINDINGS]), refusal=refusal)
 
 
 class FrameReader:

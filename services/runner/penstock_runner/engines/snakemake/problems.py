@@ -13,11 +13,13 @@ from snakemake.exceptions import (
     CyclicGraphException,
     MissingInputException,
     MissingRuleException,
+    ResourceInsufficiencyError,
     WorkflowError,
     get_exception_origin,
 )
 
 from penstock_runner.engines.snakemake.messages import RunProblem
+from penstock_runner.engines.snakemake.unsupported import MissingSoftware
 
 MAX_FILES: Final = 5
 """The most files that a sentence names."""
@@ -42,6 +44,10 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
             message = f"the rules form a cycle: {rule} needs its own output {getattr(error, 'file', '')}".rstrip()
         case MissingRuleException():
             message = f"no rule makes what was asked for: {_squeeze(str(error))}"
+        case MissingSoftware():
+            return RunProblem(message=str(error))
+        case WorkflowError() if isinstance(error.__cause__, ResourceInsufficiencyError):
+            message = _too_few_resources(error.__cause__)
         case WorkflowError() if str(error).startswith(JOBS_FAILED):
             return RunProblem(message="a job of the workflow failed", from_jobs=True)
         case _:
@@ -50,6 +56,19 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
     if len(message) > MAX_SENTENCE_CHARS:
         message = message[: MAX_SENTENCE_CHARS - 3] + "..."
     return RunProblem(message=message, rule=rule)
+
+
+def _too_few_resources(error: BaseException) -> str:
+    """Say what a group of jobs that run at the same time lacks, and which setting gives a run more."""
+    excess = [line.strip() for line in str(getattr(error, "excess_resources", "")).splitlines() if line.strip()]
+    text = "jobs that are joined by pipes or services run at the same time and together need more than the run has: "
+    text += ", ".join(each.replace("_cores", "cores") for each in excess) or _essence(error)
+    if any("_cores" in each for each in excess):
+        text += (
+            " (needed/available). The operator gives each run more cores with PENSTOCK_CORES of the runner, or with "
+            "fewer PENSTOCK_SLOTS (`penstock up --slots 1`); lower `threads:` of these rules need fewer"
+        )
+    return text
 
 
 def _rule(error: BaseException) -> str | None:

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from penstock_runner.engines.snakemake.graph import task_key
 from penstock_runner.engines.snakemake.messages import (
+    MAX_FINDINGS,
     AnyMessage,
     ErrorLogged,
+    Found,
     GraphChanged,
     GraphTask,
     OutputsFound,
@@ -21,7 +23,7 @@ from penstock_runner.engines.snakemake.messages import (
 )
 from penstock_runner.engines.snakemake.verdicts import why_it_failed
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.jobs import Finding, TaskCounts
 from penstock_schemas.views import Task, TaskState
 
 _RULE_OF_ERROR: Final = re.compile(r"\bin rule (\S+?)(?: in file|,|:|$)", re.MULTILINE)
@@ -44,6 +46,10 @@ class Progress:
         """The key of the job that failed first for good."""
         self.outputs: list[str] = []
         """What finished rules declare, absolute."""
+        self.findings: list[Finding] = []
+        """What the workflow declares and the run does not get."""
+        self.refusal: str | None = None
+        """Why the run must not go on because of them."""
         self.ended: RunEnded | None = None
         """Set once the run said by itself how it ended."""
 
@@ -92,6 +98,9 @@ class Progress:
                 return self._error_logged(message)
             case OutputsFound():
                 self.outputs += message.paths
+            case Found():
+                self.findings = [*self.findings, *message.findings][:MAX_FINDINGS]
+                self.refusal = message.refusal or self.refusal
             case RunEnded():
                 self.ended = message
             case _:

@@ -1,5 +1,6 @@
 """One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -16,7 +17,7 @@ from penstock_runner.engines.snakemake.failures import (
     without_folder,
 )
 from penstock_runner.engines.snakemake.launching import Exited
-from penstock_runner.engines.snakemake.messages import BadFrame, FrameReader
+from penstock_runner.engines.snakemake.messages import BadFrame, Found, FrameReader
 from penstock_runner.engines.snakemake.nursery import Child
 from penstock_runner.engines.snakemake.outputs import existing_files
 from penstock_runner.engines.snakemake.own_log import OwnLog
@@ -25,7 +26,7 @@ from penstock_runner.engines.snakemake.tails import Tail
 from penstock_runner.sandbox.refusals import explained
 from penstock_runner.sandbox.rules import Rules
 from penstock_schemas.commands import OutcomeKind
-from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
+from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
 
 TASK_LOGS: Final = "tasks"
@@ -101,7 +102,14 @@ class RunningAttempt:
 
     def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
         outputs = existing_files(self._progress.outputs, self._attempt.work_dir)
-        return Outcome(kind=kind, failure=failure, tasks=self._progress.counts, outputs=outputs)
+        return Outcome(
+            kind=kind,
+            failure=failure,
+            tasks=self._progress.counts,
+            outputs=outputs,
+            findings=tuple(self._progress.findings),
+            refusal=self._progress.refusal,
+        )
 
     def _failure(self, exited: Exited) -> Failure:
         task = self._progress.failed_task
@@ -141,10 +149,16 @@ class RunningAttempt:
             for message in self._frames.feed(chunk):
                 for task in self._progress.apply(message):
                     self._tell(task)
+                if isinstance(message, Found):
+                    self._warn(message.findings)
         except (BadFrame, KeyError) as error:
             # Only code of the workflow can have written this; without its last message no run is a success.
             self._bad_frame = BadFrame(str(error))
         self._count()
+
+    def _warn(self, findings: Iterable[Finding]) -> None:
+        for each in findings:
+            self._emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: warning: {each.message}\n"))
 
     def _tell(self, task: Task) -> None:
         """Emit a task; its logs begin with it and end before it."""

@@ -1,0 +1,232 @@
+"""What a workflow declares and the runner does not provide: refused before the first task, or run with a warning."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.runner.snakemake.lab import Lab
+
+from penstock_runner.engines.snakemake import SnakemakeEngine
+from penstock_runner.engines.snakemake.unsupported import ALLOW, MAX_NAMED, Software
+from penstock_schemas.jobs import Failure, Finding, FindingKind, UnsupportedDirectives
+from penstock_schemas.views import LogStream
+
+pytestmark = pytest.mark.system
+
+ACCEPTED: dict[str, str | None] = {ALLOW: None}
+
+WORKFLOW = """
+    {top}
+    rule all:
+        input: "v.txt"
+
+    rule v:
+        output: "v.txt"
+        {directive}
+        shell: "touch started; echo done > {{output}}"
+"""
+
+PER_RULE = {
+    "conda": 'conda: "env.yaml"',
+    "conda by name": 'conda: "an-environment"',
+    "conda by function": 'conda: lambda wildcards: "env.yaml"',
+    "container": 'container: "docker://alpine:3.19"',
+    "singularity": 'singularity: "docker://alpine:3.19"',
+    "containerized": 'containerized: "docker://alpine:3.19"',
+    "envmodules": 'envmodules: "bio/samtools/1.9", "bio/bwa"',
+}
+FOR_ALL_RULES = {
+    "container": 'container: "docker://alpine:3.19"',
+    "containerized": 'containerized: "docker://alpine:3.19"',
+    "conda": 'conda: "env.yaml"',
+}
+
+
+def workflow(*, top: str = "", directive: str = "") -> str:
+    return WORKFLOW.format(top=top, directive=directive)
+
+
+@pytest.fixture
+def laid_out(lab: Lab) -> Lab:
+    lab.write({"env.yaml": "channels: [bioconda]\ndependencies: [samtools=1.99]\n"})
+    return lab
+
+
+def has_started(lab: Lab) -> bool:
+    return (lab.work / "started").exists()
+
+
+@pytest.mark.parametrize("directive", PER_RULE.values(), ids=PER_RULE)
+async def test_a_rule_that_declares_software_is_refused_before_the_first_task(laid_out: Lab, directive: str) -> None:
+    failure = await laid_out.fail(workflow(directive=directive))
+    assert "rule v declares" in failure.message
+    assert f"`{directive.split(':')[0].replace('singularity', 'container')}: " in failure.message
+    assert f"--{ALLOW}" in failure.message
+    assert not has_started(laid_out)
+
+
+@pytest.mark.parametrize("directive", FOR_ALL_RULES.values(), ids=FOR_ALL_RULES)
+async def test_software_that_is_declared_for_all_rules_is_refused(laid_out: Lab, directive: str) -> None:
+    failure = await laid_out.fail(workflow(top=directive))
+    assert f"declares `{directive.split(':')[0]}: " in failure.message
+    assert not has_started(laid_out)
+
+
+async def test_a_wrapper_is_refused(lab: Lab) -> None:
+    lab.write({"wrap/wrapper.py": "", "wrap/environment.yaml": "dependencies: [samtools]\n"})
+    failure = await lab.fail(
+        """
+        rule v:
+            output: "v.txt"
+            wrapper: "file:wrap"
+        """
+    )
+    assert "rule v declares `wrapper: file:wrap" in failure.message
+
+
+async def test_every_rule_and_directive_is_named_once(laid_out: Lab) -> None:
+    failure = await laid_out.fail(
+        """
+        rule all:
+            input: expand("{n}.txt", n=range(3)), "w.txt"
+        rule v:
+            output: "{n}.txt"
+            conda: "env.yaml"
+            container: "docker://alpine"
+            shell: "touch {output}"
+        rule w:
+            output: "w.txt"
+            envmodules: "bwa"
+            shell: "touch {output}"
+        """
+    )
+    for named in ("rule v declares `conda: env.yaml`", "rule v declares `container: docker", "rule w declares `envm"):
+        assert failure.message.count(named) == 1, failure.message
+
+
+async def test_rules_that_the_run_does_not_need_are_not_refused(laid_out: Lab) -> None:
+    outcome = await laid_out.succeed(
+        """
+        rule all:
+            input: "v.txt"
+        rule v:
+            output: "v.txt"
+            conda: lambda wildcards: None
+            shell: "touch {output}"
+        rule other:
+            output: "other.txt"
+            conda: "env.yaml"
+            shell: "touch {output}"
+        """
+    )
+    assert outcome.findings == ()
+
+
+async def test_a_run_that_accepts_it_goes_on_and_carries_a_warning(laid_out: Lab) -> None:
+    outcome = await laid_out.succeed(workflow(directive=PER_RULE["conda"]), engine_parameters=ACCEPTED)
+    assert outcome.findings == (
+        Finding(kind=FindingKind.UNSUPPORTED, directive="conda", message="rule v declares `conda: env.yaml`", rule="v"),
+    )
+    assert outcome.refusal is None
+    assert "warning: rule v declares `conda: env.yaml`" in laid_out.told.log(LogStream.ENGINE)
+
+
+async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(laid_out: Lab) -> None:
+    failure = await laid_out.fail(
+        """
+        rule all:
+            input: "sum.txt"
+        checkpoint split:
+            output: directory("parts")
+            shell: "mkdir {output}; touch {output}/a"
+        rule late:
+            input: "parts/{i}"
+            output: "late/{i}"
+            conda: "env.yaml"
+            shell: "touch started {output}"
+        def parts(wildcards):
+            return expand("late/{i}", i=glob_wildcards(checkpoints.split.get().output[0] + "/{i}").i)
+        rule sum:
+            input: parts
+            output: "sum.txt"
+            shell: "cat {input} > {output}"
+        """
+    )
+    assert "rule late declares `conda: env.yaml`" in failure.message
+    assert not has_started(laid_out)
+
+
+async def test_a_plan_goes_on_and_reports_it(laid_out: Lab) -> None:
+    outcome = await laid_out.succeed(workflow(directive=PER_RULE["container"]), is_dry=True)
+    assert [each.directive for each in outcome.findings] == ["container"]
+    assert outcome.refusal is not None
+    assert "rule v declares" in outcome.refusal
+    assert laid_out.told.of_rule("v")
+
+
+@pytest.mark.parametrize("threads", ["3", "lambda wildcards, attempt: 2 + attempt"])
+async def test_threads_above_the_cores_are_reported_and_not_refused(lab: Lab, threads: str) -> None:
+    source = f"""
+        rule v:
+            output: "v.txt"
+            threads: {threads}
+            shell: "echo {{threads}} > {{output}}"
+        """
+    outcome = await lab.succeed(source, cores=2)
+    (finding,) = outcome.findings
+    assert (finding.kind, finding.rule) == (FindingKind.NOTICE, "v")
+    assert "asks for 3 threads and the run has 2 cores" in finding.message
+    assert "PENSTOCK_CORES" in finding.message
+    assert (lab.work / "v.txt").read_text() == "2\n"
+
+
+async def test_threads_within_the_cores_are_not_reported(lab: Lab) -> None:
+    outcome = await lab.succeed('rule v:\n    output: "v"\n    threads: 2\n    shell: "touch v"\n', cores=2)
+    assert outcome.findings == ()
+
+
+async def test_a_pipe_that_needs_more_cores_says_which_setting_gives_them(lab: Lab) -> None:
+    failure = await lab.fail(
+        """
+        rule all:
+            input: "c.txt"
+        rule a:
+            output: pipe("a.txt")
+            shell: "echo hi > {output}"
+        rule b:
+            input: "a.txt"
+            output: "c.txt"
+            shell: "cat {input} > {output}"
+        """
+    )
+    assert "cores: 2/1" in failure.message
+    assert "PENSTOCK_CORES" in failure.message
+    assert "_cores" not in failure.message
+
+
+@pytest.fixture(params=[UnsupportedDirectives.REFUSE, UnsupportedDirectives.WARN])
+async def strict(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[UnsupportedDirectives, Lab]]:
+    policy: UnsupportedDirectives = request.param
+    async with SnakemakeEngine(unsupported=policy) as engine:
+        yield policy, Lab(engine, tmp_path)
+
+
+async def test_the_operator_decides_for_every_run(strict: tuple[UnsupportedDirectives, Lab]) -> None:
+    policy, lab = strict
+    source = workflow(directive='container: "docker://alpine"')
+    if policy is UnsupportedDirectives.WARN:
+        assert (await lab.succeed(source)).findings
+    else:
+        failure: Failure = await lab.fail(source, engine_parameters=ACCEPTED)
+        assert "operator does not allow" in failure.message
+
+
+def test_a_refusal_names_a_bounded_number_of_rules() -> None:
+    findings = [
+        Finding(kind=FindingKind.UNSUPPORTED, directive="conda", message=f"rule r{n} declares `conda: e`")
+        for n in range(MAX_NAMED + 5)
+    ]
+    refusal = Software().refusal(findings)
+    assert refusal is not None
+    assert "and 5 more" in refusal
+    assert Software().refusal([]) is None
