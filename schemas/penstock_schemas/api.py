@@ -235,7 +235,7 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     """The catalogue entry that it runs, as it was when the job was submitted."""
     requeue: bool = True
     """Whether an attempt that had started is made again when its runner is stopped or lost."""
-    warnings: list[str] = field(default_factory=list[str])
+    warnings: tuple[str, ...] = ()
     """What the user must know of the run, one sentence each: for example that it ran without declared software."""
 
 

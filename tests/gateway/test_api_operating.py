@@ -24,6 +24,7 @@ async def test_the_runners_that_are_connected(stage: Stage, client: httpx.AsyncC
         "draining": False,
         "sandbox": None,
         "sandbox_lacks": [],
+        "unsupported_directives": None,
     }
 
 

@@ -44,7 +44,7 @@ def render(job: Job, *, offered: AbstractSet[str] | None = None, tasks: TaskCoun
         seq=job.head.seq,
         pipeline=job.pipeline,
         requeue=job.requeue,
-        warnings=list(job.warnings),
+        warnings=job.warnings,
     )
 
 
