@@ -8,6 +8,7 @@ from penstock_jetstream.layout import streams
 from penstock_jetstream.live_feed import LIVE_TYPES, live_headers, live_subject
 from penstock_jetstream.settings import NatsSettings
 from penstock_schemas.events import JobSubmitted
+from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.views import LogChunk, LogStream, RunnerHeartbeat, SandboxLevel, SchedulerBeat, Task, TaskState
 from penstock_schemas.wire import digest, encode
 from tools.reference.events import example
@@ -82,7 +83,7 @@ def page() -> str:
     for shape in PAYLOADS:
         parts.append(f"### {shape.__name__}\n\n{summary(shape)}\n")
         parts.append(struct_table(shape))
-    for enum in (TaskState, LogStream, SandboxLevel):
+    for enum in (TaskState, LogStream, SandboxLevel, UnsupportedDirectives):
         parts.append(f"### {enum.__name__}\n\n{summary(enum)}\n")
         parts.append(enum_table(enum))
     return "\n".join(parts)
