@@ -21,9 +21,10 @@ import msgspec
 
 from penstock.api_tokens import ApiTokens
 from penstock.catalogue import Catalogue
-from penstock.downloads import download
+from penstock.downloads import download, stream_text
 from penstock.forms import Form, Progress
 from penstock.job_lists import JobFilters, only, query_of
+from penstock.log_parts import LogPart
 from penstock.server_state import ServerState
 from penstock.transport import Query, Refused, Transport, segment
 from penstock_schemas.api import (
@@ -273,6 +274,16 @@ class Client:
                 source = page.source  # its positions are of another kind than the live tail's
             if page.done or (not page.entries and not follow):
                 return
+
+    def stored_log(self, part: LogPart) -> Iterator[bytes]:
+        """Yield a log that was stored, whole, piece by piece; a connection that breaks is taken up where it broke.
+
+        Raises:
+            Refused, Unreachable: there is no such log, or the server is away.
+            Damaged: it broke off again and again.
+
+        """
+        return stream_text(self._http, part.path)
 
     def tasks(self, job_id: str) -> TaskList:
         """Return every task of a job, and their counts."""

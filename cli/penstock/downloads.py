@@ -1,6 +1,7 @@
 """Outputs on their way to this machine."""
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin
@@ -11,10 +12,13 @@ from penstock.transport import ClientError, Transport
 from penstock_schemas.api import OutputEntry
 
 _PIECE: Final = 1024 * 1024
+TEXT_PIECE: Final = 64 * 1024
+MAX_BREAKS: Final = 5
+"""A text whose connection breaks more often is given up."""
 
 
 class Damaged(ClientError):
-    """A download is not what the server said it would be."""
+    """A download is not what the server announced."""
 
 
 def download(http: Transport, output: OutputEntry, to: Path) -> None:
@@ -36,3 +40,20 @@ def download(http: Transport, output: OutputEntry, to: Path) -> None:
         part.unlink()
         raise Damaged(f"{output.path} arrived damaged: its SHA-256 is not {output.sha256}; try again")
     part.replace(to)
+
+
+def stream_text(http: Transport, path: str) -> Iterator[bytes]:
+    """Do what `Client.stored_log` promises."""
+    sent, breaks = 0, 0
+    while True:
+        try:
+            with http.open(http.url + path, start=sent) as response:
+                for piece in response.stream(TEXT_PIECE):
+                    sent += len(piece)
+                    yield piece
+        except HTTPError as error:
+            breaks += 1
+            if breaks > MAX_BREAKS:
+                raise Damaged(f"the log broke off after {sent:,} bytes ({error}); try again") from error
+        else:
+            return

@@ -155,8 +155,8 @@ class Transport:
             raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
         return Answer(response.status, response.data, _seconds(response.headers.get("retry-after")))
 
-    def open(self, url: str) -> urllib3.BaseHTTPResponse:
-        """Begin a download from this server; its content is still to be read.
+    def open(self, url: str, *, start: int = 0) -> urllib3.BaseHTTPResponse:
+        """Begin a download from this server, from the byte `start` on; its content is still to be read.
 
         Raises:
             ClientError: the address is of another server, which gets no credentials.
@@ -166,9 +166,10 @@ class Transport:
         if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
             raise ClientError(f"the server named an output on another server, {url}")
         timeout = urllib3.Timeout(connect=CONNECT_S, read=self.deadline_s)
+        headers = self._credentials | ({"Range": f"bytes={start}-"} if start else {})
         try:
             response = self._pool.request(
-                "GET", url, headers=self._credentials, timeout=timeout, preload_content=False, redirect=False
+                "GET", url, headers=headers, timeout=timeout, preload_content=False, redirect=False
             )
         except (HTTPError, OSError) as error:
             raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error

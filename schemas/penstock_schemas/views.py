@@ -125,6 +125,10 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: datetime | None = None
 
 
+LIVE_LOG_GAP = "left out of the live log"
+"""Stands in the live log wherever text was left out of it; stored logs are whole."""
+
+
 class LogStream(Enum):
     """Where a line of log came from."""
 

@@ -14,11 +14,13 @@ import pytest
 
 from penstock.client import Client
 from penstock.connection import refusal
-from penstock.downloads import Damaged
+from penstock.downloads import MAX_BREAKS, TEXT_PIECE, Damaged
 from penstock.job_lists import Ambiguous
+from penstock.log_parts import LogPart
 from penstock.transport import ClientError, NotFound, Refused, Unreachable
 from penstock_gateway.problems import Invalid, problem_of
 from penstock_schemas.api import JobSubmission, OutputEntry, Violation
+from penstock_schemas.views import LogStream
 
 JOB_ID = "0b9c1f4e-0000-4000-8000-000000000001"
 PROBLEM = {
@@ -271,6 +273,28 @@ def test_a_download_is_checked(tmp_path: Path) -> None:
         with pytest.raises(Damaged):
             client.download(made("0" * 64), tmp_path / "b.txt")
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+PART = LogPart(title="one", path="/jobs/x/tasks/t/stdout", stream=LogStream.STDOUT)
+
+
+def test_a_stored_log_goes_on_where_it_broke_off() -> None:
+    text = bytes(range(256)) * (5 * TEXT_PIECE // 512)
+    with scripted((200, text), (206, text[2 * TEXT_PIECE :])) as script, Client(script.url) as client:
+        script.breaks_off = True
+        pieces = client.stored_log(PART)
+        first = next(pieces)
+        script.breaks_off = False
+        assert first + b"".join(pieces) == text
+    assert [path for _, path, _ in script.requests] == [PART.path, PART.path]
+
+
+def test_a_stored_log_that_always_breaks_off_is_given_up() -> None:
+    with scripted((200, b"text")) as script, Client(script.url) as client:
+        script.breaks_off = True
+        with pytest.raises(Damaged, match="the log broke off after"):
+            list(client.stored_log(PART))
+        assert len(script.requests) == MAX_BREAKS + 1
 
 
 def test_a_download_that_breaks_off_is_said_to(tmp_path: Path) -> None:

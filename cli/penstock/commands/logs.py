@@ -2,64 +2,148 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 import msgspec
 
 from penstock import tables
-from penstock.client import Client
-from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.client import Client, is_over
+from penstock.connection import Format, connected, format_option, print_json, server_options
 from penstock.exits import Exit, Stop
-from penstock_schemas.api import EventList, JobEvent, LogEntry, LogList, LogSource
-from penstock_schemas.views import LogStream
+from penstock.log_parts import LogPart, is_meant, label_of, parts_of_run, parts_of_tasks
+from penstock.log_printing import LivePrinter, print_entries, print_stored
+from penstock_schemas.api import EventList, JobEvent, LogEntry, LogSource
+from penstock_schemas.views import LIVE_LOG_GAP, LogStream, Task
+
+MAX_NAMED: Final = 10
+"""So many tasks are listed where none was meant."""
 
 
 @click.command()
 @click.argument("job_id", metavar="ID")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run is over. Ctrl-C ends this, not the run.")
-@click.option("--task", metavar="TASK", help="Of this task alone (see 'penstock tasks').")
+@click.option(
+    "--task",
+    "wanted",
+    metavar="TASK",
+    help="Print the log of these tasks alone: a task's id, a rule, or a rule with wildcards, as in 'align sample=A'.",
+)
 @click.option(
     "--stream", "streams", multiple=True, type=click.Choice([each.value for each in LogStream]), help="Only this."
 )
-@click.option("--times", is_flag=True, help="Put the time before each line.")
+@click.option("--times", is_flag=True, help="Put the time before each line; only the live log has times.")
 @format_option
 @server_options
 def logs(
     job_id: str,
     follow: bool,
-    task: str | None,
+    wanted: str | None,
     streams: tuple[str, ...],
     times: bool,
     form: Format,
     url: str | None,
     state: Path | None,
 ) -> int:
-    """Print what a run wrote: the engine, and its tasks' standard output and error."""
-    with connected(url, state) as client:
-        wanted = [LogStream(each) for each in streams]
-        all_entries = client.log(client.find(job_id), follow=follow, streams=wanted)
-        entries = (each for each in all_entries if task is None or each.task_id == task)
+    """Print what a run wrote: the engine, and its tasks' standard output and error.
+
+    After the end of the run, the whole log is printed as it was stored. While the run goes on, its live log is printed,
+    which leaves out text that comes too fast.
+    """
+    with connected(url, state, deadline_s=30.0) as client:
+        run = RunLog(client, client.find(job_id), [LogStream(each) for each in streams], wanted)
         try:
-            if form is Format.JSON:
-                found = list(entries)
-                last = found[-1].position if found else 0
-                print_json(LogList(entries=found, next_after=last, done=True, source=LogSource.LIVE))
+            if times or not run.is_over:
+                run.print_live(form, follow=follow, times=times)
             else:
-                for each in entries:
-                    _print_entry(each, form, times=times)
+                run.print_stored(form)
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
     return Exit.OK
 
 
-def _print_entry(entry: LogEntry, form: Format, *, times: bool) -> None:
-    if form is Format.JSONL:
-        print_line(entry)
-        return
-    before = f"{tables.moment(entry.time)} " if times and entry.time else ""
-    for line in entry.text.splitlines():
-        text = click.style(line, fg="red") if entry.stream is LogStream.STDERR else line
-        click.echo(before + text)
+class RunLog:
+    """The log of one run, or of some of its tasks."""
+
+    def __init__(self, client: Client, job_id: str, streams: list[LogStream], wanted: str | None) -> None:
+        self._client = client
+        self._job = client.job(job_id)
+        self._streams = streams
+        self._wanted = wanted
+        self._known: dict[str, Task] = {}
+        self._has_gaps = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the run had ended, so that its log is stored."""
+        return is_over(self._job)
+
+    def print_stored(self, form: Format) -> None:
+        """Print the whole log.
+
+        Raises:
+            Stop: no task is meant.
+
+        """
+        tasks = self._tasks_meant()
+        parts: list[LogPart] = []
+        if self._wanted is None:
+            parts += parts_of_run(self._job.id, self._job.attempt, self._streams)
+        parts += parts_of_tasks(self._job.id, tasks, self._streams)
+        print_stored(self._client, parts, form)
+
+    def print_live(self, form: Format, *, follow: bool, times: bool) -> None:
+        """Print the live log, and how to get what it leaves out.
+
+        Raises:
+            Stop: no task is meant, and none can come.
+
+        """
+        if self._wanted is not None and not follow:
+            self._tasks_meant()
+        entries = self._live_entries(follow=follow)
+        if form is Format.TABLE:
+            printer = LivePrinter(times=times)
+            for entry in entries:
+                printer.print(entry)
+            printer.close()
+        else:
+            print_entries(entries, form, source=LogSource.LIVE, is_done=follow or self.is_over)
+        if self.is_over or follow:
+            if self._has_gaps or times:
+                click.echo(f"the live log may leave out text; the whole log: penstock logs {self._job.id}", err=True)
+        else:
+            click.echo(
+                "the run goes on: this was its live log so far, which may leave out text; "
+                f"once it has ended, 'penstock logs {self._job.id}' prints the whole log",
+                err=True,
+            )
+
+    def _live_entries(self, *, follow: bool) -> Iterator[LogEntry]:
+        for entry in self._client.log(self._job.id, follow=follow, streams=self._streams):
+            if self._wanted is None or self._is_meant(entry.task_id):
+                self._has_gaps = self._has_gaps or LIVE_LOG_GAP in entry.text
+                yield entry
+
+    def _is_meant(self, task_id: str | None) -> bool:
+        if task_id is None or self._wanted is None:
+            return False
+        if task_id not in self._known:  # it began after the last look
+            self._known |= {each.id: each for each in self._client.tasks(self._job.id).tasks}
+        task = self._known.get(task_id)
+        return is_meant(task, self._wanted) if task else task_id == self._wanted
+
+    def _tasks_meant(self) -> list[Task]:
+        tasks = self._client.tasks(self._job.id).tasks
+        if self._wanted is None:
+            return tasks
+        meant = [each for each in tasks if is_meant(each, self._wanted)]
+        if not meant:
+            names = sorted({label_of(each) for each in tasks})
+            listed = "".join(f"\n  {name}" for name in names[:MAX_NAMED])
+            more = f"\n  and {len(names) - MAX_NAMED} more: penstock tasks {self._job.id}" if names[MAX_NAMED:] else ""
+            raise Stop(f"no task of this run is {self._wanted!r}; its tasks are:{listed}{more}", Exit.NOT_FOUND)
+        return meant
 
 
 @click.command()

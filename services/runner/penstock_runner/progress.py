@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from penstock_runner.engine import CountsChanged, EngineEvent, LogWritten, TaskChanged
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.views import LogChunk, LogStream, Task
+from penstock_schemas.views import LIVE_LOG_GAP, LogChunk, LogStream, Task
 
 LIVE_LOG_CHARS_PER_S: Final = 128 * 1024
 """What the live tail of one attempt takes in the long run."""
@@ -29,7 +29,9 @@ MAX_TASK_TEXT_CHARS: Final = 16_000
 """Of a task's command, reason and message each."""
 MAX_DEPENDENCIES: Final = 10_000
 """Of a task; a rule that gathers more than that is not drawn with all of its lines."""
-LEFT_OUT: Final = "[... {count:,} characters left out of the live log here; the whole log is kept ...]\n"
+LEFT_OUT: Final = (
+    f"[... {{count:,}} characters {LIVE_LOG_GAP} here; 'penstock logs ID' prints the whole log after the end ...]\n"
+)
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Final
 
 from penstock_runner.engine import LogWritten
-from penstock_schemas.views import LogStream
+from penstock_schemas.views import LIVE_LOG_GAP, LogStream
 
 CHUNK_BYTES: Final = 64 * 1024
 """The most that one look at a file reads: together with the pause between looks this bounds the rate."""
 TASK_LIVE_BYTES: Final = 1024 * 1024
 """A task's stream is shown live up to here; the file holds the whole."""
 ENGINE_LIVE_BYTES: Final = 8 * 1024 * 1024
+BEYOND: Final = (
+    f"[what this stream has beyond {{limit:,}} bytes is {LIVE_LOG_GAP}; 'penstock logs ID' prints the whole log after "
+    "the end]\n"
+)
 
 
 class Tail:
@@ -69,7 +73,7 @@ class Tail:
         text = self._rest + self._decoder.decode(chunk)
         if self._offset >= self._limit:
             self._rest = ""
-            return f"{text}\n[not shown live beyond {self._limit} bytes: the stored log is whole]\n"
+            return f"{text}\n{BEYOND.format(limit=self._limit)}"
         end = text.rfind("\n") + 1
         if end == 0 and len(text) >= CHUNK_BYTES:
             end = len(text)  # a line without an end

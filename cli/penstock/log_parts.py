@@ -1,0 +1,79 @@
+"""Which stored logs a run has, and which of them are wanted. Pure.
+
+The log of a run is made of parts: what the engine's own process wrote, and what each task wrote to its standard output
+and to its standard error. Each part is stored whole when what wrote it has ended.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from penstock_schemas.views import LogStream, Task, TaskState
+
+OWN_STREAMS: Final = (LogStream.WORKFLOW, LogStream.ENGINE)
+TASK_STREAMS: Final = (LogStream.STDOUT, LogStream.STDERR)
+_ENDED: Final = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
+_NAMES: Final = {LogStream.STDOUT: "standard output", LogStream.STDERR: "standard error"}
+
+
+class LogPart(Struct, frozen=True, kw_only=True):
+    """One stored log of a run."""
+
+    title: str
+    path: str
+    """Of the API, with its query."""
+    stream: LogStream
+    task_id: str | None = None
+    attempt: int = 0
+
+
+def parts_of_run(job_id: str, attempt: int, streams: Collection[LogStream]) -> Iterator[LogPart]:
+    """Yield the engine's own log, as far as it is wanted: both of its streams together in the order of writing."""
+    wanted = [each for each in OWN_STREAMS if not streams or each in streams]
+    if not wanted:
+        return
+    query = f"&stream={wanted[0].value}" if len(wanted) == 1 else ""
+    yield LogPart(
+        title="the engine and the workflow's own process",
+        path=f"/jobs/{quote(job_id, safe='')}/logs?format=text{query}",
+        stream=wanted[0] if len(wanted) == 1 else LogStream.ENGINE,
+        attempt=attempt,
+    )
+
+
+def parts_of_tasks(job_id: str, tasks: Sequence[Task], streams: Collection[LogStream]) -> Iterator[LogPart]:
+    """Yield what each task wrote, as far as it is wanted, in the order in which the tasks started."""
+    started = [(each.started_at, each) for each in tasks if each.started_at is not None and each.state in _ENDED]
+    for _, task in sorted(started, key=lambda pair: pair[0]):
+        for stream, key in ((LogStream.STDOUT, task.stdout_key), (LogStream.STDERR, task.stderr_key)):
+            if key is None or (streams and stream not in streams):
+                continue
+            yield LogPart(
+                title=f"{label_of(task)}: {_NAMES[stream]}",
+                path=f"/jobs/{quote(job_id, safe='')}/tasks/{quote(task.id, safe='')}/{stream.value}",
+                stream=stream,
+                task_id=task.id,
+                attempt=task.attempt,
+            )
+
+
+def label_of(task: Task) -> str:
+    """Write a task as its author knows it: rule, wildcards, and the try where it is not the first."""
+    wildcards = ", ".join(f"{key}={value}" for key, value in task.wildcards.items())
+    tried = f", try {task.try_number}" if task.try_number > 1 else ""
+    return f"{task.name} ({wildcards}){tried}" if wildcards else task.name + tried
+
+
+def is_meant(task: Task, wanted: str) -> bool:
+    """Say whether a user's words mean a task: its id, its rule, or its rule with some of its wildcards.
+
+    `align`, `align sample=A`, `align (sample=A, lane=2)` and `align-0123456789ab` are such words.
+    """
+    if wanted in (task.id, task.name, label_of(task)):
+        return True
+    words = [word for word in re.split(r"[\s,()]+", wanted) if word]
+    given = [word.partition("=") for word in words[1:]]
+    return bool(given) and words[0] == task.name and all(task.wildcards.get(key) == value for key, _, value in given)

@@ -1,0 +1,85 @@
+"""Which logs of a run are printed, and how they look."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from penstock.log_parts import is_meant, label_of, parts_of_run, parts_of_tasks
+from penstock.log_printing import LivePrinter
+from penstock_schemas.api import LogEntry
+from penstock_schemas.ids import JobId
+from penstock_schemas.views import LogStream, Task, TaskState
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def task(name: str, second: int = 0, **wildcards: str) -> Task:
+    return Task(
+        id=f"{name}-{'-'.join(wildcards.values()) or '0'}",
+        job_id=JobId("job"),
+        attempt=1,
+        name=name,
+        state=TaskState.COMPLETED,
+        wildcards=wildcards,
+        started_at=START + timedelta(seconds=second),
+        stdout_key=f"{name}.stdout",
+        stderr_key=f"{name}.stderr",
+    )
+
+
+@pytest.mark.parametrize(
+    "words", ["align", "align sample=A", "align (sample=A, lane=2)", "align-A-2", "align lane=2,sample=A"]
+)
+def test_a_task_is_meant_by_its_id_its_rule_or_its_wildcards(words: str) -> None:
+    assert is_meant(task("align", sample="A", lane="2"), words)
+
+
+@pytest.mark.parametrize("words", ["", "sort", "align sample=B", "align sample", "alig", "align sample=A x=1"])
+def test_other_words_mean_other_tasks(words: str) -> None:
+    assert not is_meant(task("align", sample="A", lane="2"), words)
+
+
+def test_a_label_is_a_way_to_mean_a_task_whatever_its_wildcards_hold() -> None:
+    odd = task("align", sample="a b, c=(d)")
+    assert is_meant(odd, label_of(odd))
+
+
+def test_the_parts_come_in_the_order_of_the_start() -> None:
+    parts = [*parts_of_run("job", 1, ()), *parts_of_tasks("job", [task("late", 2), task("early", 1)], ())]
+    assert [part.path for part in parts] == [
+        "/jobs/job/logs?format=text",
+        "/jobs/job/tasks/early-0/stdout",
+        "/jobs/job/tasks/early-0/stderr",
+        "/jobs/job/tasks/late-0/stdout",
+        "/jobs/job/tasks/late-0/stderr",
+    ]
+
+
+def test_only_the_wanted_streams_are_parts() -> None:
+    assert list(parts_of_run("job", 1, [LogStream.STDERR])) == []
+    [own] = parts_of_run("job", 1, [LogStream.WORKFLOW])
+    assert own.path == "/jobs/job/logs?format=text&stream=workflow"
+    [part] = parts_of_tasks("job", [task("one")], [LogStream.STDERR, LogStream.ENGINE])
+    assert part.stream is LogStream.STDERR
+
+
+def entry(text: str, stream: LogStream = LogStream.STDOUT, task_id: str | None = "t") -> LogEntry:
+    return LogEntry(position=1, attempt=1, stream=stream, text=text, time=START, task_id=task_id)
+
+
+def test_a_line_in_several_pieces_stays_one_line() -> None:
+    @click.command()
+    def show() -> None:
+        printer = LivePrinter(times=False)
+        for each in (
+            entry("xx"),
+            entry("yy\nnext"),
+            entry("from another\n", LogStream.STDERR),
+            entry("no end", LogStream.ENGINE, None),
+        ):
+            printer.print(each)
+        printer.close()
+
+    assert CliRunner().invoke(show).output == "xxyy\nnext\nfrom another\nno end\n"
