@@ -71,3 +71,11 @@ def test_a_machines_name_becomes_a_token(host: str, monkeypatch: pytest.MonkeyPa
 
 def test_each_setting_is_described() -> None:
     assert all(row.description for row in describe(RunnerSettings))
+
+
+def test_variables_for_workflows_must_be_set_and_not_be_our_own() -> None:
+    settings = RunnerSettings(workflow_environment=("TOKEN", "PENSTOCK_NATS_URL", "HOME", "ABSENT"))
+    found = mistakes(settings, {"TOKEN": "x", "PENSTOCK_NATS_URL": "x", "HOME": "/"})
+    assert len(found) == 3
+    assert ["'PENSTOCK_NATS_URL'" in found[0], "'HOME'" in found[1], "'ABSENT'" in found[2]] == [True] * 3
+    assert "not set" in found[2]

@@ -108,7 +108,7 @@ def main() -> None:
         settings = read_settings(RunnerSettings, os.environ)
     except BadSettings as error:
         _exit(EXIT_SETTINGS, str(error))
-    wrong = mistakes(settings)
+    wrong = mistakes(settings, os.environ)
     if wrong:
         _exit(EXIT_SETTINGS, "\n".join(wrong))
     configure_logs(settings.log_level, service="runner")
@@ -162,7 +162,12 @@ def _snakemake(settings: RunnerSettings, policy: Policy | None) -> Engine:
     # Not at the top: a runner without Snakemake must start as well.
     from penstock_runner.engines.snakemake import SnakemakeEngine
 
-    return SnakemakeEngine(limits=settings.limits, sandbox=policy, unsupported=settings.unsupported_directives)
+    return SnakemakeEngine(
+        extra_environment={name: os.environ[name] for name in settings.workflow_environment},
+        limits=settings.limits,
+        sandbox=policy,
+        unsupported=settings.unsupported_directives,
+    )
 
 
 def _exit(code: int, text: str) -> NoReturn:

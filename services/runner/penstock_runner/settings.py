@@ -3,13 +3,15 @@
 import os
 import re
 import socket
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Final
 
 from msgspec import Meta
 
 from penstock_core.lease import MAX_LEASE_S, MIN_LEASE_S
-from penstock_core.settings import LogLevel, LogLevelSetting
+from penstock_core.settings import PREFIX, LogLevel, LogLevelSetting
 from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.engines.mock import MockBehaviour, Seconds
 from penstock_runner.sandbox.policy import NetworkPolicy
@@ -19,6 +21,9 @@ from penstock_schemas.patterns import END
 
 RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
 """A token with room for what tells one incarnation from another."""
+VARIABLE_PATTERN: Final = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
+SET_BY_ENGINE: Final = frozenset({"HOME", "TMPDIR", "XDG_CACHE_HOME"})
+"""Variables that each attempt gets with a value of its own."""
 LABEL_PATTERN: Final = rf"^[^=]+=.*{END}"
 
 
@@ -95,6 +100,13 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
             "chose `allow-missing-software`, or it runs with a warning."
         ),
     ] = UnsupportedDirectives.CHOOSE
+    workflow_environment: Annotated[
+        tuple[Annotated[str, Meta(pattern=VARIABLE_PATTERN)], ...],
+        Meta(
+            description="Names of variables of the runner's own environment that workflows get, for their `envvars:`. "
+            "Every workflow that runs here can read them, whoever submitted it."
+        ),
+    ] = ()
     limit_memory_bytes: (
         Annotated[
             int, Meta(ge=64 << 20, description="Address space of each process of a workflow; no bound if not set.")
@@ -169,9 +181,9 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         )
 
 
-def mistakes(settings: RunnerSettings) -> tuple[str, ...]:
-    """Return what is wrong with settings that are right each on its own."""
-    found = list[str]()
+def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+    """Return what is wrong with settings that are right each on its own, in this environment of the runner."""
+    found = list(_environment_mistakes(settings, environ))
     if settings.mock_min_duration > settings.mock_max_duration:
         found.append(
             f"PENSTOCK_MOCK_MIN_DURATION ({settings.mock_min_duration:g}) is greater than "
@@ -198,3 +210,11 @@ def mistakes(settings: RunnerSettings) -> tuple[str, ...]:
         if place.is_relative_to(folder)
     )
     return tuple(found)
+
+
+def _environment_mistakes(settings: RunnerSettings, environ: Mapping[str, str]) -> Iterator[str]:
+    for name in settings.workflow_environment:
+        if name.startswith(PREFIX) or name in SET_BY_ENGINE:
+            yield f"PENSTOCK_WORKFLOW_ENVIRONMENT holds {name!r}, which workflows cannot be given"
+        elif name not in environ:
+            yield f"PENSTOCK_WORKFLOW_ENVIRONMENT holds {name!r}, which is not set in the runner's environment"

@@ -204,6 +204,31 @@ async def test_a_pipe_that_needs_more_cores_says_which_setting_gives_them(lab: L
     assert "_cores" not in failure.message
 
 
+ENVVARS = """
+    envvars:
+        "NCBI_TOKEN",
+        "OTHER"
+    rule all:
+        output: "o.txt"
+        shell: "echo $NCBI_TOKEN > {output}"
+"""
+
+
+async def test_variables_that_are_not_passed_on_are_refused_with_the_setting(lab: Lab) -> None:
+    failure = await lab.fail(ENVVARS)
+    assert "`envvars:`" in failure.message
+    assert "PENSTOCK_WORKFLOW_ENVIRONMENT=NCBI_TOKEN,OTHER" in failure.message
+    assert not (lab.work / "o.txt").exists()
+
+
+async def test_variables_that_the_operator_passes_on_reach_the_workflow(tmp_path: Path) -> None:
+    variables = {"NCBI_TOKEN": "a token", "OTHER": ""}
+    async with SnakemakeEngine(extra_environment=variables) as engine:
+        lab = Lab(engine, tmp_path)
+        await lab.succeed(ENVVARS)
+        assert (lab.work / "o.txt").read_text() == "a token\n"
+
+
 @pytest.fixture(params=[UnsupportedDirectives.REFUSE, UnsupportedDirectives.WARN])
 async def strict(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[UnsupportedDirectives, Lab]]:
     policy: UnsupportedDirectives = request.param

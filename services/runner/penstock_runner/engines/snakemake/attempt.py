@@ -32,7 +32,9 @@ from snakemake.settings.types import (
     ResourceSettings,
     SchedulingSettings,
     StorageSettings,
+    WorkflowSettings,
 )
+from snakemake.utils import update_config
 from snakemake.workflow import Workflow
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
@@ -46,6 +48,7 @@ from penstock_runner.engines.snakemake.inventory import refuse_blind_searches, t
 from penstock_runner.engines.snakemake.launching import Launch
 from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, found, shorten
 from penstock_runner.engines.snakemake.problems import describe
+from penstock_runner.engines.snakemake.profile import Profile, load
 from penstock_runner.engines.snakemake.recording import record_streams
 from penstock_runner.engines.snakemake.reporting import FrameReporter
 from penstock_runner.engines.snakemake.unsupported import Inspection, Software, remember_global_conda
@@ -139,11 +142,12 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
     try:
         with SnakemakeApi(output) as api:
             try:
-                dag_api = _workflow(api, launch)
+                profile = load(launch.snakefile)
+                dag_api = _workflow(api, launch, profile)
                 if launch.is_dry:
-                    _plan(dag_api, launch, reporter)
+                    _plan(dag_api, launch, profile, reporter)
                 else:
-                    _execute(dag_api, launch, reporter)
+                    _execute(dag_api, launch, profile, reporter)
             finally:
                 if dag_api is not None and not launch.is_dry:
                     _report_outputs(dag_api, reporter)
@@ -156,31 +160,45 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
     return None
 
 
-def _workflow(api: SnakemakeApi, launch: Launch) -> DAGApi:
+def _workflow(api: SnakemakeApi, launch: Launch, profile: Profile) -> DAGApi:
     options = launch.options
+
+    def chosen(name: str) -> Any:
+        return profile.value(name, getattr(options, name), is_given=name in options.given)
+
+    config = dict(profile.value("config", {}))
+    update_config(config, launch.parameters)
     workflow = api.workflow(
         resource_settings=ResourceSettings(
             cores=_cores(launch),
-            resources=options.resources,
-            overwrite_threads=options.set_threads,
-            overwrite_resources=options.set_resources,
-            default_resources=options.default_resources or None,
+            resources=chosen("resources"),
+            max_threads=profile.value("max_threads", None),
+            overwrite_threads=chosen("set_threads"),
+            overwrite_scatter=profile.value("set_scatter", {}),
+            overwrite_resource_scopes=profile.value("set_resource_scopes", {}),
+            overwrite_resources=chosen("set_resources"),
+            default_resources=chosen("default_resources") or None,
         ),
-        config_settings=ConfigSettings(config=launch.parameters),
-        storage_settings=StorageSettings(notemp=options.notemp),
+        config_settings=ConfigSettings(
+            config=config,
+            configfiles=profile.value("configfile", ()),
+            replace_workflow_config=profile.value("replace_workflow_config", own=False),
+        ),
+        storage_settings=StorageSettings(notemp=chosen("notemp")),
+        workflow_settings=WorkflowSettings(consider_ancient=profile.value("consider_ancient", {})),
         snakefile=Path(launch.snakefile),
     )
     triggers = [each for each in RerunTrigger.all() if each.item_to_choice() in options.rerun_triggers]
     return workflow.dag(
         DAGSettings(
             targets=frozenset(options.targets),
-            forcetargets=options.force,
-            forceall=options.forceall,
-            forcerun=frozenset(options.forcerun),
-            until=frozenset(options.until),
-            omit_from=frozenset(options.omit_from),
-            force_incomplete=options.rerun_incomplete,
-            rerun_triggers=frozenset(triggers) or RerunTrigger.all(),
+            forcetargets=chosen("force"),
+            forceall=chosen("forceall"),
+            forcerun=frozenset(chosen("forcerun")),
+            until=frozenset(chosen("until")),
+            omit_from=frozenset(chosen("omit_from")),
+            force_incomplete=chosen("rerun_incomplete"),
+            rerun_triggers=frozenset(triggers) or profile.value("rerun_triggers", RerunTrigger.all()),
         )
     )
 
@@ -193,10 +211,18 @@ def _software(launch: Launch) -> Software:
     return Software(policy=launch.policy, is_accepted=launch.options.allow_missing_software)
 
 
-def _execute(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
+def _execute(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter) -> None:
     options = launch.options
+
+    def chosen(name: str) -> Any:
+        return profile.value(name, getattr(options, name), is_given=name in options.given)
+
     settings = executor_plugin.ExecutorSettings(
-        log_dir=Path(launch.log_dir), reporter=reporter, software=_software(launch), cores=_cores(launch)
+        log_dir=launch.log_dir,
+        reporter=reporter,
+        software=_software(launch),
+        cores=_cores(launch),
+        profile=profile.findings,
     )
     dag_api.execute_workflow(
         executor=executor_plugin.PLUGIN_NAME,
@@ -204,16 +230,16 @@ def _execute(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
         # The runner's lease gives one attempt the directory, so there is nothing to lock.
         execution_settings=ExecutionSettings(
             lock=False,
-            latency_wait=options.latency_wait,
-            keep_going=options.keep_going,
-            retries=options.retries,
+            latency_wait=chosen("latency_wait"),
+            keep_going=chosen("keep_going"),
+            retries=chosen("retries"),
         ),
-        scheduling_settings=SchedulingSettings(scheduler="greedy", prioritytargets=frozenset(options.prioritize)),
+        scheduling_settings=SchedulingSettings(scheduler="greedy", prioritytargets=frozenset(chosen("prioritize"))),
         scheduler_settings=SchedulerSettings(),
     )
 
 
-def _plan(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
+def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter) -> None:
     """Let Snakemake find what it would run, and report it in the graph's order, with the reason of each job."""
     dag_api.execute_workflow(
         executor="dryrun",
@@ -230,7 +256,7 @@ def _plan(dag_api: DAGApi, launch: Launch, reporter: FrameReporter) -> None:
         reason = dag.reason(job)
         reason.finished = False  # the dry run marks each job as finished, which changes the text of its reason
         reporter.report(TryDescribed(key=job_key(job), reason=shorten(str(reason)) or None))
-    findings = Inspection(dag.workflow, _cores(launch)).look(jobs)
+    findings = Inspection(dag.workflow, _cores(launch), profile=profile.findings).look(jobs)
     if findings:
         reporter.report(found(findings, _software(launch).refusal(findings)))
 

@@ -58,10 +58,11 @@ common_settings = local.common_settings
 class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # Snakemake is not typed
     """Where the output of jobs and the messages go."""
 
-    log_dir: Path | None = field(default=None, metadata={"help": "folder for the output of each job"})
+    log_dir: str = field(default="", metadata={"help": "folder for the output of each job"})
     reporter: Any = field(default=None, metadata={"help": "set by the engine, in the process itself"})
     software: Any = field(default=None, metadata={"help": "whether the run may go on without declared software"})
     cores: int = field(default=1, metadata={"help": "how many cores the run has"})
+    profile: Any = field(default=(), metadata={"help": "what the workflow's profile sets and the run does not get"})
 
 
 @dataclass(eq=False)
@@ -117,7 +118,7 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         watch_shell()
         self._graph = GraphWatch(self.dag, self._reporter)
         self._software: Software = settings.software or Software()
-        self._inspection = Inspection(self.workflow, settings.cores)
+        self._inspection = Inspection(self.workflow, settings.cores, profile=settings.profile)
         self._refresh()
         self._lock = threading.Lock()
         self._settling = threading.Lock()

@@ -19,6 +19,7 @@ from snakemake.exceptions import (
 )
 
 from penstock_runner.engines.snakemake.messages import RunProblem
+from penstock_runner.engines.snakemake.profile import BadProfile
 from penstock_runner.engines.snakemake.unsupported import MissingSoftware
 
 MAX_FILES: Final = 5
@@ -26,6 +27,8 @@ MAX_FILES: Final = 5
 MAX_SENTENCE_CHARS: Final = 600
 JOBS_FAILED: Final = "At least one job did not complete successfully."
 """What Snakemake raises when jobs failed; a test watches over it."""
+VARIABLES_MISSING: Final = "The following environment variables are requested by the workflow but undefined."
+"""What Snakemake raises for `envvars:`."""
 
 Linemaps = Mapping[str, Mapping[int, int]]
 
@@ -44,8 +47,10 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
             message = f"the rules form a cycle: {rule} needs its own output {getattr(error, 'file', '')}".rstrip()
         case MissingRuleException():
             message = f"no rule makes what was asked for: {_squeeze(str(error))}"
-        case MissingSoftware():
+        case MissingSoftware() | BadProfile():
             return RunProblem(message=str(error))
+        case WorkflowError() if str(error).startswith(VARIABLES_MISSING):
+            message = _missing_variables(error)
         case WorkflowError() if isinstance(error.__cause__, ResourceInsufficiencyError):
             message = _too_few_resources(error.__cause__)
         case WorkflowError() if str(error).startswith(JOBS_FAILED):
@@ -56,6 +61,15 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
     if len(message) > MAX_SENTENCE_CHARS:
         message = message[: MAX_SENTENCE_CHARS - 3] + "..."
     return RunProblem(message=message, rule=rule)
+
+
+def _missing_variables(error: BaseException) -> str:
+    names = ",".join(sorted(line.strip() for line in str(error).splitlines()[1:] if line.strip()))
+    return (
+        f"the workflow requires environment variables by `envvars:` that this runner does not pass on: {names}. The "
+        f"operator passes them on by setting them for the runner, and PENSTOCK_WORKFLOW_ENVIRONMENT={names}; every "
+        "workflow there can then read them"
+    )
 
 
 def _too_few_resources(error: BaseException) -> str:
