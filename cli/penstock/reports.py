@@ -10,7 +10,7 @@ import msgspec
 from penstock import tables
 from penstock.exits import Exit
 from penstock_schemas.api import JobResponse
-from penstock_schemas.jobs import Failure, JobState
+from penstock_schemas.jobs import Failure, JobState, TaskCounts
 from penstock_schemas.views import Task
 
 TAIL_LINES: Final = 15
@@ -46,8 +46,15 @@ def describe_job(job: JobResponse) -> Iterator[str]:
     for name, value in rows:
         if value and not value.startswith("-"):
             yield f"{name + ':':<12}{value}"
+    yield from describe_warnings(job)
     if job.state is JobState.FAILED:
         yield from describe_failure(job)
+
+
+def describe_warnings(job: JobResponse) -> Iterator[str]:
+    """Yield what the user must know of a run, however it ended."""
+    for each in job.warnings:
+        yield click.style("warning: ", fg="yellow") + each
 
 
 def describe_state(job: JobResponse) -> str:
@@ -78,7 +85,11 @@ def describe_failure(job: JobResponse) -> Iterator[str]:
 
 def describe_tasks(job: JobResponse) -> str:
     """Write a run's progress in words; empty when it has no tasks."""
-    counts = job.tasks
+    return describe_counts(job.tasks)
+
+
+def describe_counts(counts: TaskCounts) -> str:
+    """Write counts of tasks in words; empty when there are none."""
     if not counts.total:
         return ""
     parts = [f"{counts.done} of {counts.total} done"]

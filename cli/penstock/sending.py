@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from penstock import tables
 from penstock.bundles import packed
+from penstock.declared_software import Declaration, declared_software
 from penstock.exits import Exit, Stop
 from penstock.folders import BadWorkflow, choose
 from penstock_schemas.api import SubmittedSource
@@ -27,6 +28,8 @@ class Sent(Struct, frozen=True):
     name: str
     files: Mapping[str, Path] | None = None
     """What is streamed beside the submission: the files where they do not fit into it."""
+    declared: tuple[Declaration, ...] = ()
+    """Lines that declare software which runners may not provide."""
 
 
 def from_here(
@@ -53,7 +56,9 @@ def from_here(
         f"sending {len(chosen.files)} files, {tables.size(chosen.bytes)}, of {chosen.folder}{left_out}", err=True
     )
     beside = None if files is not None else {path: chosen.folder / path for path in chosen.files}
-    return Sent(SubmittedSource(files=files, snakefile=chosen.main), chosen.folder.name or "workflow", beside)
+    source = SubmittedSource(files=files, snakefile=chosen.main)
+    declared = declared_software(chosen.folder, chosen.files)
+    return Sent(source, chosen.folder.name or "workflow", beside, declared)
 
 
 class Progress:

@@ -1,7 +1,7 @@
 """Follows a run to its end: a progress display on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -10,10 +10,19 @@ import click
 from penstock import tables
 from penstock.client import Client, is_over
 from penstock.exits import Exit
-from penstock.reports import EXIT_OF, describe_failure, describe_state, describe_tasks, task_time, task_wildcards, took
+from penstock.reports import (
+    EXIT_OF,
+    describe_counts,
+    describe_failure,
+    describe_state,
+    describe_warnings,
+    task_time,
+    task_wildcards,
+    took,
+)
 from penstock.transport import Unreachable
 from penstock_schemas.api import JobResponse
-from penstock_schemas.jobs import JobState
+from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Task, TaskState
 
 FIRST_LOOK_S: Final = 0.15
@@ -24,6 +33,9 @@ LONGEST_OUTAGE_S: Final = 120.0
 MAX_ROWS: Final = 8
 """Tasks under the progress bar."""
 BAR_WIDTH: Final = 30
+
+TaskKey = tuple[str, tuple[tuple[str, str], ...]]
+"""Rule and wildcards: another try of a task takes the place of the one before it."""
 
 
 class Display(Protocol):
@@ -108,6 +120,7 @@ def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
     """Return what is said at a run's end, with the commands that tell more where `hints` are wanted."""
     word = tables.styled(tables.state_word(job.state))
     lines = [f"{job.id} {word}" + (f" after {took(job)}" if job.started_at else "")]
+    lines += describe_warnings(job)
     match job.state:
         case JobState.FAILED:
             lines += describe_failure(job)
@@ -121,12 +134,42 @@ def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
     return lines
 
 
+class ShownCounts:
+    """Counts the tasks that were printed, so that each line agrees with the lines before it.
+
+    The server's own counts may be older or newer than the list of tasks that is printed beside them.
+    """
+
+    def __init__(self) -> None:
+        self._attempt = 0
+        self._states: dict[TaskKey, TaskState] = {}
+
+    def after(self, task: Task, tasks: Sequence[Task], *, total: int) -> TaskCounts:
+        """Return the counts once `task` is printed, of all `tasks` that are known and of at least `total`."""
+        if task.attempt != self._attempt:
+            self._attempt = task.attempt
+            self._states.clear()
+        self._states[_key(task)] = task.state
+        states = list(self._states.values())
+        return TaskCounts(
+            total=max(total, len({_key(each) for each in tasks if each.attempt == task.attempt})),
+            done=states.count(TaskState.COMPLETED),
+            running=states.count(TaskState.RUNNING),
+            failed=states.count(TaskState.FAILED),
+        )
+
+
+def _key(task: Task) -> TaskKey:
+    return task.name, tuple(sorted(task.wildcards.items()))
+
+
 class PlainDisplay:
     """Prints a line for every change, for logs of programs."""
 
     def __init__(self) -> None:
         self._last = ""
         self._told: dict[str, TaskState] = {}
+        self._counts = ShownCounts()
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
         """Print what changed. The end of the run comes after its tasks, which all may be news when it was short."""
@@ -147,7 +190,8 @@ class PlainDisplay:
         for task in sorted(tasks, key=_last_moment):
             if self._told.get(task.id) is not task.state and task.state is not TaskState.WAITING:
                 self._told[task.id] = task.state
-                self.say(f"{job.id[:8]} {_task_line(task)}" + (f"  [{describe_tasks(job)}]" if job.tasks.total else ""))
+                counts = self._counts.after(task, tasks, total=job.tasks.total)
+                self.say(f"{job.id[:8]} {_task_line(task)}  [{describe_counts(counts)}]")
 
     def say(self, text: str) -> None:
         """Print a sentence with the time."""

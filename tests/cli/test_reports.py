@@ -1,10 +1,14 @@
 """Runs in words: what people read."""
 
+import contextlib
+import io
 from datetime import UTC, datetime, timedelta
 
 import click
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.reports import describe_job
 from penstock.sayings import Sayings
@@ -114,8 +118,8 @@ def test_each_change_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> No
     said = [click.unstyle(line)[9:] for line in capsys.readouterr().err.splitlines()]
     assert said == [
         "0b9c1f4e running",
-        "0b9c1f4e ● align s=a running  [1 of 3 done, 1 running]",
-        "0b9c1f4e ✓ align s=a completed  [1 of 3 done, 1 running]",
+        "0b9c1f4e ● align s=a running  [0 of 3 done, 1 running]",
+        "0b9c1f4e ✓ align s=a completed  [1 of 3 done]",
     ]
 
 
@@ -126,6 +130,39 @@ def test_changes_are_told_in_the_order_in_which_they_happened(capsys: pytest.Cap
     PlainDisplay().show(RUNNING, [ended, before])
     said = click.unstyle(capsys.readouterr().err)
     assert said.index("✓ align") < said.index("✓ all")
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(0, 9))
+def test_the_counts_on_a_line_agree_with_the_lines_before_it(done_at: list[int], counted: int) -> None:
+    """The server's counts may be of another moment than its list of tasks."""
+    with contextlib.redirect_stderr(io.StringIO()) as written:
+        shown = PlainDisplay()
+        job = msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=counted, done=counted // 2))
+        for look in range(6):
+            tasks = [
+                Task(
+                    id=f"t{n}",
+                    job_id=job.id,
+                    attempt=1,
+                    name=f"r{n}",
+                    state=TaskState.COMPLETED if look >= at else TaskState.RUNNING,
+                )
+                for n, at in enumerate(done_at)
+            ]
+            shown.show(job, tasks)
+    lines = [line for line in click.unstyle(written.getvalue()).splitlines() if "[" in line]
+    completed = 0
+    for line in lines:
+        completed += "completed" in line
+        assert f"[{completed} of {max(counted, len(done_at))} done" in line
+
+
+def test_warnings_are_shown_however_a_run_ended() -> None:
+    warned = msgspec.structs.replace(
+        FAILED, warnings=("rule a declares `conda: e`, which this runner does not provide",)
+    )
+    assert "warning: rule a declares `conda: e`" in words(warned)
+    assert any("warning: rule a declares" in click.unstyle(line) for line in end_lines(warned))
 
 
 def test_a_run_ends_after_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:

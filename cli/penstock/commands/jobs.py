@@ -124,13 +124,18 @@ def _print_jobs(jobs: list[JobResponse], total: int) -> None:
             tables.age(each.created_at),
             took(each) or "-",
             each.pipeline_name,
-            each.error_message or each.status_detail or each.description or "",
+            _note(each),
         )
         for each in jobs
     ]
     click.echo(tables.table(("ID", "STATE", "TASKS", "AGE", "TOOK", "PIPELINE", "NOTE"), rows))
     if total > len(jobs):
         click.echo(f"{len(jobs)} of {total:,} runs; -n or -a shows more", err=True)
+
+
+def _note(job: JobResponse) -> str:
+    warning = f"warning: {job.warnings[0]}" if job.warnings else ""
+    return job.error_message or job.status_detail or warning or job.description or ""
 
 
 def id_length(ids: list[str], shortest: int = 8) -> int:

@@ -1,15 +1,17 @@
 """`plan`."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import click
 
 from penstock import tables
-from penstock.commands.submit import parse_parameters
+from penstock.commands.submit import parse_parameters, software_choice
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.sending import Progress, from_here
 from penstock_schemas.api import JobSubmission
+from penstock_schemas.jobs import FindingKind
 from penstock_schemas.plans import Plan, PlannedTask
 
 EXAMPLES: Final = """\b
@@ -30,6 +32,11 @@ DEADLINE_S: Final = 70.0
 @click.option(
     "--params-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Parameters in JSON or YAML."
 )
+@click.option(
+    "--allow-missing-software",
+    is_flag=True,
+    help="Plan a run with the runner's own software where rules declare conda, containers or the like.",
+)
 @click.option("--engine", help="snakemake or mock; the server chooses when left out.")
 @click.option("--tasks", "shows_tasks", is_flag=True, help="List every task, and why it would run.")
 @format_option
@@ -41,6 +48,7 @@ def plan(
     exclude: tuple[str, ...],
     param: tuple[str, ...],
     params_file: tuple[Path, ...],
+    allow_missing_software: bool,
     engine: str | None,
     shows_tasks: bool,
     form: Format,
@@ -57,6 +65,7 @@ def plan(
         parameters=parameters,
         source=sent.source if sent else None,
         engine=engine,
+        engine_parameters=software_choice(accepts=allow_missing_software),
     )
     with connected(url, state, deadline_s=DEADLINE_S) as client, Progress() as progress:
         made = client.plan(submission, sent.files if sent else None, on_sent=progress)
@@ -67,9 +76,20 @@ def plan(
             print_line(each)
     else:
         click.echo(_tasks(made) if shows_tasks else _rules(made))
+        for line in _findings(made):
+            click.echo(line, err=True)
         left_out = made.total - len(made.tasks)
         if shows_tasks and left_out:
             click.echo(f"{left_out:,} further tasks are not listed", err=True)
+
+
+def _findings(made: Plan) -> Iterator[str]:
+    """Yield what the workflow declares and a run would not get, one rule and directive a line."""
+    for each in made.findings:
+        kind = "not provided" if each.kind is FindingKind.UNSUPPORTED else "note"
+        yield click.style(f"{kind}: ", fg="yellow") + each.message
+    if made.refusal is not None:
+        yield click.style("a run would be refused: ", fg="red") + made.refusal
 
 
 def _rules(made: Plan) -> str:

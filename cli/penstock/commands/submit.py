@@ -8,11 +8,14 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
+from penstock.client import Client
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.declared_software import describe
 from penstock.exits import Exit
 from penstock.sending import Progress, Sent, from_here
-from penstock_schemas.api import JobSubmission, SubmittedSource
-from penstock_schemas.jobs import Parameters
+from penstock.transport import ClientError
+from penstock_schemas.api import JobSubmission, RunnerResponse, SubmittedSource
+from penstock_schemas.jobs import EngineParameters, Parameters
 
 EXAMPLES: Final = """\b
 Examples:
@@ -118,6 +121,11 @@ def _read_parameters(path: Path) -> Parameters:
 @click.option(
     "--no-requeue", is_flag=True, help="Let it fail when its runner is stopped or lost once it began; never twice."
 )
+@click.option(
+    "--allow-missing-software",
+    is_flag=True,
+    help="Run with the runner's own software where rules declare conda, containers or the like.",
+)
 @click.option("--engine", help="snakemake or mock; the server chooses when left out.")
 @click.option("--owner", help="Who asks.")
 @click.option("--idempotency-key", help="The same key finds the first run instead of making another.")
@@ -144,6 +152,7 @@ def submit(
     priority: int,
     hold: bool,
     no_requeue: bool,
+    allow_missing_software: bool,
     engine: str | None,
     owner: str | None,
     idempotency_key: str | None,
@@ -175,6 +184,7 @@ def submit(
         description=description,
         source=sent.source if sent else None,
         engine=engine,
+        engine_parameters=software_choice(accepts=allow_missing_software),
         labels=parse_labels(label),
         priority=priority,
         owner=owner,
@@ -192,6 +202,9 @@ def submit(
             print_line(job)
         else:
             click.echo(job.id)
+        if sent is not None and sent.declared:
+            for line in describe(sent.declared, _runners(client), is_accepted=allow_missing_software):
+                click.echo(line, err=True)
         if not watches:
             if form is Format.TABLE:
                 what_next = "release it with: penstock release" if hold else "follow it with: penstock watch"
@@ -200,6 +213,19 @@ def submit(
         from penstock.watching import watch
 
         return watch(client, job.id)
+
+
+def _runners(client: Client) -> list[RunnerResponse]:
+    """Return the runners, none where the server does not list them: the run was submitted already."""
+    try:
+        return client.server.runners().runners
+    except ClientError:
+        return []
+
+
+def software_choice(*, accepts: bool) -> EngineParameters:
+    """Return the engine parameter that accepts a run with other software than it declares, where it was chosen."""
+    return {"allow-missing-software": None} if accepts else {}
 
 
 def elsewhere_source(
