@@ -170,7 +170,7 @@ def _read(file: Path) -> Profile:
 
 
 def _entries(file: Path) -> Mapping[str, Any]:
-    from configargparse import ConfigFileParserException
+    from configargparse import ConfigFileParserException  # type: ignore[import-untyped]  # it ships no stubs
     from snakemake.exceptions import WorkflowError
     from snakemake.profiles import ProfileConfigFileParser
 
