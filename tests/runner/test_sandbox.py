@@ -2,6 +2,9 @@
 
 import itertools
 import os
+import site
+import sys
+import sysconfig
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import penstock_runner
 from penstock_runner.confinement import policy
 from penstock_runner.sandbox.places import SECRET_OF_USER
 from penstock_runner.sandbox.policy import NetworkPolicy, Policy
@@ -19,8 +23,9 @@ from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.views import SandboxLevel
 
-WHOLE = Found(abi=7, files=True, signals=True, sockets=True, limits=True)
-LINUX_6_8 = Found(abi=4, files=True, signals=False, sockets=True, limits=True)
+WHOLE = Found(abi=7, files=True, signals=True, sockets=True, limits=True, attributes=True)
+NO_NAMESPACES = Found(abi=7, files=True, signals=True, sockets=True, limits=True)
+LINUX_6_8 = Found(abi=4, files=True, signals=False, sockets=True, limits=True, attributes=True)
 DISK: Mapping[str, Iterable[str]] = {
     "/": ("data", "users"),
     "/users": ("me", "you"),
@@ -168,6 +173,23 @@ def test_what_lies_among_the_runner_s_own_cannot_be_opened(tmp_path: Path) -> No
     )
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        Path(sysconfig.get_path("purelib")),
+        Path(sysconfig.get_path("stdlib")),
+        Path(site.getusersitepackages()),
+        Path(penstock_runner.__file__).parent,
+        Path(sys.executable).parent,
+    ],
+    ids=["packages", "library", "user", "runner", "programs"],
+)
+def test_no_workflow_may_write_where_the_runner_s_programs_are(code: Path) -> None:
+    for place in (code, code.parent, code / "deeper", Path("/")):
+        (mistake,) = mistakes(RunnerSettings(sandbox_write=(place,)), {})
+        assert mistake.startswith(f"PENSTOCK_SANDBOX_WRITE holds '{place}': a workflow could change the runner's own")
+
+
 def test_limits_are_those_that_are_set() -> None:
     assert RunnerSettings().limits == {}
     settings = RunnerSettings(limit_memory_bytes=1 << 30, limit_processes=500)
@@ -183,6 +205,7 @@ def test_limits_are_those_that_are_set() -> None:
         (SandboxMode.AUTO, WHOLE, SandboxLevel.FULL),
         (SandboxMode.REQUIRED, WHOLE, SandboxLevel.FULL),
         (SandboxMode.AUTO, LINUX_6_8, SandboxLevel.PARTIAL),
+        (SandboxMode.AUTO, NO_NAMESPACES, SandboxLevel.PARTIAL),
         (SandboxMode.AUTO, Found(), SandboxLevel.NONE),
         (SandboxMode.OFF, WHOLE, SandboxLevel.OFF),
         (SandboxMode.OFF, Found(), SandboxLevel.OFF),
@@ -198,6 +221,9 @@ def test_what_a_kernel_lacks_is_said() -> None:
     assert standing(SandboxMode.AUTO, LINUX_6_8).lacks == (
         "control devices that it can open",
         "signal the runner and other runs",
+    )
+    assert standing(SandboxMode.AUTO, NO_NAMESPACES).lacks == (
+        "change modes, owners and times of files outside its folders",
     )
     [first, *_] = standing(SandboxMode.AUTO, Found()).lacks
     assert first == "read and change every file that the runner's user may"

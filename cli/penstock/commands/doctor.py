@@ -239,7 +239,8 @@ def sandbox_check(runners: list[RunnerResponse]) -> Check:
             return Check("sandbox", OK, "workflows are kept to their own folders and what they may read")
         case SandboxLevel.PARTIAL | SandboxLevel.NONE:
             found = f"{weakest.value}: a workflow can still {', '.join(lacks)}"
-            return Check("sandbox", WARN, found, "a newer kernel has the rest; see 'Confine workflows' in the manual")
+            advice = "a newer kernel that allows user namespaces has the rest; see 'Confine workflows' in the manual"
+            return Check("sandbox", WARN, found, advice)
         case SandboxLevel.OFF:
             found = "off: a workflow may do whatever the runner's user may"
             return Check("sandbox", WARN, found, "unset PENSTOCK_SANDBOX where the runner is started")

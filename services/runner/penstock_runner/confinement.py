@@ -35,7 +35,7 @@ async def confinement(settings: RunnerSettings, environ: Mapping[str, str]) -> t
     say("sandbox", in_force=in_force.level.value, workflows_can_still=list(in_force.lacks), landlock=found.abi)
     if not wants or found.is_refused:
         return None, in_force
-    allowed = policy(settings, environ)
+    allowed = replace(policy(settings, environ), sealed=found.files and found.attributes)
     if not found.files:
         allowed = replace(allowed, read=("/",), write=("/",), hidden=())  # what is not refused is not to be explained
     return allowed, in_force

@@ -14,6 +14,7 @@ from penstock_core.lease import MAX_LEASE_S, MIN_LEASE_S
 from penstock_core.settings import PREFIX, LogLevel, LogLevelSetting
 from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.engines.mock import MockBehaviour, Seconds
+from penstock_runner.sandbox.places import own_code
 from penstock_runner.sandbox.policy import NetworkPolicy
 from penstock_runner.sandbox.standing import SandboxMode
 from penstock_schemas.jobs import UnsupportedDirectives
@@ -209,6 +210,12 @@ def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxy
         for owner, folder in own.items()
         if place.is_relative_to(folder)
     )
+    found.extend(
+        f"PENSTOCK_SANDBOX_WRITE holds {str(place)!r}: a workflow could change the runner's own programs in {code} for "
+        "later runs; name a folder that does not overlap with it"
+        for place in settings.sandbox_write
+        for code in _overlapping(place)[:1]
+    )
     return tuple(found)
 
 
@@ -218,3 +225,9 @@ def _environment_mistakes(settings: RunnerSettings, environ: Mapping[str, str]) 
             yield f"PENSTOCK_WORKFLOW_ENVIRONMENT holds {name!r}, which workflows cannot be given"
         elif name not in environ:
             yield f"PENSTOCK_WORKFLOW_ENVIRONMENT holds {name!r}, which is not set in the runner's environment"
+
+
+def _overlapping(place: Path) -> tuple[str, ...]:
+    """Return the places of the runner's own code that lie in a folder, or in which it lies."""
+    folder = place.resolve()
+    return tuple(code for code in own_code() if folder.is_relative_to(code) or Path(code).is_relative_to(folder))

@@ -5,16 +5,22 @@ It stands for itself: `perform(targets, path)` writes for each deed whether it w
 
 import contextlib
 import ctypes
+import fcntl
 import json
+import mmap
 import multiprocessing
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
+import stat
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -66,6 +72,12 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "read the devices": listing("/dev"),
         "kill the runner": lambda: os.kill(at["runner"], signal.SIGKILL),
         "kill the keeper": lambda: os.kill(keeper, signal.SIGKILL),
+        "stop the keeper": lambda: os.kill(keeper, signal.SIGSTOP),
+        "kill the zygote": lambda: os.kill(at["zygote"], signal.SIGKILL),
+        "kill what ends it in time": lambda: kill_siblings(keeper),
+        "reach the zygote's descriptors": lambda: open_descriptors(at["zygote"]),
+        "reach the keeper's descriptors": lambda: open_descriptors(keeper),
+        "read the zygote's memory": lambda: open(f"/proc/{at['zygote']}/mem", "rb").close(),
         "kill another attempt": lambda: os.kill(at["victim"], signal.SIGKILL),
         "bound the runner's time": lambda: resource.prlimit(at["victim"], resource.RLIMIT_CPU, (0, 0)),
         "read the runner's environment": read(f"/proc/{at['runner']}/environ"),
@@ -76,18 +88,186 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "reach an abstract socket": lambda: connect(socket.AF_UNIX, "\0" + at["abstract"]),
         "gain privileges": gain,
         "mount": lambda: mount(at["work"]),
+        **on_terminals(at),
+        **on_attributes(at),
+        **on_software(pathlib.Path(at["package"]), at),
+        **on_set_id(),
     }
 
 
-def lasting(at: Targets) -> dict[str, Deed]:
-    record = f"{at['state']}/runner.json"
+def on_terminals(at: Targets) -> dict[str, Deed]:
+    return {
+        "open the controlling terminal": lambda: os.open("/dev/tty", os.O_RDWR),
+        "open the console": lambda: os.open("/dev/console", os.O_RDWR | os.O_NOCTTY),
+        "read from a terminal": lambda: os.read(os.open(at["terminal"], os.O_RDONLY | os.O_NONBLOCK), 1),
+        "print on a terminal": lambda: os.write(os.open(at["terminal"], os.O_WRONLY | os.O_NOCTTY), b"password: "),
+        "print on a terminal of another": write(f"/proc/{at['victim']}/fd/0"),
+        "list the terminals": listing("/dev/pts"),
+        "make a terminal": os.openpty,
+        "have a terminal": have_terminal,
+        "type into a terminal": lambda: [fcntl.ioctl(number, termios.TIOCSTI, b"x") for number in range(3)],
+    }
+
+
+def on_attributes(at: Targets) -> dict[str, Deed]:
+    record, data = f"{at['state']}/runner.json", f"{at['home']}/data.txt"
     return {
         "change a mode": lambda: changed(record, lambda: os.chmod(record, 0o640), lambda: os.stat(record).st_mode),
         "change a time": lambda: changed(record, lambda: os.utime(record, (1, 1)), lambda: os.stat(record).st_mtime),
-        "change a mode by a shell": lambda: changed(
-            "deeds.py", lambda: subprocess.run(["chmod", "700", "deeds.py"]), lambda: os.stat("deeds.py").st_mode
+        "change an owner": lambda: changed(data, lambda: os.chown(data, -1, 1), lambda: os.stat(data).st_gid),
+        "change an attribute": lambda: changed(
+            data, lambda: os.setxattr(data, "user.x", b"1"), lambda: os.listxattr(data)
         ),
+        "change the mode of a folder": lambda: changed(
+            at["home"], lambda: os.chmod(at["home"], 0o777), lambda: os.stat(at["home"]).st_mode
+        ),
+        "change a mode by a shell": lambda: changed(
+            data, lambda: subprocess.run(["chmod", "777", data]), lambda: os.stat(data).st_mode
+        ),
+        "change a mode by a descriptor": lambda: changed(
+            data, lambda: os.chmod(f"/proc/self/fd/{os.open(data, os.O_RDONLY)}", 0o777), lambda: os.stat(data).st_mode
+        ),
+        "make the mounts writable": lambda: mount_setattr(at["home"]),
+        "make the mounts writable in a user namespace": lambda: in_child(lambda: in_user_namespace(at["home"])),
     }
+
+
+def on_software(package: pathlib.Path, at: Targets) -> dict[str, Deed]:
+    return {
+        "write into the runner's program": write(str(package / "__init__.py")),
+        "replace byte code of the runner": write(str(next((package / "__pycache__").iterdir()))),
+        "change the mode of the runner's program": lambda: changed(
+            at["package"], lambda: os.chmod(package, 0o777), lambda: os.stat(package).st_mode
+        ),
+        "add a plug-in": write(f"{at['site']}/snakemake_logger_plugin_hostile.py"),
+        "add a plug-in of the user": lambda: os.makedirs(f"{at['user_site']}/hostile"),
+        "run code at the next start": write(f"{at['site']}/hostile.pth"),
+    }
+
+
+def on_set_id() -> dict[str, Deed]:
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def called(number: int, *arguments: object) -> None:
+        if libc.syscall(number, *arguments) < 0:
+            raise PermissionError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def set_id(make: Callable[[str], object]) -> Deed:
+        path = f"{tempfile.mkdtemp(dir='.')}/file"
+        return lambda: changed(path, lambda: make(path), lambda: has_set_id(path))
+
+    def touched(path: str) -> str:
+        pathlib.Path(path).write_text("#!/bin/sh")
+        return path
+
+    return {
+        "set a user id": set_id(lambda path: os.chmod(touched(path), 0o4755)),
+        "set a group id": set_id(lambda path: os.chmod(touched(path), 0o2755)),
+        "set an id by a descriptor": set_id(lambda path: os.chmod(os.open(touched(path), os.O_RDONLY), 0o6755)),
+        "set an id by a new call": set_id(lambda path: called(452, -100, touched(path).encode(), 0o4755, 0)),
+        "create with an id": set_id(lambda path: os.open(path, os.O_CREAT | os.O_WRONLY, 0o4755)),
+        "create with an id by another call": set_id(
+            lambda path: called(437, -100, path.encode(), struct.pack("QQQ", os.O_CREAT | os.O_WRONLY, 0o4755, 0), 24)
+        ),
+        "create a node with an id": set_id(lambda path: os.mknod(path, 0o4755 | stat.S_IFREG)),
+        "set an id by an old call": set_id(lambda path: in_child(lambda: old_chmod(touched(path), 0o4755))),
+        "set an id by a shell": set_id(lambda path: subprocess.run(["chmod", "u+s", touched(path)], check=False)),
+        "copy an id": set_id(lambda path: subprocess.run(["cp", "-a", "/usr/bin/passwd", path], check=False)),
+        "link an id": set_id(lambda path: os.link("/usr/bin/passwd", path)),
+    }
+
+
+def old_chmod(path: str, mode: int) -> None:
+    """Call the kernel as 32-bit programs do: `int 0x80`, with addresses below 4 GiB."""
+    if os.uname().machine != "x86_64":
+        raise PermissionError("there is no such way")
+    below_4_gib = 0x40
+    place = mmap.mmap(
+        -1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | below_4_gib, prot=mmap.PROT_READ | mmap.PROT_WRITE | 4
+    )
+    address = ctypes.addressof(ctypes.c_char.from_buffer(place))
+    text = path.encode() + b"\0"
+    # push rbx; mov eax, 15; mov ebx, path; mov ecx, mode; int 0x80; pop rbx; ret
+    code = b"\x53\xb8\x0f\0\0\0\xbb" + struct.pack("I", address + 2048) + b"\xb9" + struct.pack("I", mode)
+    place[2048 : 2048 + len(text)] = text
+    place[: len(code) + 4] = code + b"\xcd\x80\x5b\xc3"
+    if ctypes.CFUNCTYPE(ctypes.c_int)(address)() != 0:
+        raise PermissionError("the old call is refused")
+
+
+def has_set_id(path: str) -> bool:
+    return os.path.exists(path) and bool(os.stat(path).st_mode & (stat.S_ISUID | stat.S_ISGID))
+
+
+def open_descriptors(pid: int) -> None:
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        os.close(os.open(f"/proc/{pid}/fd/{name}", os.O_RDWR | os.O_NONBLOCK))
+
+
+def have_terminal() -> None:
+    fields = pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    controlling = int(fields[4])
+    open_ones = [number for number in range(256) if is_terminal(number)]
+    if not controlling and not open_ones:
+        raise PermissionError("there is none")
+
+
+def is_terminal(number: int) -> bool:
+    try:
+        return os.isatty(number)
+    except OSError:
+        return False
+
+
+def kill_siblings(keeper: int) -> None:
+    """Kill the keeper's children that are not above this process."""
+    own, pid = {os.getpid()}, os.getpid()
+    while pid not in (0, 1):
+        pid = parent_of(pid)
+        own.add(pid)
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    others = [pid for pid in pids if pid not in own and parent_of(pid) == keeper]
+    if not others:
+        raise PermissionError("there is none")
+    for pid in others:
+        os.kill(pid, signal.SIGKILL)
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def mount_setattr(folder: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    writable = struct.pack("QQQQ", 0, 1, 0, 0)
+    top = folder
+    while not os.path.ismount(top):
+        top = os.path.dirname(top)
+    if libc.syscall(442, -100, top.encode(), 0, writable, len(writable)) != 0:
+        raise PermissionError(ctypes.get_errno(), "mount_setattr")
+
+
+def in_user_namespace(folder: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(0x10020000) != 0:  # CLONE_NEWUSER | CLONE_NEWNS
+        raise PermissionError(ctypes.get_errno(), "unshare")
+    mount_setattr(folder)
+
+
+def in_child(action: Deed) -> None:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            action()
+            code = 0
+        finally:
+            os._exit(code)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+        raise PermissionError("refused in the child")
 
 
 def changed(path: str, change: Deed, look: Deed) -> None:
@@ -112,6 +292,7 @@ def decent(at: Targets) -> dict[str, Deed]:
         "read data beside the hidden": read(f"{at['home']}/data.txt"),
         "read the system's settings": read("/etc/hosts"),
         "write and move in its work": move_about,
+        "make a file executable": make_executable,
         "write to its temporary folder": temporary,
         "write to its home": write(os.path.expanduser("~/note")),
         "write to its log": lambda: open(at["log"], "a").write(""),
@@ -128,9 +309,10 @@ def decent(at: Targets) -> dict[str, Deed]:
 def perform(targets: str, path: str) -> None:
     at = json.loads(pathlib.Path(targets).read_text())
     at["keeper"] = at.get("keeper") or os.getppid()
+    at["zygote"] = at.get("zygote") or parent_of(at["keeper"])
     pathlib.Path(targets).write_text(json.dumps(at))
     told: dict[str, str] = {}
-    for name, deed in (hostile(at) | lasting(at) | networked(at) | decent(at)).items():
+    for name, deed in (hostile(at) | networked(at) | decent(at)).items():
         try:
             deed()
             told[name] = "done"
@@ -206,9 +388,16 @@ def move_about() -> None:
     os.truncate("there/deep/file", 0)
 
 
+def make_executable() -> None:
+    path = pathlib.Path(f"program-{os.getpid()}")
+    path.write_text("#!/bin/sh\nexit 3\n")
+    path.chmod(0o755)
+    os.utime(path, (1, 1))
+
+
 def temporary() -> None:
-    with tempfile.NamedTemporaryFile() as file:
-        os.link(file.name, f"from-temporary-{os.getpid()}")
+    with tempfile.NamedTemporaryFile(delete=False) as file:
+        shutil.move(file.name, f"from-temporary-{os.getpid()}")
 
 
 def end_child() -> None:

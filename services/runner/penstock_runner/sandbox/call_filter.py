@@ -1,19 +1,31 @@
 """A seccomp filter for what Landlock does not cover. It needs no privilege.
 
-Refused are the limits of other processes, by which one could be killed, and where an attempt has no network, sockets of
-whatever protocol. Where it may not change what files are (modes, owners, times), such a call does nothing and says that
-it did: Landlock does not know these, and programs give up over trifles. A filter sees the numbers in a system call and
-no addresses or names, so it cannot tell one port or file from another.
+Refused are the limits of other processes, by which one could be killed; set-user-id and set-group-id bits, by which a
+file would lend the runner's rights to whoever executes it; and where an attempt has no network, sockets of whatever
+protocol. Where it may not change what files are (modes, owners, times), such a call does nothing and says that it did:
+Landlock does not know these, and programs give up over trifles. A filter sees the numbers in a system call and no
+addresses or names, so it cannot tell one port or file from another. Calls that take a mode or a request from memory
+(`openat2`, `io_uring`) are refused whole: programs fall back on the older ones.
 """
 
 import ctypes
 import errno
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
+
+
+class _Mode(Struct, frozen=True):
+    """A call that gives a file its mode: its number, and the positions of its arguments."""
+
+    number: int
+    mode: int
+    flags: int | None = None
+    """Of what decides whether the mode is looked at at all."""
 
 
 class _Convention(Struct, frozen=True):
@@ -22,6 +34,7 @@ class _Convention(Struct, frozen=True):
     architecture: int
     socket: int
     prlimit: int
+    modes: tuple[_Mode, ...]
     socketcall: int | None = None
     attributes: tuple[int, ...] = ()
     """The calls that change what a file is, and neither its content nor its name."""
@@ -37,11 +50,32 @@ _OF_X86_64: Final = (
     *_NEW_ATTRIBUTES,
 )
 _OF_AARCH64: Final = (52, 53, 54, 55, 88, 5, 6, 7, 14, 15, 16, *_NEW_ATTRIBUTES)
+_FCHMODAT2: Final = _Mode(452, 2)
+_MODES_OF_X86_64: Final = (
+    *(_Mode(90, 1), _Mode(91, 1), _Mode(268, 2), _FCHMODAT2),  # chmod
+    *(_Mode(2, 2, flags=1), _Mode(257, 3, flags=2), _Mode(85, 1)),  # open, openat, creat
+    *(_Mode(133, 1), _Mode(259, 2)),  # mknod
+)
+_MODES_OF_AARCH64: Final = (_Mode(52, 1), _Mode(53, 2), _FCHMODAT2, _Mode(56, 3, flags=2), _Mode(33, 2))
+_OLD_MODES: Final = (_Mode(15, 1), _Mode(94, 1), _FCHMODAT2, _Mode(5, 2, flags=1), _Mode(8, 1), _Mode(14, 1))
+_MODES_OF_I386: Final = (*_OLD_MODES, _Mode(306, 2), _Mode(295, 3, flags=2), _Mode(297, 2))
+_MODES_OF_ARM: Final = (*_OLD_MODES, _Mode(333, 2), _Mode(322, 3, flags=2), _Mode(324, 2))
+"""`mkdir` is not among them: the kernel gives no new folder such a bit, whatever mode is asked for."""
 _CONVENTIONS: Final = {
-    "x86_64": (_Convention(0xC000003E, 41, 302, attributes=_OF_X86_64), _Convention(0x40000003, 359, 340, 102)),
-    "aarch64": (_Convention(0xC00000B7, 198, 261, attributes=_OF_AARCH64), _Convention(0x40000028, 281, 369, 102)),
+    "x86_64": (
+        _Convention(0xC000003E, 41, 302, _MODES_OF_X86_64, attributes=_OF_X86_64),
+        _Convention(0x40000003, 359, 340, _MODES_OF_I386, 102),
+    ),
+    "aarch64": (
+        _Convention(0xC00000B7, 198, 261, _MODES_OF_AARCH64, attributes=_OF_AARCH64),
+        _Convention(0x40000028, 281, 369, _MODES_OF_ARM, 102),
+    ),
 }
 """By machine: its own, and that of its 32-bit programs."""
+_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
+_CREATES: Final = 0x40 | 0x400000
+"""`O_CREAT` and what `O_TMPFILE` adds to it: without either, a call to open a file has a mode that means nothing."""
+_OPENAT2: Final = 437
 _RINGS: Final = (425, 426, 427)
 """`io_uring`, which does around the filter what it refuses; the same numbers everywhere."""
 _FIRST_FOREIGN: Final = 0x40000000
@@ -57,10 +91,13 @@ _ALLOW: Final = 0x7FFF0000
 _PRETEND: Final = 0x00050000
 """Nothing is done, and the call returns as if it were."""
 _REFUSE: Final = _PRETEND | errno.EACCES
+_NOT_PERMITTED: Final = _PRETEND | errno.EPERM
+_UNKNOWN: Final = _PRETEND | errno.ENOSYS
 
 _LOAD: Final = 0x20
 _IS_EQUAL: Final = 0x15
 _IS_AT_LEAST: Final = 0x35
+_HAS_ANY: Final = 0x45
 _RETURN: Final = 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
 """Where these lie in what a filter is given (`struct seccomp_data`)."""
@@ -78,10 +115,10 @@ class _Program(ctypes.Structure):
 def filter_calls(*, network: bool, unix_sockets: bool, attributes: bool) -> None:
     """Filter the system calls of this thread and of what it starts, for ever.
 
-    Without `network` no socket can be made but one of the machine itself (and not that one either without
-    `unix_sockets`); a pair of connected sockets still can. Without `attributes` files keep their modes, owners and
-    times, and 32-bit programs do not run. The process must have given up new privileges before. Nothing happens on an
-    architecture that is not known.
+    No file gets a set-user-id or set-group-id bit. Without `network` no socket can be made but one of the machine
+    itself (and not that one either without `unix_sockets`); a pair of connected sockets still can. Without `attributes`
+    files keep their modes, owners and times, and 32-bit programs do not run. The process must have given up new
+    privileges before. Nothing happens on an architecture that is not known.
 
     Raises:
         OSError: the kernel refused.
@@ -117,10 +154,12 @@ def _calls(convention: _Convention, family: int | None, kept: tuple[int, ...]) -
     yield from _answer((_IS_AT_LEAST, _FIRST_FOREIGN), _REFUSE)
     for number in kept:
         yield from _answer((_IS_EQUAL, number), _PRETEND)
+    for each in convention.modes:
+        yield from _refuse_set_id(each)
+    yield from _answer((_IS_EQUAL, _OPENAT2), _UNKNOWN)
+    for number in _RINGS:
+        yield from _answer((_IS_EQUAL, number), _REFUSE)
     yield from _refuse_unless((_IS_EQUAL, convention.prlimit), _OWN)
-    if kept or family is not None:
-        for number in _RINGS:
-            yield from _answer((_IS_EQUAL, number), _REFUSE)
     if family is not None:
         if convention.socketcall is not None:
             yield from _answer((_IS_EQUAL, convention.socketcall), _REFUSE)
@@ -131,6 +170,24 @@ def _calls(convention: _Convention, family: int | None, kept: tuple[int, ...]) -
 def _answer(call: tuple[int, int], answer: int) -> Iterator[_Line]:
     yield (call[0], 0, 1, call[1])
     yield (_RETURN, 0, 0, answer)
+
+
+def _refuse_set_id(call: _Mode) -> Iterator[_Line]:
+    body: list[_Line] = [
+        (_LOAD, 0, 0, _argument(call.mode)),
+        (_HAS_ANY, 0, 1, _SET_ID),
+        (_RETURN, 0, 0, _NOT_PERMITTED),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    if call.flags is not None:
+        body = [(_LOAD, 0, 0, _argument(call.flags)), (_HAS_ANY, 0, 3, _CREATES), *body]
+    yield (_IS_EQUAL, 0, len(body), call.number)
+    yield from body
+
+
+def _argument(position: int) -> int:
+    """Return where the low half of an argument lies: both machines put it first."""
+    return _FIRST_ARGUMENT + 8 * position
 
 
 def _refuse_unless(call: tuple[int, int], first_argument: int) -> Iterator[_Line]:

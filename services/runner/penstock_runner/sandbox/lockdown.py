@@ -5,6 +5,7 @@ import os
 
 from penstock_runner.sandbox import landlock
 from penstock_runner.sandbox.call_filter import filter_calls
+from penstock_runner.sandbox.mounts import seal
 from penstock_runner.sandbox.privileges import give_up_capabilities, give_up_new_privileges
 from penstock_runner.sandbox.rules import FILE_ABI, Rules, grants
 
@@ -17,6 +18,8 @@ def confine(rules: Rules) -> None:
 
     """
     give_up_new_privileges()
+    if rules.sealed:
+        seal((*rules.write, *rules.logs))
     abi = landlock.version()
     if abi >= FILE_ABI:
         landlock.restrict(grants(rules, _entries), abi=abi, tcp=rules.network)

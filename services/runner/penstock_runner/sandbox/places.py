@@ -1,6 +1,8 @@
 """The places of a machine that every workflow needs, and those that none should read."""
 
 import os
+import pwd
+import site
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,10 +16,11 @@ SYSTEM: Final = (
 )
 """Programs, libraries and their settings. In `/proc` the kernel shows of other processes what `ps` shows, no more."""
 DEVICES: Final = (
-    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx", "/dev/pts"),
+    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
     *("/dev/dri", "/dev/kfd", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"),
     *(f"/dev/nvidia{number}" for number in range(16)),
 )
+"""No terminals: whoever may open one reads what is typed there, and writes what seems to come from another program."""
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - a place that workflows write to, not this program
 SECRET: Final = (
     *("/dev", "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d"),
@@ -51,6 +54,23 @@ def secrets(home: Path | None) -> tuple[str, ...]:
     """Return what no workflow reads, though it may read the folder around it: as far as this user could read it."""
     of_system = [each for each in SECRET if os.access(each, os.R_OK)]
     return resolved([*of_system, *(str(home / each) for each in SECRET_OF_USER if home is not None)])
+
+
+def own_code() -> tuple[str, ...]:
+    """Return where this Python loads its programs and plug-ins from: code there runs in the runner itself.
+
+    That includes the user's own packages, which Python looks for at its next start even where there are none yet.
+    """
+    home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    of_user = Path(".local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+    in_environment = [sys.prefix] if sys.prefix != sys.base_prefix else []
+    loaded = [each for each in sys.path if Path(each).is_absolute()]
+    return resolved(
+        [
+            *(*in_environment, *loaded, *site.getsitepackages(), site.getusersitepackages(), str(home / of_user)),
+            str(Path(sys.executable).parent),
+        ]
+    )
 
 
 def resolved(paths: list[str]) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ class Policy(Struct, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     network: NetworkPolicy = NetworkPolicy.RUNS
+    sealed: bool = False
+    """Whether this machine lets attempts have a file system that is read-only but for their own folders."""
 
     def rules(self, *, work_dir: Path, log_dir: Path, scratch: Path, is_plan: bool) -> Rules:
         """Return the rules of one attempt.
@@ -52,4 +54,5 @@ class Policy(Struct, frozen=True, kw_only=True):
             network=self.network is NetworkPolicy.ALWAYS or (self.network is NetworkPolicy.RUNS and not is_plan),
             unix_sockets=not is_plan,
             attributes=not is_plan,
+            sealed=self.sealed,
         )

@@ -1,5 +1,6 @@
 """Tries the sandbox in a child of the runner, and says on its output what held: `python -m ...probe`."""
 
+import errno
 import os
 import resource
 import socket
@@ -13,6 +14,7 @@ import msgspec
 
 from penstock_runner.sandbox import landlock
 from penstock_runner.sandbox.lockdown import confine
+from penstock_runner.sandbox.mounts import seal
 from penstock_runner.sandbox.rules import Rules
 from penstock_runner.sandbox.standing import Found
 
@@ -38,8 +40,9 @@ def main() -> None:
     """Confine this process as no attempt is, and try what must fail then."""
     parent = os.getppid()
     abi = landlock.version()
+    has_seal = _succeeds_in_child(_seal)
     try:
-        confine(Rules(network=False))
+        confine(Rules(network=False, sealed=has_seal))
     except OSError as error:
         sys.stderr.write(f"the sandbox cannot be used: {error}\n")
         found = Found(abi=abi, is_refused=True)
@@ -50,8 +53,31 @@ def main() -> None:
             signals=_is_refused(lambda: os.kill(parent, 0)),
             sockets=_is_refused(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()),
             limits=_is_refused(lambda: resource.prlimit(parent, resource.RLIMIT_CORE)),
+            attributes=has_seal,
         )
     sys.stdout.buffer.write(msgspec.json.encode(found))
+
+
+def _seal() -> bool:
+    """Seal this process, and say whether a file's times can be changed no more. Root is refused by nothing else."""
+    seal(())
+    try:
+        os.utime("/")
+    except OSError as error:
+        return error.errno == errno.EROFS
+    return False
+
+
+def _succeeds_in_child(action: Callable[[], bool]) -> bool:
+    """Say whether `action` returns true in a process of its own, which a half-done action cannot harm."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = 0 if action() else 1
+        finally:
+            os._exit(code)  # an exception is told by the exit code alone
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def _is_refused(action: Callable[[], object]) -> bool:

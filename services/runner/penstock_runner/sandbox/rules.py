@@ -26,6 +26,8 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Whether sockets of this machine may, where those of the network may not."""
     attributes: bool = True
     """Whether the modes, owners and times of files can be changed; else they stay as they are, whoever owns them."""
+    sealed: bool = False
+    """Whether the file system is read-only but for `write` and `logs`: so they can be changed there alone."""
 
     def may_read(self, path: str) -> bool:
         """Say whether the rules let a path be read."""

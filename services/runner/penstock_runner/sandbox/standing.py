@@ -37,6 +37,8 @@ class Found(Struct, frozen=True, kw_only=True):
     """Make sockets, where it was given no network."""
     limits: bool = False
     """Change the limits of another process."""
+    attributes: bool = False
+    """Change modes, owners, times or extended attributes of files that it may not write to."""
     is_refused: bool = False
     """Nothing can be confined: a process that tries fails, as where a container forbids it."""
 
@@ -49,7 +51,9 @@ class Standing(Struct, frozen=True, kw_only=True):
     """What a workflow still may do that the full sandbox would refuse."""
 
 
-_MEND: Final = "a Linux of 6.12 or later, on x86_64 or aarch64, with Landlock and seccomp allowed, has all of it"
+_MEND: Final = (
+    "a Linux of 6.12 or later, on x86_64 or aarch64, with Landlock, seccomp and user namespaces allowed, has all of it"
+)
 
 
 def standing(mode: SandboxMode, found: Found) -> Standing:
@@ -80,5 +84,6 @@ def _lacks(found: Found) -> tuple[str, ...]:
         "signal the runner and other runs": not found.signals,
         "use the network while a plan is made": not found.sockets,
         "change the limits of other processes": not found.limits,
+        "change modes, owners and times of files outside its folders": has_files and not found.attributes,
     }
     return tuple(what for what, is_so in possible.items() if is_so)

@@ -1,0 +1,164 @@
+"""A read-only file system but for some places, as root and as a plain user: what can be changed there, and what not."""
+
+import ctypes
+import errno
+import os
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from penstock_runner.sandbox.lockdown import confine
+from penstock_runner.sandbox.mounts import seal
+from penstock_runner.sandbox.rules import Rules
+
+NOBODY = 65534
+PR_SET_DUMPABLE = 4
+
+Who = Callable[[], None]
+
+
+def as_root() -> None:
+    if os.geteuid() != 0:
+        os._exit(0)
+
+
+def as_plain_user() -> None:
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        # As a program has it that was started by this user.
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, ctypes.c_ulong(1), 0, 0, 0)
+
+
+everybody = pytest.mark.parametrize("who", [as_root, as_plain_user])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with `own` and `other` in it, which belong to the user of the test's processes."""
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("x")
+        if os.geteuid() == 0:
+            os.chown(tmp_path / name, NOBODY, NOBODY)
+            os.chown(tmp_path / name / "file", NOBODY, NOBODY)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    return tmp_path
+
+
+def in_process(who: Who, action: Callable[[], None]) -> None:
+    """Have a process of its own do `action`; fail where it fails."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            who()
+            action()
+        except BaseException:  # noqa: BLE001 - the boundary of the process
+            os.write(writer, traceback.format_exc().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        told = pipe.read().decode()
+    os.waitpid(pid, 0)
+    if "unshare" in told and "PermissionError" in told:
+        pytest.skip("this machine gives no user namespaces to its users")
+    assert not told, told
+
+
+def refused(action: Callable[[], object], *, code: int = errno.EROFS) -> None:
+    with pytest.raises(OSError) as caught:
+        action()
+    assert caught.value.errno == code
+
+
+@everybody
+def test_only_what_is_named_can_be_changed(place: Path, who: Who) -> None:
+    def act() -> None:
+        seal([str(place / "own"), str(place / "missing")])
+        own, other = place / "own/file", place / "other/file"
+        own.write_text("changed")
+        own.chmod(0o755)
+        os.utime(own, (1, 1))
+        (place / "own/deep/er").mkdir(parents=True)
+        refused(lambda: other.write_text("changed"))
+        refused(lambda: other.chmod(0o777))
+        refused(lambda: os.utime(other, (1, 1)))
+        refused(lambda: os.chown(other, -1, os.getegid()))
+        refused(lambda: os.setxattr(other, "user.x", b"1"))
+        refused(lambda: (place / "other").chmod(0o777))
+        refused(lambda: place.chmod(0o777))
+        refused(other.unlink)
+
+    in_process(who, act)
+    assert (place / "own/file").read_text() == "changed"
+    assert (place / "other/file").read_text() == "x"
+
+
+@everybody
+def test_the_current_folder_is_entered_again(place: Path, who: Who) -> None:
+    def act() -> None:
+        os.chdir(place / "own")
+        seal([str(place / "own")])
+        Path("new").write_text("x")
+
+    in_process(who, act)
+    assert (place / "own/new").exists()
+
+
+@everybody
+def test_no_program_lends_its_owner_s_rights_there(place: Path, who: Who) -> None:
+    def act() -> None:
+        seal([str(place / "own")])
+        assert os.statvfs(place / "own").f_flag & os.ST_NOSUID
+        assert os.statvfs(place / "own").f_flag & os.ST_NODEV
+
+    in_process(who, act)
+
+
+@everybody
+def test_ids_stay_and_no_capability_is_gained(place: Path, who: Who) -> None:
+    def act() -> None:
+        ids = (os.getuid(), os.getgid())
+        confine(Rules(read=("/",), write=(str(place / "own"),), sealed=True))
+        assert (os.getuid(), os.getgid()) == ids
+        assert (place / "own/file").stat().st_uid == NOBODY or ids[0] != NOBODY
+        status = Path("/proc/self/status").read_text()
+        [effective] = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")]
+        assert int(effective, 16) & ~0b11101011 == 0
+        assert int(effective, 16) == 0 or ids[0] == 0
+
+    in_process(who, act)
+
+
+@everybody
+def test_nobody_who_is_confined_undoes_it(place: Path, who: Who) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    writable = (0).to_bytes(8, "little") + (1).to_bytes(8, "little") + bytes(16)
+
+    def undo(target: Path) -> None:
+        if libc.syscall(442, -100, os.fsencode(target), 0, writable, len(writable)) != 0:
+            raise OSError(ctypes.get_errno(), "mount_setattr")
+
+    def act() -> None:
+        confine(Rules(read=("/",), write=(str(place / "own"),), sealed=True))
+        refused(lambda: undo(Path("/")), code=errno.EPERM)
+        if libc.unshare(0x10020000) == 0:  # a user namespace of its own, in which it has every capability
+            refused(lambda: undo(Path("/")), code=errno.EPERM)
+            assert libc.umount2(os.fsencode(place / "own"), 2) != 0
+        refused(lambda: (place / "other/file").chmod(0o777))
+
+    in_process(who, act)
+
+
+@everybody
+def test_mounts_do_not_leave_the_process(place: Path, who: Who) -> None:
+    before = Path("/proc/self/mountinfo").read_text()
+    in_process(who, lambda: seal([str(place / "own")]))
+    assert Path("/proc/self/mountinfo").read_text() == before
