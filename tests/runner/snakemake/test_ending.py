@@ -14,9 +14,10 @@ import anyio
 import pytest
 from tests.runner.snakemake.lab import Lab, until
 
+from penstock_core.lease import KILL_S
 from penstock_runner.engine import Outcome
 from penstock_runner.engines.snakemake import EngineFault, SnakemakeEngine
-from penstock_runner.engines.snakemake.processes import children_of, descendants_of
+from penstock_runner.engines.snakemake.processes import children_of, descendants_of, kill, live_among
 from penstock_runner.leftovers import sweep
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.views import TaskState
@@ -337,9 +338,41 @@ async def test_a_killed_run_is_resumed_where_it_was(lab: Lab) -> None:
     assert outcome.tasks.total == 3
 
 
-async def test_a_runner_that_stands_still_has_its_work_killed_in_time(lab: Lab) -> None:
+def watchdogs_of(keepers: list[int], lab: Lab) -> list[int]:
+    return [pid for keeper in keepers for pid in children_of(keeper) if pid not in lab.processes()]
+
+
+@pytest.mark.parametrize(
+    "stopped", ["runner", "runner and zygote", "runner, zygote and keepers", "all but the keepers"]
+)
+async def test_the_lease_ends_all_work_whoever_is_stopped(lab: Lab, stopped: str) -> None:
     lab.write({"Snakefile": STUBBORN})
-    async with runner(lab, lease_s=6.0) as (process, _):
-        process.send_signal(signal.SIGSTOP)
-        await until(lambda: not lab.processes(), 10)
-        assert process.poll() is None
+    lease_s = 6.0
+    async with runner(lab, lease_s=lease_s) as (process, zygote):
+        began = time.monotonic()
+        keepers = children_of(zygote)
+        frozen = {
+            "runner": [process.pid],
+            "runner and zygote": [process.pid, zygote],
+            "runner, zygote and keepers": [process.pid, zygote, *keepers],
+            "all but the keepers": [process.pid, zygote, *watchdogs_of(keepers, lab)],
+        }[stopped]
+        try:
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            # Before a scheduler that heard nothing since may give the work to another runner.
+            await until(lambda: not live_among(set(lab.processes())), began + lease_s + KILL_S - time.monotonic())
+            assert process.poll() is None
+        finally:
+            for pid in frozen[1:]:
+                kill(pid, signal.SIGCONT)
+    await until(lambda: not any(is_alive(pid) for pid in (zygote, *keepers)), 10)
+
+
+async def test_a_killed_watchdog_is_replaced(lab: Lab) -> None:
+    lab.write({"Snakefile": STUBBORN})
+    async with runner(lab) as (_, zygote):
+        keepers = children_of(zygote)
+        [first] = watchdogs_of(keepers, lab)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: (found := watchdogs_of(keepers, lab)) and found != [first])

@@ -3,7 +3,7 @@
 It runs no code of the workflow. It adopts every orphan below it, so when the attempt ends it can kill until it has no
 child, and then there is none. The lifeline is a socket whose other end only the runner holds: a closed lifeline means
 that the runner is gone or gave the attempt up, and everything is killed. So it is when the runner's deadline comes,
-which a runner that stands still does not move on.
+which a runner that stands still does not move on. A watchdog beside the attempt does the same where the keeper cannot.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from penstock_core.lease import LEASE_CHECK_S
 from penstock_runner.engines.snakemake.deadline import Deadline
 from penstock_runner.engines.snakemake.launching import STOP, Exited, KeeperReport, Started, encode_report
 from penstock_runner.engines.snakemake.processes import adopt_orphans, die_with, end_descendants, kill, reap
+from penstock_runner.engines.snakemake.watchdog import Watchdog
 
 STOP_GRACE_S: Final = 1.2
 """How long an attempt may take to end politely after the order to stop; then it is killed."""
@@ -34,6 +35,7 @@ def keep(
     """
     os.setsid()
     adopt_orphans()
+    watchdog = Watchdog(deadline, close=(lifeline.fileno(), *close))
     child_ended = watch_children()
     keeper = os.getpid()
     pid = os.fork()
@@ -47,7 +49,8 @@ def keep(
     for descriptor in close:
         os.close(descriptor)
     _report(lifeline, Started(pid=pid))
-    exit_code, was_killed = _wait(pid, lifeline, deadline, child_ended)
+    exit_code, was_killed = _wait(pid, lifeline, deadline, child_ended, watchdog)
+    watchdog.stop()
     collected, left = end_descendants()
     if exit_code is None:
         exit_code = collected.get(pid, -signal.SIGKILL)
@@ -79,7 +82,9 @@ def forget_signals(child_ended: int) -> None:
             pass
 
 
-def _wait(pid: int, lifeline: socket.socket, deadline: Deadline, child_ended: int) -> tuple[int | None, bool]:
+def _wait(
+    pid: int, lifeline: socket.socket, deadline: Deadline, child_ended: int, watchdog: Watchdog
+) -> tuple[int | None, bool]:
     """Wait for the end of the attempt: its exit code (`None` when it must be killed), and whether it must be."""
     poll = select.poll()
     poll.register(child_ended, select.POLLIN)
@@ -87,6 +92,8 @@ def _wait(pid: int, lifeline: socket.socket, deadline: Deadline, child_ended: in
     kill_at: float | None = None
     while True:
         ended, _ = reap()
+        if watchdog.pid in ended:
+            watchdog.replace()
         if pid in ended:
             return ended[pid], False
         if deadline.has_passed():

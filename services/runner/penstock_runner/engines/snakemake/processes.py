@@ -16,6 +16,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PROC: Final = Path("/proc")
 _POLL_S: Final = 0.005
+_ENDED: Final = (b"Z", b"X")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,6 +50,17 @@ def descendants_of(roots: set[int]) -> set[int]:
             if child not in found:
                 found.add(child)
                 open_ends.append(child)
+    return found
+
+
+def live_among(pids: set[int]) -> set[int]:
+    """Return those processes that still run: not those that ended and wait to be collected by their parent."""
+    found: set[int] = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            state = (_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[0]
+            if state not in _ENDED:
+                found.add(pid)
     return found
 
 
