@@ -186,7 +186,7 @@ def test_what_lies_among_the_runner_s_own_cannot_be_opened(tmp_path: Path) -> No
 )
 def test_no_workflow_may_write_where_the_runner_s_programs_are(code: Path) -> None:
     for place in (code, code.parent, code / "deeper", Path("/")):
-        (mistake,) = mistakes(RunnerSettings(sandbox_write=(place,)), {})
+        (mistake,) = mistakes(RunnerSettings(sandbox_write=(place,)))
         assert mistake.startswith(f"PENSTOCK_SANDBOX_WRITE holds '{place}': a workflow could change the runner's own")
 
 
