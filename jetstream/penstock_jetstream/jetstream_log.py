@@ -75,8 +75,7 @@ class JetStreamLog:
 
     async def last_seq(self, *, deadline_s: float = 10.0) -> int:
         """Return the last sequence."""
-        info = await streams.info(self._connection, names.EVENTS, deadline_s=deadline_s)
-        return info.state.last_seq
+        return await streams.last_seq(self._connection, names.EVENTS, deadline_s=deadline_s)
 
     async def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
         """Yield batches of events, for ever."""

@@ -116,9 +116,9 @@ class JetStreamJobs:
 
     async def changes(self, *, after: int = 0) -> AsyncGenerator[tuple[int, tuple[Job, ...]], None]:
         """Yield (position, jobs) for ever."""
-        info = await streams.info(self._connection, names.JOBS, deadline_s=names.VIEW_READ_S)
-        if after > info.state.last_seq:
-            raise PositionLost(f"the view ends at {info.state.last_seq}, before {after}")
+        last_seq = await streams.last_seq(self._connection, names.JOBS, deadline_s=names.VIEW_READ_S)
+        if after > last_seq:
+            raise PositionLost(f"the view ends at {last_seq}, before {after}")
         reader = StreamReader(self._connection, names.JOBS, names.JOBS_KEY_PREFIX + ">", after=after)
         async with aclosing(reader.batches()) as batches:
             async for batch in batches:

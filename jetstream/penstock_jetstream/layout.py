@@ -17,6 +17,10 @@ DEFAULT_EVENTS_MAX_BYTES: Final = 16 << 30
 KEEP_PAUSE_S: Final = 0.5
 """Between tries to make a stream anew."""
 CLUSTER_REPLICAS: Final = 3
+NO_COMPRESSION: Final = "none"
+"""A compressed stream with replicas loses messages when a server is killed: nats-server truncates such a stream at every
+start, and then writes uncompressed messages into a compressed block."""
+COMPRESSION_HOW_TO: Final = "docs/how-to/repair-a-nats-cluster.md"
 _NS: Final = 1_000_000_000
 _CONTRADICTING: Final = ("storage", "retention", "subjects", "discard", "max_msgs_per_subject", "sealed", "max_age")
 """Where an existing stream differs in one of these it is not ours, or no longer what it must be."""
@@ -48,7 +52,6 @@ def streams(settings: NatsSettings, *, is_clustered: bool = False) -> tuple[dict
         "description": "Everything that happened, for ever",
         "discard": "new",
         "max_bytes": settings.events_max_bytes or DEFAULT_EVENTS_MAX_BYTES,
-        "compression": "s2",
         "deny_delete": True,
         "deny_purge": True,
     }
@@ -57,14 +60,12 @@ def streams(settings: NatsSettings, *, is_clustered: bool = False) -> tuple[dict
         "description": "The last view of each task of a run",
         "max_msgs_per_subject": 1,
         "max_age": int(names.TASKS_AGE_S * _NS),
-        "compression": "s2",
     }
     logs = {
         **_stream(replicas, names.LOGS, names.LOGS_PREFIX + ">"),
         "description": "The live tail of the runs' logs",
         "max_age": int(names.LOGS_AGE_S * _NS),
         "max_bytes": names.LOGS_MAX_BYTES,
-        "compression": "s2",
     }
     jobs = {
         **_bucket(replicas, names.JOBS, names.JOBS_PREFIX + ">"),
@@ -80,7 +81,6 @@ def streams(settings: NatsSettings, *, is_clustered: bool = False) -> tuple[dict
     snapshots = {
         **_bucket(replicas, names.SNAPSHOTS, names.SNAPSHOTS_PREFIX + ">"),
         "description": "Folded states to start from",
-        "compression": "s2",
     }
     return (events, tasks, logs, jobs, beats, snapshots)
 
@@ -119,6 +119,7 @@ async def _ensure(connection: Connection, wanted: dict[str, Any], settings: Nats
         existing = await _existing(connection, name, settings)
         if existing is None:
             existing = await _create(connection, wanted, settings)
+        _refuse_compression(name, existing)
         _refuse_contradiction(wanted, existing)
         changes = _changes(wanted, existing, settings)
         if changes:
@@ -173,6 +174,16 @@ def _refuse_contradiction(wanted: Mapping[str, Any], existing: Mapping[str, Any]
             )
 
 
+def _refuse_compression(name: str, existing: Mapping[str, Any]) -> None:
+    compression = existing.get("compression") or NO_COMPRESSION
+    if compression != NO_COMPRESSION:
+        raise LayoutError(
+            f"stream {name} has compression {compression}, which damages the copies of a stream when a server is "
+            f"killed. Set it to none (nats stream edit {name} --compression none), and then rewrite the blocks that "
+            f"are compressed already: {COMPRESSION_HOW_TO} describes how. Changing the setting alone is not enough"
+        )
+
+
 def _explained(name: str, wanted: Mapping[str, Any], refusal: Refusal) -> LayoutError:
     if refusal.err_code in names.STORAGE_EXCEEDED:
         return LayoutError(
@@ -204,6 +215,7 @@ def _stream(replicas: int, name: str, subjects: str) -> dict[str, Any]:
         "allow_atomic": True,
         "allow_direct": True,
         "sealed": False,
+        "compression": NO_COMPRESSION,
     }
 
 

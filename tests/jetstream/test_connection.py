@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from msgspec.structs import replace
@@ -108,6 +109,25 @@ async def test_a_stream_of_somebody_else_is_refused(wrong: dict[str, Any], nats_
     with pytest.raises(layout.LayoutError, match=f"{names.EVENTS} exists with {next(iter(wrong))}"):
         async with connect(nats_settings):
             pass
+
+
+@pytest.mark.parametrize("stream", [names.EVENTS, names.TASKS, names.LOGS, names.JOBS, names.SNAPSHOTS])
+async def test_a_compressed_stream_is_refused_with_the_way_out(stream: str, nats_settings: NatsSettings) -> None:
+    async with connect(nats_settings) as cluster:
+        made = msgspec.json.decode(await cluster.connection.ask(names.STREAM_INFO + stream, deadline_s=DEADLINE_S))
+        config = {**made["config"], "compression": "s2"}
+        await cluster.connection.ask(names.STREAM_UPDATE + stream, config, deadline_s=DEADLINE_S)
+    with pytest.raises(layout.LayoutError, match=rf"{stream} has compression s2.*--compression none.*how-to/repair"):
+        async with connect(nats_settings):
+            pass
+
+
+def test_no_stream_is_compressed() -> None:
+    for is_clustered in (False, True):
+        configured = layout.streams(NatsSettings(), is_clustered=is_clustered)
+        assert {each["name"]: each["compression"] for each in configured} == dict.fromkeys(
+            (each["name"] for each in configured), "none"
+        )
 
 
 async def test_a_failure_within_a_connection_leaves_it_as_itself(nats_settings: NatsSettings) -> None:
