@@ -16,6 +16,11 @@ class _LazyHeaders(dict[str, str]):
         super().__init__()
         self._raw: bytes | None = raw
 
+    @property
+    def raw(self) -> bytes:
+        """The header lines as they arrived; empty once they were parsed."""
+        return self._raw or b""
+
     def __bool__(self) -> bool:
         return True
 
@@ -59,3 +64,8 @@ def status_of(message: Msg) -> str | None:
 def header_of(message: Msg, name: str) -> str | None:
     """Return one header."""
     return None if message.headers is None else message.headers.get(name)
+
+
+def raw_headers(message: Msg) -> bytes:
+    """Return the header lines of a message whose headers nobody read so far; empty when it has none."""
+    return message.headers.raw if isinstance(message.headers, _LazyHeaders) else b""

@@ -191,21 +191,10 @@ class JetStreamLog:
 
     async def _read_all(self, aggregate: str, deadline_s: float, *, after: int = 0) -> list[Held]:
         """Return what the leader has of an aggregate, read from wherever it is quickest."""
-        retry = Retry(deadline_s)
+        # On a single server there is no replica that could lag.
+        read = streams.read_to_end if self._group_commit is None else streams.read
         subject = names.EVENTS_PREFIX + aggregate
-        held = await streams.read(self._connection, names.EVENTS, subject, after=after, deadline_s=deadline_s)
-        if self._group_commit is not None:  # a single node: there is no replica that could lag
-            return held
-        last = await streams.last_from_leader(self._connection, names.EVENTS, subject, deadline_s=retry.remaining_s)
-        while last is not None and last.seq > after and (not held or held[-1].seq < last.seq):
-            seen = held[-1].seq if held else after
-            following = await streams.next_from_leader(
-                self._connection, names.EVENTS, subject, after=seen, deadline_s=retry.remaining_s
-            )
-            if following is None:
-                break
-            held.append(following)
-        return held
+        return await read(self._connection, names.EVENTS, subject, after=after, deadline_s=deadline_s)
 
 
 class _Write(Struct, frozen=True):

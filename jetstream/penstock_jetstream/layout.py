@@ -18,8 +18,8 @@ KEEP_PAUSE_S: Final = 0.5
 """Between tries to make a stream anew."""
 CLUSTER_REPLICAS: Final = 3
 NO_COMPRESSION: Final = "none"
-"""A compressed stream with replicas loses messages when a server is killed: nats-server truncates such a stream at every
-start, and then writes uncompressed messages into a compressed block."""
+"""A compressed stream with replicas loses messages when a server is killed: at every start nats-server truncates it and
+then writes uncompressed messages into a compressed block."""
 COMPRESSION_HOW_TO: Final = "docs/how-to/repair-a-nats-cluster.md"
 _NS: Final = 1_000_000_000
 _CONTRADICTING: Final = ("storage", "retention", "subjects", "discard", "max_msgs_per_subject", "sealed", "max_age")

@@ -163,8 +163,8 @@ VIEW_WRITE_S: Final = 30.0
 """How long reads and writes of views are tried where the port names no deadline."""
 LEADER_READS: Final = 32
 """Reads of single messages from a leader that are open at a time."""
-SNAPSHOT_READS: Final = 4
-"""A replica may not have all of a snapshot yet."""
+SNAPSHOT_READ_S: Final = 10.0
+"""How long a snapshot is read again whose pieces are not all there: a replica may lag, or recover from a kill."""
 LIVENESS_READ_S: Final = 3.0
 BLOB_S: Final = 60.0
 """One operation on a blob of moderate size, or one step of a large one."""

@@ -21,7 +21,7 @@ from nats.aio.subscription import Subscription
 from penstock_core.ports import MAX_READ_EVENTS, Unavailable
 from penstock_jetstream import names
 from penstock_jetstream.answers import NoAnswer, Refusal
-from penstock_jetstream.client import header_of, status_of
+from penstock_jetstream.client import header_of, raw_headers, status_of
 from penstock_jetstream.connection import Connection
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -47,6 +47,18 @@ class Received(Struct, frozen=True):
     seq: int
     subject: str
     payload: bytes
+    headers: bytes = b""
+
+
+class _Placement(Struct, frozen=True):
+    leader: str = ""
+
+
+class _Created(Struct, frozen=True):
+    """The server's answer to the creation of a consumer."""
+
+    num_pending: int = 0
+    cluster: _Placement | None = None
 
 
 class StreamReader:
@@ -59,7 +71,7 @@ class StreamReader:
         self._buffer: deque[Received] = deque()
         self._received = after
         """The last sequence that is in the buffer, or was."""
-        self._session: _Session | None = None
+        self._session: Session | None = None
 
     async def batches(self) -> AsyncGenerator[list[Received], None]:
         """Yield what is at hand, 1 to 5,000 messages, for ever."""
@@ -78,14 +90,14 @@ class StreamReader:
         finally:
             await self._end_session()
 
-    async def _ensure_session(self) -> "_Session":
+    async def _ensure_session(self) -> "Session":
         waits = itertools.chain(names.RETRY_WAIT_S, itertools.repeat(names.RETRY_WAIT_S[-1]))
         while self._session is None or self._session.broken is not None:
             if self._session is not None:
                 _log.info("reader_restarts", stream=self._stream, after=self._received, reason=self._session.broken)
             await self._end_session()
             await self._connection.wait_connected()
-            session = _Session(self._connection, self._stream, self._subject, self._take, after=self._received)
+            session = Session(self._connection, self._stream, self._subject, self._take, after=self._received)
             try:
                 await session.start()
             except (Unavailable, Refusal) as error:
@@ -108,7 +120,7 @@ class StreamReader:
             self._buffer.append(message)
 
 
-class _Session:
+class Session:
     """One consumer, from its making to the first oddity."""
 
     def __init__(
@@ -116,6 +128,10 @@ class _Session:
     ) -> None:
         self.broken: str | None = None
         """Why it is of no more use."""
+        self.server = ""
+        """The server whose copy of the stream the consumer reads; empty on a single server."""
+        self.pending = 0
+        """Messages that this copy had behind the last one when it was sent."""
         self._connection = connection
         self._stream = stream
         self._subject = subject
@@ -157,8 +173,11 @@ class _Session:
             "inactive_threshold": int(names.CONSUMER_IDLE_S * _NS),
         }
         body = {"stream_name": self._stream, "config": config, "action": "create"}
-        await self._connection.api(f"{names.CONSUMER_CREATE}{self._stream}.{self._name}.{self._subject}", body)
+        answer = await self._connection.api(f"{names.CONSUMER_CREATE}{self._stream}.{self._name}.{self._subject}", body)
         self._is_made = True
+        created = msgspec.json.decode(answer, type=_Created)
+        self.pending = created.num_pending
+        self.server = "" if created.cluster is None else created.cluster.leader
 
     async def refill(self) -> None:
         """Ask for more when little is on its way.
@@ -216,7 +235,8 @@ class _Session:
             return
         self._delivered = number
         self._requested -= 1
-        self._take(Received(seq, message.subject, message.data))
+        self.pending = int(tokens[first + 3])
+        self._take(Received(seq, message.subject, message.data, raw_headers(message)))
         self._arrived.set()
 
     def _receive_status(self, message: Msg) -> None:

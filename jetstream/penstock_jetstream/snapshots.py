@@ -59,8 +59,8 @@ class JetStreamSnapshots:
 
     async def load(self, name: str) -> tuple[int, bytes] | None:
         """Return the last saved state and its sequence."""
-        retry = Retry(names.VIEW_WRITE_S)
-        for _ in range(names.SNAPSHOT_READS):
+        retry = Retry(names.SNAPSHOT_READ_S)
+        while True:
             _, manifest = await self._manifest(name)
             if manifest is None:
                 return None
@@ -74,9 +74,11 @@ class JetStreamSnapshots:
             if len(state) == manifest.size_bytes and hashlib.sha256(state).hexdigest() == manifest.sha256:
                 return manifest.seq, state
             # A newer one took its place meanwhile, or the replica that answers does not have it all yet.
-            await retry.wait(Unavailable(f"snapshot {name} is not whole"))
-        _log.error("snapshot_broken", name=name)
-        return None
+            try:
+                await retry.wait(Unavailable(f"snapshot {name} is not whole"))
+            except Unavailable:
+                _log.error("snapshot_broken", name=name)
+                return None
 
     async def _manifest(self, name: str) -> tuple[int, _Manifest | None]:
         """Return the last manifest, and its place among the messages."""

@@ -67,6 +67,7 @@ class Replica(Struct, frozen=True):
 
     name: str
     offline: bool = False
+    current: bool = False
 
 
 class StreamCluster(Struct, frozen=True):
@@ -288,6 +289,27 @@ async def read(
             break
         after = held[-1].seq
     return found
+
+
+async def read_to_end(
+    connection: Connection, stream: str, subject: str, *, after: int = 0, deadline_s: float
+) -> list[Held]:
+    """Return every message on `subject` above `after` that the leader has, read from wherever it is quickest.
+
+    Raises:
+        Unavailable: not all of them came before the deadline.
+
+    """
+    retry = Retry(deadline_s)
+    held = await read(connection, stream, subject, after=after, deadline_s=deadline_s)
+    last = await last_from_leader(connection, stream, subject, deadline_s=retry.remaining_s)
+    while last is not None and last.seq > after and (not held or held[-1].seq < last.seq):
+        seen = held[-1].seq if held else after
+        following = await next_from_leader(connection, stream, subject, after=seen, deadline_s=retry.remaining_s)
+        if following is None:
+            break
+        held.append(following)
+    return held
 
 
 async def info(connection: Connection, stream: str, *, deadline_s: float) -> StreamInfo:

@@ -107,7 +107,8 @@ class JetStreamTasks:
     async def _places_of(self, prefix: str) -> _Places:
         places = self._places.get(prefix)
         if places is None:
-            held = await streams.read(self._connection, names.TASKS, prefix + ">", deadline_s=names.VIEW_READ_S)
+            # A replica that lags would give a place to two tasks.
+            held = await streams.read_to_end(self._connection, names.TASKS, prefix + ">", deadline_s=names.VIEW_READ_S)
             stands = (stand for each in held if (stand := _place_and_id(each)) is not None)
             found = {task_id: place for place, task_id in stands}
             places = _Places(found, max((_placed(held), *(place + 1 for place in found.values()))))

@@ -28,10 +28,15 @@ class _Info(msgspec.Struct):
 class ThreeServers:
     """A cluster of three on this machine."""
 
-    def __init__(self, servers: tuple[EmbeddedServer, ...]) -> None:
+    def __init__(self, servers: tuple[EmbeddedServer, ...], folder: Path) -> None:
         self.servers = servers
+        self._folder = folder
         self._accounts = itertools.count()
         self.settings = NatsSettings(url=",".join(server.url for server in servers), replicas=3, connect_s=DEADLINE_S)
+
+    def folder(self, number: int) -> Path:
+        """Return the data folder of a server."""
+        return self._folder / f"n{number}"
 
     def new_settings(self) -> NatsSettings:
         """Return the way into an account that nobody used yet; the servers must have accounts."""
@@ -84,7 +89,7 @@ async def three_servers(folder: Path, *, extra: str = "") -> AsyncGenerator[Thre
             for server in servers:
                 stack.push_async_callback(server.stop)
                 tasks.start_soon(server.start)
-        yield ThreeServers(servers)
+        yield ThreeServers(servers, folder)
 
 
 def free_ports(count: int) -> list[int]:

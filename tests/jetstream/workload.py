@@ -21,11 +21,12 @@ EVENTS_OF_A_CHAIN = 5
 class Workload:
     """Writers that append chains of events, alone and several at a time, and a reader that follows."""
 
-    def __init__(self, log: EventLog, *, seed: int) -> None:
+    def __init__(self, log: EventLog, *, seed: int, after: int = 0) -> None:
         self.acknowledged: dict[int, Stored] = {}
         self.doubtful = 0
         self.read: list[Stored] = []
         self._log = log
+        self._after = after
         self._dice = random.Random(seed)
         self._is_over = False
         self._progress = anyio.Event()
@@ -77,19 +78,21 @@ class Workload:
         return stored
 
     async def _follow(self) -> None:
-        async with aclosing(self._log.read()) as batches:
+        async with aclosing(self._log.read(after=self._after)) as batches:
             async for batch in batches:
                 self.read += batch
                 self._progress.set()
 
     def _check(self, last: int) -> None:
-        assert [each.seq for each in self.read] == list(range(1, last + 1)), "each sequence once, in order"
+        assert [each.seq for each in self.read] == list(range(self._after + 1, last + 1)), (
+            "each sequence once, in order"
+        )
         by_seq = {each.seq: each for each in self.read}
         for seq, stored in self.acknowledged.items():
             assert by_seq[seq] == stored, "what was acknowledged is there"
         ids: set[EventId] = {each.event.id for each in self.read}
         assert len(ids) == len(self.read), "nothing is stored twice"
-        assert last - len(self.acknowledged) <= self.doubtful, "what was refused is not there"
+        assert last - self._after - len(self.acknowledged) <= self.doubtful, "what was refused is not there"
         chains: dict[str, list[Stored]] = {}
         for each in self.read:
             chains.setdefault(each.event.aggregate, []).append(each)

@@ -1,6 +1,7 @@
 """`verify`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import click
@@ -9,10 +10,14 @@ from penstock.exits import Exit, Stop
 from penstock.log_access import log_settings
 from penstock_core.ports import PortError
 
+if TYPE_CHECKING:
+    from penstock_jetstream import Cluster
+
 
 @click.command()
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state folder of 'penstock up'.")
-def verify(state: Path | None) -> None:
+@click.option("--replicas", is_flag=True, help="Compare every NATS server's copy of each stream as well.")
+def verify(state: Path | None, *, replicas: bool) -> None:
     """Check the whole event log: that nothing is missing or changed, and every decision of the scheduler.
 
     It reads the log itself, from the NATS server of 'penstock up', else from PENSTOCK_NATS_URL (and
@@ -23,12 +28,13 @@ def verify(state: Path | None) -> None:
 
     settings = log_settings(state, "penstock-verify")
 
-    async def look() -> Audit:
+    async def look() -> tuple[Audit, bool]:
         async with connect(settings) as cluster:
-            return await audit(cluster.log)
+            are_whole = await _compare_replicas(cluster) if replicas else True
+            return await audit(cluster.log), are_whole
 
     try:
-        found = anyio.run(look)
+        found, are_whole = anyio.run(look)
     except Broken as error:
         raise Stop(f"the log at {settings.shown_url} does not fit: {error}") from error
     except PortError as error:
@@ -37,3 +43,28 @@ def verify(state: Path | None) -> None:
         f"ok: {found.events:,} events in {found.aggregates:,} hash chains, "
         f"{found.cycles:,} decisions taken again with the same result"
     )
+    if not are_whole:
+        raise Stop(
+            "a copy is damaged or was not read; docs/how-to/repair-a-nats-cluster.md describes how to rebuild it"
+        )
+
+
+async def _compare_replicas(cluster: "Cluster") -> bool:
+    """Print what every copy of every stream is like; return whether all of them are whole."""
+    from penstock_jetstream.replicas import FILE_STREAMS, compare
+
+    are_whole = True
+    for stream in FILE_STREAMS:
+        for copy in await compare(cluster.connection, stream):
+            if copy.damage is None:
+                click.echo(f"{copy.server}: the copy of {stream} is whole, {copy.messages:,} messages")
+                continue
+            are_whole = False
+            damage = copy.damage
+            click.echo(
+                f"{copy.server}: the copy of {stream} is damaged from sequence {damage.seq} on: {damage.kind} "
+                f"({damage.messages:,} messages differ)"
+                if copy.messages or damage.messages
+                else f"{copy.server}: the copy of {stream} was not read: {damage.kind}"
+            )
+    return are_whole

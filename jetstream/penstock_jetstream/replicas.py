@@ -1,0 +1,242 @@
+"""Every server's copy of a stream, read to its end and compared message by message.
+
+A server reports a damaged copy as current, so only reading it shows the damage. A consumer with one replica reads the
+copy of the server that it was placed on, and the answer to its creation names that server: consumers are created until
+there is one on each server that is online.
+"""
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import anyio
+from msgspec import Struct
+
+from penstock_core.ports import PortError, Unavailable
+from penstock_jetstream import names, streams
+from penstock_jetstream.answers import NoAnswer, Refusal
+from penstock_jetstream.connection import Connection
+from penstock_jetstream.reader import Received, Session
+from penstock_jetstream.retry import Retry
+
+FILE_STREAMS: Final = (names.EVENTS, names.JOBS, names.TASKS, names.LOGS, names.SNAPSHOTS)
+"""The streams that lie on disks."""
+PLACEMENT_S: Final = 60.0
+"""How long consumers are created until each server has one: each lands on a server at random."""
+STALLED_S: Final = 20.0
+"""A copy from which nothing arrives for this long, although it has more, cannot be read further."""
+SINGLE_SERVER: Final = "the server"
+END_WAITS: Final = 2
+"""So often nothing may arrive from a copy that has nothing more before that is taken for its end."""
+_NO_MESSAGE: Final = ""
+
+
+class CopyDamage(Struct, frozen=True):
+    """The first message of a copy that is not as the other copies have it."""
+
+    seq: int
+    kind: str
+    """What is wrong with it, in words."""
+    messages: int = 1
+    """How many messages differ."""
+
+
+class Copy(Struct, frozen=True):
+    """One server's copy of a stream, read to its end."""
+
+    server: str
+    stream: str
+    messages: int
+    """How many were read."""
+    damage: CopyDamage | None = None
+
+
+async def compare(connection: Connection, stream: str, *, stalled_s: float = STALLED_S) -> tuple[Copy, ...]:
+    """Read every copy of `stream` up to the end that it has now, and compare them.
+
+    A message that the stream's limits removed meanwhile is no damage.
+
+    Raises:
+        Unavailable: the stream has no leader, or a server that is online takes no consumer.
+
+    """
+    info = await streams.info(connection, stream, deadline_s=names.VIEW_READ_S)
+    last_seq = await streams.last_seq(connection, stream, deadline_s=names.VIEW_READ_S)
+    online, offline = _servers(info)
+    first_seq = max(1, info.state.first_seq)
+    readers: dict[str, _CopyReader] = {}
+    try:
+        await _place(connection, stream, online, readers, first_seq=first_seq, last_seq=last_seq, stalled_s=stalled_s)
+        keeps_all = stream == names.EVENTS
+        comparison = _Comparison(connection, stream, readers, next_seq=first_seq if keeps_all else None)
+        await comparison.run()
+    finally:
+        for reader in readers.values():
+            await reader.session.end()
+    copies = [Copy(server, stream, reader.messages, comparison.damage_of(server)) for server, reader in readers.items()]
+    copies += [Copy(server, stream, 0, CopyDamage(first_seq, "the server is offline", 0)) for server in offline]
+    return tuple(sorted(copies, key=lambda copy: copy.server))
+
+
+def _servers(info: streams.StreamInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the servers with a copy that are online, and those that are not."""
+    if info.cluster is None:
+        return (SINGLE_SERVER,), ()
+    online = (info.cluster.leader, *(each.name for each in info.cluster.replicas if not each.offline))
+    return online, tuple(each.name for each in info.cluster.replicas if each.offline)
+
+
+async def _place(
+    connection: Connection,
+    stream: str,
+    servers: Sequence[str],
+    readers: dict[str, "_CopyReader"],
+    *,
+    first_seq: int,
+    last_seq: int,
+    stalled_s: float,
+) -> None:
+    """Put a reader on each of `servers` into `readers`."""
+    retry = Retry(PLACEMENT_S)
+    while len(readers) < len(servers):
+        reader = _CopyReader(connection, stream, after=first_seq - 1, last_seq=last_seq, stalled_s=stalled_s)
+        try:
+            await reader.session.start()
+        except (NoAnswer, Refusal) as error:
+            await reader.session.end()
+            await retry.wait(error)  # a server that just started refuses consumers for a while
+            continue
+        server = reader.session.server or SINGLE_SERVER
+        if server in servers and server not in readers:
+            readers[server] = reader
+            continue
+        await reader.session.end()
+        lacking = ", ".join(each for each in servers if each not in readers)
+        if retry.remaining_s == 0:
+            raise Unavailable(f"{lacking} took no consumer on stream {stream} within {PLACEMENT_S:g} s")
+
+
+class _CopyReader:
+    """One copy, message by message."""
+
+    def __init__(self, connection: Connection, stream: str, *, after: int, last_seq: int, stalled_s: float) -> None:
+        self.session = Session(connection, stream, ">", self._take, after=after)
+        self.messages = 0
+        self.stopped: str | None = None
+        """Why the copy cannot be read to its end."""
+        self._last_seq = last_seq
+        self._reached = after
+        self._stalled_s = stalled_s
+        self._keeps_all = stream == names.EVENTS
+        self._buffer: deque[tuple[int, str]] = deque()
+
+    async def head(self) -> tuple[int, str] | None:
+        """Return the sequence and the digest of the next message; `None` at the end."""
+        while not self._buffer:
+            if self._reached >= self._last_seq or self.stopped is not None:
+                return None
+            await self._fill()
+        seq, content = self._buffer[0]
+        return None if seq > self._last_seq else (seq, content)
+
+    def take(self) -> None:
+        """Go on to the next message."""
+        self._buffer.popleft()
+        self.messages += 1
+
+    async def _fill(self) -> None:
+        quiet_waits = 0
+        try:
+            await self.session.refill()
+            with anyio.fail_after(self._stalled_s):
+                while not self._buffer and self.session.broken is None:
+                    await self.session.wait()
+                    await self.session.refill()
+                    quiet_waits += 1
+                    if not self._keeps_all and self.session.pending == 0 and quiet_waits > END_WAITS:
+                        self._reached = self._last_seq  # the last messages were removed meanwhile
+                        return
+        except TimeoutError:
+            self.stopped = f"nothing can be read behind {self._reached}"
+        except NoAnswer as error:
+            self.stopped = str(error)
+        if not self._buffer and self.session.broken is not None:
+            self.stopped = self.session.broken
+
+    def _take(self, message: Received) -> None:
+        digest = hashlib.sha256(message.headers)
+        digest.update(message.subject.encode())
+        digest.update(b"\0" + message.payload)
+        self._reached = message.seq
+        self._buffer.append((message.seq, digest.hexdigest()))
+
+
+class _Comparison:
+    def __init__(
+        self, connection: Connection, stream: str, readers: Mapping[str, _CopyReader], *, next_seq: int | None
+    ) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._readers = readers
+        self._next_seq = next_seq
+        """The next sequence of a stream that never loses one; `None` for a stream that does."""
+        self._damages: dict[str, CopyDamage] = {}
+
+    async def run(self) -> None:
+        """Compare to the end."""
+        while True:
+            heads = {server: await reader.head() for server, reader in self._readers.items()}
+            seqs = [head[0] for head in heads.values() if head is not None]
+            if not seqs:
+                return
+            seq = min(seqs)
+            if self._next_seq is not None:
+                for missing in range(self._next_seq, seq):
+                    self._note_all(missing, "no copy has it")
+                self._next_seq = seq + 1
+            contents = {
+                server: head[1] if head is not None and head[0] == seq else _NO_MESSAGE
+                for server, head in heads.items()
+            }
+            if len(set(contents.values())) > 1:
+                await self._judge(seq, contents)
+            for server, content in contents.items():
+                if content != _NO_MESSAGE:
+                    self._readers[server].take()
+
+    def damage_of(self, server: str) -> CopyDamage | None:
+        """Return what is wrong with a copy."""
+        return self._damages.get(server)
+
+    async def _judge(self, seq: int, contents: Mapping[str, str]) -> None:
+        counts = Counter(content for content in contents.values() if content != _NO_MESSAGE)
+        is_removed = self._next_seq is None and _NO_MESSAGE in contents.values() and not await self._leader_has(seq)
+        ((right, most), *others) = counts.most_common()
+        is_undecided = bool(others) and others[0][1] == most
+        for server, content in contents.items():
+            if content == _NO_MESSAGE and not is_removed:
+                self._note(server, seq, self._readers[server].stopped or "the message is missing")
+            elif content != _NO_MESSAGE and is_undecided:
+                self._note(server, seq, "every copy has another content")
+            elif content not in (right, _NO_MESSAGE):
+                self._note(server, seq, "the content differs from the other copies")
+
+    async def _leader_has(self, seq: int) -> bool:
+        try:
+            found = await streams.get_from_leader(
+                self._connection, self._stream, {"seq": seq}, deadline_s=names.VIEW_READ_S
+            )
+        except PortError:
+            return True
+        return found is not None
+
+    def _note_all(self, seq: int, kind: str) -> None:
+        for server in self._readers:
+            self._note(server, seq, kind)
+
+    def _note(self, server: str, seq: int, kind: str) -> None:
+        known = self._damages.get(server)
+        self._damages[server] = (
+            CopyDamage(seq, kind) if known is None else CopyDamage(known.seq, known.kind, known.messages + 1)
+        )
