@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from penstock_gateway.bodies import MAX_DEPTH, decode, pointer
+from penstock_gateway.bodies import decode, pointer
+from penstock_gateway.json_limits import MAX_DEPTH
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import JobSubmission
 

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from penstock_gateway.bundles import MAX_FILES, fault_of_path, make_bundle, path_source, refuse_repeated_paths
+from penstock_gateway.bundles import MAX_FILES, fault_of_path, make_bundle, path_source
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import Base64File, SubmittedSource
 from penstock_schemas.jobs import SourceKind
@@ -112,9 +112,3 @@ def test_without_roots_the_refusal_says_what_to_do() -> None:
 def test_a_main_file_outside_of_the_path_is_refused() -> None:
     with pytest.raises(Invalid, match="leads out"):
         path_source(SubmittedSource(path="/shared/x", snakefile="../../etc/passwd"), ROOTS)
-
-
-def test_a_file_that_stands_twice_is_refused() -> None:
-    refuse_repeated_paths(b'{"source": {"files": {"a": "1", "b": "1"}}}')
-    with pytest.raises(Invalid, match="twice"):
-        refuse_repeated_paths(b'{"source": {"files": {"a": "1", "a": "2"}}}')

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.parameters import MAX_VIOLATIONS, Parameters, parse_job_id
 from penstock_gateway.problems import Invalid, RangeNotSatisfiable
 from penstock_gateway.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
 from penstock_gateway.ranges import parse_range
@@ -138,3 +138,13 @@ def test_ranges(header: str | None, expected: tuple[int, int] | None) -> None:
 def test_ranges_outside_of_the_file(header: str, size: int) -> None:
     with pytest.raises(RangeNotSatisfiable):
         parse_range(header, size)
+
+
+def test_of_very_many_violations_the_first_are_listed() -> None:
+    given = Parameters(b"status=" + b",".join([b"x"] * 20_000), ("status",))
+    for text in given.many("status"):
+        for part in text.split(","):
+            given.choice("status", JobStatus, part)
+    with pytest.raises(Invalid) as caught:
+        given.check()
+    assert len(caught.value.violations) == MAX_VIOLATIONS

@@ -5,12 +5,14 @@ from collections.abc import Set as AbstractSet
 from datetime import date, datetime
 from pathlib import PurePosixPath
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_core import engine_parameters
 from penstock_core.access import demand, needed_to_submit_for
 from penstock_core.engine_parameters import MOCK, SNAKEMAKE
+from penstock_core.ports import MAX_EVENT_BYTES, TooLarge
 from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import Bundle, make_bundle, path_source
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
@@ -120,6 +122,21 @@ def admit(
         engine_parameters=chosen,
         workflow=workflow,
     )
+
+
+def require_room(submission: JobSubmission) -> None:
+    """Check that a job has room for a submission without its source: it becomes one event.
+
+    Raises:
+        TooLarge: it has not.
+
+    """
+    size_bytes = len(msgspec.json.encode(replace(submission, source=None)))
+    if size_bytes > MAX_EVENT_BYTES:
+        raise TooLarge(
+            f"the parameters with the labels and the description have {size_bytes:,} bytes as JSON, and a job has room "
+            f"for {MAX_EVENT_BYTES:,}; put large values into a file of the workflow and name it in the parameters"
+        )
 
 
 def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid: str) -> Admitted:

@@ -6,25 +6,25 @@ import re
 import types
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
-from contextlib import suppress
 from difflib import get_close_matches
+from itertools import islice
 from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
+import anyio
+import anyio.to_thread
 import msgspec
 
+from penstock_gateway.json_limits import fault_of_text
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import Violation
 from penstock_schemas.patterns import as_ecma
 
 T = TypeVar("T")
 
-MAX_DEPTH: Final = 64
-"""Arrays and objects within one another; more is refused, because every reader of the log would have to follow."""
 MAX_VIOLATIONS: Final = 50
 """More than these are not listed."""
-_MAX_DIGITS: Final = 300
-"""A number with more digits is refused; a double cannot hold it anyway."""
-_LONG_NUMBER: Final = re.compile(rb"\d{301}")
+ASIDE_BYTES: Final = 16 << 10
+"""A larger body is decoded in a worker thread, so that it holds up no other request."""
 _ESCAPED_NUL: Final = b"\\u0000"
 
 
@@ -32,24 +32,37 @@ def decode(raw: bytes, shape: type[T], *, what: str = "the body") -> T:
     """Decode a body, or another text called `what`.
 
     Raises:
-        Invalid: it is no JSON, no `shape`, or holds what cannot be stored; with every violation that was found.
+        Invalid: it is no JSON, no `shape`, has too many values, or holds what cannot be stored; with the violations.
 
     """
-    if _LONG_NUMBER.search(raw):
-        raise Invalid([Violation(pointer="#", detail=f"a number has more than {_MAX_DIGITS} digits")])
+    fault = fault_of_text(raw)
+    if fault is not None:
+        raise Invalid([Violation(pointer="#", detail=fault)])
     try:
         value = cast("T", _decoder(cast("Hashable", shape)).decode(raw))
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Invalid(_explain(raw, shape, what)) from None
     repeated = _repeated_key(raw)
     if repeated is not None:
         detail = f"the key `{repeated[:80]}` stands twice in one object; which of its values counts?"
         raise Invalid([Violation(pointer="#", detail=detail)])
-    if _needs_walk(raw):
-        violations = tuple(_unstorable(msgspec.json.decode(raw)))
+    if _ESCAPED_NUL in raw:
+        violations = _first(_unstorable(msgspec.json.decode(raw)))
         if violations:
             raise Invalid(violations)
     return value
+
+
+async def decode_aside(raw: bytes, shape: type[T], *, what: str = "the body") -> T:
+    """Decode as `decode` does, a large text in a worker thread.
+
+    Raises:
+        Invalid: as `decode`.
+
+    """
+    if len(raw) <= ASIDE_BYTES:
+        return decode(raw, shape, what=what)
+    return await anyio.to_thread.run_sync(lambda: decode(raw, shape, what=what))
 
 
 def pointer(*tokens: str | int) -> str:
@@ -62,11 +75,6 @@ def _decoder(shape: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cast("type[Any]", shape))
 
 
-def _needs_walk(raw: bytes) -> bool:
-    """Say cheaply whether the body may nest too deeply or hold a NUL."""
-    return raw.count(b"[") + raw.count(b"{") > MAX_DEPTH or _ESCAPED_NUL in raw
-
-
 def _repeated_key(raw: bytes) -> str | None:
     """Return a key that stands twice in one object. Readers differ in which value they take."""
     repeated: list[str] = []
@@ -75,8 +83,7 @@ def _repeated_key(raw: bytes) -> str | None:
         if len(pairs) != len({key for key, _ in pairs}):
             repeated.extend(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
 
-    with suppress(RecursionError):  # refused as too deep by what follows
-        json.loads(raw, object_pairs_hook=look)
+    json.loads(raw, object_pairs_hook=look)
     return repeated[0] if repeated else None
 
 
@@ -85,22 +92,14 @@ def _explain(raw: bytes, shape: type[Any], what: str) -> tuple[Violation, ...]:
         return (Violation(pointer="#", detail=f"{what} is empty; a JSON object is expected"),)
     try:
         value = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return (Violation(pointer="#", detail=_not_json(raw, error, what)),)
-    found: list[Violation] = []
-    for violation in _violations(value, shape, ()):
-        found.append(violation)
-        if len(found) == MAX_VIOLATIONS:
-            break
-    if not found:
-        found.extend(_unstorable(value))
-    return tuple(found) or (Violation(pointer="#", detail=f"{what} is not what is expected here"),)
+    found = _first(_violations(value, shape, ())) or _first(_unstorable(value))
+    return found or (Violation(pointer="#", detail=f"{what} is not what is expected here"),)
 
 
 def _not_json(raw: bytes, error: Exception, what: str) -> str:
     """Say where a text stops being JSON."""
-    if isinstance(error, RecursionError):
-        return f"arrays and objects nest deeper than {MAX_DEPTH} levels"
     try:
         loaded = json.loads(raw, parse_constant=_refuse_constant)
         json.dumps(loaded, ensure_ascii=False).encode()
@@ -113,8 +112,6 @@ def _not_json(raw: bytes, error: Exception, what: str) -> str:
         return f"{what} is not valid UTF-8: byte {found.start} cannot stand there"
     except UnicodeEncodeError:
         return f"{what} is not valid JSON: an escape such as \\ud83d is half of a character without the other half"
-    except RecursionError:
-        return f"arrays and objects nest deeper than {MAX_DEPTH} levels"
     except ValueError:
         pass
     text = str(error).removeprefix("JSON is malformed: ")
@@ -139,21 +136,14 @@ def _unstorable(value: object) -> Iterator[Violation]:
         if isinstance(each, str):
             if "\0" in each:
                 yield Violation(pointer=pointer(*place), detail="the text holds a NUL character; remove it")
-        elif isinstance(each, dict | list):
-            if len(place) >= MAX_DEPTH:
-                yield Violation(
-                    pointer=pointer(*place[:8]),
-                    detail=f"arrays and objects nest deeper than {MAX_DEPTH} levels; make the value flatter",
-                )
-                return
-            if isinstance(each, dict):
-                members = cast("dict[str, object]", each)
-                for key, member in members.items():
-                    if "\0" in key:
-                        yield Violation(pointer=pointer(*place), detail="a key holds a NUL character; remove it")
-                    stack.append(((*place, key), member))
-            else:
-                stack.extend(((*place, index), member) for index, member in enumerate(cast("list[object]", each)))
+        elif isinstance(each, dict):
+            members = cast("dict[str, object]", each)
+            for key, member in members.items():
+                if "\0" in key:
+                    yield Violation(pointer=pointer(*place), detail="a key holds a NUL character; remove it")
+                stack.append(((*place, key), member))
+        elif isinstance(each, list):
+            stack.extend(((*place, index), member) for index, member in enumerate(cast("list[object]", each)))
 
 
 # From here on: msgspec stops at the first violation, so each part of the body is tried on its own.
@@ -170,7 +160,10 @@ def _violations(value: object, hint: Any, place: tuple[str | int, ...]) -> Itera
     if members is not None and structs:
         yield from _in_struct(members, structs[0], place)
     elif members is not None and mappings:
-        yield from list(_in_mapping(members, mappings[0], place)) or _in_leaf(members, hint, place)
+        if _has_too_many(members, hint):
+            yield from _in_leaf(members, hint, place)
+        else:
+            yield from _first(_in_mapping(members, mappings[0], place)) or _in_leaf(members, hint, place)
     else:
         yield from _in_leaf(value, hint, place)
 
@@ -184,7 +177,7 @@ def _in_struct(value: Mapping[str, object], shape: type[Any], place: tuple[str |
     fields = {each.encode_name: each for each in msgspec.structs.fields(shape)}
     for name, each in fields.items():
         if name in value:
-            found = list(_violations(value[name], hints[each.name], (*place, name)))
+            found = _first(_violations(value[name], hints[each.name], (*place, name)))
             yield from found or _in_leaf(value[name], hints[each.name], (*place, name))
         elif each.required:
             yield Violation(pointer=pointer(*place, name), detail="this field is required and missing")
@@ -201,6 +194,16 @@ def _in_mapping(value: Mapping[str, object], shape: Any, place: tuple[str | int,
     for key, member in value.items():
         yield from _in_leaf(key, key_hint, (*place, key), is_key=True)
         yield from _violations(member, member_hint, (*place, key))
+
+
+def _has_too_many(members: Mapping[str, object], hint: Any) -> bool:
+    metas = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    return any(isinstance(each, msgspec.Meta) and len(members) > (each.max_length or len(members)) for each in metas)
+
+
+def _first(found: Iterator[Violation]) -> tuple[Violation, ...]:
+    """Return as many violations as are listed, and look for no more."""
+    return tuple(islice(found, MAX_VIOLATIONS))
 
 
 def _in_leaf(value: object, hint: Any, place: tuple[str | int, ...], *, is_key: bool = False) -> Iterator[Violation]:

@@ -3,8 +3,6 @@
 import base64
 import binascii
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final
@@ -123,28 +121,6 @@ def fault_of_path(path: str) -> str | None:
     if len(path.encode()) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         return f"the path is longer than {MAX_PATH_BYTES} bytes, or one of its names longer than {MAX_NAME_BYTES}"
     return None
-
-
-def refuse_repeated_paths(raw: bytes) -> None:
-    """Check that a body names no file twice: a JSON reader would keep the last one in silence.
-
-    Raises:
-        Invalid: it does.
-
-    """
-    repeated: list[str] = []
-
-    def collect(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            repeated.extend(key for key, count in counts.items() if count > 1)
-        return members
-
-    json.loads(raw, object_pairs_hook=collect)
-    if repeated:
-        detail = "this key stands twice in the same object; which one counts?"
-        raise Invalid([Violation(pointer=pointer("source", "files", key), detail=detail) for key in repeated[:50]])
 
 
 def _check_files(files: Mapping[str, str | Base64File]) -> Iterator[Violation]:

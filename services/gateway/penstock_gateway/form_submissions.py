@@ -3,13 +3,12 @@
 Each part `files` has its path as its file name; a part `archive` is unpacked.
 """
 
-from penstock_gateway.bodies import decode
 from penstock_gateway.forms import Form, FormLimits
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.planning import Planning
 from penstock_gateway.problems import Invalid
 from penstock_gateway.requests import AnyRequest
-from penstock_gateway.submissions import Submissions, Submitted
+from penstock_gateway.submissions import Submissions, Submitted, decode_submission
 from penstock_gateway.uploads import Upload
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
@@ -89,4 +88,4 @@ async def _submission(form: Form) -> JobSubmission:
     if first is None or first.name != "job":
         detail = "the first part of the form must be `job`: the JSON of the submission; the files follow it"
         raise Invalid([Violation(pointer="job", detail=detail)])
-    return decode(await first.read(), JobSubmission)
+    return await decode_submission(await first.read())

@@ -30,6 +30,8 @@ MAX_BOUNDARY_CHARS: Final = 200
 MAX_HEADER_BYTES: Final = 8 * 1024
 """Of one line; a nested name of 1,024 bytes takes three times that when it is escaped."""
 MAX_HEADERS: Final = 16
+MAX_NAME_CHARS: Final = 200
+"""Of the name of a part; its file name is bounded as a path."""
 
 _Event = MultipartSegment | bytes | bytearray | None
 """A part's head, a piece of it, its end."""
@@ -119,6 +121,9 @@ class Form:
         while True:
             event = await self._next()
             if isinstance(event, MultipartSegment):
+                if len(event.name or "") > MAX_NAME_CHARS:
+                    detail = f"the name of a part has more than {MAX_NAME_CHARS} characters"
+                    raise Invalid([Violation(pointer="#", detail=detail)])
                 self._part = Part(self, event, self._limits)
                 return self._part
             if event is None:

@@ -16,6 +16,8 @@ from penstock_schemas.ids import JobId
 E = TypeVar("E", bound=Enum)
 
 MAX_FIELDS: Final = 200
+MAX_VIOLATIONS: Final = 50
+"""More than these are not listed."""
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _LOST_PLUS: Final = re.compile(r" (\d\d:?\d\d)\Z")
 """An offset whose `+` was not escaped, so that it arrived as a space."""
@@ -80,8 +82,9 @@ class Parameters:
                 self._values.setdefault(name, []).append(value)
 
     def refuse(self, name: str, detail: str) -> None:
-        """Note that a parameter is wrong."""
-        self._violations.append(Violation(pointer=name, detail=detail))
+        """Note that a parameter is wrong; of very many, the first are noted."""
+        if len(self._violations) < MAX_VIOLATIONS:
+            self._violations.append(Violation(pointer=name, detail=detail))
 
     def check(self) -> None:
         """Raise everything that was noted.
@@ -143,6 +146,8 @@ class Parameters:
         try:
             return shape(text)
         except ValueError:
+            if len(self._violations) >= MAX_VIOLATIONS:
+                return None
             values = ", ".join(str(each.value) for each in shape)
             self.refuse(name, f"`{text[:80]}` is none of {values}")
             return None

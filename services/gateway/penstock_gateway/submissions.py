@@ -4,15 +4,17 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Final
 
+import anyio.to_thread
 from msgspec import Struct
 
 from penstock_core import aggregates
 from penstock_core.chain import link
 from penstock_core.job import Refused, decide
 from penstock_core.job_fold import evolve, fold
-from penstock_core.ports import Blobs, Conflict, Entry, EventLog, LogFull, TooLarge
+from penstock_core.ports import MAX_EVENT_BYTES, Blobs, Conflict, Entry, EventLog, LogFull, TooLarge
 from penstock_gateway.admission import (
     Admitted,
     Policy,
@@ -21,9 +23,12 @@ from penstock_gateway.admission import (
     kept_on,
     owner_of,
     refuse_unknown_engine,
+    require_room,
     with_files,
 )
+from penstock_gateway.bodies import decode_aside
 from penstock_gateway.bundles import check_uploaded
+from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.idempotency import fingerprints_of, idempotency_key, job_ids_of
@@ -155,16 +160,23 @@ class Submissions:
         if submission.engine is not None:
             await self._check_engine(submission.engine)
         is_named = submission.source is None and not brings_files
-        admitted = admit(
+        pipeline = await self._catalogue.find(submission.pipeline_name) if is_named else None
+        decide_on = partial(
+            admit,
             submission,
             principal,
             self._policy,
             header_key=header_key,
-            pipeline=await self._catalogue.find(submission.pipeline_name) if is_named else None,
+            pipeline=pipeline,
             known_names=self._catalogue.names,
             brings_files=brings_files,
             workflow=workflow,
         )
+        if _takes_long(submission, pipeline):
+            decide_on.keywords["known_names"] = tuple(self._catalogue.names)  # the catalogue may change meanwhile
+            admitted = await anyio.to_thread.run_sync(decide_on)
+        else:
+            admitted = decide_on()
         if submission.engine is None:
             await self._check_engine(admitted.engine)
         return kept_on(admitted, self._now().date())
@@ -263,6 +275,26 @@ class Submissions:
             self._index.put(job)
             return Submitted(job, is_replay=False)
         raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
+
+
+async def decode_submission(raw: bytes) -> JobSubmission:
+    """Return the submission that a body or the part `job` of a form holds.
+
+    Raises:
+        Invalid: it is none; with the violations.
+        TooLarge: a job has no room for its parameters.
+
+    """
+    submission = await decode_aside(raw, JobSubmission)
+    if len(raw) > MAX_EVENT_BYTES:
+        await anyio.to_thread.run_sync(require_room, submission)
+    return submission
+
+
+def _takes_long(submission: JobSubmission, pipeline: Pipeline | None) -> bool:
+    """Return whether files have to be bundled, or parameters compared with a schema."""
+    has_files = submission.source is not None and submission.source.files is not None
+    return has_files or (pipeline is not None and len(submission.parameters) > 0)
 
 
 def _new_job_id() -> JobId:

@@ -2,8 +2,10 @@
 
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import PurePosixPath
 
+import anyio.to_thread
 from msgspec.structs import replace
 
 from penstock_core.engine_parameters import SNAKEMAKE
@@ -14,6 +16,7 @@ from penstock_gateway.catalogue.presets import Presets
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.catalogue.stored_sources import read_files, stored_fingerprint
+from penstock_gateway.catalogue.workflow_files import Files
 from penstock_gateway.intake.intake import Intake, Laid
 from penstock_gateway.source_kinds import kind_of
 from penstock_gateway.uploads import Upload, Uploads
@@ -64,7 +67,9 @@ class Registrations:
 
         """
         if lay is None and kind_of(asked.source) == "path":
-            entry = prepare(asked, path_source(asked.source, self._roots), {}, self._presets)
+            source = path_source(asked.source, self._roots)
+            no_files: Files = {}
+            entry = await anyio.to_thread.run_sync(prepare, asked, source, no_files, self._presets)
             return await self._catalogue.register(entry, actor=actor)
         # Under the entry's own name, so that no job that is deleted takes it along; and a prefix of its own for each
         # request, so that one that is refused removes nothing of another.
@@ -88,14 +93,15 @@ class Registrations:
         laid = await self._lay(asked, upload, lay)
         check_uploaded(upload.paths, laid.main, engine=asked.engine or SNAKEMAKE)
         source = await upload.seal(main=laid.main, origin=laid.origin)
-        return prepare(asked, source, await read_files(self._blobs, upload, laid.main), self._presets)
+        files = await read_files(self._blobs, upload, laid.main)
+        return await anyio.to_thread.run_sync(prepare, asked, source, files, self._presets)
 
     async def _lay(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> Laid:
         source = asked.source
         if lay is not None:
             await lay(upload)
         elif kind_of(source) == "files":
-            check_files(source, engine=asked.engine or SNAKEMAKE)
+            await anyio.to_thread.run_sync(partial(check_files, source, engine=asked.engine or SNAKEMAKE))
             await _lay_given(source, upload)
         else:
             return await self._intake.lay(source, upload)
@@ -129,7 +135,7 @@ class Registrations:
 
 async def _lay_given(source: SubmittedSource, upload: Upload) -> None:
     for path, file in (source.files or {}).items():
-        await upload.put(path, _one(content_of(file)))
+        await upload.put(path, _one(await anyio.to_thread.run_sync(content_of, file)))
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:

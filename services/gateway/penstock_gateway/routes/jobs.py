@@ -10,8 +10,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_core.access import NEEDED_TO_SUBMIT, demand
-from penstock_gateway.bodies import decode
-from penstock_gateway.bundles import refuse_repeated_paths
+from penstock_gateway.bodies import decode_aside
 from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.form_submissions import FormSubmissions
@@ -26,7 +25,7 @@ from penstock_gateway.queries import MAX_SEQ, encode_cursor, parse_query
 from penstock_gateway.rendering import render, render_event
 from penstock_gateway.replies import Bare, Reply, encode, is_known, not_modified
 from penstock_gateway.requests import AnyRequest, min_seq_of, read_json
-from penstock_gateway.submissions import Submissions
+from penstock_gateway.submissions import Submissions, decode_submission
 from penstock_schemas.access import Role
 from penstock_schemas.api import (
     DEFAULT_PAGE,
@@ -126,7 +125,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         wanted = parse_job_id(job_id)
         demand(principal_of(request), Role.SUBMITTER, f"cancel job {wanted}")
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
-        asked = decode(raw, CancelRequest) if raw.strip() else CancelRequest()
+        asked = await decode_aside(raw, CancelRequest) if raw.strip() else CancelRequest()
         ended = await jobs.cancel(principal_of(request), wanted, reason=asked.reason)
         job = render(ended, offered=fleet.offered)
         return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
@@ -136,7 +135,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         wanted = parse_job_id(job_id)
         demand(principal_of(request), Role.SUBMITTER, f"hold job {wanted}")
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
-        asked = decode(raw, HoldRequest) if raw.strip() else HoldRequest()
+        asked = await decode_aside(raw, HoldRequest) if raw.strip() else HoldRequest()
         job = render(await jobs.hold(principal_of(request), wanted, reason=asked.reason), offered=fleet.offered)
         return Reply(encode(job), headers=_headers(job, str(job.seq)))
 
@@ -185,11 +184,7 @@ NO_STORE: Final = {"cache-control": "no-store"}
 
 
 async def _submission(request: AnyRequest, max_bytes: int) -> JobSubmission:
-    raw = await read_json(request, max_bytes)
-    submission = decode(raw, JobSubmission)
-    if submission.source is not None:
-        refuse_repeated_paths(raw)
-    return submission
+    return await decode_submission(await read_json(request, max_bytes))
 
 
 def _headers(job: JobResponse, tag: str) -> dict[str, str]:

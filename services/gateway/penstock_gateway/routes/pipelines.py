@@ -9,8 +9,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_core.access import NEEDED_TO_CHANGE_CATALOGUE, demand
-from penstock_gateway.bodies import decode
-from penstock_gateway.bundles import refuse_repeated_paths
+from penstock_gateway.bodies import decode_aside
 from penstock_gateway.catalogue.core import UnknownPipeline
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
@@ -45,8 +44,7 @@ def pipeline_routes(services: PipelineServices) -> list[HTTPRouteHandler]:
         principal = principal_of(request)
         demand(principal, NEEDED_TO_CHANGE_CATALOGUE, "register a pipeline")
         raw = await read_json(request, services.max_body_bytes)
-        asked = decode(raw, PipelineRegistration)
-        refuse_repeated_paths(raw)
+        asked = await decode_aside(raw, PipelineRegistration)
         version, is_new = await services.registrations.register(asked, actor=principal.actor)
         shown = render_version(version)
         headers = {**NO_CACHE, "location": f"/pipelines/{shown.name}/versions/{shown.version}"}

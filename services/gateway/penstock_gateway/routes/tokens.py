@@ -10,7 +10,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_gateway.authentication.token_book import TokenBook, described
-from penstock_gateway.bodies import decode, pointer
+from penstock_gateway.bodies import decode_aside, pointer
 from penstock_gateway.parameters import Parameters
 from penstock_gateway.principals import principal_of
 from penstock_gateway.problems import NOT_A_NAME, Invalid
@@ -36,7 +36,7 @@ def token_routes(services: TokenServices) -> list[HTTPRouteHandler]:
     @route("/tokens", http_method=[HttpMethod.POST])
     async def issue(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
-        asked = decode(await read_json(request, services.max_body_bytes), TokenRequest)
+        asked = await decode_aside(await read_json(request, services.max_body_bytes), TokenRequest)
         for field, name in (("name", asked.name), ("principal", asked.principal)):
             if name is not None and not is_name(name):
                 raise Invalid([Violation(pointer=pointer(field), detail=NOT_A_NAME)])

@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from penstock_core.engine_parameters import check
+from penstock_core.ports import MAX_EVENT_BYTES
+from penstock_gateway.admission import require_room
 from penstock_gateway.bodies import decode
 from penstock_gateway.problems import Invalid
 from penstock_gateway.wes.languages import (
@@ -80,6 +82,7 @@ def read_run_request(
 
     Raises:
         Invalid: it cannot be done; with the part that is wrong.
+        TooLarge: a job has no room for its parameters.
 
     """
     parameters = _json(fields, "workflow_params", Parameters) or {}
@@ -103,6 +106,8 @@ def read_run_request(
         labels=tags,
         engine_parameters=_engine_parameters(fields, language.engine),
     )
+    if len(fields.get("workflow_params", "")) > MAX_EVENT_BYTES:
+        require_room(submission)
     request = WorkflowRequest(
         workflow_type=fields["workflow_type"].strip(),
         workflow_type_version=version,

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import PurePosixPath
 
+import anyio.to_thread
 from msgspec.structs import replace
 
 from penstock_core.access import NEEDED_TO_SUBMIT, demand
+from penstock_gateway.bodies import ASIDE_BYTES
 from penstock_gateway.catalogue.choosing import similar
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.fleet import Fleet
@@ -81,7 +84,9 @@ class RunSubmissions:
         async with self._submissions.begin_upload(principal, key=key) as upload:
             fields = await _read(form, upload)
             offered = await self._offered(fields)
-            wanted = read_run_request(fields, upload.paths, offered=offered, roots=self._roots)
+            read = partial(read_run_request, fields, upload.paths, offered=offered, roots=self._roots)
+            is_small = sum(map(len, fields.values())) <= ASIDE_BYTES
+            wanted = read() if is_small else await anyio.to_thread.run_sync(read)
             submission = wanted.submission
             if submission.source is None:
                 await self._check_name(submission.pipeline_name)
@@ -128,7 +133,12 @@ async def _read(form: Form, upload: Upload) -> dict[str, str]:
         elif part.name in FIELDS:
             if part.name in fields:
                 raise Invalid([Violation(pointer=part.name, detail="this part may stand only once")])
-            fields[part.name] = read_text(part.name, await part.read())
+            content = await part.read()
+            fields[part.name] = (
+                await anyio.to_thread.run_sync(read_text, part.name, content)
+                if len(content) > ASIDE_BYTES
+                else read_text(part.name, content)
+            )
     return fields
 
 
