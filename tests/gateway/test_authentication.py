@@ -21,6 +21,7 @@ from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.token_book import TokenBook
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import User
+from penstock_gateway.connections import ConnectionLimits
 from penstock_gateway.server import listen, make_server, url_of
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
 from penstock_schemas.events import AccessRefused, TokenIssued
@@ -32,7 +33,7 @@ async def on_a_socket(stage: Stage, **settings: Any) -> AsyncGenerator[httpx.Asy
     """Serve as in production: uvicorn on a port of its own."""
     async with stage.serve(**settings):
         with listen("127.0.0.1", 0) as listening:
-            server = make_server(stage.gateway.app, graceful_s=1)
+            server = make_server(stage.gateway.app, graceful_s=1, limits=ConnectionLimits(most=100, most_per_address=0))
             async with anyio.create_task_group() as group:
                 group.start_soon(server.serve, [listening])
                 async with httpx.AsyncClient(base_url=url_of(listening), timeout=10) as client:

@@ -20,7 +20,7 @@ from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
 from penstock_gateway.authentication.wiring import access_mistakes, exposure
 from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
-from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
+from penstock_gateway.settings import GatewaySettings, connection_limits, mistakes, with_other_names
 from penstock_jetstream import connect
 from penstock_jetstream.blobs import open_blobs
 
@@ -46,7 +46,9 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
         check_exposure(settings, listening)
         async with connect(settings.nats("penstock-gateway")) as cluster:
             gateway = Gateway(settings, cluster, open_blobs(settings.blobs))
-            server = make_server(AccessLog(gateway.app), graceful_s=settings.graceful_s)
+            server = make_server(
+                AccessLog(gateway.app), graceful_s=settings.graceful_s, limits=connection_limits(settings)
+            )
             async with anyio.create_task_group() as group:
                 group.start_soon(gateway.run)
                 group.start_soon(stop_on_signal, server, stopping)

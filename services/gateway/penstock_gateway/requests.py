@@ -16,7 +16,8 @@ MIN_SEQ_HEADER: Final = "penstock-min-seq"
 BODY_S: Final = 12 * 3600.0
 """A body comes whole within this. What is stored of it is young until then, and so the sweeper leaves it alone."""
 IDLE_S: Final = 60.0
-"""A body of which nothing comes for so long is given up."""
+MIN_PIECE_BYTES: Final = 1024
+"""A body of which less than this comes within `IDLE_S` is given up, unless that is its end."""
 
 
 class ClientGone(Exception):
@@ -79,13 +80,16 @@ class Body:
         self._size_bytes = 0
         self._is_over = False
         self._deadline = anyio.current_time() + BODY_S
+        self._progress_bytes = 0
+        self._waited_s = 0.0
+        """Since the last `MIN_PIECE_BYTES`, for the client alone."""
 
     async def next_piece(self) -> bytes | None:
         """Return the next piece, `None` after the last one.
 
         Raises:
             BodyTooLarge: it has more than `max_bytes`.
-            BodyTooSlow: nothing came for `IDLE_S`, or not everything within `BODY_S`.
+            BodyTooSlow: less than `MIN_PIECE_BYTES` came for `IDLE_S`, or not everything within `BODY_S`.
             ClientGone: it will not come whole.
 
         """
@@ -100,16 +104,24 @@ class Body:
             return b""
         self._is_over = not message["more_body"]
         self._size_bytes += len(message["body"])
+        if self._size_bytes - self._progress_bytes >= MIN_PIECE_BYTES:
+            self._progress_bytes = self._size_bytes
+            self._waited_s = 0.0
         if self._size_bytes > self._max_bytes:
             raise BodyTooLarge(_too_large(self._max_bytes))
         return message["body"]
 
     async def _receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        began = anyio.current_time()
         try:
-            with anyio.fail_after(IDLE_S):
+            with anyio.fail_after(IDLE_S - self._waited_s):
                 return await self._request.receive()
         except TimeoutError:
-            raise BodyTooSlow(f"nothing of the body came for {IDLE_S:.0f} seconds; nothing was stored") from None
+            raise BodyTooSlow(
+                f"less than {MIN_PIECE_BYTES:,} bytes of the body came within {IDLE_S:.0f} seconds; nothing was stored"
+            ) from None
+        finally:
+            self._waited_s = min(IDLE_S, self._waited_s + anyio.current_time() - began)
 
 
 def min_seq_of(request: AnyRequest) -> int:

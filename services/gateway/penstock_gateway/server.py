@@ -11,6 +11,8 @@ import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
+from penstock_gateway.connections import ConnectionLimits, bounded_protocol, keep_asking
+
 BACKLOG: Final = 2048
 KEEP_ALIVE_S: Final = 30
 
@@ -47,15 +49,16 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {reason}; stop what uses it, or set PENSTOCK_PORT to another port"
         ) from None
     listening.setblocking(False)
+    keep_asking(listening)
     return listening
 
 
-def make_server(app: ASGIApp, *, graceful_s: int) -> Server:
+def make_server(app: ASGIApp, *, graceful_s: int, limits: ConnectionLimits) -> Server:
     """Return a server for `app`, one process, its requests parsed by httptools on uvloop."""
     config = uvicorn.Config(
         app=app,
         loop="none",
-        http="httptools",
+        http=bounded_protocol(limits),
         ws="none",
         lifespan="off",
         log_config=None,

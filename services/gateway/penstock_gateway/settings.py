@@ -11,6 +11,7 @@ from msgspec import Meta
 from penstock_core.access import JobVisibility
 from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_gateway.catalogue.presets import read_presets
+from penstock_gateway.connections import ConnectionLimits, room_for
 from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.credentials import parse_credentials, read_credentials
 from penstock_jetstream.settings import ServiceSettings
@@ -208,6 +209,23 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Addresses of proxies whose X-Forwarded-For, -Host and -Proto are believed."),
     ] = ()
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Connections that are open at the same time; further ones are answered with 503. Fewer where "
+            "the limit of open files is below four thirds of it.",
+        ),
+    ] = 1000
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1_000_000,
+            description="The same from one address that is neither this machine nor a trusted proxy; 0: no own bound.",
+        ),
+    ] = 200
     graceful_s: Annotated[
         int, Meta(ge=0, le=600, description="Seconds that running requests have to finish when the gateway stops.")
     ] = 10
@@ -269,6 +287,15 @@ def mistakes(settings: GatewaySettings) -> tuple[str, ...]:
         ),
         *_file_mistakes(settings),
         *_wes_mistakes(settings),
+    )
+
+
+def connection_limits(settings: GatewaySettings) -> ConnectionLimits:
+    """Return how many connections there may be."""
+    return ConnectionLimits(
+        most=room_for(settings.max_connections),
+        most_per_address=settings.max_connections_per_address,
+        trusted_proxies=frozenset(settings.trusted_proxies),
     )
 
 

@@ -1,0 +1,229 @@
+"""Connections over real sockets: how many there may be, and how long each may take."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from litestar.types import Receive, Scope, Send
+
+from penstock_gateway import connections
+from penstock_gateway.connections import MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
+from penstock_gateway.server import listen, make_server
+
+LIMITS = ConnectionLimits(most=20, most_per_address=5)
+GET = b"GET /%s HTTP/1.1\r\nhost: localhost\r\n\r\n"
+DEADLINE_S = 20.0
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer at once, after the body (/read), when told (/wait), or with much (/large)."""
+    path, body = scope["path"], b"ok"
+    if path == "/read":
+        more, size = True, 0
+        while more:
+            message: Any = await receive()
+            more, size = message.get("more_body", False), size + len(message.get("body", b""))
+        body = str(size).encode()
+    elif path == "/wait":
+        await anyio.sleep(1.0)
+    elif path == "/large":
+        body = bytes(64 << 20)
+    status: Any = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}
+    await send(status)
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+@contextmanager
+def serving(limits: ConnectionLimits = LIMITS) -> Generator[tuple[str, int], None, None]:
+    """Serve in a thread with a loop of its own, as a process would."""
+    with listen("127.0.0.1", 0) as listening:
+        server = make_server(app, graceful_s=1, limits=limits)
+        thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))
+        thread.start()
+        try:
+            yield listening.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join(DEADLINE_S)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[str, int], None, None]:
+    for name in ("HEAD_S", "LINGER_S", "UNREAD_S", "REFUSED_LINGER_S"):
+        monkeypatch.setattr(connections, name, 0.2)
+    with serving() as address:
+        yield address
+
+
+def connect(address: tuple[str, int]) -> socket.socket:
+    return socket.create_connection(address, timeout=DEADLINE_S)
+
+
+def all_of(connection: socket.socket) -> bytes:
+    """Return what comes until the server closes."""
+    received = b""
+    with suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """Return one answer with the body `ok`."""
+    received = b""
+    while not received.endswith(b"ok"):
+        piece = connection.recv(65536)
+        assert piece, f"closed after {received!r}"
+        received += piece
+    return received
+
+
+def test_requests_on_one_connection_are_answered(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        for _ in range(3):
+            connection.sendall(GET % b"")
+            assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(GET % b"" + GET % b"wait" + GET % b"")
+        received = b""
+        while received.count(b"ok") < 3:
+            received += connection.recv(65536)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nhost: loc"])
+def test_a_head_that_does_not_come_ends_the_connection(address: tuple[str, int], sent: bytes) -> None:
+    with connect(address) as connection:
+        connection.sendall(sent)
+        assert all_of(connection) == b""
+
+
+def test_a_head_that_does_not_come_after_an_answer_ends_the_connection(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        connection.sendall(GET % b"")
+        answer_of(connection)
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        assert all_of(connection) == b""
+
+
+def test_a_request_that_takes_longer_than_a_head_may_is_answered(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        connection.sendall(GET % b"wait" + b"GET / HTTP/1.1\r\n")  # and the next one begins meanwhile
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"host: localhost\r\n\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_body_may_take_longer_than_a_head(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        connection.sendall(b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n")
+        for _ in range(10):
+            threading.Event().wait(0.05)  # slower than HEAD_S altogether
+            connection.sendall(b".")
+        received = b""
+        while b"\r\n\r\n10" not in received:
+            received += connection.recv(65536)
+
+
+@pytest.mark.parametrize("head", [b"GET /%s HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nx: %s", b"GET / HTTP/1.1\r\n%s: x"])
+def test_a_head_has_a_bound(address: tuple[str, int], head: bytes) -> None:
+    with connect(address) as connection:
+        connection.sendall(head % (b"a" * (MAX_HEAD_BYTES + 1)))
+        assert all_of(connection).startswith(b"HTTP/1.1 431")
+
+
+def test_the_rest_of_a_body_is_not_read_for_ever(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+        with suppress(OSError):  # reset, or a broken pipe
+            while True:
+                connection.sendall(b"1000\r\n" + b"x" * 0x1000 + b"\r\n")
+        assert all_of(connection) == b""
+
+
+def test_a_body_that_ends_after_its_answer_leaves_the_connection(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n12345")
+        answer_of(connection)
+        connection.sendall(b"67890" + GET % b"")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_an_answer_that_nobody_reads_ends_the_connection(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        connection.sendall(GET % b"large")
+        with connect(address) as other:  # waits for the server's loop until the other one was given up
+            other.sendall(GET % b"wait")
+            answer_of(other)
+        assert len(all_of(connection)) < 64 << 20
+
+
+def test_more_connections_than_there_may_be_are_refused_with_the_reason(address: tuple[str, int]) -> None:
+    held = [connect(address) for _ in range(LIMITS.most)]
+    for each in held:
+        each.sendall(GET % b"")
+        answer_of(each)
+    with connect(address) as refused:
+        received = all_of(refused)
+    assert received.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 2" in received
+    assert b"20 connections open" in received
+    for each in held:
+        each.close()
+    while True:  # until the server has seen the end of one
+        with connect(address) as again:
+            again.sendall(GET % b"")
+            if again.recv(12) == b"HTTP/1.1 200":
+                break
+
+
+async def test_many_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+    limits = ConnectionLimits(most=100, most_per_address=0)
+    with serving(limits) as address:
+        async with _many(address, 600) as readers:
+            with anyio.fail_after(DEADLINE_S):
+                for reader in readers:
+                    await _ended(reader)
+        with connect(address) as connection:
+            connection.sendall(GET % b"")
+            assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+@asynccontextmanager
+async def _many(address: tuple[str, int], count: int) -> AsyncGenerator[list[asyncio.StreamReader], None]:
+    opened = [await asyncio.open_connection(*address) for _ in range(count)]
+    try:
+        yield [reader for reader, _ in opened]
+    finally:
+        for _, writer in opened:
+            writer.close()
+
+
+async def _ended(reader: asyncio.StreamReader) -> None:
+    with suppress(ConnectionResetError):
+        await reader.read()
+
+
+@given(st.lists(st.tuples(st.sampled_from(["127.0.0.1", "::1", "10.0.0.1", "10.0.0.2", "192.0.2.1"]), st.booleans())))
+def test_what_is_counted_in_is_counted_out(steps: list[tuple[str, bool]]) -> None:
+    limits = ConnectionLimits(most=6, most_per_address=2, trusted_proxies=frozenset({"192.0.2.1"}))
+    counted, open_now = OpenConnections(limits), list[str]()
+    for address, comes in steps:
+        if comes:
+            is_bounded = address.startswith("10.")
+            is_full = len(open_now) >= 6 or (is_bounded and open_now.count(address) >= 2)
+            refusal = counted.admit(address, now=0.0)
+            assert (refusal is not None) == is_full
+            if refusal is None:
+                open_now.append(address)
+        elif address in open_now:
+            open_now.remove(address)
+            counted.leave(address)
