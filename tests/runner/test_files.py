@@ -15,6 +15,7 @@ from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine
 
 from penstock_jetstream.blobs import open_blobs
 from penstock_runner.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
+from penstock_runner.produced_files import Declared, Produced, collect
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
@@ -40,9 +41,14 @@ def writes(files: dict[str, bytes], *also: str, kind: OutcomeKind = OutcomeKind.
             path = attempt.work_dir / name
             await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
             await anyio.Path(path).write_bytes(content)
-        return Outcome(kind=kind, outputs=(*files, *also))
+        return Outcome(kind=kind, produced=produced(attempt, *files, *also))
 
     return script
+
+
+def produced(attempt: Attempt, *outputs: str) -> Produced:
+    """Return what an engine finds in the work directory of these outputs."""
+    return collect(attempt.work_dir, Declared(outputs=outputs), source=attempt.source_files)
 
 
 async def run(
@@ -98,15 +104,20 @@ class TestOutputs:
             os.mkfifo(attempt.work_dir / "pipe")
             outputs = ("link", "folder/secret", "loop", "good", "inside", "gone", "pipe", "../x", str(secret), "a\nb")
             emit(LogWritten(stream=LogStream.ENGINE, text="done\n"))
-            return Outcome(kind=OutcomeKind.SUCCEEDED, outputs=outputs)
+            return Outcome(kind=OutcomeKind.SUCCEEDED, produced=produced(attempt, *outputs))
 
         job = await run(stage, script)
         assert [file.path for file in (await manifest(stage, job)).files] == ["good", "inside"]
         for blob in await stage.blobs.list(f"jobs/{job.id}/outputs/"):
             assert b"secret" not in await stage.blobs.get_bytes(blob.key)
         log = await engine_log(stage, job)
-        for name in ("link", "folder/secret", "loop", "gone", "pipe", "../x", r"'a\nb'"):
-            assert f"output {name} " in log
+        left_out = {"link", "folder/secret", "loop", "pipe", "../x", str(secret)}
+        for name in left_out:
+            assert f"penstock: {name} is not stored: " in log
+        found = await manifest(stage, job)
+        assert {each.path for each in found.not_stored} == left_out
+        assert found.not_stored_count == len(left_out)
+        assert any(warning.startswith("6 files were not stored: ") for warning in job.warnings)
 
     async def test_that_the_store_takes_at_last_are_stored(self, stage: Stage) -> None:
         stage.blobs = FailingBlobs(3)

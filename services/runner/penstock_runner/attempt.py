@@ -6,8 +6,9 @@ The log decides at both ends: an attempt that it refuses is dropped, and whateve
 files are there an attempt has not started: it shows as being prepared, and can be given back without having been begun.
 """
 
+import contextlib
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, assert_never
@@ -23,14 +24,17 @@ from penstock_runner.core import AttemptKey, HaltCause, StartOrder
 from penstock_runner.engine import Attempt, Engine, LogWritten, Outcome
 from penstock_runner.failures import MAX_MESSAGE_CHARS, bounded, failure_of, text_of, warnings_of
 from penstock_runner.job_log import Intent, JobLog
+from penstock_runner.notices import append_notices
 from penstock_runner.reporting import Report, Reports
+from penstock_runner.source_stamps import source_stamps
 from penstock_runner.sources import Sources, remove
 from penstock_runner.state_folder import StateFolder
-from penstock_runner.uploads import StoredOutputs, UnreadableOutput, UploadFailed, Uploads
+from penstock_runner.uploads import StoredFiles, UnreadableOutput, UploadFailed, Uploads
+from penstock_runner.workflow_files import in_thread
 from penstock_schemas.commands import AbandonAttempt, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
-from penstock_schemas.views import Job, LogStream
+from penstock_schemas.views import Job, LogStream, OutputKind
 
 HALT_GRACE_S: Final = 5.0
 """An engine that was told to stop, and what is being stored of its work, has this long; then it is killed."""
@@ -182,7 +186,7 @@ class AttemptRun:
         outcome = await engine.run(attempt, report.emit, self._stop)
         if outcome.kind is OutcomeKind.STOPPED and self._halted is None:
             raise RuntimeError("it stopped without having been told to")
-        stored = StoredOutputs()
+        stored = StoredFiles()
         try:
             if engine.needs_files:
                 stored = await self._store_outputs(attempt, outcome, report)
@@ -193,19 +197,20 @@ class AttemptRun:
             # That the run failed, and why, is worth more than that its logs could not be kept.
             self._say("uploads_incomplete", error=str(error))
         if outcome.kind is OutcomeKind.STOPPED:
-            return self._halted_intent(outcome)
+            return self._halted_intent(outcome, stored)
         return self._end_intent(outcome, stored)
 
     async def _lay_out(self, job: Job, engine: Engine) -> Attempt:
         folder = self._place.folder
         work_dir = log_dir = folder.root  # not used by an engine without files
-        resume = False
+        resume, stamps = False, None
         if engine.needs_files:
             work_dir, log_dir = folder.work_dir(job.id), folder.log_dir(job.id, self._order.attempt)
             resume = await anyio.Path(work_dir).exists()
             await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
             if not resume:
                 await self._place.sources.prepare(job.source, work_dir)
+            stamps = await source_stamps(work_dir, folder.logs_of(job.id), resume=resume)
         return Attempt(
             job_id=job.id,
             tenant=job.tenant,
@@ -218,19 +223,31 @@ class AttemptRun:
             cores=self._place.cores,
             engine_parameters=job.engine_parameters or {},
             resume=resume,
+            source_files=stamps,
         )
 
-    async def _store_outputs(self, attempt: Attempt, outcome: Outcome, report: Report) -> StoredOutputs:
-        is_needed = bool(outcome.outputs) or attempt.attempt > 1  # an earlier attempt may have left a manifest
-        if outcome.kind is OutcomeKind.STOPPED or not is_needed:
-            return StoredOutputs()
-        stored = await self._place.uploads.put_outputs(
-            attempt.job_id, attempt.attempt, attempt.work_dir, outcome.outputs
-        )
-        for sentence in stored.left_out:
-            report.emit(LogWritten(stream=LogStream.ENGINE, text=sentence + "\n"))
-            self._say("output_left_out", reason=sentence)
+    async def _store_outputs(self, attempt: Attempt, outcome: Outcome, report: Report) -> StoredFiles:
+        produced = outcome.produced
+        if outcome.kind is OutcomeKind.STOPPED:
+            if self._halted is not HaltCause.CANCELLED:
+                return StoredFiles()  # another attempt goes on with these files
+            produced = produced.of_kinds(OutputKind.LOG, OutputKind.BENCHMARK)  # what there is time for
+        if produced.is_empty and attempt.attempt == 1:  # an earlier attempt may have left a manifest
+            return StoredFiles()
+        stored = await self._place.uploads.put_outputs(attempt.job_id, attempt.attempt, attempt.work_dir, produced)
+        await self._note(attempt, report, stored.notices)
         return stored
+
+    async def _note(self, attempt: Attempt, report: Report, sentences: Sequence[str]) -> None:
+        """Add sentences to the run's log, the live one and the stored one."""
+        for sentence in sentences:
+            report.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: {sentence}\n"))
+            self._say("output_left_out", reason=sentence)
+        if sentences:
+            with contextlib.suppress(
+                OSError, TimeoutError
+            ):  # an engine that has no such file; the events have them too
+                await in_thread(lambda: append_notices(attempt.log_dir, sentences))
 
     async def _save_logs(self, report: Report, engine: Engine) -> None:
         log_dir = self._place.folder.log_dir(self._order.job_id, self._order.attempt)
@@ -264,8 +281,8 @@ class AttemptRun:
     def _start_intent(self, now: datetime) -> JobCommand:
         return StartAttempt(now=now, attempt=self._order.attempt, runner_id=self._place.runner_id)
 
-    def _end_intent(self, outcome: Outcome, stored: StoredOutputs | None = None) -> Intent:
-        stored = stored or StoredOutputs()
+    def _end_intent(self, outcome: Outcome, stored: StoredFiles | None = None) -> Intent:
+        stored = stored or StoredFiles()
         return lambda now: EndAttempt(
             now=now,
             attempt=self._order.attempt,
@@ -273,15 +290,15 @@ class AttemptRun:
             outcome=outcome.kind,
             failure=None if outcome.failure is None else bounded(outcome.failure),
             tasks=outcome.tasks,
-            output_files=len(stored.files),
-            output_bytes=stored.total_bytes,
-            warnings=warnings_of(outcome),
+            output_files=stored.output_files,
+            output_bytes=stored.output_bytes,
+            warnings=(*warnings_of(outcome), *stored.warnings),
         )
 
-    def _halted_intent(self, outcome: Outcome) -> Intent:
+    def _halted_intent(self, outcome: Outcome, stored: StoredFiles | None = None) -> Intent:
         match self._halted:
             case HaltCause.CANCELLED | None:
-                return self._end_intent(outcome)
+                return self._end_intent(outcome, stored)
             case HaltCause.PREEMPTED:
                 return self._abandon_intent(RequeueCause.PREEMPTED, "the runner was stopped")
             case _:

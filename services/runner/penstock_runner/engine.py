@@ -7,10 +7,11 @@ from typing import Final, Protocol
 import anyio
 from msgspec import Struct, field
 
+from penstock_runner.produced_files import Produced, Stamps
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
-from penstock_schemas.views import LogStream, Task
+from penstock_schemas.views import LogStream, OutputKind, Task
 
 ENGINE_LOG: Final = "engine.log"
 """The engine's own log in `Attempt.log_dir`: the runner stores it whole before the attempt ends."""
@@ -46,6 +47,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """What the submission chose of the engine's own settings; `penstock_core.engine_parameters` says what can be."""
     resume: bool = False
     """Whether an earlier attempt left its work here."""
+    source_files: Stamps | None = None
+    """The workflow's own files as they were laid out; `None`: not known, so no file is called undeclared."""
     is_dry: bool = False
     """Whether only to tell which tasks would run, as tasks that wait; nothing is run."""
 
@@ -85,12 +88,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
     failure: Failure | None = None
     """Set when it failed."""
     tasks: TaskCounts = TaskCounts()
-    outputs: tuple[str, ...] = field(default_factory=tuple[str, ...])
-    """The files it produced, relative to the work directory; directories are already resolved to files."""
+    produced: Produced = Produced()
+    """What it left in the work directory."""
     findings: tuple[Finding, ...] = ()
     """What the workflow declares and the run did not get."""
     refusal: str | None = None
     """Why a run is refused because of them: told of by a dry attempt, which itself goes on."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The paths of its outputs, relative to the work directory."""
+        return tuple(file.path for file in self.produced.files if file.kind is OutputKind.OUTPUT)
 
 
 class Engine(Protocol):

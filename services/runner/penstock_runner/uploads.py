@@ -1,16 +1,18 @@
 """Files of an attempt on their way to the blob store."""
 
 import os
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import anyio
 from msgspec import Struct
 
 from penstock_core.ports import Blobs, PortError
+from penstock_runner.produced_files import MAX_NAMED, Produced, ProducedFile
+from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
 from penstock_schemas.ids import JobId
-from penstock_schemas.views import LogStream, OutputFile, OutputManifest
+from penstock_schemas.views import LogStream, OutputFile, OutputKind, OutputManifest, UnstoredFile
 from penstock_schemas.wire import encode
 
 UPLOAD_PAUSES_S: Final = (0.2, 1.0, 4.0)
@@ -19,8 +21,10 @@ UPLOAD_BASE_S: Final = 60.0
 UPLOAD_MIN_BYTES_PER_S: Final = 1 << 20
 """A try may take the base and what this rate allows for the file's size."""
 PARALLEL_UPLOADS: Final = 4
-MAX_NAMED: Final = 5
-"""So many left-out outputs are named one by one."""
+MAX_NAMED_AT_ONCE: Final = 3
+"""So many files are named in a warning."""
+MAX_NAME_CHARS: Final = 100
+"""Of each of these."""
 
 
 class UploadFailed(Exception):
@@ -31,17 +35,38 @@ class UnreadableOutput(Exception):
     """An output cannot be read, so the run cannot be kept; the message names it."""
 
 
-class StoredOutputs(Struct, frozen=True):
-    """What became of a run's outputs."""
+class StoredFiles(Struct, frozen=True):
+    """What became of the files that a run left."""
 
-    files: tuple[OutputFile, ...] = ()
-    left_out: tuple[str, ...] = ()
-    """One sentence for each output that was not stored."""
+    manifest: OutputManifest | None = None
+    """`None`: none was written, because there is nothing to list."""
 
     @property
-    def total_bytes(self) -> int:
-        """The bytes of all stored files."""
-        return sum(file.size_bytes for file in self.files)
+    def output_files(self) -> int:
+        """How many files were stored, logs aside."""
+        return sum(file.kind is not OutputKind.LOG for file in self._files)
+
+    @property
+    def output_bytes(self) -> int:
+        """Their bytes."""
+        return sum(file.size_bytes for file in self._files if file.kind is not OutputKind.LOG)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the run's log gets of it: each file that was not stored, and the first undeclared ones."""
+        if self.manifest is None:
+            return ()
+        each = [f"{file.path} is not stored: {file.reason}" for file in self.manifest.not_stored]
+        return (*each, *(f"warning: {sentence}" for sentence in self.warnings))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user must know of it, one sentence each."""
+        return () if self.manifest is None else tuple(_warnings(self.manifest))
+
+    @property
+    def _files(self) -> tuple[OutputFile, ...]:
+        return () if self.manifest is None else self.manifest.files
 
 
 class Uploads:
@@ -84,53 +109,67 @@ class Uploads:
                 await _pause_or_fail(key, error, pause_s)
         return None
 
-    async def put_outputs(self, job_id: JobId, attempt: int, work_dir: Path, paths: Sequence[str]) -> StoredOutputs:
-        """Store a run's outputs and their manifest.
+    async def put_outputs(self, job_id: JobId, attempt: int, work_dir: Path, produced: Produced) -> StoredFiles:
+        """Store the files that a run left, and their manifest.
 
-        An output that vanished, is no regular file or lies outside the work directory (by a symbolic link, say) is left
-        out and named.
+        A file that vanished or is not a regular file any more is not stored, and the manifest says so.
 
         Raises:
             UnreadableOutput, UploadFailed: not everything is stored.
 
         """
-        root = await anyio.to_thread.run_sync(work_dir.resolve)
-        stored: dict[str, OutputFile | str] = {}
+        stored: dict[str, OutputFile | UnstoredFile] = {}
         limiter = anyio.CapacityLimiter(PARALLEL_UPLOADS)
         failures: list[Exception] = []
 
-        async def put(path: str) -> None:
+        async def put(folder: WorkflowFolder, file: ProducedFile) -> None:
             async with limiter:
                 if failures:
                     return
                 try:
-                    stored[path] = await self._put_output(job_id, root, path)
+                    stored[file.path] = await self._put_output(job_id, folder, file)
                 except (UnreadableOutput, UploadFailed) as error:
                     failures.append(error)
 
-        async with anyio.create_task_group() as group:
-            for path in dict.fromkeys(str(PurePosixPath(path)) for path in paths):
-                group.start_soon(put, path)
+        if produced.files:
+            with await in_thread(lambda: WorkflowFolder(work_dir)) as folder:
+                async with anyio.create_task_group() as group:
+                    for file in produced.files:
+                        group.start_soon(put, folder, file)
         if failures:
             raise failures[0]
         in_order = [stored[path] for path in sorted(stored)]
-        files = tuple(each for each in in_order if isinstance(each, OutputFile))
-        manifest = OutputManifest(job_id=job_id, attempt=attempt, files=files)
+        lost = tuple(each for each in in_order if isinstance(each, UnstoredFile))
+        manifest = OutputManifest(
+            job_id=job_id,
+            attempt=attempt,
+            files=tuple(each for each in in_order if isinstance(each, OutputFile)),
+            not_stored=(*lost, *produced.not_stored)[:MAX_NAMED],
+            not_stored_count=len(lost) + produced.not_stored_count,
+            undeclared=produced.undeclared,
+            undeclared_count=produced.undeclared_count,
+            undeclared_bytes=produced.undeclared_bytes,
+        )
         await self.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
-        return StoredOutputs(files, tuple(each for each in in_order if isinstance(each, str)))
+        return StoredFiles(manifest)
 
-    async def _put_output(self, job_id: JobId, root: Path, path: str) -> OutputFile | str:
-        real = await anyio.to_thread.run_sync(_locate, root, path)
-        if isinstance(real, str):
-            return real
-        key = f"jobs/{job_id}/outputs/{path}"
+    async def _put_output(self, job_id: JobId, folder: WorkflowFolder, file: ProducedFile) -> OutputFile | UnstoredFile:
+        key = f"jobs/{job_id}/outputs/{file.path}"
         try:
-            size_bytes, sha256 = await self.put_file(key, real)
+            with await in_thread(lambda: folder.open_file(file.content)) as opened:
+                # The open file itself, whatever takes the place of its name by now.
+                size_bytes, sha256 = await self.put_file(key, Path(f"/proc/self/fd/{opened.fileno()}"))
         except FileNotFoundError:
-            return f"output {path} vanished before it could be stored"
+            return UnstoredFile(path=file.path, reason="it vanished before it could be stored")
         except PermissionError as error:
-            raise UnreadableOutput(f"output {path} cannot be read: permission denied") from error
-        return OutputFile(path=path, size_bytes=size_bytes, sha256=sha256, key=key)
+            if file.kind is OutputKind.OUTPUT:
+                raise UnreadableOutput(f"output {file.path} cannot be read: permission denied") from error
+            return UnstoredFile(path=file.path, reason="it cannot be read: permission denied")
+        except UnsafeFile as error:
+            return UnstoredFile(path=file.path, reason=error.strerror or "it is not a regular file")
+        except TimeoutError:
+            return UnstoredFile(path=file.path, reason="its disk did not answer")
+        return OutputFile(path=file.path, size_bytes=size_bytes, sha256=sha256, key=key, kind=file.kind)
 
 
 def log_key(job_id: JobId, attempt: int, name: str) -> str:
@@ -149,21 +188,29 @@ def _readable_bytes(path: Path) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def _locate(root: Path, path: str) -> Path | str:
-    """Return the real file of an output, or a sentence that says why it is left out."""
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        return f"output {path} is not stored: it lies outside the work directory"
-    if not path.isprintable():  # what object stores do not take as a key either
-        return f"output {path!r} is not stored: its name holds characters that cannot be shown"
-    try:
-        real = (root / path).resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: links that go in a circle
-        return f"output {path} vanished before it could be stored"
-    if not real.is_relative_to(root):
-        return f"output {path} is not stored: it leads outside the work directory"
-    if not real.is_file():
-        return f"output {path} is not stored: it is no regular file"
-    return real
+def _warnings(manifest: OutputManifest) -> Iterator[str]:
+    """Yield what the user must know of files that are not there for them."""
+    if manifest.not_stored_count:
+        each = [f"{file.path} ({file.reason})" for file in manifest.not_stored]
+        yield f"{_counted(manifest.not_stored_count, 'file')} not stored: {_first(each, manifest.not_stored_count)}"
+    if manifest.undeclared_count:
+        names = [file.path for file in manifest.undeclared]
+        yield (
+            f"{_counted(manifest.undeclared_count, 'undeclared file')} not kept: "
+            f"{_first(names, manifest.undeclared_count)}; submit with --keep-undeclared to keep such files"
+        )
+
+
+def _counted(count: int, what: str) -> str:
+    return f"1 {what} was" if count == 1 else f"{count:,} {what}s were"
+
+
+def _first(names: Sequence[str], count: int) -> str:
+    shown = [
+        name if len(name) <= MAX_NAME_CHARS else f"{name[:MAX_NAME_CHARS]}..." for name in names[:MAX_NAMED_AT_ONCE]
+    ]
+    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
+    return ", ".join(shown) + more
 
 
 async def _pause_or_fail(key: str, error: Exception, pause_s: float | None) -> None:

@@ -24,7 +24,6 @@ from penstock_runner.engines.snakemake.messages import (
     encode_frame,
     shorten,
 )
-from penstock_runner.engines.snakemake.outputs import existing_files
 from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.tails import Tail
 from penstock_runner.engines.snakemake.verdicts import why_it_failed
@@ -174,21 +173,6 @@ def test_the_tail_of_a_failure_is_short(tmp_path: Path) -> None:
     assert tail.endswith("ä")
     assert tail_of_text(" \n\n") is None
     assert tail_of_file(tmp_path / "absent") is None
-
-
-def test_outputs_are_files_within_the_work_directory(tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    (work / "folder/deep").mkdir(parents=True)
-    (tmp_path / "secret").write_text("")
-    for name in ("a", "folder/deep/b", "folder/.snakemake_timestamp"):
-        (work / name).write_text("")
-    (work / "link-out").symlink_to(tmp_path / "secret")
-    (work / "link-in").symlink_to(work / "a")
-    (work / "folder/loop").symlink_to(work)
-    (work / "link-away").symlink_to("/")  # what it leads to is not even looked through: it is the whole disk
-    names = ("a", "folder", "link-away", "link-out", "link-in", "absent", "../secret", "folder/../a")
-    declared = [str(work / name) for name in names] + [str(tmp_path / "secret")]
-    assert existing_files(declared, work) == ("a", "folder/deep/b", "link-in")
 
 
 def test_secrets_are_not_passed_on() -> None:

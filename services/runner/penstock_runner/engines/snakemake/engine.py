@@ -112,6 +112,8 @@ class SnakemakeEngine:
         try:
             exited = await run.follow(child, stop)
             await run.join_log()
+            if exited is not None and not attempt.is_dry:
+                await run.collect()
         finally:
             child.close()
             with anyio.CancelScope(shield=True):

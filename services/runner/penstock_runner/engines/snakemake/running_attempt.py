@@ -19,12 +19,13 @@ from penstock_runner.engines.snakemake.failures import (
 from penstock_runner.engines.snakemake.launching import Exited
 from penstock_runner.engines.snakemake.messages import BadFrame, Found, FrameReader
 from penstock_runner.engines.snakemake.nursery import Child
-from penstock_runner.engines.snakemake.outputs import existing_files
 from penstock_runner.engines.snakemake.own_log import OwnLog
 from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.tails import Tail
+from penstock_runner.produced_files import Declared, Produced, collect
 from penstock_runner.sandbox.refusals import explained
 from penstock_runner.sandbox.rules import Rules
+from penstock_runner.workflow_files import in_thread
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
@@ -33,6 +34,8 @@ TASK_LOGS: Final = "tasks"
 """The folder in an attempt's log directory that holds `<task id>.stdout` and `.stderr`."""
 LIVE_LOG_PAUSE_S: Final = 0.15
 """The pause between two looks at the log files of what runs."""
+COLLECT_S: Final = 120.0
+"""How long the search for what a run left may take."""
 KILL_DEADLINE_S: Final = 8.0
 """How long a killed attempt may take to be gone, its keeper included."""
 
@@ -51,6 +54,7 @@ class RunningAttempt:
         self._own_log = OwnLog(self._engine_log)
         self._task_tails: dict[str, tuple[Tail, Tail]] = {}
         self._bad_frame: BadFrame | None = None
+        self._produced = Produced()
 
     async def follow(self, child: Child, stop: anyio.Event) -> Exited | None:
         """Tell what happens until the attempt is gone; when cancelled, kill it first."""
@@ -75,6 +79,19 @@ class RunningAttempt:
     async def join_log(self) -> None:
         """Make the engine's log whole."""
         await anyio.to_thread.run_sync(self._own_log.join)
+
+    async def collect(self) -> None:
+        """Look at what the run left in its folder, when nothing of it runs any more.
+
+        Raises:
+            OSError, TimeoutError: the folder cannot be read.
+
+        """
+        attempt = self._attempt
+        declared = Declared(outputs=tuple(self._progress.outputs))
+        self._produced = await in_thread(
+            lambda: collect(attempt.work_dir, declared, source=attempt.source_files), deadline_s=COLLECT_S
+        )
 
     def conclude(self, exited: Exited, *, was_stopped: bool) -> Outcome:
         """Say how the attempt ended."""
@@ -101,12 +118,11 @@ class RunningAttempt:
         self._count()
 
     def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
-        outputs = existing_files(self._progress.outputs, self._attempt.work_dir)
         return Outcome(
             kind=kind,
             failure=failure,
             tasks=self._progress.counts,
-            outputs=outputs,
+            produced=self._produced,
             findings=tuple(self._progress.findings),
             refusal=self._progress.refusal,
         )
