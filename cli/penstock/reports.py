@@ -81,6 +81,12 @@ def describe_failure(job: JobResponse) -> Iterator[str]:
         lines = failure.stderr_tail.rstrip().splitlines()
         yield "  the last it wrote to standard error:"
         yield from (f"    {line}" for line in lines[-TAIL_LINES:])
+    if failure.stdout_tail:
+        yield "  the last it wrote to standard output:"
+        yield from (f"    {line}" for line in failure.stdout_tail.rstrip().splitlines()[-TAIL_LINES:])
+    for log in failure.log_tails:
+        yield f"  the end of {log.path}:"
+        yield from (f"    {line}" for line in log.text.rstrip().splitlines()[-TAIL_LINES:])
 
 
 def describe_tasks(job: JobResponse) -> str:
@@ -115,11 +121,12 @@ def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, .
             str(each.attempt) if each.try_number == 1 else f"{each.attempt}.{each.try_number}",
             task_time(each),
             "" if each.exit_code is None else str(each.exit_code),
-            each.message or task_wildcards(each),
+            task_wildcards(each),
+            each.message or "",
         )
         for each in tasks
     ]
-    return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "EXIT", "NOTE"), rows
+    return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "EXIT", "WILDCARDS", "NOTE"), rows
 
 
 def task_wildcards(task: Task) -> str:

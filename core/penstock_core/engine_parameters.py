@@ -90,6 +90,8 @@ class SnakemakeOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):
     set_resources: dict[str, dict[str, int]] = {}
     allow_missing_software: bool = False
     """Whether the run goes on with the runner's software where the workflow declares other software."""
+    keep_undeclared: bool = False
+    """Whether files that the run made and that no rule declares are stored beside its outputs."""
     given: tuple[str, ...] = ()
     """The fields above that the submission chose itself: they go over a workflow's profile."""
 
@@ -154,6 +156,11 @@ _SNAKEMAKE: Final = (
         kind=Kind.FLAG,
         description="Run with the runner's own software where rules declare `conda:`, `container:` or the like, where "
         "the operator allows it. The run carries a warning.",
+    ),
+    EngineParameter(
+        name="keep-undeclared",
+        kind=Kind.FLAG,
+        description="Store the files that the run made or changed and that no rule declares, beside its outputs.",
     ),
 )
 

@@ -27,7 +27,7 @@ from penstock_schemas.jobs import (
     UnsupportedDirectives,
 )
 from penstock_schemas.patterns import END, NAME_PATTERN
-from penstock_schemas.views import LogStream, SandboxLevel, Task
+from penstock_schemas.views import LogStream, OutputKind, SandboxLevel, Task, UndeclaredFile, UnstoredFile
 
 MAX_DESCRIPTION: Final = 10_000
 """Characters."""
@@ -331,15 +331,23 @@ class OutputEntry(Struct, frozen=True, kw_only=True):
     """Where it can be downloaded: a path on this server."""
     download_url: str | None = None
     """Where the object store itself serves it for a while, to whoever has this link; null unless it is switched on."""
+    kind: OutputKind = OutputKind.OUTPUT
 
 
 class OutputList(Struct, frozen=True, kw_only=True):
-    """Every file that a run produced."""
+    """Every file of a run that was stored, and those that were not."""
 
     job_id: JobId
     attempt: int
     files: list[OutputEntry]
     total_bytes: int
+    not_stored: list[UnstoredFile] = []
+    """Declared files that are there and were not stored, each with the reason: the first 1,000."""
+    not_stored_count: int = 0
+    undeclared: list[UndeclaredFile] = []
+    """Files that the run made or changed, that no rule declares, and that were not kept: the first 1,000."""
+    undeclared_count: int = 0
+    undeclared_bytes: int = 0
 
 
 class TokenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

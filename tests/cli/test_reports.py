@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.reports import describe_job
+from penstock.commands.outputs import missing_lines
+from penstock.reports import describe_job, task_rows
 from penstock.sayings import Sayings
 from penstock.watching import PlainDisplay, end_lines
-from penstock_schemas.api import JobResponse
+from penstock_schemas.api import JobResponse, OutputList
 from penstock_schemas.ids import JobId, RunnerId
-from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, TaskCounts
-from penstock_schemas.views import Task, TaskState
+from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
+from penstock_schemas.views import Task, TaskState, UndeclaredFile, UnstoredFile
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RUNNING = JobResponse(
@@ -97,6 +98,63 @@ def test_a_failure_names_rule_exit_code_and_last_lines() -> None:
     ]
     assert lines[4:-1] == [f"    line {number}" for number in range(25, 40)]
     assert lines[-1] == f"the whole log: penstock logs {FAILED.id}"
+
+
+def test_a_failure_quotes_standard_output_and_log_files() -> None:
+    assert FAILED.failure is not None
+    failure = msgspec.structs.replace(
+        FAILED.failure,
+        stderr_tail=None,
+        stdout_tail="ERROR: licence expired\n",
+        log_tails=(LogFileTail(path="logs/a.log", text="FATAL: the index is corrupt\n"),),
+    )
+    assert words(msgspec.structs.replace(FAILED, failure=failure)).splitlines()[-4:] == [
+        "  the last it wrote to standard output:",
+        "    ERROR: licence expired",
+        "  the end of logs/a.log:",
+        "    FATAL: the index is corrupt",
+    ]
+
+
+def test_a_task_shows_its_wildcards_and_its_cause() -> None:
+    task = Task(
+        id="b-1",
+        job_id=FAILED.id,
+        attempt=1,
+        name="b",
+        state=TaskState.FAILED,
+        wildcards={"i": "1"},
+        exit_code=6,
+        message="failed with exit code 6",
+    )
+    headers, [row] = task_rows([task])
+    shown = dict(zip(headers, row, strict=True))
+    assert (shown["WILDCARDS"], shown["NOTE"]) == ("i=1", "failed with exit code 6")
+
+
+def test_files_that_are_missing_from_the_outputs_are_listed() -> None:
+    found = OutputList(
+        job_id=FAILED.id,
+        attempt=1,
+        files=[],
+        total_bytes=0,
+        not_stored=[UnstoredFile(path="byclass/up", reason="it is a link to a folder that contains it")],
+        not_stored_count=1,
+        undeclared=[UndeclaredFile(path=f"side{number}.csv", size_bytes=2048) for number in range(30)],
+        undeclared_count=30,
+        undeclared_bytes=61440,
+    )
+    lines = list(missing_lines(found))
+    assert lines[:4] == [
+        "not stored, 1 file:",
+        "  byclass/up: it is a link to a folder that contains it",
+        "not kept because no rule declares them, 30 files, 60.0 KiB:",
+        "  side0.csv  2.0 KiB",
+    ]
+    assert lines[-2:] == [
+        "  and 10 more; -o json lists up to 1,000",
+        "submit with --keep-undeclared to keep such files",
+    ]
 
 
 @pytest.mark.parametrize(("code", "text"), [(-9, "rule align, ended by signal 9"), (None, "rule align")])

@@ -15,7 +15,17 @@ from tests.gateway.stage import Json, Stage, pointers, problem, submit
 from penstock_core import aggregates
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.views import LogChunk, LogStream, OutputFile, OutputManifest, Task, TaskState
+from penstock_schemas.views import (
+    LogChunk,
+    LogStream,
+    OutputFile,
+    OutputKind,
+    OutputManifest,
+    Task,
+    TaskState,
+    UndeclaredFile,
+    UnstoredFile,
+)
 from penstock_schemas.wire import encode
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -218,6 +228,36 @@ async def outputs(stage: Stage, job_id: JobId) -> dict[str, bytes]:
     manifest = OutputManifest(job_id=job_id, attempt=1, files=tuple(files))
     await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
     return contents
+
+
+async def test_what_was_not_stored_is_listed_beside_what_was(
+    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+) -> None:
+    key = f"jobs/{job_id}/outputs/logs/a.log"
+    await stage.blobs.put_bytes(key, b"log")
+    log = OutputFile(
+        path="logs/a.log", size_bytes=3, sha256=hashlib.sha256(b"log").hexdigest(), key=key, kind=OutputKind.LOG
+    )
+    manifest = OutputManifest(
+        job_id=job_id,
+        attempt=1,
+        files=(log,),
+        not_stored=(UnstoredFile(path="pipe", reason="it is a FIFO"),),
+        not_stored_count=2_000,
+        undeclared=(UndeclaredFile(path="side.csv", size_bytes=7),),
+        undeclared_count=1,
+        undeclared_bytes=7,
+    )
+    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+
+    listed = await get(client, f"/jobs/{job_id}/outputs")
+
+    assert [(file["path"], file["kind"]) for file in listed["files"]] == [("logs/a.log", "log")]
+    assert (await client.get(listed["files"][0]["url"])).content == b"log"
+    assert listed["not_stored"] == [{"path": "pipe", "reason": "it is a FIFO"}]
+    assert listed["not_stored_count"] == 2_000
+    assert listed["undeclared"] == [{"path": "side.csv", "size_bytes": 7}]
+    assert (listed["undeclared_count"], listed["undeclared_bytes"]) == (1, 7)
 
 
 async def test_outputs_are_listed_and_downloaded(

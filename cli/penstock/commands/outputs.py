@@ -1,14 +1,20 @@
 """`outputs`."""
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 import click
+from msgspec import structs
 
 from penstock import tables
 from penstock.client import Client
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.exits import Stop
 from penstock_schemas.api import OutputList
+
+MAX_NAMED: Final = 20
+"""So many files that are missing from the outputs are listed."""
 
 
 @click.command()
@@ -24,17 +30,12 @@ from penstock_schemas.api import OutputList
 def outputs(
     job_id: str, to: Path | None, only: tuple[str, ...], form: Format, url: str | None, state: Path | None
 ) -> None:
-    """List the files that a run produced, or download them."""
+    """List the files that a run produced, or download them: outputs, logs, benchmarks, and what was not stored."""
     with connected(url, state, deadline_s=30.0) as client:
         found = client.outputs(client.find(job_id))
         if only:
             kept = [each for each in found.files if any(PurePosixPath(each.path).match(one) for one in only)]
-            found = OutputList(
-                job_id=found.job_id,
-                attempt=found.attempt,
-                files=kept,
-                total_bytes=sum(each.size_bytes for each in kept),
-            )
+            found = structs.replace(found, files=kept, total_bytes=sum(each.size_bytes for each in kept))
         if to is not None:
             fetch(client, found, to)
     if form is Format.JSON:
@@ -42,13 +43,45 @@ def outputs(
     elif form is Format.JSONL:
         for each in found.files:
             print_line(each)
-    elif not found.files:
+    else:
+        _print(found, to)
+
+
+def _print(found: OutputList, to: Path | None) -> None:
+    if not found.files:
         click.echo("no outputs", err=True)
     elif to is None:
-        rows = [(each.path, tables.size(each.size_bytes), each.sha256[:12]) for each in found.files]
-        click.echo(tables.table(("PATH", "SIZE", "SHA-256"), rows, flexible=0))
+        rows = [
+            (each.path, str(each.kind.value), tables.size(each.size_bytes), each.sha256[:12]) for each in found.files
+        ]
+        click.echo(tables.table(("PATH", "KIND", "SIZE", "SHA-256"), rows, flexible=0))
     else:
         click.echo(f"{len(found.files)} files, {tables.size(found.total_bytes)}, in {to}")
+    for line in missing_lines(found):
+        click.echo(line, err=True)
+
+
+def missing_lines(found: OutputList) -> Iterator[str]:
+    """Yield what was not stored and why, and what was not kept, up to `MAX_NAMED` files of each."""
+    if found.not_stored_count:
+        yield f"not stored, {_files(found.not_stored_count)}:"
+        yield from (f"  {each.path}: {each.reason}" for each in found.not_stored[:MAX_NAMED])
+        yield from _more(found.not_stored_count)
+    if found.undeclared_count:
+        size = tables.size(found.undeclared_bytes)
+        yield f"not kept because no rule declares them, {_files(found.undeclared_count)}, {size}:"
+        yield from (f"  {each.path}  {tables.size(each.size_bytes)}" for each in found.undeclared[:MAX_NAMED])
+        yield from _more(found.undeclared_count)
+        yield "submit with --keep-undeclared to keep such files"
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"
+
+
+def _more(count: int) -> Iterator[str]:
+    if count > MAX_NAMED:
+        yield f"  and {count - MAX_NAMED:,} more; -o json lists up to 1,000"
 
 
 def fetch(client: Client, found: OutputList, to: Path) -> None:

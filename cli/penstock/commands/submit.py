@@ -126,6 +126,11 @@ def _read_parameters(path: Path) -> Parameters:
     is_flag=True,
     help="Run with the runner's own software where rules declare conda, containers or the like.",
 )
+@click.option(
+    "--keep-undeclared",
+    is_flag=True,
+    help="Keep files that the run makes and that no rule declares, beside its outputs.",
+)
 @click.option("--engine", help="snakemake or mock; the server chooses when left out.")
 @click.option("--owner", help="Who asks.")
 @click.option("--idempotency-key", help="The same key finds the first run instead of making another.")
@@ -153,6 +158,7 @@ def submit(
     hold: bool,
     no_requeue: bool,
     allow_missing_software: bool,
+    keep_undeclared: bool,
     engine: str | None,
     owner: str | None,
     idempotency_key: str | None,
@@ -184,7 +190,8 @@ def submit(
         description=description,
         source=sent.source if sent else None,
         engine=engine,
-        engine_parameters=software_choice(accepts=allow_missing_software),
+        engine_parameters=software_choice(accepts=allow_missing_software)
+        | ({"keep-undeclared": None} if keep_undeclared else {}),
         labels=parse_labels(label),
         priority=priority,
         owner=owner,

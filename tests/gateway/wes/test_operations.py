@@ -207,7 +207,7 @@ async def test_outputs_are_listed_with_where_they_can_be_had(stage: Stage, clien
 
     url = f"http://localhost{PREFIX}/runs/{run_id}/outputs/a%20b/x.vcf"
     assert outputs == {
-        "files": [{"path": "a b/x.vcf", "size": 8, "sha256": sha256, "url": url}],
+        "files": [{"path": "a b/x.vcf", "size": 8, "sha256": sha256, "url": url, "kind": "output"}],
         "total_files": 1,
         "total_bytes": 8,
     }

@@ -141,11 +141,22 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
                 sha256=each.sha256,
                 url=f"/jobs/{wanted}/outputs/{quote(each.path)}",
                 download_url=await services.presigned(each.key),
+                kind=each.kind,
             )
             for each in manifest.files
         ]
         total_bytes = sum(each.size_bytes for each in files)
-        answer = OutputList(job_id=wanted, attempt=manifest.attempt, files=files, total_bytes=total_bytes)
+        answer = OutputList(
+            job_id=wanted,
+            attempt=manifest.attempt,
+            files=files,
+            total_bytes=total_bytes,
+            not_stored=list(manifest.not_stored),
+            not_stored_count=manifest.not_stored_count,
+            undeclared=list(manifest.undeclared),
+            undeclared_count=manifest.undeclared_count,
+            undeclared_bytes=manifest.undeclared_bytes,
+        )
         return Reply(encode(answer), headers=NO_STORE)
 
     @route("/jobs/{job_id:str}/outputs/{path:path}", http_method=READ)

@@ -5,6 +5,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
+from penstock_schemas.views import OutputKind
+
 
 class State(Enum):
     """Where a run stands."""
@@ -167,6 +169,7 @@ class OutputFile(Struct, frozen=True, kw_only=True):
     """Bytes."""
     sha256: str
     url: str
+    kind: OutputKind
 
 
 class Outputs(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from penstock_gateway.wes.models import (
 )
 from penstock_gateway.wes.states import state_of
 from penstock_gateway.workflow_urls import workflow_url_of
-from penstock_schemas.jobs import JobState
+from penstock_schemas.jobs import Failure, JobState
 from penstock_schemas.views import Job, OutputManifest, Task, TaskState
 
 MAX_INLINE_OUTPUTS: Final = 1000
@@ -106,7 +106,11 @@ def outputs_of(job: Job, manifest: OutputManifest | None, addresses: Addresses, 
     return Outputs(
         files=[
             OutputFile(
-                path=each.path, size=each.size_bytes, sha256=each.sha256, url=addresses.output(job.id, each.path)
+                path=each.path,
+                size=each.size_bytes,
+                sha256=each.sha256,
+                url=addresses.output(job.id, each.path),
+                kind=each.kind,
             )
             for each in shown
         ],
@@ -178,13 +182,20 @@ def _said_of_run(job: Job) -> list[str]:
     said += [f"warning: {each}" for each in job.warnings]
     if job.failure is not None:
         said.append(job.failure.message)
-        if job.failure.stderr_tail:
-            said.append(job.failure.stderr_tail)
+        said += _quoted(job.failure)
     if job.cancel_reason is not None:
         said.append(f"cancelled: {job.cancel_reason}")
     if job.deleted_at is not None:
         said.append("the data of this run was removed")
     return said
+
+
+def _quoted(failure: Failure) -> list[str]:
+    """Return the last words of what failed: its standard error, its standard output, its `log:` files."""
+    quoted = [failure.stderr_tail] if failure.stderr_tail else []
+    if failure.stdout_tail:
+        quoted.append(f"standard output:\n{failure.stdout_tail}")
+    return quoted + [f"{each.path}:\n{each.text}" for each in failure.log_tails]
 
 
 def _said_of(task: Task) -> list[str]:

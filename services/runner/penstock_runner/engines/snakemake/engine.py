@@ -113,7 +113,7 @@ class SnakemakeEngine:
             exited = await run.follow(child, stop)
             await run.join_log()
             if exited is not None and not attempt.is_dry:
-                await run.collect()
+                await run.collect(keep_undeclared=options.keep_undeclared)
         finally:
             child.close()
             with anyio.CancelScope(shield=True):

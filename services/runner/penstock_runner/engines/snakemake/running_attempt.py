@@ -80,7 +80,7 @@ class RunningAttempt:
         """Make the engine's log whole."""
         await anyio.to_thread.run_sync(self._own_log.join)
 
-    async def collect(self) -> None:
+    async def collect(self, *, keep_undeclared: bool) -> None:
         """Look at what the run left in its folder, when nothing of it runs any more.
 
         Raises:
@@ -90,7 +90,8 @@ class RunningAttempt:
         attempt = self._attempt
         declared = Declared(outputs=tuple(self._progress.outputs))
         self._produced = await in_thread(
-            lambda: collect(attempt.work_dir, declared, source=attempt.source_files), deadline_s=COLLECT_S
+            lambda: collect(attempt.work_dir, declared, source=attempt.source_files, keep_undeclared=keep_undeclared),
+            deadline_s=COLLECT_S,
         )
 
     def conclude(self, exited: Exited, *, was_stopped: bool) -> Outcome:
