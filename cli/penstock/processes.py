@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
+from io import FileIO
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -251,10 +252,10 @@ class RotatedLog:
     """A log file that never takes more than two times its bound, and that may lose lines but ends nobody."""
 
     def __init__(self, path: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = path
         self._max_bytes = max_bytes
-        self._file = path.open("ab", buffering=0)
+        self._file = self._open()
 
     def write(self, content: bytes) -> None:
         """Append; a full file is moved aside first, over the one moved before. What a full disk refuses is lost."""
@@ -265,12 +266,16 @@ class RotatedLog:
         if self._file.tell() > 0 and self._file.tell() + len(content) > self._max_bytes:
             self._file.close()
             self._path.replace(self._path.with_name(self._path.name + ".1"))
-            self._file = self._path.open("ab", buffering=0)
+            self._file = self._open()
         self._file.write(content)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _open(self) -> FileIO:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return FileIO(descriptor, "ab")
 
 
 def ending(code: int) -> str:

@@ -62,7 +62,7 @@ def held(state: Path) -> Generator[None]:
 
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (state / LOCK).open("a") as lock:
+    with os.fdopen(os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as lock:
         ends = time.monotonic() + LOCK_WAIT_S
         while True:
             try:

@@ -25,6 +25,7 @@ from penstock.sayings import Sayings
 from penstock.supervisor import GivenUp, Supervisor, first
 from penstock.transport import ClientError
 from penstock.versions import software_version
+from penstock_core.private_folders import make_private
 
 T = TypeVar("T")
 
@@ -205,6 +206,7 @@ async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[T
     """
     failure: Stop | None = None  # raised outside of the group, which would wrap it
     try:
+        _close_to_others(plan.state, report)
         with running.held(plan.state):
             async with anyio.create_task_group() as group:
                 supervisor = Supervisor(group, report)
@@ -225,6 +227,17 @@ async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[T
         raise Stop(f"cannot use the state folder {plan.state}: {error.strerror}; give another --state") from error
     if failure is not None:
         raise failure
+
+
+def _close_to_others(state: Path, report: Callable[[str], None]) -> None:
+    """Take every right to the state folder from other users; what runs made keeps its modes, out of their reach."""
+    corrected = make_private(state, leave=("runner/work/*",))
+    if corrected.entries:
+        report(
+            f"other users could reach the state folder {state}: corrected the modes of {corrected.entries:,} entries"
+        )
+    if corrected.failed:
+        report(f"  {corrected.failed:,} of them belong to another user and stay as they are; remove them")
 
 
 async def _take_signals(

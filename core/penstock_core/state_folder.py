@@ -3,8 +3,14 @@
 import contextlib
 import fcntl
 import os
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from pathlib import Path
+
+import structlog
+
+from penstock_core.private_folders import make_private
+
+_log = structlog.stdlib.get_logger()
 
 
 class StateFolderTaken(Exception):
@@ -16,15 +22,17 @@ class StateFolderUnusable(Exception):
 
 
 @contextlib.contextmanager
-def hold(folder: Path, service: str) -> Generator[None]:
+def hold(folder: Path, service: str, *, leave: Collection[str] = ()) -> Generator[None]:
     """Keep every other process of `service` out of `folder`, made when it is missing; a killed one holds it no longer.
+
+    Nothing in the folder can be reached by other users, but for the content of folders that match `leave`.
 
     Raises:
         StateFolderTaken, StateFolderUnusable: it cannot be had.
 
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        close_to_others(folder, leave=leave)
         descriptor = os.open(folder / f"{service}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateFolderUnusable(f"the state folder {folder} cannot be used: {error.strerror}") from error
@@ -38,3 +46,20 @@ def hold(folder: Path, service: str) -> Generator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def close_to_others(folder: Path, *, leave: Collection[str] = ()) -> None:
+    """Make a folder that only its owner can reach, or make one so that is there; the log tells when that was needed.
+
+    Raises:
+        OSError: it cannot be made or read.
+
+    """
+    corrected = make_private(folder, leave=leave)
+    if corrected.entries:
+        _log.warning(
+            "folder_was_open_to_others",
+            folder=str(folder),
+            corrected=corrected.entries - corrected.failed,
+            owned_by_others=corrected.failed,
+        )

@@ -17,6 +17,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from penstock_core import blob_keys
 from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, BlobsUnavailable, PortError, WrittenBlob
+from penstock_core.state_folder import close_to_others
 from penstock_jetstream import blob_folder, names
 
 _DETAILS: Final = "\n\nDebug source:"
@@ -47,7 +48,7 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
             raise BadBlobsLocation(f"{text}: {error}") from error
     folder = Path(rest if separator else text).absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        close_to_others(folder)
         probe = folder / ".writable"
         probe.write_bytes(b"?")
         probe.unlink()

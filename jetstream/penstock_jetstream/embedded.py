@@ -19,6 +19,8 @@ from typing import Final
 import anyio
 import msgspec
 
+from penstock_core.private_folders import PRIVATE_UMASK
+from penstock_core.state_folder import close_to_others
 from penstock_jetstream.embedded_users import OWNER, users
 
 START_S: Final = 60.0
@@ -147,7 +149,7 @@ class EmbeddedServer:
 
     def _prepare_folder(self) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            close_to_others(self._folder)
             probe = self._folder / ".writable"
             probe.write_bytes(b"?")
             probe.unlink()
@@ -211,7 +213,8 @@ class EmbeddedServer:
             stale.unlink()
         said_before = _size(self._folder / "nats-server.log")
         assert self._lock is not None
-        with (self._folder / "nats-server.out").open("wb") as out:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with os.fdopen(os.open(self._folder / "nats-server.out", flags, 0o600), "wb") as out:
             self._process = subprocess.Popen(  # noqa: ASYNC220  # a fork; the parent's death is told by its main thread
                 [program, "--config", config],
                 stdin=subprocess.DEVNULL,
@@ -220,6 +223,7 @@ class EmbeddedServer:
                 start_new_session=True,
                 pass_fds=(self._lock,),
                 preexec_fn=_end_with_parent(os.getpid()),
+                umask=PRIVATE_UMASK,
             )
         try:
             with anyio.fail_after(deadline_s):

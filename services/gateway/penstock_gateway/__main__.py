@@ -14,6 +14,7 @@ import structlog
 from penstock_core.background import described
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
+from penstock_core.private_folders import create_files_privately
 from penstock_core.settings import BadSettings, read_settings
 from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable, hold
 from penstock_gateway.access import AccessLog
@@ -77,6 +78,7 @@ class Exposed(Exception):
 
 def main() -> None:
     """Serve until a signal ends it."""
+    create_files_privately()
     try:
         settings = read_settings(GatewaySettings, with_other_names(os.environ))
     except BadSettings as error:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata, util
 from typing import Final, NoReturn
 
@@ -16,6 +17,7 @@ import structlog
 
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
+from penstock_core.private_folders import create_files_privately
 from penstock_core.settings import BadSettings, read_settings
 from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable
 from penstock_jetstream import connect
@@ -54,8 +56,12 @@ _EXPECTED: Final = (
 )
 
 
-async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> None:
+async def serve(
+    settings: RunnerSettings, shutdown: Shutdown | None = None, *, workflow_umask: int | None = None
+) -> None:
     """Run a runner until it is asked to stop, by `shutdown` or by a signal.
+
+    Workflows run with `workflow_umask`, or else with that of this process.
 
     The first SIGTERM or SIGINT lets it finish what runs, the second makes it leave at once.
 
@@ -70,7 +76,7 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
     # Before an engine is made: every process of an engine inherits it.
     os.environ[RUNNER_MARKER] = runner_id
     policy, standing = await confinement(settings, os.environ)
-    engines = _engines(settings, policy)
+    engines = _engines(settings, policy, workflow_umask)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
     with folder.hold():
@@ -104,6 +110,8 @@ async def serve(settings: RunnerSettings, shutdown: Shutdown | None = None) -> N
 
 def main() -> None:
     """Run a runner until a signal ends it."""
+    # What a workflow makes has the modes that it would have without us; nobody else can reach it.
+    workflow_umask = create_files_privately()
     try:
         settings = read_settings(RunnerSettings, os.environ)
     except BadSettings as error:
@@ -113,7 +121,8 @@ def main() -> None:
         _exit(EXIT_SETTINGS, "\n".join(wrong))
     configure_logs(settings.log_level, service="runner")
     try:
-        anyio.run(serve, settings, backend_options={"use_uvloop": True})
+        serving = partial(serve, settings, workflow_umask=workflow_umask)
+        anyio.run(serving, backend_options={"use_uvloop": True})
     except Exception as error:
         causes = tuple(faults.leaves(error))
         if not all(isinstance(cause, _EXPECTED) for cause in causes):
@@ -146,10 +155,10 @@ def _terms(settings: RunnerSettings, standing: Standing) -> Terms:
     )
 
 
-def _engines(settings: RunnerSettings, policy: Policy | None) -> tuple[Engine, ...]:
+def _engines(settings: RunnerSettings, policy: Policy | None, workflow_umask: int | None) -> tuple[Engine, ...]:
     makers: dict[str, Callable[[], Engine]] = {"mock": lambda: MockEngine(settings.mock_behaviour)}
     if util.find_spec("snakemake") is not None:
-        makers["snakemake"] = lambda: _snakemake(settings, policy)
+        makers["snakemake"] = lambda: _snakemake(settings, policy, workflow_umask)
     unknown = [name for name in settings.engines if name not in makers]
     if unknown:
         raise UnknownEngine(
@@ -158,7 +167,7 @@ def _engines(settings: RunnerSettings, policy: Policy | None) -> tuple[Engine, .
     return tuple(makers[name]() for name in settings.engines or sorted(makers))
 
 
-def _snakemake(settings: RunnerSettings, policy: Policy | None) -> Engine:
+def _snakemake(settings: RunnerSettings, policy: Policy | None, workflow_umask: int | None) -> Engine:
     # Not at the top: a runner without Snakemake must start as well.
     from penstock_runner.engines.snakemake import SnakemakeEngine
 
@@ -167,6 +176,7 @@ def _snakemake(settings: RunnerSettings, policy: Policy | None) -> Engine:
         limits=settings.limits,
         sandbox=policy,
         unsupported=settings.unsupported_directives,
+        umask=workflow_umask,
     )
 
 

@@ -39,7 +39,8 @@ class StateFolder:
             StateFolderTaken, StateFolderUnusable: as `penstock_core.state_folder.hold`.
 
         """
-        return hold(self.root, "runner")
+        # What a run made keeps its modes: nobody else gets as far as there.
+        return hold(self.root, "runner", leave=("work/*",))
 
     def predecessor(self) -> Predecessor | None:
         """Return who used the folder last; `None` when it is new or its record cannot be read."""

@@ -16,6 +16,7 @@ from msgspec import Struct
 from penstock_core.background import described
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
+from penstock_core.private_folders import create_files_privately
 from penstock_core.settings import BadSettings, LogLevel, read_settings
 
 EXIT_OK: Final = 0
@@ -28,6 +29,7 @@ _log = structlog.get_logger("penstock_scheduler")
 
 def main(shape: type[S], serve: Callable[[S], Awaitable[None]], *, service: str) -> None:
     """Read the settings from the environment and serve until a signal ends it."""
+    create_files_privately()
     try:
         settings = read_settings(shape, os.environ)
     except BadSettings as error:

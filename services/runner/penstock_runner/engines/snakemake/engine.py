@@ -55,12 +55,14 @@ class SnakemakeEngine:
         limits: Mapping[str, int] | None = None,
         sandbox: Policy | None = None,
         unsupported: UnsupportedDirectives = UnsupportedDirectives.CHOOSE,
+        umask: int | None = None,
     ) -> None:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
         `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
         module `resource`; `sandbox` says what attempts may touch, `None` stands for what the runner's user may;
-        `unsupported` is what happens to a run that declares software that the runner does not provide.
+        `unsupported` is what happens to a run that declares software that the runner does not provide; `umask` is for
+        what workflows make, `None` stands for that of this process.
         """
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
             extra_environment or {}
@@ -69,7 +71,7 @@ class SnakemakeEngine:
         self._limits = ATTEMPT_LIMITS | dict(limits or {})
         self._sandbox = sandbox
         self._unsupported = unsupported
-        self._nursery = Nursery(self._environment)
+        self._nursery = Nursery(self._environment, umask=umask)
         self.version = metadata.version("snakemake")
 
     async def __aenter__(self) -> "SnakemakeEngine":

@@ -30,6 +30,7 @@ READY_DEADLINE_S: Final = 60.0
 SEND_DEADLINE_S: Final = 10.0
 GOODBYE_DEADLINE_S: Final = 8.0
 """How long the zygote may take to leave: its keepers end their attempts meanwhile."""
+_SAME_UMASK: Final = -1
 EVENTS_PIPE_BYTES: Final = 1024 * 1024
 
 
@@ -90,8 +91,9 @@ class Child:
 class Nursery:
     """Keeps one zygote warm."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, umask: int | None = None) -> None:
         self._environment = dict(environment)
+        self._umask = _SAME_UMASK if umask is None else umask
         self._zygote: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._starting = anyio.Lock()
@@ -163,6 +165,7 @@ class Nursery:
             stdout=subprocess.DEVNULL,
             pass_fds=passed,
             start_new_session=True,
+            umask=self._umask,
         )
         theirs.close()
         control.setblocking(False)

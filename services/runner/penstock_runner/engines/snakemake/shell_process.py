@@ -21,7 +21,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from penstock_runner.engines.snakemake.task_process import TaskFiles
+from penstock_runner.engines.snakemake.task_process import TaskFiles, open_log
 
 
 class ShellJob(Struct, frozen=True):
@@ -42,7 +42,10 @@ class JobCommand(subprocess.Popen[Any]):
 
     def __init__(self, job: ShellJob, command: str, **how: Any) -> None:
         self._job = job
-        with job.files.stdout.open("ab") as stdout, job.files.stderr.open("ab") as stderr:
+        with (
+            os.fdopen(open_log(job.files.stdout), "ab") as stdout,
+            os.fdopen(open_log(job.files.stderr), "ab") as stderr,
+        ):
             if how.get("stdout") != subprocess.PIPE:
                 how["stdout"] = stdout
             start: Any = super().__init__  # its many overloads do not fit arguments that Snakemake chose

@@ -125,7 +125,7 @@ def _terminated(number: int, _frame: FrameType | None) -> None:
 
 def _redirect(files: TaskFiles) -> None:
     for descriptor, path in ((1, files.stdout), (2, files.stderr)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        opened = open_log(path)
         os.dup2(opened, descriptor)
         os.close(opened)
     # Fresh objects: the lock of the old ones may have been held by another thread of the attempt.
@@ -135,6 +135,11 @@ def _redirect(files: TaskFiles) -> None:
     handler.setLevel(logging.WARNING)
     # Assigned, not removed and added: that would take locks. The attempt's own handlers belong to its threads.
     logging.getLogger("snakemake.logging").handlers = [handler]
+
+
+def open_log(path: Path) -> int:
+    """Open a log file to write at its end, as the runner's user alone may; return the descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 def _leave_event_loops(workflow: Any) -> object:
