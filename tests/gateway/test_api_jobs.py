@@ -98,8 +98,18 @@ async def test_a_body_that_is_too_large_is_refused(stage: Stage) -> None:
 async def test_a_job_that_no_event_can_hold_is_refused(client: httpx.AsyncClient) -> None:
     response = await client.post("/jobs", json=submission(parameters={"x": "y" * MAX_EVENT_BYTES}))
 
-    assert "bytes" in problem(response, 413)["detail"]
+    detail = problem(response, 413)["detail"]
+    assert detail.startswith("The parameters of this submission have ")
+    assert f"at most {MAX_EVENT_BYTES:,} bytes" in detail
+    assert "`configfile:`" in detail
     assert (await client.get("/jobs")).json()["total"] == 0
+
+
+async def test_a_job_that_is_too_large_as_a_whole_names_its_largest_part(client: httpx.AsyncClient) -> None:
+    large = submission(parameters={"x": "y" * (MAX_EVENT_BYTES - 1000)}, description="z" * 2000)
+    detail = problem(await client.post("/jobs", json=large), 413)["detail"]
+    assert detail.startswith("The parameters of this submission have ")
+    assert f"at most {MAX_EVENT_BYTES:,} bytes" in detail
 
 
 async def test_an_unknown_job_is_not_found(client: httpx.AsyncClient) -> None:

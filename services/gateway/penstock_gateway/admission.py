@@ -128,15 +128,27 @@ def require_room(submission: JobSubmission) -> None:
     """Check that a job has room for a submission without its source: it becomes one event.
 
     Raises:
-        TooLarge: it has not.
+        TooLarge: it has not; the text names the largest part, and where it belongs.
 
     """
     size_bytes = len(msgspec.json.encode(replace(submission, source=None)))
     if size_bytes > MAX_EVENT_BYTES:
-        raise TooLarge(
-            f"the parameters with the labels and the description have {size_bytes:,} bytes as JSON, and a job has room "
-            f"for {MAX_EVENT_BYTES:,}; put large values into a file of the workflow and name it in the parameters"
-        )
+        raise without_room(submission)
+
+
+def without_room(submission: JobSubmission) -> TooLarge:
+    """Return the error for a submission that is too large as a whole, with the size of its largest part."""
+    sizes = {
+        name: len(msgspec.json.encode(getattr(submission, name)))
+        for name in ("parameters", "labels", "description", "engine_parameters")
+    }
+    name = max(sizes, key=lambda each: sizes[each])
+    return TooLarge(
+        f"the {name.replace('_', ' ')} of this submission {'has' if name == 'description' else 'have'} "
+        f"{sizes[name]:,} bytes; parameters, labels and description together take at most {MAX_EVENT_BYTES:,} bytes as "
+        "JSON. Put large parameters into a file of the workflow, which Snakemake reads by `configfile:`, and submit it "
+        "with the other files"
+    )
 
 
 def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid: str) -> Admitted:

@@ -25,6 +25,7 @@ from penstock_gateway.admission import (
     refuse_unknown_engine,
     require_room,
     with_files,
+    without_room,
 )
 from penstock_gateway.bodies import decode_aside
 from penstock_gateway.bundles import check_uploaded
@@ -270,6 +271,8 @@ class Submissions:
                 stored = await self._log.append((Entry(event, expected=0),))
             except Conflict:
                 continue
+            except TooLarge:
+                raise without_room(admitted.submission) from None
             job = evolve(None, stored[0])
             assert job is not None, "a submission makes a job"
             self._index.put(job)

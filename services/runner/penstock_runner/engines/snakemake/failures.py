@@ -45,7 +45,7 @@ def run_failure(progress: Progress, exit_code: int, tail: str | None) -> Failure
     problem = progress.ended.problem if progress.ended else None
     if problem is not None:
         # Its own words, where there are some: the log's end would begin amid what Snakemake says of itself.
-        words = tail_of_text(problem.text) or tail
+        words = None if problem.is_complete else tail_of_text(problem.text) or tail
         return Failure(cause=FailureCause.WORKFLOW, message=problem.message, rule=problem.rule, stderr_tail=words)
     if exit_code < 0:
         name = signal_name(-exit_code)

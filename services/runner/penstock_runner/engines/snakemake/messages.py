@@ -120,6 +120,8 @@ class RunProblem(Struct, frozen=True, kw_only=True):
     """Snakemake only says that a job failed: which one, the tasks tell."""
     text: str = ""
     """How Snakemake itself says it, in the engine's log."""
+    is_complete: bool = False
+    """Whether the message names everything, so that the log adds nothing to it."""
 
 
 class RunEnded(Message, frozen=True, kw_only=True):

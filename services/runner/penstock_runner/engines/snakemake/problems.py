@@ -27,6 +27,7 @@ MAX_FILES: Final = 5
 MAX_SENTENCE_CHARS: Final = 600
 JOBS_FAILED: Final = "At least one job did not complete successfully."
 """What Snakemake raises when jobs failed; a test watches over it."""
+REFUSED: Final = "the run was refused before its first task: "
 VARIABLES_MISSING: Final = "The following environment variables are requested by the workflow but undefined."
 """What Snakemake raises for `envvars:`."""
 
@@ -47,8 +48,10 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
             message = f"the rules form a cycle: {rule} needs its own output {getattr(error, 'file', '')}".rstrip()
         case MissingRuleException():
             message = f"no rule makes what was asked for: {_squeeze(str(error))}"
-        case MissingSoftware() | BadProfile():
-            return RunProblem(message=str(error))
+        case MissingSoftware():
+            return RunProblem(message=REFUSED + str(error), is_complete=True)
+        case BadProfile():
+            return RunProblem(message=str(error), is_complete=True)
         case WorkflowError() if str(error).startswith(VARIABLES_MISSING):
             message = _missing_variables(error)
         case WorkflowError() if isinstance(error.__cause__, ResourceInsufficiencyError):

@@ -99,7 +99,8 @@ class RunningAttempt:
         if exited.left:
             raise EngineFault(f"{exited.left} processes of the attempt cannot be killed")
         ended = self._progress.ended
-        succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None
+        is_refused = self._progress.refusal is not None and not self._attempt.is_dry
+        succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None and not is_refused
         if succeeded:
             self.finish(TaskState.COMPLETED, "")
             return self._outcome(OutcomeKind.SUCCEEDED, None)

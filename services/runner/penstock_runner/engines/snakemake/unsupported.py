@@ -48,10 +48,7 @@ class Software(Struct, frozen=True, kw_only=True):
             return None
         named = "; ".join(each.message for each in missing[:MAX_NAMED])
         more = f"; and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-        return (
-            f"the workflow declares what this runner does not provide, so the run was refused before its first task: "
-            f"{named}{more}. {self._way_out}"
-        )
+        return f"the workflow declares what this runner does not provide: {named}{more}. {self._way_out}"
 
     @property
     def _way_out(self) -> str:
