@@ -198,6 +198,31 @@ class HoldRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_
     reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
 
 
+class WaitReason(Enum):
+    """What a waiting job lacks."""
+
+    HELD = "held"
+    BACK_OFF = "back-off"
+    """Its last attempt had no outcome; the next one starts a little later."""
+    NO_SCHEDULER = "no scheduler"
+    NO_RUNNER = "no runner"
+    OWNER_LIMIT = "owner limit"
+    GLOBAL_LIMIT = "global limit"
+    NO_SLOT = "no slot"
+    NEXT = "next"
+    """Nothing: it is about to start."""
+
+
+class Waiting(Struct, frozen=True, kw_only=True):
+    """Why a job waits, as far as the scheduler's last report tells."""
+
+    reason: WaitReason
+    text: str
+    """One sentence."""
+    position: int | None = None
+    """1 is the next one of its engine; null when it is not known, or far behind."""
+
+
 class JobResponse(Struct, frozen=True, kw_only=True):
     """A job."""
 
@@ -237,6 +262,8 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     """Whether an attempt that had started is made again when its runner is stopped or lost."""
     warnings: tuple[str, ...] = ()
     """What the user must know of the run, one sentence each: for example that it ran without declared software."""
+    waiting: Waiting | None = None
+    """Why it waits; null when it does not, or when that is not known at the moment."""
 
 
 class JobList(Struct, frozen=True, kw_only=True):

@@ -237,6 +237,38 @@ class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     """What it does with runs that declare software that it does not provide."""
 
 
+class EngineQueue(Struct, frozen=True, kw_only=True):
+    """The queue of one engine."""
+
+    slots: int
+    """Of runners that take new work."""
+    free: int
+    """Of these, those that no job holds."""
+    waiting: int
+    """Jobs that wait for it, without those whose back-off lasts."""
+    first: tuple[JobId, ...] = ()
+    """The first of them, in the order in which they start."""
+
+
+class OwnerLoad(Struct, frozen=True, kw_only=True):
+    """An owner whose jobs hold as many slots as they may."""
+
+    tenant: TenantId
+    owner: str
+    running: int
+
+
+class QueueSummary(Struct, frozen=True, kw_only=True):
+    """What the leading scheduler knows of the queue: enough to name the reason why a job waits."""
+
+    engines: dict[str, EngineQueue] = field(default_factory=dict[str, EngineQueue])
+    running: int = 0
+    """Jobs that hold a slot."""
+    max_running: int | None = None
+    max_running_per_owner: int | None = None
+    full_owners: tuple[OwnerLoad, ...] = ()
+
+
 class SchedulerBeat(Struct, frozen=True, kw_only=True):
     """What the leading scheduler says every second, so that a standby knows when to take over."""
 
@@ -244,3 +276,5 @@ class SchedulerBeat(Struct, frozen=True, kw_only=True):
     term: int
     count: int
     time: datetime
+    queue: QueueSummary | None = None
+    """How the queue stands."""

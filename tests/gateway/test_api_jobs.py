@@ -9,7 +9,11 @@ from tests.gateway.stage import RUNNER, Json, Stage, now, pointers, problem, sub
 
 from penstock_core.ports import MAX_EVENT_BYTES
 from penstock_schemas.commands import StartAttempt
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
+from penstock_schemas.views import EngineQueue, QueueSummary, SchedulerBeat
+
+DEADLINE_S = 20.0
 
 SEED_FIELDS = {
     "id",
@@ -307,11 +311,33 @@ async def test_an_engine_that_no_runner_offers_is_refused(stage: Stage) -> None:
     async with stage.serve() as client:
         response = await client.post("/jobs", json=submission(engine="nextflow"))
         assert "`mock`, `snakemake`" in problem(response, 422)["detail"]
-        assert (await submit(client, engine="mock"))["status_detail"] is None
+        assert (await submit(client, engine="mock"))["waiting"]["reason"] == "no scheduler"
 
 
 async def test_without_any_runner_a_job_waits_and_says_for_what(client: httpx.AsyncClient) -> None:
     assert "no runner offers the engine mock" in (await submit(client))["status_detail"]
+
+
+async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> None:
+    await stage.connect_runner("mock")
+    async with stage.serve() as client:
+        first, second = (await submit(client))["id"], (await submit(client))["id"]
+        queue = QueueSummary(
+            engines={"mock": EngineQueue(slots=1, free=0, waiting=2, first=(JobId(first), JobId(second)))}, running=1
+        )
+        beat = SchedulerBeat(holder="s", term=1, count=1, time=now(), queue=queue)
+        await stage.cluster.heartbeats.beat_scheduler(beat)
+
+        async def shown() -> Json:
+            body: Json = (await client.get(f"/jobs/{second}")).json()
+            return body
+
+        with anyio.fail_after(DEADLINE_S):
+            while (await shown())["waiting"]["reason"] != "no slot":  # noqa: ASYNC110  # the fleet asks by itself
+                await anyio.sleep(0.05)
+        job = await shown()
+        assert job["waiting"]["position"] == 2
+        assert job["status_detail"] == "the slot with the engine mock is taken; 1 run goes before it"
 
 
 async def test_without_mocks_an_unknown_pipeline_is_refused(stage: Stage) -> None:

@@ -7,15 +7,18 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.scheduler.history import START, History, job, started
+from tests.scheduler.history import History, job, started
 
+from penstock_core import job_fold
 from penstock_core.job_fold import evolve
+from penstock_core.waiting import why
 from penstock_scheduler.core.decision import Observations, decide
 from penstock_scheduler.core.records import LiveJob, RunnerState
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
 from penstock_scheduler.core.state import State, fold
-from penstock_scheduler.core.waiting import WaitReason, why
+from penstock_scheduler.core.summary import summarize
+from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.events import CycleDecided
 from penstock_schemas.ids import EventId, RunnerId
 from penstock_schemas.jobs import JobState
@@ -109,7 +112,23 @@ def act(history: History, action: str, number: int) -> None:
             pass
 
 
+def check_summary(state: State) -> None:
+    """The summary agrees with a look at every job and runner."""
+    summary = summarize(state)
+    runners = [each for each in state.runners.values() if each.state is RunnerState.ACTIVE]
+    for engine, queue in summary.engines.items():
+        fitting = [each for each in runners if engine in each.engines]
+        assert queue.slots == sum(each.slots for each in fitting)
+        assert queue.free == sum(max(0, state.free_slots(each)) for each in fitting)
+        waiting = [each for each in state.queue if each.engine == engine and each.not_before is None]
+        assert queue.waiting == len(waiting)
+        assert queue.first == tuple(each.id for each in sorted(waiting, key=lambda each: each.key))
+    assert summary.running == state.holders
+    assert {(each.tenant, each.owner) for each in summary.full_owners} == state.queue.shut_owners()
+
+
 def check_indices(state: State) -> None:
+    check_summary(state)
     """What is counted along the way is what counting anew gives."""
     holding = [each for each in state.jobs.values() if each.state.holds_slot]
     assert state.holders == len(holding) == sum(state.holders_of.values())
@@ -233,12 +252,18 @@ def test_a_snapshot_of_another_version_or_place_is_not_used() -> None:
 def test_why_a_job_waits() -> None:
     history = History()
 
-    def reason(number: int) -> tuple[WaitReason, int] | None:
-        wait = why(history.state, f"job.default.{job(number)}", history.now)
+    def waiting(number: int) -> Waiting | None:
+        aggregate = f"job.default.{job(number)}"
+        found = job_fold.fold([each for each in history.stored if each.event.aggregate == aggregate])
+        assert found is not None
+        return why(found, summarize(history.state), None, history.now, is_led=True)
+
+    def reason(number: int) -> tuple[WaitReason, int | None] | None:
+        wait = waiting(number)
         return None if wait is None else (wait.reason, wait.position)
 
     history.submit(1)
-    assert reason(1) == (WaitReason.NO_RUNNER, 1)
+    assert reason(1) == (WaitReason.NO_RUNNER, None)
     history.join("r", 2)
     assert reason(1) == (WaitReason.NEXT, 1)
     history.limit("owner", 1)
@@ -259,10 +284,9 @@ def test_why_a_job_waits() -> None:
         if attempt == 1:
             history.join("s", 3)
             history.cycle()
-    assert reason(1) == (WaitReason.BACK_OFF, 1)
-    wait = why(history.state, f"job.default.{job(1)}", START)
+    assert reason(1) == (WaitReason.BACK_OFF, None)
+    wait = waiting(1)
     assert wait is not None
-    assert wait.text == "its last attempt had no outcome; the next one may start in 1 s"
-    assert why(history.state, "job.default.unknown", START) is None
+    assert wait.text == "the next attempt may start in 1 s"
     history.hold(1)
-    assert reason(1) == (WaitReason.HELD, 1)
+    assert reason(1) == (WaitReason.HELD, None)

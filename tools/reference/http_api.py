@@ -140,7 +140,8 @@ def _derivation() -> str:
 
 OTHERWISE: Final = {
     "status": "by `state`, as in [the table of states](states.md#states)",
-    "status_detail": "in words, from `state` and what runners offer at the moment",
+    "status_detail": "in words, from `state` and why it waits",
+    "waiting": "from `state`, `not_before`, and the last report of the scheduler that leads",
 }
 
 

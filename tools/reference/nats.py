@@ -9,7 +9,18 @@ from penstock_jetstream.live_feed import LIVE_TYPES, live_headers, live_subject
 from penstock_jetstream.settings import NatsSettings
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import UnsupportedDirectives
-from penstock_schemas.views import LogChunk, LogStream, RunnerHeartbeat, SandboxLevel, SchedulerBeat, Task, TaskState
+from penstock_schemas.views import (
+    EngineQueue,
+    LogChunk,
+    LogStream,
+    OwnerLoad,
+    QueueSummary,
+    RunnerHeartbeat,
+    SandboxLevel,
+    SchedulerBeat,
+    Task,
+    TaskState,
+)
 from penstock_schemas.wire import digest, encode
 from tools.reference.events import example
 from tools.reference.markdown import code, fenced, heading, table
@@ -39,7 +50,7 @@ SUBJECTS: Final = (
 )
 STREAMS: Final = ("EVENTS", "TASKS", "LOGS", "JOBS", "BEATS", "SNAPSHOTS")
 """In the order of `layout.streams`."""
-PAYLOADS: Final = (Task, LogChunk, RunnerHeartbeat, SchedulerBeat)
+PAYLOADS: Final = (Task, LogChunk, RunnerHeartbeat, SchedulerBeat, QueueSummary, EngineQueue, OwnerLoad)
 FORGOTTEN: Final = ", each forgotten after `ports.HEARTBEAT_TTL_S`"
 """Said by the bounds."""
 NS: Final = 1_000_000_000

@@ -1,14 +1,18 @@
-"""Which engines the connected runners offer: asked for in the background, and anew where it matters."""
+"""Which engines the connected runners offer, and how the queue stands: asked for in the background and on demand."""
 
 import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
 from typing import Final
 
 import anyio
 import structlog
 
 from penstock_core.ports import HEARTBEAT_TTL_S, Heartbeats, PortError
+from penstock_core.waiting import why
+from penstock_schemas.api import Waiting
+from penstock_schemas.views import Job, SchedulerBeat
 
 INTERVAL_S: Final = 2.0
 DEADLINE_S: Final = 2.0
@@ -24,6 +28,7 @@ class Fleet:
     def __init__(self, heartbeats: Heartbeats) -> None:
         self._heartbeats = heartbeats
         self._versions: Mapping[str, tuple[str, ...]] | None = None
+        self._beat: SchedulerBeat | None = None
         self._heard_at = -HEARTBEAT_TTL_S
         self._asked_at = -FRESH_S
         self._asking = anyio.Lock()
@@ -37,6 +42,12 @@ class Fleet:
     def versions(self) -> Mapping[str, tuple[str, ...]] | None:
         """The versions of each engine that runners offer, in order; `None` when it is not known."""
         return self._versions
+
+    def waiting(self, job: Job) -> Waiting | None:
+        """Return why a job waits; `None` when it does not, or when that is not known."""
+        is_led = None if self._versions is None else self._beat is not None
+        queue = None if self._beat is None else self._beat.queue
+        return why(job, queue, self.offered, datetime.now(UTC), is_led=is_led)
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
@@ -65,11 +76,13 @@ class Fleet:
         try:
             with anyio.fail_after(DEADLINE_S):
                 beats = await self._heartbeats.runners()
+                scheduler = await self._heartbeats.scheduler()
         except (PortError, TimeoutError) as error:
             log.debug("runners_not_known", reason=str(error))
             if time.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
-                self._versions = None
+                self._versions = self._beat = None
             return
+        self._beat = scheduler
         heard: dict[str, set[str]] = {}
         for beat in beats.values():
             for engine, version in beat.engines.items():

@@ -1,20 +1,19 @@
 """Jobs as the native API shows them."""
 
-from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 from penstock_core.chain import Stored
-from penstock_schemas.api import JobEvent, JobResponse
+from penstock_schemas.api import JobEvent, JobResponse, Waiting
 from penstock_schemas.jobs import STATUS_OF, JobState, TaskCounts
 from penstock_schemas.views import Job
 
 
-def render(job: Job, *, offered: AbstractSet[str] | None = None, tasks: TaskCounts | None = None) -> JobResponse:
+def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None = None) -> JobResponse:
     """Return a job as the API shows it.
 
     Args:
         job: the job.
-        offered: the engines that connected runners offer; `None` when it is not known.
+        waiting: why it waits; `None` when it does not, or when that is not known.
         tasks: live counts, in place of the ones in the job.
 
     """
@@ -30,7 +29,7 @@ def render(job: Job, *, offered: AbstractSet[str] | None = None, tasks: TaskCoun
         completed_at=job.completed_at,
         error_message=None if job.failure is None else job.failure.message,
         state=job.state,
-        status_detail=_status_detail(job, offered),
+        status_detail=_status_detail(job, waiting),
         engine=job.engine,
         owner=job.owner,
         labels=job.labels,
@@ -45,6 +44,7 @@ def render(job: Job, *, offered: AbstractSet[str] | None = None, tasks: TaskCoun
         pipeline=job.pipeline,
         requeue=job.requeue,
         warnings=job.warnings,
+        waiting=waiting,
     )
 
 
@@ -67,12 +67,12 @@ def render_event(stored: Stored) -> JobEvent:
     )
 
 
-def _status_detail(job: Job, offered: AbstractSet[str] | None) -> str | None:
+def _status_detail(job: Job, waiting: Waiting | None) -> str | None:
     match job.state:
         case JobState.QUEUED:
-            return _waiting(job, offered)
+            return _waiting(job, waiting)
         case JobState.HELD:
-            return f"held{f': {job.hold_reason}' if job.hold_reason else ''}; it waits until somebody releases it"
+            return waiting.text if waiting is not None else "held"
         case JobState.ASSIGNED:
             return f"assigned to {job.runner_id}, attempt {job.attempt}"
         case JobState.CANCELLING:
@@ -85,10 +85,10 @@ def _status_detail(job: Job, offered: AbstractSet[str] | None) -> str | None:
             assert_never(job.state)
 
 
-def _waiting(job: Job, offered: AbstractSet[str] | None) -> str | None:
+def _waiting(job: Job, waiting: Waiting | None) -> str | None:
     reasons: list[str] = []
     if job.requeues:
         reasons.append(f"attempt {job.attempt} ended without an outcome: {job.requeue_reason or 'its runner was lost'}")
-    if offered is not None and job.engine not in offered:
-        reasons.append(f"no runner offers the engine {job.engine}; it waits for one")
+    if waiting is not None:
+        reasons.append(waiting.text)
     return "; ".join(reasons) or None

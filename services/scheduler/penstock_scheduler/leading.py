@@ -19,6 +19,7 @@ from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.events import election, limit_change
 from penstock_scheduler.core.leader import Batch, Leader
 from penstock_scheduler.core.liveness import BEAT_EVERY_S, Silences
+from penstock_scheduler.core.summary import summarize
 from penstock_scheduler.follower import Follower
 from penstock_schemas.ids import EventId
 from penstock_schemas.views import SchedulerBeat
@@ -210,7 +211,8 @@ class Term:
         count = 0
         while True:
             count += 1
-            beat = SchedulerBeat(holder=self._holder, term=term, count=count, time=now())
+            queue = summarize(self._follower.state)
+            beat = SchedulerBeat(holder=self._holder, term=term, count=count, time=now(), queue=queue)
             try:
                 await self._cluster.heartbeats.beat_scheduler(beat)
             except Unavailable as outage:

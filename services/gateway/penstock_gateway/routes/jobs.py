@@ -1,6 +1,7 @@
 """`/jobs`: submit, read, list, hold, release, cancel, and the events of a job."""
 
 import hashlib
+import zlib
 from typing import Final
 
 from litestar import HttpMethod, route
@@ -39,6 +40,7 @@ from penstock_schemas.api import (
     JobResponse,
     JobSubmission,
 )
+from penstock_schemas.jobs import JobState
 
 READ: Final = [HttpMethod.GET, HttpMethod.HEAD]
 
@@ -82,7 +84,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
             submission = await _submission(request, services.max_body_bytes)
             key = request.headers.get("idempotency-key")
             submitted = await services.submissions.submit(principal, submission, header_key=key)
-        job = render(submitted.job, offered=fleet.offered)
+        job = render(submitted.job, waiting=fleet.waiting(submitted.job))
         headers = {**_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
         if submitted.is_replay:
             headers["idempotent-replay"] = "true"
@@ -95,7 +97,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         page = await services.lists.page(principal, query, min_seq=max(min_seq, min_seq_of(request)))
         body = encode(
             JobList(
-                jobs=[render(job, offered=fleet.offered) for job in page.jobs],
+                jobs=[render(job, waiting=fleet.waiting(job)) for job in page.jobs],
                 total=page.total,
                 next_cursor=None if page.next_below is None else encode_cursor(page.next_below, query),
             )
@@ -113,8 +115,10 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         given.check()
         job = await jobs.get(principal_of(request), parse_job_id(job_id), min_seq=max(min_seq, min_seq_of(request)))
         counts = await jobs.counts(job)
-        shown = render(job, offered=fleet.offered, tasks=counts)
+        shown = render(job, waiting=fleet.waiting(job), tasks=counts)
         live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
+        if shown.state is JobState.QUEUED and shown.status_detail:  # it changes with the queue, not with the job
+            live += f"-{zlib.crc32(shown.status_detail.encode()):x}"
         headers = _headers(shown, f"{shown.seq}{live}")
         if is_known(request.headers.get("if-none-match"), headers["etag"]):
             return not_modified(headers)
@@ -127,7 +131,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
         asked = await decode_aside(raw, CancelRequest) if raw.strip() else CancelRequest()
         ended = await jobs.cancel(principal_of(request), wanted, reason=asked.reason)
-        job = render(ended, offered=fleet.offered)
+        job = render(ended, waiting=fleet.waiting(ended))
         return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
 
     @route("/jobs/{job_id:str}/hold", http_method=[HttpMethod.POST])
@@ -136,14 +140,16 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         demand(principal_of(request), Role.SUBMITTER, f"hold job {wanted}")
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
         asked = await decode_aside(raw, HoldRequest) if raw.strip() else HoldRequest()
-        job = render(await jobs.hold(principal_of(request), wanted, reason=asked.reason), offered=fleet.offered)
+        held = await jobs.hold(principal_of(request), wanted, reason=asked.reason)
+        job = render(held, waiting=fleet.waiting(held))
         return Reply(encode(job), headers=_headers(job, str(job.seq)))
 
     @route("/jobs/{job_id:str}/release", http_method=[HttpMethod.POST])
     async def release(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         demand(principal_of(request), Role.SUBMITTER, f"release job {wanted}")
-        job = render(await jobs.release(principal_of(request), wanted), offered=fleet.offered)
+        released = await jobs.release(principal_of(request), wanted)
+        job = render(released, waiting=fleet.waiting(released))
         return Reply(encode(job), headers=_headers(job, str(job.seq)))
 
     # The reply has its own status, 204; the framework takes none here that allows no body.

@@ -96,6 +96,17 @@ class Queue:
         """Return the lane that `job` would be in."""
         return self._lanes.get((job.engine, (job.tenant, job.owner)), _NOTHING)
 
+    def lanes_of(self, engine: str) -> list[Order]:
+        """Return every lane of `engine`, those of shut owners included."""
+        return [lane for (name, _), lane in self._lanes.items() if name == engine]
+
+    def waiting_by_engine(self) -> dict[str, int]:
+        """Return how many jobs wait for each engine, without those whose back-off lasts."""
+        counts: dict[str, int] = {}
+        for (engine, _), lane in self._lanes.items():
+            counts[engine] = counts.get(engine, 0) + len(lane)
+        return counts
+
     def shut(self, owner: Owner) -> None:
         """Show no lane of `owner` any more."""
         if owner not in self._shut:

@@ -1,0 +1,86 @@
+"""Why a job waits: one true sentence, from the job and the scheduler's last report."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from penstock_core.waiting import why
+from penstock_schemas.api import WaitReason
+from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import EngineQueue, Head, Job, OwnerLoad, QueueSummary
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TENANT = TenantId("default")
+JOB = Job(
+    id=JobId("job-3"),
+    tenant=TENANT,
+    owner="ada",
+    pipeline_name="p",
+    engine="mock",
+    state=JobState.QUEUED,
+    created_at=NOW,
+    updated_at=NOW,
+    created_seq=3,
+    head=Head(),
+)
+FIRST = tuple(JobId(f"job-{n}") for n in range(1, 4))
+QUEUE = QueueSummary(engines={"mock": EngineQueue(slots=4, free=1, waiting=3, first=FIRST)}, running=3)
+FULL = replace(QUEUE, engines={"mock": EngineQueue(slots=4, free=0, waiting=3, first=FIRST)})
+
+
+@pytest.mark.parametrize(
+    ("job", "queue", "reason", "position", "words"),
+    [
+        (JOB, QUEUE, WaitReason.NEXT, 3, "2 runs go before it"),
+        (replace(JOB, id=FIRST[0]), QUEUE, WaitReason.NEXT, 1, "as soon as the scheduler comes to it"),
+        (JOB, FULL, WaitReason.NO_SLOT, 3, "all 4 slots with the engine mock are taken"),
+        (replace(JOB, engine="other"), QUEUE, WaitReason.NO_RUNNER, None, "other"),
+        (JOB, replace(FULL, max_running=3), WaitReason.GLOBAL_LIMIT, 3, "3 runs are in progress, and 3 are allowed"),
+        (
+            JOB,
+            replace(QUEUE, max_running_per_owner=2, full_owners=(OwnerLoad(tenant=TENANT, owner="ada", running=2),)),
+            WaitReason.OWNER_LIMIT,
+            3,
+            "ada has 2 runs in progress, and 2 are allowed",
+        ),
+        (replace(JOB, state=JobState.HELD, hold_reason="new data"), QUEUE, WaitReason.HELD, None, "held: new data"),
+        (replace(JOB, not_before=NOW + timedelta(seconds=5)), QUEUE, WaitReason.BACK_OFF, None, "in 5 s"),
+        (
+            JOB,
+            QueueSummary(engines={"mock": EngineQueue(slots=1, free=0, waiting=9, first=FIRST[:2])}),
+            WaitReason.NO_SLOT,
+            None,
+            "more than 2 runs go before it",
+        ),
+    ],
+)
+def test_the_reason_and_the_place(
+    job: Job, queue: QueueSummary, reason: WaitReason, position: int | None, words: str
+) -> None:
+    offered = {"mock", "other"}
+    waiting = why(job, queue, offered, NOW, is_led=True)
+    assert waiting is not None
+    assert (waiting.reason, waiting.position) == (reason, position)
+    assert words in waiting.text
+
+
+def test_without_a_scheduler_or_a_runner() -> None:
+    waiting = why(JOB, None, {"mock"}, NOW, is_led=False)
+    assert waiting is not None
+    assert waiting.reason is WaitReason.NO_SCHEDULER
+    waiting = why(JOB, None, set(), NOW, is_led=False)
+    assert waiting is not None
+    assert waiting.reason is WaitReason.NO_RUNNER
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    assert why(JOB, None, None, NOW, is_led=None) is None
+    newer = replace(JOB, id=JobId("job-4"))
+    assert why(newer, QUEUE, {"mock"}, NOW, is_led=True) is None
+
+
+@pytest.mark.parametrize("state", [each for each in JobState if each not in (JobState.QUEUED, JobState.HELD)])
+def test_a_job_that_does_not_wait_has_no_reason(state: JobState) -> None:
+    assert why(replace(JOB, state=state), QUEUE, {"mock"}, NOW, is_led=True) is None
