@@ -14,7 +14,7 @@ SNAKEFILE = """
     rule all:
         output: "made.txt", directory("folder")
         log: "logs/all.log"
-        shell: "umask > {output[0]}; mkdir {output[1]}; echo x > {output[1]}/file; stat -c %a . {output} * > {log}; cat {log}"
+        shell: "umask > {output[0]}; mkdir {output[1]}; echo x > {output[1]}/file; ls -la > {log}"
 """
 
 
