@@ -66,7 +66,7 @@ async def test_rubbish_on_the_events_descriptor_is_no_success(lab: Lab) -> None:
         """
     )
     assert failure.cause is FailureCause.WORKFLOW
-    assert "what the workflow's process reported cannot be read" in failure.message
+    assert failure.message.startswith("the workflow sent an invalid event: ")
 
 
 async def test_parameters_and_graphs_may_be_large(lab: Lab) -> None:

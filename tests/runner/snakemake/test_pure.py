@@ -10,11 +10,11 @@ from penstock_runner.engines.snakemake.failures import TAIL_BYTES, tail_of_file,
 from penstock_runner.engines.snakemake.graph import task_key
 from penstock_runner.engines.snakemake.messages import (
     MAX_FRAME_BYTES,
-    BadFrame,
     ErrorLogged,
     FrameReader,
     GraphChanged,
     GraphTask,
+    InvalidEvent,
     Message,
     OutputsFound,
     RunEnded,
@@ -35,17 +35,17 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = task_key("r", {"x": "1"})
 
 
-def started(try_number: int = 1, key: str = KEY) -> TryStarted:
-    return TryStarted(key=key, try_number=try_number, time=NOW)
+def started(try_number: int = 1) -> TryStarted:
+    return TryStarted(task=0, try_number=try_number, time=NOW)
 
 
 def ended(*, ok: bool, try_number: int = 1, will_retry: bool = False, exit_code: int | None = None) -> TryEnded:
-    return TryEnded(key=KEY, try_number=try_number, time=NOW, ok=ok, will_retry=will_retry, exit_code=exit_code)
+    return TryEnded(task=0, try_number=try_number, time=NOW, ok=ok, will_retry=will_retry, exit_code=exit_code)
 
 
 def progress_with_one_job() -> Progress:
     progress = Progress(JobId("job"), 1)
-    progress.apply(GraphChanged(tasks=(GraphTask(key=KEY, rule="r", wildcards={"x": "1"}),)))
+    progress.apply(GraphChanged(tasks=(GraphTask(task=0, rule="r", wildcards={"x": "1"}),)))
     return progress
 
 
@@ -62,7 +62,7 @@ def test_frames_survive_any_cut() -> None:
     "rubbish", [(MAX_FRAME_BYTES + 1).to_bytes(4, "big"), b"\0\0\0\2{}", b'\0\0\0\x10{"type":"Nobody"}']
 )
 def test_a_bad_frame_is_refused(rubbish: bytes) -> None:
-    with pytest.raises(BadFrame):
+    with pytest.raises(InvalidEvent):
         list(FrameReader().feed(rubbish))
 
 
@@ -109,16 +109,14 @@ def test_an_error_that_is_logged_late_still_explains() -> None:
 
 def test_details_before_the_start_are_kept() -> None:
     progress = progress_with_one_job()
-    assert progress.apply(TryDescribed(key=KEY, command="true", reason="missing")) == []
+    assert progress.apply(TryDescribed(task=0, command="true", reason="missing")) == []
     (task,) = progress.apply(started())
     assert (task.command, task.reason) == ("true", "missing")
-    assert progress.apply(TryDescribed(key="unknown")) == []
 
 
 def test_closing_ends_every_task() -> None:
     progress = progress_with_one_job()
-    other = task_key("other", {})
-    progress.apply(GraphChanged(tasks=(GraphTask(key=other, rule="other", wildcards={}),)))
+    progress.apply(GraphChanged(tasks=(GraphTask(task=1, rule="other", wildcards={}),)))
     progress.apply(started())
     closed = {task.name: task.state for task in progress.close(TaskState.FAILED, "it stopped", NOW)}
     assert closed == {"r": TaskState.FAILED, "other": TaskState.CANCELLED}
@@ -127,7 +125,7 @@ def test_closing_ends_every_task() -> None:
 
 def test_jobs_that_a_checkpoint_makes_needless_leave_the_count() -> None:
     progress = progress_with_one_job()
-    (task,) = progress.apply(GraphChanged(gone=(KEY,)))
+    (task,) = progress.apply(GraphChanged(gone=(0,)))
     assert task.state is TaskState.CANCELLED
     assert progress.counts.total == 0
 

@@ -43,19 +43,26 @@ from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegist
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
-from penstock_runner.engines.snakemake.graph import GraphWatch, in_batches, job_key, needed_jobs
+from penstock_runner.engines.snakemake.graph import NOT_KEPT, GraphWatch, TaskNumbers, in_batches, needed_jobs
 from penstock_runner.engines.snakemake.inventory import refuse_blind_searches, tolerate_closed_folders
 from penstock_runner.engines.snakemake.launching import Launch
-from penstock_runner.engines.snakemake.messages import OutputsFound, RunEnded, RunProblem, TryDescribed, found, shorten
+from penstock_runner.engines.snakemake.messages import (
+    MAX_NAME_CHARS,
+    MAX_VALUE_CHARS,
+    GraphChanged,
+    OutputsFound,
+    RunEnded,
+    RunProblem,
+    TryDescribed,
+    found,
+    shorten,
+)
 from penstock_runner.engines.snakemake.problems import describe
 from penstock_runner.engines.snakemake.profile import Profile, load
 from penstock_runner.engines.snakemake.recording import record_streams
 from penstock_runner.engines.snakemake.reporting import FrameReporter
 from penstock_runner.engines.snakemake.unsupported import Inspection, Software, remember_global_conda
 from penstock_runner.sandbox.lockdown import confine
-
-_UNDECLARED: Final = ("temp", "pipe", "service")
-"""Flags of outputs that are not meant to stay."""
 
 _PRELOADED: Final = (
     "smart_open",
@@ -85,15 +92,22 @@ remember_global_conda(Workflow)
 LoggerPluginRegistry().register_plugin(logger_plugin.PLUGIN_MODULE, logger_plugin)
 
 
-def run_attempt(launch: Launch, events: int) -> int:
-    """Run a workflow in this process and return the exit code: 0 when it ran to its end."""
-    reporter = FrameReporter(events)
+def run_attempt(launch: Launch, events: int, taken: int) -> int:
+    """Run a workflow in this process and return the exit code: 0 when it ran to its end.
+
+    Messages go out on `events`; how many were taken comes in on `taken`.
+    """
+    reporter = FrameReporter(events, taken)
     try:
         _settle_in(launch)
     except OSError as error:
         problem: RunProblem | None = RunProblem(message=f"the attempt's process could not be prepared: {error}")
     else:
         problem = _run(launch, reporter)
+    if problem is not None:
+        problem = replace(
+            problem, message=shorten(problem.message), rule=problem.rule and problem.rule[:MAX_NAME_CHARS]
+        )
     reporter.report(RunEnded(problem=problem))
     reporter.close()
     with contextlib.suppress(Exception):
@@ -132,10 +146,11 @@ def _set_limit(name: int, value: int) -> None:
 
 
 def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
+    numbers = TaskNumbers()
     if launch.is_dry:
         output = OutputSettings(nocolor=True, dryrun=True)
     else:
-        handlers = {logger_plugin.PLUGIN_NAME: logger_plugin.LogHandlerSettings(reporter=reporter)}
+        handlers = {logger_plugin.PLUGIN_NAME: logger_plugin.LogHandlerSettings(reporter=reporter, numbers=numbers)}
         output = OutputSettings(nocolor=True, printshellcmds=True, log_handler_settings=handlers)
     dag_api: DAGApi | None = None
     api: SnakemakeApi | None = None
@@ -145,9 +160,9 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
                 profile = load(launch.snakefile)
                 dag_api = _workflow(api, launch, profile)
                 if launch.is_dry:
-                    _plan(dag_api, launch, profile, reporter)
+                    _plan(dag_api, launch, profile, reporter, numbers)
                 else:
-                    _execute(dag_api, launch, profile, reporter)
+                    _execute(dag_api, launch, profile, reporter, numbers)
             finally:
                 if dag_api is not None and not launch.is_dry:
                     _report_outputs(dag_api, reporter)
@@ -157,6 +172,9 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
     except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the outcome
         linemaps = _linemaps(api)
         return replace(describe(error, linemaps, Path(launch.work_dir)), text=_print(error, linemaps))
+    if numbers.graph is not None:
+        numbers.graph.conclude()
+    reporter.report(GraphChanged())  # also where there was nothing to do, so no graph
     return None
 
 
@@ -211,7 +229,7 @@ def _software(launch: Launch) -> Software:
     return Software(policy=launch.policy, is_accepted=launch.options.allow_missing_software)
 
 
-def _execute(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter) -> None:
+def _execute(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter, numbers: TaskNumbers) -> None:
     options = launch.options
 
     def chosen(name: str) -> Any:
@@ -223,6 +241,9 @@ def _execute(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameR
         software=_software(launch),
         cores=_cores(launch),
         profile=profile.findings,
+        numbers=numbers,
+        work_dir=launch.work_dir,
+        is_confined=launch.rules is not None,
     )
     dag_api.execute_workflow(
         executor=executor_plugin.PLUGIN_NAME,
@@ -239,7 +260,7 @@ def _execute(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameR
     )
 
 
-def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter) -> None:
+def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter, numbers: TaskNumbers) -> None:
     """Let Snakemake find what it would run, and report it in the graph's order, with the reason of each job."""
     dag_api.execute_workflow(
         executor="dryrun",
@@ -250,12 +271,12 @@ def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameRepo
     dag = _dag(dag_api)
     if dag is None:
         return
-    GraphWatch(dag, reporter).refresh()
+    GraphWatch(dag, reporter, numbers, Path(launch.work_dir)).refresh()
     jobs = needed_jobs(dag)
     for job in jobs:
         reason = dag.reason(job)
         reason.finished = False  # the dry run marks each job as finished, which changes the text of its reason
-        reporter.report(TryDescribed(key=job_key(job), reason=shorten(str(reason)) or None))
+        reporter.report(TryDescribed(task=numbers.of_job(job), reason=shorten(str(reason)) or None))
     findings = Inspection(dag.workflow, _cores(launch), profile=profile.findings).look(jobs)
     if findings:
         reporter.report(found(findings, _software(launch).refusal(findings)))
@@ -272,7 +293,7 @@ def _is_finished(dag_api: DAGApi) -> bool:
 
 def _report_outputs(dag_api: DAGApi, reporter: FrameReporter) -> None:
     with contextlib.suppress(Exception):  # a graph that was only half built
-        for paths in in_batches(_declared_outputs(_dag(dag_api))):
+        for paths in in_batches(_declared_outputs(_dag(dag_api)), len):
             reporter.report(OutputsFound(paths=paths))
 
 
@@ -281,8 +302,10 @@ def _declared_outputs(dag: Any) -> Iterator[str]:
     for job in dag.jobs:
         if dag.noneedrun_finished(job):
             for output in job.output:
-                if not any(is_flagged(output, flag) for flag in _UNDECLARED):
-                    yield str(Path(str(output)).absolute())
+                if not any(is_flagged(output, flag) for flag in NOT_KEPT):
+                    path = str(Path(str(output)).absolute())
+                    if len(path) <= MAX_VALUE_CHARS:
+                        yield path
 
 
 def _linemaps(api: SnakemakeApi | None) -> Mapping[str, Mapping[int, int]]:

@@ -30,13 +30,14 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from penstock_runner.engines.snakemake.graph import GraphWatch, job_key, needed_jobs
-from penstock_runner.engines.snakemake.messages import TryEnded, TryStarted, found
+from penstock_runner.engines.snakemake.graph import GraphWatch, TaskNumbers, job_key, needed_jobs
+from penstock_runner.engines.snakemake.messages import ProcessStarted, TryEnded, TryStarted, found
 from penstock_runner.engines.snakemake.processes import kill_group, kill_session
 from penstock_runner.engines.snakemake.reporting import OWN_THREADS, NullReporter, Reporter
 from penstock_runner.engines.snakemake.shell_process import ShellJob, commands_of, watch_shell
 from penstock_runner.engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report, report_of
 from penstock_runner.engines.snakemake.unsupported import Inspection, MissingSoftware, Software
+from penstock_runner.sandbox.own_domain import enter_own_domain
 
 PLUGIN_NAME: Final = "penstock"
 CANCEL_GRACE_S: Final = 0.6
@@ -63,6 +64,9 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # Snakemake
     software: Any = field(default=None, metadata={"help": "whether the run may go on without declared software"})
     cores: int = field(default=1, metadata={"help": "how many cores the run has"})
     profile: Any = field(default=(), metadata={"help": "what the workflow's profile sets and the run does not get"})
+    numbers: Any = field(default=None, metadata={"help": "set by the engine: what stands for jobs in messages"})
+    work_dir: str = field(default="", metadata={"help": "the folder of the workflow"})
+    is_confined: bool = field(default=False, metadata={"help": "whether jobs are kept from the attempt's process"})
 
 
 @dataclass(eq=False)
@@ -116,7 +120,10 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         self._log_dir = Path(settings.log_dir or Path(".snakemake", "penstock-tasks").absolute())
         self._log_dir.mkdir(parents=True, exist_ok=True)
         watch_shell()
-        self._graph = GraphWatch(self.dag, self._reporter)
+        self._numbers: TaskNumbers = settings.numbers or TaskNumbers()
+        self._isolate: Callable[[], None] = enter_own_domain if settings.is_confined else _do_nothing
+        work_dir = Path(settings.work_dir or Path.cwd())
+        self._graph = GraphWatch(self.dag, self._reporter, self._numbers, work_dir)
         self._software: Software = settings.software or Software()
         self._inspection = Inspection(self.workflow, settings.cores, profile=settings.profile)
         self._refresh()
@@ -173,12 +180,13 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
             self.report_job_success(run.info)
 
     def handle_job_success(self, job: Any) -> None:
-        """Tell the end of a job whose outputs Snakemake found in order."""
+        """Report the end of a job whose outputs Snakemake found in order; the engine looks for them meanwhile."""
         for each in list(job) if job.is_group() else [job]:
             if each.rule.is_checkpoint:
                 self._graph.expect_change()
             task = self._ended.pop(each, None)
             self._tell_end(each, job.attempt, task, ok=True, will_retry=False)
+        self._reporter.wait_taken()
 
     def handle_job_error(self, job: Any) -> None:
         """Tell the end of a job that failed, or whose outputs were not in order."""
@@ -252,7 +260,9 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
 
     def _start(self, task: RunningTask, body: Callable[[], None]) -> None:
         try:
-            task.pid, task.report = fork_task(body, self._files(task), self.workflow)
+            task.pid, task.report = fork_task(
+                body, self._files(task), self.workflow, isolate=self._isolate, close=self._reports()
+            )
         except OSError as error:
             task.exit_code = 1
             text = f"its process could not be started: {error}"
@@ -270,10 +280,11 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
             self._entered(task)
 
         def is_ending(pid: int) -> None:
+            self._reporter.wait_taken()
             with self._lock:
                 self._left(task)
 
-        job = ShellJob(self._files(task), has_started, is_ending)
+        job = ShellJob(self._files(task), has_started, is_ending, self._isolate)
         try:
             with commands_of(job):
                 body()
@@ -288,11 +299,21 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         name = task.key if task.try_number == 1 else f"{task.key}-{task.try_number}"
         return TaskFiles(self._log_dir / f"{name}.stdout", self._log_dir / f"{name}.stderr")
 
+    def _reports(self) -> tuple[int, ...]:
+        """Return the descriptors of what other jobs leave for this process: not for a new job to see."""
+        with self._lock:
+            return tuple(
+                each for task in self._running.values() for each in (task.report, task.descriptor) if each >= 0
+            )
+
     def _entered(self, task: RunningTask) -> None:
         """Remember a process that runs, and kill it when it came too late."""
         with self._lock:
             task.descriptor = os.pidfd_open(task.pid)
             self._running[task.descriptor] = task
+        self._reporter.report(
+            ProcessStarted(task=self._numbers.of_job(task.job), try_number=task.try_number, pid=task.pid)
+        )
         if self._is_cancelled:
             kill_session(task.pid)
         elif task.run is not None and task.run.failed is not None:
@@ -319,13 +340,15 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
                 self._collect(descriptor)
 
     def _collect(self, descriptor: int) -> None:
+        self._reporter.wait_taken()
         with self._lock:
             task = self._running[descriptor]
             self._epoll.unregister(descriptor)
             self._left(task)
             _, status = os.waitpid(task.pid, 0)
         task.told = read_report(task.report)
-        task.exit_code = task.told.exit_code if task.told else os.waitstatus_to_exitcode(status)
+        # What a process left in its report says more of a failure, and never makes one a success.
+        task.exit_code = (task.told.exit_code if task.told else 0) or os.waitstatus_to_exitcode(status)
         if not self._is_cancelled:
             self._settle(task)
 
@@ -378,21 +401,31 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
 
     def _tell_start(self, tasks: list[RunningTask]) -> None:
         for task in tasks:
-            self._reporter.report(TryStarted(key=task.key, try_number=task.try_number, time=_now()))
+            number = self._numbers.of_job(task.job)
+            self._reporter.report(TryStarted(task=number, try_number=task.try_number, time=_now()))
 
     def _tell_end(self, job: Any, try_number: int, task: RunningTask | None, *, ok: bool, will_retry: bool) -> None:
         self._reporter.report(
             TryEnded(
-                key=job_key(job),
+                task=self._numbers.of_job(job),
                 try_number=try_number,
                 time=_now(),
                 ok=ok,
-                exit_code=task.exit_code if task else None,
+                exit_code=_bounded(task.exit_code) if task else None,
                 raised=task.told.raised if task and task.told and not task.was_killed else None,
                 will_retry=will_retry and not ok,
                 cancelled=bool(task and task.was_killed and not ok),
             )
         )
+
+
+def _bounded(exit_code: int | None) -> int | None:
+    """Return an exit code as the kernel would: Python code may leave with any number."""
+    return exit_code if exit_code is None or exit_code < 0 else exit_code & 0xFF or min(exit_code, 1)
+
+
+def _do_nothing() -> None:
+    """Leave a job's process as it is."""
 
 
 def _ended_well(pid: int) -> bool:

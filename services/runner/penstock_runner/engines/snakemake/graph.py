@@ -1,17 +1,34 @@
 """Snakemake's graph of jobs, as messages."""
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from penstock_runner.engines.snakemake.messages import BATCH, GraphChanged, GraphTask
+from penstock_runner.engines.snakemake.messages import (
+    BATCH,
+    BATCH_CHARS,
+    MAX_CHECKED_OUTPUTS,
+    MAX_DEPENDENCIES,
+    MAX_NAME_CHARS,
+    MAX_TASKS,
+    MAX_VALUE_CHARS,
+    GraphChanged,
+    GraphTask,
+    chars_of,
+    fit,
+    fit_wildcards,
+)
 from penstock_runner.engines.snakemake.reporting import Reporter
 
 T = TypeVar("T")
 
+NOT_KEPT: Final = ("temp", "temporary", "pipe", "service")
+"""Flags of outputs that are not meant to stay."""
 _RULE_CHARS: Final = 40
 _DIGEST_CHARS: Final = 12
 
@@ -24,8 +41,8 @@ def task_key(rule: str, wildcards: Mapping[str, str]) -> str:
 
 
 def job_key(job: Any) -> str:
-    """Return the key of one of Snakemake's jobs."""
-    return task_key(str(job.rule.name), plain_wildcards(job))
+    """Return the key of one of Snakemake's jobs, as the reader of the messages makes it too."""
+    return task_key(*_identity(str(job.rule.name), plain_wildcards(job)))
 
 
 def plain_wildcards(job: Any) -> dict[str, str]:
@@ -43,14 +60,34 @@ def _name(job: Any) -> tuple[str, list[tuple[str, str]]]:
     return str(job.rule.name), sorted(plain_wildcards(job).items())
 
 
-class GraphWatch:
-    """Tells what is new in the graph since it looked last."""
+class TaskNumbers:
+    """The numbers that stand for jobs of the graph in messages."""
 
-    def __init__(self, dag: Any, reporter: Reporter) -> None:
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self.graph: GraphWatch | None = None
+        """The graph that reports them, once there is one."""
+
+    def of_job(self, job: Any) -> int:
+        """Return the number of one of Snakemake's jobs."""
+        return self._numbers.setdefault(job_key(job), len(self._numbers))
+
+    def find(self, rule: str, wildcards: Mapping[str, str]) -> int | None:
+        """Return the number of a job by its rule and wildcards; `None` when it was in no graph."""
+        return self._numbers.get(task_key(*_identity(rule, wildcards)))
+
+
+class GraphWatch:
+    """Reports what is new in the graph since the last time."""
+
+    def __init__(self, dag: Any, reporter: Reporter, numbers: TaskNumbers, work_dir: Path) -> None:
         self._dag = dag
         self._reporter = reporter
-        self._known: dict[str, tuple[str, ...]] = {}
-        """Key to the keys that it depends on."""
+        self._numbers = numbers
+        numbers.graph = self
+        self._work_dir = work_dir
+        self._known: dict[int, tuple[int, ...]] = {}
+        """Number to the numbers that it depends on."""
         self._size: tuple[int, int] | None = None
         self._is_stale = True
 
@@ -59,40 +96,77 @@ class GraphWatch:
         self._is_stale = True
 
     def refresh(self) -> bool:
-        """Report new jobs, changed dependencies and jobs that are not needed any more; return whether it looked."""
+        """Report new jobs, changed dependencies and jobs that are not needed any more; return whether it looked.
+
+        Raises:
+            ValueError: there are more jobs than a run may have.
+
+        """
         size = (len(self._dag.jobs), len(self._dag))
         if not self._is_stale and size == self._size:
             return False
         self._is_stale, self._size = False, size
-        entries = {entry.key: entry for entry in self._entries()}
-        changed = [entry for key, entry in entries.items() if self._known.get(key) != entry.depends_on]
-        gone = [key for key in self._known if key not in entries]
-        self._known = {key: entry.depends_on for key, entry in entries.items()}
-        for tasks in in_batches(changed):
+        entries = {entry.task: entry for entry in self._entries()}
+        if len(entries) > MAX_TASKS:
+            raise ValueError(f"the graph has {len(entries):,} jobs; at most {MAX_TASKS:,} are supported")
+        changed = [entry for number, entry in entries.items() if self._known.get(number) != entry.depends_on]
+        gone = [number for number in self._known if number not in entries]
+        self._known = {number: entry.depends_on for number, entry in entries.items()}
+        for tasks in in_batches(changed, chars_of):
             self._reporter.report(GraphChanged(tasks=tasks))
-        for keys in in_batches(gone):
-            self._reporter.report(GraphChanged(gone=keys))
+        for numbers in in_batches(gone):
+            self._reporter.report(GraphChanged(gone=numbers))
         return True
 
+    def conclude(self) -> None:
+        """Report the graph at the end of a run that ended well."""
+        self.expect_change()
+        self.refresh()
+
     def _entries(self) -> Iterator[GraphTask]:
-        keys: dict[Any, str] = {job: job_key(job) for job in needed_jobs(self._dag)}
-        for job, key in keys.items():
+        """Yield the jobs, each behind those that it waits for."""
+        jobs = needed_jobs(self._dag)
+        needed = set(jobs)
+        for job in jobs:
+            depends_on = sorted(self._numbers.of_job(other) for other in self._dag.dependencies[job] if other in needed)
             yield GraphTask(
-                key=key,
-                rule=str(job.rule.name),
-                wildcards=plain_wildcards(job),
-                depends_on=tuple(sorted(keys[other] for other in self._dag.dependencies[job] if other in keys)),
+                task=self._numbers.of_job(job),
+                rule=fit(str(job.rule.name), MAX_NAME_CHARS),
+                wildcards=fit_wildcards(plain_wildcards(job)),
+                depends_on=tuple(depends_on[:MAX_DEPENDENCIES]),
                 is_checkpoint=bool(job.rule.is_checkpoint),
+                is_norun=bool(job.is_norun),
+                is_service=bool(getattr(job, "is_service", False)),
+                outputs=tuple(self._lasting_outputs(job))[:MAX_CHECKED_OUTPUTS],
             )
 
+    def _lasting_outputs(self, job: Any) -> Iterator[str]:
+        """Yield the outputs that must be there when the job ended well, where they lie in the work directory."""
+        chars = 0
+        for output in job.output:
+            flags = getattr(output, "flags", {})
+            if any(flag in flags for flag in NOT_KEPT) or getattr(output, "is_storage", False):
+                continue
+            path = os.path.relpath(os.path.abspath(str(output)), self._work_dir)  # noqa: PTH100 - links stay links
+            chars += len(path)
+            if not path.startswith("..") and len(path) <= MAX_VALUE_CHARS and chars <= BATCH_CHARS:
+                yield path
 
-def in_batches(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
-    """Yield `items` in pieces that fit a message."""
+
+def _identity(rule: str, wildcards: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    return fit(rule, MAX_NAME_CHARS), fit_wildcards(wildcards)
+
+
+def in_batches(items: Iterable[T], weigh: Callable[[T], int] = lambda _: 1) -> Iterator[tuple[T, ...]]:
+    """Yield `items` in pieces that fit a message; `weigh` returns the characters of one."""
     batch: list[T] = []
+    weight = 0
     for item in items:
-        batch.append(item)
-        if len(batch) == BATCH:
+        weight += weigh(item)
+        if batch and (len(batch) == BATCH or weight > BATCH_CHARS):
             yield tuple(batch)
             batch.clear()
+            weight = weigh(item)
+        batch.append(item)
     if batch:
         yield tuple(batch)

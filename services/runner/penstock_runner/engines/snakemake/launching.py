@@ -12,7 +12,8 @@ from penstock_schemas.jobs import UnsupportedDirectives
 READY: Final = b"ready"
 """The zygote's first word on its control socket: everything is imported."""
 LAUNCH: Final = b"launch"
-"""The order to the zygote; three descriptors travel with it: request, lifeline, events."""
+"""The order to the zygote; these descriptors travel with it: request, lifeline, events, taken."""
+LAUNCH_DESCRIPTORS: Final = 4
 STOP: Final = b"stop"
 """The order to a keeper, on its lifeline: end the attempt, politely first."""
 

@@ -19,13 +19,23 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from penstock_runner.engines.snakemake.graph import task_key
-from penstock_runner.engines.snakemake.messages import ErrorLogged, TryDescribed, shorten
+from penstock_runner.engines.snakemake.graph import TaskNumbers
+from penstock_runner.engines.snakemake.messages import (
+    MAX_FIELDS,
+    MAX_NAME_CHARS,
+    MAX_VALUE_CHARS,
+    ErrorLogged,
+    TryDescribed,
+    fit,
+    shorten,
+)
 from penstock_runner.engines.snakemake.reporting import NullReporter, Reporter
 
 PLUGIN_MODULE = "snakemake_logger_plugin_penstock"
 """Snakemake wants the name of a logger plugin to begin like this."""
 PLUGIN_NAME = "penstock"
+_LARGEST = 1 << 62
+"""Of a number in a message; a larger one is a text."""
 
 
 @dataclass
@@ -33,6 +43,7 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     """Where the messages go."""
 
     reporter: Any = field(default=None, metadata={"help": "set by the engine, in the process itself"})
+    numbers: Any = field(default=None, metadata={"help": "set by the engine: what stands for jobs in messages"})
 
 
 class LogHandler(LogHandlerBase):
@@ -68,9 +79,11 @@ class LogHandler(LogHandlerBase):
         with contextlib.suppress(Exception):
             match getattr(record, "event", None):
                 case LogEvent.JOB_INFO:
-                    self._reporter.report(_description(record.__dict__))
+                    description = self._description(record.__dict__)
+                    if description is not None:
+                        self._reporter.report(description)
                 case LogEvent.ERROR:
-                    exception = str(getattr(record, "exception", ""))
+                    exception = str(getattr(record, "exception", ""))[:MAX_NAME_CHARS]
                     self._reporter.report(ErrorLogged(exception=exception, text=shorten(record.getMessage())))
                 case _:
                     pass
@@ -80,28 +93,33 @@ class LogHandler(LogHandlerBase):
         reporter: Reporter | None = getattr(self.settings, "reporter", None)
         return reporter or NullReporter()
 
-
-def _description(fields: Mapping[str, Any]) -> TryDescribed:
-    wildcards = {str(name): str(value) for name, value in dict(fields["wildcards"]).items()}
-    command = fields.get("shellcmd")
-    return TryDescribed(
-        key=task_key(str(fields["rule_name"]), wildcards),
-        command=shorten(str(command)) if command else None,
-        reason=shorten(str(fields.get("reason") or "")) or None,
-        resources=_resources(fields),
-    )
+    def _description(self, fields: Mapping[str, Any]) -> TryDescribed | None:
+        numbers: TaskNumbers | None = getattr(self.settings, "numbers", None)
+        wildcards = {str(name): str(value) for name, value in dict(fields["wildcards"]).items()}
+        number = numbers.find(str(fields["rule_name"]), wildcards) if numbers is not None else None
+        if number is None:
+            return None
+        command = fields.get("shellcmd")
+        return TryDescribed(
+            task=number,
+            command=shorten(str(command)) if command else None,
+            reason=shorten(str(fields.get("reason") or "")) or None,
+            resources=_resources(fields),
+        )
 
 
 def _resources(fields: Mapping[str, Any]) -> dict[str, int | float | str]:
     """Return threads and declared resources; Snakemake's own begin with an underscore, and not all are evaluated."""
     found: dict[str, int | float | str] = {"threads": int(fields.get("threads") or 1)}
-    for name, value in dict(fields.get("resources") or {}).items():
-        if str(name).startswith("_"):
+    for given, value in list(dict(fields.get("resources") or {}).items())[: MAX_FIELDS - 1]:
+        name = fit(str(given), MAX_NAME_CHARS)
+        if name.startswith("_"):
             continue
         if isinstance(value, bool):
-            found[str(name)] = int(value)
+            found[name] = int(value)
         elif isinstance(value, int | float):
-            found[str(name)] = value if math.isfinite(value) else str(value)
+            is_plain = math.isfinite(value) and abs(value) < _LARGEST
+            found[name] = value if is_plain else fit(str(value), MAX_VALUE_CHARS)
         elif isinstance(value, str):
-            found[str(name)] = str(value)
+            found[name] = fit(str(value), MAX_VALUE_CHARS)
     return found

@@ -1,87 +1,138 @@
-"""What an attempt's process tells the engine while it runs, and how it travels: frames on an inherited descriptor.
+"""What an attempt's process reports to the engine while it runs, and how it travels: frames in a pipe.
 
 A frame is a length of four bytes, most significant first, and as many bytes of JSON: one of the messages here. The
-writer is the attempt, where code of the workflow's author runs, so the reader trusts nothing: a frame that is too long
-or cannot be decoded ends the reading with `BadFrame`.
+writer is the attempt, where code of the workflow's author runs, so the reader trusts nothing. Every text, list, number
+and time has bounds, unknown fields are refused, and a job of the graph is a small number: its name is made by the
+reader (`identify`), and nothing in a message is used as a path but declared outputs, below the work directory. In which
+order messages may come is checked by `protocol`.
 """
 
+import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 from penstock_schemas.jobs import Finding, FindingKind
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 MAX_TEXT_CHARS: Final = 8_000
 """No text in a message is longer; the whole of it stands in the logs."""
+MAX_NAME_CHARS: Final = 1_000
+"""Of the name of a rule, of a wildcard or of a resource."""
+MAX_VALUE_CHARS: Final = 4_096
+"""Of a wildcard's value, and of a path."""
+MAX_FIELDS: Final = 200
+"""Wildcards of a job, or resources."""
+MAX_DEPENDENCIES: Final = 10_000
+"""Of one job; a job that gathers more is not drawn with all of its lines."""
+MAX_CHECKED_OUTPUTS: Final = 1_000
+"""Of one job: so many of its outputs are looked for when it ended."""
+MAX_TASKS: Final = 200_000
+"""Jobs in the graph of one run."""
+MAX_TRY: Final = 10_000
+MAX_PID: Final = 1 << 22
 BATCH: Final = 500
 """The most graph entries or paths in one message."""
 
 MAX_FINDINGS: Final = 200
 """Of one run; a workflow with more of them names the first ones."""
 
+BATCH_CHARS: Final = 256 * 1024
+"""The most characters that the entries in one message have together, so that it fits a frame however it is encoded."""
+MAX_REASON_CHARS: Final = 200
+"""What is shown of an invalid message."""
+
+_DIGEST_CHARS: Final = 16
+_NUMBER_CHARS: Final = 7
 _LENGTH: Final = struct.Struct(">I")
 
+Number = Annotated[int, Meta(ge=0, lt=MAX_TASKS)]
+"""Stands for one job of the graph in all messages of a run."""
+Try = Annotated[int, Meta(ge=1, le=MAX_TRY)]
+Pid = Annotated[int, Meta(ge=1, le=MAX_PID)]
+ExitCode = Annotated[int, Meta(ge=-255, le=255)]
+Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARS + 100)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+Value = Annotated[str, Meta(max_length=MAX_VALUE_CHARS)]
+Time = Annotated[datetime, Meta(tz=True)]
+Amount = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)] | float | Value
 
-class BadFrame(Exception):
-    """What arrived is no frame of ours."""
+
+class InvalidEvent(Exception):
+    """What arrived is no message of ours, or cannot come at this point. The message names it and may be shown."""
 
 
-class GraphTask(Struct, frozen=True, kw_only=True):
+class GraphTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One job of Snakemake's graph that needs to run."""
 
-    key: str
-    """Stands for (rule, wildcards): Snakemake's own job ids shift when the graph changes."""
-    rule: str
-    wildcards: dict[str, str]
-    depends_on: tuple[str, ...] = ()
-    """The keys of the jobs that it waits for."""
+    task: Number
+    rule: Name
+    wildcards: Annotated[dict[Name, Value], Meta(max_length=MAX_FIELDS)]
+    depends_on: Annotated[tuple[Number, ...], Meta(max_length=MAX_DEPENDENCIES)] = ()
+    """The jobs that it waits for."""
     is_checkpoint: bool = False
+    is_norun: bool = False
+    """It has no command, script or code, so no process runs for it."""
+    is_service: bool = False
+    """It runs until its consumers have ended, and is killed then."""
+    outputs: Annotated[tuple[Value, ...], Meta(max_length=MAX_CHECKED_OUTPUTS)] = ()
+    """Relative to the work directory: outputs that must be there when it ended well."""
 
 
-class Message(Struct, frozen=True, kw_only=True, tag=True):
-    """Something that an attempt's process says."""
+class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
+    """Something that an attempt's process reports."""
 
 
 class GraphChanged(Message, frozen=True, kw_only=True):
-    """The graph has new jobs or other dependencies: at the start, and whenever a checkpoint extended it."""
+    """The graph has new jobs or other dependencies: at the start, when a checkpoint extended it, and at the end."""
 
-    tasks: tuple[GraphTask, ...] = ()
-    gone: tuple[str, ...] = ()
-    """Keys of jobs that are not needed any more."""
+    tasks: Annotated[tuple[GraphTask, ...], Meta(max_length=BATCH)] = ()
+    gone: Annotated[tuple[Number, ...], Meta(max_length=BATCH)] = ()
+    """Jobs that are not needed any more."""
 
 
 class TryStarted(Message, frozen=True, kw_only=True):
     """A job of the graph began to run."""
 
-    key: str
-    try_number: int
-    time: datetime
+    task: Number
+    try_number: Try
+    time: Time
+
+
+class ProcessStarted(Message, frozen=True, kw_only=True):
+    """A process runs for a try. It is not collected before the engine had the time to open it."""
+
+    task: Number
+    try_number: Try
+    pid: Pid
 
 
 class TryDescribed(Message, frozen=True, kw_only=True):
-    """What Snakemake says of a job when it starts it."""
+    """What Snakemake logs about a job when it starts it."""
 
-    key: str
-    command: str | None = None
-    reason: str | None = None
-    resources: dict[str, int | float | str] = field(default_factory=dict[str, int | float | str])
+    task: Number
+    command: Text | None = None
+    reason: Text | None = None
+    resources: Annotated[dict[Name, Amount], Meta(max_length=MAX_FIELDS)] = field(
+        default_factory=dict[str, int | float | str]
+    )
 
 
 class TryEnded(Message, frozen=True, kw_only=True):
     """A job of the graph ended, and Snakemake judged it."""
 
-    key: str
-    try_number: int
-    time: datetime
+    task: Number
+    try_number: Try
+    time: Time
     ok: bool
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     """`None` where no process of its own ran."""
-    raised: str | None = None
+    raised: Text | None = None
     """The exception that ended it, where it was no failed command."""
     will_retry: bool = False
     cancelled: bool = False
@@ -91,35 +142,35 @@ class TryEnded(Message, frozen=True, kw_only=True):
 class ErrorLogged(Message, frozen=True, kw_only=True):
     """Snakemake logged an error."""
 
-    exception: str
+    exception: Annotated[str, Meta(max_length=MAX_NAME_CHARS)]
     """The exception's class."""
-    text: str
+    text: Text
 
 
 class OutputsFound(Message, frozen=True, kw_only=True):
     """Files and folders that finished rules declare as their output, absolute."""
 
-    paths: tuple[str, ...]
+    paths: Annotated[tuple[Value, ...], Meta(max_length=BATCH)]
 
 
 class Found(Message, frozen=True, kw_only=True):
     """What the workflow declares and the run does not get: before the first task, and when the graph grew."""
 
-    findings: tuple[Finding, ...]
-    refusal: str | None = None
+    findings: Annotated[tuple[Finding, ...], Meta(max_length=MAX_FINDINGS)]
+    refusal: Text | None = None
     """Why the run does not go on."""
 
 
-class RunProblem(Struct, frozen=True, kw_only=True):
+class RunProblem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why the workflow did not run to its end."""
 
-    message: str
+    message: Text
     """One sentence."""
-    rule: str | None = None
+    rule: Annotated[str, Meta(max_length=MAX_NAME_CHARS)] | None = None
     from_jobs: bool = False
-    """Snakemake only says that a job failed: which one, the tasks tell."""
-    text: str = ""
-    """How Snakemake itself says it, in the engine's log."""
+    """Snakemake only says that a job failed: the tasks show which one."""
+    text: Text = ""
+    """How Snakemake itself puts it, in the engine's log."""
     is_complete: bool = False
     """Whether the message names everything, so that the log adds nothing to it."""
 
@@ -130,7 +181,9 @@ class RunEnded(Message, frozen=True, kw_only=True):
     problem: RunProblem | None = None
 
 
-AnyMessage = GraphChanged | TryStarted | TryDescribed | TryEnded | ErrorLogged | OutputsFound | Found | RunEnded
+AnyMessage = (
+    GraphChanged | TryStarted | ProcessStarted | TryDescribed | TryEnded | ErrorLogged | OutputsFound | Found | RunEnded
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyMessage)
@@ -153,7 +206,28 @@ def shorten(text: str) -> str:
 def found(findings: Sequence[Finding], refusal: str | None) -> Found:
     """Return the message that reports findings, cut to what a message carries: those of rank first."""
     ranked = sorted(findings, key=lambda each: each.kind is not FindingKind.UNSUPPORTED)
-    return Found(findings=tuple(ranked[:MAX_FINDINGS]), refusal=refusal)
+    few = tuple(replace(each, message=shorten(each.message)) for each in ranked[:MAX_FINDINGS])
+    return Found(findings=few, refusal=refusal and shorten(refusal))
+
+
+def fit(text: str, max_chars: int) -> str:
+    """Return `text`, or where it is too long its beginning and a digest of all of it, so that it stays unique."""
+    if len(text) <= max_chars:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGEST_CHARS]
+    return f"{text[: max_chars - _DIGEST_CHARS - 3]}...{digest}"
+
+
+def fit_wildcards(wildcards: Mapping[str, str]) -> dict[str, str]:
+    """Return wildcards as a message may carry them."""
+    few = list(wildcards.items())[:MAX_FIELDS]
+    return {fit(name, MAX_NAME_CHARS) or "_": fit(value, MAX_VALUE_CHARS) for name, value in few}
+
+
+def chars_of(entry: GraphTask) -> int:
+    """Return about how many characters an entry of the graph takes."""
+    wildcards = sum(len(name) + len(value) for name, value in entry.wildcards.items())
+    return len(entry.rule) + wildcards + sum(map(len, entry.outputs)) + _NUMBER_CHARS * len(entry.depends_on)
 
 
 class FrameReader:
@@ -166,20 +240,26 @@ class FrameReader:
         """Yield the messages that `chunk` completes.
 
         Raises:
-            BadFrame: it is no frame; nothing after it can be read.
+            InvalidEvent: it is no frame; nothing after it can be read.
 
         """
         self._pending += chunk
         while len(self._pending) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._pending)
             if length > MAX_FRAME_BYTES:
-                raise BadFrame(f"a frame of {length} bytes")
+                raise InvalidEvent(f"a message of {length:,} bytes, beyond {MAX_FRAME_BYTES:,}")
             end = _LENGTH.size + length
             if len(self._pending) < end:
                 return
             body = bytes(self._pending[_LENGTH.size : end])
             del self._pending[:end]
             try:
-                yield _decoder.decode(body)
-            except msgspec.MsgspecError as error:
-                raise BadFrame(str(error)) from error
+                message = _decoder.decode(body)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise InvalidEvent(_printable(str(error))) from None
+            yield message
+
+
+def _printable(text: str) -> str:
+    """Return the beginning of an error that quotes what arrived, as plain text in one line."""
+    return "".join(each if each.isprintable() else "?" for each in text[:MAX_REASON_CHARS])

@@ -24,6 +24,7 @@ from penstock_runner.engines.snakemake.launching import (
     decode_report,
     encode_launch,
 )
+from penstock_runner.engines.snakemake.reporting import TAKEN
 
 READY_DEADLINE_S: Final = 60.0
 """Importing Snakemake takes half a second, and much longer on a cold disk without byte code."""
@@ -31,15 +32,17 @@ SEND_DEADLINE_S: Final = 10.0
 GOODBYE_DEADLINE_S: Final = 8.0
 """How long the zygote may take to leave: its keepers end their attempts meanwhile."""
 _SAME_UMASK: Final = -1
-EVENTS_PIPE_BYTES: Final = 1024 * 1024
+EVENTS_READ_BYTES: Final = 64 * 1024
+"""What is read of one attempt's messages before others have their turn."""
 
 
 class Child:
     """A started attempt, from the runner's side."""
 
-    def __init__(self, lifeline: socket.socket, events: int) -> None:
+    def __init__(self, lifeline: socket.socket, events: int, taken: int) -> None:
         self._lifeline = lifeline
         self._events = events
+        self._taken = taken
 
     async def started(self) -> Started | None:
         """Return the keeper's first report; `None` when it died before that."""
@@ -56,7 +59,12 @@ class Child:
         while True:
             await anyio.wait_readable(self._events)
             with contextlib.suppress(BlockingIOError):
-                return os.read(self._events, 256 * 1024)
+                return os.read(self._events, EVENTS_READ_BYTES)
+
+    def acknowledge(self, count: int) -> None:
+        """Report to the attempt how many messages were taken; a later report makes up for one that does not fit."""
+        with contextlib.suppress(OSError):
+            os.write(self._taken, TAKEN.pack(count))
 
     def stop(self) -> None:
         """Ask the attempt to end; the keeper kills it when it does not."""
@@ -72,6 +80,7 @@ class Child:
         """Let go of it; whatever still lives is killed."""
         self._lifeline.close()
         os.close(self._events)
+        os.close(self._taken)
 
     async def _report(self) -> Started | Exited | None:
         while True:
@@ -129,22 +138,25 @@ class Nursery:
         control = await self._ensure()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reader, writer = os.pipe2(os.O_CLOEXEC)
+        takes, taken = os.pipe2(os.O_CLOEXEC)
         request = os.memfd_create("launch")
         try:
             os.write(request, encode_launch(launch))
             ours.setblocking(False)
             os.set_blocking(reader, False)
+            os.set_blocking(taken, False)
             with anyio.fail_after(SEND_DEADLINE_S):
-                await _send(control, [request, theirs.fileno(), writer])
+                await _send(control, [request, theirs.fileno(), writer, takes])
         except (OSError, TimeoutError) as error:
             ours.close()
             os.close(reader)
+            os.close(taken)
             raise EngineFault(f"Snakemake's zygote does not answer: {error}") from error
         finally:
             theirs.close()
-            os.close(writer)
-            os.close(request)
-        return Child(ours, reader)
+            for descriptor in (writer, takes, request):
+                os.close(descriptor)
+        return Child(ours, reader, taken)
 
     async def _ensure(self) -> socket.socket:
         async with self._starting:

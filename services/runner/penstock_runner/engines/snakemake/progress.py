@@ -1,7 +1,10 @@
-"""What an attempt's messages add up to: the tasks as they stand, their count, and who failed first. No I/O."""
+"""What an attempt's messages add up to: the tasks as they stand, their count, and which failed first. No I/O.
+
+Messages must have passed `protocol`. The names of tasks are made here, of their rule and wildcards.
+"""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -15,7 +18,9 @@ from penstock_runner.engines.snakemake.messages import (
     Found,
     GraphChanged,
     GraphTask,
+    InvalidEvent,
     OutputsFound,
+    ProcessStarted,
     RunEnded,
     TryDescribed,
     TryEnded,
@@ -26,6 +31,9 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Finding, TaskCounts
 from penstock_schemas.views import Task, TaskState
 
+MAX_DETAIL_CHARS: Final = 64 * 1024 * 1024
+"""Commands, reasons, resources and errors of all tasks of one run together; what is beyond it is not kept."""
+TOO_MANY_DETAILS: Final = "commands and reasons are not kept any more: there are too many in this run"
 _RULE_OF_ERROR: Final = re.compile(r"\bin rule (\S+?)(?: in file|,|:|$)", re.MULTILINE)
 
 
@@ -35,15 +43,23 @@ class Progress:
     def __init__(self, job_id: JobId, attempt: int) -> None:
         self._job_id = job_id
         self._attempt = attempt
+        self._keys: dict[int, str] = {}
+        """The names of the jobs of the graph, by the numbers that messages have for them."""
+        self._numbers: dict[str, int] = {}
         self._tasks: dict[str, Task] = {}
-        """The last try of each job of the graph, by key."""
+        """The last try of each job of the graph, by its name."""
+        self._states = Counter[TaskState]()
+        self._failed: dict[str, set[str]] = {}
+        """The names of failed tasks, by rule."""
         self._will_retry: set[str] = set()
+        self._rules: set[str] = set()
         self._errors: dict[str, str] = {}
         """The last error that Snakemake logged, by rule."""
         self._raised: dict[str, str] = {}
-        """What was raised in the process of the last try, by key."""
+        """What was raised in the process of the last try, by the task's name."""
+        self._detail_chars = 0
         self.first_failed: str | None = None
-        """The key of the job that failed first for good."""
+        """The name of the job that failed first for good."""
         self.outputs: list[str] = []
         """What finished rules declare, absolute."""
         self.findings: list[Finding] = []
@@ -51,27 +67,22 @@ class Progress:
         self.refusal: str | None = None
         """Why the run must not go on because of them."""
         self.ended: RunEnded | None = None
-        """Set once the run said by itself how it ended."""
+        """Set once the run reported how it ended."""
 
     @property
     def counts(self) -> TaskCounts:
         """How far the run is."""
-        states = [self._counted(key, task) for key, task in self._tasks.items()]
         return TaskCounts(
-            total=len(states),
-            done=states.count(TaskState.COMPLETED),
-            running=states.count(TaskState.RUNNING),
-            failed=states.count(TaskState.FAILED),
+            total=len(self._tasks),
+            done=self._states[TaskState.COMPLETED],
+            running=self._states[TaskState.RUNNING],
+            failed=self._states[TaskState.FAILED],
         )
 
     @property
     def failed_task(self) -> Task | None:
         """The task that failed first for good."""
         return self._tasks.get(self.first_failed) if self.first_failed else None
-
-    def running(self) -> Iterable[Task]:
-        """Return the tasks that run now."""
-        return [task for task in self._tasks.values() if task.state is TaskState.RUNNING]
 
     def error_of(self, rule: str) -> str | None:
         """Return the last error that Snakemake logged of a rule."""
@@ -83,15 +94,22 @@ class Progress:
         return why_it_failed(task.exit_code, raised, self.error_of(task.name))
 
     def apply(self, message: AnyMessage) -> list[Task]:
-        """Take a message and return the tasks that it changed."""
+        """Take a message and return the tasks that it changed.
+
+        Raises:
+            InvalidEvent: two jobs of the graph have one name.
+
+        """
         match message:
             case GraphChanged():
-                gone = [self._end(key, TaskState.CANCELLED, "not needed any more") for key in message.gone]
+                gone = [self._gone(self._keys[task]) for task in message.gone]
                 return [task for task in gone if task] + [self._entered(entry) for entry in message.tasks]
             case TryDescribed():
                 return self._described(message)
             case TryStarted():
                 return [self._started(message)]
+            case ProcessStarted():
+                return []
             case TryEnded():
                 return self._ended(message)
             case ErrorLogged():
@@ -110,53 +128,80 @@ class Progress:
     def close(self, state: TaskState, reason: str, now: datetime) -> list[Task]:
         """End every task that has no end: what runs ends in `state`, what waits is cancelled."""
         closed: list[Task] = []
-        for key, task in self._tasks.items():
+        for key, task in list(self._tasks.items()):
             if task.state is TaskState.RUNNING:
                 closed.append(replace(task, state=state, message=reason, ended_at=now))
             elif task.state is TaskState.WAITING:
                 closed.append(replace(task, state=TaskState.CANCELLED, message="it never started", ended_at=now))
             else:
                 continue
-            self._tasks[key] = closed[-1]
+            self._set(key, closed[-1])
         return closed
+
+    def _set(self, key: str, task: Task) -> None:
+        """Replace what is known of a task, and count it anew."""
+        before = self._tasks.get(key)
+        if before is not None:
+            self._states[self._counted(key, before)] -= 1
+            if before.state is TaskState.FAILED:
+                self._failed[before.name].discard(key)
+        self._tasks[key] = task
+        self._states[self._counted(key, task)] += 1
+        if task.state is TaskState.FAILED:
+            self._failed.setdefault(task.name, set()).add(key)
 
     def _counted(self, key: str, task: Task) -> TaskState:
         return TaskState.WAITING if key in self._will_retry else task.state
 
+    def _expect_retry(self, key: str, *, is_expected: bool) -> None:
+        """Say whether a job that failed is tried again: until then it counts as waiting."""
+        task = self._tasks[key]
+        self._states[self._counted(key, task)] -= 1
+        (self._will_retry.add if is_expected else self._will_retry.discard)(key)
+        self._states[self._counted(key, task)] += 1
+
     def _entered(self, entry: GraphTask) -> Task:
-        known = self._tasks.get(entry.key)
+        key = self._keys.get(entry.task) or task_key(entry.rule, entry.wildcards)
+        if self._numbers.setdefault(key, entry.task) != entry.task:
+            raise InvalidEvent(f"two jobs of the graph are {key}")
+        self._keys[entry.task] = key
+        self._rules.add(entry.rule)
+        known = self._tasks.get(key)
+        depends_on = tuple(self._keys[task] for task in entry.depends_on)
         if known is not None:
-            task = replace(known, depends_on=entry.depends_on)
+            task = replace(known, depends_on=depends_on)
         else:
             task = Task(
-                id=entry.key,
+                id=key,
                 job_id=self._job_id,
                 attempt=self._attempt,
                 name=entry.rule,
                 state=TaskState.WAITING,
                 wildcards=entry.wildcards,
-                depends_on=entry.depends_on,
+                depends_on=depends_on,
                 is_checkpoint=entry.is_checkpoint,
             )
-        self._tasks[entry.key] = task
+        self._set(key, task)
         return task
 
     def _described(self, message: TryDescribed) -> list[Task]:
-        known = self._tasks.get(message.key)
-        if known is None:
-            return []
-        task = replace(known, command=message.command, reason=message.reason, resources=message.resources)
-        self._tasks[message.key] = task
-        # A task that did not start yet will be told of in a moment.
+        key = self._keys[message.task]
+        command, reason, resources = message.command, message.reason, message.resources
+        texts = (each for pair in resources.items() for each in pair if isinstance(each, str))
+        if not self._has_room(command or "", reason or "", *texts):
+            command, reason, resources = None, TOO_MANY_DETAILS, {}
+        task = replace(self._tasks[key], command=command, reason=reason, resources=resources)
+        self._set(key, task)
+        # A task that did not start yet is reported when it does.
         return [] if task.state is TaskState.WAITING else [task]
 
     def _started(self, message: TryStarted) -> Task:
-        known = self._tasks[message.key]
-        self._will_retry.discard(message.key)
-        self._raised.pop(message.key, None)
+        key = self._keys[message.task]
+        self._expect_retry(key, is_expected=False)
+        self._raised.pop(key, None)
         task = replace(
-            known,
-            id=message.key if message.try_number == 1 else f"{message.key}-{message.try_number}",
+            self._tasks[key],
+            id=key if message.try_number == 1 else f"{key}-{message.try_number}",
             state=TaskState.RUNNING,
             try_number=message.try_number,
             started_at=message.time,
@@ -164,39 +209,48 @@ class Progress:
             exit_code=None,
             message=None,
         )
-        self._tasks[message.key] = task
+        self._set(key, task)
         return task
 
     def _ended(self, message: TryEnded) -> list[Task]:
+        key = self._keys[message.task]
         state = TaskState.COMPLETED if message.ok else TaskState.CANCELLED if message.cancelled else TaskState.FAILED
         if message.will_retry:
-            self._will_retry.add(message.key)
+            self._expect_retry(key, is_expected=True)
         elif state is TaskState.FAILED and self.first_failed is None:
-            self.first_failed = message.key
-        task = replace(self._tasks[message.key], state=state, ended_at=message.time, exit_code=message.exit_code)
+            self.first_failed = key
+        task = replace(self._tasks[key], state=state, ended_at=message.time, exit_code=message.exit_code)
         if state is TaskState.FAILED:
-            if message.raised:
-                self._raised[message.key] = message.raised
+            if message.raised and self._has_room(message.raised):
+                self._raised[key] = message.raised
             task = replace(task, message=self.why_failed(task))
         elif state is TaskState.CANCELLED:
             task = replace(task, message="ended because another job failed")
-        self._tasks[message.key] = task
+        self._set(key, task)
         return [task]
 
     def _error_logged(self, message: ErrorLogged) -> list[Task]:
         """Keep what was logged; a task that it explains may have ended just before."""
-        rules = set(_RULE_OF_ERROR.findall(message.text))
-        self._errors |= dict.fromkeys(rules, message.text)
+        rules = {rule for rule in _RULE_OF_ERROR.findall(message.text) if rule in self._rules}
+        if rules and self._has_room(message.text):
+            self._errors |= dict.fromkeys(rules, message.text)
         explained: list[Task] = []
-        for key, task in self._tasks.items():
-            if task.state is TaskState.FAILED and task.name in rules and task.message != self.why_failed(task):
+        for key in sorted(key for rule in rules for key in self._failed.get(rule, ())):
+            task = self._tasks[key]
+            if task.message != self.why_failed(task):
                 explained.append(replace(task, message=self.why_failed(task)))
-                self._tasks[key] = explained[-1]
+                self._set(key, explained[-1])
         return explained
 
-    def _end(self, key: str, state: TaskState, reason: str) -> Task | None:
+    def _has_room(self, *texts: str) -> bool:
+        """Say whether these may be kept as well, and count them."""
+        self._detail_chars += sum(map(len, texts))
+        return self._detail_chars <= MAX_DETAIL_CHARS
+
+    def _gone(self, key: str) -> Task | None:
         known = self._tasks.get(key)
         if known is None or known.state is not TaskState.WAITING:
             return None
         del self._tasks[key]
-        return replace(known, state=state, message=reason)
+        self._states[self._counted(key, known)] -= 1
+        return replace(known, state=TaskState.CANCELLED, message="not needed any more")

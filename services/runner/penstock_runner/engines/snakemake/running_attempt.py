@@ -17,15 +17,25 @@ from penstock_runner.engines.snakemake.failures import (
     without_folder,
 )
 from penstock_runner.engines.snakemake.launching import Exited
-from penstock_runner.engines.snakemake.messages import BadFrame, Found, FrameReader
+from penstock_runner.engines.snakemake.messages import (
+    AnyMessage,
+    Found,
+    FrameReader,
+    InvalidEvent,
+    ProcessStarted,
+    TryEnded,
+    TryStarted,
+)
 from penstock_runner.engines.snakemake.nursery import Child
+from penstock_runner.engines.snakemake.observation import Watch
 from penstock_runner.engines.snakemake.own_log import OwnLog
 from penstock_runner.engines.snakemake.progress import Progress
+from penstock_runner.engines.snakemake.protocol import Protocol
 from penstock_runner.engines.snakemake.tails import Tail
 from penstock_runner.produced_files import Declared, Produced, collect
 from penstock_runner.sandbox.refusals import explained
 from penstock_runner.sandbox.rules import Rules
-from penstock_runner.workflow_files import in_thread
+from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
@@ -36,6 +46,8 @@ LIVE_LOG_PAUSE_S: Final = 0.15
 """The pause between two looks at the log files of what runs."""
 COLLECT_S: Final = 120.0
 """How long the search for what a run left may take."""
+FILE_THREADS: Final = 4
+"""Threads that may wait for files of one attempt."""
 KILL_DEADLINE_S: Final = 8.0
 """How long a killed attempt may take to be gone, its keeper included."""
 
@@ -53,8 +65,14 @@ class RunningAttempt:
         self._engine_log = attempt.log_dir / ENGINE_LOG
         self._own_log = OwnLog(self._engine_log)
         self._task_tails: dict[str, tuple[Tail, Tail]] = {}
-        self._bad_frame: BadFrame | None = None
         self._produced = Produced()
+        self._protocol = Protocol(is_dry=attempt.is_dry)
+        self._watch = Watch()
+        self._main_pid = 0
+        self._taken = 0
+        self._invalid: InvalidEvent | None = None
+        self._started_at = datetime.now(UTC)
+        self._files = anyio.CapacityLimiter(FILE_THREADS)
 
     async def follow(self, child: Child, stop: anyio.Event) -> Exited | None:
         """Tell what happens until the attempt is gone; when cancelled, kill it first."""
@@ -63,17 +81,23 @@ class RunningAttempt:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._stop_when_told, child, stop)
                 tasks.start_soon(self._show_logs)
-                tasks.start_soon(self._read_events, child)
-                if await child.started() is not None:
-                    exited = await child.exited()
+                started = await child.started()
+                if started is not None:
+                    self._main_pid = started.pid
+                    async with anyio.create_task_group() as reading:
+                        reading.start_soon(self._read_events, child)
+                        exited = await child.exited()
+                        # No writer is left, so it comes to an end.
+                        reading.cancel_scope.deadline = anyio.current_time() + KILL_DEADLINE_S
                 tasks.cancel_scope.cancel()
-            await self._read_rest(child)
         except BaseException:
             child.kill()
             with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_DEADLINE_S):
                 if exited is None:
                     await child.exited()
             raise
+        finally:
+            self._watch.close()
         return exited
 
     async def join_log(self) -> None:
@@ -98,6 +122,8 @@ class RunningAttempt:
         """Say how the attempt ended."""
         if exited.left:
             raise EngineFault(f"{exited.left} processes of the attempt cannot be killed")
+        if self._invalid is not None:
+            return self._refused(self._invalid)
         ended = self._progress.ended
         is_refused = self._progress.refusal is not None and not self._attempt.is_dry
         succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None and not is_refused
@@ -119,6 +145,15 @@ class RunningAttempt:
         self._emit_all(self._own_log.read(is_over=True))
         self._count()
 
+    def _refused(self, invalid: InvalidEvent) -> Outcome:
+        """Return the failure of a run that reported what cannot be: nothing that it reported is relied upon."""
+        self.finish(TaskState.FAILED, "the run ended before it")
+        message = f"the workflow sent an invalid event: {invalid}"
+        tail = tail_of_file(self._engine_log)
+        failure = Failure(cause=FailureCause.WORKFLOW, message=message, stderr_tail=tail)
+        failure = without_folder(failure, self._attempt.work_dir)
+        return Outcome(kind=OutcomeKind.FAILED, failure=failure, tasks=self._progress.counts)
+
     def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
         return Outcome(
             kind=kind,
@@ -134,9 +169,6 @@ class RunningAttempt:
         if task is not None:
             return task_failure(task, self._progress, tail_of_file(self._log_path(task, "stderr")))
         tail = tail_of_file(self._engine_log)
-        if self._bad_frame is not None and exited.exit_code >= 0:
-            message = f"what the workflow's process reported cannot be read: {self._bad_frame}"
-            return Failure(cause=FailureCause.WORKFLOW, message=message, stderr_tail=tail)
         return run_failure(self._progress, exited.exit_code, tail)
 
     async def _stop_when_told(self, child: Child, stop: anyio.Event) -> None:
@@ -144,13 +176,17 @@ class RunningAttempt:
         child.stop()
 
     async def _read_events(self, child: Child) -> None:
-        while chunk := await child.read_events():
-            self._take(chunk)
-
-    async def _read_rest(self, child: Child) -> None:
-        """Read what arrived before the end: no writer is left, so this ends."""
-        with anyio.move_on_after(KILL_DEADLINE_S):
-            await self._read_events(child)
+        """Take what the attempt reports; what cannot be ends the attempt."""
+        while self._invalid is None and (chunk := await child.read_events()):
+            try:
+                for message in self._frames.feed(chunk):
+                    await self._take(message)
+                    self._taken += 1
+            except InvalidEvent as error:
+                self._invalid = error
+                child.kill()
+            child.acknowledge(self._taken)
+            self._count()
 
     async def _show_logs(self) -> None:
         while True:
@@ -160,19 +196,43 @@ class RunningAttempt:
                 for tail in tails:
                     self._emit_all(tail.read())
 
-    def _take(self, chunk: bytes) -> None:
-        if self._bad_frame is not None:
-            return
-        try:
-            for message in self._frames.feed(chunk):
-                for task in self._progress.apply(message):
-                    self._tell(task)
-                if isinstance(message, Found):
-                    self._warn(message.findings)
-        except (BadFrame, KeyError) as error:
-            # Only code of the workflow can have written this; without its last message no run is a success.
-            self._bad_frame = BadFrame(str(error))
-        self._count()
+    async def _take(self, message: AnyMessage) -> None:
+        """Take a message: first what the engine sees by itself, then whether it can be, then what it changes."""
+        exit_codes: tuple[int | None, ...] = ()
+        match message:
+            case ProcessStarted():
+                self._watch.open(message.task, message.pid, self._main_pid)
+            case TryEnded(ok=True):
+                exit_codes = self._watch.end(message.task)
+            case TryEnded():
+                self._watch.drop(message.task)
+            case _:
+                pass
+        self._protocol.take(message, exit_codes=exit_codes)
+        if isinstance(message, TryEnded) and message.ok:
+            await self._require_outputs(message.task)
+        if isinstance(message, TryStarted | TryEnded):
+            # The attempt's clock is the machine's, but its word is not to be relied upon.
+            message = replace(message, time=min(max(message.time, self._started_at), datetime.now(UTC)))
+        if isinstance(message, Found):
+            self._warn(message.findings)
+        for task in self._progress.apply(message):
+            self._tell(task)
+
+    async def _require_outputs(self, task: int) -> None:
+        """Look for the outputs of a job that ended well, which waits for that.
+
+        Raises:
+            InvalidEvent: one is not there.
+
+        """
+        entry = self._protocol.entry(task)
+        if entry.outputs:
+            missing = await in_thread(
+                lambda: _first_missing(self._attempt.work_dir, entry.outputs), limiter=self._files
+            )
+            if missing is not None:
+                raise InvalidEvent(f"rule {entry.rule[:100]} ended well, and its output {missing[:200]!r} is not there")
 
     def _warn(self, findings: Iterable[Finding]) -> None:
         for each in findings:
@@ -212,3 +272,16 @@ class RunningAttempt:
 
     def _log_path(self, task: Task, stream: str) -> Path:
         return self._attempt.log_dir / TASK_LOGS / f"{task.id}.{stream}"
+
+
+def _first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:
+    """Return the first output that does not exist; one behind a link, which may lead anywhere, is not looked for."""
+    with WorkflowFolder(work_dir) as folder:
+        for output in outputs:
+            try:
+                folder.status(output)
+            except (FileNotFoundError, NotADirectoryError):
+                return output
+            except (UnsafeFile, PermissionError):
+                continue
+    return None

@@ -21,6 +21,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from penstock_runner.engines.snakemake.reporting import OWN_THREADS
 from penstock_runner.engines.snakemake.task_process import TaskFiles, open_log
 
 
@@ -32,6 +33,8 @@ class ShellJob(Struct, frozen=True):
     """Called with the process id."""
     is_ending: Callable[[int], None]
     """Called when the process has ended, and its id still is its own."""
+    isolate: Callable[[], None]
+    """Called in the thread that then starts the process, which inherits what it does."""
 
 
 _thread = threading.local()
@@ -49,7 +52,8 @@ class JobCommand(subprocess.Popen[Any]):
             if how.get("stdout") != subprocess.PIPE:
                 how["stdout"] = stdout
             start: Any = super().__init__  # its many overloads do not fit arguments that Snakemake chose
-            start(command, **(how | {"stderr": stderr, "start_new_session": True}))
+            how |= {"stderr": stderr, "start_new_session": True}
+            _in_thread(job.isolate, lambda: start(command, **how))
         self._job.has_started(self.pid)
 
     def wait(self, timeout: float | None = None) -> int:
@@ -58,6 +62,24 @@ class JobCommand(subprocess.Popen[Any]):
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self._job.is_ending(self.pid)
         return super().wait(timeout)
+
+
+def _in_thread(isolate: Callable[[], None], start: Callable[[], None]) -> None:
+    """Start a process from a thread of its own, which ends then: what isolates it must not hold for this one."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            isolate()
+            start()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it belongs
+            raised.append(error)
+
+    thread = threading.Thread(target=work, name=f"{OWN_THREADS}start", daemon=True)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
 
 
 class _Subprocess:

@@ -49,8 +49,12 @@ class TaskFiles(Struct, frozen=True):
     stderr: Path
 
 
-def fork_task(body: Callable[[], None], files: TaskFiles, workflow: Any) -> tuple[int, int]:
+def fork_task(
+    body: Callable[[], None], files: TaskFiles, workflow: Any, *, isolate: Callable[[], None], close: tuple[int, ...]
+) -> tuple[int, int]:
     """Run `body` in a forked process; return its id and a descriptor that holds a `TaskReport` after a failure.
+
+    The process calls `isolate` before it does anything else of the job, and does not keep the descriptors in `close`.
 
     Raises:
         OSError: there is no room for another process.
@@ -66,7 +70,7 @@ def fork_task(body: Callable[[], None], files: TaskFiles, workflow: Any) -> tupl
     try:
         pid = os.fork()
         if pid == 0:
-            _run(body, files, workflow, report, parent)
+            _run(body, files, workflow, report, parent, isolate, close)
     except OSError:
         os.close(report)
         raise
@@ -92,12 +96,24 @@ def read_report(report: int) -> TaskReport | None:
     return None
 
 
-def _run(body: Callable[[], None], files: TaskFiles, workflow: Any, report: int, parent: int) -> NoReturn:
+def _run(
+    body: Callable[[], None],
+    files: TaskFiles,
+    workflow: Any,
+    report: int,
+    parent: int,
+    isolate: Callable[[], None],
+    close: tuple[int, ...],
+) -> NoReturn:
     exit_code = 1
     try:
+        for descriptor in close:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
         gc.freeze()  # what the attempt holds stays shared with it
         os.setsid()
         die_with(parent)
+        isolate()
         for number in _RESET:
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, _terminated)

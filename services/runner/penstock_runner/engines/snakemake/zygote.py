@@ -19,15 +19,16 @@ from typing import Final, NoReturn
 
 from penstock_runner.engines.snakemake.deadline import Deadline
 from penstock_runner.engines.snakemake.keeper import forget_signals, keep, unwatch_children, watch_children
-from penstock_runner.engines.snakemake.launching import READY, Launch, decode_launch
+from penstock_runner.engines.snakemake.launching import LAUNCH_DESCRIPTORS, READY, Launch, decode_launch
 from penstock_runner.engines.snakemake.processes import adopt_orphans, children_of, descendants_of, kill, reap
 
 KEEPERS_DEADLINE_S: Final = 6.0
 """How long the zygote waits for its keepers when the runner is gone; each of them ends by itself."""
 MAX_LAUNCH_BYTES: Final = 64 * 1024 * 1024
 
-RunAttempt = Callable[[Launch, int], int]
-"""Runs an attempt in this process, telling what happens on a descriptor; returns the exit code."""
+RunAttempt = Callable[[Launch, int, int], int]
+"""Runs an attempt in this process; returns the exit code. It reports on one descriptor, and reads from the other how
+many reports were taken."""
 
 
 def main() -> None:
@@ -72,31 +73,32 @@ class Zygote:
 
     def _launch(self) -> bool:
         """Start what is asked for; return False when there is nobody left to ask."""
-        order, descriptors, _, _ = socket.recv_fds(self._control, 64, 3)
+        order, descriptors, _, _ = socket.recv_fds(self._control, 64, LAUNCH_DESCRIPTORS)
         if not order:
             return False
-        request, lifeline, events = descriptors
+        request, lifeline, events, taken = descriptors
         pid = os.fork()
         if pid == 0:
             self._control.close()
             unwatch_children(self._child_ended)
-            self._become_keeper(request, lifeline, events)
+            self._become_keeper(request, lifeline, events, taken)
         for descriptor in descriptors:
             os.close(descriptor)
         self._keepers.add(pid)
         return True
 
-    def _become_keeper(self, request: int, lifeline: int, events: int) -> NoReturn:
+    def _become_keeper(self, request: int, lifeline: int, events: int, taken: int) -> NoReturn:
         try:
             launch = decode_launch(os.pread(request, MAX_LAUNCH_BYTES, 0))
             os.close(request)
-            os.set_inheritable(events, False)
+            for descriptor in (lifeline, events, taken):
+                os.set_inheritable(descriptor, False)
 
             def start() -> NoReturn:
-                os._exit(self._run(launch, events))
+                os._exit(self._run(launch, events, taken))
 
-            # The keeper itself must not hold the events' descriptor open: its end says that no writer is left.
-            keep(socket.socket(fileno=lifeline), self._deadline, start, close=(events,))
+            # The keeper itself must not hold the events' descriptor open: its end shows that no writer is left.
+            keep(socket.socket(fileno=lifeline), self._deadline, start, close=(events, taken))
         finally:
             os._exit(70)
 
