@@ -41,6 +41,10 @@ from penstock_schemas.views import Job
 MAX_REQUEUES: Final = 5
 """A job that was requeued this often is not tried again when its next attempt ends without an outcome, too. Attempts
 that were given back because their runner was stopped do not count."""
+MAX_SHARED_CRASHES: Final = 2
+"""A job that was on so many runners when they ended is a suspect: it runs on a runner where nothing else does."""
+MAX_CRASHES_ALONE: Final = 2
+"""A job is quarantined when so many runners ended that had it alone."""
 REQUEUE_BACKOFF_S: Final = (0.0, 1.0, 5.0, 15.0, 60.0)
 """How long a job waits after its first, second, ... attempt without an outcome."""
 
@@ -142,7 +146,14 @@ def _submit(job: Job | None, command: SubmitJob) -> tuple[JobEventData, ...]:
 def _assign(job: Job, command: AssignJob) -> tuple[JobEventData, ...]:
     if job.state is not JobState.QUEUED:
         raise NotQueued(f"job {job.id} is {job.state.value}")
-    return (JobAssigned(attempt=job.attempt + 1, runner_id=command.runner_id, cycle_id=command.cycle_id),)
+    return (
+        JobAssigned(
+            attempt=job.attempt + 1,
+            runner_id=command.runner_id,
+            cycle_id=command.cycle_id,
+            is_alone=command.is_alone,
+        ),
+    )
 
 
 def _start(job: Job, command: StartAttempt) -> tuple[JobEventData, ...]:
@@ -213,15 +224,25 @@ def _abandon(job: Job, command: AbandonAttempt) -> tuple[JobEventData, ...]:
     _require_attempt(job, command.attempt, command.runner_id)
     if job.state is JobState.CANCELLING:
         return (JobCancelled(attempt=command.attempt, runner_id=command.runner_id, reason=job.cancel_reason),)
-    return _requeue(job, command.runner_id, command.now, command.cause, command.reason)
+    return _requeue(job, command.runner_id, command.now, command.cause, command.reason, command.is_runner_gone)
+
+
+def is_suspect(runner_crashes: int) -> bool:
+    """Say whether a job must run alone, because so many runners ended while they had it.
+
+    One of the jobs that a runner had may be what ended it, and nobody knows which: alone, it can end no other.
+    """
+    return runner_crashes >= MAX_SHARED_CRASHES
 
 
 def _requeue(
-    job: Job, runner_id: RunnerId, now: datetime, cause: RequeueCause, reason: str
+    job: Job, runner_id: RunnerId, now: datetime, cause: RequeueCause, reason: str, is_runner_gone: bool = False
 ) -> tuple[JobEventData, ...]:
     if job.state is JobState.RUNNING and not job.requeue:
         return (JobFailed(attempt=job.attempt, runner_id=runner_id, failure=_not_again(cause, reason)),)
-    if cause is not RequeueCause.PREEMPTED and job.requeues >= MAX_REQUEUES:
+    if is_runner_gone and job.is_alone and job.crashes_alone + 1 >= MAX_CRASHES_ALONE:
+        return (JobFailed(attempt=job.attempt, runner_id=runner_id, failure=_quarantined(job, reason)),)
+    if cause is not RequeueCause.PREEMPTED and not is_runner_gone and job.requeues >= MAX_REQUEUES:
         failure = Failure(
             cause=FailureCause.SYSTEM,
             message=f"given up after {job.requeues + 1} attempts without an outcome; the last one: {reason}",
@@ -233,9 +254,18 @@ def _requeue(
             runner_id=runner_id,
             cause=cause,
             reason=reason,
-            not_before=now + _backoff(job.requeues, cause),
+            not_before=now + _backoff(job.requeues + job.runner_crashes, cause),
+            is_runner_gone=is_runner_gone,
         ),
     )
+
+
+def _quarantined(job: Job, reason: str) -> Failure:
+    message = (
+        f"quarantined: this run was on a runner that crashed {job.runner_crashes + 1} times, the last "
+        f"{job.crashes_alone + 1} times with no other run beside it; the last time: {reason}"
+    )
+    return Failure(cause=FailureCause.SYSTEM, message=message)
 
 
 def _not_again(cause: RequeueCause, reason: str) -> Failure:

@@ -43,7 +43,12 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
             return replace(job, state=JobState.QUEUED, hold_reason=None)
         case JobAssigned():
             return replace(
-                job, state=JobState.ASSIGNED, attempt=data.attempt, runner_id=data.runner_id, not_before=None
+                job,
+                state=JobState.ASSIGNED,
+                attempt=data.attempt,
+                runner_id=data.runner_id,
+                not_before=None,
+                is_alone=data.is_alone,
             )
         case AttemptStarted():
             # A job that is being cancelled stays so: the runner ends what it just started.
@@ -75,8 +80,10 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
                 job,
                 state=JobState.QUEUED,
                 runner_id=None,
-                # An operator who stops a runner must not wear the job's patience out.
-                requeues=job.requeues + (data.cause is not RequeueCause.PREEMPTED),
+                requeues=job.requeues + counts_as_requeue(data),
+                runner_crashes=job.runner_crashes + data.is_runner_gone,
+                crashes_alone=job.crashes_alone + (data.is_runner_gone and job.is_alone),
+                is_alone=False,
                 not_before=data.not_before,
                 requeue_reason=data.reason,
             )
@@ -96,6 +103,14 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
             return _emptied(job, event.time)
         case _:
             return job
+
+
+def counts_as_requeue(data: JobRequeued) -> bool:
+    """Say whether a requeue brings its job nearer to being given up.
+
+    The stop of a runner does not, nor its end: that is counted by itself, see `runner_crashes`.
+    """
+    return data.cause is not RequeueCause.PREEMPTED and not data.is_runner_gone
 
 
 def fold(history: Iterable[Stored]) -> Job | None:

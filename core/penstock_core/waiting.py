@@ -3,6 +3,7 @@
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 
+from penstock_core.job import is_suspect
 from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job, QueueSummary
@@ -63,6 +64,9 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
         )
     if queue.max_running is not None and queue.running >= queue.max_running:
         return WaitReason.GLOBAL_LIMIT, f"{_runs(queue.running)} are in progress, and {queue.max_running} are allowed"
+    if is_suspect(job.runner_crashes):
+        crashes = f"{job.runner_crashes} runners crashed while they had it"
+        return WaitReason.ISOLATION, f"{crashes}, so it runs on one where nothing else does, and waits for that"
     of_engine = queue.engines[job.engine]
     if of_engine.free <= 0:
         slots = (

@@ -209,6 +209,8 @@ class WaitReason(Enum):
     OWNER_LIMIT = "owner limit"
     GLOBAL_LIMIT = "global limit"
     NO_SLOT = "no slot"
+    ISOLATION = "isolation"
+    """Runners crashed while they had it: it waits for a runner where nothing else runs."""
     NEXT = "next"
     """Nothing: it is about to start."""
 

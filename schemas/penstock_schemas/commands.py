@@ -51,6 +51,8 @@ class AssignJob(Command, frozen=True, kw_only=True):
 
     runner_id: RunnerId
     cycle_id: EventId
+    is_alone: bool = False
+    """Whether nothing else may run on the runner meanwhile."""
 
 
 class StartAttempt(Command, frozen=True, kw_only=True):
@@ -91,6 +93,8 @@ class AbandonAttempt(Command, frozen=True, kw_only=True):
     runner_id: RunnerId
     cause: RequeueCause
     reason: str = ""
+    is_runner_gone: bool = False
+    """Whether the runner ended or fell silent while it had the job."""
 
 
 class HoldJob(Command, frozen=True, kw_only=True):

@@ -88,6 +88,8 @@ class JobAssigned(EventData, tag=True, frozen=True, kw_only=True):
     runner_id: RunnerId
     cycle_id: EventId
     """The `CycleDecided` event that this decision belongs to."""
+    is_alone: bool = False
+    """Whether nothing else may run on the runner meanwhile: too many runners ended while they had this job."""
 
 
 class AttemptStarted(EventData, tag=True, frozen=True, kw_only=True):
@@ -131,6 +133,8 @@ class JobRequeued(EventData, tag=True, frozen=True, kw_only=True):
     not_before: Moment
     reason: str = ""
     runner_id: RunnerId | None = None
+    is_runner_gone: bool = False
+    """Whether the runner ended or fell silent while it had the job."""
 
 
 class JobCancelRequested(EventData, tag=True, frozen=True, kw_only=True):
@@ -207,6 +211,8 @@ class RunnerLeft(EventData, tag=True, frozen=True, kw_only=True):
 
     runner_id: RunnerId
     reason: str = ""
+    is_crash: bool = False
+    """Whether its process ended without having been asked to; its successor found that."""
 
 
 class RunnerLost(EventData, tag=True, frozen=True, kw_only=True):

@@ -60,7 +60,13 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     runner_id: RunnerId | None = None
     """Who holds the attempt, or held the last one of a job that ended; `None` while no one does."""
     requeues: int = 0
-    """Attempts that ended without an outcome, other than by the stop of their runner."""
+    """Attempts that ended without an outcome, other than by the stop or the end of their runner."""
+    runner_crashes: int = 0
+    """Attempts whose runner ended or fell silent while it had the job."""
+    crashes_alone: int = 0
+    """Those of them in which the runner had no other job."""
+    is_alone: bool = False
+    """Whether the current attempt has a runner for itself."""
     not_before: datetime | None = None
     started_at: datetime | None = None
     """When the last attempt started."""

@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from penstock_core import aggregates
 from penstock_core.chain import BrokenChain, Stored, link, verify
 from penstock_core.job import (
+    MAX_CRASHES_ALONE,
     MAX_REQUEUES,
+    MAX_SHARED_CRASHES,
     IdempotencyKeyReused,
     JobEnded,
     JobNotEnded,
@@ -18,6 +20,7 @@ from penstock_core.job import (
     StaleAttempt,
     UnknownJob,
     decide,
+    is_suspect,
 )
 from penstock_core.job_fold import evolve, fold
 from penstock_schemas.commands import (
@@ -324,6 +327,43 @@ def test_back_off_grows_and_then_the_job_is_given_up() -> None:
     assert isinstance(failed, JobFailed)
     assert failed.failure.cause is FailureCause.SYSTEM
     assert failed.failure.message == "given up after 6 attempts without an outcome; the last one: silence"
+
+
+def crash(attempt: int) -> AbandonAttempt:
+    return replace(abandon(attempt=attempt), is_runner_gone=True)
+
+
+def test_a_job_whose_runners_crash_alone_is_quarantined() -> None:
+    history: list[JobEventData] = [SUBMITTED]
+    total = MAX_SHARED_CRASHES + MAX_CRASHES_ALONE
+    for attempt in range(1, total):
+        made = job(history)
+        is_alone = is_suspect(made.runner_crashes)
+        assert is_alone == (attempt > MAX_SHARED_CRASHES)
+        history.append(JobAssigned(attempt=attempt, runner_id=R1, cycle_id=CYCLE, is_alone=is_alone))
+        (requeued,) = decide(given(history), crash(attempt))
+        assert isinstance(requeued, JobRequeued)
+        assert requeued.is_runner_gone
+        history.append(requeued)
+    assert (job(history).requeues, job(history).runner_crashes, job(history).crashes_alone) == (0, 3, 1)
+    history.append(JobAssigned(attempt=total, runner_id=R1, cycle_id=CYCLE, is_alone=True))
+    (failed,) = decide(given(history), crash(total))
+    assert isinstance(failed, JobFailed)
+    assert failed.failure.cause is FailureCause.SYSTEM
+    assert failed.failure.message == (
+        "quarantined: this run was on a runner that crashed 4 times, the last 2 times with no other run beside it; "
+        "the last time: silence"
+    )
+
+
+def test_crashes_beside_others_never_wear_a_job_out() -> None:
+    history: list[JobEventData] = [SUBMITTED]
+    for attempt in range(1, 3 * MAX_REQUEUES):
+        history.append(JobAssigned(attempt=attempt, runner_id=R1, cycle_id=CYCLE))
+        (requeued,) = decide(given(history), crash(attempt))
+        assert isinstance(requeued, JobRequeued)
+        history.append(requeued)
+    assert job(history).requeues == 0
 
 
 def test_the_stop_of_runners_never_wears_a_job_out() -> None:

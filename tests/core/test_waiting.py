@@ -36,6 +36,7 @@ FULL = replace(QUEUE, engines={"mock": EngineQueue(slots=4, free=0, waiting=3, f
         (JOB, QUEUE, WaitReason.NEXT, 3, "2 runs go before it"),
         (replace(JOB, id=FIRST[0]), QUEUE, WaitReason.NEXT, 1, "as soon as the scheduler comes to it"),
         (JOB, FULL, WaitReason.NO_SLOT, 3, "all 4 slots with the engine mock are taken"),
+        (replace(JOB, runner_crashes=2), QUEUE, WaitReason.ISOLATION, 3, "2 runners crashed while they had it"),
         (replace(JOB, engine="other"), QUEUE, WaitReason.NO_RUNNER, None, "other"),
         (JOB, replace(FULL, max_running=3), WaitReason.GLOBAL_LIMIT, 3, "3 runs are in progress, and 3 are allowed"),
         (

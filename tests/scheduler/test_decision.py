@@ -3,6 +3,7 @@
 import pytest
 from tests.scheduler.history import History, job, started
 
+from penstock_core.job import MAX_CRASHES_ALONE, MAX_SHARED_CRASHES
 from penstock_scheduler.core.decision import MAX_ENTRIES, Decision, Observations
 from penstock_scheduler.core.replay import check_decisions
 from penstock_schemas.events import CycleDecided, JobCancelled, JobFailed, JobRequeued
@@ -216,7 +217,7 @@ def test_back_off_is_waited_for_and_then_the_job_goes_first(log: History) -> Non
 def test_a_job_is_given_up_after_too_many_lost_attempts(log: History) -> None:
     log.submit(1)
     data: object = None
-    for attempt in range(1, 7):
+    for attempt in range(1, MAX_SHARED_CRASHES + MAX_CRASHES_ALONE + 1):
         runner = log.join(f"r{attempt}", 1)
         assert started(log.cycle()) == [(1, runner)]
         (abandoned,) = log.cycle(Observations({runner: 12.0})).abandoned

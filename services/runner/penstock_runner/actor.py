@@ -127,8 +127,9 @@ class Runner:
         """Live one incarnation after the other."""
         runner_id = self._first_id
         faults = 0
+        is_crash = True  # a predecessor that was found at the start is a process that ended without a word
         while not shutdown.requested.is_set():
-            await _unless(shutdown, self._bury, predecessor)
+            await _unless(shutdown, self._bury, predecessor, is_crash)
             predecessor = Predecessor(runner_id=runner_id, marker=self._first_id)
             await anyio.to_thread.run_sync(self._folder.remember, predecessor)
             incarnation = Incarnation(
@@ -138,18 +139,19 @@ class Runner:
                 ending = await incarnation.live()
             except Exception as error:  # noqa: BLE001 - the boundary of an incarnation: the next one starts afresh
                 _log.error("incarnation_fault", runner_id=runner_id, exc_info=error)
-                ending, faults = Ending.FENCED, faults + 1
+                ending, faults, is_crash = Ending.FENCED, faults + 1, True
             else:
-                faults = 0
+                faults, is_crash = 0, False
             if ending is Ending.LEFT:
                 return
             runner_id = new_runner_id(self._terms.name)
             await _unless(shutdown, anyio.sleep, REJOIN_PAUSES_S[min(faults, len(REJOIN_PAUSES_S) - 1)])
 
-    async def _bury(self, predecessor: Predecessor | None) -> None:
-        """Say that none of the work of the incarnation before this one is running, so that its jobs go on at once."""
+    async def _bury(self, predecessor: Predecessor | None, is_crash: bool) -> None:
+        """Record that none of the work of the incarnation before this one is running: its jobs can go on at once."""
         if predecessor is not None:
-            await Register(self._ports.log, predecessor.runner_id).leave("all of its work was killed")
+            reason = "its process ended; all of its work was killed" if is_crash else "all of its work was killed"
+            await Register(self._ports.log, predecessor.runner_id).leave(reason, is_crash=is_crash)
 
     def _workplace(self, runner_id: RunnerId) -> Workplace:
         return Workplace(

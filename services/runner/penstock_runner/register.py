@@ -34,9 +34,9 @@ class Register:
         """Say that it takes nothing new."""
         await self._append(RunnerDraining(runner_id=self._runner_id, reason="asked to stop"))
 
-    async def leave(self, reason: str) -> None:
+    async def leave(self, reason: str, *, is_crash: bool = False) -> None:
         """Say that none of its work is running any more; nothing happens if it never joined or is known to be gone."""
-        await self._append(RunnerLeft(runner_id=self._runner_id, reason=reason))
+        await self._append(RunnerLeft(runner_id=self._runner_id, reason=reason, is_crash=is_crash))
 
     async def _append(self, data: EventData) -> None:
         while True:

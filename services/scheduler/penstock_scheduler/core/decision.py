@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from penstock_scheduler.core.isolation import isolate
 from penstock_scheduler.core.order import Key
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerState
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
@@ -131,6 +132,7 @@ def _abandon(state: State, job: LiveJob, now: datetime, gone: frozenset[RunnerId
         runner_id=runner_id,
         cause=RequeueCause.LOST,
         reason=f"runner {runner_id} {'fell silent' if is_lost else 'ended without finishing it'}",
+        is_runner_gone=runner_id in gone or state.runners[runner_id].is_crash,
     )
     (data,) = job.decide(command)
     return Abandoned(job, data)
@@ -151,20 +153,25 @@ def _starts(
 ) -> Iterator[Start]:
     """Yield assignments in the order of the queue, until a limit, the runners or the queue end them."""
     room = None if (most := state.limit(GLOBAL_LIMIT)) is None else most - state.holders
-    pool = _Pool(state, gone)
-    candidates = _Candidates(state, now, pool, passed_over)
+    isolation = isolate(state, now, gone, passed_over, room)
+    for suspect, runner_id in isolation.starts:
+        yield _start(suspect, AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id, is_alone=True))
+    room = None if room is None else room - len(isolation.starts)
+    pool = _Pool(state, gone | isolation.taken)
+    candidates = _Candidates(state, now, pool, passed_over, isolation.taken_of)
     while room is None or room > 0:
         job = candidates.take()
         if job is None:
             return
-        runner_id = pool.take(job.engine)
-        (data,) = job.decide(AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id))
-        assert isinstance(data, JobAssigned)
-        order = AttemptAssigned(
-            job_id=job.id, tenant=job.tenant, attempt=data.attempt, job_version=job.head.version + 1
-        )
-        yield Start(job, data, order)
+        yield _start(job, AssignJob(now=now, runner_id=pool.take(job.engine), cycle_id=cycle_id))
         room = None if room is None else room - 1
+
+
+def _start(job: LiveJob, command: AssignJob) -> Start:
+    (data,) = job.decide(command)
+    assert isinstance(data, JobAssigned)
+    order = AttemptAssigned(job_id=job.id, tenant=job.tenant, attempt=data.attempt, job_version=job.head.version + 1)
+    return Start(job, data, order)
 
 
 class _Pool:
@@ -220,10 +227,17 @@ class _Candidates:
     just over. A source is dropped as soon as nothing of it can start.
     """
 
-    def __init__(self, state: State, now: datetime, pool: _Pool, passed_over: frozenset[JobId]) -> None:
+    def __init__(
+        self,
+        state: State,
+        now: datetime,
+        pool: _Pool,
+        passed_over: frozenset[JobId],
+        taken_of: Mapping[Owner, int],
+    ) -> None:
         self._state, self._pool, self._passed_over = state, pool, passed_over
         self._most_an_owner = state.limit(OWNER_LIMIT)
-        self._taken_of: dict[Owner, int] = {}
+        self._taken_of = dict(taken_of)
         self._heads: list[Iterator[Key]] = [iter(state.queue.heads(engine)) for engine in pool.engines()]
         self._sources: list[Iterator[Key]] = [*self._heads, iter(state.queue.due(now))]
         self._due = len(self._heads)
@@ -245,7 +259,7 @@ class _Candidates:
             if number < self._due:
                 self._sources.append(islice(self._state.queue.lane(job), 1, None))
                 self._advance(len(self._sources) - 1)
-            if job.id in self._passed_over:
+            if job.id in self._passed_over or job.is_suspect:
                 continue
             self._taken_of[owner] = self._taken_of.get(owner, 0) + 1
             return job

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from penstock_core import aggregates
-from penstock_core.job import decide
+from penstock_core.job import decide, is_suspect
 from penstock_scheduler.core.order import Key
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import JobEventData
@@ -42,11 +42,20 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
     """Whether its runner was ordered to stop the current attempt."""
     requeue: bool = True
     """Whether an attempt that had started may be made again."""
+    runner_crashes: int = 0
+    crashes_alone: int = 0
+    is_alone: bool = False
+    """Whether its current attempt has a runner for itself."""
 
     @property
     def key(self) -> Key:
         """Its place in the queue."""
         return (-self.priority, self.created_seq)
+
+    @property
+    def is_suspect(self) -> bool:
+        """Say whether it must run alone, because runners ended while they had it."""
+        return is_suspect(self.runner_crashes)
 
     @property
     def aggregate(self) -> str:
@@ -71,6 +80,9 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
             requeues=self.requeues,
             cancel_reason=self.cancel_reason,
             requeue=self.requeue,
+            runner_crashes=self.runner_crashes,
+            crashes_alone=self.crashes_alone,
+            is_alone=self.is_alone,
         )
         return decide(job, command)
 
@@ -100,6 +112,8 @@ class RunnerRecord(Struct, kw_only=True, array_like=True):
     """Of `runner.<id>`."""
     assign_head: Head = EMPTY_HEAD
     """Of `assign.<id>`."""
+    is_crash: bool = False
+    """Whether it ended without having been asked to."""
 
 
 class Limit(Struct, frozen=True, array_like=True):

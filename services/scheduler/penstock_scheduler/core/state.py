@@ -9,16 +9,17 @@ from typing import Any, Final
 
 from penstock_core import aggregates
 from penstock_core.chain import Stored
+from penstock_core.job_fold import counts_as_requeue
 from penstock_scheduler.core.queue import Queue
 from penstock_scheduler.core.records import Lease, Limit, LiveJob, Owner, RunnerRecord, RunnerState, Snapshot
 from penstock_schemas import events as e
 from penstock_schemas.ids import EventId, RunnerId
-from penstock_schemas.jobs import JobState, RequeueCause
+from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EMPTY_HEAD
 
 GLOBAL_LIMIT: Final = "global"
 OWNER_LIMIT: Final = "owner"
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """Of the fold and of its encoding: a snapshot of another version is not used."""
 
 _NO_LIMIT: Final = Limit()
@@ -47,6 +48,8 @@ class State:
         """The jobs that hold a slot on a runner that is gone."""
         self.untold: set[str] = set()
         """The jobs to be cancelled whose runner was not told yet."""
+        self.suspects: set[str] = set()
+        """The jobs that wait and must run alone."""
 
     def apply(self, stored: Stored) -> None:
         """Fold one event in. It never refuses; what it does not know it passes over."""
@@ -71,7 +74,10 @@ class State:
 
     def free_slots(self, runner: RunnerRecord) -> int:
         """Return how many more attempts `runner` can hold."""
-        return runner.slots - len(self.holding.get(runner.id, ()))
+        held = self.holding.get(runner.id, set())
+        if len(held) == 1 and self.jobs[next(iter(held))].is_alone:
+            return 0
+        return runner.slots - len(held)
 
     def snapshot(self) -> Snapshot:
         """Return all that the state is made of."""
@@ -110,7 +116,7 @@ class State:
             case e.JobAssigned():
                 self._leave(aggregate, job)
                 job.state, job.attempt, job.runner_id = JobState.ASSIGNED, data.attempt, data.runner_id
-                job.not_before, job.stop_told = None, False
+                job.not_before, job.stop_told, job.is_alone = None, False, data.is_alone
                 self._enter(aggregate, job)
             case e.JobHeld() | e.JobReleased():
                 self._leave(aggregate, job)
@@ -119,7 +125,10 @@ class State:
             case e.JobRequeued():
                 self._leave(aggregate, job)
                 job.state, job.runner_id, job.not_before = JobState.QUEUED, None, data.not_before
-                job.requeues += data.cause is not RequeueCause.PREEMPTED
+                job.requeues += counts_as_requeue(data)
+                job.runner_crashes += data.is_runner_gone
+                job.crashes_alone += data.is_runner_gone and job.is_alone
+                job.is_alone = False
                 self._enter(aggregate, job)
             case e.JobCancelRequested():
                 self._leave(aggregate, job)
@@ -156,6 +165,8 @@ class State:
             return  # it is nowhere but in `jobs` until it is released, and then where it was in the queue
         if not job.state.holds_slot:
             self.queue.add(job)
+            if job.is_suspect:
+                self.suspects.add(aggregate)
             return
         owner, runner_id = (job.tenant, job.owner), job.runner_id or RunnerId("")
         self.holders += 1
@@ -175,6 +186,7 @@ class State:
             return
         if not job.state.holds_slot:
             self.queue.remove(job)
+            self.suspects.discard(aggregate)
             return
         owner, runner_id = (job.tenant, job.owner), job.runner_id or RunnerId("")
         self.holders -= 1
@@ -230,6 +242,7 @@ class State:
         runner.head = stored.head
         if not runner.state.is_over:
             runner.state = RunnerState.LOST if isinstance(data, e.RunnerLost) else RunnerState.LEFT
+            runner.is_crash = isinstance(data, e.RunnerLost) or data.is_crash
         held = self.holding.get(runner.id, set())
         self.orphans |= held
         self.untold -= held
