@@ -1,5 +1,6 @@
 """Requests to one server, each within a deadline: sent, repeated where that is safe, and read."""
 
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeVar
@@ -7,7 +8,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from penstock_schemas.api import Problem
 
@@ -15,7 +16,11 @@ T = TypeVar("T")
 Query = Mapping[str, str | int | float | Sequence[str] | None]
 
 CONNECT_S: Final = 3.0
-"""How long one attempt to connect may take."""
+"""How long one attempt to connect may take, to a server that was reached before."""
+REACH_S: Final = 2.6
+"""How long a server that was never reached is tried: whoever named a wrong address learns it within 3 s."""
+FIRST_CONNECT_S: Final = 1.3
+"""How long one attempt to connect may take before that; a name may stand for two addresses."""
 STALL_S: Final = 60.0
 """How long a server may take no byte of a stream, which is also how long one may take to connect for it."""
 MAX_LONG_STREAMS: Final = 2
@@ -32,6 +37,11 @@ class ClientError(Exception):
 
 class Unreachable(ClientError):
     """No answer before the deadline."""
+
+    def __init__(self, message: str, *, is_connected: bool = True) -> None:
+        super().__init__(message)
+        self.is_connected = is_connected
+        """Whether there was a connection at all."""
 
 
 class Refused(ClientError):
@@ -83,6 +93,7 @@ class Transport:
         self.url = url.rstrip("/")
         self.deadline_s = deadline_s
         self._pool = urllib3.PoolManager(maxsize=4, retries=False)
+        self._was_reached = False
 
     def close(self) -> None:
         """Close its connections."""
@@ -113,9 +124,12 @@ class Transport:
     def repeat(self, method: str, url: str, body: bytes | Streamed | None, wait_s: float) -> Answer:
         """Send a request that may be repeated, until it is answered or the deadline has passed.
 
+        A server that was never reached is given up after `REACH_S`; one that was may just be starting again.
+
         A stream that took longer than that by itself has the deadline anew, `MAX_LONG_STREAMS` times.
         """
-        ends = time.monotonic() + self.deadline_s
+        started = time.monotonic()
+        ends = started + self.deadline_s
         long_streams = 0 if body is None or isinstance(body, bytes) else MAX_LONG_STREAMS
         pause = FIRST_PAUSE_S
         while True:
@@ -125,7 +139,9 @@ class Transport:
                 answer = self.send(method, url, body, wait_s)
                 if answer.status not in _UNABLE or left <= max(pause, answer.retry_after_s):
                     return self.checked(answer, url)
-            except Unreachable:
+            except Unreachable as error:
+                if not (error.is_connected or self._was_reached) and time.monotonic() + pause - started > REACH_S:
+                    raise
                 if long_streams and time.monotonic() - begun > self.deadline_s:
                     long_streams -= 1
                     ends = time.monotonic() + self.deadline_s
@@ -142,18 +158,40 @@ class Transport:
 
         """
         headers = {"Accept": "application/json"} | self._credentials
-        connect_s = min(CONNECT_S, self.deadline_s)
+        connect_s = min(CONNECT_S if self._was_reached else FIRST_CONNECT_S, self.deadline_s)
         if isinstance(body, bytes):
             headers["Content-Type"] = JSON
         elif body is not None:
+            self._reach()
             headers |= {"Content-Type": body.content_type, "Content-Length": str(body.size_bytes)}
             connect_s = STALL_S  # it also bounds each piece that is sent
         timeout = urllib3.Timeout(connect=connect_s, read=self.deadline_s + wait_s)
         try:
             response = self._pool.request(method, url, body=body, headers=headers, timeout=timeout, redirect=False)
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
+            raise self._unreachable(error) from error
+        self._was_reached = True
         return Answer(response.status, response.data, _seconds(response.headers.get("retry-after")))
+
+    def _reach(self) -> None:
+        """Connect once, where that was never done, because a stream may take long to connect.
+
+        Raises:
+            Unreachable: there is no connection.
+
+        """
+        if self._was_reached:
+            return
+        parts = urlsplit(self.url)
+        address = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            socket.create_connection(address, timeout=FIRST_CONNECT_S).close()
+        except OSError as error:
+            raise Unreachable(f"{self.url} does not answer: {_reason(error)}", is_connected=False) from error
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        is_connected = not isinstance(error, NewConnectionError | ConnectTimeoutError)
+        return Unreachable(f"{self.url} does not answer: {_reason(error)}", is_connected=is_connected)
 
     def open(self, url: str, *, start: int = 0) -> urllib3.BaseHTTPResponse:
         """Begin a download from this server, from the byte `start` on; its content is still to be read.
@@ -172,7 +210,8 @@ class Transport:
                 "GET", url, headers=headers, timeout=timeout, preload_content=False, redirect=False
             )
         except (HTTPError, OSError) as error:
-            raise Unreachable(f"{self.url} does not answer: {_reason(error)}") from error
+            raise self._unreachable(error) from error
+        self._was_reached = True
         if response.status >= 300:
             raise self.refusal(Answer(response.status, response.data), url)
         return response
@@ -222,6 +261,8 @@ def _seconds(retry_after: str | None) -> float:
 
 def _reason(error: Exception) -> str:
     """Return the innermost cause of a failed request, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     cause: Any = error
     while isinstance(getattr(cause, "reason", None), Exception):
         cause = cause.reason

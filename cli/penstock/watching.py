@@ -85,9 +85,9 @@ def follow(
             lost_at = lost_at or time.monotonic()
             if time.monotonic() - lost_at > LONGEST_OUTAGE_S:
                 raise
-            if is_stopped():
+            if is_stopped() or seen < 0:  # a server that never answered is no outage
                 raise
-            shown.say(f"{error}; trying again")
+            shown.say(f"{error}; trying again for up to {LONGEST_OUTAGE_S:.0f} s")
             continue
         if lost_at is not None:
             shown.say("the server is back")

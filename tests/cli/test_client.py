@@ -3,8 +3,9 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ from penstock.connection import refusal
 from penstock.downloads import MAX_BREAKS, TEXT_PIECE, Damaged
 from penstock.job_lists import Ambiguous
 from penstock.log_parts import LogPart
-from penstock.transport import ClientError, NotFound, Refused, Unreachable
+from penstock.transport import FIRST_CONNECT_S, REACH_S, ClientError, NotFound, Refused, Transport, Unreachable
 from penstock_gateway.problems import Invalid, problem_of
 from penstock_schemas.api import JobSubmission, OutputEntry, Violation
 from penstock_schemas.views import LogStream
@@ -323,3 +324,62 @@ def test_readiness_is_asked_once_and_read_when_it_is_bad() -> None:
     with scripted((503, {"ready": False, "reasons": ["no log"]})) as script, Client(script.url) as client:
         assert client.server.readiness().reasons == ["no log"]
         assert len(script.requests) == 1
+
+
+def _refused_address() -> str:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{holder.getsockname()[1]}"
+
+
+@contextmanager
+def _silent_address() -> Generator[str]:
+    """Give the address of a socket whose queue of connections is full: the kernel drops further ones unanswered."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        address = listening.getsockname()
+        fillers: list[socket.socket] = []
+        try:
+            for _ in range(4):
+                filler = socket.socket()
+                filler.setblocking(False)
+                filler.connect_ex(address)
+                fillers.append(filler)
+            yield f"http://127.0.0.1:{address[1]}"
+        finally:
+            for each in fillers:
+                each.close()
+
+
+class _Piece:
+    content_type = "text/plain"
+    size_bytes = 1
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"x"
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_server_that_was_never_reached_is_given_up_early(is_silent: bool, is_stream: bool) -> None:
+    """The deadline of the request is far longer, and every clock here is the transport's own."""
+    with _silent_address() if is_silent else nullcontext(_refused_address()) as url:
+        transport = Transport(url, deadline_s=600.0, authorization=None)
+        begun = time.monotonic()
+        with pytest.raises(Unreachable) as caught:
+            transport.repeat("POST", url + "/jobs", _Piece() if is_stream else None, 0.0)
+        assert not caught.value.is_connected
+        assert time.monotonic() - begun < 60.0, "far less than the deadline, on a loaded machine too"
+    assert FIRST_CONNECT_S <= REACH_S < 3.0
+
+
+def test_a_server_that_was_reached_is_waited_for_until_the_deadline() -> None:
+    with scripted((200, {"message": "x"})) as script:
+        transport = Transport(script.url, deadline_s=REACH_S + 1.5, authorization=None)
+        transport.repeat("GET", script.url, None, 0.0)
+    transport.close()  # a connection that is kept would still be answered
+    begun = time.monotonic()
+    with pytest.raises(Unreachable):
+        transport.repeat("GET", script.url, None, 0.0)
+    assert time.monotonic() - begun > REACH_S

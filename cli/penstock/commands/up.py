@@ -79,13 +79,19 @@ async def _up(plan: Plan, report: Callable[[str], None]) -> None:
         await tree.start()
         if not tree.stopped.is_set():
             report(click.style(f"ready at {plan.url}", fg="green", bold=True) + f"   API: {plan.url}/docs")
-            report(f"  submit a workflow:  penstock submit DIR --watch      logs: {short(plan.log_dir)}")
+            report(f"  submit a workflow:  {submit_command(plan)}      logs: {short(plan.log_dir)}")
             if plan.is_open:
                 address = NatsSettings(url=tree.nats_url).shown_url
                 report(f"  every event, live:  nats sub -s {address} 'penstock.live.>'")
             report("  stop: Ctrl-C")
         await tree.run_until_stopped()
     report("stopped; everything is kept")
+
+
+def submit_command(plan: Plan) -> str:
+    """Return a command that submits to this server from a new terminal, where none of its variables is set."""
+    is_usual = plan.state == running.default_state({}) and "PENSTOCK_URL" not in os.environ
+    return "penstock submit DIR --watch" + ("" if is_usual else f" --url {plan.url}")
 
 
 def say(text: str) -> None:
