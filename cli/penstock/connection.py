@@ -16,6 +16,7 @@ from penstock.credentials import authorization, credential_options
 from penstock.exits import Exit, Stop
 from penstock.job_lists import Ambiguous
 from penstock.transport import ClientError, NotFound, Refused, Unreachable
+from penstock_schemas.api import Violation
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 UNAUTHENTICATED: Final = 401
@@ -99,20 +100,28 @@ def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) 
 
 
 def refusal(error: Refused) -> str:
-    """Write a refusal with every violation, each once: the server's summary may hold them already."""
+    """Write a refusal in words: what is wrong first, and then where."""
     problem = error.problem
     if problem is None:
         return f"the server answered {error.status} without saying why ({error})"
-    summary, violations = problem.detail or problem.title, problem.errors
-    is_told = bool(violations) and all(each.detail in summary for each in violations)
-    if is_told and len(violations) == 1:
-        lines = [summary]
+    violations = [_violation(each) for each in problem.errors]
+    if len(violations) == 1:
+        lines = violations
+    elif violations:
+        is_listed = all(each.detail in problem.detail for each in problem.errors)
+        summary = problem.detail.partition(": ")[0] if is_listed else problem.detail or problem.title
+        lines = [summary + ":", *(f"  {each}" for each in violations)]
     else:
-        lines = [summary.partition(": ")[0] + ":" if is_told else summary]
-        lines += [f"  {each.pointer}: {each.detail}" if each.pointer else f"  {each.detail}" for each in violations]
+        lines = [problem.detail or problem.title]
     if error.status >= 500 and problem.instance:
         lines.append(f"  the server's log knows more under {problem.instance}")
     return "\n".join(lines)
+
+
+def _violation(violation: Violation) -> str:
+    """Write a violation, with its place in the way in which people name places: `parameters.samples`."""
+    place = violation.pointer.removeprefix("#").strip("/").replace("/", ".").replace("~1", "/").replace("~0", "~")
+    return f"{violation.detail} (in {place})" if place else violation.detail
 
 
 def print_json(value: object) -> None:

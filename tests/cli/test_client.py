@@ -179,8 +179,8 @@ def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
             client.submit(JobSubmission(pipeline_name="demo"))
         assert len(script.requests) == 1
     assert refusal(caught.value).splitlines() == [
-        "the request has mistakes",
-        "  #/priority: a whole number is expected",
+        "the request has mistakes:",
+        "  a whole number is expected (in priority)",
         "  and more",
     ]
 
@@ -188,9 +188,14 @@ def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     ("violations", "lines"),
     [
-        ([("#/priority", "a whole number")], ["#/priority: a whole number"]),
+        ([("#/priority", "a whole number")], ["a whole number (in priority)"]),
+        ([("#/parameters/a~1b", "a text")], ["a text (in parameters.a/b)"]),
+        ([("limit", "a number")], ["a number (in limit)"]),
         ([("#", "no JSON: at byte 7")], ["no JSON: at byte 7"]),
-        ([("#/a", "no: never"), ("#/b", "nor this")], ["2 things are wrong:", "  #/a: no: never", "  #/b: nor this"]),
+        (
+            [("#/a", "no: never"), ("#/b", "nor this")],
+            ["2 things are wrong:", "  no: never (in a)", "  nor this (in b)"],
+        ),
     ],
 )
 def test_what_a_refusal_says_is_printed_once(violations: list[tuple[str, str]], lines: list[str]) -> None:

@@ -273,7 +273,7 @@ def test_a_workflow_is_planned_registered_and_run_by_name(system: Up, workflow: 
     assert "(required)" in call(system.home, "pipeline", "show", "adds").stdout
     refused = call(system.home, "submit", "--pipeline", "adds", "-p", "word=0")
     assert refused.returncode == Exit.USAGE
-    assert "#/parameters/word" in refused.stderr
+    assert "(in parameters.word)" in refused.stderr
     done = call(system.home, "submit", "--pipeline", "adds", "-p", "word=7", "--watch")
     assert done.returncode == Exit.OK, done.stderr
     assert "adds, version 1.0" in call(system.home, "show", done.stdout.strip()).stdout

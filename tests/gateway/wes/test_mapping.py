@@ -7,7 +7,7 @@ from tests.gateway.jobs import make_job
 from penstock_gateway.problems import problem_of
 from penstock_gateway.standings import STANDINGS_OF, Standing
 from penstock_gateway.wes.addresses import Addresses, root_of
-from penstock_gateway.wes.failures import error_of
+from penstock_gateway.wes.failures import error_of, in_words_of_wes
 from penstock_gateway.wes.languages import covers_version, is_engine_version, language_named
 from penstock_gateway.wes.models import State
 from penstock_gateway.wes.rendering import command_of, request_of
@@ -147,3 +147,20 @@ def test_nobody_but_a_trusted_proxy_says_under_which_name_it_was_reached() -> No
     scope = {"type": "http", "scheme": "http", "server": None, "client": ("10.0.0.2", 5000), "headers": headers}
     found = root_of(scope, public_url="", trusted_proxies={"10.0.0.1"})  # type: ignore[arg-type]  # as above
     assert found == "http://host"
+
+
+@pytest.mark.parametrize(
+    ("native", "standard"),
+    [
+        ("Job 550e8400 was not found.", "Run 550e8400 was not found."),
+        (
+            "ada may not list jobs of the tenant; the job's owner may.",
+            "ada may not list runs of the tenant; the run's owner may.",
+        ),
+        ("Send the files in `source.files`.", "Send the files in `workflow_attachment`."),
+        ("No pipeline `my job` and no rule 'job 1' are there.", "No pipeline `my job` and no rule 'job 1' are there."),
+        ("See /jobs/1 or job.txt.", "See /jobs/1 or job.txt."),
+    ],
+)
+def test_errors_have_the_terms_of_the_standard(native: str, standard: str) -> None:
+    assert in_words_of_wes(native) == standard

@@ -1,5 +1,6 @@
 """Errors as WES shows them: `{msg, status_code}`, with the statuses of its document."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +16,15 @@ from penstock_schemas.api import Problem
 
 _STATUS: Final = {INVALID.status: 400, UNSUPPORTED_MEDIA_TYPE.status: 400}
 """What the standard calls by another status; every other one stays."""
+
+_PARTS: Final = {
+    "`source.files`": "`workflow_attachment`",
+    "`source.snakefile`": "`workflow_url`",
+    "`source`": "`workflow_attachment`",
+}
+"""Places in a native submission, and the parts of a run request that stand for them."""
+_QUOTED: Final = re.compile(r"""(`[^`]*`|(?<!\w)'[^']*'|"[^"]*")""")
+_JOB: Final = re.compile(r"(?<![\w/.-])([Jj])ob(s?)(?![\w/.-])")
 
 Teller = Callable[[AnyRequest, Exception], Response[bytes]]
 
@@ -41,5 +51,20 @@ def tell_wes(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 def error_of(problem: Problem) -> ErrorResponse:
     """Return a problem in the form of WES."""
-    msg = problem.detail if problem.instance is None else f"{problem.detail} ({problem.instance})"
+    detail = in_words_of_wes(problem.detail)
+    msg = detail if problem.instance is None else f"{detail} ({problem.instance})"
     return ErrorResponse(msg=msg, status_code=_STATUS.get(problem.status, problem.status))
+
+
+def in_words_of_wes(text: str) -> str:
+    """Return an error's text with the terms of WES: runs and attachments, where the native API has jobs and sources.
+
+    Names in quotation marks belong to whoever asked, and stay as they are.
+    """
+    for native, standard in _PARTS.items():
+        text = text.replace(native, standard)
+    return "".join(piece if _QUOTED.fullmatch(piece) else _in_terms(piece) for piece in _QUOTED.split(text))
+
+
+def _in_terms(text: str) -> str:
+    return _JOB.sub(lambda match: ("R" if match[1] == "J" else "r") + f"un{match[2]}", text)
