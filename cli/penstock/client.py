@@ -55,7 +55,9 @@ _CONFLICT: Final = 409
 class Client:
     """Talks to one Penstock server. It may be used by several threads at once."""
 
-    def __init__(self, url: str, *, deadline_s: float = 10.0, authorization: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, deadline_s: float = 10.0, authorization: str | None = None, is_known: bool = False
+    ) -> None:
         """Take a server's address; nothing is sent yet.
 
         Args:
@@ -63,8 +65,11 @@ class Client:
             deadline_s: how long a request may take with all of its repetitions. A long-poll has its wait on top.
             authorization: the header of this name, such as `Bearer pst_...`; it is sent to this server alone.
 
+            is_known: whether a server is known to run there: one that does not answer is then starting again, and is
+                waited for until the deadline. Any other that cannot be reached is given up after a few seconds.
+
         """
-        self._http = Transport(url, deadline_s=deadline_s, authorization=authorization)
+        self._http = Transport(url, deadline_s=deadline_s, authorization=authorization, is_known=is_known)
         self.url = self._http.url
         self.catalogue = Catalogue(self._http)
         self.tokens = ApiTokens(self._http)

@@ -80,7 +80,9 @@ def server_url(url: str | None, state: Path | None) -> str:
 @contextlib.contextmanager
 def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) -> Generator[Client]:
     """Give a client; its errors leave as `Stop`, with what to do and the right exit code."""
-    with Client(server_url(url, state), deadline_s=deadline_s, authorization=authorization()) as client:
+    is_known = not url and running.find(state or running.default_state(os.environ)) is not None
+    place = server_url(url, state)
+    with Client(place, deadline_s=deadline_s, authorization=authorization(), is_known=is_known) as client:
         try:
             yield client
         except Unreachable as error:

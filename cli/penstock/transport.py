@@ -87,13 +87,14 @@ class Answer(msgspec.Struct, frozen=True):
 class Transport:
     """Talks HTTP to one server. It may be used by several threads at once."""
 
-    def __init__(self, url: str, *, deadline_s: float, authorization: str | None) -> None:
+    def __init__(self, url: str, *, deadline_s: float, authorization: str | None, is_known: bool = False) -> None:
         """Take what `Client` takes; nothing is sent yet."""
         self._credentials = {} if authorization is None else {"Authorization": authorization}
         self.url = url.rstrip("/")
         self.deadline_s = deadline_s
         self._pool = urllib3.PoolManager(maxsize=4, retries=False)
-        self._was_reached = False
+        self._was_reached = is_known
+        """Whether a server is there at all: then one that does not answer is waited for."""
 
     def close(self) -> None:
         """Close its connections."""

@@ -39,6 +39,8 @@ GRACE_S: Final = {"gateway": 5.0, "runner": 15.0, "scheduler": 5.0, "projector":
 """How long each may take to end, in the order in which they are stopped: first no new work, last the log."""
 DRAIN_S: Final = 3.0
 """How long runs may go on after Ctrl-C; the others go back to the queue and on at the next start."""
+STATE_VARIABLE: Final = "PENSTOCK_STATE_DIR"
+"""The folder of the tree, where `--state` names no other; each service gets a folder of its own below it."""
 MODULES: Final = {
     "scheduler": "penstock_scheduler",
     "projector": "penstock_scheduler.projector",
@@ -278,6 +280,16 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
         case _:
             pass
     return Service(name=name, command=(sys.executable, "-m", "penstock.launch", MODULES[name]), environ=environ)
+
+
+def overridden(plan: Plan, environ: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each variable of the environment that the services of this tree do not get."""
+    names = {name for module in MODULES for name in service(module, plan, "").environ}
+    return [
+        f"{name} is set, and has no effect with 'penstock up', which decides about it itself"
+        for name in sorted(names - {STATE_VARIABLE} - plan.sandbox.keys())
+        if environ.get(name, "").strip()
+    ]
 
 
 def _roots(plan: Plan) -> dict[str, str]:

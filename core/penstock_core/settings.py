@@ -12,6 +12,7 @@ An empty variable counts as one that is not set, so that templates may leave a v
 """
 
 import difflib
+import re
 import types
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
@@ -21,9 +22,13 @@ from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_or
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
+from penstock_core.setting_names import NAMES
 from penstock_schemas.patterns import as_ecma
 
 PREFIX: Final = "PENSTOCK_"
+_INJECTED: Final = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?\Z|_PORT_[0-9]+_(TCP|UDP)(_\w+)?\Z")
+DID_YOU_MEAN: Final = 0.75
+"""How alike two names must be for one to be taken for the other, misspelt."""
 
 T = TypeVar("T", bound=Struct)
 
@@ -90,7 +95,7 @@ class _Field(Struct, frozen=True):
 
 
 def read_settings(
-    shape: type[T], environ: Mapping[str, str], *, prefix: str = PREFIX, known: Collection[str] = ()
+    shape: type[T], environ: Mapping[str, str], *, prefix: str = PREFIX, known: Collection[str] = NAMES
 ) -> T:
     """Read a `shape` from `environ`.
 
@@ -125,6 +130,18 @@ def read_settings(
     if mistakes:
         raise BadSettings(tuple(mistakes))
     return shape(**values)
+
+
+def without_effect(environ: Mapping[str, str], *, prefix: str = PREFIX, known: Collection[str] = NAMES) -> list[str]:
+    """Return a sentence for each variable with the prefix that no program of this software reads."""
+    sentences: list[str] = []
+    for variable in sorted(environ):
+        if variable.startswith(prefix) and variable not in known and not _is_injected(variable, environ[variable]):
+            ends = [each.removeprefix(prefix) for each in known]
+            close = difflib.get_close_matches(variable.removeprefix(prefix), ends, n=1, cutoff=DID_YOU_MEAN)
+            hint = f"; did you mean {prefix}{close[0]}?" if close else ""
+            sentences.append(f"{variable} is set, and nothing reads it{hint}")
+    return sentences
 
 
 def describe(shape: type[Struct], *, prefix: str = PREFIX) -> tuple[SettingRow, ...]:
@@ -271,6 +288,11 @@ def _show(value: object) -> str:
             return ",".join(_show(each) for each in cast("tuple[object, ...]", value))
         case _:
             return str(value)
+
+
+def _is_injected(variable: str, value: str) -> bool:
+    """Say whether Kubernetes sets a variable for a service whose name begins like our variables."""
+    return _INJECTED.search(variable) is not None or value.startswith(("tcp://", "udp://"))
 
 
 def _misspelt(environ: Mapping[str, str], prefix: str, own: frozenset[str], known: frozenset[str]) -> Iterator[Mistake]:

@@ -75,10 +75,12 @@ class Up:
     home: Path
     process: subprocess.Popen[bytes]
     said_in: Path
+    folder: Path | None = None
+    """The state folder, where it is not the usual one."""
 
     @property
     def state(self) -> Path:
-        return self.home / "state" / "penstock"
+        return self.folder or self.home / "state" / "penstock"
 
     @property
     def record(self) -> running.Running:
@@ -104,18 +106,27 @@ class Up:
 
 
 @contextmanager
-def up(home: Path, *options: str, environ: Mapping[str, str] | None = None) -> Generator[Up]:
+def up(home: Path, *options: str, environ: Mapping[str, str] | None = None, state: Path | None = None) -> Generator[Up]:
     """Start `penstock up` on a free port and wait until it is ready; nothing of it is left afterwards."""
     said_in = home / "up.log"
     with said_in.open("wb") as said:
         process = subprocess.Popen(
-            [sys.executable, "-m", "penstock", "up", "--port", "0", *options],
+            [
+                sys.executable,
+                "-m",
+                "penstock",
+                "up",
+                "--port",
+                "0",
+                *options,
+                *(["--state", str(state)] if state else []),
+            ],
             env=environment(home) | dict(environ or {}),
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
         )
-    started = Up(home, process, said_in)
+    started = Up(home, process, said_in, state)
     try:
         started.await_ready()
         yield started

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -55,6 +56,25 @@ def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None
         assert second.stop(signal.SIGTERM) == Exit.OK
     assert processes_of(tmp_path) == {}
     assert call(tmp_path, "version").stdout.splitlines()[1].startswith("server   none")
+
+
+def test_the_command_that_it_prints_works_in_another_terminal(tmp_path: Path) -> None:
+    """With a state folder and a port of its own, and settings that have no effect here."""
+    workflow = tmp_path / "my workflow"
+    workflow.mkdir()
+    (workflow / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')
+    elsewhere = {"PENSTOCK_BLOBS": str(tmp_path / "none"), "PENSTOCK_XYZZY": "1", "PENSTOCK_SLOTS": "1"}
+    with up(tmp_path, environ=elsewhere, state=tmp_path / "apart") as system:
+        wait_until(lambda: "stop: Ctrl-C" in system.said(), "everything is printed")
+        said = system.said()
+        assert "PENSTOCK_BLOBS is set, and has no effect" in said
+        assert "PENSTOCK_XYZZY is set, and nothing reads it" in said
+        assert "PENSTOCK_SLOTS" not in said
+        (printed,) = re.findall(r"submit a workflow:  penstock (submit DIR .*?)      ", said)
+        arguments = [str(workflow) if each == "DIR" else each for each in printed.split()]
+        done = call(tmp_path, *arguments)
+        assert done.returncode == Exit.OK, done.stderr
+    assert not (tmp_path / "none").exists()
 
 
 def test_what_runs_at_ctrl_c_goes_on_at_the_next_start(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import click
 from penstock import running
 from penstock.own_machine import asks_nobody, sandbox_settings
 from penstock.ports import claim
-from penstock.tree import Plan, already_running, planted
+from penstock.tree import Plan, already_running, overridden, planted
 from penstock.versions import software_version
+from penstock_core.settings import PREFIX, without_effect
 from penstock_jetstream.settings import MIN_LOG_BYTES, NatsSettings
 
 
@@ -75,6 +76,8 @@ def up(
 
 async def _up(plan: Plan, report: Callable[[str], None]) -> None:
     report(f"Penstock {software_version()} starts; state {short(plan.state)}")
+    for sentence in (*overridden(plan, os.environ), *without_effect(os.environ)):
+        report(click.style("warning: ", fg="yellow") + sentence)
     async with planted(plan, report) as tree:
         await tree.start()
         if not tree.stopped.is_set():
@@ -90,7 +93,8 @@ async def _up(plan: Plan, report: Callable[[str], None]) -> None:
 
 def submit_command(plan: Plan) -> str:
     """Return a command that submits to this server from a new terminal, where none of its variables is set."""
-    is_usual = plan.state == running.default_state({}) and "PENSTOCK_URL" not in os.environ
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    is_usual = plan.state == running.default_state(environ) and "PENSTOCK_URL" not in os.environ
     return "penstock submit DIR --watch" + ("" if is_usual else f" --url {plan.url}")
 
 

@@ -15,7 +15,7 @@ from penstock_core.background import described
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, read_settings
+from penstock_core.settings import BadSettings, read_settings, without_effect
 from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable, hold
 from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
@@ -87,6 +87,8 @@ def main() -> None:
     if wrong:
         _exit(EXIT_SETTINGS, "\n".join(wrong))
     configure_logs(settings.log_level, service="gateway")
+    for sentence in without_effect(os.environ):
+        log.warning("setting_without_effect", reason=sentence)
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except Exposed as error:

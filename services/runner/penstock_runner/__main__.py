@@ -18,7 +18,7 @@ import structlog
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, read_settings
+from penstock_core.settings import BadSettings, read_settings, without_effect
 from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable
 from penstock_jetstream import connect
 from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
@@ -120,6 +120,8 @@ def main() -> None:
     if wrong:
         _exit(EXIT_SETTINGS, "\n".join(wrong))
     configure_logs(settings.log_level, service="runner")
+    for sentence in without_effect(os.environ):
+        _log.warning("setting_without_effect", reason=sentence)
     try:
         serving = partial(serve, settings, workflow_umask=workflow_umask)
         anyio.run(serving, backend_options={"use_uvloop": True})

@@ -17,7 +17,7 @@ from penstock_core.background import described
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, LogLevel, read_settings
+from penstock_core.settings import BadSettings, LogLevel, read_settings, without_effect
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -36,6 +36,8 @@ def main(shape: type[S], serve: Callable[[S], Awaitable[None]], *, service: str)
         _exit(EXIT_SETTINGS, str(error))
     level: LogLevel = getattr(settings, "log_level", LogLevel.INFO)
     configure_logs(level, service=service)
+    for sentence in without_effect(os.environ):
+        _log.warning("setting_without_effect", reason=sentence)
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except* PortError as errors:
