@@ -22,6 +22,7 @@ class S3Server:
 
     process: subprocess.Popen[bytes]
     url: str
+    port: int
 
     @property
     def environ(self) -> dict[str, str]:
@@ -40,13 +41,13 @@ class S3Server:
 
 
 @contextmanager
-def running_s3(folder: Path) -> Generator[S3Server]:
-    """Start a server, make its bucket, and kill it after use."""
-    port = free_port()
+def running_s3(folder: Path, *, port: int | None = None) -> Generator[S3Server]:
+    """Start a server, on a free port where none is given, make its bucket, and kill it after use."""
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     with (folder / "s3.log").open("wb") as log:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        server = S3Server(subprocess.Popen(command, stdout=log, stderr=log), url)
+        server = S3Server(subprocess.Popen(command, stdout=log, stderr=log), url, port)
     try:
         _make_bucket(server)
         yield server

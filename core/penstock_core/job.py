@@ -11,6 +11,7 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    DelayResults,
     DeleteJob,
     EndAttempt,
     HoldJob,
@@ -33,6 +34,7 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    ResultsDelayed,
 )
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
@@ -97,6 +99,8 @@ def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
             return _assign(job, command)
         case StartAttempt():
             return _start(job, command)
+        case DelayResults():
+            return _delay_results(job, command)
         case EndAttempt():
             return _end(job, command)
         case AbandonAttempt():
@@ -163,6 +167,17 @@ def _start(job: Job, command: StartAttempt) -> tuple[JobEventData, ...]:
     if job.state is JobState.RUNNING:
         return ()
     return (AttemptStarted(attempt=command.attempt, runner_id=command.runner_id),)
+
+
+def _delay_results(job: Job, command: DelayResults) -> tuple[JobEventData, ...]:
+    _require_attempt(job, command.attempt, command.runner_id)
+    if job.state is not JobState.RUNNING:
+        return ()  # it is being cancelled, so nobody waits for its results
+    return (
+        ResultsDelayed(
+            attempt=command.attempt, runner_id=command.runner_id, tries=command.tries, reason=command.reason
+        ),
+    )
 
 
 def _end(job: Job, command: EndAttempt) -> tuple[JobEventData, ...]:

@@ -20,6 +20,7 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    ResultsDelayed,
 )
 from penstock_schemas.jobs import JobState, RequeueCause
 from penstock_schemas.views import Head, Job
@@ -53,7 +54,9 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
         case AttemptStarted():
             # A job that is being cancelled stays so: the runner ends what it just started.
             state = JobState.CANCELLING if job.state is JobState.CANCELLING else JobState.RUNNING
-            return replace(job, state=state, started_at=event.time)
+            return replace(job, state=state, started_at=event.time, results_delay=None, results_tries=0)
+        case ResultsDelayed():
+            return replace(job, results_delay=data.reason, results_tries=data.tries)
         case JobCompleted():
             return replace(
                 job,
@@ -159,6 +162,7 @@ def _emptied(job: Job, deleted_at: datetime) -> Job:
         idempotency_key=None,
         cancel_reason=None,
         requeue_reason=None,
+        results_delay=None,
         engine_parameters=None,
         workflow=None,
         failure=None,

@@ -20,6 +20,7 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    ResultsDelayed,
 )
 from penstock_schemas.wire import encode
 
@@ -29,6 +30,7 @@ LIVE_TYPES: Final[Mapping[type[EventData], str]] = {
     JobReleased: "released",
     JobAssigned: "assigned",
     AttemptStarted: "started",
+    ResultsDelayed: "results-delayed",
     JobCompleted: "completed",
     JobFailed: "failed",
     JobRequeued: "requeued",

@@ -244,7 +244,8 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     state: JobState
     """Finer than `status`."""
     status_detail: str | None
-    """What the status leaves out: held, assigned, cancelling, why it was requeued, what it waits for."""
+    """What the status leaves out: held, assigned, cancelling, why it was requeued, what it waits for, why its
+    results are not stored yet."""
     engine: str
     owner: str
     labels: dict[str, str]

@@ -86,6 +86,17 @@ class EndAttempt(Command, frozen=True, kw_only=True):
     """What its user must know of it, however it ended: one sentence each."""
 
 
+class DelayResults(Command, frozen=True, kw_only=True):
+    """Report that the results of an attempt, whose work is done, cannot be stored yet."""
+
+    attempt: int
+    runner_id: RunnerId
+    tries: int
+    """The number of the coming try to store them."""
+    reason: str
+    """Why the last one failed."""
+
+
 class AbandonAttempt(Command, frozen=True, kw_only=True):
     """End an attempt without an outcome: its runner was lost, refused it, or gave it back."""
 
@@ -120,5 +131,14 @@ class DeleteJob(Command, frozen=True, kw_only=True):
 
 
 JobCommand = (
-    SubmitJob | AssignJob | StartAttempt | EndAttempt | AbandonAttempt | HoldJob | ReleaseJob | CancelJob | DeleteJob
+    SubmitJob
+    | AssignJob
+    | StartAttempt
+    | DelayResults
+    | EndAttempt
+    | AbandonAttempt
+    | HoldJob
+    | ReleaseJob
+    | CancelJob
+    | DeleteJob
 )

@@ -99,6 +99,17 @@ class AttemptStarted(EventData, tag=True, frozen=True, kw_only=True):
     runner_id: RunnerId
 
 
+class ResultsDelayed(EventData, tag=True, frozen=True, kw_only=True):
+    """The work of the attempt is done, and the blob store does not take its results; they are offered again."""
+
+    attempt: int
+    runner_id: RunnerId
+    tries: int
+    """The number of the coming try."""
+    reason: str
+    """Why the last one failed."""
+
+
 class JobCompleted(EventData, tag=True, frozen=True, kw_only=True):
     """The attempt succeeded; its outputs and logs are in the blob store."""
 
@@ -341,6 +352,7 @@ JobEventData = (
     | JobReleased
     | JobAssigned
     | AttemptStarted
+    | ResultsDelayed
     | JobCompleted
     | JobFailed
     | JobRequeued

@@ -74,6 +74,10 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancel_reason: str | None = None
     failure: Failure | None = None
     requeue_reason: str | None = None
+    results_delay: str | None = None
+    """Why the results of the last attempt could not be stored, when that was reported last; `None` if it never was."""
+    results_tries: int = 0
+    """The number of the try to store them that was to come then."""
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0

@@ -27,6 +27,7 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    DelayResults,
     DeleteJob,
     EndAttempt,
     HoldJob,
@@ -49,6 +50,7 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    ResultsDelayed,
     RunnerLeft,
 )
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
@@ -81,6 +83,8 @@ SUBMIT = SubmitJob(
 )
 ASSIGN = AssignJob(now=NOW, runner_id=R1, cycle_id=CYCLE)
 START = StartAttempt(now=NOW, attempt=1, runner_id=R1)
+DELAY = DelayResults(now=NOW, attempt=1, runner_id=R1, tries=4, reason="the store is full")
+DELAYED = ResultsDelayed(attempt=1, runner_id=R1, tries=4, reason="the store is full")
 CANCEL = CancelJob(now=NOW, reason="wrong")
 HOLD, RELEASE = HoldJob(now=NOW, reason="later"), ReleaseJob(now=NOW)
 
@@ -191,6 +195,9 @@ ACCEPTED: list[tuple[str, Sequence[JobEventData], JobCommand, tuple[JobEventData
             ),
         ),
     ),
+    ("delay the results", RUNNING, DELAY, (DELAYED,)),
+    ("delay the results again", [*RUNNING, DELAYED], replace(DELAY, tries=8), (replace(DELAYED, tries=8),)),
+    ("delay the results of what is being cancelled", CANCELLING, DELAY, ()),
     (
         "abandon",
         RUNNING,
@@ -281,6 +288,9 @@ REFUSED: list[tuple[str, Sequence[JobEventData], JobCommand, type[Refused]]] = [
         StaleAttempt,
     ),
     ("end another's attempt", RUNNING, end(OutcomeKind.SUCCEEDED, runner_id=R2), StaleAttempt),
+    ("delay the results of what waits", QUEUED, DELAY, StaleAttempt),
+    ("delay the results of another's attempt", RUNNING, replace(DELAY, runner_id=R2), StaleAttempt),
+    ("delay the results of what is done", DONE, DELAY, JobEnded),
     ("abandon what waits", QUEUED, abandon(), StaleAttempt),
     ("abandon what is done", DONE, abandon(), JobEnded),
     ("abandon an earlier attempt", RUNNING, abandon(attempt=2), StaleAttempt),
@@ -364,6 +374,16 @@ def test_crashes_beside_others_never_wear_a_job_out() -> None:
         assert isinstance(requeued, JobRequeued)
         history.append(requeued)
     assert job(history).requeues == 0
+
+
+def test_delayed_results_are_told_until_another_attempt_starts() -> None:
+    told = job([*RUNNING, DELAYED])
+    assert (told.state, told.results_delay, told.results_tries) == (JobState.RUNNING, "the store is full", 4)
+    again: Sequence[JobEventData] = [
+        JobAssigned(attempt=2, runner_id=R1, cycle_id=CYCLE),
+        AttemptStarted(attempt=2, runner_id=R1),
+    ]
+    assert job([*RUNNING, DELAYED, REQUEUED, *again]).results_delay is None
 
 
 def test_the_stop_of_runners_never_wears_a_job_out() -> None:

@@ -12,6 +12,7 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    DelayResults,
     EndAttempt,
     HoldJob,
     JobCommand,
@@ -49,6 +50,7 @@ COMMANDS: st.SearchStrategy[JobCommand] = st.one_of(
     ),
     st.builds(AssignJob, now=NOW, runner_id=RUNNERS, cycle_id=st.just(EventId("c"))),
     st.builds(StartAttempt, now=NOW, attempt=ATTEMPTS, runner_id=RUNNERS),
+    st.builds(DelayResults, now=NOW, attempt=ATTEMPTS, runner_id=RUNNERS, tries=st.just(4), reason=st.just("full")),
     st.builds(
         EndAttempt,
         now=NOW,

@@ -8,7 +8,7 @@ import pytest
 from tests.gateway.stage import RUNNER, Json, Stage, now, pointers, problem, submission, submit
 
 from penstock_core.ports import MAX_EVENT_BYTES
-from penstock_schemas.commands import StartAttempt
+from penstock_schemas.commands import DelayResults, StartAttempt
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import EngineQueue, QueueSummary, SchedulerBeat
@@ -183,6 +183,10 @@ async def test_a_life_from_pending_to_completed(stage: Stage, client: httpx.Asyn
     running = await read()
     assert (running["status"], running["completed_at"]) == ("running", None)
     assert running["started_at"] >= running["created_at"]
+    assert running["status_detail"] is None
+    delay = DelayResults(now=now(), attempt=1, runner_id=RUNNER, tries=4, reason="the store is full")
+    await stage.tell(job_id, delay)
+    assert (await read())["status_detail"] == "uploading results, attempt 4: the store is full"
     await stage.end(job_id)
     completed = await read()
     assert (completed["status"], completed["error_message"]) == ("completed", None)

@@ -32,6 +32,7 @@ class Stage:
         self.desk = Desk(self.log)
         self.roots: tuple[Path, ...] = ()
         self.keep_work = False
+        self.upload_retry_s = 1.0
 
     @asynccontextmanager
     async def runner(
@@ -49,6 +50,7 @@ class Stage:
             folder,
             roots=self.roots,
             keep_work=self.keep_work,
+            upload_retry_s=self.upload_retry_s,
             clock=clock,
         )
         with folder.hold():

@@ -26,7 +26,8 @@ from penstock_schemas.wire import decode_view
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between retries."""
-    monkeypatch.setattr("penstock_runner.uploads.UPLOAD_PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr("penstock_runner.upload_retries.PAUSES_S", (0.01, 0.02))
+    monkeypatch.setattr("penstock_runner.upload_retries.QUICK_S", 0.05)
     monkeypatch.setattr("penstock_runner.reporting.OUTAGE_PAUSE_S", 0.01)
     monkeypatch.setattr("penstock_runner.reporting.FLUSH_INTERVAL_S", 0.01)
     monkeypatch.setattr("penstock_runner.reporting.SEND_DEADLINE_S", 0.1)

@@ -15,6 +15,7 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    DelayResults,
     EndAttempt,
     HoldJob,
     JobCommand,
@@ -83,6 +84,7 @@ def commands(job: Job | None) -> Iterator[tuple[str, JobCommand]]:
     yield "AssignJob", AssignJob(now=NOW, runner_id=RUNNER, cycle_id=EventId("0" * 32))
     yield "StartAttempt", StartAttempt(now=NOW, attempt=attempt, runner_id=RUNNER)
     yield "StartAttempt, another attempt", StartAttempt(now=NOW, attempt=attempt, runner_id=OTHER_RUNNER)
+    yield "DelayResults", DelayResults(now=NOW, attempt=attempt, runner_id=RUNNER, tries=4, reason="full")
     for kind in OutcomeKind:
         failure = Failure(cause=FailureCause.WORKFLOW, message="m") if kind is OutcomeKind.FAILED else None
         yield (

@@ -79,7 +79,11 @@ def _status_detail(job: Job, waiting: Waiting | None) -> str | None:
             return f"cancelling: {job.cancel_reason}" if job.cancel_reason else "cancelling"
         case JobState.CANCELLED:
             return job.cancel_reason
-        case JobState.RUNNING | JobState.COMPLETED | JobState.FAILED:
+        case JobState.RUNNING:
+            if job.results_delay is None:
+                return None
+            return f"uploading results, attempt {job.results_tries}: {job.results_delay}"
+        case JobState.COMPLETED | JobState.FAILED:
             return None
         case _:
             assert_never(job.state)

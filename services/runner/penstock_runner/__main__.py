@@ -103,6 +103,7 @@ async def serve(
                 roots=settings.source_roots,
                 cores=settings.cores_per_attempt,
                 keep_work=settings.keep_work,
+                upload_retry_s=settings.upload_retry_s,
             )
             await runner.run(shutdown)
             group.cancel_scope.cancel()

@@ -24,6 +24,7 @@ from penstock_runner.register import Register
 from penstock_runner.reporting import Reports
 from penstock_runner.sources import Sources
 from penstock_runner.state_folder import Predecessor, StateFolder
+from penstock_runner.upload_retries import UPLOAD_RETRY_S
 from penstock_runner.uploads import Uploads
 from penstock_schemas.ids import RunnerId
 
@@ -62,6 +63,7 @@ class Runner:
         roots: the folders below which a source may be a path.
         cores: for each attempt.
         keep_work: whether work directories stay after their jobs ended.
+        upload_retry_s: how long results that the blob store does not take are kept and offered again.
         clock: seconds, for the lease.
 
     """
@@ -77,6 +79,7 @@ class Runner:
         roots: Sequence[Path] = (),
         cores: int = 1,
         keep_work: bool = False,
+        upload_retry_s: float = UPLOAD_RETRY_S,
         clock: Callable[[], float] = boot_clock,
     ) -> None:
         self._first_id = runner_id
@@ -86,6 +89,7 @@ class Runner:
         self._folder = folder
         self._cores = cores
         self._keep_work = keep_work
+        self._upload_retry_s = upload_retry_s
         self._clock = clock
         self._background = BackgroundTasks()
         self._uploads = Uploads(ports.blobs)
@@ -164,6 +168,7 @@ class Runner:
             folder=self._folder,
             cores=self._cores,
             keep_work=self._keep_work,
+            upload_retry_s=self._upload_retry_s,
         )
 
 

@@ -23,15 +23,16 @@ from penstock_core.ports import EventLog, TooLarge
 from penstock_runner.core import AttemptKey, HaltCause, StartOrder
 from penstock_runner.engine import Attempt, Engine, LogWritten, Outcome
 from penstock_runner.failures import MAX_MESSAGE_CHARS, bounded, failure_of, text_of, warnings_of
-from penstock_runner.job_log import Intent, JobLog
+from penstock_runner.job_log import Intent, JobLog, TooManyConflicts
 from penstock_runner.notices import append_notices
 from penstock_runner.reporting import Report, Reports
 from penstock_runner.source_stamps import source_stamps
 from penstock_runner.sources import Sources, remove
 from penstock_runner.state_folder import StateFolder
-from penstock_runner.uploads import StoredFiles, UnreadableOutput, UploadFailed, Uploads
+from penstock_runner.upload_retries import UploadFailed, UploadRetries
+from penstock_runner.uploads import StoredFiles, UnreadableOutput, Uploads
 from penstock_runner.workflow_files import in_thread
-from penstock_schemas.commands import AbandonAttempt, EndAttempt, JobCommand, OutcomeKind, StartAttempt
+from penstock_schemas.commands import AbandonAttempt, DelayResults, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
 from penstock_schemas.views import Job, LogStream, OutputKind
@@ -58,6 +59,8 @@ class Workplace(Struct, frozen=True, kw_only=True):
     """For each attempt."""
     keep_work: bool
     """Whether the work directory of a job stays on the disk after the job ended."""
+    upload_retry_s: float
+    """How long results that the blob store does not take are kept and offered again."""
 
 
 class AttemptRun:
@@ -72,7 +75,8 @@ class AttemptRun:
         """What is being done just now, of what has to end when the attempt is told to."""
         self._kill_at = math.inf
         self._halted: HaltCause | None = None
-        self._must_keep_work = False
+        self._is_unstored = False
+        """Whether there are results that only this runner's disk has."""
 
     @property
     def order(self) -> StartOrder:
@@ -187,14 +191,19 @@ class AttemptRun:
         if outcome.kind is OutcomeKind.STOPPED and self._halted is None:
             raise RuntimeError("it stopped without having been told to")
         stored = StoredFiles()
+        retries = UploadRetries(self._place.upload_retry_s, lambda tries, why: self._tell_delay(report, tries, why))
+        self._is_unstored = engine.needs_files and outcome.kind is not OutcomeKind.STOPPED
         try:
             if engine.needs_files:
-                stored = await self._store_outputs(attempt, outcome, report)
-            await report.finish(attempt.log_dir if engine.needs_files else None)
+                stored = await self._store_outputs(attempt, outcome, report, retries)
+            await report.finish(attempt.log_dir if engine.needs_files else None, retries)
+            self._is_unstored = False
         except (UploadFailed, UnreadableOutput) as error:
+            self._is_unstored = self._is_unstored and isinstance(error, UploadFailed)
             if outcome.kind is OutcomeKind.SUCCEEDED:
                 raise
-            # That the run failed, and why, is worth more than that its logs could not be kept.
+            # That the run failed, and why, is worth more than that its logs could not be stored.
+            outcome = self._with_kept_files(outcome, error)
             self._say("uploads_incomplete", error=str(error))
         if outcome.kind is OutcomeKind.STOPPED:
             return self._halted_intent(outcome, stored)
@@ -226,7 +235,33 @@ class AttemptRun:
             source_files=stamps,
         )
 
-    async def _store_outputs(self, attempt: Attempt, outcome: Outcome, report: Report) -> StoredFiles:
+    async def _tell_delay(self, report: Report, tries: int, reason: str) -> None:
+        """Show that results wait for the blob store: in the run's log, the job's state and the runner's log."""
+        sentence = f"uploading results, attempt {tries}: {reason}"
+        report.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: {sentence}\n"))
+        self._say("results_delayed", tries=tries, reason=reason)
+
+        def intent(now: datetime) -> JobCommand:
+            return DelayResults(
+                now=now, attempt=self._order.attempt, runner_id=self._place.runner_id, tries=tries, reason=reason
+            )
+
+        # What the log refuses now, it refuses at the end of the attempt as well.
+        with contextlib.suppress(Refused, TooManyConflicts):
+            await self._jobs.perform(intent)
+
+    def _with_kept_files(self, outcome: Outcome, error: Exception) -> Outcome:
+        if outcome.failure is None or not self._is_unstored:
+            return outcome
+        message = f"{outcome.failure.message}; its files are not stored: {error}{self._kept_place()}"
+        return replace(outcome, failure=replace(outcome.failure, message=message))
+
+    def _kept_place(self) -> str:
+        return f"; what the run made is kept in {self._place.folder.work_dir(self._order.job_id)} on this runner"
+
+    async def _store_outputs(
+        self, attempt: Attempt, outcome: Outcome, report: Report, retries: UploadRetries
+    ) -> StoredFiles:
         produced = outcome.produced
         if outcome.kind is OutcomeKind.STOPPED:
             if self._halted is not HaltCause.CANCELLED:
@@ -234,7 +269,9 @@ class AttemptRun:
             produced = produced.of_kinds(OutputKind.LOG, OutputKind.BENCHMARK)  # what there is time for
         if produced.is_empty and attempt.attempt == 1:  # an earlier attempt may have left a manifest
             return StoredFiles()
-        stored = await self._place.uploads.put_outputs(attempt.job_id, attempt.attempt, attempt.work_dir, produced)
+        stored = await self._place.uploads.put_outputs(
+            attempt.job_id, attempt.attempt, attempt.work_dir, produced, retries
+        )
         await self._note(attempt, report, stored.notices)
         return stored
 
@@ -271,7 +308,7 @@ class AttemptRun:
         self._say("attempt_given_back", cause=cause.value, reason=reason)
 
     async def _clean_up(self, engine: Engine) -> None:
-        is_kept = self._place.keep_work or self._must_keep_work
+        is_kept = self._place.keep_work or (self._is_unstored and self._job.state is not JobState.CANCELLED)
         if not engine.needs_files or is_kept or not self._job.state.is_terminal:
             return
         folder = self._place.folder
@@ -307,11 +344,8 @@ class AttemptRun:
     def _fault_intent(self, engine: Engine, error: Exception) -> Intent:
         """Return the end of an attempt after a fault: one that it would meet everywhere is a failure."""
         failure = failure_of(error)
-        if failure is not None and isinstance(error, UploadFailed) and engine.needs_files:
-            # The work is done and only here.
-            self._must_keep_work = True
-            kept = f"; what the run made is kept in {self._place.folder.work_dir(self._order.job_id)} on this runner"
-            failure = replace(failure, message=failure.message + kept)
+        if failure is not None and isinstance(error, UploadFailed) and self._is_unstored:
+            failure = replace(failure, message=failure.message + self._kept_place())
         if failure is not None:
             self._say("attempt_failed", reason=failure.message)
             return self._end_intent(Outcome(kind=OutcomeKind.FAILED, failure=failure))

@@ -29,7 +29,8 @@ from penstock_runner.engine import (
     TaskChanged,
 )
 from penstock_runner.progress import Progress
-from penstock_runner.uploads import UploadFailed, Uploads, log_key, task_log_key
+from penstock_runner.upload_retries import UploadFailed, UploadRetries
+from penstock_runner.uploads import Uploads, log_key, task_log_key
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, Task
@@ -159,8 +160,11 @@ class Report:
             self._reports.with_progress.add(self)
             return False
 
-    async def store_task_logs(self, *, is_last: bool = False) -> bool:
+    async def store_task_logs(self, last: UploadRetries | None = None) -> bool:
         """Store the logs of tasks that ended; return whether that worked. What did not waits for the next time.
+
+        Args:
+            last: there is no next time; these are the retries.
 
         Raises:
             UploadFailed: it did not work the last time.
@@ -172,11 +176,11 @@ class Report:
             for task_id, changed in list(self._ended.items()):
                 try:
                     stored = (
-                        await self._store(changed.stdout_path, self._task_key(task_id, LogStream.STDOUT)),
-                        await self._store(changed.stderr_path, self._task_key(task_id, LogStream.STDERR)),
+                        await self._store(changed.stdout_path, self._task_key(task_id, LogStream.STDOUT), last),
+                        await self._store(changed.stderr_path, self._task_key(task_id, LogStream.STDERR), last),
                     )
                 except UploadFailed:
-                    if is_last:
+                    if last is not None:
                         raise
                     self._reports.with_task_logs.add(self)
                     return False
@@ -186,18 +190,20 @@ class Report:
                 self._reports.with_progress.add(self)
         return True
 
-    async def finish(self, log_dir: Path | None) -> None:
+    async def finish(self, log_dir: Path | None, retries: UploadRetries | None = None) -> None:
         """Store the whole logs, send the last progress as far as it gets out, and take nothing more.
 
         Args:
             log_dir: where the engine kept its logs; `None` for an engine without files.
+            retries: of what the blob store does not take; a few quick ones where none are given.
 
         Raises:
             UploadFailed: a log could not be stored.
 
         """
-        await self.store_task_logs(is_last=True)
-        await self._store_engine_log(log_dir)
+        retries = retries or UploadRetries()
+        await self.store_task_logs(retries)
+        await self._store_engine_log(log_dir, retries)
         if self._progress is not None:
             with anyio.move_on_after(FINAL_FLUSH_S):
                 await self._send_all()
@@ -262,33 +268,36 @@ class Report:
     def _task_key(self, task_id: str, stream: LogStream) -> str:
         return task_log_key(self._job_id, self._attempt, task_id, stream)
 
-    async def _store(self, path: Path | None, key: str) -> "_StoredLog":
+    async def _store(self, path: Path | None, key: str, retries: UploadRetries | None) -> "_StoredLog":
         """Store a log, if anything was written."""
         if path is None:
             return _StoredLog()
         try:
             if not (await anyio.Path(path).stat()).st_size:
                 return _StoredLog()
-            _, sha256 = await self._reports.uploads.put_file(key, path)
+            _, sha256 = await self._reports.uploads.put_file(key, path, retries)
         except (FileNotFoundError, PermissionError) as error:
             _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, error=str(error))
             return _StoredLog()
         return _StoredLog(key, sha256)
 
-    async def _store_engine_log(self, log_dir: Path | None) -> None:
+    async def _store_engine_log(self, log_dir: Path | None, retries: UploadRetries) -> None:
         stored: dict[str, str] = {}
         if log_dir is not None:
             # Taken apart only where that makes a difference: else the whole log is standard error.
             for name in (ENGINE_LOG, ENGINE_STDOUT, ENGINE_STDERR):
-                kept = await self._store(log_dir / name, self._own_key(name)) if _is_wanted(name, stored) else None
-                if kept is not None and kept.sha256 is not None:
+                if not _is_wanted(name, stored):
+                    continue
+                kept = await self._store(log_dir / name, self._own_key(name), retries)
+                if kept.sha256 is not None:
                     stored[name] = kept.sha256
         if not stored:
-            stored = await self._store_engine_text()
+            stored = await self._store_engine_text(retries)
         if stored:
-            await self._reports.uploads.put_bytes(self._own_key(ENGINE_DIGESTS), msgspec.json.encode(stored))
+            digests = msgspec.json.encode(stored)
+            await self._reports.uploads.put_bytes(self._own_key(ENGINE_DIGESTS), digests, retries)
 
-    async def _store_engine_text(self) -> dict[str, str]:
+    async def _store_engine_text(self, retries: UploadRetries) -> dict[str, str]:
         """Store the log of an engine without files; return the hashes of what was stored."""
         stored: dict[str, str] = {}
         for name, streams in (
@@ -299,7 +308,7 @@ class Report:
             text = "".join(each.text for each in self._engine_text if each.stream in streams)
             if text and _is_wanted(name, stored):
                 content = text.encode("utf-8", "replace")
-                await self._reports.uploads.put_bytes(self._own_key(name), content)
+                await self._reports.uploads.put_bytes(self._own_key(name), content, retries)
                 stored[name] = hashlib.sha256(content).hexdigest()
         return stored
 

@@ -17,6 +17,7 @@ from penstock_runner.engines.mock import MockBehaviour, Seconds
 from penstock_runner.sandbox.places import own_code
 from penstock_runner.sandbox.policy import NetworkPolicy
 from penstock_runner.sandbox.standing import SandboxMode
+from penstock_runner.upload_retries import UPLOAD_RETRY_S
 from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.patterns import END
 
@@ -128,6 +129,15 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
     keep_work: Annotated[
         bool, Meta(description="Whether work directories stay on the disk after their jobs ended.")
     ] = False
+    upload_retry_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=604_800,
+            description="How long a finished run keeps its results on the runner's disk, and its slot, while the blob "
+            "store takes nothing; then the run fails, and the files stay on the disk.",
+        ),
+    ] = UPLOAD_RETRY_S
     lease_s: Annotated[
         float,
         Meta(

@@ -10,13 +10,12 @@ from msgspec import Struct
 
 from penstock_core.ports import Blobs, PortError
 from penstock_runner.produced_files import MAX_NAMED, Produced, ProducedFile
+from penstock_runner.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream, OutputFile, OutputKind, OutputManifest, UnstoredFile
 from penstock_schemas.wire import encode
 
-UPLOAD_PAUSES_S: Final = (0.2, 1.0, 4.0)
-"""An upload is tried once more after each of these."""
 UPLOAD_BASE_S: Final = 60.0
 UPLOAD_MIN_BYTES_PER_S: Final = 1 << 20
 """A try may take the base and what this rate allows for the file's size."""
@@ -25,10 +24,6 @@ MAX_NAMED_AT_ONCE: Final = 3
 """So many files are named in a warning."""
 MAX_NAME_CHARS: Final = 100
 """Of each of these."""
-
-
-class UploadFailed(Exception):
-    """The blob store did not take a file, after every retry; the message names it and says why."""
 
 
 class UnreadableOutput(Exception):
@@ -70,12 +65,12 @@ class StoredFiles(Struct, frozen=True):
 
 
 class Uploads:
-    """Puts files into the blob store, with retries."""
+    """Puts files into the blob store, with retries: those given, or else a few quick ones."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def put_file(self, key: str, path: Path) -> tuple[int, str]:
+    async def put_file(self, key: str, path: Path, retries: UploadRetries | None = None) -> tuple[int, str]:
         """Store a file; return its bytes and SHA-256.
 
         Raises:
@@ -84,32 +79,40 @@ class Uploads:
 
         """
         size = await anyio.to_thread.run_sync(_readable_bytes, path)
-        for pause_s in (*UPLOAD_PAUSES_S, None):
+        retries = retries or UploadRetries()
+        while True:
             try:
                 with anyio.fail_after(UPLOAD_BASE_S + size / UPLOAD_MIN_BYTES_PER_S):
-                    return await self._blobs.put_file(key, path)
+                    stored = await self._blobs.put_file(key, path)
             except (FileNotFoundError, PermissionError):
                 raise
             except (PortError, OSError) as error:
-                await _pause_or_fail(key, error, pause_s)
-        raise AssertionError("the last pause fails")
+                await retries.pause(key, error)
+            else:
+                retries.succeeded()
+                return stored
 
-    async def put_bytes(self, key: str, content: bytes) -> None:
+    async def put_bytes(self, key: str, content: bytes, retries: UploadRetries | None = None) -> None:
         """Store `content`.
 
         Raises:
             UploadFailed: the blob store did not take it.
 
         """
-        for pause_s in (*UPLOAD_PAUSES_S, None):
+        retries = retries or UploadRetries()
+        while True:
             try:
                 with anyio.fail_after(UPLOAD_BASE_S):
-                    return await self._blobs.put_bytes(key, content)
+                    await self._blobs.put_bytes(key, content)
             except (PortError, OSError) as error:
-                await _pause_or_fail(key, error, pause_s)
-        return None
+                await retries.pause(key, error)
+            else:
+                retries.succeeded()
+                return
 
-    async def put_outputs(self, job_id: JobId, attempt: int, work_dir: Path, produced: Produced) -> StoredFiles:
+    async def put_outputs(
+        self, job_id: JobId, attempt: int, work_dir: Path, produced: Produced, retries: UploadRetries | None = None
+    ) -> StoredFiles:
         """Store the files that a run left, and their manifest.
 
         A file that vanished or is not a regular file any more is not stored, and the manifest says so.
@@ -119,6 +122,7 @@ class Uploads:
 
         """
         stored: dict[str, OutputFile | UnstoredFile] = {}
+        retries = retries or UploadRetries()
         limiter = anyio.CapacityLimiter(PARALLEL_UPLOADS)
         failures: list[Exception] = []
 
@@ -127,7 +131,7 @@ class Uploads:
                 if failures:
                     return
                 try:
-                    stored[file.path] = await self._put_output(job_id, folder, file)
+                    stored[file.path] = await self._put_output(job_id, folder, file, retries)
                 except (UnreadableOutput, UploadFailed) as error:
                     failures.append(error)
 
@@ -150,15 +154,17 @@ class Uploads:
             undeclared_count=produced.undeclared_count,
             undeclared_bytes=produced.undeclared_bytes,
         )
-        await self.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+        await self.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest), retries)
         return StoredFiles(manifest)
 
-    async def _put_output(self, job_id: JobId, folder: WorkflowFolder, file: ProducedFile) -> OutputFile | UnstoredFile:
+    async def _put_output(
+        self, job_id: JobId, folder: WorkflowFolder, file: ProducedFile, retries: UploadRetries
+    ) -> OutputFile | UnstoredFile:
         key = f"jobs/{job_id}/outputs/{file.path}"
         try:
             with await in_thread(lambda: folder.open_file(file.content)) as opened:
                 # The open file itself, whatever takes the place of its name by now.
-                size_bytes, sha256 = await self.put_file(key, Path(f"/proc/self/fd/{opened.fileno()}"))
+                size_bytes, sha256 = await self.put_file(key, Path(f"/proc/self/fd/{opened.fileno()}"), retries)
         except FileNotFoundError:
             return UnstoredFile(path=file.path, reason="it vanished before it could be stored")
         except PermissionError as error:
@@ -211,10 +217,3 @@ def _first(names: Sequence[str], count: int) -> str:
     ]
     more = f" and {count - len(shown):,} more" if count > len(shown) else ""
     return ", ".join(shown) + more
-
-
-async def _pause_or_fail(key: str, error: Exception, pause_s: float | None) -> None:
-    if pause_s is None:
-        why = str(error) or type(error).__name__
-        raise UploadFailed(f"the blob store did not take {key}: {why}") from error
-    await anyio.sleep(pause_s)
