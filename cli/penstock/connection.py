@@ -41,11 +41,11 @@ def server_options(command: F) -> F:
     command = click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),
-        help="The state folder of the 'penstock up' to talk to.",
+        help="The state folder of the 'penstock up' to connect to.",
     )(command)
-    return click.option("--url", envvar="PENSTOCK_URL", metavar="URL", help="The server's address. [PENSTOCK_URL]")(
-        command
-    )
+    return click.option(
+        "--url", envvar="PENSTOCK_URL", metavar="URL", help="The address of the server. [PENSTOCK_URL]"
+    )(command)
 
 
 def format_option(command: F) -> F:
@@ -56,7 +56,7 @@ def format_option(command: F) -> F:
         "form",
         type=click.Choice([each.value for each in Format]),
         default=Format.TABLE.value,
-        help="table for people; json or jsonl (one object a line) for programs.",
+        help="The format of the answer: table for people, json or jsonl (one object per line) for programs.",
         callback=_as_format,
     )(command)
 

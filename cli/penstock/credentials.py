@@ -38,7 +38,7 @@ def credential_options(command: F) -> F:
         metavar="NAME[:PASSWORD]",
         expose_value=False,
         callback=_keep(Way.USER),
-        help="Who asks; a password that is left out is asked for. [PENSTOCK_USER]",
+        help="The user name to log in with; a missing password is prompted for. [PENSTOCK_USER]",
     )(command)
     command = click.option(
         "--token-file",
@@ -46,7 +46,7 @@ def credential_options(command: F) -> F:
         metavar="FILE",
         expose_value=False,
         callback=_keep(Way.TOKEN_FILE),
-        help="A file with nothing but an API token; - is standard input. [PENSTOCK_TOKEN_FILE]",
+        help="The file that holds the API token; - reads standard input. [PENSTOCK_TOKEN_FILE]",
     )(command)
     return click.option(
         "--token",
@@ -54,7 +54,7 @@ def credential_options(command: F) -> F:
         metavar="TOKEN",
         expose_value=False,
         callback=_keep(Way.TOKEN),
-        help="An API token; others on this machine see options, so prefer a file or the variable. [PENSTOCK_TOKEN]",
+        help="The API token to use. Other users can see options, so prefer a file or the variable. [PENSTOCK_TOKEN]",
     )(command)
 
 

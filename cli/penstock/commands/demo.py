@@ -39,11 +39,11 @@ MAX_LISTED: Final = 12
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("penstock-demo-outputs"),
     show_default=True,
-    help="Where the workflow's outputs are put.",
+    help="The folder for the workflow's outputs.",
 )
-@click.option("--keep", is_flag=True, help="Keep the demo's state folder, and say where it is.")
+@click.option("--keep", is_flag=True, help="Keep the state folder of the demo, and print its path.")
 def demo(outputs: Path, keep: bool) -> int:
-    """See it work: start everything on free ports, run the example workflow, show its outputs, stop.
+    """Start everything on free ports, run the example workflow, show its outputs, and stop.
 
     Nothing is left behind but the outputs.
     """

@@ -69,7 +69,7 @@ class Check(msgspec.Struct, frozen=True):
 @server_options
 @format_option
 def doctor(url: str | None, state: Path | None, form: Format) -> int:
-    """Check this machine and the server, and say how to mend what is wrong.
+    """Check this machine and the server, and report how to fix each problem.
 
     The exit code is 1 when a check failed; warnings are none.
     """

@@ -10,7 +10,10 @@ from penstock.exits import Exit, Stop
 @click.command("hash-password")
 @click.argument("name", required=False)
 @click.option(
-    "--stdin", "from_stdin", is_flag=True, help="Do not ask: the first line of standard input is the password."
+    "--stdin",
+    "from_stdin",
+    is_flag=True,
+    help="Read the password from the first line of standard input instead of prompting for it.",
 )
 def hash_password(name: str | None, from_stdin: bool) -> None:
     """Ask for a password and print its hash; with NAME as an entry of PENSTOCK_BASIC_AUTH_USERS.

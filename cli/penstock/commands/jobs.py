@@ -53,22 +53,34 @@ def parse_filters(labels: tuple[str, ...]) -> dict[str, str | None]:
 
 @click.command(epilog=LS_EXAMPLES)
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="At most so many."
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=20,
+    show_default=True,
+    help="List at most this many runs.",
 )
-@click.option("-a", "--all", "everything", is_flag=True, help="All of them.")
+@click.option("-a", "--all", "everything", is_flag=True, help="List all runs, without a limit.")
 @click.option(
     "-s",
     "--status",
     multiple=True,
     type=click.Choice([each.value for each in JobStatus]),
-    help="Only these; repeat it.",
+    help="List only runs with this status. Can be repeated.",
 )
-@click.option("-p", "--pipeline", help="Only runs of this pipeline.")
-@click.option("--owner", help="Only runs of this owner.")
-@click.option("-l", "--label", "label", multiple=True, metavar="KEY[=VALUE]", help="Only with this label; repeat it.")
-@click.option("-t", "--text", help="Only runs whose name, description, owner or labels hold this.")
-@click.option("--since", metavar="TIME", help="Only runs submitted after: 30m, 24h, 7d or an ISO time.")
-@click.option("--until", metavar="TIME", help="Only runs submitted before.")
+@click.option("-p", "--pipeline", help="List only runs of this pipeline.")
+@click.option("--owner", help="List only runs of this owner.")
+@click.option(
+    "-l",
+    "--label",
+    "label",
+    multiple=True,
+    metavar="KEY[=VALUE]",
+    help="List only runs with this label. Can be repeated.",
+)
+@click.option("-t", "--text", help="List only runs whose name, description, owner or labels contain this text.")
+@click.option("--since", metavar="TIME", help="List only runs submitted after this time: 30m, 24h, 7d or an ISO time.")
+@click.option("--until", metavar="TIME", help="List only runs submitted before this time.")
 @format_option
 @server_options
 def ls(
@@ -202,7 +214,7 @@ def delete(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int
 
 @click.command()
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--reason", help="Why; it is kept with the run.")
+@click.option("--reason", help="The reason, which is kept with the run.")
 @server_options
 def hold(job_ids: tuple[str, ...], reason: str | None, url: str | None, state: Path | None) -> int:
     """Hold runs that wait: they are not started until they are released, and keep their place in the queue."""
@@ -219,8 +231,8 @@ def release(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> in
 
 @click.command()
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--reason", help="Why; it is kept with the run.")
-@click.option("--wait", "waits", is_flag=True, help="Return when they are over.")
+@click.option("--reason", help="The reason, which is kept with the run.")
+@click.option("--wait", "waits", is_flag=True, help="Wait until the runs are over.")
 @server_options
 def cancel(job_ids: tuple[str, ...], reason: str | None, waits: bool, url: str | None, state: Path | None) -> int:
     """Cancel runs. A run that is over already is left as it is, and is no error."""

@@ -22,7 +22,7 @@ MAX_NAMED: Final = 10
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over. Ctrl-C ends this, not the run.")
+@click.option("-f", "--follow", is_flag=True, help="Continue until the run is over. Ctrl-C ends only this command.")
 @click.option(
     "--task",
     "wanted",
@@ -30,9 +30,13 @@ MAX_NAMED: Final = 10
     help="Print the log of these tasks alone: a task's id, a rule, or a rule with wildcards, as in 'align sample=A'.",
 )
 @click.option(
-    "--stream", "streams", multiple=True, type=click.Choice([each.value for each in LogStream]), help="Only this."
+    "--stream",
+    "streams",
+    multiple=True,
+    type=click.Choice([each.value for each in LogStream]),
+    help="Print only this stream of the log.",
 )
-@click.option("--times", is_flag=True, help="Put the time before each line; only the live log has times.")
+@click.option("--times", is_flag=True, help="Print the time before each line; only the live log has times.")
 @format_option
 @server_options
 def logs(
@@ -148,8 +152,13 @@ class RunLog:
 
 @click.command()
 @click.argument("job_id", metavar="ID")
-@click.option("-f", "--follow", is_flag=True, help="Go on until the run is over. Ctrl-C ends this, not the run.")
-@click.option("--verify", "verifies", is_flag=True, help="Check the hash chain instead: nothing missing or changed.")
+@click.option("-f", "--follow", is_flag=True, help="Continue until the run is over. Ctrl-C ends only this command.")
+@click.option(
+    "--verify",
+    "verifies",
+    is_flag=True,
+    help="Check the hash chain for missing or changed events instead of listing them.",
+)
 @format_option
 @server_options
 def events(job_id: str, follow: bool, verifies: bool, form: Format, url: str | None, state: Path | None) -> int:

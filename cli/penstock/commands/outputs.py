@@ -20,10 +20,17 @@ MAX_NAMED: Final = 20
 @click.command()
 @click.argument("job_id", metavar="ID")
 @click.option(
-    "--get", "to", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Download them here."
+    "--get",
+    "to",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Download the files into this folder.",
 )
 @click.option(
-    "--only", multiple=True, metavar="PATTERN", help="Only paths like this, as in 'results/*.png'; repeat it."
+    "--only",
+    multiple=True,
+    metavar="PATTERN",
+    help="Select only paths that match, for example 'results/*.png'. Can be repeated.",
 )
 @format_option
 @server_options

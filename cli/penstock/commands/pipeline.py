@@ -29,24 +29,53 @@ def pipeline() -> None:
 @pipeline.command(epilog=ADD_EXAMPLES)
 @click.argument("workflow", metavar="DIR", type=click.Path(path_type=Path), required=False)
 @click.option("--git", metavar="URL", help="Register the workflow in this repository; its host must be allowed there.")
-@click.option("--ref", help="The repository's branch, tag or commit; its default branch when left out.")
+@click.option("--ref", help="The branch, tag or commit of the repository. [default: its default branch]")
 @click.option("--from-url", metavar="URL", help="Register the archive or the Snakefile at this address.")
-@click.option("--name", help="What jobs call it; the folder's or the repository's name when left out.")
-@click.option("--version", "version", required=True, help="A version never changes; a new content is a new version.")
-@click.option("--description", help="For people.")
-@click.option("--engine", help="snakemake when left out.")
-@click.option("--snakefile", metavar="PATH", help="The main file, relative to the workflow's folder.")
-@click.option("--schema", metavar="FILE", type=click.Path(path_type=Path), help="JSON Schema of the parameters.")
-@click.option("-p", "--default", "param", multiple=True, metavar="KEY=VALUE", help="A default; JSON keeps its type.")
+@click.option("--name", help="The name of the pipeline. [default: the name of the folder or the repository]")
 @click.option(
-    "--defaults-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Defaults in JSON or YAML."
+    "--version", "version", required=True, help="The name of the new version; a version never changes afterwards."
 )
-@click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="A label of every run; repeat it.")
+@click.option("--description", help="A description for people who read the catalogue.")
+@click.option("--engine", help="The engine that runs it. [default: snakemake]")
+@click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
 @click.option(
-    "--resource", multiple=True, metavar="NAME=NUMBER", help="What a run may take, such as cores=4; repeat it."
+    "--schema", metavar="FILE", type=click.Path(path_type=Path), help="The file with the JSON Schema of the parameters."
 )
-@click.option("--preset", help="Engine parameters that the server's operator named.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
+@click.option(
+    "-p",
+    "--default",
+    "param",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set the default of one parameter; a JSON value keeps its type. Can be repeated.",
+)
+@click.option(
+    "--defaults-file",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read default parameters from this JSON or YAML file.",
+)
+@click.option(
+    "-l",
+    "--label",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Attach this label to every run of the pipeline. Can be repeated.",
+)
+@click.option(
+    "--resource",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Limit a resource of each run, for example cores=4. Can be repeated.",
+)
+@click.option("--preset", help="The name of a set of engine parameters that the operator defined.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
+)
 @format_option
 @server_options
 def add(
@@ -70,7 +99,7 @@ def add(
     url: str | None,
     state: Path | None,
 ) -> None:
-    """Register a workflow's folder, or what is elsewhere, as a version of a pipeline.
+    """Register a workflow as a version of a pipeline: a folder from here, or a workflow from elsewhere.
 
     The parameters' schema is --schema, else the workflow's own config.schema.yaml or nextflow_schema.json.
     """
@@ -111,7 +140,7 @@ def add(
 
 
 @pipeline.command("ls")
-@click.option("-a", "--all", "everything", is_flag=True, help="Retired ones too.")
+@click.option("-a", "--all", "everything", is_flag=True, help="List retired pipelines, too.")
 @format_option
 @server_options
 def list_pipelines(everything: bool, form: Format, url: str | None, state: Path | None) -> None:
@@ -135,7 +164,7 @@ def list_pipelines(everything: bool, form: Format, url: str | None, state: Path 
 
 @pipeline.command()
 @click.argument("name")
-@click.option("--version", "version", help="Only this version.")
+@click.option("--version", "version", help="Show only this version of the pipeline.")
 @format_option
 @server_options
 def show(name: str, version: str | None, form: Format, url: str | None, state: Path | None) -> None:
@@ -155,7 +184,7 @@ def show(name: str, version: str | None, form: Format, url: str | None, state: P
 @click.argument("version")
 @server_options
 def retire(name: str, version: str, url: str | None, state: Path | None) -> None:
-    """Offer a version no longer. Runs that it made still show it."""
+    """Retire a version, so that new runs cannot use it. Earlier runs still show it."""
     with connected(url, state) as client:
         gone = client.catalogue.retire(name, version)
     click.echo(f"{gone.name} {gone.version}  retired")

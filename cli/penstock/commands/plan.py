@@ -26,18 +26,33 @@ DEADLINE_S: Final = 70.0
 @click.command(epilog=EXAMPLES)
 @click.argument("workflow", type=click.Path(path_type=Path), required=False)
 @click.option("--pipeline", help="Plan this pipeline, which the server knows, instead of a workflow from here.")
-@click.option("--snakefile", metavar="PATH", help="The main file, relative to the workflow's folder.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
-@click.option("-p", "--param", multiple=True, metavar="KEY=VALUE", help="A parameter; JSON values keep their type.")
+@click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
 @click.option(
-    "--params-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Parameters in JSON or YAML."
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
+)
+@click.option(
+    "-p",
+    "--param",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one parameter; a JSON value keeps its type. Can be repeated.",
+)
+@click.option(
+    "--params-file",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read parameters from this JSON or YAML file. Can be repeated.",
 )
 @click.option(
     "--allow-missing-software",
     is_flag=True,
     help="Plan a run with the runner's own software where rules declare conda, containers or the like.",
 )
-@click.option("--engine", help="snakemake or mock; the server chooses when left out.")
+@click.option("--engine", help="The engine that runs it: snakemake or mock. [default: the server's choice]")
 @click.option("--tasks", "shows_tasks", is_flag=True, help="List every task, and why it would run.")
 @format_option
 @server_options

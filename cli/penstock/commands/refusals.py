@@ -41,16 +41,24 @@ class RefusalList(Struct, frozen=True):
 
 @click.command()
 @click.option(
-    "--tenant", default=DEFAULT_TENANT, show_default=True, help="Of whoever asked; for unknown ones the default."
+    "--tenant",
+    default=DEFAULT_TENANT,
+    show_default=True,
+    help="The tenant of the requests; unknown users count to the default one.",
 )
-@click.option("--since", metavar="TIME", help="Only those after: 30m, 24h, 7d or an ISO time.")
+@click.option("--since", metavar="TIME", help="List only refusals after this time: 30m, 24h, 7d or an ISO time.")
 @click.option(
-    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The last so many."
+    "-n",
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    help="List only the last refusals, this many.",
 )
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="The state folder of 'penstock up'.")
 @format_option
 def refusals(tenant: str, since: str | None, limit: int, state: Path | None, form: Format) -> None:
-    """List who was turned away: wrong passwords and tokens, what a role does not allow, ids of others.
+    """List refused requests: wrong passwords and tokens, what a role does not allow, ids of others.
 
     It reads the log itself, from the NATS server of 'penstock up', else from PENSTOCK_NATS_URL (and
     PENSTOCK_NATS_CREDENTIALS). A gateway records the first at once, then once a minute, those alike as one

@@ -94,32 +94,54 @@ def _read_parameters(path: Path) -> Parameters:
 @click.command(epilog=EXAMPLES)
 @click.argument("workflow", type=click.Path(path_type=Path), required=False)
 @click.option("--pipeline", help="Run this pipeline, which the server knows, instead of a workflow from here.")
-@click.option("--pipeline-version", metavar="VERSION", help="The pipeline's version; the newest when left out.")
+@click.option("--pipeline-version", metavar="VERSION", help="The version of the pipeline. [default: the newest]")
 @click.option("--git", metavar="URL", help="Run the workflow in this repository; its host must be allowed there.")
-@click.option("--ref", help="The repository's branch, tag or commit; its default branch when left out.")
+@click.option("--ref", help="The branch, tag or commit of the repository. [default: its default branch]")
 @click.option("--from-url", metavar="URL", help="Run the archive or the Snakefile at this address.")
 @click.option(
     "--in-place",
     is_flag=True,
-    help="Send the path alone: the runner copies the folder from there (if the server allows that).",
+    help="Send only the path: the runner copies the folder itself, where the server allows that.",
 )
-@click.option("--snakefile", metavar="PATH", help="The main file, relative to the workflow's folder.")
-@click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these files out, as in .gitignore; repeat it.")
-@click.option("--no-ignore", is_flag=True, help="Take what .penstockignore or .gitignore leaves out.")
-@click.option("-p", "--param", multiple=True, metavar="KEY=VALUE", help="A parameter; JSON values keep their type.")
+@click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
 @click.option(
-    "--param-string", multiple=True, metavar="KEY=TEXT", help="A parameter that is a text, whatever it holds."
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
+)
+@click.option("--no-ignore", is_flag=True, help="Send files that .penstockignore or .gitignore excludes, too.")
+@click.option(
+    "-p",
+    "--param",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one parameter; a JSON value keeps its type. Can be repeated.",
 )
 @click.option(
-    "--params-file", multiple=True, metavar="FILE", type=click.Path(path_type=Path), help="Parameters in JSON or YAML."
+    "--param-string",
+    multiple=True,
+    metavar="KEY=TEXT",
+    help="Set one parameter to a text, even if it looks like JSON. Can be repeated.",
 )
-@click.option("--name", help="What the run is called; the folder's name when left out.")
-@click.option("--description", help="For people.")
-@click.option("-l", "--label", multiple=True, metavar="KEY=VALUE", help="A label; repeat it.")
-@click.option("--priority", type=int, default=0, help="Higher goes first.")
-@click.option("--hold", is_flag=True, help="Let it wait until it is released with 'penstock release'.")
 @click.option(
-    "--no-requeue", is_flag=True, help="Let it fail when its runner is stopped or lost once it began; never twice."
+    "--params-file",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read parameters from this JSON or YAML file. Can be repeated.",
+)
+@click.option("--name", help="The name of the run. [default: the name of the folder]")
+@click.option("--description", help="A description for people who read the list of runs.")
+@click.option(
+    "-l", "--label", multiple=True, metavar="KEY=VALUE", help="Attach this label to the run. Can be repeated."
+)
+@click.option("--priority", type=int, default=0, help="The priority of the run; a higher one starts earlier.")
+@click.option("--hold", is_flag=True, help="Hold the run until 'penstock release' releases it.")
+@click.option(
+    "--no-requeue",
+    is_flag=True,
+    help="Fail the run if its runner stops or is lost after it began, instead of starting it again.",
 )
 @click.option(
     "--allow-missing-software",
@@ -131,10 +153,10 @@ def _read_parameters(path: Path) -> Parameters:
     is_flag=True,
     help="Keep files that the run makes and that no rule declares, beside its outputs.",
 )
-@click.option("--engine", help="snakemake or mock; the server chooses when left out.")
-@click.option("--owner", help="Who asks.")
-@click.option("--idempotency-key", help="The same key finds the first run instead of making another.")
-@click.option("-w", "--watch", "watches", is_flag=True, help="Follow it; the exit code is the run's outcome.")
+@click.option("--engine", help="The engine that runs it: snakemake or mock. [default: the server's choice]")
+@click.option("--owner", help="The owner of the run. [default: whoever submits it]")
+@click.option("--idempotency-key", help="Return the run that was already submitted with this key, if there is one.")
+@click.option("-w", "--watch", "watches", is_flag=True, help="Follow the run to its end; the exit code is its outcome.")
 @format_option
 @server_options
 def submit(
@@ -167,7 +189,7 @@ def submit(
     url: str | None,
     state: Path | None,
 ) -> int:
-    """Submit a workflow: its folder or its Snakefile, the present folder when left out.
+    """Submit a workflow: its folder or its Snakefile. Without an argument, the current folder is submitted.
 
     The folder's files go along, but for version control, caches and what .penstockignore or else .gitignore leaves out.
     """

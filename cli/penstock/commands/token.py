@@ -22,15 +22,17 @@ def token() -> None:
 
 @token.command()
 @click.argument("name")
-@click.option("--role", type=ROLES, help="What it may do, at most what you may; left out: submitter.")
-@click.option("--principal", help="Who asks with it; left out: you. For admins.")
-@click.option("--tenant", help="Of whom; left out: yours. For admins.")
-@click.option("--days", type=click.IntRange(1, 3660), help="It ends after so many days; left out: never.")
+@click.option("--role", type=ROLES, help="The role of the token, at most your own. [default: submitter]")
+@click.option("--principal", help="The user that the token stands for; only admins may name another. [default: you]")
+@click.option("--tenant", help="The tenant of the token; only admins may name another. [default: yours]")
+@click.option(
+    "--days", type=click.IntRange(1, 3660), help="The number of days for which the token is valid. [default: for ever]"
+)
 @click.option(
     "--bootstrap",
     "is_first",
     is_flag=True,
-    help="Issue it past the server, straight into the event log: the first admin's, when nobody can come in yet.",
+    help="Write the token directly to the event log: for the first admin, when nobody can log in yet.",
 )
 @format_option
 @server_options
@@ -90,7 +92,7 @@ def list_tokens(form: Format, url: str | None, state: Path | None) -> None:
 @click.argument("token_id", metavar="ID")
 @server_options
 def revoke(token_id: str, url: str | None, state: Path | None) -> None:
-    """Make a token worth nothing, at once."""
+    """Revoke a token, with immediate effect."""
     with connected(url, state) as client:
         client.tokens.revoke(token_id)
 

@@ -18,32 +18,43 @@ from penstock_jetstream.settings import MIN_LOG_BYTES, NatsSettings
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="The port to listen on; 0 takes any free port.",
+)
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="0.0.0.0 lets other machines in, once PENSTOCK_AUTH says who may.",
+    help="The address to listen on; 0.0.0.0 admits other machines, which needs PENSTOCK_AUTH.",
 )
 @click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where everything is kept. [PENSTOCK_STATE_DIR, else $XDG_STATE_HOME/penstock or ~/.local/state/penstock]",
+    help="The folder that keeps all data. "
+    "[PENSTOCK_STATE_DIR, else $XDG_STATE_HOME/penstock or ~/.local/state/penstock]",
 )
-@click.option("--slots", type=click.IntRange(1, 1024), help="Runs at the same time.  [default: the runner's]")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 1024),
+    help="How many runs take place at the same time. [default: the runner's own]",
+)
 @click.option(
     "--allow-path",
     "allowed",
     multiple=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="DIR",
-    help="Workflows below this folder may be submitted by their path ('submit --in-place'); repeat it.",
+    help="Allow workflows below this folder to be submitted by their path ('submit --in-place'). Can be repeated.",
 )
 @click.option(
     "--log-max-bytes",
     type=click.IntRange(MIN_LOG_BYTES),
     metavar="BYTES",
-    help="What the event log may take; when it is full, nothing new is accepted.  [default: as it is; 16 GiB at first]",
+    help="The most that the event log may take; a full log accepts nothing new. [default: unchanged; 16 GiB at first]",
 )
 def up(
     port: int,
