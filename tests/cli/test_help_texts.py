@@ -1,4 +1,4 @@
-"""Every help text is a complete phrase: it begins with a capital letter, has words enough, and ends with a full stop."""
+"""Every help text is a complete phrase: a capital letter first, words enough, and a full stop at the end."""
 
 import re
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ def texts(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
             yield f"{name} {each.opts[-1]}", each.help or ""
     if isinstance(command, click.Group):
         context = click.Context(command)
-        for each in command.list_commands(context):
-            found = command.get_command(context, each)
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
             assert found is not None
-            yield from texts(found, f"{name} {each}")
+            yield from texts(found, f"{name} {child}")
 
 
 TEXTS = dict(texts(penstock, "penstock"))
