@@ -10,6 +10,7 @@ import anyio
 
 from penstock_runner.engine import Attempt, CountsChanged, EngineEvent, LogWritten, Outcome, TaskChanged
 from penstock_runner.engines.snakemake import SnakemakeEngine
+from penstock_runner.produced_files import stamps_of
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, TaskCounts
@@ -69,6 +70,8 @@ class Lab:
         self.told = Told()
         self.stop = anyio.Event()
         self.attempts = 0
+        self.keeps_track = False
+        """Whether the engine knows what lies in the work directory at the start, so that it finds undeclared files."""
 
     @property
     def logs(self) -> Path:
@@ -110,6 +113,7 @@ class Lab:
             cores=cores,
             engine_parameters=dict(engine_parameters or {}),
             resume=resume,
+            source_files=stamps_of(self.work) if self.keeps_track else None,
             is_dry=is_dry,
         )
         with anyio.fail_after(DEADLINE_S):

@@ -135,7 +135,7 @@ def test_jobs_that_a_checkpoint_makes_needless_leave_the_count() -> None:
     [
         (3, None, "failed with exit code 3"),
         (127, None, "failed with exit code 127: a command was not found"),
-        (-9, None, "was killed by SIGKILL (signal 9) (out of memory?)"),
+        (-9, None, "was killed by SIGKILL (signal 9)"),
         (-15, None, "was killed by SIGTERM (signal 15)"),
         (139, None, "failed with exit code 139: a command in it was killed by SIGSEGV (signal 11)"),
         (255, None, "failed with exit code 255"),

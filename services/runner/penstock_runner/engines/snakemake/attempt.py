@@ -43,7 +43,14 @@ from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegist
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_runner.engines.snakemake import executor_plugin, logger_plugin
-from penstock_runner.engines.snakemake.graph import NOT_KEPT, GraphWatch, TaskNumbers, in_batches, needed_jobs
+from penstock_runner.engines.snakemake.graph import (
+    NO_FILES,
+    GraphWatch,
+    TaskNumbers,
+    declared_paths,
+    in_batches,
+    needed_jobs,
+)
 from penstock_runner.engines.snakemake.inventory import refuse_blind_searches, tolerate_closed_folders
 from penstock_runner.engines.snakemake.launching import Launch
 from penstock_runner.engines.snakemake.messages import (
@@ -64,6 +71,8 @@ from penstock_runner.engines.snakemake.reporting import FrameReporter
 from penstock_runner.engines.snakemake.unsupported import Inspection, Software, remember_global_conda
 from penstock_runner.sandbox.lockdown import confine
 
+MAX_REASON_CHARS: Final = 600
+"""Of the text that a Snakefile gave to `sys.exit`, in the sentence about it."""
 _PRELOADED: Final = (
     "smart_open",
     "snakemake.benchmark",
@@ -168,7 +177,7 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
                     _report_outputs(dag_api, reporter)
     except SystemExit as leave:
         if dag_api is None or launch.is_dry or not _is_finished(dag_api):
-            return RunProblem(message=f"the Snakefile ended the run itself: sys.exit({leave.code!r})")
+            return _left(leave)
     except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the outcome
         linemaps = _linemaps(api)
         return replace(describe(error, linemaps, Path(launch.work_dir)), text=_print(error, linemaps))
@@ -176,6 +185,17 @@ def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
         numbers.graph.conclude()
     reporter.report(GraphChanged())  # also where there was nothing to do, so no graph
     return None
+
+
+def _left(leave: SystemExit) -> RunProblem:
+    """Tell of a Snakefile that called `sys.exit`, with a code or with a reason."""
+    what = "the Snakefile ended the run itself: "
+    if leave.code is None or isinstance(leave.code, int):
+        return RunProblem(message=f"{what}sys.exit({leave.code!r})", is_exit=True)
+    reason = shorten(str(leave.code))
+    with contextlib.suppress(Exception):
+        sys.stderr.write(f"{reason}\n")  # as Python does
+    return RunProblem(message=f"{what}{reason.strip()[:MAX_REASON_CHARS]}", text=reason)
 
 
 def _workflow(api: SnakemakeApi, launch: Launch, profile: Profile) -> DAGApi:
@@ -293,16 +313,23 @@ def _is_finished(dag_api: DAGApi) -> bool:
 
 def _report_outputs(dag_api: DAGApi, reporter: FrameReporter) -> None:
     with contextlib.suppress(Exception):  # a graph that was only half built
-        for paths in in_batches(_declared_outputs(_dag(dag_api)), len):
+        dag = _dag(dag_api)
+        for paths in in_batches(_declared_outputs(dag, are_done=True), len):
             reporter.report(OutputsFound(paths=paths))
+        for paths in in_batches(_declared_outputs(dag, are_done=False), len):
+            reporter.report(OutputsFound(unfinished=paths))
+        for paths in in_batches((path for job in dag.jobs for path in declared_paths(job, "log")), len):
+            reporter.report(OutputsFound(logs=paths))
+        for paths in in_batches((path for job in dag.jobs for path in declared_paths(job, "benchmark")), len):
+            reporter.report(OutputsFound(benchmarks=paths))
 
 
-def _declared_outputs(dag: Any) -> Iterator[str]:
-    """Yield the outputs of every job that is done, in this attempt or before it."""
+def _declared_outputs(dag: Any, *, are_done: bool) -> Iterator[str]:
+    """Yield the outputs of the jobs that are done, in this attempt or before it, or of those that are not."""
     for job in dag.jobs:
-        if dag.noneedrun_finished(job):
+        if bool(dag.noneedrun_finished(job)) is are_done:
             for output in job.output:
-                if not any(is_flagged(output, flag) for flag in NOT_KEPT):
+                if not any(is_flagged(output, flag) for flag in NO_FILES):
                     path = str(Path(str(output)).absolute())
                     if len(path) <= MAX_VALUE_CHARS:
                         yield path

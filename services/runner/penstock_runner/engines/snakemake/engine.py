@@ -110,7 +110,7 @@ class SnakemakeEngine:
         scratch = attempt.log_dir / SCRATCH
         launch = self._launch(attempt, snakefile, scratch, options)
         child = await self._nursery.launch(launch)
-        run = RunningAttempt(attempt, emit, launch.rules)
+        run = RunningAttempt(attempt, emit, launch.rules, launch.limits)
         try:
             exited = await run.follow(child, stop)
             await run.join_log()

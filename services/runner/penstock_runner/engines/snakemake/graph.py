@@ -1,5 +1,6 @@
 """Snakemake's graph of jobs, as messages."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from penstock_runner.engines.snakemake.messages import (
     BATCH,
     BATCH_CHARS,
     MAX_CHECKED_OUTPUTS,
+    MAX_DECLARED,
     MAX_DEPENDENCIES,
     MAX_NAME_CHARS,
     MAX_TASKS,
@@ -29,6 +31,8 @@ T = TypeVar("T")
 
 NOT_KEPT: Final = ("temp", "temporary", "pipe", "service")
 """Flags of outputs that are not meant to stay."""
+NO_FILES: Final = ("pipe", "service")
+"""Flags of outputs that are no files. A temporary one is stored where Snakemake left it: it was asked for."""
 _RULE_CHARS: Final = 40
 _DIGEST_CHARS: Final = 12
 
@@ -58,6 +62,15 @@ def needed_jobs(dag: Any) -> list[Any]:
 
 def _name(job: Any) -> tuple[str, list[tuple[str, str]]]:
     return str(job.rule.name), sorted(plain_wildcards(job).items())
+
+
+def declared_paths(job: Any, directive: str) -> tuple[str, ...]:
+    """Return the files of a job's `log` or `benchmark`, the first ones of many; none where they cannot be told."""
+    with contextlib.suppress(Exception):  # a function of the workflow may give them
+        found = getattr(job, directive)
+        names = [found] if isinstance(found, str) else list(found or ())
+        return tuple(name for name in map(str, names[:MAX_DECLARED]) if len(name) <= MAX_VALUE_CHARS)
+    return ()
 
 
 class TaskNumbers:
@@ -138,6 +151,8 @@ class GraphWatch:
                 is_norun=bool(job.is_norun),
                 is_service=bool(getattr(job, "is_service", False)),
                 outputs=tuple(self._lasting_outputs(job))[:MAX_CHECKED_OUTPUTS],
+                logs=declared_paths(job, "log"),
+                benchmarks=declared_paths(job, "benchmark"),
             )
 
     def _lasting_outputs(self, job: Any) -> Iterator[str]:

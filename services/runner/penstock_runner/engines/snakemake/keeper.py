@@ -8,6 +8,7 @@ which a runner that stands still does not move on. A watchdog beside the attempt
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -54,7 +55,8 @@ def keep(
     collected, left = end_descendants()
     if exit_code is None:
         exit_code = collected.get(pid, -signal.SIGKILL)
-    _report(lifeline, Exited(exit_code=exit_code, was_killed=was_killed, left=left))
+    peak_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    _report(lifeline, Exited(exit_code=exit_code, was_killed=was_killed, left=left, peak_bytes=peak_bytes))
     os._exit(0)
 
 

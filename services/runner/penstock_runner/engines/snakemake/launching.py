@@ -59,6 +59,8 @@ class Exited(Struct, frozen=True, kw_only=True, tag=True):
     """The keeper killed it, because it did not end in time or the runner was gone."""
     left: int = 0
     """Processes that could not be killed before the deadline."""
+    peak_bytes: int = 0
+    """The most memory that one of them had, as far as each was waited for."""
 
 
 KeeperReport = Started | Exited

@@ -3,7 +3,7 @@
 A frame is a length of four bytes, most significant first, and as many bytes of JSON: one of the messages here. The
 writer is the attempt, where code of the workflow's author runs, so the reader trusts nothing. Every text, list, number
 and time has bounds, unknown fields are refused, and a job of the graph is a small number: its name is made by the
-reader (`identify`), and nothing in a message is used as a path but declared outputs, below the work directory. In which
+reader (`identify`), and nothing in a message is used as a path but declared files, below the work directory. In which
 order messages may come is checked by `protocol`.
 """
 
@@ -32,6 +32,8 @@ MAX_DEPENDENCIES: Final = 10_000
 """Of one job; a job that gathers more is not drawn with all of its lines."""
 MAX_CHECKED_OUTPUTS: Final = 1_000
 """Of one job: so many of its outputs are looked for when it ended."""
+MAX_DECLARED: Final = 50
+"""Log or benchmark files of one job."""
 MAX_TASKS: Final = 200_000
 """Jobs in the graph of one run."""
 MAX_TRY: Final = 10_000
@@ -82,6 +84,9 @@ class GraphTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """It runs until its consumers have ended, and is killed then."""
     outputs: Annotated[tuple[Value, ...], Meta(max_length=MAX_CHECKED_OUTPUTS)] = ()
     """Relative to the work directory: outputs that must be there when it ended well."""
+    logs: Annotated[tuple[Value, ...], Meta(max_length=MAX_DECLARED)] = ()
+    """The files that its rule declares as its `log:`, absolute or relative to the work directory."""
+    benchmarks: Annotated[tuple[Value, ...], Meta(max_length=MAX_DECLARED)] = ()
 
 
 class Message(Struct, frozen=True, kw_only=True, tag=True, forbid_unknown_fields=True):
@@ -148,9 +153,14 @@ class ErrorLogged(Message, frozen=True, kw_only=True):
 
 
 class OutputsFound(Message, frozen=True, kw_only=True):
-    """Files and folders that finished rules declare as their output, absolute."""
+    """Files and folders that rules declare, absolute or relative to the work directory."""
 
-    paths: Annotated[tuple[Value, ...], Meta(max_length=BATCH)]
+    paths: Annotated[tuple[Value, ...], Meta(max_length=BATCH)] = ()
+    """Outputs of jobs that are done."""
+    unfinished: Annotated[tuple[Value, ...], Meta(max_length=BATCH)] = ()
+    """Outputs of jobs that are not."""
+    logs: Annotated[tuple[Value, ...], Meta(max_length=BATCH)] = ()
+    benchmarks: Annotated[tuple[Value, ...], Meta(max_length=BATCH)] = ()
 
 
 class Found(Message, frozen=True, kw_only=True):
@@ -173,6 +183,8 @@ class RunProblem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How Snakemake itself puts it, in the engine's log."""
     is_complete: bool = False
     """Whether the message names everything, so that the log adds nothing to it."""
+    is_exit: bool = False
+    """The workflow's own code ended the run: what it printed last may say why."""
 
 
 class RunEnded(Message, frozen=True, kw_only=True):
@@ -227,7 +239,8 @@ def fit_wildcards(wildcards: Mapping[str, str]) -> dict[str, str]:
 def chars_of(entry: GraphTask) -> int:
     """Return about how many characters an entry of the graph takes."""
     wildcards = sum(len(name) + len(value) for name, value in entry.wildcards.items())
-    return len(entry.rule) + wildcards + sum(map(len, entry.outputs)) + _NUMBER_CHARS * len(entry.depends_on)
+    paths = sum(map(len, (*entry.outputs, *entry.logs, *entry.benchmarks)))
+    return len(entry.rule) + wildcards + paths + _NUMBER_CHARS * len(entry.depends_on)
 
 
 class FrameReader:

@@ -37,6 +37,12 @@ TOO_MANY_DETAILS: Final = "commands and reasons are not kept any more: there are
 _RULE_OF_ERROR: Final = re.compile(r"\bin rule (\S+?)(?: in file|,|:|$)", re.MULTILINE)
 
 
+def described(task: Task) -> str:
+    """Write a task as its author knows it: its rule and wildcards."""
+    wildcards = ", ".join(f"{name}={value}" for name, value in sorted(task.wildcards.items()))
+    return f"rule {task.name} ({wildcards})" if wildcards else f"rule {task.name}"
+
+
 class Progress:
     """The tasks of one attempt."""
 
@@ -61,7 +67,13 @@ class Progress:
         self.first_failed: str | None = None
         """The name of the job that failed first for good."""
         self.outputs: list[str] = []
-        """What finished rules declare, absolute."""
+        """What finished jobs declare."""
+        self.unfinished: list[str] = []
+        """What the others declare."""
+        self.logs: list[str] = []
+        self.benchmarks: list[str] = []
+        self._logs_of: dict[str, tuple[str, ...]] = {}
+        """The declared log files of each job, by key."""
         self.findings: list[Finding] = []
         """What the workflow declares and the run does not get."""
         self.refusal: str | None = None
@@ -87,6 +99,14 @@ class Progress:
     def error_of(self, rule: str) -> str | None:
         """Return the last error that Snakemake logged of a rule."""
         return self._errors.get(rule)
+
+    def logs_of(self, task: Task) -> tuple[str, ...]:
+        """Return the files that a task's rule declares as its `log:`."""
+        return self._logs_of.get(task_key(task.name, task.wildcards), ())
+
+    def has_raised(self, task: Task) -> bool:
+        """Whether the task's last try ended with an exception and not with a failed command."""
+        return task_key(task.name, task.wildcards) in self._raised
 
     def why_failed(self, task: Task) -> str:
         """Complete the sentence that begins with the name of a failed task's rule."""
@@ -116,6 +136,9 @@ class Progress:
                 return self._error_logged(message)
             case OutputsFound():
                 self.outputs += message.paths
+                self.unfinished += message.unfinished
+                self.logs += message.logs
+                self.benchmarks += message.benchmarks
             case Found():
                 self.findings = [*self.findings, *message.findings][:MAX_FINDINGS]
                 self.refusal = message.refusal or self.refusal
@@ -150,6 +173,10 @@ class Progress:
         if task.state is TaskState.FAILED:
             self._failed.setdefault(task.name, set()).add(key)
 
+    def _culprit(self) -> str:
+        task = self.failed_task
+        return "another job" if task is None else described(task)
+
     def _counted(self, key: str, task: Task) -> TaskState:
         return TaskState.WAITING if key in self._will_retry else task.state
 
@@ -166,6 +193,10 @@ class Progress:
             raise InvalidEvent(f"two jobs of the graph are {key}")
         self._keys[entry.task] = key
         self._rules.add(entry.rule)
+        if key not in self._logs_of:
+            self._logs_of[key] = entry.logs
+            self.logs += entry.logs
+            self.benchmarks += entry.benchmarks
         known = self._tasks.get(key)
         depends_on = tuple(self._keys[task] for task in entry.depends_on)
         if known is not None:
@@ -225,7 +256,7 @@ class Progress:
                 self._raised[key] = message.raised
             task = replace(task, message=self.why_failed(task))
         elif state is TaskState.CANCELLED:
-            task = replace(task, message="ended because another job failed")
+            task = replace(task, message=f"ended because {self._culprit()} failed")
         self._set(key, task)
         return [task]
 

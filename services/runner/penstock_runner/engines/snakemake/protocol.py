@@ -34,7 +34,7 @@ MAX_MESSAGES: Final = 5_000_000
 MAX_GRAPH_CHARS: Final = 128 * 1024 * 1024
 """Names, wildcards, outputs and dependencies of all jobs of one run together."""
 MAX_OUTPUT_PATHS: Final = 1_000_000
-"""Paths of outputs in the messages of one run."""
+"""Paths of declared files in the messages of one run."""
 MAX_FINDING_CHARS: Final = MAX_TEXT_CHARS + 100
 """Of each text in what a run is warned of."""
 MAX_PROCESSES: Final = 1_000
@@ -112,7 +112,8 @@ class Protocol:
             case ErrorLogged():
                 pass
             case OutputsFound():
-                self._output_paths += len(message.paths)
+                found = (message.paths, message.unfinished, message.logs, message.benchmarks)
+                self._output_paths += sum(map(len, found))
                 _require(self._output_paths <= MAX_OUTPUT_PATHS, f"more than {MAX_OUTPUT_PATHS:,} paths of outputs")
             case Found():
                 texts = [text for each in message.findings for text in (each.directive, each.message, each.rule or "")]

@@ -1,6 +1,6 @@
 """One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -31,8 +31,9 @@ from penstock_runner.engines.snakemake.observation import Watch
 from penstock_runner.engines.snakemake.own_log import OwnLog
 from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.protocol import Protocol
+from penstock_runner.engines.snakemake.resource_limits import Usage, named_limit, oom_kills
+from penstock_runner.engines.snakemake.results import COLLECT_S, Results, collect_results
 from penstock_runner.engines.snakemake.tails import Tail
-from penstock_runner.produced_files import Declared, Produced, collect
 from penstock_runner.sandbox.refusals import explained
 from penstock_runner.sandbox.rules import Rules
 from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
@@ -44,8 +45,6 @@ TASK_LOGS: Final = "tasks"
 """The folder in an attempt's log directory that holds `<task id>.stdout` and `.stderr`."""
 LIVE_LOG_PAUSE_S: Final = 0.15
 """The pause between two looks at the log files of what runs."""
-COLLECT_S: Final = 120.0
-"""How long the search for what a run left may take."""
 FILE_THREADS: Final = 4
 """Threads that may wait for files of one attempt."""
 KILL_DEADLINE_S: Final = 8.0
@@ -55,9 +54,13 @@ KILL_DEADLINE_S: Final = 8.0
 class RunningAttempt:
     """Follows one attempt; its messages and logs become events."""
 
-    def __init__(self, attempt: Attempt, emit: Emit, rules: Rules | None) -> None:
+    def __init__(self, attempt: Attempt, emit: Emit, rules: Rules | None, limits: Mapping[str, int]) -> None:
         self._attempt = attempt
         self._rules = rules
+        self._limits = limits
+        self._oom_kills = oom_kills()
+        self._causes: dict[str, str] = {}
+        """What a failed task wrote last, by task id."""
         self._emit = emit
         self._progress = Progress(attempt.job_id, attempt.attempt)
         self._frames = FrameReader()
@@ -65,7 +68,7 @@ class RunningAttempt:
         self._engine_log = attempt.log_dir / ENGINE_LOG
         self._own_log = OwnLog(self._engine_log)
         self._task_tails: dict[str, tuple[Tail, Tail]] = {}
-        self._produced = Produced()
+        self._results = Results()
         self._protocol = Protocol(is_dry=attempt.is_dry)
         self._watch = Watch()
         self._main_pid = 0
@@ -111,10 +114,8 @@ class RunningAttempt:
             OSError, TimeoutError: the folder cannot be read.
 
         """
-        attempt = self._attempt
-        declared = Declared(outputs=tuple(self._progress.outputs))
-        self._produced = await in_thread(
-            lambda: collect(attempt.work_dir, declared, source=attempt.source_files, keep_undeclared=keep_undeclared),
+        self._results = await in_thread(
+            lambda: collect_results(self._attempt, self._progress, self._log_path, keep_undeclared=keep_undeclared),
             deadline_s=COLLECT_S,
         )
 
@@ -136,6 +137,7 @@ class RunningAttempt:
         self.finish(TaskState.FAILED, "the run ended before it")
         work_dir = self._attempt.work_dir
         failure = explained(self._failure(exited), self._rules, work_dir)
+        failure = named_limit(failure, self._limits, self._usage(exited))
         return self._outcome(OutcomeKind.FAILED, without_folder(failure, work_dir))
 
     def finish(self, state: TaskState, reason: str) -> None:
@@ -159,7 +161,7 @@ class RunningAttempt:
             kind=kind,
             failure=failure,
             tasks=self._progress.counts,
-            produced=self._produced,
+            produced=self._results.produced,
             findings=tuple(self._progress.findings),
             refusal=self._progress.refusal,
         )
@@ -167,9 +169,19 @@ class RunningAttempt:
     def _failure(self, exited: Exited) -> Failure:
         task = self._progress.failed_task
         if task is not None:
-            return task_failure(task, self._progress, tail_of_file(self._log_path(task, "stderr")))
+            return task_failure(task, self._progress, self._results.words)
         tail = tail_of_file(self._engine_log)
         return run_failure(self._progress, exited.exit_code, tail)
+
+    def _usage(self, exited: Exited) -> Usage:
+        task = self._progress.failed_task
+        declared = task.resources.get("mem_mb") if task else None
+        kills = oom_kills()
+        return Usage(
+            peak_bytes=exited.peak_bytes or None,
+            declared_mb=declared if isinstance(declared, int) else None,
+            oom_kills=None if kills is None or self._oom_kills is None else kills - self._oom_kills,
+        )
 
     async def _stop_when_told(self, child: Child, stop: anyio.Event) -> None:
         await stop.wait()
@@ -249,8 +261,10 @@ class RunningAttempt:
         if task.ended_at is None:
             self._emit(TaskChanged(task=task))
             return
-        for tail in self._task_tails.pop(task.id, ()):
+        tails = self._task_tails.pop(task.id, ())
+        for tail in tails:
             self._emit_all(tail.read(is_over=True))
+        task = self._with_cause(task, tails)
         stdout, stderr = self._log_path(task, "stdout"), self._log_path(task, "stderr")
         self._emit(
             TaskChanged(
@@ -259,6 +273,15 @@ class RunningAttempt:
                 stderr_path=stderr if stderr.exists() else None,
             )
         )
+
+    def _with_cause(self, task: Task, tails: Sequence[Tail]) -> Task:
+        """Return a task whose command failed with the last line that it wrote, to standard error if it did."""
+        if task.state is not TaskState.FAILED or not task.exit_code or self._progress.has_raised(task):
+            return task
+        if task.id not in self._causes:
+            self._causes[task.id] = next((tail.last_line for tail in reversed(tails) if tail.last_line), "")
+        cause = self._causes[task.id]
+        return replace(task, message=f"{task.message}: {cause}") if cause else task
 
     def _count(self) -> None:
         counts = self._progress.counts

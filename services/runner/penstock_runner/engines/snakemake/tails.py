@@ -11,6 +11,8 @@ CHUNK_BYTES: Final = 64 * 1024
 """The most that one look at a file reads: together with the pause between looks this bounds the rate."""
 TASK_LIVE_BYTES: Final = 1024 * 1024
 """A task's stream is shown live up to here; the file holds the whole."""
+LAST_LINE_CHARS: Final = 400
+"""Of the last line, which is shown with a failed task."""
 ENGINE_LIVE_BYTES: Final = 8 * 1024 * 1024
 BEYOND: Final = (
     f"[what this stream has beyond {{limit:,}} bytes is {LIVE_LOG_GAP}; 'penstock logs ID' prints the whole log after "
@@ -30,8 +32,14 @@ class Tail:
         self._limit = limit
         self._offset = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._last = ""
         self._rest = ""
         """The beginning of a line whose end is still to come."""
+
+    @property
+    def last_line(self) -> str | None:
+        """The last line with text in it, cut; `None` when there is none, or what came later was not read."""
+        return self._last or None if self._offset < self._limit else None
 
     def read(self, *, is_over: bool = False) -> list[LogWritten]:
         """Return what is new, whole lines; with `is_over` everything up to the end of the file or the limit."""
@@ -81,4 +89,8 @@ class Tail:
         return text[:end]
 
     def _written(self, text: str) -> list[LogWritten]:
-        return [LogWritten(stream=self._stream, text=text, task_id=self._task_id)] if text else []
+        if not text:
+            return []
+        line = next((each.strip() for each in reversed(text[-LAST_LINE_CHARS:].splitlines()) if each.strip()), None)
+        self._last = line or self._last
+        return [LogWritten(stream=self._stream, text=text, task_id=self._task_id)]

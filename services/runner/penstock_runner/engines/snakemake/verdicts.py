@@ -28,13 +28,10 @@ def why_it_failed(exit_code: int | None, python_error: str | None, logged: str |
     if exit_code is None or exit_code == 0:
         return f"failed: {_first_line(logged)}" if logged else "failed"
     if exit_code < 0:
-        return f"was killed by {signal_name(-exit_code)}{_memory_hint(-exit_code)}"
+        return f"was killed by {signal_name(-exit_code)}"
     if 128 < exit_code <= 128 + signal.SIGRTMAX:
         number = exit_code - 128
-        return (
-            f"failed with exit code {exit_code}: a command in it was killed by {signal_name(number)}"
-            f"{_memory_hint(number)}"
-        )
+        return f"failed with exit code {exit_code}: a command in it was killed by {signal_name(number)}"
     return f"failed with exit code {exit_code}{_WHY.get(exit_code, '')}"
 
 
@@ -52,7 +49,3 @@ def _is_chatter(line: str) -> bool:
 
 def _first_line(text: str | None) -> str:
     return next((line.strip() for line in (text or "").splitlines() if line.strip()), "")
-
-
-def _memory_hint(number: int) -> str:
-    return " (out of memory?)" if number == signal.SIGKILL else ""
