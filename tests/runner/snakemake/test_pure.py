@@ -130,6 +130,16 @@ def test_jobs_that_a_checkpoint_makes_needless_leave_the_count() -> None:
     assert progress.counts.total == 0
 
 
+def test_a_job_may_enter_the_graph_and_leave_it_in_one_message() -> None:
+    progress = Progress(JobId("job"), 1)
+    entry = GraphTask(task=0, rule="r", wildcards={})
+    assert [task.state for task in progress.apply(GraphChanged(tasks=(entry,), gone=(0,)))] == [
+        TaskState.WAITING,
+        TaskState.CANCELLED,
+    ]
+    assert progress.counts.total == 0
+
+
 @pytest.mark.parametrize(
     ("exit_code", "raised", "verdict"),
     [

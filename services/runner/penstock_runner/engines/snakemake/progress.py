@@ -122,8 +122,10 @@ class Progress:
         """
         match message:
             case GraphChanged():
+                # As in the protocol: a job may enter the graph and leave it in one message.
+                entered = [self._entered(entry) for entry in message.tasks]
                 gone = [self._gone(self._keys[task]) for task in message.gone]
-                return [task for task in gone if task] + [self._entered(entry) for entry in message.tasks]
+                return entered + [task for task in gone if task]
             case TryDescribed():
                 return self._described(message)
             case TryStarted():
