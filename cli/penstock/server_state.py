@@ -1,7 +1,7 @@
 """How a server is."""
 
 from penstock.transport import Transport
-from penstock_schemas.api import Readiness, RunnerList, StatusResponse, VersionResponse
+from penstock_schemas.api import Readiness, RunnerList, StatusResponse, VersionDetails
 
 
 class ServerState:
@@ -25,7 +25,7 @@ class ServerState:
         """Return how full the log is, how far the list of jobs is, and which scheduler leads."""
         return self._http.get("/status", {}, StatusResponse)
 
-    def version(self) -> VersionResponse:
+    def version(self) -> VersionDetails:
         """Return the server's version. It is asked once."""
-        url = self._http.url + "/version"
-        return self._http.decode(self._http.checked(self._http.send("GET", url, None, 0.0), url), VersionResponse, url)
+        url = self._http.url + "/version/details"
+        return self._http.decode(self._http.checked(self._http.send("GET", url, None, 0.0), url), VersionDetails, url)

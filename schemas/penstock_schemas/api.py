@@ -434,7 +434,15 @@ class VersionResponse(Struct, frozen=True, kw_only=True):
 
     version: str
     """The deployed image's tag, `unknown` when it was not told."""
+
+
+class VersionDetails(Struct, frozen=True, kw_only=True):
+    """The body of `GET /version/details`."""
+
+    version: str
+    """The deployed image's tag, `unknown` when it was not told."""
     software_version: str
+    """The version of Penstock."""
 
 
 class Readiness(Struct, frozen=True, kw_only=True, omit_defaults=True):

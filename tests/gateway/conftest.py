@@ -1,9 +1,18 @@
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.gateway.documented import check_documented, record_headers
 from tests.gateway.stage import Stage
+
+
+@pytest.fixture(autouse=True)
+def documented(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+    """Let every test fail during which a gateway does what its OpenAPI document does not have."""
+    record_headers(monkeypatch)
+    yield
+    check_documented()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 import msgspec
+from tests.gateway.documented import UNDOCUMENTED, Documented
 
 from penstock_core import aggregates
 from penstock_core.chain import link
@@ -43,7 +44,8 @@ class Stage:
         """Run a gateway, ready, and yield a client of it."""
         gateway = Gateway(msgspec.structs.replace(self.settings, **settings), self.cluster, self.blobs, now=self.clock)
         self.gateway = gateway
-        app = cast("Any", gateway.app)  # the same ASGI, spelt by two libraries
+        documented = Documented(gateway.app, str(settings.get("wes_prefix", self.settings.wes_prefix)), UNDOCUMENTED)
+        app = cast("Any", documented)  # the same ASGI, spelt by two libraries
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with anyio.create_task_group() as group:
             group.start_soon(gateway.run)

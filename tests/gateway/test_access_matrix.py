@@ -41,6 +41,7 @@ MATRIX = (
     Row("GET", "/healthz", EVERYBODY),
     Row("GET", "/readyz", EVERYBODY),
     Row("GET", "/version", EVERYBODY),
+    Row("GET", "/version/details", EVERYBODY),
     Row("GET", "/openapi.json", EVERYBODY),
     Row("GET", "/docs", EVERYBODY),
     Row("GET", "/docs/problems", EVERYBODY),

@@ -8,6 +8,7 @@ import pytest
 from tests.gateway.stage import RUNNER, Json, Stage, now, pointers, problem, submission, submit
 
 from penstock_core.ports import MAX_EVENT_BYTES
+from penstock_gateway.index import feeder
 from penstock_schemas.commands import DelayResults, StartAttempt
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
@@ -372,10 +373,23 @@ async def test_a_reader_may_ask_for_what_another_gateway_wrote(stage: Stage, cli
 
 
 @pytest.mark.parametrize("address", ["/jobs?min_seq=1000", "/jobs/{id}?min_seq=1000"])
-async def test_what_is_not_there_yet_is_not_made_up(client: httpx.AsyncClient, address: str) -> None:
+async def test_a_sequence_beyond_the_log_is_refused(client: httpx.AsyncClient, address: str) -> None:
     job = await submit(client)
 
-    problem(await client.get(address.format(id=job["id"])), 504)
+    refused = problem(await client.get(address.format(id=job["id"])), 409)
+
+    assert refused["detail"].startswith("The log ends at sequence 1; ")
+
+
+async def test_a_list_that_is_behind_the_log_is_not_made_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeder, "REACH_S", 0.1)
+    async with stage.serve() as client:
+        seq = (await submit(client))["seq"]
+
+        response = await client.get(f"/jobs?min_seq={seq}")  # nothing projects
+
+    assert problem(response, 503)["type"].endswith("#not-yet")
+    assert response.headers["retry-after"]
 
 
 async def test_unchanged_answers_need_not_be_sent_again(client: httpx.AsyncClient) -> None:

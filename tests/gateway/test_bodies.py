@@ -129,3 +129,29 @@ def test_depth_has_a_bound() -> None:
 
 def test_pointers_escape_what_they_must() -> None:
     assert pointer("source", "files", "a/b~c", 3) == "#/source/files/a~1b~0c/3"
+
+
+@pytest.mark.parametrize("written", ["225.0", "2.25e2", "225.000", "22500e-2"])
+def test_a_whole_number_may_be_written_with_a_fraction(written: str) -> None:
+    raw = f'{{"pipeline_name": "p", "priority": {written}, "parameters": {{"x": {written}}}}}'.encode()
+
+    decoded = decode(raw, JobSubmission)
+
+    assert (decoded.priority, type(decoded.priority)) == (225, int)
+    assert (decoded.parameters["x"], type(decoded.parameters["x"])) == (225.0, float), "types are kept"
+
+
+@pytest.mark.parametrize("written", ["225.5", "1e300", "true", '"225"'])
+def test_other_numbers_are_not_made_whole(written: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        decode(f'{{"pipeline_name": "p", "priority": {written}}}'.encode(), JobSubmission)
+    assert [each.pointer for each in caught.value.violations] == ["#/priority"]
+
+
+def test_digits_within_a_text_are_no_number() -> None:
+    digits = "1" * 400
+
+    assert decode(json.dumps({"pipeline_name": "p", "description": f'"{digits}'}).encode(), JobSubmission)
+    for text in (f'{{"pipeline_name": "p", "parameters": {{"x": {digits}}}}}', f'"{digits}"{digits}'):
+        with pytest.raises(Invalid, match="digits"):
+            decode(text.encode(), JobSubmission)

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock_gateway.openapi.operations.jobs import LIST_JOBS
+from penstock_gateway.openapi.operations.runs import LIST_EVENTS
 from penstock_gateway.parameters import MAX_VIOLATIONS, Parameters, parse_job_id
 from penstock_gateway.problems import Invalid, RangeNotSatisfiable
 from penstock_gateway.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
@@ -15,17 +17,20 @@ from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_schemas.jobs import JobStatus
 
 
+def parsed(query: bytes) -> tuple[JobQuery, int]:
+    return parse_query(Parameters(query, LIST_JOBS.parameters), DEFAULT_TENANT)
+
+
 def wrong(query: str) -> dict[str, str]:
     with pytest.raises(Invalid) as caught:
-        parse_query(query.encode(), DEFAULT_TENANT)
+        parsed(query.encode())
     return {each.pointer: each.detail for each in caught.value.violations}
 
 
 def test_every_filter_is_read() -> None:
-    query, min_seq = parse_query(
+    query, min_seq = parsed(
         b"status=failed&status=pending,running&pipeline=p&owner=ada&label=a:b:c&label=k&q=Stra%C3%9Fe&limit=7"
-        b"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T01:00:00%2B01:00&min_seq=9&tenant=lab",
-        DEFAULT_TENANT,
+        b"&created_after=2026-01-01T00:00:00Z&created_before=2026-01-02T01:00:00%2B01:00&min_seq=9&tenant=lab"
     )
 
     assert query == JobQuery(
@@ -43,7 +48,7 @@ def test_every_filter_is_read() -> None:
 
 
 def test_an_offset_whose_plus_was_not_escaped_is_understood() -> None:
-    query, _ = parse_query(b"created_after=2026-01-01T01:00:00+01:00", DEFAULT_TENANT)
+    query, _ = parsed(b"created_after=2026-01-01T01:00:00+01:00")
 
     assert query.after_us == microseconds(datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -68,7 +73,7 @@ def test_every_wrong_parameter_is_said_at_once() -> None:
     assert "pending, running, completed, failed, cancelled" in found["status"]
 
 
-@pytest.mark.parametrize("text", ["0", "1001", "-1", "x", "1.5", "1e3", "", "٣"])
+@pytest.mark.parametrize("text", ["0", "1001", "-1", "x", "1.5", "1e4", "1e999", "1e", "", "٣"])
 def test_a_limit_out_of_bounds_is_refused(text: str) -> None:
     assert set(wrong(f"limit={quote(text)}")) == {"limit"}
 
@@ -104,14 +109,52 @@ def test_a_job_id_is_a_uuid_in_any_of_its_usual_forms() -> None:
             parse_job_id(text)
 
 
-def test_seconds_are_cut_at_their_bound() -> None:
-    given = Parameters(b"wait=100&other=x", ("wait", "other"))
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", 0), ("wait=100", 60), ("wait=1e3", 60), ("wait=6.4e%2B16", 60), ("wait=1e+2", 60), ("wait=0.25", 0.25)],
+)
+def test_seconds_are_cut_at_their_bound(text: str, expected: float) -> None:
+    given = Parameters(text.encode(), LIST_EVENTS.parameters)
 
-    assert given.seconds("wait", high=60) == 60
-    assert given.seconds("none", high=60) == 0
-    given.seconds("other", high=60)
+    assert given.seconds("wait", most=60) == expected
+    given.check()
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "", "1e", "nan", "inf", "1" * 500])
+def test_what_is_no_number_of_seconds_is_refused(text: str) -> None:
+    given = Parameters(f"wait={text}".encode(), LIST_EVENTS.parameters)
+
+    given.seconds("wait", most=60)
     with pytest.raises(Invalid):
         given.check()
+
+
+@pytest.mark.parametrize("text", ["225", "225.0", "2.25e2", "225.000"])
+def test_a_whole_number_may_be_written_with_a_fraction(text: str) -> None:
+    assert parsed(f"limit={text}".encode())[0].limit == 225
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2026-01-31T12:00:00Z", "2026-01-31t12:00:00z", "2026-12-31T23:59:60Z", "0001-01-01T00:00:00+23:59"],
+)
+def test_every_time_of_rfc_3339_is_taken(text: str) -> None:
+    assert parsed(f"created_after={quote(text)}".encode())[0].after_us is not None
+
+
+def test_unknown_parameters_are_all_named_or_all_passed_over() -> None:
+    query = b"limit=7&stats=x&foo=1&bar=2"
+
+    assert set(wrong(query.decode())) == {"stats", "foo", "bar"}
+    given = Parameters(query, LIST_JOBS.parameters, is_lenient=True)
+    assert parse_query(given, DEFAULT_TENANT)[0].limit == 7
+
+
+def test_a_handler_cannot_read_what_its_operation_does_not_declare() -> None:
+    given = Parameters(b"", LIST_JOBS.parameters)
+
+    with pytest.raises(KeyError):
+        given.one("undeclared")
 
 
 @pytest.mark.parametrize(

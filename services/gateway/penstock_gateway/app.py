@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 
 from penstock_core.background import BackgroundTasks, Work
 from penstock_core.ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskBoard
+from penstock_gateway.addresses import OptionsAnswer, WithoutTrailingSlash
 from penstock_gateway.admission import Policy
 from penstock_gateway.authentication.refusals import Refusals
 from penstock_gateway.authentication.token_book import TokenBook
@@ -26,6 +27,7 @@ from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.form_submissions import FormSubmissions
 from penstock_gateway.forms import FormLimits
+from penstock_gateway.handling import Handling
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.intake.spool import Spool
@@ -51,7 +53,7 @@ from penstock_gateway.wes.failures import teller
 from penstock_gateway.wes.routes import WesServices, wes_routes
 from penstock_gateway.wes.running import RunLists, RunSubmissions
 from penstock_gateway.wes.service_info import identity_of
-from penstock_schemas.api import VersionResponse
+from penstock_schemas.api import VersionDetails
 
 INDEX_FILE: Final = "index.sqlite3"
 SPOOL_FOLDER: Final = "intake"
@@ -110,9 +112,16 @@ class Gateway:
         litestar = self._build(settings, ports, blobs, now)
         self.routes = tuple(litestar.routes)
         self._provider = make_provider(settings)
-        self.app: ASGIApp = make_doorkeeper(
-            litestar, settings, tokens=self.tokens, refusals=self.refusals, provider=self._provider
+        handled = Handling(OptionsAnswer(litestar, self.routes), settings.unknown_fields)
+        doorkeeper = make_doorkeeper(
+            handled,
+            settings,
+            routes=self.routes,
+            tokens=self.tokens,
+            refusals=self.refusals,
+            provider=self._provider,
         )
+        self.app: ASGIApp = WithoutTrailingSlash(doorkeeper)
 
     async def run(self) -> None:
         """Do what has to be done beside answering requests, for ever."""
@@ -218,9 +227,9 @@ class Gateway:
         )
         system_services = SystemServices(
             echo_message=settings.echo_message,
-            version=VersionResponse(version=settings.image_tag, software_version=software_version()),
+            version=VersionDetails(version=settings.image_tag, software_version=software_version()),
             readiness=self.readiness,
-            openapi=encode(document(software_version())),
+            openapi=encode(document(software_version(), wes_prefix=settings.wes_prefix)),
         )
         return Litestar(
             route_handlers=[

@@ -3,17 +3,17 @@
 import functools
 import json
 import re
-import types
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import islice
-from typing import Annotated, Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import anyio
 import anyio.to_thread
 import msgspec
 
+from penstock_gateway.coercion import allowed_types, coerced
 from penstock_gateway.json_limits import fault_of_text
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import Violation
@@ -28,8 +28,14 @@ ASIDE_BYTES: Final = 16 << 10
 _ESCAPED_NUL: Final = b"\\u0000"
 
 
-def decode(raw: bytes, shape: type[T], *, what: str = "the body") -> T:
+def decode(raw: bytes, shape: type[T], *, what: str = "the body", is_lenient: bool = False) -> T:
     """Decode a body, or another text called `what`.
+
+    Args:
+        raw: the text.
+        shape: what it is to be decoded to. A whole number may be written with a fraction of 0, `1.0`.
+        what: what the text is called in messages.
+        is_lenient: whether fields that `shape` does not have are ignored.
 
     Raises:
         Invalid: it is no JSON, no `shape`, has too many values, or holds what cannot be stored; with the violations.
@@ -41,7 +47,7 @@ def decode(raw: bytes, shape: type[T], *, what: str = "the body") -> T:
     try:
         value = cast("T", _decoder(cast("Hashable", shape)).decode(raw))
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise Invalid(_explain(raw, shape, what)) from None
+        value = _decode_slowly(raw, shape, what, is_lenient=is_lenient)
     repeated = _repeated_key(raw)
     if repeated is not None:
         detail = f"the key `{repeated[:80]}` stands twice in one object; which of its values counts?"
@@ -49,11 +55,11 @@ def decode(raw: bytes, shape: type[T], *, what: str = "the body") -> T:
     if _ESCAPED_NUL in raw:
         violations = _first(_unstorable(msgspec.json.decode(raw)))
         if violations:
-            raise Invalid(violations)
+            raise Invalid(_listed(violations))
     return value
 
 
-async def decode_aside(raw: bytes, shape: type[T], *, what: str = "the body") -> T:
+async def decode_aside(raw: bytes, shape: type[T], *, what: str = "the body", is_lenient: bool = False) -> T:
     """Decode as `decode` does, a large text in a worker thread.
 
     Raises:
@@ -61,8 +67,8 @@ async def decode_aside(raw: bytes, shape: type[T], *, what: str = "the body") ->
 
     """
     if len(raw) <= ASIDE_BYTES:
-        return decode(raw, shape, what=what)
-    return await anyio.to_thread.run_sync(lambda: decode(raw, shape, what=what))
+        return decode(raw, shape, what=what, is_lenient=is_lenient)
+    return await anyio.to_thread.run_sync(lambda: decode(raw, shape, what=what, is_lenient=is_lenient))
 
 
 def pointer(*tokens: str | int) -> str:
@@ -87,15 +93,23 @@ def _repeated_key(raw: bytes) -> str | None:
     return repeated[0] if repeated else None
 
 
-def _explain(raw: bytes, shape: type[Any], what: str) -> tuple[Violation, ...]:
+def _decode_slowly(raw: bytes, shape: type[T], what: str, *, is_lenient: bool) -> T:
+    """Decode what is not `shape` at the first look, or find out everything that is wrong with it."""
     if not raw.strip():
-        return (Violation(pointer="#", detail=f"{what} is empty; a JSON object is expected"),)
+        raise Invalid([Violation(pointer="#", detail=f"{what} is empty; a JSON object is expected")])
     try:
-        value = msgspec.json.decode(raw)
+        value = coerced(msgspec.json.decode(raw), shape, drops_unknown=is_lenient)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        return (Violation(pointer="#", detail=_not_json(raw, error, what)),)
+        raise Invalid([Violation(pointer="#", detail=_not_json(raw, error, what))]) from None
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.MsgspecError:
+        raise Invalid(_explain(value, shape, what)) from None
+
+
+def _explain(value: object, shape: type[Any], what: str) -> tuple[Violation, ...]:
     found = _first(_violations(value, shape, ())) or _first(_unstorable(value))
-    return found or (Violation(pointer="#", detail=f"{what} is not what is expected here"),)
+    return _listed(found) or (Violation(pointer="#", detail=f"{what} is not what is expected here"),)
 
 
 def _not_json(raw: bytes, error: Exception, what: str) -> str:
@@ -151,7 +165,7 @@ def _unstorable(value: object) -> Iterator[Violation]:
 
 def _violations(value: object, hint: Any, place: tuple[str | int, ...]) -> Iterator[Violation]:
     """Yield everything in `value` that is not what `hint` asks for."""
-    shapes = _members(hint)
+    shapes = allowed_types(hint)
     if value is None and type(None) in shapes:
         return
     structs = [each for each in shapes if isinstance(each, type) and issubclass(each, msgspec.Struct)]
@@ -202,8 +216,16 @@ def _has_too_many(members: Mapping[str, object], hint: Any) -> bool:
 
 
 def _first(found: Iterator[Violation]) -> tuple[Violation, ...]:
-    """Return as many violations as are listed, and look for no more."""
-    return tuple(islice(found, MAX_VIOLATIONS))
+    """Return as many violations as are listed and one more, and look for no more."""
+    return tuple(islice(found, MAX_VIOLATIONS + 1))
+
+
+def _listed(found: tuple[Violation, ...]) -> tuple[Violation, ...]:
+    """Return the violations that are listed; the last one says it when there are more."""
+    if len(found) <= MAX_VIOLATIONS:
+        return found
+    detail = f"more is wrong than the {MAX_VIOLATIONS} things that are listed here"
+    return (*found[:MAX_VIOLATIONS], Violation(pointer="#", detail=detail))
 
 
 def _in_leaf(value: object, hint: Any, place: tuple[str | int, ...], *, is_key: bool = False) -> Iterator[Violation]:
@@ -212,15 +234,6 @@ def _in_leaf(value: object, hint: Any, place: tuple[str | int, ...], *, is_key: 
     except msgspec.ValidationError as error:
         detail = _in_words(str(error))
         yield Violation(pointer=pointer(*place), detail=f"the key: {detail}" if is_key else detail)
-
-
-def _members(hint: Any) -> tuple[Any, ...]:
-    """Return the types that a hint allows, without annotations."""
-    if get_origin(hint) is Annotated:
-        return _members(get_args(hint)[0])
-    if get_origin(hint) in (Union, types.UnionType):
-        return tuple(member for each in get_args(hint) for member in _members(each))
-    return (hint,)
 
 
 _WORDS: Final = {

@@ -3,8 +3,11 @@
 Each part `files` has its path as its file name; a part `archive` is unpacked.
 """
 
+from penstock_gateway.bodies import MAX_VIOLATIONS
 from penstock_gateway.forms import Form, FormLimits
+from penstock_gateway.handling import is_lenient, read_header
 from penstock_gateway.intake.intake import Intake
+from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY
 from penstock_gateway.planning import Planning
 from penstock_gateway.problems import Invalid
 from penstock_gateway.requests import AnyRequest
@@ -43,11 +46,11 @@ class FormSubmissions:
 
         """
         form = Form(request, self._limits)
-        submission = await _submission(form)
-        header_key = request.headers.get("idempotency-key")
+        submission = await _submission(form, is_lenient=is_lenient(request))
+        header_key = read_header(request, IDEMPOTENCY_KEY)
         admitted = await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
         async with self._submissions.begin_upload(principal, key=admitted.idempotency_key) as upload:
-            await self._read(form, submission, upload)
+            await self._read(form, submission, upload, is_lenient=is_lenient(request))
             return await self._submissions.submit(principal, submission, header_key=header_key, upload=upload)
 
     async def plan(self, request: AnyRequest, principal: Principal) -> Plan:
@@ -59,33 +62,41 @@ class FormSubmissions:
 
         """
         form = Form(request, self._limits)
-        submission = await _submission(form)
-        await self._submissions.admit(principal, submission, brings_files=True)
+        submission = await _submission(form, is_lenient=is_lenient(request))
+        header_key = read_header(request, IDEMPOTENCY_KEY)
+        await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
         async with self._planning.begin_upload() as upload:
-            await self._read(form, submission, upload)
+            await self._read(form, submission, upload, is_lenient=is_lenient(request))
             return await self._planning.plan(principal, submission, upload=upload)
 
-    async def _read(self, form: Form, submission: JobSubmission, upload: Upload) -> None:
+    async def _read(self, form: Form, submission: JobSubmission, upload: Upload, *, is_lenient: bool) -> None:
+        """Store the files of a form. Once a part is unknown, the rest is only searched for further unknown ones."""
         main = None if submission.source is None else submission.source.snakefile
         has_archive = False
+        unknown: dict[str, Violation] = {}
         while (part := await form.next_part()) is not None:
-            if part.name == "archive":
+            if part.name not in ("archive", "files"):
+                if not is_lenient and len(unknown) < MAX_VIOLATIONS:
+                    unknown[part.name] = Violation(pointer=part.name[:80] or "#", detail=_PARTS)
+            elif unknown:
+                continue
+            elif part.name == "archive":
                 if has_archive:
                     raise Invalid([Violation(pointer="archive", detail="this part may stand only once")])
                 has_archive = True
                 await self._intake.unpack(part, upload, main=main, place="archive")
-            elif part.name != "files":
-                raise Invalid([Violation(pointer=part.name[:80] or "#", detail=_PARTS)])
             elif part.filename is None:
                 detail = "a part `files` needs a file name: the path of the file, relative to the workflow's folder"
                 raise Invalid([Violation(pointer="files", detail=detail)])
             else:
                 await upload.put(part.filename, part, place=f"files/{part.filename[:200]}")
+        if unknown:
+            raise Invalid(unknown.values())
 
 
-async def _submission(form: Form) -> JobSubmission:
+async def _submission(form: Form, *, is_lenient: bool) -> JobSubmission:
     first = await form.next_part()
     if first is None or first.name != "job":
         detail = "the first part of the form must be `job`: the JSON of the submission; the files follow it"
         raise Invalid([Violation(pointer="job", detail=detail)])
-    return await decode_submission(await first.read())
+    return await decode_submission(await first.read(), is_lenient=is_lenient)

@@ -21,7 +21,7 @@ from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
 from penstock_gateway.problems import BodyTooLarge, Invalid, UnsupportedMediaType
-from penstock_gateway.requests import AnyRequest, Body
+from penstock_gateway.requests import AnyRequest, Body, media_type_of
 from penstock_schemas.api import Violation
 
 MEDIA_TYPE: Final = "multipart/form-data"
@@ -147,7 +147,7 @@ class Form:
 
 def is_form(request: AnyRequest) -> bool:
     """Say whether a request carries a form."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == MEDIA_TYPE
+    return media_type_of(request) == MEDIA_TYPE
 
 
 def _boundary(content_type: str) -> str:

@@ -13,6 +13,7 @@ from penstock_core.job_fold import fold
 from penstock_core.ports import EventLog, PortError
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.reading import Page
+from penstock_gateway.log_end import require_reached
 from penstock_gateway.moments import doubtful, page_of
 from penstock_gateway.problems import NotYet
 from penstock_gateway.queries import JobQuery
@@ -40,11 +41,13 @@ class JobLists:
 
         Raises:
             Forbidden: the list is of another tenant, which `principal` may not list.
+            BeyondLog: the log does not reach `min_seq`.
             NotYet, Unavailable: as `Index.reach` and `Index.page`.
 
         """
         asked = self._visible(principal, query)
         if min_seq > self._index.covered:
+            await require_reached(self._log, min_seq)
             await self._index.reach(min_seq)
         return Page((), 0, None) if asked is None else await self._index.page(asked)
 

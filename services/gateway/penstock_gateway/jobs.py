@@ -22,7 +22,8 @@ from penstock_core.job import UnknownJob, decide
 from penstock_core.job_fold import evolve, fold
 from penstock_core.ports import Conflict, Entry, EventLog, PortError, TaskBoard
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.problems import Hidden, NotYet
+from penstock_gateway.log_end import require_reached
+from penstock_gateway.problems import Hidden
 from penstock_gateway.watchers import Watchers
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, HoldJob, JobCommand, ReleaseJob
@@ -32,9 +33,6 @@ from penstock_schemas.views import Job
 
 MAX_TRIES: Final = 5
 """Appends of one command; every further one follows a conflict."""
-REACH_S: Final = 2.0
-"""How long a reader waits for the log to come as far as it asked."""
-POLL_S: Final = 0.02
 LOOK_AGAIN_S: Final = 1.0
 """A long-poll looks into the log this often, also when nothing woke it."""
 NOWHERE: Final = JobId("00000000-0000-0000-0000-000000000000")
@@ -86,7 +84,7 @@ class Jobs:
 
         Raises:
             UnknownJob: there is no such job, or none that `principal` sees.
-            NotYet: the log has not come to `min_seq`.
+            BeyondLog: the log does not reach `min_seq`.
             Unavailable: it has to be asked and does not answer.
 
         """
@@ -96,7 +94,7 @@ class Jobs:
             if job.state.is_terminal or (is_fresh and not self._is_behind()):
                 return job
         if min_seq:
-            await self._wait_for_log(min_seq)
+            await require_reached(self._log, min_seq)
         job = await self.load(principal, job_id)
         self._index.put(job)
         return job
@@ -234,12 +232,3 @@ class Jobs:
                 f"job {job_id} was deleted at {job.deleted_at:%Y-%m-%d %H:%M:%S} UTC; it is not there any more"
             )
         return job, stored
-
-    async def _wait_for_log(self, min_seq: int) -> None:
-        last_seq = await self._log.last_seq()
-        with anyio.move_on_after(REACH_S):
-            while last_seq < min_seq:
-                await anyio.sleep(POLL_S)
-                last_seq = await self._log.last_seq()
-        if last_seq < min_seq:
-            raise NotYet(f"the log has come to sequence {last_seq}, not yet to {min_seq}")

@@ -70,7 +70,11 @@ class RangeNotSatisfiable(Exception):
 
 
 class NotYet(Exception):
-    """The log, or this server's view of it, has not come to the sequence that the client asked for."""
+    """The log reaches the sequence that the client asked for, but this server's view of it does not yet."""
+
+
+class BeyondLog(Exception):
+    """The client asked for a sequence that the log does not reach, so no answer can have named it."""
 
 
 class Draining(Exception):
@@ -179,7 +183,13 @@ PROVIDER_AWAY: Final = Kind(
     RETRY_AFTER_S,
     "Whether your token is right cannot be said now. Try again, or use another way to log in.",
 )
-NOT_YET: Final = Kind(504, "not-yet", "Not there yet", RETRY_AFTER_S)
+NOT_YET: Final = Kind(503, "not-yet", "Not there yet", RETRY_AFTER_S, "Try again.")
+BEYOND_LOG: Final = Kind(
+    409,
+    "beyond-the-log",
+    "The log does not reach this sequence",
+    advice="Take a sequence from an answer of this server: its header Penstock-Seq, or the seq of a job or event.",
+)
 DRAINING: Final = Kind(503, "draining", "The server is shutting down", RETRY_AFTER_S)
 INTERNAL: Final = Kind(500, "internal-error", "Internal error")
 
@@ -215,6 +225,7 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
     Unavailable: UNAVAILABLE,
     PortError: UNAVAILABLE,
     NotYet: NOT_YET,
+    BeyondLog: BEYOND_LOG,
     Draining: DRAINING,
 }
 """The kind of each error. An error's nearest listed class counts; one that is not listed is internal."""

@@ -11,28 +11,18 @@ import msgspec
 from msgspec import Struct
 
 from penstock_gateway.parameters import Parameters
+from penstock_gateway.problems import NotFound
 from penstock_gateway.standings import STANDINGS_OF, Standing
-from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE
-from penstock_schemas.ids import TenantId, is_token
+from penstock_schemas.api import DEFAULT_PAGE
+from penstock_schemas.ids import TenantId
 from penstock_schemas.jobs import JobStatus
 from penstock_schemas.views import Job
 
-PARAMETERS: Final = (
-    "status",
-    "pipeline",
-    "label",
-    "owner",
-    "q",
-    "created_after",
-    "created_before",
-    "limit",
-    "cursor",
-    "min_seq",
-    "tenant",
-)
 MAX_TEXT: Final = 200
 MAX_LABELS: Final = 8
 MAX_SEQ: Final = (1 << 62) - 1
+CURSOR_CHARS: Final = 20
+"""Of a cursor: 15 bytes in base64."""
 WORKFLOW_URL: Final = "\x1fworkflow_url"
 """Asked for like a label, the address of a job's workflow; no label can have this key."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,40 +69,35 @@ class JobQuery(Struct, frozen=True, kw_only=True):
         return self.standings or tuple(each for status in self.statuses for each in STANDINGS_OF[status])
 
 
-def parse_query(query: bytes, tenant: TenantId) -> tuple[JobQuery, int]:
+def parse_query(given: Parameters, tenant: TenantId) -> tuple[JobQuery, int]:
     """Return the list that a query string asks for, and the `min_seq` that it must not predate (0: any).
 
     The list is of `tenant` where the query string names no other.
 
     Raises:
-        Invalid: a parameter is wrong, unknown, or a cursor of another list.
+        Invalid: a parameter is wrong or unknown.
+        NotFound: the cursor is of another list.
 
     """
-    given = Parameters(query, PARAMETERS)
-    statuses = [given.choice("status", JobStatus, part) for text in given.many("status") for part in text.split(",")]
     after, before = given.time("created_after"), given.time("created_before")
-    labels = tuple(_label(given, text) for text in given.many("label"))
-    if len(labels) > MAX_LABELS:
-        given.refuse("label", f"at most {MAX_LABELS} labels can be asked for at once")
     asked = JobQuery(
-        tenant=_tenant(given) or tenant,
-        statuses=tuple(dict.fromkeys(each for each in statuses if each is not None)),
+        tenant=TenantId(given.one("tenant") or tenant),
+        statuses=given.choices("status", JobStatus),
         pipeline=given.one("pipeline") or None,
         owner=given.one("owner") or None,
-        labels=labels,
+        labels=tuple(_label(text) for text in given.many("label")),
         text=_text(given),
         after_us=None if after is None else microseconds(after),
         before_us=None if before is None else microseconds(before),
-        limit=given.integer("limit", DEFAULT_PAGE, low=1, high=MAX_PAGE),
+        limit=given.integer("limit"),
     )
-    cursor = given.one("cursor")
+    cursor, min_seq = given.one("cursor"), given.integer("min_seq")
+    given.check()
     if cursor is not None:
         below_seq = decode_cursor(cursor, asked)
         if below_seq is None:
-            given.refuse("cursor", "this is no cursor of this list; take `next_cursor` of a page with the same filters")
+            raise NotFound("no page of this list has this cursor; take `next_cursor` of a page with the same filters")
         asked = msgspec.structs.replace(asked, below_seq=below_seq)
-    min_seq = given.integer("min_seq", 0, low=0, high=MAX_SEQ)
-    given.check()
     return asked, min_seq
 
 
@@ -154,26 +139,11 @@ def _seal(raw: bytes, query: JobQuery) -> bytes:
     return hashlib.sha256(raw + msgspec.msgpack.encode(filters)).digest()[:7]
 
 
-def _label(given: Parameters, text: str) -> tuple[str, str | None]:
+def _label(text: str) -> tuple[str, str | None]:
     key, colon, value = text.partition(":")
-    if not key:
-        given.refuse("label", "a label is asked for as `key:value` or `key`")
     return key, value if colon else None
-
-
-def _tenant(given: Parameters) -> TenantId | None:
-    text = given.one("tenant")
-    if text is not None and not is_token(text):
-        given.refuse("tenant", "letters, digits, `-` and `_` are expected, at most 63")
-    return None if text is None else TenantId(text)
 
 
 def _text(given: Parameters) -> str | None:
     text = given.one("q")
-    if text is None or not text.strip():
-        return None
-    if len(text) > MAX_TEXT:
-        given.refuse("q", f"at most {MAX_TEXT} characters can be searched for")
-    if "\n" in text:
-        given.refuse("q", "one line can be searched for")
-    return fold(text)
+    return None if text is None or not text.strip() else fold(text)

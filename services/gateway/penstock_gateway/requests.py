@@ -6,13 +6,10 @@ import anyio
 from litestar import Request
 from litestar.types import HTTPReceiveMessage, WebSocketReceiveMessage
 
-from penstock_gateway.problems import BodyTooLarge, BodyTooSlow, Invalid, UnsupportedMediaType
-from penstock_gateway.queries import MAX_SEQ
-from penstock_schemas.api import Violation
+from penstock_gateway.problems import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
 
 AnyRequest = Request[Any, Any, Any]
 JSON_TYPES: Final = ("application/json", "text/json")
-MIN_SEQ_HEADER: Final = "penstock-min-seq"
 BODY_S: Final = 12 * 3600.0
 """A body comes whole within this. What is stored of it is young until then, and so the sweeper leaves it alone."""
 IDLE_S: Final = 60.0
@@ -24,6 +21,11 @@ class ClientGone(Exception):
     """The client closed the connection before it had sent everything; nobody reads the answer."""
 
 
+def media_type_of(request: AnyRequest) -> str:
+    """Return the media type of a request's body, in lower case and without parameters; empty when it is not stated."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_json(request: AnyRequest, max_body_bytes: int, *, is_optional: bool = False) -> bytes:
     """Return the body of a request that carries JSON.
 
@@ -33,8 +35,7 @@ async def read_json(request: AnyRequest, max_body_bytes: int, *, is_optional: bo
 
     """
     body = await read_body(request, max_body_bytes)
-    content_type = request.headers.get("content-type", "")
-    media_type = content_type.partition(";")[0].strip().lower()
+    media_type = media_type_of(request)
     if media_type in JSON_TYPES or media_type.endswith("+json"):
         return body
     if is_optional and not body:
@@ -122,21 +123,6 @@ class Body:
             ) from None
         finally:
             self._waited_s = min(IDLE_S, self._waited_s + anyio.current_time() - began)
-
-
-def min_seq_of(request: AnyRequest) -> int:
-    """Return the sequence that the answer must not predate, from the header `Penstock-Min-Seq`; 0 without it.
-
-    Raises:
-        Invalid: it is no sequence.
-
-    """
-    text = request.headers.get(MIN_SEQ_HEADER)
-    if text is None:
-        return 0
-    if not _is_number(text) or int(text) > MAX_SEQ:
-        raise Invalid([Violation(pointer="Penstock-Min-Seq", detail="a sequence of the log is expected")])
-    return int(text)
 
 
 def _is_number(text: str) -> bool:

@@ -3,6 +3,7 @@
 import re
 import ssl
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,6 +17,13 @@ from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.credentials import parse_credentials, read_credentials
 from penstock_jetstream.settings import ServiceSettings
 from penstock_schemas.access import AuthMethod, Role
+
+
+class UnknownFields(Enum):
+    """What happens to a request with a field or parameter that does not exist."""
+
+    REFUSE = "refuse"
+    IGNORE = "ignore"
 
 
 class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
@@ -192,6 +200,13 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     oidc_skew_s: Annotated[
         float, Meta(ge=0, le=600, description="Seconds by which the provider's clock may differ from ours.")
     ] = 60.0
+    unknown_fields: Annotated[
+        UnknownFields,
+        Meta(
+            description="What happens to a request of the native API with a field or parameter that does not exist; "
+            "the header `Prefer: handling=lenient` or `handling=strict` counts before it."
+        ),
+    ] = UnknownFields.REFUSE
     rate_limit: Annotated[
         float,
         Meta(

@@ -280,15 +280,19 @@ class Submissions:
         raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
 
 
-async def decode_submission(raw: bytes) -> JobSubmission:
+async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmission:
     """Return the submission that a body or the part `job` of a form holds.
+
+    Args:
+        raw: the JSON.
+        is_lenient: whether unknown fields are ignored.
 
     Raises:
         Invalid: it is none; with the violations.
         TooLarge: a job has no room for its parameters.
 
     """
-    submission = await decode_aside(raw, JobSubmission)
+    submission = await decode_aside(raw, JobSubmission, is_lenient=is_lenient)
     if len(raw) > MAX_EVENT_BYTES:
         await anyio.to_thread.run_sync(require_room, submission)
     return submission

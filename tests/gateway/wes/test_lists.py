@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from tests.gateway.stage import Stage, submit
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
+from penstock_gateway.openapi.operations.wes import LIST_RUNS
+from penstock_gateway.parameters import Parameters
 from penstock_gateway.problems import Invalid
+from penstock_gateway.wes.models import State
 from penstock_gateway.wes.queries import parse_run_query
 from penstock_gateway.wes.tokens import RunPlace, TaskPlace, decode_token, encode_token
 from penstock_schemas.ids import DEFAULT_TENANT
@@ -87,6 +90,51 @@ async def test_filters(stage: Stage, client: httpx.AsyncClient) -> None:
     assert (await listed(client, filters=filters))["total"] == 1
 
 
+async def test_the_filters_of_the_json_object_and_all_others_must_match(client: httpx.AsyncClient) -> None:
+    source = {"files": {"Snakefile": "rule all:\n"}}
+    one = (await submit(client, labels={"k": "v", "a:b": "c:d"}, source=source))["id"]
+    two = (await submit(client, labels={"k": "v"}))["id"]
+    three = (await submit(client, labels={"k": "w"}))["id"]
+
+    async def left(filters: Json, **others: str) -> list[str]:
+        return await ids(client, filters=json.dumps(filters), **others)
+
+    assert await left({"tags": {"k": "v"}}) == [two, one]
+    assert await left({"tags": {"k": "v", "a:b": "c:d"}}) == [one]
+    assert await left({"tags": {"k": "v"}}, tag="a:b:c:d") == [one]
+    assert await left({"tags": {"k": "v"}, "workflow_url": "Snakefile", "state": "QUEUED"}) == [one]
+    assert await left({"workflow_url": "Snakefile"}, workflow_url="other") == []
+    assert await left({"state": ["QUEUED", "RUNNING"]}, state="RUNNING") == []
+    assert await left({"state": ["QUEUED", "RUNNING"]}, state="QUEUED") == [three, two, one]
+    assert await left({"name": "variant_calling"}, name="variant_calling") == [three, two, one]
+    assert await left({"name": "variant_calling"}, name="other") == []
+    assert await left({"submitted_after": "2026-01-01T00:00:00Z"}, submitted_after="2226-01-01T00:00:00Z") == []
+    assert await left({}) == await ids(client, filters="") == [three, two, one]
+
+
+async def test_a_token_goes_on_in_a_list_with_a_json_object(client: httpx.AsyncClient) -> None:
+    there = [(await submit(client, labels={"k": "v"}))["id"] for _ in range(3)]
+    await submit(client)
+    filters, token, found = json.dumps({"tags": {"k": "v"}, "state": "QUEUED"}), "", list[str]()
+    for _ in range(3):
+        page = await listed(client, filters=filters, page_size=1, page_token=token)
+        found += [each["run_id"] for each in page["runs"]]
+        token = page["next_page_token"]
+
+    assert (found, token) == (there[::-1], "")
+    first = await listed(client, filters=filters, page_size=1)
+    other = {"filters": '{"state": "QUEUED"}', "page_token": first["next_page_token"]}
+    assert "page_token" in refused(await client.get(f"{PREFIX}/runs", params=other), 400)
+
+
+async def test_service_info_counts_all_eleven_states(client: httpx.AsyncClient) -> None:
+    await submit(client)
+    counts = answered(await client.get(f"{PREFIX}/service-info"), "ServiceInfo")["system_state_counts"]
+
+    assert counts == {each.value: 1 if each is State.QUEUED else 0 for each in State}
+    assert len(counts) == 11
+
+
 @pytest.mark.parametrize(
     ("query", "name"),
     [
@@ -105,7 +153,17 @@ async def test_filters(stage: Stage, client: httpx.AsyncClient) -> None:
         ("filters=x", "filters"),
         ("filters=[]", "filters"),
         ('filters={"x":1}', "filters"),
-        ('filters={"state":1}', "filters"),
+        ('filters={"state":1}', "filters/state"),
+        ('filters={"state":"DONE"}', "filters/state"),
+        ('filters={"state":["QUEUED",null]}', "filters/state"),
+        ('filters={"name":["a"]}', "filters/name"),
+        ('filters={"tags":["a"]}', "filters/tags"),
+        ('filters={"tags":{"a":1}}', "filters/tags/a"),
+        ('filters={"tags":', "this is not JSON"),
+        ('filters={"sort":"created"}&sort=-created', "filters/sort"),
+        ("filters={}&filters={}", "only once"),
+        ("filters=" + "[" * 8000, "filters"),
+        ("filters=" + " " * 8193, "8,192 characters"),
     ],
 )
 async def test_what_is_wrong_with_a_list_is_said(client: httpx.AsyncClient, query: str, name: str) -> None:
@@ -142,4 +200,4 @@ def test_a_token_holds_its_place(moment: int, last: int, total: int) -> None:
 @given(st.binary(max_size=60))
 def test_no_query_string_breaks_the_reading(query: bytes) -> None:
     with suppress(Invalid):
-        parse_run_query(query, DEFAULT_TENANT)
+        parse_run_query(Parameters(query, LIST_RUNS.parameters), DEFAULT_TENANT)

@@ -41,7 +41,7 @@ from penstock_schemas.ids import TenantId
 GUEST: Final = Principal(name="", tenant=TenantId(""), role=Role.VIEWER)
 """Who asks at an open address without credentials: nothing belongs to it, and its tenant has no jobs."""
 OPEN: Final = frozenset({"/", "/health", "/healthz", "/readyz", "/version", "/openapi.json", "/docs", "/redoc"})
-OPEN_BELOW: Final = ("/docs/",)
+OPEN_BELOW: Final = ("/docs/", "/version/")
 """What is open to everybody: it holds nothing of any tenant."""
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 CREDENTIAL_HEADERS: Final = frozenset({"authorization", "x-api-key"})

@@ -14,11 +14,11 @@ PREFLIGHT_S: Final = 600
 ALLOWED_METHODS: Final = b"GET, HEAD, POST, DELETE, OPTIONS"
 ALLOWED_HEADERS: Final = (
     b"Authorization, X-API-Key, Content-Type, Idempotency-Key, If-None-Match, If-Range, Range, Last-Event-ID, "
-    b"Penstock-Min-Seq"
+    b"Penstock-Min-Seq, Prefer"
 )
 EXPOSED_HEADERS: Final = (
-    b"ETag, Location, Penstock-Seq, Idempotent-Replay, Content-Range, Content-Disposition, Retry-After, "
-    b"RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, WWW-Authenticate"
+    b"ETag, Location, Penstock-Seq, Idempotent-Replay, Preference-Applied, Content-Range, Content-Disposition, "
+    b"Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, WWW-Authenticate"
 )
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),

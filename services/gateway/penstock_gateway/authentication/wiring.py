@@ -1,11 +1,12 @@
 """From settings to a door: everything of authentication put together once, and every mistake said at once."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from litestar import Litestar
+from litestar.routes import BaseRoute
+from litestar.types import ASGIApp
 
 from penstock_gateway.authentication.authenticator import Authenticator, Provider
 from penstock_gateway.authentication.callers import is_loopback
@@ -28,9 +29,15 @@ _ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+/?")
 
 
 def make_doorkeeper(
-    app: Litestar, settings: GatewaySettings, *, tokens: TokenBook, refusals: Refusals, provider: Provider | None
+    app: ASGIApp,
+    settings: GatewaySettings,
+    *,
+    routes: Iterable[BaseRoute],
+    tokens: TokenBook,
+    refusals: Refusals,
+    provider: Provider | None,
 ) -> Doorkeeper:
-    """Return `app` with a door in front of it, as the settings want it.
+    """Return `app`, which serves `routes`, with a door in front of it, as the settings want it.
 
     Raises:
         BadUser: the list of users is wrong; `access_mistakes` says so before.
@@ -55,7 +62,7 @@ def make_doorkeeper(
         authenticator=authenticator,
         refusals=refusals,
         doors=doors,
-        methods_at=partial(methods_at, app.routes),
+        methods_at=partial(methods_at, tuple(routes)),
         tell=teller(settings.wes_prefix),
         buckets=buckets,
     )

@@ -4,10 +4,12 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock_gateway.declarations import Parameter
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations import OPERATIONS
-from penstock_gateway.openapi.operations.shapes import Answer, Operation, Parameter
+from penstock_gateway.openapi.operations.shapes import Answer, Operation, Surface
 from penstock_gateway.problems import (
+    CROSS_SITE,
     INTERNAL,
     INVALID,
     MEDIA_TYPE,
@@ -18,15 +20,26 @@ from penstock_gateway.problems import (
     UNAUTHENTICATED,
     Kind,
 )
+from penstock_gateway.wes.failures import status_of
+from penstock_gateway.wes.models import ErrorResponse
 from penstock_schemas.api import Problem
 from penstock_schemas.patterns import with_ecma_patterns
 
+WES_PREFIX: Final = "/ga4gh/wes/v1"
+EVERYWHERE: Final = (UNAUTHENTICATED, CROSS_SITE, TOO_MANY, METHOD_NOT_ALLOWED, INTERNAL)
+"""What every operation may answer."""
 _REF: Final = "#/components/schemas/{name}"
+_SOURCE_KINDS: Final = [
+    {"required": [name], "properties": {name: {"type": "object" if name in ("files", "archive") else "string"}}}
+    for name in ("files", "archive", "git", "url", "path")
+]
+"""A source names exactly one of these."""
 _TAGS: Final = {
     "Jobs": "Submit jobs, read them, list them, hold them, cancel them.",
     "Runs": "What a run does and leaves behind: events, tasks, logs, outputs.",
     "Pipelines": "The catalogue: workflows that are offered under a name, in versions.",
     "Tokens": "API tokens, for programs.",
+    "WES": "The same jobs as runs of the GA4GH Workflow Execution Service 1.1. Errors are `{msg, status_code}`.",
     "Server": "The server itself.",
 }
 _SECURITY: Final = {
@@ -42,14 +55,22 @@ _HEADERS: Final = {
 }
 
 
-def document(software_version: str) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document."""
+def document(software_version: str, *, wes_prefix: str = WES_PREFIX) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document.
+
+    Args:
+        software_version: of the gateway.
+        wes_prefix: the path below which WES is served.
+
+    """
     shapes = _shapes()
     schemas, components = with_ecma_patterns(msgspec.json.schema_components(shapes, ref_template=_REF))
+    components["SubmittedSource"]["oneOf"] = _SOURCE_KINDS
     schema_of = dict(zip(map(repr, shapes), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, schema_of)
+        prefix = wes_prefix if operation.surface is Surface.WES else ""
+        paths.setdefault(prefix + operation.path, {})[operation.method] = _operation(operation, schema_of)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -71,7 +92,7 @@ def document(software_version: str) -> dict[str, Any]:
 
 
 def _shapes() -> list[Any]:
-    found = [Problem, *(each.body for each in OPERATIONS if each.body is not None)]
+    found = [Problem, ErrorResponse, *(each.body for each in OPERATIONS if each.body is not None)]
     found.extend(answer.shape for each in OPERATIONS for answer in each.answers if answer.shape is not None)
     return list({repr(each): each for each in found}.values())
 
@@ -80,10 +101,10 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     responses: dict[str, Any] = {}
     for answer in operation.answers:
         _add(responses, str(answer.status), _answer(answer, schema_of))
-    for status, kinds in _by_status(
-        (*operation.problems, UNAUTHENTICATED, TOO_MANY, METHOD_NOT_ALLOWED, INTERNAL)
-    ).items():
-        responses.setdefault(str(status), _problem(kinds))
+    kinds_of_all = (*operation.problems, *EVERYWHERE)
+    for status, kinds in _by_status(kinds_of_all, operation.surface).items():
+        shown = _problem(kinds) if operation.surface is Surface.NATIVE else _error(status, kinds)
+        responses.setdefault(str(status), shown)
     rendered: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -101,7 +122,18 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
         if operation.takes_files:
             content["multipart/form-data"] = _form(schema)
         rendered["requestBody"] = {"required": operation.body_is_required, "content": content}
+    elif operation.form is not None:
+        rendered["requestBody"] = {"required": True, "content": _plain_form(operation.form)}
     return rendered
+
+
+def _plain_form(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the two media types of a form: only one of them can have files."""
+    fields = {name: each for name, each in schema["properties"].items() if each["type"] != "array"}
+    return {
+        "multipart/form-data": {"schema": schema},
+        "application/x-www-form-urlencoded": {"schema": {**schema, "properties": fields}},
+    }
 
 
 def _form(schema: Any) -> dict[str, Any]:
@@ -117,6 +149,8 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema: dict[str, Any] = parameter.schema
     if parameter.is_repeatable:
         schema = {"type": "array", "items": schema}
+        if parameter.max_values is not None:
+            schema["maxItems"] = parameter.max_values
     rendered = {
         "name": parameter.name,
         "in": parameter.where,
@@ -135,6 +169,10 @@ def _answer(answer: Answer, schema_of: dict[str, Any]) -> dict[str, Any]:
         rendered["headers"] = {
             name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in answer.headers
         }
+    if answer.links:
+        rendered["links"] = {
+            each.operation: {"operationId": each.operation, "parameters": each.parameters} for each in answer.links
+        }
     if answer.shape is not None:
         content: dict[str, Any] = {"schema": schema_of[repr(answer.shape)]}
         if answer.example is not None:
@@ -151,15 +189,25 @@ def _add(responses: dict[str, Any], status: str, answer: dict[str, Any]) -> None
     if known is answer:
         return
     known["description"] = f"{known['description']}; or {answer['description'][0].lower()}{answer['description'][1:]}"
-    (first,), (second,) = known["content"].values(), answer["content"].values()
-    first["schema"] = {"anyOf": [first["schema"], second["schema"]]}
+    for media_type, content in answer["content"].items():
+        first = known["content"].setdefault(media_type, content)
+        if first is not content:
+            first["schema"] = {"anyOf": [first["schema"], content["schema"]]}
 
 
-def _by_status(kinds: tuple[Kind, ...]) -> dict[int, tuple[Kind, ...]]:
+def _by_status(kinds: tuple[Kind, ...], surface: Surface) -> dict[int, tuple[Kind, ...]]:
     found: dict[int, tuple[Kind, ...]] = {}
-    for kind in kinds:
-        found[kind.status] = (*found.get(kind.status, ()), kind)
+    for kind in dict.fromkeys(kinds):
+        status = kind.status if surface is Surface.NATIVE else status_of(kind)
+        found[status] = (*found.get(status, ()), kind)
     return found
+
+
+def _error(status: int, kinds: tuple[Kind, ...]) -> dict[str, Any]:
+    """Return an error of WES."""
+    example = {"msg": f"{kinds[0].title}.", "status_code": status}
+    content = {"schema": {"$ref": _REF.format(name="ErrorResponse")}, "example": example}
+    return {"description": "; or ".join(kind.title for kind in kinds), "content": {"application/json": content}}
 
 
 def _problem(kinds: tuple[Kind, ...]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from typing import Final
+from typing import Final, TypeVar
 
 from litestar import HttpMethod, route
 from litestar.handlers import HTTPRouteHandler
@@ -16,22 +16,31 @@ from penstock_gateway.deletions import Deletions
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.form_submissions import FormSubmissions
 from penstock_gateway.forms import is_form
+from penstock_gateway.handling import is_lenient, read_header, read_query
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.job_lists import JobLists
 from penstock_gateway.jobs import Jobs
-from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.openapi.operations.jobs import (
+    CANCEL_JOB,
+    DELETE_JOB,
+    GET_JOB,
+    HOLD_JOB,
+    LIST_JOBS,
+    RELEASE_JOB,
+    SUBMIT_JOB,
+)
+from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY, MIN_SEQ_HEADER
+from penstock_gateway.openapi.operations.runs import LIST_EVENTS
+from penstock_gateway.parameters import parse_job_id
 from penstock_gateway.planning import Planning
 from penstock_gateway.principals import principal_of
-from penstock_gateway.queries import MAX_SEQ, encode_cursor, parse_query
+from penstock_gateway.queries import encode_cursor, parse_query
 from penstock_gateway.rendering import render, render_event
 from penstock_gateway.replies import Bare, Reply, encode, is_known, not_modified
-from penstock_gateway.requests import AnyRequest, min_seq_of, read_json
+from penstock_gateway.requests import AnyRequest, read_json
 from penstock_gateway.submissions import Submissions, decode_submission
 from penstock_schemas.access import Role
 from penstock_schemas.api import (
-    DEFAULT_PAGE,
-    MAX_DESCRIPTION,
-    MAX_PAGE,
     MAX_WAIT_S,
     CancelRequest,
     EventList,
@@ -67,12 +76,10 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def submit(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
         demand(principal, NEEDED_TO_SUBMIT, "submit a job")
-        given = Parameters(request.scope["query_string"], ("dry_run",))
-        dry_run = given.one("dry_run") or "false"
-        if dry_run not in ("true", "false"):
-            given.refuse("dry_run", "true or false is expected")
+        given = read_query(request, SUBMIT_JOB)
+        dry_run, key = given.flag("dry_run"), read_header(request, IDEMPOTENCY_KEY)
         given.check()
-        if dry_run == "true":
+        if dry_run:
             if is_form(request):
                 plan = await services.forms.plan(request, principal)
             else:
@@ -82,7 +89,6 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
             submitted = await services.forms.submit(request, principal)
         else:
             submission = await _submission(request, services.max_body_bytes)
-            key = request.headers.get("idempotency-key")
             submitted = await services.submissions.submit(principal, submission, header_key=key)
         job = render(submitted.job, waiting=fleet.waiting(submitted.job))
         headers = {**_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
@@ -93,8 +99,8 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     @route("/jobs", http_method=READ)
     async def list_jobs(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
-        query, min_seq = parse_query(request.scope["query_string"], principal.tenant)
-        page = await services.lists.page(principal, query, min_seq=max(min_seq, min_seq_of(request)))
+        query, min_seq = parse_query(read_query(request, LIST_JOBS), principal.tenant)
+        page = await services.lists.page(principal, query, min_seq=max(min_seq, _min_seq(request)))
         body = encode(
             JobList(
                 jobs=[render(job, waiting=fleet.waiting(job)) for job in page.jobs],
@@ -110,10 +116,10 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
 
     @route("/jobs/{job_id:str}", http_method=READ)
     async def get_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
-        given = Parameters(request.scope["query_string"], ("min_seq",))
-        min_seq = given.integer("min_seq", 0, low=0, high=MAX_SEQ)
+        given = read_query(request, GET_JOB)
+        min_seq = given.integer("min_seq")
         given.check()
-        job = await jobs.get(principal_of(request), parse_job_id(job_id), min_seq=max(min_seq, min_seq_of(request)))
+        job = await jobs.get(principal_of(request), parse_job_id(job_id), min_seq=max(min_seq, _min_seq(request)))
         counts = await jobs.counts(job)
         shown = render(job, waiting=fleet.waiting(job), tasks=counts)
         live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
@@ -128,8 +134,9 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def cancel(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         demand(principal_of(request), Role.SUBMITTER, f"cancel job {wanted}")
+        read_query(request, CANCEL_JOB).check()
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
-        asked = await decode_aside(raw, CancelRequest) if raw.strip() else CancelRequest()
+        asked = await _optional(request, raw, CancelRequest)
         ended = await jobs.cancel(principal_of(request), wanted, reason=asked.reason)
         job = render(ended, waiting=fleet.waiting(ended))
         return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
@@ -138,8 +145,9 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def hold(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         demand(principal_of(request), Role.SUBMITTER, f"hold job {wanted}")
+        read_query(request, HOLD_JOB).check()
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
-        asked = await decode_aside(raw, HoldRequest) if raw.strip() else HoldRequest()
+        asked = await _optional(request, raw, HoldRequest)
         held = await jobs.hold(principal_of(request), wanted, reason=asked.reason)
         job = render(held, waiting=fleet.waiting(held))
         return Reply(encode(job), headers=_headers(job, str(job.seq)))
@@ -148,6 +156,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def release(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         demand(principal_of(request), Role.SUBMITTER, f"release job {wanted}")
+        read_query(request, RELEASE_JOB).check()
         released = await jobs.release(principal_of(request), wanted)
         job = render(released, waiting=fleet.waiting(released))
         return Reply(encode(job), headers=_headers(job, str(job.seq)))
@@ -157,10 +166,8 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     async def delete_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
         demand(principal_of(request), Role.SUBMITTER, f"delete job {wanted}")
-        given = Parameters(request.scope["query_string"], ("reason",))
+        given = read_query(request, DELETE_JOB)
         reason = given.one("reason")
-        if reason is not None and len(reason) > MAX_DESCRIPTION:
-            given.refuse("reason", f"at most {MAX_DESCRIPTION:,} characters are expected")
         given.check()
         await services.deletions.delete(principal_of(request), wanted, reason=reason)
         return Bare(204, {})
@@ -168,29 +175,34 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     @route("/jobs/{job_id:str}/events", http_method=READ)
     async def events(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        given = Parameters(request.scope["query_string"], ("after", "wait", "limit"))
-        after = given.integer("after", 0, low=0, high=MAX_SEQ)
-        wait_s = given.seconds("wait", high=MAX_WAIT_S)
-        limit = given.integer("limit", DEFAULT_PAGE, low=1, high=MAX_PAGE)
+        given = read_query(request, LIST_EVENTS)
+        after, limit = given.integer("after"), given.integer("limit")
+        wait_s = given.seconds("wait", most=MAX_WAIT_S)
         given.check()
         history = await jobs.history(principal_of(request), wanted, after=after, wait_s=wait_s, limit=limit)
         shown = [render_event(stored) for stored in history.events]
         next_after = shown[-1].seq if shown else after
         return Reply(encode(EventList(events=shown, next_after=next_after, done=history.is_over)), headers=NO_STORE)
 
-    # The framework's own answer knows the methods of one handler alone, and this address has two.
-    @route("/jobs", http_method=[HttpMethod.OPTIONS])
-    async def options(request: AnyRequest) -> ASGIApp:
-        return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
-
-    return [options, submit, list_jobs, get_job, delete_job, cancel, hold, release, events]
+    return [submit, list_jobs, get_job, delete_job, cancel, hold, release, events]
 
 
+T = TypeVar("T", bound=Struct)
 NO_STORE: Final = {"cache-control": "no-store"}
 
 
+def _min_seq(request: AnyRequest) -> int:
+    """Return the sequence that the answer must not predate, as the header has it; 0 without one."""
+    return int(read_header(request, MIN_SEQ_HEADER) or 0)
+
+
+async def _optional(request: AnyRequest, raw: bytes, shape: type[T]) -> T:
+    """Return what a body holds that may be left out."""
+    return await decode_aside(raw, shape, is_lenient=is_lenient(request)) if raw.strip() else shape()
+
+
 async def _submission(request: AnyRequest, max_bytes: int) -> JobSubmission:
-    return await decode_submission(await read_json(request, max_bytes))
+    return await decode_submission(await read_json(request, max_bytes), is_lenient=is_lenient(request))
 
 
 def _headers(job: JobResponse, tag: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from penstock_core.access import NEEDED_TO_SEE_RUNNERS, demand
 from penstock_core.ports import Heartbeats, JobsView, LogStatusSource
-from penstock_gateway.parameters import Parameters
+from penstock_gateway.handling import read_query
+from penstock_gateway.openapi.operations.operating import GET_STATUS, LIST_RUNNERS
 from penstock_gateway.principals import principal_of
 from penstock_gateway.replies import Reply, encode
 from penstock_gateway.requests import AnyRequest
@@ -32,7 +33,7 @@ def operating_routes(services: OperatingServices) -> list[HTTPRouteHandler]:
     @route("/runners", http_method=READ)
     async def runners(request: AnyRequest) -> ASGIApp:
         demand(principal_of(request), NEEDED_TO_SEE_RUNNERS, "see the runners")
-        Parameters(request.scope["query_string"], ()).check()
+        read_query(request, LIST_RUNNERS).check()
         beats = await services.heartbeats.runners()
         found = sorted(map(runner_of, beats.values()), key=lambda each: (each.name, each.id))
         return Reply(encode(RunnerList(runners=found)), headers=_FRESH)
@@ -40,7 +41,7 @@ def operating_routes(services: OperatingServices) -> list[HTTPRouteHandler]:
     @route("/status", http_method=READ)
     async def status(request: AnyRequest) -> ASGIApp:
         demand(principal_of(request), NEEDED_TO_SEE_RUNNERS, "see the server's status")
-        Parameters(request.scope["query_string"], ()).check()
+        read_query(request, GET_STATUS).check()
         return Reply(encode(await status_of(services)), headers=_FRESH)
 
     return [runners, status]

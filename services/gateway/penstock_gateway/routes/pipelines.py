@@ -14,14 +14,23 @@ from penstock_gateway.catalogue.core import UnknownPipeline
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.catalogue.rendering import render_entry, render_pipeline, render_version
+from penstock_gateway.handling import is_lenient, read_query
 from penstock_gateway.jobs import Jobs
-from penstock_gateway.parameters import Parameters, parse_job_id
+from penstock_gateway.openapi.operations.pipelines import (
+    GET_JOB_PIPELINE,
+    GET_PIPELINE,
+    GET_PIPELINE_VERSION,
+    LIST_PIPELINES,
+    REGISTER_PIPELINE,
+    RETIRE_PIPELINE_VERSION,
+)
+from penstock_gateway.parameters import parse_job_id
 from penstock_gateway.principals import principal_of
 from penstock_gateway.problems import NotFound
-from penstock_gateway.replies import Bare, Reply, encode
+from penstock_gateway.replies import Reply, encode
 from penstock_gateway.requests import AnyRequest, read_json
 from penstock_gateway.routes.jobs import READ
-from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE, PipelineList, PipelineRegistration
+from penstock_schemas.api import PipelineList, PipelineRegistration
 
 NO_CACHE: Final = {"cache-control": "no-cache"}
 
@@ -43,8 +52,9 @@ def pipeline_routes(services: PipelineServices) -> list[HTTPRouteHandler]:
     async def register(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
         demand(principal, NEEDED_TO_CHANGE_CATALOGUE, "register a pipeline")
+        read_query(request, REGISTER_PIPELINE).check()
         raw = await read_json(request, services.max_body_bytes)
-        asked = await decode_aside(raw, PipelineRegistration)
+        asked = await decode_aside(raw, PipelineRegistration, is_lenient=is_lenient(request))
         version, is_new = await services.registrations.register(asked, actor=principal.actor)
         shown = render_version(version)
         headers = {**NO_CACHE, "location": f"/pipelines/{shown.name}/versions/{shown.version}"}
@@ -52,15 +62,11 @@ def pipeline_routes(services: PipelineServices) -> list[HTTPRouteHandler]:
 
     @route("/pipelines", http_method=READ)
     async def list_pipelines(request: AnyRequest) -> ASGIApp:
-        given = Parameters(request.scope["query_string"], ("after", "limit", "retired"))
-        limit = given.integer("limit", DEFAULT_PAGE, low=1, high=MAX_PAGE)
-        after = given.one("after") or ""
-        retired = given.one("retired") or "false"
-        if retired not in ("true", "false"):
-            given.refuse("retired", "true or false is expected")
+        given = read_query(request, LIST_PIPELINES)
+        limit, after, with_retired = given.integer("limit"), given.one("after") or "", given.flag("retired")
         given.check()
         found = [
-            each for each in catalogue.pipelines if each.name > after and (retired == "true" or each.newest is not None)
+            each for each in catalogue.pipelines if each.name > after and (with_retired or each.newest is not None)
         ]
         page = found[:limit]
         body = PipelineList(
@@ -71,10 +77,12 @@ def pipeline_routes(services: PipelineServices) -> list[HTTPRouteHandler]:
 
     @route("/pipelines/{name:str}", http_method=READ)
     async def get_pipeline(request: AnyRequest, name: FromPath[str]) -> ASGIApp:
+        read_query(request, GET_PIPELINE).check()
         return Reply(encode(render_pipeline(await catalogue.get(name))), headers=NO_CACHE)
 
     @route("/pipelines/{name:str}/versions/{version:str}", http_method=READ)
     async def get_version(request: AnyRequest, name: FromPath[str], version: FromPath[str]) -> ASGIApp:
+        read_query(request, GET_PIPELINE_VERSION).check()
         found = (await catalogue.get(name)).versions.get(version)
         if found is None:
             raise UnknownPipeline(f"version {version} of the pipeline {name} was not found")
@@ -84,30 +92,22 @@ def pipeline_routes(services: PipelineServices) -> list[HTTPRouteHandler]:
     async def retire(request: AnyRequest, name: FromPath[str], version: FromPath[str]) -> ASGIApp:
         principal = principal_of(request)
         demand(principal, NEEDED_TO_CHANGE_CATALOGUE, "retire a pipeline")
+        read_query(request, RETIRE_PIPELINE_VERSION).check()
         await catalogue.get(name)
         retired = await catalogue.retire(name, version, actor=principal.actor)
         return Reply(encode(render_version(retired)), headers=NO_CACHE)
 
     @route("/jobs/{job_id:str}/pipeline", http_method=READ)
     async def pipeline_of_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
-        job = await services.jobs.get(principal_of(request), parse_job_id(job_id))
+        wanted = parse_job_id(job_id)
+        read_query(request, GET_JOB_PIPELINE).check()
+        job = await services.jobs.get(principal_of(request), wanted)
         if job.pipeline is None:
             raise NotFound(f"job {job.id} runs no pipeline of the catalogue")
         version = await catalogue.as_registered(job.pipeline.name, job.pipeline.event_id)
         return Reply(encode(render_version(version)), headers=NO_CACHE)
 
-    # The framework's own answer knows the methods of one handler alone, and these addresses have two.
-    @route("/pipelines", http_method=[HttpMethod.OPTIONS])
-    async def options(request: AnyRequest) -> ASGIApp:
-        return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
-
-    @route("/pipelines/{name:str}/versions/{version:str}", http_method=[HttpMethod.OPTIONS])
-    async def version_options(request: AnyRequest, name: FromPath[str], version: FromPath[str]) -> ASGIApp:
-        return Bare(204, headers={"allow": "DELETE, GET, HEAD, OPTIONS"})
-
     return [
-        options,
-        version_options,
         register,
         list_pipelines,
         get_pipeline,

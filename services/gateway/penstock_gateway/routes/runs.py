@@ -12,11 +12,18 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_core.ports import BlobMissing, Blobs
+from penstock_gateway.handling import read_query
 from penstock_gateway.jobs import Jobs
-from penstock_gateway.parameters import Parameters, parse_job_id, require_visible
+from penstock_gateway.openapi.operations.runs import (
+    DOWNLOAD_OUTPUT,
+    LIST_OUTPUTS,
+    LIST_TASKS,
+    READ_LOG,
+    READ_TASK_LOG,
+)
+from penstock_gateway.parameters import parse_job_id, require_visible
 from penstock_gateway.principals import principal_of
 from penstock_gateway.problems import Invalid, NotFound
-from penstock_gateway.queries import MAX_SEQ
 from penstock_gateway.replies import (
     TEXT,
     Reply,
@@ -45,7 +52,6 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream
 
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_LOG_PARAMETERS: Final = ("after", "wait", "limit", "stream", "source", "format")
 
 
 class RunServices(Struct, frozen=True, kw_only=True):
@@ -74,9 +80,8 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
     @route("/jobs/{job_id:str}/tasks", http_method=READ)
     async def tasks(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        given = Parameters(request.scope["query_string"], ("after", "limit"))
-        after = given.integer("after", 0, low=0, high=MAX_SEQ)
-        limit = given.integer("limit", MAX_PAGE, low=1, high=MAX_PAGE)
+        given = read_query(request, LIST_TASKS)
+        after, limit = given.integer("after"), given.integer("limit")
         given.check()
         found = await runs.tasks(principal_of(request), wanted, after=after, limit=limit)
         answer = TaskList(
@@ -90,18 +95,16 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
     @route("/jobs/{job_id:str}/logs", http_method=READ)
     async def logs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        given = Parameters(request.scope["query_string"], _LOG_PARAMETERS)
-        streams = [given.choice("stream", LogStream, part) for text in given.many("stream") for part in text.split(",")]
+        given = read_query(request, READ_LOG)
+        wanted_streams = frozenset(given.choices("stream", LogStream))
         source = given.one("source")
         asked_source = None if source in (None, "auto") else given.choice("source", LogSource, source or "")
         as_text = given.one("format")
         if as_text not in (None, "json", "text"):
             given.refuse("format", "`json` or `text` is expected")
-        after = given.integer("after", 0, low=0, high=MAX_SEQ)
-        wait_s = given.seconds("wait", high=MAX_WAIT_S)
-        limit = given.integer("limit", MAX_PAGE, low=1, high=MAX_PAGE)
+        after, limit = given.integer("after"), given.integer("limit")
+        wait_s = given.seconds("wait", most=MAX_WAIT_S)
         given.check()
-        wanted_streams = frozenset(each for each in streams if each is not None)
         if as_text == "text":
             return await _text_log(services, request, wanted, wanted_streams)
         answer = await runs.log(
@@ -120,7 +123,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
         request: AnyRequest, job_id: FromPath[str], task_id: FromPath[str], stream: FromPath[str]
     ) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        Parameters(request.scope["query_string"], ()).check()
+        read_query(request, READ_TASK_LOG).check()
         if stream not in ("stdout", "stderr"):
             raise NotFound(f"there is nothing at {request.scope['path']}; a task has stdout and stderr")
         require_visible(task_id)
@@ -132,7 +135,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
     @route("/jobs/{job_id:str}/outputs", http_method=READ)
     async def outputs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        Parameters(request.scope["query_string"], ()).check()
+        read_query(request, LIST_OUTPUTS).check()
         manifest = await runs.outputs(principal_of(request), wanted)
         files = [
             OutputEntry(
@@ -162,7 +165,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
     @route("/jobs/{job_id:str}/outputs/{path:path}", http_method=READ)
     async def output(request: AnyRequest, job_id: FromPath[str], path: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        Parameters(request.scope["query_string"], ()).check()
+        read_query(request, DOWNLOAD_OUTPUT).check()
         return await send_output(runs, services.blobs, request, wanted, path.removeprefix("/"))
 
     return [tasks, logs, task_log, outputs, output]

@@ -11,13 +11,14 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_gateway import problem_page
-from penstock_gateway.parameters import Parameters
+from penstock_gateway.handling import read_query
+from penstock_gateway.openapi.operations.operating import ECHO, READYZ, VERSION, VERSION_DETAILS
 from penstock_gateway.problems import NotFound
 from penstock_gateway.readiness import Readiness as ReadinessMonitor
 from penstock_gateway.replies import Reply, encode, is_known, not_modified
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.routes.jobs import READ
-from penstock_schemas.api import Echo, Readiness, VersionResponse
+from penstock_schemas.api import Echo, Readiness, VersionDetails, VersionResponse
 
 HTML: Final = "text/html; charset=utf-8"
 ASSETS: Final = {
@@ -86,7 +87,7 @@ class SystemServices(Struct, frozen=True, kw_only=True):
     """What these handlers work with."""
 
     echo_message: str
-    version: VersionResponse
+    version: VersionDetails
     readiness: ReadinessMonitor
     openapi: bytes
     """The document, encoded."""
@@ -95,11 +96,13 @@ class SystemServices(Struct, frozen=True, kw_only=True):
 def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
     """Return the handlers."""
     echo = encode(Echo(message=services.echo_message))
-    version = encode(services.version)
+    version = encode(VersionResponse(version=services.version.version))
+    version_details = encode(services.version)
     problems = problem_page.page().encode()
 
     @route("/", http_method=READ)
     async def root(request: AnyRequest) -> ASGIApp:
+        read_query(request, ECHO).check()
         return Reply(echo)
 
     @route(["/health", "/healthz"], http_method=READ)
@@ -108,6 +111,7 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
 
     @route("/readyz", http_method=READ)
     async def readyz(request: AnyRequest) -> ASGIApp:
+        read_query(request, READYZ).check()
         reasons = services.readiness.reasons()
         answer = Readiness(ready=not reasons, reasons=reasons, warnings=services.readiness.warnings())
         headers = {"cache-control": "no-store", **({"retry-after": "2"} if reasons else {})}
@@ -115,7 +119,13 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
 
     @route("/version", http_method=READ)
     async def get_version(request: AnyRequest) -> ASGIApp:
+        read_query(request, VERSION).check()
         return Reply(version)
+
+    @route("/version/details", http_method=READ)
+    async def get_version_details(request: AnyRequest) -> ASGIApp:
+        read_query(request, VERSION_DETAILS).check()
+        return Reply(version_details)
 
     @route("/openapi.json", http_method=READ)
     async def openapi(request: AnyRequest) -> ASGIApp:
@@ -135,13 +145,12 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
 
     @route("/docs/assets/{name:path}", http_method=READ, sync_to_thread=None)
     async def asset(request: AnyRequest, name: FromPath[str]) -> ASGIApp:
-        Parameters(request.scope["query_string"], ()).check()
         media_type = ASSETS.get(name.removeprefix("/"))
         if media_type is None:
             raise NotFound(f"there is nothing at {request.scope['path']}")
         return _cached(request, _read_asset(name.removeprefix("/")), media_type)
 
-    return [root, health, readyz, get_version, openapi, docs, redoc, problem_kinds, asset]
+    return [root, health, readyz, get_version, get_version_details, openapi, docs, redoc, problem_kinds, asset]
 
 
 def _cached(request: AnyRequest, body: bytes, media_type: str) -> ASGIApp:

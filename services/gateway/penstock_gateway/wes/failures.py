@@ -8,7 +8,7 @@ from litestar import Response
 from msgspec.structs import replace
 
 from penstock_gateway.failures import failure_of, tell
-from penstock_gateway.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, TooManyFailures
+from penstock_gateway.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, Kind, TooManyFailures
 from penstock_gateway.replies import JSON, encode
 from penstock_gateway.requests import AnyRequest
 from penstock_gateway.wes.models import ErrorResponse
@@ -25,6 +25,12 @@ _PARTS: Final = {
 """Places in a native submission, and the parts of a run request that stand for them."""
 _QUOTED: Final = re.compile(r"""(`[^`]*`|(?<!\w)'[^']*'|"[^"]*")""")
 _JOB: Final = re.compile(r"(?<![\w/.-])([Jj])ob(s?)(?![\w/.-])")
+
+
+def status_of(kind: Kind) -> int:
+    """Return the status of a kind of problem on the paths of WES."""
+    return _STATUS.get(kind.status, kind.status)
+
 
 Teller = Callable[[AnyRequest, Exception], Response[bytes]]
 

@@ -16,6 +16,8 @@ class Language(Struct, frozen=True):
     """The engine that runs it, as runners call it."""
     versions: tuple[str, ...]
     """Of the language itself. Where the engine's version is the language's, that one counts too."""
+    engine_names: tuple[str, ...] = ()
+    """Programs by whose names clients ask for the engine."""
     follows_engine: bool = False
     """Whether the language has no versions of its own: then an engine runs everything up to its own version."""
 
@@ -23,7 +25,7 @@ class Language(Struct, frozen=True):
 LANGUAGES: Final = (
     Language("SMK", ("SNAKEMAKE",), "snakemake", ("1.0",), follows_engine=True),
     Language("NFL", ("NEXTFLOW", "NXF"), "nextflow", ("DSL2", "1.0"), follows_engine=True),
-    Language("CWL", (), "cwl", ("v1.0", "v1.1", "v1.2")),
+    Language("CWL", (), "cwl", ("v1.0", "v1.1", "v1.2"), engine_names=("cwltool",)),
     Language("WDL", (), "wdl", ("draft-2", "1.0", "1.1")),
     Language("MOCK", (), "mock", ("1.0",), follows_engine=True),
 )

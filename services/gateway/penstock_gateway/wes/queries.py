@@ -1,36 +1,29 @@
 """What a list of runs is asked for, beyond the standard too: filters, order, pages."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final, cast
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock_gateway.openapi.operations.wes import FILTERS, IN_FILTERS, MAX_FILTERS_CHARS
+from penstock_gateway.openapi.operations.wes import TIMES as TIME_PARAMETERS
 from penstock_gateway.parameters import Parameters
-from penstock_gateway.problems import Invalid
 from penstock_gateway.queries import MAX_LABELS, WORKFLOW_URL, JobQuery, microseconds
 from penstock_gateway.wes.models import State
 from penstock_gateway.wes.states import STANDING_OF
 from penstock_gateway.wes.tokens import RunPlace, decode_token, encode_token
-from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE, Violation
+from penstock_schemas.api import MAX_PAGE
 from penstock_schemas.ids import TenantId
 
-TIMES: Final = (
-    "submitted_after",
-    "submitted_before",
-    "start_time_after",
-    "start_time_before",
-    "end_time_after",
-    "end_time_before",
-)
-FILTERS: Final = ("state", "tag", "workflow_url", "name", *TIMES, "sort", "total")
-PARAMETERS: Final = ("page_size", "page_token", "filters", *FILTERS)
-NEWEST_FIRST: Final = "-created"
+TIMES: Final = tuple(each.name for each in TIME_PARAMETERS)
 OLDEST_FIRST: Final = "created"
-MAX_FILTERS_CHARS: Final = 8192
+NEWEST_FIRST: Final = "-created"
+_EXAMPLE: Final = 'a JSON object such as {"state": ["RUNNING"], "tags": {"project": "demo"}} is expected'
 
 
 class RunQuery(Struct, frozen=True, kw_only=True):
@@ -41,7 +34,7 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     """Where it begins; `None`: it is the first."""
     with_total: bool
     is_empty: bool = False
-    """Whether no run can be in the list: it asks for a state that no run ever has."""
+    """Whether no run can be in the list: its filters exclude each other, or no run is ever in the state asked for."""
 
     @property
     def about(self) -> bytes:
@@ -54,44 +47,46 @@ class RunQuery(Struct, frozen=True, kw_only=True):
         return encode_token(place, self.about)
 
 
-def parse_run_query(query: bytes, tenant: TenantId) -> RunQuery:
+class Restrictions(Struct, frozen=True, kw_only=True):
+    """What one set of filters leaves of all runs."""
+
+    states: frozenset[State] | None = None
+    """One of them; `None`: any."""
+    names: frozenset[str] = frozenset()
+    """All of them, so that two different ones leave nothing."""
+    labels: tuple[tuple[str, str | None], ...] = ()
+    """All of them."""
+    times: Mapping[str, datetime] = {}
+    sort: str | None = None
+    with_total: bool | None = None
+
+    def and_also(self, other: "Restrictions") -> "Restrictions":
+        """Return what both leave."""
+        states = [each for each in (self.states, other.states) if each is not None]
+        times = dict(self.times)
+        for name, time in other.times.items():
+            stricter = max if name.endswith("_after") else min
+            times[name] = stricter(times.get(name, time), time)
+        return Restrictions(
+            states=frozenset.intersection(*states) if states else None,
+            names=self.names | other.names,
+            labels=tuple(dict.fromkeys((*self.labels, *other.labels))),
+            times=times,
+            sort=self.sort or other.sort,
+            with_total=other.with_total if self.with_total is None else self.with_total,
+        )
+
+
+def parse_run_query(given: Parameters, tenant: TenantId) -> RunQuery:
     """Return the page of the list that a query string asks for.
 
     Raises:
         Invalid: a parameter is wrong or unknown, or a token is of another list.
 
     """
-    given = Parameters(_with_filters(query), PARAMETERS)
-    states = [given.choice("state", State, part) for text in given.many("state") for part in text.split(",")]
-    wanted = {state for state in states if state is not None}
-    sort = given.one("sort")
-    if sort not in (None, OLDEST_FIRST, NEWEST_FIRST):
-        given.refuse("sort", f"`{OLDEST_FIRST}` or `{NEWEST_FIRST}` is expected")
-    with_total = given.one("total")
-    if with_total not in (None, "true", "false"):
-        given.refuse("total", "`true` or `false` is expected")
-    times = {name: given.time(name) for name in TIMES}
-    times_us = {name: None if time is None else microseconds(time) for name, time in times.items()}
-    asked = RunQuery(
-        jobs=JobQuery(
-            tenant=tenant,
-            standings=tuple(STANDING_OF[state] for state in State if state in wanted and state in STANDING_OF),
-            pipeline=given.one("name") or None,
-            labels=tuple(_labels(given)),
-            after_us=times_us["submitted_after"],
-            before_us=times_us["submitted_before"],
-            started_after_us=times_us["start_time_after"],
-            started_before_us=times_us["start_time_before"],
-            ended_after_us=times_us["end_time_after"],
-            ended_before_us=times_us["end_time_before"],
-            limit=page_size_of(given),
-            is_oldest_first=sort == OLDEST_FIRST,
-            is_counted=with_total == "true",
-        ),
-        place=None,
-        with_total=with_total == "true",
-        is_empty=wanted == {State.UNKNOWN},
-    )
+    tags = tuple(_label(text) for text in given.many("tag"))
+    plain = replace(_restrictions(given), labels=(*_workflow_url(given), *tags))
+    asked = _query_of(given, plain.and_also(_filters(given, plain)), tenant)
     token = given.one("page_token")
     if token:
         place = decode_token(token, RunPlace, asked.about)
@@ -106,7 +101,34 @@ def parse_run_query(query: bytes, tenant: TenantId) -> RunQuery:
 
 def page_size_of(given: Parameters) -> int:
     """Return how many entries a page may have; more than this server gives at once counts as that many."""
-    return min(given.integer("page_size", DEFAULT_PAGE, low=1, high=(1 << 63) - 1), MAX_PAGE)
+    return min(given.integer("page_size"), MAX_PAGE)
+
+
+def _query_of(given: Parameters, wanted: Restrictions, tenant: TenantId) -> RunQuery:
+    times_us = {name: microseconds(time) for name, time in wanted.times.items()}
+    if sum(key != WORKFLOW_URL for key, _ in wanted.labels) > MAX_LABELS:
+        given.refuse("tag", f"at most {MAX_LABELS} tags can be asked for at once")
+    known = [state for state in State if state in STANDING_OF and state in (wanted.states or ())]
+    return RunQuery(
+        jobs=JobQuery(
+            tenant=tenant,
+            standings=tuple(STANDING_OF[state] for state in known),
+            pipeline=next(iter(wanted.names), None),
+            labels=wanted.labels,
+            after_us=times_us.get("submitted_after"),
+            before_us=times_us.get("submitted_before"),
+            started_after_us=times_us.get("start_time_after"),
+            started_before_us=times_us.get("start_time_before"),
+            ended_after_us=times_us.get("end_time_after"),
+            ended_before_us=times_us.get("end_time_before"),
+            limit=page_size_of(given),
+            is_oldest_first=wanted.sort == OLDEST_FIRST,
+            is_counted=bool(wanted.with_total),
+        ),
+        place=None,
+        with_total=bool(wanted.with_total),
+        is_empty=(wanted.states is not None and not known) or len(wanted.names) > 1,
+    )
 
 
 def _turned(asked: RunQuery, place: RunPlace) -> RunQuery:
@@ -115,56 +137,78 @@ def _turned(asked: RunQuery, place: RunPlace) -> RunQuery:
     return replace(asked, jobs=jobs, place=place)
 
 
-def _labels(given: Parameters) -> Iterator[tuple[str, str | None]]:
-    tags = given.many("tag")
-    if len(tags) > MAX_LABELS:
-        given.refuse("tag", f"at most {MAX_LABELS} tags can be asked for at once")
-    for text in tags:
-        key, colon, value = text.partition(":")
-        if not key:
-            given.refuse("tag", "a tag is asked for as `key:value` or `key`")
-        else:
-            yield key, value if colon else None
+def _restrictions(given: Parameters) -> Restrictions:
+    states = frozenset(given.choices("state", State))
+    sort, name = given.one("sort"), given.one("name")
+    if sort not in (None, OLDEST_FIRST, NEWEST_FIRST):
+        given.refuse("sort", f"`{OLDEST_FIRST}` or `{NEWEST_FIRST}` is expected")
+    times = {each: given.time(each) for each in TIMES}
+    return Restrictions(
+        states=states if given.many("state") else None,
+        names=frozenset({name} if name else ()),
+        times={each: time for each, time in times.items() if time is not None},
+        sort=sort,
+        with_total=given.flag("total") if given.many("total") else None,
+    )
+
+
+def _workflow_url(given: Parameters) -> Iterator[tuple[str, str | None]]:
     workflow_url = given.one("workflow_url")
     if workflow_url:
         yield WORKFLOW_URL, workflow_url
 
 
-def _with_filters(query: bytes) -> bytes:
-    """Write the members of the JSON object in `filters` out as parameters of their own."""
-    if b"filters" not in query:
-        return query
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=200)
-    except ValueError:
-        return query  # said by whoever reads it
-    written: list[tuple[str, str]] = []
-    for name, value in pairs:
-        written.extend(_members(value) if name == "filters" else [(name, value)])
-    return urlencode(written).encode()
+def _label(text: str) -> tuple[str, str | None]:
+    key, colon, value = text.partition(":")
+    return key, value if colon else None
 
 
-def _members(text: str) -> Iterator[tuple[str, str]]:
+def _filters(given: Parameters, plain: Restrictions) -> Restrictions:
+    """Return what the JSON object in `filters` leaves; what is wrong with it is noted."""
+    text = given.one("filters")
+    if not text or not text.strip():
+        return Restrictions()
     try:
         found: object = json.loads(text) if len(text) <= MAX_FILTERS_CHARS else None
-    except (ValueError, RecursionError):
+    except ValueError as error:
+        given.refuse(FILTERS.name, f"this is not JSON ({error}); {_EXAMPLE}")
+        return Restrictions()
+    except RecursionError:
         found = None
     if not isinstance(found, dict):
-        raise Invalid([Violation(pointer="filters", detail='a JSON object such as {"state": ["RUNNING"]} is expected')])
-    for name, value in cast("dict[str, object]", found).items():
-        if name == "tags" and isinstance(value, dict):
-            tags = cast("dict[str, object]", value)
-            yield from (("tag", f"{key}:{_text(name, each)}") for key, each in tags.items())
-        elif name not in FILTERS:
-            raise Invalid([Violation(pointer="filters", detail=f"`{name[:80]}` is none of {', '.join(FILTERS)}, tags")])
+        given.refuse(FILTERS.name, _EXAMPLE)
+        return Restrictions()
+    members = cast("dict[str, object]", found)
+    inner = Parameters(urlencode(list(_texts(given, members))).encode(), IN_FILTERS)
+    tags = members.get("tags", {})
+    labels = tuple(_tags(given, tags))
+    restrictions = replace(_restrictions(inner), labels=(*_workflow_url(inner), *labels))
+    if None not in (plain.sort, restrictions.sort) and plain.sort != restrictions.sort:
+        inner.refuse("sort", "the parameter `sort` asks for another order")
+    given.include(inner, FILTERS.name)
+    return restrictions
+
+
+def _texts(given: Parameters, members: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the members of `filters` as parameters, other than the tags."""
+    for name, value in members.items():
+        if name == "tags":
+            continue
+        for each in cast("list[object]", value) if isinstance(value, list) and name == "state" else [value]:
+            if isinstance(each, bool):
+                yield name, "true" if each else "false"
+            elif isinstance(each, str):
+                yield name, each
+            else:
+                given.refuse(f"{FILTERS.name}/{name[:80]}", "a text is expected")
+
+
+def _tags(given: Parameters, tags: object) -> Iterator[tuple[str, str]]:
+    if not isinstance(tags, dict):
+        given.refuse(f"{FILTERS.name}/tags", 'an object of texts such as {"project": "demo"} is expected')
+        return
+    for key, value in cast("dict[str, object]", tags).items():
+        if isinstance(value, str):
+            yield key, value
         else:
-            members = cast("list[object]", value) if isinstance(value, list) else [value]
-            yield from ((name, _text(name, each)) for each in members)
-
-
-def _text(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return value
-    raise Invalid([Violation(pointer="filters", detail=f"a text is expected for `{name[:80]}`")])
+            given.refuse(f"{FILTERS.name}/tags/{key[:80]}", "a text is expected")

@@ -13,16 +13,23 @@ from msgspec import Struct
 from penstock_core.job import JobEnded
 from penstock_core.ports import Blobs
 from penstock_gateway.fleet import Fleet
-from penstock_gateway.forms import Form, FormLimits
+from penstock_gateway.forms import MEDIA_TYPE as MULTIPART
+from penstock_gateway.forms import Form, FormLimits, is_form
+from penstock_gateway.handling import read_header, read_query
 from penstock_gateway.jobs import Jobs
+from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY
+from penstock_gateway.openapi.operations.shapes import Operation
+from penstock_gateway.openapi.operations.wes import LIST_RUN_TASKS, LIST_RUNS, READ_RUN_LOG, READ_RUN_TASK_LOG
 from penstock_gateway.parameters import Parameters, parse_job_id
 from penstock_gateway.principals import is_admitted, principal_of
-from penstock_gateway.problems import Invalid, NotFound
+from penstock_gateway.problems import Invalid, NotFound, UnsupportedMediaType
 from penstock_gateway.replies import Bare, Reply, encode, text_reply
-from penstock_gateway.requests import AnyRequest
+from penstock_gateway.requests import AnyRequest, media_type_of
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_gateway.routes.runs import send_output, send_text
 from penstock_gateway.runs import Runs
+from penstock_gateway.urlencoded import MEDIA_TYPE as URLENCODED
+from penstock_gateway.urlencoded import UrlencodedForm, is_urlencoded
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.logs import Followed, follow, so_far
 from penstock_gateway.wes.models import RunId, TaskListResponse
@@ -84,12 +91,12 @@ def _run_routes(services: WesServices) -> list[HTTPRouteHandler]:
     @route(f"{prefix}/runs", http_method=READ)
     async def list_runs(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
-        query = parse_run_query(request.scope["query_string"], principal.tenant)
+        query = parse_run_query(read_query(request, LIST_RUNS), principal.tenant)
         return Reply(encode(await services.lists.page(principal, query)), headers=NO_STORE)
 
     @route(f"{prefix}/runs", http_method=[HttpMethod.POST])
     async def run_workflow(request: AnyRequest) -> ASGIApp:
-        form, key = Form(request, services.limits), request.headers.get("idempotency-key")
+        form, key = _form(request, services.limits), read_header(request, IDEMPOTENCY_KEY)
         job = await services.submissions.submit(principal_of(request), form, key=key)
         return Reply(encode(RunId(run_id=job.id)))
 
@@ -162,10 +169,10 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
 
     @route(f"{prefix}/runs/{{run_id:str}}/logs/{{stream:str}}", http_method=READ)
     async def run_log(request: AnyRequest, run_id: FromPath[str], stream: FromPath[str]) -> ASGIApp:
-        principal, wanted = principal_of(request), _run_id(run_id)
+        principal, wanted, follows = principal_of(request), _run_id(run_id), _follows(request, READ_RUN_LOG)
         job = await services.jobs.get(principal, wanted)
         kind = LogStream.WORKFLOW if _stream(stream) is LogStream.STDOUT else LogStream.ENGINE
-        if _follows(request):
+        if follows:
             return followed(request, wanted, kind, None)
         if job.state.is_terminal:
             try:
@@ -180,12 +187,13 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
         request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str], stream: FromPath[str]
     ) -> ASGIApp:
         principal, wanted, kind = principal_of(request), _run_id(run_id), _stream(stream)
+        follows = _follows(request, READ_RUN_TASK_LOG)
         task = await runs.task(principal, wanted, task_id)
         try:
             return await send_text(services.blobs, await runs.task_log(principal, wanted, task.id, kind), request)
         except NotFound:
             pass  # it has not ended
-        if _follows(request):
+        if follows:
             return followed(request, wanted, kind, task.id)
         text = await so_far(runs, principal, wanted, stream=kind, task_id=task.id)
         return text_reply(text, request.headers.get("range"))
@@ -219,7 +227,7 @@ async def _manifest(services: WesServices, principal: Principal, job: Job) -> Ou
 def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
     """Return how many tasks were shown before, and how many a page has."""
     try:
-        given = Parameters(query, ("page_size", "page_token"), is_lenient=True)
+        given = Parameters(query, LIST_RUN_TASKS.parameters, is_lenient=True)
         size = page_size_of(given)
         token = given.one("page_token")
         place = decode_token(token, TaskPlace, run_id.encode()) if token else TaskPlace(0)
@@ -229,6 +237,18 @@ def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
     except Invalid as error:
         raise NotFound(f"there is no such page of tasks: {error}") from None
     return 0 if place is None else max(place.shown, 0), size
+
+
+def _form(request: AnyRequest, limits: FormLimits) -> Form | UrlencodedForm:
+    """Return the form that asks for a run, in either of the two types that clients send."""
+    if is_urlencoded(request):
+        return UrlencodedForm(request, limits.max_field_bytes)
+    if is_form(request):
+        return Form(request, limits)
+    shown = f"`{media_type_of(request)[:80]}`" if media_type_of(request) else "of no stated type"
+    raise UnsupportedMediaType(
+        f"the body is {shown}; send a form: {MULTIPART}, or {URLENCODED} where there are no attachments"
+    )
 
 
 def _run_id(text: str) -> JobId:
@@ -245,5 +265,14 @@ def _stream(text: str) -> LogStream:
     return LogStream(text)
 
 
-def _follows(request: AnyRequest) -> bool:
-    return request.method != "HEAD" and request.query_params.get("follow") in ("true", "1", "")
+def _follows(request: AnyRequest, operation: Operation) -> bool:
+    """Return whether a log is to be sent as it comes.
+
+    Raises:
+        Invalid: a parameter is wrong or unknown.
+
+    """
+    given = read_query(request, operation)
+    follows = given.flag("follow")
+    given.check()
+    return follows and request.method != "HEAD"

@@ -132,7 +132,7 @@ def _engine(
     fields: Mapping[str, str], language: Language, engine_versions: tuple[str, ...]
 ) -> tuple[str | None, str | None]:
     engine, version = _text(fields, "workflow_engine"), _text(fields, "workflow_engine_version")
-    if engine and engine.lower() != language.engine:
+    if engine and engine.lower() not in (language.engine, *language.engine_names):
         raise _wrong(
             "workflow_engine", f"`{engine[:80]}` is not offered for {language.name}; offered: {language.engine}"
         )

@@ -21,6 +21,7 @@ from penstock_gateway.source_kinds import is_laid
 from penstock_gateway.standings import Standing
 from penstock_gateway.submissions import Submissions
 from penstock_gateway.uploads import Upload
+from penstock_gateway.urlencoded import UrlencodedForm
 from penstock_gateway.wes.languages import language_named
 from penstock_gateway.wes.models import RunListResponse
 from penstock_gateway.wes.queries import RunQuery
@@ -66,7 +67,7 @@ class RunSubmissions:
         self._fleet = fleet
         self._roots = roots
 
-    async def submit(self, principal: Principal, form: Form, *, key: str | None) -> Job:
+    async def submit(self, principal: Principal, form: Form | UrlencodedForm, *, key: str | None) -> Job:
         """Queue the run that `form` asks for; it is durable when this returns.
 
         Args:
@@ -121,13 +122,16 @@ class RunSubmissions:
         return self._fleet.versions
 
 
-async def _read(form: Form, upload: Upload) -> dict[str, str]:
+async def _read(form: Form | UrlencodedForm, upload: Upload) -> dict[str, str]:
     """Store the attachments as they come, and return the other parts that mean something here."""
     fields: dict[str, str] = {}
     while (part := await form.next_part()) is not None:
         if part.name in ATTACHMENTS:
             if part.filename is None:
-                detail = 'an attachment needs a `filename` in its header "Content-Disposition"'
+                detail = (
+                    'an attachment needs a `filename` in its header "Content-Disposition"; only a form of the type '
+                    "multipart/form-data can have one"
+                )
                 raise Invalid([Violation(pointer=ATTACHMENT, detail=detail)])
             await upload.put(part.filename, part, place=ATTACHMENT)
         elif part.name in FIELDS:

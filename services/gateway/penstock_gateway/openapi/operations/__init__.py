@@ -8,6 +8,7 @@ from penstock_gateway.openapi.operations.pipelines import PIPELINES
 from penstock_gateway.openapi.operations.runs import RUNS
 from penstock_gateway.openapi.operations.shapes import Operation
 from penstock_gateway.openapi.operations.tokens import TOKENS
+from penstock_gateway.openapi.operations.wes import WES
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*JOBS, *RUNS, *TOKENS, *PIPELINES, *SERVER)
+OPERATIONS: Final[tuple[Operation, ...]] = (*JOBS, *RUNS, *TOKENS, *PIPELINES, *WES, *SERVER)
 """In the order of the document."""

@@ -5,70 +5,85 @@ from typing import Final
 from penstock_gateway import problems
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.shapes import Answer, Operation
-from penstock_schemas.api import Echo, Readiness, RunnerList, StatusResponse, VersionResponse
+from penstock_schemas.api import Echo, Readiness, RunnerList, StatusResponse, VersionDetails, VersionResponse
+
+ECHO: Final = Operation(
+    method="get",
+    path="/",
+    name="echo",
+    tag="Server",
+    summary="Say hello",
+    answers=(Answer(200, "The configured message", Echo, {"message": "Hello World"}),),
+)
+HEALTH: Final = Operation(
+    method="get",
+    path="/health",
+    name="health",
+    tag="Server",
+    summary="Say that the process is alive",
+    answers=(Answer(200, "It is", str, "OK"),),
+)
+HEALTHZ: Final = Operation(
+    method="get",
+    path="/healthz",
+    name="healthz",
+    tag="Server",
+    summary="Say that the process is alive, for Kubernetes",
+    answers=(Answer(200, "It is", str, "OK"),),
+)
+READYZ: Final = Operation(
+    method="get",
+    path="/readyz",
+    name="readyz",
+    tag="Server",
+    summary="Say whether the server can do its work",
+    answers=(
+        Answer(200, "It can", Readiness, {"ready": True, "reasons": []}),
+        Answer(503, "It cannot", Readiness, {"ready": False, "reasons": ["the list of jobs is still being loaded"]}),
+    ),
+)
+LIST_RUNNERS: Final = Operation(
+    method="get",
+    path="/runners",
+    name="listRunners",
+    tag="Server",
+    summary="List the runners that are connected",
+    answers=(Answer(200, "The runners", RunnerList, examples.RUNNERS),),
+    problems=(problems.INVALID, problems.UNAVAILABLE),
+)
+GET_STATUS: Final = Operation(
+    method="get",
+    path="/status",
+    name="getStatus",
+    tag="Server",
+    summary="Say how full the log is, how far the list of jobs is, and which scheduler leads",
+    answers=(Answer(200, "The status", StatusResponse, examples.STATUS),),
+    problems=(problems.INVALID, problems.UNAVAILABLE),
+)
+VERSION: Final = Operation(
+    method="get",
+    path="/version",
+    name="version",
+    tag="Server",
+    summary="Say which version this is",
+    answers=(Answer(200, "The version", VersionResponse, {"version": "v1.0.0"}),),
+)
+VERSION_DETAILS: Final = Operation(
+    method="get",
+    path="/version/details",
+    name="versionDetails",
+    tag="Server",
+    summary="Say which version this is, as deployed and as software",
+    answers=(Answer(200, "The versions", VersionDetails, {"version": "v1.0.0", "software_version": "0.1.0"}),),
+)
 
 SERVER: Final = (
-    Operation(
-        method="get",
-        path="/",
-        name="echo",
-        tag="Server",
-        summary="Say hello",
-        answers=(Answer(200, "The configured message", Echo, {"message": "Hello World"}),),
-    ),
-    Operation(
-        method="get",
-        path="/health",
-        name="health",
-        tag="Server",
-        summary="Say that the process is alive",
-        answers=(Answer(200, "It is", str, "OK"),),
-    ),
-    Operation(
-        method="get",
-        path="/healthz",
-        name="healthz",
-        tag="Server",
-        summary="Say that the process is alive, for Kubernetes",
-        answers=(Answer(200, "It is", str, "OK"),),
-    ),
-    Operation(
-        method="get",
-        path="/readyz",
-        name="readyz",
-        tag="Server",
-        summary="Say whether the server can do its work",
-        answers=(
-            Answer(200, "It can", Readiness, {"ready": True, "reasons": []}),
-            Answer(
-                503, "It cannot", Readiness, {"ready": False, "reasons": ["the list of jobs is still being loaded"]}
-            ),
-        ),
-    ),
-    Operation(
-        method="get",
-        path="/runners",
-        name="listRunners",
-        tag="Server",
-        summary="List the runners that are connected",
-        answers=(Answer(200, "The runners", RunnerList, examples.RUNNERS),),
-        problems=(problems.INVALID, problems.UNAVAILABLE),
-    ),
-    Operation(
-        method="get",
-        path="/status",
-        name="getStatus",
-        tag="Server",
-        summary="Say how full the log is, how far the list of jobs is, and which scheduler leads",
-        answers=(Answer(200, "The status", StatusResponse, examples.STATUS),),
-        problems=(problems.INVALID, problems.UNAVAILABLE),
-    ),
-    Operation(
-        method="get",
-        path="/version",
-        name="version",
-        tag="Server",
-        summary="Say which version this is",
-        answers=(Answer(200, "The versions", VersionResponse, {"version": "v1.0.0", "software_version": "0.1.0"}),),
-    ),
+    ECHO,
+    HEALTH,
+    HEALTHZ,
+    READYZ,
+    LIST_RUNNERS,
+    GET_STATUS,
+    VERSION,
+    VERSION_DETAILS,
 )

@@ -1,20 +1,27 @@
 """What an operation is, for the document."""
 
+from enum import Enum
 from typing import Any
 
 from msgspec import Struct, field
 
+from penstock_gateway.declarations import Parameter
 from penstock_gateway.problems import Kind
 
 
-class Parameter(Struct, frozen=True):
-    """A parameter of an operation."""
+class Link(Struct, frozen=True):
+    """From an answer to an operation that takes something of it."""
 
-    name: str
-    where: str
-    description: str
-    schema: dict[str, Any]
-    is_repeatable: bool = False
+    operation: str
+    parameters: dict[str, str]
+    """Runtime expressions, by the names of that operation's parameters."""
+
+
+class Surface(Enum):
+    """Which of the gateway's APIs an operation belongs to: paths, errors and statuses follow its rules."""
+
+    NATIVE = "native"
+    WES = "wes"
 
 
 class Answer(Struct, frozen=True):
@@ -27,6 +34,8 @@ class Answer(Struct, frozen=True):
     example: Any = None
     media_type: str = "application/json"
     headers: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    """Operations that take something of this answer."""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -46,3 +55,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     """Whether the body may also come as the part `job` of a form, with files beside it."""
     body_examples: dict[str, Any] = field(default_factory=dict[str, Any])
     problems: tuple[Kind, ...] = ()
+    form: dict[str, Any] | None = None
+    """The JSON Schema of a body that is a form, where there is no `body`."""
+    surface: Surface = Surface.NATIVE
+    """The path of an operation of WES is below the prefix of WES."""

@@ -3,44 +3,58 @@
 from typing import Final
 
 from penstock_gateway import problems
+from penstock_gateway.declarations import Parameter
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.parts import TEXT, WRITE_PROBLEMS
-from penstock_gateway.openapi.operations.shapes import Answer, Operation, Parameter
+from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation
 from penstock_schemas.api import IssuedToken, TokenList, TokenRequest
 
 TOKEN_ID: Final = Parameter("token_id", "path", "The token's id, from the list of tokens.", TEXT)
 
+ISSUE_TOKEN: Final = Operation(
+    method="post",
+    path="/tokens",
+    name="issueToken",
+    tag="Tokens",
+    summary="Issue an API token",
+    description="Everybody may issue tokens for itself, up to its own role, but not by means of another token; an "
+    "admin may issue any. The token is shown this once: only a hash of it is kept.",
+    body=TokenRequest,
+    body_examples={"nightly": {"name": "nightly run", "role": "submitter", "expires_in_s": 2_592_000}},
+    answers=(
+        Answer(
+            201,
+            "The token",
+            IssuedToken,
+            examples.ISSUED_TOKEN,
+            headers=("Location",),
+            links=(Link("revokeToken", {"token_id": "$response.body#/details/id"}),),
+        ),
+    ),
+    problems=(problems.FORBIDDEN, *WRITE_PROBLEMS),
+)
+LIST_TOKENS: Final = Operation(
+    method="get",
+    path="/tokens",
+    name="listTokens",
+    tag="Tokens",
+    summary="List API tokens",
+    answers=(Answer(200, "Your own; for an admin all", TokenList, {"tokens": [examples.TOKEN]}),),
+)
+REVOKE_TOKEN: Final = Operation(
+    method="delete",
+    path="/tokens/{token_id}",
+    name="revokeToken",
+    tag="Tokens",
+    summary="Revoke an API token",
+    description="It is worth nothing any more, on every gateway. Repeating does no harm.",
+    parameters=(TOKEN_ID,),
+    answers=(Answer(204, "It is revoked"),),
+    problems=(problems.NOT_FOUND, problems.LOG_FULL, problems.UNAVAILABLE),
+)
+
 TOKENS: Final = (
-    Operation(
-        method="post",
-        path="/tokens",
-        name="issueToken",
-        tag="Tokens",
-        summary="Issue an API token",
-        description="Everybody may issue tokens for itself, up to its own role, but not by means of another token; an "
-        "admin may issue any. The token is shown this once: only a hash of it is kept.",
-        body=TokenRequest,
-        body_examples={"nightly": {"name": "nightly run", "role": "submitter", "expires_in_s": 2_592_000}},
-        answers=(Answer(201, "The token", IssuedToken, examples.ISSUED_TOKEN, headers=("Location",)),),
-        problems=(problems.FORBIDDEN, *WRITE_PROBLEMS),
-    ),
-    Operation(
-        method="get",
-        path="/tokens",
-        name="listTokens",
-        tag="Tokens",
-        summary="List API tokens",
-        answers=(Answer(200, "Your own; for an admin all", TokenList, {"tokens": [examples.TOKEN]}),),
-    ),
-    Operation(
-        method="delete",
-        path="/tokens/{token_id}",
-        name="revokeToken",
-        tag="Tokens",
-        summary="Revoke an API token",
-        description="It is worth nothing any more, on every gateway. Repeating does no harm.",
-        parameters=(TOKEN_ID,),
-        answers=(Answer(204, "It is revoked"),),
-        problems=(problems.NOT_FOUND, problems.LOG_FULL, problems.UNAVAILABLE),
-    ),
+    ISSUE_TOKEN,
+    LIST_TOKENS,
+    REVOKE_TOKEN,
 )

@@ -1,0 +1,110 @@
+"""`POST /runs` as application/x-www-form-urlencoded, which clients send that have no attachments."""
+
+import json
+from contextlib import suppress
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.gateway.stage import Stage
+from tests.gateway.wes.specification import PREFIX, answered, refused
+from tests.gateway.wes.test_submitting import is_nothing_queued, request_of
+
+from penstock_gateway.problems import Invalid
+from penstock_gateway.urlencoded import MAX_BYTES, MAX_FIELDS, MEDIA_TYPE, THREAD_BYTES, parse_fields
+
+FIELDS = {"workflow_type": "MOCK", "workflow_type_version": "1.0", "workflow_url": "calls"}
+TYPE = {"content-type": MEDIA_TYPE}
+
+
+@pytest.fixture
+async def catalogued(client: httpx.AsyncClient) -> httpx.AsyncClient:
+    files = {"Snakefile": "rule all:\n"}
+    response = await client.post("/pipelines", json={"name": "calls", "version": "1", "source": {"files": files}})
+    assert response.status_code == 201, response.text
+    return client
+
+
+async def test_fields_mean_what_they_mean_in_the_other_form(catalogued: httpx.AsyncClient) -> None:
+    params = {"message": "Grüße & 100 % = +1", "n": 1.5}
+    fields = FIELDS | {
+        "workflow_type": "SMK",
+        "workflow_params": json.dumps(params),
+        "tags": json.dumps({"project": "a b"}),
+        "workflow_engine_parameters": json.dumps({"cores": 2}),
+        "other_servers_field": "x",
+    }
+    response = await catalogued.post(f"{PREFIX}/runs", data=fields)
+    assert response.request.headers["content-type"] == MEDIA_TYPE
+
+    request = await request_of(catalogued, response)
+    assert request["workflow_params"] == params
+    assert request["tags"] == {"project": "a b"}
+    assert request["workflow_engine_parameters"] == {"cores": "2"}
+
+
+async def test_a_large_one_is_taken_apart_too(catalogued: httpx.AsyncClient) -> None:
+    params = {"text": "ä" * THREAD_BYTES}
+    fields = FIELDS | {"workflow_type": "SMK", "workflow_params": json.dumps(params, ensure_ascii=False)}
+
+    request = await request_of(catalogued, await catalogued.post(f"{PREFIX}/runs/", data=fields))
+
+    assert request["workflow_params"] == params
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "workflow_type: "),
+        (urlencode(FIELDS | {"workflow_params": "{"}).encode(), "workflow_params: this part is not valid JSON"),
+        (urlencode(FIELDS | {"tags": '{"a": 1}'}).encode(), "tags/a: "),
+        (urlencode(FIELDS | {"workflow_attachment": "x"}).encode(), "multipart/form-data"),
+        (b"workflow_type=SMK&workflow_type=CWL", "only once"),
+        (b"workflow_type=%ff", "UTF-8"),
+        (b"workflow_type=%00", "NUL"),
+        (b"%ff=x", "UTF-8"),
+        (b"a=1&" * MAX_FIELDS + b"a=1", f"more than {MAX_FIELDS} fields"),
+    ],
+)
+async def test_what_is_wrong_is_refused_before_anything_is_queued(
+    stage: Stage, client: httpx.AsyncClient, body: bytes, said: str
+) -> None:
+    assert said in refused(await client.post(f"{PREFIX}/runs", content=body, headers=TYPE), 400)
+    assert await is_nothing_queued(stage)
+
+
+async def test_it_is_bounded(stage: Stage, client: httpx.AsyncClient) -> None:
+    refused(await client.post(f"{PREFIX}/runs", content=b"a=" + b"x" * MAX_BYTES, headers=TYPE), 413)
+    async with stage.serve(max_body_bytes=1024) as small:
+        refused(await small.post(f"{PREFIX}/runs", content=b"a=" + b"x" * 1024, headers=TYPE), 413)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "text/plain"])
+async def test_other_types_are_refused_with_those_that_are_taken(client: httpx.AsyncClient, media_type: str) -> None:
+    message = refused(await client.post(f"{PREFIX}/runs", content=b"{}", headers={"content-type": media_type}), 400)
+
+    assert "multipart/form-data" in message
+    assert MEDIA_TYPE in message
+
+
+async def test_an_engine_is_known_by_its_programs_name(stage: Stage) -> None:
+    await stage.connect_runner("cwl")
+    async with stage.serve() as client:
+        fields = {"workflow_type": "CWL", "workflow_type_version": "v1.0", "workflow_engine": "cwltool"}
+        attachment = [("workflow_attachment", ("tool.cwl", b"{}"))]
+        answered(await client.post(f"{PREFIX}/runs", data=fields, files=attachment), "RunId")
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=20))
+def test_what_was_encoded_comes_back(pairs: list[tuple[str, str]]) -> None:
+    found = parse_fields(urlencode(pairs).encode())
+
+    assert [(each.name, each.content.decode()) for each in found] == pairs
+
+
+@given(st.binary(max_size=200))
+def test_no_body_breaks_the_reading(body: bytes) -> None:
+    with suppress(Invalid):
+        parse_fields(body)
