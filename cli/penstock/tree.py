@@ -25,6 +25,7 @@ from penstock.sayings import Sayings
 from penstock.supervisor import GivenUp, Supervisor, first
 from penstock.transport import ClientError
 from penstock.versions import software_version
+from penstock_core.other_names import CLIENT_REGION, STORAGE_NAMES
 from penstock_core.private_folders import make_private
 
 T = TypeVar("T")
@@ -60,6 +61,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     slots: int | None
     allowed: tuple[Path, ...] = ()
     """Folders from which runs may take their workflows by path."""
+    blobs: str | None = None
+    """Where blobs are kept; `None` for the state folder."""
+    blobs_region: str | None = None
+    """The region of an S3 bucket; `None` leaves it to the environment."""
     log_max_bytes: int | None = None
     """What the event log may take; `None` leaves it as it is."""
     is_open: bool = False
@@ -263,12 +268,15 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
     """Return one of our services with its settings."""
     environ = {
         "PENSTOCK_NATS_URL": nats_url,
-        "PENSTOCK_BLOBS": str(plan.state / "blobs"),
+        "PENSTOCK_BLOBS": plan.blobs or str(plan.state / "blobs"),
         "PENSTOCK_STATE_DIR": str(plan.state / name),
         # The server is our own: how to reach another one, and what a cluster takes, is not for it.
         "PENSTOCK_NATS_CREDENTIALS": "",
         "PENSTOCK_REPLICAS": "",
+        # What other servers call the same; it is in our own words above.
+        **dict.fromkeys((*STORAGE_NAMES, "PORT"), ""),
     }
+    environ |= {} if plan.blobs_region is None else {CLIENT_REGION: plan.blobs_region}
     environ |= {} if plan.log_max_bytes is None else {"PENSTOCK_LOG_MAX_BYTES": str(plan.log_max_bytes)}
     match name:
         case "gateway":

@@ -8,7 +8,8 @@ stands in the field's annotation, with what the field means and its bounds:
         slots: Annotated[int, Meta(ge=1, le=1024, description="Attempts at the same time.")] = 4
         log_level: LogLevelSetting = LogLevel.INFO
 
-An empty variable counts as one that is not set, so that templates may leave a value blank.
+An empty variable counts as one that is not set, so that templates may leave a value blank. A setting may have a second
+name, under which other programs know it, with `extra={"other_name": "PORT"}`; both may be set only to the same value.
 """
 
 import difflib
@@ -84,10 +85,16 @@ class _Field(Struct, frozen=True):
     metas: tuple[Meta, ...]
     default: object
     """`NODEFAULT` when the field is required."""
+    other_name: str | None
+    """A further variable for the same value."""
 
     @property
     def is_secret(self) -> bool:
         return any((meta.extra or {}).get("secret") for meta in self.metas)
+
+    def shown(self, text: str) -> str:
+        """Return a value as messages may show it."""
+        return "(hidden)" if self.is_secret else text
 
     @property
     def description(self) -> str:
@@ -117,13 +124,12 @@ def read_settings(
     mistakes: list[Mistake] = []
     values: dict[str, object] = {}
     for each in fields:
-        text = environ.get(each.variable, "").strip()
+        variable, text = _variable_and_text(each, environ, mistakes)
         if text:
             try:
                 values[each.name] = _convert(text, each.hint)
             except (ValueError, msgspec.ValidationError):
-                held = "(hidden)" if each.is_secret else text
-                mistakes.append(Mistake(each.variable, held, _expected(each.hint, each.metas)))
+                mistakes.append(Mistake(variable, each.shown(text), _expected(each.hint, each.metas)))
         elif each.default is NODEFAULT:
             mistakes.append(Mistake(each.variable, None, _expected(each.hint, each.metas)))
     mistakes.extend(_misspelt(environ, prefix, frozenset(each.variable for each in fields), frozenset(known)))
@@ -142,6 +148,11 @@ def without_effect(environ: Mapping[str, str], *, prefix: str = PREFIX, known: C
             hint = f"; did you mean {prefix}{close[0]}?" if close else ""
             sentences.append(f"{variable} is set, and nothing reads it{hint}")
     return sentences
+
+
+def other_names(shape: type[Struct], *, prefix: str = PREFIX) -> dict[str, str]:
+    """Return the variables that settings of `shape` are also read from, with the variables that they stand for."""
+    return {each.other_name: each.variable for each in _fields(shape, prefix) if each.other_name is not None}
 
 
 def describe(shape: type[Struct], *, prefix: str = PREFIX) -> tuple[SettingRow, ...]:
@@ -175,7 +186,20 @@ def _fields(shape: type[Struct], prefix: str) -> Iterator[_Field]:
         if info.default_factory is not NODEFAULT:
             default = info.default_factory()
         variable = extra.get("variable") or prefix + info.name.upper()
-        yield _Field(info.name, variable, hints[info.name], metas, default)
+        yield _Field(info.name, variable, hints[info.name], metas, default, extra.get("other_name"))
+
+
+def _variable_and_text(field: _Field, environ: Mapping[str, str], mistakes: list[Mistake]) -> tuple[str, str]:
+    """Return which of a field's variables is set, and to what; both empty when none is."""
+    text = environ.get(field.variable, "").strip()
+    other = environ.get(field.other_name, "").strip() if field.other_name is not None else ""
+    if field.other_name is None or not other:
+        return field.variable, text
+    if text and text != other:
+        expected = f"the same as {field.variable}, which is {field.shown(text)!r}; set one of the two alone"
+        mistakes.append(Mistake(field.other_name, field.shown(other), expected))
+        return field.variable, text
+    return field.other_name, other
 
 
 def _metas(hint: Any) -> Iterator[Meta]:

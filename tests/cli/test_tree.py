@@ -6,6 +6,7 @@ import pytest
 
 from penstock.own_machine import sandbox_settings
 from penstock.tree import MODULES, Plan, service
+from penstock_core.other_names import STORAGE_NAMES
 
 PLAN = Plan(state=Path("/state"), host="127.0.0.1", port=8000, slots=None)
 
@@ -52,3 +53,20 @@ def test_only_the_runner_is_told_of_the_sandbox() -> None:
     plan = Plan(state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, sandbox={"PENSTOCK_SANDBOX_READ": "/"})
     told = {name for name in MODULES if "PENSTOCK_SANDBOX_READ" in service(name, plan, "nats://h:1").environ}
     assert told == {"runner"}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_blobs_are_kept_where_the_plan_says_in_our_own_words(name: str) -> None:
+    assert service(name, PLAN, "nats://h:1").environ["PENSTOCK_BLOBS"] == "/state/blobs"
+    plan = Plan(
+        state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, blobs="s3://b", blobs_region="eu-central-1"
+    )
+    environ = service(name, plan, "nats://h:1").environ
+    assert (environ["PENSTOCK_BLOBS"], environ["AWS_REGION"]) == ("s3://b", "eu-central-1")
+    assert {environ[other] for other in (*STORAGE_NAMES, "PORT")} == {""}
+
+
+def test_a_blob_folder_elsewhere_is_hidden_from_workflows() -> None:
+    settings = sandbox_settings(PLAN.state, PLAN.host, {}, blobs="/srv/blobs")
+    assert settings["PENSTOCK_SANDBOX_HIDE"] == "/state,/srv/blobs"
+    assert sandbox_settings(PLAN.state, PLAN.host, {}, blobs="s3://b")["PENSTOCK_SANDBOX_HIDE"] == "/state"

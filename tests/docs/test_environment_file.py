@@ -7,11 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from tools.reference import ROOT
-from tools.reference.configuration import COUNTERPARTS, SERVICES
+from tools.reference.configuration import COUNTERPARTS, SERVICES, TAKEN
 
+from penstock_core.other_names import STORAGE_NAMES
 from penstock_core.settings import read_settings
-from penstock_gateway.settings import SEED_NAMES
 
+REFERENCE = (ROOT / "docs/reference/configuration.md").read_text()
 TEXT = (ROOT / ".env.example").read_text()
 SECTION = re.compile(r"^# ---- (.*)$", re.MULTILINE)
 ENTRY = re.compile(r"^# ([A-Z][A-Z0-9_]*=.*)$", re.MULTILINE)
@@ -45,5 +46,6 @@ def test_nothing_in_it_is_set() -> None:
     assert all(line.startswith("#") for line in TEXT.splitlines() if line)
 
 
-def test_of_every_other_name_is_told_whether_the_gateway_takes_it() -> None:
-    assert {name for name, instead in COUNTERPARTS.items() if not instead} == set(SEED_NAMES)
+def test_every_other_name_that_a_service_takes_is_listed() -> None:
+    assert set(TAKEN) | set(STORAGE_NAMES) <= set(COUNTERPARTS)
+    assert all(f"`{name}`" in REFERENCE for name in COUNTERPARTS)

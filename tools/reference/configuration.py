@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from penstock_core.settings import describe
-from penstock_gateway.settings import SEED_NAMES, GatewaySettings
+from penstock_core.other_names import BACKEND, BLOBS, BUCKET, CLIENT_REGION, FOLDER, REGION
+from penstock_core.settings import describe, other_names
+from penstock_gateway.settings import GatewaySettings
 from penstock_runner.settings import RunnerSettings
 from penstock_scheduler.settings import ProjectorSettings, SchedulerSettings
 from tools.reference.markdown import code, heading, table
@@ -31,28 +32,25 @@ variable whose name is close to one that a service reads, but is not it, counts 
 OTHER_NAMES: Final = """
 ## Names of other WES servers
 
-These are usual names of settings of WES servers. The gateway takes those that it has as they are; where both names are
-set, ours counts. `.env.example` holds every setting under its own name.
+These are usual names of settings of WES servers. The services that have the setting take them, `penstock up` too. When
+both names are set to different values, the service ends with an error that names both. `.env.example` holds every
+setting under its own name.
 """
+TAKEN: Final = {name: ours for _, _, shape in SERVICES for name, ours in other_names(shape).items()}
+"""Names that a service takes as they are, and its own names for the same."""
 COUNTERPARTS: Final = {
     "DATABASE_URL": "none: there is no database beside the event log; `PENSTOCK_NATS_URL` says where that one is",
-    "STORAGE_BACKEND": "none: `PENSTOCK_BLOBS` says it, a folder (`local`) or an address such as `s3://bucket` (`s3`)",
-    "LOCAL_STORAGE_PATH": "not taken: set `PENSTOCK_BLOBS` to the folder, for gateway and runners alike",
-    "S3_BUCKET_NAME": "not taken: set `PENSTOCK_BLOBS` to `s3://` and the bucket, for gateway and runners alike",
-    "S3_REGION": "not taken: set `AWS_REGION`, which the S3 client reads, as it reads `AWS_ACCESS_KEY_ID` and others",
-    "AUTH_METHOD": "",
-    "BASIC_AUTH_USERS": "",
-    "SERVICE_NAME": "",
-    "SERVICE_ORGANIZATION": "",
-    "AUTH_INSTRUCTIONS_URL": "",
-    "API_PREFIX": "",
-    "CORS_ORIGINS": "",
+    BACKEND: "`local`, which it is when not set, or `s3`",
+    FOLDER: f"with `local`, the folder for {code(BLOBS)}; left out: that variable's own default",
+    BUCKET: f"with `s3`, the bucket for {code(BLOBS)}, `s3://bucket`; needed then, and without a meaning otherwise",
+    REGION: f"with `s3`, the region of the bucket; counts before {code(CLIENT_REGION)}. Credentials are read from "
+    "`AWS_ACCESS_KEY_ID` and the other variables of the S3 client",
+    **{name: f"taken as it is, for {code(ours)}" for name, ours in TAKEN.items()},
+    "DAEMON_MAX_CONCURRENT_RUNS": "taken by the scheduler, for `PENSTOCK_MAX_RUNNING_JOBS`: all runs together, "
+    "on every runner. How many each runner takes is `PENSTOCK_SLOTS`",
     "DAEMON_POLL_INTERVAL": "none: nothing polls, the log tells the scheduler of every job as it comes",
-    "DAEMON_MAX_CONCURRENT_RUNS": "not taken: `PENSTOCK_MAX_RUNNING_JOBS` of the scheduler for all runs together, "
-    "`PENSTOCK_SLOTS` for each runner",
-    "PORT": "",
 }
-"""What takes the place of each name; empty: the gateway takes it as it is."""
+"""What each name means here."""
 
 
 def page() -> str:
@@ -66,15 +64,8 @@ def page() -> str:
         parts.append(f"## {title}\n\n`{command}`\n")
         parts.append(table(("variable", "value", "when not set", "meaning"), rows))
     parts.append(f"{OTHER_NAMES.lstrip()}")
-    parts.append(table(("name", "here"), [(code(name), _counterpart(name)) for name in COUNTERPARTS]))
+    parts.append(table(("name", "here"), [(code(name), text) for name, text in COUNTERPARTS.items()]))
     return "\n".join(parts)
-
-
-def _counterpart(name: str) -> str:
-    """Say what takes the place of a name: the gateway's own list counts before what is written here."""
-    if name in SEED_NAMES:
-        return f"taken as it is, for {code(SEED_NAMES[name])}"
-    return COUNTERPARTS[name]
 
 
 def _default(default: str | None) -> str:

@@ -22,10 +22,16 @@ SECTIONS: Final = ("Jobs", "Runs", "Pipelines", "Tokens", "Server")
 
 INTRODUCTION: Final = """
 A running gateway serves the same as OpenAPI at `/openapi.json`, and shows it at `/docs` and `/redoc`, without the
-network.
+network. That document also has the operations of [GA4GH WES](wes.md), and links between operations.
 
-Bodies are JSON, times are UTC. A request with a member or a query parameter that does not exist is refused, so that a
-typing error shows. Answers may gain members.
+Bodies are JSON, times are UTC. Numbers are those of JSON: `225.0` is a whole number. Every address may end with a `/`.
+Answers may gain members.
+
+A request with a member or a query parameter that does not exist is refused, so that a typing error shows; the answer
+lists all of them. With the header `Prefer: handling=lenient`
+([RFC 7240](https://www.rfc-editor.org/rfc/rfc7240#section-4.4)) they are ignored, and the answer has
+`Preference-Applied: handling=lenient`. With `PENSTOCK_UNKNOWN_FIELDS=ignore` they are ignored for everybody who does
+not send `Prefer: handling=strict`.
 
 Errors are problems as in RFC 9457, with the media type `application/problem+json` ([errors](#errors)). Their `type`
 leads to a page of the gateway that says what each kind means.
@@ -39,7 +45,7 @@ def openapi() -> str:
 
 def page() -> str:
     """Return the page."""
-    operations = list(_operations(document("")))
+    operations = [each for each in _operations(document("")) if each[1]["tags"] != ["WES"]]
     parts = [heading("HTTP API", source="the OpenAPI document and the schemas"), INTRODUCTION.lstrip()]
     rows = [(f"[{code(title)}]({anchor(title)})", operation["summary"]) for title, operation in operations]
     parts.append(table(("operation", "does"), rows))

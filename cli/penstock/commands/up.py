@@ -9,7 +9,7 @@ import anyio
 import click
 
 from penstock import running
-from penstock.own_machine import asks_nobody, sandbox_settings
+from penstock.own_machine import asks_nobody, blobs_of, sandbox_settings
 from penstock.ports import claim
 from penstock.tree import Plan, already_running, overridden, planted
 from penstock.versions import software_version
@@ -72,6 +72,7 @@ def up(
     folder = (state or running.default_state(os.environ)).absolute()
     if other := running.find(folder):
         raise already_running(folder, other)
+    blobs, region = blobs_of(os.environ)
     plan = Plan(
         state=folder,
         host=host,
@@ -80,7 +81,9 @@ def up(
         allowed=tuple(each.resolve() for each in allowed),
         log_max_bytes=log_max_bytes,
         is_open=asks_nobody(os.environ),
-        sandbox=sandbox_settings(folder, host, os.environ),
+        sandbox=sandbox_settings(folder, host, os.environ, blobs=blobs),
+        blobs=blobs,
+        blobs_region=region,
     )
     anyio.run(_up, plan, say)
 
@@ -97,6 +100,8 @@ async def _up(plan: Plan, report: Callable[[str], None]) -> None:
             if plan.is_open:
                 address = NatsSettings(url=tree.nats_url).shown_url
                 report(f"  every event, live:  nats sub -s {address} 'penstock.live.>'")
+            if plan.blobs is not None:
+                report(f"  workflows, logs and outputs are kept in {plan.blobs}")
             report("  stop: Ctrl-C")
         await tree.run_until_stopped()
     report("stopped; everything is kept")

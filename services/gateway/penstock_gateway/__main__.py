@@ -80,7 +80,8 @@ def main() -> None:
     """Serve until a signal ends it."""
     create_files_privately()
     try:
-        settings = read_settings(GatewaySettings, with_other_names(os.environ))
+        os.environ.update(with_other_names(os.environ))  # the S3 client reads its region there
+        settings = read_settings(GatewaySettings, os.environ)
     except BadSettings as error:
         _exit(EXIT_SETTINGS, str(error))
     wrong = (*mistakes(settings), *access_mistakes(settings))

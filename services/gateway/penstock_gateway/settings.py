@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from penstock_core.access import JobVisibility
+from penstock_core.other_names import with_storage_names
 from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_gateway.catalogue.presets import read_presets
 from penstock_gateway.connections import ConnectionLimits, room_for
@@ -37,7 +38,8 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     ] = Path("penstock-gateway")
     host: Annotated[str, Meta(min_length=1, description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[
-        int, Meta(ge=0, le=65535, description="The port to listen on; 0 takes a free one. PORT says the same.")
+        int,
+        Meta(ge=0, le=65535, description="The port to listen on; 0 takes a free one.", extra={"other_name": "PORT"}),
     ] = 8000
     max_body_bytes: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="Bytes that the body of a request may have.")
@@ -133,15 +135,21 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
             "left out: the address that the request was sent to."
         ),
     ] = ""
-    wes_prefix: Annotated[str, Meta(description="The path below which GA4GH WES is served.")] = "/ga4gh/wes/v1"
+    wes_prefix: Annotated[
+        str, Meta(description="The path below which GA4GH WES is served.", extra={"other_name": "API_PREFIX"})
+    ] = "/ga4gh/wes/v1"
     service_id: Annotated[str, Meta(description="The service's id in service-info, in reverse domain notation.")] = (
         "example.penstock.wes"
     )
-    service_name: Annotated[str, Meta(description="The service's name in service-info.")] = "Penstock"
+    service_name: Annotated[
+        str, Meta(description="The service's name in service-info.", extra={"other_name": "SERVICE_NAME"})
+    ] = "Penstock"
     service_description: Annotated[str, Meta(description="What service-info says of the service.")] = (
         "Runs scientific pipelines."
     )
-    service_organization: Annotated[str, Meta(description="Who provides the service.")] = "Penstock"
+    service_organization: Annotated[
+        str, Meta(description="Who provides the service.", extra={"other_name": "SERVICE_ORGANIZATION"})
+    ] = "Penstock"
     service_organization_url: Annotated[str, Meta(description="The provider's web page.")] = "https://penstock.example"
     service_contact_url: Annotated[str, Meta(description="Where users of the service find help; `mailto:` too.")] = ""
     service_documentation_url: Annotated[
@@ -152,13 +160,18 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="Further facts in service-info, each of them `name=value`.")
     ] = ()
     auth_instructions_url: Annotated[
-        str, Meta(description="Where users read how they get access; left out: the server's own page /docs.")
+        str,
+        Meta(
+            description="Where users read how they get access; left out: the server's own page /docs.",
+            extra={"other_name": "AUTH_INSTRUCTIONS_URL"},
+        ),
     ] = ""
     auth: Annotated[
         tuple[AuthMethod, ...],
         Meta(
             description="How those who ask show who they are. `none` is for one machine alone: everybody who reaches "
-            "the port is an admin. AUTH_METHOD says the same."
+            "the port is an admin.",
+            extra={"other_name": "AUTH_METHOD"},
         ),
     ] = (AuthMethod.NONE,)
     allow_anonymous: Annotated[
@@ -167,9 +180,8 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     basic_auth_users: Annotated[
         str,
         Meta(
-            description="Users for `basic`: `name:hash` or `name:hash:role@tenant`, several with commas between. "
-            "BASIC_AUTH_USERS says the same.",
-            extra={"secret": True},
+            description="Users for `basic`: `name:hash` or `name:hash:role@tenant`, several with commas between.",
+            extra={"secret": True, "other_name": "BASIC_AUTH_USERS"},
         ),
     ] = ""
     basic_auth_file: Annotated[
@@ -218,7 +230,7 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     rate_burst: Annotated[int, Meta(ge=1, description="Requests that each who asks may make at once.")] = 400
     cors_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Sites whose pages may ask this server, or `*`. CORS_ORIGINS says the same."),
+        Meta(description="Sites whose pages may ask this server, or `*`.", extra={"other_name": "CORS_ORIGINS"}),
     ] = ()
     trusted_proxies: Annotated[
         tuple[str, ...],
@@ -253,17 +265,6 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     log_level: LogLevelSetting = LogLevel.INFO
 
 
-SEED_NAMES: Final = {
-    "API_PREFIX": "PENSTOCK_WES_PREFIX",
-    "SERVICE_NAME": "PENSTOCK_SERVICE_NAME",
-    "SERVICE_ORGANIZATION": "PENSTOCK_SERVICE_ORGANIZATION",
-    "AUTH_INSTRUCTIONS_URL": "PENSTOCK_AUTH_INSTRUCTIONS_URL",
-    "AUTH_METHOD": "PENSTOCK_AUTH",
-    "BASIC_AUTH_USERS": "PENSTOCK_BASIC_AUTH_USERS",
-    "CORS_ORIGINS": "PENSTOCK_CORS_ORIGINS",
-    "PORT": "PENSTOCK_PORT",
-}
-"""Names that other programs and container platforms use for the same settings; ours count before them."""
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _OWN_PATHS: Final = (
     "/jobs",
@@ -280,11 +281,15 @@ _OWN_PATHS: Final = (
 
 
 def with_other_names(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Let the names of `SEED_NAMES` say what ours do not."""
-    said = {ours: environ[other] for other, ours in SEED_NAMES.items() if environ.get(other) and not environ.get(ours)}
-    if said.get("PENSTOCK_AUTH") == "oauth2":
-        said["PENSTOCK_AUTH"] = AuthMethod.OIDC.value
-    return {**environ, **said} if said else environ
+    """Return `environ` with what other servers name or call otherwise in our own words.
+
+    Raises:
+        BadSettings: as `with_storage_names`.
+
+    """
+    named = with_storage_names(environ)
+    is_openid = named.get("AUTH_METHOD", "").strip().lower() == "oauth2"
+    return {**named, "AUTH_METHOD": AuthMethod.OIDC.value} if is_openid else named
 
 
 def mistakes(settings: GatewaySettings) -> tuple[str, ...]:

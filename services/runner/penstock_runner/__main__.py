@@ -16,6 +16,7 @@ import anyio
 import structlog
 
 from penstock_core.logs import configure_logs
+from penstock_core.other_names import with_storage_names
 from penstock_core.ports import PortError
 from penstock_core.private_folders import create_files_privately
 from penstock_core.settings import BadSettings, read_settings, without_effect
@@ -114,6 +115,7 @@ def main() -> None:
     # What a workflow makes has the modes that it would have without us; nobody else can reach it.
     workflow_umask = create_files_privately()
     try:
+        os.environ.update(with_storage_names(os.environ))  # the S3 client reads its region there
         settings = read_settings(RunnerSettings, os.environ)
     except BadSettings as error:
         _exit(EXIT_SETTINGS, str(error))

@@ -23,7 +23,11 @@ class SchedulerSettings(ServiceSettings, frozen=True, kw_only=True):
 
     scheduler_name: NamePart = "scheduler"
     max_running_jobs: Annotated[
-        Bound | None, Meta(description="Jobs that run at the same time; 0 for no bound, unset to leave it as it is.")
+        Bound | None,
+        Meta(
+            description="Jobs that run at the same time; 0 for no bound, unset to leave it as it is.",
+            extra={"other_name": "DAEMON_MAX_CONCURRENT_RUNS"},
+        ),
     ] = None
     max_running_jobs_per_owner: Annotated[
         Bound | None,

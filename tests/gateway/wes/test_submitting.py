@@ -11,6 +11,7 @@ from tests.gateway.stage import Stage
 from tests.gateway.test_archives import gzipped, zipped
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
+from penstock_core.settings import BadSettings, read_settings
 from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import Source, SourceKind, SourceManifest
@@ -394,11 +395,23 @@ async def test_a_workflow_of_the_catalogue_runs_by_its_name(stage: Stage) -> Non
 
 
 def test_other_names_of_settings_are_accepted() -> None:
-    environ = {"API_PREFIX": "/wes", "SERVICE_NAME": "a", "PENSTOCK_SERVICE_NAME": "b", "PORT": "81"}
+    environ = {"API_PREFIX": "/wes", "SERVICE_NAME": "a", "PENSTOCK_SERVICE_NAME": "a", "PORT": "81"}
 
-    named = with_other_names(environ)
+    settings = read_settings(GatewaySettings, with_other_names(environ))
 
-    assert (named["PENSTOCK_WES_PREFIX"], named["PENSTOCK_SERVICE_NAME"], named["PENSTOCK_PORT"]) == ("/wes", "b", "81")
+    assert (settings.wes_prefix, settings.service_name, settings.port) == ("/wes", "a", 81)
+
+
+def test_two_names_of_a_setting_must_not_contradict_each_other() -> None:
+    environ = {"SERVICE_NAME": "a", "PENSTOCK_SERVICE_NAME": "b", "PORT": "x"}
+
+    with pytest.raises(BadSettings) as caught:
+        read_settings(GatewaySettings, environ)
+
+    assert str(caught.value).splitlines() == [
+        "PORT is 'x': expected a whole number from 0 to 65535",
+        "SERVICE_NAME is 'a': expected the same as PENSTOCK_SERVICE_NAME, which is 'b'; set one of the two alone",
+    ]
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "wes", "/wes/", "/a b", "/jobs", "/docs/wes", "/{x}"])

@@ -7,7 +7,7 @@ import msgspec
 from penstock_gateway.declarations import Parameter
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations import OPERATIONS
-from penstock_gateway.openapi.operations.shapes import Answer, Operation, Surface
+from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation, Surface
 from penstock_gateway.problems import (
     CROSS_SITE,
     INTERNAL,
@@ -170,9 +170,7 @@ def _answer(answer: Answer, schema_of: dict[str, Any]) -> dict[str, Any]:
             name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in answer.headers
         }
     if answer.links:
-        rendered["links"] = {
-            each.operation: {"operationId": each.operation, "parameters": each.parameters} for each in answer.links
-        }
+        rendered["links"] = {each.operation: _link(each) for each in answer.links}
     if answer.shape is not None:
         content: dict[str, Any] = {"schema": schema_of[repr(answer.shape)]}
         if answer.example is not None:
@@ -180,6 +178,15 @@ def _answer(answer: Answer, schema_of: dict[str, Any]) -> dict[str, Any]:
         rendered["content"] = {answer.media_type: content}
     elif answer.media_type != "application/json":
         rendered["content"] = {answer.media_type: {"schema": {"type": "string"}}}
+    return rendered
+
+
+def _link(link: Link) -> dict[str, Any]:
+    rendered: dict[str, Any] = {"operationId": link.operation}
+    if link.parameters:
+        rendered["parameters"] = link.parameters
+    if link.body is not None:
+        rendered["requestBody"] = link.body
     return rendered
 
 

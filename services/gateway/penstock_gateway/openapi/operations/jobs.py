@@ -125,7 +125,7 @@ LIST_JOBS: Final = Operation(
             JobList,
             examples.JOB_LIST,
             headers=JOB_HEADERS,
-            links=(Link("listJobs", {"cursor": "$response.body#/next_cursor"}), *job_links("/jobs/0/id")),
+            links=(Link("listJobs", {"cursor": "$response.body#/next_cursor"}),),
         ),
         Answer(304, "Nothing changed"),
     ),

@@ -40,4 +40,5 @@ def version_links(name: str, version: str) -> tuple[Link, ...]:
     return (
         Link("getPipeline", {"name": parameters["name"]}),
         *(Link(each, parameters) for each in _OF_VERSION),
+        Link("submitJob", {}, {"pipeline_name": parameters["name"]}),
     )

@@ -74,15 +74,7 @@ LIST_PIPELINES: Final = Operation(
             FLAG,
         ),
     ),
-    answers=(
-        Answer(
-            200,
-            "One page",
-            PipelineList,
-            examples.PIPELINE_LIST,
-            links=version_links("/pipelines/0/name", "/pipelines/0/newest"),
-        ),
-    ),
+    answers=(Answer(200, "One page", PipelineList, examples.PIPELINE_LIST),),
     problems=(problems.INVALID,),
 )
 GET_PIPELINE: Final = Operation(

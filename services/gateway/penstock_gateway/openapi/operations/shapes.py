@@ -15,6 +15,8 @@ class Link(Struct, frozen=True):
     operation: str
     parameters: dict[str, str]
     """Runtime expressions, by the names of that operation's parameters."""
+    body: dict[str, str] | None = None
+    """The same for the members of its body."""
 
 
 class Surface(Enum):

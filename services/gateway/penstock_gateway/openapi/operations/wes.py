@@ -149,7 +149,7 @@ LIST_RUNS: Final = _operation(
             "One page",
             RunListResponse,
             {"runs": [{"run_id": examples.JOB_ID, "state": "COMPLETE", "tags": {}}], "next_page_token": ""},
-            links=(Link("ListRuns", {"page_token": "$response.body#/next_page_token"}), *job_links("/runs/0/run_id")),
+            links=(Link("ListRuns", {"page_token": "$response.body#/next_page_token"}),),
         ),
     ),
     kinds=(problems.INVALID, problems.FORBIDDEN, problems.UNAVAILABLE),
