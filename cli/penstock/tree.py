@@ -25,7 +25,7 @@ from penstock.sayings import Sayings
 from penstock.supervisor import GivenUp, Supervisor, first
 from penstock.transport import ClientError
 from penstock.versions import software_version
-from penstock_core.other_names import CLIENT_REGION, STORAGE_NAMES
+from penstock_core.other_names import BLOBS, CLIENT_REGION, STORAGE_NAMES
 from penstock_core.private_folders import make_private
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ DRAIN_S: Final = 3.0
 """How long runs may go on after Ctrl-C; the others go back to the queue and on at the next start."""
 STATE_VARIABLE: Final = "PENSTOCK_STATE_DIR"
 """The folder of the tree, where `--state` names no other; each service gets a folder of its own below it."""
+USED: Final = frozenset({STATE_VARIABLE, BLOBS, CLIENT_REGION, *STORAGE_NAMES})
+"""What the tree is told by the environment, although its services get it in other words."""
 MODULES: Final = {
     "scheduler": "penstock_scheduler",
     "projector": "penstock_scheduler.projector",
@@ -295,7 +297,7 @@ def overridden(plan: Plan, environ: Mapping[str, str]) -> list[str]:
     names = {name for module in MODULES for name in service(module, plan, "").environ}
     return [
         f"{name} is set, and has no effect with 'penstock up', which decides about it itself"
-        for name in sorted(names - {STATE_VARIABLE} - plan.sandbox.keys())
+        for name in sorted(names - USED - plan.sandbox.keys())
         if environ.get(name, "").strip()
     ]
 

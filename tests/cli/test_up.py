@@ -63,18 +63,17 @@ def test_the_command_that_it_prints_works_in_another_terminal(tmp_path: Path) ->
     workflow = tmp_path / "my workflow"
     workflow.mkdir()
     (workflow / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')
-    elsewhere = {"PENSTOCK_BLOBS": str(tmp_path / "none"), "PENSTOCK_XYZZY": "1", "PENSTOCK_SLOTS": "1"}
+    elsewhere = {"PENSTOCK_REPLICAS": "3", "PENSTOCK_XYZZY": "1", "PENSTOCK_SLOTS": "1"}
     with up(tmp_path, environ=elsewhere, state=tmp_path / "apart") as system:
         wait_until(lambda: "stop: Ctrl-C" in system.said(), "everything is printed")
         said = system.said()
-        assert "PENSTOCK_BLOBS is set, and has no effect" in said
+        assert "PENSTOCK_REPLICAS is set, and has no effect" in said
         assert "PENSTOCK_XYZZY is set, and nothing reads it" in said
         assert "PENSTOCK_SLOTS" not in said
         (printed,) = re.findall(r"submit a workflow:  penstock (submit DIR .*?)      ", said)
         arguments = [str(workflow) if each == "DIR" else each for each in printed.split()]
         done = call(tmp_path, *arguments)
         assert done.returncode == Exit.OK, done.stderr
-    assert not (tmp_path / "none").exists()
 
 
 def test_what_runs_at_ctrl_c_goes_on_at_the_next_start(tmp_path: Path) -> None:

@@ -123,9 +123,9 @@ class ReadHeaders(Headers):
         _note(name)
         return super().get(name, default)
 
-    def getall(self, name: str, default: Any = None) -> list[str]:
-        _note(name)
-        return super().getall(name, default)
+    def getall(self, key: str, default: Any = None) -> list[str]:
+        _note(key)
+        return super().getall(key, default)
 
 
 def _note(name: str) -> None:

@@ -56,6 +56,8 @@ async def test_a_plan_comes_from_a_runner_and_nothing_is_queued(stage: Stage, cl
         "tasks": [{"id": "all-1", "rule": "all", "wildcards": {}, "reason": "why"}],
         "total": 1,
         "is_cut": False,
+        "findings": [],
+        "refusal": None,
     }
     assert request is not None
     assert (request.engine, request.parameters) == ("snakemake", {"a": 1})

@@ -60,7 +60,7 @@ async def test_whoever_is_taken_out_is_out_on_every_gateway(
     root = f"root:{hash_password('pw-root')}:admin"
     ada, changed = f"ada:{hashed('pw-ada').replace('$2b$', '$2y$')}", f"ada:{hashed('new')}"
     users.write_text(f"{ada}\nbo:{hashed('pw-bo')}\n")
-    seed = {"AUTH_METHOD": "basic", "BASIC_AUTH_USERS": root}
+    seed = {"BASIC_AUTH_USERS": root}
     with gateways(
         tmp_path, nats_url, 2, **seed, PENSTOCK_AUTH="basic,token", PENSTOCK_BASIC_AUTH_FILE=str(users)
     ) as running:

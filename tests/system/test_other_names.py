@@ -47,7 +47,7 @@ def test_it_keeps_files_where_the_other_server_did(tmp_path: Path) -> None:
 def test_a_contradiction_is_said_before_anything_starts(
     tmp_path: Path, environ: dict[str, str], names: tuple[str, ...]
 ) -> None:
-    done = call(tmp_path, "up", "--port", "0", **environ)
+    done = call(tmp_path, "up", "--port", "0", timeout_s=60.0, typed=None, **environ)
 
     assert done.returncode == Exit.USAGE
     assert all(each in done.stderr for each in names)

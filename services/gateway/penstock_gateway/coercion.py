@@ -33,8 +33,8 @@ def coerced(value: object, hint: Any, *, drops_unknown: bool) -> object:
         return _coerced_members(given, struct, drops_unknown=drops_unknown)
     mapping = next((each for each in shapes if get_origin(each) is dict), None)
     if mapping is None:
-        return value
-    _, member = get_args(mapping)
+        return given
+    member: Any = get_args(mapping)[1]
     return {key: coerced(each, member, drops_unknown=drops_unknown) for key, each in given.items()}
 
 

@@ -62,13 +62,15 @@ class Restrictions(Struct, frozen=True, kw_only=True):
 
     def and_also(self, other: "Restrictions") -> "Restrictions":
         """Return what both leave."""
-        states = [each for each in (self.states, other.states) if each is not None]
+        states = self.states if other.states is None else other.states
+        if self.states is not None and other.states is not None:
+            states = self.states & other.states
         times = dict(self.times)
         for name, time in other.times.items():
             stricter = max if name.endswith("_after") else min
             times[name] = stricter(times.get(name, time), time)
         return Restrictions(
-            states=frozenset.intersection(*states) if states else None,
+            states=states,
             names=self.names | other.names,
             labels=tuple(dict.fromkeys((*self.labels, *other.labels))),
             times=times,
@@ -194,7 +196,10 @@ def _texts(given: Parameters, members: Mapping[str, object]) -> Iterator[tuple[s
     for name, value in members.items():
         if name == "tags":
             continue
-        for each in cast("list[object]", value) if isinstance(value, list) and name == "state" else [value]:
+        several: list[object] = [value]
+        if isinstance(value, list) and name == "state":
+            several = cast("list[object]", value)
+        for each in several:
             if isinstance(each, bool):
                 yield name, "true" if each else "false"
             elif isinstance(each, str):
