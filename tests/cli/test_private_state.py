@@ -18,6 +18,10 @@ SNAKEFILE = """
 """
 
 
+USUAL_MODES = {"made.txt": 0o644, "folder": 0o755, "folder/file": 0o644, "data": 0o755}
+"""As the bare command has them with this umask."""
+
+
 def open_to_others(state: Path) -> dict[str, str]:
     """Everything in a state folder whose modes give others something, but for what runs made."""
     found: dict[str, str] = {}
@@ -42,6 +46,8 @@ def test_a_state_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> Non
     workflow = tmp_path / "workflow"
     workflow.mkdir()
     (workflow / "Snakefile").write_text(dedent(SNAKEFILE))
+    (workflow / "data").mkdir()
+    (workflow / "data/input.txt").write_text("x")
     before = os.umask(0o022)
     try:
         with up(tmp_path, environ={"PENSTOCK_AUTH": "token", "PENSTOCK_KEEP_WORK": "true"}) as system:
@@ -53,9 +59,7 @@ def test_a_state_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> Non
             assert open_to_others(state) == {}
             [work] = [each for each in (state / "runner/work").iterdir() if each.name != "old"]
             assert (work / "made.txt").read_text() == "0022\n"
-            assert [stat.S_IMODE((work / name).stat().st_mode) for name in ("made.txt", "folder", "folder/file")] == [
-                *(0o644, 0o755, 0o644)
-            ]
+            assert {name: stat.S_IMODE((work / name).stat().st_mode) for name in USUAL_MODES} == USUAL_MODES
         assert open_to_others(state) == {}
     finally:
         os.umask(before)

@@ -29,6 +29,7 @@ IGNORED_FOLDERS: Final = frozenset({".git", ".snakemake"})
 """Not copied from a path: what they hold belongs to the user's own runs."""
 PROGRAM: Final = b"#!"
 """What a script that can be called begins with."""
+FOLDER_MODE: Final = 0o755
 PARTIAL: Final = ".partial"
 """The end of a work directory's name until it is complete."""
 
@@ -76,6 +77,7 @@ class Sources:
         partial = work_dir.with_name(work_dir.name + PARTIAL)
         try:
             await self._fill(source, partial)
+            await anyio.to_thread.run_sync(_give_usual_modes, partial)
             await anyio.to_thread.run_sync(partial.rename, work_dir)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -148,6 +150,17 @@ def remove(folder: Path) -> None:
 def _make_empty(folder: Path) -> None:
     remove(folder)
     folder.mkdir(parents=True)
+
+
+def _give_usual_modes(work_dir: Path) -> None:
+    """Give the folders in a work directory the modes that they have on a user's own disk.
+
+    The runner makes everything for its owner alone. A workflow that copies a folder would else give its copy modes that
+    it has nowhere else. Nobody gets as far as here: the work directory itself stays its owner's.
+    """
+    for parent, _, _, descriptor in os.fwalk(work_dir):
+        if Path(parent) != work_dir:
+            os.fchmod(descriptor, FOLDER_MODE)
 
 
 def _walk(origin: Path) -> Iterator[Path]:
