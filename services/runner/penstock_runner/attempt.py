@@ -26,6 +26,7 @@ from penstock_runner.failures import MAX_MESSAGE_CHARS, bounded, failure_of, tex
 from penstock_runner.job_log import Intent, JobLog, TooManyConflicts
 from penstock_runner.notices import append_notices
 from penstock_runner.reporting import Report, Reports
+from penstock_runner.set_id_bits import strip_set_id_bits
 from penstock_runner.source_stamps import source_stamps
 from penstock_runner.sources import Sources, remove
 from penstock_runner.state_folder import StateFolder
@@ -309,9 +310,12 @@ class AttemptRun:
 
     async def _clean_up(self, engine: Engine) -> None:
         is_kept = self._place.keep_work or (self._is_unstored and self._job.state is not JobState.CANCELLED)
-        if not engine.needs_files or is_kept or not self._job.state.is_terminal:
-            return
         folder = self._place.folder
+        if not engine.needs_files:
+            return
+        if is_kept or not self._job.state.is_terminal:
+            await anyio.to_thread.run_sync(strip_set_id_bits, folder.work_dir(self._order.job_id))
+            return
         await anyio.to_thread.run_sync(remove, folder.work_dir(self._order.job_id))
         await anyio.to_thread.run_sync(remove, folder.logs_of(self._order.job_id))
 

@@ -1,7 +1,8 @@
 """Become a machine whose kernel can less, and run a module there: `python lesser_kernel.py <what is missing> <module>`.
 
 Without `landlock`, a seccomp filter answers its three calls as a kernel does that does not know them. Without
-`seccomp`, it refuses any further filter, as where a container forbids them.
+`seccomp`, it refuses any further filter, as where a container forbids them. Without `namespaces`, nobody makes one, as
+in most containers.
 """
 
 import ctypes
@@ -16,6 +17,7 @@ _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
 _NUMBER, _FIRST_ARGUMENT = 0, 16
 _FIRST, _BEHIND = 444, 447
 _PRCTL = {"x86_64": 157, "aarch64": 167}
+_UNSHARE = {"x86_64": 272, "aarch64": 97}
 _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
 
 
@@ -39,7 +41,13 @@ def forget(what: str) -> None:
         (_RETURN, 0, 0, _FAIL | errno.EPERM),
         (_RETURN, 0, 0, _ALLOW),
     )
-    lines = {"landlock": landlock, "seccomp": seccomp}[what]
+    namespaces = (
+        (_LOAD, 0, 0, _NUMBER),
+        (_IS_EQUAL, 0, 1, _UNSHARE[os.uname().machine]),
+        (_RETURN, 0, 0, _FAIL | errno.EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    )
+    lines = {"landlock": landlock, "seccomp": seccomp, "namespaces": namespaces}[what]
     program = _Program(len(lines), b"".join(struct.pack("=HBBI", *line) for line in lines))
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.prctl(_NO_NEW_PRIVILEGES, ctypes.c_ulong(1), 0, 0, 0) == 0

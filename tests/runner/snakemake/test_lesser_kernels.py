@@ -1,9 +1,10 @@
-"""Machines whose kernel has no Landlock, or lets nobody filter system calls.
+"""Machines whose kernel has no Landlock, or lets nobody filter system calls or make namespaces.
 
 `auto` runs there and says what is missing, `required` does not start.
 """
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -53,13 +54,66 @@ def test_required_does_not_start(missing: str, tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-@BOTH
-async def test_workflows_run_there_all_the_same(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = tmp_path / "python"
-    # The probe and the engine's zygote are started as `python -P -m <module> ...`.
+def test_auto_is_told_that_namespaces_are_missing() -> None:
+    found = msgspec.json.decode(without("namespaces", "penstock_runner.sandbox.probe").stdout, type=Found)
+    if not found.files:
+        pytest.skip("this kernel has no Landlock")
+    assert not found.attributes
+    in_force = standing(SandboxMode.AUTO, found)
+    assert in_force.level is SandboxLevel.PARTIAL
+    assert in_force.lacks[-1] == "change modes, owners and times of files outside its folders"
+
+
+def test_required_does_not_start_without_namespaces(tmp_path: Path) -> None:
+    done = without("namespaces", "penstock_runner", PENSTOCK_SANDBOX="required", PENSTOCK_STATE_DIR=str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    assert b"change modes, owners and times of files outside its folders" in done.stderr
+
+
+async def test_without_namespaces_a_workflow_is_confined_but_for_attributes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(lesser_python(tmp_path, "namespaces")))
+    settings = RunnerSettings(state_dir=tmp_path / "state", blobs=str(tmp_path / "blobs"))
+    policy, in_force = await confinement(settings, os.environ)
+    if in_force.level is SandboxLevel.NONE:
+        pytest.skip("this kernel has no Landlock")
+    assert in_force.level is SandboxLevel.PARTIAL
+    outside = tmp_path / "outside.txt"
+    outside.write_text("x")
+    async with SnakemakeEngine(sandbox=policy) as engine:
+        lab = Lab(engine, tmp_path / "lab")
+        await lab.succeed(
+            f"""
+            import os
+            os.chmod("{outside}", 0o600)
+            try:
+                os.chmod("Snakefile", 0o4755)
+            except PermissionError:
+                refused = "set-id"
+            try:
+                open("{outside}")
+            except PermissionError:
+                refused += " read"
+            open("refused", "w").write(refused)
+            """
+        )
+        assert (lab.work / "refused").read_text() == "set-id read"
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o600, "the documentation says that this is possible here"
+
+
+def lesser_python(folder: Path, missing: str) -> Path:
+    """Make a Python for such a machine. The probe and the zygote are started as `python -P -m <module> ...`."""
+    python = folder / "bin/python"
+    python.parent.mkdir()
     python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} -P {SCRIPT} {missing} "$@"\n')
     python.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(python))
+    return python
+
+
+@BOTH
+async def test_workflows_run_there_all_the_same(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(lesser_python(tmp_path, missing)))
     settings = RunnerSettings(state_dir=tmp_path / "state", blobs=str(tmp_path / "blobs"))
     policy, in_force = await confinement(settings, os.environ)
     assert in_force.level is SandboxLevel.NONE
