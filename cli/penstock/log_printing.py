@@ -26,17 +26,19 @@ def print_stored(client: Client, parts: list[LogPart], form: Format) -> None:
         print_entries(_entries(client, parts), form, source=LogSource.ARCHIVE)
         return
     out = sys.stdout.buffer
-    ends_line = True
+    ends_line, is_empty = True, True
     for part in parts:
         if len(parts) > 1:
             click.echo(("" if ends_line else "\n") + click.style(f"==> {part.title} <==", bold=True))
         sys.stdout.flush()
         for piece in client.stored_log(part):
             out.write(piece)
-            ends_line = piece.endswith(b"\n")
+            ends_line, is_empty = piece.endswith(b"\n"), False
         out.flush()
     if not ends_line:
         click.echo()
+    if is_empty:
+        click.echo("nothing was written", err=True)
 
 
 def print_entries(entries: Iterator[LogEntry], form: Format, *, source: LogSource, is_done: bool = True) -> None:

@@ -19,7 +19,7 @@ from penstock_runner.produced_files import Declared, Produced, collect
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
-from penstock_schemas.views import Job, LogStream, OutputManifest, Task, TaskState
+from penstock_schemas.views import Job, LogStream, OutputKind, OutputManifest, Task, TaskState
 from penstock_schemas.wire import decode_view
 
 
@@ -154,6 +154,65 @@ class TestOutputs:
             job = await stage.desk.reaches(job_id, JobState.COMPLETED)
         assert seen == [(1, False), (2, True)]
         assert (await manifest(stage, job)).files == ()
+
+
+class TestFilesThatAreNoOutputs:
+    async def test_logs_of_a_cancelled_run_are_stored(self, stage: Stage) -> None:
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            (attempt.work_dir / "a.log").write_text("so far")
+            (attempt.work_dir / "half").write_text("half")
+            await stop.wait()
+            left = collect(attempt.work_dir, Declared(outputs=("half",), logs=("a.log",)), source=attempt.source_files)
+            return Outcome(kind=OutcomeKind.STOPPED, produced=left)
+
+        async with stage.runner(ScriptedEngine(script, needs_files=True)):
+            _, joined = await stage.desk.joined()
+            job_id = await stage.desk.submit()
+            await stage.desk.assign(job_id, joined.runner_id)
+            await stage.desk.reaches(job_id, JobState.RUNNING)
+            await stage.desk.cancel(job_id)
+            job = await stage.desk.reaches(job_id, JobState.CANCELLED)
+        [file] = (await manifest(stage, job)).files
+        assert (file.path, file.kind) == ("a.log", OutputKind.LOG)
+        assert await stage.blobs.get_bytes(file.key) == b"so far"
+
+    async def test_undeclared_files_are_listed_and_the_user_is_warned(self, stage: Stage) -> None:
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            for name in ("out", "one", "two", "three", "four"):
+                (attempt.work_dir / name).write_text(name)
+            return Outcome(kind=OutcomeKind.SUCCEEDED, produced=produced(attempt, "out"))
+
+        job = await run(stage, script)
+        assert job.warnings == (
+            "4 undeclared files were not kept: four, one, three and 1 more; "
+            "submit with --keep-undeclared to keep such files",
+        )
+        assert f"penstock: warning: {job.warnings[0]}" in await engine_log(stage, job)
+        found = await manifest(stage, job)
+        assert [each.path for each in found.undeclared] == ["four", "one", "three", "two"]
+        assert (job.output_files, job.output_bytes) == (1, 3)
+
+    async def test_a_second_attempt_knows_what_the_source_was(self, stage: Stage) -> None:
+        raw = json.dumps({"files": {"Snakefile": {"text": "rule"}}}).encode()
+        await stage.blobs.put_bytes("sources/x.json", raw)
+        source = Source(kind=SourceKind.BUNDLE, location="sources/x.json", sha256=hashlib.sha256(raw).hexdigest())
+
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            assert attempt.source_files is not None
+            assert set(attempt.source_files) == {"Snakefile"}
+            if attempt.attempt == 1:
+                (attempt.work_dir / "side.csv").write_text("1")
+                raise RuntimeError("fault")
+            return Outcome(kind=OutcomeKind.SUCCEEDED, produced=produced(attempt))
+
+        async with stage.runner(ScriptedEngine(script, needs_files=True)):
+            _, joined = await stage.desk.joined()
+            job_id = await stage.desk.submit(source=source)
+            await stage.desk.assign(job_id, joined.runner_id)
+            await stage.desk.reaches(job_id, JobState.QUEUED)
+            await stage.desk.assign(job_id, joined.runner_id)
+            job = await stage.desk.reaches(job_id, JobState.COMPLETED)
+        assert [each.path for each in (await manifest(stage, job)).undeclared] == ["side.csv"]
 
 
 class TestFolders:

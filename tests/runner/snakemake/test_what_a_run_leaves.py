@@ -44,6 +44,35 @@ async def test_log_files_of_a_failed_rule_are_kept_and_quoted(lab: Lab) -> None:
     assert kinds(outcome) == {"logs/map/A.log": OutputKind.LOG, "logs/map/A.more": OutputKind.LOG}
 
 
+async def test_files_of_a_workflow_with_a_folder_of_its_own_are_found_there(lab: Lab) -> None:
+    lab.keeps_track = True
+    outcome = await lab.run(
+        """
+        workdir: "sub"
+        rule good:
+            output: "good.txt"
+            log: "good.log"
+            benchmark: "good.tsv"
+            shell: "echo fine > {log}; touch {output}; touch side.csv"
+        rule bad:
+            output: "bad.txt"
+            input: "good.txt"
+            log: "bad.log"
+            shell: "echo broken > {log}; exit 1"
+        """,
+        engine_parameters={"targets": "bad"},
+    )
+    assert outcome.failure is not None
+    assert outcome.failure.log_tails == (LogFileTail(path="sub/bad.log", text="broken"),)
+    assert kinds(outcome) == {
+        "sub/bad.log": OutputKind.LOG,
+        "sub/good.log": OutputKind.LOG,
+        "sub/good.tsv": OutputKind.BENCHMARK,
+        "sub/good.txt": OutputKind.OUTPUT,
+    }
+    assert [each.path for each in outcome.produced.undeclared] == ["sub/side.csv"]
+
+
 async def test_log_files_outlive_the_end_of_the_process(lab: Lab) -> None:
     outcome = await lab.run(
         """

@@ -24,7 +24,7 @@ from penstock_gateway.wes.models import (
 from penstock_gateway.wes.states import state_of
 from penstock_gateway.workflow_urls import workflow_url_of
 from penstock_schemas.jobs import Failure, JobState
-from penstock_schemas.views import Job, OutputManifest, Task, TaskState
+from penstock_schemas.views import Job, OutputKind, OutputManifest, Task, TaskState
 
 MAX_INLINE_OUTPUTS: Final = 1000
 """More files are not listed within a run; `/runs/{run_id}/outputs` lists every one."""
@@ -102,7 +102,10 @@ def outputs_of(job: Job, manifest: OutputManifest | None, addresses: Addresses, 
     """
     if manifest is None or not manifest.files:
         return Outputs()
-    shown = manifest.files if is_whole else manifest.files[:MAX_INLINE_OUTPUTS]
+    shown = manifest.files
+    if not is_whole and len(shown) > MAX_INLINE_OUTPUTS:
+        # Where not all are shown, logs and benchmarks give way to outputs.
+        shown = tuple(sorted(shown, key=lambda each: each.kind is not OutputKind.OUTPUT)[:MAX_INLINE_OUTPUTS])
     return Outputs(
         files=[
             OutputFile(

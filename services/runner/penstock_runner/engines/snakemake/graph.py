@@ -65,11 +65,16 @@ def _name(job: Any) -> tuple[str, list[tuple[str, str]]]:
 
 
 def declared_paths(job: Any, directive: str) -> tuple[str, ...]:
-    """Return the files of a job's `log` or `benchmark`, the first ones of many; none where they cannot be told."""
+    """Return the files of a job's `log` or `benchmark`, absolute, the first ones of many.
+
+    There are none where they cannot be told.
+    """
     with contextlib.suppress(Exception):  # a function of the workflow may give them
         found = getattr(job, directive)
         names = [found] if isinstance(found, str) else list(found or ())
-        return tuple(name for name in map(str, names[:MAX_DECLARED]) if len(name) <= MAX_VALUE_CHARS)
+        # From the present folder, which the workflow's `workdir:` may have changed.
+        paths = (os.path.abspath(str(name)) for name in names[:MAX_DECLARED])  # noqa: PTH100 - links stay links
+        return tuple(path for path in paths if len(path) <= MAX_VALUE_CHARS)
     return ()
 
 

@@ -85,7 +85,7 @@ class GraphTask(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     outputs: Annotated[tuple[Value, ...], Meta(max_length=MAX_CHECKED_OUTPUTS)] = ()
     """Relative to the work directory: outputs that must be there when it ended well."""
     logs: Annotated[tuple[Value, ...], Meta(max_length=MAX_DECLARED)] = ()
-    """The files that its rule declares as its `log:`, absolute or relative to the work directory."""
+    """The files that its rule declares as its `log:`, absolute."""
     benchmarks: Annotated[tuple[Value, ...], Meta(max_length=MAX_DECLARED)] = ()
 
 
@@ -153,7 +153,7 @@ class ErrorLogged(Message, frozen=True, kw_only=True):
 
 
 class OutputsFound(Message, frozen=True, kw_only=True):
-    """Files and folders that rules declare, absolute or relative to the work directory."""
+    """Files and folders that rules declare, absolute."""
 
     paths: Annotated[tuple[Value, ...], Meta(max_length=BATCH)] = ()
     """Outputs of jobs that are done."""
