@@ -18,7 +18,8 @@ def below(prefix: str, path: str) -> str:
     is_plain = path.isprintable() and _UNPLAIN.isdisjoint(path)
     if is_plain and all(len(part.encode()) <= _MAX_PLAIN_NAME_BYTES for part in path.split("/")):
         return f"{prefix}/{path}"
-    return f"{prefix}/.by-hash/{hashlib.sha256(path.encode()).hexdigest()}"
+    raw = path.encode(errors="surrogateescape")
+    return f"{prefix}/.by-hash/{hashlib.sha256(raw).hexdigest()}"
 
 
 def check(key: str) -> None:

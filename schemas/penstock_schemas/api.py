@@ -14,10 +14,12 @@ from penstock_schemas.access import Role
 from penstock_schemas.events import AnyEventData
 from penstock_schemas.ids import MAX_KEY_CHARS, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.jobs import (
+    MAX_LEFT_OUT,
     EngineParameters,
     Failure,
     JobState,
     JobStatus,
+    LeftOut,
     Name,
     Parameters,
     PipelineRef,
@@ -52,18 +54,43 @@ ResourceName = Annotated[str, Meta(pattern=rf"^[A-Za-z_][A-Za-z0-9_]{{0,62}}{END
 IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=MAX_KEY_CHARS, pattern=NAME_PATTERN)]
 
 
+MAX_MTIME_NS: Final = 1 << 62
+"""Nanoseconds since 1970, in the years 1824 to 2116."""
+
+
 class Base64File(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file that is not text."""
+    """A file as its bytes."""
 
     base64: str
     """Its bytes, in standard base64."""
 
 
+class SubmittedFile(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An entry of a workflow's folder: one of `text`, `base64`, `link`, `link_base64` and `folder`."""
+
+    text: str | None = None
+    """The content of a file that is text."""
+    base64: str | None = None
+    """The bytes of a file, in standard base64."""
+    link: str | None = None
+    """The target of a symbolic link: relative to the link, inside the workflow's folder. It need not exist."""
+    link_base64: str | None = None
+    """The target of a link as bytes in standard base64, where it is no UTF-8."""
+    folder: bool = False
+    """A folder: needed for one that is empty, or that has a time of its own."""
+    executable: bool | None = None
+    """Whether a file may be executed; left out: whether it begins with `#!`."""
+    mtime_ns: Annotated[int, Meta(ge=-MAX_MTIME_NS, le=MAX_MTIME_NS)] | None = None
+    """Modification time in nanoseconds since 1970; entries without one all get the time of the submission."""
+    path_base64: str | None = None
+    """The path as bytes in standard base64, where it is no UTF-8; the key is a label then."""
+
+
 class SubmittedSource(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The workflow to run. One of `files`, `archive`, `git`, `url` and `path`."""
 
-    files: dict[str, str | Base64File] | None = None
-    """Relative path with `/` to text, or to `{"base64": "..."}`."""
+    files: dict[str, str | SubmittedFile] | None = None
+    """Relative path with `/` to text, or to an object that also carries bytes, links, folders, modes and times."""
     archive: Base64File | None = None
     """A zip, tar, tar.gz, tar.bz2 or tar.xz; a large one goes into the part `archive` of a form."""
     git: str | None = None
@@ -76,6 +103,15 @@ class SubmittedSource(Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """An absolute path on the runners' disk, below one of the operator's source roots."""
     snakefile: str | None = None
     """The main file, relative to the source; left out: `Snakefile`, `snakefile`, `workflow/Snakefile` and so on."""
+    left_out: Annotated[list[LeftOut], Meta(max_length=MAX_LEFT_OUT)] = field(default_factory=list[LeftOut])
+    """What the client left out of the folder, and why: shown again when the run fails or makes nothing."""
+
+
+class FormManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part `manifest` of a form: what the file names of the parts `files` cannot say."""
+
+    files: dict[str, SubmittedFile]
+    """By the file name of the part that holds the content, without `text` and `base64`; links and folders need none."""
 
 
 class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -267,6 +303,8 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     """What the user must know of the run, one sentence each: for example that it ran without declared software."""
     waiting: Waiting | None = None
     """Why it waits; null when it does not, or when that is not known at the moment."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the client left out of the workflow's folder when it submitted the job, and why."""
 
 
 class JobList(Struct, frozen=True, kw_only=True):

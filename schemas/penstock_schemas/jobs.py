@@ -97,6 +97,24 @@ class SourceKind(Enum):
     """Files that are kept one by one in the blob store; a manifest beside them lists them with their SHA-256."""
 
 
+MAX_LEFT_OUT: Final = 40
+"""Entries of a list of what was left out of a workflow's folder."""
+
+
+MAX_LEFT_OUT_CHARS: Final = 300
+
+
+class LeftOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file or folder that the client left out of the workflow's folder when it was submitted."""
+
+    path: str
+    """Relative to the workflow's folder; a folder ends with `/`. At most `MAX_LEFT_OUT_CHARS` are kept."""
+    reason: str
+    """The rule that left it out, and where that stands. At most `MAX_LEFT_OUT_CHARS` are kept."""
+    files: int = 1
+    size_bytes: int = 0
+
+
 class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow's files, by reference."""
 
@@ -111,22 +129,31 @@ class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the bundle, or of all files together."""
     origin: str | None = None
     """Where the files were taken from: `git+https://host/repository@<commit>`, an address, or the name of an upload."""
+    left_out: tuple[LeftOut, ...] = ()
+    """What the client left out of the folder, at most `MAX_LEFT_OUT` entries."""
 
 
-class SourceFile(Struct, frozen=True, kw_only=True):
-    """One file of a workflow's source."""
+class SourceFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of a workflow's source: a file, a link or a folder."""
 
     path: str
-    """Relative, with `/`."""
-    key: str
-    """The blob that holds it."""
-    size_bytes: int
-    sha256: str
+    """Relative, with `/`. Of a name that is no UTF-8: a label, and `path_base64` has the name."""
+    key: str = ""
+    """The blob that holds it; empty for links and folders."""
+    size_bytes: int = 0
+    sha256: str = ""
     is_executable: bool = False
+    mtime_ns: int | None = None
+    """Modification time in nanoseconds since 1970; `None`: that of the submission."""
+    link: str | None = None
+    """The target of a link, relative to the link, or a label of it."""
+    link_base64: str | None = None
+    is_folder: bool = False
+    path_base64: str | None = None
 
 
 class SourceManifest(Struct, frozen=True, kw_only=True):
-    """The files of a source of kind `files`, stored as JSON in a blob of its own."""
+    """The entries of a source of kind `files`, stored as JSON in a blob of its own."""
 
     files: tuple[SourceFile, ...]
 

@@ -13,7 +13,10 @@ from penstock_jetstream import names
 from penstock_runner.engine import ATTEMPT_MARKER, RUNNER_MARKER
 
 VARIABLE = re.compile(r"\bPENSTOCK_[A-Z_]*[A-Z]\b")
-OF_THE_COMMAND_LINE = {"PENSTOCK_URL", "PENSTOCK_STATE_DIR", "PENSTOCK_TOKEN", "PENSTOCK_TOKEN_FILE", "PENSTOCK_USER"}
+OF_THE_COMMAND_LINE = {
+    *("PENSTOCK_URL", "PENSTOCK_STATE_DIR", "PENSTOCK_TOKEN", "PENSTOCK_TOKEN_FILE", "PENSTOCK_USER"),
+    "PENSTOCK_SEND_CONFIRM_BYTES",
+}
 
 
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -367,7 +367,8 @@ def test_links_and_engines_folders_stay_out_of_the_catalogue(tmp_path: Path) -> 
     (folder / "Snakefile").write_bytes(b"\xff\x00")
     (folder / "link").symlink_to("/etc/passwd")
     read = read_workflow(folder, 1 << 20)
-    assert [name for name, _, _ in read.files] == ["Snakefile"]
+    assert [each.path for each in read.items] == ["Snakefile"]
+    assert [each.path for each in read.left_out] == ["link"]
     with pytest.raises(Unfit, match="more than"):
         read_workflow(folder, 1)
 

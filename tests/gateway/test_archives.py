@@ -9,6 +9,7 @@ import re
 import stat
 import struct
 import tarfile
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,8 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_gateway.intake.archives import contents, is_archive, survey
-from penstock_gateway.intake.entries import top_folder
+from penstock_gateway.intake.entries import Entry, top_folder
 from penstock_gateway.intake.limits import MAX_DIRECTORY_BYTES, MAX_ENTRIES, RATIO_FREE_BYTES, SourceUnfit
+from penstock_gateway.submitted_entries import Tree
 
 FILES = {"Snakefile": b"rule all:\n", "scripts/a b.py": b"\xff\x00"}
 
@@ -119,7 +121,7 @@ MAX_BYTES = 64 << 20
 def unpack(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
     file = io.BytesIO(raw)
     survey(file, max_bytes)
-    return {entry.path: b"".join(pieces) for entry, pieces in contents(file, max_bytes)}
+    return {entry.path: b"".join(pieces) for entry, pieces in contents(file, max_bytes) if not entry.is_folder}
 
 
 def bzipped(files: Mapping[str, bytes]) -> bytes:
@@ -165,26 +167,18 @@ def test_what_the_archive_says_of_programs_is_kept() -> None:
         (tarred({"a/../../x": b""}), "leads out"),
         (zipped({"../x": b""}), "leads out"),
         (zipped({"/x": b""}), "absolute"),
-        (zipped({"a\\..\\x": b""}), "backslash"),
-        (zipped({"C:\\x": b""}), "backslash"),
         (tarred({}, member(tarfile.DIRTYPE, "../out")), "leads out"),
         (zipped({"../out/": b""}), "leads out"),
-        (tarred({}, member(tarfile.SYMTYPE, target="/etc/passwd")), "`x` is a link"),
-        (tarred({}, member(tarfile.LNKTYPE, target="Snakefile")), "`x` is a link"),
+        (tarred({}, member(tarfile.SYMTYPE, target="x" * 1025)), "`x` is a link whose target has more than"),
         (tarred({}, member(tarfile.CHRTYPE)), "a device"),
         (tarred({}, member(tarfile.BLKTYPE)), "a device"),
         (tarred({}, member(tarfile.FIFOTYPE)), "a device"),
-        (zipped_link(), "link or a device"),
         (twice(), "`a` stands twice"),
         (tarred({"a": b"", "a/b": b""}), "`a/b`.*a file here and a folder there"),
         (tarred({"a/b": b"", "a": b""}), "`a`.*a file here and a folder there"),
         (tarred({"a": b""}, member(tarfile.DIRTYPE, "a")), "a file here and a folder there"),
-        (zipped({"Data/x": b"", "data/y": b""}), "`data/y`.*`Data` and `data` differ in case"),
-        (zipped({"README": b"", "readme": b""}), "differ in case"),
-        (zipped({"e\u0301": b"", "\u00e9": b""}), "differ in case or accents"),
         (tarred({"a/" * 70 + "x": b""}), "more than 64 names"),
-        (tarred({"\udcff": b""}), "no valid UTF-8"),
-        (tarred({"a\x1b[2J": b""}), r"`a\?\[2J`.*control character"),
+        (tarred({"a\x1b[2J/": b""}), r"`a\?\[2J/`.*not plain"),
         (tarred({f"{n}": b"" for n in range(MAX_ENTRIES + 1)}), "entries"),
         (zipped({f"{n}": b"" for n in range(MAX_ENTRIES + 1)}), "entries"),
         (zipped({"a": b"x"}, zipfile.ZIP_BZIP2), "deflate"),
@@ -269,13 +263,95 @@ def test_a_list_of_entries_is_bounded_before_it_is_held() -> None:
         unpack(raw[:place] + bytes(MAX_DIRECTORY_BYTES) + bytes(end))
 
 
+def tree(*files: str) -> Tree:
+    return Tree(files=files, links={}, folders=())
+
+
+def entries_of(raw: bytes) -> dict[str, Entry]:
+    return {each.path: each for each in survey(io.BytesIO(raw), MAX_BYTES)}
+
+
+def test_a_tar_keeps_links_folders_and_times_to_the_nanosecond() -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, kind, target in (
+            ("f", tarfile.REGTYPE, ""),
+            ("d", tarfile.DIRTYPE, ""),
+            ("d/up", tarfile.SYMTYPE, "../f"),
+            ("again", tarfile.LNKTYPE, "f"),
+            ("\udcff\n", tarfile.REGTYPE, ""),
+        ):
+            info = member(kind, name, target)
+            info.pax_headers = {"mtime": "1600000000.123456789"}
+            archive.addfile(info)
+    found = entries_of(raw.getvalue())
+    assert {each.mtime_ns for each in found.values()} == {1_600_000_000_123_456_789}
+    assert (found["d/up"].target, found["again"].same_as, found["d"].is_folder) == ("../f", "f", True)
+    assert "\udcff\n" in found
+
+
+@pytest.mark.parametrize("mtime", ["nan", "inf", "-inf", "1e400", "x", "99999999999999999999"])
+def test_a_time_that_is_none_is_left_out(mtime: str) -> None:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = member(tarfile.REGTYPE, "f")
+        info.pax_headers = {"mtime": mtime}
+        archive.addfile(info)
+    with contextlib.suppress(SourceUnfit):
+        assert entries_of(raw.getvalue())["f"].mtime_ns in (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        (struct.pack("<HHBl", 0x5455, 5, 1, 1_600_000_000), 1_600_000_000_000_000_000),
+        (struct.pack("<HHBl", 0x5455, 5, 1, -1), -1_000_000_000),
+        (
+            struct.pack("<HHLHHQQQ", 0x000A, 32, 0, 1, 24, 132_444_736_001_234_567, 0, 0),
+            1_600_000_000_123_456_700,
+        ),
+        (b"", 1_262_304_000_000_000_000),
+        (b"\x55\x54\xff", 1_262_304_000_000_000_000),
+    ],
+)
+def test_a_zip_keeps_the_times_that_it_has(extra: bytes, expected: int) -> None:
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive:
+        info = zipfile.ZipInfo("f", (2010, 1, 1, 0, 0, 0))
+        info.extra = extra
+        archive.writestr(info, "")
+    with contextlib.suppress(SourceUnfit):  # half a field may be refused by the library
+        assert entries_of(raw.getvalue())["f"].mtime_ns == expected
+
+
+def test_a_zip_keeps_links_folders_and_names_of_any_bytes() -> None:
+    raw = io.BytesIO(zipped_link())
+    with zipfile.ZipFile(raw, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("empty/"), "")
+        archive.writestr(zipfile.ZipInfo("NAME"), "x")
+    found = entries_of(raw.getvalue().replace(b"NAME", b"\xff\xfe\n!"))
+    assert (found["x"].target, found["empty"].is_folder) == ("/etc/passwd", True)
+    assert "\udcff\udcfe\n!" in found
+
+
+def test_a_dos_time_is_never_later_than_now() -> None:
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("f", (2107, 1, 1, 0, 0, 0)), "")
+    mtime_ns = entries_of(raw.getvalue())["f"].mtime_ns
+    assert mtime_ns is not None
+    assert mtime_ns <= time.time_ns()
+
+
 def test_the_folder_that_a_forge_adds_is_taken_off() -> None:
-    assert top_folder(["repo-abc/workflow/Snakefile", "repo-abc/a"], None) == "repo-abc/"
-    assert top_folder(["workflow/Snakefile"], None) == ""
-    assert top_folder(["r/main.smk"], "main.smk") == "r/"
-    assert top_folder(["r/main.smk"], "r/main.smk") == ""
-    assert top_folder(["r/x"], None) == ""
-    assert top_folder(["Snakefile", "r/x"], None) == ""
+    assert top_folder(tree("repo-abc/workflow/Snakefile", "repo-abc/a"), None) == "repo-abc/"
+    assert top_folder(tree("workflow/Snakefile"), None) == ""
+    assert top_folder(tree("r/main.smk"), "main.smk") == "r/"
+    assert top_folder(tree("r/main.smk"), "r/main.smk") == ""
+    assert top_folder(tree("r/x"), None) == ""
+    assert top_folder(tree("Snakefile", "r/x"), None) == ""
+    linked = Tree(files={"r/pkg/workflow/Snakefile"}, links={"r/workflow": "pkg/workflow"}, folders={"r"})
+    assert top_folder(linked, None) == "r/"
 
 
 @given(st.binary(max_size=2000) | st.tuples(st.integers(0, 400), st.binary(max_size=40)).map(lambda cut: damaged(*cut)))

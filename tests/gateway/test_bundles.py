@@ -3,11 +3,13 @@
 import json
 from pathlib import PurePosixPath
 
+import msgspec
 import pytest
 
-from penstock_gateway.bundles import MAX_FILES, fault_of_path, make_bundle, path_source
+from penstock_core.source_tree import fault_of_path
+from penstock_gateway.bundles import MAX_FILES, make_bundle, path_source
 from penstock_gateway.problems import Invalid
-from penstock_schemas.api import Base64File, SubmittedSource
+from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import SourceKind
 from penstock_schemas.wire import digest
 
@@ -21,7 +23,7 @@ def wrong(submitted: SubmittedSource, engine: str = "snakemake") -> dict[str, st
 
 
 def test_the_bundle_is_stored_under_the_hash_of_its_content() -> None:
-    files: dict[str, str | Base64File] = {"b/data.bin": Base64File(base64="AAEC"), "Snakefile": "rule all:\n"}
+    files: dict[str, str | SubmittedFile] = {"b/data.bin": SubmittedFile(base64="AAEC"), "Snakefile": "rule all:\n"}
 
     bundle = make_bundle(SubmittedSource(files=files), engine="snakemake")
 
@@ -45,8 +47,8 @@ def test_the_same_files_in_another_order_are_the_same_bundle() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("", "/etc/passwd", "../x", "a/../../x", "a/..", "./x", "a//b", "a/", ".", "a\\b", "a\nb", "a\0b", "x\x7f"),
-        *(".snakemake/scripts/x", "é" * 600, "n" * 256),
+        *("", "/etc/passwd", "../x", "a/../../x", "a/..", "./x", "a//b", "a/", ".", "a\0b"),
+        *(".snakemake/scripts/x", ".snakemake/metadata", "é" * 600, "n" * 256),
     ],
 )
 def test_unsafe_paths_are_refused(path: str) -> None:
@@ -54,7 +56,9 @@ def test_unsafe_paths_are_refused(path: str) -> None:
     assert wrong(SubmittedSource(files={"Snakefile": "", path: "x"}))
 
 
-@pytest.mark.parametrize("path", ["Snakefile", "a/b/c.txt", "..x", "a b", "ünïcode/文件", ".gitignore", "-rf"])
+@pytest.mark.parametrize(
+    "path", ["a\\b", "a\nb", "x\x7f", "Snakefile", "a/b/c.txt", "..x", "a b", "ünïcode/文件", ".gitignore", "-rf"]
+)
 def test_ordinary_paths_are_taken(path: str) -> None:
     assert fault_of_path(path) is None
 
@@ -64,9 +68,7 @@ def test_a_file_cannot_be_a_folder_too() -> None:
 
 
 def test_base64_must_be_base64() -> None:
-    assert set(wrong(SubmittedSource(files={"Snakefile": "", "x": Base64File(base64="!!")}))) == {
-        "#/source/files/x/base64"
-    }
+    assert set(wrong(SubmittedSource(files={"Snakefile": "", "x": SubmittedFile(base64="!!")}))) == {"#/source/files/x"}
 
 
 def test_too_many_files_are_refused() -> None:
@@ -112,3 +114,59 @@ def test_without_roots_the_refusal_says_what_to_do() -> None:
 def test_a_main_file_outside_of_the_path_is_refused() -> None:
     with pytest.raises(Invalid, match="leads out"):
         path_source(SubmittedSource(path="/shared/x", snakefile="../../etc/passwd"), ROOTS)
+
+
+def entry(**fields: object) -> SubmittedFile:
+    return msgspec.convert(fields, SubmittedFile)
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"x": entry(link="../out")}, "x"),
+        ({"x": entry(link="/etc/passwd")}, "x"),
+        ({"d/x": entry(link="../../out")}, "d~1x"),
+        ({"a": entry(link="b"), "b": entry(link="..")}, "a"),
+        ({"d/a": entry(link="../e"), "e": entry(link="d/..")}, None),
+        ({"a": entry(link="b"), "b": entry(link="a")}, None),
+        ({"a": entry(link="a")}, None),
+        ({**{f"l{n}": entry(link=f"l{n + 1}") for n in range(60)}, "l60": entry(link="..")}, "l60"),
+        ({"a": entry(link="b"), "a/x": "through a link"}, "a~1x"),
+        ({"a": entry(link="s"), "s/t": entry(link="../../x")}, "s~1t"),
+        ({"a": entry(link="s/t/../../.."), "s/t": entry(link="../d/e/f")}, None),
+        ({"a": entry(link="s/t/../../../.."), "s/t": entry(link="../d/e/f")}, "a"),
+        ({"a": entry(link="")}, "a"),
+        ({"a": entry(link="x\0y")}, "a"),
+        ({"a": entry(link="x" * 1025)}, "a"),
+        ({"a": entry(folder=True), "b": entry(link="a", folder=True)}, "b"),
+        ({"a": entry(text="x", base64="")}, "a"),
+        ({"a": entry(mtime_ns=3)}, "a"),
+        ({"a": entry(text="", path_base64="!!")}, "a"),
+        ({"a": entry(text="", path_base64="Li4v")}, "a"),
+        ({".snakemake/metadata/x": entry(link="y")}, ".snakemake~1metadata~1x"),
+        ({".snakemake/metadata/x": entry(folder=True)}, ".snakemake~1metadata~1x"),
+        ({".snakemake/metadata/x": "{}", ".snakemake/incomplete/y": "{}"}, None),
+        ({"empty": entry(folder=True), "empty/x": "", "to": entry(link="empty/made-later")}, None),
+    ],
+)
+def test_links_stay_inside_and_entries_fit_together(files: dict[str, str | SubmittedFile], place: str | None) -> None:
+    source = SubmittedSource(files={"Snakefile": "", **files})
+    if place is None:
+        make_bundle(source, engine="snakemake")
+    else:
+        assert f"#/source/files/{place}" in wrong(source)
+
+
+def test_a_main_file_may_be_reached_through_a_link() -> None:
+    files: dict[str, str | SubmittedFile] = {"pkg/workflow/Snakefile": "", "workflow": entry(link="pkg/workflow")}
+    make_bundle(SubmittedSource(files=files), engine="snakemake")
+    make_bundle(SubmittedSource(files=files, snakefile="workflow/Snakefile"), engine="snakemake")
+
+
+def test_times_make_another_bundle_of_the_same_content() -> None:
+    first, second = (
+        make_bundle(SubmittedSource(files={"Snakefile": entry(text="", mtime_ns=time)}), engine="snakemake")
+        for time in (1, 2)
+    )
+    assert first.key != second.key
+    assert first.content_sha256 == second.content_sha256

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 from tests.gateway.elsewhere import Elsewhere, elsewhere, git, repository
 from tests.gateway.stage import Json, Stage, problem
@@ -24,6 +25,7 @@ from penstock_gateway.intake.spool import Spool
 from penstock_gateway.problems import Invalid
 from penstock_gateway.uploads import Uploads
 from penstock_schemas.api import Base64File, SubmittedSource
+from penstock_schemas.jobs import SourceManifest
 
 SNAKEFILE = 'rule all:\n    output: "a"\n    shell: "touch {output}"\n'
 
@@ -271,15 +273,44 @@ async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: Elsewhere, tmp
 
 @pytest.mark.parametrize(
     ("files", "why"),
-    [({"link": Path("/etc/passwd")}, "a link"), ({".snakemake/x": "x"}, "belongs to the engine")],
+    [
+        ({"link": Path("/etc/passwd")}, "target is absolute"),
+        ({"data/link": Path("../../out")}, "leads out of the workflow's folder"),
+    ],
 )
-async def test_a_commit_of_more_than_plain_files_is_refused(
+async def test_a_commit_with_a_link_that_leads_out_is_refused(
     place: Elsewhere, tmp_path: Path, files: dict[str, str | bytes | Path], why: str
 ) -> None:
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE, **files})
-    with pytest.raises(SourceUnfit, match=why):
-        await fetch_commit(f"{place.url}/w.git/.git", None, near(place))
+    async with Uploads(MemoryBlobs()).begin("x") as upload:
+        await Intake(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).lay(
+            SubmittedSource(git=f"{place.url}/w.git/.git"), upload
+        )
+        with pytest.raises(Invalid, match=why):
+            await upload.seal(main=None)
+
+
+async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Elsewhere, tmp_path: Path) -> None:
+    (tmp_path / "repositories").mkdir()
+    folder = tmp_path / "repositories" / "w.git"
+    files: dict[str, str | bytes | Path] = {"pkg/workflow/Snakefile": SNAKEFILE, "workflow": Path("pkg/workflow")}
+    repository(folder, {**files, ".snakemake/log/x": "x", ".snakemake/metadata/YQ==": "{}"})
+    committed_ns = int(git(folder, "log", "-1", "--format=%ct")) * 1_000_000_000
+    blobs = MemoryBlobs()
+    async with Uploads(blobs).begin("x") as upload:
+        await Intake(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).lay(
+            SubmittedSource(git=f"{place.url}/w.git/.git"), upload
+        )
+        source = await upload.seal(main=None)
+        manifest = msgspec.json.decode(await blobs.get_bytes(source.location), type=SourceManifest)
+    assert {each.path: each.link for each in manifest.files} == {
+        ".snakemake/metadata/YQ==": None,
+        "pkg/workflow/Snakefile": None,
+        "workflow": "pkg/workflow",
+    }
+    assert {each.mtime_ns for each in manifest.files} == {committed_ns}
+    assert [each.path for each in source.left_out] == [".snakemake/"]
 
 
 async def test_a_submodule_is_refused(place: Elsewhere, tmp_path: Path) -> None:

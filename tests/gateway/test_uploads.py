@@ -56,7 +56,7 @@ async def upload_all(blobs: MemoryBlobs, *files: tuple[str, AsyncGenerator[bytes
             await upload.put(path, content)
 
 
-@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a\\b", ".snakemake/x", "a\nb"])
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "../x", "a/../../x", "a//b", ".snakemake/x", "a\0b"])
 async def test_a_path_that_is_not_safe_is_refused(path: str) -> None:
     blobs = MemoryBlobs()
     with pytest.raises(Invalid, match=r"path|folder"):

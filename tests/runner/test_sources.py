@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from penstock_core.memory import MemoryBlobs
+from penstock_runner.layout import SourceRefused
 from penstock_runner.sources import Sources
-from penstock_runner.stored_files import SourceRefused
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceKind
 
 
@@ -72,7 +72,7 @@ class TestBundle:
         blobs = MemoryBlobs()
         source = await files(blobs, {"a": {"text": "x"}, "a/b": {"text": "y"}})
         failure = await self._refused(blobs, source, tmp_path)
-        assert "is also the folder of another one" in failure.message
+        assert "is a file here and a folder there" in failure.message
 
     @pytest.mark.parametrize("raw", [b"", b"[]", b'{"files": 3}', b'{"files": {"a": {"base64": "?"}}}'])
     async def test_that_is_malformed_is_refused(self, tmp_path: Path, raw: bytes) -> None:

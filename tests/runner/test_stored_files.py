@@ -14,8 +14,9 @@ from penstock_core.memory import MemoryBlobs
 from penstock_core.memory.blobs import MemoryBlobStream
 from penstock_core.ports import Unavailable
 from penstock_runner import stored_files
+from penstock_runner.layout import SourceRefused
 from penstock_runner.sources import Sources
-from penstock_runner.stored_files import PARALLEL_FETCHES, SourceRefused
+from penstock_runner.stored_files import PARALLEL_FETCHES
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceFile, SourceKind, SourceManifest
 
 CONTENT = {"Snakefile": b"rule a:\n", "data/\xe9.bin": bytes(3 << 20), "bin/run": b"\x7fELF", "empty": b""}

@@ -148,6 +148,7 @@ OTHERWISE: Final = {
     "status": "by `state`, as in [the table of states](states.md#states)",
     "status_detail": "in words, from `state` and why it waits",
     "waiting": "from `state`, `not_before`, and the last report of the scheduler that leads",
+    "left_out": "`source.left_out`",
 }
 
 

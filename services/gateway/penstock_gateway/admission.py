@@ -118,7 +118,7 @@ def admit(
         bundle=bundle,
         brings_files=brings,
         idempotency_key=key,
-        request_sha256="" if key is None else fingerprint(submission, engine, owner, source),
+        request_sha256="" if key is None else fingerprint(submission, engine, owner, _asked(bundle, source)),
         engine_parameters=chosen,
         workflow=workflow,
     )
@@ -191,7 +191,7 @@ def kept_on(admitted: Admitted, day: date) -> Admitted:
     if admitted.bundle is None or admitted.source is None:
         return admitted
     key = f"sources/{day.isoformat()}/{admitted.bundle.key.rpartition('/')[2]}"
-    bundle = Bundle(key, admitted.bundle.content, replace(admitted.bundle.source, location=key))
+    bundle = replace(admitted.bundle, key=key, source=replace(admitted.bundle.source, location=key))
     return replace(admitted, bundle=bundle, source=bundle.source)
 
 
@@ -270,6 +270,15 @@ def _check_source(submitted: SubmittedSource, *, brings_files: bool) -> None:
         raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
     if not brings_files or is_laid(submitted) or submitted.ref is not None:
         kind_of(submitted)
+
+
+def _asked(bundle: Bundle | None, source: Source | None) -> Source | None:
+    """Return a source by what its files hold: when they were written, and what stayed behind, is no other request."""
+    if source is None:
+        return None
+    if bundle is None:
+        return replace(source, left_out=())
+    return Source(kind=source.kind, location="", snakefile=source.snakefile, sha256=bundle.content_sha256)
 
 
 def _source(submission: JobSubmission, policy: Policy, engine: str) -> tuple[Bundle | None, Source | None]:

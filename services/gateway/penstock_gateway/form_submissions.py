@@ -1,9 +1,12 @@
 """`POST /jobs` as a form: the part `job` first, then the workflow's files, or an archive of them.
 
-Each part `files` has its path as its file name; a part `archive` is unpacked.
+Each part `files` has its path as its file name; a part `archive` is unpacked. A part `manifest` before the files says
+what file names cannot: times, modes, links, folders, and names that are no UTF-8.
 """
 
+from penstock_core.source_tree import shown
 from penstock_gateway.bodies import MAX_VIOLATIONS
+from penstock_gateway.form_files import FormFiles
 from penstock_gateway.forms import Form, FormLimits
 from penstock_gateway.handling import is_lenient, read_header
 from penstock_gateway.intake.intake import Intake
@@ -17,7 +20,7 @@ from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.plans import Plan
 
-_PARTS = "a form has the part `job`, then parts `files`, or a part `archive`, or both"
+_PARTS = "a form has the part `job`, then a part `manifest` or none, then parts `files`, or a part `archive`, or both"
 
 
 class FormSubmissions:
@@ -74,10 +77,11 @@ class FormSubmissions:
         main = None if submission.source is None else submission.source.snakefile
         has_archive = False
         unknown: dict[str, Violation] = {}
+        files = FormFiles(upload)
         while (part := await form.next_part()) is not None:
-            if part.name not in ("archive", "files"):
+            if part.name not in ("archive", "manifest", "files"):
                 if not is_lenient and len(unknown) < MAX_VIOLATIONS:
-                    unknown[part.name] = Violation(pointer=part.name[:80] or "#", detail=_PARTS)
+                    unknown[part.name] = Violation(pointer=shown(part.name)[:80] or "#", detail=_PARTS)
             elif unknown:
                 continue
             elif part.name == "archive":
@@ -85,13 +89,13 @@ class FormSubmissions:
                     raise Invalid([Violation(pointer="archive", detail="this part may stand only once")])
                 has_archive = True
                 await self._intake.unpack(part, upload, main=main, place="archive")
-            elif part.filename is None:
-                detail = "a part `files` needs a file name: the path of the file, relative to the workflow's folder"
-                raise Invalid([Violation(pointer="files", detail=detail)])
+            elif part.name == "manifest":
+                await files.take_manifest(part)
             else:
-                await upload.put(part.filename, part, place=f"files/{part.filename[:200]}")
+                await files.take_file(part)
         if unknown:
             raise Invalid(unknown.values())
+        files.check_complete()
 
 
 async def _submission(form: Form, *, is_lenient: bool) -> JobSubmission:

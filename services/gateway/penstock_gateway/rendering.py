@@ -45,6 +45,7 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
         requeue=job.requeue,
         warnings=job.warnings,
         waiting=waiting,
+        left_out=() if job.source is None else job.source.left_out,
     )
 
 

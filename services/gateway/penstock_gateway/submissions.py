@@ -36,6 +36,7 @@ from penstock_gateway.idempotency import fingerprints_of, idempotency_key, job_i
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.source_kinds import is_laid
+from penstock_gateway.submitted_entries import left_out_of
 from penstock_gateway.uploads import Upload, Uploads, job_prefix
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
@@ -215,8 +216,9 @@ class Submissions:
         if asked is not None and is_laid(asked):
             laid = await self._intake.lay(asked, upload)
             main, origin = laid.main, laid.origin
-        check_uploaded(upload.paths, main, engine=admitted.engine)
-        source = await upload.seal(main=main, origin=origin)
+        check_uploaded(upload.tree, main, engine=admitted.engine)
+        left_out = () if asked is None else left_out_of(asked)
+        source = await upload.seal(main=main, origin=origin, left_out=left_out)
         return with_files(admitted, source, brought=brought, laid=upload.fingerprint)
 
     async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:

@@ -219,7 +219,7 @@ class AttemptRun:
             resume = await anyio.Path(work_dir).exists()
             await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
             if not resume:
-                await self._place.sources.prepare(job.source, work_dir)
+                await self._place.sources.prepare(job.source, work_dir, submitted_at=job.created_at)
             stamps = await source_stamps(work_dir, folder.logs_of(job.id), resume=resume)
         return Attempt(
             job_id=job.id,

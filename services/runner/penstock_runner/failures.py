@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from penstock_runner import faults
 from penstock_runner.engine import Outcome
-from penstock_runner.stored_files import SourceRefused
+from penstock_runner.layout import SourceRefused
 from penstock_runner.upload_retries import UploadFailed
 from penstock_runner.uploads import UnreadableOutput
 from penstock_schemas.jobs import Failure, FailureCause, Finding, FindingKind

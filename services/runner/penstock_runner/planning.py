@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from penstock_core.ports import PortError
 from penstock_runner.engine import Attempt, Engine, EngineEvent, TaskChanged
+from penstock_runner.layout import SourceRefused
 from penstock_runner.sources import Sources, remove
-from penstock_runner.stored_files import SourceRefused
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest

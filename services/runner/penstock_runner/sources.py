@@ -5,11 +5,10 @@ bundle is missing or changed.
 """
 
 import base64
-import binascii
 import contextlib
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -18,15 +17,17 @@ import msgspec
 from msgspec import Struct
 
 from penstock_core.ports import Blobs
-from penstock_runner.stored_files import SourceRefused, fetch_files, fetch_whole, safe_path
+from penstock_core.source_tree import path_of
+from penstock_runner.layout import Entry, Layout, SourceRefused, entry_path
+from penstock_runner.local_folders import CopyLimits, copy_folder
+from penstock_runner.stored_files import fetch_files, fetch_whole
 from penstock_runner.workflow_files import remove_tree
+from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import FailureCause, Source, SourceKind
 
 MAX_SOURCE_FILES: Final = 20_000
 MAX_SOURCE_BYTES: Final = 4 << 30
 """What is copied from a path; a bundle is bounded by what a submission may have."""
-IGNORED_FOLDERS: Final = frozenset({".git", ".snakemake"})
-"""Not copied from a path: what they hold belongs to the user's own runs."""
 PROGRAM: Final = b"#!"
 """What a script that can be called begins with."""
 FOLDER_MODE: Final = 0o755
@@ -34,13 +35,8 @@ PARTIAL: Final = ".partial"
 """The end of a work directory's name until it is complete."""
 
 
-class _BundledFile(Struct, frozen=True, forbid_unknown_fields=True):
-    text: str | None = None
-    base64: str | None = None
-
-
 class _Bundle(Struct, frozen=True):
-    files: dict[str, _BundledFile]
+    files: dict[str, SubmittedFile]
 
 
 class Sources:
@@ -65,8 +61,13 @@ class Sources:
         self._max_files = max_files
         self._max_bytes = max_bytes
 
-    async def prepare(self, source: Source | None, work_dir: Path) -> None:
+    async def prepare(self, source: Source | None, work_dir: Path, *, submitted_at: datetime | None = None) -> None:
         """Make `work_dir` with the source's files in it; it appears only when it is complete.
+
+        Args:
+            source: where the files are.
+            work_dir: must not exist.
+            submitted_at: the time of every file that has none of its own; left out: now.
 
         Raises:
             SourceRefused: it cannot be used.
@@ -75,8 +76,9 @@ class Sources:
 
         """
         partial = work_dir.with_name(work_dir.name + PARTIAL)
+        time_ns = time.time_ns() if submitted_at is None else int(submitted_at.timestamp() * 1000) * 1_000_000
         try:
-            await self._fill(source, partial)
+            await self._fill(source, partial, time_ns)
             await anyio.to_thread.run_sync(_give_usual_modes, partial)
             await anyio.to_thread.run_sync(partial.rename, work_dir)
         except BaseException:
@@ -84,7 +86,7 @@ class Sources:
                 await anyio.to_thread.run_sync(remove, partial)
             raise
 
-    async def _fill(self, source: Source | None, partial: Path) -> None:
+    async def _fill(self, source: Source | None, partial: Path, time_ns: int) -> None:
         await anyio.to_thread.run_sync(_make_empty, partial)
         if source is None:
             return
@@ -92,10 +94,10 @@ class Sources:
             case SourceKind.PATH:
                 await anyio.to_thread.run_sync(self._copy, source, partial)
             case SourceKind.FILES:
-                await fetch_files(self._blobs, source, partial)
+                await fetch_files(self._blobs, source, partial, time_ns)
             case SourceKind.BUNDLE:
                 raw = await fetch_whole(self._blobs, source)
-                await anyio.to_thread.run_sync(_unpack, raw, partial)
+                await anyio.to_thread.run_sync(_unpack, raw, partial, time_ns)
             case _:
                 assert_never(source.kind)
 
@@ -103,28 +105,8 @@ class Sources:
         origin = self._allowed(Path(source.location))
         if origin.is_file():
             origin = origin.parent
-        roots = tuple(root.resolve() for root in self._roots)
-        files, copied = 0, 0
-        for path in _walk(origin):
-            real = path.resolve()
-            if not any(real.is_relative_to(root) for root in roots):
-                raise SourceRefused(
-                    FailureCause.WORKFLOW,
-                    f"{path.relative_to(origin)} is a link that leads outside the allowed source roots",
-                )
-            if not real.is_file():
-                raise SourceRefused(FailureCause.WORKFLOW, f"{path.relative_to(origin)} is no regular file")
-            files, copied = files + 1, copied + real.stat().st_size
-            if files > self._max_files or copied > self._max_bytes:
-                raise SourceRefused(
-                    FailureCause.WORKFLOW,
-                    f"the folder {source.location} is too large to be copied: a source takes {self._max_files:,} files "
-                    f"and {self._max_bytes:,} bytes; keep data elsewhere and name it by its absolute path",
-                )
-            copy = target / path.relative_to(origin)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(real, copy)
-            copy.chmod(copy.stat().st_mode | 0o600)
+        limits = CopyLimits(max_files=self._max_files, max_bytes=self._max_bytes)
+        copy_folder(origin, target, roots=[root.resolve() for root in self._roots], limits=limits)
 
     def _allowed(self, location: Path) -> Path:
         if not location.is_absolute():
@@ -163,40 +145,35 @@ def _give_usual_modes(work_dir: Path) -> None:
             os.fchmod(descriptor, FOLDER_MODE)
 
 
-def _walk(origin: Path) -> Iterator[Path]:
-    """Yield every file below `origin`; a link to a folder counts as a file, so that it is noticed."""
-    for parent, folders, names in os.walk(origin):
-        links = [name for name in folders if Path(parent, name).is_symlink()]
-        folders[:] = sorted(name for name in folders if name not in IGNORED_FOLDERS and name not in links)
-        for name in sorted([*names, *links]):
-            yield Path(parent, name)
-
-
-def _unpack(raw: bytes, target: Path) -> None:
+def _unpack(raw: bytes, target: Path, time_ns: int) -> None:
     try:
         bundle = msgspec.json.decode(raw, type=_Bundle)
     except msgspec.MsgspecError as error:
         raise SourceRefused(
             FailureCause.WORKFLOW, f"the bundle of the workflow's files is malformed: {error}"
         ) from None
-    for name, file in bundle.files.items():
-        path = target / safe_path(name)
-        content = _content(name, file)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            if content.startswith(PROGRAM):
-                path.chmod(0o755)  # a bundle keeps no modes, and the workflow may call its script by path
-        except (FileExistsError, IsADirectoryError, NotADirectoryError):
-            raise SourceRefused(
-                FailureCause.WORKFLOW, f"the workflow's file {name!r} is also the folder of another one"
-            ) from None
+    contents = [_unpacked(label, file) for label, file in bundle.files.items()]
+    layout = Layout(target, [entry for entry, _ in contents], time_ns)
+    layout.make_folders()
+    for entry, content in contents:
+        if entry.link is None and not entry.is_folder:
+            layout.write(entry, content)
+    layout.finish()
 
 
-def _content(name: str, file: _BundledFile) -> bytes:
+def _unpacked(label: str, file: SubmittedFile) -> tuple[Entry, bytes]:
+    path = entry_path(label, file.path_base64)
+    is_link = file.link is not None or file.link_base64 is not None
+    try:
+        link = path_of(file.link or "", file.link_base64) if is_link else None
+        content = _content(file)
+    except ValueError as error:
+        raise SourceRefused(FailureCause.WORKFLOW, f"the workflow's file {label!r} is no base64: {error}") from None
+    is_program = content.startswith(PROGRAM) if file.executable is None else file.executable
+    return Entry(path=path, link=link, is_folder=file.folder, is_executable=is_program, mtime_ns=file.mtime_ns), content
+
+
+def _content(file: SubmittedFile) -> bytes:
     if file.text is not None:
         return file.text.encode("utf-8", "surrogatepass")
-    try:
-        return base64.b64decode(file.base64 or "", validate=True)
-    except binascii.Error as error:
-        raise SourceRefused(FailureCause.WORKFLOW, f"the workflow's file {name!r} is no base64: {error}") from None
+    return base64.b64decode(file.base64 or "", validate=True)

@@ -2,28 +2,22 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import anyio
 import msgspec
 
 from penstock_core.ports import BlobMissing, Blobs, PortError
-from penstock_schemas.jobs import Failure, FailureCause, Source, SourceFile, SourceManifest
+from penstock_core.source_tree import path_of
+from penstock_runner.layout import Entry, Layout, SourceRefused, entry_path
+from penstock_schemas.jobs import FailureCause, Source, SourceFile, SourceManifest
 
 MANIFEST_DEADLINE_S: Final = 60.0
 PARALLEL_FETCHES: Final = 8
 """Files that are on their way at a time."""
 FETCH_PAUSES_S: Final = (0.2, 1.0, 4.0)
 """A file is fetched once more after each of these."""
-
-
-class SourceRefused(Exception):
-    """The source cannot be used."""
-
-    def __init__(self, cause: FailureCause, message: str) -> None:
-        super().__init__(message)
-        self.failure = Failure(cause=cause, message=message)
 
 
 async def fetch_whole(blobs: Blobs, source: Source) -> bytes:
@@ -44,94 +38,88 @@ async def fetch_whole(blobs: Blobs, source: Source) -> bytes:
     return raw
 
 
-async def fetch_files(blobs: Blobs, source: Source, target: Path) -> None:
-    """Lay the files of a source's manifest into the folder `target`, several at a time and none in memory whole.
+async def fetch_files(blobs: Blobs, source: Source, target: Path, time_ns: int) -> None:
+    """Lay the entries of a source's manifest into the folder `target`, several at a time and none in memory whole.
 
     Raises:
-        SourceRefused: a file is missing, or not what was submitted, or has no safe name.
+        SourceRefused: a file is missing, or not what was submitted, or the entries cannot be made as they are.
         Unavailable: the blob store did not answer.
         OSError: the disk did not take it.
 
     """
-    files = _listed(await fetch_whole(blobs, source))
+    listed = _listed(await fetch_whole(blobs, source))
+    layout = Layout(target, [entry for entry, _ in listed], time_ns)
+    await anyio.to_thread.run_sync(layout.make_folders)
     limiter = anyio.CapacityLimiter(PARALLEL_FETCHES)
     failures: list[Exception] = []
 
-    async def fetch(file: SourceFile) -> None:
+    async def fetch(entry: Entry, file: SourceFile) -> None:
         async with limiter:
             if failures:
                 return
             try:
-                await _fetch_retried(blobs, file, target / file.path)
+                await _fetch_retried(blobs, file, layout, entry)
             except (SourceRefused, PortError, OSError) as error:
                 failures.append(error)
 
     async with anyio.create_task_group() as group:
-        for file in files:
-            group.start_soon(fetch, file)
+        for entry, file in listed:
+            if entry.link is None and not entry.is_folder:
+                group.start_soon(fetch, entry, file)
     if failures:
         raise failures[0]
+    await anyio.to_thread.run_sync(layout.finish)
 
 
-def safe_path(name: str) -> PurePosixPath:
-    """Return the relative path that `name` is.
-
-    Raises:
-        SourceRefused: it would lead out of the work directory.
-
-    """
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\0" in name or not path.name or name.endswith("/"):
-        raise SourceRefused(
-            FailureCause.WORKFLOW,
-            f"the workflow's file {name!r} has no safe name: it must be a relative path without ..",
-        )
-    return path
-
-
-async def _fetch_retried(blobs: Blobs, file: SourceFile, path: Path) -> None:
+async def _fetch_retried(blobs: Blobs, file: SourceFile, layout: Layout, entry: Entry) -> None:
     for pause_s in FETCH_PAUSES_S:
         try:
-            return await _fetch(blobs, file, path)
+            return await _fetch(blobs, file, layout, entry)
         except (BlobMissing, OSError):
             raise
         except PortError:
             await anyio.sleep(pause_s)
-    return await _fetch(blobs, file, path)
+    return await _fetch(blobs, file, layout, entry)
 
 
-async def _fetch(blobs: Blobs, file: SourceFile, path: Path) -> None:
-    await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
+async def _fetch(blobs: Blobs, file: SourceFile, layout: Layout, entry: Entry) -> None:
     size_bytes, content_hash = 0, hashlib.sha256()
     try:
-        async with blobs.open(file.key) as stream, await anyio.open_file(path, "wb") as written:
+        async with blobs.open(file.key) as stream:
             if stream.size_bytes != file.size_bytes:
                 raise _changed(file.key, f"has {stream.size_bytes:,} bytes in place of {file.size_bytes:,}")
-            async for piece in stream:
-                size_bytes += len(piece)
-                content_hash.update(piece)
-                await written.write(piece)
+            async with await anyio.open_file(layout.open(entry), "wb", closefd=True) as written:
+                async for piece in stream:
+                    size_bytes += len(piece)
+                    content_hash.update(piece)
+                    await written.write(piece)
+                await written.flush()
+                await anyio.to_thread.run_sync(layout.seal, entry, written.wrapped.fileno())
     except BlobMissing:
         raise _missing(file.key) from None
     if size_bytes != file.size_bytes or content_hash.hexdigest() != file.sha256:
         raise _changed(file.key, "has another SHA-256")
-    if file.is_executable:
-        await anyio.Path(path).chmod(0o755)
 
 
-def _listed(raw: bytes) -> Sequence[SourceFile]:
+def _listed(raw: bytes) -> Sequence[tuple[Entry, SourceFile]]:
     try:
         files = msgspec.json.decode(raw, type=SourceManifest).files
-    except msgspec.MsgspecError as error:
+        return [(_entry(each), each) for each in files]
+    except (msgspec.MsgspecError, ValueError) as error:
         raise SourceRefused(
             FailureCause.SYSTEM, f"the manifest of the workflow's files is malformed: {error}"
         ) from None
-    paths = {str(safe_path(file.path)) for file in files}
-    folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-    both = next(iter(sorted(paths & folders)), None)
-    if both is not None:
-        raise SourceRefused(FailureCause.WORKFLOW, f"the workflow's file {both!r} is also the folder of another one")
-    return files
+
+
+def _entry(file: SourceFile) -> Entry:
+    is_link = file.link is not None or file.link_base64 is not None
+    return Entry(
+        path=entry_path(file.path, file.path_base64),
+        link=path_of(file.link or "", file.link_base64) if is_link else None,
+        is_folder=file.is_folder,
+        is_executable=file.is_executable,
+        mtime_ns=file.mtime_ns,
+    )
 
 
 def _missing(key: str) -> SourceRefused:

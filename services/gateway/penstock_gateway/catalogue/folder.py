@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,7 +13,8 @@ import structlog
 from msgspec import Struct
 
 from penstock_core.ports import PortError
-from penstock_gateway.bundles import MAX_FILES
+from penstock_core.source_tree import ENGINE_FOLDER, is_engine_cache, shown, stays_inside, wire_path
+from penstock_gateway.bundles import MAX_ENTRIES
 from penstock_gateway.catalogue.core import VersionTaken
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
@@ -21,10 +23,11 @@ from penstock_gateway.problems import Invalid
 from penstock_gateway.uploads import Upload
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.ids import is_token
+from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut
 
 DESCRIPTIONS: Final = ("penstock.json", "penstock.yaml", "penstock.yml")
 """What a workflow's folder may say of itself: `snakefile`, and all of `PipelineRegistration` but the source."""
-IGNORED: Final = frozenset({".git", ".snakemake", "__pycache__", ".venv", "node_modules"})
+IGNORED: Final = frozenset({".git", "__pycache__", ".venv", "node_modules"})
 INTERVAL_S: Final = 2.0
 """Between two looks at the folder."""
 MAX_WORKFLOWS: Final = 1_000
@@ -99,9 +102,22 @@ def fingerprint(folder: Path) -> Print:
     """Return what shows whether a folder has changed."""
     return tuple(
         (path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
-        for path in _files(folder)
-        for status in (path.stat(),)
+        for path in _entries(folder)
+        for status in (path.lstat(),)
     )
+
+
+class FolderItem(Struct, frozen=True, kw_only=True):
+    """A file, a link or a folder of a workflow's folder."""
+
+    path: str
+    place: Path
+    mtime_ns: int
+    sha256: str = ""
+    """Of a file."""
+    is_executable: bool = False
+    link: str | None = None
+    is_folder: bool = False
 
 
 class FolderWorkflow(Struct, frozen=True):
@@ -111,45 +127,60 @@ class FolderWorkflow(Struct, frozen=True):
     """Without the files."""
     is_versioned: bool
     """Whether its description names the version."""
-    files: tuple[tuple[str, Path, str], ...]
-    """Relative path, place and SHA-256."""
+    items: tuple[FolderItem, ...]
+    left_out: tuple[LeftOut, ...]
 
     async def lay(self, upload: Upload) -> None:
-        """Lay the files into an upload.
+        """Lay the entries into an upload.
 
         Raises:
-            Unfit: one changed since the folder was read.
+            Unfit: a file changed since the folder was read.
             Invalid, Unavailable: as `Upload.put`.
 
         """
-        for name, path, sha256 in self.files:
-            async with await anyio.open_file(path, "rb") as file:
-                stored = await upload.put(name, _pieces(file))
-            if stored.sha256 != sha256:
-                raise Unfit(f"{name} changed while it was read")
+        for note in self.left_out:
+            upload.leave_out(note)
+        for each in self.items:
+            if each.link is not None:
+                upload.put_link(each.path, each.link, mtime_ns=each.mtime_ns)
+            elif each.is_folder:
+                upload.put_folder(each.path, mtime_ns=each.mtime_ns)
+            else:
+                async with await anyio.open_file(each.place, "rb") as file:
+                    stored = await upload.put(
+                        each.path, _pieces(file), is_executable=each.is_executable, mtime_ns=each.mtime_ns
+                    )
+                if stored.sha256 != each.sha256:
+                    raise Unfit(f"{shown(each.path)} changed while it was read")
 
 
 def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
     """Return the registration of a workflow's folder.
 
     Its name is the folder's, and its version is made of the hash of its content, unless its `penstock.json` or
-    `penstock.yaml` says otherwise.
+    `penstock.yaml` says otherwise. Links that lead out of the folder are left out.
 
     Raises:
         Unfit: its description or its content cannot be taken.
 
     """
-    files: list[tuple[str, Path, str]] = []
+    places = {path.relative_to(folder).as_posix(): path for path in _entries(folder)}
+    if len(places) > MAX_ENTRIES:
+        raise Unfit(f"it has more than {MAX_ENTRIES:,} files and folders")
+    links = {name: os.readlink(path) for name, path in places.items() if path.is_symlink()}  # noqa: PTH115
+    items: list[FolderItem] = []
+    left_out: list[LeftOut] = []
     digest = hashlib.sha256()
     total = 0
-    for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
-        size_bytes = path.stat().st_size
+    for name, path in places.items():
+        if name in links and not stays_inside(name, links):
+            left_out.append(LeftOut(path=shown(name), reason="a link that leads out of the workflow's folder"))
+            continue
+        size_bytes = 0 if name in links or path.is_dir() else path.stat().st_size
         total += size_bytes
-        if total > max_bytes or len(files) >= MAX_FILES:
-            raise Unfit(f"it has more than {max_bytes:,} bytes or {MAX_FILES:,} files (reached at {name})")
-        digest.update(msgspec.json.encode((name, size_bytes)))
-        files.append((name, path, _sha256(path, digest)))
+        if total > max_bytes:
+            raise Unfit(f"it has more than {max_bytes:,} bytes (reached at {shown(name)})")
+        items.append(_item(name, path, links.get(name), digest))
     told = _description(folder)
     is_versioned = "version" in told
     source = {"snakefile": told.pop("snakefile", None)}
@@ -161,7 +192,26 @@ def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
         asked = msgspec.convert({**told, "source": source}, PipelineRegistration)
     except msgspec.ValidationError as error:
         raise Unfit(f"its description cannot be used: {error}") from None
-    return FolderWorkflow(asked, is_versioned, tuple(files))
+    return FolderWorkflow(asked, is_versioned, tuple(items), tuple(left_out[:MAX_LEFT_OUT]))
+
+
+def _item(name: str, path: Path, link: str | None, digest: "_Digest") -> FolderItem:
+    """Return an entry, and take what it holds into the hash of the whole; times do not count."""
+    status = path.lstat()
+    is_folder = link is None and path.is_dir()
+    is_executable = link is None and not is_folder and bool(status.st_mode & stat.S_IXUSR)
+    size_bytes = 0 if link is not None or is_folder else status.st_size
+    digest.update(msgspec.json.encode((wire_path(name), size_bytes, is_executable, is_folder, wire_path(link or ""))))
+    sha256 = "" if link is not None or is_folder else _sha256(path, digest)
+    return FolderItem(
+        path=name,
+        place=path,
+        mtime_ns=status.st_mtime_ns,
+        sha256=sha256,
+        is_executable=is_executable,
+        link=link,
+        is_folder=is_folder,
+    )
 
 
 class _Digest(Protocol):
@@ -202,11 +252,15 @@ def _workflows(folder: Path) -> Iterator[Path]:
                 log.debug("folder_ignored", folder=path.name, reason="its name is no token, and it has no description")
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield every regular file, in order; links are passed over, they may lead anywhere."""
+def _entries(folder: Path) -> Iterator[Path]:
+    """Yield every file, link and folder, in order; no link is followed."""
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(each for each in folders if each not in IGNORED)
-        for name in sorted(names):
+        links = [each for each in folders if Path(parent, each).is_symlink()]
+        folders[:] = sorted(each for each in folders if each not in IGNORED and each not in links)
+        for name in sorted([*folders, *links, *names]):
             path = Path(parent, name)
-            if path.is_file() and not path.is_symlink():
+            relative = path.relative_to(folder).as_posix()
+            if is_engine_cache(relative) or (path.is_dir() and relative.startswith(f"{ENGINE_FOLDER}/")):
+                continue
+            if path.is_symlink() or path.is_dir() or path.is_file():
                 yield path

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from penstock_core.engine_parameters import SNAKEMAKE
 from penstock_core.ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
-from penstock_gateway.bundles import check_files, check_uploaded, content_of, path_source
+from penstock_gateway.bundles import check_uploaded, path_source, read_entries
 from penstock_gateway.catalogue.core import Version, VersionTaken
 from penstock_gateway.catalogue.presets import Presets
 from penstock_gateway.catalogue.registration import prepare
@@ -19,8 +19,9 @@ from penstock_gateway.catalogue.stored_sources import read_files, stored_fingerp
 from penstock_gateway.catalogue.workflow_files import Files
 from penstock_gateway.intake.intake import Intake, Laid
 from penstock_gateway.source_kinds import kind_of
+from penstock_gateway.submitted_entries import left_out_of
 from penstock_gateway.uploads import Upload, Uploads
-from penstock_schemas.api import PipelineRegistration, SubmittedSource
+from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Source
 
@@ -91,8 +92,8 @@ class Registrations:
 
     async def _entry(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> PipelineRegistered:
         laid = await self._lay(asked, upload, lay)
-        check_uploaded(upload.paths, laid.main, engine=asked.engine or SNAKEMAKE)
-        source = await upload.seal(main=laid.main, origin=laid.origin)
+        check_uploaded(upload.tree, laid.main, engine=asked.engine or SNAKEMAKE)
+        source = await upload.seal(main=laid.main, origin=laid.origin, left_out=left_out_of(asked.source))
         files = await read_files(self._blobs, upload, laid.main)
         return await anyio.to_thread.run_sync(prepare, asked, source, files, self._presets)
 
@@ -101,8 +102,10 @@ class Registrations:
         if lay is not None:
             await lay(upload)
         elif kind_of(source) == "files":
-            await anyio.to_thread.run_sync(partial(check_files, source, engine=asked.engine or SNAKEMAKE))
-            await _lay_given(source, upload)
+            read = partial(read_entries, source, engine=asked.engine or SNAKEMAKE)
+            for entry in await anyio.to_thread.run_sync(read):
+                content = await anyio.to_thread.run_sync(entry.content) if entry.is_file else b""
+                await upload.put_entry(entry, _one(content))
         else:
             return await self._intake.lay(source, upload)
         return Laid(origin=None, main=source.snakefile)
@@ -131,11 +134,6 @@ class Registrations:
             return source if await stored_fingerprint(self._blobs, source) == fingerprint else None
         except BlobMissing:
             return None
-
-
-async def _lay_given(source: SubmittedSource, upload: Upload) -> None:
-    for path, file in (source.files or {}).items():
-        await upload.put(path, _one(await anyio.to_thread.run_sync(content_of, file)))
 
 
 async def _one(content: bytes) -> AsyncIterator[bytes]:

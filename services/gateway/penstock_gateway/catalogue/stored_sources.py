@@ -1,6 +1,5 @@
 """The stored files of catalogue entries: read back in part, and compared."""
 
-import base64
 import hashlib
 
 import msgspec
@@ -8,17 +7,14 @@ from msgspec import Struct
 
 from penstock_core.ports import Blobs
 from penstock_gateway.catalogue.workflow_files import MAX_DOCUMENT_BYTES, Files, configfiles, wanted
-from penstock_gateway.uploads import PROGRAM, Upload, fingerprint_of
+from penstock_gateway.submitted_entries import PROGRAM, entry_of
+from penstock_gateway.uploads import Upload, fingerprint_of
+from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import Source, SourceFile, SourceKind, SourceManifest
 
 
-class _BundledFile(Struct, frozen=True):
-    text: str | None = None
-    base64: str | None = None
-
-
 class _Bundle(Struct, frozen=True):
-    files: dict[str, _BundledFile]
+    files: dict[str, SubmittedFile]
 
 
 async def read_files(blobs: Blobs, upload: Upload, main: str | None) -> Files:
@@ -28,10 +24,18 @@ async def read_files(blobs: Blobs, upload: Upload, main: str | None) -> Files:
         Unavailable: the blob store does not give them.
 
     """
-    files = {path: await _beginning(blobs, upload.files[path]) for path in wanted(upload.files, main)}
+    tree = upload.tree
+
+    def known(path: str) -> bool:
+        return tree.has_file(path)
+
+    async def beginning(path: str) -> bytes:
+        return await _beginning(blobs, upload.files[tree.real(path) or path])
+
+    files = {path: await beginning(path) for path in wanted(known, main)}
     for path in configfiles(files, main):
-        if path in upload.files and path not in files:
-            files[path] = await _beginning(blobs, upload.files[path])
+        if path not in files and known(path):
+            files[path] = await beginning(path)
     return files
 
 
@@ -62,14 +66,17 @@ async def _beginning(blobs: Blobs, file: SourceFile) -> bytes:
         return b"".join([piece async for piece in stream])
 
 
-def _unbundled(path: str, file: _BundledFile) -> SourceFile:
-    content = (
-        base64.b64decode(file.base64) if file.base64 is not None else (file.text or "").encode(errors="surrogatepass")
-    )
+def _unbundled(label: str, file: SubmittedFile) -> SourceFile:
+    entry = entry_of(label, file, label)
+    content = entry.content() if entry.is_file else b""
+    is_program = content.startswith(PROGRAM) if file.executable is None else file.executable
     return SourceFile(
-        path=path,
-        key="",
+        path=label,
+        path_base64=file.path_base64,
         size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        is_executable=content.startswith(PROGRAM),
+        sha256=hashlib.sha256(content).hexdigest() if entry.is_file else "",
+        is_executable=is_program,
+        link=file.link,
+        link_base64=file.link_base64,
+        is_folder=file.folder,
     )

@@ -1,7 +1,7 @@
 """What a workflow's own files say of its parameters: their schema, and the configuration that it brings along."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
@@ -78,26 +78,32 @@ def own_configuration(files: Files, snakefile: str | None) -> Parameters:
     return configuration
 
 
-def wanted(paths: Collection[str], snakefile: str | None) -> tuple[str, ...]:
-    """Return which of a workflow's files say something of its parameters, before they are read; `configfiles` then."""
-    schema = next((each for each in SCHEMA_PLACES if each in paths), None)
-    main = _main(paths, snakefile)
+def wanted(is_there: Callable[[str], bool], snakefile: str | None) -> tuple[str, ...]:
+    """Return which of a workflow's files say something of its parameters, before they are read; `configfiles` then.
+
+    Args:
+        is_there: says whether a path names a file of the workflow.
+        snakefile: its main file, where it is known.
+
+    """
+    schema = next((each for each in SCHEMA_PLACES if is_there(each)), None)
+    main = _main(is_there, snakefile)
     return tuple(each for each in (schema, main) if each is not None)
 
 
 def configfiles(files: Files, snakefile: str | None) -> tuple[str, ...]:
     """Return the configuration files that the main Snakefile names."""
-    main = _main(files, snakefile)
+    main = _main(lambda path: path in files, snakefile)
     if main is None:
         return ()
     text = files[main].decode(errors="replace")
     return tuple(str(PurePosixPath(path)) for path in _CONFIGFILE.findall(text))
 
 
-def _main(paths: Collection[str], snakefile: str | None) -> str | None:
+def _main(is_there: Callable[[str], bool], snakefile: str | None) -> str | None:
     if snakefile is not None:
-        return snakefile if snakefile in paths else None
-    return next((each for each in SNAKEFILE_PLACES if each in paths), None)
+        return snakefile if is_there(snakefile) else None
+    return next((each for each in SNAKEFILE_PLACES if is_there(each)), None)
 
 
 def read_object(path: str, raw: bytes) -> Schema:

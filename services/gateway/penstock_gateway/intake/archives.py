@@ -1,6 +1,7 @@
 """Archives: read piece by piece and counted while they are read; no name of them ever reaches a file system.
 
-What is no plain file or folder is refused: links and devices have no place in a workflow that others run.
+Files, links, hard links and folders are taken, with modes and times. Devices are refused, and links are checked later,
+beside everything that came.
 """
 
 import io
@@ -13,7 +14,10 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
-from penstock_gateway.intake.entries import Contents, Entry, shown
+from msgspec.structs import replace
+
+from penstock_core.source_tree import MAX_LINK_BYTES, shown
+from penstock_gateway.intake.entries import Contents, Entry
 from penstock_gateway.intake.limits import SourceUnfit
 from penstock_gateway.intake.tars import BZIP2, GZIP, XZ, is_tar, tar_contents
 from penstock_gateway.intake.zips import ZIP, zip_contents
@@ -47,11 +51,11 @@ def survey(file: BinaryIO, max_bytes: int) -> Sequence[Entry]:
     """Return the files of an archive; all of their names are checked then, and none of their content.
 
     Raises:
-        SourceUnfit: it is something else, is broken, has entries that are no plain files, or holds too much.
+        SourceUnfit: it is something else, is broken, has entries that are devices, or holds too much.
 
     """
-    found = [entry for entry, _ in contents(file, max_bytes)]
-    if not found:
+    found = [_with_target(entry, pieces) for entry, pieces in contents(file, max_bytes)]
+    if all(entry.is_folder for entry in found):
         raise SourceUnfit("the archive holds no files")
     return found
 
@@ -79,6 +83,14 @@ def contents(file: BinaryIO, max_bytes: int) -> Contents:
             found = tar_contents(file, head, size_bytes, max_bytes)
         for entry, pieces in found:
             yield entry, _whole(entry, pieces)
+
+
+def _with_target(entry: Entry, pieces: Iterator[bytes]) -> Entry:
+    if not entry.is_link:
+        return entry
+    if entry.size_bytes > MAX_LINK_BYTES:
+        raise SourceUnfit(f"`{shown(entry.path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
+    return replace(entry, target=b"".join(pieces).decode(errors="surrogateescape"))
 
 
 def _whole(entry: Entry, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,27 +1,34 @@
 """The entries of an archive, and their names: each checked by itself and beside the others."""
 
-import unicodedata
-from collections.abc import Collection, Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
 
-from penstock_gateway.bundles import SNAKEFILE_PLACES, fault_of_path
+from penstock_core.source_tree import fault_of_path, folders_of, is_engine_cache, shown
+from penstock_gateway.bundles import SNAKEFILE_PLACES
 from penstock_gateway.intake.limits import MAX_ENTRIES, SourceUnfit
+from penstock_gateway.submitted_entries import Tree
 
 _LEFT_OUT: Final = "__MACOSX/"
 """What macOS adds to a zip, beside the files that were meant."""
-_MAX_SHOWN_CHARS: Final = 200
 
 
-class Entry(Struct, frozen=True):
-    """A file of an archive."""
+class Entry(Struct, frozen=True, kw_only=True):
+    """An entry of an archive or a repository: a file, or what its flags say."""
 
     path: str
-    size_bytes: int
-    is_executable: bool | None
+    size_bytes: int = 0
+    is_executable: bool | None = None
     """`None` where the archive does not say so."""
+    mtime_ns: int | None = None
+    is_link: bool = False
+    """Its content is the target then."""
+    target: str | None = None
+    """The target of a link, where it was read already."""
+    is_folder: bool = False
+    same_as: str | None = None
+    """The path of an earlier file that this is a hard link to; it has no content of its own."""
 
 
 Contents = Iterator[tuple[Entry, Iterator[bytes]]]
@@ -33,8 +40,8 @@ class Names:
 
     def __init__(self) -> None:
         self._entries = 0
-        self._known: dict[str, tuple[str, bool]] = {}
-        """By the name as a disk that does not mind case knows it: how it was written, and whether it is a file."""
+        self._known: dict[str, bool] = {}
+        """Whether each path is a file."""
 
     def file(self, given: str) -> str | None:
         """Return the path of a file; `None` when it is to be left out.
@@ -51,23 +58,25 @@ class Names:
         self._enter(path, is_file=True)
         return path
 
-    def folder(self, given: str) -> None:
-        """Note a folder.
+    def folder(self, given: str) -> str | None:
+        """Return the path of a folder; `None` when it is the outermost one, or to be left out.
 
         Raises:
             SourceUnfit: as `file`.
 
         """
         path = self._plain(given)
-        if path:
-            self._enter(path, is_file=False)
+        if not path:
+            return None
+        self._enter(path, is_file=False)
+        return path
 
     def _plain(self, given: str) -> str | None:
         self._entries += 1
         if self._entries > MAX_ENTRIES:
             raise SourceUnfit(f"the archive has more than {MAX_ENTRIES:,} entries")
         path = given.removeprefix("./")
-        if path.startswith(_LEFT_OUT):
+        if path.startswith(_LEFT_OUT) or is_engine_cache(path):
             return None
         return "" if path == "." else path
 
@@ -75,41 +84,29 @@ class Names:
         fault = fault_of_path(path)
         if fault is not None:
             raise SourceUnfit(f"`{shown(path)}` in the archive: {fault}")
-        for parent in reversed(PurePosixPath(path).parents[:-1]):
-            self._put(str(parent), path, is_file=False)
+        for parent in reversed(folders_of(path)):
+            self._put(parent, path, is_file=False)
         self._put(path, path, is_file=is_file)
 
     def _put(self, name: str, path: str, *, is_file: bool) -> None:
-        key = unicodedata.normalize("NFC", name).casefold()
-        known = self._known.get(key)
-        if known is None:
-            self._known[key] = (name, is_file)
+        was_file = self._known.get(name)
+        if was_file is None:
+            self._known[name] = is_file
             return
-        written, was_file = known
-        if written != name:
-            raise SourceUnfit(
-                f"`{shown(path)}` in the archive: `{shown(written)}` and `{shown(name)}` differ in case or accents "
-                "alone, and are one on many disks; rename one of them"
-            )
         if is_file != was_file:
-            raise SourceUnfit(f"`{shown(path)}` in the archive: `{shown(written)}` is a file here and a folder there")
+            raise SourceUnfit(f"`{shown(path)}` in the archive: `{shown(name)}` is a file here and a folder there")
         if is_file:
             raise SourceUnfit(f"`{shown(path)}` stands twice in the archive; which one counts?")
 
 
-def top_folder(paths: Collection[str], main: str | None) -> str:
+def top_folder(tree: Tree, main: str | None) -> str:
     """Return the one folder that holds all files, with its `/`, where only in it the workflow's main file is found.
 
     Archives of repositories have such a folder, called after the repository and the commit. Empty where there is none.
     """
-    tops = {path.partition("/")[0] for path in paths}
+    tops = {path.partition("/")[0] for path in (*tree.files, *tree.links, *tree.folders)}
     places = SNAKEFILE_PLACES if main is None else (main,)
-    if len(tops) != 1 or any(place in paths for place in places):
+    if len(tops) != 1 or any(tree.has_file(place) for place in places):
         return ""
     (top,) = tops
-    return f"{top}/" if any(f"{top}/{place}" in paths for place in places) else ""
-
-
-def shown(path: str) -> str:
-    """Return a name as a message may have it."""
-    return "".join(each if each.isprintable() else "?" for each in path[:_MAX_SHOWN_CHARS])
+    return f"{top}/" if any(tree.has_file(f"{top}/{place}") for place in places) else ""

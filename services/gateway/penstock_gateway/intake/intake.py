@@ -2,30 +2,34 @@
 
 import base64
 import binascii
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import BinaryIO, Final
 
 import anyio
 
+from penstock_core.source_tree import ENGINE_FOLDER, MAX_LINK_BYTES, is_engine_cache
+from penstock_core.source_tree import shown as shown_name
 from penstock_gateway.bodies import pointer
 from penstock_gateway.bundles import SNAKEFILE_PLACES
 from penstock_gateway.intake.addresses import SourceHosts, check_url, shown
 from penstock_gateway.intake.archives import HEAD_BYTES, TAKEN, contents, is_archive, survey
 from penstock_gateway.intake.downloads import download
-from penstock_gateway.intake.entries import shown as shown_name
-from penstock_gateway.intake.entries import top_folder
+from penstock_gateway.intake.entries import Entry, top_folder
 from penstock_gateway.intake.forges import as_repository
 from penstock_gateway.intake.limits import MAX_FETCHES, MAX_WAIT_S, SourceUnfit
 from penstock_gateway.intake.repositories import fetch_commit
 from penstock_gateway.intake.spool import Spool, fill, pieces_of
 from penstock_gateway.problems import Invalid
 from penstock_gateway.source_kinds import LAID, kind_of
+from penstock_gateway.submitted_entries import Tree
 from penstock_gateway.uploads import Upload
 from penstock_schemas.api import SubmittedSource, Violation
+from penstock_schemas.jobs import LeftOut
 
 MAX_SNAKEFILE_BYTES: Final = 1 << 20
 """Of a single file at an address."""
+ENGINE_CACHE: Final = LeftOut(path=f"{ENGINE_FOLDER}/", reason="the engine's caches, locks and logs are of one machine")
 
 
 class Laid:
@@ -104,23 +108,19 @@ class Intake:
         """Unpack in two rounds: the first one checks every name, so that little is stored in vain."""
         max_bytes = self._max_bytes - upload.size_bytes
         found = await anyio.to_thread.run_sync(survey, file, max_bytes)
-        top = top_folder({entry.path for entry in found}, main)
+        top = top_folder(_tree_of(found), main)
         unpacked = contents(file, max_bytes)
         while (following := await anyio.to_thread.run_sync(next, unpacked, None)) is not None:
             entry, pieces = following
-            path = entry.path.removeprefix(top)
-            _refuse_both(path, upload)
-            await upload.put(path, pieces_of(pieces), place=place, is_executable=entry.is_executable or None)
+            if f"{entry.path}/" != top:
+                await _put(upload, entry, pieces_of(pieces), top=top, place=place)
 
     async def _from_git(self, source: SubmittedSource, upload: Upload) -> Laid:
         max_bytes = self._max_bytes - upload.size_bytes
         fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
         async with fetched as commit, aclosing(commit.files()) as files:
             async for entry, pieces in files:
-                _refuse_both(entry.path, upload)
-                await upload.put(
-                    entry.path, pieces, place=pointer("source", "git"), is_executable=entry.is_executable or None
-                )
+                await _put(upload, entry, pieces, top="", place=pointer("source", "git"))
         return Laid(origin=f"git+{commit.address}@{commit.id}", main=source.snakefile)
 
     async def _from_address(self, source: SubmittedSource, upload: Upload) -> Laid:
@@ -163,6 +163,35 @@ def _faults(place: str) -> Generator[None]:
         yield
     except SourceUnfit as error:
         raise Invalid([Violation(pointer=place, detail=str(error))]) from None
+
+
+def _tree_of(entries: Sequence[Entry]) -> Tree:
+    """Return the tree that a survey found."""
+    return Tree(
+        files={each.path for each in entries if not each.is_folder and not each.is_link},
+        links={each.path: each.target for each in entries if each.target is not None},
+        folders={each.path for each in entries if each.is_folder},
+    )
+
+
+async def _put(upload: Upload, entry: Entry, pieces: AsyncIterable[bytes], *, top: str, place: str) -> None:
+    """Lay one entry into an upload, out of the folder `top`; what is the engine's own is left out."""
+    path = entry.path.removeprefix(top)
+    if is_engine_cache(path):
+        return upload.leave_out(ENGINE_CACHE)
+    _refuse_both(path, upload)
+    mtime_ns = entry.mtime_ns
+    if entry.is_folder:
+        return upload.put_folder(path, mtime_ns=mtime_ns, place=place)
+    if entry.same_as is not None:
+        return upload.put_again(path, entry.same_as.removeprefix(top), mtime_ns=mtime_ns, place=place)
+    if entry.is_link:
+        if entry.size_bytes > MAX_LINK_BYTES:
+            raise SourceUnfit(f"`{shown_name(path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
+        target = b"".join([piece async for piece in pieces]).decode(errors="surrogateescape")
+        return upload.put_link(path, target, mtime_ns=mtime_ns, place=place)
+    await upload.put(path, pieces, place=place, is_executable=entry.is_executable, mtime_ns=mtime_ns)
+    return None
 
 
 def _refuse_both(path: str, upload: Upload) -> None:

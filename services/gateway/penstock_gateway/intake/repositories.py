@@ -9,9 +9,9 @@ from typing import Final
 import anyio
 from msgspec import Struct
 
-from penstock_gateway.bundles import fault_of_path
+from penstock_core.source_tree import fault_of_path, is_engine_cache, shown
 from penstock_gateway.intake.addresses import SourceHosts, Target, check_url, resolve
-from penstock_gateway.intake.entries import Entry, shown
+from penstock_gateway.intake.entries import Entry
 from penstock_gateway.intake.git import Contents, Git
 from penstock_gateway.intake.limits import FETCH_DEADLINE_S, MAX_ENTRIES, PIECE_BYTES, SourceUnfit
 from penstock_gateway.intake.spool import Spool
@@ -21,9 +21,11 @@ LFS: Final = b"version https://git-lfs.github.com/spec/"
 """What stands in a repository in place of a file that Git LFS keeps."""
 _MAX_LFS_BYTES: Final = 1024
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_SECONDS: Final = re.compile(rb"-?[0-9]{1,10}\n")
 _REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+@-]{0,199}")
 _FILES: Final = ("100644", "100755", "100664")
-_KINDS: Final = {"120000": "a link", "160000": "a submodule"}
+_LINK: Final = "120000"
+_KINDS: Final = {"160000": "a submodule"}
 
 
 class _File(Struct, frozen=True):
@@ -59,7 +61,7 @@ class Commit:
     async def _read(self, file: _File) -> AsyncGenerator[bytes]:
         is_first = file.entry.size_bytes <= _MAX_LFS_BYTES
         async for piece in self._contents.read(file.blob, PIECE_BYTES):
-            if is_first and piece.startswith(LFS):
+            if is_first and piece.startswith(LFS) and not file.entry.is_link:
                 raise SourceUnfit(
                     f"`{shown(file.entry.path)}` in the repository is kept by Git LFS, from where this server fetches "
                     "nothing; submit a clone that holds the file"
@@ -103,31 +105,41 @@ async def _fetched(git: Git, target: Target, ref: str | None, max_bytes: int) ->
             if not _COMMIT.fullmatch(commit_id):
                 raise SourceUnfit("git did not say which commit it is")
             listing = await git.run("ls-tree", "-r", "-z", "-l", "--full-tree", commit_id, limit=MAX_LISTING_BYTES)
-            return commit_id, _listed(listing, max_bytes)
+            committed = await git.run("log", "-1", "--format=%ct", commit_id)
+            if not _SECONDS.fullmatch(committed):
+                raise SourceUnfit("git did not say when the commit was made")
+            return commit_id, _listed(listing, max_bytes, int(committed) * 1_000_000_000)
     except TimeoutError:
         raise SourceUnfit(f"{target.shown} took longer than {FETCH_DEADLINE_S:.0f} s") from None
 
 
-def _listed(listing: bytes, max_bytes: int) -> Sequence[_File]:
-    """Return the files of a tree."""
+def _listed(listing: bytes, max_bytes: int, mtime_ns: int) -> Sequence[_File]:
+    """Return the files and links of a tree. All get the time of the commit: none is newer than it is."""
     files: list[_File] = []
     total = 0
     for line in filter(None, listing.split(b"\0")):
         about, _, name = line.partition(b"\t")
         mode, _, blob, size = about.decode().split()
         path = name.decode(errors="surrogateescape")
-        if mode not in _FILES:
+        if mode not in _FILES and mode != _LINK:
             what = _KINDS.get(mode, "no plain file")
-            raise SourceUnfit(f"`{shown(path)}` in the repository is {what}; only plain files are taken")
+            raise SourceUnfit(f"`{shown(path)}` in the repository is {what}; only plain files and links are taken")
         fault = fault_of_path(path)
-        if fault is not None:
+        if fault is not None and not is_engine_cache(path):
             raise SourceUnfit(f"`{shown(path)}` in the repository: {fault}")
         total += int(size)
         if total > max_bytes or len(files) >= MAX_ENTRIES:
             raise SourceUnfit(
                 f"the repository has more than {max_bytes:,} bytes or {MAX_ENTRIES:,} files at that commit"
             )
-        files.append(_File(Entry(path, int(size), mode == "100755"), blob))
+        entry = Entry(
+            path=path,
+            size_bytes=int(size),
+            is_executable=mode == "100755",
+            mtime_ns=mtime_ns,
+            is_link=mode == _LINK,
+        )
+        files.append(_File(entry, blob))
     if not files:
         raise SourceUnfit("the repository has no files at that commit")
     return files

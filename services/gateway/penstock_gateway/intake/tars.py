@@ -8,9 +8,11 @@ import gzip
 import lzma
 import tarfile
 from collections.abc import Callable, Iterator
+from decimal import ROUND_FLOOR, Decimal
 from typing import BinaryIO, Final, Protocol, cast
 
-from penstock_gateway.intake.entries import Contents, Entry, Names, shown
+from penstock_core.source_tree import shown
+from penstock_gateway.intake.entries import Contents, Entry, Names
 from penstock_gateway.intake.limits import (
     MAX_HEADER_BYTES,
     MAX_RATIO,
@@ -19,6 +21,7 @@ from penstock_gateway.intake.limits import (
     RATIO_FREE_BYTES,
     SourceUnfit,
 )
+from penstock_schemas.api import MAX_MTIME_NS
 
 GZIP: Final = b"\x1f\x8b"
 BZIP2: Final = b"BZh"
@@ -44,7 +47,7 @@ def tar_contents(file: BinaryIO, head: bytes, size_bytes: int, max_bytes: int) -
     """Yield the files of a tar, tar.gz, tar.bz2 or tar.xz.
 
     Raises:
-        SourceUnfit: an entry is no plain file or folder, a name is not safe, or it holds too much.
+        SourceUnfit: an entry is no plain file, link or folder, a name is not safe, or it holds too much.
         tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, RecursionError: it is broken.
 
     """
@@ -52,23 +55,50 @@ def tar_contents(file: BinaryIO, head: bytes, size_bytes: int, max_bytes: int) -
     names, total = Names(), 0
     with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r:") as archive:
         while (member := _next(archive, stream)) is not None:
-            if member.isdir():
-                names.folder(member.name.rstrip("/") or ".")
-                continue
-            if not member.isreg() or member.issparse():
-                raise SourceUnfit(
-                    f"`{shown(member.name)}` is {_kind_of(member)}; only plain files and folders are taken"
-                )
-            path = names.file(member.name)
-            total += member.size
+            entry = _entry(member, names)
+            total += member.size if member.isreg() else 0
             if total > max_bytes:
                 raise SourceUnfit(
                     f"the archive holds more than {max_bytes:,} bytes (reached at `{shown(member.name)}`)"
                 )
-            if path is not None:
-                is_executable = bool(member.mode & 0o100)
-                yield Entry(path, member.size, is_executable), _pieces(archive, member)
+            if entry is None:
+                continue
+            if entry.is_link:
+                yield entry, iter((member.linkname.encode(errors="surrogateescape"),))
+            else:
+                yield entry, _pieces(archive, member) if member.isreg() else iter(())
     stream.finish()
+
+
+def _entry(member: tarfile.TarInfo, names: Names) -> Entry | None:
+    """Return an entry; `None` when it is to be left out."""
+    if member.isdir():
+        path = names.folder(member.name.rstrip("/") or ".")
+        return None if path is None else Entry(path=path, mtime_ns=_mtime_ns(member), is_folder=True)
+    if (not member.isreg() and not member.issym() and not member.islnk()) or member.issparse():
+        what = "a sparse file" if member.issparse() else "a device"
+        raise SourceUnfit(f"`{shown(member.name)}` is {what}; only plain files, links and folders are taken")
+    path = names.file(member.name)
+    if path is None:
+        return None
+    return Entry(
+        path=path,
+        size_bytes=len(member.linkname.encode(errors="surrogateescape")) if member.issym() else member.size,
+        is_executable=bool(member.mode & 0o100),
+        mtime_ns=_mtime_ns(member),
+        is_link=member.issym(),
+        same_as=member.linkname.removeprefix("./") if member.islnk() else None,
+    )
+
+
+def _mtime_ns(member: tarfile.TarInfo) -> int | None:
+    """Return an entry's time with all of its digits; `None` where it is beyond what a disk takes."""
+    try:
+        time_s = Decimal(member.pax_headers.get("mtime", "") or str(member.mtime))
+        mtime_ns = int((time_s * 1_000_000_000).to_integral_value(ROUND_FLOOR)) if time_s.is_finite() else None
+    except ArithmeticError:
+        return None
+    return mtime_ns if mtime_ns is not None and abs(mtime_ns) <= MAX_MTIME_NS else None
 
 
 def _next(archive: tarfile.TarFile, stream: "_Forward") -> tarfile.TarInfo | None:
@@ -194,9 +224,3 @@ def _unpacked(file: BinaryIO, head: bytes) -> "BinaryIO | gzip.GzipFile | _Packe
     if head.startswith(XZ):
         return _Packed(file, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY_BYTES))
     return file
-
-
-def _kind_of(member: tarfile.TarInfo) -> str:
-    if member.issym() or member.islnk():
-        return "a link"
-    return "a sparse file" if member.issparse() else "a device"

@@ -22,7 +22,7 @@ from penstock_gateway.problems import (
 )
 from penstock_gateway.wes.failures import status_of
 from penstock_gateway.wes.models import ErrorResponse
-from penstock_schemas.api import Problem
+from penstock_schemas.api import FormManifest, Problem
 from penstock_schemas.patterns import with_ecma_patterns
 
 WES_PREFIX: Final = "/ga4gh/wes/v1"
@@ -92,7 +92,7 @@ def document(software_version: str, *, wes_prefix: str = WES_PREFIX) -> dict[str
 
 
 def _shapes() -> list[Any]:
-    found = [Problem, ErrorResponse, *(each.body for each in OPERATIONS if each.body is not None)]
+    found = [Problem, ErrorResponse, FormManifest, *(each.body for each in OPERATIONS if each.body is not None)]
     found.extend(answer.shape for each in OPERATIONS for answer in each.answers if answer.shape is not None)
     return list({repr(each): each for each in found}.values())
 
@@ -120,7 +120,7 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
         examples = {name: {"value": value} for name, value in operation.body_examples.items()}
         content = {"application/json": {"schema": schema, "examples": examples}}
         if operation.takes_files:
-            content["multipart/form-data"] = _form(schema)
+            content["multipart/form-data"] = _form(schema, schema_of[repr(FormManifest)])
         rendered["requestBody"] = {"required": operation.body_is_required, "content": content}
     elif operation.form is not None:
         rendered["requestBody"] = {"required": True, "content": _plain_form(operation.form)}
@@ -136,12 +136,12 @@ def _plain_form(schema: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _form(schema: Any) -> dict[str, Any]:
+def _form(schema: Any, manifest: Any) -> dict[str, Any]:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
-    parts = {"job": schema, "files": {"type": "array", "items": file}, "archive": file}
+    parts = {"job": schema, "manifest": manifest, "files": {"type": "array", "items": file}, "archive": file}
     return {
         "schema": {"type": "object", "properties": parts, "required": ["job"]},
-        "encoding": {"job": {"contentType": "application/json"}},
+        "encoding": {"job": {"contentType": "application/json"}, "manifest": {"contentType": "application/json"}},
     }
 
 

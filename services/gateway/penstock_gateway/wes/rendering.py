@@ -186,6 +186,9 @@ def _said_of_run(job: Job) -> list[str]:
     if job.failure is not None:
         said.append(job.failure.message)
         said += _quoted(job.failure)
+    has_made_nothing = job.state is JobState.COMPLETED and not job.output_files
+    if job.source is not None and (job.failure is not None or has_made_nothing):
+        said += [f"left out when it was submitted: {each.path}: {each.reason}" for each in job.source.left_out]
     if job.cancel_reason is not None:
         said.append(f"cancelled: {job.cancel_reason}")
     if job.deleted_at is not None:

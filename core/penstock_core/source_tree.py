@@ -1,0 +1,198 @@
+"""The tree of a workflow's files: names of any bytes, entries that fit together, and links that stay inside.
+
+Within a program a path is text as `os.fsdecode` makes it: bytes that are no UTF-8 are lone surrogates. JSON cannot
+carry those, so a path on the wire is a label and, where the label is not the path itself, the path's bytes in base64.
+
+Pure: nothing here touches a disk. The gateway checks a tree with it when it is submitted, the runner before it is made.
+"""
+
+import base64
+import binascii
+from collections.abc import Collection, Iterator, Mapping
+from typing import Final
+
+MAX_PATH_BYTES: Final = 1024
+MAX_NAME_BYTES: Final = 255
+MAX_DEPTH: Final = 64
+"""Names in a path."""
+MAX_LINK_BYTES: Final = 1024
+"""Of the target of a link."""
+MAX_LINKS_IN_A_PATH: Final = 40
+"""As many as Linux follows."""
+ENGINE_FOLDER: Final = ".snakemake"
+ENGINE_RECORDS: Final = ("metadata", "incomplete")
+"""The folders in it that its rerun rules read. Everything else in it is caches, locks and logs of one machine."""
+_MAX_SHOWN_CHARS: Final = 200
+
+
+class LinkRefused(Exception):
+    """A link leads out of its folder, or nowhere; the text says how."""
+
+
+class LinkLoops(LinkRefused):
+    """A link leads to itself, or through more links than the kernel follows: nothing is reached through it."""
+
+
+def wire_path(path: str) -> tuple[str, str | None]:
+    """Return a path as a label of valid Unicode, and in base64 where the label is not the path itself."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raw = _bytes(path)
+        return raw.decode(errors="backslashreplace"), base64.b64encode(raw).decode("ascii")
+    return path, None
+
+
+def path_of(label: str, encoded: str | None) -> str:
+    """Return the path that `wire_path` made this of.
+
+    Raises:
+        ValueError: `encoded` is no base64.
+
+    """
+    if encoded is None:
+        return label
+    try:
+        return base64.b64decode(encoded, validate=True).decode("utf-8", "surrogateescape")
+    except binascii.Error:
+        raise ValueError("this is not standard base64 (RFC 4648, with padding)") from None
+
+
+def shown(path: str) -> str:
+    """Return a path as a message, a log or a header may have it: printable, valid Unicode and short."""
+    return "".join(each if each.isprintable() else "?" for each in path[:_MAX_SHOWN_CHARS])
+
+
+def fault_of_path(path: str) -> str | None:
+    """Say what keeps `path` from being a relative path that stays inside its folder; `None` when nothing does."""
+    if not path:
+        return "the path is empty"
+    if "\0" in path:
+        return "the path holds a NUL"
+    if path.startswith("/"):
+        return "the path is absolute; write it relative to the workflow's folder"
+    parts = path.split("/")
+    if ".." in parts:
+        return "the path leads out of its folder (`..`)"
+    if "" in parts or "." in parts:
+        return "the path is not plain; remove `.`, doubled and trailing `/`"
+    if is_engine_cache(path):
+        return f"the folder `{ENGINE_FOLDER}` belongs to the engine; of it, {' and '.join(ENGINE_RECORDS)} are taken"
+    if len(parts) > MAX_DEPTH:
+        return f"the path leads through more than {MAX_DEPTH} names"
+    try:
+        lengths = [len(_bytes(part)) for part in parts]
+    except UnicodeEncodeError:
+        return "the path is no valid Unicode; give its bytes in `path_base64`"
+    if sum(lengths) + len(parts) - 1 > MAX_PATH_BYTES or max(lengths) > MAX_NAME_BYTES:
+        return f"the path is longer than {MAX_PATH_BYTES} bytes, or one of its names longer than {MAX_NAME_BYTES}"
+    return None
+
+
+def is_engine_cache(path: str) -> bool:
+    """Say whether `path` is in the engine's folder and none of the records that its rerun rules read."""
+    parts = path.split("/", 2)
+    return parts[0] == ENGINE_FOLDER and not (len(parts) > 2 and parts[1] in ENGINE_RECORDS)
+
+
+def fault_of_link(path: str, target: str) -> str | None:
+    """Say what keeps `target` from being the target of the link at `path`, whatever stands beside it."""
+    try:
+        size_bytes = len(_bytes(target))
+    except UnicodeEncodeError:
+        return "the link's target is no valid Unicode; give its bytes in `link_base64`"
+    if not target or "\0" in target:
+        return "the link's target is empty or holds a NUL"
+    if size_bytes > MAX_LINK_BYTES:
+        return f"the link's target is longer than {MAX_LINK_BYTES} bytes"
+    if path.split("/")[0] == ENGINE_FOLDER:
+        return f"the folder `{ENGINE_FOLDER}` takes regular files alone"
+    return None
+
+
+def resolve(path: str, links: Mapping[str, str]) -> str:
+    """Return where `path` leads within the tree when every link is followed; what need not exist counts as a folder.
+
+    Args:
+        path: relative.
+        links: the target of each link of the tree, by its path.
+
+    Raises:
+        LinkRefused: it leads out of the tree.
+        LinkLoops: it leads through too many links.
+
+    """
+    done: list[str] = []
+    rest = path.split("/")[::-1]
+    followed = 0
+    while rest:
+        part = rest.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not done:
+                raise LinkRefused("the link leads out of the workflow's folder")
+            done.pop()
+            continue
+        done.append(part)
+        target = links.get("/".join(done))
+        if target is None:
+            continue
+        followed += 1
+        if followed > MAX_LINKS_IN_A_PATH:
+            raise LinkLoops("the link leads to itself, or through too many links")
+        if target.startswith("/"):
+            raise LinkRefused("the link's target is absolute; only targets relative to the link are taken")
+        done.pop()
+        rest.extend(target.split("/")[::-1])
+    return "/".join(done)
+
+
+def faults_of_tree(
+    files: Collection[str], links: Mapping[str, str], folders: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each path that does not fit beside the others, with the reason. Each path itself was checked before.
+
+    A tree without faults can be made in any order as long as its links come last: nothing is written through one.
+    """
+    for path in (*files, *links, *folders):
+        for parent in folders_of(path):
+            if parent in links:
+                yield path, f"`{shown(parent)}` is a link here and a folder there"
+                break
+            if parent in files:
+                yield path, f"`{shown(parent)}` is a file here and a folder there"
+                break
+        if (path in files) + (path in links) + (path in folders) > 1:
+            yield path, "this path stands twice; which one counts?"
+    for path, target in links.items():
+        fault = fault_of_link(path, target)
+        if fault is None:
+            fault = _fault_of_target(path, links)
+        if fault is not None:
+            yield path, fault
+
+
+def stays_inside(path: str, links: Mapping[str, str]) -> bool:
+    """Say whether a path leads to nothing outside the tree; one that loops leads nowhere."""
+    return _fault_of_target(path, links) is None
+
+
+def _fault_of_target(path: str, links: Mapping[str, str]) -> str | None:
+    try:
+        resolve(path, links)
+    except LinkLoops:
+        return None  # each of its links is checked by itself
+    except LinkRefused as error:
+        return str(error)
+    return None
+
+
+def folders_of(path: str) -> tuple[str, ...]:
+    """Return the folders that hold `path`, the nearest first, without the tree's own."""
+    parts = path.split("/")
+    return tuple("/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
