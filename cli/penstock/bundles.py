@@ -1,15 +1,18 @@
 """Packs a workflow's folder into the body of a submission, where it fits."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from penstock.folders import BadWorkflow, Chosen, choose, too_much
-from penstock_schemas.api import Base64File, SubmittedSource
+from penstock.folders import Chosen, too_much
+from penstock.workflow_places import BadWorkflow
+from penstock_core.source_tree import shown, wire_path
+from penstock_schemas.api import SubmittedFile, SubmittedSource
 
 MAX_BYTES: Final = 15 * 1024 * 1024
 """Of the files together, as they are sent: a gateway takes 16 MiB of JSON unless its operator chose otherwise."""
@@ -22,25 +25,25 @@ class Bundle(Struct, frozen=True, kw_only=True):
     chosen: Chosen
 
 
-def pack(target: Path, *, snakefile: str | None = None, exclude: Sequence[str] = (), ignore: bool = True) -> Bundle:
-    """Pack the workflow at `target`: a folder, or its main file. The arguments are those of `choose`.
+def pack(chosen: Chosen) -> Bundle:
+    """Pack the files of a workflow into a submission.
 
     Raises:
-        BadWorkflow: as `choose`; or it is more than fits one request in JSON.
+        BadWorkflow: a file cannot be read; or they are more than fits one request in JSON.
 
     """
-    chosen = choose(target, snakefile=snakefile, exclude=exclude, ignore=ignore)
     files = packed(chosen)
     if files is None:
         largest = max(chosen.files.items(), key=lambda each: each[1])[0]
-        problem = too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {largest}")
+        problem = too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {shown(largest)}")
         raise BadWorkflow(
             f"{problem}, or let the server fetch it: from a repository (--git) or an archive (--from-url)"
         )
-    return Bundle(source=SubmittedSource(files=files, snakefile=chosen.main), chosen=chosen)
+    source = SubmittedSource(files=files, snakefile=chosen.main, left_out=list(chosen.left_out))
+    return Bundle(source=source, chosen=chosen)
 
 
-def packed(chosen: Chosen) -> dict[str, str | Base64File] | None:
+def packed(chosen: Chosen) -> dict[str, str | SubmittedFile] | None:
     """Return the files with their content; `None` when they are more than `MAX_BYTES` in JSON.
 
     Raises:
@@ -49,28 +52,39 @@ def packed(chosen: Chosen) -> dict[str, str | Base64File] | None:
     """
     if chosen.bytes > MAX_BYTES:
         return None
-    files: dict[str, str | Base64File] = {}
+    files: dict[str, str | SubmittedFile] = {}
     sent = 0
-    for path in chosen.files:
-        files[path] = _encoded(_read(chosen.folder / path))
-        sent += len(msgspec.json.encode(path)) + len(msgspec.json.encode(files[path])) + len(":,")
+    for path, entry in chosen.entries.items():
+        label = _label(path, chosen.entries)
+        described = entry.described(path, label)
+        file = _with_content(described, _read(entry.place)) if entry.is_file else described
+        files[label] = file
+        sent += len(msgspec.json.encode(label)) + len(msgspec.json.encode(file)) + len(":,")
         if sent > MAX_BYTES:
             return None
     return files
+
+
+def _label(path: str, paths: Container[str]) -> str:
+    """Return the key of a path in JSON: the path itself, unless it is no UTF-8."""
+    label, encoded = wire_path(path)
+    while encoded is not None and label in paths:
+        label += "~"
+    return label
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadWorkflow(f"cannot read {path}: {error.strerror}; leave it out with --exclude") from error
+        raise BadWorkflow(f"cannot read {shown(str(path))}: {error.strerror}; leave it out with --exclude") from error
 
 
-def _encoded(content: bytes) -> str | Base64File:
-    """Return a file as JSON can carry it: as text, unless it is none or holds a NUL, which the API refuses in text."""
+def _with_content(described: SubmittedFile, content: bytes) -> SubmittedFile:
+    """Add a content as JSON can carry it: as text, unless it is none or holds a NUL, which the API refuses in text."""
     if b"\0" not in content:
         try:
-            return content.decode("utf-8")
+            return replace(described, text=content.decode("utf-8"))
         except UnicodeDecodeError:
             pass
-    return Base64File(base64=base64.b64encode(content).decode("ascii"))
+    return replace(described, base64=base64.b64encode(content).decode("ascii"))

@@ -22,7 +22,7 @@ import msgspec
 from penstock.api_tokens import ApiTokens
 from penstock.catalogue import Catalogue
 from penstock.downloads import download, stream_text
-from penstock.forms import Form, Progress
+from penstock.forms import FileToSend, Form, Progress
 from penstock.job_lists import JobFilters, only, query_of
 from penstock.log_parts import LogPart
 from penstock.server_state import ServerState
@@ -88,7 +88,7 @@ class Client:
     def submit(
         self,
         submission: JobSubmission,
-        files: Mapping[str, Path] | None = None,
+        files: Mapping[str, FileToSend] | None = None,
         *,
         on_sent: Progress | None = None,
     ) -> JobResponse:
@@ -97,7 +97,8 @@ class Client:
         Args:
             submission: what to run.
             files: the workflow's files where they are not in the submission, of any size: paths in its folder, with
-                the place of each on this machine. They are sent as they are read.
+                the place of each on this machine, or the link or folder that it is. They are sent as they are read,
+                with their times and modes.
             on_sent: told what was sent of `files`.
 
         Raises:
@@ -115,7 +116,7 @@ class Client:
     def plan(
         self,
         submission: JobSubmission,
-        files: Mapping[str, Path] | None = None,
+        files: Mapping[str, FileToSend] | None = None,
         *,
         on_sent: Progress | None = None,
     ) -> Plan:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from penstock.exits import Stop
-from penstock.folders import SNAKEFILES
+from penstock.workflow_places import SNAKEFILES
 
 
 def find() -> Path:

@@ -1,40 +1,23 @@
-"""Finds the files of a workflow that go along when it is submitted."""
+"""Finds what of a workflow's folder goes along when it is submitted, and what stays behind and why."""
 
-import fnmatch
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
-"""Where Snakemake looks for the main file."""
+from penstock.folder_entries import FolderEntry
+from penstock.folder_walk import Selection, Walk
+from penstock.git_checkouts import read_checkout
+from penstock.left_out import CACHES, SECRETS, grouped, rules_of, rules_of_file
+from penstock.workflow_places import BadWorkflow, check_folder, locate
+from penstock_core.source_tree import LinkRefused, resolve, shown, wire_path
+from penstock_schemas.jobs import LeftOut
+
 MAX_FILES: Final = 5_000
 """A gateway takes no more with a submission."""
-ALWAYS_LEFT_OUT: Final = (
-    ".git/",
-    ".hg/",
-    ".svn/",
-    ".snakemake/",
-    "__pycache__/",
-    ".venv/",
-    "venv/",
-    "node_modules/",
-    ".mypy_cache/",
-    ".ruff_cache/",
-    ".pytest_cache/",
-    ".ipynb_checkpoints/",
-    ".DS_Store",
-    "*.pyc",
-    ".nextflow*",
-)
-IGNORE_FILES: Final = (".penstockignore", ".gitignore")
-"""The first of these in the workflow's folder says what else stays behind."""
-
-
-class BadWorkflow(Exception):
-    """The folder cannot be submitted; the text says why and what to do."""
+IGNORE_FILE: Final = ".penstockignore"
+"""In the workflow's folder it says what stays behind, in the place of every `.gitignore`."""
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -43,11 +26,16 @@ class Chosen(Struct, frozen=True, kw_only=True):
     folder: Path
     main: str
     """The main file, relative to the folder, as all paths."""
-    files: Mapping[str, int]
-    """Each path with the file's size in bytes, in order."""
-    left_out: int
-    """Files and folders that a rule of the ignore file or of the user left behind."""
-    ignore_file: str | None
+    entries: Mapping[str, FolderEntry]
+    """Files, links and folders, by path, in order."""
+    left_out: tuple[LeftOut, ...] = ()
+    is_alone: bool = False
+    """Whether the main file goes alone, because its folder shows no sign of a workflow."""
+
+    @property
+    def files(self) -> Mapping[str, int]:
+        """Each file's size in bytes, by path."""
+        return {path: each.size_bytes for path, each in self.entries.items() if each.is_file}
 
     @property
     def bytes(self) -> int:
@@ -55,54 +43,54 @@ class Chosen(Struct, frozen=True, kw_only=True):
         return sum(self.files.values())
 
 
-class _Rule(Struct, frozen=True):
-    pattern: str
-    is_negated: bool
-    is_folder: bool
-    is_anchored: bool
-
-    def fits(self, path: str, is_folder: bool) -> bool:
-        if self.is_folder and not is_folder:
-            return False
-        if self.is_anchored:
-            return _fits_anchored(path, self.pattern)
-        return fnmatch.fnmatchcase(PurePosixPath(path).name, self.pattern)
-
-
-def choose(target: Path, *, snakefile: str | None = None, exclude: Sequence[str] = (), ignore: bool = True) -> Chosen:
+def choose(
+    target: Path,
+    *,
+    snakefile: str | None = None,
+    exclude: Sequence[str] = (),
+    include: Sequence[str] = (),
+    ignore: bool = True,
+    force: bool = False,
+) -> Chosen:
     """Find the files of the workflow at `target`: a folder, or its main file. None is read.
 
-    Version control, caches and what Snakemake keeps stay behind, and what `.penstockignore` or else `.gitignore` says.
+    Version control, caches and secrets stay behind, and what `.penstockignore` says; without that, in a git checkout,
+    untracked files that git ignores. Of Snakemake's own folder the records go along that its rerun rules read.
 
     Args:
         target: the workflow's folder, or its Snakefile.
         snakefile: the main file, relative to the folder, when it is none of `SNAKEFILES`.
         exclude: further patterns, as in `.gitignore`.
-        ignore: whether an ignore file counts.
+        include: patterns of what goes along although a rule leaves it out.
+        ignore: whether `.penstockignore` and `.gitignore` count.
+        force: whether a system folder or a home directory may be sent.
 
     Raises:
-        BadWorkflow: it does not exist, has no Snakefile, has too many files, or one that cannot be read.
+        BadWorkflow: it does not exist, has no Snakefile, is not meant to be sent, has too many files, or one that
+            cannot be read.
 
     """
-    folder, main = _locate(target, snakefile)
-    ignore_file = next((name for name in IGNORE_FILES if (folder / name).is_file()), None) if ignore else None
-    lines = list(exclude)
-    if ignore_file:
-        lines = (folder / ignore_file).read_text(errors="replace").splitlines() + lines
-    own = tuple(_rules(ALWAYS_LEFT_OUT))
-    asked = tuple(_rules(lines))
-    left_out: list[str] = []
-    files: dict[str, int] = {}
-    for path in _walk(folder, own, asked, left_out):
-        if len(files) >= MAX_FILES:
-            raise BadWorkflow(
-                f"{too_much(folder, f'{MAX_FILES:,} files', f'reached at {path}')}, or use "
-                "'penstock submit --in-place' where the server may read the folder itself"
-            )
-        files[path] = _size(folder, path)
-    if main not in files:
-        raise BadWorkflow(f"{main} is left out by {ignore_file or '--exclude'}: it is the workflow's main file")
-    return Chosen(folder=folder, main=main, files=files, left_out=len(left_out), ignore_file=ignore_file)
+    if target.is_dir() and not force:
+        check_folder(target)
+    place = locate(target, snakefile)
+    if wire_path(place.main)[1] is not None:
+        raise BadWorkflow(f"the name of the main file {shown(place.main)!r} is not UTF-8: rename it")
+    if place.is_alone:
+        alone = FolderEntry.of_file(place.folder / place.main)
+        return Chosen(folder=place.folder, main=place.main, entries={place.main: alone}, is_alone=True)
+    if not force:
+        check_folder(place.folder)
+    walk = Walk(place.folder, _selection(place.folder, exclude, include, ignore=ignore), max_files=MAX_FILES)
+    walk.run()
+    if walk.is_too_much:
+        raise BadWorkflow(
+            f"{too_much(place.folder, f'{MAX_FILES:,} files', f'reached at {shown(walk.last)}')}, or use "
+            "'penstock submit --in-place' where the server may read the folder itself"
+        )
+    entries = dict(sorted(walk.entries.items()))
+    left_out = grouped(walk.left_out)
+    _check_main(place.main, entries, walk.left_out)
+    return Chosen(folder=place.folder, main=place.main, entries=entries, left_out=left_out)
 
 
 def too_much(folder: Path, bound: str, where: str) -> str:
@@ -110,103 +98,28 @@ def too_much(folder: Path, bound: str, where: str) -> str:
     return f"{folder} has more than {bound} to send ({where}): leave data out with --exclude or a .penstockignore file"
 
 
-def _locate(target: Path, snakefile: str | None) -> tuple[Path, str]:
-    """Return the folder to pack and the main file within it."""
-    if target.is_file():
-        folder = target.absolute().parent
-        if folder.name == "workflow" and target.name in ("Snakefile", "snakefile"):
-            folder = folder.parent  # Snakemake's standard layout: the workflow's folder is one above
-        return folder, target.absolute().relative_to(folder).as_posix()
-    if not target.exists():
-        raise BadWorkflow(f"there is no file or folder {target}")
-    if not target.is_dir():
-        raise BadWorkflow(f"{target} is neither a file nor a folder")
-    names = SNAKEFILES if snakefile is None else (snakefile,)
-    main = next((name for name in names if (target / name).is_file()), None)
-    if main is None:
-        raise BadWorkflow(
-            f"{target} has no {' or '.join(names)}: give the main file itself, or its place with --snakefile"
-        )
-    return target.absolute(), main
+def _selection(folder: Path, exclude: Sequence[str], include: Sequence[str], *, ignore: bool) -> Selection:
+    ignore_file = folder / IGNORE_FILE
+    has_file = ignore and ignore_file.is_file()
+    lines = ignore_file.read_text(errors="replace").splitlines() if has_file else []
+    return Selection(
+        included=tuple(rules_of(include, "")),
+        caches=tuple(rules_of(CACHES, "a cache or build product, '{}'")),
+        secrets=tuple(rules_of(SECRETS, "it may hold a secret, '{}'; --include PATTERN sends it")),
+        asked=(*rules_of_file(IGNORE_FILE, lines), *rules_of(exclude, "--exclude '{}'")),
+        checkout=read_checkout(folder),
+        follows_git=ignore and not has_file,
+    )
 
 
-def _walk(folder: Path, own: Sequence[_Rule], asked: Sequence[_Rule], left_out: list[str]) -> Iterator[str]:
-    """Yield the relative paths to pack, in order; links are followed, each folder is entered once."""
-    entered: set[Path] = set()
-    for current, folders, names in os.walk(folder, followlinks=True):
-        real = Path(current).resolve()
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        base = Path(current).relative_to(folder)
-        kept: list[str] = []
-        for name in sorted(folders):
-            path = (base / name).as_posix()
-            if _is_out(path, own, is_folder=True):
-                continue
-            (left_out if _is_out(path, asked, is_folder=True) else kept).append(path)
-        folders[:] = [PurePosixPath(each).name for each in kept]
-        for name in sorted(names):
-            path = (base / name).as_posix()
-            if _is_out(path, own, is_folder=False) or not (folder / path).is_file():
-                continue
-            if _is_out(path, asked, is_folder=False):
-                left_out.append(path)
-            else:
-                yield path
-
-
-def _rules(lines: Sequence[str]) -> Iterator[_Rule]:
-    for line in lines:
-        text = line.strip()
-        if not text or text.startswith("#"):
-            continue
-        is_negated = text.startswith("!")
-        text = text.removeprefix("!")
-        is_folder = text.endswith("/")
-        text = text.rstrip("/")
-        is_anchored = "/" in text.removeprefix("**/")
-        pattern = text.removeprefix("/") if is_anchored else text.removeprefix("**/")
-        if pattern:
-            yield _Rule(pattern, is_negated, is_folder, is_anchored)
-
-
-def _is_out(path: str, rules: Sequence[_Rule], *, is_folder: bool) -> bool:
-    """Apply rules as git does: the last one that fits decides."""
-    out = False
-    for rule in rules:
-        if rule.fits(path, is_folder):
-            out = not rule.is_negated
-    return out
-
-
-def _fits_anchored(path: str, pattern: str) -> bool:
-    return _fits_parts(path.split("/"), pattern.split("/"))
-
-
-def _fits_parts(parts: list[str], pattern: list[str]) -> bool:
-    if not pattern:
-        return not parts
-    if pattern[0] == "**":
-        return any(_fits_parts(parts[skip:], pattern[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits_parts(parts[1:], pattern[1:])
-
-
-def _size(folder: Path, path: str) -> int:
-    if not path.isascii() and not _is_utf8(path):
-        raise BadWorkflow(f"the name of {path!r} is not UTF-8: rename it, or leave it out with --exclude")
+def _check_main(main: str, entries: Mapping[str, FolderEntry], left_out: Sequence[LeftOut]) -> None:
+    links = {path: each.link for path, each in entries.items() if each.link is not None}
     try:
-        if not os.access(folder / path, os.R_OK):
-            raise BadWorkflow(f"cannot read {folder / path}: permission denied; leave it out with --exclude")
-        return (folder / path).stat().st_size
-    except OSError as error:
-        raise BadWorkflow(f"cannot read {folder / path}: {error.strerror}; leave it out with --exclude") from error
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        real = resolve(main, links)
+    except LinkRefused:
+        real = main
+    if real in entries:
+        return
+    reasons = [each.reason for each in left_out if main == each.path or main.startswith(each.path.rstrip("/") + "/")]
+    why = reasons[0] if reasons else "a rule"
+    raise BadWorkflow(f"{main} is left out by {why}: it is the workflow's main file")

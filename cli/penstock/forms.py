@@ -10,12 +10,18 @@ import msgspec
 from msgspec import Struct
 from urllib3.fields import RequestField
 
+from penstock.folder_entries import FolderEntry
 from penstock.transport import JSON, ClientError
-from penstock_schemas.api import JobSubmission
+from penstock.workflow_places import BadWorkflow
+from penstock_schemas.api import FormManifest, JobSubmission
 
 PIECE_BYTES: Final = 64 * 1024
 """What is read of a file at a time, and at least sent at a time."""
 
+_UNPLAIN: Final = frozenset('%"\\')
+"""What clients and servers write differently in the headers of a form."""
+
+FileToSend = Path | FolderEntry
 Progress = Callable[[int, int], None]
 """Told how many bytes were sent, and of how many; it begins anew when the form does."""
 
@@ -35,7 +41,7 @@ class Form:
 
     Args:
         submission: without files in its source.
-        files: paths in the workflow's folder, with the place of each on this machine.
+        files: paths in the workflow's folder, with the place of each on this machine, or the entry that it is.
         on_sent: told what was sent.
 
     Raises:
@@ -44,12 +50,18 @@ class Form:
     """
 
     def __init__(
-        self, submission: JobSubmission, files: Mapping[str, Path], *, on_sent: Progress | None = None
+        self, submission: JobSubmission, files: Mapping[str, FileToSend], *, on_sent: Progress | None = None
     ) -> None:
         boundary = uuid.uuid4().hex
+        entries = {path: each if isinstance(each, FolderEntry) else _entry(each) for path, each in files.items()}
+        labels = {path: _label(path, number) for number, path in enumerate(entries)}
+        manifest = FormManifest(
+            files={labels[path]: each.described(path, labels[path]) for path, each in entries.items()}
+        )
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._job = _head(boundary, "job", "job.json", JSON) + msgspec.json.encode(submission) + b"\r\n"
-        self._files = [_file(boundary, path, place) for path, place in files.items()]
+        self._job += _head(boundary, "manifest", "manifest.json", JSON) + msgspec.json.encode(manifest) + b"\r\n"
+        self._files = [_file(boundary, labels[path], each.place) for path, each in entries.items() if each.is_file]
         self._end = f"--{boundary}--\r\n".encode()
         self._on_sent = on_sent
         content = sum(len(each.head) + each.size_bytes + len(b"\r\n") for each in self._files)
@@ -81,6 +93,19 @@ class Form:
             yield from _content(each)
             yield b"\r\n"
         yield self._end
+
+
+def _entry(place: Path) -> FolderEntry:
+    try:
+        return FolderEntry.of_file(place)
+    except BadWorkflow as error:
+        raise NotSent(str(error)) from error
+
+
+def _label(path: str, number: int) -> str:
+    """Return the file name of a part: the path, unless a header cannot carry it; then the manifest has the path."""
+    is_plain = path.isprintable() and _UNPLAIN.isdisjoint(path)
+    return path if is_plain else f"%{number}"
 
 
 def _head(boundary: str, name: str, path: str, content_type: str) -> bytes:

@@ -10,7 +10,7 @@ import msgspec
 from penstock import tables
 from penstock.exits import Exit
 from penstock_schemas.api import JobResponse
-from penstock_schemas.jobs import Failure, JobState, TaskCounts
+from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
 from penstock_schemas.views import Task
 
 TAIL_LINES: Final = 15
@@ -49,6 +49,27 @@ def describe_job(job: JobResponse) -> Iterator[str]:
     yield from describe_warnings(job)
     if job.state is JobState.FAILED:
         yield from describe_failure(job)
+    if may_lack_files(job):
+        yield from left_out_lines(job.left_out)
+
+
+def may_lack_files(job: JobResponse) -> bool:
+    """Say whether a run failed, or ended with nothing made: a file that was left out may be the reason."""
+    return job.state is JobState.FAILED or (job.state is JobState.COMPLETED and not job.output_files)
+
+
+def left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """Yield what was left out of a workflow's folder when it was sent, and why."""
+    for each in left_out:
+        count = "1 file" if each.files == 1 else f"{each.files:,} files"
+        size = f", {tables.size(each.size_bytes)}" if each.size_bytes else ""
+        amount = f" ({count}{size})" if each.files > 1 or size else ""
+        yield printable(f"left out: {each.path}{amount}: {each.reason}")
+
+
+def printable(text: str) -> str:
+    """Return a text that moves no cursor of a terminal, whatever a file is called."""
+    return "".join(each if each.isprintable() else "?" for each in text)
 
 
 def describe_warnings(job: JobResponse) -> Iterator[str]:

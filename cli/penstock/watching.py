@@ -16,6 +16,8 @@ from penstock.reports import (
     describe_failure,
     describe_state,
     describe_warnings,
+    left_out_lines,
+    may_lack_files,
     task_time,
     task_wildcards,
     took,
@@ -131,6 +133,8 @@ def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
             )
         case _:
             pass
+    if may_lack_files(job):
+        lines += left_out_lines(job.left_out)
     return lines
 
 

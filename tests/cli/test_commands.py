@@ -61,7 +61,7 @@ def test_a_workflow_goes_all_the_way(system: Up, workflow: Path) -> None:
     done = call(system.home, "submit", str(workflow), "-p", "word=7", "-l", "project=tuna", "--watch")
     assert done.returncode == Exit.OK, done.stderr
     job_id = done.stdout.strip()
-    assert "sending 1 files" in done.stderr
+    assert "sending 1 file" in done.stderr
     assert f"{job_id} completed" in done.stderr
 
     shown = json.loads(call(system.home, "show", job_id[:12], "-o", "json").stdout)

@@ -17,6 +17,7 @@ from penstock.commands.outputs import fetch
 from penstock.commands.up import say, short
 from penstock.connection import connected
 from penstock.exits import Exit, Stop
+from penstock.folders import choose
 from penstock.own_machine import sandbox_settings
 from penstock.ports import claim
 from penstock.reports import EXIT_OF
@@ -81,7 +82,7 @@ async def _demo(plan: Plan, example: Path, to: Path) -> Exit:
 
 def _run_example(tree: Tree, example: Path, to: Path) -> JobResponse:
     """Submit the example, follow it, and show what it made."""
-    bundle = pack(example)
+    bundle = pack(choose(example))
     with connected(tree.plan.url, None) as client:
         job = client.submit(JobSubmission(pipeline_name=example.name, source=bundle.source, labels={"demo": "true"}))
         shown = display()

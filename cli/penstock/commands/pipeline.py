@@ -11,7 +11,8 @@ from penstock.bundles import pack
 from penstock.commands.submit import FETCH_DEADLINE_S, elsewhere_source, parse_labels, parse_parameters
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.exits import Exit, Stop
-from penstock.folders import BadWorkflow
+from penstock.sending import Choice, chosen_from, folder_options
+from penstock.workflow_places import BadWorkflow
 from penstock_schemas.api import PipelineRegistration, PipelineResponse, PipelineVersion
 
 ADD_EXAMPLES: Final = """\b
@@ -70,12 +71,7 @@ def pipeline() -> None:
     help="Limit a resource of each run, for example cores=4. Can be repeated.",
 )
 @click.option("--preset", help="The name of a set of engine parameters that the operator defined.")
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
-)
+@folder_options
 @format_option
 @server_options
 def add(
@@ -95,6 +91,11 @@ def add(
     resource: tuple[str, ...],
     preset: str | None,
     exclude: tuple[str, ...],
+    include: tuple[str, ...],
+    no_ignore: bool,
+    force: bool,
+    yes: bool,
+    confirm_above: int,
     form: Format,
     url: str | None,
     state: Path | None,
@@ -110,7 +111,10 @@ def add(
         source, called = elsewhere
     else:
         try:
-            bundle = pack(workflow or Path(), snakefile=snakefile, exclude=exclude)
+            choice = Choice(
+                exclude=exclude, include=include, no_ignore=no_ignore, force=force, yes=yes, confirm_above=confirm_above
+            )
+            bundle = pack(chosen_from(workflow or Path(), snakefile, choice))
         except BadWorkflow as error:
             raise Stop(str(error), Exit.USAGE) from error
         source, called = bundle.source, bundle.chosen.folder.name

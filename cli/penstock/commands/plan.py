@@ -9,7 +9,7 @@ import click
 from penstock import tables
 from penstock.commands.submit import parse_parameters, software_choice
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.sending import Progress, from_here
+from penstock.sending import Choice, Progress, folder_options, from_here
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.jobs import FindingKind
 from penstock_schemas.plans import Plan, PlannedTask
@@ -27,12 +27,7 @@ DEADLINE_S: Final = 70.0
 @click.argument("workflow", type=click.Path(path_type=Path), required=False)
 @click.option("--pipeline", help="Plan this pipeline, which the server knows, instead of a workflow from here.")
 @click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
-)
+@folder_options
 @click.option(
     "-p",
     "--param",
@@ -61,6 +56,11 @@ def plan(
     pipeline: str | None,
     snakefile: str | None,
     exclude: tuple[str, ...],
+    include: tuple[str, ...],
+    no_ignore: bool,
+    force: bool,
+    yes: bool,
+    confirm_above: int,
     param: tuple[str, ...],
     params_file: tuple[Path, ...],
     allow_missing_software: bool,
@@ -73,7 +73,10 @@ def plan(
     """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
     if pipeline is not None and (workflow is not None or snakefile):
         raise click.UsageError("give a workflow or --pipeline, not both")
-    sent = from_here(workflow or Path(), snakefile, exclude) if pipeline is None else None
+    choice = Choice(
+        exclude=exclude, include=include, no_ignore=no_ignore, force=force, yes=yes, confirm_above=confirm_above
+    )
+    sent = from_here(workflow or Path(), snakefile, choice) if pipeline is None else None
     parameters = parse_parameters(params_file, param, ())
     submission = JobSubmission(
         pipeline_name=sent.name if sent else pipeline or "",

@@ -12,7 +12,7 @@ from penstock.client import Client
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.declared_software import describe
 from penstock.exits import Exit
-from penstock.sending import Progress, Sent, from_here
+from penstock.sending import Choice, Progress, Sent, folder_options, from_here
 from penstock.transport import ClientError
 from penstock_schemas.api import JobSubmission, RunnerResponse, SubmittedSource
 from penstock_schemas.jobs import EngineParameters, Parameters
@@ -104,13 +104,7 @@ def _read_parameters(path: Path) -> Parameters:
     help="Send only the path: the runner copies the folder itself, where the server allows that.",
 )
 @click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
-@click.option(
-    "--exclude",
-    multiple=True,
-    metavar="PATTERN",
-    help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
-)
-@click.option("--no-ignore", is_flag=True, help="Send files that .penstockignore or .gitignore excludes, too.")
+@folder_options
 @click.option(
     "-p",
     "--param",
@@ -169,7 +163,11 @@ def submit(
     in_place: bool,
     snakefile: str | None,
     exclude: tuple[str, ...],
+    include: tuple[str, ...],
     no_ignore: bool,
+    force: bool,
+    yes: bool,
+    confirm_above: int,
     param: tuple[str, ...],
     param_string: tuple[str, ...],
     params_file: tuple[Path, ...],
@@ -191,7 +189,8 @@ def submit(
 ) -> int:
     """Submit a workflow: its folder or its Snakefile. Without an argument, the current folder is submitted.
 
-    The folder's files go along, but for version control, caches and what .penstockignore or else .gitignore leaves out.
+    The files of the folder are sent, except version control, caches, secrets, and what .penstockignore excludes.
+    Without a .penstockignore, untracked files that git ignores are not sent. Everything that is left out is listed.
     """
     if pipeline is not None and (workflow is not None or in_place or snakefile):
         raise click.UsageError("give a workflow or --pipeline, not both")
@@ -205,7 +204,15 @@ def submit(
     if elsewhere is not None:
         sent = Sent(*elsewhere)
     elif pipeline is None:
-        sent = from_here(workflow or Path(), snakefile, exclude, ignore=not no_ignore, in_place=in_place)
+        choice = Choice(
+            exclude=exclude,
+            include=include,
+            no_ignore=no_ignore,
+            force=force,
+            yes=yes,
+            confirm_above=confirm_above,
+        )
+        sent = from_here(workflow or Path(), snakefile, choice, in_place=in_place)
     submission = JobSubmission(
         pipeline_name=name if name is not None else sent.name if sent else pipeline or "",
         parameters=parameters,
