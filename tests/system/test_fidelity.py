@@ -1,0 +1,169 @@
+"""Files arrive as they are, by every way in: out of a folder, through the gateway and the runner, into another.
+
+A tree that went in comes out: names, contents, links, execute bits, empty folders, and times to the nanosecond where
+the way in has room for them.
+"""
+
+import asyncio
+import io
+import os
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from tests.gateway.stage import Stage
+from tests.system.trees import Tree, make, read, trees
+
+from penstock.bundles import pack
+from penstock.folders import Chosen, choose
+from penstock.forms import Form
+from penstock_core import aggregates
+from penstock_core.job_fold import fold
+from penstock_core.memory import MemoryBlobs
+from penstock_gateway.catalogue.folder import read_workflow
+from penstock_gateway.uploads import Uploads
+from penstock_runner.sources import Sources
+from penstock_schemas.api import JobSubmission, SubmittedSource
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import Source, SourceKind
+
+MAX_BYTES = 1 << 26
+Way = Callable[[Path, Path], Coroutine[Any, Any, Path]]
+"""Takes a folder and a place to work in; returns where the folder arrived."""
+few = settings(max_examples=12, deadline=None, phases=(Phase.generate,), suppress_health_check=(HealthCheck.too_slow,))
+
+
+async def laid(blobs: Any, source: Source | None, place: Path, roots: Sequence[Path] = ()) -> Path:
+    await Sources(blobs, roots).prepare(source, place / "work")
+    return place / "work"
+
+
+async def submitted(place: Path, send: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]) -> Path:
+    """Send a request to a gateway, and lay out the source of the job that it makes."""
+    stage = Stage(place / "state")
+    async with stage.serve(source_roots=(place.parent.parent,)) as client:
+        answer = await send(client)
+    assert answer.is_success, answer.text
+    job_id = JobId(answer.json().get("id") or answer.json()["run_id"])
+    job = fold(await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
+    assert job is not None
+    return await laid(stage.blobs, job.source, place, [place.parent.parent])
+
+
+def chosen(folder: Path) -> Chosen:
+    """Choose all of a folder, whatever rules may say of its names."""
+    return choose(folder, include=["*"])
+
+
+def submission(source: SubmittedSource) -> bytes:
+    return msgspec.json.encode(JobSubmission(pipeline_name="x", source=source))
+
+
+async def by_command_line(folder: Path, place: Path) -> Path:
+    body = submission(pack(chosen(folder)).source)
+    headers = {"content-type": "application/json"}
+    return await submitted(place, lambda client: client.post("/jobs", content=body, headers=headers))
+
+
+async def by_form(folder: Path, place: Path) -> Path:
+    found = chosen(folder)
+    form = Form(JobSubmission(pipeline_name="x", source=SubmittedSource(snakefile=found.main)), found.entries)
+    body, headers = b"".join(form), {"content-type": form.content_type}
+    return await submitted(place, lambda client: client.post("/jobs", content=body, headers=headers))
+
+
+async def in_place(folder: Path, place: Path) -> Path:
+    source = Source(kind=SourceKind.PATH, location=str(folder))
+    return await laid(MemoryBlobs(), source, place, [folder.parent])
+
+
+async def by_catalogue(folder: Path, place: Path) -> Path:
+    blobs = MemoryBlobs()
+    async with Uploads(blobs).begin("x") as upload:
+        await read_workflow(folder, MAX_BYTES).lay(upload)
+        source = await upload.seal(main="Snakefile")
+        upload.is_kept = True
+    return await laid(blobs, source, place)
+
+
+async def by_tar(folder: Path, place: Path) -> Path:
+    return await by_archive(tarred(folder), place)
+
+
+async def by_attached_archive(folder: Path, place: Path) -> Path:
+    data = {"workflow_type": "SMK", "workflow_type_version": "9", "workflow_url": "x.tar"}
+    files = [("workflow_attachment", ("x.tar", tarred(folder)))]
+    return await submitted(place, lambda client: client.post("/ga4gh/wes/v1/runs", data=data, files=files))
+
+
+async def by_zip(folder: Path, place: Path) -> Path:
+    return await by_archive(zipped(folder), place)
+
+
+async def by_archive(archive: bytes, place: Path) -> Path:
+    files = {"job": (None, b'{"pipeline_name": "x"}', "application/json"), "archive": ("x", archive, "application/x")}
+    return await submitted(place, lambda client: client.post("/jobs", files=files))
+
+
+def tarred(folder: Path) -> bytes:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(folder.rglob("*")):
+            info = archive.gettarinfo(path, str(path.relative_to(folder)))
+            nanoseconds = path.lstat().st_mtime_ns
+            info.pax_headers = {"mtime": f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09}"}
+            archive.addfile(info, io.BytesIO(path.read_bytes()) if info.isreg() else None)
+    return raw.getvalue()
+
+
+def zipped(folder: Path) -> bytes:
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            status = path.lstat()
+            is_folder = path.is_dir() and not path.is_symlink()
+            info = zipfile.ZipInfo(str(path.relative_to(folder)) + ("/" if is_folder else ""))
+            info.external_attr = status.st_mode << 16
+            seconds = (status.st_mtime_ns // 10**9).to_bytes(4, "little", signed=True)
+            info.extra = b"UT\5\0\1" + seconds
+            content = b"" if is_folder else _bytes_of(path)
+            archive.writestr(info, content)
+    return raw.getvalue()
+
+
+def _bytes_of(path: Path) -> bytes:
+    """Return what a zip holds of a file or a link; a `Path` would tidy the text of a link."""
+    return os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()  # noqa: PTH115
+
+
+def carried(way: Way, tree: dict[tuple[str, ...], Any]) -> tuple[Tree, Tree]:
+    """Return what a folder holds, and what arrives of it."""
+    with tempfile.TemporaryDirectory(prefix="fidelity-") as top:
+        folder, place = Path(top, "in", "flow"), Path(top, "out")
+        place.mkdir()
+        folder.parent.mkdir()
+        make(folder, tree)
+        arrived = asyncio.run(way(folder, place))
+        return read(folder), read(arrived)
+
+
+@pytest.mark.parametrize("way", [by_command_line, by_form, by_tar, by_attached_archive, by_catalogue, in_place])
+@few
+@given(tree=trees())
+def test_a_tree_arrives_as_it_is(way: Way, tree: dict[tuple[str, ...], Any]) -> None:
+    sent, arrived = carried(way, tree)
+    assert arrived == sent
+
+
+@few
+@given(tree=trees(any_bytes=False, has_sub_seconds=False))
+def test_a_zip_arrives_as_it_is(tree: dict[tuple[str, ...], Any]) -> None:
+    sent, arrived = carried(by_zip, tree)
+    assert arrived == sent
