@@ -6,6 +6,7 @@ bundle is missing or changed.
 
 import base64
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from datetime import datetime
