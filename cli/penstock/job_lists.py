@@ -54,7 +54,7 @@ def only(newest: Sequence[JobId], prefix: str, url: str) -> JobId:
     """
     found = [each for each in newest if prefix and each.startswith(prefix)]
     if not found:
-        detail = f"no job found whose id begins with {prefix!r} among the newest {MAX_PAGE:,}"
+        detail = f"no run found whose id begins with {prefix!r} among the newest {MAX_PAGE:,}"
         raise NotFound(404, Problem(type="about:blank", title="Not found", status=404, detail=detail), url)
     if len(found) > 1:
         raise Ambiguous(f"{len(found)} jobs have an id that begins with {prefix!r}: give more of it")

@@ -189,7 +189,7 @@ def test_the_same_key_finds_the_same_run(system: Up) -> None:
     ("arguments", "code", "says"),
     [
         (["show", "00000000-0000-4000-8000-000000000000"], Exit.NOT_FOUND, "not found"),
-        (["show", "zzz"], Exit.NOT_FOUND, "no job found whose id begins with 'zzz'"),
+        (["show", "zzz"], Exit.NOT_FOUND, "no run found whose id begins with 'zzz'"),
         (["logs", "00000000-0000-4000-8000-000000000000"], Exit.NOT_FOUND, "not found"),
         (["cancel", "zzz", "yyy"], Exit.NOT_FOUND, "'yyy'"),
         (["submit", "--pipeline", "x", "--engine", "excel"], Exit.USAGE, "excel"),
