@@ -28,6 +28,8 @@ from penstock_runner import beneath
 
 FILE_DEADLINE_S: Final = 30.0
 """How long one operation on a local file may take: beyond it the disk is taken to hang."""
+MAX_EXTENTS: Final = 10_000
+"""So many parts of a file with holes are counted."""
 NAMES_AT_ONCE: Final = 10_000
 """So many names of a folder that is being removed are held in memory."""
 MAX_LISTED: Final = 100_000
@@ -144,7 +146,7 @@ class WorkflowFolder:
 
         """
         descriptor = self._opened(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        return open(descriptor, "wb", buffering=0)  # noqa: PTH123 - a descriptor
+        return open(descriptor, "wb")  # noqa: PTH123 - a descriptor
 
     def remove_file(self, name: str) -> None:
         """Remove what has this name and is no folder; a link is removed itself. Nothing happens when there is none."""
@@ -237,6 +239,52 @@ class WorkflowFolder:
                     raise UnsafeFile(errno.EINVAL, "it is not a relative path without '..'", name) from None
                 case _:
                     raise
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading, unbuffered; the folder that holds it must be no link, those above are trusted.
+
+    Raises:
+        UnsafeFile, OSError: as `WorkflowFolder.open_file`.
+
+    """
+    with WorkflowFolder(path.parent) as folder:
+        return folder.open_file(path.name)
+
+
+def read_file(path: Path, *, start: int = 0, max_bytes: int) -> bytes:
+    """Return up to `max_bytes` of a regular file from the byte `start`; negative counts from its end.
+
+    Raises:
+        UnsafeFile, OSError: as `WorkflowFolder.open_file`.
+
+    """
+    with WorkflowFolder(path.parent) as folder:
+        return folder.read(path.name, start=start, max_bytes=max_bytes)
+
+
+def size_of_file(path: Path) -> int | None:
+    """Return the bytes of a regular file; `None` when there is none, or something else in its place."""
+    try:
+        with WorkflowFolder(path.parent) as folder:
+            status = folder.status(path.name)
+    except OSError:
+        return None
+    return status.size_bytes if status.kind is FileKind.FILE else None
+
+
+def written_bytes(file: BinaryIO) -> int:
+    """Return how many bytes of an open file were written, holes aside; of a file in very many parts, its whole size."""
+    descriptor, found, end = file.fileno(), 0, 0
+    size = os.fstat(descriptor).st_size
+    for _ in range(MAX_EXTENTS):
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+            end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        except OSError as error:
+            return found if error.errno == errno.ENXIO else size  # no more data; or no such question to this disk
+        found += end - start
+    return size
 
 
 def remove_tree(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Runs Snakemake workflows: one forked process an attempt, told of by its own plugins, ended without a trace."""
 
+import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -14,17 +14,21 @@ from penstock_core.engine_parameters import SnakemakeOptions, snakemake_options
 from penstock_runner.engine import ATTEMPT_MARKER, ENGINE_LOG, RUNNER_MARKER, Attempt, Emit, Outcome
 from penstock_runner.engines.snakemake.failures import EngineFault
 from penstock_runner.engines.snakemake.launching import Launch
+from penstock_runner.engines.snakemake.live_logs import TASK_LOGS
 from penstock_runner.engines.snakemake.nursery import Nursery
-from penstock_runner.engines.snakemake.running_attempt import TASK_LOGS, RunningAttempt
+from penstock_runner.engines.snakemake.running_attempt import RunningAttempt
 from penstock_runner.leftovers import sweep
 from penstock_runner.sandbox.policy import PLAN_LIMITS, Policy
 from penstock_runner.sandbox.rules import Rules
+from penstock_runner.workflow_files import in_thread, remove_tree
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, UnsupportedDirectives
 from penstock_schemas.views import TaskState
 
 SCRATCH: Final = "scratch"
 """The folder in an attempt's log directory that is its HOME, temporary folder and cache; removed at its end."""
+SCRATCH_DEADLINE_S: Final = 60.0
+"""How long the removal of it may take."""
 STANDARD_SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 PASSED_ON: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "PYTHONPATH", "LD_LIBRARY_PATH")
 """What a workflow gets of the runner's environment, besides `LC_*`: nothing in it is a secret."""
@@ -97,7 +101,7 @@ class SnakemakeEngine:
             EngineFault: the attempt was killed from outside, or could not be started.
 
         """
-        snakefile = find_snakefile(attempt)
+        snakefile = await in_thread(lambda: find_snakefile(attempt))
         if isinstance(snakefile, Failure):
             return Outcome(kind=OutcomeKind.FAILED, failure=snakefile)
         try:
@@ -108,7 +112,7 @@ class SnakemakeEngine:
         if stop.is_set():
             return Outcome(kind=OutcomeKind.STOPPED)
         scratch = attempt.log_dir / SCRATCH
-        launch = self._launch(attempt, snakefile, scratch, options)
+        launch = await in_thread(lambda: self._launch(attempt, snakefile, scratch, options))
         child = await self._nursery.launch(launch)
         run = RunningAttempt(attempt, emit, launch.rules, launch.limits)
         try:
@@ -118,13 +122,13 @@ class SnakemakeEngine:
                 await run.collect(keep_undeclared=options.keep_undeclared)
         finally:
             child.close()
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(lambda: shutil.rmtree(scratch, ignore_errors=True))
+            with anyio.CancelScope(shield=True), contextlib.suppress(OSError):  # TimeoutError is one
+                await in_thread(lambda: remove_tree(scratch), deadline_s=SCRATCH_DEADLINE_S)
         if exited is None:
             killed = await anyio.to_thread.run_sync(lambda: sweep(_marker(attempt), variable=ATTEMPT_MARKER))
-            run.finish(TaskState.FAILED, "the attempt's keeper was killed")
+            await run.finish(TaskState.FAILED, "the attempt's keeper was killed")
             raise EngineFault(f"the keeper of the attempt was killed; {killed} processes were swept up")
-        return run.conclude(exited, was_stopped=stop.is_set())
+        return await run.conclude(exited, was_stopped=stop.is_set())
 
     def _launch(self, attempt: Attempt, snakefile: str, scratch: Path, options: SnakemakeOptions) -> Launch:
         folders = {"HOME": scratch / "home", "TMPDIR": scratch / "tmp", "XDG_CACHE_HOME": scratch / "cache"}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from penstock_runner.engines.snakemake.progress import Progress, described
 from penstock_runner.engines.snakemake.verdicts import signal_name
-from penstock_runner.workflow_files import WorkflowFolder
+from penstock_runner.workflow_files import WorkflowFolder, read_file
 from penstock_schemas.jobs import Failure, FailureCause, LogFileTail
 from penstock_schemas.views import Task
 
@@ -107,12 +107,9 @@ def without_folder(failure: Failure, folder: Path) -> Failure:
 
 
 def tail_of_file(path: Path) -> str | None:
-    """Return the last lines of a log; `None` when there are none."""
+    """Return the last lines of a log; `None` when there are none, or there is no regular file."""
     try:
-        with path.open("rb") as log:
-            log.seek(0, 2)
-            log.seek(max(0, log.tell() - TAIL_BYTES))
-            return tail_of_text(log.read().decode(errors="replace"))
+        return tail_of_text(read_file(path, start=-TAIL_BYTES, max_bytes=TAIL_BYTES).decode(errors="replace"))
     except OSError:
         return None
 

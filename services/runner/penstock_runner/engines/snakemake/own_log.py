@@ -1,5 +1,6 @@
 """The log of the attempt's own process, put together from its two streams in the order in which they were written."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +9,19 @@ from typing import Final
 from penstock_runner.engine import LogWritten
 from penstock_runner.engines.snakemake.recording import ORDER_SUFFIX, RECORD, STDERR, STDOUT, STREAMS, SUFFIXES
 from penstock_runner.engines.snakemake.tails import ENGINE_LIVE_BYTES, Tail
+from penstock_runner.workflow_files import WorkflowFolder, read_file, size_of_file
 from penstock_schemas.views import LogStream
 
 KINDS: Final = (LogStream.WORKFLOW, LogStream.ENGINE)
 COPY_BYTES: Final = 1 << 20
 RECORDS_AT_ONCE: Final = 4096
+RECORDS_A_LOOK: Final = 20_000
+"""So many are read in one look while the attempt runs."""
+MAX_RECORDS: Final = 1_000_000
+"""So many are read at the end: what lies behind them comes in no order."""
+MAX_LOG_BYTES: Final = 4 << 30
+"""Of the whole log: a file with a hole in it can claim any size."""
+CUT: Final = "\n[penstock: the log is cut here, at {limit:,} bytes]\n"
 
 
 class OwnLog:
@@ -40,20 +49,28 @@ class OwnLog:
         return written
 
     def join(self) -> None:
-        """Make the log whole; blocks."""
-        if not all(path.exists() for path in self._paths):
+        """Make the log whole; blocks.
+
+        Raises:
+            OSError: the disk did not take it.
+
+        """
+        if any(size_of_file(path) is None for path in self._paths):
             return
-        self._log.unlink(missing_ok=True)
-        # A new file: what the workflow may have put there is not written through.
-        with self._log.open("xb") as joined:
-            opened = [os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK) for path in self._paths]
-            try:
-                for stream, start, end in _Reader(self._log.with_suffix(ORDER_SUFFIX), self._paths).spans(is_over=True):
-                    for place in range(start, end, COPY_BYTES):
-                        joined.write(os.pread(opened[stream], min(COPY_BYTES, end - place), place))
-            finally:
-                for descriptor in opened:
-                    os.close(descriptor)
+        with WorkflowFolder(self._log.parent) as folder, contextlib.ExitStack() as opened:
+            # A new file: what the workflow may have put there is not written through.
+            folder.remove_file(self._log.name)
+            joined = opened.enter_context(folder.create_file(self._log.name))
+            files = [opened.enter_context(folder.open_file(path.name)).fileno() for path in self._paths]
+            left = MAX_LOG_BYTES
+            for stream, start, end in _Reader(self._log.with_suffix(ORDER_SUFFIX), self._paths).spans(is_over=True):
+                for place in range(start, end, COPY_BYTES):
+                    piece = os.pread(files[stream], min(COPY_BYTES, end - place, left), place)
+                    joined.write(piece)
+                    left -= len(piece)
+                    if not left:
+                        joined.write(CUT.format(limit=MAX_LOG_BYTES).encode())
+                        return
 
 
 class _Reader:
@@ -69,14 +86,14 @@ class _Reader:
     def spans(self, *, is_over: bool = False) -> Iterator[tuple[int, int, int]]:
         """Yield (stream, start, end) of everything that is there now; with `is_over` nothing more will come."""
         # Sizes first: every record of what lies before them was written by then.
-        sizes = [path.stat().st_size if path.exists() else 0 for path in self._paths]
-        for *cut, stream in self._records():
+        sizes = [size_of_file(path) or 0 for path in self._paths]
+        for *cut, stream in self._records(MAX_RECORDS if is_over else RECORDS_A_LOOK):
             yield from self._up_to([min(each, size) for each, size in zip(cut, sizes, strict=True)])
             if not is_over and any(each > size for each, size in zip(cut, sizes, strict=True)):
-                break  # what lies before this record was still to come: it is read again the next time
+                return  # what lies before this record was still to come: it is read again the next time
             self._offset += RECORD.size
             self._stream = STDERR if stream else STDOUT
-        else:
+        if is_over or self._offset >= (size_of_file(self._order) or 0):
             yield from self._up_to(sizes)
 
     def _up_to(self, ends: list[int]) -> Iterator[tuple[int, int, int]]:
@@ -86,13 +103,12 @@ class _Reader:
                 self._told[stream] = end
                 yield stream, start, end
 
-    def _records(self) -> Iterator[tuple[int, ...]]:
+    def _records(self, limit: int) -> Iterator[tuple[int, ...]]:
         place = self._offset
-        while True:
+        end = place + limit * RECORD.size
+        while place < end:
             try:
-                with self._order.open("rb") as file:
-                    file.seek(place)
-                    raw = file.read(RECORD.size * RECORDS_AT_ONCE)
+                raw = read_file(self._order, start=place, max_bytes=min(RECORD.size * RECORDS_AT_ONCE, end - place))
             except OSError:
                 return
             whole = len(raw) - len(raw) % RECORD.size

@@ -1,6 +1,6 @@
 """One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from penstock_runner.engines.snakemake.failures import (
     without_folder,
 )
 from penstock_runner.engines.snakemake.launching import Exited
+from penstock_runner.engines.snakemake.live_logs import LiveLogs
 from penstock_runner.engines.snakemake.messages import (
     AnyMessage,
     Found,
@@ -28,12 +29,10 @@ from penstock_runner.engines.snakemake.messages import (
 )
 from penstock_runner.engines.snakemake.nursery import Child
 from penstock_runner.engines.snakemake.observation import Watch
-from penstock_runner.engines.snakemake.own_log import OwnLog
 from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.protocol import Protocol
 from penstock_runner.engines.snakemake.resource_limits import Usage, named_limit, oom_kills
 from penstock_runner.engines.snakemake.results import COLLECT_S, Results, collect_results
-from penstock_runner.engines.snakemake.tails import Tail
 from penstock_runner.sandbox.refusals import explained
 from penstock_runner.sandbox.rules import Rules
 from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
@@ -41,10 +40,6 @@ from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
 
-TASK_LOGS: Final = "tasks"
-"""The folder in an attempt's log directory that holds `<task id>.stdout` and `.stderr`."""
-LIVE_LOG_PAUSE_S: Final = 0.15
-"""The pause between two looks at the log files of what runs."""
 FILE_THREADS: Final = 4
 """Threads that may wait for files of one attempt."""
 KILL_DEADLINE_S: Final = 8.0
@@ -66,8 +61,6 @@ class RunningAttempt:
         self._frames = FrameReader()
         self._counts = TaskCounts()
         self._engine_log = attempt.log_dir / ENGINE_LOG
-        self._own_log = OwnLog(self._engine_log)
-        self._task_tails: dict[str, tuple[Tail, Tail]] = {}
         self._results = Results()
         self._protocol = Protocol(is_dry=attempt.is_dry)
         self._watch = Watch()
@@ -76,6 +69,7 @@ class RunningAttempt:
         self._invalid: InvalidEvent | None = None
         self._started_at = datetime.now(UTC)
         self._files = anyio.CapacityLimiter(FILE_THREADS)
+        self._logs = LiveLogs(attempt.log_dir, emit, self._files)
 
     async def follow(self, child: Child, stop: anyio.Event) -> Exited | None:
         """Tell what happens until the attempt is gone; when cancelled, kill it first."""
@@ -83,7 +77,7 @@ class RunningAttempt:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._stop_when_told, child, stop)
-                tasks.start_soon(self._show_logs)
+                tasks.start_soon(self._logs.follow)
                 started = await child.started()
                 if started is not None:
                     self._main_pid = started.pid
@@ -105,7 +99,7 @@ class RunningAttempt:
 
     async def join_log(self) -> None:
         """Make the engine's log whole."""
-        await anyio.to_thread.run_sync(self._own_log.join)
+        await self._logs.join()
 
     async def collect(self, *, keep_undeclared: bool) -> None:
         """Look at what the run left in its folder, when nothing of it runs any more.
@@ -117,41 +111,46 @@ class RunningAttempt:
         self._results = await in_thread(
             lambda: collect_results(self._attempt, self._progress, self._log_path, keep_undeclared=keep_undeclared),
             deadline_s=COLLECT_S,
+            limiter=self._files,
         )
 
-    def conclude(self, exited: Exited, *, was_stopped: bool) -> Outcome:
-        """Say how the attempt ended."""
+    async def conclude(self, exited: Exited, *, was_stopped: bool) -> Outcome:
+        """Return how the attempt ended.
+
+        Raises:
+            EngineFault: it was killed from outside.
+            TimeoutError: the disk does not answer.
+
+        """
         if exited.left:
             raise EngineFault(f"{exited.left} processes of the attempt cannot be killed")
         if self._invalid is not None:
-            return self._refused(self._invalid)
+            return await self._refused(self._invalid)
         ended = self._progress.ended
         is_refused = self._progress.refusal is not None and not self._attempt.is_dry
         succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None and not is_refused
         if succeeded:
-            self.finish(TaskState.COMPLETED, "")
+            await self.finish(TaskState.COMPLETED, "")
             return self._outcome(OutcomeKind.SUCCEEDED, None)
         if was_stopped:
-            self.finish(TaskState.CANCELLED, "the run was stopped")
+            await self.finish(TaskState.CANCELLED, "the run was stopped")
             return self._outcome(OutcomeKind.STOPPED, None)
-        self.finish(TaskState.FAILED, "the run ended before it")
-        work_dir = self._attempt.work_dir
-        failure = explained(self._failure(exited), self._rules, work_dir)
-        failure = named_limit(failure, self._limits, self._usage(exited))
-        return self._outcome(OutcomeKind.FAILED, without_folder(failure, work_dir))
+        await self.finish(TaskState.FAILED, "the run ended before it")
+        failure = await in_thread(lambda: self._failure(exited), limiter=self._files)
+        return self._outcome(OutcomeKind.FAILED, failure)
 
-    def finish(self, state: TaskState, reason: str) -> None:
+    async def finish(self, state: TaskState, reason: str) -> None:
         """Close every task that has no end, and show the rest of the logs."""
         for task in self._progress.close(state, reason, datetime.now(UTC)):
-            self._tell(task)
-        self._emit_all(self._own_log.read(is_over=True))
+            await self._tell(task)
+        await self._logs.finish()
         self._count()
 
-    def _refused(self, invalid: InvalidEvent) -> Outcome:
+    async def _refused(self, invalid: InvalidEvent) -> Outcome:
         """Return the failure of a run that reported what cannot be: nothing that it reported is relied upon."""
-        self.finish(TaskState.FAILED, "the run ended before it")
+        await self.finish(TaskState.FAILED, "the run ended before it")
         message = f"the workflow sent an invalid event: {invalid}"
-        tail = tail_of_file(self._engine_log)
+        tail = await in_thread(lambda: tail_of_file(self._engine_log), limiter=self._files)
         failure = Failure(cause=FailureCause.WORKFLOW, message=message, stderr_tail=tail)
         failure = without_folder(failure, self._attempt.work_dir)
         return Outcome(kind=OutcomeKind.FAILED, failure=failure, tasks=self._progress.counts)
@@ -167,11 +166,15 @@ class RunningAttempt:
         )
 
     def _failure(self, exited: Exited) -> Failure:
+        """Return why the run failed; blocks, because paths in what it wrote are looked at."""
         task = self._progress.failed_task
         if task is not None:
-            return task_failure(task, self._progress, self._results.words)
-        tail = tail_of_file(self._engine_log)
-        return run_failure(self._progress, exited.exit_code, tail)
+            failure = task_failure(task, self._progress, self._results.words)
+        else:
+            failure = run_failure(self._progress, exited.exit_code, tail_of_file(self._engine_log))
+        work_dir = self._attempt.work_dir
+        failure = named_limit(explained(failure, self._rules, work_dir), self._limits, self._usage(exited))
+        return without_folder(failure, work_dir)
 
     def _usage(self, exited: Exited) -> Usage:
         task = self._progress.failed_task
@@ -200,14 +203,6 @@ class RunningAttempt:
             child.acknowledge(self._taken)
             self._count()
 
-    async def _show_logs(self) -> None:
-        while True:
-            await anyio.sleep(LIVE_LOG_PAUSE_S)
-            self._emit_all(self._own_log.read())
-            for tails in self._task_tails.values():
-                for tail in tails:
-                    self._emit_all(tail.read())
-
     async def _take(self, message: AnyMessage) -> None:
         """Take a message: first what the engine sees by itself, then whether it can be, then what it changes."""
         exit_codes: tuple[int | None, ...] = ()
@@ -229,7 +224,7 @@ class RunningAttempt:
         if isinstance(message, Found):
             self._warn(message.findings)
         for task in self._progress.apply(message):
-            self._tell(task)
+            await self._tell(task)
 
     async def _require_outputs(self, task: int) -> None:
         """Look for the outputs of a job that ended well, which waits for that.
@@ -250,37 +245,23 @@ class RunningAttempt:
         for each in findings:
             self._emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: warning: {each.message}\n"))
 
-    def _tell(self, task: Task) -> None:
+    async def _tell(self, task: Task) -> None:
         """Emit a task; its logs begin with it and end before it."""
         task = replace(task, updated_at=datetime.now(UTC))
-        if task.state is TaskState.RUNNING and task.id not in self._task_tails:
-            self._task_tails[task.id] = (
-                Tail(self._log_path(task, "stdout"), LogStream.STDOUT, task_id=task.id),
-                Tail(self._log_path(task, "stderr"), LogStream.STDERR, task_id=task.id),
-            )
-        if task.ended_at is None:
+        if task.state is TaskState.RUNNING:
+            self._logs.begin(task.id)
+        if task.ended_at is None or task.started_at is None:
             self._emit(TaskChanged(task=task))
             return
-        tails = self._task_tails.pop(task.id, ())
-        for tail in tails:
-            self._emit_all(tail.read(is_over=True))
-        task = self._with_cause(task, tails)
-        stdout, stderr = self._log_path(task, "stdout"), self._log_path(task, "stderr")
-        self._emit(
-            TaskChanged(
-                task=task,
-                stdout_path=stdout if stdout.exists() else None,
-                stderr_path=stderr if stderr.exists() else None,
-            )
-        )
+        ended = await self._logs.end(task.id)
+        task = self._with_cause(task, ended.last_line)
+        self._emit(TaskChanged(task=task, stdout_path=ended.stdout, stderr_path=ended.stderr))
 
-    def _with_cause(self, task: Task, tails: Sequence[Tail]) -> Task:
+    def _with_cause(self, task: Task, last_line: str) -> Task:
         """Return a task whose command failed with the last line that it wrote, to standard error if it did."""
         if task.state is not TaskState.FAILED or not task.exit_code or self._progress.has_raised(task):
             return task
-        if task.id not in self._causes:
-            self._causes[task.id] = next((tail.last_line for tail in reversed(tails) if tail.last_line), "")
-        cause = self._causes[task.id]
+        cause = self._causes.setdefault(task.id, last_line)
         return replace(task, message=f"{task.message}: {cause}") if cause else task
 
     def _count(self) -> None:
@@ -289,12 +270,8 @@ class RunningAttempt:
             self._counts = counts
             self._emit(CountsChanged(counts=counts))
 
-    def _emit_all(self, written: list[LogWritten]) -> None:
-        for each in written:
-            self._emit(each)
-
     def _log_path(self, task: Task, stream: str) -> Path:
-        return self._attempt.log_dir / TASK_LOGS / f"{task.id}.{stream}"
+        return self._logs.path(task.id, stream)
 
 
 def _first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:

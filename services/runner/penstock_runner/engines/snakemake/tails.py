@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock_runner.engine import LogWritten
+from penstock_runner.workflow_files import read_file
 from penstock_schemas.views import LIVE_LOG_GAP, LogStream
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -69,10 +70,8 @@ class Tail:
     def _next_chunk(self, end: int | None = None) -> bytes:
         limit = self._limit if end is None else min(end, self._limit)
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                chunk = file.read(min(CHUNK_BYTES, limit - self._offset))
-        except OSError:  # not there yet
+            chunk = read_file(self._path, start=self._offset, max_bytes=min(CHUNK_BYTES, limit - self._offset))
+        except OSError:  # not there yet, or something else in its place
             return b""
         self._offset += len(chunk)
         return chunk
