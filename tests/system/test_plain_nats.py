@@ -132,6 +132,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "tasks": NO_TASKS,
                     "output_files": 0,
                     "output_bytes": 0,
+                    "warnings": [],
                 }
             case "JobHeld":
                 job["state"] = "HELD"
@@ -149,7 +150,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 job["state"] = "CANCELLING"
             case "JobCompleted" | "JobFailed" | "JobCancelled":
                 job |= {"state": kind.removeprefix("Job").upper(), "completed_at": event["time"]}
-                job["tasks"] = data.get("tasks", NO_TASKS)
+                job |= {"tasks": data.get("tasks", NO_TASKS), "warnings": data.get("warnings", [])}
                 if kind != "JobCancelled":
                     job["output_files"] = data.get("output_files", 0)
                     job["output_bytes"] = data.get("output_bytes", 0)
@@ -164,7 +165,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def comparable(job: dict[str, Any]) -> dict[str, Any]:
     """Return a job as a client reads it: without what the API puts into words, and with times as times."""
-    skipped = {"version", "created_seq", "status_detail"}
+    skipped = {"version", "created_seq", "status_detail", "waiting"}
     times = {"created_at", "updated_at", "started_at", "completed_at"}
     return {
         name: datetime.fromisoformat(value) if name in times and value else value

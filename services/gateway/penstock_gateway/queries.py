@@ -109,6 +109,8 @@ def encode_cursor(below_seq: int, query: JobQuery) -> str:
 
 def decode_cursor(cursor: str, query: JobQuery) -> int | None:
     """Return the sequence that a cursor holds; `None` when it is none, or belongs to other filters."""
+    if "=" in cursor:
+        return None
     try:
         sealed = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):

@@ -43,7 +43,7 @@ def encode_token(place: Struct, about: bytes) -> str:
 
 def decode_token(token: str, shape: type[T], about: bytes) -> T | None:
     """Return the place that a token holds; `None` when it is none, or of another list."""
-    if len(token) > MAX_CHARS or not token.isascii():
+    if len(token) > MAX_CHARS or not token.isascii() or "=" in token:
         return None
     try:
         sealed = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
