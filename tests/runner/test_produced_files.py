@@ -121,6 +121,32 @@ def test_many_links_are_cut(work: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert any("more than 500 files and links" in reason for reason in reasons(found).values())
 
 
+def test_a_search_without_end_is_ended(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock_runner.produced_files.MAX_STEPS", 1_000)
+    write(work, "first", "/".join(["d"] * 50) + "/end")
+    deep = "/".join(["d"] * 50)
+    found = outputs(work, "first", *(f"{deep}/{number}" for number in range(1000)))
+    assert contents(found) == {"first": "first"}
+    assert reasons(found) == {".": "the search of the run's folder ended after 1,000 names"}
+
+
+def test_too_many_files_to_list_are_reported(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penstock_runner.produced_files.MAX_LOOKED_AT", 10)
+    write(work, *(f"file{number}" for number in range(20)))
+    assert stamps_of(work) is None
+    found = collect(work, Declared(outputs=("file1",)), source={})
+    assert contents(found) == {"file1": "file1"}
+    assert reasons(found) == {".": "more than 10 files lie in it, so not all undeclared ones are listed"}
+
+
+def test_a_folder_that_is_gone_is_reported(work: Path) -> None:
+    work.rmdir()
+    work.symlink_to("/etc")
+    found = outputs(work, "passwd")
+    assert not found.files
+    assert list(reasons(found)) == ["."]
+
+
 def test_names_that_cannot_be_shown_are_not_stored(work: Path) -> None:
     write(work, "folder/good")
     (work / "folder/line\nbreak").write_text("")

@@ -6,19 +6,21 @@ followed here, one by one, only as far as they stay inside. Everything here bloc
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from msgspec import Struct
 
-from penstock_runner.workflow_files import FileKind, FileStatus, TooManyFiles, WorkflowFolder
+from penstock_runner.workflow_files import MAX_LISTED, FileKind, FileStatus, TooManyFiles, WorkflowFolder
 from penstock_schemas.views import OutputKind, UndeclaredFile, UnstoredFile
 
 MAX_FILES: Final = 100_000
 """A run that produces more is cut here."""
 MAX_LOOKED_AT: Final = 400_000
 """So many entries of the folder are looked at for each purpose: links can show one file under many names."""
+MAX_STEPS: Final = 2_000_000
+"""So many names are looked at altogether: a workflow may declare many files, each below many folders and links."""
 MAX_DEPTH: Final = 100
 """Folders within folders, those behind links included."""
 MAX_LINKS: Final = 40
@@ -65,8 +67,6 @@ class Produced(Struct, frozen=True, kw_only=True):
     """Files that no rule declares and that are not kept."""
     undeclared_count: int = 0
     undeclared_bytes: int = 0
-    is_searched: bool = True
-    """Whether all of the folder was searched for undeclared files."""
 
     @property
     def is_empty(self) -> bool:
@@ -76,6 +76,36 @@ class Produced(Struct, frozen=True, kw_only=True):
     def of_kinds(self, *kinds: OutputKind) -> "Produced":
         """Return the files of these kinds alone."""
         return Produced(files=tuple(file for file in self.files if file.kind in kinds))
+
+
+class _OutOfSteps(Exception):
+    """The search looked at `MAX_STEPS` names and ends."""
+
+
+class _CountedFolder:
+    """A folder in which a bounded number of names is looked at."""
+
+    def __init__(self, folder: WorkflowFolder) -> None:
+        self._folder = folder
+        self._left = MAX_STEPS
+
+    def status(self, name: str) -> FileStatus:
+        self._count(1)
+        return self._folder.status(name)
+
+    def link_target(self, name: str) -> str:
+        self._count(1)
+        return self._folder.link_target(name)
+
+    def list(self, name: str, *, max_entries: int = MAX_LISTED) -> Sequence[str]:
+        names = self._folder.list(name, max_entries=max_entries)
+        self._count(1 + len(names))
+        return names
+
+    def _count(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise _OutOfSteps
 
 
 class _NotStored(Exception):
@@ -92,9 +122,9 @@ def stamps_of(work_dir: Path) -> dict[str, Stamp] | None:
     found: dict[str, Stamp] = {}
     with WorkflowFolder(work_dir) as folder:
         try:
-            for name, status in _entries(folder):
+            for name, status in _entries(_CountedFolder(folder)):
                 found[name] = _stamp(status)
-        except TooManyFiles:
+        except (TooManyFiles, _OutOfSteps):
             return None
     return found
 
@@ -108,28 +138,26 @@ def collect(work_dir: Path, declared: Declared, *, source: Stamps | None, keep_u
         source: the workflow's own files; `None`: not known, so nothing is called undeclared.
         keep_undeclared: whether files that no rule declares are stored too.
 
-    Raises:
-        OSError: the folder cannot be read.
+    A folder that cannot be read, or that a workflow made too large to be searched, is reported as not stored.
 
     """
-    with WorkflowFolder(work_dir) as folder:
-        search = _Search(folder, work_dir)
-        for kind, paths in (
-            (OutputKind.OUTPUT, declared.outputs),
-            (OutputKind.BENCHMARK, declared.benchmarks),
-            (OutputKind.LOG, declared.logs),
-        ):
-            for path in paths:
-                search.take(path, kind)
-        if source is not None:
-            search.find_undeclared(source, declared.unfinished, keep=keep_undeclared)
-        return search.produced()
+    try:
+        with WorkflowFolder(work_dir) as folder:
+            search = _Search(_CountedFolder(folder), work_dir)
+            try:
+                search.find(declared, source, keep_undeclared=keep_undeclared)
+            except _OutOfSteps:
+                search.give_up(f"the search of the run's folder ended after {MAX_STEPS:,} names")
+            return search.produced()
+    except OSError as error:
+        unread = UnstoredFile(path=".", reason=f"the run's folder cannot be read: {_reason(error)}")
+        return Produced(not_stored=(unread,), not_stored_count=1)
 
 
 class _Search:
     """Gathers what is found."""
 
-    def __init__(self, folder: WorkflowFolder, work_dir: Path) -> None:
+    def __init__(self, folder: _CountedFolder, work_dir: Path) -> None:
         self._folder = folder
         self._roots = tuple(dict.fromkeys((os.fspath(work_dir), os.path.realpath(work_dir))))
         self._files: dict[str, ProducedFile] = {}
@@ -137,9 +165,24 @@ class _Search:
         self._undeclared: list[UndeclaredFile] = []
         self._undeclared_count = 0
         self._undeclared_bytes = 0
-        self._is_searched = True
         self._declared: set[str] = set()
         self._looked_at = 0
+
+    def find(self, declared: Declared, source: Stamps | None, *, keep_undeclared: bool) -> None:
+        """Find everything."""
+        for kind, paths in (
+            (OutputKind.OUTPUT, declared.outputs),
+            (OutputKind.BENCHMARK, declared.benchmarks),
+            (OutputKind.LOG, declared.logs),
+        ):
+            for path in dict.fromkeys(paths):
+                self.take(path, kind)
+        if source is not None:
+            self.find_undeclared(source, declared.unfinished, keep=keep_undeclared)
+
+    def give_up(self, reason: str) -> None:
+        """Report that the search is not complete; what was found stays."""
+        self._leave_out(".", reason)
 
     def take(self, path: str, kind: OutputKind) -> None:
         """Take a declared file, or all that is in a declared folder; nothing when there is none."""
@@ -161,7 +204,6 @@ class _Search:
             undeclared=tuple(self._undeclared),
             undeclared_count=self._undeclared_count,
             undeclared_bytes=self._undeclared_bytes,
-            is_searched=self._is_searched,
         )
 
     def find_undeclared(self, source: Stamps, unfinished: Iterable[str], *, keep: bool) -> None:
@@ -180,7 +222,7 @@ class _Search:
                 elif status.kind is FileKind.FILE:
                     self._list_undeclared(name, status.size_bytes)
         except TooManyFiles:
-            self._is_searched = False
+            self.give_up(f"more than {MAX_LOOKED_AT:,} files lie in it, so not all undeclared ones are listed")
 
     def _list_undeclared(self, name: str, size_bytes: int) -> None:
         self._undeclared_count += 1
@@ -324,7 +366,7 @@ class _Search:
         return path
 
 
-def _entries(folder: WorkflowFolder) -> Iterator[tuple[str, FileStatus]]:
+def _entries(folder: _CountedFolder) -> Iterator[tuple[str, FileStatus]]:
     """Yield every file and link below a folder, without what the engine keeps for itself.
 
     Raises:
