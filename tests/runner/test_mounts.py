@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock_runner.sandbox.lockdown import confine
-from penstock_runner.sandbox.mounts import seal
+from penstock_runner.sandbox.mounts import changes, seal
 from penstock_runner.sandbox.rules import Rules
 
 NOBODY = 65534
@@ -102,6 +103,40 @@ def test_only_what_is_named_can_be_changed(place: Path, who: Who) -> None:
 
 
 @everybody
+def test_what_is_closed_within_what_is_named_stays_as_it_is(place: Path, who: Who) -> None:
+    """The runner's folder may lie in one that the operator let workflows write to."""
+
+    def act() -> None:
+        seal([str(place), str(place / "other/mine"), str(place / "own")], closed=[str(place / "other")])
+        (place / "own/file").chmod(0o755)
+        (place / "other/mine").chmod(0o755)
+        (place / "other/mine/new").write_text("x")
+        refused(lambda: (place / "other").chmod(0o777))
+        refused(lambda: (place / "other/file").chmod(0o777))
+
+    (place / "other/mine").mkdir()
+    os.chown(place / "other/mine", NOBODY if os.geteuid() == 0 else -1, -1)
+    in_process(who, act)
+
+
+@pytest.mark.parametrize(
+    ("writable", "closed", "expected"),
+    [
+        (["/a", "/a/b", "/c"], [], [("/a", True), ("/c", True)]),
+        (["/a"], ["/a/b", "/d"], [("/a", True), ("/a/b", False)]),
+        (["/a", "/a/b/c"], ["/a/b"], [("/a", True), ("/a/b", False), ("/a/b/c", True)]),
+        (["/a", "/a-b"], ["/a/b"], [("/a", True), ("/a/b", False), ("/a-b", True)]),
+        (["/a/b"], ["/a"], [("/a/b", True)]),
+        (["/"], ["/a"], [("/", True), ("/a", False)]),
+    ],
+)
+def test_only_places_where_something_changes_become_mounts(
+    writable: list[str], closed: list[str], expected: list[tuple[str, bool]]
+) -> None:
+    assert changes(writable, closed) == expected
+
+
+@everybody
 def test_the_current_folder_is_entered_again(place: Path, who: Who) -> None:
     def act() -> None:
         os.chdir(place / "own")
@@ -155,6 +190,16 @@ def test_nobody_who_is_confined_undoes_it(place: Path, who: Who) -> None:
         refused(lambda: (place / "other/file").chmod(0o777))
 
     in_process(who, act)
+
+
+def test_a_process_with_a_second_thread_is_not_confined(place: Path) -> None:
+    """The kernel would confine one thread alone, and the workflow's code could use the other."""
+
+    def act() -> None:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        refused(lambda: confine(Rules(read=("/",))), code=errno.EBUSY)
+
+    in_process(as_plain_user, act)
 
 
 @everybody

@@ -87,6 +87,7 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "trace another attempt": lambda: trace(at["victim"]),
         "reach an abstract socket": lambda: connect(socket.AF_UNIX, "\0" + at["abstract"]),
         "gain privileges": gain,
+        "have a thread that is not confined": have_free_thread,
         "mount": lambda: mount(at["work"]),
         **on_terminals(at),
         **on_attributes(at),
@@ -360,6 +361,16 @@ def gain() -> None:
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     if fields["NoNewPrivs"].strip() == "1" and not int(fields["CapEff"], 16) & 1 << 21:  # CAP_SYS_ADMIN
         raise PermissionError("nothing to gain")
+
+
+def have_free_thread() -> None:
+    """A workflow's Python code can have any thread of its process run what it likes."""
+    confined = []
+    for task in pathlib.Path("/proc/self/task").iterdir():
+        fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if ":" in line)
+        confined.append((fields["NoNewPrivs"].strip(), fields["Seccomp"].strip()) == ("1", "2"))
+    if all(confined):
+        raise PermissionError("there is none")
 
 
 def connect(family: int, address: Any) -> None:

@@ -1,6 +1,7 @@
 """Confines this process, which must have one thread, and everything that it will start."""
 
 import contextlib
+import errno
 import os
 
 from penstock_runner.sandbox import landlock
@@ -14,12 +15,16 @@ def confine(rules: Rules) -> None:
     """Apply `rules` for ever, as far as this kernel can.
 
     Raises:
-        OSError: the kernel refused what it says that it can.
+        OSError: the kernel refused what it says that it can, or this process has another thread, which the kernel would
+            not confine and which the workflow's code could use.
 
     """
+    threads = len(_entries("/proc/self/task"))
+    if threads > 1:
+        raise OSError(errno.EBUSY, f"a process of {threads} threads cannot be confined")
     give_up_new_privileges()
     if rules.sealed:
-        seal((*rules.write, *rules.logs))
+        seal((*rules.write, *rules.logs), closed=rules.hidden)
     abi = landlock.version()
     if abi >= FILE_ABI:
         landlock.restrict(grants(rules, _entries), abi=abi, tcp=rules.network)

@@ -29,7 +29,7 @@ _ATTR_NODEV: Final = 0x4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def seal(writable: Iterable[str]) -> None:
+def seal(writable: Iterable[str], closed: Iterable[str] = ()) -> None:
     """Let nothing be changed any more, by this process and what it starts, but what lies in `writable`.
 
     A write elsewhere fails with EROFS. In `writable`, set-user-id and set-group-id bits and device files have no
@@ -38,6 +38,7 @@ def seal(writable: Iterable[str]) -> None:
 
     Args:
         writable: absolute and resolved; a path that does not exist is skipped.
+        closed: places within `writable` that stay read-only, but for what of `writable` lies in them.
 
     Raises:
         OSError: the kernel, or how it is set up, does not allow it. Some of it may have been done.
@@ -47,12 +48,15 @@ def seal(writable: Iterable[str]) -> None:
     _enter_namespace()
     # Mounts and unmounts of the machine still arrive here; none leaves.
     _mount(None, "/", _MS_REC | _MS_SLAVE)
-    open_places = [place for place in _outermost(writable) if os.path.lexists(place)]
-    for place in open_places:
+    places = [(place, can_write) for place, can_write in changes(writable, closed) if os.path.lexists(place)]
+    for place, _ in places:
         _mount(place, place, _MS_BIND | _MS_REC)
     _set_attributes("/", on=_ATTR_RDONLY)
-    for place in open_places:
-        _set_attributes(place, on=_ATTR_NOSUID | _ATTR_NODEV, off=_ATTR_RDONLY)
+    for place, can_write in places:
+        if can_write:
+            _set_attributes(place, on=_ATTR_NOSUID | _ATTR_NODEV, off=_ATTR_RDONLY)
+        else:
+            _set_attributes(place, on=_ATTR_RDONLY)
     os.chdir(here)
 
 
@@ -70,12 +74,15 @@ def _enter_namespace() -> None:
     (own / "gid_map").write_text(f"{group} {group} 1")
 
 
-def _outermost(places: Iterable[str]) -> list[str]:
-    found: list[str] = []
-    for place in sorted(set(places)):
-        if not any(place == each or place.startswith(each.rstrip("/") + "/") for each in found):
-            found.append(place)
-    return found
+def changes(writable: Iterable[str], closed: Iterable[str]) -> list[tuple[str, bool]]:
+    """Return the places, the outer ones first, where it changes whether something can be written."""
+    wanted = dict.fromkeys(closed, False) | dict.fromkeys(writable, True)
+    found: dict[str, bool] = {}
+    for place in sorted(wanted, key=lambda path: path.rstrip("/").split("/")):
+        around = next((each for each in reversed(found) if place.startswith(each.rstrip("/") + "/")), None)
+        if wanted[place] != (around is not None and found[around]):
+            found[place] = wanted[place]
+    return list(found.items())
 
 
 def _mount(source: str | None, target: str, flags: int) -> None:

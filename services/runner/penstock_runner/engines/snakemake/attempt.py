@@ -106,12 +106,14 @@ def run_attempt(launch: Launch, events: int, taken: int) -> int:
 
     Messages go out on `events`; how many were taken comes in on `taken`.
     """
-    reporter = FrameReporter(events, taken)
+    problem: RunProblem | None = None
     try:
         _settle_in(launch)
     except OSError as error:
-        problem: RunProblem | None = RunProblem(message=f"the attempt's process could not be prepared: {error}")
-    else:
+        problem = RunProblem(message=f"the attempt's process could not be prepared: {error}")
+    # Its threads are confined because they start after this one was.
+    reporter = FrameReporter(events, taken)
+    if problem is None:
         problem = _run(launch, reporter)
     if problem is not None:
         problem = replace(
