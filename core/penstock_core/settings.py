@@ -68,6 +68,10 @@ class BadSettings(Exception):
         self.mistakes = mistakes
 
 
+class UnusableSetting(Exception):
+    """A setting has the right form and cannot be used on this machine; the text names what was set and the reason."""
+
+
 class SettingRow(Struct, frozen=True):
     """What a reader of the documentation needs to know of one setting."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from penstock_core.private_folders import make_private
+from penstock_core.settings import UnusableSetting
 
 _log = structlog.stdlib.get_logger()
 
@@ -17,7 +18,7 @@ class StateFolderTaken(Exception):
     """Another process of the same service uses the folder."""
 
 
-class StateFolderUnusable(Exception):
+class StateFolderUnusable(UnusableSetting):
     """The folder cannot be written."""
 
 
@@ -35,7 +36,10 @@ def hold(folder: Path, service: str, *, leave: Collection[str] = ()) -> Generato
         close_to_others(folder, leave=leave)
         descriptor = os.open(folder / f"{service}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateFolderUnusable(f"the state folder {folder} cannot be used: {error.strerror}") from error
+        raise StateFolderUnusable(
+            f"the state folder {folder} cannot be used: {error.strerror}; "
+            "set PENSTOCK_STATE_DIR to a folder that this user may write to"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store
 
 from penstock_core import blob_keys
 from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, BlobsUnavailable, PortError, WrittenBlob
+from penstock_core.settings import UnusableSetting
 from penstock_core.state_folder import close_to_others
 from penstock_jetstream import blob_folder, names
 
@@ -25,7 +26,7 @@ _DETAILS: Final = "\n\nDebug source:"
 _SCHEMES: Final = ("file", "memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "azure", "adl", "https")
 
 
-class BadBlobsLocation(ValueError):
+class BadBlobsLocation(UnusableSetting, ValueError):
     """Blobs cannot be kept there; the message says what to write instead."""
 
 
@@ -41,11 +42,14 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
     if separator and scheme != "file":
         if scheme not in _SCHEMES:
             known = ", ".join(f"{each}://" for each in _SCHEMES)
-            raise BadBlobsLocation(f"{text}: blobs are kept in a folder, or at a URL that begins with one of {known}")
+            raise BadBlobsLocation(
+                f"PENSTOCK_BLOBS is {text}: blobs are kept in a folder, or at a URL that begins with one of {known}"
+            )
         try:
             return ObjectBlobs(from_url(text), folder=None)
         except (BaseError, ValueError) as error:
-            raise BadBlobsLocation(f"{text}: {error}") from error
+            reason = " ".join(str(error).partition(_DETAILS)[0].split())
+            raise BadBlobsLocation(f"PENSTOCK_BLOBS is {text}, which cannot be used: {reason}") from error
     folder = Path(rest if separator else text).absolute()
     try:
         close_to_others(folder)
@@ -54,7 +58,8 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
         probe.unlink()
     except OSError as error:
         raise BadBlobsLocation(
-            f"blobs cannot be kept in {folder}: {error.strerror}; choose a folder that this user may write to"
+            f"PENSTOCK_BLOBS is {text}: blobs cannot be kept there: {error.strerror}; "
+            "choose a folder that this user may write to"
         ) from error
     return ObjectBlobs(LocalStore(folder, automatic_cleanup=True), folder=folder)
 

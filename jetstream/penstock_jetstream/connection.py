@@ -22,7 +22,7 @@ from penstock_jetstream.answers import Answer, NoAnswer, Refusal, accepted
 from penstock_jetstream.client import LazyClient, status_of
 from penstock_jetstream.credentials import check_credentials
 from penstock_jetstream.retry import Retry
-from penstock_jetstream.settings import NatsSettings
+from penstock_jetstream.settings import NatsSettings, check_address
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -94,9 +94,10 @@ class Connection:
 
         Raises:
             Unavailable: no server could be reached in time.
-            BadCredentials: there is no `.creds` file where it should be.
+            BadAddress, BadCredentials: it cannot be reached like this at all.
 
         """
+        check_address(self._settings)
         if self._settings.credentials is not None:
             check_credentials(self._settings.credentials)
         try:

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Final
 
 from penstock_core.ports import PortError
+from penstock_core.settings import UnusableSetting
 
 _BLOCKS: Final = ("NATS USER JWT", "USER NKEY SEED")
 
 
-class BadCredentials(PortError):
+class BadCredentials(PortError, UnusableSetting):
     """The `.creds` file cannot be used; the message says why."""
 
 

@@ -3,11 +3,16 @@
 import re
 from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from penstock_core.ports import PortError
+from penstock_core.settings import UnusableSetting
+
 MIN_LOG_BYTES: Final = 1 << 16
 MAX_REPLICAS: Final = 5
+SCHEMES: Final = ("nats", "tls", "ws", "wss")
 
 
 class NatsSettings(Struct, frozen=True, kw_only=True):
@@ -37,6 +42,33 @@ class NatsSettings(Struct, frozen=True, kw_only=True):
     def shown_url(self) -> str:
         """The URLs without users and passwords, for logs and errors."""
         return ",".join(re.sub(r"//[^/@]*@", "//", each) for each in self.servers)
+
+
+class BadAddress(PortError, UnusableSetting):
+    """No NATS server can have this address; the message says what is wrong with it."""
+
+
+def check_address(settings: NatsSettings) -> None:
+    """Look at once: while connecting, an address that nothing can have would be tried until the deadline.
+
+    Raises:
+        BadAddress: there is no address, or one that is no URL of a NATS server.
+
+    """
+    if not settings.servers:
+        raise BadAddress(
+            "PENSTOCK_NATS_URL holds no address: expected nats://host:4222, or several with commas between"
+        )
+    for url in settings.servers:
+        parts = urlsplit(url if "//" in url else f"nats://{url}")
+        shown = re.sub(r"//[^/@]*@", "//", url)
+        try:
+            is_right = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # the port is no number, or above 65,535
+            is_right = False
+        if not is_right:
+            schemes = ", ".join(f"{each}://" for each in SCHEMES)
+            raise BadAddress(f"PENSTOCK_NATS_URL holds {shown!r}: expected a host and a port after one of {schemes}")
 
 
 class ServiceSettings(Struct, frozen=True, kw_only=True):
@@ -73,6 +105,14 @@ class ServiceSettings(Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+    liveness_listen: Annotated[
+        str,
+        Meta(
+            description="Where the service answers over HTTP whether it works, as `host:port`; empty: nowhere. For "
+            "supervisors that restart what hangs."
+        ),
+    ] = ""
 
     def nats(self, name: str) -> NatsSettings:
         """Return how to connect, as the client `name`."""

@@ -1,5 +1,7 @@
 """Serving HTTP: a socket of our own, uvicorn on it, and an end that lets requests finish."""
 
+import errno
+import os
 import signal
 import socket
 from collections.abc import Generator
@@ -11,6 +13,7 @@ import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
+from penstock_core.settings import UnusableSetting
 from penstock_gateway.connections import ConnectionLimits, bounded_protocol, keep_asking
 
 BACKLOG: Final = 2048
@@ -20,7 +23,11 @@ log = structlog.get_logger()
 
 
 class PortTaken(Exception):
-    """The address cannot be listened on; the message says why and what to do."""
+    """Another program listens on the address; the message says what to do."""
+
+
+class UnusableAddress(UnusableSetting):
+    """The address is not one of this machine, or not for this user."""
 
 
 class Server(uvicorn.Server):
@@ -36,7 +43,8 @@ def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
     Raises:
-        PortTaken: another program has the port, or the address is not one of this machine.
+        PortTaken: another program has the port.
+        UnusableAddress: the address is not one of this machine, or the port is not for this user.
 
     """
     address = host.removeprefix("[").removesuffix("]")
@@ -44,7 +52,11 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening = socket.create_server((address, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        if error.errno != errno.EADDRINUSE:
+            raise UnusableAddress(
+                f"PENSTOCK_HOST is '{host}' and PENSTOCK_PORT is {port}: cannot listen there: {reason}"
+            ) from None
         raise PortTaken(
             f"cannot listen on {host} port {port}: {reason}; stop what uses it, or set PENSTOCK_PORT to another port"
         ) from None

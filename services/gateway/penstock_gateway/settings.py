@@ -4,6 +4,7 @@ import re
 import ssl
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -354,6 +355,13 @@ def _file_mistakes(settings: GatewaySettings) -> Iterator[str]:
             read_presets(settings.presets_file)
         except ValueError as error:
             yield f"PENSTOCK_PRESETS_FILE is {settings.presets_file}: {error}"
+    if settings.catalogue_dir is not None and not settings.catalogue_dir.is_dir():
+        yield f"PENSTOCK_CATALOGUE_DIR is {settings.catalogue_dir}: expected a folder whose subfolders are workflows"
+    for address in settings.trusted_proxies:
+        try:
+            ip_address(address)
+        except ValueError:
+            yield f"PENSTOCK_TRUSTED_PROXIES holds '{address}': expected IP addresses, as connections come from"
     if certificates is not None:
         try:
             ssl.create_default_context(cafile=str(certificates))
