@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import anyio
+import msgspec
 from anyio.abc import Process
 from msgspec import Struct, field
 
+from penstock.watchdog import HUNG_S, Beats
+from penstock_core.liveness import WATCHDOG_VARIABLE
 from penstock_jetstream.embedded import EmbeddedServer, EmbeddedServerError
 
 KEPT_LINES: Final = 25
@@ -27,6 +30,9 @@ PIECE: Final = 64 * 1024
 MAX_LINE: Final = 64 * 1024
 MAX_LOG_BYTES: Final = 8 * 1024 * 1024
 """Of one log file; one older file is kept beside it."""
+ABORT_S: Final = 3.0
+"""How long a service that hangs may take to write where, before it is killed."""
+HANGS: Final = f"no sign of life for {HUNG_S:.0f} s; ending it"
 PIPE_GRACE_S: Final = 1.0
 """How long a dead child's output is still read: a process that it left behind may hold the pipe."""
 
@@ -102,6 +108,7 @@ class ServiceProcess:
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._process: Process | None = None
         self._output = -1
+        self._beats: Beats | None = None
 
     @property
     def name(self) -> str:
@@ -124,32 +131,40 @@ class ServiceProcess:
         # A pipe of our own: a process that the child left behind may hold its other end, and asyncio would wait for it.
         self._output, written = os.pipe()
         os.set_blocking(self._output, False)
+        beats, beating = os.pipe()
+        self._beats = Beats(beats)
         try:
             self._process = await anyio.open_process(
                 [sys.executable, "-I", "-S", str(_BOUND), str(os.getpid()), *self._service.command],
                 stdin=subprocess.DEVNULL,
                 stdout=written,
                 stderr=written,
-                env={**os.environ, **self._service.environ},
+                env={**os.environ, **self._service.environ, WATCHDOG_VARIABLE: str(beating)},
                 start_new_session=True,  # Ctrl-C on the terminal is for the supervisor alone
+                pass_fds=[beating],
             )
         except OSError as error:
             os.close(self._output)
+            self._beats.close()
             raise NotStarted(f"{self.name} cannot be started: {error.strerror}") from error
         finally:
             os.close(written)
+            os.close(beating)
 
     async def wait(self) -> int:
-        """Take its output until it ended; return its exit code."""
-        process = self._process
+        """Take its output until it ended, and end it when it hangs; return its exit code."""
+        process, beats = self._process, self._beats
         assert process is not None
+        assert beats is not None
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._pump, self._output)
+                group.start_soon(self._end_when_hung, beats)
                 await process.wait()
                 group.cancel_scope.deadline = anyio.current_time() + PIPE_GRACE_S
         finally:
             os.close(self._output)
+            beats.close()
         assert process.returncode is not None
         return process.returncode
 
@@ -169,6 +184,17 @@ class ServiceProcess:
         if self._process is not None and self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
+
+    async def _end_when_hung(self, beats: Beats) -> None:
+        """Wait until the service hangs, and end it; whoever keeps it starts it again."""
+        await beats.fail()
+        if self.pid is not None:
+            line = msgspec.json.encode({"event": "hung", "level": "error", "reason": HANGS}).decode()
+            self._log.write(f"{line}\n".encode())
+            self._hear(self.name, line)
+            self._signal(signal.SIGABRT)  # its log then has where it hangs, unless it is stopped
+            await anyio.sleep(ABORT_S)
+            self.kill()
 
     async def _pump(self, output: int) -> None:
         rest = b""

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from penstock import running
 from penstock.client import Client
-from penstock.exits import Stop
+from penstock.exits import Exit, Stop
 from penstock.processes import EmbeddedNats, NotStarted, Service, ServiceProcess
 from penstock.room import watch_room
 from penstock.sayings import Sayings
@@ -233,7 +233,9 @@ async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[T
     except running.Held as error:
         raise already_running(plan.state, error.running) from error
     except OSError as error:
-        raise Stop(f"cannot use the state folder {plan.state}: {error.strerror}; give another --state") from error
+        raise Stop(
+            f"cannot use the state folder {plan.state}: {error.strerror}; give another --state", Exit.USAGE
+        ) from error
     if failure is not None:
         raise failure
 
@@ -277,6 +279,7 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
         "PENSTOCK_REPLICAS": "",
         # What other servers call the same; it is in our own words above.
         **dict.fromkeys((*STORAGE_NAMES, "PORT"), ""),
+        "PENSTOCK_LIVENESS_LISTEN": "",  # one address for four services; the supervisor watches them by itself
     }
     environ |= {} if plan.blobs_region is None else {CLIENT_REGION: plan.blobs_region}
     environ |= {} if plan.log_max_bytes is None else {"PENSTOCK_LOG_MAX_BYTES": str(plan.log_max_bytes)}

@@ -26,6 +26,7 @@ SERVICES: Final = frozenset(
         "PENSTOCK_LEASE_S",
         "PENSTOCK_LIMIT_MEMORY_BYTES",
         "PENSTOCK_LIMIT_PROCESSES",
+        "PENSTOCK_LIVENESS_LISTEN",
         "PENSTOCK_LOG_MAX_BYTES",
         "PENSTOCK_MAX_BODY_BYTES",
         "PENSTOCK_MAX_CONNECTIONS",
@@ -96,6 +97,6 @@ SERVICES: Final = frozenset(
 COMMAND_LINE: Final = frozenset(
     {"PENSTOCK_STATE_DIR", "PENSTOCK_TOKEN", "PENSTOCK_TOKEN_FILE", "PENSTOCK_URL", "PENSTOCK_USER"}
 )
-INTERNAL: Final = frozenset({"PENSTOCK_ATTEMPT", "PENSTOCK_RUNNER_ID"})
-"""What a runner sets for the processes that it starts."""
+INTERNAL: Final = frozenset({"PENSTOCK_ATTEMPT", "PENSTOCK_RUNNER_ID", "PENSTOCK_WATCHDOG_FD"})
+"""What a runner and `penstock up` set for the processes that they start."""
 NAMES: Final = SERVICES | COMMAND_LINE | INTERNAL

@@ -8,6 +8,7 @@ from tests.docs.test_text import markdown_files
 from tools.reference import ROOT
 from tools.reference.configuration import SERVICES
 
+from penstock_core.liveness import WATCHDOG_VARIABLE
 from penstock_core.settings import describe
 from penstock_jetstream import names
 from penstock_runner.engine import ATTEMPT_MARKER, RUNNER_MARKER
@@ -22,5 +23,5 @@ OF_THE_COMMAND_LINE = {
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_named_variable_exists(path: Path) -> None:
     known = {row.variable for _, _, shape in SERVICES for row in describe(shape)} | OF_THE_COMMAND_LINE
-    known |= {names.EVENTS, names.TASKS, names.LOGS, RUNNER_MARKER, ATTEMPT_MARKER}
+    known |= {names.EVENTS, names.TASKS, names.LOGS, RUNNER_MARKER, ATTEMPT_MARKER, WATCHDOG_VARIABLE}
     assert set(VARIABLE.findall(path.read_text())) <= known

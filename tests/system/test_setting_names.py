@@ -3,6 +3,7 @@
 import pytest
 
 from penstock.__main__ import penstock
+from penstock_core.liveness import WATCHDOG_VARIABLE
 from penstock_core.setting_names import COMMAND_LINE, INTERNAL, NAMES, SERVICES
 from penstock_core.settings import PREFIX, describe, without_effect
 from penstock_gateway.settings import GatewaySettings
@@ -26,7 +27,7 @@ def test_the_list_has_every_variable_of_the_command_line() -> None:
         assert command is not None
         found |= {each.envvar for each in command.params if isinstance(each.envvar, str)}
     assert found == COMMAND_LINE
-    assert {ATTEMPT_MARKER, RUNNER_MARKER} == INTERNAL
+    assert {ATTEMPT_MARKER, RUNNER_MARKER, WATCHDOG_VARIABLE} == INTERNAL
 
 
 @pytest.mark.parametrize("variable", sorted(NAMES))

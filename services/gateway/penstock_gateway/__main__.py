@@ -12,11 +12,12 @@ import anyio
 import structlog
 
 from penstock_core.background import described
+from penstock_core.liveness import Liveness, reported
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, read_settings, without_effect
-from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable, hold
+from penstock_core.settings import BadSettings, UnusableSetting, read_settings, without_effect
+from penstock_core.state_folder import StateFolderTaken, hold
 from penstock_gateway.access import AccessLog
 from penstock_gateway.app import Gateway
 from penstock_gateway.authentication.wiring import access_mistakes, exposure
@@ -38,11 +39,18 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
     Raises:
         PortTaken: the address cannot be listened on.
         Exposed: others reach it, and nobody would be asked who they are.
-        PortError: there is no usable NATS server or blob store.
-        StateFolderTaken, StateFolderUnusable: the state folder cannot be had.
+        PortError: there is no usable NATS server.
+        StateFolderTaken: another gateway uses the state folder.
+        UnusableSetting: the address, the state folder, the blob store or the NATS server cannot be used as it is set.
 
     """
     stopping = stopping or anyio.Event()
+    async with reported(Liveness(), settings.liveness_listen):
+        await _serve(settings, stopping)
+    log.info("stopped")
+
+
+async def _serve(settings: GatewaySettings, stopping: anyio.Event) -> None:
     with listen(settings.host, settings.port) as listening, hold(settings.state_dir, "gateway"):
         check_exposure(settings, listening)
         async with connect(settings.nats("penstock-gateway")) as cluster:
@@ -58,7 +66,6 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
                 await server.serve([listening])
                 group.cancel_scope.cancel()
             gateway.close()
-    log.info("stopped")
 
 
 def check_exposure(settings: GatewaySettings, listening: socket.socket) -> None:
@@ -92,9 +99,9 @@ def main() -> None:
         log.warning("setting_without_effect", reason=sentence)
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
-    except Exposed as error:
-        _exit(EXIT_SETTINGS, str(error))
-    except (PortTaken, PortError, StateFolderTaken, StateFolderUnusable) as error:
+    except (Exposed, UnusableSetting) as error:
+        _exit(EXIT_SETTINGS, f"penstock gateway: {error}")
+    except (PortTaken, PortError, StateFolderTaken) as error:
         _exit(EXIT_FAILED, f"penstock gateway: {error}")
     except Exception as error:  # the boundary of the process
         log.exception("ended_by_a_fault", reason=described(error))

@@ -15,14 +15,15 @@ from typing import Final, NoReturn
 import anyio
 import structlog
 
+from penstock_core.liveness import Liveness, reported
 from penstock_core.logs import configure_logs
 from penstock_core.other_names import with_storage_names
 from penstock_core.ports import PortError
 from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, read_settings, without_effect
-from penstock_core.state_folder import StateFolderTaken, StateFolderUnusable
+from penstock_core.settings import BadSettings, UnusableSetting, read_settings, without_effect
+from penstock_core.state_folder import StateFolderTaken
 from penstock_jetstream import connect
-from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
+from penstock_jetstream.blobs import open_blobs
 from penstock_runner import faults
 from penstock_runner.actor import Ports, Runner, new_runner_id
 from penstock_runner.confinement import confinement
@@ -46,12 +47,11 @@ class UnknownEngine(Exception):
     """An engine that was asked for is not one that this installation has."""
 
 
-_WRONG_SETTINGS: Final = (UnknownEngine, BadBlobsLocation)
+_WRONG_SETTINGS: Final = (UnknownEngine, UnusableSetting)
 _EXPECTED: Final = (
     *_WRONG_SETTINGS,
     SandboxUnavailable,
     StateFolderTaken,
-    StateFolderUnusable,
     LeftoversRemain,
     PortError,
 )
@@ -67,8 +67,8 @@ async def serve(
     The first SIGTERM or SIGINT lets it finish what runs, the second makes it leave at once.
 
     Raises:
-        UnknownEngine, SandboxUnavailable, StateFolderTaken, StateFolderUnusable, LeftoversRemain: it cannot work here.
-        BadBlobsLocation: there is no usable blob store.
+        UnknownEngine, SandboxUnavailable, StateFolderTaken, LeftoversRemain: it cannot work here.
+        UnusableSetting: the state folder, the blob store or the NATS server cannot be used as it is set.
         PortError: there is no usable NATS server.
 
     """
@@ -82,6 +82,7 @@ async def serve(
     folder = StateFolder(settings.state_dir)
     with folder.hold():
         async with (
+            reported(Liveness(), settings.liveness_listen),
             connect(settings.nats(f"penstock-runner-{settings.name}")) as cluster,
             anyio.create_task_group() as group,
         ):

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import structlog
 
+from penstock_core.liveness import Liveness, reported
 from penstock_jetstream import connect
 from penstock_scheduler import process
 from penstock_scheduler.scheduler import Scheduler
@@ -20,12 +21,17 @@ async def serve(settings: SchedulerSettings) -> None:
 
     """
     holder = f"{settings.scheduler_name}-{uuid4().hex[:8]}"
-    async with connect(settings.nats("penstock-scheduler")) as cluster:
+    liveness = Liveness()
+    async with (
+        reported(liveness, settings.liveness_listen),
+        connect(settings.nats("penstock-scheduler")) as cluster,
+    ):
         scheduler = Scheduler(
             cluster,
             holder=holder,
             max_running=settings.max_running_jobs,
             max_running_per_owner=settings.max_running_jobs_per_owner,
+            liveness=liveness,
         )
         await process.until_signalled(lambda: scheduler.run(on_ready=lambda: log.info("ready", holder=holder)))
     log.info("stopped", holder=holder)

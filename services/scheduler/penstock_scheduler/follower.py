@@ -1,5 +1,6 @@
 """The state, kept up with the log."""
 
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -20,8 +21,9 @@ _log = structlog.get_logger("penstock_scheduler")
 class Follower:
     """Folds the log for ever; others read `state` between two of their own awaits and wait for it to move."""
 
-    def __init__(self, log: EventLog, snapshots: Snapshots) -> None:
+    def __init__(self, log: EventLog, snapshots: Snapshots, *, on_progress: Callable[[], None] = lambda: None) -> None:
         self._log = log
+        self._on_progress = on_progress
         self._snapshots = snapshots
         self._moved = anyio.Event()
         self.state = State()
@@ -57,6 +59,7 @@ class Follower:
         async with aclosing(self._log.read(after=self.state.seq)) as batches:
             async for batch in batches:
                 self.state.apply_all(batch)
+                self._on_progress()
                 moved, self._moved = self._moved, anyio.Event()
                 moved.set()
                 # A long backlog must not keep the heartbeats from beating.

@@ -54,6 +54,7 @@ class Term:
         holder: the name to be elected under.
         limits: what the settings ask for, by the limit's name.
         silences: empty; hears the runners during this term.
+        on_progress: called at least with every heartbeat.
 
     """
 
@@ -65,12 +66,14 @@ class Term:
         holder: str,
         limits: dict[str, int | None],
         silences: Silences,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._cluster = cluster
         self._follower = follower
         self._holder = holder
         self._limits = limits
         self._silences = silences
+        self._on_progress = on_progress
         self._heard = anyio.Event()
 
     async def lead(self, *, on_elected: Callable[[int], None]) -> End:
@@ -211,6 +214,7 @@ class Term:
         count = 0
         while True:
             count += 1
+            self._on_progress()
             queue = summarize(self._follower.state)
             beat = SchedulerBeat(holder=self._holder, term=term, count=count, time=now(), queue=queue)
             try:

@@ -17,7 +17,7 @@ from penstock_core.background import described
 from penstock_core.logs import configure_logs
 from penstock_core.ports import PortError
 from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, LogLevel, read_settings, without_effect
+from penstock_core.settings import BadSettings, LogLevel, UnusableSetting, read_settings, without_effect
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -40,6 +40,8 @@ def main(shape: type[S], serve: Callable[[S], Awaitable[None]], *, service: str)
         _log.warning("setting_without_effect", reason=sentence)
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
+    except* UnusableSetting as errors:
+        _exit(EXIT_SETTINGS, f"penstock {service}: {'; '.join(str(each) for each in errors.exceptions)}")
     except* PortError as errors:
         _exit(EXIT_FAILED, f"penstock {service}: {'; '.join(str(each) for each in errors.exceptions)}")
     except* Exception as error:  # noqa: BLE001  # the boundary of the process

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import anyio
 import structlog
 
+from penstock_core.liveness import Liveness
 from penstock_core.ports import LogFull, PortError, Unavailable
 from penstock_scheduler.cluster import Cluster
 from penstock_scheduler.core.liveness import LeaderWatch, Silences
@@ -24,6 +25,9 @@ SNAPSHOT_AT_STOP: Final = 1_000
 """With fewer events folded since the last snapshot none is saved at the end."""
 STOP_DEADLINE_S: Final = 5.0
 
+PROGRESS_S: Final = 60.0
+"""Following the log, standing by and leading each take a step well within this, also while the log is away."""
+
 T = TypeVar("T")
 _log = structlog.get_logger("penstock_scheduler")
 
@@ -36,6 +40,7 @@ class Scheduler:
         holder: its name in elections; no process ever had the same.
         max_running: the wanted bound on running jobs; 0 for none, `None` to leave it as the log has it.
         max_running_per_owner: the same for each owner's running jobs.
+        liveness: learns that it makes progress.
 
     """
 
@@ -46,12 +51,14 @@ class Scheduler:
         holder: str,
         max_running: int | None = None,
         max_running_per_owner: int | None = None,
+        liveness: Liveness | None = None,
     ) -> None:
         self._cluster = cluster
         self._holder = holder
         wanted = {GLOBAL_LIMIT: max_running, OWNER_LIMIT: max_running_per_owner}
         self._limits = {name: slots or None for name, slots in wanted.items() if slots is not None}
-        self._follower = Follower(cluster.log, cluster.snapshots)
+        self._liveness = liveness or Liveness()
+        self._follower = Follower(cluster.log, cluster.snapshots, on_progress=self._note_progress)
 
     @property
     def state(self) -> State:
@@ -90,6 +97,7 @@ class Scheduler:
         """Return when the leader's place is free."""
         lease_seq = self.state.lease.head.seq
         while True:
+            self._note_progress()
             now = time.monotonic()
             if lease_seq != self.state.lease.head.seq:
                 lease_seq = self.state.lease.head.seq
@@ -106,7 +114,14 @@ class Scheduler:
         while True:
             await self._catch_up()
             before = self.state.lease.head.seq
-            term = Term(self._cluster, self._follower, holder=self._holder, limits=self._limits, silences=Silences())
+            term = Term(
+                self._cluster,
+                self._follower,
+                holder=self._holder,
+                limits=self._limits,
+                silences=Silences(),
+                on_progress=self._note_progress,
+            )
             try:
                 end = await term.lead(on_elected=on_elected)
             except LogFull as full:
@@ -122,12 +137,16 @@ class Scheduler:
             if self.state.lease.head.seq != before and self.state.lease.holder != self._holder:
                 return
 
+    def _note_progress(self) -> None:
+        self._liveness.progress("scheduling", within_s=PROGRESS_S)
+
     async def _catch_up(self) -> None:
         await self._follower.reach(await self._insist(self._cluster.log.last_seq))
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer."""
         while True:
+            self._note_progress()
             try:
                 return await ask()
             except PortError as outage:

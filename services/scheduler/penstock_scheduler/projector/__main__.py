@@ -2,6 +2,7 @@
 
 import structlog
 
+from penstock_core.liveness import Liveness, reported
 from penstock_jetstream import connect
 from penstock_scheduler import process
 from penstock_scheduler.projector.projecting import Projector
@@ -17,7 +18,10 @@ async def serve(settings: ProjectorSettings) -> None:
         PortError: there is no usable NATS server.
 
     """
-    async with connect(settings.nats("penstock-projector")) as cluster:
+    async with (
+        reported(Liveness(), settings.liveness_listen),
+        connect(settings.nats("penstock-projector")) as cluster,
+    ):
         projector = Projector(cluster)
         await process.until_signalled(lambda: projector.run(on_ready=lambda: log.info("ready")))
     log.info("stopped")
