@@ -6,6 +6,8 @@ from typing import Final
 
 _UNPLAIN: Final = frozenset('#%*?"<>|\\')
 """Characters that one store or another gives a meaning of its own."""
+_MAX_PLAIN_PATH_BYTES: Final = 800
+"""Object stores take keys of 1,024 bytes, what goes before the path included."""
 _MAX_PLAIN_NAME_BYTES: Final = 200
 """A folder keeps an unfinished blob under a name that is a little longer than its own."""
 
@@ -16,7 +18,11 @@ def below(prefix: str, path: str) -> str:
     It is `prefix/path` as far as every store takes that; a name that some store does not take is kept under its hash.
     """
     is_plain = path.isprintable() and _UNPLAIN.isdisjoint(path)
-    if is_plain and all(len(part.encode()) <= _MAX_PLAIN_NAME_BYTES for part in path.split("/")):
+    if (
+        is_plain
+        and len(path.encode()) <= _MAX_PLAIN_PATH_BYTES
+        and all(len(part.encode()) <= _MAX_PLAIN_NAME_BYTES for part in path.split("/"))
+    ):
         return f"{prefix}/{path}"
     raw = path.encode(errors="surrogateescape")
     return f"{prefix}/.by-hash/{hashlib.sha256(raw).hexdigest()}"

@@ -1,7 +1,6 @@
 """Ports that fail when a test says so, around the ones that work."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 
 import anyio
 
@@ -129,11 +128,11 @@ class FailingBlobs(MemoryBlobs):
         super().__init__()
         self.failures = failures
 
-    async def put_file(self, key: str, path: Path) -> tuple[int, str]:
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         if self.failures:
             self.failures -= 1
             raise Unavailable("the store is down")
-        return await super().put_file(key, path)
+        return await super().put_stream(key, chunks)
 
 
 class SlowBlobs(MemoryBlobs):

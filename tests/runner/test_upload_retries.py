@@ -1,7 +1,7 @@
 """Results that the blob store does not take: kept, offered again for a bounded time, and shown meanwhile."""
 
 import subprocess
-from collections.abc import Generator
+from collections.abc import AsyncIterable, Generator
 from pathlib import Path
 
 import anyio
@@ -68,9 +68,9 @@ class DownBlobs(FailingBlobs):
         super().__init__(0)
         self.is_down = True
 
-    async def put_file(self, key: str, path: Path) -> tuple[int, str]:
+    async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         self.failures = int(self.is_down)
-        return await super().put_file(key, path)
+        return await super().put_stream(key, chunks)
 
     async def put_bytes(self, key: str, content: bytes) -> None:
         if self.is_down:

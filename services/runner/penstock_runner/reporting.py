@@ -31,6 +31,7 @@ from penstock_runner.engine import (
 from penstock_runner.progress import Progress
 from penstock_runner.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.uploads import Uploads, log_key, task_log_key
+from penstock_runner.workflow_files import in_thread, size_of_file
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, Task
@@ -273,11 +274,15 @@ class Report:
         if path is None:
             return _StoredLog()
         try:
-            if not (await anyio.Path(path).stat()).st_size:
+            if not await in_thread(lambda: size_of_file(path)):
                 return _StoredLog()
-            _, sha256 = await self._reports.uploads.put_file(key, path, retries)
-        except (FileNotFoundError, PermissionError) as error:
-            _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, error=str(error))
+            _, sha256 = await self._reports.uploads.put_log(key, path, retries)
+        except OSError as error:
+            reason = error.strerror or "its disk did not answer"
+            _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, log=path.name, error=reason)
+            self.emit(
+                LogWritten(stream=LogStream.ENGINE, text=f"penstock: the log {path.name} is not stored: {reason}\n")
+            )
             return _StoredLog()
         return _StoredLog(key, sha256)
 

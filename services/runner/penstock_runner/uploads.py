@@ -1,17 +1,19 @@
 """Files of an attempt on their way to the blob store."""
 
+import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import anyio
 from msgspec import Struct
 
-from penstock_core.ports import Blobs, PortError
+from penstock_core import blob_keys
+from penstock_core.ports import BLOB_PIECE_BYTES, Blobs, PortError
 from penstock_runner.produced_files import MAX_NAMED, Produced, ProducedFile
 from penstock_runner.upload_retries import UploadFailed, UploadRetries
-from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
+from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread, open_file, written_bytes
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream, OutputFile, OutputKind, OutputManifest, UnstoredFile
 from penstock_schemas.wire import encode
@@ -20,6 +22,10 @@ UPLOAD_BASE_S: Final = 60.0
 UPLOAD_MIN_BYTES_PER_S: Final = 1 << 20
 """A try may take the base and what this rate allows for the file's size."""
 PARALLEL_UPLOADS: Final = 4
+MAX_HOLE_BYTES: Final = 64 << 30
+"""A file with larger holes is not stored: they cost its writer nothing, and the store what they claim to be."""
+MAX_LOG_BYTES: Final = 16 << 30
+"""Of one log."""
 MAX_NAMED_AT_ONCE: Final = 3
 """So many files are named in a warning."""
 MAX_NAME_CHARS: Final = 100
@@ -70,22 +76,33 @@ class Uploads:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def put_file(self, key: str, path: Path, retries: UploadRetries | None = None) -> tuple[int, str]:
-        """Store a file; return its bytes and SHA-256.
+    async def put_log(self, key: str, path: Path, retries: UploadRetries | None = None) -> tuple[int, str]:
+        """Store a file that a workflow writes to, as far as it goes now; return its bytes and SHA-256.
 
         Raises:
-            FileNotFoundError, PermissionError: it cannot be read.
+            UnsafeFile, OSError: it is no regular file, or cannot be read.
             UploadFailed: the blob store did not take it.
 
         """
-        size = await anyio.to_thread.run_sync(_readable_bytes, path)
-        retries = retries or UploadRetries()
+        with await in_thread(lambda: open_file(path)) as opened:
+            return await self._put(key, opened, retries or UploadRetries(), max_bytes=MAX_LOG_BYTES)
+
+    async def _put(
+        self, key: str, opened: BinaryIO, retries: UploadRetries, *, max_bytes: int | None = None
+    ) -> tuple[int, str]:
+        """Store an open file, up to the size that it has now: whoever still writes to it could do so for ever.
+
+        Raises:
+            UnsafeFile: it is next to all holes, which would be stored as zeros.
+            UploadFailed: the blob store did not take it.
+
+        """
+        size = await in_thread(lambda: _bytes_to_store(opened))
+        size = size if max_bytes is None else min(size, max_bytes)
         while True:
             try:
                 with anyio.fail_after(UPLOAD_BASE_S + size / UPLOAD_MIN_BYTES_PER_S):
-                    stored = await self._blobs.put_file(key, path)
-            except (FileNotFoundError, PermissionError):
-                raise
+                    stored = await self._blobs.put_stream(key, _pieces(opened, size))
             except (PortError, OSError) as error:
                 await retries.pause(key, error)
             else:
@@ -160,11 +177,10 @@ class Uploads:
     async def _put_output(
         self, job_id: JobId, folder: WorkflowFolder, file: ProducedFile, retries: UploadRetries
     ) -> OutputFile | UnstoredFile:
-        key = f"jobs/{job_id}/outputs/{file.path}"
+        key = blob_keys.below(f"jobs/{job_id}/outputs", file.path)
         try:
             with await in_thread(lambda: folder.open_file(file.content)) as opened:
-                # The open file itself, whatever takes the place of its name by now.
-                size_bytes, sha256 = await self.put_file(key, Path(f"/proc/self/fd/{opened.fileno()}"), retries)
+                size_bytes, sha256 = await self._put(key, opened, retries)
         except FileNotFoundError:
             return UnstoredFile(path=file.path, reason="it vanished before it could be stored")
         except PermissionError as error:
@@ -175,6 +191,8 @@ class Uploads:
             return UnstoredFile(path=file.path, reason=error.strerror or "it is not a regular file")
         except TimeoutError:
             return UnstoredFile(path=file.path, reason="its disk did not answer")
+        except ValueError:
+            return UnstoredFile(path=file.path, reason="its name cannot be the key of a blob")
         return OutputFile(path=file.path, size_bytes=size_bytes, sha256=sha256, key=key, kind=file.kind)
 
 
@@ -188,10 +206,30 @@ def task_log_key(job_id: JobId, attempt: int, task_id: str, stream: LogStream) -
     return log_key(job_id, attempt, f"tasks/{task_id}.{stream.value}")
 
 
-def _readable_bytes(path: Path) -> int:
-    """Return a file's size; raise what keeps it from being read."""
-    with path.open("rb") as file:
-        return os.fstat(file.fileno()).st_size
+def _bytes_to_store(opened: BinaryIO) -> int:
+    """Return a file's size.
+
+    Raises:
+        UnsafeFile: it is next to all holes.
+
+    """
+    size = os.fstat(opened.fileno()).st_size
+    written = written_bytes(opened) if size > MAX_HOLE_BYTES else size
+    if size - written > MAX_HOLE_BYTES:
+        raise UnsafeFile(errno.EFBIG, f"only {written:,} of its {size:,} bytes were ever written")
+    return size
+
+
+async def _pieces(opened: BinaryIO, size: int) -> AsyncGenerator[bytes, None]:
+    """Yield the first `size` bytes of a file, fewer where it was cut."""
+    start = 0
+    while start < size:
+        at, length = start, min(BLOB_PIECE_BYTES, size - start)
+        piece = await in_thread(lambda: os.pread(opened.fileno(), length, at))  # noqa: B023 - it is awaited at once
+        if not piece:
+            return
+        yield piece
+        start += len(piece)
 
 
 def _warnings(manifest: OutputManifest) -> Iterator[str]:
