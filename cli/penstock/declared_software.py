@@ -1,4 +1,4 @@
-"""What the Snakefiles of a submission declare that most runners do not provide: a hint, found by their lines alone.
+"""What the Snakefiles of a submission declare that runners may not provide: a hint, found by their lines alone.
 
 The run itself decides: it knows which rules it needs. Here nothing is refused.
 """
@@ -19,11 +19,12 @@ MAX_SHOWN: Final = 10
 """Declarations that are printed, each on a line."""
 _SUFFIXES: Final = frozenset({".smk", ".snakefile"})
 _OF_RULE: Final = re.compile(r"\s+(conda|container|containerized|singularity|envmodules|wrapper)\s*:(?!=)")
-_OF_WORKFLOW: Final = re.compile(r"(conda|container|containerized|singularity)\s*:(?!=)")
+_OF_WORKFLOW: Final = re.compile(r"(conda|container|containerized|singularity|envvars)\s*:(?!=)")
+ENVVARS: Final = "envvars"
 
 
 class Declaration(Struct, frozen=True):
-    """A line that declares software."""
+    """A line that declares software or variables."""
 
     path: str
     """Relative to the workflow's folder."""
@@ -45,6 +46,10 @@ def describe(
         yield f"{each.path}:{each.line} declares `{each.directive}:`"
     if len(declared) > MAX_SHOWN:
         yield f"and {len(declared) - MAX_SHOWN} more such lines"
+    if any(each.directive == ENVVARS for each in declared):
+        yield "the run is refused unless the operator passes these variables on (PENSTOCK_WORKFLOW_ENVIRONMENT)"
+    if all(each.directive == ENVVARS for each in declared):
+        return
     policies = {each.unsupported_directives for each in runners if "snakemake" in each.engines}
     if policies == {UnsupportedDirectives.WARN}:
         yield "the runners do not provide such software: the run uses what is installed there, and carries a warning"

@@ -71,6 +71,14 @@ def test_what_becomes_of_such_a_run_follows_from_the_runners(
     assert words in last
 
 
+def test_variables_are_named_with_the_setting_that_passes_them_on(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text('envvars:\n    "TOKEN"\n')
+    declared = declared_software(tmp_path, ["Snakefile"])
+    first, last = describe(declared, [runner(UnsupportedDirectives.CHOOSE)], is_accepted=False)
+    assert first == "Snakefile:1 declares `envvars:`"
+    assert "PENSTOCK_WORKFLOW_ENVIRONMENT" in last
+
+
 def test_only_so_many_lines_are_shown() -> None:
     declared = tuple(Declaration("Snakefile", n, "conda") for n in range(MAX_SHOWN + 3))
     lines = list(describe(declared, [], is_accepted=False))
