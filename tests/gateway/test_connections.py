@@ -138,6 +138,21 @@ def test_a_head_has_a_bound(address: tuple[str, int], head: bytes) -> None:
         assert all_of(connection).startswith(b"HTTP/1.1 431")
 
 
+def test_the_bound_of_a_head_does_not_count_bodies(address: tuple[str, int]) -> None:
+    """Pieces of a body are larger than a head may be, the last one too; the next request is answered as well."""
+    size = 8 * MAX_HEAD_BYTES
+    with connect(address) as connection:
+        for _ in range(3):
+            head = b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n" % size
+            connection.sendall(head + bytes(size))
+            received = b""
+            while not received.endswith(b"\r\n\r\n%d" % size):
+                piece = connection.recv(65536)
+                assert piece, f"closed after {received!r}"
+                assert not received.startswith(b"HTTP/1.1 431")
+                received += piece
+
+
 def test_the_rest_of_a_body_is_not_read_for_ever(address: tuple[str, int]) -> None:
     with connect(address) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")

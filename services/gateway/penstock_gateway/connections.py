@@ -115,6 +115,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._is_in_head = True
+        self._has_ended_message = False
+        """Whether the data that came last ended a message."""
         self._is_answering = False
         self._is_refused = False
         self._lingered_bytes = 0
@@ -150,8 +152,10 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
         elif self._is_in_head and not self._is_answering and self._head_timer is None:
             self._await_head()
+        self._has_ended_message = False
         super().data_received(data)
-        if self._is_in_head and not self.transport.is_closing():
+        # What ends a message is body, and may be large: the little of a next head behind it is not counted.
+        if self._is_in_head and not self._has_ended_message and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 detail = f"the request's line and headers have more than {MAX_HEAD_BYTES:,} bytes"
@@ -170,7 +174,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the head of another request."""
         super().on_message_complete()
-        self._is_in_head = True
+        self._is_in_head = self._has_ended_message = True
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
