@@ -32,6 +32,7 @@ ENTRIES: Final = {
     "hold": Entry(_JOBS, "penstock.commands.jobs:hold", "Hold runs that wait."),
     "release": Entry(_JOBS, "penstock.commands.jobs:release", "Release held runs."),
     "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
+    "close": Entry(_JOBS, "penstock.commands.jobs:close", "Close runs whose events are damaged."),
     "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
     "runners": Entry(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),
     "token": Entry(_HELP, "penstock.commands.token:token", "Issue, list and revoke API tokens."),

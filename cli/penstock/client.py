@@ -30,6 +30,7 @@ from penstock.transport import Query, Refused, Transport, segment
 from penstock_schemas.api import (
     MAX_PAGE,
     CancelRequest,
+    CloseRequest,
     EventList,
     HoldRequest,
     JobEvent,
@@ -198,6 +199,15 @@ class Client:
 
         """
         return self._http.post(f"/jobs/{segment(job_id)}/release", None, JobResponse)
+
+    def close_job(self, job_id: str, *, reason: str | None = None) -> JobResponse:
+        """End a job whose events are damaged, so that its slot is free.
+
+        Raises:
+            Refused: there is no such job, its events are not damaged, or it is not for this user to close.
+
+        """
+        return self._http.post(f"/jobs/{segment(job_id)}/close", CloseRequest(reason=reason), JobResponse)
 
     def delete(self, job_id: str) -> None:
         """Delete a job that is over, with all that it left behind.

@@ -47,7 +47,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         if value and not value.startswith("-"):
             yield f"{name + ':':<12}{value}"
     yield from describe_warnings(job)
-    if job.state is JobState.FAILED:
+    if job.state is JobState.FAILED or job.damage is not None:
         yield from describe_failure(job)
     if may_lack_files(job):
         yield from left_out_lines(job.left_out)

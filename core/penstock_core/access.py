@@ -78,6 +78,11 @@ def needed_to_hold(principal: Principal, job: Owned) -> Role:
     return needed_to_cancel(principal, job)
 
 
+def needed_to_close(principal: Principal, job: Owned) -> Role:
+    """Return the role that it takes to end a job whose events are damaged."""
+    return Role.OPERATOR if job.tenant == principal.tenant else Role.ADMIN
+
+
 def needed_to_delete(principal: Principal, job: Owned) -> Role:
     """Return the role that it takes to remove what a job left behind."""
     return Role.SUBMITTER if owns(principal, job) else Role.ADMIN

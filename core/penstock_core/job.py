@@ -7,10 +7,12 @@ The diagram is in `docs/reference/states.md`.
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
+from penstock_core.damage import damage_message
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    CloseJob,
     DelayResults,
     DeleteJob,
     EndAttempt,
@@ -26,6 +28,7 @@ from penstock_schemas.events import (
     JobAssigned,
     JobCancelled,
     JobCancelRequested,
+    JobClosed,
     JobCompleted,
     JobDeleted,
     JobEventData,
@@ -79,6 +82,14 @@ class IdempotencyKeyReused(Refused):
     """The key belongs to a submission that asked for something else."""
 
 
+class JobQuarantined(Refused):
+    """The events of the job are damaged; nothing happens to it until an operator closes it."""
+
+
+class NotDamaged(Refused):
+    """Only a job whose events are damaged can be closed."""
+
+
 class JobGone(Refused):
     """The job was deleted; nothing happens to it any more."""
 
@@ -90,6 +101,8 @@ def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
         Refused: the command cannot be obeyed; the subclass and the message say why.
 
     """
+    if job is not None and job.damage is not None and not isinstance(command, CloseJob):
+        raise JobQuarantined(f"{damage_message(job.damage)}. An operator can close job {job.id}")
     if isinstance(command, SubmitJob):
         return _submit(job, command)
     if job is None:
@@ -111,6 +124,8 @@ def decide(job: Job | None, command: JobCommand) -> tuple[JobEventData, ...]:
             return _release(job)
         case CancelJob():
             return _cancel(job, command)
+        case CloseJob():
+            return _close(job, command)
         case DeleteJob():
             return _delete(job, command)
         case _:
@@ -329,6 +344,12 @@ def _cancel(job: Job, command: CancelJob) -> tuple[JobEventData, ...]:
             raise JobEnded(f"job {job.id} is already {job.state.value.lower()}")
         case _:
             assert_never(job.state)
+
+
+def _close(job: Job, command: CloseJob) -> tuple[JobEventData, ...]:
+    if job.damage is None:
+        raise NotDamaged(f"the events of job {job.id} are not damaged; cancel it instead")
+    return (JobClosed(damaged_seq=job.damage.seq, reason=command.reason),)
 
 
 def _delete(job: Job, command: DeleteJob) -> tuple[JobEventData, ...]:

@@ -1,4 +1,8 @@
-"""What a job becomes by what happened to it: folding refuses nothing, and knows no rules."""
+"""What a job becomes by what happened to it.
+
+Folding refuses nothing. An event that cannot be read, does not follow in the chain, or cannot happen in the job's state
+puts the job into quarantine: it keeps what it was, and nothing changes it but the event by which an operator closes it.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,11 +11,13 @@ from typing import Final, get_args
 from msgspec.structs import replace
 
 from penstock_core.chain import Stored
+from penstock_core.damage import closes, damage_message, damage_of, following, job_fault, job_of
 from penstock_schemas.events import (
     AttemptStarted,
     JobAssigned,
     JobCancelled,
     JobCancelRequested,
+    JobClosed,
     JobCompleted,
     JobDeleted,
     JobEventData,
@@ -22,14 +28,32 @@ from penstock_schemas.events import (
     JobSubmitted,
     ResultsDelayed,
 )
-from penstock_schemas.jobs import JobState, RequeueCause
-from penstock_schemas.views import Head, Job
+from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.jobs import Damage, Failure, FailureCause, JobState, RequeueCause
+from penstock_schemas.views import EMPTY_HEAD, Head, Job
 
+MAX_MESSAGE_CHARS: Final = 2000
 _JOB_EVENTS: Final = frozenset(get_args(JobEventData))
 
 
 def evolve(job: Job | None, stored: Stored) -> Job | None:
     """Return the job after `stored`. An event that does not concern a job leaves it as it was."""
+    place = job_of(stored.event.aggregate)
+    if place is None or type(stored.event.data) not in _JOB_EVENTS:
+        return job
+    head = EMPTY_HEAD if job is None else job.head
+    if job is not None and job.damage is not None:
+        if closes(job.damage.seq, head, stored):
+            return changed(job, stored)
+        return replace(job, head=following(head, stored))
+    fault = job_fault(None if job is None else job.state, 0 if job is None else job.attempt, head, stored)
+    if fault is None:
+        return changed(job, stored)
+    return _quarantined(job or _unknown(*place, stored), damage_of(stored, fault), following(head, stored))
+
+
+def changed(job: Job | None, stored: Stored) -> Job | None:
+    """Return what an event that fits makes of a job."""
     event, data = stored.event, stored.event.data
     head = stored.head
     if isinstance(data, JobSubmitted):
@@ -104,6 +128,8 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
             )
         case JobDeleted():
             return _emptied(job, event.time)
+        case JobClosed():
+            return _closed(job, event.time)
         case _:
             return job
 
@@ -148,6 +174,33 @@ def _submitted(data: JobSubmitted, time: datetime, head: Head) -> Job:
         pipeline=data.pipeline,
         requeue=data.requeue,
     )
+
+
+def _quarantined(job: Job, damage: Damage, head: Head) -> Job:
+    failure = Failure(cause=FailureCause.SYSTEM, message=damage_message(damage)[:MAX_MESSAGE_CHARS])
+    return replace(job, damage=damage, failure=job.failure if job.state.is_terminal else failure, head=head)
+
+
+def _unknown(tenant: TenantId, job_id: JobId, stored: Stored) -> Job:
+    """Return what is known of a job whose submission cannot be read."""
+    return Job(
+        id=job_id,
+        tenant=tenant,
+        owner="",
+        pipeline_name="",
+        engine="",
+        state=JobState.QUEUED,
+        created_at=stored.event.time,
+        updated_at=stored.event.time,
+        created_seq=stored.seq,
+        head=EMPTY_HEAD,
+    )
+
+
+def _closed(job: Job, closed_at: datetime) -> Job:
+    if job.state.is_terminal:
+        return replace(job, damage=None)
+    return replace(job, state=JobState.FAILED, damage=None, completed_at=closed_at, hold_reason=None)
 
 
 def _emptied(job: Job, deleted_at: datetime) -> Job:

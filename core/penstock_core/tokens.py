@@ -15,10 +15,11 @@ from msgspec.structs import replace
 
 from penstock_core.access import Forbidden
 from penstock_core.chain import Stored
+from penstock_core.damage import misfit
 from penstock_schemas.access import AuthMethod, Principal, Role
 from penstock_schemas.events import TokenIssued, TokenRevoked
 from penstock_schemas.ids import TenantId
-from penstock_schemas.views import Head
+from penstock_schemas.views import EMPTY_HEAD, Head
 
 PREFIX: Final = "pst_"
 """What every token begins with, so that one that strayed into a file can be found."""
@@ -51,8 +52,13 @@ class Token(Struct, frozen=True, kw_only=True):
 
 
 def evolve(token: Token | None, stored: Stored) -> Token | None:
-    """Return the token after an event; one that does not concern it leaves it as it was."""
+    """Return the token after an event; one that does not concern it leaves it as it was.
+
+    A token whose events are damaged is worth nothing: the event that cannot be read may have revoked it.
+    """
     event, data = stored.event, stored.event.data
+    if misfit(EMPTY_HEAD if token is None else token.head, stored) is not None:
+        return None if token is None else replace(token, revoked_at=token.revoked_at or event.time, head=stored.head)
     if isinstance(data, TokenIssued):
         return Token(
             id=data.token_id,

@@ -122,6 +122,8 @@ class JetStreamJobs:
         reader = StreamReader(self._connection, names.JOBS, names.JOBS_KEY_PREFIX + ">", after=after)
         async with aclosing(reader.batches()) as batches:
             async for batch in batches:
+                if not batch:
+                    continue
                 jobs = (_job(each.payload, each.seq) for each in batch)
                 yield batch[-1].seq, tuple(job for job in jobs if job is not None)
 

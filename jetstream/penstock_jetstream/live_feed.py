@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from penstock_core.chain import Stored
+from penstock_core.damage import job_of
 from penstock_jetstream import names
 from penstock_jetstream.answers import NoAnswer
 from penstock_jetstream.connection import Connection
@@ -13,6 +14,7 @@ from penstock_schemas.events import (
     JobAssigned,
     JobCancelled,
     JobCancelRequested,
+    JobClosed,
     JobCompleted,
     JobDeleted,
     JobFailed,
@@ -20,6 +22,7 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    RecordDamaged,
     ResultsDelayed,
 )
 from penstock_schemas.wire import encode
@@ -37,6 +40,8 @@ LIVE_TYPES: Final[Mapping[type[EventData], str]] = {
     JobCancelRequested: "cancel-requested",
     JobCancelled: "cancelled",
     JobDeleted: "deleted",
+    JobClosed: "closed",
+    RecordDamaged: "damaged",
 }
 """The word in the subject for each event of a job; the log's other events are not published."""
 
@@ -62,9 +67,10 @@ class JetStreamLive:
 def live_subject(stored: Stored) -> str | None:
     """Return the subject that an event of a job is published on, `None` for any other event."""
     word = LIVE_TYPES.get(type(stored.event.data))
-    if word is None:
+    place = job_of(stored.event.aggregate)
+    if word is None or place is None:
         return None
-    _, tenant, job_id = stored.event.aggregate.split(".")
+    tenant, job_id = place
     return f"{names.LIVE_PREFIX}{tenant}.{word}.{job_id}"
 
 

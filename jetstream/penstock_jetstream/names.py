@@ -137,6 +137,10 @@ READ_REQUEST_EXPIRES_S: Final = 30.0
 READ_HEARTBEAT_S: Final = 1.0
 READ_SILENCE_S: Final = 3.5
 """A reader that hears nothing for so long, heartbeats included, begins anew where it stands."""
+READ_IDLE_WAITS: Final = 2
+"""After so many waits of `READ_HEARTBEAT_S` without a message, a reader of the whole log checks whether it read all."""
+UNREACHABLE_SEQ: Final = 1 << 62
+"""An append that expects this sequence is refused, and the refusal names the right one."""
 CONSUMER_IDLE_S: Final = 60.0
 """The server forgets a reader's consumer after so long without a request."""
 DIRECT_BATCH_MESSAGES: Final = 1000

@@ -74,7 +74,11 @@ class StreamReader:
         self._session: Session | None = None
 
     async def batches(self) -> AsyncGenerator[list[Received], None]:
-        """Yield what is at hand, 1 to 5,000 messages, for ever."""
+        """Yield what is at hand, 1 to 5,000 messages, for ever.
+
+        An empty list follows when nothing arrived for `names.READ_IDLE_WAITS` seconds; the next one follows a message.
+        """
+        quiet_waits = 0
         try:
             while True:
                 session = await self._ensure_session()
@@ -84,9 +88,14 @@ class StreamReader:
                     session.broken = str(error)
                 if self._buffer:
                     count = min(len(self._buffer), MAX_READ_EVENTS)
+                    quiet_waits = 0
                     yield [self._buffer.popleft() for _ in range(count)]
-                else:
-                    await session.wait()
+                    continue
+                await session.wait()
+                quiet_waits += not self._buffer and session.broken is None
+                if quiet_waits == names.READ_IDLE_WAITS:
+                    quiet_waits += 1
+                    yield []
         finally:
             await self._end_session()
 

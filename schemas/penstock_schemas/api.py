@@ -15,6 +15,7 @@ from penstock_schemas.events import AnyEventData
 from penstock_schemas.ids import MAX_KEY_CHARS, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.jobs import (
     MAX_LEFT_OUT,
+    Damage,
     EngineParameters,
     Failure,
     JobState,
@@ -228,6 +229,12 @@ class CancelRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
 
 
+class CloseRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The optional body of `POST /jobs/{id}/close`."""
+
+    reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+
+
 class HoldRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The optional body of `POST /jobs/{id}/hold`."""
 
@@ -305,6 +312,8 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     """Why it waits; null when it does not, or when that is not known at the moment."""
     left_out: tuple[LeftOut, ...] = ()
     """What the client left out of the workflow's folder when it submitted the job, and why."""
+    damage: Damage | None = None
+    """What is wrong with its events. Nothing happens to it until an operator closes it."""
 
 
 class JobList(Struct, frozen=True, kw_only=True):
@@ -555,6 +564,10 @@ class StatusResponse(Struct, frozen=True, kw_only=True):
     """How many events the list of jobs is behind."""
     scheduler: SchedulerStatus | None
     """`null` when none leads: nothing is started then."""
+    damaged: int = 0
+    """How many events of the log are known to be damaged and are not of a job that was closed."""
+    damages: tuple[Damage, ...] = ()
+    """The first of them."""
 
 
 class Violation(Struct, frozen=True, kw_only=True):

@@ -124,6 +124,12 @@ class CancelJob(Command, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class CloseJob(Command, frozen=True, kw_only=True):
+    """End a job whose events are damaged."""
+
+    reason: str | None = None
+
+
 class DeleteJob(Command, frozen=True, kw_only=True):
     """Remove what is left of a job that ended."""
 
@@ -140,5 +146,6 @@ JobCommand = (
     | HoldJob
     | ReleaseJob
     | CancelJob
+    | CloseJob
     | DeleteJob
 )

@@ -171,6 +171,25 @@ class JobDeleted(EventData, tag=True, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class JobClosed(EventData, tag=True, frozen=True, kw_only=True):
+    """An operator ended a job whose events are damaged; nothing between the damage and this event counts."""
+
+    damaged_seq: int
+    """The sequence of the first damaged event."""
+    reason: str | None = None
+
+
+class RecordDamaged(EventData, tag=True, frozen=True, kw_only=True):
+    """An event of this aggregate is missing or cannot be read.
+
+    A reader puts it in the place of a message that it cannot decode. The scheduler appends it to an aggregate whose
+    last event is missing, so that every reader learns which aggregate is damaged.
+    """
+
+    damaged_seq: int
+    reason: str
+
+
 # Orders addressed to a runner: subject `penstock.events.assign.<runner_id>`, in the same batch as the job's event.
 
 
@@ -268,8 +287,6 @@ class CycleDecided(EventData, tag=True, frozen=True, kw_only=True):
     cancelled: tuple[JobId, ...] = ()
     max_entries: int = 1000
     """How many entries the batch was allowed to have: fewer after a conflict."""
-    passed_over: tuple[JobId, ...] = ()
-    """Jobs that were left as they are, because their last event could not be read."""
 
 
 # Policy: subject `penstock.events.policy.<kind>.<name>`.
@@ -359,6 +376,8 @@ JobEventData = (
     | JobCancelRequested
     | JobCancelled
     | JobDeleted
+    | JobClosed
+    | RecordDamaged
 )
 AssignEventData = AttemptAssigned | StopOrdered
 RunnerEventData = RunnerJoined | RunnerDraining | RunnerLeft | RunnerLost

@@ -64,6 +64,16 @@ STATUS_OF: Final = {
 """The native API's status of each state."""
 
 
+class Damage(Struct, frozen=True, kw_only=True):
+    """What is wrong with the events of an aggregate."""
+
+    aggregate: str
+    """Empty when it is not known: the message itself is missing."""
+    seq: int
+    """The sequence of the first event that is missing, changed or cannot be read."""
+    reason: str
+
+
 class FailureCause(Enum):
     """Who is to blame for a failure: it decides what WES shows and whether a retry makes sense."""
 

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from penstock_schemas.events import GENESIS_HASH
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import (
+    Damage,
     EngineParameters,
     Failure,
     JobState,
@@ -90,6 +91,8 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why it is held; `None` while it is not, and where nobody said why."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the last attempt that ended, one sentence each."""
+    damage: Damage | None = None
+    """What is wrong with its events; nothing happens to it until an operator closes it."""
     deleted_at: datetime | None = None
     """When its data was removed; then only its name, its owner and how it ended are left of it."""
 
@@ -288,3 +291,7 @@ class SchedulerBeat(Struct, frozen=True, kw_only=True):
     time: datetime
     queue: QueueSummary | None = None
     """How the queue stands."""
+    damaged: int = 0
+    """How many events of the log are known to be damaged."""
+    damages: tuple[Damage, ...] = ()
+    """The first of them."""

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from msgspec.structs import replace
 
 from penstock_core import aggregates
 from penstock_core.chain import BrokenChain, Stored, link, verify
+from penstock_core.damage import FROM, unreadable
 from penstock_core.job import (
     MAX_CRASHES_ALONE,
     MAX_REQUEUES,
@@ -15,6 +17,8 @@ from penstock_core.job import (
     IdempotencyKeyReused,
     JobEnded,
     JobNotEnded,
+    JobQuarantined,
+    NotDamaged,
     NotQueued,
     Refused,
     StaleAttempt,
@@ -27,6 +31,7 @@ from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
     CancelJob,
+    CloseJob,
     DelayResults,
     DeleteJob,
     EndAttempt,
@@ -42,6 +47,7 @@ from penstock_schemas.events import (
     JobAssigned,
     JobCancelled,
     JobCancelRequested,
+    JobClosed,
     JobCompleted,
     JobDeleted,
     JobEventData,
@@ -50,6 +56,7 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    RecordDamaged,
     ResultsDelayed,
     RunnerLeft,
 )
@@ -444,8 +451,10 @@ def test_an_event_of_something_else_leaves_a_job_as_it_was() -> None:
     assert evolve(None, other) is None
 
 
-def test_events_before_the_submission_make_no_job() -> None:
-    assert given([ASSIGNED, STARTED]) is None
+def test_events_before_the_submission_make_a_damaged_job() -> None:
+    made = job([ASSIGNED, STARTED])
+    assert made.damage is not None
+    assert (made.id, made.damage.seq, made.damage.reason) == (JOB, 10, "JobAssigned cannot be here")
 
 
 def test_a_whole_chain_is_verified() -> None:
@@ -488,3 +497,90 @@ def test_a_job_that_is_not_over_is_not_deleted() -> None:
 
 def test_deleting_twice_is_nothing() -> None:
     assert decide(given([*DONE, JobDeleted()]), DeleteJob(now=NOW)) == ()
+
+
+DELETE = DeleteJob(now=NOW, reason="old")
+CLOSE = CloseJob(now=NOW, reason="a disk failed")
+
+
+def damaged(history: list[Stored], place: int) -> list[Stored]:
+    """Make one event of a history unreadable, as a changed byte does."""
+    whole = history[place]
+    broken = unreadable(whole.seq, whole.event.aggregate, b"?", digest(b"?"), "no JSON")
+    return [*history[:place], broken, *history[place + 1 :]]
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_an_unreadable_event_puts_the_job_into_quarantine(place: int) -> None:
+    history = damaged(stored(DONE), place)
+    made = fold(history)
+    assert made is not None
+    assert made.damage is not None
+    assert (made.id, made.damage.seq) == (JOB, history[place].seq)
+    assert made.failure is not None
+    assert made.failure.message == (
+        f"the event log of this job is damaged at sequence {made.damage.seq}: the event cannot be read: no JSON"
+    )
+    assert made.state is (JobState.QUEUED, JobState.QUEUED, JobState.ASSIGNED)[place], "as far as it could be read"
+    assert made.head.seq == history[-1].seq, "what follows is appended behind everything"
+
+
+@pytest.mark.parametrize("command", [ASSIGN, CANCEL, HOLD, RELEASE, SUBMIT])
+def test_nothing_but_closing_is_done_to_a_damaged_job(command: JobCommand) -> None:
+    with pytest.raises(JobQuarantined, match="An operator can close job"):
+        decide(fold(damaged(stored(RUNNING), 2)), command)
+
+
+def test_a_closed_job_has_failed_and_can_be_deleted() -> None:
+    history = damaged(stored(RUNNING), 2)
+    quarantined = fold(history)
+    assert quarantined is not None
+    (data,) = decide(quarantined, CLOSE)
+    assert data == JobClosed(damaged_seq=history[2].seq, reason="a disk failed")
+    event = link(
+        quarantined.head, history[0].event.aggregate, data, event_id=EventId("c" * 32), time=NOW, actor="user:root"
+    )
+    closed = evolve(quarantined, Stored(99, event, digest(encode(event))))
+    assert closed is not None
+    assert (closed.state, closed.damage, closed.completed_at) == (JobState.FAILED, None, NOW)
+    assert closed.failure == quarantined.failure
+    assert decide(closed, DELETE) == (JobDeleted(reason=DELETE.reason),)
+
+
+def test_only_a_damaged_job_is_closed() -> None:
+    with pytest.raises(NotDamaged):
+        decide(given(RUNNING), CLOSE)
+
+
+def test_a_job_that_had_ended_stays_as_it_ended() -> None:
+    history = stored([*DONE, COMPLETED])
+    made = fold(history)
+    assert made is not None
+    assert (made.state, made.failure, made.damage is not None) == (JobState.COMPLETED, None, True)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [[*QUEUED, STARTED], [*RUNNING, ASSIGNED], [*DONE, COMPLETED], [*RUNNING, SUBMITTED], [*HELD, ASSIGNED]],
+    ids=["started before assigned", "assigned twice", "completed twice", "submitted twice", "assigned while held"],
+)
+def test_an_event_that_cannot_happen_is_damage(history: Sequence[JobEventData]) -> None:
+    made = job(history)
+    assert made.damage is not None
+    assert made.damage.seq == 10 * len(history)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_missing_or_changed_event_is_noticed_at_the_next_one(place: int) -> None:
+    history = stored(RUNNING)
+    without = fold([*history[:place], *history[place + 1 :]])
+    changed = replace(history[place], hash=digest(b"?"))
+    with_change = fold([*history[:place], changed, *history[place + 1 :]])
+    for made in (without, with_change):
+        assert made is not None
+        assert made.damage is not None
+        assert made.damage.seq == history[place + 1].seq
+
+
+def test_every_event_of_a_job_has_a_rule() -> None:
+    assert set(FROM) == set(get_args(JobEventData)) - {JobSubmitted, JobClosed, RecordDamaged}

@@ -73,6 +73,7 @@ BELOW = (
     "/jobs/{id}/pipeline",
     "/jobs/{id}/cancel",
     "/jobs/{id}/hold",
+    "/jobs/{id}/close",
     "/jobs/{id}/release",
     "/jobs/{id}/nothing",
     f"{WES}/runs/{{id}}",

@@ -194,3 +194,13 @@ async def test_a_waiting_reader_gets_what_is_appended(log: EventLog) -> None:
         for _ in range(3):
             await log.append([submission(new_aggregate())])
     assert [each.seq for each in found] == [1, 2, 3]
+
+
+@pytest.mark.three_nodes
+async def test_the_tail_is_what_an_append_must_expect(log: EventLog) -> None:
+    aggregate = new_aggregate()
+    assert await log.tail(aggregate) == 0
+    (first,) = await log.append([submission(aggregate)])
+    assert await log.tail(aggregate) == first.seq
+    await log.append([cancellation(first)])
+    assert await log.tail(aggregate) == await log.last_seq() == 2

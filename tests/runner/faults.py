@@ -46,6 +46,9 @@ class FaultyLog:
     async def head(self, aggregate: str, *, deadline_s: float = 10.0) -> Head:
         return await self._log.head(aggregate, deadline_s=deadline_s)
 
+    async def tail(self, aggregate: str, *, deadline_s: float = 10.0) -> int:
+        return await self._log.tail(aggregate, deadline_s=deadline_s)
+
     async def last_seq(self, *, deadline_s: float = 10.0) -> int:
         return await self._log.last_seq(deadline_s=deadline_s)
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from penstock_core import aggregates
 from penstock_core.chain import Stored, link
+from penstock_core.damage import following, unreadable
 from penstock_core.ports import Entry
 from penstock_scheduler.core.decision import NO_OBSERVATIONS, Decision, Observations, decide
 from penstock_scheduler.core.events import batch, record
@@ -14,6 +15,7 @@ from penstock_schemas.events import (
     EventData,
     JobCancelled,
     JobCancelRequested,
+    JobClosed,
     JobCompleted,
     JobHeld,
     JobReleased,
@@ -108,6 +110,22 @@ class History:
 
     def complete(self, number: int, runner_id: RunnerId, attempt: int = 1) -> None:
         self.tell(number, JobCompleted(attempt=attempt, runner_id=runner_id))
+
+    def damage(self, number: int) -> None:
+        """Put an event that cannot be read on a job."""
+        self.put_unreadable(aggregates.job(DEFAULT_TENANT, job(number)))
+
+    def put_unreadable(self, aggregate: str) -> Stored:
+        seq = len(self.stored) + 1
+        stored = unreadable(seq, aggregate, b"?", digest(b"?"), "no JSON")
+        self.stored.append(stored)
+        self._heads[aggregate] = following(self._heads.get(aggregate, EMPTY_HEAD), stored)
+        self.state.apply(stored)
+        return stored
+
+    def close(self, number: int) -> None:
+        live = self.state.jobs[aggregates.job(DEFAULT_TENANT, job(number))]
+        self.tell(number, JobClosed(damaged_seq=live.damaged_seq))
 
     def hold(self, number: int) -> None:
         self.tell(number, JobHeld())

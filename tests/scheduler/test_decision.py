@@ -240,19 +240,23 @@ def test_a_batch_is_bounded(log: History) -> None:
     assert log.state.holders == 0
 
 
-def test_a_job_that_is_passed_over_holds_nobody_up(log: History) -> None:
+def test_a_quarantined_job_holds_nobody_up_and_its_attempt_is_stopped(log: History) -> None:
     for number in (1, 2, 3):
         log.submit(number)
-    observed = Observations(passed_over=(job(1),))
-    gone = log.join("gone", 1)
-    assert started(log.cycle(observed)) == [(2, "gone")]
-    log.cancel_running(2)
-    log.leave(gone)
-    log.join("r", 1)
-    stays = Observations(passed_over=(job(1), job(2)))
-    decision = log.cycle(stays)
-    assert (started(decision), decision.abandoned, decision.stops) == ([(3, "r")], (), ())
-    assert [each.data.__class__ for each in log.cycle(observed).abandoned] == [JobCancelled]
+    log.damage(1)
+    runner = log.join("r", 1)
+    assert started(log.cycle()) == [(2, "r")]
+    log.damage(2)
+    (stop,) = log.cycle().stops
+    assert (stop.runner_id, stop.data.reason) == (runner, "the events of the job are damaged")
+    log.leave(runner)
+    other = log.join("other", 1)
+    decision = log.cycle()
+    assert (started(decision), decision.abandoned, decision.stops) == ([(3, other)], (), ())
+    assert log.state.holders == 2, "its slot is held until it is closed"
+    log.close(2)
+    log.close(1)
+    assert (log.state.holders, log.state.damages) == (1, {})
     assert list(check_decisions(log.stored)) == []
 
 

@@ -2,24 +2,26 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 import pytest
 from structlog.testing import capture_logs
-from tests.scheduler.clients import Runner, add, cancel, now, submit, until
+from tests.scheduler.clients import Runner, add, cancel, load, now, submit, tell, until
 
 from penstock_core import aggregates, job_fold
 from penstock_core.chain import Stored, verify
 from penstock_core.memory import MemoryCluster, MemoryLog
-from penstock_core.ports import Entry, Fence, Unavailable
+from penstock_core.ports import Entry, Fence, LogTruncated, Unavailable
 from penstock_scheduler import follower
 from penstock_scheduler.core.decision import decide
-from penstock_scheduler.core.leader import STRIKES
 from penstock_scheduler.core.replay import check_decisions
-from penstock_scheduler.core.state import fold
+from penstock_scheduler.core.snapshots import compress, encode_state
+from penstock_scheduler.core.state import State, fold
 from penstock_scheduler.follower import SNAPSHOT_NAME
 from penstock_scheduler.scheduler import Scheduler
-from penstock_schemas.events import CycleDecided, JobAssigned, JobCancelRequested, LeaseAcquired
+from penstock_schemas.commands import CloseJob
+from penstock_schemas.events import JobAssigned, JobHeld, JobReleased, LeaseAcquired
 from penstock_schemas.ids import DEFAULT_TENANT, EventId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
@@ -30,17 +32,18 @@ def cluster(memory_cluster: MemoryCluster) -> MemoryCluster:
     return memory_cluster
 
 
-def jobs_of(cluster: MemoryCluster) -> list[Job]:
+def jobs_of(cluster: MemoryCluster, *, is_whole: bool = True) -> list[Job]:
     histories: dict[str, list[Stored]] = {}
     for stored in cluster.log.stored:
         histories.setdefault(stored.event.aggregate, []).append(stored)
-    for history in histories.values():
-        verify(history)
+    if is_whole:
+        for history in histories.values():
+            verify(history)
     return [each for history in histories.values() if (each := job_fold.fold(history)) is not None]
 
 
-def states(cluster: MemoryCluster) -> list[JobState]:
-    return [each.state for each in jobs_of(cluster)]
+def states(cluster: MemoryCluster, *, is_whole: bool = True) -> list[JobState]:
+    return [each.state for each in jobs_of(cluster, is_whole=is_whole)]
 
 
 async def test_jobs_flow_from_the_queue_to_their_end(cluster: MemoryCluster) -> None:
@@ -110,46 +113,85 @@ async def test_a_standby_takes_over_when_the_leader_stops(cluster: MemoryCluster
     assert terms == [1, 2]
 
 
-class PartlyUnreadable(MemoryLog):
-    """A log whose readers skip some events, as they do with what they cannot decode."""
-
-    def __init__(self) -> None:
-        super().__init__(max_bytes=1 << 30)
-        self.unreadable: set[int] = set()
-
-    async def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
-        async with aclosing(super().read(after=after, aggregates=aggregates)) as batches:
-            async for batch in batches:
-                readable = tuple(each for each in batch if each.seq not in self.unreadable)
-                if readable:
-                    yield readable
-
-
-async def test_a_job_with_an_unreadable_event_holds_nobody_up(
-    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("reason", ["no JSON", None], ids=["unreadable", "missing"])
+async def test_a_job_with_a_damaged_event_holds_nobody_up_until_it_is_closed(
+    cluster: MemoryCluster, reason: str | None
 ) -> None:
-    monkeypatch.setattr(follower, "STUCK_S", 0.05)
-    cluster.log = log = PartlyUnreadable()
     broken = await submit(cluster)
-    # What the reader cannot read changes nothing but the place where the job's next event belongs.
-    head = await log.head(aggregates.job(DEFAULT_TENANT, broken))
-    await add(
-        cluster, aggregates.job(DEFAULT_TENANT, broken), JobCancelRequested(reason="in words of the future"), head
-    )
-    log.unreadable.add(len(log.stored))
+    aggregate = aggregates.job(DEFAULT_TENANT, broken)
+    await add(cluster, aggregate, JobHeld(), await cluster.log.head(aggregate))
+    await add(cluster, aggregate, JobReleased(), await cluster.log.head(aggregate))
+    damaged_seq = len(cluster.log.stored)
+    cluster.log.damage(damaged_seq, reason)
     for _ in range(5):
         await submit(cluster)
+    scheduler = Scheduler(cluster, holder="a")
     with capture_logs() as lines:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(Runner(cluster).run)
-            tasks.start_soon(Scheduler(cluster, holder="a").run)
-            await until(lambda: states(cluster).count(JobState.COMPLETED) == 5, "all but one completed")
+            tasks.start_soon(scheduler.run)
+            completed = partial(states, cluster, is_whole=False)
+            await until(lambda: completed().count(JobState.COMPLETED) == 5, "all but one completed")
+            beat = await cluster.heartbeats.scheduler()
+            assert beat is not None
+            await until(lambda: [*scheduler.state.damages] == [damaged_seq], "the damage is known")
+            assert scheduler.state.gaps == []
+            job = await load(cluster, broken)
+            assert job is not None
+            assert job.damage is not None
+            assert (job.damage.seq, job.failure is not None) == (damaged_seq, True)
+            await tell(cluster, broken, CloseJob(now=now()))
+            await until(lambda: not scheduler.state.damages and aggregate not in scheduler.state.jobs, "closed")
             tasks.cancel_scope.cancel()
-    (said,) = [each for each in lines if each["event"] == "job_passed_over"]
-    assert said["aggregate"] == aggregates.job(DEFAULT_TENANT, broken)
-    assert len([each for each in lines if each["event"] == "cycle_refused"]) == STRIKES
-    cycles = [each.event.data for each in log.stored if isinstance(each.event.data, CycleDecided)]
-    assert {each.passed_over for each in cycles} == {(broken,)}
+    assert [each for each in lines if each["event"] == "cycle_refused"] == []
+    assert states(cluster, is_whole=False).count(JobState.FAILED) == 1
+    assert list(check_decisions(cluster.log.stored)) == []
+    replayed = State()
+    replayed.apply_all(cluster.log.stored[: scheduler.state.seq])
+    assert encode_state(replayed) == encode_state(scheduler.state)
+
+
+async def test_a_log_that_is_read_slowly_is_not_taken_for_its_end(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a kill of all servers: the copy that is read stays behind what was acknowledged."""
+
+    class Lagging(MemoryLog):
+        has_caught_up = anyio.Event()
+
+        async def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
+            async with aclosing(super().read(after=after, aggregates=aggregates)) as batches:
+                async for batch in batches:
+                    yield batch[:1]
+                    await self.has_caught_up.wait()
+                    if batch[1:]:
+                        yield batch[1:]
+
+    monkeypatch.setattr(follower, "SLOW_S", 0.02)
+    cluster.log = log = Lagging(max_bytes=1 << 30)
+    for _ in range(3):
+        await submit(cluster)
+    ready: list[int] = []
+    with capture_logs() as lines:
+        async with anyio.create_task_group() as tasks:
+            scheduler = Scheduler(cluster, holder="a")
+            tasks.start_soon(lambda: scheduler.run(on_ready=lambda: ready.append(scheduler.state.seq)))
+            await until(lambda: "log_read_slowly" in [each["event"] for each in lines], "it waits")
+            assert ready == []
+            log.has_caught_up.set()
+            await until(lambda: ready == [3], "it read everything")
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_log_that_lost_its_end_is_not_scheduled_on(cluster: MemoryCluster) -> None:
+    for _ in range(3):
+        await submit(cluster)
+    state = State()
+    state.apply_all(cluster.log.stored)
+    await cluster.snapshots.save(follower.SNAPSHOT_NAME, state.seq, compress(encode_state(state)))
+    cluster.log.stored.pop()
+    with pytest.raises(LogTruncated, match="ends at sequence 2, and 3 was read before"):
+        await Scheduler(cluster, holder="a").run()
 
 
 async def test_a_deposed_leader_steps_down(cluster: MemoryCluster) -> None:

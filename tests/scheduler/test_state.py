@@ -19,7 +19,7 @@ from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, enco
 from penstock_scheduler.core.state import State, fold
 from penstock_scheduler.core.summary import summarize
 from penstock_schemas.api import Waiting, WaitReason
-from penstock_schemas.events import CycleDecided
+from penstock_schemas.events import CycleDecided, ResultsDelayed
 from penstock_schemas.ids import EventId, RunnerId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
@@ -31,7 +31,7 @@ ACTIONS = st.tuples(
         ["submit"] * 5
         + ["cycle"] * 6
         + ["start", "complete", "cancel", "hold", "release", "join", "drain", "leave", "lost", "wait"]
-        + ["owner limit", "global limit", "few"]
+        + ["owner limit", "global limit", "few", "delay", "damage", "close", "foreign damage"]
     ),
     st.integers(0, 1000),
 )
@@ -102,6 +102,17 @@ def act(history: History, action: str, number: int) -> None:
             history.hold(UUID(one.id).int)
         case "release" if one is not None and one.state is JobState.HELD:
             history.release(UUID(one.id).int)
+        case "delay" if one is not None and one.state is JobState.RUNNING and one.runner_id and not one.damaged_seq:
+            delayed = ResultsDelayed(attempt=one.attempt, runner_id=one.runner_id, tries=2, reason="the store is away")
+            history.tell(UUID(one.id).int, delayed)
+        case "damage" if one is not None:
+            history.damage(UUID(one.id).int)
+        case "close" if damaged := [each for each in live if each.damaged_seq]:
+            history.close(UUID(damaged[0].id).int)
+        case "foreign damage":
+            names = ["scheduler.lease", "scheduler.cycle", "policy.limit.owner", "policy.limit.global", ""]
+            names += [f"{kind}.{runner}" for kind in ("runner", "assign")] if runner is not None else []
+            history.put_unreadable(names[number % len(names)])
         case "wait":
             history.wait(number % 20)
         case "owner limit":
@@ -133,7 +144,7 @@ def check_indices(state: State) -> None:
     holding = [each for each in state.jobs.values() if each.state.holds_slot]
     assert state.holders == len(holding) == sum(state.holders_of.values())
     waiting = [each for each in state.jobs.values() if each.state is JobState.QUEUED]
-    assert {each.id for each in state.queue} == {each.id for each in waiting}
+    assert {each.id for each in state.queue} == {each.id for each in waiting if not each.damaged_seq}
     held = [each for each in state.jobs.values() if each.state is JobState.HELD]
     assert len(state.jobs) == len(holding) + len(waiting) + len(held)
     assert {a for held in state.holding.values() for a in held} == {each.aggregate for each in holding}
@@ -141,7 +152,9 @@ def check_indices(state: State) -> None:
     for runner in state.runners.values():
         assert not runner.state.is_over or state.holding.get(runner.id)
     assert state.orphans == {
-        each.aggregate for each in holding if each.runner_id and state.runners[each.runner_id].state.is_over
+        each.aggregate
+        for each in holding
+        if each.runner_id and state.runners[each.runner_id].state.is_over and not each.damaged_seq
     }
 
 

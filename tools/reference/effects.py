@@ -13,8 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from penstock_core.chain import Stored
-from penstock_core.job_fold import evolve
-from penstock_schemas.events import Event, EventData, JobEventData, JobHeld, JobSubmitted
+from penstock_core.job_fold import changed as evolve
+from penstock_schemas.events import Event, EventData, JobEventData, JobHeld, JobSubmitted, RecordDamaged
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
@@ -29,6 +29,9 @@ A job is the fold of its events, in the order of their `version`. Before the fir
 members has its default. Every event sets `updated_at` to its `time`, and `head` to its own place: `seq`, its sequence
 in the log, `version`, and `hash`, the SHA-256 of its bytes. Members that are not named stay as they were. The states
 are those of [the life of a job](states.md).
+
+An event that does not follow in the hash chain, or that cannot happen in the job's state, has the effect of
+`RecordDamaged`; after one, only `JobClosed` has an effect.
 """
 
 
@@ -42,6 +45,9 @@ def section() -> str:
 
 
 def _effects(shape: type[EventData]) -> Iterator[str]:
+    if shape is RecordDamaged:
+        yield "`damage` = what is wrong; `failure` = the same in words, unless the job has ended"
+        return
     data = distinct(shape, 100)
     another = JobState.QUEUED if shape is JobHeld else JobState.HELD  # than the event leads to, so that it shows
     before = None if shape is JobSubmitted else replace(distinct(Job, 10_000), state=another)

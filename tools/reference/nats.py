@@ -8,7 +8,7 @@ from penstock_jetstream.layout import streams
 from penstock_jetstream.live_feed import LIVE_TYPES, live_headers, live_subject
 from penstock_jetstream.settings import NatsSettings
 from penstock_schemas.events import JobSubmitted
-from penstock_schemas.jobs import UnsupportedDirectives
+from penstock_schemas.jobs import Damage, UnsupportedDirectives
 from penstock_schemas.views import (
     EngineQueue,
     LogChunk,
@@ -50,7 +50,7 @@ SUBJECTS: Final = (
 )
 STREAMS: Final = ("EVENTS", "TASKS", "LOGS", "JOBS", "BEATS", "SNAPSHOTS")
 """In the order of `layout.streams`."""
-PAYLOADS: Final = (Task, LogChunk, RunnerHeartbeat, SchedulerBeat, QueueSummary, EngineQueue, OwnerLoad)
+PAYLOADS: Final = (Task, LogChunk, RunnerHeartbeat, SchedulerBeat, QueueSummary, EngineQueue, OwnerLoad, Damage)
 FORGOTTEN: Final = ", each forgotten after `ports.HEARTBEAT_TTL_S`"
 """Said by the bounds."""
 NS: Final = 1_000_000_000

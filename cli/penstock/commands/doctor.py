@@ -171,7 +171,7 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
                 f"the server is {version.software_version}, this command {software_version()}",
                 "use the same version on both sides",
             )
-        for check in (_readiness, _clock, _scheduler, _log_room, _runners, _sandbox):
+        for check in (_readiness, _clock, _scheduler, _log_room, _damage, _runners, _sandbox):
             yield _guarded(check, client)
 
 
@@ -199,6 +199,21 @@ def log_check(status: StatusResponse) -> Check:
         found += f"; the list of jobs is {status.lag:,} events behind"
         return Check("event log", WARN, found, "the projector does not keep up: look at its log")
     return Check("event log", OK, found)
+
+
+def _damage(client: Client) -> Check:
+    return damage_check(client.server.status())
+
+
+def damage_check(status: StatusResponse) -> Check:
+    """Report which events of the log are damaged, as far as the scheduler knows."""
+    if not status.damaged:
+        return Check("log damage", OK, "none is known; 'penstock verify' reads all of it")
+    shown = [f"sequence {each.seq} of {each.aggregate or 'an unknown run'}: {each.reason}" for each in status.damages]
+    more = status.damaged - len(shown)
+    found = "; ".join(shown) + (f"; and {more:,} more" if more > 0 else "")
+    mend = "close each run with 'penstock close', or restore a backup; see 'Repair damage' in the manual"
+    return Check("log damage", FAIL, found, mend)
 
 
 def _runners(client: Client) -> Check:

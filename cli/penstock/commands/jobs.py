@@ -1,4 +1,4 @@
-"""`ls`, `show`, `tasks`, `delete`, `hold`, `release` and `cancel`."""
+"""`ls`, `show`, `tasks`, `delete`, `hold`, `release`, `cancel` and `close`."""
 
 import re
 from collections.abc import Callable
@@ -242,6 +242,15 @@ def cancel(job_ids: tuple[str, ...], reason: str | None, waits: bool, url: str |
         return _shown(client.wait(job.id) if waits else job)
 
     return _tell_each(job_ids, url, state, tell)
+
+
+@click.command()
+@click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--reason", help="Why the runs are closed; it is kept with each of them.")
+@server_options
+def close(job_ids: tuple[str, ...], reason: str | None, url: str | None, state: Path | None) -> int:
+    """Close runs whose events are damaged: they have failed then, and their slots are free. For operators."""
+    return _tell_each(job_ids, url, state, lambda client, job_id: _shown(client.close_job(job_id, reason=reason)))
 
 
 def _tell_each(

@@ -23,7 +23,7 @@ def verify(state: Path | None, *, replicas: bool) -> None:
     It reads the log itself, from the NATS server of 'penstock up', else from PENSTOCK_NATS_URL (and
     PENSTOCK_NATS_CREDENTIALS). The exit code is 1 when something does not fit.
     """
-    from penstock.audit import Audit, Broken, audit
+    from penstock.audit import Audit, audit
     from penstock_jetstream import connect
 
     settings = log_settings(state, "penstock-verify")
@@ -35,10 +35,16 @@ def verify(state: Path | None, *, replicas: bool) -> None:
 
     try:
         found, are_whole = anyio.run(look)
-    except Broken as error:
-        raise Stop(f"the log at {settings.shown_url} does not fit: {error}") from error
     except PortError as error:
         raise Stop(str(error), Exit.UNREACHABLE) from error
+    if found.problems:
+        for each in found.findings:
+            click.echo(str(each))
+        more = f", of which the first {len(found.findings)} are shown" if found.problems > len(found.findings) else ""
+        raise Stop(
+            f"the log at {settings.shown_url} is damaged: {found.problems:,} problems in {found.events:,} "
+            f"events{more}; see docs/how-to/repair-damage.md"
+        )
     click.echo(
         f"ok: {found.events:,} events in {found.aggregates:,} hash chains, "
         f"{found.cycles:,} decisions taken again with the same result"

@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 import anyio
 
 from penstock_core import append_rules
-from penstock_core.aggregates import matches
+from penstock_core.aggregates import EVERYTHING, matches
 from penstock_core.chain import Stored
+from penstock_core.damage import is_unreadable, job_of, missing, unreadable
 from penstock_core.memory.pulse import Pulse
-from penstock_core.ports import MAX_READ_EVENTS, Conflict, Entry, Fence, Fenced, LogFull, Unavailable
+from penstock_core.ports import MAX_READ_EVENTS, Conflict, Entry, Fence, Fenced, LogFull, Unavailable, Unreadable
 from penstock_schemas.views import EMPTY_HEAD, Head
 from penstock_schemas.wire import digest
 
@@ -21,6 +22,8 @@ class MemoryLog:
         self.stored_bytes = 0
         self.stored: list[Stored] = []
         self._histories: dict[str, list[Stored]] = {}
+        self._tails: dict[str, int] = {}
+        """Where aggregates end whose last event is missing."""
         self._appended = Pulse()
 
     async def append(
@@ -46,6 +49,7 @@ class MemoryLog:
         self.stored.extend(added)
         for stored in added:
             self._histories.setdefault(stored.event.aggregate, []).append(stored)
+            self._tails.pop(stored.event.aggregate, None)
         self._appended.beat()
         return added
 
@@ -57,12 +61,33 @@ class MemoryLog:
         history = tuple(self._histories.get(aggregate, ()))
         if len(history) < min_version:
             raise Unavailable(f"{aggregate} has no version {min_version}")
+        broken = next((each for each in history if is_unreadable(each)), None)
+        if broken is not None and job_of(aggregate) is None:
+            raise Unreadable(f"{aggregate} is damaged at sequence {broken.seq}")
         return history
 
     async def head(self, aggregate: str, *, deadline_s: float = 10.0) -> Head:
         """Return the last event's place."""
         history = self._histories.get(aggregate)
         return history[-1].head if history else EMPTY_HEAD
+
+    async def tail(self, aggregate: str, *, deadline_s: float = 10.0) -> int:
+        """Return the sequence that an append must expect."""
+        return self._tails.get(aggregate, self._last_seq(aggregate))
+
+    def damage(self, seq: int, reason: str | None) -> None:
+        """Make the event at `seq` one that cannot be read, or, without a reason, one that is missing."""
+        whole = self.stored[seq - 1]
+        aggregate = whole.event.aggregate
+        history = self._histories[aggregate]
+        place = next(index for index, each in enumerate(history) if each.seq == seq)
+        if reason is None:
+            self.stored[seq - 1] = missing(seq)
+            del history[place]
+            if place == len(history):
+                self._tails[aggregate] = 0  # as nats-server does
+        else:
+            history[place] = self.stored[seq - 1] = unreadable(seq, aggregate, b"?", whole.hash, reason)
 
     async def last_seq(self, *, deadline_s: float = 10.0) -> int:
         """Return the last sequence."""
@@ -73,12 +98,16 @@ class MemoryLog:
         while True:
             seen = self.stored[after : after + MAX_READ_EVENTS]
             after += len(seen)
-            batch = tuple(stored for stored in seen if matches(aggregates, stored.event.aggregate))
+            batch = tuple(
+                stored for stored in seen if aggregates == EVERYTHING or matches(aggregates, stored.event.aggregate)
+            )
             if batch:
                 yield batch
             elif not seen:
                 await self._appended.wait()
 
     def _last_seq(self, aggregate: str) -> int:
+        if aggregate in self._tails:
+            return self._tails[aggregate]
         history = self._histories.get(aggregate)
         return history[-1].seq if history else 0

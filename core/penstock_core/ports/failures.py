@@ -33,6 +33,10 @@ class Unreadable(PortError):
     """An event was written by a later version of this software, or is none; waiting does not help."""
 
 
+class LogTruncated(PortError):
+    """The log ends before what was read of it: acknowledged events are gone, and only a backup has them."""
+
+
 class PositionLost(PortError):
     """A view ends before the given position: it was made anew, so whoever followed it must begin at 0."""
 

@@ -58,9 +58,11 @@ class EventLog(Protocol):
     async def load(self, aggregate: str, *, min_version: int = 0, deadline_s: float = 10.0) -> tuple[Stored, ...]:
         """Return every event of one aggregate in order, at least up to `min_version`.
 
+        In the history of a job, `damage.unreadable` stands for an event that cannot be read.
+
         Raises:
             Unavailable: no answer, or not yet that version, before the deadline.
-            Unreadable: an event of the aggregate cannot be read.
+            Unreadable: an event of another aggregate cannot be read.
 
         """
         ...
@@ -69,15 +71,28 @@ class EventLog(Protocol):
         """Return the last event's place, `EMPTY_HEAD` for none; never older than what was acknowledged before."""
         ...
 
+    async def tail(self, aggregate: str, *, deadline_s: float = 10.0) -> int:
+        """Return the sequence that an append to `aggregate` must expect, 0 for none.
+
+        It is another one than the sequence of the last event that can be read when a later one is missing.
+        """
+        ...
+
     async def last_seq(self, *, deadline_s: float = 10.0) -> int:
-        """Return the last sequence of the log."""
+        """Return the last sequence of the log, no lower than what was acknowledged before."""
         ...
 
     def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
         """Yield batches of events with a sequence above `after`, in order, without loss or duplicate, for ever.
 
         Each batch is what is at hand (1 to 5,000 events); the iterator waits when there is none, and survives any
-        outage. An undecodable message is logged and skipped. Close it: `async with aclosing(log.read()) as batches`.
+        outage. Close it: `async with aclosing(log.read()) as batches`.
+
+        `damage.unreadable` stands for a message that cannot be read and, when everything is read, `damage.missing` for
+        a sequence that the log does not have: then no sequence is left out.
+
+        Raises:
+            LogTruncated: the log ends before what was read of it.
 
         Args:
             after: a sequence; 0 reads from the beginning.

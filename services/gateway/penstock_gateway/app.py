@@ -104,7 +104,12 @@ class Gateway:
             settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=self._watchers
         )
         self.readiness = Readiness(
-            event_log=ports.log, view=ports.jobs, index=self.index, watchers=self._watchers, background=self.background
+            event_log=ports.log,
+            view=ports.jobs,
+            index=self.index,
+            watchers=self._watchers,
+            heartbeats=ports.heartbeats,
+            background=self.background,
         )
         self.catalogue = Catalogue(ports.log, now=now)
         self.tokens = TokenBook(ports.log, now=now)

@@ -15,6 +15,7 @@ from penstock_core.access import (
     demand,
     may_see,
     needed_to_cancel,
+    needed_to_close,
     needed_to_hold,
 )
 from penstock_core.chain import Stored, link
@@ -26,7 +27,7 @@ from penstock_gateway.log_end import require_reached
 from penstock_gateway.problems import Hidden
 from penstock_gateway.watchers import Watchers
 from penstock_schemas.access import Principal, Role
-from penstock_schemas.commands import CancelJob, HoldJob, JobCommand, ReleaseJob
+from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob
 from penstock_schemas.ids import EventId, JobId
 from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Job
@@ -161,6 +162,21 @@ class Jobs:
         """
         deed = f"release job {job_id}"
         return await self._tell(principal, job_id, lambda now: ReleaseJob(now=now), needed=needed_to_hold, deed=deed)
+
+    async def close(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
+        """End a job whose events are damaged; its slot is free from then on.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Forbidden: `principal` may not close it.
+            NotDamaged: its events are not damaged.
+            Conflict, LogFull, Unavailable: as `EventLog.append`.
+
+        """
+        deed = f"close job {job_id}"
+        return await self._tell(
+            principal, job_id, lambda now: CloseJob(now=now, reason=reason), needed=needed_to_close, deed=deed
+        )
 
     async def _tell(
         self,

@@ -7,7 +7,7 @@ import anyio
 import structlog
 
 from penstock_core.background import BackgroundTasks
-from penstock_core.ports import EventLog, JobsView, PortError
+from penstock_core.ports import EventLog, Heartbeats, JobsView, PortError
 from penstock_gateway.watchers import Watchers
 
 INTERVAL_S: Final = 1.0
@@ -42,13 +42,16 @@ class Readiness:
         view: JobsView,
         index: IndexState,
         watchers: Watchers,
+        heartbeats: Heartbeats,
         background: BackgroundTasks,
     ) -> None:
         self._log = event_log
         self._view = view
         self._index = index
         self._watchers = watchers
+        self._heartbeats = heartbeats
         self._background = background
+        self._damaged = 0
         self._log_fault: str | None = "the event log was not asked yet"
         self._unseen: tuple[int, float] | None = None
 
@@ -68,7 +71,10 @@ class Readiness:
 
     def warnings(self) -> list[str]:
         """Return what does not work although requests are answered."""
-        return [str(fault) for fault in self._background.faults() if not fault.is_essential]
+        warnings = [str(fault) for fault in self._background.faults() if not fault.is_essential]
+        if self._damaged:
+            warnings.append(f"{self._damaged} events of the log are damaged: 'penstock doctor' names them")
+        return warnings
 
     def is_behind(self) -> bool:
         """Say whether what was written here stays out of the jobs view for too long."""
@@ -82,6 +88,8 @@ class Readiness:
                 await self._log.last_seq(deadline_s=DEADLINE_S)
                 fault = None
                 await self._look_at_view()
+                beat = await self._heartbeats.scheduler()
+                self._damaged = self._damaged if beat is None else beat.damaged
         except PortError as error:
             fault = f"the event log does not answer ({error})" if fault else f"the jobs view does not answer ({error})"
         if fault != self._log_fault:

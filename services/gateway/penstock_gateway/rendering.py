@@ -44,7 +44,8 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
         pipeline=job.pipeline,
         requeue=job.requeue,
         warnings=job.warnings,
-        waiting=waiting,
+        waiting=waiting if job.damage is None else None,
+        damage=job.damage,
         left_out=() if job.source is None else job.source.left_out,
     )
 
@@ -69,6 +70,8 @@ def render_event(stored: Stored) -> JobEvent:
 
 
 def _status_detail(job: Job, waiting: Waiting | None) -> str | None:
+    if job.damage is not None:
+        return f"damaged at sequence {job.damage.seq} of the log; nothing happens to it until an operator closes it"
     match job.state:
         case JobState.QUEUED:
             return _waiting(job, waiting)

@@ -18,7 +18,8 @@ import structlog
 from msgspec import Struct
 
 from penstock_core import aggregates
-from penstock_core.ports import Blobs, EventLog, PortError, WrittenBlob
+from penstock_core.damage import is_unreadable
+from penstock_core.ports import Blobs, EventLog, PortError, Unreadable, WrittenBlob
 from penstock_gateway.catalogue.core import Pipeline, fold
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.problems import NotYet
@@ -122,8 +123,10 @@ class Sweeper:
             with anyio.fail_after(READ_S):
                 async with aclosing(self._log.read()) as batches:
                     async for batch in batches:
-                        self._began_at = batch[0].event.time
-                        break
+                        readable = (stored.event.time for stored in batch if not is_unreadable(stored))
+                        self._began_at = next(readable, None)
+                        if self._began_at is not None:
+                            break
         return self._began_at
 
     async def _sweep_page(self, folder: str, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
@@ -159,7 +162,11 @@ class Sweeper:
     async def _sweep_entries(self, old: Sequence[WrittenBlob]) -> list[str]:
         removed: list[str] = []
         for name, keys in _by_owner(old).items():
-            pipeline = await self._pipeline(name)
+            try:
+                pipeline = await self._pipeline(name)
+            except Unreadable as error:
+                log.warning("entry_not_swept", pipeline=name, reason=str(error))
+                continue
             removed += await self._remove([key for key in keys if not is_of_entry(pipeline, key)])
         return removed
 

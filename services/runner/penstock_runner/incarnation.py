@@ -39,7 +39,7 @@ from penstock_runner.core import (
 from penstock_runner.failures import MAX_MESSAGE_CHARS
 from penstock_runner.register import Register
 from penstock_runner.sandbox.standing import Standing
-from penstock_schemas.events import AttemptAssigned, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
+from penstock_schemas.events import AttemptAssigned, RecordDamaged, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
 from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
@@ -184,7 +184,9 @@ class Incarnation:
         """End when somebody else says that this runner is no more: then its jobs are already given to others."""
         async with aclosing(self._place.log.read(aggregates=aggregates.runner(self.runner_id))) as batches:
             async for batch in batches:
-                is_gone = any(isinstance(stored.event.data, RunnerLost | RunnerLeft) for stored in batch)
+                is_gone = any(
+                    isinstance(stored.event.data, RunnerLost | RunnerLeft | RecordDamaged) for stored in batch
+                )
                 if is_gone and not self._is_leaving:
                     self._fence("the log says that this runner is lost")
 
@@ -199,6 +201,9 @@ class Incarnation:
         async with aclosing(self._place.log.read(aggregates=aggregates.assign(self.runner_id))) as batches:
             async for batch in batches:
                 for stored in batch:
+                    if isinstance(stored.event.data, RecordDamaged):
+                        # It is not known which job it was about, and this runner must not keep a slot for it.
+                        self._fence(f"order {stored.seq} to this runner is damaged")
                     order = _order(stored)
                     if order is not None:
                         self._handle(order, group)

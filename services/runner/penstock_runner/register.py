@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import anyio
+import structlog
 
 from penstock_core import aggregates
 from penstock_core.chain import link
@@ -13,6 +14,7 @@ from penstock_schemas.events import EventData, RunnerDraining, RunnerJoined, Run
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import EMPTY_HEAD
 
+_log: structlog.stdlib.BoundLogger = structlog.get_logger("penstock_runner")
 _GONE: Final = (RunnerLeft, RunnerLost)
 
 
@@ -44,7 +46,11 @@ class Register:
                 return await self._append_once(data)
             except Conflict:
                 continue  # the scheduler said something of this runner: read it
-            except (Unavailable, Unreadable, LogFull):
+            except Unreadable as error:
+                # Nobody can append to what nobody can read. The scheduler gives a silent runner up.
+                _log.error("runner_events_damaged", runner_id=self._runner_id, reason=str(error))
+                return None
+            except (Unavailable, LogFull):
                 await anyio.sleep(RETRY_PAUSE_S)
 
     async def _append_once(self, data: EventData) -> None:

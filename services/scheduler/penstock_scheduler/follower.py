@@ -7,13 +7,13 @@ from typing import Final
 import anyio
 import structlog
 
-from penstock_core.ports import EventLog, Snapshots, Unavailable
+from penstock_core.ports import EventLog, LogTruncated, Snapshots, Unavailable
 from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
 from penstock_scheduler.core.state import State
 
 SNAPSHOT_NAME: Final = "scheduler"
-STUCK_S: Final = 2.0
-"""When the fold does not move for so long, what is before it is no event that it could read."""
+SLOW_S: Final = 5.0
+"""A fold that does not move for this long, although the log goes on, is reported."""
 
 _log = structlog.get_logger("penstock_scheduler")
 
@@ -71,12 +71,30 @@ class Follower:
         return self._moved
 
     async def reach(self, seq: int) -> None:
-        """Wait until everything up to `seq` that can be read is folded."""
+        """Wait until everything up to `seq` is folded, for as long as it takes.
+
+        A copy of the log that is behind, as after a kill of all servers, is not its end: the reader accounts for every
+        sequence, also for those that cannot be read.
+        """
         while self.state.seq < seq:
-            moved = False
-            with anyio.move_on_after(STUCK_S):
+            self._on_progress()  # it waits for the log, it does not hang
+            with anyio.move_on_after(SLOW_S) as slow:
                 await self._moved.wait()
-                moved = True
-            if not moved:
-                _log.warning("log_ends_unread", seq=self.state.seq, last_seq=seq)
-                return
+            if slow.cancelled_caught:
+                _log.warning("log_read_slowly", seq=self.state.seq, last_seq=seq)
+
+    async def require_whole_log(self) -> None:
+        """Check that the log goes at least as far as the state.
+
+        Raises:
+            LogTruncated: it ends before.
+            Unavailable: it does not answer.
+
+        """
+        last_seq = await self._log.last_seq()
+        if last_seq < self.state.seq:
+            raise LogTruncated(
+                f"the event log ends at sequence {last_seq}, and {self.state.seq} was read before: acknowledged events "
+                "are gone. Nothing is scheduled, because work that the log does not know may still be running. Restore "
+                "a backup; to go on with what is left, stop all runners and remove the snapshots of the scheduler"
+            )

@@ -1,10 +1,11 @@
 """One term of a leading scheduler: elected, deciding, deposed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import partial
+from itertools import islice
 from typing import Final
 from uuid import uuid4
 
@@ -16,7 +17,7 @@ from penstock_core.lease import HEARTBEAT_INTERVAL_S
 from penstock_core.ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
 from penstock_scheduler.cluster import Cluster
 from penstock_scheduler.core.decision import Observations
-from penstock_scheduler.core.events import election, limit_change
+from penstock_scheduler.core.events import damage_report, election, limit_change
 from penstock_scheduler.core.leader import Batch, Leader
 from penstock_scheduler.core.liveness import BEAT_EVERY_S, Silences
 from penstock_scheduler.core.summary import summarize
@@ -28,8 +29,17 @@ APPEND_DEADLINE_S: Final = 5.0
 OUTAGE_PAUSE_S: Final = 0.5
 FULL_PAUSE_S: Final = 5.0
 MAX_LIMIT_TRIES: Final = 5
-MANY_CONFLICTS: Final = 20
-"""So many in a row mean more than busy users: an event that this program cannot read, for instance."""
+STRIKES: Final = 3
+"""After so many conflicts in a row the aggregates of the batch are searched for a missing event."""
+SEARCHES_AT_ONCE: Final = 16
+MANY_CONFLICTS: Final = 10
+"""So many in a row mean more than busy users: from then on there is a pause before the next try."""
+CONFLICT_PAUSE_S: Final = 0.05
+"""The first pause; each further one is twice as long."""
+MAX_DOUBLINGS: Final = 7
+"""No pause is longer than 6.4 s."""
+MAX_SHOWN_DAMAGES: Final = 20
+"""A heartbeat names no more damaged events."""
 SNAPSHOT_EVERY: Final = 50_000
 """Events folded between two snapshots: they take about a second to fold again."""
 SILENCE_DEADLINE_S: Final = 2.0
@@ -75,6 +85,8 @@ class Term:
         self._silences = silences
         self._on_progress = on_progress
         self._heard = anyio.Event()
+        self._searched: frozenset[int] = frozenset()
+        """The missing events whose aggregate was looked for."""
 
     async def lead(self, *, on_elected: Callable[[int], None]) -> End:
         """Have itself elected and decide until the end of the term.
@@ -136,6 +148,9 @@ class Term:
             if not leader.may_decide:
                 await moved.wait()
                 continue
+            await self._search_gaps(leader)
+            if not leader.may_decide:
+                continue
             batch = leader.next_batch(now(), Observations(self._silences.silent()))
             if batch is None:
                 await self._idle(moved, heard)
@@ -160,9 +175,11 @@ class Term:
             level = _log.info if leader.conflicts < MANY_CONFLICTS else _log.error
             level("cycle_refused", reason=str(refusal), seen=batch.cycle.seen, in_a_row=leader.conflicts)
             await self._follower.reach(last_seq)
-            leader.awaited = min(leader.awaited, self._follower.state.seq)
-            if isinstance(refusal, Conflict):
-                await self._look_for_unreadable(leader, batch, last_seq)
+            if leader.conflicts >= STRIKES and isinstance(refusal, Conflict):
+                await self._search(leader, leader.expected(batch))
+            if leader.conflicts >= MANY_CONFLICTS:
+                doublings = min(leader.conflicts - MANY_CONFLICTS, MAX_DOUBLINGS)
+                await anyio.sleep(CONFLICT_PAUSE_S * 2**doublings)
         except LogFull as full:
             _log.error("log_full", reason=str(full), mend="raise the log's max_bytes")
             await anyio.sleep(FULL_PAUSE_S)
@@ -181,19 +198,44 @@ class Term:
             )
         return None
 
-    async def _look_for_unreadable(self, leader: Leader, batch: Batch, last_seq: int) -> None:
-        """Find the jobs that cannot be decided on, so that the others are not held up for ever."""
+    async def _search(self, leader: Leader, candidates: Sequence[str]) -> None:
+        """Find the aggregates that end with a missing event, and record that they are damaged.
+
+        Their last event cannot be read, so no batch that appends to them could ever be stored.
+        """
+        waiting = iter(candidates)
+
+        async def search() -> None:
+            for aggregate in waiting:
+                await self._report_if_missing(leader, aggregate)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(SEARCHES_AT_ONCE, len(candidates))):
+                tasks.start_soon(search)
+
+    async def _report_if_missing(self, leader: Leader, aggregate: str) -> None:
+        log = self._cluster.log
         try:
-            last_seqs = {each: (await self._cluster.log.head(each)).seq for each in leader.suspects(batch)}
-        except Unavailable:
+            tail = await log.tail(aggregate)
+            lacking = leader.lacks(aggregate, tail)
+            if lacking is None:
+                return
+            head, seq = lacking
+            actor = f"scheduler:{self._holder}"
+            entry = damage_report(head, aggregate, seq, tail=tail, event_id=new_id(), now=now(), actor=actor)
+            (stored,) = await log.append([entry], deadline_s=APPEND_DEADLINE_S)
+        except (Conflict, Unavailable, LogFull) as failure:
+            _log.warning("damage_not_recorded", aggregate=aggregate, reason=str(failure))
             return
-        for aggregate in leader.accuse(last_seqs, read_to=last_seq):
-            _log.error(
-                "job_passed_over",
-                aggregate=aggregate,
-                seq=last_seqs[aggregate],
-                mend="an event of this job cannot be read: update the scheduler, or see event_undecodable in its log",
-            )
+        _log.error("aggregate_damaged", aggregate=aggregate, seq=seq, mend="see docs/how-to/repair-damage.md")
+        await self._follower.reach(stored.seq)
+
+    async def _search_gaps(self, leader: Leader) -> None:
+        """Look once for the aggregate of each missing event that the log has."""
+        gaps = frozenset(self._follower.state.gaps)
+        if not gaps <= self._searched:
+            self._searched |= gaps
+            await self._search(leader, leader.tracked())
 
     async def _idle(self, moved: anyio.Event, heard: anyio.Event) -> None:
         """Wait for an event, for a heartbeat that changes something, or for the end of a back-off."""
@@ -215,8 +257,15 @@ class Term:
         while True:
             count += 1
             self._on_progress()
-            queue = summarize(self._follower.state)
-            beat = SchedulerBeat(holder=self._holder, term=term, count=count, time=now(), queue=queue)
+            beat = SchedulerBeat(
+                holder=self._holder,
+                term=term,
+                count=count,
+                time=now(),
+                queue=summarize(self._follower.state),
+                damaged=len(self._follower.state.damages),
+                damages=tuple(islice(self._follower.state.damages.values(), MAX_SHOWN_DAMAGES)),
+            )
             try:
                 await self._cluster.heartbeats.beat_scheduler(beat)
             except Unavailable as outage:

@@ -12,7 +12,7 @@ import anyio
 import structlog
 
 from penstock_core.liveness import Liveness
-from penstock_core.ports import LogFull, PortError, Unavailable
+from penstock_core.ports import LogFull, LogTruncated, PortError, Unavailable
 from penstock_scheduler.cluster import Cluster
 from penstock_scheduler.core.liveness import LeaderWatch, Silences
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
@@ -77,6 +77,7 @@ class Scheduler:
         """
         follower = self._follower
         await follower.restore()
+        await self._insist(follower.require_whole_log)
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(follower.follow)
@@ -149,6 +150,8 @@ class Scheduler:
             self._note_progress()
             try:
                 return await ask()
+            except LogTruncated:
+                raise
             except PortError as outage:
                 _log.warning("waiting_for_the_log", reason=str(outage))
                 await anyio.sleep(OUTAGE_PAUSE_S)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from penstock_core import aggregates
 from penstock_core.chain import link
-from penstock_core.ports import Conflict, Entry, EventLog
+from penstock_core.ports import Conflict, Entry, EventLog, Unreadable
 from penstock_core.tokens import PREFIX, Token, check_issue, evolve, id_of, is_token_id, may_see
 from penstock_gateway.problems import Hidden, NotFound
 from penstock_schemas.access import Principal, Role
@@ -92,7 +92,11 @@ class TokenBook:
         token_id = id_of(secret)
         if token_id is None:
             return None
-        token = self._tokens.get(token_id) or await self._load(token_id)
+        try:
+            token = self._tokens.get(token_id) or await self._load(token_id)
+        except Unreadable as error:
+            log.warning("token_damaged", token_id=token_id, reason=str(error))
+            return None
         if token is None or not hmac.compare_digest(token.secret_sha256, digest_of(secret)):
             return None
         return token.holder if token.is_valid(self._now()) else None

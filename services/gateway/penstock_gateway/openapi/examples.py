@@ -86,6 +86,18 @@ HELD_JOB: Final[dict[str, Any]] = {
     "seq": 19,
 }
 RELEASED_JOB: Final[dict[str, Any]] = {**JOB, "updated_at": "2026-01-31T10:05:00Z", "seq": 23}
+_DAMAGE: Final = "the event log of this job is damaged at sequence 18: the event is missing"
+CLOSED_JOB: Final[dict[str, Any]] = {
+    **JOB,
+    "status": "failed",
+    "state": "FAILED",
+    "status_detail": None,
+    "error_message": _DAMAGE,
+    "failure": {"cause": "system", "message": _DAMAGE},
+    "updated_at": "2026-01-31T10:00:03Z",
+    "completed_at": "2026-01-31T10:00:03Z",
+    "seq": 19,
+}
 JOB_LIST: Final[dict[str, Any]] = {"jobs": [JOB], "total": 1, "next_cursor": None}
 EVENTS: Final[dict[str, Any]] = {
     "events": [

@@ -22,6 +22,7 @@ from penstock_gateway.job_lists import JobLists
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi.operations.jobs import (
     CANCEL_JOB,
+    CLOSE_JOB,
     DELETE_JOB,
     GET_JOB,
     HOLD_JOB,
@@ -43,6 +44,7 @@ from penstock_schemas.access import Role
 from penstock_schemas.api import (
     MAX_WAIT_S,
     CancelRequest,
+    CloseRequest,
     EventList,
     HoldRequest,
     JobList,
@@ -161,6 +163,16 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         job = render(released, waiting=fleet.waiting(released))
         return Reply(encode(job), headers=_headers(job, str(job.seq)))
 
+    @route("/jobs/{job_id:str}/close", http_method=[HttpMethod.POST])
+    async def close(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
+        wanted = parse_job_id(job_id)
+        demand(principal_of(request), Role.OPERATOR, f"close job {wanted}")
+        read_query(request, CLOSE_JOB).check()
+        raw = await read_json(request, services.max_body_bytes, is_optional=True)
+        asked = await _optional(request, raw, CloseRequest)
+        job = render(await jobs.close(principal_of(request), wanted, reason=asked.reason))
+        return Reply(encode(job), headers=_headers(job, str(job.seq)))
+
     # The reply has its own status, 204; the framework takes none here that allows no body.
     @route("/jobs/{job_id:str}", http_method=[HttpMethod.DELETE], status_code=200)
     async def delete_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
@@ -184,7 +196,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         next_after = shown[-1].seq if shown else after
         return Reply(encode(EventList(events=shown, next_after=next_after, done=history.is_over)), headers=NO_STORE)
 
-    return [submit, list_jobs, get_job, delete_job, cancel, hold, release, events]
+    return [submit, list_jobs, get_job, delete_job, cancel, hold, release, close, events]
 
 
 T = TypeVar("T", bound=Struct)

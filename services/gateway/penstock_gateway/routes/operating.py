@@ -85,4 +85,6 @@ async def status_of(services: OperatingServices) -> StatusResponse:
         projected_seq=projected_seq,
         lag=max(0, held.last_seq - projected_seq),
         scheduler=None if beat is None else SchedulerStatus(holder=beat.holder, term=beat.term, seen_at=beat.time),
+        damaged=0 if beat is None else beat.damaged,
+        damages=() if beat is None else beat.damages,
     )

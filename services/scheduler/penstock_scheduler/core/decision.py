@@ -17,7 +17,7 @@ from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, Runner
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
 from penstock_schemas.commands import AbandonAttempt, AssignJob
 from penstock_schemas.events import AttemptAssigned, JobAssigned, JobEventData, RunnerLost, StopOrdered
-from penstock_schemas.ids import EventId, JobId, RunnerId
+from penstock_schemas.ids import EventId, RunnerId
 from penstock_schemas.jobs import RequeueCause
 
 MAX_ENTRIES: Final = 1000
@@ -54,8 +54,6 @@ class Observations(Struct, frozen=True):
 
     silent: Mapping[RunnerId, float] = field(default_factory=dict[RunnerId, float])
     """Runners that must have stopped their own work by now, with the seconds of their silence."""
-    passed_over: tuple[JobId, ...] = ()
-    """Jobs that cannot be decided on, because an event of theirs cannot be read."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -86,8 +84,7 @@ def decide(
     Args:
         state: the fold of the log; it is not changed.
         now: decides whose back-off is over.
-        observations: silent runners that the log still takes for alive are declared lost; jobs that are passed over
-            stay as they are.
+        observations: silent runners that the log still takes for alive are declared lost.
         cycle_id: the id of the `CycleDecided` event that this will be recorded as.
         max_entries: how many entries of the log may come of it, that event included.
 
@@ -96,14 +93,11 @@ def decide(
     lost = _lost(state, observations, budget)
     gone = frozenset(each.runner_id for each in lost)
     budget -= len(lost)
-    passed_over = frozenset(observations.passed_over)
-    abandoned = tuple(
-        _abandon(state, job, now, gone) for job in islice(_abandoned_jobs(state, gone, passed_over), budget)
-    )
+    abandoned = tuple(_abandon(state, job, now, gone) for job in islice(_abandoned_jobs(state, gone), budget))
     budget -= len(abandoned)
-    stops = tuple(_stop(job) for job in islice(_jobs_to_stop(state, gone, passed_over), budget))
+    stops = tuple(_stop(job) for job in islice(_jobs_to_stop(state, gone), budget))
     budget -= len(stops)
-    starts = tuple(islice(_starts(state, now, gone, passed_over, cycle_id), budget // ENTRIES_AN_ASSIGNMENT))
+    starts = tuple(islice(_starts(state, now, gone, cycle_id), budget // ENTRIES_AN_ASSIGNMENT))
     return Decision(lost=lost, abandoned=abandoned, stops=stops, starts=starts)
 
 
@@ -115,11 +109,11 @@ def _lost(state: State, observations: Observations, budget: int) -> tuple[Runner
     )[:budget]
 
 
-def _abandoned_jobs(state: State, gone: frozenset[RunnerId], passed_over: frozenset[JobId]) -> Iterator[LiveJob]:
+def _abandoned_jobs(state: State, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
     aggregates = set(state.orphans)
     for runner_id in gone:
         aggregates |= state.holding.get(runner_id, set())
-    jobs = (job for aggregate in aggregates if (job := state.jobs[aggregate]).id not in passed_over)
+    jobs = (job for aggregate in aggregates if not (job := state.jobs[aggregate]).damaged_seq)
     return iter(sorted(jobs, key=lambda job: job.created_seq))
 
 
@@ -138,27 +132,26 @@ def _abandon(state: State, job: LiveJob, now: datetime, gone: frozenset[RunnerId
     return Abandoned(job, data)
 
 
-def _jobs_to_stop(state: State, gone: frozenset[RunnerId], passed_over: frozenset[JobId]) -> Iterator[LiveJob]:
-    jobs = [job for aggregate in state.untold if (job := state.jobs[aggregate]).id not in passed_over]
+def _jobs_to_stop(state: State, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
+    jobs = (state.jobs[aggregate] for aggregate in state.untold)
     return iter(sorted((job for job in jobs if job.runner_id not in gone), key=lambda job: job.created_seq))
 
 
 def _stop(job: LiveJob) -> Stop:
-    order = StopOrdered(job_id=job.id, tenant=job.tenant, attempt=job.attempt, reason=job.cancel_reason)
+    reason = "the events of the job are damaged" if job.damaged_seq else job.cancel_reason
+    order = StopOrdered(job_id=job.id, tenant=job.tenant, attempt=job.attempt, reason=reason)
     return Stop(job.runner_id or RunnerId(""), order)
 
 
-def _starts(
-    state: State, now: datetime, gone: frozenset[RunnerId], passed_over: frozenset[JobId], cycle_id: EventId
-) -> Iterator[Start]:
+def _starts(state: State, now: datetime, gone: frozenset[RunnerId], cycle_id: EventId) -> Iterator[Start]:
     """Yield assignments in the order of the queue, until a limit, the runners or the queue end them."""
     room = None if (most := state.limit(GLOBAL_LIMIT)) is None else most - state.holders
-    isolation = isolate(state, now, gone, passed_over, room)
+    isolation = isolate(state, now, gone, room)
     for suspect, runner_id in isolation.starts:
         yield _start(suspect, AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id, is_alone=True))
     room = None if room is None else room - len(isolation.starts)
     pool = _Pool(state, gone | isolation.taken)
-    candidates = _Candidates(state, now, pool, passed_over, isolation.taken_of)
+    candidates = _Candidates(state, now, pool, isolation.taken_of)
     while room is None or room > 0:
         job = candidates.take()
         if job is None:
@@ -227,15 +220,8 @@ class _Candidates:
     just over. A source is dropped as soon as nothing of it can start.
     """
 
-    def __init__(
-        self,
-        state: State,
-        now: datetime,
-        pool: _Pool,
-        passed_over: frozenset[JobId],
-        taken_of: Mapping[Owner, int],
-    ) -> None:
-        self._state, self._pool, self._passed_over = state, pool, passed_over
+    def __init__(self, state: State, now: datetime, pool: _Pool, taken_of: Mapping[Owner, int]) -> None:
+        self._state, self._pool = state, pool
         self._most_an_owner = state.limit(OWNER_LIMIT)
         self._taken_of = dict(taken_of)
         self._heads: list[Iterator[Key]] = [iter(state.queue.heads(engine)) for engine in pool.engines()]
@@ -259,7 +245,7 @@ class _Candidates:
             if number < self._due:
                 self._sources.append(islice(self._state.queue.lane(job), 1, None))
                 self._advance(len(self._sources) - 1)
-            if job.id in self._passed_over or job.is_suspect:
+            if job.is_suspect:
                 continue
             self._taken_of[owner] = self._taken_of.get(owner, 0) + 1
             return job

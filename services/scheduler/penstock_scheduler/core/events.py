@@ -17,6 +17,7 @@ from penstock_schemas.events import (
     JobRequeued,
     LeaseAcquired,
     LimitSet,
+    RecordDamaged,
 )
 from penstock_schemas.ids import EventId, JobId
 from penstock_schemas.views import EMPTY_HEAD, Head
@@ -45,7 +46,6 @@ def record(
         failed=_ids(ended, JobFailed),
         cancelled=_ids(ended, JobCancelled),
         max_entries=max_entries,
-        passed_over=observations.passed_over,
     )
 
 
@@ -76,6 +76,15 @@ def election(state: State, holder: str, *, event_id: EventId, now: datetime, act
     head = state.lease.head
     data = LeaseAcquired(holder=holder, term=state.lease.term + 1)
     return Entry(link(head, aggregates.SCHEDULER_LEASE, data, event_id=event_id, time=now, actor=actor), head.seq)
+
+
+def damage_report(
+    head: Head, aggregate: str, damaged_seq: int, *, tail: int, event_id: EventId, now: datetime, actor: str
+) -> Entry:
+    """Return the entry that records that the last event of an aggregate, at `damaged_seq`, is missing."""
+    reason = "the event is missing: the server has no message with this sequence"
+    data = RecordDamaged(damaged_seq=damaged_seq, reason=reason)
+    return Entry(link(head, aggregate, data, event_id=event_id, time=now, actor=actor), tail)
 
 
 def limit_change(

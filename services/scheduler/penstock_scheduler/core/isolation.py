@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerState
 from penstock_scheduler.core.state import OWNER_LIMIT, State
-from penstock_schemas.ids import JobId, RunnerId
+from penstock_schemas.ids import RunnerId
 
 
 class Isolation(Struct, frozen=True):
@@ -28,9 +28,7 @@ class Isolation(Struct, frozen=True):
 _NOTHING = Isolation((), frozenset(), {})
 
 
-def isolate(
-    state: State, now: datetime, gone: frozenset[RunnerId], passed_over: frozenset[JobId], room: int | None
-) -> Isolation:
+def isolate(state: State, now: datetime, gone: frozenset[RunnerId], room: int | None) -> Isolation:
     """Return what to do for the suspects that wait, in the order of the queue.
 
     At most half of the runners that offer an engine, and at least one, are for suspects at a time. When none of them is
@@ -42,7 +40,7 @@ def isolate(
     starts: list[tuple[LiveJob, RunnerId]] = []
     taken: set[RunnerId] = set()
     taken_of: dict[Owner, int] = {}
-    for job in _suspects(state, now, passed_over):
+    for job in _suspects(state, now):
         owner = (job.tenant, job.owner)
         if (room is not None and len(starts) >= room) or not _is_allowed(state, owner, taken_of):
             continue
@@ -60,9 +58,9 @@ def isolate(
     return Isolation(tuple(starts), frozenset(taken), taken_of)
 
 
-def _suspects(state: State, now: datetime, passed_over: frozenset[JobId]) -> Iterator[LiveJob]:
+def _suspects(state: State, now: datetime) -> Iterator[LiveJob]:
     jobs = [state.jobs[aggregate] for aggregate in state.suspects]
-    due = [job for job in jobs if job.id not in passed_over and (job.not_before is None or job.not_before <= now)]
+    due = [job for job in jobs if job.not_before is None or job.not_before <= now]
     return iter(sorted(due, key=lambda job: job.key))
 
 

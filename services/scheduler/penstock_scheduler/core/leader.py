@@ -8,12 +8,9 @@ batch is not known, the leader has itself elected anew: from then on the old bat
 and will be folded before the next decision, or can never be stored.
 """
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from penstock_core import aggregates
 from penstock_core.chain import Stored
@@ -22,13 +19,8 @@ from penstock_scheduler.core.decision import MAX_ENTRIES, MIN_ENTRIES, Observati
 from penstock_scheduler.core.events import NewId, batch, record
 from penstock_scheduler.core.state import State
 from penstock_schemas.events import CycleDecided
-from penstock_schemas.ids import JobId
-
-MAX_SUSPECTS: Final = 16
-"""A refused batch with more jobs is not searched for the one that it was refused for: the next one is smaller."""
-STRIKES: Final = 3
-"""A job is passed over when so many batches were refused for it though all that can be read of it had been read."""
-MAX_PASSED_OVER: Final = 1_000
+from penstock_schemas.ids import RunnerId
+from penstock_schemas.views import Head
 
 
 class Batch(Struct, frozen=True):
@@ -51,15 +43,6 @@ class Leader:
         """In a row."""
         self._new_id = new_id
         self._max_entries = MAX_ENTRIES
-        self._strikes: dict[str, int] = {}
-        self._unreadable: dict[str, int] = {}
-        """Where the jobs stand, as far as they can be read, behind which there is something that cannot be read."""
-
-    @property
-    def passed_over(self) -> tuple[JobId, ...]:
-        """The jobs that nothing is decided on. One of which a later event can be read is none of them any more."""
-        jobs = ((self.state.jobs.get(aggregate), seq) for aggregate, seq in self._unreadable.items())
-        return tuple(sorted(job.id for job, seq in jobs if job is not None and job.head.seq == seq))
 
     @property
     def term(self) -> int:
@@ -79,7 +62,6 @@ class Leader:
     def next_batch(self, now: datetime, observations: Observations) -> Batch | None:
         """Return what to append; `None` when there is nothing to do. Only while `may_decide`."""
         assert self.may_decide
-        observations = replace(observations, passed_over=self.passed_over)
         cycle_id = self._new_id()
         decision = decide(self.state, now, observations, cycle_id=cycle_id, max_entries=self._max_entries)
         if not decision:
@@ -99,7 +81,6 @@ class Leader:
         """Take note that the batch is stored: nothing is decided until it comes back through the log."""
         self.awaited = stored[-1].seq
         self.conflicts = 0
-        self._strikes.clear()
         self._max_entries = min(MAX_ENTRIES, 2 * self._max_entries)
 
     def refused(self, *, last_seq: int) -> None:
@@ -108,29 +89,40 @@ class Leader:
         self.conflicts += 1
         self._max_entries = max(MIN_ENTRIES, self._max_entries // 2)
 
-    def suspects(self, batch: Batch) -> tuple[str, ...]:
-        """Return the jobs that a refused batch still expects where they were, though the log was read since."""
-        expected = {
-            each.event.aggregate: each.expected for each in batch.entries if each.event.aggregate in self.state.jobs
-        }
-        if len(expected) > MAX_SUSPECTS:
-            return ()
-        return tuple(each for each, seq in expected.items() if self.state.jobs[each].head.seq == seq)
+    def tracked(self) -> tuple[str, ...]:
+        """Return every aggregate that a batch may append to and whose events are whole, as far as they were read."""
+        jobs = (aggregate for aggregate, job in self.state.jobs.items() if not job.damaged_seq)
+        runners = (name(each) for each in self.state.runners for name in (aggregates.runner, aggregates.assign))
+        return (*jobs, *runners)
 
-    def accuse(self, last_seqs: Mapping[str, int], *, read_to: int) -> tuple[str, ...]:
-        """Take note where the suspects really end, with everything read up to `read_to` that can be read.
+    def expected(self, batch: Batch) -> tuple[str, ...]:
+        """Return the aggregates that a batch appends to, without the leader's own."""
+        names = dict.fromkeys(entry.event.aggregate for entry in batch.entries if entry.expected is not None)
+        return tuple(names)
 
-        Return those that are passed over from now on: an event of theirs cannot be read, so no batch with them could
-        ever be stored, and nothing behind them would ever start.
+    def lacks(self, aggregate: str, tail: int) -> tuple[Head, int] | None:
+        """Return where an aggregate ends and the sequence of its missing last event; `None` when it lacks none.
+
+        Args:
+            aggregate: one of `tracked`.
+            tail: what an append to it must expect. It is the missing event's sequence, or lower than the last one that
+                was read: nats-server forgets the place of an event that it cannot read.
+
         """
-        convicted: list[str] = []
-        for aggregate, last_seq in last_seqs.items():
-            seen = self.state.jobs[aggregate].head.seq
-            if not seen < last_seq <= read_to:
-                continue
-            self._strikes[aggregate] = self._strikes.get(aggregate, 0) + 1
-            if self._strikes[aggregate] >= STRIKES and len(self._unreadable) < MAX_PASSED_OVER:
-                del self._strikes[aggregate]
-                self._unreadable[aggregate] = seen
-                convicted.append(aggregate)
-        return tuple(convicted)
+        head = self._head(aggregate)
+        if head is None or head.seq == tail:
+            return None
+        if tail > head.seq:
+            return (head, tail) if tail <= self.state.seq else None
+        gap = next((seq for seq in self.state.gaps if seq > head.seq), None)
+        return None if gap is None else (head, gap)
+
+    def _head(self, aggregate: str) -> Head | None:
+        kind, _, name = aggregate.partition(".")
+        if kind == "job":
+            job = self.state.jobs.get(aggregate)
+            return None if job is None or job.damaged_seq else job.head
+        runner = self.state.runners.get(RunnerId(name))
+        if runner is None:
+            return None
+        return runner.head if kind == "runner" else runner.assign_head

@@ -12,7 +12,7 @@ from penstock_scheduler.core.order import Key
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import JobEventData
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
-from penstock_schemas.jobs import JobState
+from penstock_schemas.jobs import Damage, JobState
 from penstock_schemas.views import EMPTY_HEAD, Head, Job
 
 Owner = tuple[TenantId, str]
@@ -46,6 +46,8 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
     crashes_alone: int = 0
     is_alone: bool = False
     """Whether its current attempt has a runner for itself."""
+    damaged_seq: int = 0
+    """The sequence of its first damaged event, 0 for none: nothing is decided on it until an operator closes it."""
 
     @property
     def key(self) -> Key:
@@ -142,3 +144,5 @@ class Snapshot(Struct, kw_only=True, array_like=True):
     limits: dict[str, Limit] = field(default_factory=dict[str, Limit])
     runners: list[RunnerRecord] = field(default_factory=list[RunnerRecord])
     jobs: list[LiveJob] = field(default_factory=list[LiveJob])
+    damages: list[Damage] = field(default_factory=list[Damage])
+    gaps: list[int] = field(default_factory=list[int])

@@ -40,7 +40,7 @@ class DecisionCheck:
             rest = [each for each in self._unseen if each.seq > data.seen]
             self._state.apply_all(each for each in self._unseen if each.seq <= data.seen)
             self._unseen = rest
-            observations = Observations(data.silent_runners, data.passed_over)
+            observations = Observations(data.silent_runners)
             decision = decide(
                 self._state, data.now, observations, cycle_id=stored.event.id, max_entries=data.max_entries
             )

@@ -9,20 +9,24 @@ from typing import Any, Final
 
 from penstock_core import aggregates
 from penstock_core.chain import Stored
+from penstock_core.damage import closes, damage_of, following, job_fault, misfit
 from penstock_core.job_fold import counts_as_requeue
 from penstock_scheduler.core.queue import Queue
 from penstock_scheduler.core.records import Lease, Limit, LiveJob, Owner, RunnerRecord, RunnerState, Snapshot
 from penstock_schemas import events as e
 from penstock_schemas.ids import EventId, RunnerId
-from penstock_schemas.jobs import JobState
+from penstock_schemas.jobs import Damage, JobState
 from penstock_schemas.views import EMPTY_HEAD
 
 GLOBAL_LIMIT: Final = "global"
 OWNER_LIMIT: Final = "owner"
-STATE_VERSION: Final = 3
+MAX_DAMAGES: Final = 1_000
+"""So many damaged events are remembered for the operator; the oldest are kept."""
+STATE_VERSION: Final = 4
 """Of the fold and of its encoding: a snapshot of another version is not used."""
 
 _NO_LIMIT: Final = Limit()
+_LIMIT: Final = aggregates.limit("")
 
 
 class State:
@@ -46,6 +50,10 @@ class State:
         """The jobs that each runner holds."""
         self.orphans: set[str] = set()
         """The jobs that hold a slot on a runner that is gone."""
+        self.damages: dict[int, Damage] = {}
+        """What is damaged and was not closed, by the sequence of the damaged event."""
+        self.gaps: list[int] = []
+        """The missing sequences of which it is not known to which aggregate they belong."""
         self.untold: set[str] = set()
         """The jobs to be cancelled whose runner was not told yet."""
         self.suspects: set[str] = set()
@@ -53,14 +61,22 @@ class State:
 
     def apply(self, stored: Stored) -> None:
         """Fold one event in. It never refuses; what it does not know it passes over."""
-        data = stored.event.data
+        data, aggregate = stored.event.data, stored.event.aggregate
         fold = _FOLDS.get(type(data))
         if fold is not None:
             fold(self, stored, data)
-        else:
-            job = self.jobs.get(stored.event.aggregate)
-            if job is not None:
+        elif (job := self.jobs.get(aggregate)) is not None:
+            if job.damaged_seq:
+                self._apply_to_damaged(job, stored)
+            elif (fault := job_fault(job.state, job.attempt, job.head, stored)) is not None:
+                self._quarantine(job, damage_of(stored, fault))
+                job.head = following(job.head, stored)
+            else:
                 self._apply_to_job(job, stored, data)
+        elif isinstance(data, e.RecordDamaged):
+            self._note_damage(stored, data)
+        elif isinstance(data, e.JobClosed):
+            self._forget_damage(aggregate)
         self.seq = stored.seq
 
     def apply_all(self, batch: Iterable[Stored]) -> None:
@@ -90,6 +106,8 @@ class State:
             limits=dict(sorted(self.limits.items())),
             runners=[self.runners[each] for each in sorted(self.runners)],
             jobs=sorted(self.jobs.values(), key=lambda job: job.created_seq),
+            damages=[self.damages[each] for each in sorted(self.damages)],
+            gaps=list(self.gaps),
         )
 
     @classmethod
@@ -100,10 +118,61 @@ class State:
         state.cycle_head, state.cycle_id = snapshot.cycle_head, snapshot.cycle_id
         state.limits = dict(snapshot.limits)
         state.runners = {each.id: each for each in snapshot.runners}
+        state.damages = {each.seq: each for each in snapshot.damages}
+        state.gaps = list(snapshot.gaps)
         for job in snapshot.jobs:
             state.jobs[job.aggregate] = job
             state._enter(job.aggregate, job)
         return state
+
+    # Damage.
+
+    def _note(self, damage: Damage) -> None:
+        if len(self.damages) < MAX_DAMAGES:
+            self.damages[damage.seq] = damage
+        if damage.aggregate and damage.seq in self.gaps:
+            self.gaps.remove(damage.seq)
+
+    def _forget_damage(self, aggregate: str) -> None:
+        self.damages = {seq: each for seq, each in self.damages.items() if each.aggregate != aggregate}
+
+    def _note_damage(self, stored: Stored, data: e.RecordDamaged) -> None:
+        """Take note of a damaged event that is no live job's. What follows it in its aggregate follows its place."""
+        aggregate = stored.event.aggregate
+        if not aggregate:
+            if len(self.gaps) < MAX_DAMAGES:
+                self.gaps.append(stored.seq)
+            self._note(damage_of(stored, data.reason))
+            return
+        self._note(damage_of(stored, data.reason))
+        kind, _, name = aggregate.partition(".")
+        if aggregate == aggregates.SCHEDULER_LEASE:
+            # Whoever was elected, it was a term.
+            self.lease = Lease(holder="", term=self.lease.term + 1, head=following(self.lease.head, stored))
+        elif aggregate == aggregates.SCHEDULER_CYCLE:
+            self.cycle_head = following(self.cycle_head, stored)
+        elif kind == "runner" and (runner := self.runners.get(RunnerId(name))) is not None:
+            runner.head = following(runner.head, stored)
+        elif kind == "assign" and (runner := self.runners.get(RunnerId(name))) is not None:
+            runner.assign_head = following(runner.assign_head, stored)
+        elif aggregate.startswith(_LIMIT):
+            limit = self.limits.get(aggregate.removeprefix(_LIMIT), _NO_LIMIT)
+            head = following(limit.head, stored)
+            self.limits[aggregate.removeprefix(_LIMIT)] = Limit(slots=limit.slots, head=head)
+
+    def _quarantine(self, job: LiveJob, damage: Damage) -> None:
+        self._note(damage)
+        self._leave(job.aggregate, job)
+        job.damaged_seq = damage.seq
+        self._enter(job.aggregate, job)
+
+    def _apply_to_damaged(self, job: LiveJob, stored: Stored) -> None:
+        if closes(job.damaged_seq, job.head, stored):
+            self._forget_damage(job.aggregate)
+            self._leave(job.aggregate, job)
+            del self.jobs[job.aggregate]
+        else:
+            job.head = following(job.head, stored)
 
     # The life of a job.
 
@@ -113,6 +182,8 @@ class State:
             case e.AttemptStarted():
                 if job.state is JobState.ASSIGNED:
                     job.state = JobState.RUNNING
+            case e.ResultsDelayed():
+                pass  # it goes on, and what follows is appended behind this event
             case e.JobAssigned():
                 self._leave(aggregate, job)
                 job.state, job.attempt, job.runner_id = JobState.ASSIGNED, data.attempt, data.runner_id
@@ -143,8 +214,14 @@ class State:
 
     def _submit(self, stored: Stored, data: e.JobSubmitted) -> None:
         aggregate = stored.event.aggregate
-        if aggregate in self.jobs:
+        known = self.jobs.get(aggregate)
+        if known is not None:
+            if not known.damaged_seq:
+                self._quarantine(known, damage_of(stored, "JobSubmitted cannot be here"))
+            known.head = following(known.head, stored)
             return
+        if misfit(EMPTY_HEAD, stored) is not None:
+            return  # it follows a job that has ended, or events that cannot be read
         job = LiveJob(
             id=data.job_id,
             tenant=data.tenant,
@@ -161,7 +238,7 @@ class State:
 
     def _enter(self, aggregate: str, job: LiveJob) -> None:
         """Take up a job that just came into its state."""
-        if job.state is JobState.HELD:
+        if _is_apart(job):
             return  # it is nowhere but in `jobs` until it is released, and then where it was in the queue
         if not job.state.holds_slot:
             self.queue.add(job)
@@ -176,13 +253,14 @@ class State:
         runner = self.runners.setdefault(runner_id, RunnerRecord(id=runner_id))
         self.holding.setdefault(runner_id, set()).add(aggregate)
         if runner.state.is_over:
-            self.orphans.add(aggregate)
-        elif job.state is JobState.CANCELLING and not job.stop_told:
+            if not job.damaged_seq:
+                self.orphans.add(aggregate)
+        elif (job.damaged_seq or job.state is JobState.CANCELLING) and not job.stop_told:
             self.untold.add(aggregate)
 
     def _leave(self, aggregate: str, job: LiveJob) -> None:
         """Take back what `_enter` did."""
-        if job.state is JobState.HELD:
+        if _is_apart(job):
             return
         if not job.state.holds_slot:
             self.queue.remove(job)
@@ -244,7 +322,7 @@ class State:
             runner.state = RunnerState.LOST if isinstance(data, e.RunnerLost) else RunnerState.LEFT
             runner.is_crash = isinstance(data, e.RunnerLost) or data.is_crash
         held = self.holding.get(runner.id, set())
-        self.orphans |= held
+        self.orphans |= {each for each in held if not self.jobs[each].damaged_seq}
         self.untold -= held
         self._forget_if_over(runner.id)
 
@@ -268,6 +346,11 @@ class State:
         if data.name == OWNER_LIMIT:
             for owner in self.queue.shut_owners() | self.holders_of.keys():
                 self._open_or_shut(owner)
+
+
+def _is_apart(job: LiveJob) -> bool:
+    """Return whether a job is neither in the queue nor on a runner."""
+    return job.state is JobState.HELD or (bool(job.damaged_seq) and not job.state.holds_slot)
 
 
 _FOLDS: Final[Mapping[type[Any], Any]] = {  # Any: each function takes the type that it stands under

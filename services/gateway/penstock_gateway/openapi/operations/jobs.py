@@ -29,6 +29,7 @@ from penstock_schemas.api import (
     DEFAULT_PAGE,
     MAX_DESCRIPTION,
     CancelRequest,
+    CloseRequest,
     HoldRequest,
     JobList,
     JobResponse,
@@ -196,6 +197,21 @@ RELEASE_JOB: Final = Operation(
     answers=(Answer(200, "The job, which waits", JobResponse, examples.RELEASED_JOB, headers=JOB_HEADERS),),
     problems=(*COMMAND_PROBLEMS, problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE),
 )
+CLOSE_JOB: Final = Operation(
+    method="post",
+    path="/jobs/{job_id}/close",
+    name="closeJob",
+    tag="Jobs",
+    summary="Close a job whose events are damaged",
+    description="Such a job is in quarantine: its `damage` tells what is wrong, nothing happens to it any more, and it "
+    "keeps its slot. Closed, it has failed and its slot is free. For operators. Any other job is refused.",
+    parameters=(JOB_ID,),
+    body=CloseRequest,
+    body_is_required=False,
+    body_examples={"reason": {"reason": "a disk failed"}},
+    answers=(Answer(200, "The job, which has failed", JobResponse, examples.CLOSED_JOB, headers=JOB_HEADERS),),
+    problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
+)
 
 JOBS: Final = (
     SUBMIT_JOB,
@@ -205,4 +221,5 @@ JOBS: Final = (
     CANCEL_JOB,
     HOLD_JOB,
     RELEASE_JOB,
+    CLOSE_JOB,
 )
