@@ -99,15 +99,25 @@ def describe_failure(job: JobResponse) -> Iterator[str]:
     elif failure.exit_code is not None:
         yield f" {_code(failure).removeprefix(',')}"
     if failure.stderr_tail:
-        lines = failure.stderr_tail.rstrip().splitlines()
         yield "  the last it wrote to standard error:"
-        yield from (f"    {line}" for line in lines[-TAIL_LINES:])
+        yield from _quoted(failure.stderr_tail)
     if failure.stdout_tail:
         yield "  the last it wrote to standard output:"
-        yield from (f"    {line}" for line in failure.stdout_tail.rstrip().splitlines()[-TAIL_LINES:])
+        yield from _quoted(failure.stdout_tail)
     for log in failure.log_tails:
-        yield f"  the end of {log.path}:"
-        yield from (f"    {line}" for line in log.text.rstrip().splitlines()[-TAIL_LINES:])
+        yield f"  the end of {_plain(log.path)}:"
+        yield from _quoted(log.text)
+
+
+def _quoted(text: str) -> Iterator[str]:
+    """Yield the last lines of what a workflow wrote."""
+    yield from (f"    {_plain(line)}" for line in text.rstrip().splitlines()[-TAIL_LINES:])
+
+
+def _plain(text: str) -> str:
+    """Return text without what a terminal would obey, colours included."""
+    kept = click.unstyle(text)
+    return "".join(each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in kept)
 
 
 def describe_tasks(job: JobResponse) -> str:

@@ -116,6 +116,15 @@ def test_a_failure_quotes_standard_output_and_log_files() -> None:
     ]
 
 
+def test_what_a_workflow_wrote_cannot_steer_the_terminal() -> None:
+    failure = Failure(cause=FailureCause.WORKFLOW, message="m", stderr_tail="\x1b[2Jpassword:\r\x9b1m\ttab")
+    said = "\n".join(describe_job(msgspec.structs.replace(FAILED, failure=failure)))
+    assert "\x1b[2J" not in said
+    assert "\x9b" not in said
+    assert "\r" not in said
+    assert "\ttab" in said
+
+
 def test_a_task_shows_its_wildcards_and_its_cause() -> None:
     task = Task(
         id="b-1",

@@ -12,7 +12,7 @@ from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 from penstock_gateway.replies import encode
 from penstock_schemas.commands import EndAttempt, OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
-from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
+from penstock_schemas.jobs import Failure, FailureCause, LogFileTail, TaskCounts
 from penstock_schemas.views import LogChunk, LogStream, OutputFile, OutputManifest, Task, TaskState
 
 SNAKEFILE = b"rule all:\n    output: 'x'\n    shell: 'touch x'\n"
@@ -139,14 +139,21 @@ async def test_a_failed_run_says_who_is_to_blame(
     run_id = await run(client)
     await stage.start(run_id)
     await put_tasks(stage, run_id, 1, message="exit code 1")
-    await stage.end(run_id, Failure(cause=cause, message="it broke", stderr_tail="last words"))
+    log = LogFileTail(path="logs/a.log", text="FATAL")
+    failure = Failure(cause=cause, message="it broke", stderr_tail="last words", stdout_tail="more", log_tails=(log,))
+    await stage.end(run_id, failure)
     await seen(stage, client, run_id)
 
     body = await log_of(client, run_id)
 
     assert body["state"] == state
     assert body["run_log"].get("exit_code") == exit_code
-    assert body["run_log"]["system_logs"] == ["it broke", "last words"]
+    assert body["run_log"]["system_logs"] == [
+        "it broke",
+        "last words",
+        "standard output:\nmore",
+        "logs/a.log:\nFATAL",
+    ]
 
 
 async def test_cancelling_passes_through_canceling_and_may_be_repeated(stage: Stage, client: httpx.AsyncClient) -> None:

@@ -44,6 +44,34 @@ async def test_log_files_of_a_failed_rule_are_kept_and_quoted(lab: Lab) -> None:
     assert kinds(outcome) == {"logs/map/A.log": OutputKind.LOG, "logs/map/A.more": OutputKind.LOG}
 
 
+@pytest.mark.parametrize(
+    ("trick", "reason"),
+    [
+        ("mkfifo {log}", "it is a FIFO"),
+        ("ln -s {config[secret]} {log}", "it leads outside the run's folder"),
+        ("ln -s a.log {log}", "its links lead in a circle"),
+        ("mkdir {log}; mkfifo {log}/pipe", "it is a FIFO"),
+    ],
+    ids=["fifo", "link", "loop", "folder"],
+)
+async def test_what_is_no_log_file_is_neither_read_nor_stored(lab: Lab, trick: str, reason: str) -> None:
+    secret = lab.root / "secret"
+    secret.write_text("secret")
+    outcome = await lab.run(
+        f"""
+        rule a:
+            output: "a.txt"
+            log: "a.log"
+            shell: "{trick}; exit 1"
+        """,
+        parameters={"secret": str(secret)},
+    )
+    assert outcome.failure is not None
+    assert outcome.failure.log_tails == ()
+    assert outcome.produced.files == ()
+    assert [each.reason for each in outcome.produced.not_stored] == [reason]
+
+
 async def test_files_of_a_workflow_with_a_folder_of_its_own_are_found_there(lab: Lab) -> None:
     lab.keeps_track = True
     outcome = await lab.run(
