@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -180,3 +181,21 @@ def test_every_kind_of_problem_is_one_kind() -> None:
         "status": 1,
         "detail": "d",
     }
+
+
+async def test_the_document_names_the_presets_of_this_gateway(stage: Stage, tmp_path: Path) -> None:
+    presets = tmp_path / "presets.yaml"
+    presets.write_text("small:\n  cores: '2'\n")
+    async with stage.serve(presets_file=presets) as client:
+        document = (await client.get("/openapi.json")).json()
+
+    assert document["components"]["schemas"]["PipelineRegistration"]["properties"]["preset"]["enum"] == [None, "small"]
+
+
+async def test_every_operation_that_could_ignore_something_takes_the_preference(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    for path in ("/jobs", "/pipelines", "/tokens"):
+        assert "Prefer" in {each["name"] for each in paths[path]["post"]["parameters"]}
+    assert "Prefer" in {each["name"] for each in paths["/jobs"]["get"]["parameters"]}
+    assert "parameters" not in paths["/version"]["get"]

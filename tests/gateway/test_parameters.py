@@ -177,7 +177,12 @@ def test_ranges(header: str | None, expected: tuple[int, int] | None) -> None:
     assert parse_range(header, 1000) == expected
 
 
-@pytest.mark.parametrize(("header", "size"), [("bytes=1000-", 1000), ("bytes=-0", 1000), ("bytes=0-", 0)])
+@pytest.mark.parametrize("header", ["bytes=0-", "bytes=-1", "bytes=5-9"])
+def test_an_empty_file_is_sent_whole(header: str) -> None:
+    assert parse_range(header, 0) is None
+
+
+@pytest.mark.parametrize(("header", "size"), [("bytes=1000-", 1000), ("bytes=-0", 1000), ("bytes=1-", 1)])
 def test_ranges_outside_of_the_file(header: str, size: int) -> None:
     with pytest.raises(RangeNotSatisfiable):
         parse_range(header, size)

@@ -234,7 +234,7 @@ class Gateway:
             echo_message=settings.echo_message,
             version=VersionDetails(version=settings.image_tag, software_version=software_version()),
             readiness=self.readiness,
-            openapi=encode(document(software_version(), wes_prefix=settings.wes_prefix)),
+            openapi=encode(document(software_version(), wes_prefix=settings.wes_prefix, presets=presets)),
         )
         return Litestar(
             route_handlers=[

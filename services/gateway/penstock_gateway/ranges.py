@@ -11,14 +11,15 @@ _ONE_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
     """Return (start, length) of the one range that `header` asks for; `None`: send everything.
 
-    Several ranges, other units and what is no range are ignored, as the standard allows.
+    Several ranges, other units and what is no range are ignored, as the standard allows. So is every range of an empty
+    file: programs that always ask for `bytes=0-` would take its refusal for a missing file.
 
     Raises:
         RangeNotSatisfiable: it lies outside of the file.
 
     """
     match = _ONE_RANGE.fullmatch(header.strip()) if header else None
-    if match is None or not (match[1] or match[2]):
+    if match is None or not (match[1] or match[2]) or size_bytes == 0:
         return None
     if not match[1]:
         length = min(int(match[2]), size_bytes)

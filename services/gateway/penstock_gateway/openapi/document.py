@@ -1,5 +1,6 @@
 """From the table of operations to the OpenAPI document."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
@@ -7,6 +8,7 @@ import msgspec
 from penstock_gateway.declarations import Parameter
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations import OPERATIONS
+from penstock_gateway.openapi.operations.parts import PREFER
 from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation, Surface
 from penstock_gateway.problems import (
     CROSS_SITE,
@@ -55,17 +57,26 @@ _HEADERS: Final = {
 }
 
 
-def document(software_version: str, *, wes_prefix: str = WES_PREFIX) -> dict[str, Any]:
+def document(
+    software_version: str, *, wes_prefix: str = WES_PREFIX, presets: Collection[str] | None = None
+) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document.
 
     Args:
         software_version: of the gateway.
         wes_prefix: the path below which WES is served.
+        presets: the presets that the gateway has; `None` when the document is of no gateway in particular.
 
     """
     shapes = _shapes()
     schemas, components = with_ecma_patterns(msgspec.json.schema_components(shapes, ref_template=_REF))
     components["SubmittedSource"]["oneOf"] = _SOURCE_KINDS
+    if presets is not None:
+        components["PipelineRegistration"]["properties"]["preset"] = {
+            "description": "A preset that this server's operator named.",
+            "enum": [None, *sorted(presets)],
+            "default": None,
+        }
     schema_of = dict(zip(map(repr, shapes), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
@@ -113,8 +124,9 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     }
     if operation.description:
         rendered["description"] = operation.description
-    if operation.parameters:
-        rendered["parameters"] = [_parameter(each) for each in operation.parameters]
+    parameters = (*operation.parameters, *((PREFER,) if _can_ignore(operation) else ()))
+    if parameters:
+        rendered["parameters"] = [_parameter(each) for each in parameters]
     if operation.body is not None:
         schema = schema_of[repr(operation.body)]
         examples = {name: {"value": value} for name, value in operation.body_examples.items()}
@@ -125,6 +137,12 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     elif operation.form is not None:
         rendered["requestBody"] = {"required": True, "content": _plain_form(operation.form)}
     return rendered
+
+
+def _can_ignore(operation: Operation) -> bool:
+    """Return whether a request may have fields or parameters that could be unknown."""
+    has_query = any(each.where == "query" for each in operation.parameters)
+    return operation.surface is Surface.NATIVE and (has_query or operation.body is not None)
 
 
 def _plain_form(schema: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +158,7 @@ def _form(schema: Any, manifest: Any) -> dict[str, Any]:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     parts = {"job": schema, "manifest": manifest, "files": {"type": "array", "items": file}, "archive": file}
     return {
-        "schema": {"type": "object", "properties": parts, "required": ["job"]},
+        "schema": {"type": "object", "properties": parts, "required": ["job"], "additionalProperties": False},
         "encoding": {"job": {"contentType": "application/json"}, "manifest": {"contentType": "application/json"}},
     }
 
@@ -151,13 +169,15 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         schema = {"type": "array", "items": schema}
         if parameter.max_values is not None:
             schema["maxItems"] = parameter.max_values
-    rendered = {
+    rendered: dict[str, Any] = {
         "name": parameter.name,
         "in": parameter.where,
         "description": parameter.description,
         "required": parameter.where == "path",
-        "schema": schema,
     }
+    if "contentSchema" in schema:  # a text that holds JSON
+        return {**rendered, "content": {schema["contentMediaType"]: {"schema": schema["contentSchema"]}}}
+    rendered["schema"] = schema
     if parameter.is_repeatable:
         rendered |= {"style": "form", "explode": True}
     return rendered

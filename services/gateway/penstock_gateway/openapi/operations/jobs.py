@@ -15,7 +15,6 @@ from penstock_gateway.openapi.operations.parts import (
     MIN_SEQ,
     MIN_SEQ_HEADER,
     MIN_SEQ_PROBLEMS,
-    PREFER,
     READ_PROBLEMS,
     TEXT,
     TIME,
@@ -87,7 +86,6 @@ SUBMIT_JOB: Final = Operation(
     "large.",
     parameters=(
         IDEMPOTENCY_KEY,
-        PREFER,
         query(
             "dry_run",
             "`true` answers 200 with what the job would run, and queues nothing.",

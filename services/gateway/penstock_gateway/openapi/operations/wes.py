@@ -72,10 +72,26 @@ SORT: Final = query_parameter(
 TOTAL: Final = query_parameter("total", "`true` adds how many runs the list has over all pages.", FLAG)
 IN_FILTERS: Final = (STATE, WORKFLOW_URL, NAME, *TIMES, SORT, TOTAL)
 """What may also stand in the JSON object `filters`, beside `tags`."""
+_STATE: Final[dict[str, Any]] = STATE.schema
+FILTERS_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        **{each.name: each.schema for each in IN_FILTERS},
+        "state": {"anyOf": [_STATE, {"type": "array", "items": _STATE}]},
+        "total": {"type": "boolean"},
+        "tags": {"type": "object", "additionalProperties": TEXT, "maxProperties": MAX_LABELS},
+    },
+    "additionalProperties": False,
+}
 FILTERS: Final = query_parameter(
     "filters",
     "The same filters as a JSON object, with `tags` in place of `tag`. A run must match these and all others.",
-    {**TEXT, "maxLength": MAX_FILTERS_CHARS, "contentMediaType": "application/json"},
+    {
+        **TEXT,
+        "maxLength": MAX_FILTERS_CHARS,
+        "contentMediaType": "application/json",
+        "contentSchema": FILTERS_SCHEMA,
+    },
 )
 
 _JSON_TEXT: Final = {"type": "string", "contentMediaType": "application/json"}
