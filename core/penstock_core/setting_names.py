@@ -95,7 +95,14 @@ SERVICES: Final = frozenset(
     }
 )
 COMMAND_LINE: Final = frozenset(
-    {"PENSTOCK_STATE_DIR", "PENSTOCK_TOKEN", "PENSTOCK_TOKEN_FILE", "PENSTOCK_URL", "PENSTOCK_USER"}
+    {
+        "PENSTOCK_SEND_CONFIRM_BYTES",
+        "PENSTOCK_STATE_DIR",
+        "PENSTOCK_TOKEN",
+        "PENSTOCK_TOKEN_FILE",
+        "PENSTOCK_URL",
+        "PENSTOCK_USER",
+    }
 )
 INTERNAL: Final = frozenset({"PENSTOCK_ATTEMPT", "PENSTOCK_RUNNER_ID", "PENSTOCK_WATCHDOG_FD"})
 """What a runner and `penstock up` set for the processes that they start."""
