@@ -203,8 +203,24 @@ _decoder = msgspec.json.Decoder(AnyMessage)
 
 def encode_frame(message: Message) -> bytes:
     """Return the frame that carries `message`."""
-    body = _encoder.encode(message)
+    try:
+        body = _encoder.encode(message)
+    except UnicodeEncodeError:
+        body = _encoder.encode(_encodable(msgspec.to_builtins(message)))
     return _LENGTH.pack(len(body)) + body
+
+
+def _encodable(value: object) -> object:
+    """Return builtin values in which no text has bytes of a file name that are no UTF-8."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_encodable(key): _encodable(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_encodable(each) for each in value]
+        case _:
+            return value
 
 
 def shorten(text: str) -> str:
@@ -224,9 +240,10 @@ def found(findings: Sequence[Finding], refusal: str | None) -> Found:
 
 def fit(text: str, max_chars: int) -> str:
     """Return `text`, or where it is too long its beginning and a digest of all of it, so that it stays unique."""
+    text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= max_chars:
         return text
-    digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:_DIGEST_CHARS]
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_CHARS]
     return f"{text[: max_chars - _DIGEST_CHARS - 3]}...{digest}"
 
 

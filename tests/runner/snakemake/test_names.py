@@ -1,0 +1,38 @@
+"""File names with bytes that are no UTF-8, which Snakemake takes for inputs and not for outputs."""
+
+import pytest
+from tests.runner.snakemake.lab import Lab
+
+pytestmark = pytest.mark.system
+
+
+async def test_such_an_input_is_taken(lab: Lab) -> None:
+    await lab.succeed(
+        r"""
+        import os
+        NAME = os.fsdecode(b"in-\xff\xfe")
+        open(NAME, "w").close()
+
+        rule r:
+            input: NAME
+            output: "plain.txt"
+            shell: "cp {input:q} {output}"
+        """
+    )
+
+
+async def test_such_an_output_fails_as_with_the_bare_command(lab: Lab) -> None:
+    failure = await lab.fail(
+        r"""
+        import os
+        NAME = os.fsdecode(b"n\xff\xfe")
+
+        rule all:
+            input: f"out-{NAME}.txt"
+
+        rule r:
+            output: "out-{name}.txt"
+            shell: "echo hi > {output}"
+        """
+    )
+    assert "UnicodeEncodeError" in failure.message
