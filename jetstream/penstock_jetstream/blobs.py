@@ -30,6 +30,13 @@ class BadBlobsLocation(UnusableSetting, ValueError):
     """Blobs cannot be kept there; the message says what to write instead."""
 
 
+def folder_of(location: str | Path) -> Path | None:
+    """Return the folder on a local disk that a location of blobs names; `None` for an object store."""
+    text = str(location)
+    scheme, separator, rest = text.partition("://")
+    return None if separator and scheme != "file" else Path(rest if separator else text).absolute()
+
+
 def open_blobs(location: str | Path) -> "ObjectBlobs":
     """Return the blobs at a folder or a URL; a folder is made.
 
@@ -38,7 +45,7 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
 
     """
     text = str(location)
-    scheme, separator, rest = text.partition("://")
+    scheme, separator, _ = text.partition("://")
     if separator and scheme != "file":
         if scheme not in _SCHEMES:
             known = ", ".join(f"{each}://" for each in _SCHEMES)
@@ -50,7 +57,8 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
         except (BaseError, ValueError) as error:
             reason = " ".join(str(error).partition(_DETAILS)[0].split())
             raise BadBlobsLocation(f"PENSTOCK_BLOBS is {text}, which cannot be used: {reason}") from error
-    folder = Path(rest if separator else text).absolute()
+    folder = folder_of(location)
+    assert folder is not None, "what is not a URL of another kind is a folder"
     try:
         close_to_others(folder)
         probe = folder / ".writable"

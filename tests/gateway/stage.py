@@ -37,7 +37,7 @@ class Stage:
         self.cluster = MemoryCluster()
         self.clock: Callable[[], datetime] = utc_now
         self.blobs: Blobs = MemoryBlobs(lambda: self.clock())
-        self.settings = GatewaySettings(state_dir=folder, mock_unknown_pipelines=True)
+        self.settings = GatewaySettings(state_dir=folder, blobs=str(folder), mock_unknown_pipelines=True)
 
     @asynccontextmanager
     async def serve(self, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:

@@ -35,9 +35,10 @@ from penstock_gateway.job_lists import JobLists
 from penstock_gateway.jobs import Jobs
 from penstock_gateway.openapi import document
 from penstock_gateway.planning import Planning
-from penstock_gateway.readiness import Readiness
+from penstock_gateway.readiness import Readiness, ReadinessPolicy
 from penstock_gateway.replies import encode
 from penstock_gateway.retention import Retention, RetentionPolicy
+from penstock_gateway.room import ObservedLog
 from penstock_gateway.routes.jobs import JobServices, job_routes
 from penstock_gateway.routes.operating import OperatingServices, operating_routes
 from penstock_gateway.routes.pipelines import PipelineServices, pipeline_routes
@@ -53,6 +54,7 @@ from penstock_gateway.wes.failures import teller
 from penstock_gateway.wes.routes import WesServices, wes_routes
 from penstock_gateway.wes.running import RunLists, RunSubmissions
 from penstock_gateway.wes.service_info import identity_of
+from penstock_jetstream.blobs import folder_of
 from penstock_schemas.api import VersionDetails
 
 INDEX_FILE: Final = "index.sqlite3"
@@ -103,17 +105,21 @@ class Gateway:
         self.index = Index(
             settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=self._watchers
         )
+        self._log = ObservedLog(ports.log)
         self.readiness = Readiness(
-            event_log=ports.log,
+            cluster=ports,
+            event_log=self._log,
             view=ports.jobs,
             index=self.index,
             watchers=self._watchers,
             heartbeats=ports.heartbeats,
             background=self.background,
+            fleet=self.fleet,
+            policy=readiness_policy(settings),
         )
-        self.catalogue = Catalogue(ports.log, now=now)
-        self.tokens = TokenBook(ports.log, now=now)
-        self.refusals = Refusals(ports.log, now=now)
+        self.catalogue = Catalogue(self._log, now=now)
+        self.tokens = TokenBook(self._log, now=now)
+        self.refusals = Refusals(self._log, now=now)
         litestar = self._build(settings, ports, blobs, now)
         self.routes = tuple(litestar.routes)
         self._provider = make_provider(settings)
@@ -171,7 +177,7 @@ class Gateway:
         self._spool = Spool(settings.state_dir / SPOOL_FOLDER)
         intake = Intake(source_hosts(settings), self._spool, max_bytes=settings.max_upload_bytes)
         submissions = Submissions(
-            log=ports.log,
+            log=self._log,
             blobs=blobs,
             index=self.index,
             fleet=self.fleet,
@@ -184,17 +190,17 @@ class Gateway:
         limits = FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes)
         jobs = Jobs(
             visibility=settings.job_visibility,
-            log=ports.log,
+            log=self._log,
             tasks=ports.tasks,
             index=self.index,
             watchers=self._watchers,
             now=now,
             is_behind=self.readiness.is_behind,
         )
-        lists = JobLists(visibility=settings.job_visibility, log=ports.log, index=self.index)
+        lists = JobLists(visibility=settings.job_visibility, log=self._log, index=self.index)
         self.deletions = Deletions(
             jobs=jobs,
-            event_log=ports.log,
+            event_log=self._log,
             blobs=blobs,
             tasks=ports.tasks,
             logs=ports.logs,
@@ -203,7 +209,7 @@ class Gateway:
         )
         self.retention = Retention(retention_policy(settings), index=self.index, deletions=self.deletions, now=now)
         self.sweeper = Sweeper(
-            timedelta(days=settings.sweep_after_days), blobs=blobs, index=self.index, event_log=ports.log, now=now
+            timedelta(days=settings.sweep_after_days), blobs=blobs, index=self.index, event_log=self._log, now=now
         )
         runs = Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=blobs, watchers=self._watchers)
         job_services = JobServices(
@@ -290,6 +296,15 @@ def retention_policy(settings: GatewaySettings) -> RetentionPolicy:
         completed_days=days(settings.retention_completed_days),
         failed_days=days(settings.retention_failed_days),
         cancelled_days=days(settings.retention_cancelled_days),
+    )
+
+
+def readiness_policy(settings: GatewaySettings) -> ReadinessPolicy:
+    """Return what the settings ask of readiness: room on the disks that this gateway writes to, and runners."""
+    blobs = folder_of(settings.blobs)
+    return ReadinessPolicy(
+        folders=(settings.state_dir,) if blobs is None else (settings.state_dir, blobs),
+        needs_runner_s=settings.ready_needs_runner_s,
     )
 
 

@@ -30,6 +30,7 @@ class Fleet:
         self._versions: Mapping[str, tuple[str, ...]] | None = None
         self._beat: SchedulerBeat | None = None
         self._heard_at = -HEARTBEAT_TTL_S
+        self._runner_at = time.monotonic()
         self._asked_at = -FRESH_S
         self._asking = anyio.Lock()
 
@@ -42,6 +43,17 @@ class Fleet:
     def versions(self) -> Mapping[str, tuple[str, ...]] | None:
         """The versions of each engine that runners offer, in order; `None` when it is not known."""
         return self._versions
+
+    @property
+    def without_runner_s(self) -> float:
+        """How long no runner has sent a heartbeat, as far as this gateway has run for."""
+        return time.monotonic() - self._runner_at
+
+    @property
+    def has_waiting_jobs(self) -> bool:
+        """Whether the leading scheduler reports jobs that wait for a slot."""
+        queue = None if self._beat is None else self._beat.queue
+        return queue is not None and any(each.waiting for each in queue.engines.values())
 
     def waiting(self, job: Job) -> Waiting | None:
         """Return why a job waits; `None` when it does not, or when that is not known."""
@@ -83,6 +95,8 @@ class Fleet:
                 self._versions = self._beat = None
             return
         self._beat = scheduler
+        if beats:
+            self._runner_at = time.monotonic()
         heard: dict[str, set[str]] = {}
         for beat in beats.values():
             for engine, version in beat.engines.items():

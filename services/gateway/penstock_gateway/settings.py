@@ -254,6 +254,15 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
             description="The same from one address that is neither this machine nor a trusted proxy; 0: no own bound.",
         ),
     ] = 200
+    ready_needs_runner_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86_400,
+            description="Seconds without a heartbeat of any runner after which the gateway is not ready while work "
+            "waits; 0: it is ready without runners, too.",
+        ),
+    ] = 0
     graceful_s: Annotated[
         int, Meta(ge=0, le=600, description="Seconds that running requests have to finish when the gateway stops.")
     ] = 10
