@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock_core.ports import Blobs
-from penstock_core.source_tree import path_of
+from penstock_core.source_tree import ENGINE_FOLDER, path_of
 from penstock_runner.layout import Entry, Layout, SourceRefused, entry_path
 from penstock_runner.local_folders import CopyLimits, copy_folder
 from penstock_runner.stored_files import fetch_files, fetch_whole
@@ -80,6 +80,7 @@ class Sources:
         time_ns = time.time_ns() if submitted_at is None else int(submitted_at.timestamp() * 1000) * 1_000_000
         try:
             await self._fill(source, partial, time_ns)
+            await anyio.to_thread.run_sync(_complete_records, partial)
             await anyio.to_thread.run_sync(_give_usual_modes, partial)
             await anyio.to_thread.run_sync(partial.rename, work_dir)
         except BaseException:
@@ -133,6 +134,17 @@ def remove(folder: Path) -> None:
 def _make_empty(folder: Path) -> None:
     remove(folder)
     folder.mkdir(parents=True)
+
+
+def _complete_records(work_dir: Path) -> None:
+    """Make the folder of incomplete results beside the records of complete ones.
+
+    It is empty after a good run, so it comes by no way that has files alone. Where it is missing, Snakemake takes the
+    records for those of an old version and converts them.
+    """
+    records = work_dir / ENGINE_FOLDER
+    if (records / "metadata").is_dir():
+        (records / "incomplete").mkdir(exist_ok=True)
 
 
 def _give_usual_modes(work_dir: Path) -> None:
