@@ -82,7 +82,7 @@ async def _demo(plan: Plan, example: Path, to: Path) -> Exit:
 
 def _run_example(tree: Tree, example: Path, to: Path) -> JobResponse:
     """Submit the example, follow it, and show what it made."""
-    bundle = pack(choose(example))
+    bundle = pack(choose(example, force=True))  # it may be installed below a home directory
     with connected(tree.plan.url, None) as client:
         job = client.submit(JobSubmission(pipeline_name=example.name, source=bundle.source, labels={"demo": "true"}))
         shown = display()
