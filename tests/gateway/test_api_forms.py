@@ -1,5 +1,6 @@
 """`POST /jobs` as a form, with the workflow's files beside the submission."""
 
+import base64
 import json
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -11,7 +12,7 @@ from tests.gateway.stage import Stage, pointers, problem, submission
 from tests.gateway.test_archives import gzipped, tarred, zipped
 
 from penstock_core.ports import BlobsUnavailable, Conflict, LogFull, Unavailable
-from penstock_schemas.jobs import SourceManifest
+from penstock_schemas.jobs import MAX_LEFT_OUT_CHARS, SourceManifest
 
 FILES = {
     "Snakefile": b"rule all: input: []\n",
@@ -185,3 +186,87 @@ async def test_a_store_that_takes_nothing_is_named_and_nothing_is_queued(
 async def test_engine_parameters_are_checked_without_a_form_too(client: httpx.AsyncClient) -> None:
     response = await client.post("/jobs", json=submission(engine_parameters={"cores": "2"}))
     assert pointers(response) == {"#/engine_parameters/cores"}  # the mock engine takes none
+
+
+def with_manifest(files: dict[str, Any], *parts: tuple[str, Any], source: dict[str, Any] | None = None) -> list[Any]:
+    """The parts of a form that has a manifest."""
+    about = ("manifest", (None, json.dumps({"files": files}), "application/json"))
+    return [form(**({} if source is None else {"source": source}))[0], about, *parts]
+
+
+SNAKEFILE = ("files", ("Snakefile", FILES["Snakefile"]))
+
+
+async def test_a_manifest_tells_what_file_names_cannot(stage: Stage, client: httpx.AsyncClient) -> None:
+    about = {
+        "Snakefile": {"mtime_ns": 1_600_000_000_123_456_789},
+        "tool": {"executable": True},
+        "%1": {"path_base64": base64.b64encode(b"odd\xff\n").decode(), "mtime_ns": -1},
+        "latest": {"link": "data", "mtime_ns": 5},
+        "data": {"folder": True},
+    }
+    parts = with_manifest(about, SNAKEFILE, ("files", ("%1", b"x")), ("files", ("tool", b"y")), ("files", ("z", b"z")))
+    response = await client.post("/jobs", files=parts)
+    assert response.status_code == 201, response.text
+    raw = await stage.blobs.get_bytes(f"jobs/{response.json()['id']}/source.json")
+    found = {each.path: each for each in msgspec.json.decode(raw, type=SourceManifest).files}
+    assert found["Snakefile"].mtime_ns == 1_600_000_000_123_456_789
+    assert found["tool"].is_executable
+    assert (found["latest"].link, found["latest"].mtime_ns) == ("data", 5)
+    assert found["data"].is_folder
+    assert found["z"].mtime_ns is None
+    assert [each.mtime_ns for each in found.values() if each.path_base64] == [-1]
+
+
+@pytest.mark.parametrize(
+    ("parts", "pointer"),
+    [
+        pytest.param(with_manifest({"x": {"mtime_ns": 1}}, SNAKEFILE), "#/files/x", id="a file that does not come"),
+        pytest.param([*form(), with_manifest({})[1]], "manifest", id="after the files"),
+        pytest.param([*with_manifest({}), with_manifest({})[1], SNAKEFILE], "manifest", id="twice"),
+        pytest.param(with_manifest({"x": {"text": "y"}}, SNAKEFILE), "#/files/x", id="with content"),
+        pytest.param(with_manifest({"x": {"link": "/etc"}}, SNAKEFILE), "x", id="an absolute link"),
+        pytest.param(with_manifest({"x": {"link": ".."}}, SNAKEFILE), "x", id="a link that leads out"),
+        pytest.param(with_manifest({"x": {"link": "y"}}, ("files", ("x/z", b""))), "files/x/z", id="below a link"),
+        pytest.param(with_manifest({"../x": {"folder": True}}, SNAKEFILE), "#/files/..~1x", id="a path that leads out"),
+        pytest.param(with_manifest({"x": {"mtime_ns": 2**63}}, SNAKEFILE), "#/files/x/mtime_ns", id="a time too far"),
+        pytest.param(with_manifest({"Snakefile": {"link": "x"}}, SNAKEFILE), "files/Snakefile", id="a link and a file"),
+    ],
+)
+async def test_a_manifest_that_is_wrong_is_refused_and_leaves_nothing(
+    stage: Stage, client: httpx.AsyncClient, parts: list[tuple[str, Any]], pointer: str
+) -> None:
+    response = await client.post("/jobs", files=parts)
+    assert pointers(response) == {pointer}
+    assert await stage.blobs.list("") == ()
+
+
+async def test_other_times_are_no_other_request(client: httpx.AsyncClient) -> None:
+    headers = {"idempotency-key": "once"}
+
+    def form_at(time: int) -> dict[str, Any]:
+        return {"files": with_manifest({"Snakefile": {"mtime_ns": time}}, SNAKEFILE)}
+
+    def json_at(time: int) -> dict[str, Any]:
+        return {"json": submission(source={"files": {"Snakefile": {"text": "", "mtime_ns": time}}})}
+
+    for send in (form_at, json_at):
+        headers["idempotency-key"] += "x"
+        first, again = [await client.post("/jobs", headers=headers, **send(time)) for time in (1, 2)]
+        assert (first.status_code, again.status_code) == (201, 200), again.text
+
+
+async def test_what_was_left_out_stays_with_the_job(client: httpx.AsyncClient) -> None:
+    left_out = [{"path": "data/\x1b[2J", "reason": "rule\n" * 100, "files": 12, "size_bytes": 7}]
+    source: dict[str, Any] = {"left_out": left_out, "snakefile": "Snakefile"}
+    requests: list[dict[str, Any]] = [
+        {"files": with_manifest({}, SNAKEFILE, source=source)},
+        {"json": submission(source={"files": {"Snakefile": ""}, **source})},
+    ]
+    for sent in requests:
+        made = await client.post("/jobs", **sent)
+        (shown,) = (await client.get(f"/jobs/{made.json()['id']}")).json()["left_out"]
+        assert (shown["path"], shown["files"], shown["size_bytes"]) == ("data/?[2J", 12, 7)
+        assert len(shown["reason"]) == MAX_LEFT_OUT_CHARS
+    many = submission(source={"files": {"Snakefile": ""}, "left_out": left_out * 41})
+    assert pointers(await client.post("/jobs", json=many)) == {"#/source/left_out"}

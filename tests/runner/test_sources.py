@@ -133,12 +133,37 @@ class TestPath:
         (root / "flow" / "link").symlink_to(tmp_path / "secret")
         assert "link that leads outside" in await self._refused([root], root / "flow", tmp_path)
 
-    async def test_a_link_that_stays_inside_becomes_a_file(self, root: Path, tmp_path: Path) -> None:
-        (root / "data.txt").write_text("data")
-        (root / "flow" / "data.txt").symlink_to(root / "data.txt")
+    async def test_a_link_that_leaves_the_folder_and_not_the_roots_becomes_what_it_leads_to(
+        self, root: Path, tmp_path: Path
+    ) -> None:
+        (root / "shared").mkdir()
+        (root / "shared" / "data.txt").write_text("data")
+        (root / "flow" / "data.txt").symlink_to(root / "shared" / "data.txt")
+        (root / "flow" / "shared").symlink_to("../shared")
         await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
         assert (tmp_path / "work" / "data.txt").read_text() == "data"
-        assert not (tmp_path / "work" / "data.txt").is_symlink()
+        assert (tmp_path / "work" / "shared" / "data.txt").read_text() == "data"
+        assert not [each for each in (tmp_path / "work").rglob("*") if each.is_symlink()]
+
+    async def test_a_link_that_stays_inside_stays_a_link(self, root: Path, tmp_path: Path) -> None:
+        (root / "flow" / "by-name").symlink_to("rules/../rules/a.smk")
+        (root / "flow" / "absolute").symlink_to(root / "flow" / "rules")
+        (root / "flow" / "later").symlink_to("not-made-yet")
+        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
+        links = {each.name: os.readlink(each) for each in (tmp_path / "work").iterdir() if each.is_symlink()}  # noqa: PTH115
+        assert links == {"by-name": "rules/../rules/a.smk", "absolute": "rules", "later": "not-made-yet"}
+
+    async def test_a_link_to_a_folder_above_itself_is_refused(self, root: Path, tmp_path: Path) -> None:
+        (root / "flow" / "up").symlink_to("..")
+        assert "a folder above itself" in await self._refused([root], root / "flow", tmp_path)
+
+    async def test_records_are_copied_and_caches_are_not(self, root: Path, tmp_path: Path) -> None:
+        for name in ("metadata/YQ==", "incomplete/YQ==", "locks/0.input.lock", "scripts/x.py"):
+            (root / "flow" / ".snakemake" / name).parent.mkdir(parents=True)
+            (root / "flow" / ".snakemake" / name).write_text("{}")
+        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
+        found = {each for each in everything(tmp_path / "work") if each.startswith(".snakemake")}
+        assert found == {".snakemake/metadata/YQ==", ".snakemake/incomplete/YQ=="}
 
     async def test_too_many_or_too_large_files_are_refused(self, root: Path, tmp_path: Path) -> None:
         for limits in ({"max_files": 1}, {"max_bytes": 10}):

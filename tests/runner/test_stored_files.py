@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -148,3 +149,46 @@ async def test_a_store_that_fails_for_a_moment_is_asked_again(tmp_path: Path, mo
     with pytest.raises(Unavailable):
         await Sources(blobs, ()).prepare(source, tmp_path / "again")
     assert names_in(tmp_path) == ["work"]
+
+
+async def manifest_of(blobs: MemoryBlobs, *entries: SourceFile) -> Source:
+    manifest = await stored(blobs, {"Snakefile": b""})
+    return await source_of(blobs, SourceManifest(files=(*manifest.files, *entries)))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [SourceFile(path="x", link="/etc/passwd")],
+        [SourceFile(path="x", link="../../outside")],
+        [SourceFile(path="a", link="b"), SourceFile(path="b", link="..")],
+        [SourceFile(path="d", is_folder=True), SourceFile(path="d/x", link="../../y")],
+        [SourceFile(path="a", link="Snakefile"), SourceFile(path="a/b", link="c")],
+        [SourceFile(path="a", link="d"), SourceFile(path="a/b", is_folder=True)],
+        [SourceFile(path="a", link="d"), SourceFile(path="a", is_folder=True)],
+        [SourceFile(path="Snakefile", link="d")],
+        [SourceFile(path="x", path_base64="Li4vLi4v", link="d")],
+        [SourceFile(path="x", path_base64="L2V0Yw==", is_folder=True)],
+        [SourceFile(path="x", link_base64="Li4=")],
+        [SourceFile(path="x", link="")],
+        [SourceFile(path="x", link="a\0b")],
+        [SourceFile(path="../x", is_folder=True)],
+        [SourceFile(path=".snakemake/metadata/x", link="y")],
+        [SourceFile(path=".snakemake/scripts", is_folder=True)],
+    ],
+)
+async def test_a_link_or_folder_that_leads_outside_is_refused(tmp_path: Path, entries: list[SourceFile]) -> None:
+    blobs = MemoryBlobs()
+    (tmp_path / "laid").mkdir()
+    failure = await refused(blobs, await manifest_of(blobs, *entries), tmp_path / "laid")
+    assert failure.cause is FailureCause.WORKFLOW
+    assert names_in(tmp_path) == ["laid"]
+
+
+async def test_what_has_no_time_gets_the_time_of_the_submission(tmp_path: Path) -> None:
+    blobs = MemoryBlobs()
+    entries = (SourceFile(path="d", is_folder=True), SourceFile(path="d/l", link="x"))
+    source = await manifest_of(blobs, *entries)
+    await Sources(blobs, ()).prepare(source, tmp_path / "work", submitted_at=datetime(2020, 1, 1, tzinfo=UTC))
+    times = {each.lstat().st_mtime_ns for each in (tmp_path / "work").rglob("*")}
+    assert times == {1_577_836_800_000_000_000}

@@ -7,6 +7,7 @@ the way in has room for them.
 import asyncio
 import io
 import os
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -18,8 +19,9 @@ import httpx
 import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from tests.gateway.elsewhere import elsewhere, git
 from tests.gateway.stage import Stage
-from tests.system.trees import Tree, make, read, trees
+from tests.system.trees import SNAKEFILE, Tree, make, read, trees
 
 from penstock.bundles import pack
 from penstock.folders import Chosen, choose
@@ -28,6 +30,9 @@ from penstock_core import aggregates
 from penstock_core.job_fold import fold
 from penstock_core.memory import MemoryBlobs
 from penstock_gateway.catalogue.folder import read_workflow
+from penstock_gateway.intake.addresses import SourceHosts
+from penstock_gateway.intake.intake import Intake
+from penstock_gateway.intake.spool import Spool
 from penstock_gateway.uploads import Uploads
 from penstock_runner.sources import Sources
 from penstock_schemas.api import JobSubmission, SubmittedSource
@@ -167,3 +172,56 @@ def test_a_tree_arrives_as_it_is(way: Way, tree: dict[tuple[str, ...], Any]) -> 
 def test_a_zip_arrives_as_it_is(tree: dict[tuple[str, ...], Any]) -> None:
     sent, arrived = carried(by_zip, tree)
     assert arrived == sent
+
+
+def committed(folder: Path) -> int:
+    """Commit a folder, and return the time of the commit in nanoseconds."""
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--force", "--all", ".")
+    git(folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "-m", "x")
+    return int(git(folder, "log", "-1", "--format=%ct")) * 1_000_000_000
+
+
+async def from_repository(address: str, port: int, place: Path) -> Path:
+    allowed = SourceHosts(hosts=(f"127.0.0.1:{port}",), allows_private=True)
+    blobs = MemoryBlobs()
+    async with Uploads(blobs).begin("x") as upload:
+        intake = Intake(allowed, Spool(place / "spool"), max_bytes=MAX_BYTES)
+        await intake.lay(SubmittedSource(git=address), upload)
+        source = await upload.seal(main=None)
+        upload.is_kept = True
+    return await laid(blobs, source, place)
+
+
+@few
+@given(tree=trees())
+def test_a_commit_arrives_as_it_is_with_its_own_time(tree: dict[tuple[str, ...], Any]) -> None:
+    with tempfile.TemporaryDirectory(prefix="fidelity-") as top:
+        folder, place = Path(top, "repositories", "flow"), Path(top, "out")
+        place.mkdir()
+        make(folder, tree)
+        time_ns = committed(folder)
+        with elsewhere(repositories=folder.parent) as server:
+            arrived = asyncio.run(from_repository(f"{server.url}/flow/.git", server.port, place))
+        shutil.rmtree(folder / ".git")
+        sent = {path: each for path, each in read(folder).items() if each[0] != "folder"}
+        found = {path: each for path, each in read(arrived).items() if each[0] != "folder"}
+        assert {path: each[:-1] for path, each in found.items()} == {path: each[:-1] for path, each in sent.items()}
+        assert {each[-1] for each in found.values()} == {time_ns}
+
+
+@pytest.mark.parametrize("is_form", [False, True])
+def test_files_without_times_all_get_the_same(tmp_path: Path, is_form: bool) -> None:
+    files = {"Snakefile": SNAKEFILE, "out/old": "x", "data/a b": "y"}
+    body: dict[str, Any] = {"json": {"pipeline_name": "x", "source": {"files": files}}}
+    url = "/jobs"
+    if is_form:
+        url = "/ga4gh/wes/v1/runs"
+        data = {"workflow_type": "SMK", "workflow_type_version": "9", "workflow_url": "Snakefile"}
+        parts = [("workflow_attachment", (path, content.encode())) for path, content in files.items()]
+        body = {"data": data, "files": parts}
+    place = tmp_path / "a" / "b"
+    place.mkdir(parents=True)
+    arrived = asyncio.run(submitted(place, lambda client: client.post(url, **body)))
+    assert len({each.lstat().st_mtime_ns for each in arrived.rglob("*")}) == 1
+    assert {path for path, each in read(arrived).items() if each[0] == "file"} == set(files)
