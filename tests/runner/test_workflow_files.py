@@ -24,6 +24,7 @@ from penstock_runner.workflow_files import (
     WorkflowFolder,
     in_thread,
     remove_tree,
+    removed,
 )
 
 SECRET = "the runner's own"
@@ -381,3 +382,13 @@ async def test_what_hangs_is_given_up(tmp_path: Path) -> None:
         await in_thread(lambda: ends.wait(60), deadline_s=0.01, limiter=anyio.CapacityLimiter(1))
     ends.set()
     assert await in_thread(lambda: tmp_path.exists())
+
+
+async def test_a_removal_ends_with_its_deadline(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = threading.Event()
+    monkeypatch.setattr("penstock_runner.workflow_files.remove_tree", lambda _: ends.wait(60))
+    assert not await removed(root, deadline_s=0.01)
+    ends.set()
+    monkeypatch.undo()
+    assert await removed(root)
+    assert not await anyio.Path(root).exists()

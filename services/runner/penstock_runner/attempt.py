@@ -28,11 +28,11 @@ from penstock_runner.notices import append_notices
 from penstock_runner.reporting import Report, Reports
 from penstock_runner.set_id_bits import strip_set_id_bits
 from penstock_runner.source_stamps import source_stamps
-from penstock_runner.sources import Sources, remove
+from penstock_runner.sources import Sources
 from penstock_runner.state_folder import StateFolder
 from penstock_runner.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.uploads import StoredFiles, UnreadableOutput, Uploads
-from penstock_runner.workflow_files import in_thread
+from penstock_runner.workflow_files import in_thread, removed
 from penstock_schemas.commands import AbandonAttempt, DelayResults, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
@@ -316,8 +316,9 @@ class AttemptRun:
         if is_kept or not self._job.state.is_terminal:
             await anyio.to_thread.run_sync(strip_set_id_bits, folder.work_dir(self._order.job_id))
             return
-        await anyio.to_thread.run_sync(remove, folder.work_dir(self._order.job_id))
-        await anyio.to_thread.run_sync(remove, folder.logs_of(self._order.job_id))
+        for each in (folder.work_dir(self._order.job_id), folder.logs_of(self._order.job_id)):
+            if not await removed(each):
+                self._say("folder_not_removed", folder=str(each))
 
     def _start_intent(self, now: datetime) -> JobCommand:
         return StartAttempt(now=now, attempt=self._order.attempt, runner_id=self._place.runner_id)

@@ -7,8 +7,8 @@ import anyio
 import structlog
 
 from penstock_core.ports import JobsView, PortError
-from penstock_runner.sources import remove
 from penstock_runner.state_folder import StateFolder
+from penstock_runner.workflow_files import removed
 from penstock_schemas.ids import JobId
 
 INTERVAL_S: Final = 600.0
@@ -50,7 +50,7 @@ class Housekeeping:
     async def _remove_deleted(self, job_ids: Sequence[JobId]) -> int:
         deleted = [each.id for each in (await self._jobs.get_many(job_ids)).values() if each.deleted_at is not None]
         for job_id in deleted:
-            await anyio.to_thread.run_sync(remove, self._folder.work_dir(job_id))
-            await anyio.to_thread.run_sync(remove, self._folder.logs_of(job_id))
+            await removed(self._folder.work_dir(job_id))
+            await removed(self._folder.logs_of(job_id))
             _log.info("deleted_work_removed", job_id=job_id)
         return len(deleted)

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from penstock_core.ports import PortError
 from penstock_runner.engine import Attempt, Engine, EngineEvent, TaskChanged
 from penstock_runner.layout import SourceRefused
-from penstock_runner.sources import Sources, remove
+from penstock_runner.sources import Sources
+from penstock_runner.workflow_files import SHIELDED_REMOVE_S, removed
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
@@ -74,7 +75,7 @@ class Planner:
         finally:
             self._open -= 1
             with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(remove, place)
+                await removed(place, deadline_s=SHIELDED_REMOVE_S)
 
     async def _plan(self, engine: Engine, request: PlanRequest, place: Path) -> PlanReply:
         work_dir, log_dir = place / "work", place / "logs"

@@ -28,6 +28,10 @@ from penstock_runner import beneath
 
 FILE_DEADLINE_S: Final = 30.0
 """How long one operation on a local file may take: beyond it the disk is taken to hang."""
+REMOVE_DEADLINE_S: Final = 600.0
+"""How long the removal of a folder may take, whatever a workflow put into it."""
+SHIELDED_REMOVE_S: Final = 10.0
+"""The same where nothing can cancel it."""
 MAX_EXTENTS: Final = 10_000
 """So many parts of a file with holes are counted."""
 NAMES_AT_ONCE: Final = 10_000
@@ -315,12 +319,25 @@ async def in_thread(
     """Do blocking work on files in a thread.
 
     Raises:
-        TimeoutError: it took longer than `deadline_s`. The thread is left behind, so give `limiter`, which bounds how
-            many can be, to each run by itself.
+        TimeoutError: it took longer than `deadline_s`. The thread is left behind until the disk answers, so whoever
+            gets this must not go on with the same disk. With a `limiter` of its own, one run cannot keep others from
+            having a thread.
 
     """
     with anyio.fail_after(deadline_s):
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+
+
+async def removed(folder: Path, *, deadline_s: float = REMOVE_DEADLINE_S) -> bool:
+    """Remove a folder as `remove_tree` does, in a thread; return whether all of it is gone.
+
+    What takes longer than `deadline_s` goes on behind.
+    """
+    try:
+        await in_thread(lambda: remove_tree(folder), deadline_s=deadline_s)
+    except OSError:  # TimeoutError is one
+        return False
+    return True
 
 
 def _empty(root: int) -> None:

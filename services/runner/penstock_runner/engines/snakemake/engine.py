@@ -1,6 +1,5 @@
 """Runs Snakemake workflows: one forked process an attempt, told of by its own plugins, ended without a trace."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -20,15 +19,13 @@ from penstock_runner.engines.snakemake.running_attempt import RunningAttempt
 from penstock_runner.leftovers import sweep
 from penstock_runner.sandbox.policy import PLAN_LIMITS, Policy
 from penstock_runner.sandbox.rules import Rules
-from penstock_runner.workflow_files import in_thread, remove_tree
+from penstock_runner.workflow_files import SHIELDED_REMOVE_S, in_thread, removed
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, UnsupportedDirectives
 from penstock_schemas.views import TaskState
 
 SCRATCH: Final = "scratch"
 """The folder in an attempt's log directory that is its HOME, temporary folder and cache; removed at its end."""
-SCRATCH_DEADLINE_S: Final = 60.0
-"""How long the removal of it may take."""
 STANDARD_SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 PASSED_ON: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "PYTHONPATH", "LD_LIBRARY_PATH")
 """What a workflow gets of the runner's environment, besides `LC_*`: nothing in it is a secret."""
@@ -122,8 +119,8 @@ class SnakemakeEngine:
                 await run.collect(keep_undeclared=options.keep_undeclared)
         finally:
             child.close()
-            with anyio.CancelScope(shield=True), contextlib.suppress(OSError):  # TimeoutError is one
-                await in_thread(lambda: remove_tree(scratch), deadline_s=SCRATCH_DEADLINE_S)
+            with anyio.CancelScope(shield=True):
+                await removed(scratch, deadline_s=SHIELDED_REMOVE_S)
         if exited is None:
             killed = await anyio.to_thread.run_sync(lambda: sweep(_marker(attempt), variable=ATTEMPT_MARKER))
             await run.finish(TaskState.FAILED, "the attempt's keeper was killed")
