@@ -44,6 +44,18 @@ STATE_VARIABLE: Final = "PENSTOCK_STATE_DIR"
 """The folder of the tree, where `--state` names no other; each service gets a folder of its own below it."""
 USED: Final = frozenset({STATE_VARIABLE, BLOBS, CLIENT_REGION, *STORAGE_NAMES})
 """What the tree is told by the environment, although its services get it in other words."""
+OWN_FILES: Final = (
+    f"{running.RECORD}*",
+    running.LOCK,
+    "nats",
+    "blobs",
+    "log",
+    "gateway",
+    "scheduler",
+    "projector",
+    "runner",
+)
+"""What `penstock up` keeps in its state folder, as patterns."""
 MODULES: Final = {
     "scheduler": "penstock_scheduler",
     "projector": "penstock_scheduler.projector",
@@ -242,11 +254,13 @@ async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[T
 
 def _close_to_others(state: Path, report: Callable[[str], None]) -> None:
     """Take every right to the state folder from other users; what runs made keeps its modes, out of their reach."""
-    corrected = make_private(state, leave=("runner/work/*",))
+    corrected = make_private(state, own=OWN_FILES, leave=("runner/work/*",))
     if corrected.entries:
         report(
             f"other users could reach the state folder {state}: corrected the modes of {corrected.entries:,} entries"
         )
+    if corrected.foreign:
+        report(f"the state folder also holds other files, so its own modes stay: {', '.join(corrected.foreign[:5])}")
     if corrected.failed:
         report(f"  {corrected.failed:,} of them belong to another user and stay as they are; remove them")
 

@@ -4,7 +4,7 @@ import contextlib
 import fnmatch
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,8 @@ class Corrected(Struct, frozen=True):
     """Files and folders that others could reach by their modes."""
     failed: int = 0
     """Those among them that belong to somebody else, so that their modes stayed."""
+    foreign: tuple[str, ...] = ()
+    """Names in the folder that are not ours, because of which its own modes stayed."""
 
 
 def create_files_privately() -> int:
@@ -29,14 +31,16 @@ def create_files_privately() -> int:
     return os.umask(PRIVATE_UMASK)
 
 
-def make_private(folder: Path, *, leave: Collection[str] = ()) -> Corrected:
-    """Make a folder, or take every right of group and others from one that is there, and from what is in it.
+def make_private(folder: Path, *, own: Collection[str], leave: Collection[str] = ()) -> Corrected:
+    """Make a folder, or take every right of group and others from one that is there, and from what is ours in it.
 
-    What is in it is looked at only where the folder, or something directly in it, could be reached by others: in a
-    private folder nothing else can be. Links are not followed.
+    A folder that holds something else as well, as a home directory does, keeps its modes, and so does what is not ours.
+    What is in the folder is looked at only where the folder, or something directly in it, could be reached by others:
+    in a private folder nothing else can be. Links are not followed.
 
     Args:
         folder: missing parents are made too.
+        own: patterns of the names in it that are ours.
         leave: patterns, relative to `folder`, of folders whose content keeps its modes.
 
     Raises:
@@ -44,29 +48,38 @@ def make_private(folder: Path, *, leave: Collection[str] = ()) -> Corrected:
 
     """
     folder.mkdir(parents=True, exist_ok=True, mode=_OWNER)
-    done = _correct(folder)
-    if done is None and not _holds_open_entry(folder):
+    names = os.listdir(folder)  # noqa: PTH208 - names alone
+    ours = [name for name in names if _matches(name, own)]
+    foreign = tuple(sorted(set(names) - set(ours)))
+    is_open = bool(folder.stat().st_mode & _OTHERS)
+    if not is_open and not any(_is_open(folder / name) for name in ours):
         return Corrected()
-    changed, failed = int(done is not None), int(done is False)
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            done = _correct(Path(parent, name))
-            changed += done is not None
-            failed += done is False
+    outcomes = [] if foreign else [_correct(folder)]
+    for name in ours:
+        outcomes.append(_correct(folder / name))
+        outcomes.extend(_correct(path) for path in _below(folder, name, leave))
+    changed = sum(each is not None for each in outcomes)
+    return Corrected(changed, outcomes.count(False), foreign if is_open else ())
+
+
+def _below(folder: Path, name: str, leave: Collection[str]) -> Iterator[Path]:
+    """Yield everything below an entry of the folder, when that is a folder itself."""
+    if (folder / name).is_symlink():
+        return
+    for parent, folders, files in os.walk(folder / name):
+        yield from (Path(parent, each) for each in (*folders, *files))
         inside = Path(parent).relative_to(folder)
-        folders[:] = [each for each in folders if not any(fnmatch.fnmatch(str(inside / each), p) for p in leave)]
-    return Corrected(changed, failed)
+        folders[:] = [each for each in folders if not _matches(str(inside / each), leave)]
 
 
-def _holds_open_entry(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(_is_open(entry) for entry in entries)
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _is_open(entry: "os.DirEntry[str]") -> bool:
+def _is_open(path: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):
-        status = entry.stat(follow_symlinks=False)
-        return not stat.S_ISLNK(status.st_mode) and bool(status.st_mode & _OTHERS)
+        mode = path.lstat().st_mode
+        return not stat.S_ISLNK(mode) and bool(mode & _OTHERS)
     return False
 
 

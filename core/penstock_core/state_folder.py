@@ -5,11 +5,15 @@ import fcntl
 import os
 from collections.abc import Collection, Generator
 from pathlib import Path
+from typing import Final
 
 import structlog
 
 from penstock_core.private_folders import make_private
 from penstock_core.settings import UnusableSetting
+
+MAX_NAMED: Final = 5
+"""So many files that are not ours are named."""
 
 _log = structlog.stdlib.get_logger()
 
@@ -23,17 +27,18 @@ class StateFolderUnusable(UnusableSetting):
 
 
 @contextlib.contextmanager
-def hold(folder: Path, service: str, *, leave: Collection[str] = ()) -> Generator[None]:
+def hold(folder: Path, service: str, *, own: Collection[str], leave: Collection[str] = ()) -> Generator[None]:
     """Keep every other process of `service` out of `folder`, made when it is missing; a killed one holds it no longer.
 
-    Nothing in the folder can be reached by other users, but for the content of folders that match `leave`.
+    What is the service's in the folder, by the patterns in `own`, cannot be reached by other users; the content of
+    folders that match `leave` keeps its modes.
 
     Raises:
         StateFolderTaken, StateFolderUnusable: it cannot be had.
 
     """
     try:
-        close_to_others(folder, leave=leave)
+        close_to_others(folder, own=(f"{service}.lock", *own), leave=leave)
         descriptor = os.open(folder / f"{service}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StateFolderUnusable(
@@ -52,14 +57,16 @@ def hold(folder: Path, service: str, *, leave: Collection[str] = ()) -> Generato
         os.close(descriptor)
 
 
-def close_to_others(folder: Path, *, leave: Collection[str] = ()) -> None:
-    """Make a folder that only its owner can reach, or make one so that is there; the log tells when that was needed.
+def close_to_others(folder: Path, *, own: Collection[str], leave: Collection[str] = ()) -> None:
+    """Call `make_private`; the log tells when something had to be corrected.
 
     Raises:
-        OSError: it cannot be made or read.
+        OSError: the folder cannot be made or read.
 
     """
-    corrected = make_private(folder, leave=leave)
+    corrected = make_private(folder, own=own, leave=leave)
+    if corrected.foreign:
+        _log.warning("folder_holds_other_files", folder=str(folder), names=corrected.foreign[:MAX_NAMED])
     if corrected.entries:
         _log.warning(
             "folder_was_open_to_others",

@@ -23,6 +23,8 @@ from penstock_jetstream import blob_folder, names
 
 _DETAILS: Final = "\n\nDebug source:"
 """What follows in the library's errors is for its authors."""
+_TOP_FOLDERS: Final = ("jobs", "sources", "pipelines", "deletions", ".writable")
+"""How the keys of all blobs begin."""
 _SCHEMES: Final = ("file", "memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "azure", "adl", "https")
 
 
@@ -60,7 +62,7 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
     folder = folder_of(location)
     assert folder is not None, "what is not a URL of another kind is a folder"
     try:
-        close_to_others(folder)
+        close_to_others(folder, own=_TOP_FOLDERS)
         probe = folder / ".writable"
         probe.write_bytes(b"?")
         probe.unlink()

@@ -32,6 +32,7 @@ POLL_S: Final = 0.01
 QUOTED_LINES: Final = 6
 _PR_SET_PDEATHSIG: Final = 1
 
+_OWN_FILES: Final = ("jetstream", "nats-server*", "*.ports", "*.pid", "lock", ".writable")
 _CONFIG: Final = """\
 server_name: "{name}"
 listen: "127.0.0.1:{port}"
@@ -149,7 +150,7 @@ class EmbeddedServer:
 
     def _prepare_folder(self) -> None:
         try:
-            close_to_others(self._folder)
+            close_to_others(self._folder, own=_OWN_FILES)
             probe = self._folder / ".writable"
             probe.write_bytes(b"?")
             probe.unlink()

@@ -8,6 +8,8 @@ import pytest
 
 from penstock_core.private_folders import Corrected, create_files_privately, make_private
 
+OWN = ("runner", "blobs", "up.json*", "program", "link")
+
 
 def modes(folder: Path) -> dict[str, int]:
     """The modes of a folder and of all that is in it, links aside."""
@@ -34,29 +36,38 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_missing_folder_is_made_for_its_owner_alone(tmp_path: Path) -> None:
-    assert make_private(tmp_path / "a/b") == Corrected()
+    assert make_private(tmp_path / "a/b", own=OWN) == Corrected()
     assert modes(tmp_path / "a/b") == {".": 0o700}
 
 
 def test_nothing_of_a_folder_stays_open_to_others(folder: Path) -> None:
     before = modes(folder)
-    corrected = make_private(folder)
+    corrected = make_private(folder, own=OWN)
     assert corrected == Corrected(len(before))
     assert modes(folder) == {path: mode & 0o700 for path, mode in before.items()}
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o755, "a link was followed"
-    assert make_private(folder) == Corrected()
+    assert make_private(folder, own=OWN) == Corrected()
 
 
 def test_what_is_open_within_a_private_folder_is_found(folder: Path) -> None:
     folder.chmod(0o700)
-    make_private(folder)
+    make_private(folder, own=OWN)
     assert not any(mode & 0o077 for mode in modes(folder).values())
 
 
 def test_the_content_of_some_folders_is_left(folder: Path) -> None:
-    make_private(folder, leave=("runner/work/*",))
+    make_private(folder, own=OWN, leave=("runner/work/*",))
     left = {path for path, mode in modes(folder).items() if mode & 0o077}
     assert left == {"runner/work/job/src", "runner/work/job/Snakefile"}
+
+
+def test_what_is_not_ours_is_left_and_so_is_the_folder_that_holds_it(folder: Path) -> None:
+    (folder / "photos").mkdir(mode=0o755)
+    (folder / "photos").chmod(0o755)
+    folder.chmod(0o755)
+    assert make_private(folder, own=OWN).foreign == ("photos",)
+    left = {path for path, mode in modes(folder).items() if mode & 0o077}
+    assert left == {".", "photos"}
 
 
 def test_what_a_process_makes_is_its_owner_s(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from penstock_runner.sandbox.rules import Rules
 
 NOBODY = 65534
 PR_SET_DUMPABLE = 4
+PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 
 Who = Callable[[], None]
 
@@ -168,6 +170,20 @@ def test_ids_stay_and_no_capability_is_gained(place: Path, who: Who) -> None:
         [effective] = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff")]
         assert int(effective, 16) & ~0b11101011 == 0
         assert int(effective, 16) == 0 or ids[0] == 0
+
+    in_process(who, act)
+
+
+@everybody
+def test_who_is_confined_still_ends_with_its_parent(place: Path, who: Who) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def act() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+        confine(Rules(read=("/",), write=(str(place / "own"),), sealed=True))
+        found = ctypes.c_int()
+        assert libc.prctl(PR_GET_PDEATHSIG, ctypes.byref(found), 0, 0, 0) == 0
+        assert found.value == signal.SIGKILL
 
     in_process(who, act)
 

@@ -19,7 +19,7 @@ from penstock_core.private_folders import create_files_privately
 from penstock_core.settings import BadSettings, UnusableSetting, read_settings, without_effect
 from penstock_core.state_folder import StateFolderTaken, hold
 from penstock_gateway.access import AccessLog
-from penstock_gateway.app import Gateway
+from penstock_gateway.app import OWN_FILES, Gateway
 from penstock_gateway.authentication.wiring import access_mistakes, exposure
 from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, connection_limits, mistakes, with_other_names
@@ -51,7 +51,7 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
 
 
 async def _serve(settings: GatewaySettings, stopping: anyio.Event) -> None:
-    with listen(settings.host, settings.port) as listening, hold(settings.state_dir, "gateway"):
+    with listen(settings.host, settings.port) as listening, hold(settings.state_dir, "gateway", own=OWN_FILES):
         check_exposure(settings, listening)
         async with connect(settings.nats("penstock-gateway")) as cluster:
             gateway = Gateway(settings, cluster, open_blobs(settings.blobs))

@@ -59,6 +59,8 @@ from penstock_schemas.api import VersionDetails
 
 INDEX_FILE: Final = "index.sqlite3"
 SPOOL_FOLDER: Final = "intake"
+OWN_FILES: Final = (f"{INDEX_FILE}*", SPOOL_FOLDER)
+"""What a gateway keeps in its state folder, as patterns."""
 _BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 

@@ -13,6 +13,8 @@ from penstock_schemas.ids import JobId, RunnerId, is_token
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
 RECORD: Final = "runner.json"
+OWN: Final = (RECORD, RECORD + ".new", "work", "logs", "plans")
+"""What a runner keeps in its folder."""
 ABANDONED_S: Final = 14 * 24 * 3600.0
 """A work directory that did not change for so long belongs to a job that another runner ended."""
 
@@ -40,7 +42,7 @@ class StateFolder:
 
         """
         # What a run made keeps its modes: nobody else gets as far as there.
-        return hold(self.root, "runner", leave=("work/*",))
+        return hold(self.root, "runner", own=OWN, leave=("work/*",))
 
     def predecessor(self) -> Predecessor | None:
         """Return who used the folder last; `None` when it is new or its record cannot be read."""
