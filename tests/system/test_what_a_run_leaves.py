@@ -180,9 +180,10 @@ def test_links_in_folders_are_stored_or_listed_with_the_reason(user: User, tmp_p
 def test_tasks_show_which_member_of_a_group_failed_and_why(user: User, tmp_path: Path) -> None:
     job_id = user.submit(tmp_path, GROUP)
     assert user.json("show", job_id)["error_message"] == "rule b (i=1) failed with exit code 6"
-    [line] = [line for line in user.run("tasks", job_id).stdout.splitlines() if "failed" in line]
+    [line] = [line for line in user.run("tasks", job_id).stdout.splitlines() if "group member broke" in line]
+    assert line.split()[1:3] == ["b", "failed"]
     assert "i=1" in line
-    assert "failed with exit code 6: group member broke" in line
+    assert line.endswith("failed with exit code 6: group member broke")
 
 
 def test_the_whole_log_is_printed_after_the_end(user: User, tmp_path: Path) -> None:

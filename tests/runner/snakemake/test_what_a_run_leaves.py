@@ -40,6 +40,10 @@ async def test_log_files_of_a_failed_rule_are_kept_and_quoted(lab: Lab) -> None:
     assert outcome.failure.message == "rule map_reads (s=A) failed with exit code 3"
     assert outcome.failure.log_tails == (LogFileTail(path="logs/map/A.log", text="FATAL: reference index is corrupt"),)
     assert outcome.failure.stderr_tail is None
+    [task] = lab.told.of_rule("map_reads")
+    assert task.message == "failed with exit code 3: FATAL: reference index is corrupt"
+    [task] = lab.told.of_rule("gather")
+    assert task.message == "it never started: rule map_reads (s=A) failed"
     # Snakemake makes the other log file itself, and leaves it empty.
     assert kinds(outcome) == {"logs/map/A.log": OutputKind.LOG, "logs/map/A.more": OutputKind.LOG}
 

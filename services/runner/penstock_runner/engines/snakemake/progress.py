@@ -153,11 +153,13 @@ class Progress:
     def close(self, state: TaskState, reason: str, now: datetime) -> list[Task]:
         """End every task that has no end: what runs ends in `state`, what waits is cancelled."""
         closed: list[Task] = []
+        culprit = self.failed_task
+        never_started = "it never started" if culprit is None else f"it never started: {described(culprit)} failed"
         for key, task in list(self._tasks.items()):
             if task.state is TaskState.RUNNING:
                 closed.append(replace(task, state=state, message=reason, ended_at=now))
             elif task.state is TaskState.WAITING:
-                closed.append(replace(task, state=TaskState.CANCELLED, message="it never started", ended_at=now))
+                closed.append(replace(task, state=TaskState.CANCELLED, message=never_started, ended_at=now))
             else:
                 continue
             self._set(key, closed[-1])

@@ -33,6 +33,7 @@ from penstock_runner.engines.snakemake.progress import Progress
 from penstock_runner.engines.snakemake.protocol import Protocol
 from penstock_runner.engines.snakemake.resource_limits import Usage, named_limit, oom_kills
 from penstock_runner.engines.snakemake.results import COLLECT_S, Results, collect_results
+from penstock_runner.engines.snakemake.tails import LAST_LINE_CHARS
 from penstock_runner.sandbox.refusals import explained
 from penstock_runner.sandbox.rules import Rules
 from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
@@ -136,6 +137,7 @@ class RunningAttempt:
             await self.finish(TaskState.CANCELLED, "the run was stopped")
             return self._outcome(OutcomeKind.STOPPED, None)
         await self.finish(TaskState.FAILED, "the run ended before it")
+        await self._quote_log_file()
         failure = await in_thread(lambda: self._failure(exited), limiter=self._files)
         return self._outcome(OutcomeKind.FAILED, failure)
 
@@ -256,6 +258,14 @@ class RunningAttempt:
         ended = await self._logs.end(task.id)
         task = self._with_cause(task, ended.last_line)
         self._emit(TaskChanged(task=task, stdout_path=ended.stdout, stderr_path=ended.stderr))
+
+    async def _quote_log_file(self) -> None:
+        """Give the task that failed first the last line of its log file as the cause, where it printed none itself."""
+        task, logs = self._progress.failed_task, self._results.words.logs
+        if task is None or not logs or self._causes.get(task.id):
+            return
+        self._causes[task.id] = logs[0].text.rstrip().splitlines()[-1].strip()[:LAST_LINE_CHARS]
+        await self._tell(task)
 
     def _with_cause(self, task: Task, last_line: str) -> Task:
         """Return a task whose command failed with the last line that it wrote, to standard error if it did."""
