@@ -168,11 +168,11 @@ class Parameters:
 
     def choice(self, name: str, shape: type[E], text: str) -> E | None:
         """Return the member of `shape` whose value is `text`."""
+        if len(self._violations) >= MAX_VIOLATIONS:
+            return None
         try:
             return shape(text)
         except ValueError:
-            if len(self._violations) >= MAX_VIOLATIONS:
-                return None
             values = ", ".join(str(each.value) for each in shape)
             self.refuse(name, f"`{text[:80]}` is none of {values}")
             return None
