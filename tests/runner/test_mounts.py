@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import signal
+import stat
 import threading
 import traceback
 from collections.abc import Callable
@@ -156,6 +157,21 @@ def test_no_program_lends_its_owner_s_rights_there(place: Path, who: Who) -> Non
         assert os.statvfs(place / "own").f_flag & os.ST_NOSUID
         assert os.statvfs(place / "own").f_flag & os.ST_NODEV
 
+    in_process(who, act)
+
+
+@everybody
+def test_folders_inherit_a_set_group_id_bit_and_files_do_not(place: Path, who: Who) -> None:
+    """The documentation says so: the kernel does it without a call that could be refused."""
+
+    def act() -> None:
+        confine(Rules(read=("/",), write=(str(place / "own"),), sealed=True))
+        (place / "own/folder").mkdir()
+        (place / "own/new").write_text("x")
+        assert (place / "own/folder").stat().st_mode & stat.S_ISGID
+        assert not (place / "own/new").stat().st_mode & stat.S_ISGID
+
+    (place / "own").chmod(0o2777)
     in_process(who, act)
 
 

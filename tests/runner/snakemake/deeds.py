@@ -87,6 +87,7 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "trace another attempt": lambda: trace(at["victim"]),
         "reach an abstract socket": lambda: connect(socket.AF_UNIX, "\0" + at["abstract"]),
         "gain privileges": gain,
+        "see the keys of the session": see_keys,
         "have a thread that is not confined": have_free_thread,
         "mount": lambda: mount(at["work"]),
         **on_terminals(at),
@@ -361,6 +362,14 @@ def gain() -> None:
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     if fields["NoNewPrivs"].strip() == "1" and not int(fields["CapEff"], 16) & 1 << 21:  # CAP_SYS_ADMIN
         raise PermissionError("nothing to gain")
+
+
+def see_keys() -> None:
+    """Ask for the id of the session's keyring, as `keyctl show` does."""
+    number = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(number, 0, -3, 0) == -1:  # KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING
+        raise PermissionError(ctypes.get_errno(), "keyctl")
 
 
 def have_free_thread() -> None:

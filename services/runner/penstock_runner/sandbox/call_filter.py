@@ -1,11 +1,11 @@
 """A seccomp filter for what Landlock does not cover. It needs no privilege.
 
 Refused are the limits of other processes, by which one could be killed; set-user-id and set-group-id bits, by which a
-file would lend the runner's rights to whoever executes it; and where an attempt has no network, sockets of whatever
-protocol. Where it may not change what files are (modes, owners, times), such a call does nothing and says that it did:
-Landlock does not know these, and programs give up over trifles. A filter sees the numbers in a system call and no
-addresses or names, so it cannot tell one port or file from another. Calls that take a mode or a request from memory
-(`openat2`, `io_uring`) are refused whole: programs fall back on the older ones.
+file would lend the runner's rights to whoever executes it; the kernel's keyrings; and where an attempt has no network,
+sockets of whatever protocol. Where it may not change what files are (modes, owners, times), such a call does nothing and
+says that it did: Landlock does not know these, and programs give up over trifles. A filter sees the numbers in a system
+call and no addresses or names, so it cannot tell one port or file from another. Calls that take a mode or a request from
+memory (`openat2`, `io_uring`) are refused whole: programs fall back on the older ones.
 """
 
 import ctypes
@@ -35,6 +35,8 @@ class _Convention(Struct, frozen=True):
     socket: int
     prlimit: int
     modes: tuple[_Mode, ...]
+    keys: tuple[int, ...]
+    """The calls to keyrings of the kernel, in which the operator's session may have secrets."""
     socketcall: int | None = None
     attributes: tuple[int, ...] = ()
     """The calls that change what a file is, and neither its content nor its name."""
@@ -63,12 +65,12 @@ _MODES_OF_ARM: Final = (*_OLD_MODES, _Mode(333, 2), _Mode(322, 3, flags=2), _Mod
 """`mkdir` is not among them: the kernel gives no new folder such a bit, whatever mode is asked for."""
 _CONVENTIONS: Final = {
     "x86_64": (
-        _Convention(0xC000003E, 41, 302, _MODES_OF_X86_64, attributes=_OF_X86_64),
-        _Convention(0x40000003, 359, 340, _MODES_OF_I386, 102),
+        _Convention(0xC000003E, 41, 302, _MODES_OF_X86_64, (248, 249, 250), attributes=_OF_X86_64),
+        _Convention(0x40000003, 359, 340, _MODES_OF_I386, (286, 287, 288), 102),
     ),
     "aarch64": (
-        _Convention(0xC00000B7, 198, 261, _MODES_OF_AARCH64, attributes=_OF_AARCH64),
-        _Convention(0x40000028, 281, 369, _MODES_OF_ARM, 102),
+        _Convention(0xC00000B7, 198, 261, _MODES_OF_AARCH64, (217, 218, 219), attributes=_OF_AARCH64),
+        _Convention(0x40000028, 281, 369, _MODES_OF_ARM, (309, 310, 311), 102),
     ),
 }
 """By machine: its own, and that of its 32-bit programs."""
@@ -156,7 +158,8 @@ def _calls(convention: _Convention, family: int | None, kept: tuple[int, ...]) -
         yield from _answer((_IS_EQUAL, number), _PRETEND)
     for each in convention.modes:
         yield from _refuse_set_id(each)
-    yield from _answer((_IS_EQUAL, _OPENAT2), _UNKNOWN)
+    for number in (_OPENAT2, *convention.keys):
+        yield from _answer((_IS_EQUAL, number), _UNKNOWN)
     for number in _RINGS:
         yield from _answer((_IS_EQUAL, number), _REFUSE)
     yield from _refuse_unless((_IS_EQUAL, convention.prlimit), _OWN)
