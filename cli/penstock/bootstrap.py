@@ -10,9 +10,8 @@ from typing import Final
 import anyio
 
 from penstock.exits import Exit, Stop
-from penstock_core.logs import configure_logs
+from penstock.log_access import quiet_logs
 from penstock_core.ports import PortError
-from penstock_core.settings import LogLevel
 from penstock_jetstream.settings import NatsSettings
 from penstock_schemas.access import Role
 from penstock_schemas.api import IssuedToken, TokenRequest
@@ -34,7 +33,7 @@ def bootstrap(asked: TokenRequest, settings: NatsSettings) -> IssuedToken:
         from penstock_jetstream import connect
     except ModuleNotFoundError as error:
         raise Stop(f"this needs {error.name}, which is not installed: pip install 'penstock[gateway]'") from error
-    configure_logs(LogLevel.WARNING, service="bootstrap")  # to standard error: what is printed is the token alone
+    quiet_logs("bootstrap")  # to standard error: what is printed is the token alone
     lasts = None if asked.expires_in_s is None else timedelta(seconds=asked.expires_in_s)
 
     async def issue() -> IssuedToken:

@@ -2,13 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
 from penstock import running
 from penstock.exits import Exit, Stop
-from penstock_core.settings import BadSettings, read_settings
+from penstock_core.logs import configure_logs
+from penstock_core.settings import BadSettings, LogLevel, read_settings
 from penstock_jetstream.settings import NatsSettings, ServiceSettings
+
+REACH_S: Final = 1.0
+"""How long a NATS server of the environment may take to be reached: nobody keeps it running for this command."""
 
 
 def log_settings(state: Path | None, name: str) -> NatsSettings:
@@ -28,4 +33,9 @@ def log_settings(state: Path | None, name: str) -> NatsSettings:
     except BadSettings as error:
         raise Stop(str(error), Exit.USAGE) from error
     # How large the log may be and how often it is kept is not for a command to change.
-    return replace(settings.nats(name), replicas=None, events_max_bytes=None)
+    return replace(settings.nats(name), replicas=None, events_max_bytes=None, reach_s=REACH_S)
+
+
+def quiet_logs(name: str) -> None:
+    """Leave it to the command's own errors to tell what went wrong on the way to the log."""
+    configure_logs(LogLevel.ERROR, service=name)

@@ -163,6 +163,15 @@ class ShownCounts:
         )
 
 
+def counts_of(tasks: Sequence[Task], job: JobResponse) -> TaskCounts:
+    """Return the counts of the tasks that are shown, so that a bar agrees with the tasks below it."""
+    shown = ShownCounts()
+    counts = job.tasks
+    for task in sorted(tasks, key=lambda each: (each.attempt, each.try_number)):
+        counts = shown.after(task, tasks, total=job.tasks.total)
+    return counts
+
+
 def _key(task: Task) -> TaskKey:
     return task.name, tuple(sorted(task.wildcards.items()))
 
@@ -213,7 +222,7 @@ class LiveDisplay:
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
         """Draw anew, in one piece so that nothing flickers."""
-        lines = [self._head(job), *self._task_lines(tasks)]
+        lines = [self._head(job, job.tasks if is_over(job) else counts_of(tasks, job)), *self._task_lines(tasks)]
         width = tables.stderr_width()
         click.echo(self._erasing() + "\n".join(_fit(line, width) for line in lines), err=True)
         self._drawn = len(lines)
@@ -230,8 +239,7 @@ class LiveDisplay:
     def _erasing(self) -> str:
         return f"\x1b[{self._drawn}F\x1b[J" if self._drawn else ""
 
-    def _head(self, job: JobResponse) -> str:
-        counts = job.tasks
+    def _head(self, job: JobResponse, counts: TaskCounts) -> str:
         if not counts.total:
             return f"{job.id[:8]} {describe_state(job)} {took(job) or tables.age(job.created_at)}"
         word = tables.styled(tables.state_word(job.state))

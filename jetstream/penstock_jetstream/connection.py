@@ -100,13 +100,14 @@ class Connection:
         check_address(self._settings)
         if self._settings.credentials is not None:
             check_credentials(self._settings.credentials)
+        reach_s = self._settings.connect_s if self._settings.reach_s is None else self._settings.reach_s
         try:
-            with anyio.fail_after(self._settings.connect_s):
+            with anyio.fail_after(reach_s):
                 await self._open()
         except TimeoutError:
             await self.close()
             raise Unavailable(
-                f"no connection to NATS at {self._settings.shown_url} within {self._settings.connect_s:g} s: "
+                f"no connection to NATS at {self._settings.shown_url} within {reach_s:g} s: "
                 f"{self._last_error or 'no answer'}"
             ) from None
 

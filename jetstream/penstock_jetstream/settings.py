@@ -32,6 +32,8 @@ class NatsSettings(Struct, frozen=True, kw_only=True):
     with `layout.DEFAULT_EVENTS_MAX_BYTES`."""
     connect_s: float = 10.0
     """How long to wait for a server, and for the streams to be ready."""
+    reach_s: float | None = None
+    """How long to wait for a server alone; `None`: `connect_s`. For programs whose user waits."""
 
     @property
     def servers(self) -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from penstock.commands.outputs import missing_lines
 from penstock.reports import describe_job, task_rows
 from penstock.sayings import Sayings
-from penstock.watching import PlainDisplay, end_lines
+from penstock.watching import PlainDisplay, counts_of, end_lines
 from penstock_schemas.api import JobResponse, OutputList
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
@@ -222,6 +222,15 @@ def test_the_counts_on_a_line_agree_with_the_lines_before_it(done_at: list[int],
     for line in lines:
         completed += "completed" in line
         assert f"[{completed} of {max(counted, len(done_at))} done" in line
+
+
+def test_a_bar_agrees_with_the_tasks_below_it() -> None:
+    one = Task(id="t1", job_id=RUNNING.id, attempt=1, name="a", state=TaskState.COMPLETED)
+    failed = msgspec.structs.replace(one, id="t2", name="b", state=TaskState.FAILED)
+    again = msgspec.structs.replace(failed, id="t2-2", state=TaskState.RUNNING, try_number=2)
+    behind = msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=1))
+    assert counts_of([again, failed, one], behind) == TaskCounts(total=2, done=1, running=1)
+    assert counts_of([], RUNNING) == RUNNING.tasks
 
 
 def test_warnings_are_shown_however_a_run_ended() -> None:

@@ -20,6 +20,14 @@ from penstock_jetstream.answers import NoAnswer
 from penstock_jetstream.connection import Connection
 
 
+async def test_a_program_whose_user_waits_gives_up_reaching_a_server_earlier() -> None:
+    (port,) = free_ports(1)
+    settings = NatsSettings(url=f"nats://127.0.0.1:{port}", connect_s=600.0, reach_s=0.2)
+    with pytest.raises(Unavailable, match=r"within 0\.2 s"):
+        async with connect(settings):
+            pass
+
+
 async def test_a_server_that_is_not_there_is_named() -> None:
     (port,) = free_ports(1)
     with pytest.raises(Unavailable, match=rf"127\.0\.0\.1:{port} within 0\.2 s.*refused|Connect call failed"):

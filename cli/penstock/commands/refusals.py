@@ -11,7 +11,7 @@ from penstock import tables
 from penstock.commands.jobs import parse_time
 from penstock.connection import Format, format_option, print_json, print_line
 from penstock.exits import Exit, Stop
-from penstock.log_access import log_settings
+from penstock.log_access import log_settings, quiet_logs
 from penstock_core import aggregates
 from penstock_core.ports import EventLog, PortError
 from penstock_schemas.events import AccessRefused
@@ -70,6 +70,7 @@ def refusals(tenant: str, since: str | None, limit: int, state: Path | None, for
         raise click.UsageError(f"{tenant!r} is no tenant: expected letters, digits, - and _")
     after = None if since is None else parse_time(since)
     settings = log_settings(state, "penstock-refusals")
+    quiet_logs("refusals")
 
     async def look() -> list[Refusal]:
         async with connect(settings) as cluster:

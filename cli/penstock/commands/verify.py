@@ -7,7 +7,7 @@ import anyio
 import click
 
 from penstock.exits import Exit, Stop
-from penstock.log_access import log_settings
+from penstock.log_access import log_settings, quiet_logs
 from penstock_core.ports import PortError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def verify(state: Path | None, *, replicas: bool) -> None:
     from penstock_jetstream import connect
 
     settings = log_settings(state, "penstock-verify")
+    quiet_logs("verify")
 
     async def look() -> tuple[Audit, bool]:
         async with connect(settings) as cluster:
