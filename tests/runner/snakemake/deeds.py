@@ -374,7 +374,7 @@ def see_keys() -> None:
 
 def have_free_thread() -> None:
     """A workflow's Python code can have any thread of its process run what it likes."""
-    confined = []
+    confined: list[bool] = []
     for task in pathlib.Path("/proc/self/task").iterdir():
         fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if ":" in line)
         confined.append((fields["NoNewPrivs"].strip(), fields["Seccomp"].strip()) == ("1", "2"))
