@@ -29,6 +29,8 @@ class GivenUp(Struct, frozen=True):
     name: str
     reason: str
     last_lines: tuple[str, ...]
+    code: Exit = Exit.ERROR
+    """What the supervisor's own command ends with."""
 
 
 class Keeper:
@@ -69,7 +71,7 @@ class Keeper:
                 return None
             quick_deaths = quick_deaths + 1 if time.monotonic() - started < QUICK_DEATH_S else 0
             if code == Exit.USAGE:
-                return self._given_up("refused its settings")
+                return self._given_up("refused its settings", code=Exit.USAGE)
             if quick_deaths >= MAX_QUICK_DEATHS:
                 return self._given_up(f"died {quick_deaths} times soon after its start; at last it {ending(code)}")
             if quick_deaths.bit_count() <= 1:  # not every time when it goes on
@@ -97,8 +99,8 @@ class Keeper:
             self.kept.kill()
             await self._ended.wait()
 
-    def _given_up(self, reason: str) -> GivenUp:
-        return GivenUp(self.kept.name, reason, self.kept.last_lines)
+    def _given_up(self, reason: str, *, code: Exit = Exit.ERROR) -> GivenUp:
+        return GivenUp(self.kept.name, reason, self.kept.last_lines, code)
 
 
 class Supervisor:

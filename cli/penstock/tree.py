@@ -185,7 +185,7 @@ class Tree:
 
     def _check_trouble(self) -> None:
         if self._supervisor.given_up is not None and not self.stopped.is_set():
-            raise Stop(self._explain(self._supervisor.given_up))
+            raise Stop(self._explain(self._supervisor.given_up), self._supervisor.given_up.code)
 
     async def _await_ready(self, said: Sayings) -> None:
         """Ask until it is ready; `stopped` and a service that is given up end the wait."""

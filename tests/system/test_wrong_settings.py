@@ -141,6 +141,21 @@ def test_up_refuses_a_state_folder_that_is_none(tmp_path: Path) -> None:
         assert str(state) in ended.stderr
 
 
+def test_up_ends_when_a_service_refuses_its_settings(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "penstock", "up", "--port", "0", "--state", str(tmp_path / "state")],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PENSTOCK_PRESETS_FILE": str(tmp_path / "missing")},
+        capture_output=True,
+        text=True,
+        timeout=2 * DEADLINE_S,
+        check=False,
+    )
+    assert ended.returncode == EXIT_SETTINGS, ended.stderr
+    assert "gateway refused its settings" in ended.stderr
+    assert f"PENSTOCK_PRESETS_FILE is {tmp_path}/missing" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def _places(folder: Path) -> dict[str, str]:
     (folder / "file").write_text("neither certificates nor credentials\n")
     (folder / "binary").write_bytes(bytes(range(256)))
