@@ -1,11 +1,13 @@
 """Bodies become Structs, or everything that is wrong with them is said."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
-from penstock_gateway.bodies import decode, pointer
+from penstock_gateway.bodies import ASIDE_BYTES, decode, decode_aside, pointer
 from penstock_gateway.json_limits import MAX_DEPTH
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import JobSubmission
@@ -155,3 +157,18 @@ def test_digits_within_a_text_are_no_number() -> None:
     for text in (f'{{"pipeline_name": "p", "parameters": {{"x": {digits}}}}}', f'"{digits}"{digits}'):
         with pytest.raises(Invalid, match="digits"):
             decode(text.encode(), JobSubmission)
+
+
+async def test_a_large_body_is_decoded_beside_the_event_loop() -> None:
+    threads: list[int] = []
+
+    class Noted(Struct):
+        text: str
+
+        def __post_init__(self) -> None:
+            threads.append(threading.get_ident())
+
+    for size in (10, ASIDE_BYTES + 1):
+        await decode_aside(json.dumps({"text": "x" * size}).encode(), Noted)
+    assert threads[0] == threading.get_ident()
+    assert threads[1] != threading.get_ident()
