@@ -28,6 +28,8 @@ class LogPart(Struct, frozen=True, kw_only=True):
     stream: LogStream
     task_id: str | None = None
     attempt: int = 0
+    is_certain: bool = True
+    """Whether the run reported it; otherwise there may be none."""
 
 
 def parts_of_run(job_id: str, attempt: int, streams: Collection[LogStream]) -> Iterator[LogPart]:
@@ -45,11 +47,13 @@ def parts_of_run(job_id: str, attempt: int, streams: Collection[LogStream]) -> I
 
 
 def parts_of_tasks(job_id: str, tasks: Sequence[Task], streams: Collection[LogStream]) -> Iterator[LogPart]:
-    """Yield what each task wrote, as far as it is wanted, in the order in which the tasks started."""
-    started = [(each.started_at, each) for each in tasks if each.started_at is not None and each.state in _ENDED]
+    """Yield what each task of a run that is over wrote, as far as it is wanted, in the order of their start."""
+    started = [(each.started_at, each) for each in tasks if each.started_at is not None]
     for _, task in sorted(started, key=lambda pair: pair[0]):
         for stream, key in ((LogStream.STDOUT, task.stdout_key), (LogStream.STDERR, task.stderr_key)):
-            if key is None or (streams and stream not in streams):
+            # The last news of a task may be lost in an outage; its log is stored all the same.
+            is_certain = key is not None
+            if (not is_certain and task.state in _ENDED) or (streams and stream not in streams):
                 continue
             yield LogPart(
                 title=f"{label_of(task)}: {_NAMES[stream]}",
@@ -57,6 +61,7 @@ def parts_of_tasks(job_id: str, tasks: Sequence[Task], streams: Collection[LogSt
                 stream=stream,
                 task_id=task.id,
                 attempt=task.attempt,
+                is_certain=is_certain,
             )
 
 

@@ -1,6 +1,7 @@
 """Logs on standard output: text as it was written, or entries for programs; in bounded memory."""
 
 import codecs
+import itertools
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,6 +14,7 @@ from penstock import tables
 from penstock.client import Client
 from penstock.connection import Format
 from penstock.log_parts import LogPart
+from penstock.transport import NotFound
 from penstock_schemas.api import LogEntry, LogSource
 from penstock_schemas.views import LogStream
 
@@ -28,12 +30,16 @@ def print_stored(client: Client, parts: list[LogPart], form: Format) -> None:
     out = sys.stdout.buffer
     ends_line, is_empty = True, True
     for part in parts:
+        pieces = _pieces(client, part)
+        if pieces is None:
+            continue
         if len(parts) > 1:
             click.echo(("" if ends_line else "\n") + click.style(f"==> {part.title} <==", bold=True))
         sys.stdout.flush()
-        for piece in client.stored_log(part):
+        for piece in pieces:
             out.write(piece)
-            ends_line, is_empty = piece.endswith(b"\n"), False
+            if piece:
+                ends_line, is_empty = piece.endswith(b"\n"), False
         out.flush()
     if not ends_line:
         click.echo()
@@ -88,9 +94,12 @@ class LivePrinter:
 
 def _entries(client: Client, parts: list[LogPart]) -> Iterator[LogEntry]:
     for part in parts:
+        pieces = _pieces(client, part)
+        if pieces is None:
+            continue
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         position = 0
-        for piece in client.stored_log(part):
+        for piece in pieces:
             for start in range(0, len(piece), ENTRY_BYTES):
                 raw = piece[start : start + ENTRY_BYTES]
                 position += len(raw)
@@ -100,6 +109,18 @@ def _entries(client: Client, parts: list[LogPart]) -> Iterator[LogEntry]:
         rest = decoder.decode(b"", final=True)
         if rest:
             yield _entry(part, position, rest)
+
+
+def _pieces(client: Client, part: LogPart) -> Iterator[bytes] | None:
+    """Return a stored log; `None` where there is none, which is an error only of one that was reported."""
+    pieces = client.stored_log(part)
+    try:
+        first = next(pieces, b"")
+    except NotFound:
+        if part.is_certain:
+            raise
+        return None
+    return itertools.chain([first], pieces)
 
 
 def _entry(part: LogPart, position: int, text: str) -> LogEntry:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from penstock.client import Client
-from penstock.connection import refusal
+from penstock.connection import Format, refusal
 from penstock.downloads import MAX_BREAKS, TEXT_PIECE, Damaged
 from penstock.job_lists import Ambiguous
 from penstock.log_parts import LogPart
+from penstock.log_printing import print_stored
 from penstock.transport import FIRST_CONNECT_S, REACH_S, ClientError, NotFound, Refused, Transport, Unreachable
 from penstock_gateway.problems import Invalid, problem_of
 from penstock_schemas.api import JobSubmission, OutputEntry, Violation
@@ -293,6 +295,18 @@ def test_a_stored_log_goes_on_where_it_broke_off() -> None:
         script.breaks_off = False
         assert first + b"".join(pieces) == text
     assert [path for _, path, _ in script.requests] == [PART.path, PART.path]
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_log_that_is_not_there_is_an_error_only_when_it_was_reported(is_certain: bool) -> None:
+    part = structs.replace(PART, is_certain=is_certain)
+    with scripted((404, PROBLEM), (200, b"text")) as script, Client(script.url) as client:
+        if is_certain:
+            with pytest.raises(NotFound):
+                print_stored(client, [part, PART], Format.JSONL)
+        else:
+            print_stored(client, [part, PART], Format.JSONL)
+            assert len(script.requests) == 2
 
 
 def test_a_stored_log_that_always_breaks_off_is_given_up() -> None:

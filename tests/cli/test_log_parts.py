@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from penstock.log_parts import is_meant, label_of, parts_of_run, parts_of_tasks
 from penstock.log_printing import LivePrinter
@@ -54,6 +55,15 @@ def test_the_parts_come_in_the_order_of_the_start() -> None:
         "/jobs/job/tasks/early-0/stderr",
         "/jobs/job/tasks/late-0/stdout",
         "/jobs/job/tasks/late-0/stderr",
+    ]
+
+
+def test_a_task_whose_end_was_not_reported_may_have_logs() -> None:
+    lost = structs.replace(task("lost"), state=TaskState.RUNNING, stdout_key=None, stderr_key=None)
+    silent = structs.replace(task("silent"), stdout_key=None, stderr_key=None)
+    assert [(part.task_id, part.is_certain) for part in parts_of_tasks("job", [lost, silent], ())] == [
+        ("lost-0", False),
+        ("lost-0", False),
     ]
 
 
