@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from benchmarks import (
+    compression,
     footprint,
     machine,
     no_op_jobs,
@@ -42,6 +43,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "starts": starts.run,
     "footprint": footprint.run,
     "recovery": recovery.run,
+    "compression": compression.run,
 }
 
 

@@ -42,7 +42,7 @@ def test_latencies_are_given_in_milliseconds() -> None:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", ["submit_to_running", "queries", "wes_submit"])
+@pytest.mark.parametrize("name", ["submit_to_running", "queries", "wes_submit", "compression"])
 def test_a_measurement_comes_to_its_end(name: str, tmp_path: Path) -> None:
     output = tmp_path / "report.json"
 

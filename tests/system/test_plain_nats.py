@@ -133,6 +133,8 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "output_files": 0,
                     "output_bytes": 0,
                     "warnings": [],
+                    "left_out": (data.get("source") or {}).get("left_out", []),
+                    "damage": None,
                 }
             case "JobHeld":
                 job["state"] = "HELD"
