@@ -18,6 +18,7 @@ from penstock_schemas.events import (
     EventData,
     JobAssigned,
     JobCancelled,
+    JobCancelRequested,
     JobCompleted,
     JobFailed,
     JobSubmitted,
@@ -99,7 +100,10 @@ def _life(job_id: JobId, number: int, at: datetime, runner_id: RunnerId, assign:
     yield job.add(JobAssigned(attempt=1, runner_id=runner_id, cycle_id=cycle_id), at + STEP)
     order = AttemptAssigned(job_id=job_id, tenant=DEFAULT_TENANT, attempt=1, job_version=2)
     yield assign.add(order, at + STEP)
-    yield job.add(AttemptStarted(attempt=1, runner_id=runner_id), at + STEP)
+    if number % CANCELLED_EVERY == 1:
+        yield job.add(JobCancelRequested(reason="no longer needed"), at + STEP)
+    else:
+        yield job.add(AttemptStarted(attempt=1, runner_id=runner_id), at + STEP)
     yield job.add(_end(number, runner_id), at + timedelta(seconds=60))
 
 

@@ -1,9 +1,8 @@
 """The event log on a JetStream stream."""
 
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from functools import partial
 from typing import TypeVar
 
 import anyio
@@ -14,15 +13,13 @@ from msgspec import Struct
 from penstock_core import append_rules
 from penstock_core.aggregates import EVERYTHING
 from penstock_core.chain import Stored
-from penstock_core.damage import NO_ID, is_unreadable, job_of, missing, unreadable
+from penstock_core.damage import is_unreadable, job_of
 from penstock_core.ports import (
     Conflict,
     Entry,
     Fence,
     Fenced,
     LogFull,
-    LogTruncated,
-    PortError,
     TooLarge,
     Unavailable,
     Unreadable,
@@ -30,6 +27,7 @@ from penstock_core.ports import (
 from penstock_jetstream import names, streams
 from penstock_jetstream.answers import NoAnswer, Refusal
 from penstock_jetstream.connection import Connection
+from penstock_jetstream.gaps import Gaps, decoded
 from penstock_jetstream.group_commit import GroupCommit, Together
 from penstock_jetstream.reader import StreamReader
 from penstock_jetstream.retry import Retry
@@ -37,7 +35,7 @@ from penstock_jetstream.streams import Held, Message
 from penstock_schemas.events import RecordDamaged
 from penstock_schemas.ids import EventId
 from penstock_schemas.views import EMPTY_HEAD, Head
-from penstock_schemas.wire import Undecodable, decode_event, digest
+from penstock_schemas.wire import digest
 
 T = TypeVar("T")
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -90,7 +88,7 @@ class JetStreamLog:
         if held is None:
             return EMPTY_HEAD
         hash_ = digest(held.payload)
-        if is_unreadable(_decoded(held.seq, held.subject, held.payload)):
+        if is_unreadable(decoded(held.seq, held.subject, held.payload)):
             return Head(seq=held.seq, version=len(await self._read_all(aggregate, deadline_s)), hash=hash_)
         return Head(seq=held.seq, version=_envelope(held).version, hash=hash_)
 
@@ -117,11 +115,11 @@ class JetStreamLog:
 
     async def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
         """Yield batches of events, for ever."""
-        gaps = _Gaps(self._connection, after=after) if aggregates == EVERYTHING else None
+        gaps = Gaps(self._connection, after=after) if aggregates == EVERYTHING else None
         reader = StreamReader(self._connection, names.EVENTS, names.EVENTS_PREFIX + aggregates, after=after)
         async with aclosing(reader.batches()) as batches:
             async for batch in batches:
-                events = [_decoded(each.seq, each.subject, each.payload) for each in batch]
+                events = [decoded(each.seq, each.subject, each.payload) for each in batch]
                 if gaps is not None:
                     events = await gaps.filled(events)
                 if events:
@@ -233,79 +231,6 @@ class JetStreamLog:
         return await read(self._connection, names.EVENTS, subject, after=after, deadline_s=deadline_s)
 
 
-class _Gaps:
-    """Finds the sequences that a reader of the whole log did not get, and fills them."""
-
-    def __init__(self, connection: Connection, *, after: int) -> None:
-        self._connection = connection
-        self._reached = after
-
-    async def filled(self, events: list[Stored]) -> list[Stored]:
-        """Return `events` with something for each sequence; without events, with what is missing up to the log's end.
-
-        It waits for the log for as long as it takes.
-
-        Raises:
-            LogTruncated: the log ends before what was read.
-
-        """
-        if not events:
-            last_seq = await _insist(
-                lambda: streams.last_seq(self._connection, names.EVENTS, deadline_s=names.VIEW_READ_S)
-            )
-            if last_seq < self._reached:
-                raise LogTruncated(
-                    f"the event log ends at sequence {last_seq}, and {self._reached} was read before: acknowledged "
-                    "events are gone. Restore a backup"
-                )
-            return await self._search(last_seq)
-        found: list[Stored] = []
-        for stored in events:
-            if stored.seq > self._reached + 1:
-                found += await self._search(stored.seq - 1)
-            found.append(stored)
-            self._reached = stored.seq
-        return found
-
-    async def _search(self, end: int) -> list[Stored]:
-        """Return what the log has between what was read and `end`, and `missing` for each sequence that it has not."""
-        found: list[Stored] = []
-        for seq in range(self._reached + 1, end + 1):
-            held = await _insist(partial(self._get, seq))
-            if held is None:
-                _log.error("event_missing", seq=seq, mend="see 'penstock verify' and docs/how-to/repair-damage.md")
-                found.append(missing(seq))
-            else:
-                found.append(_decoded(held.seq, held.subject, held.payload))
-            self._reached = seq
-        return found
-
-    async def _get(self, seq: int) -> Held | None:
-        """Return a message from the leader, or from another replica when the leader's copy is damaged."""
-        held = await streams.get_from_leader(self._connection, names.EVENTS, {"seq": seq}, deadline_s=names.VIEW_READ_S)
-        if held is None:
-            found = await streams.read(
-                self._connection,
-                names.EVENTS,
-                names.EVENTS_PREFIX + EVERYTHING,
-                after=seq - 1,
-                limit=1,
-                deadline_s=names.VIEW_READ_S,
-            )
-            held = found[0] if found and found[0].seq == seq else None
-        return held
-
-
-async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer."""
-    while True:
-        try:
-            return await ask()
-        except PortError as error:
-            _log.warning("log_does_not_answer", reason=str(error))
-            await anyio.sleep(names.RETRY_WAIT_S[-1])
-
-
 class _Write(Struct, frozen=True):
     entries: Sequence[Entry]
     fence: Fence | None
@@ -352,23 +277,8 @@ def _envelope(held: Held) -> _Envelope:
         raise Unavailable(f"message {held.seq} of the log is no event: {error}") from error
 
 
-def _decoded(seq: int, subject: str, payload: bytes) -> Stored:
-    """Return the event in a message, or what stands for one that cannot be read."""
-    aggregate, hash_ = subject.removeprefix(names.EVENTS_PREFIX), digest(payload)
-    try:
-        event = decode_event(payload)
-    except Undecodable as error:
-        reason = str(error)
-    else:
-        if event.aggregate == aggregate and event.id != NO_ID:
-            return Stored(seq, event, hash_)
-        reason = f"it is an event of {event.aggregate}"
-    _log.error("event_unreadable", seq=seq, subject=subject, error=reason)
-    return unreadable(seq, aggregate, payload or b"?", hash_, reason)
-
-
 def _readable(held: Held, aggregate: str) -> Stored:
-    stored = _decoded(held.seq, held.subject, held.payload)
+    stored = decoded(held.seq, held.subject, held.payload)
     if is_unreadable(stored) and job_of(aggregate) is None:
         assert isinstance(stored.event.data, RecordDamaged)
         raise Unreadable(f"{aggregate} is damaged at sequence {held.seq}: {stored.event.data.reason}")

@@ -16,6 +16,7 @@ from penstock_core.damage import is_unreadable
 from penstock_core.ports import EventLog, LogTruncated, Unreadable
 from penstock_jetstream import Cluster, NatsSettings, connect, names
 from penstock_jetstream.embedded import EmbeddedServer
+from penstock_jetstream.gaps import Gaps
 from penstock_schemas.events import RecordDamaged
 from penstock_schemas.views import EMPTY_HEAD
 from penstock_schemas.wire import encode
@@ -66,6 +67,17 @@ async def test_what_cannot_be_read_stands_in_its_place(nats_settings: NatsSettin
         assert closing.seq == 6
         with pytest.raises(Unreadable, match=r"runner\.r-1 is damaged at sequence 4"):
             await log.load("runner.r-1")
+
+
+async def test_what_was_searched_for_does_not_come_twice(nats_settings: NatsSettings) -> None:
+    """A copy of the log that is behind delivers later what a search found meanwhile."""
+    async with connect(nats_settings) as cluster:
+        for _ in range(3):
+            await cluster.log.append([submission(new_aggregate())])
+        stored = await read_to(cluster.log, 3)
+        gaps = Gaps(cluster.connection, after=1)
+        assert await gaps.filled([]) == stored[1:]
+        assert await gaps.filled(stored[1:]) == []
 
 
 async def test_an_event_of_another_aggregate_cannot_be_slipped_in(nats_settings: NatsSettings) -> None:
