@@ -386,7 +386,11 @@ async def test_what_hangs_is_given_up(tmp_path: Path) -> None:
 
 async def test_a_removal_ends_with_its_deadline(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ends = threading.Event()
-    monkeypatch.setattr("penstock_runner.workflow_files.remove_tree", lambda _: ends.wait(60))
+
+    def hang(folder: Path) -> None:
+        ends.wait(60)
+
+    monkeypatch.setattr("penstock_runner.workflow_files.remove_tree", hang)
     assert not await removed(root, deadline_s=0.01)
     ends.set()
     monkeypatch.undo()

@@ -371,7 +371,7 @@ def test_what_is_pending_is_bounded() -> None:
 def watch(request: pytest.FixtureRequest) -> Watch:
     """Return what watches on this kernel, and as it would on one without `PIDFD_GET_INFO`."""
     can_ask: bool = request.param
-    return Watch(can_ask=can_ask)
+    return Watch(os.getpid(), can_ask=can_ask)
 
 
 @pytest.mark.parametrize(("code", "killed"), [(0, False), (7, False), (0, True)])
@@ -380,7 +380,7 @@ def test_the_end_of_a_child_is_seen(watch: Watch, code: int, killed: bool) -> No
     if pid == 0:
         signal.pause() if killed else None
         os._exit(code)
-    watch.open(0, pid, os.getpid())
+    watch.open(0, pid)
     if killed:
         os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
@@ -396,7 +396,7 @@ def test_a_child_that_was_not_collected_yet_can_be_opened(watch: Watch) -> None:
     if pid == 0:
         os._exit(0)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    watch.open(0, pid, os.getpid())
+    watch.open(0, pid)
     os.waitpid(pid, 0)
     assert watch.end(0) in ((0,), (None,))
 
@@ -404,7 +404,7 @@ def test_a_child_that_was_not_collected_yet_can_be_opened(watch: Watch) -> None:
 def test_a_process_of_somebody_else_is_refused(watch: Watch) -> None:
     for pid in (1, os.getpid(), os.getppid()):
         with pytest.raises(InvalidEvent, match="none of the workflow's"):
-            watch.open(0, pid, os.getpid())
+            watch.open(0, pid)
 
 
 def test_a_grandchild_is_refused(watch: Watch) -> None:
@@ -416,7 +416,7 @@ def test_a_grandchild_is_refused(watch: Watch) -> None:
         assert child.stdout is not None
         grandchild = int(child.stdout.readline())
         with pytest.raises(InvalidEvent, match="none of the workflow's"):
-            watch.open(0, grandchild, os.getpid())
+            watch.open(0, grandchild)
         child.communicate(b"")
 
 
@@ -425,13 +425,29 @@ def test_a_process_that_is_gone_is_not_seen(watch: Watch) -> None:
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    watch.open(0, pid, os.getpid())
+    watch.open(0, pid)
     assert watch.end(0) == ()
+
+
+@pytest.mark.parametrize("can_ask", [True, False])
+def test_a_child_whose_parent_has_ended_is_not_seen(can_ask: bool) -> None:
+    """It may have been killed: that makes nobody a forger, and nothing a success."""
+    script = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        grandchild = int(parent.stdout.readline())
+        watch = Watch(parent.pid, can_ask=can_ask)
+        parent.kill()
+        parent.wait()
+        watch.open(0, grandchild)
+        assert watch.end(0) == ()
+        os.kill(grandchild, signal.SIGKILL)
+        watch.close()
 
 
 def test_a_process_that_still_runs_did_not_end_well(watch: Watch) -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
-        watch.open(0, child.pid, os.getpid())
+        watch.open(0, child.pid)
         with pytest.raises(InvalidEvent, match="still running"):
             watch.end(0)
         child.kill()
@@ -439,14 +455,14 @@ def test_a_process_that_still_runs_did_not_end_well(watch: Watch) -> None:
 
 def test_the_number_of_watched_processes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock_runner.engines.snakemake.observation.MAX_WATCHED", 2)
-    watch = Watch()
+    watch = Watch(os.getpid())
     with subprocess.Popen(["sleep", "60"]) as child:
-        watch.open(0, child.pid, os.getpid())
-        watch.open(1, child.pid, os.getpid())
+        watch.open(0, child.pid)
+        watch.open(1, child.pid)
         with pytest.raises(InvalidEvent, match="at a time"):
-            watch.open(2, child.pid, os.getpid())
+            watch.open(2, child.pid)
         watch.drop(0)
-        watch.open(2, child.pid, os.getpid())
+        watch.open(2, child.pid)
         watch.close()
         child.kill()
     assert len(list(Path("/proc/self/fd").iterdir())) < 1000

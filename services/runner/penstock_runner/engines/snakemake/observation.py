@@ -34,35 +34,38 @@ _PARENT: Final = 4
 class Watch:
     """The processes of one run that are running, by the job that they belong to."""
 
-    def __init__(self, *, can_ask: bool = True) -> None:
-        """Watch nothing yet; without `can_ask` the kernel is taken to be one that has no `PIDFD_GET_INFO`."""
+    def __init__(self, parent: int, *, can_ask: bool = True) -> None:
+        """Watch children of `parent` alone; without `can_ask` as on a kernel that has no `PIDFD_GET_INFO`."""
+        self._parent = parent
+        self._parent_descriptor = _opened(parent)
         self._can_ask = can_ask
         self._opened: dict[int, list[int]] = {}
         """Descriptors, by job."""
         self._count = 0
 
-    def open(self, task: int, pid: int, parent: int) -> None:
-        """Watch a process of a job. Nothing happens when it is gone: then its job cannot end well.
+    def open(self, task: int, pid: int) -> None:
+        """Watch a process of a job. Nothing happens when it, or its parent, is gone: then its job cannot end well.
 
         Raises:
-            InvalidEvent: it is no child of `parent`, or too many are watched.
+            InvalidEvent: it is no child of the attempt's process, or too many are watched.
             OSError: the engine has no room for another descriptor.
 
         """
         if self._count >= MAX_WATCHED:
             raise InvalidEvent(f"more than {MAX_WATCHED:,} processes at a time")
         try:
-            descriptor = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
+            descriptor = _opened(pid)
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOENT):
                 raise InvalidEvent(f"{pid} is a thread and no process") from None
             raise
+        if descriptor is None:
+            return
         found = self._parent_of(descriptor, pid)
-        if found != parent:
+        if found != self._parent:
             os.close(descriptor)
-            if found is None:
+            # The children of a process that ended go to another one.
+            if found is None or self._parent_descriptor is None or _has_ended(self._parent_descriptor):
                 return
             raise InvalidEvent(f"process {pid} is none of the workflow's")
         self._opened.setdefault(task, []).append(descriptor)
@@ -90,9 +93,12 @@ class Watch:
             os.close(descriptor)
 
     def close(self) -> None:
-        """Stop watching all of them."""
+        """Stop watching, for ever."""
         for task in list(self._opened):
             self.drop(task)
+        descriptor, self._parent_descriptor = self._parent_descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _parent_of(self, descriptor: int, pid: int) -> int | None:
         if self._can_ask:
@@ -111,9 +117,7 @@ class Watch:
         return None
 
     def _exit_code(self, descriptor: int) -> int | None:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        if not poll.poll(0):
+        if not _has_ended(descriptor):
             raise InvalidEvent("a job ended well, and a process of it is still running")
         if self._can_ask:
             with contextlib.suppress(OSError):
@@ -121,6 +125,19 @@ class Watch:
                 if info[0] & _ASK_EXIT:
                     return os.waitstatus_to_exitcode(info[-1])
         return None
+
+
+def _opened(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _has_ended(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _info(descriptor: int, asked: int) -> tuple[int, ...]:

@@ -64,8 +64,8 @@ class RunningAttempt:
         self._engine_log = attempt.log_dir / ENGINE_LOG
         self._results = Results()
         self._protocol = Protocol(is_dry=attempt.is_dry)
-        self._watch = Watch()
-        self._main_pid = 0
+        self._watch: Watch | None = None
+        """Once its own process has started."""
         self._taken = 0
         self._invalid: InvalidEvent | None = None
         self._started_at = datetime.now(UTC)
@@ -81,7 +81,7 @@ class RunningAttempt:
                 tasks.start_soon(self._logs.follow)
                 started = await child.started()
                 if started is not None:
-                    self._main_pid = started.pid
+                    self._watch = Watch(started.pid)
                     async with anyio.create_task_group() as reading:
                         reading.start_soon(self._read_events, child)
                         exited = await child.exited()
@@ -95,7 +95,8 @@ class RunningAttempt:
                     await child.exited()
             raise
         finally:
-            self._watch.close()
+            if self._watch is not None:
+                self._watch.close()
         return exited
 
     async def join_log(self) -> None:
@@ -208,13 +209,15 @@ class RunningAttempt:
     async def _take(self, message: AnyMessage) -> None:
         """Take a message: first what the engine sees by itself, then whether it can be, then what it changes."""
         exit_codes: tuple[int | None, ...] = ()
+        watch = self._watch
+        assert watch is not None, "its process has started"
         match message:
             case ProcessStarted():
-                self._watch.open(message.task, message.pid, self._main_pid)
+                watch.open(message.task, message.pid)
             case TryEnded(ok=True):
-                exit_codes = self._watch.end(message.task)
+                exit_codes = watch.end(message.task)
             case TryEnded():
-                self._watch.drop(message.task)
+                watch.drop(message.task)
             case _:
                 pass
         self._protocol.take(message, exit_codes=exit_codes)
