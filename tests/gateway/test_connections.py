@@ -183,23 +183,34 @@ def test_an_answer_that_nobody_reads_ends_the_connection(address: tuple[str, int
         assert len(all_of(connection)) < 64 << 20
 
 
-def test_more_connections_than_there_may_be_are_refused_with_the_reason(address: tuple[str, int]) -> None:
+def test_more_requests_than_there_may_be_connections_are_refused_with_the_reason(address: tuple[str, int]) -> None:
     held = [connect(address) for _ in range(LIMITS.most)]
     for each in held:
-        each.sendall(GET % b"")
-        answer_of(each)
+        each.sendall(b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
+        assert each.recv(100).startswith(b"HTTP/1.1 100")  # it is being answered
     with connect(address) as refused:
         received = all_of(refused)
     assert received.startswith(b"HTTP/1.1 503")
     assert b"retry-after: 2" in received
     assert b"20 connections open" in received
     for each in held:
+        each.sendall(b"ok")
+        assert each.recv(100).startswith(b"HTTP/1.1 200"), "those that were there are served"
         each.close()
-    while True:  # until the server has seen the end of one
-        with connect(address) as again:
-            again.sendall(GET % b"")
-            if again.recv(12) == b"HTTP/1.1 200":
-                break
+
+
+def test_idle_connections_make_room_for_others(address: tuple[str, int]) -> None:
+    held = [connect(address) for _ in range(LIMITS.most)]
+    for each in held[:10]:
+        each.sendall(GET % b"")
+        answer_of(each)
+    for _ in range(3 * LIMITS.most):
+        with connect(address) as other:
+            other.sendall(GET % b"")
+            assert answer_of(other).startswith(b"HTTP/1.1 200")
+    assert all_of(held[0]) == b"", "the one that waited longest went first"
+    for each in held:
+        each.close()
 
 
 async def test_many_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:

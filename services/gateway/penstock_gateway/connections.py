@@ -8,7 +8,7 @@ import asyncio
 import resource
 import socket
 from collections import Counter
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 import structlog
 from msgspec import Struct
@@ -47,19 +47,34 @@ class ConnectionLimits(Struct, frozen=True, kw_only=True):
     trusted_proxies: frozenset[str] = frozenset()
 
 
+class Evictable(Protocol):
+    """A connection that can be ended to make room."""
+
+    def evict(self) -> None:
+        """End it at once, and count it out."""
+        ...
+
+
 class OpenConnections:
     """Counts the connections of one server."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._by_address: Counter[str] = Counter()
+        self._idle: dict[Evictable, None] = {}
+        """In the order in which they became idle."""
         self._total = 0
         self._refused = 0
         self._lingering = 0
         self._logged_at = float("-inf")
 
     def admit(self, address: str, *, now: float) -> str | None:
-        """Count a new connection, or return why it is refused; a refused one must not be counted out."""
+        """Count a new connection, or return why it is refused; a refused one must not be counted out.
+
+        Where there is no room, the connection that has waited longest for a request is ended.
+        """
+        if self._total >= self._limits.most and self._idle:
+            next(iter(self._idle)).evict()
         reason = self._refusal(address)
         if reason is None:
             self._total += 1
@@ -71,6 +86,15 @@ class OpenConnections:
             log.warning("connections_refused", reason=reason, address=address, count=self._refused)
             self._refused = 0
         return reason
+
+    def note_idle(self, connection: Evictable) -> None:
+        """Note that a connection waits for a request."""
+        self._idle.pop(connection, None)
+        self._idle[connection] = None
+
+    def note_busy(self, connection: Evictable) -> None:
+        """Note that a connection has a request, or is gone."""
+        self._idle.pop(connection, None)
 
     def leave(self, address: str) -> None:
         """Count a connection out."""
@@ -127,10 +151,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(503, "Service Unavailable", reason, retry_after_s=2)
             return
         self._address = address
+        self.open_connections.note_idle(self)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
+        self.open_connections.note_busy(self)
         if self._address is not None:
             self.open_connections.leave(self._address)
             self._address = None
@@ -165,6 +191,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Begin to answer."""
         self._is_in_head = False
         self._is_answering = True
+        self.open_connections.note_busy(self)
         self._head_bytes = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
@@ -188,6 +215,16 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self._is_in_head and not self._is_answering and not self.transport.is_closing():
             self._unset_keepalive_if_required()
             self._linger_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        elif not self._is_answering and not self.transport.is_closing():
+            self.open_connections.note_idle(self)
+
+    def evict(self) -> None:
+        """End the connection at once, and count it out."""
+        self.open_connections.note_busy(self)
+        if self._address is not None:
+            self.open_connections.leave(self._address)
+            self._address = None
+        self.transport.abort()
 
     def pause_writing(self) -> None:
         """Wait for a client that does not read, but not for ever."""
@@ -203,6 +240,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_request(self) -> None:
         """Expect another request for as long as between any two of them."""
+        self.open_connections.note_idle(self)
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
