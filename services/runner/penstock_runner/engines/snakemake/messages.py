@@ -11,7 +11,7 @@ import hashlib
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -210,15 +210,16 @@ def encode_frame(message: Message) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def _encodable(value: object) -> object:
+def _encodable(value: Any) -> Any:  # Any: builtin values, however nested
     """Return builtin values in which no text has bytes of a file name that are no UTF-8."""
     match value:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
         case dict():
-            return {_encodable(key): _encodable(each) for key, each in value.items()}
+            fields = cast("dict[str, Any]", value)
+            return {_encodable(key): _encodable(each) for key, each in fields.items()}
         case list() | tuple():
-            return [_encodable(each) for each in value]
+            return [_encodable(each) for each in cast("list[Any]", value)]
         case _:
             return value
 
