@@ -584,3 +584,22 @@ def test_a_missing_or_changed_event_is_noticed_at_the_next_one(place: int) -> No
 
 def test_every_event_of_a_job_has_a_rule() -> None:
     assert set(FROM) == set(get_args(JobEventData)) - {JobSubmitted, JobClosed, RecordDamaged}
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome"),
+    [
+        (RUNNING, OutcomeKind.SUCCEEDED),
+        (RUNNING, OutcomeKind.FAILED),
+        (CANCELLING, OutcomeKind.STOPPED),
+        (CANCELLING, OutcomeKind.FAILED),
+        (CANCELLING, OutcomeKind.SUCCEEDED),
+    ],
+)
+def test_warnings_reach_the_job_however_it_ends(before: Sequence[JobEventData], outcome: OutcomeKind) -> None:
+    warnings = ("rule a declares `conda: e`, which this runner does not provide",)
+    command = replace(end(outcome, FAILURE if outcome is OutcomeKind.FAILED else None), warnings=warnings)
+    ended = fold(stored([*before, *decide(fold(stored(before)), command)]))
+    assert ended is not None
+    assert ended.state.is_terminal
+    assert ended.warnings == warnings
