@@ -21,10 +21,9 @@ from penstock_core.source_tree import (
     ENGINE_FOLDER,
     ENGINE_RECORDS,
     MAX_DEPTH,
+    LinkMap,
     LinkRefused,
     folders_of,
-    resolve,
-    stays_inside,
 )
 from penstock_schemas.jobs import LeftOut
 
@@ -75,6 +74,7 @@ class Walk:
         self._selection = selection
         self._max_files = max_files
         self._links = _links_in(self._folder, selection)
+        self._known = LinkMap(self._links)
         self._records: dict[str, FolderEntry] = {}
         self._files = 0
         self.entries: dict[str, FolderEntry] = {}
@@ -174,7 +174,7 @@ class Walk:
         )
 
     def _stays_inside(self, path: str) -> bool:
-        return path in self._links and stays_inside(path, self._links)
+        return path in self._links and self._known.stays_inside(path)
 
     def _against_outside(self, place: Path) -> str | None:
         """Return why what a link leads to outside the folder stays behind."""
@@ -207,7 +207,7 @@ class Walk:
         if result is None:
             return False
         try:
-            return resolve(before + result, self._links) in self.entries
+            return self._known.resolve(before + result) in self.entries
         except LinkRefused:
             return False
 

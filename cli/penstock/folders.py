@@ -11,7 +11,7 @@ from penstock.folder_walk import Selection, Walk
 from penstock.git_checkouts import read_checkout
 from penstock.left_out import CACHES, SECRETS, grouped, rules_of, rules_of_file
 from penstock.workflow_places import BadWorkflow, check_folder, locate
-from penstock_core.source_tree import LinkRefused, resolve, shown, wire_path
+from penstock_core.source_tree import LinkMap, LinkRefused, shown, wire_path
 from penstock_schemas.jobs import LeftOut
 
 MAX_FILES: Final = 5_000
@@ -115,7 +115,7 @@ def _selection(folder: Path, exclude: Sequence[str], include: Sequence[str], *, 
 def _check_main(main: str, entries: Mapping[str, FolderEntry], left_out: Sequence[LeftOut]) -> None:
     links = {path: each.link for path, each in entries.items() if each.link is not None}
     try:
-        real = resolve(main, links)
+        real = LinkMap(links).resolve(main)
     except LinkRefused:
         real = main
     if real in entries:

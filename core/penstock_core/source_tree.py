@@ -23,6 +23,8 @@ ENGINE_FOLDER: Final = ".snakemake"
 ENGINE_RECORDS: Final = ("metadata", "incomplete")
 """The folders in it that its rerun rules read. Everything else in it is caches, locks and logs of one machine."""
 _MAX_SHOWN_CHARS: Final = 200
+_LOOPS: Final = "the link leads to itself, or through too many links"
+_ABSOLUTE: Final = "the link's target is absolute; only targets relative to the link are taken"
 
 
 class LinkRefused(Exception):
@@ -105,47 +107,100 @@ def fault_of_link(path: str, target: str) -> str | None:
         return "the link's target is empty or holds a NUL"
     if size_bytes > MAX_LINK_BYTES:
         return f"the link's target is longer than {MAX_LINK_BYTES} bytes"
+    if target.count("/") >= MAX_DEPTH:
+        return f"the link's target leads through more than {MAX_DEPTH} names"
     if path.split("/")[0] == ENGINE_FOLDER:
         return f"the folder `{ENGINE_FOLDER}` takes regular files alone"
     return None
 
 
-def resolve(path: str, links: Mapping[str, str]) -> str:
-    """Return where `path` leads within the tree when every link is followed; what need not exist counts as a folder.
+class LinkMap:
+    """The links of a tree. Each is followed once, however many paths lead through it.
 
     Args:
-        path: relative.
-        links: the target of each link of the tree, by its path.
-
-    Raises:
-        LinkRefused: it leads out of the tree.
-        LinkLoops: it leads through too many links.
+        targets: the target of each link, by its path; no path leads through another link.
 
     """
-    done: list[str] = []
-    rest = path.split("/")[::-1]
-    followed = 0
-    while rest:
-        part = rest.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            if not done:
-                raise LinkRefused("the link leads out of the workflow's folder")
-            done.pop()
-            continue
-        done.append(part)
-        target = links.get("/".join(done))
-        if target is None:
-            continue
-        followed += 1
-        if followed > MAX_LINKS_IN_A_PATH:
-            raise LinkLoops("the link leads to itself, or through too many links")
-        if target.startswith("/"):
-            raise LinkRefused("the link's target is absolute; only targets relative to the link are taken")
-        done.pop()
-        rest.extend(target.split("/")[::-1])
-    return "/".join(done)
+
+    def __init__(self, targets: Mapping[str, str]) -> None:
+        self._targets = targets
+        self._known: dict[str, tuple[str, int] | LinkRefused] = {}
+        """Where each link leads, and through how many links; or why it leads nowhere."""
+
+    def resolve(self, path: str) -> str:
+        """Return where `path` leads within the tree; what need not exist counts as a folder.
+
+        Raises:
+            LinkRefused: it leads out of the tree.
+            LinkLoops: it leads through too many links.
+
+        """
+        frames = [_Frame("", "", path)]
+        begun: set[str] = set()
+        while True:
+            frame = frames[-1]
+            outcome = self._advance(frame)
+            if isinstance(outcome, str):
+                if outcome not in begun:
+                    begun.add(outcome)
+                    frames.append(_Frame(outcome, outcome.rpartition("/")[0], self._targets[outcome]))
+                    continue
+                outcome = LinkLoops(_LOOPS)
+            if isinstance(outcome, LinkRefused):
+                self._known.update((each.link, outcome) for each in frames if each.link)
+                raise outcome
+            if not frame.link:
+                return frame.done
+            self._known[frame.link] = (frame.done, frame.followed + 1)
+            frames.pop()
+
+    def stays_inside(self, path: str) -> bool:
+        """Say whether a path leads to nothing outside the tree; one that loops leads nowhere."""
+        return self.fault_of(path) is None
+
+    def fault_of(self, path: str) -> str | None:
+        """Say how `path` leads out of the tree; `None` when it does not."""
+        try:
+            self.resolve(path)
+        except LinkLoops:
+            return None  # each of its links is checked by itself
+        except LinkRefused as error:
+            return str(error)
+        return None
+
+    def _advance(self, frame: "_Frame") -> str | LinkRefused | None:
+        """Follow what is left of a path; return a link that must be followed first, or why it leads nowhere."""
+        while frame.rest:
+            part = frame.rest[-1]
+            inner = f"{frame.done}/{part}" if frame.done else part
+            if part == "..":
+                if not frame.done:
+                    return LinkRefused("the link leads out of the workflow's folder")
+                frame.done = frame.done.rpartition("/")[0]
+            elif inner in self._targets and part not in ("", "."):
+                known = self._known.get(inner)
+                if known is None:
+                    absolute = self._targets[inner].startswith("/")
+                    return LinkRefused(_ABSOLUTE) if absolute else inner
+                if isinstance(known, LinkRefused):
+                    return known
+                frame.done, frame.followed = known[0], frame.followed + known[1]
+                if frame.followed > MAX_LINKS_IN_A_PATH:
+                    return LinkLoops(_LOOPS)
+            elif part not in ("", "."):
+                frame.done = inner
+            frame.rest.pop()
+        return None
+
+
+class _Frame:
+    """A path on its way: of a link, or the one that was asked for."""
+
+    def __init__(self, link: str, done: str, rest: str) -> None:
+        self.link = link
+        self.done = done
+        self.rest = rest.split("/")[::-1]
+        self.followed = 0
 
 
 def faults_of_tree(
@@ -165,27 +220,13 @@ def faults_of_tree(
                 break
         if (path in files) + (path in links) + (path in folders) > 1:
             yield path, "this path stands twice; which one counts?"
+    known = LinkMap(links)
     for path, target in links.items():
         fault = fault_of_link(path, target)
         if fault is None:
-            fault = _fault_of_target(path, links)
+            fault = known.fault_of(path)
         if fault is not None:
             yield path, fault
-
-
-def stays_inside(path: str, links: Mapping[str, str]) -> bool:
-    """Say whether a path leads to nothing outside the tree; one that loops leads nowhere."""
-    return _fault_of_target(path, links) is None
-
-
-def _fault_of_target(path: str, links: Mapping[str, str]) -> str | None:
-    try:
-        resolve(path, links)
-    except LinkLoops:
-        return None  # each of its links is checked by itself
-    except LinkRefused as error:
-        return str(error)
-    return None
 
 
 def folders_of(path: str) -> tuple[str, ...]:

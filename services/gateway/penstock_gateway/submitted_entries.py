@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from penstock_core.source_tree import (
     ENGINE_FOLDER,
+    LinkMap,
     LinkRefused,
     fault_of_link,
     fault_of_path,
     path_of,
-    resolve,
 )
 from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import MAX_LEFT_OUT, MAX_LEFT_OUT_CHARS, LeftOut
@@ -39,7 +39,7 @@ class Tree(Struct, frozen=True):
         if path in self.files:
             return path
         try:
-            return resolve(path, self.links)
+            return LinkMap(self.links).resolve(path)
         except LinkRefused:
             return None
 

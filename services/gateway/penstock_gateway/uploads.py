@@ -253,7 +253,7 @@ class Upload:
             Unavailable: the blob store did not take it.
 
         """
-        self.check()
+        await anyio.to_thread.run_sync(self.check)
         manifest = msgspec.json.encode(SourceManifest(files=self._in_order()))
         key = f"{self._prefix}.json"
         self._begun.append(key)

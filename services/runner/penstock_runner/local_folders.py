@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_core.source_tree import ENGINE_FOLDER, ENGINE_RECORDS, MAX_DEPTH, shown, stays_inside
+from penstock_core.source_tree import ENGINE_FOLDER, ENGINE_RECORDS, MAX_DEPTH, LinkMap, shown
 from penstock_runner.layout import SourceRefused
 from penstock_schemas.jobs import FailureCause
 
@@ -61,6 +61,7 @@ class _Copy:
         self._entries = 0
         self._bytes = 0
         self._links = _links_of(origin, limits.max_files)
+        self._known = LinkMap(self._links)
         self._made: list[tuple[Path, str, int]] = []
 
     def run(self) -> None:
@@ -121,7 +122,7 @@ class _Copy:
     def _inside(self, path: str) -> str | None:
         """Return the target of a link of the folder itself that stays inside the folder; else `None`."""
         link = self._links.get(path)
-        return link if link is not None and stays_inside(path, self._links) else None
+        return link if link is not None and self._known.stays_inside(path) else None
 
     def _copy_file(self, opened: int, path: str) -> None:
         try:

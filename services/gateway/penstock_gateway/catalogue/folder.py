@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from penstock_core.ports import PortError
-from penstock_core.source_tree import ENGINE_FOLDER, is_engine_cache, shown, stays_inside, wire_path
+from penstock_core.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache, shown, wire_path
 from penstock_gateway.bundles import MAX_ENTRIES
 from penstock_gateway.catalogue.core import VersionTaken
 from penstock_gateway.catalogue.registrations import Registrations
@@ -168,12 +168,13 @@ def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
     if len(places) > MAX_ENTRIES:
         raise Unfit(f"it has more than {MAX_ENTRIES:,} files and folders")
     links = {name: os.readlink(path) for name, path in places.items() if path.is_symlink()}  # noqa: PTH115
+    known = LinkMap(links)
     items: list[FolderItem] = []
     left_out: list[LeftOut] = []
     digest = hashlib.sha256()
     total = 0
     for name, path in places.items():
-        if name in links and not stays_inside(name, links):
+        if name in links and not known.stays_inside(name):
             left_out.append(LeftOut(path=shown(name), reason="a link that leads out of the workflow's folder"))
             continue
         size_bytes = 0 if name in links or path.is_dir() else path.stat().st_size
