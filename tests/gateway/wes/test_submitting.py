@@ -115,7 +115,6 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
         (("../a.smk",), {}, "workflow_attachment"),
         (("/etc/a.smk",), {}, "workflow_attachment"),
         (("a//b.smk",), {}, "workflow_attachment"),
-        (("a\\b.smk",), {}, "workflow_attachment"),
         (("a.smk", "a.smk"), {}, "workflow_attachment"),
         (("a", "a/b"), {}, "workflow_attachment"),
         (("a.smk",), {"workflow_url": "https://host.example/a.smk"}, "workflow_url: "),
