@@ -122,3 +122,17 @@ def test_a_document_that_explodes_is_refused(text: str, why: str) -> None:
 
 def test_dates_and_numbers_as_keys_become_texts() -> None:
     assert read_object("x.yaml", b"day: 2026-01-31\n7: x\n") == {"day": "2026-01-31", "7": "x"}
+
+
+def test_references_that_double_with_each_level_are_refused() -> None:
+    def doubling(levels: int) -> dict[str, Any]:
+        twice = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(levels)}
+        return {"$ref": "#/$defs/a0", "$defs": {**twice, f"a{levels}": {"type": "object"}}}
+
+    assert fault_of_schema(doubling(10)) is None
+    assert "too long to compare" in (fault_of_schema(doubling(60)) or "")
+
+
+def test_a_schema_that_refers_to_itself_is_taken() -> None:
+    tree = {"type": "object", "additionalProperties": {"$ref": "#/$defs/tree"}}
+    assert fault_of_schema({"$ref": "#/$defs/tree", "$defs": {"tree": tree}}) is None

@@ -24,6 +24,10 @@ MAX_VIOLATIONS: Final = 200
 MAX_DETAIL_CHARS: Final = 400
 BACKTRACK_LIMIT: Final = 100_000
 """Steps back that a regular expression may take."""
+MAX_STEPS: Final = 100_000
+"""Parts of a schema, each counted as often as references lead to it: so many are compared for one value at most."""
+_DEFINITIONS: Final = ("$defs", "definitions")
+"""What is compared only where a reference leads to it."""
 REMEMBERED: Final = 128
 """Compiled schemas."""
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -39,6 +43,12 @@ def fault_of_schema(schema: Schema) -> str | None:
         outside = next(_references_outside(schema), None)
         if outside is not None:
             return f"the schema refers to `{outside}`; only references within the document (`#/...`) are followed"
+        steps = _Steps(schema).of(schema)
+        if steps > MAX_STEPS:
+            return (
+                f"the schema has {steps:,} parts once its references are followed, which takes too long to compare; "
+                f"at most {MAX_STEPS:,} are taken"
+            )
         _compile(schema)
     except jsonschema_rs.ValidationError as error:
         place = pointer(*error.instance_path)
@@ -89,6 +99,34 @@ def _compiled(schema: bytes) -> jsonschema_rs.Validator:
 def _compile(schema: Schema) -> jsonschema_rs.Validator:
     options = jsonschema_rs.FancyRegexOptions(backtrack_limit=BACKTRACK_LIMIT, size_limit=1 << 20)
     return jsonschema_rs.validator_for(schema, offline=True, pattern_options=options)
+
+
+class _Steps:
+    """Counts the parts of a schema with its references followed: they may double with each level of definitions."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+        self._known: dict[str, int] = {}
+
+    def of(self, part: object) -> int:
+        """Return the number of parts; a reference that leads back to itself counts once."""
+        if isinstance(part, list):
+            return 1 + sum(self.of(each) for each in cast("list[object]", part))
+        if not isinstance(part, dict):
+            return 1
+        members = cast("Schema", part)
+        steps = 1 + sum(self.of(each) for name, each in members.items() if name not in _DEFINITIONS)
+        for name in _REFERENCES:
+            target = members.get(name)
+            if isinstance(target, str):
+                steps += self._behind(target)
+        return steps
+
+    def _behind(self, target: str) -> int:
+        if target not in self._known:
+            self._known[target] = 0  # while it is counted: then a way back adds nothing
+            self._known[target] = self.of(_resolve(target, self._root))
+        return self._known[target]
 
 
 def _references_outside(schema: object) -> Iterator[str]:
