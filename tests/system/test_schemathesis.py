@@ -10,10 +10,11 @@ import pytest
 from tests.cli.systems import Up, up
 
 CONFIGURATION = Path(__file__).parents[2] / "schemathesis.toml"
-DEADLINE_S = 500.0
+DEADLINE_S = 900.0
+"""It takes 40 s on an idle machine of two cores."""
 EXAMPLES = "6"
-"""For each operation and phase; what a run by hand with more finds becomes a test of its own."""
-SEEDS = ("20260101", "20260102")
+"""For each operation and phase, which is some 1,500 requests; what a run by hand with more finds becomes a test."""
+SEED = "20260101"
 
 pytestmark = pytest.mark.system
 
@@ -24,9 +25,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Generator[Up]:
         yield started
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_the_served_document_is_true(system: Up, tmp_path: Path, seed: str) -> None:
-    assert await find(system.record.url, tmp_path, "--seed", seed) == ""
+async def test_the_served_document_is_true(system: Up, tmp_path: Path) -> None:
+    assert await find(system.record.url, tmp_path, "--seed", SEED) == ""
 
 
 async def test_it_holds_the_operations_of_both_apis(system: Up) -> None:
