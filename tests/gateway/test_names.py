@@ -131,7 +131,13 @@ FREE_TEXT: Final = frozenset(
         "SubmittedSource.snakefile",  # a path, checked by the intake
         "JobSubmission.description",
         "PipelineRegistration.description",
+        "SubmittedFile.text",  # content
+        "SubmittedFile.base64",
+        "SubmittedFile.link",  # paths of any bytes, checked where files are taken in
+        "SubmittedFile.link_base64",
+        "SubmittedFile.path_base64",
         "CancelRequest.reason",
+        "CloseRequest.reason",
         "HoldRequest.reason",
     }
 )
