@@ -7,7 +7,7 @@ there is one on each server that is online.
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping
 from typing import Final
 
 import anyio
@@ -27,6 +27,8 @@ PLACEMENT_S: Final = 60.0
 STALLED_S: Final = 20.0
 """A copy from which nothing arrives for this long, although it has more, cannot be read further."""
 SINGLE_SERVER: Final = "the server"
+MAX_FAILURES: Final = 3
+"""So often in a row reading a copy may fail, each time with a new consumer, before it counts as damaged."""
 END_WAITS: Final = 2
 """So often nothing may arrive from a copy that has nothing more before that is taken for its end."""
 _NO_MESSAGE: Final = ""
@@ -67,13 +69,20 @@ async def compare(connection: Connection, stream: str, *, stalled_s: float = STA
     first_seq = max(1, info.state.first_seq)
     readers: dict[str, _CopyReader] = {}
     try:
-        await _place(connection, stream, online, readers, first_seq=first_seq, last_seq=last_seq, stalled_s=stalled_s)
+        while len(readers) < len(online):
+            reader = _CopyReader(connection, stream, after=first_seq - 1, last_seq=last_seq, stalled_s=stalled_s)
+            try:
+                await reader.open([server for server in online if server not in readers])
+            except BaseException:
+                await reader.close()
+                raise
+            readers[reader.server] = reader
         keeps_all = stream == names.EVENTS
         comparison = _Comparison(connection, stream, readers, next_seq=first_seq if keeps_all else None)
         await comparison.run()
     finally:
         for reader in readers.values():
-            await reader.session.end()
+            await reader.close()
     copies = [Copy(server, stream, reader.messages, comparison.damage_of(server)) for server, reader in readers.items()]
     copies += [Copy(server, stream, 0, CopyDamage(first_seq, "the server is offline", 0)) for server in offline]
     return tuple(sorted(copies, key=lambda copy: copy.server))
@@ -87,56 +96,65 @@ def _servers(info: streams.StreamInfo) -> tuple[tuple[str, ...], tuple[str, ...]
     return online, tuple(each.name for each in info.cluster.replicas if each.offline)
 
 
-async def _place(
-    connection: Connection,
-    stream: str,
-    servers: Sequence[str],
-    readers: dict[str, "_CopyReader"],
-    *,
-    first_seq: int,
-    last_seq: int,
-    stalled_s: float,
-) -> None:
-    """Put a reader on each of `servers` into `readers`."""
-    retry = Retry(PLACEMENT_S)
-    while len(readers) < len(servers):
-        reader = _CopyReader(connection, stream, after=first_seq - 1, last_seq=last_seq, stalled_s=stalled_s)
-        try:
-            await reader.session.start()
-        except (NoAnswer, Refusal) as error:
-            await reader.session.end()
-            await retry.wait(error)  # a server that just started refuses consumers for a while
-            continue
-        server = reader.session.server or SINGLE_SERVER
-        if server in servers and server not in readers:
-            readers[server] = reader
-            continue
-        await reader.session.end()
-        lacking = ", ".join(each for each in servers if each not in readers)
-        if retry.remaining_s == 0:
-            raise Unavailable(f"{lacking} took no consumer on stream {stream} within {PLACEMENT_S:g} s")
-
-
 class _CopyReader:
     """One copy, message by message."""
 
     def __init__(self, connection: Connection, stream: str, *, after: int, last_seq: int, stalled_s: float) -> None:
-        self.session = Session(connection, stream, ">", self._take, after=after)
+        self.server = ""
         self.messages = 0
         self.stopped: str | None = None
         """Why the copy cannot be read to its end."""
+        self._connection = connection
+        self._stream = stream
+        self._session: Session | None = None
         self._last_seq = last_seq
         self._reached = after
         self._stalled_s = stalled_s
         self._keeps_all = stream == names.EVENTS
         self._buffer: deque[tuple[int, str]] = deque()
 
+    async def open(self, servers: Container[str]) -> None:
+        """Read the copy of one of `servers` from here on.
+
+        Raises:
+            Unavailable: none of them took a consumer.
+
+        """
+        retry = Retry(PLACEMENT_S)
+        while True:
+            await self.close()
+            session = self._session = Session(self._connection, self._stream, ">", self._take, after=self._reached)
+            try:
+                await session.start()
+            except (NoAnswer, Refusal) as error:
+                await retry.wait(error)  # a server that just started refuses consumers for a while
+                continue
+            self.server = session.server or SINGLE_SERVER
+            if self.server in servers:
+                return
+            if retry.remaining_s == 0:
+                raise Unavailable(f"a server took no consumer on stream {self._stream} within {PLACEMENT_S:g} s")
+
+    async def close(self) -> None:
+        """Give the consumer up."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.end()
+
     async def head(self) -> tuple[int, str] | None:
         """Return the sequence and the digest of the next message; `None` at the end."""
+        failures = 0
         while not self._buffer:
             if self._reached >= self._last_seq or self.stopped is not None:
                 return None
-            await self._fill()
+            failure = await self._fill()
+            if failure is None:
+                continue
+            failures += 1
+            if failures == MAX_FAILURES:
+                self.stopped = f"nothing can be read behind {self._reached}: {failure}"
+            else:
+                await self.open((self.server,))
         seq, content = self._buffer[0]
         return None if seq > self._last_seq else (seq, content)
 
@@ -145,26 +163,28 @@ class _CopyReader:
         self._buffer.popleft()
         self.messages += 1
 
-    async def _fill(self) -> None:
-        quiet_waits = 0
+    async def _fill(self) -> str | None:
+        """Wait for messages, or for the end; return why none came."""
+        session, quiet_waits = self._session, 0
+        assert session is not None, "it is open"
         try:
-            await self.session.refill()
             with anyio.fail_after(self._stalled_s):
-                while not self._buffer and self.session.broken is None:
-                    await self.session.wait()
-                    await self.session.refill()
+                while not self._buffer and session.broken is None:
+                    await session.refill()
+                    await session.wait()
                     quiet_waits += 1
-                    if not self._keeps_all and self.session.pending == 0 and quiet_waits > END_WAITS:
+                    if not self._keeps_all and session.pending == 0 and quiet_waits > END_WAITS:
                         self._reached = self._last_seq  # the last messages were removed meanwhile
-                        return
+                        return None
         except TimeoutError:
-            self.stopped = f"nothing can be read behind {self._reached}"
+            return f"no message came for {self._stalled_s:g} s"
         except NoAnswer as error:
-            self.stopped = str(error)
-        if not self._buffer and self.session.broken is not None:
-            self.stopped = self.session.broken
+            return str(error)
+        return None if self._buffer else session.broken
 
     def _take(self, message: Received) -> None:
+        if message.seq <= self._reached:
+            return
         digest = hashlib.sha256(message.headers)
         digest.update(message.subject.encode())
         digest.update(b"\0" + message.payload)

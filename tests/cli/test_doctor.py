@@ -5,9 +5,19 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from penstock.commands.doctor import MANY_EVENTS_BEHIND, OK, WARN, log_check, runners_check, sandbox_check
+from penstock.commands.doctor import (
+    FAIL,
+    MANY_EVENTS_BEHIND,
+    OK,
+    WARN,
+    damage_check,
+    log_check,
+    runners_check,
+    sandbox_check,
+)
 from penstock_schemas.api import LogStatus, RunnerResponse, StatusResponse
 from penstock_schemas.ids import RunnerId
+from penstock_schemas.jobs import Damage
 from penstock_schemas.views import SandboxLevel
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -61,6 +71,15 @@ def test_the_log(given: StatusResponse, result: str, says: str) -> None:
     check = log_check(given)
     assert (check.result, says in check.found) == (result, True), check
     assert (check.result == WARN) == bool(check.mend)
+
+
+def test_damaged_events_are_named() -> None:
+    assert damage_check(status()).result == OK
+    known = (Damage(aggregate="job.default.x", seq=7, reason="no JSON"), Damage(aggregate="", seq=9, reason="missing"))
+    check = damage_check(replace(status(), damaged=5, damages=known))
+    assert check.result == FAIL
+    assert check.found == "sequence 7 of job.default.x: no JSON; sequence 9 of an unknown run: missing; and 3 more"
+    assert "penstock close" in check.mend
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,9 @@ from tests.jetstream.replicas import LOG_BYTES, blocks, compared, fill, flip_a_b
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 
 from penstock_core.ports import Unavailable
-from penstock_jetstream import connect, names
+from penstock_jetstream import connect, layout, names
+from penstock_jetstream.connection import Connection
+from penstock_jetstream.jetstream_log import JetStreamLog
 from penstock_jetstream.streams import Replica, StreamCluster, StreamConfig, StreamInfo, StreamState
 
 pytestmark = pytest.mark.system
@@ -92,6 +94,32 @@ async def test_a_damaged_copy_is_named_and_rebuilt(servers: ThreeServers) -> Non
         assert [copy.damage for copy in await compared(cluster, servers)] == [None, None, None]
         assert (await verify_command(servers)).returncode == 0
         report(f"rebuilt after {anyio.current_time() - began:.1f} s")
+
+
+async def test_compressed_streams_are_left_as_the_guide_describes(servers: ThreeServers) -> None:
+    """docs/how-to/repair-a-nats-cluster.md: set none, restart the servers one after the other with SIGTERM."""
+    connection = Connection(servers.settings)
+    await connection.open()
+    events, *_ = layout.streams(servers.settings)
+    compressed = {**events, "compression": "s2"}
+    await connection.ask(names.STREAM_CREATE + names.EVENTS, compressed, deadline_s=DEADLINE_S)
+    log = JetStreamLog(connection, group_commit=None)
+    await fill(log, LOG_BYTES)
+    with pytest.raises(layout.LayoutError, match="repair-a-nats-cluster"):
+        async with connect(servers.settings):
+            pass
+    await connection.ask(names.STREAM_UPDATE + names.EVENTS, events, deadline_s=DEADLINE_S)
+    await connection.close()
+
+    dice = random.Random(3)
+    async with connect(servers.settings) as cluster:
+        for server in servers.servers:
+            await server.stop()
+            await server.start()
+            assert [copy.damage for copy in await compared(cluster, servers)] == [None, None, None]
+        for victims in (1, 3):
+            await kill_round(servers, cluster.log, dice, victims=victims, seed=victims)
+            assert [copy.damage for copy in await compared(cluster, servers)] == [None, None, None]
 
 
 async def test_no_position_is_taken_from_a_copy_that_is_behind(servers: ThreeServers) -> None:

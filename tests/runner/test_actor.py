@@ -1,8 +1,10 @@
 """The runner, orders in and events out: on the in-memory cluster and on a real server."""
 
 import errno
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -15,14 +17,15 @@ from tests.runner.faults import DeafHeartbeats, FaultyLog
 from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine, at_once, deaf, until_stopped
 
 from penstock_core import aggregates
+from penstock_core.chain import link
 from penstock_core.memory import MemoryCluster
 from penstock_core.ports import Conflict, Entry, LogFull, Unavailable
 from penstock_jetstream import connect
 from penstock_runner import attempt as attempt_module
 from penstock_runner.engine import Attempt, Emit, Outcome
 from penstock_schemas.commands import OutcomeKind
-from penstock_schemas.events import AttemptAssigned, AttemptStarted, JobCompleted, JobRequeued
-from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
+from penstock_schemas.events import AttemptAssigned, AttemptStarted, JobCompleted, JobRequeued, RecordDamaged
+from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
 
 
@@ -381,6 +384,25 @@ class TestLease:
             await running(engine, 0)
             assert await join(stage, after=seq) != joined.runner_id
             assert (await stage.desk.said(joined.runner_id))[-1] == "RunnerLost", "nobody leaves twice"
+
+    @pytest.mark.parametrize("name", [aggregates.assign, aggregates.runner])
+    async def test_a_runner_whose_orders_or_life_are_damaged_starts_again(
+        self, stage: Stage, name: Callable[[RunnerId], str]
+    ) -> None:
+        engine = ScriptedEngine(deaf)
+        async with stage.runner(engine):
+            seq, joined = await stage.desk.joined()
+            job_id = await stage.desk.submit()
+            await stage.desk.assign(job_id, joined.runner_id)
+            await running(engine)
+            aggregate = name(joined.runner_id)
+            head = await stage.log.head(aggregate)
+            damage = RecordDamaged(damaged_seq=head.seq + 1, reason="the event is missing")
+            event_id, time = EventId(uuid4().hex), datetime.now(UTC)
+            event = link(head, aggregate, damage, event_id=event_id, time=time, actor="scheduler:s")
+            await stage.log.append([Entry(event, head.seq)])
+            await running(engine, 0)
+            assert await join(stage, after=seq) != joined.runner_id, "its jobs go to another, which may be itself"
 
     async def test_a_machine_that_slept_wakes_up_without_the_right_to_work(self, stage: Stage) -> None:
         slept_s = 0.0

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import nats
@@ -137,6 +138,11 @@ def test_an_event_that_cannot_be_read_stops_only_its_job(system: System) -> None
     assert system.get(f"/jobs/{job_id}")[1]["state"] == "FAILED"
     run_others(system, 2)
     assert "the decision" not in command(system, "verify").stdout
+
+    unknown = str(uuid4())
+    seq = publish(system, unknown, b"no JSON")
+    check_reported(system, unknown, seq, "the event cannot be read")
+    close(system, unknown)
 
 
 def test_a_flipped_byte_on_the_disk_stops_only_its_job(system: System) -> None:
