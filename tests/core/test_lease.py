@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock_core.lease import (
@@ -99,6 +99,7 @@ class World:
         self.at(asked_at + before_s + after_s, answer)
 
 
+@settings(deadline=None)
 @given(
     lease_s=st.floats(MIN_LEASE_S, MAX_LEASE_S),
     beats=st.lists(st.tuples(delays, delays), max_size=25),

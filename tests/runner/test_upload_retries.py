@@ -7,7 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.runner.conftest import TERMS, Stage
 from tests.runner.desk import eventually
@@ -273,6 +273,7 @@ async def test_an_object_store_that_comes_back_takes_the_results(
 # The retries by themselves
 
 
+@settings(max_examples=50, deadline=None)
 @given(outages=st.lists(st.integers(0, 30), max_size=6), workers=st.integers(1, 4))
 def test_retries_end_with_success_or_at_the_bound(outages: list[int], workers: int) -> None:
     """Whatever fails how often, in how many uploads at a time: an upload ends, and a success ends the outage."""
