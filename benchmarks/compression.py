@@ -79,12 +79,13 @@ async def _write(server: EmbeddedServer, compression: str, size: Size) -> tuple[
     await connection.ask(names.STREAM_CREATE + names.EVENTS, made, deadline_s=DEADLINE_S)
     group_commit = GroupCommit(connection)
     log = JetStreamLog(connection, group_commit=group_commit)
+    events, in_batches_s, single_s = 0, 0.0, 0.0
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(group_commit.run)
             began = time.perf_counter()
             filled = await fill(log, JOBS[size])
-            in_batches_s = time.perf_counter() - began
+            events, in_batches_s = filled.last_seq + SINGLE[size], time.perf_counter() - began
             began = time.perf_counter()
             for _ in range(SINGLE[size]):
                 await _append_one(log)
@@ -92,7 +93,7 @@ async def _write(server: EmbeddedServer, compression: str, size: Size) -> tuple[
             tasks.cancel_scope.cancel()
     finally:
         await connection.close()
-    return filled.last_seq + SINGLE[size], in_batches_s, single_s
+    return events, in_batches_s, single_s
 
 
 async def _append_one(log: EventLog) -> None:
