@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -199,18 +199,17 @@ def test_more_requests_than_there_may_be_connections_are_refused_with_the_reason
         each.close()
 
 
-def test_idle_connections_make_room_for_others(address: tuple[str, int]) -> None:
-    held = [connect(address) for _ in range(LIMITS.most)]
-    for each in held[:10]:
-        each.sendall(GET % b"")
-        answer_of(each)
-    for _ in range(3 * LIMITS.most):
-        with connect(address) as other:
-            other.sendall(GET % b"")
-            assert answer_of(other).startswith(b"HTTP/1.1 200")
-    assert all_of(held[0]) == b"", "the one that waited longest went first"
-    for each in held:
-        each.close()
+def test_an_idle_connection_makes_room_for_another() -> None:
+    with ExitStack() as stack:
+        address = stack.enter_context(serving())
+        held = [stack.enter_context(connect(address)) for _ in range(LIMITS.most)]
+        other = stack.enter_context(connect(address))
+        other.sendall(GET % b"")
+        assert answer_of(other).startswith(b"HTTP/1.1 200")
+        assert all_of(held[0]) == b"", "the one that waited longest is closed"
+        for each in held[1:]:
+            each.sendall(GET % b"")
+            assert answer_of(each).startswith(b"HTTP/1.1 200")
 
 
 async def test_many_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
