@@ -95,9 +95,13 @@ class Walk:
 
         """
         self._walk(self._folder, "", None, ())
-        for path, record in self._records.items():
-            if self._has_result(path):
-                self._add(path, record)
+        results = {path: self._result(path) for path in self._records}
+        # The record of a missing result counts: when the parameters of a removed `temp()` file changed, Snakemake makes
+        # it and all that depends on it again. Where no recorded result goes along, everything is made again anyway.
+        if any(result in self.entries for result in results.values()):
+            for path, result in results.items():
+                if result is not None:
+                    self._add(path, self._records[path])
 
     def _walk(self, place: Path, base: str, against: str | None, above: _Above) -> None:
         """Look at everything in the folder `place`, which is `base` in the workflow.
@@ -187,7 +191,7 @@ class Walk:
         return None if what is None else f"a link to {real}, {what}"
 
     def _look_at_records(self, place: Path, path: str) -> None:
-        """Take the records of results that go along; they are known once everything else is."""
+        """Collect the records; which of them go along is known once everything else is."""
         self.left_out.append(entry(f"{path}/", "Snakemake's caches, locks and logs", files=0))
         if deciding(path, self._selection.asked, is_folder=True) is not None:
             return
@@ -200,16 +204,16 @@ class Walk:
                         inner = f"{path}/{kind}/{record.relative_to(top).as_posix()}"
                         self._records[inner] = FolderEntry.of_file(record)
 
-    def _has_result(self, record: str) -> bool:
-        """Say whether the result that a record is about goes along, also under another name."""
+    def _result(self, record: str) -> str | None:
+        """Return the path of the result that a record is about; `None` when it lies outside the folder."""
         before, _, after = record.rpartition(f"{ENGINE_FOLDER}/")
         result = result_of(after.partition("/")[2])
-        if result is None:
-            return False
+        if result is None or result.startswith("/"):
+            return None
         try:
-            return self._known.resolve(before + result) in self.entries
+            return self._known.resolve(before + result)
         except LinkRefused:
-            return False
+            return None
 
     def _add(self, path: str, found: FolderEntry) -> None:
         self.entries[path] = found

@@ -224,17 +224,25 @@ def test_times_modes_and_empty_folders_go_along(tmp_path: Path) -> None:
     assert tool.executable
 
 
-def test_records_of_results_that_go_along_go_along(tmp_path: Path) -> None:
+def record_of(result: str) -> str:
+    """Return the path of Snakemake's record of a result."""
+    encoded = base64.urlsafe_b64encode(result.encode()).decode()
+    pieces = [encoded[start : start + 254] for start in range(0, len(encoded), 254)]
+    return "/".join([".snakemake/metadata", *(f"@{each}" for each in pieces[:-1]), pieces[-1]])
+
+
+def test_records_of_results_go_along_also_where_the_result_is_gone_or_left_out(tmp_path: Path) -> None:
     write(tmp_path, "Snakefile", "out/a.txt", "raw/b.txt", ".snakemake/log/x", ".snakemake/locks/0.lock")
-    for result in ("out/a.txt", "raw/b.txt", "gone.txt", f"out/{'n' * 200}.txt"):
-        encoded = base64.urlsafe_b64encode(result.encode()).decode()
-        pieces = [encoded[start : start + 254] for start in range(0, len(encoded), 254)]
-        write(tmp_path, "/".join([".snakemake/metadata", *(f"@{each}" for each in pieces[:-1]), pieces[-1]]))
-    write(tmp_path, f"out/{'n' * 200}.txt", ".snakemake/incomplete/b3V0L2EudHh0")
-    sent = [path for path in names(pack(tmp_path, exclude=["raw/"])) if path.startswith(".snakemake")]
-    assert len(sent) == 3
-    assert ".snakemake/incomplete/b3V0L2EudHh0" in sent
-    assert ".snakemake/metadata/b3V0L2EudHh0" in sent
+    inside = {record_of(each) for each in ("out/a.txt", "raw/b.txt", "gone.txt", f"out/{'n' * 200}.txt")}
+    outside = {record_of(each) for each in ("/data/c.txt", "../d.txt")}
+    write(tmp_path, *inside, *outside, f"out/{'n' * 200}.txt", ".snakemake/incomplete/b3V0L2EudHh0")
+    sent = {path for path in names(pack(tmp_path, exclude=["raw/"])) if path.startswith(".snakemake")}
+    assert sent == {*inside, ".snakemake/incomplete/b3V0L2EudHh0"}
+
+
+def test_no_record_goes_along_where_no_result_does(tmp_path: Path) -> None:
+    write(tmp_path, "Snakefile", "out/a.txt", record_of("out/a.txt"), record_of("gone.txt"))
+    assert names(pack(tmp_path, exclude=["out/"])) == ["Snakefile"]
 
 
 @pytest.mark.parametrize(

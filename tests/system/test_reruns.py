@@ -152,6 +152,7 @@ def test_what_a_change_makes_run_again_is_what_runs(finished: Path, tmp_path: Pa
         [("factor", "config.yaml", 2)],
         [("code", "Snakefile", 2)],
         [("remove", "out/final.txt", 0)],
+        [("remove", "out/a.txt", 0), ("factor", "config.yaml", 2)],
     ]
     nothing, *something = compared(finished, tmp_path, histories)
     assert nothing == []
