@@ -1,5 +1,6 @@
 """What `submit` and `plan` send of a workflow, and how far they are with it."""
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ QUIET_S: Final = 1.0
 REDRAW_S: Final = 0.2
 
 
-F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
 class Sent(Struct, frozen=True):
@@ -52,8 +53,13 @@ class Choice(Struct, frozen=True, kw_only=True):
     confirm_above: int = CONFIRM_BYTES
 
 
-def folder_options(command: F) -> F:
-    """Give a command the options of `Choice`."""
+def folder_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a command the options of `Choice`, which it takes as the argument `choice`."""
+
+    @functools.wraps(command)
+    def with_choice(**given: Any) -> R:
+        return command(choice=Choice(**{name: given.pop(name) for name in Choice.__struct_fields__}), **given)
+
     options = (
         click.option(
             "--exclude",
@@ -83,8 +89,8 @@ def folder_options(command: F) -> F:
         ),
     )
     for option in reversed(options):
-        command = option(command)
-    return command
+        with_choice = option(with_choice)
+    return with_choice
 
 
 def from_here(workflow: Path, snakefile: str | None, choice: Choice, *, in_place: bool = False) -> Sent:

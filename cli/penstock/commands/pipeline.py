@@ -90,12 +90,7 @@ def add(
     label: tuple[str, ...],
     resource: tuple[str, ...],
     preset: str | None,
-    exclude: tuple[str, ...],
-    include: tuple[str, ...],
-    no_ignore: bool,
-    force: bool,
-    yes: bool,
-    confirm_above: int,
+    choice: Choice,
     form: Format,
     url: str | None,
     state: Path | None,
@@ -111,9 +106,6 @@ def add(
         source, called = elsewhere
     else:
         try:
-            choice = Choice(
-                exclude=exclude, include=include, no_ignore=no_ignore, force=force, yes=yes, confirm_above=confirm_above
-            )
             bundle = pack(chosen_from(workflow or Path(), snakefile, choice))
         except BadWorkflow as error:
             raise Stop(str(error), Exit.USAGE) from error

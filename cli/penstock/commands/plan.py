@@ -55,12 +55,7 @@ def plan(
     workflow: Path | None,
     pipeline: str | None,
     snakefile: str | None,
-    exclude: tuple[str, ...],
-    include: tuple[str, ...],
-    no_ignore: bool,
-    force: bool,
-    yes: bool,
-    confirm_above: int,
+    choice: Choice,
     param: tuple[str, ...],
     params_file: tuple[Path, ...],
     allow_missing_software: bool,
@@ -73,9 +68,6 @@ def plan(
     """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
     if pipeline is not None and (workflow is not None or snakefile):
         raise click.UsageError("give a workflow or --pipeline, not both")
-    choice = Choice(
-        exclude=exclude, include=include, no_ignore=no_ignore, force=force, yes=yes, confirm_above=confirm_above
-    )
     sent = from_here(workflow or Path(), snakefile, choice) if pipeline is None else None
     parameters = parse_parameters(params_file, param, ())
     submission = JobSubmission(

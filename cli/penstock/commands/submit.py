@@ -14,7 +14,7 @@ from penstock.declared_software import describe
 from penstock.exits import Exit
 from penstock.sending import Choice, Progress, Sent, folder_options, from_here
 from penstock.transport import ClientError
-from penstock_schemas.api import JobSubmission, RunnerResponse, SubmittedSource
+from penstock_schemas.api import JobResponse, JobSubmission, RunnerResponse, SubmittedSource
 from penstock_schemas.jobs import EngineParameters, Parameters
 
 EXAMPLES: Final = """\b
@@ -162,12 +162,7 @@ def submit(
     from_url: str | None,
     in_place: bool,
     snakefile: str | None,
-    exclude: tuple[str, ...],
-    include: tuple[str, ...],
-    no_ignore: bool,
-    force: bool,
-    yes: bool,
-    confirm_above: int,
+    choice: Choice,
     param: tuple[str, ...],
     param_string: tuple[str, ...],
     params_file: tuple[Path, ...],
@@ -204,14 +199,6 @@ def submit(
     if elsewhere is not None:
         sent = Sent(*elsewhere)
     elif pipeline is None:
-        choice = Choice(
-            exclude=exclude,
-            include=include,
-            no_ignore=no_ignore,
-            force=force,
-            yes=yes,
-            confirm_above=confirm_above,
-        )
         sent = from_here(workflow or Path(), snakefile, choice, in_place=in_place)
     submission = JobSubmission(
         pipeline_name=name if name is not None else sent.name if sent else pipeline or "",
@@ -232,23 +219,28 @@ def submit(
     with connected(url, state, deadline_s=30.0 if elsewhere is None else FETCH_DEADLINE_S) as client:
         with Progress() as progress:
             job = client.submit(submission, sent.files if sent else None, on_sent=progress)
-        if form is Format.JSON:
-            print_json(job)
-        elif form is Format.JSONL:
-            print_line(job)
-        else:
-            click.echo(job.id)
+        _show(job, form)
         if sent is not None and sent.declared:
             for line in describe(sent.declared, _runners(client), is_accepted=allow_missing_software):
                 click.echo(line, err=True)
-        if not watches:
-            if form is Format.TABLE:
-                what_next = "release it with: penstock release" if hold else "follow it with: penstock watch"
-                click.echo(f"submitted {job.pipeline_name}; {what_next} {job.id[:8]}", err=True)
-            return Exit.OK
-        from penstock.watching import watch
+        if watches:
+            from penstock.watching import watch
 
-        return watch(client, job.id)
+            return watch(client, job.id)
+    if form is Format.TABLE:
+        what_next = "release it with: penstock release" if hold else "follow it with: penstock watch"
+        click.echo(f"submitted {job.pipeline_name}; {what_next} {job.id[:8]}", err=True)
+    return Exit.OK
+
+
+def _show(job: JobResponse, form: Format) -> None:
+    """Print the run that was submitted: its id, or all of it."""
+    if form is Format.JSON:
+        print_json(job)
+    elif form is Format.JSONL:
+        print_line(job)
+    else:
+        click.echo(job.id)
 
 
 def _runners(client: Client) -> list[RunnerResponse]:
