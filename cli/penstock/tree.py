@@ -306,7 +306,9 @@ def service(name: str, plan: Plan, nats_url: str) -> Service:
             environ |= {"PENSTOCK_DRAIN_TIMEOUT_S": f"{DRAIN_S:g}"} | _roots(plan) | dict(plan.sandbox)
         case _:
             pass
-    return Service(name=name, command=(sys.executable, "-m", "penstock.launch", MODULES[name]), environ=environ)
+    # -P: no module of the folder in which the command was started takes the place of an installed one.
+    command = (sys.executable, "-P", "-m", "penstock.launch", MODULES[name])
+    return Service(name=name, command=command, environ=environ)
 
 
 def overridden(plan: Plan, environ: Mapping[str, str]) -> list[str]:

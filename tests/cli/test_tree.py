@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from penstock.own_machine import sandbox_settings
@@ -22,6 +23,18 @@ def test_every_service_is_told_what_the_log_may_take(name: str) -> None:
 def test_what_is_meant_for_another_server_is_not_passed_on(name: str) -> None:
     environ = service(name, PLAN, "nats://127.0.0.1:1").environ
     assert (environ["PENSTOCK_NATS_URL"], environ["PENSTOCK_NATS_CREDENTIALS"]) == ("nats://127.0.0.1:1", "")
+
+
+@pytest.mark.parametrize("name", MODULES)
+async def test_no_service_imports_from_the_folder_that_the_command_was_started_in(name: str, tmp_path: Path) -> None:
+    for module in ("structlog", "msgspec", "anyio", MODULES[name].partition(".")[0]):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit(99)")
+    command = [*service(name, PLAN, "nats://h:1").command, "--help"]
+    ended = await anyio.run_process(
+        command, cwd=tmp_path, check=False, env={"PATH": "", "PENSTOCK_LOG_MAX_BYTES": "many"}
+    )
+    assert ended.returncode not in (0, 99)
+    assert b"PENSTOCK_LOG_MAX_BYTES" in ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize(
