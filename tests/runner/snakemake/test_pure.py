@@ -24,7 +24,7 @@ from penstock_runner.engines.snakemake.messages import (
     encode_frame,
     shorten,
 )
-from penstock_runner.engines.snakemake.progress import Progress
+from penstock_runner.engines.snakemake.progress import MAX_EXPLAINED, Progress
 from penstock_runner.engines.snakemake.tails import Tail
 from penstock_runner.engines.snakemake.verdicts import why_it_failed
 from penstock_schemas.ids import JobId, is_token
@@ -105,6 +105,17 @@ def test_an_error_that_is_logged_late_still_explains() -> None:
     )
     (task,) = progress.apply(ErrorLogged(exception="MissingOutputException", text=text))
     assert task.message == "ended well but did not make all of its output: y.txt"
+
+
+def test_an_error_explains_those_that_failed_last_and_no_more() -> None:
+    progress = Progress(JobId("job"), 1)
+    for task in range(3 * MAX_EXPLAINED):
+        progress.apply(GraphChanged(tasks=(GraphTask(task=task, rule="r", wildcards={"x": f"{task:04}"}),)))
+        progress.apply(TryStarted(task=task, try_number=1, time=NOW))
+        progress.apply(TryEnded(task=task, try_number=1, time=NOW, ok=False))
+    explained = progress.apply(ErrorLogged(exception="E", text="broken in rule r: oh"))
+    latest = {f"{task:04}" for task in range(2 * MAX_EXPLAINED, 3 * MAX_EXPLAINED)}
+    assert {task.wildcards["x"] for task in explained} == latest
 
 
 def test_details_before_the_start_are_kept() -> None:

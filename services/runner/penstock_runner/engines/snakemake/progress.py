@@ -6,6 +6,7 @@ Messages must have passed `protocol`. The names of tasks are made here, of their
 import re
 from collections import Counter
 from datetime import datetime
+from itertools import islice
 from typing import Final, assert_never
 
 from msgspec.structs import replace
@@ -33,6 +34,8 @@ from penstock_schemas.views import Task, TaskState
 
 MAX_DETAIL_CHARS: Final = 64 * 1024 * 1024
 """Commands, reasons, resources and errors of all tasks of one run together; what is beyond it is not kept."""
+MAX_EXPLAINED: Final = 100
+"""So many failed tasks are looked at for one logged error: those that failed last."""
 TOO_MANY_DETAILS: Final = "commands and reasons are not kept any more: there are too many in this run"
 _RULE_OF_ERROR: Final = re.compile(r"\bin rule (\S+?)(?: in file|,|:|$)", re.MULTILINE)
 
@@ -55,8 +58,8 @@ class Progress:
         self._tasks: dict[str, Task] = {}
         """The last try of each job of the graph, by its name."""
         self._states = Counter[TaskState]()
-        self._failed: dict[str, set[str]] = {}
-        """The names of failed tasks, by rule."""
+        self._failed: dict[str, dict[str, None]] = {}
+        """The names of failed tasks, by rule, in the order in which they failed."""
         self._will_retry: set[str] = set()
         self._rules: set[str] = set()
         self._errors: dict[str, str] = {}
@@ -171,11 +174,11 @@ class Progress:
         if before is not None:
             self._states[self._counted(key, before)] -= 1
             if before.state is TaskState.FAILED:
-                self._failed[before.name].discard(key)
+                self._failed[before.name].pop(key, None)
         self._tasks[key] = task
         self._states[self._counted(key, task)] += 1
         if task.state is TaskState.FAILED:
-            self._failed.setdefault(task.name, set()).add(key)
+            self._failed.setdefault(task.name, {})[key] = None
 
     def _culprit(self) -> str:
         task = self.failed_task
@@ -265,12 +268,16 @@ class Progress:
         return [task]
 
     def _error_logged(self, message: ErrorLogged) -> list[Task]:
-        """Keep what was logged; a task that it explains may have ended just before."""
+        """Keep what was logged; a task that it explains may have ended just before.
+
+        The work is bounded: a workflow may have many failed tasks and log many errors.
+        """
         rules = {rule for rule in _RULE_OF_ERROR.findall(message.text) if rule in self._rules}
         if rules and self._has_room(message.text):
             self._errors |= dict.fromkeys(rules, message.text)
         explained: list[Task] = []
-        for key in sorted(key for rule in rules for key in self._failed.get(rule, ())):
+        latest = (key for rule in sorted(rules) for key in reversed(self._failed.get(rule, {})))
+        for key in sorted(islice(latest, MAX_EXPLAINED)):
             task = self._tasks[key]
             if task.message != self.why_failed(task):
                 explained.append(replace(task, message=self.why_failed(task)))
