@@ -1,5 +1,6 @@
 """Ports that fail when a test says so, around the ones that work."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
 
 import anyio
@@ -152,3 +153,16 @@ class SlowBlobs(MemoryBlobs):
 
 
 __all__ = ["DeafHeartbeats", "DownBoard", "FailingBlobs", "FaultyLog", "HangingTail", "SlowBlobs"]
+
+
+class StutteringBoard(DownBoard):
+    """Takes every second portion of tasks, and counts how often it took each task."""
+
+    def __init__(self, board: TaskBoard) -> None:
+        super().__init__(board)
+        self.taken = Counter[str]()
+
+    async def put(self, tenant: TenantId, job_id: JobId, tasks: Sequence[Task], counts: TaskCounts) -> None:
+        self.is_down = not self.is_down
+        await super().put(tenant, job_id, tasks, counts)
+        self.taken.update(task.id for task in tasks)

@@ -10,12 +10,13 @@ import anyio
 import pytest
 from tests.runner.conftest import Stage
 from tests.runner.desk import eventually
-from tests.runner.faults import DownBoard, FailingBlobs, HangingTail
+from tests.runner.faults import DownBoard, FailingBlobs, HangingTail, StutteringBoard
 from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine
 
 from penstock_jetstream.blobs import open_blobs
 from penstock_runner.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
 from penstock_runner.produced_files import Declared, Produced, collect
+from penstock_runner.reporting import TASKS_PER_SEND
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
@@ -353,6 +354,32 @@ class TestProgress:
             await eventually(look)
             is_seen.set()
             await stage.desk.reaches(job_id, JobState.COMPLETED)
+
+    async def test_of_many_tasks_is_not_sent_again_where_a_part_of_it_got_out(self, stage: Stage) -> None:
+        board = StutteringBoard(stage.tasks)
+        stage.tasks = board
+        names = {f"t{number}" for number in range(5 * TASKS_PER_SEND)}
+        is_seen = anyio.Event()
+
+        async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+            for name in names:
+                task = Task(id=name, job_id=attempt.job_id, attempt=1, name="t", state=TaskState.WAITING)
+                emit(TaskChanged(task=task))
+            await is_seen.wait()
+            return Outcome(kind=OutcomeKind.SUCCEEDED)
+
+        async with stage.runner(ScriptedEngine(script, needs_files=True)):
+            _, joined = await stage.desk.joined()
+            job_id = await stage.desk.submit()
+            await stage.desk.assign(job_id, joined.runner_id)
+
+            async def look() -> bool:
+                return board.taken.keys() == names
+
+            await eventually(look)
+            is_seen.set()
+            await stage.desk.reaches(job_id, JobState.COMPLETED)
+        assert set(board.taken.values()) == {1}
 
     async def test_task_logs_that_the_store_takes_later_are_stored(self, stage: Stage) -> None:
         stage.blobs = FailingBlobs(3)

@@ -234,9 +234,11 @@ class Report:
         is_sent = False
         try:
             with anyio.fail_after(SEND_DEADLINE_S):
-                if delivery.is_progress:
-                    await self._send_tasks([self._with_keys(task) for task in delivery.tasks], delivery.counts)
-                    delivery = replace(delivery, tasks=(), is_progress=False)
+                while delivery.is_progress:
+                    some, rest = delivery.tasks[:TASKS_PER_SEND], delivery.tasks[TASKS_PER_SEND:]
+                    await self._send_tasks([self._with_keys(task) for task in some], delivery.counts)
+                    # What got out is not sent again when time is up before the rest.
+                    delivery = replace(delivery, tasks=rest, is_progress=bool(rest))
                 if delivery.chunks:
                     await self._reports.tail.append(self._tenant, delivery.chunks)
                 is_sent = True
@@ -251,8 +253,7 @@ class Report:
         return is_sent
 
     async def _send_tasks(self, tasks: list[Task], counts: TaskCounts) -> None:
-        for start in range(0, max(1, len(tasks)), TASKS_PER_SEND):
-            await self._reports.board.put(self._tenant, self._job_id, tasks[start : start + TASKS_PER_SEND], counts)
+        await self._reports.board.put(self._tenant, self._job_id, tasks, counts)
 
     def _with_keys(self, task: Task) -> Task:
         if task.id not in self._stored:
