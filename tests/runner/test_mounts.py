@@ -18,6 +18,8 @@ from penstock_runner.sandbox.rules import Rules
 
 NOBODY = 65534
 PR_SET_DUMPABLE = 4
+IPC_PRIVATE, IPC_CREAT, IPC_RMID = 0, 0o1000, 0
+LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG, PR_GET_PDEATHSIG = 1, 2
 
 Who = Callable[[], None]
@@ -103,6 +105,26 @@ def test_only_what_is_named_can_be_changed(place: Path, who: Who) -> None:
     in_process(who, act)
     assert (place / "own/file").read_text() == "changed"
     assert (place / "other/file").read_text() == "x"
+
+
+@everybody
+def test_shared_memory_is_private_and_ends_with_its_user(place: Path, who: Who) -> None:
+    queue_of_others = LIBC.msgget(IPC_PRIVATE, IPC_CREAT | 0o666)
+    assert queue_of_others >= 0
+
+    def act() -> None:
+        seal([str(place / "own"), str(place / "other")], memory=str(place / "own"))
+        assert list((place / "own").iterdir()) == []
+        (place / "own/mine").write_text("x")
+        assert os.statvfs(place / "own").f_flag & (os.ST_NOSUID | os.ST_NODEV) == os.ST_NOSUID | os.ST_NODEV
+        assert (place / "other/file").read_text() == "x"
+        assert LIBC.msgctl(queue_of_others, IPC_RMID, None) != 0
+
+    try:
+        in_process(who, act)
+        assert [each.name for each in (place / "own").iterdir()] == ["file"]
+    finally:
+        assert LIBC.msgctl(queue_of_others, IPC_RMID, None) == 0
 
 
 @everybody

@@ -145,6 +145,24 @@ def test_a_plan_may_read_what_runs_write_and_write_nothing_outside(tmp_path: Pat
     assert plan.may_write(str(tmp_path / "work/x"))
 
 
+@pytest.mark.parametrize("is_plan", [False, True])
+@pytest.mark.parametrize(
+    ("policy", "work", "memory"),
+    [
+        (Policy(read=("/",)), "/work", "/dev/shm"),
+        (Policy(read=("/dev/shm/data",)), "/work", None),
+        (Policy(write=("/dev/shm",)), "/work", None),
+        (Policy(), "/dev/shm/state/work", None),
+        (Policy(write=("/dev/shmem",)), "/work", "/dev/shm"),
+    ],
+)
+def test_shared_memory_is_private_unless_the_operator_named_a_part_of_it(
+    policy: Policy, work: str, memory: str | None, *, is_plan: bool
+) -> None:
+    rules = policy.rules(work_dir=Path(work), log_dir=Path("/logs"), scratch=Path("/logs/scratch"), is_plan=is_plan)
+    assert rules.memory == memory
+
+
 def test_what_is_the_runner_s_and_its_user_s_is_hidden(tmp_path: Path) -> None:
     home, state, creds = tmp_path / "home", tmp_path / "home/state", tmp_path / "home/nats.creds"
     settings = RunnerSettings(

@@ -24,7 +24,7 @@ def confine(rules: Rules) -> None:
         raise OSError(errno.EBUSY, f"a process of {threads} threads cannot be confined")
     give_up_new_privileges()
     if rules.sealed:
-        seal((*rules.write, *rules.logs), closed=rules.hidden)
+        seal((*rules.write, *rules.logs), closed=rules.hidden, memory=rules.memory)
     abi = landlock.version()
     if abi >= FILE_ABI:
         landlock.restrict(grants(rules, _entries), abi=abi, tcp=rules.network)

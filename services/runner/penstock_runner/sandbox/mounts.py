@@ -1,8 +1,11 @@
-"""A mount namespace in which only some places can be changed.
+"""A mount namespace in which only some places can be changed, and shared memory of one's own.
 
 Landlock and seccomp cannot bound `chmod`, `chown`, `utime` and `setxattr` to a place: the first does not know these
 calls, the second sees no paths. A read-only mount refuses them. Root makes the namespace itself; another user makes a
 user namespace first, in which the user's ids stay what they are.
+
+Objects in shared memory belong to a user, not to a run, and outlive whoever made them. A run that has a place of its
+own for them can neither reach those of another run nor leave any behind.
 """
 
 import ctypes
@@ -15,6 +18,9 @@ from typing import Final
 
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWUSER: Final = 0x10000000
+_CLONE_NEWIPC: Final = 0x08000000
+_MS_NOSUID: Final = 0x2
+_MS_NODEV: Final = 0x4
 _MS_BIND: Final = 0x1000
 _MS_REC: Final = 0x4000
 _MS_SLAVE: Final = 0x80000
@@ -29,7 +35,7 @@ _ATTR_NODEV: Final = 0x4
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def seal(writable: Iterable[str], closed: Iterable[str] = ()) -> None:
+def seal(writable: Iterable[str], closed: Iterable[str] = (), *, memory: str | None = None) -> None:
     """Let nothing be changed any more, by this process and what it starts, but what lies in `writable`.
 
     A write elsewhere fails with EROFS. In `writable`, set-user-id and set-group-id bits and device files have no
@@ -39,6 +45,7 @@ def seal(writable: Iterable[str], closed: Iterable[str] = ()) -> None:
     Args:
         writable: absolute and resolved; a path that does not exist is skipped.
         closed: places within `writable` that stay read-only, but for what of `writable` lies in them.
+        memory: one of `writable`, which becomes empty and private, as do the objects of System V and POSIX queues.
 
     Raises:
         OSError: the kernel, or how it is set up, does not allow it. Some of it may have been done.
@@ -46,11 +53,16 @@ def seal(writable: Iterable[str], closed: Iterable[str] = ()) -> None:
     """
     here = Path.cwd()
     _enter_namespace()
+    if memory is not None and _libc.unshare(_CLONE_NEWIPC) != 0 and ctypes.get_errno() != errno.EINVAL:
+        _fail("unshare")  # EINVAL: this kernel has no such objects
     # Mounts and unmounts of the machine still arrive here; none leaves.
     _mount(None, "/", _MS_REC | _MS_SLAVE)
     places = [(place, can_write) for place, can_write in changes(writable, closed) if os.path.lexists(place)]
     for place, _ in places:
-        _mount(place, place, _MS_BIND | _MS_REC)
+        if place == memory:
+            _mount("tmpfs", place, _MS_NOSUID | _MS_NODEV, kind=b"tmpfs")
+        else:
+            _mount(place, place, _MS_BIND | _MS_REC)
     _set_attributes("/", on=_ATTR_RDONLY)
     for place, can_write in places:
         if can_write:
@@ -85,9 +97,9 @@ def changes(writable: Iterable[str], closed: Iterable[str]) -> list[tuple[str, b
     return list(found.items())
 
 
-def _mount(source: str | None, target: str, flags: int) -> None:
+def _mount(source: str | None, target: str, flags: int, *, kind: bytes | None = None) -> None:
     origin = None if source is None else os.fsencode(source)
-    if _libc.mount(origin, os.fsencode(target), None, ctypes.c_ulong(flags), None) != 0:
+    if _libc.mount(origin, os.fsencode(target), kind, ctypes.c_ulong(flags), None) != 0:
         _fail(f"mount {target}")
 
 

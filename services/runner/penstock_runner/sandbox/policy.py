@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from penstock_runner.sandbox.places import SHARED_MEMORY
-from penstock_runner.sandbox.rules import Rules
+from penstock_runner.sandbox.rules import Rules, is_within
 
 PLAN_LIMITS: Final = {"RLIMIT_CPU": 60, "RLIMIT_FSIZE": 1 << 30}
 """Of each process of a plan: seconds, bytes of one file. The time that the whole plan may take bounds it as well."""
@@ -44,11 +44,15 @@ class Policy(Struct, frozen=True, kw_only=True):
             is_plan: nothing is to run; it gets nothing to write outside either.
 
         """
-        own = (os.path.realpath(work_dir), os.path.realpath(scratch), SHARED_MEMORY)
+        own = (os.path.realpath(work_dir), os.path.realpath(scratch))
+        logs = (os.path.realpath(log_dir),)
+        named = (*own, *logs, *self.read, *self.write, *self.hidden)
         return Rules(
             read=(*self.read, *(self.write if is_plan else ())),
-            write=own if is_plan else (*own, *self.write),
-            logs=(os.path.realpath(log_dir),),
+            write=(*own, SHARED_MEMORY) if is_plan else (*own, SHARED_MEMORY, *self.write),
+            # It cannot be private where a folder of the machine lies in it that an attempt is to see.
+            memory=None if any(is_within(each, SHARED_MEMORY) for each in named) else SHARED_MEMORY,
+            logs=logs,
             devices=self.devices,
             hidden=self.hidden,
             network=self.network is NetworkPolicy.ALWAYS or (self.network is NetworkPolicy.RUNS and not is_plan),

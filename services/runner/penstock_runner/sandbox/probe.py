@@ -15,6 +15,7 @@ import msgspec
 from penstock_runner.sandbox import landlock
 from penstock_runner.sandbox.lockdown import confine
 from penstock_runner.sandbox.mounts import seal
+from penstock_runner.sandbox.places import SHARED_MEMORY
 from penstock_runner.sandbox.rules import Rules
 from penstock_runner.sandbox.standing import Found
 
@@ -60,7 +61,7 @@ def main() -> None:
 
 def _seal() -> bool:
     """Seal this process, and say whether a file's times can be changed no more. Root is refused by nothing else."""
-    seal(())
+    seal((SHARED_MEMORY,), memory=SHARED_MEMORY)
     try:
         os.utime("/")
     except OSError as error:

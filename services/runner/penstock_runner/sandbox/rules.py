@@ -28,6 +28,8 @@ class Rules(Struct, frozen=True, kw_only=True):
     """Whether the modes, owners and times of files can be changed; else they stay as they are, whoever owns them."""
     sealed: bool = False
     """Whether the file system is read-only but for `write` and `logs`: so they can be changed there alone."""
+    memory: str | None = None
+    """One of `write`: where it is sealed, this folder is empty at first, and nobody else's."""
 
     def may_read(self, path: str) -> bool:
         """Say whether the rules let a path be read."""
