@@ -1,4 +1,7 @@
-"""Logs on standard output: text as it was written, or entries for programs; in bounded memory."""
+"""Logs on standard output: text as it was written, or entries for programs; in bounded memory.
+
+A terminal gets the text without what it would obey, colours aside: a workflow is not to write a false prompt there.
+"""
 
 import codecs
 import itertools
@@ -14,6 +17,7 @@ from penstock import tables
 from penstock.client import Client
 from penstock.connection import Format
 from penstock.log_parts import LogPart
+from penstock.terminal_text import Coloured, is_terminal
 from penstock.transport import NotFound
 from penstock_schemas.api import LogEntry, LogSource
 from penstock_schemas.views import LogStream
@@ -36,7 +40,7 @@ def print_stored(client: Client, parts: list[LogPart], form: Format) -> None:
         if len(parts) > 1:
             click.echo(("" if ends_line else "\n") + click.style(f"==> {part.title} <==", bold=True))
         sys.stdout.flush()
-        for piece in pieces:
+        for piece in _for_terminal(pieces) if is_terminal() else pieces:
             out.write(piece)
             if piece:
                 ends_line, is_empty = piece.endswith(b"\n"), False
@@ -66,6 +70,7 @@ class LivePrinter:
 
     def __init__(self, *, times: bool) -> None:
         self._times = times
+        self._filter = Coloured() if is_terminal() else None
         self._source: tuple[LogStream, str | None] | None = None
         self._is_open = False
         """Whether the last line printed has no end yet."""
@@ -76,7 +81,8 @@ class LivePrinter:
         if self._is_open and source != self._source:
             self.close()
         self._source = source
-        for line in entry.text.splitlines(keepends=True):
+        text = self._filter.from_text(entry.text) if self._filter else entry.text
+        for line in text.splitlines(keepends=True):
             self._print_line(line, entry.stream, entry.time)
 
     def close(self) -> None:
@@ -90,6 +96,13 @@ class LivePrinter:
         self._is_open = not line.endswith("\n")
         text = line.removesuffix("\n")
         click.echo(before + (click.style(text, fg="red") if stream is LogStream.STDERR else text), nl=not self._is_open)
+
+
+def _for_terminal(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    coloured = Coloured()
+    for piece in pieces:
+        yield coloured.from_bytes(piece).encode()
+    yield coloured.from_bytes(b"", is_last=True).encode()
 
 
 def _entries(client: Client, parts: list[LogPart]) -> Iterator[LogEntry]:

@@ -9,6 +9,7 @@ import msgspec
 
 from penstock import tables
 from penstock.exits import Exit
+from penstock.terminal_text import plain, plain_lines
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
 from penstock_schemas.views import Task
@@ -75,12 +76,12 @@ def printable(text: str) -> str:
 def describe_warnings(job: JobResponse) -> Iterator[str]:
     """Yield what the user must know of a run, however it ended."""
     for each in job.warnings:
-        yield click.style("warning: ", fg="yellow") + each
+        yield click.style("warning: ", fg="yellow") + plain_lines(each)
 
 
 def describe_state(job: JobResponse) -> str:
     """Write a run's state, and what more is known of it."""
-    word, detail = tables.state_word(job.state), job.status_detail or ""
+    word, detail = tables.state_word(job.state), plain(job.status_detail or "")
     if detail.startswith(word):
         return tables.styled(word) + detail.removeprefix(word)
     return tables.styled(word) + (f" ({detail})" if detail else "")
@@ -90,12 +91,12 @@ def describe_failure(job: JobResponse) -> Iterator[str]:
     """Yield what is known of a failure: the message, the rule, its exit code, the last it wrote."""
     failure: Failure | None = job.failure
     if failure is None:
-        yield click.style("failed: ", fg="red") + (job.error_message or "no reason was recorded")
+        yield click.style("failed: ", fg="red") + plain_lines(job.error_message or "no reason was recorded")
         return
-    yield click.style("failed: ", fg="red") + failure.message
+    yield click.style("failed: ", fg="red") + plain_lines(failure.message)
     if failure.rule:
         wildcards = ", ".join(f"{key}={value}" for key, value in failure.wildcards.items())
-        yield f"  rule {failure.rule}" + (f" ({wildcards})" if wildcards else "") + _code(failure)
+        yield plain(f"  rule {failure.rule}" + (f" ({wildcards})" if wildcards else "")) + _code(failure)
     elif failure.exit_code is not None:
         yield f" {_code(failure).removeprefix(',')}"
     if failure.stderr_tail:
@@ -105,19 +106,13 @@ def describe_failure(job: JobResponse) -> Iterator[str]:
         yield "  the last it wrote to standard output:"
         yield from _quoted(failure.stdout_tail)
     for log in failure.log_tails:
-        yield f"  the end of {_plain(log.path)}:"
+        yield f"  the end of {plain(log.path)}:"
         yield from _quoted(log.text)
 
 
 def _quoted(text: str) -> Iterator[str]:
     """Yield the last lines of what a workflow wrote."""
-    yield from (f"    {_plain(line)}" for line in text.rstrip().splitlines()[-TAIL_LINES:])
-
-
-def _plain(text: str) -> str:
-    """Return text without what a terminal would obey, colours included."""
-    kept = click.unstyle(text)
-    return "".join(each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in kept)
+    yield from (f"    {plain(line)}" for line in text.rstrip().splitlines()[-TAIL_LINES:])
 
 
 def describe_tasks(job: JobResponse) -> str:

@@ -22,6 +22,7 @@ from penstock.reports import (
     task_wildcards,
     took,
 )
+from penstock.terminal_text import plain
 from penstock.transport import Unreachable
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import JobState, TaskCounts
@@ -266,7 +267,13 @@ def _task_line(task: Task) -> str:
         TaskState.CANCELLED: click.style("-", fg="yellow"),
         TaskState.WAITING: " ",
     }
-    words = [signs[task.state], task.name, task_wildcards(task), tables.state_word(task.state), task_time(task)]
+    words = [
+        signs[task.state],
+        plain(task.name),
+        plain(task_wildcards(task)),
+        tables.state_word(task.state),
+        task_time(task),
+    ]
     if task.state is TaskState.FAILED and task.exit_code is not None:
         words.append(f"exit code {task.exit_code}")
     return " ".join(filter(None, words))

@@ -117,8 +117,12 @@ def test_a_failure_quotes_standard_output_and_log_files() -> None:
 
 
 def test_what_a_workflow_wrote_cannot_steer_the_terminal() -> None:
-    failure = Failure(cause=FailureCause.WORKFLOW, message="m", stderr_tail="\x1b[2Jpassword:\r\x9b1m\ttab")
-    said = "\n".join(describe_job(msgspec.structs.replace(FAILED, failure=failure)))
+    hostile = "\x1b[2Jpassword:\r\x9b1m\ttab"
+    failure = Failure(
+        cause=FailureCause.WORKFLOW, message=hostile, rule=hostile, wildcards={hostile: hostile}, stderr_tail=hostile
+    )
+    job = msgspec.structs.replace(FAILED, failure=failure, warnings=(hostile,), status_detail=hostile)
+    said = "\n".join((*describe_job(job), *describe_job(msgspec.structs.replace(job, error_message=hostile))))
     assert "\x1b[2J" not in said
     assert "\x9b" not in said
     assert "\r" not in said

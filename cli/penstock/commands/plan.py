@@ -10,6 +10,7 @@ from penstock import tables
 from penstock.commands.submit import parse_parameters, software_choice
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.sending import Choice, Progress, folder_options, from_here
+from penstock.terminal_text import plain_lines
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.jobs import FindingKind
 from penstock_schemas.plans import Plan, PlannedTask
@@ -97,9 +98,9 @@ def _findings(made: Plan) -> Iterator[str]:
     """Yield what the workflow declares and a run would not get, one rule and directive a line."""
     for each in made.findings:
         kind = "not provided" if each.kind is FindingKind.UNSUPPORTED else "note"
-        yield click.style(f"{kind}: ", fg="yellow") + each.message
+        yield click.style(f"{kind}: ", fg="yellow") + plain_lines(each.message)
     if made.refusal is not None:
-        yield click.style("a run would be refused: ", fg="red") + made.refusal
+        yield click.style("a run would be refused: ", fg="red") + plain_lines(made.refusal)
 
 
 def _rules(made: Plan) -> str:
