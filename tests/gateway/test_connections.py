@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from litestar.types import Receive, Scope, Send
 
 from penstock_gateway import connections
-from penstock_gateway.connections import MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
+from penstock_gateway.connections import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
 from penstock_gateway.server import listen, make_server
 
 LIMITS = ConnectionLimits(most=20, most_per_address=5)
@@ -24,16 +24,16 @@ DEADLINE_S = 20.0
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer at once, after the body (/read, /late), when told (/wait), or with much (/large)."""
+    """Answer at once, after the body (/read, /late, /headers), when told (/wait), or with much (/large)."""
     path, body = scope["path"], b"ok"
     if path == "/late":
         await anyio.sleep(0.1)  # meanwhile the rest of the body waits, to be read in one piece
-    if path in ("/read", "/late"):
+    if path in ("/read", "/late", "/headers"):
         more, size = True, 0
         while more:
             message: Any = await receive()
             more, size = message.get("more_body", False), size + len(message.get("body", b""))
-        body = str(size).encode()
+        body = b",".join(name for name, _ in scope["headers"]) if path == "/headers" else str(size).encode()
     elif path == "/wait":
         await anyio.sleep(1.0)
     elif path == "/large":
@@ -154,6 +154,47 @@ def test_the_bound_of_a_head_does_not_count_bodies(address: tuple[str, int]) -> 
                 assert piece, f"closed after {received!r}"
                 assert not received.startswith(b"HTTP/1.1 431")
                 received += piece
+
+
+CHUNKED = b"POST /read HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n"
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"0\r\n", b"a: b\r\n" * 1000),
+        (b"0\r\na: ", b"b" * 5000),
+        (b"0\r\n", b"b" * 5000),
+        (b"1;", b"b" * 5000),
+        (b"", b"1;" + b"a" * 5000),
+    ],
+    ids=["trailers", "trailer", "name", "extension", "extensions"],
+)
+def test_what_is_no_content_of_a_body_has_a_bound(address: tuple[str, int], begin: bytes, more: bytes) -> None:
+    with connect(address) as connection:
+        connection.sendall(CHUNKED + begin)
+        with suppress(OSError):  # reset, or a broken pipe
+            while True:
+                connection.sendall(more)
+        assert all_of(connection) == b""
+
+
+def test_trailers_are_read_and_dropped(address: tuple[str, int]) -> None:
+    with connect(address) as connection:
+        connection.sendall(CHUNKED.replace(b"/read", b"/headers") + b"0\r\nauthorization: x\r\n\r\n" + GET % b"")
+        received = answer_of(connection)
+        assert b"\r\n\r\nhost,transfer-encodingHTTP/1.1 200" in received
+
+
+def test_a_body_of_very_small_chunks_is_taken(address: tuple[str, int]) -> None:
+    count = 4 * MAX_FRAMING_BYTES
+    with connect(address) as connection:
+        connection.sendall(CHUNKED + b"1\r\n.\r\n" * count + b"0\r\n\r\n")
+        received = b""
+        while not received.endswith(b"\r\n\r\n%d" % (count + 2)):
+            piece = connection.recv(65536)
+            assert piece, f"closed after {received!r}"
+            received += piece
 
 
 def test_the_rest_of_a_body_is_not_read_for_ever(address: tuple[str, int]) -> None:

@@ -18,6 +18,8 @@ HEAD_S: Final = 20.0
 """A request's line and headers come within this, from the first byte or, on a new connection, from its start."""
 MAX_HEAD_BYTES: Final = 64 << 10
 """Of a request's line and headers."""
+MAX_FRAMING_BYTES: Final = 64 << 10
+"""Of what a chunked body has without a byte of content between: chunk extensions, and trailers after the last chunk."""
 LINGER_S: Final = 5.0
 MAX_LINGER_BYTES: Final = 16 << 20
 """What is left of a body after its answer is passed over within these bounds, so that the client reads the answer."""
@@ -138,6 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._is_in_head = True
         self._has_ended_message = False
         """Whether the data that came last ended a message."""
@@ -179,7 +182,11 @@ class BoundedProtocol(HttpToolsProtocol):
         elif self._is_in_head and not self._is_answering and self._head_timer is None:
             self._await_head()
         self._has_ended_message = False
+        self._framing_bytes += len(data)
         super().data_received(data)
+        if self._framing_bytes > MAX_FRAMING_BYTES and not self._is_in_head:
+            self._give_up()
+            return
         # What ends a message is body, and may be large: the little of a next head behind it is not counted.
         if self._is_in_head and not self._has_ended_message and not self.transport.is_closing():
             self._head_bytes += len(data)
@@ -187,8 +194,19 @@ class BoundedProtocol(HttpToolsProtocol):
                 detail = f"the request's line and headers have more than {MAX_HEAD_BYTES:,} bytes"
                 self._refuse(431, "Request Header Fields Too Large", detail)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header of the head. One that follows the body is not a header of the request, and is dropped."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Take content of a body."""
+        self._framing_bytes = 0
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """Begin to answer."""
+        self._framing_bytes = 0
         self._is_in_head = False
         self._is_answering = True
         self.open_connections.note_busy(self)
