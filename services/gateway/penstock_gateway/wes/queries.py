@@ -1,6 +1,5 @@
 """What a list of runs is asked for, beyond the standard too: filters, order, pages."""
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, cast
@@ -10,9 +9,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock_gateway.bodies import decode
 from penstock_gateway.openapi.operations.wes import FILTERS, IN_FILTERS, MAX_FILTERS_CHARS
 from penstock_gateway.openapi.operations.wes import TIMES as TIME_PARAMETERS
 from penstock_gateway.parameters import Parameters
+from penstock_gateway.problems import Invalid
 from penstock_gateway.queries import MAX_LABELS, WORKFLOW_URL, JobQuery, microseconds
 from penstock_gateway.wes.models import State
 from penstock_gateway.wes.states import STANDING_OF
@@ -170,17 +171,15 @@ def _filters(given: Parameters, plain: Restrictions) -> Restrictions:
     text = given.one("filters")
     if not text or not text.strip():
         return Restrictions()
-    try:
-        found: object = json.loads(text) if len(text) <= MAX_FILTERS_CHARS else None
-    except ValueError as error:
-        given.refuse(FILTERS.name, f"this is not JSON ({error}); {_EXAMPLE}")
-        return Restrictions()
-    except RecursionError:
-        found = None
-    if not isinstance(found, dict):
+    if len(text) > MAX_FILTERS_CHARS:
         given.refuse(FILTERS.name, _EXAMPLE)
         return Restrictions()
-    members = cast("dict[str, object]", found)
+    try:
+        members = decode(text.encode(), dict[str, object], what="this")
+    except Invalid as error:
+        for each in error.violations:
+            given.refuse(FILTERS.name + each.pointer.removeprefix("#"), f"{each.detail}; {_EXAMPLE}")
+        return Restrictions()
     inner = Parameters(urlencode(list(_texts(given, members))).encode(), IN_FILTERS)
     tags = members.get("tags", {})
     labels = tuple(_tags(given, tags))
