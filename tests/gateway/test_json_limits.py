@@ -5,13 +5,14 @@ import time
 from contextlib import suppress
 from typing import cast
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock_gateway import json_limits
 from penstock_gateway.bodies import decode
-from penstock_gateway.json_limits import MAX_DEPTH, MAX_VALUES, fault_of_text
+from penstock_gateway.json_limits import MAX_DEPTH, MAX_EXTREME_NUMBERS, MAX_LONG_NUMBERS, MAX_VALUES, fault_of_text
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import JobSubmission
 
@@ -21,6 +22,8 @@ VALUES = st.recursive(
     lambda each: st.lists(each, max_size=5) | st.dictionaries(MARKS, each, max_size=5),
     max_leaves=30,
 )
+DECODED_S = 0.2
+"""The decoding of a body may take so long."""
 SMALL_DEPTH, SMALL_VALUES = 3, 8
 
 
@@ -82,10 +85,43 @@ def test_texts_may_hold_any_number_of_marks() -> None:
         (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "deeper"),
         (b"[" * 90_000, "deeper"),
         (b"[1," + b"7" * 301 + b"]", "digits"),
+        (b"[1," + b"7" * 200 + b"." + b"7" * 101 + b"]", "digits"),
+        (b"[" + b"2.25e-308," * MAX_EXTREME_NUMBERS + b"1E+300]", "exponent of three digits"),
+        (b"[" + b"1e-0000310," * MAX_EXTREME_NUMBERS + b"1e310]", "exponent of three digits"),
+        (b"[" + b"9007199254740993.0," * MAX_LONG_NUMBERS + b"1.000000000000001]", "16 digits or more"),
     ],
 )
 def test_what_is_too_much_is_named(raw: bytes, part: str) -> None:
     assert part in (fault_of_text(raw) or "")
+
+
+@pytest.mark.parametrize("number", ["1e-300", "2.25e-308", "-9007199254740993.25", "0." + "0" * 200 + "1", "7" * 300])
+def test_texts_may_hold_any_number_of_numbers(number: str) -> None:
+    text = f"{number},{number};" * MAX_LONG_NUMBERS
+    assert fault_of_text(json.dumps({"files": {"numbers.csv": text, "and\\": "\\" + text}}).encode()) is None
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False)))
+def test_numbers_as_programs_write_them_are_taken(numbers: list[float]) -> None:
+    assert fault_of_text(json.dumps(numbers * (MAX_EXTREME_NUMBERS // max(1, len(numbers)))).encode()) is None
+
+
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,299})(\.[0-9]{1,200})?([eE][+-]?0{0,5}[0-9]{1,3})?", fullmatch=True)
+SLOW = ("5e-324", "2.25e-308", "1.7976931348623157e308", "9007199254740993.0", "0." + "0" * 290 + "23e-17")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(NUMBERS | st.sampled_from(SLOW), min_size=1, max_size=3))
+def test_the_numbers_that_are_taken_are_decoded_in_little_time(numbers: list[str]) -> None:
+    """Decoding holds the interpreter: nothing else is done meanwhile."""
+    count = 1
+    while fault_of_text(raw := f"[{','.join(numbers * count)}]".encode()) is None and count < MAX_VALUES:
+        count *= 2
+    raw = f"[{','.join(numbers * max(1, count // 2))}]".encode()
+    started = time.thread_time()
+    with suppress(msgspec.DecodeError):  # an infinite one
+        msgspec.json.decode(raw)
+    assert time.thread_time() - started < 2 * DECODED_S
 
 
 @pytest.mark.parametrize(
