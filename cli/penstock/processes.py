@@ -20,6 +20,7 @@ import msgspec
 from anyio.abc import Process
 from msgspec import Struct, field
 
+from penstock.sayings import is_ready
 from penstock.watchdog import HUNG_S, Beats
 from penstock_core.liveness import WATCHDOG_VARIABLE
 from penstock_jetstream.embedded import EmbeddedServer, EmbeddedServerError
@@ -62,6 +63,11 @@ class Keepable(Protocol):
     @property
     def last_lines(self) -> tuple[str, ...]:
         """The last that it wrote."""
+        ...
+
+    @property
+    def has_served(self) -> bool:
+        """Whether it reported since its last start that it serves; `False` where it does not report that."""
         ...
 
     async def start(self) -> None:
@@ -109,6 +115,7 @@ class ServiceProcess:
         self._process: Process | None = None
         self._output = -1
         self._beats: Beats | None = None
+        self._has_served = False
 
     @property
     def name(self) -> str:
@@ -126,8 +133,14 @@ class ServiceProcess:
         """The last that it wrote."""
         return tuple(self._lines)
 
+    @property
+    def has_served(self) -> bool:
+        """Whether it reported since its last start that it serves."""
+        return self._has_served
+
     async def start(self) -> None:
         """Start it."""
+        self._has_served = False
         # A pipe of our own: a process that the child left behind may hold its other end, and asyncio would wait for it.
         self._output, written = os.pipe()
         os.set_blocking(self._output, False)
@@ -209,6 +222,7 @@ class ServiceProcess:
             for line in lines:
                 text = line.decode(errors="replace")
                 self._lines.append(text)
+                self._has_served = self._has_served or is_ready(text)
                 self._hear(self.name, text)
 
 
@@ -247,6 +261,11 @@ class EmbeddedNats:
             return tuple(self._log.read_text(errors="replace").splitlines()[-KEPT_LINES:])
         except OSError:
             return ()
+
+    @property
+    def has_served(self) -> bool:
+        """It does not report that."""
+        return False
 
     async def start(self) -> None:
         """Start it; returns when it answers."""

@@ -1,11 +1,14 @@
 """What services write, reduced to what matters to whoever started them: who is ready, and errors, once in a while."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
+READY: Final = "ready"
+"""The event that a service logs when it serves."""
 QUIET_S: Final = 10.0
 """The same event of the same service is told once in this time."""
 MAX_REMEMBERED: Final = 200
@@ -26,14 +29,9 @@ class Sayings:
 
     def hear(self, name: str, line: str) -> None:
         """Take one line."""
-        if not any(mark in line for mark in _MARKS):
-            return
-        try:
-            said = msgspec.json.decode(line, type=dict[str, Any])
-        except msgspec.MsgspecError:
-            return
+        said = _decoded(line)
         event = str(said.get("event"))
-        if event == "ready":
+        if event == READY:
             self.ready.add(name)
         elif said.get("level") in _LOUD:
             self._tell(name, event, said)
@@ -47,3 +45,16 @@ class Sayings:
         self._told[(name, event)] = now
         fields = " ".join(f"{key}={value}" for key, value in said.items() if key not in _OWN_FIELDS)
         self._report(f"{name}: {event} {fields}".rstrip()[:400])
+
+
+def is_ready(line: str) -> bool:
+    """Whether a service reports in this line that it serves."""
+    return _decoded(line).get("event") == READY
+
+
+def _decoded(line: str) -> dict[str, Any]:  # Any: whatever was logged
+    """Return a line that matters, and nothing of any other."""
+    if any(mark in line for mark in _MARKS):
+        with contextlib.suppress(msgspec.MsgspecError):
+            return msgspec.json.decode(line, type=dict[str, Any])
+    return {}

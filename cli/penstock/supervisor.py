@@ -1,7 +1,9 @@
 """Keeps a few processes running: starts them, starts again the ones that died, stops them in the order it is told.
 
 A process that dies unasked is started again, after a pause that grows with every quick death. One that dies too often
-in a row, or refuses its settings, is given up, and the supervisor's owner is told so that it can stop everything.
+in a row before it serves, or refuses its settings, is given up, and the supervisor's owner is told so that it can stop
+everything. One that had served is never given up: what ended it may be the work that others gave it, such as a run that
+takes its runner down, which the scheduler isolates.
 """
 
 import time
@@ -18,7 +20,7 @@ from penstock.processes import Keepable, NotStarted, ending
 QUICK_DEATH_S: Final = 10.0
 """Whatever lived shorter than this died quickly."""
 MAX_QUICK_DEATHS: Final = 8
-"""In a row; then it is given up."""
+"""In a row, before it served; then it is given up."""
 FIRST_PAUSE_S: Final = 0.1
 LAST_PAUSE_S: Final = 5.0
 
@@ -63,17 +65,18 @@ class Keeper:
             self._ended.set()
 
     async def _keep(self) -> GivenUp | None:
-        quick_deaths = 0
+        quick_deaths = unserved_deaths = 0
         started = time.monotonic()
         while True:
             code = await self.kept.wait()
             if self._stopping.is_set():
                 return None
             quick_deaths = quick_deaths + 1 if time.monotonic() - started < QUICK_DEATH_S else 0
+            unserved_deaths = unserved_deaths + 1 if quick_deaths and not self.kept.has_served else 0
             if code == Exit.USAGE:
                 return self._given_up("refused its settings", code=Exit.USAGE)
-            if quick_deaths >= MAX_QUICK_DEATHS:
-                return self._given_up(f"died {quick_deaths} times soon after its start; at last it {ending(code)}")
+            if unserved_deaths >= MAX_QUICK_DEATHS:
+                return self._given_up(f"died {unserved_deaths} times soon after its start; at last it {ending(code)}")
             if quick_deaths.bit_count() <= 1:  # not every time when it goes on
                 self._report(f"{self.kept.name} {ending(code)}; starting it again")
             with anyio.move_on_after(min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, quick_deaths - 1))):

@@ -96,6 +96,21 @@ async def test_what_does_not_stay_alive_is_given_up(tmp_path: Path, monkeypatch:
     assert len(at.said) == 2
 
 
+async def test_what_dies_again_and_again_of_its_work_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision, "MAX_QUICK_DEATHS", 3)
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(supervision, "LAST_PAUSE_S", 0.001)
+    line = '{"event":"ready","level":"info"}'
+    async with stage(tmp_path) as at:
+        await at.start(f"print({line!r}, flush=True); raise SystemExit('a run took it down')")
+        await until(lambda: at.heard.count(("it", line)) >= 10)
+        await at.supervisor.stop("it")
+    assert at.supervisor.given_up is None
+    assert "it ended with exit code 1; starting it again" in at.said
+
+
 async def test_refused_settings_are_no_reason_to_try_again(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         await at.start("print('PENSTOCK_X is wrong'); raise SystemExit(2)")
