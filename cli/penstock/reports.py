@@ -10,6 +10,7 @@ import msgspec
 from penstock import tables
 from penstock.exits import Exit
 from penstock.terminal_text import plain, plain_lines
+from penstock_core.quantities import counted
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
 from penstock_schemas.views import Task
@@ -42,7 +43,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         ("labels", " ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
         ("about", job.description or ""),
         ("parameters", msgspec.json.encode(job.parameters).decode() if job.parameters else ""),
-        ("outputs", f"{job.output_files} files, {tables.size(job.output_bytes)}" if job.output_files else ""),
+        ("outputs", describe_outputs(job, "file") if job.output_files else ""),
     ]
     for name, value in rows:
         if value and not value.startswith("-"):
@@ -54,6 +55,11 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         yield from left_out_lines(job.left_out)
 
 
+def describe_outputs(job: JobResponse, noun: str) -> str:
+    """Return how many outputs a run has, as `3 files, 1.2 MiB`."""
+    return f"{counted(job.output_files, noun)}, {tables.size(job.output_bytes)}"
+
+
 def may_lack_files(job: JobResponse) -> bool:
     """Say whether a run failed, or ended with nothing made: a file that was left out may be the reason."""
     return job.state is JobState.FAILED or (job.state is JobState.COMPLETED and not job.output_files)
@@ -62,9 +68,8 @@ def may_lack_files(job: JobResponse) -> bool:
 def left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
     """Yield what was left out of a workflow's folder when it was sent, and why."""
     for each in left_out:
-        count = "1 file" if each.files == 1 else f"{each.files:,} files"
         size = f", {tables.size(each.size_bytes)}" if each.size_bytes else ""
-        amount = f" ({count}{size})" if each.files > 1 or size else ""
+        amount = f" ({counted(each.files, 'file')}{size})" if each.files > 1 or size else ""
         yield printable(f"left out: {each.path}{amount}: {each.reason}")
 
 

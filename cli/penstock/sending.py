@@ -19,6 +19,7 @@ from penstock.folder_entries import FolderEntry
 from penstock.folders import Chosen, choose
 from penstock.reports import left_out_lines, printable
 from penstock.workflow_places import BadWorkflow
+from penstock_core.quantities import counted
 from penstock_schemas.api import SubmittedSource
 
 CONFIRM_BYTES: Final = 256 << 20
@@ -133,8 +134,8 @@ def chosen_from(workflow: Path, snakefile: str | None, choice: Choice) -> Chosen
         ignore=not choice.no_ignore,
         force=choice.force,
     )
-    count = "1 file" if len(chosen.files) == 1 else f"{len(chosen.files)} files"
-    click.echo(printable(f"sending {count}, {tables.size(chosen.bytes)}, of {chosen.folder}"), err=True)
+    amount = f"{counted(len(chosen.files), 'file')}, {tables.size(chosen.bytes)}"
+    click.echo(printable(f"sending {amount}, of {chosen.folder}"), err=True)
     if chosen.is_alone:
         click.echo(
             printable(f"{chosen.main} goes alone: its folder shows no workflow; give the folder to send all of it"),

@@ -27,6 +27,7 @@ from penstock.transport import ClientError
 from penstock.versions import software_version
 from penstock_core.other_names import BLOBS, CLIENT_REGION, STORAGE_NAMES
 from penstock_core.private_folders import make_private
+from penstock_core.quantities import counted
 
 T = TypeVar("T")
 
@@ -256,9 +257,8 @@ def _close_to_others(state: Path, report: Callable[[str], None]) -> None:
     """Take every right to the state folder from other users; what runs made keeps its modes, out of their reach."""
     corrected = make_private(state, own=OWN_FILES, leave=("runner/work/*",))
     if corrected.entries:
-        report(
-            f"other users could reach the state folder {state}: corrected the modes of {corrected.entries:,} entries"
-        )
+        entries = counted(corrected.entries, "entry", "entries")
+        report(f"other users could reach the state folder {state}: corrected the modes of {entries}")
     if corrected.foreign:
         report(f"the state folder also holds other files, so its own modes stay: {', '.join(corrected.foreign[:5])}")
     if corrected.failed:

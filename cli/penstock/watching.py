@@ -14,6 +14,7 @@ from penstock.reports import (
     EXIT_OF,
     describe_counts,
     describe_failure,
+    describe_outputs,
     describe_state,
     describe_warnings,
     left_out_lines,
@@ -24,6 +25,7 @@ from penstock.reports import (
 )
 from penstock.terminal_text import plain
 from penstock.transport import Unreachable
+from penstock_core.quantities import counted
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Task, TaskState
@@ -129,9 +131,7 @@ def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
             lines += describe_failure(job)
             lines += [f"the whole log: penstock logs {job.id}"] if hints else []
         case JobState.COMPLETED if job.output_files and hints:
-            lines.append(
-                f"{job.output_files} outputs, {tables.size(job.output_bytes)}: penstock outputs {job.id} --get DIR"
-            )
+            lines.append(f"{describe_outputs(job, 'output')}: penstock outputs {job.id} --get DIR")
         case _:
             pass
     if may_lack_files(job):
@@ -247,7 +247,7 @@ class LiveDisplay:
         full = round(BAR_WIDTH * counts.done / counts.total)
         bar = click.style("━" * full, fg="green") + click.style("━" * (BAR_WIDTH - full), dim=True)
         failed = click.style(f" {counts.failed} failed", fg="red") if counts.failed else ""
-        return f"{job.id[:8]} {word} {bar} {counts.done}/{counts.total} tasks{failed} {took(job)}"
+        return f"{job.id[:8]} {word} {bar} {counts.done}/{counted(counts.total, 'task')}{failed} {took(job)}"
 
     def _task_lines(self, tasks: list[Task]) -> list[str]:
         active = [each for each in tasks if each.state in (TaskState.RUNNING, TaskState.FAILED)]

@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from penstock_core.job import is_suspect
+from penstock_core.quantities import counted
 from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job, QueueSummary
@@ -59,13 +60,13 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
         (each.running for each in queue.full_owners if (each.tenant, each.owner) == (job.tenant, job.owner)), None
     )
     if running is not None:
-        return WaitReason.OWNER_LIMIT, (
-            f"{job.owner} has {_runs(running)} in progress, and {queue.max_running_per_owner} are allowed to each owner"
-        )
+        progress = f"{counted(running, 'run')} in progress"
+        return WaitReason.OWNER_LIMIT, f"{job.owner} has {progress}; the limit is {queue.max_running_per_owner}"
     if queue.max_running is not None and queue.running >= queue.max_running:
-        return WaitReason.GLOBAL_LIMIT, f"{_runs(queue.running)} are in progress, and {queue.max_running} are allowed"
+        running_now = f"{counted(queue.running, 'run')} {'is' if queue.running == 1 else 'are'} in progress"
+        return WaitReason.GLOBAL_LIMIT, f"{running_now}; the limit is {queue.max_running}"
     if is_suspect(job.runner_crashes):
-        crashes = f"{job.runner_crashes} runners crashed while they had it"
+        crashes = f"{counted(job.runner_crashes, 'runner')} crashed while they had it"
         return WaitReason.ISOLATION, f"{crashes}, so it runs on one where nothing else does, and waits for that"
     of_engine = queue.engines[job.engine]
     if of_engine.free <= 0:
@@ -79,8 +80,4 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
 
 
 def _ahead(place: int) -> str:
-    return f"{_runs(place)} {'goes' if place == 1 else 'go'} before it" if place else ""
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
+    return f"{counted(place, 'run')} {'goes' if place == 1 else 'go'} before it" if place else ""

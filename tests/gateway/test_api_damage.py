@@ -55,7 +55,7 @@ async def test_what_the_scheduler_found_damaged_is_in_the_status(stage: Stage, c
     ready = (await client.get("/readyz")).json()
     assert (ready["ready"], ready["warnings"]) == (
         True,
-        ["1 events of the log are damaged: 'penstock doctor' names them"],
+        ["1 event of the log is damaged: 'penstock doctor' lists the damage"],
     )
 
 

@@ -99,7 +99,7 @@ def check_reported(system: System, job_id: str, seq: int, reason: str) -> None:
     refused = system.post(f"/jobs/{job_id}/cancel")
     assert (refused[0], "close" in refused[1]["detail"]) == (409, True)
     wait_until(
-        lambda: "1 events of the log are damaged" in str(system.get("/readyz")),
+        lambda: "1 event of the log is damaged" in str(system.get("/readyz")),
         deadline_s=DEADLINE_S,
         what=lambda: str(system.get("/readyz")),
     )

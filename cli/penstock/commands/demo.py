@@ -24,6 +24,7 @@ from penstock.reports import EXIT_OF
 from penstock.tree import Plan, Tree, planted
 from penstock.versions import software_version
 from penstock.watching import display, end_lines, follow
+from penstock_core.quantities import counted
 from penstock_schemas.api import JobResponse, JobSubmission, OutputList
 from penstock_schemas.jobs import JobState
 
@@ -98,7 +99,7 @@ def _run_example(tree: Tree, example: Path, to: Path) -> JobResponse:
 def _show_outputs(client: Client, found: OutputList, to: Path) -> None:
     fetch(client, found, to)
     say("")
-    say(click.style(f"{len(found.files)} outputs, in {to.absolute()}:", bold=True))
+    say(click.style(f"{counted(len(found.files), 'output')}, in {to.absolute()}:", bold=True))
     for each in found.files[:MAX_LISTED]:
         say(f"  {each.path}  {tables.size(each.size_bytes)}")
     if len(found.files) > MAX_LISTED:
@@ -112,5 +113,5 @@ def _show_outputs(client: Client, found: OutputList, to: Path) -> None:
         for line in lines[:PREVIEW_LINES]:
             say(f"  {line.expandtabs(16)}"[:160])
         if len(lines) > PREVIEW_LINES:
-            say(f"  ... {len(lines) - PREVIEW_LINES} more lines")
+            say(f"  ... {counted(len(lines) - PREVIEW_LINES, 'more line')}")
     say("")

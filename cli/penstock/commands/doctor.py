@@ -32,6 +32,7 @@ from penstock.credentials import authorization
 from penstock.exits import Exit
 from penstock.transport import ClientError, Refused
 from penstock.versions import software_version
+from penstock_core.quantities import counted
 from penstock_schemas.api import RunnerResponse, StatusResponse
 from penstock_schemas.views import SandboxLevel
 
@@ -189,14 +190,14 @@ def _log_room(client: Client) -> Check:
 def log_check(status: StatusResponse) -> Check:
     """Say how full the log is, and how far the list of jobs is behind it."""
     log = status.log
-    found = f"{log.events:,} events, {tables.size(log.bytes)}"
+    found = f"{counted(log.events, 'event')}, {tables.size(log.bytes)}"
     if log.max_bytes > 0:
         found += f" of {tables.size(log.max_bytes)} ({100 * log.bytes // log.max_bytes} %)"
     found += f"; nats-server {log.server_version}"
     if log.max_bytes > 0 and log.bytes > log.max_bytes * NEARLY_FULL:
         return Check("event log", WARN, found, "a full log refuses new runs: raise PENSTOCK_LOG_MAX_BYTES")
     if status.lag > MANY_EVENTS_BEHIND:
-        found += f"; the list of jobs is {status.lag:,} events behind"
+        found += f"; the list of jobs is {counted(status.lag, 'event')} behind"
         return Check("event log", WARN, found, "the projector does not keep up: look at its log")
     return Check("event log", OK, found)
 
@@ -228,8 +229,7 @@ def runners_check(runners: list[RunnerResponse]) -> Check:
         return Check("runners", WARN, found, "runs wait: look at the runner's log, or start one")
     slots, busy = sum(each.slots for each in active), sum(each.busy for each in active)
     engines = sorted({f"{name} {version}" for each in active for name, version in each.engines.items()})
-    many = "1 runner" if len(active) == 1 else f"{len(active)} runners"
-    found = f"{many}, {busy} of {slots} slots busy; {', '.join(engines)}"
+    found = f"{counted(len(active), 'runner')}, {busy} of {counted(slots, 'slot')} busy; {', '.join(engines)}"
     if len(active) < len(runners):
         found += f"; {len(runners) - len(active)} more draining"
     if not any(_MAIN_ENGINE in each.engines for each in active):

@@ -13,6 +13,7 @@ from penstock.connection import Format, connected, format_option, print_json, se
 from penstock.exits import Exit, Stop
 from penstock.log_parts import LogPart, is_meant, label_of, parts_of_run, parts_of_tasks
 from penstock.log_printing import LivePrinter, print_entries, print_stored
+from penstock_core.quantities import counted
 from penstock_schemas.api import EventList, JobEvent, LogEntry, LogSource
 from penstock_schemas.views import LIVE_LOG_GAP, LogStream, Task
 
@@ -186,7 +187,7 @@ def _verify(events: list[JobEvent]) -> int:
         verify_job(events)
     except Broken as error:
         raise Stop(f"the events do not fit: {error}") from error
-    click.echo(f"ok: {len(events)} events, the hash chain is whole")
+    click.echo(f"ok: {counted(len(events), 'event')}, the hash chain is whole")
     return Exit.OK
 
 

@@ -11,6 +11,7 @@ from penstock import tables
 from penstock.client import Client
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.exits import Stop
+from penstock_core.quantities import counted
 from penstock_schemas.api import OutputList
 
 MAX_NAMED: Final = 20
@@ -63,7 +64,7 @@ def _print(found: OutputList, to: Path | None) -> None:
         ]
         click.echo(tables.table(("PATH", "KIND", "SIZE", "SHA-256"), rows, flexible=0))
     else:
-        click.echo(f"{len(found.files)} files, {tables.size(found.total_bytes)}, in {to}")
+        click.echo(f"{counted(len(found.files), 'file')}, {tables.size(found.total_bytes)}, in {to}")
     for line in missing_lines(found):
         click.echo(line, err=True)
 
@@ -71,19 +72,15 @@ def _print(found: OutputList, to: Path | None) -> None:
 def missing_lines(found: OutputList) -> Iterator[str]:
     """Yield what was not stored and why, and what was not kept, up to `MAX_NAMED` files of each."""
     if found.not_stored_count:
-        yield f"not stored, {_files(found.not_stored_count)}:"
+        yield f"not stored, {counted(found.not_stored_count, 'file')}:"
         yield from (f"  {each.path}: {each.reason}" for each in found.not_stored[:MAX_NAMED])
         yield from _more(found.not_stored_count)
     if found.undeclared_count:
         size = tables.size(found.undeclared_bytes)
-        yield f"not kept because no rule declares them, {_files(found.undeclared_count)}, {size}:"
+        yield f"not kept because no rule declares them, {counted(found.undeclared_count, 'file')}, {size}:"
         yield from (f"  {each.path}  {tables.size(each.size_bytes)}" for each in found.undeclared[:MAX_NAMED])
         yield from _more(found.undeclared_count)
         yield "submit with --keep-undeclared to keep such files"
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
 
 
 def _more(count: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ import click
 from penstock.exits import Exit, Stop
 from penstock.log_access import log_settings, quiet_logs
 from penstock_core.ports import PortError
+from penstock_core.quantities import counted
 
 if TYPE_CHECKING:
     from penstock_jetstream import Cluster
@@ -43,12 +44,12 @@ def verify(state: Path | None, *, replicas: bool) -> None:
             click.echo(str(each))
         more = f", of which the first {len(found.findings)} are shown" if found.problems > len(found.findings) else ""
         raise Stop(
-            f"the log at {settings.shown_url} is damaged: {found.problems:,} problems in {found.events:,} "
-            f"events{more}; see docs/how-to/repair-damage.md"
+            f"the log at {settings.shown_url} is damaged: {counted(found.problems, 'problem')} in "
+            f"{counted(found.events, 'event')}{more}; see docs/how-to/repair-damage.md"
         )
     click.echo(
-        f"ok: {found.events:,} events in {found.aggregates:,} hash chains, "
-        f"{found.cycles:,} decisions taken again with the same result"
+        f"ok: {counted(found.events, 'event')} in {counted(found.aggregates, 'hash chain')}, "
+        f"{counted(found.cycles, 'decision')} taken again with the same result"
     )
     if not are_whole:
         raise Stop(

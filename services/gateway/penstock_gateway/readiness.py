@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from penstock_core.background import BackgroundTasks
 from penstock_core.ports import ClusterStatus, Heartbeats, JobsView, PortError
+from penstock_core.quantities import counted
 from penstock_gateway.fleet import Fleet
 from penstock_gateway.room import ObservedLog, fault_of_log, faults_of_disks
 from penstock_gateway.watchers import Watchers
@@ -108,7 +109,8 @@ class Readiness:
         """Return what does not work although requests are answered."""
         warnings = [str(fault) for fault in self._background.faults() if not fault.is_essential]
         if self._damaged:
-            warnings.append(f"{self._damaged} events of the log are damaged: 'penstock doctor' names them")
+            events = f"{counted(self._damaged, 'event')} of the log {'is' if self._damaged == 1 else 'are'}"
+            warnings.append(f"{events} damaged: 'penstock doctor' lists the damage")
         return warnings
 
     def is_behind(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 from snakemake.exceptions import WorkflowError
 
+from penstock_core.quantities import counted
 from penstock_schemas.jobs import Finding, FindingKind, UnsupportedDirectives
 
 ALLOW: Final = "allow-missing-software"
@@ -137,7 +138,7 @@ def _threads(job: Any, cores: int) -> list[Finding]:
         return []
     name = str(job.rule.name)
     message = (
-        f"rule {name} asks for {wanted} threads and the run has {cores} core{'s' if cores > 1 else ''}: its jobs run "
+        f"rule {name} asks for {counted(wanted, 'thread')} and the run has {counted(cores, 'core')}: its jobs run "
         f"with {cores}; PENSTOCK_CORES of the runner sets how many cores each run has"
     )
     return [Finding(kind=FindingKind.NOTICE, directive="threads", message=message, rule=name)]
