@@ -125,11 +125,11 @@ def test_addresses_that_are_allowed(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("https://example.com/", "alone"),
+        ("https://example.com/", "not from `example.com`"),
         ("https://example.org.evil.com/", "alone"),
         ("https://evilforge.org/", "alone"),
         ("https://forge.org/", "alone"),
-        ("https://example.org:8443/", "alone"),
+        ("https://example.org:8443/", "not from port 8443 of `example.org`"),
         ("https://example.net/", "alone"),
         ("https://me:secret@example.org/", "password"),
         ("https://example.org@evil.com/", "password"),

@@ -74,10 +74,12 @@ def check_url(text: str, allowed: SourceHosts) -> SplitResult:
         raise SourceUnfit("an address that begins with https:// or http:// is expected")
     if "@" in url.netloc:
         raise SourceUnfit("the address holds a name or a password; addresses are kept, so leave it out")
-    if not any(_fits(host, port or PORTS[url.scheme], url.scheme, each.lower()) for each in allowed.hosts):
+    port = port or PORTS[url.scheme]
+    if not any(_fits(host, port, url.scheme, each.lower()) for each in allowed.hosts):
         known = ", ".join(f"`{each}`" for each in allowed.hosts)
+        shown = f"`{host}`" if port == PORTS[url.scheme] else f"port {port} of `{host}`"
         what = f"this server fetches from {known} alone" if known else "this server fetches from nowhere"
-        raise SourceUnfit(f"{what}, not from `{host}`; its operator sets that with PENSTOCK_SOURCE_HOSTS")
+        raise SourceUnfit(f"{what}, not from {shown}; its operator sets that with PENSTOCK_SOURCE_HOSTS")
     return url
 
 
