@@ -258,9 +258,12 @@ class _Search:
             except OSError as error:
                 self._leave_out(shown, _reason(error))
                 continue
+            names = [
+                each for each in names if not (each in IGNORED_NAMES or (folder == "." and each in IGNORED_FOLDERS))
+            ]
+            if not names:
+                self._leave_out(shown, "it is an empty folder, and only files are stored")
             for each in names:
-                if each in IGNORED_NAMES or (folder == "." and each in IGNORED_FOLDERS):
-                    continue
                 self._looked_at += 1
                 if self._looked_at > MAX_LOOKED_AT:
                     self._leave_out(shown, f"more than {MAX_LOOKED_AT:,} files and links lie in the run's outputs")

@@ -339,3 +339,44 @@ async def test_the_memory_limit_is_named_when_it_was_the_cause(tmp_path: Path, r
     assert f"PENSTOCK_LIMIT_MEMORY_BYTES={LIMIT_BYTES}" in failure.message, failure
     assert "mem_mb=4000" in failure.message
     assert "the largest process of the run used" in failure.message
+
+
+async def test_outputs_of_a_checkpoint_are_outputs_when_the_run_is_begun_again(lab: Lab) -> None:
+    workflow = """
+        rule all:
+            input: "sum.txt"
+        checkpoint split:
+            output: directory("parts")
+            shell: "mkdir {output}; echo 1 > {output}/a; echo 2 > {output}/b"
+        def parts(wildcards):
+            folder = checkpoints.split.get().output[0]
+            return sorted(f"{folder}/{name}" for name in glob_wildcards(f"{folder}/{{name,[ab]}}").name)
+        rule sum:
+            input: parts
+            output: "sum.txt"
+            shell: "cat {input} > {output}"
+        """
+    expected = dict.fromkeys(("parts/a", "parts/b", "sum.txt"), OutputKind.OUTPUT)
+    assert kinds(await lab.run(workflow)) == expected
+    assert kinds(await lab.run(resume=True)) == expected
+
+
+async def test_an_empty_folder_of_an_output_is_reported_as_not_stored(lab: Lab) -> None:
+    outcome = await lab.run(
+        """
+        rule all:
+            input: "nothing", "some"
+        rule nothing:
+            output: directory("nothing")
+            shell: "mkdir {output}"
+        rule some:
+            output: directory("some")
+            shell: "mkdir -p {output}/empty; touch {output}/file"
+        """
+    )
+    assert kinds(outcome) == {"some/file": OutputKind.OUTPUT}
+    reason = "it is an empty folder, and only files are stored"
+    assert {each.path: each.reason for each in outcome.produced.not_stored} == {
+        "nothing": reason,
+        "some/empty": reason,
+    }

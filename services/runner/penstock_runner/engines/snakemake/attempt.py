@@ -328,13 +328,14 @@ def _report_outputs(dag_api: DAGApi, reporter: FrameReporter) -> None:
 
 def _declared_outputs(dag: Any, *, are_done: bool) -> Iterator[str]:
     """Yield the outputs of the jobs that are done, in this attempt or before it, or of those that are not."""
-    for job in dag.jobs:
-        if bool(dag.noneedrun_finished(job)) is are_done:
-            for output in job.output:
-                if not any(is_flagged(output, flag) for flag in NO_FILES):
-                    path = str(Path(str(output)).absolute())
-                    if len(path) <= MAX_VALUE_CHARS:
-                        yield path
+    outputs = (output for job in dag.jobs if bool(dag.noneedrun_finished(job)) is are_done for output in job.output)
+    # A checkpoint that was done before this attempt is in the graph no more: what depended on it depends on its files.
+    of_checkpoints = dag.workflow.checkpoints.created_output if are_done else ()
+    for output in (*outputs, *of_checkpoints):
+        if not any(is_flagged(output, flag) for flag in NO_FILES):
+            path = str(Path(str(output)).absolute())
+            if len(path) <= MAX_VALUE_CHARS:
+                yield path
 
 
 def _linemaps(api: SnakemakeApi | None) -> Mapping[str, Mapping[int, int]]:
