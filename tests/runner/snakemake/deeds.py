@@ -80,6 +80,7 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "read the zygote's memory": lambda: open(f"/proc/{at['zygote']}/mem", "rb").close(),
         "kill another attempt": lambda: os.kill(at["victim"], signal.SIGKILL),
         "bound the runner's time": lambda: resource.prlimit(at["victim"], resource.RLIMIT_CPU, (0, 0)),
+        "lower the runner's priority": lambda: os.setpriority(os.PRIO_PROCESS, at["victim"], 19),
         "read the runner's environment": read(f"/proc/{at['runner']}/environ"),
         "read the keeper's environment": read(f"/proc/{keeper}/environ"),
         "read the runner's memory": lambda: open(f"/proc/{at['runner']}/mem", "rb").close(),

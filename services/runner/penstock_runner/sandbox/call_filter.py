@@ -1,6 +1,7 @@
 """A seccomp filter for what Landlock does not cover. It needs no privilege.
 
-Refused are the limits of other processes, by which one could be killed; set-user-id and set-group-id bits, by which a
+Refused are the limits of other processes, by which one could be killed, and their priorities, by which one could be
+starved; set-user-id and set-group-id bits, by which a
 file would lend the runner's rights to whoever executes it; the kernel's keyrings; and where an attempt has no
 network, sockets of whatever protocol. Where it may not change what files are (modes, owners, times), such a call does
 nothing and says that it did: Landlock does not know these, and programs give up over trifles. A filter sees the
@@ -28,6 +29,15 @@ class _Mode(Struct, frozen=True):
     """Of what decides whether the mode is looked at at all."""
 
 
+class _Priority(Struct, frozen=True):
+    """A call that changes how processes are scheduled: its number, and the position of the id of whom it is about."""
+
+    number: int
+    who: int
+    of_user: int | None = None
+    """The first argument by which it is about every process of a user."""
+
+
 class _Convention(Struct, frozen=True):
     """One way to call the kernel, and the numbers that calls have there."""
 
@@ -37,6 +47,7 @@ class _Convention(Struct, frozen=True):
     modes: tuple[_Mode, ...]
     keys: tuple[int, ...]
     """The calls to keyrings of the kernel, in which the operator's session may have secrets."""
+    priorities: tuple[_Priority, ...]
     socketcall: int | None = None
     attributes: tuple[int, ...] = ()
     """The calls that change what a file is, and neither its content nor its name."""
@@ -63,14 +74,39 @@ _OLD_MODES: Final = (_Mode(15, 1), _Mode(94, 1), _FCHMODAT2, _Mode(5, 2, flags=1
 _MODES_OF_I386: Final = (*_OLD_MODES, _Mode(306, 2), _Mode(295, 3, flags=2), _Mode(297, 2))
 _MODES_OF_ARM: Final = (*_OLD_MODES, _Mode(333, 2), _Mode(322, 3, flags=2), _Mode(324, 2))
 """`mkdir` is not among them: the kernel gives no new folder such a bit, whatever mode is asked for."""
+_PRIO_USER, _IOPRIO_WHO_USER = 2, 3
+
+
+def _priorities(priority: int, disk: int, *scheduling: int) -> tuple[_Priority, ...]:
+    """Return the calls `setpriority`, `ioprio_set` and `sched_set...` by their numbers."""
+    of_groups = (_Priority(priority, 1, of_user=_PRIO_USER), _Priority(disk, 1, of_user=_IOPRIO_WHO_USER))
+    return (*of_groups, *(_Priority(each, 0) for each in scheduling))
+
+
 _CONVENTIONS: Final = {
     "x86_64": (
-        _Convention(0xC000003E, 41, 302, _MODES_OF_X86_64, (248, 249, 250), attributes=_OF_X86_64),
-        _Convention(0x40000003, 359, 340, _MODES_OF_I386, (286, 287, 288), 102),
+        _Convention(
+            0xC000003E,
+            41,
+            302,
+            _MODES_OF_X86_64,
+            (248, 249, 250),
+            _priorities(141, 251, 142, 144, 314),
+            attributes=_OF_X86_64,
+        ),
+        _Convention(0x40000003, 359, 340, _MODES_OF_I386, (286, 287, 288), _priorities(97, 289, 154, 156, 351), 102),
     ),
     "aarch64": (
-        _Convention(0xC00000B7, 198, 261, _MODES_OF_AARCH64, (217, 218, 219), attributes=_OF_AARCH64),
-        _Convention(0x40000028, 281, 369, _MODES_OF_ARM, (309, 310, 311), 102),
+        _Convention(
+            0xC00000B7,
+            198,
+            261,
+            _MODES_OF_AARCH64,
+            (217, 218, 219),
+            _priorities(140, 30, 118, 119, 274),
+            attributes=_OF_AARCH64,
+        ),
+        _Convention(0x40000028, 281, 369, _MODES_OF_ARM, (309, 310, 311), _priorities(97, 314, 154, 156, 380), 102),
     ),
 }
 """By machine: its own, and that of its 32-bit programs."""
@@ -163,6 +199,8 @@ def _calls(convention: _Convention, family: int | None, kept: tuple[int, ...]) -
     for number in _RINGS:
         yield from _answer((_IS_EQUAL, number), _REFUSE)
     yield from _refuse_unless((_IS_EQUAL, convention.prlimit), _OWN)
+    for call in convention.priorities:
+        yield from _refuse_others(call)
     if family is not None:
         if convention.socketcall is not None:
             yield from _answer((_IS_EQUAL, convention.socketcall), _REFUSE)
@@ -184,6 +222,20 @@ def _refuse_set_id(call: _Mode) -> Iterator[_Line]:
     ]
     if call.flags is not None:
         body = [(_LOAD, 0, 0, _argument(call.flags)), (_HAS_ANY, 0, 3, _CREATES), *body]
+    yield (_IS_EQUAL, 0, len(body), call.number)
+    yield from body
+
+
+def _refuse_others(call: _Priority) -> Iterator[_Line]:
+    """Let a process change its own priority alone; programs take the refusal for the usual lack of rights."""
+    body: list[_Line] = [
+        (_LOAD, 0, 0, _argument(call.who)),
+        (_IS_EQUAL, 1, 0, _OWN),
+        (_RETURN, 0, 0, _NOT_PERMITTED),
+    ]
+    if call.of_user is not None:
+        body += [(_LOAD, 0, 0, _argument(0)), (_IS_EQUAL, 0, 1, call.of_user), (_RETURN, 0, 0, _NOT_PERMITTED)]
+    body.append((_RETURN, 0, 0, _ALLOW))
     yield (_IS_EQUAL, 0, len(body), call.number)
     yield from body
 
