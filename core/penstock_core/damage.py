@@ -26,7 +26,7 @@ from penstock_schemas.events import (
     RecordDamaged,
     ResultsDelayed,
 )
-from penstock_schemas.ids import EventId, JobId, TenantId
+from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import Damage, JobState
 from penstock_schemas.views import Head
 
@@ -138,12 +138,3 @@ def damage_of(stored: Stored, reason: str) -> Damage:
 def damage_message(damage: Damage) -> str:
     """Return what the job's user reads."""
     return f"the event log of this job is damaged at sequence {damage.seq}: {damage.reason}"
-
-
-def job_of(aggregate: str) -> tuple[TenantId, JobId] | None:
-    """Return the tenant and the id in the name of a job's aggregate; `None` for any other aggregate."""
-    match aggregate.split("."):
-        case ["job", tenant, job_id]:
-            return TenantId(tenant), JobId(job_id)
-        case _:
-            return None

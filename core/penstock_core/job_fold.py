@@ -11,7 +11,8 @@ from typing import Final, get_args
 from msgspec.structs import replace
 
 from penstock_core.chain import Stored
-from penstock_core.damage import closes, damage_message, damage_of, following, job_fault, job_of
+from penstock_core.damage import closes, damage_message, damage_of, following, job_fault
+from penstock_core.placement import job_of
 from penstock_schemas.events import (
     AttemptStarted,
     JobAssigned,
@@ -40,6 +41,8 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
     """Return the job after `stored`. An event that does not concern a job leaves it as it was."""
     place = job_of(stored.event.aggregate)
     if place is None or type(stored.event.data) not in _JOB_EVENTS:
+        return job
+    if job is not None and (job.tenant, job.id) != place:
         return job
     head = EMPTY_HEAD if job is None else job.head
     if job is not None and job.damage is not None:

@@ -9,7 +9,8 @@ import structlog
 
 from penstock_core.aggregates import EVERYTHING
 from penstock_core.chain import Stored
-from penstock_core.damage import NO_ID, missing, unreadable
+from penstock_core.damage import missing, unreadable
+from penstock_core.placement import belongs
 from penstock_core.ports import LogTruncated, PortError
 from penstock_jetstream import names, streams
 from penstock_jetstream.connection import Connection
@@ -103,8 +104,11 @@ def decoded(seq: int, subject: str, payload: bytes) -> Stored:
     except Undecodable as error:
         reason = str(error)
     else:
-        if event.aggregate == aggregate and event.id != NO_ID:
+        if event.aggregate != aggregate:
+            reason = f"it is an event of {event.aggregate}"
+        elif not belongs(event):
+            reason = f"this {type(event.data).__name__} has an id of another form, or belongs to another aggregate"
+        else:
             return Stored(seq, event, hash_)
-        reason = f"it is an event of {event.aggregate}"
     _log.error("event_unreadable", seq=seq, subject=subject, error=reason)
     return unreadable(seq, aggregate, payload or b"?", hash_, reason)

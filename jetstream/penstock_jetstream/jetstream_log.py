@@ -13,7 +13,8 @@ from msgspec import Struct
 from penstock_core import append_rules
 from penstock_core.aggregates import EVERYTHING
 from penstock_core.chain import Stored
-from penstock_core.damage import is_unreadable, job_of
+from penstock_core.damage import is_unreadable
+from penstock_core.placement import job_of
 from penstock_core.ports import (
     Conflict,
     Entry,

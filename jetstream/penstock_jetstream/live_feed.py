@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from penstock_core.chain import Stored
-from penstock_core.damage import job_of
+from penstock_core.placement import job_of
 from penstock_jetstream import names
 from penstock_jetstream.answers import NoAnswer
 from penstock_jetstream.connection import Connection

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.jetstream.events import cancellation, new_aggregate, submission
+from msgspec.structs import replace
+from tests.jetstream.events import cancellation, entry, new_aggregate, submission
 from tests.jetstream.replicas import blocks, compared, flip_a_byte
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 
@@ -17,11 +18,14 @@ from penstock_core.ports import EventLog, LogTruncated, Unreadable
 from penstock_jetstream import Cluster, NatsSettings, connect, names
 from penstock_jetstream.embedded import EmbeddedServer
 from penstock_jetstream.gaps import Gaps
-from penstock_schemas.events import RecordDamaged
+from penstock_schemas.events import EventData, JobReleased, JobSubmitted, LeaseAcquired, RecordDamaged, RunnerJoined
+from penstock_schemas.ids import EventId, JobId, RunnerId
 from penstock_schemas.views import EMPTY_HEAD
 from penstock_schemas.wire import encode
 
 pytestmark = pytest.mark.system
+
+OTHER = JobId("64a600c5-c90d-53ab-a947-a103d2082d48")
 
 
 async def read_to(log: EventLog, seq: int, *, after: int = 0) -> list[Stored]:
@@ -67,6 +71,34 @@ async def test_what_cannot_be_read_stands_in_its_place(nats_settings: NatsSettin
         assert closing.seq == 6
         with pytest.raises(Unreadable, match=r"runner\.r-1 is damaged at sequence 4"):
             await log.load("runner.r-1")
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "data"),
+    [
+        ("job.default.no-uuid", JobReleased()),
+        ("elsewhere", LeaseAcquired(holder="x", term=9)),
+        ("runner.r-2", RunnerJoined(runner_id=RunnerId("r-1"), name="r", slots=1, engines={})),
+        ("job.default.00000000-c90d-53ab-a947-a103d2082d48", JobSubmitted(job_id=OTHER, pipeline_name="p", engine="e")),
+    ],
+)
+async def test_an_event_of_another_aggregate_is_damage(
+    nats_settings: NatsSettings, aggregate: str, data: EventData
+) -> None:
+    async with connect(nats_settings) as cluster:
+        await intrude(cluster, aggregate, encode(entry(aggregate, data, expected=None).event))
+        (found,) = await read_to(cluster.log, 1)
+        assert is_unreadable(found)
+        assert found.event.aggregate == aggregate
+
+
+async def test_an_id_of_another_form_is_damage(nats_settings: NatsSettings) -> None:
+    """It would stand in the headers of the live feed."""
+    async with connect(nats_settings) as cluster:
+        event = submission(new_aggregate()).event
+        await intrude(cluster, event.aggregate, encode(replace(event, id=EventId("0" * 31 + "\n"))))
+        (found,) = await read_to(cluster.log, 1)
+        assert is_unreadable(found)
 
 
 async def test_what_was_searched_for_does_not_come_twice(nats_settings: NatsSettings) -> None:

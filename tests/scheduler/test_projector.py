@@ -8,13 +8,14 @@ from tests.scheduler.clients import cancel, eventually, projected, submit, until
 from tests.scheduler.history import History
 from tests.scheduler.history import job as job_of
 
+from penstock_core import aggregates
 from penstock_core.chain import Stored
 from penstock_core.job_fold import evolve
 from penstock_core.memory import MemoryCluster
 from penstock_core.ports import Unavailable
 from penstock_scheduler.core.projection import MAX_JOBS_A_WRITE, Projection, pieces
 from penstock_scheduler.projector import Projector
-from penstock_schemas.ids import JobId
+from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
 
@@ -109,3 +110,19 @@ def test_the_cache_is_bounded_and_forgets_what_ended() -> None:
     log.cancel_waiting(2)
     assert projection.missing(log.stored[-2:]) == (job_of(1),), "the oldest one is not"
     assert projection.missing(log.stored) == (), "a whole life needs nothing"
+
+
+@pytest.mark.parametrize("name", ["job.default.no-uuid", "job.x", f"job.default.{str(job_of(1)).upper()}X"])
+def test_what_is_the_name_of_no_job_is_not_written(name: str) -> None:
+    log = History()
+    stored = log.put_unreadable(name)
+    assert Projection().missing([stored]) == ()
+    assert Projection().fold([stored], {}).jobs == ()
+
+
+def test_a_job_of_another_tenant_with_the_same_id_leaves_a_job_as_it_was() -> None:
+    log = History()
+    log.submit(1)
+    (before,) = Projection().fold(log.stored, {}).jobs
+    stored = log.put_unreadable(aggregates.job(TenantId("another"), job_of(1)))
+    assert evolve(before, stored) == before

@@ -43,7 +43,7 @@ def run_others(system: System, count: int = 5) -> None:
 
 
 def publish(system: System, job_id: str, payload: bytes) -> int:
-    """Write past Penstock to a job's subject; return the sequence."""
+    """Write past Penstock to the subject of a job, whether that is the id of one or not; return the sequence."""
 
     async def send() -> int:
         client: Any = await nats.connect(system.nats_url)  # pyright: ignore[reportUnknownMemberType]
@@ -143,6 +143,11 @@ def test_an_event_that_cannot_be_read_stops_only_its_job(system: System) -> None
     seq = publish(system, unknown, b"no JSON")
     check_reported(system, unknown, seq, "the event cannot be read")
     close(system, unknown)
+
+    seq = publish(system, "no-uuid", b"no JSON")
+    assert await_damage(system, seq)["damages"][0]["aggregate"] == "job.default.no-uuid"
+    run_others(system, 2)
+    assert "background_task_failed" not in system.services["gateway"].log.read_text()
 
 
 def test_a_flipped_byte_on_the_disk_stops_only_its_job(system: System) -> None:

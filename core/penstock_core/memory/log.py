@@ -7,8 +7,9 @@ import anyio
 from penstock_core import append_rules
 from penstock_core.aggregates import EVERYTHING, matches
 from penstock_core.chain import Stored
-from penstock_core.damage import is_unreadable, job_of, missing, unreadable
+from penstock_core.damage import is_unreadable, missing, unreadable
 from penstock_core.memory.pulse import Pulse
+from penstock_core.placement import job_of
 from penstock_core.ports import MAX_READ_EVENTS, Conflict, Entry, Fence, Fenced, LogFull, Unavailable, Unreadable
 from penstock_schemas.views import EMPTY_HEAD, Head
 from penstock_schemas.wire import digest

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from penstock_core.chain import Stored
 from penstock_core.job_fold import evolve
+from penstock_core.placement import job_of
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job
@@ -95,5 +96,5 @@ def pieces(batch: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
 
 def job_id_of(stored: Stored) -> JobId | None:
     """Return the job that an event belongs to; `None` when it is another aggregate's."""
-    kind, _, rest = stored.event.aggregate.partition(".")
-    return JobId(rest.rpartition(".")[2]) if kind == "job" else None
+    place = job_of(stored.event.aggregate)
+    return None if place is None else place[1]
