@@ -27,6 +27,7 @@ from penstock_jetstream.blobs import open_blobs
 from penstock_runner import faults
 from penstock_runner.actor import Ports, Runner, new_runner_id
 from penstock_runner.confinement import confinement
+from penstock_runner.descriptors import processes_of_run, raise_limit
 from penstock_runner.engine import RUNNER_MARKER, Engine
 from penstock_runner.engines.mock import MockEngine
 from penstock_runner.incarnation import Shutdown, Terms
@@ -183,6 +184,7 @@ def _snakemake(settings: RunnerSettings, policy: Policy | None, workflow_umask: 
         sandbox=policy,
         unsupported=settings.unsupported_directives,
         umask=workflow_umask,
+        max_processes=processes_of_run(raise_limit(), settings.slots),
     )
 
 

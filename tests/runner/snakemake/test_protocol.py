@@ -453,9 +453,8 @@ def test_a_process_that_still_runs_did_not_end_well(watch: Watch) -> None:
         child.kill()
 
 
-def test_the_number_of_watched_processes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_runner.engines.snakemake.observation.MAX_WATCHED", 2)
-    watch = Watch(os.getpid())
+def test_the_number_of_watched_processes_is_bounded() -> None:
+    watch = Watch(os.getpid(), most=2)
     with subprocess.Popen(["sleep", "60"]) as child:
         watch.open(0, child.pid)
         watch.open(1, child.pid)

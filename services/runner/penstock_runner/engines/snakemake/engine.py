@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 
 from penstock_core.engine_parameters import SnakemakeOptions, snakemake_options
+from penstock_runner.descriptors import MAX_PROCESSES
 from penstock_runner.engine import ATTEMPT_MARKER, ENGINE_LOG, RUNNER_MARKER, Attempt, Emit, Outcome
 from penstock_runner.engines.snakemake.failures import EngineFault
 from penstock_runner.engines.snakemake.launching import Launch
@@ -57,14 +58,16 @@ class SnakemakeEngine:
         sandbox: Policy | None = None,
         unsupported: UnsupportedDirectives = UnsupportedDirectives.CHOOSE,
         umask: int | None = None,
+        max_processes: int = MAX_PROCESSES,
     ) -> None:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
         `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
         module `resource`; `sandbox` says what attempts may touch, `None` stands for what the runner's user may;
         `unsupported` is what happens to a run that declares software that the runner does not provide; `umask` is for
-        what workflows make, `None` stands for that of this process.
+        what workflows make, `None` stands for that of this process; `max_processes` of a run are watched at a time.
         """
+        self._max_processes = max_processes
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
             extra_environment or {}
         )
@@ -111,7 +114,7 @@ class SnakemakeEngine:
         scratch = attempt.log_dir / SCRATCH
         launch = await in_thread(lambda: self._launch(attempt, snakefile, scratch, options))
         child = await self._nursery.launch(launch)
-        run = RunningAttempt(attempt, emit, launch.rules, launch.limits)
+        run = RunningAttempt(attempt, emit, launch.rules, launch.limits, max_processes=self._max_processes)
         try:
             exited = await run.follow(child, stop)
             await run.join_log()

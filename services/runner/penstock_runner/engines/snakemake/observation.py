@@ -16,10 +16,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
+from penstock_runner.descriptors import MAX_PROCESSES
 from penstock_runner.engines.snakemake.messages import InvalidEvent
-
-MAX_WATCHED: Final = 1_024
-"""Processes of one run that are watched at a time."""
 
 _INFO: Final = struct.Struct("=QQ11Ii")
 """`struct pidfd_info`: mask, cgroup, eleven ids, exit code."""
@@ -34,8 +32,12 @@ _PARENT: Final = 4
 class Watch:
     """The processes of one run that are running, by the job that they belong to."""
 
-    def __init__(self, parent: int, *, can_ask: bool = True) -> None:
-        """Watch children of `parent` alone; without `can_ask` as on a kernel that has no `PIDFD_GET_INFO`."""
+    def __init__(self, parent: int, *, most: int = MAX_PROCESSES, can_ask: bool = True) -> None:
+        """Watch children of `parent` alone, `most` at a time.
+
+        Without `can_ask` as on a kernel that has no `PIDFD_GET_INFO`.
+        """
+        self._most = most
         self._parent = parent
         self._parent_descriptor = _opened(parent)
         self._can_ask = can_ask
@@ -51,8 +53,8 @@ class Watch:
             OSError: the engine has no room for another descriptor.
 
         """
-        if self._count >= MAX_WATCHED:
-            raise InvalidEvent(f"more than {MAX_WATCHED:,} processes at a time")
+        if self._count >= self._most:
+            raise InvalidEvent(f"more than {self._most:,} processes at a time")
         try:
             descriptor = _opened(pid)
         except OSError as error:

@@ -50,8 +50,11 @@ KILL_DEADLINE_S: Final = 8.0
 class RunningAttempt:
     """Follows one attempt; its messages and logs become events."""
 
-    def __init__(self, attempt: Attempt, emit: Emit, rules: Rules | None, limits: Mapping[str, int]) -> None:
+    def __init__(
+        self, attempt: Attempt, emit: Emit, rules: Rules | None, limits: Mapping[str, int], *, max_processes: int
+    ) -> None:
         self._attempt = attempt
+        self._max_processes = max_processes
         self._rules = rules
         self._limits = limits
         self._oom_kills = oom_kills()
@@ -81,7 +84,7 @@ class RunningAttempt:
                 tasks.start_soon(self._logs.follow)
                 started = await child.started()
                 if started is not None:
-                    self._watch = Watch(started.pid)
+                    self._watch = Watch(started.pid, most=self._max_processes)
                     async with anyio.create_task_group() as reading:
                         reading.start_soon(self._read_events, child)
                         exited = await child.exited()
