@@ -18,6 +18,7 @@ from penstock_gateway.__main__ import Exposed, check_exposure
 from penstock_gateway.authentication.callers import caller_of, is_loopback, is_of_another_site, network_of
 from penstock_gateway.authentication.credentials import ApiToken, Malformed, Password, SignedToken, read_credentials
 from penstock_gateway.authentication.passwords import hash_password
+from penstock_gateway.authentication.provider import is_safe_url
 from penstock_gateway.authentication.throttle import LONGEST_DELAY_S, MAX_KEYS, Buckets, Failures
 from penstock_gateway.authentication.token_book import new_token
 from penstock_gateway.authentication.users import BadUser, parse_users, split_file, split_list
@@ -171,6 +172,24 @@ def test_only_writes_of_other_sites_count() -> None:
     assert not is_of_another_site("POST", {**host, "origin": "http://there"}, ("http://there",))
     assert is_of_another_site("POST", {**host, "origin": "http://there"}, ("*",))
     assert is_of_another_site("POST", {**host, "origin": "null"}, ())
+
+
+@given(st.text() | st.from_regex(r"https?://[\[\]:/@a-f0-9.]{0,12}", fullmatch=True))
+def test_any_origin_is_judged(origin: str) -> None:
+    """What is no address at all is not of this site."""
+    is_here = origin.lower().endswith("//here:8000")
+    assert is_of_another_site("POST", {"host": "here:8000", "origin": origin}, ()) or is_here
+
+
+@given(st.text() | st.from_regex(r"https?://[\[\]:/@a-f0-9.]{0,12}", fullmatch=True))
+def test_any_issuer_is_judged(url: str) -> None:
+    assert not is_safe_url(url) or url.lower().lstrip().startswith("http")
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "http://[", "https://]"])
+def test_what_is_no_address_is_of_nobody(url: str) -> None:
+    assert is_of_another_site("POST", {"host": "here:8000", "origin": url}, ())
+    assert not is_safe_url(url)
 
 
 def wrong(**environ: str) -> str:

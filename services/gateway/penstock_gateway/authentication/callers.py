@@ -68,4 +68,7 @@ def is_of_another_site(method: str, headers: Mapping[str, str], allowed: Collect
     origin = headers.get("origin")
     if method in _READS or origin is None or origin in allowed:
         return False
-    return urlsplit(origin).netloc.lower() != headers.get("host", "").lower() or origin == "null"
+    try:
+        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower() or origin == "null"
+    except ValueError:  # no address at all: no page of ours is there
+        return True

@@ -29,7 +29,10 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
 
 def is_safe_url(url: str) -> bool:
     """Say whether nobody on the way can change what is fetched from there."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return (parts.scheme == "https" and bool(parts.hostname)) or (
         parts.scheme == "http" and is_loopback(parts.hostname or "")
     )
