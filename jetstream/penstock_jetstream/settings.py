@@ -62,11 +62,11 @@ def check_address(settings: NatsSettings) -> None:
             "PENSTOCK_NATS_URL holds no address: expected nats://host:4222, or several with commas between"
         )
     for url in settings.servers:
-        parts = urlsplit(url if "//" in url else f"nats://{url}")
         shown = re.sub(r"//[^/@]*@", "//", url)
         try:
+            parts = urlsplit(url if "//" in url else f"nats://{url}")
             is_right = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # the port is no number, or above 65,535
+        except ValueError:  # the port is no number, or above 65,535; a bracket is missing; the host is no address
             is_right = False
         if not is_right:
             schemes = ", ".join(f"{each}://" for each in SCHEMES)

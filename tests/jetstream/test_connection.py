@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import anyio
 import msgspec
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.conftest import NatsServer
 from tests.jetstream.events import new_aggregate, submission
@@ -18,6 +21,7 @@ from penstock_core.ports import TooLarge, Unavailable
 from penstock_jetstream import NatsSettings, connect, layout, names
 from penstock_jetstream.answers import NoAnswer
 from penstock_jetstream.connection import Connection
+from penstock_jetstream.settings import BadAddress, check_address
 
 
 async def test_a_program_whose_user_waits_gives_up_reaching_a_server_earlier() -> None:
@@ -33,6 +37,21 @@ async def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(Unavailable, match=rf"127\.0\.0\.1:{port} within 0\.2 s.*refused|Connect call failed"):
         async with connect(NatsSettings(url=f"nats://me:secret@127.0.0.1:{port}", connect_s=0.2)):
             pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://a:1", "nats://", "nats://a:port", "nats://a:0", "nats://a:70000", "nats://[::1", "nats://]", "["],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(BadAddress, match=r"PENSTOCK_NATS_URL holds .*expected"):
+        check_address(NatsSettings(url=url))
+
+
+@given(st.text() | st.from_regex(r"(nats://)?(u:p@)?[\[\]:/a-f0-9.,]{0,12}", fullmatch=True))
+def test_any_address_is_judged(url: str) -> None:
+    with suppress(BadAddress):
+        check_address(NatsSettings(url=url))
 
 
 async def test_a_password_is_not_shown() -> None:
