@@ -234,7 +234,7 @@ async def planted(plan: Plan, report: Callable[[str], None]) -> AsyncGenerator[T
                 supervisor = Supervisor(group, report)
                 tree = Tree(plan, supervisor, anyio.Event(), report)
                 await group.start(_take_signals, tree.stopped, supervisor.hurry, report)
-                group.start_soon(watch_room, plan.state, partial(supervisor.restart, "nats-server"), report)
+                group.start_soon(watch_room, plan.state / "nats", partial(supervisor.restart, "nats-server"), report)
                 try:
                     yield tree
                 except Stop as error:

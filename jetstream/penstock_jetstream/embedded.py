@@ -30,6 +30,8 @@ LOCK_WAIT_S: Final = 5.0
 """A predecessor that lost its parent needs a moment to end."""
 POLL_S: Final = 0.01
 QUOTED_LINES: Final = 6
+SERVER_LOG: Final = "nats-server.log"
+"""The server's log, in its folder."""
 _PR_SET_PDEATHSIG: Final = 1
 
 _OWN_FILES: Final = ("jetstream", "nats-server*", "*.ports", "*.pid", "lock", ".writable")
@@ -37,7 +39,7 @@ _CONFIG: Final = """\
 server_name: "{name}"
 listen: "127.0.0.1:{port}"
 ports_file_dir: "{folder}"
-log_file: "{folder}/nats-server.log"
+log_file: "{folder}/{log}"
 logfile_size_limit: 16MB
 logfile_max_num: 3
 max_payload: 1MB
@@ -206,13 +208,14 @@ class EmbeddedServer:
                 name=self._name,
                 port=self._port or -1,
                 folder=self._folder,
+                log=SERVER_LOG,
                 max_file_store=1 << 50,  # each stream has its own bound; the disk is the last one
                 extra=self._extra,
             )
         )
         for stale in self._folder.glob("*.ports"):
             stale.unlink()
-        said_before = _size(self._folder / "nats-server.log")
+        said_before = _size(self._folder / SERVER_LOG)
         assert self._lock is not None
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with os.fdopen(os.open(self._folder / "nats-server.out", flags, 0o600), "wb") as out:
@@ -249,7 +252,7 @@ class EmbeddedServer:
 
     def _explain(self, what: str, said_before: int) -> str:
         said: list[str] = []
-        for name, start in (("nats-server.out", 0), ("nats-server.log", said_before)):
+        for name, start in (("nats-server.out", 0), (SERVER_LOG, said_before)):
             path = self._folder / name
             if path.exists():
                 with path.open("rb") as log:
@@ -257,7 +260,7 @@ class EmbeddedServer:
                     said += log.read().decode(errors="replace").splitlines()
         bad = [line for line in said if "[ERR]" in line or "[FTL]" in line or "error" in line.lower()]
         quoted = "\n".join(f"  {line}" for line in (bad or said)[-QUOTED_LINES:]) or "  (it said nothing)"
-        return f"nats-server {what}; it said:\n{quoted}\nIts log is {self._folder / 'nats-server.log'}"
+        return f"nats-server {what}; it said:\n{quoted}\nIts log is {self._folder / SERVER_LOG}"
 
 
 class _Exited(Exception):

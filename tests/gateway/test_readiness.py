@@ -3,7 +3,7 @@
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import httpx
@@ -13,7 +13,7 @@ from tests.gateway.processes import Process
 from tests.gateway.stage import Stage, submission
 
 from penstock_core.memory import MemoryCluster
-from penstock_core.ports import ClusterStatus, Entry, LogFull
+from penstock_core.ports import ClusterStatus, Entry, LogFull, Unavailable
 from penstock_gateway.room import MIN_FREE_BYTES, REFUSED_S, ObservedLog, fault_of_log, faults_of_disks
 from penstock_schemas.views import EngineQueue, QueueSummary, SchedulerBeat
 
@@ -36,6 +36,35 @@ def test_disks_are_named_by_their_folders(tmp_path: Path) -> None:
     assert "is full" in full
     (missing,) = faults_of_disks([tmp_path / "missing"])
     assert "No such file" in missing
+
+
+async def test_an_append_that_is_not_answered_counts_until_one_is_taken_or_time_passed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A nats-server that could not write goes on to answer every question, and takes nothing."""
+    now = 0.0
+    cluster = MemoryCluster()
+    observed = ObservedLog(cluster.log, clock=lambda: now)
+    async with stage.serve() as client:
+        assert (await client.post("/jobs", json=submission())).status_code == 201
+    (stored, *_) = stage.cluster.log.stored
+    entry = Entry(stored.event, expected=0)
+
+    async def away(*_: object, **__: object) -> NoReturn:
+        raise Unavailable("the log did not answer an append within 10 s")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster.log, "append", away)
+        with pytest.raises(Unavailable):
+            await observed.append([entry])
+        refusal = fault_of_log(await cluster.status(), observed.refusal)
+        assert "did not answer an append" in (refusal or "")
+        now += REFUSED_S + 1
+        assert observed.refusal is None
+        with pytest.raises(Unavailable):
+            await observed.append([entry])
+    await observed.append([entry])
+    assert observed.refusal is None
 
 
 async def test_a_refused_append_counts_until_one_is_taken_or_time_passed(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock_core.chain import Stored
-from penstock_core.ports import ClusterStatus, Entry, EventLog, Fence, LogFull
+from penstock_core.ports import ClusterStatus, Entry, EventLog, Fence, LogFull, Unavailable
 from penstock_schemas.views import Head
 
 MIN_FREE_BYTES: Final = 16 << 20
@@ -15,11 +15,13 @@ MIN_FREE_BYTES: Final = 16 << 20
 MIN_LOG_ROOM_BYTES: Final = 4 << 10
 """A log with less room has none for a submission."""
 REFUSED_S: Final = 30.0
-"""After the log refused an append, it counts as full for so long: what is accepted then shows that it is not."""
+"""After the log took no append, it counts as full or away for so long: what is accepted then shows that it is not."""
 
 
 class ObservedLog:
-    """An `EventLog` that remembers whether the last append was refused because the log is full.
+    """An `EventLog` that remembers whether the last append was refused because the log is full, or not answered.
+
+    A server that could not write answers every question and takes no append: an answer does not show that it works.
 
     Args:
         log: does the work.
@@ -45,7 +47,7 @@ class ObservedLog:
         """Store all `entries`, or none."""
         try:
             stored = await self._log.append(entries, fence=fence, deadline_s=deadline_s)
-        except LogFull as error:
+        except (LogFull, Unavailable) as error:
             self._refusal = (self._clock(), str(error))
             raise
         self._refusal = None
