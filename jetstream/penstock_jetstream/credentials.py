@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock_core.ports import PortError
+from penstock_core.setting_files import read_setting_file
 from penstock_core.settings import UnusableSetting
 
 _BLOCKS: Final = ("NATS USER JWT", "USER NKEY SEED")
@@ -21,7 +22,7 @@ def check_credentials(path: Path) -> None:
 
     """
     try:
-        text = path.read_text()
+        text = read_setting_file(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise BadCredentials(f"the NATS credentials {path} cannot be read: {reason}") from error

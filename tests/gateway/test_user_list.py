@@ -10,9 +10,10 @@ import structlog
 from tests.gateway.people import basic, hashed
 from tests.gateway.stage import Stage, problem
 
+from penstock_core.setting_files import MAX_SETTING_FILE_BYTES
 from penstock_gateway.authentication.credentials import Password
 from penstock_gateway.authentication.passwords import Passwords
-from penstock_gateway.authentication.user_list import MAX_FILE_BYTES, UserList
+from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import BadUser
 from penstock_schemas.access import AuthMethod, Role
 
@@ -56,11 +57,11 @@ def test_a_file_that_did_not_change_is_not_read(path: Path, monkeypatch: pytest.
     age(path)
     users = UserList("", path)
     known = users.now()
-    monkeypatch.setattr(Path, "open", None)
+    monkeypatch.setattr(os, "open", None)
     assert users.now() is known
 
 
-@pytest.mark.parametrize("broken", ["ada:plain", "", "x" * (MAX_FILE_BYTES + 1), "\udcff", None])
+@pytest.mark.parametrize("broken", ["ada:plain", "", "x" * (MAX_SETTING_FILE_BYTES + 1), "\udcff", None])
 def test_a_file_that_broke_leaves_the_users_as_they_were_and_is_said_once(path: Path, broken: str | None) -> None:
     users = UserList("", path)
     if broken is None:
@@ -75,6 +76,15 @@ def test_a_file_that_broke_leaves_the_users_as_they_were_and_is_said_once(path: 
     assert "plain" not in str(line)
     put(path, BO)
     assert set(users.now()) == {"bo"}
+
+
+def test_a_file_that_is_replaced_by_a_fifo_is_not_waited_for(path: Path) -> None:
+    users = UserList("", path)
+    path.unlink()
+    os.mkfifo(path)
+    with structlog.testing.capture_logs() as logged:
+        assert set(users.now()) == {"ada", "bo"}
+    assert "no regular file" in logged[0]["reason"]
 
 
 def test_a_file_that_is_replaced_by_a_link_is_seen(path: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from penstock_core.access import JobVisibility
 from penstock_core.other_names import with_storage_names
+from penstock_core.setting_files import read_setting_file
 from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_gateway.catalogue.presets import read_presets
 from penstock_gateway.connections import ConnectionLimits, room_for
@@ -373,6 +374,7 @@ def _file_mistakes(settings: GatewaySettings) -> Iterator[str]:
             yield f"PENSTOCK_TRUSTED_PROXIES holds '{address}': expected IP addresses, as connections come from"
     if certificates is not None:
         try:
+            read_setting_file(certificates)  # the library would wait for a FIFO
             ssl.create_default_context(cafile=str(certificates))
         except OSError as error:  # ssl.SSLError is one
             yield f"PENSTOCK_SOURCE_CA_FILE is {certificates}: it holds no certificates that can be read ({error})"

@@ -7,10 +7,9 @@ from typing import Final
 
 import structlog
 
+from penstock_core.setting_files import read_setting_file
 from penstock_gateway.authentication.users import BadUser, User, parse_users, split_file, split_list
 
-MAX_FILE_BYTES: Final = 1 << 20
-"""Some 8,000 users. A longer file is refused."""
 YOUNG_S: Final = 2.0
 """A file that was written so recently is read at every look: another write may have left it the same time and size."""
 
@@ -95,11 +94,8 @@ def _mark_of(path: Path) -> _Mark | None:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        text = content.decode()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_setting_file(path).decode()
+    except OSError as error:
+        raise BadUser(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise BadUser(f"{path} cannot be read: {error}") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise BadUser(f"{path} has more than {MAX_FILE_BYTES:,} bytes")
-    return text

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from penstock_core import engine_parameters
+from penstock_core.setting_files import read_setting_file
 from penstock_gateway.bodies import pointer
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
 from penstock_gateway.engine_choices import require_allowed
@@ -25,7 +26,7 @@ def read_presets(path: Path) -> Presets:
 
     """
     try:
-        presets = msgspec.convert(read_object(path.name, path.read_bytes()), dict[str, EngineParameters])
+        presets = msgspec.convert(read_object(path.name, read_setting_file(path)), dict[str, EngineParameters])
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
     except (BadDocument, msgspec.ValidationError) as error:

@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
+from penstock_core.setting_files import read_setting_file
+
 PORTS: Final = {"http": 80, "https": 443}
 EXPECTED: Final = "https://name:token@host/path, one a line"
 ASKS_WHO: Final = (
@@ -53,7 +55,7 @@ def read_credentials(path: Path) -> tuple[Credential, ...]:
 
     """
     try:
-        return parse_credentials(path.read_text())
+        return parse_credentials(read_setting_file(path).decode())
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
