@@ -1,8 +1,10 @@
 """The `penstock` command: its overview, and what happens when a command ends badly."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import click
@@ -10,6 +12,8 @@ import click
 from penstock.exits import Exit, Stop
 from penstock.lazy import Entry, LazyGroup
 
+_CANNOT_WRITE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of a standard output that is a file, or a terminal that is gone."""
 _START: Final = "Run everything here"
 _JOBS: Final = "Runs"
 _CATALOGUE: Final = "Workflows by name"
@@ -101,15 +105,47 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has had enough. Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read the output has had enough
+        _discard_output()
         return Exit.ERROR
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+            raise
+        _discard_output()
+        _complain(f"the output cannot be written: {error.strerror}")
+        return Exit.ERROR
+    except UnicodeEncodeError:
+        odd = next((each for each in arguments if not _is_unicode(each)), None)
+        if odd is None:
+            raise
+        _complain(f"the argument {odd!r} is not valid UTF-8, and only names of files here may be anything else")
+        return Exit.USAGE
     return result if isinstance(result, int) else Exit.OK
+
+
+def _discard_output() -> None:
+    """Discard what is still to be written: Python would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _open_closed_streams() -> None:
+    """Open standard output and error where the caller closed them: Python has `None` in their place then."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - open to the end of the process
 
 
 def main() -> None:
     """Run the command line and end the process."""
+    _open_closed_streams()
     sys.exit(run(sys.argv[1:]))
 
 

@@ -20,6 +20,7 @@ from penstock.folders import Chosen, choose
 from penstock.reports import left_out_lines, printable
 from penstock.workflow_places import BadWorkflow
 from penstock_core.quantities import counted
+from penstock_core.source_tree import shown
 from penstock_schemas.api import SubmittedSource
 
 CONFIRM_BYTES: Final = 256 << 20
@@ -105,8 +106,8 @@ def from_here(workflow: Path, snakefile: str | None, choice: Choice, *, in_place
     """
     try:
         if in_place:
-            folder = workflow.absolute()
-            return Sent(SubmittedSource(path=str(folder), snakefile=snakefile), folder.name or "workflow")
+            folder = workflow.resolve() if ".." in workflow.parts else workflow.absolute()
+            return Sent(SubmittedSource(path=str(folder), snakefile=snakefile), shown(folder.name) or "workflow")
         chosen = chosen_from(workflow, snakefile, choice)
         files = packed(chosen)
     except BadWorkflow as error:
@@ -115,7 +116,7 @@ def from_here(workflow: Path, snakefile: str | None, choice: Choice, *, in_place
     name = chosen.main if chosen.is_alone else chosen.folder.name
     source = SubmittedSource(files=files, snakefile=chosen.main, left_out=list(chosen.left_out))
     declared = declared_software(chosen.folder, chosen.files)
-    return Sent(source, name or "workflow", beside, declared)
+    return Sent(source, shown(name) or "workflow", beside, declared)
 
 
 def chosen_from(workflow: Path, snakefile: str | None, choice: Choice) -> Chosen:

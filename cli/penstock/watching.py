@@ -10,6 +10,7 @@ import click
 from penstock import tables
 from penstock.client import Client, is_over
 from penstock.exits import Exit
+from penstock.hints import next_command
 from penstock.reports import (
     EXIT_OF,
     describe_counts,
@@ -112,8 +113,9 @@ def watch(client: Client, job_id: str) -> Exit:
         job = follow(client, job_id, shown)
     except KeyboardInterrupt:
         shown.close()
-        click.echo(f"\ndetached: the run goes on. Attach again with: penstock watch {job_id}", err=True)
-        click.echo(f"Cancel it with: penstock cancel {job_id}", err=True)
+        attach = next_command(f"penstock watch {job_id}")
+        click.echo(f"\ndetached: the run goes on. Attach again with: {attach}", err=True)
+        click.echo(f"Cancel it with: {next_command(f'penstock cancel {job_id}')}", err=True)
         return Exit.INTERRUPTED
     shown.close()
     for line in end_lines(job):
@@ -129,9 +131,10 @@ def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
     match job.state:
         case JobState.FAILED:
             lines += describe_failure(job)
-            lines += [f"the whole log: penstock logs {job.id}"] if hints else []
+            lines += [f"the whole log: {next_command(f'penstock logs {job.id}')}"] if hints else []
         case JobState.COMPLETED if job.output_files and hints:
-            lines.append(f"{describe_outputs(job, 'output')}: penstock outputs {job.id} --get DIR")
+            fetch = next_command(f"penstock outputs {job.id} --get DIR")
+            lines.append(f"{describe_outputs(job, 'output')}: {fetch}")
         case _:
             pass
     if may_lack_files(job):
@@ -245,9 +248,10 @@ class LiveDisplay:
             return f"{job.id[:8]} {describe_state(job)} {took(job) or tables.age(job.created_at)}"
         word = tables.styled(tables.state_word(job.state))
         full = round(BAR_WIDTH * counts.done / counts.total)
-        bar = click.style("━" * full, fg="green") + click.style("━" * (BAR_WIDTH - full), dim=True)
+        # Other characters, because there may be no colours; behind the numbers, because a narrow terminal cuts it off.
+        bar = click.style("━" * full, fg="green") + click.style("─" * (BAR_WIDTH - full), dim=True)
         failed = click.style(f" {counts.failed} failed", fg="red") if counts.failed else ""
-        return f"{job.id[:8]} {word} {bar} {counts.done}/{counted(counts.total, 'task')}{failed} {took(job)}"
+        return f"{job.id[:8]} {word} {counts.done}/{counted(counts.total, 'task')}{failed} {took(job)} {bar}"
 
     def _task_lines(self, tasks: list[Task]) -> list[str]:
         active = [each for each in tasks if each.state in (TaskState.RUNNING, TaskState.FAILED)]

@@ -55,6 +55,8 @@ def locate(target: Path, snakefile: str | None) -> Place:
         BadWorkflow: there is no workflow.
 
     """
+    if ".." in target.parts:
+        target = target.resolve()  # so that the folder has a name
     if target.is_file():
         path = target.absolute()
         if path.parent.name == "workflow" and path.name in ("Snakefile", "snakefile"):
@@ -64,6 +66,8 @@ def locate(target: Path, snakefile: str | None) -> Place:
         raise BadWorkflow(f"there is no file or folder {target}")
     if not target.is_dir():
         raise BadWorkflow(f"{target} is neither a file nor a folder")
+    if snakefile is not None and (Path(snakefile).is_absolute() or ".." in Path(snakefile).parts):
+        raise BadWorkflow(f"--snakefile {snakefile} is no path inside {target}: give it relative to that folder")
     names = SNAKEFILES if snakefile is None else (snakefile,)
     main = next((name for name in names if (target / name).is_file()), None)
     if main is None:

@@ -325,3 +325,15 @@ def test_a_home_directory_is_sent_by_force_alone(tmp_path: Path, monkeypatch: py
         choose(home / "Snakefile")
     assert "Snakefile" in choose(home / "wf").entries
     assert "wf/Snakefile" in choose(home, force=True).entries
+
+
+@pytest.mark.parametrize("snakefile", ["../other/Snakefile", "/etc/hostname"])
+def test_a_main_file_outside_the_folder_is_refused(tmp_path: Path, snakefile: str) -> None:
+    write(tmp_path, "flow/Snakefile", "other/Snakefile")
+    with pytest.raises(BadWorkflow, match="is no path inside"):
+        choose(tmp_path / "flow", snakefile=snakefile)
+
+
+def test_a_folder_that_is_given_by_dots_has_its_name(tmp_path: Path) -> None:
+    write(tmp_path, "flow/Snakefile", "flow/sub/x")
+    assert choose(tmp_path / "flow" / "sub" / "..").folder == (tmp_path / "flow").resolve()

@@ -77,6 +77,11 @@ def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
         (["submit", "--pipeline", "y", "-l", "novalue"], "'novalue' is no key=value"),
         (["submit", "--pipeline", "y", "--params-file", "/none.json"], "cannot read /none.json"),
         (["up", "--port", "70000"], "not in the range"),
+        (["up", "--state", "/tmp/\udcff"], "has characters that cannot be shown"),
+        (["submit", "--pipeline", "y", "--name", "\udcff"], r"the argument '\udcff' is not valid UTF-8"),
+        (["submit", "--pipeline", "y", "-p", "a=\udcff"], r"the argument 'a=\udcff' is not valid UTF-8"),
+        (["ls", "--owner", "\udcff"], r"the argument '\udcff' is not valid UTF-8"),
+        (["ls", "--user", "\udcff:x"], r"the argument '\udcff:x' is not valid UTF-8"),
         (["up", "--host", "192.0.2.1"], "192.0.2.1 is no address of this machine"),
     ],
 )
@@ -143,4 +148,25 @@ def test_a_reader_that_has_enough_is_no_reason_to_complain() -> None:
         [sys.executable, "-c", program], stdout=written, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(written)
+    assert done.stderr == ""
+
+
+def test_an_output_that_cannot_be_written_is_reported_in_words() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "penstock", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.stderr == "penstock: the output cannot be written: No space left on device\n"
+    assert done.returncode == Exit.ERROR
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_stream_that_the_caller_closed_is_no_fault(stream: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m penstock --help {stream}>&-', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == Exit.OK, done.stderr
     assert done.stderr == ""

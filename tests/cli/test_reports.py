@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from penstock.commands.outputs import missing_lines
 from penstock.reports import describe_job, task_rows
 from penstock.sayings import Sayings
-from penstock.watching import PlainDisplay, counts_of, end_lines
+from penstock.watching import LiveDisplay, PlainDisplay, counts_of, end_lines
 from penstock_schemas.api import JobResponse, OutputList
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
@@ -235,6 +235,21 @@ def test_a_bar_agrees_with_the_tasks_below_it() -> None:
     behind = msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=1))
     assert counts_of([again, failed, one], behind) == TaskCounts(total=2, done=1, running=1)
     assert counts_of([], RUNNING) == RUNNING.tasks
+
+
+def test_a_narrow_terminal_shows_the_numbers_and_no_bar_looks_full(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width = 80
+    monkeypatch.setattr("penstock.tables.stderr_width", lambda: width)
+    fresh = msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=12), runner_id=None)
+    LiveDisplay().show(fresh, [])
+    shown = capsys.readouterr().err
+    assert "0/12 tasks" in shown
+    assert "━" not in shown
+    width = 40
+    LiveDisplay().show(fresh, [])
+    assert "0/12 tasks" in capsys.readouterr().err
 
 
 def test_warnings_are_shown_however_a_run_ended() -> None:

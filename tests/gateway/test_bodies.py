@@ -78,6 +78,8 @@ def test_a_misspelt_field_is_pointed_at() -> None:
 
 def test_too_long_texts_are_refused() -> None:
     assert wrong(body(description="x" * 10_001)) == {"#/description": "expected a text of at most 10000 characters"}
+    words = "expected a text of visible characters on one line, without blanks around it"
+    assert wrong(body(pipeline_name="a\nb")) == {"#/pipeline_name": words}
     assert wrong(body(pipeline_name="x" * 201)) == {"#/pipeline_name": "expected a text of at most 200 characters"}
 
 

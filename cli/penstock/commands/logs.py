@@ -11,6 +11,7 @@ from penstock import tables
 from penstock.client import Client, is_over
 from penstock.connection import Format, connected, format_option, print_json, server_options
 from penstock.exits import Exit, Stop
+from penstock.hints import next_command
 from penstock.log_parts import LogPart, is_meant, label_of, parts_of_run, parts_of_tasks
 from penstock.log_printing import LivePrinter, print_entries, print_stored
 from penstock_core.quantities import counted
@@ -83,6 +84,10 @@ class RunLog:
         """Whether the run had ended, so that its log is stored."""
         return is_over(self._job)
 
+    @property
+    def _whole_log(self) -> str:
+        return next_command(f"penstock logs {self._job.id}")
+
     def print_stored(self, form: Format) -> None:
         """Print the whole log.
 
@@ -116,11 +121,11 @@ class RunLog:
             print_entries(entries, form, source=LogSource.LIVE, is_done=follow or self.is_over)
         if self.is_over or follow:
             if self._has_gaps or times:
-                click.echo(f"the live log may leave out text; the whole log: penstock logs {self._job.id}", err=True)
+                click.echo(f"the live log may leave out text; the whole log: {self._whole_log}", err=True)
         else:
             click.echo(
                 "the run goes on: this was its live log so far, which may leave out text; "
-                f"once it has ended, 'penstock logs {self._job.id}' prints the whole log",
+                f"once it has ended, '{self._whole_log}' prints the whole log",
                 err=True,
             )
 
@@ -146,7 +151,8 @@ class RunLog:
         if not meant:
             names = sorted({label_of(each) for each in tasks})
             listed = "".join(f"\n  {name}" for name in names[:MAX_NAMED])
-            more = f"\n  and {len(names) - MAX_NAMED} more: penstock tasks {self._job.id}" if names[MAX_NAMED:] else ""
+            whole_list = next_command(f"penstock tasks {self._job.id}")
+            more = f"\n  and {len(names) - MAX_NAMED} more: {whole_list}" if names[MAX_NAMED:] else ""
             raise Stop(f"no task of this run is {self._wanted!r}; its tasks are:{listed}{more}", Exit.NOT_FOUND)
         return meant
 

@@ -12,6 +12,7 @@ from penstock.client import Client
 from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.declared_software import describe
 from penstock.exits import Exit
+from penstock.hints import next_command
 from penstock.sending import Choice, Progress, Sent, folder_options, from_here
 from penstock.transport import ClientError
 from penstock_schemas.api import JobResponse, JobSubmission, RunnerResponse, SubmittedSource
@@ -220,6 +221,9 @@ def submit(
         with Progress() as progress:
             job = client.submit(submission, sent.files if sent else None, on_sent=progress)
         _show(job, form)
+        if pipeline is not None and engine is None and job.pipeline is None:
+            note = f"the server knows no pipeline {pipeline!r}: the engine {job.engine} only pretends to run one"
+            click.echo(click.style("warning: ", fg="yellow") + note, err=True)
         if sent is not None and sent.declared:
             for line in describe(sent.declared, _runners(client), is_accepted=allow_missing_software):
                 click.echo(line, err=True)
@@ -228,8 +232,9 @@ def submit(
 
             return watch(client, job.id)
     if form is Format.TABLE:
-        what_next = "release it with: penstock release" if hold else "follow it with: penstock watch"
-        click.echo(f"submitted {job.pipeline_name}; {what_next} {job.id[:8]}", err=True)
+        verb, command = ("release", "release") if hold else ("follow", "watch")
+        what_next = next_command(f"penstock {command} {job.id[:8]}")
+        click.echo(f"submitted {job.pipeline_name}; {verb} it with: {what_next}", err=True)
     return Exit.OK
 
 

@@ -14,6 +14,7 @@ from penstock.ports import claim
 from penstock.tree import Plan, already_running, overridden, planted
 from penstock.versions import software_version
 from penstock_core.settings import PREFIX, without_effect
+from penstock_core.source_tree import shown
 from penstock_jetstream.settings import MIN_LOG_BYTES, NatsSettings
 
 
@@ -70,6 +71,8 @@ def up(
     stops it cleanly; runs that do not end in time go on at the next start.
     """
     folder = (state or running.default_state(os.environ)).absolute()
+    if shown(str(folder)) != str(folder):
+        raise click.UsageError(f"the path of the state folder, {str(folder)!r}, has characters that cannot be shown")
     if other := running.find(folder):
         raise already_running(folder, other)
     blobs, region = blobs_of(os.environ)

@@ -17,7 +17,7 @@ from penstock_gateway.coercion import allowed_types, coerced
 from penstock_gateway.json_limits import fault_of_text
 from penstock_gateway.problems import Invalid
 from penstock_schemas.api import Violation
-from penstock_schemas.patterns import as_ecma
+from penstock_schemas.patterns import NAME_PATTERN, as_ecma
 
 T = TypeVar("T")
 
@@ -251,6 +251,9 @@ _WORDS: Final = {
 }
 
 
+_NAME_IN_WORDS: Final = "of visible characters on one line, without blanks around it"
+
+
 def _in_words(text: str) -> str:
     """Say what msgspec says in the words of a reader who writes JSON."""
     text = re.sub(r" - at `[^`]*`\Z", "", text)
@@ -259,6 +262,7 @@ def _in_words(text: str) -> str:
     text = re.sub(r"a text of length <= (\d+)", r"a text of at most \1 characters", text)
     text = re.sub(r"a text of length >= (\d+)", r"a text of at least \1 characters", text)
     text = re.sub(r"an object of length <= (\d+)", r"an object of at most \1 entries", text)
+    text = text.replace(f"matching regex {NAME_PATTERN!r}", _NAME_IN_WORDS)
     text = re.sub(r"matching regex '(.*)'\Z", lambda found: f"that matches {as_ecma(found[1])}", text)
     text = text.replace(" >= ", " of at least ").replace(" <= ", " of at most ")
     text = re.sub(r", got (.*)\Z", r"; it is \1", text)
