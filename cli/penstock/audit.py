@@ -70,7 +70,7 @@ class Audit:
         difference = self._decisions.take(stored)
         if difference is not None:
             problem = f"the decision does not follow from the log up to {difference.recorded.seen}"
-            if self._damaged:
+            if self.problems:
                 problem += "; the damage before it may be the reason"
             self._note(stored.seq, stored.event.aggregate, problem)
 

@@ -122,10 +122,13 @@ def job_fault(state: JobState | None, attempt: int, head: Head, stored: Stored) 
     return None
 
 
-def closes(damaged_seq: int, head: Head, stored: Stored) -> bool:
-    """Return whether an event ends the quarantine of a job that is damaged at `damaged_seq`."""
-    data = stored.event.data
-    return isinstance(data, JobClosed) and data.damaged_seq == damaged_seq and misfit(head, stored) is None
+def closes(head: Head, stored: Stored) -> bool:
+    """Return whether an event closes a job that ends at `head`.
+
+    Its version counts the events that its writer could read, so it need not follow. A service that read the job before
+    the damage knows nothing of it, and closes the job all the same.
+    """
+    return isinstance(stored.event.data, JobClosed) and stored.event.previous == head.hash
 
 
 def damage_of(stored: Stored, reason: str) -> Damage:

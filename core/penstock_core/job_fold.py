@@ -45,9 +45,9 @@ def evolve(job: Job | None, stored: Stored) -> Job | None:
     if job is not None and (job.tenant, job.id) != place:
         return job
     head = EMPTY_HEAD if job is None else job.head
+    if job is not None and closes(head, stored):
+        return changed(job, stored)
     if job is not None and job.damage is not None:
-        if closes(job.damage.seq, head, stored):
-            return changed(job, stored)
         return replace(job, head=following(head, stored))
     fault = job_fault(None if job is None else job.state, 0 if job is None else job.attempt, head, stored)
     if fault is None:
@@ -132,7 +132,7 @@ def changed(job: Job | None, stored: Stored) -> Job | None:
         case JobDeleted():
             return _emptied(job, event.time)
         case JobClosed():
-            return _closed(job, event.time)
+            return _closed(job, data, event.time)
         case _:
             return job
 
@@ -200,10 +200,12 @@ def _unknown(tenant: TenantId, job_id: JobId, stored: Stored) -> Job:
     )
 
 
-def _closed(job: Job, closed_at: datetime) -> Job:
+def _closed(job: Job, data: JobClosed, closed_at: datetime) -> Job:
     if job.state.is_terminal:
         return replace(job, damage=None)
-    return replace(job, state=JobState.FAILED, damage=None, completed_at=closed_at, hold_reason=None)
+    message = f"the event log of this job is damaged at sequence {data.damaged_seq}; an operator closed it"
+    failure = job.failure or Failure(cause=FailureCause.SYSTEM, message=message)
+    return replace(job, state=JobState.FAILED, damage=None, failure=failure, completed_at=closed_at, hold_reason=None)
 
 
 def _emptied(job: Job, deleted_at: datetime) -> Job:

@@ -547,6 +547,28 @@ def test_a_closed_job_has_failed_and_can_be_deleted() -> None:
     assert decide(closed, DELETE) == (JobDeleted(reason=DELETE.reason),)
 
 
+@pytest.mark.parametrize("place", range(2))
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_who_read_a_job_before_the_damage_closes_it_too(place: int, *, is_missing: bool) -> None:
+    history = stored(RUNNING)
+    whole = fold(history)
+    seen = [*history[:place], *history[place + 1 :]] if is_missing else damaged(history, place)
+    quarantined = fold(seen)
+    assert quarantined is not None
+    assert quarantined.damage is not None
+    (data,) = decide(quarantined, CLOSE)
+    event = link(
+        quarantined.head, history[0].event.aggregate, data, event_id=EventId("c" * 32), time=NOW, actor="user:root"
+    )
+    closing = Stored(99, event, digest(encode(event)))
+    for before in (whole, quarantined):
+        closed = evolve(before, closing)
+        assert closed is not None
+        assert (closed.state, closed.damage, closed.head) == (JobState.FAILED, None, closing.head)
+        assert closed.failure is not None
+        assert f"damaged at sequence {quarantined.damage.seq}" in closed.failure.message
+
+
 def test_only_a_damaged_job_is_closed() -> None:
     with pytest.raises(NotDamaged):
         decide(given(RUNNING), CLOSE)

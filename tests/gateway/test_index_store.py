@@ -177,6 +177,16 @@ def test_an_older_form_never_replaces_a_later_one(tmp_path: Path) -> None:
         assert store.page(replace(ALL, statuses=(JobStatus.RUNNING,))).total == 0
 
 
+def test_a_job_whose_first_event_was_lost_later_keeps_its_place(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        job = make_job(1)
+        later = replace(job, created_seq=job.created_seq + 1, head=replace(job.head, seq=job.head.seq + 5))
+        store.apply([job, make_job(2)])
+        store.apply([later])
+        assert [each.head.seq for each in store.page(ALL).jobs if each.id == job.id] == [later.head.seq]
+        assert store.get(job.id) == replace(later, created_seq=job.created_seq)
+
+
 def test_it_resumes_where_it_was(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         store.apply([make_job(1)], position=7)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scheduler.history import History, job, started
 
-from penstock_core import job_fold
+from penstock_core import aggregates, job_fold
+from penstock_core.chain import Stored, link
 from penstock_core.job_fold import evolve
 from penstock_core.waiting import why
 from penstock_scheduler.core.decision import Observations, decide
@@ -19,10 +20,11 @@ from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, enco
 from penstock_scheduler.core.state import State, fold
 from penstock_scheduler.core.summary import summarize
 from penstock_schemas.api import Waiting, WaitReason
-from penstock_schemas.events import CycleDecided, ResultsDelayed
-from penstock_schemas.ids import EventId, RunnerId
+from penstock_schemas.events import CycleDecided, JobClosed, ResultsDelayed
+from penstock_schemas.ids import DEFAULT_TENANT, EventId, RunnerId
 from penstock_schemas.jobs import JobState
-from penstock_schemas.views import Job
+from penstock_schemas.views import Head, Job
+from penstock_schemas.wire import digest, encode
 
 ENGINES = ("mock", "snakemake", "cwl")
 OWNERS = ("ada", "bob", "eve")
@@ -303,3 +305,19 @@ def test_why_a_job_waits() -> None:
     assert wait.text == "the next attempt may start in 1 s"
     history.hold(1)
     assert reason(1) == (WaitReason.HELD, None)
+
+
+def test_closing_frees_the_slot_also_where_the_damage_came_after_the_fold() -> None:
+    """Another service, which reads the job later, cannot read one event: it counts one less, and finds the damage."""
+    log = History()
+    log.submit(1)
+    runner_id = log.join("r", 1)
+    log.cycle()
+    log.start(1, runner_id)
+    live = log.state.jobs[aggregates.job(DEFAULT_TENANT, job(1))]
+    assert log.state.holders == 1
+    seen = Head(seq=live.head.seq, version=live.head.version - 1, hash=live.head.hash)
+    data = JobClosed(damaged_seq=live.head.seq)
+    event = link(seen, live.aggregate, data, event_id=log.new_id(), time=log.now, actor="user:root")
+    log.state.apply(Stored(log.state.seq + 1, event, digest(encode(event))))
+    assert (log.state.jobs, log.state.holders) == ({}, 0)

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock_gateway.index.plan import label_token
 from penstock_gateway.index.schema import ANY, BLOCK_BITS, HIDDEN
@@ -18,13 +20,16 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import SourceKind
 from penstock_schemas.views import Job
 
+MAX_VARIABLES: Final = 1_000
+"""In one statement; SQLite takes 32,766."""
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
 
 
 def write_jobs(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     """Take jobs in. One that is there in the same or a later form is left as it is."""
-    newest = {job.created_seq: job for job in sorted(jobs, key=lambda job: job.head.seq)}
+    newest = {job.created_seq: job for job in _placed(connection, jobs)}
     known = _known(connection, tuple(newest))
     new = [job for seq, job in newest.items() if seq not in known]
     later = [job for seq, job in newest.items() if seq in known and job.head.seq > known[seq][0]]
@@ -32,6 +37,23 @@ def write_jobs(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     _update(connection, [job for job in later if job.deleted_at is None], known)
     _hide(connection, [job for job in later if job.deleted_at is not None])
     _keep_hidden(connection, [job for job in (*new, *later) if job.deleted_at is not None])
+
+
+def _placed(connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Job]:
+    """Return jobs in the order of their changes, each with one `created_seq` for ever.
+
+    A job whose first event became unreadable begins later in the log than when it was taken in.
+    """
+    places: dict[bytes, int] = {}
+    for first in range(0, len(jobs), MAX_VARIABLES):
+        ids = [id_bytes(job.id) for job in jobs[first : first + MAX_VARIABLES]]
+        marks = ",".join("?" * len(ids))
+        places.update(connection.execute(f"SELECT id, created_seq FROM jobs WHERE id IN ({marks})", ids))
+    placed: list[Job] = []
+    for job in sorted(jobs, key=lambda job: job.head.seq):
+        seq = places.setdefault(id_bytes(job.id), job.created_seq)
+        placed.append(job if seq == job.created_seq else replace(job, created_seq=seq))
+    return placed
 
 
 def id_bytes(job_id: JobId) -> bytes:

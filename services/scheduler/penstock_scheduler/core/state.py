@@ -66,8 +66,10 @@ class State:
         if fold is not None:
             fold(self, stored, data)
         elif (job := self.jobs.get(aggregate)) is not None:
-            if job.damaged_seq:
-                self._apply_to_damaged(job, stored)
+            if closes(job.head, stored):
+                self._close(job)
+            elif job.damaged_seq:
+                job.head = following(job.head, stored)
             elif (fault := job_fault(job.state, job.attempt, job.head, stored)) is not None:
                 self._quarantine(job, damage_of(stored, fault))
                 job.head = following(job.head, stored)
@@ -166,13 +168,10 @@ class State:
         job.damaged_seq = damage.seq
         self._enter(job.aggregate, job)
 
-    def _apply_to_damaged(self, job: LiveJob, stored: Stored) -> None:
-        if closes(job.damaged_seq, job.head, stored):
-            self._forget_damage(job.aggregate)
-            self._leave(job.aggregate, job)
-            del self.jobs[job.aggregate]
-        else:
-            job.head = following(job.head, stored)
+    def _close(self, job: LiveJob) -> None:
+        self._forget_damage(job.aggregate)
+        self._leave(job.aggregate, job)
+        del self.jobs[job.aggregate]
 
     # The life of a job.
 
