@@ -131,7 +131,7 @@ def test_closing_ends_every_task() -> None:
     progress.apply(started())
     closed = {task.name: task.state for task in progress.close(TaskState.FAILED, "it stopped", NOW)}
     assert closed == {"r": TaskState.FAILED, "other": TaskState.CANCELLED}
-    assert progress.close(TaskState.FAILED, "again", NOW) == []
+    assert list(progress.close(TaskState.FAILED, "again", NOW)) == []
 
 
 def test_jobs_that_a_checkpoint_makes_needless_leave_the_count() -> None:

@@ -5,6 +5,7 @@ Messages must have passed `protocol`. The names of tasks are made here, of their
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Final, assert_never
@@ -153,20 +154,19 @@ class Progress:
                 assert_never(message)
         return []
 
-    def close(self, state: TaskState, reason: str, now: datetime) -> list[Task]:
-        """End every task that has no end: what runs ends in `state`, what waits is cancelled."""
-        closed: list[Task] = []
+    def close(self, state: TaskState, reason: str, now: datetime) -> Iterator[Task]:
+        """End every task that has no end, and yield it: what runs ends in `state`, what waits is cancelled."""
         culprit = self.failed_task
         never_started = "it never started" if culprit is None else f"it never started: {described(culprit)} failed"
         for key, task in list(self._tasks.items()):
             if task.state is TaskState.RUNNING:
-                closed.append(replace(task, state=state, message=reason, ended_at=now))
+                closed = replace(task, state=state, message=reason, ended_at=now)
             elif task.state is TaskState.WAITING:
-                closed.append(replace(task, state=TaskState.CANCELLED, message=never_started, ended_at=now))
+                closed = replace(task, state=TaskState.CANCELLED, message=never_started, ended_at=now)
             else:
                 continue
-            self._set(key, closed[-1])
-        return closed
+            self._set(key, closed)
+            yield closed
 
     def _set(self, key: str, task: Task) -> None:
         """Replace what is known of a task, and count it anew."""

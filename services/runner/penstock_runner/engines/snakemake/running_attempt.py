@@ -34,6 +34,7 @@ from penstock_runner.engines.snakemake.protocol import Protocol
 from penstock_runner.engines.snakemake.resource_limits import Usage, named_limit, oom_kills
 from penstock_runner.engines.snakemake.results import COLLECT_S, Results, collect_results
 from penstock_runner.engines.snakemake.tails import LAST_LINE_CHARS
+from penstock_runner.engines.snakemake.turns import Turns
 from penstock_runner.sandbox.refusals import explained
 from penstock_runner.sandbox.rules import Rules
 from penstock_runner.workflow_files import UnsafeFile, WorkflowFolder, in_thread
@@ -147,8 +148,10 @@ class RunningAttempt:
 
     async def finish(self, state: TaskState, reason: str) -> None:
         """Close every task that has no end, and show the rest of the logs."""
+        turns = Turns()
         for task in self._progress.close(state, reason, datetime.now(UTC)):
             await self._tell(task)
+            await turns.step()
         await self._logs.finish()
         self._count()
 
@@ -198,11 +201,14 @@ class RunningAttempt:
 
     async def _read_events(self, child: Child) -> None:
         """Take what the attempt reports; what cannot be ends the attempt."""
+        turns = Turns()
         while self._invalid is None and (chunk := await child.read_events()):
+            turns.begin()
             try:
                 for message in self._frames.feed(chunk):
                     await self._take(message)
                     self._taken += 1
+                    await turns.step()
             except InvalidEvent as error:
                 self._invalid = error
                 child.kill()
