@@ -1,7 +1,8 @@
 """Which aggregate an event belongs to. Every fold goes by the type of an event, so one that is elsewhere is damage."""
 
 import re
-from typing import Final
+from functools import lru_cache
+from typing import Final, get_args
 
 from penstock_core import aggregates
 from penstock_schemas import events as e
@@ -10,7 +11,13 @@ from penstock_schemas.ids import JobId, TenantId, is_token
 _EVENT_ID: Final = re.compile(r"[0-9a-f]{32}")
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+_CACHED_NAMES: Final = 4_096
+"""The events of one job often follow one another."""
+_OF_A_JOB: Final = frozenset(get_args(e.JobEventData)) - {e.JobSubmitted, e.RecordDamaged}
+"""Types that belong to every job."""
 
+
+@lru_cache(maxsize=_CACHED_NAMES)
 def job_of(aggregate: str) -> tuple[TenantId, JobId] | None:
     """Return the tenant and the id in the name of a job's aggregate; `None` for any other aggregate."""
     match aggregate.split("."):
@@ -25,6 +32,8 @@ def belongs(event: e.Event) -> bool:
     data, aggregate = event.data, event.aggregate
     if _EVENT_ID.fullmatch(event.id) is None:
         return False
+    if type(data) in _OF_A_JOB:
+        return job_of(aggregate) is not None
     match data:
         case e.RecordDamaged():
             return True
@@ -47,4 +56,4 @@ def belongs(event: e.Event) -> bool:
         case e.AccessRefused():
             return aggregate.startswith("audit.")
         case _:
-            return job_of(aggregate) is not None
+            return False
