@@ -13,6 +13,7 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 from litestar.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock_gateway import connections
 from penstock_gateway.connections import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
@@ -195,6 +196,24 @@ def test_a_body_of_very_small_chunks_is_taken(address: tuple[str, int]) -> None:
             piece = connection.recv(65536)
             assert piece, f"closed after {received!r}"
             received += piece
+
+
+def test_small_chunks_are_passed_on_together(address: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece that is passed on is appended to a copy of those before it."""
+    sizes: list[int] = []
+    pass_on = HttpToolsProtocol.on_body
+
+    def noted(protocol: HttpToolsProtocol, body: bytes) -> None:
+        sizes.append(len(body))
+        pass_on(protocol, body)
+
+    monkeypatch.setattr(HttpToolsProtocol, "on_body", noted)
+    count = 100_000
+    with connect(address) as connection:
+        connection.sendall(CHUNKED + b"1\r\n.\r\n" * count + b"0\r\n\r\n" + GET % b"")
+        answer_of(connection)
+    assert sum(sizes) == count + 2
+    assert len(sizes) < count / 10
 
 
 def test_the_rest_of_a_body_is_not_read_for_ever(address: tuple[str, int]) -> None:

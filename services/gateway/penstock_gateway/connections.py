@@ -141,6 +141,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unread_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._framing_bytes = 0
+        self._pieces: list[bytes] = []
         self._is_in_head = True
         self._has_ended_message = False
         """Whether the data that came last ended a message."""
@@ -184,6 +185,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_ended_message = False
         self._framing_bytes += len(data)
         super().data_received(data)
+        self._pass_on()
         if self._framing_bytes > MAX_FRAMING_BYTES and not self._is_in_head:
             self._give_up()
             return
@@ -200,9 +202,9 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """Take content of a body."""
+        """Take content of a body; all that came at once is passed on as one piece, however small its chunks are."""
         self._framing_bytes = 0
-        super().on_body(body)
+        self._pieces.append(body)
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
@@ -218,6 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Expect the head of another request."""
+        self._pass_on()
         super().on_message_complete()
         self._is_in_head = self._has_ended_message = True
         if self._linger_timer is not None:
@@ -255,6 +258,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unread_timer.cancel()
             self._unread_timer = None
         super().resume_writing()
+
+    def _pass_on(self) -> None:
+        if self._pieces:
+            body = b"".join(self._pieces)
+            self._pieces.clear()
+            super().on_body(body)
 
     def _await_request(self) -> None:
         """Expect another request for as long as between any two of them."""
