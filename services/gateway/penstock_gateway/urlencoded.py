@@ -17,6 +17,8 @@ MAX_BYTES: Final = 4 << 20
 MAX_FIELDS: Final = 200
 THREAD_BYTES: Final = 64 << 10
 """A larger body is taken apart in a thread, so that other requests do not wait for it."""
+PIECE_BYTES: Final = 16 << 10
+"""Of a value, decoded at once."""
 
 
 class Field(Struct, frozen=True):
@@ -80,7 +82,17 @@ def parse_fields(body: bytes) -> tuple[Field, ...]:
 
 
 def _decoded(text: bytes) -> bytes:
-    return unquote_to_bytes(text.replace(b"+", b" "))
+    """Return what a text stands for, decoded in pieces: each call holds the interpreter, and with it all requests."""
+    spaced = text.replace(b"+", b" ")
+    pieces: list[bytes] = []
+    start = 0
+    while start < len(spaced):
+        end = start + PIECE_BYTES
+        cut = spaced.rfind(b"%", end - 2, end)  # an escape has three bytes, and stays in one piece
+        end = end if cut <= start else cut
+        pieces.append(unquote_to_bytes(spaced[start:end]))
+        start = end
+    return b"".join(pieces)
 
 
 def _name(text: bytes) -> str:

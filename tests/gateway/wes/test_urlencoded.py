@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from urllib.parse import urlencode
+from urllib.parse import unquote_to_bytes, urlencode
 
 import httpx
 import pytest
@@ -12,6 +12,7 @@ from tests.gateway.stage import Stage
 from tests.gateway.wes.specification import PREFIX, answered, refused
 from tests.gateway.wes.test_submitting import is_nothing_queued, request_of
 
+from penstock_gateway import urlencoded
 from penstock_gateway.problems import Invalid
 from penstock_gateway.urlencoded import MAX_BYTES, MAX_FIELDS, MEDIA_TYPE, THREAD_BYTES, parse_fields
 
@@ -108,3 +109,12 @@ def test_what_was_encoded_comes_back(pairs: list[tuple[str, str]]) -> None:
 def test_no_body_breaks_the_reading(body: bytes) -> None:
     with suppress(Invalid):
         parse_fields(body)
+
+
+@given(st.text(st.sampled_from("%4aZ+&g=\xe9"), max_size=40).map(lambda text: text.replace("&", "").encode()))
+def test_values_are_decoded_in_pieces_as_they_would_be_at_once(value: bytes) -> None:
+    for piece_bytes in (4, 5, 7):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(urlencoded, "PIECE_BYTES", piece_bytes)
+            (found,) = parse_fields(b"a=" + value + b".")
+        assert found.content == unquote_to_bytes(value.replace(b"+", b" ")) + b"."
