@@ -7,7 +7,7 @@ there is one on each server that is online.
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Container, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -113,7 +113,7 @@ class _CopyReader:
         self._keeps_all = stream == names.EVENTS
         self._buffer: deque[tuple[int, str]] = deque()
 
-    async def open(self, servers: Container[str]) -> None:
+    async def open(self, servers: Sequence[str]) -> None:
         """Read the copy of one of `servers` from here on.
 
         Raises:
@@ -129,7 +129,8 @@ class _CopyReader:
             except (NoAnswer, Refusal) as error:
                 await retry.wait(error)  # a server that just started refuses consumers for a while
                 continue
-            self.server = session.server or SINGLE_SERVER
+            # A server without a cluster may name itself as the leader of a stream, and never as that of a consumer.
+            self.server = session.server or servers[0]
             if self.server in servers:
                 return
             if retry.remaining_s == 0:

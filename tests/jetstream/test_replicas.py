@@ -14,9 +14,10 @@ from tests.jetstream.replicas import LOG_BYTES, blocks, compared, fill, flip_a_b
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 
 from penstock_core.ports import Unavailable
-from penstock_jetstream import connect, layout, names
+from penstock_jetstream import NatsSettings, connect, layout, names
 from penstock_jetstream.connection import Connection
 from penstock_jetstream.jetstream_log import JetStreamLog
+from penstock_jetstream.replicas import compare
 from penstock_jetstream.streams import Replica, StreamCluster, StreamConfig, StreamInfo, StreamState
 
 pytestmark = pytest.mark.system
@@ -53,6 +54,13 @@ async def servers(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Th
     async with three_servers(folder) as servers:
         yield servers
     shutil.rmtree(folder, ignore_errors=True)
+
+
+async def test_the_copy_of_a_single_server_is_read(nats_settings: NatsSettings) -> None:
+    async with connect(nats_settings) as cluster:
+        await cluster.log.append([submission(new_aggregate()) for _ in range(3)], deadline_s=DEADLINE_S)
+        [copy] = await compare(cluster.connection, names.EVENTS)
+    assert (copy.messages, copy.damage) == (3, None)
 
 
 async def test_kills_of_one_two_and_three_servers_damage_no_copy(servers: ThreeServers) -> None:
