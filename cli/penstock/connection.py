@@ -123,7 +123,8 @@ def refusal(error: Refused) -> str:
 def _violation(violation: Violation) -> str:
     """Write a violation, with its place in the way in which people name places: `parameters.samples`."""
     place = violation.pointer.removeprefix("#").strip("/").replace("/", ".").replace("~1", "/").replace("~0", "~")
-    return f"{violation.detail} (in {place})" if place else violation.detail
+    # What is wrong with the workflow itself has its place in the text: who gave a folder knows no field `source`.
+    return f"{violation.detail} (in {place})" if place not in ("", "source") else violation.detail
 
 
 def print_json(value: object) -> None:

@@ -194,6 +194,7 @@ def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
         ([("#/parameters/a~1b", "a text")], ["a text (in parameters.a/b)"]),
         ([("limit", "a number")], ["a number (in limit)"]),
         ([("#", "no JSON: at byte 7")], ["no JSON: at byte 7"]),
+        ([("#/source", "syntax error in Snakefile, line 2")], ["syntax error in Snakefile, line 2"]),
         (
             [("#/a", "no: never"), ("#/b", "nor this")],
             ["2 things are wrong:", "  no: never (in a)", "  nor this (in b)"],

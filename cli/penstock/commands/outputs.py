@@ -43,6 +43,8 @@ def outputs(
         found = client.outputs(client.find(job_id))
         if only:
             kept = [each for each in found.files if any(PurePosixPath(each.path).match(one) for one in only)]
+            if found.files and not kept:
+                click.echo(f"none of the run's {counted(len(found.files), 'file')} matches --only", err=True)
             found = structs.replace(found, files=kept, total_bytes=sum(each.size_bytes for each in kept))
         if to is not None:
             fetch(client, found, to)
