@@ -125,7 +125,7 @@ def test_a_service_that_cannot_start_is_explained(tmp_path: Path) -> None:
         timeout=STOP_S + STOP_S,
         check=False,
     )
-    assert done.returncode == Exit.ERROR
+    assert done.returncode == Exit.USAGE
     assert "runner refused its settings" in done.stderr
     assert "PENSTOCK_LEASE_S" in done.stderr
     assert processes_of(tmp_path) == {}
