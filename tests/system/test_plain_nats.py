@@ -133,7 +133,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "output_files": 0,
                     "output_bytes": 0,
                     "warnings": [],
-                    "left_out": (data.get("source") or {}).get("left_out", []),
+                    "left_out": left_out_of(data),
                     "damage": None,
                 }
             case "JobHeld":
@@ -163,6 +163,13 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for job in jobs.values():
         job["status"] = STATUS[job["state"]]
     return sorted(jobs.values(), key=lambda job: -job["created_seq"])
+
+
+def left_out_of(submitted: dict[str, Any]) -> list[Any]:
+    """Return what a submission left out of its source; there may be none."""
+    source: dict[str, Any] = submitted.get("source") or {}
+    left_out: list[Any] = source.get("left_out", [])
+    return left_out
 
 
 def comparable(job: dict[str, Any]) -> dict[str, Any]:
