@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -53,7 +54,8 @@ def publish(system: System, job_id: str, payload: bytes) -> int:
         finally:
             await client.close()
 
-    return anyio.run(send)
+    with ThreadPoolExecutor(1) as thread:  # in the tests' own one the event loop of asynchronous tests may be open
+        return thread.submit(anyio.run, send).result()
 
 
 def command(system: System, *arguments: str) -> "subprocess.CompletedProcess[str]":
