@@ -7,13 +7,13 @@ from typing import TypeVar
 import anyio
 import structlog
 
-from penstock_core.aggregates import EVERYTHING
 from penstock_core.chain import Stored
 from penstock_core.damage import missing, unreadable
 from penstock_core.placement import belongs
 from penstock_core.ports import LogTruncated, PortError
 from penstock_jetstream import names, streams
 from penstock_jetstream.connection import Connection
+from penstock_jetstream.replicas import search_copies
 from penstock_jetstream.streams import Held
 from penstock_schemas.wire import Undecodable, decode_event, digest
 
@@ -71,19 +71,12 @@ class Gaps:
         return found
 
     async def _get(self, seq: int) -> Held | None:
-        """Return a message from the leader, or from another replica when the leader's copy is damaged."""
+        """Return a message from the leader, or from any other copy when the leader's is damaged."""
         held = await streams.get_from_leader(self._connection, names.EVENTS, {"seq": seq}, deadline_s=names.VIEW_READ_S)
-        if held is None:
-            found = await streams.read(
-                self._connection,
-                names.EVENTS,
-                names.EVENTS_PREFIX + EVERYTHING,
-                after=seq - 1,
-                limit=1,
-                deadline_s=names.VIEW_READ_S,
-            )
-            held = found[0] if found and found[0].seq == seq else None
-        return held
+        if held is not None:
+            return held
+        found = await search_copies(self._connection, names.EVENTS, seq)
+        return None if found is None else Held(seq=found.seq, subject=found.subject, payload=found.payload)
 
 
 async def _insist(ask: Callable[[], Awaitable[T]]) -> T:

@@ -7,7 +7,7 @@ there is one on each server that is online.
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -86,6 +86,56 @@ async def compare(connection: Connection, stream: str, *, stalled_s: float = STA
     copies = [Copy(server, stream, reader.messages, comparison.damage_of(server)) for server, reader in readers.items()]
     copies += [Copy(server, stream, 0, CopyDamage(first_seq, "the server is offline", 0)) for server in offline]
     return tuple(sorted(copies, key=lambda copy: copy.server))
+
+
+async def search_copies(connection: Connection, stream: str, seq: int) -> Received | None:
+    """Return the message `seq` from any copy that has it; `None` when no server that is online has it.
+
+    On a single server there is no further copy, and nothing is read.
+
+    Raises:
+        Unavailable: the stream has no leader, or a copy could not be read within `PLACEMENT_S`.
+
+    """
+    info = await streams.info(connection, stream, deadline_s=names.VIEW_READ_S)
+    online, _ = _servers(info)
+    unread = set(online) if len(online) > 1 else set[str]()
+    failures = Counter[str]()
+    retry = Retry(PLACEMENT_S)
+    while unread:
+        try:
+            server, following, failure = await _first_of_some_copy(connection, stream, seq, unread)
+        except (NoAnswer, Refusal) as error:
+            await retry.wait(error)
+            continue
+        if following is not None and following.seq == seq:
+            return following
+        failures[server] += failure is not None
+        if failure is None or failures[server] == MAX_FAILURES:
+            unread.discard(server)
+        if unread and retry.remaining_s == 0:
+            raise Unavailable(f"the copies of {', '.join(sorted(unread))} were not read within {PLACEMENT_S:g} s")
+    return None
+
+
+async def _first_of_some_copy(
+    connection: Connection, stream: str, seq: int, unread: Collection[str]
+) -> tuple[str, Received | None, str | None]:
+    """Return a server, the first message from `seq` on that its copy has, and why that could not be read."""
+    taken: list[Received] = []
+    session = Session(connection, stream, ">", taken.append, after=seq - 1)
+    try:
+        await session.start()
+        is_wanted = session.server in unread
+        with anyio.move_on_after(STALLED_S):
+            while is_wanted and session.pending and not taken and session.broken is None:
+                await session.refill()
+                await session.wait()
+    finally:
+        await session.end()
+    if taken or not is_wanted or not session.pending:
+        return session.server, taken[0] if taken else None, None
+    return session.server, None, session.broken or f"no message came for {STALLED_S:g} s"
 
 
 def _servers(info: streams.StreamInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
