@@ -7,7 +7,7 @@ there is one on each server that is online.
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -71,11 +71,7 @@ async def compare(connection: Connection, stream: str, *, stalled_s: float = STA
     try:
         while len(readers) < len(online):
             reader = _CopyReader(connection, stream, after=first_seq - 1, last_seq=last_seq, stalled_s=stalled_s)
-            try:
-                await reader.open([server for server in online if server not in readers])
-            except BaseException:
-                await reader.close()
-                raise
+            await reader.open([server for server in online if server not in readers])
             readers[reader.server] = reader
         keeps_all = stream == names.EVENTS
         comparison = _Comparison(connection, stream, readers, next_seq=first_seq if keeps_all else None)
@@ -94,48 +90,70 @@ async def search_copies(connection: Connection, stream: str, seq: int) -> Receiv
     On a single server there is no further copy, and nothing is read.
 
     Raises:
-        Unavailable: the stream has no leader, or a copy could not be read within `PLACEMENT_S`.
+        Unavailable: the stream has no leader, or a server that is online takes no consumer.
 
     """
     info = await streams.info(connection, stream, deadline_s=names.VIEW_READ_S)
     online, _ = _servers(info)
-    unread = set(online) if len(online) > 1 else set[str]()
+    unread = list(online) if len(online) > 1 else []
     failures = Counter[str]()
-    retry = Retry(PLACEMENT_S)
     while unread:
+        following: list[Received] = []
+        session, server = await _session_on(unread, connection, stream, following.append, after=seq - 1)
         try:
-            server, following, failure = await _first_of_some_copy(connection, stream, seq, unread)
-        except (NoAnswer, Refusal) as error:
-            await retry.wait(error)
-            continue
-        if following is not None and following.seq == seq:
-            return following
+            failure = await _wait_for(following, session)
+        finally:
+            await session.end()
+        if following and following[0].seq == seq:
+            return following[0]
         failures[server] += failure is not None
         if failure is None or failures[server] == MAX_FAILURES:
-            unread.discard(server)
-        if unread and retry.remaining_s == 0:
-            raise Unavailable(f"the copies of {', '.join(sorted(unread))} were not read within {PLACEMENT_S:g} s")
+            unread.remove(server)
     return None
 
 
-async def _first_of_some_copy(
-    connection: Connection, stream: str, seq: int, unread: Collection[str]
-) -> tuple[str, Received | None, str | None]:
-    """Return a server, the first message from `seq` on that its copy has, and why that could not be read."""
-    taken: list[Received] = []
-    session = Session(connection, stream, ">", taken.append, after=seq - 1)
+async def _wait_for(received: Collection[Received], session: Session) -> str | None:
+    """Wait until a message is there, or the copy has none; return why none came although the copy has more."""
     try:
-        await session.start()
-        is_wanted = session.server in unread
-        with anyio.move_on_after(STALLED_S):
-            while is_wanted and session.pending and not taken and session.broken is None:
+        with anyio.fail_after(STALLED_S):
+            while not received and session.pending and session.broken is None:
                 await session.refill()
                 await session.wait()
-    finally:
+    except TimeoutError:
+        return f"no message came for {STALLED_S:g} s"
+    except NoAnswer as error:
+        return str(error)
+    return None if received or not session.pending else session.broken
+
+
+async def _session_on(
+    servers: Sequence[str], connection: Connection, stream: str, take: Callable[[Received], None], *, after: int
+) -> tuple[Session, str]:
+    """Return a consumer that reads the copy of one of `servers`, and which one that is.
+
+    Raises:
+        Unavailable: none of them took a consumer.
+
+    """
+    retry = Retry(PLACEMENT_S)
+    while True:
+        session = Session(connection, stream, ">", take, after=after)
+        try:
+            await session.start()
+        except (NoAnswer, Refusal) as error:
+            await session.end()
+            await retry.wait(error)  # a server that just started refuses consumers for a while
+            continue
+        except BaseException:
+            await session.end()
+            raise
+        # A server without a cluster may name itself as the leader of a stream, and never as that of a consumer.
+        server = session.server or servers[0]
+        if server in servers:
+            return session, server
         await session.end()
-    if taken or not is_wanted or not session.pending:
-        return session.server, taken[0] if taken else None, None
-    return session.server, None, session.broken or f"no message came for {STALLED_S:g} s"
+        if retry.remaining_s == 0:
+            raise Unavailable(f"a server took no consumer on stream {stream} within {PLACEMENT_S:g} s")
 
 
 def _servers(info: streams.StreamInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -170,21 +188,10 @@ class _CopyReader:
             Unavailable: none of them took a consumer.
 
         """
-        retry = Retry(PLACEMENT_S)
-        while True:
-            await self.close()
-            session = self._session = Session(self._connection, self._stream, ">", self._take, after=self._reached)
-            try:
-                await session.start()
-            except (NoAnswer, Refusal) as error:
-                await retry.wait(error)  # a server that just started refuses consumers for a while
-                continue
-            # A server without a cluster may name itself as the leader of a stream, and never as that of a consumer.
-            self.server = session.server or servers[0]
-            if self.server in servers:
-                return
-            if retry.remaining_s == 0:
-                raise Unavailable(f"a server took no consumer on stream {self._stream} within {PLACEMENT_S:g} s")
+        await self.close()
+        self._session, self.server = await _session_on(
+            servers, self._connection, self._stream, self._take, after=self._reached
+        )
 
     async def close(self) -> None:
         """Give the consumer up."""
