@@ -105,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("", err=True)
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # whoever read the output has had enough
+    except BrokenPipeError:  # the reader of the output has closed it
         _discard_output()
         return Exit.ERROR
     except OSError as error:

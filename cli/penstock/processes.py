@@ -199,7 +199,7 @@ class ServiceProcess:
                 self._process.send_signal(number)
 
     async def _end_when_hung(self, beats: Beats) -> None:
-        """Wait until the service hangs, and end it; whoever keeps it starts it again."""
+        """Wait until the service hangs, and end it; its supervisor starts it again."""
         await beats.fail()
         if self.pid is not None:
             line = msgspec.json.encode({"event": "hung", "level": "error", "reason": HANGS}).decode()

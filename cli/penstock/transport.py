@@ -18,7 +18,7 @@ Query = Mapping[str, str | int | float | Sequence[str] | None]
 CONNECT_S: Final = 3.0
 """How long one attempt to connect may take, to a server that was reached before."""
 REACH_S: Final = 2.6
-"""How long a server that was never reached is tried: whoever named a wrong address learns it within 3 s."""
+"""How long a server that was never reached is tried: a wrong address is reported within 3 s."""
 FIRST_CONNECT_S: Final = 1.3
 """How long one attempt to connect may take before that; a name may stand for two addresses."""
 STALL_S: Final = 60.0

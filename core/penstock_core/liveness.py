@@ -1,6 +1,6 @@
 """Whether a process still works: its event loop turns, and its main duties make progress.
 
-While that holds, the process reports it once a second to whoever supervises it, in one of three ways:
+While that holds, the process reports it once a second to its supervisor, in one of three ways:
 
 - a pipe whose number stands in `PENSTOCK_WATCHDOG_FD`: `penstock up` restarts a service that stops writing to it;
 - the socket of systemd in `NOTIFY_SOCKET`: a unit with `Type=notify` and `WatchdogSec=` is restarted by systemd;

@@ -13,7 +13,7 @@ MAX_SETTING_FILE_BYTES: Final = 1 << 20
 def read_setting_file(path: Path) -> bytes:
     """Return the content of a regular file.
 
-    To open a FIFO would wait for whoever writes to it, without end, and a device has no end.
+    To open a FIFO would wait for a writer, without end, and a device has no end.
 
     Raises:
         OSError: it cannot be read, is something else, or has more than `MAX_SETTING_FILE_BYTES`; `strerror` is the

@@ -20,7 +20,7 @@ TOKEN_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,62}}{END}"
 """What may stand as one token of a subject: tenants, runner ids, names of limits."""
 
 MAX_NAME_CHARS: Final = 200
-"""Of owners, users and whoever else has a name."""
+"""Of owners, users and all others that have a name."""
 MAX_KEY_CHARS: Final = 255
 """Of an idempotency key."""
 

@@ -149,7 +149,7 @@ def _read_parameters(path: Path) -> Parameters:
     help="Keep files that the run makes and that no rule declares, beside its outputs.",
 )
 @click.option("--engine", help="The engine that runs it: snakemake or mock. [default: the server's choice]")
-@click.option("--owner", help="The owner of the run. [default: whoever submits it]")
+@click.option("--owner", help="The owner of the run. [default: the user who submits it]")
 @click.option("--idempotency-key", help="Return the run that was already submitted with this key, if there is one.")
 @click.option("-w", "--watch", "watches", is_flag=True, help="Follow the run to its end; the exit code is its outcome.")
 @format_option

@@ -204,7 +204,7 @@ def what_is_wrong(declared: Parameter, value: str) -> str | None:
     if "\0" in value:
         return "the value holds a NUL character"
     if schema.get("type") != "string" or "enum" in schema:
-        return None  # whoever reads it knows more to say
+        return None  # the caller reports the error with more detail
     if len(value) < schema.get("minLength", 0):
         return f"at least {schema['minLength']:,} characters are expected"
     if len(value) > schema.get("maxLength", len(value)):

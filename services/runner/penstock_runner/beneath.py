@@ -1,4 +1,4 @@
-"""Opens names below a directory descriptor so that no link leads elsewhere, whoever changes the folder meanwhile.
+"""Opens names below a directory descriptor so that no link leads elsewhere, even while a workflow changes the folder.
 
 `openat2` (Linux 5.6) resolves the whole name in one call. Where the kernel or a filter refuses that call, each
 component is opened by itself. Both give the same results: `tests/runner/test_workflow_files.py` runs over both.

@@ -106,7 +106,7 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(pattern=VARIABLE_PATTERN)], ...],
         Meta(
             description="Names of variables of the runner's own environment that workflows get, for their `envvars:`. "
-            "Every workflow that runs here can read them, whoever submitted it."
+            "Every workflow that runs here can read them, no matter which user submitted it."
         ),
     ] = ()
     limit_memory_bytes: (

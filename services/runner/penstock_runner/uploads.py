@@ -90,7 +90,7 @@ class Uploads:
     async def _put(
         self, key: str, opened: BinaryIO, retries: UploadRetries, *, max_bytes: int | None = None
     ) -> tuple[int, str]:
-        """Store an open file, up to the size that it has now: whoever still writes to it could do so for ever.
+        """Store an open file, up to the size that it has now: a process that still writes to it could do so for ever.
 
         Raises:
             UnsafeFile: it is next to all holes, which would be stored as zeros.

@@ -65,7 +65,7 @@ def error_of(problem: Problem) -> ErrorResponse:
 def in_words_of_wes(text: str) -> str:
     """Return an error's text with the terms of WES: runs and attachments, where the native API has jobs and sources.
 
-    Names in quotation marks belong to whoever asked, and stay as they are.
+    Names in quotation marks belong to the request, and stay as they are.
     """
     for native, standard in _PARTS.items():
         text = text.replace(native, standard)

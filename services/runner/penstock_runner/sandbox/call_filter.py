@@ -2,7 +2,7 @@
 
 Refused are the limits of other processes, by which one could be killed, and their priorities, by which one could be
 starved; set-user-id and set-group-id bits, by which a
-file would lend the runner's rights to whoever executes it; the kernel's keyrings; and where an attempt has no
+file would lend the runner's rights to any process that executes it; the kernel's keyrings; and where an attempt has no
 network, sockets of whatever protocol. Where it may not change what files are (modes, owners, times), such a call does
 nothing and says that it did: Landlock does not know these, and programs give up over trifles. A filter sees the
 numbers in a system call and no addresses or names, so it cannot tell one port or file from another. Calls that take a

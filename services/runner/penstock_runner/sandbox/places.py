@@ -20,7 +20,7 @@ DEVICES: Final = (
     *("/dev/dri", "/dev/kfd", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"),
     *(f"/dev/nvidia{number}" for number in range(16)),
 )
-"""No terminals: whoever may open one reads what is typed there, and writes what seems to come from another program."""
+"""No terminals: a process that opens one can read what is typed there and print as if it were another program."""
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108 - a place that workflows write to, not this program
 SECRET: Final = (
     *("/dev", "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers", "/etc/sudoers.d"),

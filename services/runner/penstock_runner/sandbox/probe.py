@@ -77,7 +77,7 @@ def _succeeds_in_child(action: Callable[[], bool]) -> bool:
         try:
             code = 0 if action() else 1
         finally:
-            os._exit(code)  # an exception is told by the exit code alone
+            os._exit(code)  # the exit code alone reports an exception
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 

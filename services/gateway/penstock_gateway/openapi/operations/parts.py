@@ -65,7 +65,7 @@ def limit(default: int) -> Parameter:
 
 JOB_HEADERS: Final = ("ETag", "Penstock-Seq")
 MIN_SEQ_PROBLEMS: Final = (problems.BEYOND_LOG, problems.NOT_YET)
-"""Of whatever takes `min_seq`."""
+"""Of every operation that takes `min_seq`."""
 READ_PROBLEMS: Final = (problems.NOT_FOUND, problems.INVALID, problems.UNAVAILABLE)
 COMMAND_PROBLEMS: Final = (problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_POSSIBLE, problems.BUSY)
 """Of whatever is told to one job."""

@@ -67,7 +67,7 @@ def _name(job: Any) -> tuple[str, list[tuple[str, str]]]:
 def declared_paths(job: Any, directive: str) -> tuple[str, ...]:
     """Return the files of a job's `log` or `benchmark`, absolute, the first ones of many.
 
-    There are none where they cannot be told.
+    There are none where they are not known.
     """
     with contextlib.suppress(Exception):  # a function of the workflow may give them
         found = getattr(job, directive)

@@ -169,7 +169,7 @@ class Progress:
             yield closed
 
     def _set(self, key: str, task: Task) -> None:
-        """Replace what is known of a task, and count it anew."""
+        """Replace what is known of a task, and update the counts."""
         before = self._tasks.get(key)
         if before is not None:
             self._states[self._counted(key, before)] -= 1
