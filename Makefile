@@ -18,10 +18,10 @@ endif
 # What tests and benchmarks start by name is what was installed here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up test interop stores check format lint types imports bench docs hooks dist clean
+.PHONY: help setup demo up test interop stores check format lint prose prose-ratchet types imports bench docs hooks dist clean
 
 help: ## Say what each target does
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the environment (.venv), with uv from PyPI where it is missing
 
@@ -64,6 +64,13 @@ format: setup
 
 lint: setup
 	$(BIN)/ruff check .
+	@$(BIN)/python -m tools.prose
+
+prose: setup ## List every word that the project does not use, with what to write in its place
+	@$(BIN)/python -m tools.prose --all
+
+prose-ratchet: setup ## Record that files have fewer such words
+	@$(BIN)/python -m tools.prose --ratchet
 
 types: setup
 	$(BIN)/mypy
