@@ -14,14 +14,14 @@ import anyio
 
 from benchmarks.history import fill
 from benchmarks.result import Figure, Result, Size
-from penstock_core import aggregates
-from penstock_core.chain import link
-from penstock_core.ports import Entry, EventLog
+from penstock_domain import aggregates
+from penstock_domain.chain import link
 from penstock_jetstream import NatsSettings, layout, names
-from penstock_jetstream.connection import Connection
-from penstock_jetstream.embedded import EmbeddedServer
-from penstock_jetstream.group_commit import GroupCommit
-from penstock_jetstream.jetstream_log import JetStreamLog
+from penstock_jetstream.adapters.jetstream_log import JetStreamLog
+from penstock_jetstream.server.embedded import EmbeddedServer
+from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.group_commit import GroupCommit
+from penstock_ports import AppendEntry, EventLog
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
 from penstock_schemas.views import EMPTY_HEAD
@@ -101,7 +101,7 @@ async def _append_one(log: EventLog) -> None:
     data = JobSubmitted(job_id=job_id, pipeline_name="rna-seq", engine="mock")
     aggregate, event_id = aggregates.job(DEFAULT_TENANT, job_id), EventId(uuid.uuid4().hex)
     event = link(EMPTY_HEAD, aggregate, data, event_id=event_id, time=datetime.now(UTC), actor="user:benchmark")
-    await log.append([Entry(event, 0)], deadline_s=DEADLINE_S)
+    await log.append([AppendEntry(event, 0)], deadline_s=DEADLINE_S)
 
 
 async def _replay(server: EmbeddedServer, events: int) -> float:

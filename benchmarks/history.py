@@ -8,9 +8,9 @@ from typing import Final
 import anyio
 from msgspec import Struct
 
-from penstock_core import aggregates
-from penstock_core.chain import link
-from penstock_core.ports import MAX_APPEND_ENTRIES, Entry, EventLog
+from penstock_domain import aggregates
+from penstock_domain.chain import link
+from penstock_ports import MAX_APPEND_ENTRIES, AppendEntry, EventLog
 from penstock_schemas.events import (
     AttemptAssigned,
     AttemptStarted,
@@ -74,7 +74,7 @@ async def fill(log: EventLog, jobs: int, *, now: datetime | None = None) -> Fill
     return Filled(jobs=ids, last_seq=head.seq)
 
 
-def _batch(ids: Sequence[JobId], first: int, begin: datetime, runner_id: RunnerId) -> list[Entry]:
+def _batch(ids: Sequence[JobId], first: int, begin: datetime, runner_id: RunnerId) -> list[AppendEntry]:
     # One aggregate of orders a batch, so that batches may be under way at the same time.
     assign = _Chain(aggregates.assign(RunnerId(f"{runner_id}-{first}")))
     return [
@@ -84,7 +84,7 @@ def _batch(ids: Sequence[JobId], first: int, begin: datetime, runner_id: RunnerI
     ]
 
 
-def _life(job_id: JobId, number: int, at: datetime, runner_id: RunnerId, assign: "_Chain") -> Iterator[Entry]:
+def _life(job_id: JobId, number: int, at: datetime, runner_id: RunnerId, assign: "_Chain") -> Iterator[AppendEntry]:
     job = _Chain(aggregates.job(DEFAULT_TENANT, job_id))
     submitted = JobSubmitted(
         job_id=job_id,
@@ -124,17 +124,17 @@ class _Chain:
         self._aggregate = aggregate
         self._head: Head = EMPTY_HEAD
 
-    def add(self, data: EventData, at: datetime) -> Entry:
+    def add(self, data: EventData, at: datetime) -> AppendEntry:
         """Return the entry of the aggregate's next event."""
         first = self._head.version == 0
         event: Event = link(
             self._head, self._aggregate, data, event_id=EventId(uuid.uuid4().hex), time=at, actor="bench"
         )
         self._head = Head(version=event.version, hash=digest(encode(event)))
-        return Entry(event, 0 if first else None)
+        return AppendEntry(event, 0 if first else None)
 
 
 async def _append_one(log: EventLog, head: Head, aggregate: str, data: EventData, at: datetime) -> Head:
     event = link(head, aggregate, data, event_id=EventId(uuid.uuid4().hex), time=at, actor="bench")
-    stored = await log.append([Entry(event, head.seq)])
+    stored = await log.append([AppendEntry(event, head.seq)])
     return stored[0].head

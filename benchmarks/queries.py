@@ -12,7 +12,7 @@ from benchmarks.history import OWNERS, PIPELINES, fill
 from benchmarks.http_load import build_request, drive
 from benchmarks.result import Figure, Result, Size, latencies
 from benchmarks.system import System, await_index, connected, running_system
-from penstock_core.ports import TaskBoard
+from penstock_ports import TaskStore
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Task, TaskState
@@ -76,7 +76,7 @@ async def _measure(system: System, ids: Sequence[JobId], requests: int) -> Itera
     )
 
 
-async def _measure_tasks(system: System, board: TaskBoard, job_id: JobId, plan: _Plan) -> Iterator[Figure]:
+async def _measure_tasks(system: System, board: TaskStore, job_id: JobId, plan: _Plan) -> Iterator[Figure]:
     tasks = [
         Task(id=f"task-{number}", job_id=job_id, attempt=1, name="align", state=TaskState.COMPLETED)
         for number in range(plan.tasks)

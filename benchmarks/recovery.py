@@ -10,7 +10,7 @@ import anyio
 from benchmarks.http_load import Client
 from benchmarks.result import Figure, Result, Size, percentile, summarize
 from benchmarks.system import MOCK_AT_ONCE, Cluster, System, connected, running_system, settle, until
-from penstock_core.ports import EventLog
+from penstock_ports import EventLog
 from penstock_schemas.events import AttemptStarted, EventData, JobRequeued
 
 TRIALS: Final = {Size.TINY: 1, Size.QUICK: 1, Size.FULL: 3}

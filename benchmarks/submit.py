@@ -14,9 +14,9 @@ from msgspec import Struct
 from benchmarks.http_load import build_request, drive
 from benchmarks.result import Figure, Result, Size, latencies, percentile
 from benchmarks.system import Meter, System, connected, running_system
-from penstock_core import aggregates
-from penstock_core.chain import link
-from penstock_core.ports import Entry, EventLog
+from penstock_domain import aggregates
+from penstock_domain.chain import link
+from penstock_ports import AppendEntry, EventLog
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
 from penstock_schemas.views import EMPTY_HEAD
@@ -106,8 +106,8 @@ async def _append(log: EventLog, count: int, lanes: int) -> tuple[list[float], f
     return latencies_s, count / (time.perf_counter() - begin)
 
 
-def _submitted() -> Entry:
+def _submitted() -> AppendEntry:
     job_id = JobId(str(uuid.uuid4()))
     data = JobSubmitted(job_id=job_id, pipeline_name="bench", engine="mock", parameters={"reads": 1_000_000})
     name, event_id = aggregates.job(DEFAULT_TENANT, job_id), EventId(uuid.uuid4().hex)
-    return Entry(link(EMPTY_HEAD, name, data, event_id=event_id, time=datetime.now(UTC), actor="bench"), 0)
+    return AppendEntry(link(EMPTY_HEAD, name, data, event_id=event_id, time=datetime.now(UTC), actor="bench"), 0)

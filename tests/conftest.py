@@ -5,9 +5,9 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from penstock_core.memory import MemoryCluster
 from penstock_jetstream import Cluster, NatsSettings, connect
-from penstock_jetstream.embedded import EmbeddedServer
+from penstock_jetstream.server.embedded import EmbeddedServer
+from penstock_testing.memory import MemoryCluster
 
 ACCOUNTS = 500
 """More than one session of tests takes."""

@@ -1,1 +1,1 @@
-"""The `penstock` command and the Python client (`penstock.client`)."""
+"""The `penstock` command and the Python client (`penstock.client.client`)."""

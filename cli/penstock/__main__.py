@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from penstock.exits import Exit, Stop
-from penstock.lazy import Entry, LazyGroup
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.lazy_commands import LazyCommand, LazyGroup
 
 _CANNOT_WRITE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """Errors of a standard output that is a file, or a terminal that is gone."""
@@ -21,38 +21,46 @@ _HELP: Final = "When something is wrong"
 _SERVICES: Final = "Single services, for a cluster"
 
 ENTRIES: Final = {
-    "up": Entry(_START, "penstock.commands.up:up", "Start Penstock on this machine and keep it running."),
-    "demo": Entry(_START, "penstock.commands.demo:demo", "Start it, run the example workflow, show the outputs, stop."),
-    "submit": Entry(_JOBS, "penstock.commands.submit:submit", "Submit a workflow; --watch follows it to its end."),
-    "plan": Entry(_JOBS, "penstock.commands.plan:plan", "Show what a workflow would run; nothing is run."),
-    "ls": Entry(_JOBS, "penstock.commands.jobs:ls", "List runs, newest first."),
-    "show": Entry(_JOBS, "penstock.commands.jobs:show", "Show one run: state, progress, why it failed."),
-    "watch": Entry(_JOBS, "penstock.commands.watch:watch", "Follow a run to its end."),
-    "tasks": Entry(_JOBS, "penstock.commands.jobs:tasks", "List a run's tasks."),
-    "logs": Entry(_JOBS, "penstock.commands.logs:logs", "Print a run's log; -f follows it."),
-    "events": Entry(_JOBS, "penstock.commands.logs:events", "List what happened to a run; -f follows it."),
-    "outputs": Entry(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
-    "delete": Entry(_JOBS, "penstock.commands.jobs:delete", "Delete runs that are over, with their files."),
-    "hold": Entry(_JOBS, "penstock.commands.jobs:hold", "Hold runs that wait."),
-    "release": Entry(_JOBS, "penstock.commands.jobs:release", "Release held runs."),
-    "cancel": Entry(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
-    "close": Entry(_JOBS, "penstock.commands.jobs:close", "Close runs whose events are damaged."),
-    "pipeline": Entry(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
-    "runners": Entry(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),
-    "token": Entry(_HELP, "penstock.commands.token:token", "Issue, list and revoke API tokens."),
-    "hash-password": Entry(
+    "up": LazyCommand(_START, "penstock.commands.up:up", "Start Penstock on this machine and keep it running."),
+    "demo": LazyCommand(
+        _START, "penstock.commands.demo:demo", "Start, run the example workflow, show its outputs, stop."
+    ),
+    "submit": LazyCommand(_JOBS, "penstock.commands.submit:submit", "Submit a workflow; --watch follows the run."),
+    "plan": LazyCommand(_JOBS, "penstock.commands.plan:plan", "Show what a workflow would run; nothing is run."),
+    "ls": LazyCommand(_JOBS, "penstock.commands.jobs:ls", "List runs, newest first."),
+    "show": LazyCommand(_JOBS, "penstock.commands.jobs:show", "Show one run: state, progress, why it failed."),
+    "watch": LazyCommand(_JOBS, "penstock.commands.watch:watch", "Follow a run to its end."),
+    "tasks": LazyCommand(_JOBS, "penstock.commands.jobs:tasks", "List a run's tasks."),
+    "logs": LazyCommand(_JOBS, "penstock.commands.logs:logs", "Print a run's log; -f follows it."),
+    "events": LazyCommand(_JOBS, "penstock.commands.logs:events", "List what happened to a run; -f follows it."),
+    "outputs": LazyCommand(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
+    "delete": LazyCommand(_JOBS, "penstock.commands.jobs:delete", "Delete runs that are over, with their files."),
+    "hold": LazyCommand(_JOBS, "penstock.commands.jobs:hold", "Hold runs that wait."),
+    "release": LazyCommand(_JOBS, "penstock.commands.jobs:release", "Release held runs."),
+    "cancel": LazyCommand(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
+    "close": LazyCommand(_JOBS, "penstock.commands.jobs:close", "Close runs whose events are damaged."),
+    "pipeline": LazyCommand(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
+    "runners": LazyCommand(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),
+    "token": LazyCommand(_HELP, "penstock.commands.token:token", "Issue, list and revoke API tokens."),
+    "hash-password": LazyCommand(
         _HELP, "penstock.commands.hash_password:hash_password", "Make the hash of a password for the gateway's users."
     ),
-    "refusals": Entry(_HELP, "penstock.commands.refusals:refusals", "List who was turned away, and why."),
-    "doctor": Entry(_HELP, "penstock.commands.doctor:doctor", "Check everything, and say how to mend it."),
-    "verify": Entry(_HELP, "penstock.commands.verify:verify", "Check that the event log is whole and unchanged."),
-    "version": Entry(_HELP, "penstock.commands.version:version", "Print the versions of this command and the server."),
-    "gateway": Entry(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),
-    "scheduler": Entry(
+    "refusals": LazyCommand(_HELP, "penstock.commands.refusals:refusals", "List who was turned away, and why."),
+    "doctor": LazyCommand(
+        _HELP, "penstock.commands.doctor:doctor", "Check the installation and show how to fix problems."
+    ),
+    "verify": LazyCommand(_HELP, "penstock.commands.verify:verify", "Check that the event log is whole and unchanged."),
+    "version": LazyCommand(
+        _HELP, "penstock.commands.version:version", "Print the version of this command and the server."
+    ),
+    "gateway": LazyCommand(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),
+    "scheduler": LazyCommand(
         _SERVICES, "penstock.commands.services:scheduler", "Decides what runs where; any number may stand by."
     ),
-    "projector": Entry(_SERVICES, "penstock.commands.services:projector", "Turns the event log into the list of jobs."),
-    "runner": Entry(_SERVICES, "penstock.commands.services:runner", "Runs workflows."),
+    "projector": LazyCommand(
+        _SERVICES, "penstock.commands.services:projector", "Projects the event log into the jobs view."
+    ),
+    "runner": LazyCommand(_SERVICES, "penstock.commands.services:runner", "Runs workflows."),
 }
 
 EPILOG: Final = """\b

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from penstock.exits import Stop
-from penstock.workflow_places import SNAKEFILES
+from penstock.terminal.exit_codes import Stop
+from penstock.upload.workflow_places import SNAKEFILES
 
 
 def find() -> Path:

@@ -6,20 +6,21 @@ from functools import partial
 
 import anyio
 
-from penstock_core.background import BackgroundTasks
-from penstock_core.ports import ClusterStatus
-from penstock_jetstream import layout, names, streams
-from penstock_jetstream.connection import Connection
-from penstock_jetstream.group_commit import GroupCommit
-from penstock_jetstream.heartbeats import JetStreamHeartbeats
-from penstock_jetstream.jetstream_log import JetStreamLog
-from penstock_jetstream.jobs_view import JetStreamJobs
-from penstock_jetstream.live_feed import JetStreamLive
-from penstock_jetstream.log_tail import JetStreamLogTail
-from penstock_jetstream.plans import NatsPlans
+from penstock_jetstream import layout, names
+from penstock_jetstream.adapters.heartbeats import JetStreamHeartbeats
+from penstock_jetstream.adapters.jetstream_log import JetStreamLog
+from penstock_jetstream.adapters.jobs_view import JetStreamJobs
+from penstock_jetstream.adapters.live_feed import JetStreamLive
+from penstock_jetstream.adapters.log_tail import JetStreamLogTail
+from penstock_jetstream.adapters.plans import NatsPlans
+from penstock_jetstream.adapters.snapshots import JetStreamSnapshots
+from penstock_jetstream.adapters.task_store import JetStreamTasks
 from penstock_jetstream.settings import NatsSettings
-from penstock_jetstream.snapshots import JetStreamSnapshots
-from penstock_jetstream.task_board import JetStreamTasks
+from penstock_jetstream.transport import streams
+from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.group_commit import GroupCommit
+from penstock_ports import ClusterStatus
+from penstock_runtime.background import BackgroundTasks
 
 
 class Cluster:

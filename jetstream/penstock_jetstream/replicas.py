@@ -13,12 +13,13 @@ from typing import Final
 import anyio
 from msgspec import Struct
 
-from penstock_core.ports import PortError, Unavailable
-from penstock_jetstream import names, streams
-from penstock_jetstream.answers import NoAnswer, Refusal
-from penstock_jetstream.connection import Connection
-from penstock_jetstream.reader import Received, Session
-from penstock_jetstream.retry import Retry
+from penstock_jetstream import names
+from penstock_jetstream.transport import streams
+from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.reader import Received, Session
+from penstock_jetstream.transport.responses import NoAnswer, Refusal
+from penstock_jetstream.transport.retry import Retry
+from penstock_ports import PortError, Unavailable
 
 FILE_STREAMS: Final = (names.EVENTS, names.JOBS, names.TASKS, names.LOGS, names.SNAPSHOTS)
 """The streams that lie on disks."""

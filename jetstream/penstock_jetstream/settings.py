@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from penstock_core.ports import PortError
-from penstock_core.settings import UnusableSetting
+from penstock_ports import PortError
+from penstock_runtime.settings import UnusableSetting
 
 MIN_LOG_BYTES: Final = 1 << 16
 MAX_REPLICAS: Final = 5

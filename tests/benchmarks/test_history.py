@@ -4,12 +4,12 @@ from collections import Counter
 
 from benchmarks.history import fill
 
-from penstock_core import aggregates
-from penstock_core.chain import verify
-from penstock_core.job_fold import fold
-from penstock_core.memory import MemoryCluster
+from penstock_domain import aggregates
+from penstock_domain.chain import verify
+from penstock_domain.job_fold import fold
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState
+from penstock_testing.memory import MemoryCluster
 
 
 async def test_the_past_is_made_of_whole_lives() -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock import running
+from penstock.local import instance_record
 
 START_S = 60.0
 STOP_S = 40.0
@@ -83,8 +83,8 @@ class Up:
         return self.folder or self.home / "state" / "penstock"
 
     @property
-    def record(self) -> running.Running:
-        found = running.find(self.state)
+    def record(self) -> instance_record.Running:
+        found = instance_record.find(self.state)
         assert found is not None, self.said()
         return found
 
@@ -95,7 +95,7 @@ class Up:
     def await_ready(self) -> None:
         def is_ready() -> bool:
             assert self.process.poll() is None, self.said()
-            return running.find(self.state) is not None
+            return instance_record.find(self.state) is not None
 
         wait_until(is_ready, f"ready:\n{self.said()}")
 

@@ -7,17 +7,17 @@ import pytest
 from msgspec.structs import replace
 from tests.scheduler.history import History
 
-from penstock.audit import Audit, Broken, audit, verify_job
-from penstock_core import aggregates
-from penstock_core.chain import Stored, link
-from penstock_core.damage import unreadable
-from penstock_core.memory import MemoryCluster
-from penstock_core.ports import Entry
-from penstock_gateway.rendering import render_event
+from penstock.operations.audit import Audit, Broken, audit, verify_job
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored, link
+from penstock_domain.damage import unreadable
+from penstock_gateway.jobs.rendering import render_event
+from penstock_ports import AppendEntry
 from penstock_schemas.events import CycleDecided, JobCancelled, JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
 from penstock_schemas.views import EMPTY_HEAD
 from penstock_schemas.wire import digest, encode
+from penstock_testing.memory import MemoryCluster
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ async def test_a_log_is_read_to_its_end_and_no_further(memory_cluster: MemoryClu
     head = EMPTY_HEAD
     for data in (JobSubmitted(job_id=job_id, pipeline_name="p", engine="mock", owner="ada"), JobCancelled()):
         event = link(head, aggregate, data, event_id=EventId(uuid4().hex), time=datetime.now(UTC), actor="test")
-        (stored,) = await memory_cluster.log.append([Entry(event, head.seq)])
+        (stored,) = await memory_cluster.log.append([AppendEntry(event, head.seq)])
         head = stored.head
     assert (await audit(memory_cluster.log)).events == 2
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock import bundles, folders, workflow_places
-from penstock.bundles import packed
-from penstock.folders import choose
-from penstock.workflow_places import BadWorkflow
+from penstock.upload import bundles, folders, workflow_places
+from penstock.upload.bundles import packed
+from penstock.upload.folders import choose
+from penstock.upload.workflow_places import BadWorkflow
 from penstock_schemas.api import SubmittedFile
 
 
@@ -20,11 +20,11 @@ def write(folder: Path, *paths: str) -> Path:
     return folder
 
 
-def pack(target: Path, *, exclude: Sequence[str] = (), ignore: bool = True) -> bundles.Bundle:
+def pack(target: Path, *, exclude: Sequence[str] = (), ignore: bool = True) -> bundles.PackedFolder:
     return bundles.pack(choose(target, exclude=exclude, ignore=ignore))
 
 
-def reasons(bundle: bundles.Bundle) -> dict[str, str]:
+def reasons(bundle: bundles.PackedFolder) -> dict[str, str]:
     return {each.path: each.reason for each in bundle.chosen.left_out}
 
 
@@ -34,7 +34,7 @@ def git(folder: Path, *arguments: str) -> None:
     )
 
 
-def names(bundle: bundles.Bundle) -> list[str]:
+def names(bundle: bundles.PackedFolder) -> list[str]:
     return [path for path, each in bundle.chosen.entries.items() if not each.is_folder]
 
 

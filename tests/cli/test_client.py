@@ -14,14 +14,22 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from penstock.client import Client
-from penstock.connection import Format, refusal
-from penstock.downloads import MAX_BREAKS, TEXT_PIECE, Damaged
-from penstock.job_lists import Ambiguous
-from penstock.log_parts import LogPart
-from penstock.log_printing import print_stored
-from penstock.transport import FIRST_CONNECT_S, REACH_S, ClientError, NotFound, Refused, Transport, Unreachable
-from penstock_gateway.problems import Invalid, problem_of
+from penstock.client.client import Client
+from penstock.client.downloads import MAX_BREAKS, TEXT_PIECE, Damaged
+from penstock.client.job_lists import Ambiguous
+from penstock.client.log_parts import LogPart
+from penstock.client.transport import (
+    FIRST_CONNECT_S,
+    REACH_S,
+    ClientError,
+    RequestRefused,
+    ResourceNotFound,
+    Transport,
+    Unreachable,
+)
+from penstock.terminal.connection import Format, refusal
+from penstock.terminal.log_printing import print_stored
+from penstock_gateway.http.problems import Invalid, problem_of
 from penstock_schemas.api import JobSubmission, OutputEntry, Violation
 from penstock_schemas.views import LogStream
 
@@ -125,7 +133,7 @@ def scripted(*answers: tuple[int, Any] | None) -> Generator[Script]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.transport.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("penstock.client.transport.FIRST_PAUSE_S", 0.001)
 
 
 @pytest.mark.parametrize("trouble", [None, (503, PROBLEM), (502, b"<html>")])
@@ -162,7 +170,7 @@ def test_it_gives_up_at_its_deadline() -> None:
 
 def test_a_server_that_stays_unable_is_quoted() -> None:
     with scripted((503, PROBLEM)) as script, Client(script.url, deadline_s=0.05) as client:
-        with pytest.raises(Refused, match="the request has mistakes") as caught:
+        with pytest.raises(RequestRefused, match="the request has mistakes") as caught:
             client.job(JOB_ID)
         assert caught.value.status == 503
 
@@ -170,14 +178,14 @@ def test_a_server_that_stays_unable_is_quoted() -> None:
 def test_a_server_that_will_be_unable_for_longer_is_quoted_at_once() -> None:
     with scripted((503, PROBLEM)) as script, Client(script.url, deadline_s=30.0) as client:
         script.headers["Retry-After"] = "60"
-        with pytest.raises(Refused, match="the request has mistakes"):
+        with pytest.raises(RequestRefused, match="the request has mistakes"):
             client.job(JOB_ID)
     assert len(script.requests) == 1
 
 
 def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
     with scripted((422, PROBLEM)) as script, Client(script.url) as client:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRefused) as caught:
             client.submit(JobSubmission(pipeline_name="demo"))
         assert len(script.requests) == 1
     assert refusal(caught.value).splitlines() == [
@@ -203,7 +211,7 @@ def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
 )
 def test_what_a_refusal_says_is_printed_once(violations: list[tuple[str, str]], lines: list[str]) -> None:
     problem = problem_of(Invalid([Violation(pointer=where, detail=detail) for where, detail in violations]))
-    assert refusal(Refused(422, problem, "http://server")).splitlines() == lines
+    assert refusal(RequestRefused(422, problem, "http://server")).splitlines() == lines
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", {"something": "else"}])
@@ -218,7 +226,7 @@ def test_another_kind_of_server_is_recognized(body: Any) -> None:
 
 def test_an_error_that_is_no_problem_is_still_told() -> None:
     with scripted((404, b"nginx")) as script, Client(script.url) as client:
-        with pytest.raises(NotFound) as caught:
+        with pytest.raises(ResourceNotFound) as caught:
             client.job(JOB_ID)
         assert refusal(caught.value).startswith("the server answered 404 without saying why")
 
@@ -229,8 +237,8 @@ def test_an_error_that_is_no_problem_is_still_told() -> None:
         (["abc1", "abd1"], "abc", "abc1"),
         (["abc1", "abd1"], "ABD", "abd1"),
         (["abc1", "abd1"], "ab", Ambiguous),
-        (["abc1"], "x", NotFound),
-        (["abc1"], "", NotFound),
+        (["abc1"], "x", ResourceNotFound),
+        (["abc1"], "", ResourceNotFound),
         ([], JOB_ID, JOB_ID),
     ],
 )
@@ -303,7 +311,7 @@ def test_a_log_that_is_not_there_is_an_error_only_when_it_was_reported(is_certai
     part = structs.replace(PART, is_certain=is_certain)
     with scripted((404, PROBLEM), (200, b"text")) as script, Client(script.url) as client:
         if is_certain:
-            with pytest.raises(NotFound):
+            with pytest.raises(ResourceNotFound):
                 print_stored(client, [part, PART], Format.JSONL)
         else:
             print_stored(client, [part, PART], Format.JSONL)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from penstock.__main__ import ENTRIES, run
-from penstock.exits import Exit
+from penstock.terminal.exit_codes import Exit
 
 HEAVY = {"httpx", "nats", "litestar", "anyio", "asyncio", "msgspec", "urllib3", "snakemake", "structlog", "rich"}
 
@@ -98,7 +98,7 @@ def test_wrong_usage_ends_with_2_and_says_why(
 def test_a_server_that_is_not_there_ends_with_6(
     arguments: list[str], nowhere: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock.transport.FIRST_PAUSE_S", 100.0)  # no second try
+    monkeypatch.setattr("penstock.client.transport.FIRST_PAUSE_S", 100.0)  # no second try
     assert run([*arguments, "--url", nowhere]) == Exit.UNREACHABLE
     said = capsys.readouterr().err
     assert f"{nowhere} does not answer: connection refused" in said

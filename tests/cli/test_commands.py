@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cli.systems import Up, call, environment, read_until, up, wait_until
 
-from penstock.exits import Exit
+from penstock.terminal.exit_codes import Exit
 
 pytestmark = pytest.mark.system
 

@@ -7,8 +7,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from penstock.credentials import authorization, credential_options
-from penstock.exits import Exit, Stop
+from penstock.terminal.credentials import authorization, credential_options
+from penstock.terminal.exit_codes import Exit, Stop
 
 BASIC = "Basic " + base64.b64encode(b"ada:pw").decode()
 

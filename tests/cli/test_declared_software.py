@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.declared_software import MAX_SHOWN, Declaration, declared_software, describe
+from penstock.upload.declared_software import MAX_SHOWN, Declaration, declared_software, describe
 from penstock_schemas.api import RunnerResponse
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import UnsupportedDirectives

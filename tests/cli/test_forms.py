@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock import sending
-from penstock.forms import PIECE_BYTES, Form, NotSent
+from penstock.client.forms import PIECE_BYTES, NotSent, UploadForm
+from penstock.upload import workflow_upload
 from penstock_schemas.api import JobSubmission, SubmittedSource
 
 MIB = 1024 * 1024
@@ -21,11 +21,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def form_of(tmp_path: Path, **sizes: int) -> Form:
+def form_of(tmp_path: Path, **sizes: int) -> UploadForm:
     for name, size_bytes in sizes.items():
         with (tmp_path / name).open("wb") as file:
             file.truncate(size_bytes)
-    return Form(SUBMISSION, {name: tmp_path / name for name in sizes})
+    return UploadForm(SUBMISSION, {name: tmp_path / name for name in sizes})
 
 
 def test_it_is_as_long_as_it_says_and_the_same_every_time(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_file_that_changed_meanwhile_is_not_sent(tmp_path: Path, size_bytes: i
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotSent, match=r"cannot read .*gone: No such file"):
-        Form(SUBMISSION, {"gone": tmp_path / "gone"})
+        UploadForm(SUBMISSION, {"gone": tmp_path / "gone"})
     form = form_of(tmp_path, a=1)
     (tmp_path / "a").unlink()
     with pytest.raises(NotSent, match=r"cannot read .*a: No such file"):
@@ -70,11 +70,11 @@ def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
 def test_progress_is_shown_on_a_terminal_that_waits_and_wiped_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")
-    with sending.Progress() as progress:
+    with workflow_upload.UploadProgress() as progress:
         progress(MIB, 4 * MIB)
     assert terminal.getvalue() == ""
-    monkeypatch.setattr(sending, "QUIET_S", 0.0)
-    with sending.Progress() as progress:
+    monkeypatch.setattr(workflow_upload, "QUIET_S", 0.0)
+    with workflow_upload.UploadProgress() as progress:
         progress(MIB, 4 * MIB)
         progress(2 * MIB, 4 * MIB)  # too soon to draw again
         progress(4 * MIB, 4 * MIB)
@@ -87,7 +87,7 @@ def test_progress_is_shown_on_a_terminal_that_waits_and_wiped_at_the_end(monkeyp
 
 
 def test_progress_is_silent_elsewhere(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(sending, "QUIET_S", 0.0)
-    with sending.Progress() as progress:
+    monkeypatch.setattr(workflow_upload, "QUIET_S", 0.0)
+    with workflow_upload.UploadProgress() as progress:
         progress(1, 2)
     assert capsys.readouterr().err == ""

@@ -4,8 +4,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from penstock.connection import server_options
-from penstock.hints import next_command
+from penstock.terminal.connection import server_options
+from penstock.terminal.hints import next_command
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.cli.systems import Up, call, up
 
-from penstock.exits import Exit
+from penstock.terminal.exit_codes import Exit
 
 pytestmark = pytest.mark.system
 

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 from msgspec import structs
 
-from penstock.log_parts import is_meant, label_of, parts_of_run, parts_of_tasks
-from penstock.log_printing import LivePrinter
+from penstock.client.log_parts import is_meant, label_of, parts_of_run, parts_of_tasks
+from penstock.terminal.log_printing import LivePrinter
 from penstock_schemas.api import LogEntry
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream, Task, TaskState

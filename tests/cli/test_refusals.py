@@ -8,25 +8,25 @@ import anyio.to_thread
 from tests.cli.systems import call
 
 from penstock.commands.refusals import recorded
-from penstock.exits import Exit
-from penstock_core.memory import MemoryCluster
-from penstock_gateway.authentication.refusals import Refusals
+from penstock.terminal.exit_codes import Exit
+from penstock_gateway.audit.denials import DenialLog
 from penstock_jetstream import Cluster, NatsSettings
 from penstock_schemas.access import Principal
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
+from penstock_testing.memory import MemoryCluster
 
 BO = Principal(name="bo", tenant=TenantId("lab"))
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def note_some(refusals: Refusals) -> None:
+def note_some(refusals: DenialLog) -> None:
     for _ in range(3):
         refusals.note(principal=None, name="ada", address="192.0.2.1", method="GET", path="/jobs", reason="wrong")
     refusals.note_hidden(BO, address="192.0.2.2", method="GET", path="/jobs/1")
 
 
 async def test_they_are_listed_by_tenant(cluster: Cluster, nats_settings: NatsSettings, tmp_path: Path) -> None:
-    refusals = Refusals(cluster.log, now=lambda: datetime.now(UTC))
+    refusals = DenialLog(cluster.log, now=lambda: datetime.now(UTC))
     note_some(refusals)
     await refusals.flush()
 
@@ -44,7 +44,7 @@ async def test_they_are_listed_by_tenant(cluster: Cluster, nats_settings: NatsSe
 
 async def test_the_last_ones_after_a_time_are_returned(memory_cluster: MemoryCluster) -> None:
     now = START
-    refusals = Refusals(memory_cluster.log, now=lambda: now)
+    refusals = DenialLog(memory_cluster.log, now=lambda: now)
     for _ in range(4):
         now += timedelta(minutes=1)
         note_some(refusals)

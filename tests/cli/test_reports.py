@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.commands.outputs import missing_lines
-from penstock.reports import describe_job, task_rows
-from penstock.sayings import Sayings
-from penstock.watching import LiveDisplay, PlainDisplay, counts_of, end_lines
+from penstock.local.service_logs import ServiceLogMonitor
+from penstock.terminal.reports import describe_job, task_rows
+from penstock.terminal.watching import LiveDisplay, PlainDisplay, counts_of, end_lines
 from penstock_schemas.api import JobResponse, OutputList
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
@@ -241,7 +241,7 @@ def test_a_narrow_terminal_shows_the_numbers_and_no_bar_looks_full(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     width = 80
-    monkeypatch.setattr("penstock.tables.stderr_width", lambda: width)
+    monkeypatch.setattr("penstock.terminal.tables.stderr_width", lambda: width)
     fresh = msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=12), runner_id=None)
     LiveDisplay().show(fresh, [])
     shown = capsys.readouterr().err
@@ -270,7 +270,7 @@ def test_a_run_ends_after_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_services_are_heard_when_they_are_ready_or_in_trouble() -> None:
     told: list[str] = []
-    heard = Sayings(told.append)
+    heard = ServiceLogMonitor(told.append)
     heard.hear("runner", '{"event":"ready","level":"info"}')
     heard.hear("runner", '{"event":"job_ended","level":"info","error":null}')
     heard.hear("gateway", '{"event":"broken","level":"error","why":"rain","timestamp":"2026"}')

@@ -2,22 +2,30 @@
 
 from pathlib import Path
 
-from penstock.room import FULL_BYTES, MAX_READ_BYTES, RESTART_S, ROOM_BYTES, Change, Room, ServerLog
+from penstock.local.disk_space import (
+    FULL_BYTES,
+    MAX_READ_BYTES,
+    RESTART_S,
+    ROOM_BYTES,
+    Change,
+    DiskSpaceMonitor,
+    ServerLog,
+)
 
 LINE = b"[7] 2026/01/31 12:00:00 [ERR] JetStream failed to store a msg on stream '$G > S': no space left on device\n"
 
 
 def test_a_disk_with_room_is_nothing_to_speak_of() -> None:
-    assert Room().look(ROOM_BYTES) is None
+    assert DiskSpaceMonitor().look(ROOM_BYTES) is None
 
 
 def test_a_full_disk_is_told_once() -> None:
-    room = Room()
+    room = DiskSpaceMonitor()
     assert [room.look(FULL_BYTES - 1), room.look(0)] == [Change.FULL, None]
 
 
 def test_room_again_is_told_only_when_there_is_enough_of_it() -> None:
-    room = Room()
+    room = DiskSpaceMonitor()
     room.look(0)
     assert [room.look(FULL_BYTES), room.look(ROOM_BYTES), room.look(ROOM_BYTES)] == [None, Change.ROOM_AGAIN, None]
 
@@ -25,7 +33,7 @@ def test_room_again_is_told_only_when_there_is_enough_of_it() -> None:
 def test_a_server_that_cannot_write_is_started_again_when_there_is_any_room() -> None:
     """The disk may have been full between two looks, or has less room than it needs to count as free again."""
     now = 0.0
-    room = Room(clock=lambda: now)
+    room = DiskSpaceMonitor(clock=lambda: now)
     assert room.look(FULL_BYTES, cannot_store=True) is Change.ROOM_AGAIN
     assert room.look(FULL_BYTES, cannot_store=True) is None
     now = RESTART_S

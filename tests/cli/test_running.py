@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock import running
-from penstock.running import Held, Running
+from penstock.local import instance_record
+from penstock.local.instance_record import Held, Running
 
 RECORD = Running(
     pid=os.getpid(),
@@ -20,29 +20,29 @@ RECORD = Running(
 
 
 def test_the_running_system_is_found_while_it_holds_the_folder(tmp_path: Path) -> None:
-    with running.held(tmp_path):
-        assert running.find(tmp_path) is None
-        running.write(tmp_path, RECORD)
-        assert running.find(tmp_path) == RECORD
-    assert running.find(tmp_path) is None
+    with instance_record.held(tmp_path):
+        assert instance_record.find(tmp_path) is None
+        instance_record.write(tmp_path, RECORD)
+        assert instance_record.find(tmp_path) == RECORD
+    assert instance_record.find(tmp_path) is None
 
 
 def test_a_record_that_a_kill_left_behind_is_not_believed(tmp_path: Path) -> None:
     (tmp_path / "up.lock").touch()
-    running.write(tmp_path, RECORD)
-    assert running.find(tmp_path) is None
-    with running.held(tmp_path):
-        assert running.find(tmp_path) is None  # nor by whoever asks while the next one starts
+    instance_record.write(tmp_path, RECORD)
+    assert instance_record.find(tmp_path) is None
+    with instance_record.held(tmp_path):
+        assert instance_record.find(tmp_path) is None  # nor by whoever asks while the next one starts
 
 
 def test_a_second_holder_is_told_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "LOCK_WAIT_S", 0.0)
-    with running.held(tmp_path):
-        running.write(tmp_path, RECORD)
-        with pytest.raises(Held) as caught, running.held(tmp_path):
+    monkeypatch.setattr(instance_record, "LOCK_WAIT_S", 0.0)
+    with instance_record.held(tmp_path):
+        instance_record.write(tmp_path, RECORD)
+        with pytest.raises(Held) as caught, instance_record.held(tmp_path):
             pass
         assert caught.value.running == RECORD
-    with running.held(tmp_path):
+    with instance_record.held(tmp_path):
         pass
 
 
@@ -52,12 +52,12 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
         "with running.held(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", program, tmp_path], check=False).returncode == -9
-    with running.held(tmp_path):
+    with instance_record.held(tmp_path):
         pass
 
 
 def test_nothing_runs_on_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    assert running.find(tmp_path / "none") is None
+    assert instance_record.find(tmp_path / "none") is None
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_nothing_runs_on_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     ],
 )
 def test_the_state_folder_is_where_users_expect_it(environ: dict[str, str], folder: str) -> None:
-    assert running.default_state(environ) == Path(folder).expanduser()
+    assert instance_record.default_state(environ) == Path(folder).expanduser()

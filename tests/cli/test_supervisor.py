@@ -11,9 +11,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from penstock import supervisor as supervision
-from penstock.processes import RotatedLog, Service, ServiceProcess, ending
-from penstock.supervisor import Supervisor
+from penstock.local import supervisor as supervision
+from penstock.local.processes import RotatedLog, Service, ServiceProcess, ending
+from penstock.local.supervisor import Supervisor
 
 DEADLINE_S = 20.0
 STAY = "import time; print('here', flush=True); time.sleep(1000)"

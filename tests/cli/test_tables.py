@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from penstock import tables
+from penstock.terminal import tables
 
 
 def test_columns_line_up_and_cells_stay_on_their_line() -> None:

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.terminal_text import MAX_SEQUENCE_CHARS, REPLACEMENT, Coloured, plain, plain_lines
+from penstock.terminal.terminal_text import MAX_SEQUENCE_CHARS, REPLACEMENT, Coloured, plain, plain_lines
 
 FRAGMENTS = st.sampled_from(
     ["\x1b", "[", "31", ";", "m", "J", "]0;title", "\x07", "\x9b", "a", "\n", "\r", "\t", "\u202e", "é"]

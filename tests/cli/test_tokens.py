@@ -10,9 +10,9 @@ import httpx
 import pytest
 from tests.cli.systems import Up, call, up, wait_until
 
-from penstock.bootstrap import actor, bootstrap
-from penstock.exits import Exit, Stop
-from penstock_core import aggregates
+from penstock.operations.bootstrap import actor, bootstrap
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock_domain import aggregates
 from penstock_jetstream import NatsSettings, connect
 from penstock_schemas.api import TokenRequest
 

@@ -5,16 +5,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from penstock.own_machine import sandbox_settings
-from penstock.tree import MODULES, Plan, service
-from penstock_core.other_names import STORAGE_NAMES
+from penstock.local.local_defaults import sandbox_settings
+from penstock.local.local_stack import MODULES, StackConfig, service
+from penstock_runtime.storage_variables import STORAGE_NAMES
 
-PLAN = Plan(state=Path("/state"), host="127.0.0.1", port=8000, slots=None)
+PLAN = StackConfig(state=Path("/state"), host="127.0.0.1", port=8000, slots=None)
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_service_is_told_what_the_log_may_take(name: str) -> None:
-    plan = Plan(state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, log_max_bytes=5_000_000)
+    plan = StackConfig(state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, log_max_bytes=5_000_000)
     assert service(name, plan, "nats://127.0.0.1:1").environ["PENSTOCK_LOG_MAX_BYTES"] == "5000000"
     assert "PENSTOCK_LOG_MAX_BYTES" not in service(name, PLAN, "nats://127.0.0.1:1").environ
 
@@ -63,7 +63,9 @@ def test_what_else_is_to_be_hidden_stays_so() -> None:
 
 
 def test_only_the_runner_is_told_of_the_sandbox() -> None:
-    plan = Plan(state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, sandbox={"PENSTOCK_SANDBOX_READ": "/"})
+    plan = StackConfig(
+        state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, sandbox={"PENSTOCK_SANDBOX_READ": "/"}
+    )
     told = {name for name in MODULES if "PENSTOCK_SANDBOX_READ" in service(name, plan, "nats://h:1").environ}
     assert told == {"runner"}
 
@@ -71,7 +73,7 @@ def test_only_the_runner_is_told_of_the_sandbox() -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_blobs_are_kept_where_the_plan_says_in_our_own_words(name: str) -> None:
     assert service(name, PLAN, "nats://h:1").environ["PENSTOCK_BLOBS"] == "/state/blobs"
-    plan = Plan(
+    plan = StackConfig(
         state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, blobs="s3://b", blobs_region="eu-central-1"
     )
     environ = service(name, plan, "nats://h:1").environ

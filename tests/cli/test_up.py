@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cli.systems import STOP_S, Up, call, environment, processes_of, up, wait_until
 
-from penstock.exits import Exit
+from penstock.terminal.exit_codes import Exit
 from penstock_jetstream.settings import NatsSettings
 
 pytestmark = pytest.mark.system

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from tests.cli.systems import environment, up, wait_until
 from tests.cli.test_supervisor import stage, until
 
-from penstock import watchdog
-from penstock.exits import Exit
-from penstock.watchdog import FIRST_S, HUNG_S, LATE_S, Patience
+from penstock.local import watchdog
+from penstock.local.watchdog import FIRST_S, HUNG_S, LATE_S, Patience
+from penstock.terminal.exit_codes import Exit
 
 BEATS = """
 import os, sys, time

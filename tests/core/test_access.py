@@ -3,15 +3,15 @@
 import pytest
 from msgspec import Struct
 
-from penstock_core.access import (
+from penstock_domain.access import (
     Forbidden,
     JobVisibility,
-    demand,
     may_see,
     needed_to_cancel,
     needed_to_delete,
     needed_to_list,
     needed_to_submit_for,
+    require_role,
     visible_owner,
 )
 from penstock_schemas.access import Principal, Role
@@ -92,9 +92,9 @@ def test_a_list_holds_what_may_be_seen_one_by_one() -> None:
 
 
 def test_a_refusal_names_the_role_that_is_needed_and_the_one_that_is_there() -> None:
-    demand(ada(Role.ADMIN), Role.OPERATOR, "see runners")
+    require_role(ada(Role.ADMIN), Role.OPERATOR, "see runners")
     with pytest.raises(
         Forbidden, match=r"to see runners, the role operator is needed; .*has the role viewer"
     ) as caught:
-        demand(ada(Role.VIEWER), Role.OPERATOR, "see runners")
+        require_role(ada(Role.VIEWER), Role.OPERATOR, "see runners")
     assert caught.value.needed is Role.OPERATOR

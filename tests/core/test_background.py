@@ -4,8 +4,8 @@ import anyio
 import pytest
 import structlog
 
-from penstock_core import background
-from penstock_core.background import BackgroundTasks, described
+from penstock_runtime import background
+from penstock_runtime.background import BackgroundTasks, described
 
 
 class Clock:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_core.engine_parameters import (
+from penstock_domain.engine_parameters import (
     ALLOWED,
     FOR_EVERY_ENGINE,
     Kind,

@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from penstock_core import aggregates
-from penstock_core.chain import BrokenChain, Stored, link, verify
-from penstock_core.damage import FROM, unreadable
-from penstock_core.job import (
+from penstock_domain import aggregates
+from penstock_domain.chain import BrokenChain, Stored, link, verify
+from penstock_domain.damage import FROM, unreadable
+from penstock_domain.job import (
     MAX_CRASHES_ALONE,
     MAX_REQUEUES,
     MAX_SHARED_CRASHES,
@@ -26,7 +26,7 @@ from penstock_core.job import (
     decide,
     is_suspect,
 )
-from penstock_core.job_fold import evolve, fold
+from penstock_domain.job_fold import evolve, fold
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_core import aggregates, job
-from penstock_core.chain import Stored, link, verify
-from penstock_core.job_fold import evolve, fold
+from penstock_domain import aggregates, job
+from penstock_domain.chain import Stored, link, verify
+from penstock_domain.job_fold import evolve, fold
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,

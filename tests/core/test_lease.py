@@ -1,7 +1,7 @@
 """The lease, with both production cores: nothing of a runner's work is left when a scheduler declares it lost.
 
 The model has one clock. Heartbeats and their acknowledgements are delayed or lost, the server forgets what it stored,
-and reads fail; the runner renews its lease with `penstock_runner.core`, the scheduler counts with `Silences`.
+and reads fail; the runner renews its lease with its core, the scheduler counts with `FailureDetector`.
 """
 
 import heapq
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_core.lease import (
+from penstock_domain.lease import (
     HEARTBEAT_DEADLINE_S,
     HEARTBEAT_INTERVAL_S,
     KILL_S,
@@ -22,10 +22,10 @@ from penstock_core.lease import (
     MIN_LEASE_S,
     RUNNER_LOST_S,
 )
-from penstock_core.settings import BadSettings, read_settings
-from penstock_runner.core import Lease, renew
+from penstock_runner.core.orders import RunnerLease, renew
 from penstock_runner.settings import RunnerSettings
-from penstock_scheduler.core.liveness import Silences
+from penstock_runtime.settings import BadSettings, read_settings
+from penstock_scheduler.core.liveness import FailureDetector
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat
 
@@ -46,8 +46,8 @@ class World:
 
     def __init__(self, lease_s: float) -> None:
         self.now_s = START_S
-        self.lease = Lease(lease_s, START_S)
-        self.silences = Silences()
+        self.lease = RunnerLease(lease_s, START_S)
+        self.silences = FailureDetector()
         self.count = 0
         self.stored: RunnerHeartbeat | None = None
         self.lost_at_s: float | None = None

@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from penstock_core import liveness as module
-from penstock_core.liveness import Liveness, UnusableLivenessAddress, parse_address, reported
+from penstock_runtime import liveness as module
+from penstock_runtime.liveness import Liveness, UnusableLivenessAddress, parse_address, reported
 
 
 class Clock:

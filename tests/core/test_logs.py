@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from penstock_core.logs import configure_logs
-from penstock_core.settings import LogLevel
+from penstock_runtime.logs import configure_logs
+from penstock_runtime.settings import LogLevel
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 import pytest
 
-from penstock_core.other_names import with_storage_names
-from penstock_core.settings import BadSettings
+from penstock_runtime.settings import BadSettings
+from penstock_runtime.storage_variables import with_storage_names
 
 S3 = {"STORAGE_BACKEND": "s3", "S3_BUCKET_NAME": "wes-workflows"}
 

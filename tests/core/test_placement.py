@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from penstock_core import aggregates
-from penstock_core.placement import belongs, job_of
+from penstock_domain import aggregates
+from penstock_domain.placement import belongs, job_of
 from penstock_schemas import events as e
 from penstock_schemas.access import Role
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId

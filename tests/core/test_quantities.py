@@ -1,6 +1,6 @@
 import pytest
 
-from penstock_core.quantities import counted
+from penstock_domain.quantities import counted
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock_core.setting_files import MAX_SETTING_FILE_BYTES, read_setting_file
+from penstock_runtime.setting_files import MAX_SETTING_FILE_BYTES, read_setting_file
 
 
 def listen(path: Path) -> None:

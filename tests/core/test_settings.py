@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 from msgspec import Meta, Struct, field
 
-from penstock_core.settings import BadSettings, LogLevel, LogLevelSetting, describe, read_settings, to_environ
+from penstock_runtime.settings import BadSettings, LogLevel, LogLevelSetting, describe, read_settings, to_environ
 
 
 class Colour(Enum):

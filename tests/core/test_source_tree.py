@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_core.source_tree import (
+from penstock_domain.source_tree import (
     MAX_LINKS_IN_A_PATH,
     LinkLoops,
     LinkMap,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from penstock_core.waiting import why
+from penstock_domain.waiting import why
 from penstock_schemas.api import WaitReason
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import JobState

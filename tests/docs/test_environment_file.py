@@ -9,8 +9,8 @@ import pytest
 from tools.reference import ROOT
 from tools.reference.configuration import COUNTERPARTS, SERVICES, TAKEN
 
-from penstock_core.other_names import STORAGE_NAMES
-from penstock_core.settings import read_settings
+from penstock_runtime.settings import read_settings
+from penstock_runtime.storage_variables import STORAGE_NAMES
 
 REFERENCE = (ROOT / "docs/reference/configuration.md").read_text()
 TEXT = (ROOT / ".env.example").read_text()

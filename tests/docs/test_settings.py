@@ -8,10 +8,10 @@ from tests.docs.test_text import markdown_files
 from tools.reference import ROOT
 from tools.reference.configuration import SERVICES
 
-from penstock_core.liveness import WATCHDOG_VARIABLE
-from penstock_core.settings import describe
+from penstock_execution.engine import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_jetstream import names
-from penstock_runner.engine import ATTEMPT_MARKER, RUNNER_MARKER
+from penstock_runtime.liveness import WATCHDOG_VARIABLE
+from penstock_runtime.settings import describe
 
 VARIABLE = re.compile(r"\bPENSTOCK_[A-Z_]*[A-Z]\b")
 OF_THE_COMMAND_LINE = {

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from penstock_gateway.deletions import NOTES
-from penstock_gateway.uploads import job_prefix
-from penstock_runner.uploads import log_key, task_log_key
+from penstock_gateway.maintenance.deletions import NOTES
+from penstock_gateway.staging.uploads import job_prefix
+from penstock_runner.attempts.uploads import log_key, task_log_key
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.gateway.documented import check_documented, record_headers
-from tests.gateway.stage import Stage
+from tests.gateway.gateway_harness import Stage
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from penstock_gateway.queries import WORKFLOW_URL, JobQuery, fold, microseconds, text_of
-from penstock_gateway.standings import Standing, standing_of
-from penstock_gateway.workflow_urls import workflow_url_of
+from penstock_gateway.jobs.job_status import DetailedStatus, detailed_status
+from penstock_gateway.jobs.queries import WORKFLOW_URL, JobQuery, fold, microseconds, text_of
+from penstock_gateway.jobs.workflow_urls import workflow_url_of
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.jobs import STATUS_OF, Failure, FailureCause, JobState, JobStatus, WorkflowRequest
 from penstock_schemas.views import Head, Job
@@ -91,7 +91,7 @@ def queries(draw: st.DrawFn) -> JobQuery:
     return JobQuery(
         tenant=DEFAULT_TENANT,
         statuses=tuple(draw(st.lists(st.sampled_from(list(JobStatus)), unique=True, max_size=3))),
-        standings=tuple(draw(st.lists(st.sampled_from(list(Standing)), unique=True, max_size=1))),
+        standings=tuple(draw(st.lists(st.sampled_from(list(DetailedStatus)), unique=True, max_size=1))),
         pipeline=maybe(st.sampled_from(["p", "q", "none"])),
         owner=maybe(st.sampled_from(["ada", "bo", "none"])),
         labels=tuple(
@@ -125,7 +125,7 @@ def _matches(job: Job, query: JobQuery) -> bool:
     return (
         job.tenant == query.tenant
         and (bool(query.standings) or not query.statuses or STATUS_OF[job.state] in query.statuses)
-        and (not query.standings or standing_of(job) in query.standings)
+        and (not query.standings or detailed_status(job) in query.standings)
         and query.pipeline in (None, job.pipeline_name)
         and query.owner in (None, job.owner)
         and all(_has(job, key, value) for key, value in query.labels)

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 from msgspec import Struct
-from tests.gateway.people import BASIC, basic
-from tests.gateway.stage import Stage, submission, submit
+from tests.gateway.gateway_harness import Stage, submission, submit
+from tests.gateway.user_fixtures import BASIC, basic
 
 PEOPLE = ("nobody", "foreigner", "vi", "bo", "ada", "olga", "root")
 """No credentials; a viewer of another tenant; a viewer, a submitter that does not own the job, its owner; an operator

@@ -4,8 +4,8 @@ import re
 
 import httpx
 import pytest
-from tests.gateway.people import USERS
-from tests.gateway.stage import Stage, submission, submit
+from tests.gateway.gateway_harness import Stage, submission, submit
+from tests.gateway.user_fixtures import USERS
 
 from penstock_gateway.openapi.operations import OPERATIONS
 from penstock_gateway.openapi.operations.shapes import Operation, Surface

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from penstock_core.access import Forbidden
-from penstock_gateway.admission import Policy, admit, command_of, refuse_unknown_engine
-from penstock_gateway.idempotency import job_ids_of
-from penstock_gateway.problems import Invalid
+from penstock_domain.access import Forbidden
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.jobs.submission.admission import SubmissionPolicy, admit, command_of, refuse_unknown_engine
+from penstock_gateway.jobs.submission.idempotency import job_ids_of
 from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 
-LENIENT = Policy(mock_unknown_pipelines=True)
+LENIENT = SubmissionPolicy(mock_unknown_pipelines=True)
 SOURCE = SubmittedSource(files={"Snakefile": "rule all:\n"})
 
 
@@ -22,7 +22,7 @@ def submission(**changes: Any) -> JobSubmission:
     return JobSubmission(pipeline_name="p", **changes)
 
 
-def places(submitted: JobSubmission, policy: Policy = LENIENT, key: str | None = None) -> set[str]:
+def places(submitted: JobSubmission, policy: SubmissionPolicy = LENIENT, key: str | None = None) -> set[str]:
     with pytest.raises(Invalid) as caught:
         admit(submitted, LOCAL_USER, policy, header_key=key)
     return {each.pointer for each in caught.value.violations}
@@ -35,8 +35,8 @@ def test_a_source_runs_on_snakemake_unless_told_otherwise() -> None:
 
 def test_without_a_source_the_mock_engine_stands_in_where_the_operator_wants_it() -> None:
     assert admit(submission(), LOCAL_USER, LENIENT).engine == "mock"
-    assert places(submission(), Policy()) == {"#/pipeline_name"}
-    assert admit(submission(engine="mock"), LOCAL_USER, Policy()).engine == "mock"
+    assert places(submission(), SubmissionPolicy()) == {"#/pipeline_name"}
+    assert admit(submission(engine="mock"), LOCAL_USER, SubmissionPolicy()).engine == "mock"
 
 
 def test_a_real_engine_needs_a_source() -> None:

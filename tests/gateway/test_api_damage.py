@@ -4,8 +4,8 @@ from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
-from tests.gateway.people import BASIC, basic
-from tests.gateway.stage import Stage, now, problem, submit
+from tests.gateway.gateway_harness import Stage, now, problem, submit
+from tests.gateway.user_fixtures import BASIC, basic
 
 from penstock_schemas.jobs import Damage
 from penstock_schemas.views import SchedulerBeat

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from tests.gateway.stage import Stage, pointers, problem, submission
+from tests.gateway.gateway_harness import Stage, pointers, problem, submission
 from tests.gateway.test_archives import gzipped, tarred, zipped
 
-from penstock_core.ports import BlobsUnavailable, Conflict, LogFull, Unavailable
+from penstock_ports import BlobsUnavailable, Conflict, LogFull, Unavailable
 from penstock_schemas.jobs import MAX_LEFT_OUT_CHARS, SourceManifest
 
 FILES = {

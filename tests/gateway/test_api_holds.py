@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.people import BASIC, basic
-from tests.gateway.stage import RUNNER, Stage, now, pointers, problem, submission, submit
+from tests.gateway.gateway_harness import RUNNER, Stage, now, pointers, problem, submission, submit
+from tests.gateway.user_fixtures import BASIC, basic
 
 from penstock_schemas.commands import AbandonAttempt
 from penstock_schemas.events import JobSubmitted

@@ -5,10 +5,10 @@ import uuid
 import anyio
 import httpx
 import pytest
-from tests.gateway.stage import RUNNER, Json, Stage, now, pointers, problem, submission, submit
+from tests.gateway.gateway_harness import RUNNER, Json, Stage, now, pointers, problem, submission, submit
 
-from penstock_core.ports import MAX_EVENT_BYTES
 from penstock_gateway.index import feeder
+from penstock_ports import MAX_EVENT_BYTES
 from penstock_schemas.commands import DelayResults, StartAttempt
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts

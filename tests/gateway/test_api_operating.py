@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from tests.gateway.stage import RUNNER, Stage, now, problem, submit
+from tests.gateway.gateway_harness import RUNNER, Stage, now, problem, submit
 
-from penstock_core.ports import Unavailable
+from penstock_ports import Unavailable
 from penstock_schemas.views import SchedulerBeat
 
 

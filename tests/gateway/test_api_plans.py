@@ -9,7 +9,7 @@ import anyio.lowlevel
 import httpx
 import msgspec
 import pytest
-from tests.gateway.stage import Json, Stage, pointers, problem
+from tests.gateway.gateway_harness import Json, Stage, pointers, problem
 from tests.gateway.test_archives import gzipped
 
 from penstock_schemas.jobs import Failure, FailureCause, SourceKind, SourceManifest

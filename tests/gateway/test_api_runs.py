@@ -10,9 +10,9 @@ from urllib.parse import quote
 import anyio
 import httpx
 import pytest
-from tests.gateway.stage import Json, Stage, pointers, problem, submit
+from tests.gateway.gateway_harness import Json, Stage, pointers, problem, submit
 
-from penstock_core import aggregates
+from penstock_domain import aggregates
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import (

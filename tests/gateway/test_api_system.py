@@ -11,14 +11,14 @@ import pytest
 import structlog
 from litestar.types import ASGIApp
 from structlog.testing import capture_logs
-from tests.gateway.stage import Stage, problem, submission, submit
+from tests.gateway.gateway_harness import Stage, problem, submission, submit
 
-from penstock_core.ports import Unavailable
-from penstock_gateway.access import AccessLog
+from penstock_gateway.http.problems import INTERNAL, TABLE
+from penstock_gateway.http.request_log import AccessLog
 from penstock_gateway.openapi.operations import OPERATIONS
 from penstock_gateway.openapi.operations.shapes import Surface
-from penstock_gateway.problems import INTERNAL, TABLE
 from penstock_gateway.routes.system import ASSETS
+from penstock_ports import Unavailable
 from penstock_schemas.api import Problem
 
 
@@ -118,7 +118,7 @@ async def test_the_documentation_pages_load_nothing_from_elsewhere(client: httpx
         asset = await client.get(f"/docs/assets/{name}")
         assert asset.headers["content-type"] == media_type
         assert not re.search(rb"cdn\.redoc|fonts\.g|unpkg|jsdelivr", asset.content)
-    problem(await client.get("/docs/assets/../../app.py"), 404)
+    problem(await client.get("/docs/assets/../../wiring.py"), 404)
     problem(await client.get("/docs/assets/redoc/LICENSE"), 404)
 
 

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_gateway.intake.archives import contents, is_archive, survey
-from penstock_gateway.intake.entries import Entry, top_folder
+from penstock_gateway.intake.entries import ArchiveEntry, top_folder
 from penstock_gateway.intake.limits import MAX_DIRECTORY_BYTES, MAX_ENTRIES, RATIO_FREE_BYTES, SourceUnfit
-from penstock_gateway.submitted_entries import Tree
+from penstock_gateway.staging.submitted_entries import Tree
 
 FILES = {"Snakefile": b"rule all:\n", "scripts/a b.py": b"\xff\x00"}
 
@@ -267,7 +267,7 @@ def tree(*files: str) -> Tree:
     return Tree(files=files, links={}, folders=())
 
 
-def entries_of(raw: bytes) -> dict[str, Entry]:
+def entries_of(raw: bytes) -> dict[str, ArchiveEntry]:
     return {each.path: each for each in survey(io.BytesIO(raw), MAX_BYTES)}
 
 

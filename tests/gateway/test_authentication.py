@@ -9,23 +9,23 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from tests.gateway.people import BASIC, basic, bearer, hashed
-from tests.gateway.stage import Stage, now, problem, submission, submit
+from tests.gateway.gateway_harness import Stage, now, problem, submission, submit
+from tests.gateway.user_fixtures import BASIC, basic, bearer, hashed
 
-from penstock_core import aggregates
-from penstock_core.memory import MemoryCluster
-from penstock_gateway.authentication import passwords, token_book
+from penstock_domain import aggregates
+from penstock_gateway.audit.denials import DenialLog
+from penstock_gateway.authentication import passwords, token_service
 from penstock_gateway.authentication.credentials import Password
 from penstock_gateway.authentication.passwords import Passwords, hash_password
-from penstock_gateway.authentication.refusals import Refusals
-from penstock_gateway.authentication.token_book import TokenBook
+from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import User
-from penstock_gateway.connections import ConnectionLimits
-from penstock_gateway.server import listen, make_server, url_of
+from penstock_gateway.http.connections import ConnectionLimits
+from penstock_gateway.http.server import listen, make_server, url_of
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
 from penstock_schemas.events import AccessRefused, TokenIssued
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
+from penstock_testing.memory import MemoryCluster
 
 
 @asynccontextmanager
@@ -88,12 +88,12 @@ async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(stage: Stage) 
     ]
     assert isinstance(stored[0].data, TokenIssued)
     assert secret not in str(stored)
-    assert stored[0].data.secret_sha256 == token_book.digest_of(secret)
+    assert stored[0].data.secret_sha256 == token_service.digest_of(secret)
 
 
 async def test_a_token_ends_when_its_time_is_over_and_on_every_gateway() -> None:
     cluster, time = MemoryCluster(), now()
-    one, other = (TokenBook(cluster.log, now=lambda: time) for _ in range(2))
+    one, other = (TokenService(cluster.log, now=lambda: time) for _ in range(2))
     issued = await one.issue(
         LOCAL_USER,
         name="n",
@@ -178,7 +178,7 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
 
 
 async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
-    refusals = Refusals(stage.cluster.log, now=now)
+    refusals = DenialLog(stage.cluster.log, now=now)
     for number in range(1000):
         refusals.note(
             principal=None, name=None, address=f"10.0.0.{number}", method="GET", path="/jobs", reason="x" * 5000
@@ -192,7 +192,7 @@ async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
 
 
 async def test_the_first_refusal_is_written_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_gateway.authentication.refusals.SOON_S", 0.0)
+    monkeypatch.setattr("penstock_gateway.audit.denials.SOON_S", 0.0)
     async with stage.serve(**BASIC) as client:
         problem(await client.get("/jobs", headers=basic("ada", "wrong")), 401)
         with anyio.fail_after(5):

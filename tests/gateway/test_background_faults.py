@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from tests.gateway.stage import Stage, submit
+from tests.gateway.gateway_harness import Stage, submit
 
 
 async def test_a_fault_of_an_essential_task_makes_it_not_ready(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,7 +27,7 @@ async def test_a_fault_of_another_task_is_a_warning(stage: Stage, monkeypatch: p
     async def fails(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("in the sweep")
 
-    monkeypatch.setattr("penstock_gateway.deletions.Deletions.sweep", fails)
+    monkeypatch.setattr("penstock_gateway.maintenance.deletions.Deletions.sweep", fails)
     async with stage.serve() as client:
         with anyio.fail_after(10):
             while "warnings" not in (answer := (await client.get("/readyz")).json()):

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from penstock_gateway.bodies import ASIDE_BYTES, decode, decode_aside, pointer
-from penstock_gateway.json_limits import MAX_DEPTH
-from penstock_gateway.problems import Invalid
+from penstock_gateway.http.bodies.json_bodies import ASIDE_BYTES, decode, decode_aside, pointer
+from penstock_gateway.http.bodies.json_limits import MAX_DEPTH
+from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import JobSubmission
 
 

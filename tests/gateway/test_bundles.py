@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 import msgspec
 import pytest
 
-from penstock_core.source_tree import fault_of_path
-from penstock_gateway.bundles import MAX_FILES, make_bundle, path_source
-from penstock_gateway.problems import Invalid
+from penstock_domain.source_tree import fault_of_path
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.staging.bundles import MAX_FILES, make_bundle, path_source
 from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import SourceKind
 from penstock_schemas.wire import digest

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from penstock_core import aggregates
-from penstock_core.chain import Stored, link
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored, link
 from penstock_gateway.catalogue.core import (
     Pipeline,
     RegisterPipeline,

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from litestar.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from penstock_gateway import connections
-from penstock_gateway.connections import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
-from penstock_gateway.server import listen, make_server
+from penstock_gateway.http import connections
+from penstock_gateway.http.connections import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
+from penstock_gateway.http.server import listen, make_server
 
 LIMITS = ConnectionLimits(most=20, most_per_address=5)
 GET = b"GET /%s HTTP/1.1\r\nhost: localhost\r\n\r\n"

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from tests.gateway.stage import Json, Stage, now, problem, submission, submit
+from tests.gateway.gateway_harness import Json, Stage, now, problem, submission, submit
 
-from penstock_core import aggregates
-from penstock_core.ports import Unavailable
-from penstock_gateway.retention import RetentionPolicy
-from penstock_gateway.standings import Standing
+from penstock_domain import aggregates
+from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.maintenance.retention import RetentionPolicy
+from penstock_ports import Unavailable
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.events import JobDeleted
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -262,10 +262,10 @@ def test_each_way_to_end_has_its_own_cutoff() -> None:
     time = now()
     policy = RetentionPolicy(completed_days=30, failed_days=7)
     assert policy.cutoffs(time) == {
-        Standing.COMPLETED: time - timedelta(days=30),
-        Standing.FAILED_BY_WORKFLOW: time - timedelta(days=7),
-        Standing.FAILED_BY_SYSTEM: time - timedelta(days=7),
-        Standing.PREEMPTED: time - timedelta(days=7),
+        DetailedStatus.COMPLETED: time - timedelta(days=30),
+        DetailedStatus.FAILED_BY_WORKFLOW: time - timedelta(days=7),
+        DetailedStatus.FAILED_BY_SYSTEM: time - timedelta(days=7),
+        DetailedStatus.PREEMPTED: time - timedelta(days=7),
     }
     assert RetentionPolicy().cutoffs(time) == {}
 

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.people import USERS, hashed
+from tests.gateway.user_fixtures import USERS, hashed
 
-from penstock_core.access import Forbidden
-from penstock_core.settings import BadSettings, read_settings
-from penstock_core.tokens import check_issue, id_of
+from penstock_domain.access import Forbidden
+from penstock_domain.tokens import check_issue, id_of
 from penstock_gateway.__main__ import Exposed, check_exposure
 from penstock_gateway.authentication.callers import caller_of, is_loopback, is_of_another_site, network_of
 from penstock_gateway.authentication.credentials import ApiToken, Malformed, Password, SignedToken, read_credentials
 from penstock_gateway.authentication.passwords import hash_password
 from penstock_gateway.authentication.provider import is_safe_url
-from penstock_gateway.authentication.throttle import LONGEST_DELAY_S, MAX_KEYS, Buckets, Failures
-from penstock_gateway.authentication.token_book import new_token
+from penstock_gateway.authentication.rate_limits import LONGEST_DELAY_S, MAX_KEYS, Failures, RateLimiter
+from penstock_gateway.authentication.token_service import new_token
 from penstock_gateway.authentication.users import BadUser, parse_users, split_file, split_list
 from penstock_gateway.authentication.wiring import access_mistakes
 from penstock_gateway.settings import GatewaySettings, with_other_names
+from penstock_runtime.settings import BadSettings, read_settings
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 
@@ -129,7 +129,7 @@ def test_after_some_failures_each_further_one_doubles_the_wait() -> None:
 
 
 def test_throttles_have_bounded_memory() -> None:
-    buckets = Buckets(1, 1)
+    buckets = RateLimiter(1, 1)
     for number in range(MAX_KEYS + 10):
         buckets.take(str(number), 0.0)
     assert len(buckets._levels) == MAX_KEYS  # pyright: ignore[reportPrivateUsage]  (the bound itself)
@@ -137,7 +137,7 @@ def test_throttles_have_bounded_memory() -> None:
 
 @given(st.lists(st.floats(0, 2), max_size=60), st.integers(1, 10), st.floats(0.5, 20))
 def test_no_stretch_of_time_has_more_than_rate_and_burst(pauses: list[float], burst: int, per_s: float) -> None:
-    buckets, time_s, taken = Buckets(per_s, burst), 0.0, 0
+    buckets, time_s, taken = RateLimiter(per_s, burst), 0.0, 0
     for pause in pauses:
         time_s += pause
         allowance = buckets.take("a", time_s)

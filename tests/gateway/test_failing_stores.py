@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.disks import full_after
-from tests.gateway.stage import Stage, now, problem
+from tests.gateway.gateway_harness import Stage, now, problem
 from tests.s3 import BUCKET, S3Server, running_s3
 
-from penstock_core.ports import BLOB_PIECE_BYTES
-from penstock_jetstream.blobs import ObjectBlobs, open_blobs
+from penstock_jetstream.adapters.blobs import ObjectBlobs, open_blobs
+from penstock_ports import BLOB_PIECE_BYTES
 
 pytestmark = pytest.mark.system
 

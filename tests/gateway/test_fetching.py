@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 from tests.gateway.certificates import Authority
-from tests.gateway.elsewhere import Elsewhere, elsewhere, git, repository
-from tests.gateway.stage import Stage, problem
+from tests.gateway.gateway_harness import Stage, problem
+from tests.gateway.http_fixture_server import Elsewhere, elsewhere, git, repository
 from tests.gateway.test_archives import gzipped
 from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, lay, near, submission
 
-from penstock_core.ports import Unavailable
+from penstock_gateway.http.problems import Invalid
 from penstock_gateway.intake import addresses, downloads, repositories
 from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.credentials import header_for, parse_credentials
 from penstock_gateway.intake.forges import as_repository
 from penstock_gateway.intake.limits import SourceUnfit
 from penstock_gateway.intake.spool import Spool, fill
-from penstock_gateway.problems import Invalid
 from penstock_gateway.settings import GatewaySettings, mistakes, source_hosts
+from penstock_ports import Unavailable
 from penstock_schemas.api import SubmittedSource
 
 HOST = "forge.test"

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 
 import anyio
 import anyio.lowlevel
-from tests.gateway.stage import now
+from tests.gateway.gateway_harness import now
 
-from penstock_core.memory import MemoryHeartbeats
-from penstock_core.ports import Unavailable
-from penstock_gateway.fleet import Fleet
+from penstock_gateway.jobs.engine_directory import EngineDirectory
+from penstock_ports import Unavailable
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat
+from penstock_testing.memory import MemoryHeartbeats
 
 DEADLINE_S = 20.0
 
@@ -31,7 +31,7 @@ class Heartbeats(MemoryHeartbeats):
 
 async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
-    fleet = Fleet(heartbeats)
+    fleet = EngineDirectory(heartbeats)
     assert fleet.versions is None
     assert await fleet.ask() == {}
 
@@ -47,7 +47,7 @@ async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
 async def test_what_was_heard_last_stands_while_nobody_answers() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     await heartbeats.beat(runner("one", "9"))
-    fleet = Fleet(heartbeats)
+    fleet = EngineDirectory(heartbeats)
     await fleet.ask()
     heartbeats.is_down = True
     with anyio.fail_after(DEADLINE_S):
@@ -57,7 +57,7 @@ async def test_what_was_heard_last_stands_while_nobody_answers() -> None:
 
 async def test_those_who_ask_at_once_share_one_answer() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
-    fleet = Fleet(heartbeats)
+    fleet = EngineDirectory(heartbeats)
     async with anyio.create_task_group() as group:
         for _ in range(10):
             group.start_soon(fleet.ask)
@@ -70,7 +70,7 @@ def runner(name: str, version: str) -> RunnerHeartbeat:
     )
 
 
-async def until(fleet: Fleet, expected: Mapping[str, tuple[str, ...]]) -> None:
+async def until(fleet: EngineDirectory, expected: Mapping[str, tuple[str, ...]]) -> None:
     with anyio.fail_after(DEADLINE_S):
         while await fleet.ask() != expected:
             await anyio.lowlevel.checkpoint()

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from litestar import Request
 
-from penstock_gateway.forms import MAX_HEADER_BYTES, Form, FormLimits, is_form
-from penstock_gateway.problems import BodyTooLarge, Invalid, UnsupportedMediaType
-from penstock_gateway.requests import AnyRequest, ClientGone
+from penstock_gateway.http.bodies.multipart import MAX_HEADER_BYTES, FormLimits, MultipartForm, is_form
+from penstock_gateway.http.problems import BodyTooLarge, Invalid, UnsupportedMediaType
+from penstock_gateway.http.requests import AnyRequest, ClientGone
 
 LIMITS = FormLimits(max_bytes=1 << 20, max_parts=5, max_field_bytes=1000)
 PARTS = [("job", None, b'{"pipeline_name": "p"}'), ("files", "a/b.txt", b"one\r\n--two\r\n"), ("files", "c", b"")]
@@ -40,7 +40,7 @@ def request_of(
 
 
 async def parts_of(request: AnyRequest, limits: FormLimits = LIMITS) -> list[tuple[str, str | None, bytes]]:
-    form = Form(request, limits)
+    form = MultipartForm(request, limits)
     found: list[tuple[str, str | None, bytes]] = []
     while (part := await form.next_part()) is not None:
         found.append((part.name, part.filename, await part.read()))
@@ -57,7 +57,7 @@ async def test_parts_are_the_same_however_they_are_cut(cuts: list[int]) -> None:
 
 
 async def test_what_is_not_read_of_a_part_is_skipped() -> None:
-    form = Form(request_of([body_of(PARTS)]), LIMITS)
+    form = MultipartForm(request_of([body_of(PARTS)]), LIMITS)
     names: list[str] = []
     while (part := await form.next_part()) is not None:
         names.append(part.filename or part.name)
@@ -97,14 +97,14 @@ async def test_no_bytes_break_the_reader(noise: bytes) -> None:
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=" + "x" * 300])
 async def test_a_form_needs_a_boundary(content_type: str) -> None:
     with pytest.raises(Invalid, match="boundary"):
-        Form(request_of([b""], content_type=content_type), LIMITS)
+        MultipartForm(request_of([b""], content_type=content_type), LIMITS)
 
 
 async def test_only_a_form_is_read() -> None:
     request = request_of([b"{}"], content_type="application/json")
     assert not is_form(request)
     with pytest.raises(UnsupportedMediaType, match="application/json"):
-        Form(request, LIMITS)
+        MultipartForm(request, LIMITS)
 
 
 async def test_a_client_that_goes_away_is_noticed() -> None:

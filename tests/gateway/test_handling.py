@@ -6,9 +6,9 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.stage import Json, Stage, pointers, submission
+from tests.gateway.gateway_harness import Json, Stage, pointers, submission
 
-from penstock_gateway.handling import preferred
+from penstock_gateway.http.handling import preferred
 from penstock_gateway.settings import UnknownFields
 
 LENIENT = {"prefer": "handling=lenient"}

@@ -4,7 +4,7 @@ import re
 import uuid
 
 import pytest
-from tests.gateway.stage import Stage, submit
+from tests.gateway.gateway_harness import Stage, submit
 
 STRANGE = ("%0a", "%0d", "%00", "%09", "%7f", "%c2%85", "%e2%80%a8", "%0a%0a")
 """What is appended to a name that would be found."""

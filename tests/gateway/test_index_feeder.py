@@ -9,15 +9,15 @@ import pytest
 from tests.disks import full_after
 from tests.gateway.jobs import make_job
 
-from penstock_core.memory import MemoryJobs
-from penstock_core.ports import Unavailable
+from penstock_gateway.http.problems import NotYet
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.problems import NotYet
-from penstock_gateway.queries import JobQuery
-from penstock_gateway.watchers import Watchers
+from penstock_gateway.jobs.change_notifier import ChangeNotifier
+from penstock_gateway.jobs.queries import JobQuery
+from penstock_ports import Unavailable
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
+from penstock_testing.memory import MemoryJobs
 
 ALL = JobQuery(tenant=DEFAULT_TENANT, limit=1000)
 
@@ -36,7 +36,7 @@ class Feed:
 
 @asynccontextmanager
 async def running(feed: Feed, folder: Path) -> AsyncGenerator[Index, None]:
-    index = Index(folder / "index.sqlite3", boot_id="boot", view=feed.view, watchers=Watchers())
+    index = Index(folder / "index.sqlite3", boot_id="boot", view=feed.view, watchers=ChangeNotifier())
     async with anyio.create_task_group() as group:
         group.start_soon(index.run)
         yield index

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 from tests.gateway.jobs import expected, jobs, make_job, queries
 
 from penstock_gateway.index.store import IndexStore
-from penstock_gateway.moments import MAX_CHANGED, doubtful, page_of
-from penstock_gateway.queries import WORKFLOW_URL, JobQuery
-from penstock_gateway.standings import Standing
+from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.jobs.point_in_time import MAX_CHANGED, doubtful, page_of
+from penstock_gateway.jobs.queries import WORKFLOW_URL, JobQuery
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState, JobStatus
 from penstock_schemas.views import Head, Job
@@ -159,11 +159,11 @@ def test_it_counts_where_jobs_stand(tmp_path: Path) -> None:
 
         everybody = store.counts(DEFAULT_TENANT, None)
         assert {standing: count for standing, count in everybody.items() if count} == {
-            Standing.QUEUED: 1,
-            Standing.RUNNING: 1,
-            Standing.FAILED_BY_WORKFLOW: 1,
+            DetailedStatus.QUEUED: 1,
+            DetailedStatus.RUNNING: 1,
+            DetailedStatus.FAILED_BY_WORKFLOW: 1,
         }
-        assert store.counts(DEFAULT_TENANT, "ada")[Standing.RUNNING] == 1
+        assert store.counts(DEFAULT_TENANT, "ada")[DetailedStatus.RUNNING] == 1
 
 
 def test_an_older_form_never_replaces_a_later_one(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ FILTERS = {
     "label, status": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", "v1"),), statuses=(JobStatus.FAILED,)),
     "time": JobQuery(tenant=DEFAULT_TENANT, after_us=1, before_us=1 << 60),
     "time, status": JobQuery(tenant=DEFAULT_TENANT, after_us=1, statuses=(JobStatus.FAILED,)),
-    "standing": JobQuery(tenant=DEFAULT_TENANT, standings=(Standing.FAILED_BY_SYSTEM,)),
+    "standing": JobQuery(tenant=DEFAULT_TENANT, standings=(DetailedStatus.FAILED_BY_SYSTEM,)),
     "oldest first": JobQuery(tenant=DEFAULT_TENANT, is_oldest_first=True, up_to_seq=7000),
     "workflow": JobQuery(tenant=DEFAULT_TENANT, labels=((WORKFLOW_URL, "p1"),)),
     "start, end": JobQuery(tenant=DEFAULT_TENANT, started_after_us=1, ended_before_us=1 << 60),

@@ -12,20 +12,20 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
-from tests.gateway.elsewhere import Elsewhere, elsewhere, git, repository
-from tests.gateway.stage import Json, Stage, problem
+from tests.gateway.gateway_harness import Json, Stage, problem
+from tests.gateway.http_fixture_server import Elsewhere, elsewhere, git, repository
 from tests.gateway.test_archives import gzipped, tarred, zipped
 
-from penstock_core.memory import MemoryBlobs
+from penstock_gateway.http.problems import Invalid
 from penstock_gateway.intake import addresses, downloads, repositories
 from penstock_gateway.intake.addresses import SourceHosts, check_url, is_public, resolve
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.intake.limits import SourceUnfit
 from penstock_gateway.intake.spool import Spool
-from penstock_gateway.problems import Invalid
-from penstock_gateway.uploads import Uploads
+from penstock_gateway.staging.uploads import Uploads
 from penstock_schemas.api import Base64File, SubmittedSource
 from penstock_schemas.jobs import SourceManifest
+from penstock_testing.memory import MemoryBlobs
 
 SNAKEFILE = 'rule all:\n    output: "a"\n    shell: "touch {output}"\n'
 

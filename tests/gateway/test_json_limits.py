@@ -10,10 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_gateway import json_limits
-from penstock_gateway.bodies import decode
-from penstock_gateway.json_limits import MAX_DEPTH, MAX_EXTREME_NUMBERS, MAX_LONG_NUMBERS, MAX_VALUES, fault_of_text
-from penstock_gateway.problems import Invalid
+from penstock_gateway.http.bodies import json_limits
+from penstock_gateway.http.bodies.json_bodies import decode
+from penstock_gateway.http.bodies.json_limits import (
+    MAX_DEPTH,
+    MAX_EXTREME_NUMBERS,
+    MAX_LONG_NUMBERS,
+    MAX_VALUES,
+    fault_of_text,
+)
+from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import JobSubmission
 
 MARKS = st.text(st.sampled_from('"\\{}[],:a0'), max_size=8)

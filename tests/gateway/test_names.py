@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from penstock_core import aggregates, blob_keys, tokens
+from penstock_domain import aggregates, blob_keys, tokens
 from penstock_gateway.authentication import users
 from penstock_gateway.authentication.oidc import principal_of
 from penstock_gateway.authentication.provider import ProviderSettings
-from penstock_gateway.idempotency import idempotency_key
-from penstock_gateway.parameters import parse_job_id
-from penstock_gateway.problems import Invalid, NotFound, Unauthenticated
-from penstock_gateway.queries import JobQuery, decode_cursor, encode_cursor
+from penstock_gateway.http.parameters import parse_job_id
+from penstock_gateway.http.problems import Invalid, NotFound, Unauthenticated
+from penstock_gateway.jobs.queries import JobQuery, decode_cursor, encode_cursor
+from penstock_gateway.jobs.submission.idempotency import idempotency_key
 from penstock_gateway.routes.runs import is_task_id
 from penstock_gateway.wes.tokens import TaskPlace, decode_token, encode_token
 from penstock_runner.settings import RUNNER_NAME_PATTERN

@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.people import BASIC, basic, bearer
-from tests.gateway.stage import Json, Stage, now, submission, submit
+from tests.gateway.gateway_harness import Json, Stage, now, submission, submit
+from tests.gateway.user_fixtures import BASIC, basic, bearer
 
-from penstock_core import aggregates
-from penstock_gateway.replies import encode
+from penstock_domain import aggregates
+from penstock_gateway.http.responses import encode
 from penstock_schemas.events import AccessRefused
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.jobs import TaskCounts

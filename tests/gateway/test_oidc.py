@@ -5,13 +5,13 @@ from collections.abc import Generator
 
 import pytest
 from msgspec.structs import replace
-from tests.gateway.people import bearer
+from tests.gateway.gateway_harness import Stage, problem, submission
 from tests.gateway.provider import EC, ED, NEXT_RSA, RSA, Provider, jwk, running_provider
-from tests.gateway.stage import Stage, problem, submission
+from tests.gateway.user_fixtures import bearer
 
 from penstock_gateway.authentication.oidc import LOOK_AGAIN_S, USE_S, OpenIdProvider, principal_of
 from penstock_gateway.authentication.provider import ProviderSettings
-from penstock_gateway.problems import ProviderAway, Unauthenticated
+from penstock_gateway.http.problems import ProviderAway, Unauthenticated
 from penstock_schemas.access import AuthMethod, Principal, Role
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 

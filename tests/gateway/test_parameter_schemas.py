@@ -7,7 +7,7 @@ import pytest
 
 from penstock_gateway.catalogue.parameter_schemas import fault_of_schema, merge, violations, with_defaults
 from penstock_gateway.catalogue.workflow_files import BadDocument, find_schema, own_configuration, read_object
-from penstock_gateway.problems import Invalid
+from penstock_gateway.http.problems import Invalid
 
 DRAFTS = (
     "http://json-schema.org/draft-04/schema#",

@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock_gateway.http.parameters import MAX_VIOLATIONS, QueryParameters, parse_job_id
+from penstock_gateway.http.problems import Invalid, RangeNotSatisfiable
+from penstock_gateway.http.ranges import parse_range
+from penstock_gateway.jobs.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
 from penstock_gateway.openapi.operations.jobs import LIST_JOBS
 from penstock_gateway.openapi.operations.runs import LIST_EVENTS
-from penstock_gateway.parameters import MAX_VIOLATIONS, Parameters, parse_job_id
-from penstock_gateway.problems import Invalid, RangeNotSatisfiable
-from penstock_gateway.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
-from penstock_gateway.ranges import parse_range
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_schemas.jobs import JobStatus
 
 
 def parsed(query: bytes) -> tuple[JobQuery, int]:
-    return parse_query(Parameters(query, LIST_JOBS.parameters), DEFAULT_TENANT)
+    return parse_query(QueryParameters(query, LIST_JOBS.parameters), DEFAULT_TENANT)
 
 
 def wrong(query: str) -> dict[str, str]:
@@ -114,7 +114,7 @@ def test_a_job_id_is_a_uuid_in_any_of_its_usual_forms() -> None:
     [("", 0), ("wait=100", 60), ("wait=1e3", 60), ("wait=6.4e%2B16", 60), ("wait=1e+2", 60), ("wait=0.25", 0.25)],
 )
 def test_seconds_are_cut_at_their_bound(text: str, expected: float) -> None:
-    given = Parameters(text.encode(), LIST_EVENTS.parameters)
+    given = QueryParameters(text.encode(), LIST_EVENTS.parameters)
 
     assert given.seconds("wait", most=60) == expected
     given.check()
@@ -122,7 +122,7 @@ def test_seconds_are_cut_at_their_bound(text: str, expected: float) -> None:
 
 @pytest.mark.parametrize("text", ["x", "-1", "", "1e", "nan", "inf", "1" * 500])
 def test_what_is_no_number_of_seconds_is_refused(text: str) -> None:
-    given = Parameters(f"wait={text}".encode(), LIST_EVENTS.parameters)
+    given = QueryParameters(f"wait={text}".encode(), LIST_EVENTS.parameters)
 
     given.seconds("wait", most=60)
     with pytest.raises(Invalid):
@@ -146,12 +146,12 @@ def test_unknown_parameters_are_all_named_or_all_passed_over() -> None:
     query = b"limit=7&stats=x&foo=1&bar=2"
 
     assert set(wrong(query.decode())) == {"stats", "foo", "bar"}
-    given = Parameters(query, LIST_JOBS.parameters, is_lenient=True)
+    given = QueryParameters(query, LIST_JOBS.parameters, is_lenient=True)
     assert parse_query(given, DEFAULT_TENANT)[0].limit == 7
 
 
 def test_a_handler_cannot_read_what_its_operation_does_not_declare() -> None:
-    given = Parameters(b"", LIST_JOBS.parameters)
+    given = QueryParameters(b"", LIST_JOBS.parameters)
 
     with pytest.raises(KeyError):
         given.one("undeclared")
@@ -189,7 +189,7 @@ def test_ranges_outside_of_the_file(header: str, size: int) -> None:
 
 
 def test_of_very_many_violations_the_first_are_listed() -> None:
-    given = Parameters(b"status=" + b",".join([b"x"] * 20_000), LIST_JOBS.parameters)
+    given = QueryParameters(b"status=" + b",".join([b"x"] * 20_000), LIST_JOBS.parameters)
     for text in given.many("status"):
         for part in text.split(","):
             given.choice("status", JobStatus, part)

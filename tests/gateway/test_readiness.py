@@ -9,13 +9,13 @@ import anyio
 import httpx
 import pytest
 from tests.conftest import NatsServer
+from tests.gateway.gateway_harness import Stage, submission
 from tests.gateway.processes import Process
-from tests.gateway.stage import Stage, submission
 
-from penstock_core.memory import MemoryCluster
-from penstock_core.ports import ClusterStatus, Entry, LogFull, Unavailable
-from penstock_gateway.room import MIN_FREE_BYTES, REFUSED_S, ObservedLog, fault_of_log, faults_of_disks
+from penstock_gateway.maintenance.capacity import MIN_FREE_BYTES, REFUSED_S, ObservedLog, fault_of_log, faults_of_disks
+from penstock_ports import AppendEntry, ClusterStatus, LogFull, Unavailable
 from penstock_schemas.views import EngineQueue, QueueSummary, SchedulerBeat
+from penstock_testing.memory import MemoryCluster
 
 
 def status(stored_bytes: int, max_bytes: int) -> ClusterStatus:
@@ -48,7 +48,7 @@ async def test_an_append_that_is_not_answered_counts_until_one_is_taken_or_time_
     async with stage.serve() as client:
         assert (await client.post("/jobs", json=submission())).status_code == 201
     (stored, *_) = stage.cluster.log.stored
-    entry = Entry(stored.event, expected=0)
+    entry = AppendEntry(stored.event, expected=0)
 
     async def away(*_: object, **__: object) -> NoReturn:
         raise Unavailable("the log did not answer an append within 10 s")
@@ -74,7 +74,7 @@ async def test_a_refused_append_counts_until_one_is_taken_or_time_passed(stage: 
     async with stage.serve() as client:
         assert (await client.post("/jobs", json=submission())).status_code == 201
     (stored, *_) = stage.cluster.log.stored
-    entry = Entry(stored.event, expected=0)
+    entry = AppendEntry(stored.event, expected=0)
     cluster.log.max_bytes = 1
     with pytest.raises(LogFull):
         await observed.append([entry])
@@ -104,7 +104,7 @@ async def test_a_full_log_is_named_until_there_is_room(stage: Stage) -> None:
 
 async def test_a_full_disk_is_named_until_there_is_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     async with stage.serve() as client:
-        monkeypatch.setattr("penstock_gateway.room.MIN_FREE_BYTES", 1 << 62)
+        monkeypatch.setattr("penstock_gateway.maintenance.capacity.MIN_FREE_BYTES", 1 << 62)
         await stage.gateway.readiness.refresh()
         response = await client.get("/readyz")
         assert response.status_code == 503

@@ -7,9 +7,9 @@ import anyio
 import pytest
 from litestar import Request
 
-from penstock_gateway import requests
-from penstock_gateway.problems import BodyTooSlow
-from penstock_gateway.requests import MIN_PIECE_BYTES, AnyRequest, read_body
+from penstock_gateway.http import requests
+from penstock_gateway.http.problems import BodyTooSlow
+from penstock_gateway.http.requests import MIN_PIECE_BYTES, AnyRequest, read_body
 
 IDLE_S = 0.5
 

@@ -12,11 +12,11 @@ import httpx
 import msgspec
 import pytest
 from tests.conftest import NatsServer
+from tests.gateway.gateway_harness import problem, submission, submit
 from tests.gateway.processes import DEADLINE_S, Process
-from tests.gateway.stage import problem, submission, submit
 
-from penstock_core.ports import BLOB_PIECE_BYTES
-from penstock_jetstream.blobs import open_blobs
+from penstock_jetstream.adapters.blobs import open_blobs
+from penstock_ports import BLOB_PIECE_BYTES
 from penstock_schemas.views import OutputFile, OutputManifest
 
 

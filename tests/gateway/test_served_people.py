@@ -11,10 +11,10 @@ import anyio
 import httpx
 import pytest
 from tests.conftest import NatsServer
-from tests.gateway.people import basic, bearer, hashed
+from tests.gateway.gateway_harness import Json, problem, submission
 from tests.gateway.processes import DEADLINE_S, Process
 from tests.gateway.provider import EC, NEXT_RSA, RSA, jwk, running_provider
-from tests.gateway.stage import Json, problem, submission
+from tests.gateway.user_fixtures import basic, bearer, hashed
 
 from penstock_gateway.authentication.passwords import hash_password
 

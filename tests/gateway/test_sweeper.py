@@ -7,10 +7,10 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from tests.gateway.stage import Json, Stage, now, submission, submit
+from tests.gateway.gateway_harness import Json, Stage, now, submission, submit
 
 from penstock_gateway.catalogue.core import Pipeline
-from penstock_gateway.sweeper import belongs_to, is_of_entry
+from penstock_gateway.maintenance.sweeper import belongs_to, is_of_entry
 from penstock_schemas.ids import JobId
 
 FILES = {"files": {"Snakefile": "rule all:\n"}}
@@ -168,7 +168,7 @@ async def test_the_files_of_catalogue_entries_stay_and_those_of_refused_ones_go(
 async def test_what_is_left_of_an_upload_is_found_behind_many_outputs(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("penstock_gateway.sweeper.MAX_UPLOAD_FILES", 3)
+    monkeypatch.setattr("penstock_gateway.maintenance.sweeper.MAX_UPLOAD_FILES", 3)
     async with stage.serve() as client:
         job_id = (await upload(client, key="k"))["id"]
     for number in range(5):
@@ -181,8 +181,8 @@ async def test_what_is_left_of_an_upload_is_found_behind_many_outputs(
 
 
 async def test_it_goes_on_where_it_stopped(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_gateway.sweeper.PAGE", 3)
-    monkeypatch.setattr("penstock_gateway.sweeper.MAX_PAGES", 1)
+    monkeypatch.setattr("penstock_gateway.maintenance.sweeper.PAGE", 3)
+    monkeypatch.setattr("penstock_gateway.maintenance.sweeper.MAX_PAGES", 1)
     await begin(stage)
     for number in range(10):
         await stage.blobs.put_bytes(f"sources/2026-01-01/{number}.json", b"x")

@@ -7,11 +7,11 @@ import anyio
 import msgspec
 import pytest
 
-from penstock_core.memory import MemoryBlobs
-from penstock_core.ports import Unavailable
-from penstock_gateway.problems import Invalid
-from penstock_gateway.uploads import Uploads
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.staging.uploads import Uploads
+from penstock_ports import Unavailable
 from penstock_schemas.jobs import SourceFile, SourceKind, SourceManifest
+from penstock_testing.memory import MemoryBlobs
 
 PREFIX = "jobs/1/source"
 

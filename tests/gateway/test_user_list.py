@@ -7,14 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
-from tests.gateway.people import basic, hashed
-from tests.gateway.stage import Stage, problem
+from tests.gateway.gateway_harness import Stage, problem
+from tests.gateway.user_fixtures import basic, hashed
 
-from penstock_core.setting_files import MAX_SETTING_FILE_BYTES
 from penstock_gateway.authentication.credentials import Password
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import BadUser
+from penstock_runtime.setting_files import MAX_SETTING_FILE_BYTES
 from penstock_schemas.access import AuthMethod, Role
 
 ADA, BO, CHANGED = f"ada:{hashed('pw-ada')}", f"bo:{hashed('pw-bo')}", f"ada:{hashed('new')}"

@@ -9,23 +9,23 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from penstock_core import aggregates
-from penstock_core.access import Forbidden, JobVisibility
-from penstock_core.chain import link
-from penstock_core.job import UnknownJob, decide
-from penstock_core.job_fold import evolve
-from penstock_core.memory import MemoryBlobs, MemoryCluster
-from penstock_core.ports import Entry
+from penstock_domain import aggregates
+from penstock_domain.access import Forbidden, JobVisibility
+from penstock_domain.chain import link
+from penstock_domain.job import UnknownJob, decide
+from penstock_domain.job_fold import evolve
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.job_lists import JobLists
-from penstock_gateway.jobs import Jobs
-from penstock_gateway.queries import JobQuery, fold
-from penstock_gateway.runs import Runs
-from penstock_gateway.watchers import Watchers
+from penstock_gateway.jobs.change_notifier import ChangeNotifier
+from penstock_gateway.jobs.job_lists import JobLists
+from penstock_gateway.jobs.jobs import Jobs
+from penstock_gateway.jobs.queries import JobQuery, fold
+from penstock_gateway.jobs.run_files import Runs
+from penstock_ports import AppendEntry
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, TenantId
 from penstock_schemas.views import EMPTY_HEAD, Job
+from penstock_testing.memory import MemoryBlobs, MemoryCluster
 
 OTHER = TenantId("other")
 ADA = Principal(name="ada")
@@ -41,7 +41,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.cluster = MemoryCluster()
-        watchers = Watchers()
+        watchers = ChangeNotifier()
         self.index = Index(folder / "index.sqlite3", boot_id="boot", view=self.cluster.jobs, watchers=watchers)
         self.visibility = JobVisibility.OWN
         self._watchers = watchers
@@ -83,7 +83,7 @@ class Place:
             time=now,
             actor="test",
         )
-        job = evolve(None, (await self.cluster.log.append((Entry(event, expected=0),)))[0])
+        job = evolve(None, (await self.cluster.log.append((AppendEntry(event, expected=0),)))[0])
         assert job is not None
         if is_indexed:
             self.index.put(job)

@@ -5,9 +5,9 @@ import pytest
 from tests.conftest import accounts
 from tests.jetstream.servers import ThreeServers, three_servers
 
-from penstock_core.memory import MemoryCluster
-from penstock_core.ports import EventLog, Heartbeats, JobsView, LiveFeed, LogTail, Plans, Snapshots, TaskBoard
 from penstock_jetstream import NatsSettings, connect
+from penstock_ports import EventLog, Heartbeats, JobsView, LiveFeed, LogTail, Plans, Snapshots, TaskStore
+from penstock_testing.memory import MemoryCluster
 
 
 class Ports(Protocol):
@@ -20,7 +20,7 @@ class Ports(Protocol):
     @property
     def live(self) -> LiveFeed: ...
     @property
-    def tasks(self) -> TaskBoard: ...
+    def tasks(self) -> TaskStore: ...
     @property
     def logs(self) -> LogTail: ...
     @property

@@ -3,8 +3,8 @@
 import uuid
 from datetime import UTC, datetime
 
-from penstock_core.chain import Stored, link
-from penstock_core.ports import Entry
+from penstock_domain.chain import Stored, link
+from penstock_ports import AppendEntry
 from penstock_schemas.events import CycleDecided, EventData, JobCancelRequested, JobSubmitted, LeaseAcquired
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
 from penstock_schemas.jobs import JobState
@@ -17,29 +17,29 @@ def new_aggregate() -> str:
     return f"job.default.{uuid.uuid4()}"
 
 
-def entry(aggregate: str, data: EventData, head: Head = EMPTY_HEAD, *, expected: int | None) -> Entry:
+def entry(aggregate: str, data: EventData, head: Head = EMPTY_HEAD, *, expected: int | None) -> AppendEntry:
     event_id = EventId(uuid.uuid4().hex)
     event = link(head, aggregate, data, event_id=event_id, time=NOW, actor="user:test")
-    return Entry(event=event, expected=expected)
+    return AppendEntry(event=event, expected=expected)
 
 
-def submission(aggregate: str, *, padding_bytes: int = 0) -> Entry:
+def submission(aggregate: str, *, padding_bytes: int = 0) -> AppendEntry:
     job_id = JobId(aggregate.rpartition(".")[2])
     data = JobSubmitted(job_id=job_id, pipeline_name="test", engine="mock", description="x" * padding_bytes)
     return entry(aggregate, data, expected=0)
 
 
-def cancellation(previous: Stored, *, expected: int | None = -1) -> Entry:
+def cancellation(previous: Stored, *, expected: int | None = -1) -> AppendEntry:
     """Return an event that follows `previous`; -1 expects it at its sequence."""
     wanted = previous.seq if expected == -1 else expected
     return entry(previous.event.aggregate, JobCancelRequested(reason="test"), previous.head, expected=wanted)
 
 
-def election(head: Head = EMPTY_HEAD) -> Entry:
+def election(head: Head = EMPTY_HEAD) -> AppendEntry:
     return entry("scheduler.lease", LeaseAcquired(holder="test", term=head.version + 1), head, expected=head.seq)
 
 
-def cycle(head: Head = EMPTY_HEAD) -> Entry:
+def cycle(head: Head = EMPTY_HEAD) -> AppendEntry:
     return entry("scheduler.cycle", CycleDecided(term=1, seen=0, now=NOW), head, expected=None)
 
 

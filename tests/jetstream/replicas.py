@@ -9,11 +9,12 @@ from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, ThreeServers
 from tests.jetstream.workload import Workload
 
-from penstock_core.ports import EventLog
-from penstock_jetstream import names, streams
+from penstock_jetstream import names
 from penstock_jetstream.cluster import Cluster
-from penstock_jetstream.embedded import EmbeddedServer
 from penstock_jetstream.replicas import Copy, compare
+from penstock_jetstream.server.embedded import EmbeddedServer
+from penstock_jetstream.transport import streams
+from penstock_ports import EventLog
 
 LOG_BYTES = 17 << 20
 """More than one block of the server's store, 8 MiB, and more than 16 MiB altogether."""

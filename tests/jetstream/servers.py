@@ -11,8 +11,8 @@ import msgspec
 from tests.conftest import in_account
 
 from penstock_jetstream import NatsSettings, names
-from penstock_jetstream.connection import Connection
-from penstock_jetstream.embedded import EmbeddedServer
+from penstock_jetstream.server.embedded import EmbeddedServer
+from penstock_jetstream.transport.connection import Connection
 
 DEADLINE_S = 60.0
 

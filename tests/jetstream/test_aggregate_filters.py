@@ -1,6 +1,6 @@
 import pytest
 
-from penstock_core.aggregates import matches
+from penstock_domain.aggregates import matches
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from tests.jetstream.test_views_contract import (
     test_the_blobs_of_a_folder_come_in_order_and_in_pages,
 )
 
-from penstock_core.ports import Blobs
-from penstock_jetstream.blobs import open_blobs
+from penstock_jetstream.adapters.blobs import open_blobs
+from penstock_ports import Blobs
 
 __all__ = [
     "test_a_blob_is_read_back_whole_and_in_part",

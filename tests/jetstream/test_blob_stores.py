@@ -10,8 +10,8 @@ import pytest
 from tests.disks import full_after
 from tests.s3 import BUCKET, S3Server, running_s3
 
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobsUnavailable
-from penstock_jetstream.blobs import ObjectBlobs, open_blobs
+from penstock_jetstream.adapters.blobs import ObjectBlobs, open_blobs
+from penstock_ports import BLOB_PIECE_BYTES, BlobsUnavailable
 
 pytestmark = pytest.mark.system
 

@@ -17,11 +17,11 @@ from tests.conftest import NatsServer
 from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, free_ports, own_server
 
-from penstock_core.ports import TooLarge, Unavailable
 from penstock_jetstream import NatsSettings, connect, layout, names
-from penstock_jetstream.answers import NoAnswer
-from penstock_jetstream.connection import Connection
 from penstock_jetstream.settings import BadAddress, check_address
+from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.responses import NoAnswer
+from penstock_ports import TooLarge, Unavailable
 
 
 async def test_a_program_whose_user_waits_gives_up_reaching_a_server_earlier() -> None:

@@ -7,9 +7,9 @@ from tests.jetstream.credentials import new_operator
 from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import own_server
 
-from penstock_core.ports import Unavailable
 from penstock_jetstream import NatsSettings, connect
-from penstock_jetstream.credentials import BadCredentials
+from penstock_jetstream.transport.credentials import BadCredentials
+from penstock_ports import Unavailable
 
 
 async def test_a_credentials_file_lets_in_and_nothing_else_does(tmp_path: Path) -> None:

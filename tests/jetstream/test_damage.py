@@ -12,12 +12,12 @@ from tests.jetstream.events import cancellation, entry, new_aggregate, submissio
 from tests.jetstream.replicas import blocks, compared, flip_a_byte
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 
-from penstock_core.chain import Stored
-from penstock_core.damage import is_unreadable
-from penstock_core.ports import EventLog, LogTruncated, Unreadable
+from penstock_domain.chain import Stored
+from penstock_domain.damage import is_unreadable
 from penstock_jetstream import Cluster, NatsSettings, connect, names
-from penstock_jetstream.embedded import EmbeddedServer
-from penstock_jetstream.gaps import Gaps
+from penstock_jetstream.adapters.gaps import Gaps
+from penstock_jetstream.server.embedded import EmbeddedServer
+from penstock_ports import EventLog, LogTruncated, Unreadable
 from penstock_schemas.events import EventData, JobReleased, JobSubmitted, LeaseAcquired, RecordDamaged, RunnerJoined
 from penstock_schemas.ids import EventId, JobId, RunnerId
 from penstock_schemas.views import EMPTY_HEAD

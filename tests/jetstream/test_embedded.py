@@ -12,8 +12,9 @@ import pytest
 from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, own_server
 
-from penstock_jetstream import NatsSettings, connect, embedded
-from penstock_jetstream.embedded import EmbeddedServer, EmbeddedServerError
+from penstock_jetstream import NatsSettings, connect
+from penstock_jetstream.server import embedded
+from penstock_jetstream.server.embedded import EmbeddedServer, EmbeddedServerError
 
 
 async def test_it_keeps_everything_over_a_restart(tmp_path: Path) -> None:
@@ -52,7 +53,7 @@ async def test_whoever_waits_learns_that_it_ended(tmp_path: Path) -> None:
 
 async def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
-        "import sys, anyio; from pathlib import Path; from penstock_jetstream.embedded import EmbeddedServer\n"
+        "import sys, anyio; from pathlib import Path; from penstock_jetstream.server.embedded import EmbeddedServer\n"
         "async def main():\n"
         "    server = EmbeddedServer(Path(sys.argv[1])); await server.start(); print(server.pid, flush=True)\n"
         "    await anyio.sleep_forever()\n"

@@ -13,7 +13,7 @@ from tests.barriers import settle
 from tests.jetstream.servers import DEADLINE_S
 
 from penstock_jetstream import NatsSettings, connect
-from penstock_jetstream.embedded import EmbeddedServer
+from penstock_jetstream.server.embedded import EmbeddedServer
 
 PASSWORD = "pw-of-the-services"
 FORBIDDEN = ("penstock.events.job.default.x", "$JS.API.STREAM.NAMES", "penstock.live.default.submitted.x", "x")

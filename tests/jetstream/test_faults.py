@@ -13,8 +13,8 @@ from tests.jetstream.servers import DEADLINE_S, own_server
 from tests.jetstream.test_log_contract import read_all
 from tests.jetstream.workload import Count, Workload, race
 
-from penstock_core.ports import LogFull
 from penstock_jetstream import Cluster, NatsSettings, connect
+from penstock_ports import LogFull
 from penstock_schemas.views import SchedulerBeat
 
 

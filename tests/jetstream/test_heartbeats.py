@@ -2,8 +2,9 @@
 
 import pytest
 
-from penstock_core.ports import Unavailable
-from penstock_jetstream import Cluster, names, streams
+from penstock_jetstream import Cluster, names
+from penstock_jetstream.transport import streams
+from penstock_ports import Unavailable
 
 
 async def test_the_scheduler_is_not_silent_when_its_beat_cannot_be_read(cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.jetstream.conftest import Ports
 from tests.jetstream.events import new_job
 
-from penstock_core.ports import Conflict, JobsView, PositionLost
+from penstock_ports import Conflict, JobsView, PositionLost
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job

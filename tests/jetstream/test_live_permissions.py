@@ -13,7 +13,7 @@ from tests.barriers import settle
 from tests.jetstream.events import submission
 from tests.jetstream.servers import own_server
 
-from penstock_core.chain import Stored
+from penstock_domain.chain import Stored
 from penstock_jetstream import Cluster, NatsSettings, connect, names
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "subscribe-with-plain-nats.md"

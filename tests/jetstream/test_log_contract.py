@@ -6,17 +6,8 @@ import anyio
 import pytest
 from tests.jetstream.events import cancellation, cycle, election, new_aggregate, submission
 
-from penstock_core.chain import Stored, verify
-from penstock_core.ports import (
-    MAX_APPEND_ENTRIES,
-    MAX_EVENT_BYTES,
-    Conflict,
-    EventLog,
-    Fence,
-    Fenced,
-    TooLarge,
-    Unavailable,
-)
+from penstock_domain.chain import Stored, verify
+from penstock_ports import MAX_APPEND_ENTRIES, MAX_EVENT_BYTES, Conflict, EventLog, Fence, Fenced, TooLarge, Unavailable
 from penstock_schemas.views import EMPTY_HEAD
 
 DEADLINE_S = 20.0

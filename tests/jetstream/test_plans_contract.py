@@ -4,7 +4,7 @@ import anyio
 import pytest
 from tests.jetstream.conftest import Ports
 
-from penstock_core.ports import Unavailable
+from penstock_ports import Unavailable
 from penstock_schemas.plans import Plan, PlanReply, PlanRequest
 
 EMPTY = Plan(rules=(), tasks=(), total=0)

@@ -13,12 +13,12 @@ from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.replicas import LOG_BYTES, blocks, compared, fill, flip_a_byte, kill_round, start_all
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 
-from penstock_core.ports import Unavailable
 from penstock_jetstream import NatsSettings, connect, layout, names
-from penstock_jetstream.connection import Connection
-from penstock_jetstream.jetstream_log import JetStreamLog
+from penstock_jetstream.adapters.jetstream_log import JetStreamLog
 from penstock_jetstream.replicas import compare
-from penstock_jetstream.streams import Replica, StreamCluster, StreamConfig, StreamInfo, StreamState
+from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.streams import Replica, StreamCluster, StreamConfig, StreamInfo, StreamState
+from penstock_ports import Unavailable
 
 pytestmark = pytest.mark.system
 

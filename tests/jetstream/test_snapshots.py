@@ -3,8 +3,9 @@
 import anyio
 import pytest
 
-from penstock_jetstream import Cluster, names, streams
-from penstock_jetstream.snapshots import JetStreamSnapshots
+from penstock_jetstream import Cluster, names
+from penstock_jetstream.adapters.snapshots import JetStreamSnapshots
+from penstock_jetstream.transport import streams
 
 
 async def test_a_save_that_was_overtaken_changes_nothing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,8 @@ import uuid
 
 from tests.conftest import NatsServer
 
-from penstock_core.ports import TaskPage
 from penstock_jetstream import connect
+from penstock_ports import TaskPage
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Task, TaskState

@@ -14,13 +14,13 @@ from tests.jetstream.conftest import Ports
 from tests.jetstream.events import NOW
 from tests.s3 import BUCKET, S3Server, running_s3
 
-from penstock_core import blob_keys
-from penstock_core.memory import MemoryBlobs
-from penstock_core.ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Blobs, TaskPage
-from penstock_jetstream.blobs import BadBlobsLocation, open_blobs
+from penstock_domain import blob_keys
+from penstock_jetstream.adapters.blobs import BadBlobsLocation, open_blobs
+from penstock_ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, Blobs, TaskPage
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogChunk, LogStream, RunnerHeartbeat, SchedulerBeat, Task, TaskState
+from penstock_testing.memory import MemoryBlobs
 
 DEADLINE_S = 20.0
 

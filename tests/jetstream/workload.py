@@ -8,8 +8,8 @@ import anyio
 from msgspec.structs import replace
 from tests.jetstream.events import cancellation, new_aggregate, new_job, submission
 
-from penstock_core.chain import Stored, verify
-from penstock_core.ports import Conflict, Entry, EventLog, JobsView, Unavailable
+from penstock_domain.chain import Stored, verify
+from penstock_ports import AppendEntry, Conflict, EventLog, JobsView, Unavailable
 from penstock_schemas.ids import EventId
 
 APPEND_S = 60.0
@@ -67,7 +67,7 @@ class Workload:
                     break
                 stored = await self._append([cancellation(each) for each in stored])
 
-    async def _append(self, entries: list[Entry]) -> tuple[Stored, ...] | None:
+    async def _append(self, entries: list[AppendEntry]) -> tuple[Stored, ...] | None:
         try:
             stored = await self._log.append(entries, deadline_s=APPEND_S)
         except Unavailable:

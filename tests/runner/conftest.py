@@ -6,17 +6,19 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.runner.desk import Desk
+from tests.runner.runner_harness import Desk
 
-from penstock_core.memory import MemoryBlobs, MemoryCluster
-from penstock_core.ports import Blobs, EventLog, Heartbeats, LogTail, TaskBoard
+from penstock_execution.engine import Engine
 from penstock_jetstream import Cluster
-from penstock_runner.actor import Ports, Runner, new_runner_id
-from penstock_runner.engine import Engine
-from penstock_runner.incarnation import Shutdown, Terms, boot_clock
+from penstock_ports import Blobs, EventLog, Heartbeats, LogTail, TaskStore
+from penstock_runner.runner import Ports, Runner, new_runner_id
+from penstock_runner.session import RunnerConfig, Shutdown, boot_clock
 from penstock_runner.state_folder import StateFolder
+from penstock_testing.memory import MemoryBlobs, MemoryCluster
 
-TERMS = Terms(name="test", slots=2, labels={}, host="here", software_version="0", lease_s=8.0, drain_timeout_s=30.0)
+TERMS = RunnerConfig(
+    name="test", slots=2, labels={}, host="here", software_version="0", lease_s=8.0, drain_timeout_s=30.0
+)
 
 
 class Stage:
@@ -24,7 +26,7 @@ class Stage:
 
     def __init__(self, cluster: MemoryCluster | Cluster, folder: Path) -> None:
         self.log: EventLog = cluster.log
-        self.tasks: TaskBoard = cluster.tasks
+        self.tasks: TaskStore = cluster.tasks
         self.logs: LogTail = cluster.logs
         self.heartbeats: Heartbeats = cluster.heartbeats
         self.blobs: Blobs = MemoryBlobs()
@@ -36,7 +38,7 @@ class Stage:
 
     @asynccontextmanager
     async def runner(
-        self, *engines: Engine, terms: Terms = TERMS, clock: Callable[[], float] = boot_clock
+        self, *engines: Engine, terms: RunnerConfig = TERMS, clock: Callable[[], float] = boot_clock
     ) -> AsyncGenerator[Shutdown]:
         """Run a runner; ask it to leave at once at the end."""
         shutdown = Shutdown()

@@ -5,17 +5,17 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 
 import anyio
 
-from penstock_core.chain import Stored
-from penstock_core.memory import MemoryBlobs
-from penstock_core.ports import Entry, EventLog, Fence, Heartbeats, TaskBoard, TaskPage, Unavailable, Unreadable
+from penstock_domain.chain import Stored
+from penstock_ports import AppendEntry, EventLog, Fence, Heartbeats, TaskPage, TaskStore, Unavailable, Unreadable
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Head, LogChunk, RunnerHeartbeat, SchedulerBeat, Task
+from penstock_testing.memory import MemoryBlobs
 
-Hook = Callable[[Entry], Awaitable[None]]
+Hook = Callable[[AppendEntry], Awaitable[None]]
 
 
-async def nothing(entry: Entry) -> None:
+async def nothing(entry: AppendEntry) -> None:
     """Do nothing."""
 
 
@@ -30,7 +30,7 @@ class FaultyLog:
         """Aggregates with an event of a later version."""
 
     async def append(
-        self, entries: Sequence[Entry], *, fence: Fence | None = None, deadline_s: float = 10.0
+        self, entries: Sequence[AppendEntry], *, fence: Fence | None = None, deadline_s: float = 10.0
     ) -> tuple[Stored, ...]:
         for entry in entries:
             await self.before(entry)
@@ -88,7 +88,7 @@ class DeafHeartbeats:
 class DownBoard:
     """A task board that answers only while it is up."""
 
-    def __init__(self, board: TaskBoard) -> None:
+    def __init__(self, board: TaskStore) -> None:
         self._board = board
         self.is_down = False
 
@@ -158,7 +158,7 @@ __all__ = ["DeafHeartbeats", "DownBoard", "FailingBlobs", "FaultyLog", "HangingT
 class StutteringBoard(DownBoard):
     """Takes every second portion of tasks, and counts how often it took each task."""
 
-    def __init__(self, board: TaskBoard) -> None:
+    def __init__(self, board: TaskStore) -> None:
         super().__init__(board)
         self.taken = Counter[str]()
 

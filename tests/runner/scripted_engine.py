@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from penstock_runner.engine import Attempt, Emit, Outcome
+from penstock_execution.engine import Attempt, Emit, Outcome
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId
 

@@ -12,21 +12,21 @@ from msgspec.structs import replace
 from structlog.testing import capture_logs
 from tests.conftest import NatsServer
 from tests.runner.conftest import TERMS, Stage
-from tests.runner.desk import eventually
 from tests.runner.faults import DeafHeartbeats, FaultyLog
+from tests.runner.runner_harness import eventually
 from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine, at_once, deaf, until_stopped
 
-from penstock_core import aggregates
-from penstock_core.chain import link
-from penstock_core.memory import MemoryCluster
-from penstock_core.ports import Conflict, Entry, LogFull, Unavailable
+from penstock_domain import aggregates
+from penstock_domain.chain import link
+from penstock_execution.engine import Attempt, Emit, Outcome
 from penstock_jetstream import connect
-from penstock_runner import attempt as attempt_module
-from penstock_runner.engine import Attempt, Emit, Outcome
+from penstock_ports import AppendEntry, Conflict, LogFull, Unavailable
+from penstock_runner.attempts import attempt as attempt_module
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.events import AttemptAssigned, AttemptStarted, JobCompleted, JobRequeued, RecordDamaged
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
+from penstock_testing.memory import MemoryCluster
 
 
 @pytest.fixture(params=["memory", "jetstream"])
@@ -190,7 +190,7 @@ class TestCancel:
         faulty = FaultyLog(stage.log)
         stage.log = faulty
 
-        async def cancel_first(entry: Entry) -> None:
+        async def cancel_first(entry: AppendEntry) -> None:
             if isinstance(entry.event.data, AttemptStarted):
                 await stage.desk.cancel(job_id)
 
@@ -263,12 +263,12 @@ class TestFaults:
     async def test_an_append_that_got_no_answer_is_made_once(
         self, stage: Stage, event_type: type[object], is_stored: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("penstock_runner.job_log.RETRY_PAUSE_S", 0.01)
+        monkeypatch.setattr("penstock_runner.attempts.job_log.RETRY_PAUSE_S", 0.01)
         faulty = FaultyLog(stage.log)
         stage.log = faulty
         failures: list[str] = []
 
-        async def lose_once(entry: Entry) -> None:
+        async def lose_once(entry: AppendEntry) -> None:
             if isinstance(entry.event.data, event_type) and not failures:
                 failures.append(entry.event.id)
                 raise Unavailable("no answer")
@@ -287,12 +287,12 @@ class TestFaults:
         assert await stage.desk.types(job_id) == ["JobSubmitted", "JobAssigned", "AttemptStarted", "JobCompleted"]
 
     async def test_a_full_log_is_waited_for(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("penstock_runner.job_log.RETRY_PAUSE_S", 0.01)
+        monkeypatch.setattr("penstock_runner.attempts.job_log.RETRY_PAUSE_S", 0.01)
         faulty = FaultyLog(stage.log)
         stage.log = faulty
         refused: list[str] = []
 
-        async def full_for_a_while(entry: Entry) -> None:
+        async def full_for_a_while(entry: AppendEntry) -> None:
             if isinstance(entry.event.data, JobCompleted) and len(refused) < 3:
                 refused.append(entry.event.id)
                 raise LogFull("full")
@@ -309,7 +309,7 @@ class TestContainment:
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("penstock_runner.incarnation.UNTOLD_PAUSES_S", (0.01, 0.05))
+        monkeypatch.setattr("penstock_runner.session.UNTOLD_PAUSES_S", (0.01, 0.05))
 
     async def test_an_attempt_whose_end_is_refused_is_given_back(self, stage: Stage) -> None:
         stage.log = faulty = FaultyLog(stage.log)
@@ -320,7 +320,7 @@ class TestContainment:
             await stage.desk.assign(other, runner_id)
             await running(engine)
 
-            async def always_faster(entry: Entry) -> None:
+            async def always_faster(entry: AppendEntry) -> None:
                 if isinstance(entry.event.data, JobCompleted):
                     raise Conflict("somebody else was faster")
 
@@ -400,7 +400,7 @@ class TestLease:
             damage = RecordDamaged(damaged_seq=head.seq + 1, reason="the event is missing")
             event_id, time = EventId(uuid4().hex), datetime.now(UTC)
             event = link(head, aggregate, damage, event_id=event_id, time=time, actor="scheduler:s")
-            await stage.log.append([Entry(event, head.seq)])
+            await stage.log.append([AppendEntry(event, head.seq)])
             await running(engine, 0)
             assert await join(stage, after=seq) != joined.runner_id, "its jobs go to another, which may be itself"
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from tests.runner.test_mounts import as_plain_user, in_process, refused
 
-from penstock_runner.sandbox.call_filter import filter_calls
-from penstock_runner.sandbox.privileges import give_up_new_privileges
+from penstock_execution.sandbox.call_filter import filter_calls
+from penstock_execution.sandbox.privileges import give_up_new_privileges
 
 IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}

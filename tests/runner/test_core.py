@@ -4,24 +4,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from penstock_runner.core import (
+from penstock_runner.core.orders import (
     DRAINING_REASON,
     FULL_REASON,
     UNKNOWN_REASON,
     Action,
     AttemptKey,
     AttemptLeft,
-    Begin,
     DrainBegun,
     DrainExpired,
-    GiveBack,
-    Halt,
     HaltCause,
     Happening,
-    Lease,
     Order,
-    RunnerState,
+    ReturnAttempt,
+    RunnerLease,
+    SessionState,
+    StartAttempt,
     StartOrder,
+    StopAttempt,
     handle,
     remaining_s,
     renew,
@@ -30,7 +30,7 @@ from penstock_schemas.events import AttemptAssigned, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
 from penstock_schemas.jobs import RequeueCause
 
-EMPTY = RunnerState(slots=2)
+EMPTY = SessionState(slots=2)
 
 
 def assigned(seq: int, job: str, attempt: int = 1) -> Order:
@@ -48,18 +48,18 @@ def start(seq: int, job: str, attempt: int = 1) -> StartOrder:
     )
 
 
-def stop_of(seq: int, job: str, attempt: int = 1) -> GiveBack:
+def stop_of(seq: int, job: str, attempt: int = 1) -> ReturnAttempt:
     order = StartOrder(
         job_id=JobId(job), tenant=DEFAULT_TENANT, attempt=attempt, job_version=0, cause=EventId(f"event-{seq}")
     )
-    return GiveBack(order, RequeueCause.REFUSED, UNKNOWN_REASON)
+    return ReturnAttempt(order, RequeueCause.REFUSED, UNKNOWN_REASON)
 
 
 def key(job: str, attempt: int = 1) -> AttemptKey:
     return AttemptKey(JobId(job), attempt)
 
 
-def after(*happenings: Happening, given: RunnerState = EMPTY) -> tuple[RunnerState, tuple[Action, ...]]:
+def after(*happenings: Happening, given: SessionState = EMPTY) -> tuple[SessionState, tuple[Action, ...]]:
     """Return the state after all of it, and the last one's actions."""
     state, actions = given, tuple[Action, ...]()
     for happening in happenings:
@@ -70,7 +70,7 @@ def after(*happenings: Happening, given: RunnerState = EMPTY) -> tuple[RunnerSta
 class TestAssigned:
     def test_starts_while_there_is_a_slot(self) -> None:
         state, actions = after(assigned(1, "a"))
-        assert actions == (Begin(start(1, "a")),)
+        assert actions == (StartAttempt(start(1, "a")),)
         assert state.running == {key("a")}
 
     def test_waits_while_a_slot_is_still_being_cleared(self) -> None:
@@ -80,11 +80,11 @@ class TestAssigned:
 
     def test_is_refused_beyond_the_backlog(self) -> None:
         _, actions = after(*(assigned(seq, job) for seq, job in enumerate("abcde", 1)))
-        assert actions == (GiveBack(start(5, "e"), RequeueCause.REFUSED, FULL_REASON),)
+        assert actions == (ReturnAttempt(start(5, "e"), RequeueCause.REFUSED, FULL_REASON),)
 
     def test_is_refused_while_draining(self) -> None:
         _, actions = after(DrainBegun(), assigned(1, "a"))
-        assert actions == (GiveBack(start(1, "a"), RequeueCause.REFUSED, DRAINING_REASON),)
+        assert actions == (ReturnAttempt(start(1, "a"), RequeueCause.REFUSED, DRAINING_REASON),)
 
     def test_twice_is_once(self) -> None:
         state, actions = after(assigned(1, "a"), assigned(1, "a"))
@@ -105,14 +105,14 @@ class TestAssigned:
 
     def test_of_a_later_attempt_is_another_one(self) -> None:
         state, actions = after(assigned(1, "a"), AttemptLeft(key("a")), assigned(2, "a", attempt=2))
-        assert actions == (Begin(start(2, "a", attempt=2)),)
+        assert actions == (StartAttempt(start(2, "a", attempt=2)),)
         assert state.running == {key("a", 2)}
 
 
 class TestStopped:
     def test_halts_what_runs(self) -> None:
         state, actions = after(assigned(1, "a"), stopped(2, "a"))
-        assert actions == (Halt(key("a"), HaltCause.CANCELLED),)
+        assert actions == (StopAttempt(key("a"), HaltCause.CANCELLED),)
         assert state.running == {key("a")}, "it holds its slot until it is over"
 
     def test_takes_what_waits_out_of_the_backlog(self) -> None:
@@ -142,19 +142,19 @@ class TestLeft:
 
     def test_starts_the_first_that_waits(self) -> None:
         state, actions = after(*(assigned(seq, job) for seq, job in enumerate("abcd", 1)), AttemptLeft(key("b")))
-        assert actions == (Begin(start(3, "c")),)
+        assert actions == (StartAttempt(start(3, "c")),)
         assert state.backlog == (start(4, "d"),)
 
 
 class TestDrain:
     def test_gives_back_what_waits_and_lets_run_what_runs(self) -> None:
         state, actions = after(assigned(1, "a"), assigned(2, "b"), assigned(3, "c"), DrainBegun())
-        assert actions == (GiveBack(start(3, "c"), RequeueCause.PREEMPTED, DRAINING_REASON),)
+        assert actions == (ReturnAttempt(start(3, "c"), RequeueCause.PREEMPTED, DRAINING_REASON),)
         assert state.running == {key("a"), key("b")}
 
     def test_halts_what_still_runs_at_its_end(self) -> None:
         _, actions = after(assigned(1, "a"), assigned(2, "b"), DrainBegun(), DrainExpired())
-        assert actions == (Halt(key("a"), HaltCause.PREEMPTED), Halt(key("b"), HaltCause.PREEMPTED))
+        assert actions == (StopAttempt(key("a"), HaltCause.PREEMPTED), StopAttempt(key("b"), HaltCause.PREEMPTED))
 
     def test_of_an_idle_runner_has_nothing_to_do(self) -> None:
         assert after(DrainBegun(), DrainExpired())[1] == ()
@@ -165,7 +165,7 @@ class AnyOrders(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.state = RunnerState(slots=3)
+        self.state = SessionState(slots=3)
         self.seq = 0
         self.begun: set[AttemptKey] = set()
         self.running: set[AttemptKey] = set()
@@ -176,15 +176,15 @@ class AnyOrders(RuleBasedStateMachine):
         self.state, actions = handle(self.state, happening)
         for action in actions:
             match action:
-                case Begin(order):
+                case StartAttempt(order):
                     assert order.key not in self.begun, "an attempt began twice"
                     assert not self.state.draining, "an attempt began while draining"
                     self.begun.add(order.key)
                     self.running.add(order.key)
-                case GiveBack(order):
+                case ReturnAttempt(order):
                     assert order.key not in self.running, "a running attempt was given back"
                     self.settled.add(order.key)
-                case Halt(attempt_key):
+                case StopAttempt(attempt_key):
                     assert attempt_key in self.running, "an attempt was halted that does not run"
 
     @rule(job=st.sampled_from("abcdefgh"))
@@ -241,18 +241,18 @@ TestAnyOrders = AnyOrders.TestCase
 
 class TestLease:
     def test_ends_counted_from_the_sending_of_what_was_heard(self) -> None:
-        lease = renew(Lease(8.0, 100.0), 103.0, now_s=103.5)
+        lease = renew(RunnerLease(8.0, 100.0), 103.0, now_s=103.5)
         assert remaining_s(lease, 104.0) == 7.0
         assert remaining_s(lease, 111.0) == 0.0
         assert remaining_s(lease, 500.0) == 0.0
 
     def test_is_not_revived_once_it_is_over(self) -> None:
-        lease = renew(Lease(8.0, 100.0), 107.0, now_s=108.0)
+        lease = renew(RunnerLease(8.0, 100.0), 107.0, now_s=108.0)
         assert remaining_s(lease, 108.0) == 0.0
 
     @given(st.lists(st.floats(0, 8, exclude_max=True), min_size=1))
     def test_is_as_good_as_the_latest_beat_in_whatever_order_they_are_heard(self, beats: list[float]) -> None:
-        lease = Lease(8.0, 0.0)
+        lease = RunnerLease(8.0, 0.0)
         for sent_at_s in beats:
             lease = renew(lease, sent_at_s, now_s=min(7.99, lease.ends_at_s - 0.01))
         assert lease.renewed_at_s == max(0.0, *beats)

@@ -9,14 +9,14 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.runner.conftest import Stage
-from tests.runner.desk import eventually
 from tests.runner.faults import DownBoard, FailingBlobs, HangingTail, StutteringBoard
+from tests.runner.runner_harness import eventually
 from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine
 
-from penstock_jetstream.blobs import open_blobs
-from penstock_runner.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
-from penstock_runner.produced_files import Declared, Produced, collect
-from penstock_runner.reporting import TASKS_PER_SEND
+from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
+from penstock_execution.files.produced_files import Declared, Produced, collect
+from penstock_jetstream.adapters.blobs import open_blobs
+from penstock_runner.attempts.reporting import TASKS_PER_SEND
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
@@ -27,12 +27,12 @@ from penstock_schemas.wire import decode_view
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the pauses between retries."""
-    monkeypatch.setattr("penstock_runner.upload_retries.PAUSES_S", (0.01, 0.02))
-    monkeypatch.setattr("penstock_runner.upload_retries.QUICK_S", 0.05)
-    monkeypatch.setattr("penstock_runner.reporting.OUTAGE_PAUSE_S", 0.01)
-    monkeypatch.setattr("penstock_runner.reporting.FLUSH_INTERVAL_S", 0.01)
-    monkeypatch.setattr("penstock_runner.reporting.SEND_DEADLINE_S", 0.1)
-    monkeypatch.setattr("penstock_runner.reporting.FINAL_FLUSH_S", 0.2)
+    monkeypatch.setattr("penstock_runner.attempts.upload_retries.PAUSES_S", (0.01, 0.02))
+    monkeypatch.setattr("penstock_runner.attempts.upload_retries.QUICK_S", 0.05)
+    monkeypatch.setattr("penstock_runner.attempts.reporting.OUTAGE_PAUSE_S", 0.01)
+    monkeypatch.setattr("penstock_runner.attempts.reporting.FLUSH_INTERVAL_S", 0.01)
+    monkeypatch.setattr("penstock_runner.attempts.reporting.SEND_DEADLINE_S", 0.1)
+    monkeypatch.setattr("penstock_runner.attempts.reporting.FINAL_FLUSH_S", 0.2)
 
 
 def writes(files: dict[str, bytes], *also: str, kind: OutcomeKind = OutcomeKind.SUCCEEDED) -> Script:

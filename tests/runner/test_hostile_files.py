@@ -11,22 +11,22 @@ import anyio
 import pytest
 from tests.runner.test_workflow_files import HOSTILE, SECRET, deepen, device
 
-from penstock_core.memory import MemoryBlobs
-from penstock_runner.engine import ENGINE_LOG, Attempt, LogWritten, TaskChanged
-from penstock_runner.engines.snakemake.engine import find_snakefile
-from penstock_runner.engines.snakemake.failures import tail_of_file, tails_of_logs
-from penstock_runner.engines.snakemake.live_logs import LiveLogs
-from penstock_runner.engines.snakemake.own_log import MAX_RECORDS, OwnLog
-from penstock_runner.engines.snakemake.recording import ORDER_SUFFIX, RECORD, SUFFIXES
-from penstock_runner.engines.snakemake.tails import Tail
-from penstock_runner.notices import append_notices
-from penstock_runner.produced_files import Declared, collect
-from penstock_runner.sources import remove
-from penstock_runner.uploads import Uploads
-from penstock_runner.workflow_files import UnsafeFile, written_bytes
+from penstock_engines.snakemake.combined_log import MAX_RECORDS, OwnLog
+from penstock_engines.snakemake.engine import find_snakefile
+from penstock_engines.snakemake.failures import tail_of_file, tails_of_logs
+from penstock_engines.snakemake.live_logs import LiveLogs
+from penstock_engines.snakemake.log_follower import Tail
+from penstock_engines.snakemake.stdio_capture import ORDER_SUFFIX, RECORD, SUFFIXES
+from penstock_execution.engine import ENGINE_LOG, Attempt, LogWritten, TaskChanged
+from penstock_execution.files.produced_files import Declared, collect
+from penstock_execution.files.workflow_files import UnsafeFile, written_bytes
+from penstock_runner.attempts.notices import append_notices
+from penstock_runner.attempts.uploads import Uploads
+from penstock_runner.staging.sources import remove
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure
 from penstock_schemas.views import LogStream
+from penstock_testing.memory import MemoryBlobs
 
 JOB = JobId("job")
 
@@ -254,7 +254,7 @@ def test_an_order_file_of_holes_is_read_in_bounded_time(log_dir: Path) -> None:
 
 
 def test_a_folder_of_very_many_entries_is_read_in_part(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_runner.produced_files.MAX_STEPS", 50)
+    monkeypatch.setattr("penstock_execution.files.produced_files.MAX_STEPS", 50)
     (log_dir / "out").mkdir()
     for number in range(100):
         (log_dir / "out" / f"{number}").touch()
@@ -281,7 +281,7 @@ async def test_a_disk_that_hangs_ends_the_wait(log_dir: Path, monkeypatch: pytes
         ends.wait(60)
         raise OSError(errno.EIO, "")
 
-    monkeypatch.setattr("penstock_runner.engines.snakemake.tails.read_file", hang)
+    monkeypatch.setattr("penstock_engines.snakemake.log_follower.read_file", hang)
     monkeypatch.setattr(LiveLogs._read, "__defaults__", (0.05,))  # pyright: ignore[reportPrivateUsage]
     logs = LiveLogs(log_dir, lambda _: None, anyio.CapacityLimiter(1))
     logs.begin("t")

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from penstock_core.memory import MemoryCluster
 from penstock_runner.housekeeping import Housekeeping
 from penstock_runner.state_folder import StateFolder
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EMPTY_HEAD, Job
+from penstock_testing.memory import MemoryCluster
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from time import monotonic
 import anyio
 import pytest
 
-from penstock_runner.engine import Attempt, CountsChanged, Engine, EngineEvent, Outcome, TaskChanged
-from penstock_runner.engines.mock import ERROR_MESSAGES, STEPS, MockBehaviour, MockEngine
+from penstock_engines.mock.engine import ERROR_MESSAGES, STEPS, MockBehaviour, MockEngine
+from penstock_execution.engine import Attempt, CountsChanged, Engine, EngineEvent, Outcome, TaskChanged
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, Parameters, TaskCounts

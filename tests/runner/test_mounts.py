@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock_runner.sandbox.lockdown import confine
-from penstock_runner.sandbox.mounts import changes, seal
-from penstock_runner.sandbox.rules import Rules
+from penstock_execution.sandbox.lockdown import confine
+from penstock_execution.sandbox.mounts import changes, seal
+from penstock_execution.sandbox.rules import Rules
 
 NOBODY = 65534
 PR_SET_DUMPABLE = 4

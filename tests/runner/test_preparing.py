@@ -10,8 +10,8 @@ from tests.runner.conftest import Stage
 from tests.runner.faults import SlowBlobs
 from tests.runner.scripted_engine import ScriptedEngine, at_once
 
-from penstock_runner import attempt as attempt_module
-from penstock_runner.incarnation import Shutdown
+from penstock_runner.attempts import attempt as attempt_module
+from penstock_runner.session import Shutdown
 from penstock_schemas.events import JobRequeued
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import FailureCause, JobState, RequeueCause, Source, SourceKind

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.runner.desk import Desk, eventually
+from tests.runner.runner_harness import Desk, eventually
 
+from penstock_execution.orphan_processes import find
 from penstock_jetstream import NatsSettings, connect
-from penstock_jetstream.blobs import open_blobs
-from penstock_jetstream.embedded import EmbeddedServer
-from penstock_runner.leftovers import find
+from penstock_jetstream.adapters.blobs import open_blobs
+from penstock_jetstream.server.embedded import EmbeddedServer
 from penstock_runner.state_folder import StateFolder
 from penstock_schemas.events import JobRequeued
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_runner.engine import CountsChanged, LogWritten, TaskChanged
-from penstock_runner.progress import (
+from penstock_execution.engine import CountsChanged, LogWritten, TaskChanged
+from penstock_runner.core.progress import (
     LIVE_LOG_BURST_CHARS,
     LIVE_LOG_CHARS_PER_S,
     MAX_CHUNK_CHARS,
     MAX_WAITING_CHARS,
-    Progress,
+    ReportQueue,
 )
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import TaskCounts
@@ -22,8 +22,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = JobId("job")
 
 
-def progress() -> Progress:
-    return Progress(JOB, 1, now_s=0.0)
+def progress() -> ReportQueue:
+    return ReportQueue(JOB, 1, now_s=0.0)
 
 
 def task(name: str, state: TaskState) -> Task:

@@ -13,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import penstock_runner
+from penstock_execution.sandbox.denials import Machine, explained, read_advice, refusal
+from penstock_execution.sandbox.places import SECRET_OF_USER
+from penstock_execution.sandbox.policy import NetworkPolicy, SandboxPolicy
+from penstock_execution.sandbox.rules import Right, Rules, grants, handled, outermost
+from penstock_execution.sandbox.status import Capabilities, SandboxMode, SandboxUnavailable, standing
 from penstock_runner.confinement import policy
-from penstock_runner.sandbox.places import SECRET_OF_USER
-from penstock_runner.sandbox.policy import NetworkPolicy, Policy
-from penstock_runner.sandbox.refusals import Machine, explained, read_advice, refusal
-from penstock_runner.sandbox.rules import Right, Rules, grants, handled, outermost
-from penstock_runner.sandbox.standing import Found, SandboxMode, SandboxUnavailable, standing
 from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.views import SandboxLevel
 
-WHOLE = Found(abi=7, files=True, signals=True, sockets=True, limits=True, attributes=True)
-NO_NAMESPACES = Found(abi=7, files=True, signals=True, sockets=True, limits=True)
-LINUX_6_8 = Found(abi=4, files=True, signals=False, sockets=True, limits=True, attributes=True)
+WHOLE = Capabilities(abi=7, files=True, signals=True, sockets=True, limits=True, attributes=True)
+NO_NAMESPACES = Capabilities(abi=7, files=True, signals=True, sockets=True, limits=True)
+LINUX_6_8 = Capabilities(abi=4, files=True, signals=False, sockets=True, limits=True, attributes=True)
 DISK: Mapping[str, Iterable[str]] = {
     "/": ("data", "users"),
     "/users": ("me", "you"),
@@ -129,14 +129,14 @@ def test_a_kernel_is_asked_for_what_it_knows(abi: int, unknown: Right) -> None:
 def test_who_has_a_network(network: NetworkPolicy, run: bool, plan: bool) -> None:
     def rules(is_plan: bool) -> Rules:
         place = Path("/state")
-        return Policy(network=network).rules(work_dir=place, log_dir=place, scratch=place, is_plan=is_plan)
+        return SandboxPolicy(network=network).rules(work_dir=place, log_dir=place, scratch=place, is_plan=is_plan)
 
     assert (rules(False).network, rules(True).network) == (run, plan)
     assert (rules(False).unix_sockets, rules(True).unix_sockets) == (True, False)
 
 
 def test_a_plan_may_read_what_runs_write_and_write_nothing_outside(tmp_path: Path) -> None:
-    allowed = Policy(write=("/results",))
+    allowed = SandboxPolicy(write=("/results",))
     own = {"work_dir": tmp_path / "work", "log_dir": tmp_path / "logs", "scratch": tmp_path / "logs/scratch"}
     run, plan = allowed.rules(**own, is_plan=False), allowed.rules(**own, is_plan=True)
     assert run.may_write("/results/x")
@@ -149,15 +149,15 @@ def test_a_plan_may_read_what_runs_write_and_write_nothing_outside(tmp_path: Pat
 @pytest.mark.parametrize(
     ("policy", "work", "memory"),
     [
-        (Policy(read=("/",)), "/work", "/dev/shm"),
-        (Policy(read=("/dev/shm/data",)), "/work", None),
-        (Policy(write=("/dev/shm",)), "/work", None),
-        (Policy(), "/dev/shm/state/work", None),
-        (Policy(write=("/dev/shmem",)), "/work", "/dev/shm"),
+        (SandboxPolicy(read=("/",)), "/work", "/dev/shm"),
+        (SandboxPolicy(read=("/dev/shm/data",)), "/work", None),
+        (SandboxPolicy(write=("/dev/shm",)), "/work", None),
+        (SandboxPolicy(), "/dev/shm/state/work", None),
+        (SandboxPolicy(write=("/dev/shmem",)), "/work", "/dev/shm"),
     ],
 )
 def test_shared_memory_is_private_unless_the_operator_named_a_part_of_it(
-    policy: Policy, work: str, memory: str | None, *, is_plan: bool
+    policy: SandboxPolicy, work: str, memory: str | None, *, is_plan: bool
 ) -> None:
     rules = policy.rules(work_dir=Path(work), log_dir=Path("/logs"), scratch=Path("/logs/scratch"), is_plan=is_plan)
     assert rules.memory == memory
@@ -224,13 +224,13 @@ def test_limits_are_those_that_are_set() -> None:
         (SandboxMode.REQUIRED, WHOLE, SandboxLevel.FULL),
         (SandboxMode.AUTO, LINUX_6_8, SandboxLevel.PARTIAL),
         (SandboxMode.AUTO, NO_NAMESPACES, SandboxLevel.PARTIAL),
-        (SandboxMode.AUTO, Found(), SandboxLevel.NONE),
+        (SandboxMode.AUTO, Capabilities(), SandboxLevel.NONE),
         (SandboxMode.OFF, WHOLE, SandboxLevel.OFF),
-        (SandboxMode.OFF, Found(), SandboxLevel.OFF),
+        (SandboxMode.OFF, Capabilities(), SandboxLevel.OFF),
     ],
 )
 def test_what_is_wanted_is_in_force_as_far_as_the_kernel_can(
-    mode: SandboxMode, found: Found, level: SandboxLevel
+    mode: SandboxMode, found: Capabilities, level: SandboxLevel
 ) -> None:
     assert standing(mode, found).level is level
 
@@ -243,12 +243,12 @@ def test_what_a_kernel_lacks_is_said() -> None:
     assert standing(SandboxMode.AUTO, NO_NAMESPACES).lacks == (
         "change modes, owners and times of files outside its folders",
     )
-    [first, *_] = standing(SandboxMode.AUTO, Found()).lacks
+    [first, *_] = standing(SandboxMode.AUTO, Capabilities()).lacks
     assert first == "read and change every file that the runner's user may"
 
 
-@pytest.mark.parametrize("found", [LINUX_6_8, Found()])
-def test_a_sandbox_that_is_required_and_not_to_be_had_is_no_start(found: Found) -> None:
+@pytest.mark.parametrize("found", [LINUX_6_8, Capabilities()])
+def test_a_sandbox_that_is_required_and_not_to_be_had_is_no_start(found: Capabilities) -> None:
     with pytest.raises(SandboxUnavailable, match=r"'required', but here a workflow could still .*signal the runner"):
         standing(SandboxMode.REQUIRED, found)
 

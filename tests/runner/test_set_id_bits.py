@@ -9,8 +9,8 @@ import pytest
 from tests.runner.conftest import Stage
 from tests.runner.scripted_engine import STOPPED, ScriptedEngine
 
-from penstock_runner.engine import Attempt, Emit, Outcome
-from penstock_runner.set_id_bits import strip_set_id_bits
+from penstock_execution.engine import Attempt, Emit, Outcome
+from penstock_execution.files.set_id_bits import strip_set_id_bits
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import JobState
 

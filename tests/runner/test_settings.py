@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock_core.settings import BadSettings, describe, read_settings
-from penstock_runner.engines.mock import MockBehaviour
+from penstock_engines.mock.engine import MockBehaviour
 from penstock_runner.settings import RUNNER_NAME_PATTERN, RunnerSettings, default_name, mistakes
+from penstock_runtime.settings import BadSettings, describe, read_settings
 from penstock_schemas.ids import is_token
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock_core.memory import MemoryBlobs
-from penstock_runner.layout import SourceRefused
-from penstock_runner.sources import Sources
+from penstock_runner.staging.layout import SourceRefused
+from penstock_runner.staging.sources import Sources
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceKind
+from penstock_testing.memory import MemoryBlobs
 
 
 async def bundle(blobs: MemoryBlobs, raw: bytes, *, sha256: str | None = None) -> Source:

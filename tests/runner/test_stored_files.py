@@ -11,14 +11,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from penstock_core.memory import MemoryBlobs
-from penstock_core.memory.blobs import MemoryBlobStream
-from penstock_core.ports import Unavailable
-from penstock_runner import stored_files
-from penstock_runner.layout import SourceRefused
-from penstock_runner.sources import Sources
-from penstock_runner.stored_files import PARALLEL_FETCHES
+from penstock_ports import Unavailable
+from penstock_runner.staging import stored_files
+from penstock_runner.staging.layout import SourceRefused
+from penstock_runner.staging.sources import Sources
+from penstock_runner.staging.stored_files import PARALLEL_FETCHES
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceFile, SourceKind, SourceManifest
+from penstock_testing.memory import MemoryBlobs
+from penstock_testing.memory.blobs import MemoryBlobStream
 
 CONTENT = {"Snakefile": b"rule a:\n", "data/\xe9.bin": bytes(3 << 20), "bin/run": b"\x7fELF", "empty": b""}
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.runner.conftest import TERMS, Stage
-from tests.runner.desk import eventually
 from tests.runner.faults import FailingBlobs
+from tests.runner.runner_harness import eventually
 from tests.runner.scripted_engine import Script, ScriptedEngine, at_once
 from tests.s3 import BUCKET, running_s3
 
-from penstock_core.ports import Unavailable
-from penstock_jetstream.blobs import open_blobs
-from penstock_runner.engine import Attempt, Emit, LogWritten, Outcome
-from penstock_runner.produced_files import Declared, collect
-from penstock_runner.upload_retries import UploadFailed, UploadRetries
+from penstock_execution.engine import Attempt, Emit, LogWritten, Outcome
+from penstock_execution.files.produced_files import Declared, collect
+from penstock_jetstream.adapters.blobs import open_blobs
+from penstock_ports import Unavailable
+from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.events import ResultsDelayed
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -32,8 +32,8 @@ DISK_BYTES = 8 << 20
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_runner.upload_retries.PAUSES_S", (0.01, 0.02, 0.05))
-    monkeypatch.setattr("penstock_runner.upload_retries.QUICK_S", 0.05)
+    monkeypatch.setattr("penstock_runner.attempts.upload_retries.PAUSES_S", (0.01, 0.02, 0.05))
+    monkeypatch.setattr("penstock_runner.attempts.upload_retries.QUICK_S", 0.05)
 
 
 def writes(size_bytes: int = 1, *, failure: Failure | None = None) -> Script:
@@ -101,7 +101,7 @@ async def shown(stage: Stage, job_id: JobId) -> bool:
 
 
 async def test_delays_are_few_events_however_long_they_last(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_runner.upload_retries.PAUSES_S", (0.0001,))
+    monkeypatch.setattr("penstock_runner.attempts.upload_retries.PAUSES_S", (0.0001,))
     stage.blobs = blobs = DownBlobs()
     stage.upload_retry_s = 3600.0
     engine = ScriptedEngine(writes(), needs_files=True)
@@ -165,7 +165,7 @@ async def test_a_failed_run_keeps_its_reason_and_its_files(stage: Stage) -> None
 
 
 async def test_a_cancel_ends_the_wait_and_keeps_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_runner.attempt.HALT_GRACE_S", 0.1)
+    monkeypatch.setattr("penstock_runner.attempts.attempt.HALT_GRACE_S", 0.1)
     stage.blobs = DownBlobs()
     stage.upload_retry_s = 3600.0
     engine = ScriptedEngine(writes(), needs_files=True)
@@ -184,7 +184,7 @@ async def is_gone(path: Path) -> bool:
 async def test_a_runner_that_stops_keeps_what_is_not_stored(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, requeue: bool, state: JobState
 ) -> None:
-    monkeypatch.setattr("penstock_runner.attempt.HALT_GRACE_S", 0.1)
+    monkeypatch.setattr("penstock_runner.attempts.attempt.HALT_GRACE_S", 0.1)
     stage.blobs = DownBlobs()
     stage.upload_retry_s = 3600.0
     engine = ScriptedEngine(writes(), needs_files=True)
@@ -299,7 +299,7 @@ def test_retries_end_with_success_or_at_the_bound(outages: list[int], workers: i
                     group.start_soon(upload, retries, failures)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("penstock_runner.upload_retries.PAUSES_S", (0.0, 0.001))
+        patch.setattr("penstock_runner.attempts.upload_retries.PAUSES_S", (0.0, 0.001))
         # In a thread of its own: tests that ran before may have left an event loop in this one.
         with ThreadPoolExecutor(1) as pool:
             pool.submit(anyio.run, main).result()

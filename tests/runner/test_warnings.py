@@ -1,7 +1,7 @@
 """What becomes of a run's findings: warnings in the event that ends it, bounded, and none for what was refused."""
 
-from penstock_runner.engine import Outcome
-from penstock_runner.failures import MAX_WARNING_CHARS, MAX_WARNINGS, warnings_of
+from penstock_execution.engine import Outcome
+from penstock_runner.attempts.failures import MAX_WARNING_CHARS, MAX_WARNINGS, warnings_of
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Finding, FindingKind
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_runner import beneath
-from penstock_runner.workflow_files import (
+from penstock_execution.files import beneath
+from penstock_execution.files.workflow_files import (
     FileKind,
     TooManyFiles,
     UnsafeFile,
@@ -390,7 +390,7 @@ async def test_a_removal_ends_with_its_deadline(root: Path, monkeypatch: pytest.
     def hang(folder: Path) -> None:
         ends.wait(60)
 
-    monkeypatch.setattr("penstock_runner.workflow_files.remove_tree", hang)
+    monkeypatch.setattr("penstock_execution.files.workflow_files.remove_tree", hang)
     assert not await removed(root, deadline_s=0.01)
     ends.set()
     monkeypatch.undo()

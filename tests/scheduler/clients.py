@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import anyio
 
-from penstock_core import aggregates, job
-from penstock_core.chain import link
-from penstock_core.job_fold import fold
-from penstock_core.ports import Entry
-from penstock_scheduler.cluster import Cluster
+from penstock_domain import aggregates, job
+from penstock_domain.chain import link
+from penstock_domain.job_fold import fold
+from penstock_ports import AppendEntry
+from penstock_ports.cluster import ClusterPorts
 from penstock_schemas.commands import CancelJob, EndAttempt, JobCommand, OutcomeKind, StartAttempt, SubmitJob
 from penstock_schemas.events import AttemptAssigned, EventData, RunnerJoined, RunnerLeft, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
@@ -41,21 +41,21 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str, *, dea
     raise AssertionError(f"not within {deadline_s} s: {what}")
 
 
-async def projected(cluster: Cluster) -> bool:
+async def projected(cluster: ClusterPorts) -> bool:
     """Say whether the jobs view is up to the log's end."""
     return await cluster.jobs.checkpoint() >= await cluster.log.last_seq()
 
 
-async def add(cluster: Cluster, aggregate: str, data: EventData, head: Head) -> None:
+async def add(cluster: ClusterPorts, aggregate: str, data: EventData, head: Head) -> None:
     event = link(head, aggregate, data, event_id=EventId(uuid4().hex), time=now(), actor="test")
-    await cluster.log.append([Entry(event, head.seq)])
+    await cluster.log.append([AppendEntry(event, head.seq)])
 
 
-async def load(cluster: Cluster, job_id: JobId) -> Job | None:
+async def load(cluster: ClusterPorts, job_id: JobId) -> Job | None:
     return fold(await cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
 
 
-async def tell(cluster: Cluster, job_id: JobId, command: JobCommand) -> None:
+async def tell(cluster: ClusterPorts, job_id: JobId, command: JobCommand) -> None:
     """Decide and append, as a shell does."""
     known = await load(cluster, job_id)
     head = EMPTY_HEAD if known is None else known.head
@@ -63,21 +63,21 @@ async def tell(cluster: Cluster, job_id: JobId, command: JobCommand) -> None:
         await add(cluster, aggregates.job(DEFAULT_TENANT, job_id), data, head)
 
 
-async def submit(cluster: Cluster, *, owner: str = "ada", engine: str = "mock") -> JobId:
+async def submit(cluster: ClusterPorts, *, owner: str = "ada", engine: str = "mock") -> JobId:
     job_id = JobId(str(uuid4()))
     command = SubmitJob(now=now(), job_id=job_id, tenant=DEFAULT_TENANT, owner=owner, pipeline_name="p", engine=engine)
     await tell(cluster, job_id, command)
     return job_id
 
 
-async def cancel(cluster: Cluster, job_id: JobId) -> None:
+async def cancel(cluster: ClusterPorts, job_id: JobId) -> None:
     await tell(cluster, job_id, CancelJob(now=now()))
 
 
 class Runner:
     """A runner as the scheduler sees it."""
 
-    def __init__(self, cluster: Cluster, *, slots: int = 4, name: str = "runner") -> None:
+    def __init__(self, cluster: ClusterPorts, *, slots: int = 4, name: str = "runner") -> None:
         self.id = RunnerId(f"{name}-{uuid4().hex[:8]}")
         self.attempts: list[tuple[JobId, int]] = []
         """In the order of the assignments."""

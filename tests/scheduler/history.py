@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from penstock_core import aggregates
-from penstock_core.chain import Stored, link
-from penstock_core.damage import following, unreadable
-from penstock_core.ports import Entry
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored, link
+from penstock_domain.damage import following, unreadable
+from penstock_ports import AppendEntry
 from penstock_scheduler.core.decision import NO_OBSERVATIONS, Decision, Observations, decide
 from penstock_scheduler.core.events import batch, record
-from penstock_scheduler.core.state import State
+from penstock_scheduler.core.state import SchedulerState
 from penstock_schemas.events import (
     AttemptStarted,
     EventData,
@@ -38,7 +38,7 @@ class History:
 
     def __init__(self) -> None:
         self.stored: list[Stored] = []
-        self.state = State()
+        self.state = SchedulerState()
         self.now = START
         self.ids = 0
         self._heads: dict[str, Head] = {}
@@ -51,10 +51,10 @@ class History:
     def add(self, aggregate: str, data: EventData) -> Stored:
         head = self._heads.get(aggregate, EMPTY_HEAD)
         return self._store(
-            Entry(link(head, aggregate, data, event_id=self.new_id(), time=self.now, actor="test"), head.seq)
+            AppendEntry(link(head, aggregate, data, event_id=self.new_id(), time=self.now, actor="test"), head.seq)
         )
 
-    def _store(self, entry: Entry) -> Stored:
+    def _store(self, entry: AppendEntry) -> Stored:
         stored = Stored(seq=len(self.stored) + 1, event=entry.event, hash=digest(encode(entry.event)))
         self.stored.append(stored)
         self._heads[entry.event.aggregate] = stored.head

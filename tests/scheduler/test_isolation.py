@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scheduler.history import History, job, started
 
-from penstock_core import aggregates
-from penstock_core.job import MAX_CRASHES_ALONE, MAX_REQUEUES, MAX_SHARED_CRASHES
+from penstock_domain import aggregates
+from penstock_domain.job import MAX_CRASHES_ALONE, MAX_REQUEUES, MAX_SHARED_CRASHES
 from penstock_scheduler.core.decision import Decision, Observations
 from penstock_scheduler.core.replay import check_decisions
-from penstock_scheduler.core.state import State
+from penstock_scheduler.core.state import SchedulerState
 from penstock_schemas.events import JobFailed, RunnerLeft
 from penstock_schemas.ids import DEFAULT_TENANT, RunnerId
 
@@ -186,5 +186,5 @@ def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
                     if must_end or data.draw(st.booleans()):
                         log.complete(number, runner_id, attempt=live.attempt)
     assert job(hostile) not in {each.id for each in log.state.jobs.values()}, "it is quarantined in the end"
-    assert State.restore(log.state.snapshot()).suspects == log.state.suspects
+    assert SchedulerState.restore(log.state.snapshot()).suspects == log.state.suspects
     assert not list(check_decisions(log.stored))

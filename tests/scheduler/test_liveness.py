@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from penstock_scheduler.core.liveness import LEADER_SILENT_S, LeaderWatch, Silences
+from penstock_scheduler.core.liveness import LEADER_SILENT_S, FailureDetector, LeaderWatch
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
 
@@ -14,7 +14,7 @@ class Ear:
     """Polls answered at once."""
 
     def __init__(self) -> None:
-        self.silences = Silences()
+        self.silences = FailureDetector()
 
     def hear(self, at: float, count: int | None) -> dict[RunnerId, float]:
         beats = (

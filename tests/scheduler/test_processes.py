@@ -13,10 +13,10 @@ import anyio
 import pytest
 from tests.scheduler.clients import Runner, eventually, projected, submit, until
 
-from penstock_core import job_fold
-from penstock_core.chain import Stored, verify
-from penstock_core.ports import EventLog
+from penstock_domain import job_fold
+from penstock_domain.chain import Stored, verify
 from penstock_jetstream import Cluster, NatsSettings
+from penstock_ports import EventLog
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.state import fold
 from penstock_schemas.events import JobAssigned, LeaseAcquired
@@ -149,7 +149,7 @@ async def test_a_clean_stop_hands_over_at_once(cluster: Cluster, processes: Proc
 
 
 async def test_killed_and_rival_projectors_leave_the_view_right(cluster: Cluster, processes: Processes) -> None:
-    projectors = [processes.start("penstock_scheduler.projector") for _ in range(2)]
+    projectors = [processes.start("penstock_projector") for _ in range(2)]
     processes.start("penstock_scheduler")
     runner = Runner(cluster, slots=20)
     async with anyio.create_task_group() as tasks:
@@ -160,7 +160,7 @@ async def test_killed_and_rival_projectors_leave_the_view_right(cluster: Cluster
                 place = number % 2
                 projectors[place].send_signal(signal.SIGKILL)
                 projectors[place].wait(10)
-                projectors[place] = processes.start("penstock_scheduler.projector")
+                projectors[place] = processes.start("penstock_projector")
         await until(lambda: len(runner.attempts) == 150, "all assigned", deadline_s=30)
         await eventually(lambda: completed(cluster.log), "completed", deadline_s=30)
         await eventually(lambda: projected(cluster), "projected")

@@ -8,15 +8,15 @@ from tests.scheduler.clients import cancel, eventually, projected, submit, until
 from tests.scheduler.history import History
 from tests.scheduler.history import job as job_of
 
-from penstock_core import aggregates
-from penstock_core.chain import Stored
-from penstock_core.job_fold import evolve
-from penstock_core.memory import MemoryCluster
-from penstock_core.ports import Unavailable
-from penstock_scheduler.core.projection import MAX_JOBS_A_WRITE, Projection, pieces
-from penstock_scheduler.projector import Projector
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored
+from penstock_domain.job_fold import evolve
+from penstock_ports import Unavailable
+from penstock_projector import Projector
+from penstock_projector.core.projection import MAX_JOBS_A_WRITE, Projection, pieces
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
+from penstock_testing.memory import MemoryCluster
 
 
 @pytest.fixture

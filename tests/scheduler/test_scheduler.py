@@ -9,15 +9,14 @@ import pytest
 from structlog.testing import capture_logs
 from tests.scheduler.clients import Runner, add, cancel, load, now, submit, tell, until
 
-from penstock_core import aggregates, job_fold
-from penstock_core.chain import Stored, verify
-from penstock_core.memory import MemoryCluster, MemoryLog
-from penstock_core.ports import Entry, Fence, LogTruncated, Unavailable
+from penstock_domain import aggregates, job_fold
+from penstock_domain.chain import Stored, verify
+from penstock_ports import AppendEntry, Fence, LogTruncated, Unavailable
 from penstock_scheduler import follower
 from penstock_scheduler.core.decision import decide
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import compress, encode_state
-from penstock_scheduler.core.state import State, fold
+from penstock_scheduler.core.state import SchedulerState, fold
 from penstock_scheduler.follower import SNAPSHOT_NAME
 from penstock_scheduler.scheduler import Scheduler
 from penstock_schemas.commands import CloseJob
@@ -25,6 +24,7 @@ from penstock_schemas.events import JobAssigned, JobHeld, JobReleased, LeaseAcqu
 from penstock_schemas.ids import DEFAULT_TENANT, EventId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
+from penstock_testing.memory import MemoryCluster, MemoryLog
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ async def test_a_job_with_a_damaged_event_holds_nobody_up_until_it_is_closed(
     assert [each for each in lines if each["event"] == "cycle_refused"] == []
     assert states(cluster, is_whole=False).count(JobState.FAILED) == 1
     assert list(check_decisions(cluster.log.stored)) == []
-    replayed = State()
+    replayed = SchedulerState()
     replayed.apply_all(cluster.log.stored[: scheduler.state.seq])
     assert encode_state(replayed) == encode_state(scheduler.state)
 
@@ -186,7 +186,7 @@ async def test_a_log_that_is_read_slowly_is_not_taken_for_its_end(
 async def test_a_log_that_lost_its_end_is_not_scheduled_on(cluster: MemoryCluster) -> None:
     for _ in range(3):
         await submit(cluster)
-    state = State()
+    state = SchedulerState()
     state.apply_all(cluster.log.stored)
     await cluster.snapshots.save(follower.SNAPSHOT_NAME, state.seq, compress(encode_state(state)))
     cluster.log.stored.pop()
@@ -220,10 +220,10 @@ class DoubtfulLog(MemoryLog):
     def __init__(self) -> None:
         super().__init__(max_bytes=1 << 30)
         self.appends = 0
-        self.late: list[tuple[Sequence[Entry], Fence]] = []
+        self.late: list[tuple[Sequence[AppendEntry], Fence]] = []
 
     async def append(
-        self, entries: Sequence[Entry], *, fence: Fence | None = None, deadline_s: float = 10.0
+        self, entries: Sequence[AppendEntry], *, fence: Fence | None = None, deadline_s: float = 10.0
     ) -> tuple[Stored, ...]:
         if fence is None:
             return await super().append(entries, fence=fence)

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scheduler.history import History, job, started
 
-from penstock_core import aggregates, job_fold
-from penstock_core.chain import Stored, link
-from penstock_core.job_fold import evolve
-from penstock_core.waiting import why
+from penstock_domain import aggregates, job_fold
+from penstock_domain.chain import Stored, link
+from penstock_domain.job_fold import evolve
+from penstock_domain.waiting import why
 from penstock_scheduler.core.decision import Observations, decide
-from penstock_scheduler.core.records import LiveJob, RunnerState
+from penstock_scheduler.core.records import LiveJob, RunnerStatus
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
-from penstock_scheduler.core.state import State, fold
+from penstock_scheduler.core.state import SchedulerState, fold
 from penstock_scheduler.core.summary import summarize
 from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.events import CycleDecided, JobClosed, ResultsDelayed
@@ -39,9 +39,9 @@ ACTIONS = st.tuples(
 )
 
 
-def plain_starts(state: State, history: History, room: int) -> list[tuple[int, str]]:
+def plain_starts(state: SchedulerState, history: History, room: int) -> list[tuple[int, str]]:
     """The same rules without any index: the whole queue is looked at, job by job."""
-    free = {each.id: state.free_slots(each) for each in state.runners.values() if each.state is RunnerState.ACTIVE}
+    free = {each.id: state.free_slots(each) for each in state.runners.values() if each.state is RunnerStatus.ACTIVE}
     held = dict(state.holders_of)
     most, most_an_owner = state.limit("global"), state.limit("owner")
     running = state.holders
@@ -125,10 +125,10 @@ def act(history: History, action: str, number: int) -> None:
             pass
 
 
-def check_summary(state: State) -> None:
+def check_summary(state: SchedulerState) -> None:
     """The summary agrees with a look at every job and runner."""
     summary = summarize(state)
-    runners = [each for each in state.runners.values() if each.state is RunnerState.ACTIVE]
+    runners = [each for each in state.runners.values() if each.state is RunnerStatus.ACTIVE]
     for engine, queue in summary.engines.items():
         fitting = [each for each in runners if engine in each.engines]
         assert queue.slots == sum(each.slots for each in fitting)
@@ -140,7 +140,7 @@ def check_summary(state: State) -> None:
     assert {(each.tenant, each.owner) for each in summary.full_owners} == state.queue.shut_owners()
 
 
-def check_indices(state: State) -> None:
+def check_indices(state: SchedulerState) -> None:
     check_summary(state)
     """What is counted along the way is what counting anew gives."""
     holding = [each for each in state.jobs.values() if each.state.holds_slot]

@@ -10,7 +10,19 @@ import pytest
 from penstock_schemas.patterns import NAME_PATTERN, as_ecma, with_ecma_patterns
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ("schemas", "core", "jetstream", "services", "cli", "tools")
+PRODUCT = (
+    "schemas",
+    "domain",
+    "ports",
+    "runtime",
+    "testing",
+    "jetstream",
+    "execution",
+    "engines",
+    "services",
+    "cli",
+    "tools",
+)
 
 
 def test_no_pattern_of_the_product_ends_with_a_dollar_sign() -> None:

@@ -176,7 +176,7 @@ def running_system(root: Path, *, nats_config: str = "", **settings: str) -> Gen
         system.start_nats()
         system.add("gateway", "penstock_gateway")
         system.add("scheduler", "penstock_scheduler")
-        system.add("projector", "penstock_scheduler.projector")
+        system.add("projector", "penstock_projector")
         system.add("runner", "penstock_runner", PENSTOCK_RUNNER_NAME="runner")
         system.await_ready()
         yield system

@@ -19,25 +19,25 @@ import httpx
 import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from tests.gateway.elsewhere import elsewhere, git
-from tests.gateway.stage import Stage
+from tests.gateway.gateway_harness import Stage
+from tests.gateway.http_fixture_server import elsewhere, git
 from tests.system.trees import SNAKEFILE, Tree, make, read, trees
 
-from penstock.bundles import pack
-from penstock.folders import Chosen, choose
-from penstock.forms import Form
-from penstock_core import aggregates
-from penstock_core.job_fold import fold
-from penstock_core.memory import MemoryBlobs
+from penstock.client.forms import UploadForm
+from penstock.upload.bundles import pack
+from penstock.upload.folders import Chosen, choose
+from penstock_domain import aggregates
+from penstock_domain.job_fold import fold
 from penstock_gateway.catalogue.folder import read_workflow
 from penstock_gateway.intake.addresses import SourceHosts
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.intake.spool import Spool
-from penstock_gateway.uploads import Uploads
-from penstock_runner.sources import Sources
+from penstock_gateway.staging.uploads import Uploads
+from penstock_runner.staging.sources import Sources
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Source, SourceKind
+from penstock_testing.memory import MemoryBlobs
 
 MAX_BYTES = 1 << 26
 Way = Callable[[Path, Path], Coroutine[Any, Any, Path]]
@@ -79,7 +79,7 @@ async def by_command_line(folder: Path, place: Path) -> Path:
 
 async def by_form(folder: Path, place: Path) -> Path:
     found = chosen(folder)
-    form = Form(JobSubmission(pipeline_name="x", source=SubmittedSource(snakefile=found.main)), found.entries)
+    form = UploadForm(JobSubmission(pipeline_name="x", source=SubmittedSource(snakefile=found.main)), found.entries)
     body, headers = b"".join(form), {"content-type": form.content_type}
     return await submitted(place, lambda client: client.post("/jobs", content=body, headers=headers))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.system.processes import running_system, wait_until
 
-from penstock_runner.engines.snakemake.processes import children_of, kill, live_among
+from penstock_engines.snakemake.process_tree import children_of, kill, live_among
 
 pytestmark = pytest.mark.system
 

@@ -12,8 +12,8 @@ from tests.jetstream.credentials import new_operator
 from tests.system.processes import System, running_system, wait_until
 from tools.reference.configuration import SERVICES
 
-from penstock_core.settings import read_settings
 from penstock_jetstream.settings import ServiceSettings
+from penstock_runtime.settings import read_settings
 
 LOG_BYTES = 2_000_000
 PADDING = "x" * 100_000

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from tests.cli.systems import call, up, wait_until
 
-from penstock.exits import Exit
-from penstock_core.settings import read_settings
+from penstock.terminal.exit_codes import Exit
+from penstock_runtime.settings import read_settings
 from penstock_scheduler.settings import SchedulerSettings
 
 WES = "/ga4gh/wes/v1"

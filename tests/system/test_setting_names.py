@@ -3,13 +3,14 @@
 import pytest
 
 from penstock.__main__ import penstock
-from penstock_core.liveness import WATCHDOG_VARIABLE
-from penstock_core.setting_names import COMMAND_LINE, INTERNAL, NAMES, SERVICES
-from penstock_core.settings import PREFIX, describe, without_effect
+from penstock_execution.engine import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_gateway.settings import GatewaySettings
-from penstock_runner.engine import ATTEMPT_MARKER, RUNNER_MARKER
+from penstock_projector.settings import ProjectorSettings
 from penstock_runner.settings import RunnerSettings
-from penstock_scheduler.settings import ProjectorSettings, SchedulerSettings
+from penstock_runtime.liveness import WATCHDOG_VARIABLE
+from penstock_runtime.setting_names import COMMAND_LINE, INTERNAL, NAMES, SERVICES
+from penstock_runtime.settings import PREFIX, describe, without_effect
+from penstock_scheduler.settings import SchedulerSettings
 
 SHAPES = (GatewaySettings, RunnerSettings, SchedulerSettings, ProjectorSettings)
 

@@ -15,8 +15,9 @@ from tests.conftest import NatsServer
 
 from penstock_gateway.settings import GatewaySettings
 from penstock_jetstream.settings import ServiceSettings
+from penstock_projector.settings import ProjectorSettings
 from penstock_runner.settings import RunnerSettings
-from penstock_scheduler.settings import ProjectorSettings, SchedulerSettings
+from penstock_scheduler.settings import SchedulerSettings
 
 pytestmark = pytest.mark.system
 
@@ -25,7 +26,7 @@ EXIT_SETTINGS: Final = 2
 MODULES: Final[Mapping[str, tuple[str, type[ServiceSettings]]]] = {
     "gateway": ("penstock_gateway", GatewaySettings),
     "scheduler": ("penstock_scheduler", SchedulerSettings),
-    "projector": ("penstock_scheduler.projector", ProjectorSettings),
+    "projector": ("penstock_projector", ProjectorSettings),
     "runner": ("penstock_runner", RunnerSettings),
 }
 

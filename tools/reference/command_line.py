@@ -6,7 +6,7 @@ import re
 import click
 
 from penstock.__main__ import ENTRIES, penstock
-from penstock.exits import Exit
+from penstock.terminal.exit_codes import Exit
 from tools.reference.markdown import code, fenced, heading, table
 from tools.reference.shapes import attribute_notes
 

@@ -5,11 +5,12 @@ from typing import Final
 
 import msgspec
 
-from penstock_core.other_names import BACKEND, BLOBS, BUCKET, CLIENT_REGION, FOLDER, REGION
-from penstock_core.settings import describe, other_names
 from penstock_gateway.settings import GatewaySettings
+from penstock_projector.settings import ProjectorSettings
 from penstock_runner.settings import RunnerSettings
-from penstock_scheduler.settings import ProjectorSettings, SchedulerSettings
+from penstock_runtime.settings import describe, other_names
+from penstock_runtime.storage_variables import BACKEND, BLOBS, BUCKET, CLIENT_REGION, FOLDER, REGION
+from penstock_scheduler.settings import SchedulerSettings
 from tools.reference.markdown import code, heading, table
 
 SERVICES: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final, NewType, get_args, get_origin, get_typ
 import msgspec
 from msgspec.structs import replace
 
-from penstock_core.chain import Stored
-from penstock_core.job_fold import changed as evolve
+from penstock_domain.chain import Stored
+from penstock_domain.job_fold import changed as evolve
 from penstock_schemas.events import Event, EventData, JobEventData, JobHeld, JobSubmitted, RecordDamaged
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import JobState

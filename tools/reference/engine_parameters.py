@@ -2,20 +2,14 @@
 
 from collections.abc import Iterable
 
-from penstock_core.engine_parameters import (
-    ALLOWED,
-    FOR_EVERY_ENGINE,
-    MAX_PARAMETERS,
-    EngineParameter,
-    default_value,
-)
+from penstock_domain.engine_parameters import ALLOWED, FOR_EVERY_ENGINE, MAX_PARAMETERS, EngineParameter, default_value
 from tools.reference.markdown import code, heading, table
 
 
 def page() -> str:
     """Return the page."""
     parts = [
-        heading("Engine parameters", source="`penstock_core.engine_parameters`"),
+        heading("Engine parameters", source="`penstock_domain.engine_parameters`"),
         "What a submission may choose of the engine itself: `engine_parameters` in the native API,",
         "`workflow_engine_parameters` in WES. A name may be written with or without leading dashes, with `-` or `_`,",
         "long or short. Values are text; a bare flag is `null`. Whatever is not listed is refused before anything is",

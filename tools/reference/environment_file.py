@@ -3,7 +3,7 @@
 import shlex
 from typing import Final
 
-from penstock_core.settings import SettingRow, describe
+from penstock_runtime.settings import SettingRow, describe
 from tools.reference.configuration import SERVICES
 
 INTRODUCTION: Final = """\

@@ -7,7 +7,7 @@ from typing import Any, Final, NewType, get_args
 
 import msgspec
 
-from penstock_core.chain import link
+from penstock_domain.chain import link
 from penstock_schemas import ids
 from penstock_schemas.events import (
     AssignEventData,

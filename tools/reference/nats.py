@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
-from penstock_core.chain import Stored
+from penstock_domain.chain import Stored
 from penstock_jetstream import names
+from penstock_jetstream.adapters.live_feed import LIVE_TYPES, live_headers, live_subject
 from penstock_jetstream.layout import streams
-from penstock_jetstream.live_feed import LIVE_TYPES, live_headers, live_subject
 from penstock_jetstream.settings import NatsSettings
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import Damage, UnsupportedDirectives

@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_core.chain import Stored, link
-from penstock_core.job import MAX_REQUEUES, REQUEUE_BACKOFF_S, Refused, decide
-from penstock_core.job_fold import evolve
+from penstock_domain.chain import Stored, link
+from penstock_domain.job import MAX_REQUEUES, REQUEUE_BACKOFF_S, Refused, decide
+from penstock_domain.job_fold import evolve
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
@@ -179,7 +179,7 @@ def page() -> str:
     causes = attribute_notes(RequeueCause)
     return "\n".join(
         (
-            heading("The life of a job", source="`penstock_core.job`"),
+            heading("The life of a job", source="`penstock_domain.job`"),
             "Every arrow is an event of the job's aggregate ([events](events.md)). The diagram and the tables are the",
             "answers of `decide` and `evolve` to every command in every state.\n",
             fenced(diagram(), "mermaid"),

@@ -10,21 +10,22 @@ from typing import Final
 import anyio
 import click
 
-from penstock import examples, tables
-from penstock.bundles import pack
-from penstock.client import Client
+from penstock import examples
+from penstock.client.client import Client
 from penstock.commands.outputs import fetch
 from penstock.commands.up import say, short
-from penstock.connection import connected
-from penstock.exits import Exit, Stop
-from penstock.folders import choose
-from penstock.own_machine import sandbox_settings
-from penstock.ports import claim
-from penstock.reports import EXIT_OF
-from penstock.tree import Plan, Tree, planted
+from penstock.local.free_ports import claim
+from penstock.local.local_defaults import sandbox_settings
+from penstock.local.local_stack import LocalStack, StackConfig, planted
+from penstock.terminal import tables
+from penstock.terminal.connection import connected
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.reports import EXIT_OF
+from penstock.terminal.watching import display, end_lines, follow
+from penstock.upload.bundles import pack
+from penstock.upload.folders import choose
 from penstock.versions import software_version
-from penstock.watching import display, end_lines, follow
-from penstock_core.quantities import counted
+from penstock_domain.quantities import counted
 from penstock_schemas.api import JobResponse, JobSubmission, OutputList
 from penstock_schemas.jobs import JobState
 
@@ -53,7 +54,9 @@ def demo(outputs: Path, keep: bool) -> int:
     state = Path(tempfile.mkdtemp(prefix="penstock-demo-"))
     host = "127.0.0.1"
     sandbox = sandbox_settings(state, host, os.environ)
-    plan = Plan(state=state, host=host, port=claim(host, 0), slots=1, sandbox=sandbox)  # one run, with every core
+    plan = StackConfig(
+        state=state, host=host, port=claim(host, 0), slots=1, sandbox=sandbox
+    )  # one run, with every core
     is_kept = keep
     try:
         code = anyio.run(_demo, plan, example, outputs)
@@ -69,7 +72,7 @@ def demo(outputs: Path, keep: bool) -> int:
     return code
 
 
-async def _demo(plan: Plan, example: Path, to: Path) -> Exit:
+async def _demo(plan: StackConfig, example: Path, to: Path) -> Exit:
     say(f"Penstock {software_version()} starts on free ports ...")
     async with planted(plan, say) as tree:
         await tree.start()
@@ -81,7 +84,7 @@ async def _demo(plan: Plan, example: Path, to: Path) -> Exit:
     return Exit.INTERRUPTED if job is None else EXIT_OF.get(job.state, Exit.INTERRUPTED)
 
 
-def _run_example(tree: Tree, example: Path, to: Path) -> JobResponse:
+def _run_example(tree: LocalStack, example: Path, to: Path) -> JobResponse:
     """Submit the example, follow it, and show what it made."""
     bundle = pack(choose(example, force=True))  # it may be installed below a home directory
     with connected(tree.plan.url, None) as client:

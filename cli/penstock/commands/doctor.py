@@ -15,9 +15,11 @@ import click
 import msgspec
 import urllib3
 
-from penstock import running, tables
-from penstock.client import Client
-from penstock.connection import (
+from penstock.client.client import Client
+from penstock.client.transport import ClientError, RequestRefused
+from penstock.local import instance_record
+from penstock.terminal import tables
+from penstock.terminal.connection import (
     DENIED,
     UNAUTHENTICATED,
     WHO_ASKS,
@@ -28,11 +30,10 @@ from penstock.connection import (
     server_options,
     server_url,
 )
-from penstock.credentials import authorization
-from penstock.exits import Exit
-from penstock.transport import ClientError, Refused
+from penstock.terminal.credentials import authorization
+from penstock.terminal.exit_codes import Exit
 from penstock.versions import software_version
-from penstock_core.quantities import counted
+from penstock_domain.quantities import counted
 from penstock_schemas.api import RunnerResponse, StatusResponse
 from penstock_schemas.views import SandboxLevel
 
@@ -74,7 +75,7 @@ def doctor(url: str | None, state: Path | None, form: Format) -> int:
 
     The exit code is 1 when a check failed; warnings are none.
     """
-    folder = (state or running.default_state(os.environ)).absolute()
+    folder = (state or instance_record.default_state(os.environ)).absolute()
     checks: list[Check] = []
     for each in _checks(url, state, folder):
         checks.append(each)
@@ -95,7 +96,7 @@ def _checks(url: str | None, state: Path | None, folder: Path) -> Iterator[Check
         yield check()
     yield _state_folder(folder)
     yield _disk(folder)
-    here = None if url else running.find(folder)
+    here = None if url else instance_record.find(folder)
     yield from _server(server_url(url, state if here else None), has_url=url is not None)
 
 
@@ -119,7 +120,7 @@ def _packages() -> Check:
 
 
 def _nats_server() -> Check:
-    from penstock_jetstream.embedded import EmbeddedServerError, find_program
+    from penstock_jetstream.server.embedded import EmbeddedServerError, find_program
 
     try:
         program = find_program()
@@ -266,7 +267,7 @@ def sandbox_check(runners: list[RunnerResponse]) -> Check:
 def _guarded(check: Callable[[Client], Check], client: Client) -> Check:
     try:
         return check(client)
-    except Refused as error:
+    except RequestRefused as error:
         name = check.__name__.strip("_").replace("_", " ")
         mend = WHO_ASKS if error.status == UNAUTHENTICATED else ""
         return Check(name, WARN if error.status in DENIED else FAIL, f"not looked at: {error}", mend)

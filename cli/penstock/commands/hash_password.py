@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from penstock.exits import Exit, Stop
+from penstock.terminal.exit_codes import Exit, Stop
 
 
 @click.command("hash-password")

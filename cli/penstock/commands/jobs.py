@@ -9,11 +9,11 @@ from typing import Final
 import click
 from msgspec import structs
 
-from penstock import tables
-from penstock.client import Client
-from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.exits import Exit, Stop
-from penstock.reports import describe_job, task_rows, took
+from penstock.client.client import Client
+from penstock.terminal import tables
+from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.reports import describe_job, task_rows, took
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus

@@ -7,14 +7,14 @@ from typing import Final
 import click
 import msgspec
 
-from penstock import tables
-from penstock.client import Client, is_over
-from penstock.connection import Format, connected, format_option, print_json, server_options
-from penstock.exits import Exit, Stop
-from penstock.hints import next_command
-from penstock.log_parts import LogPart, is_meant, label_of, parts_of_run, parts_of_tasks
-from penstock.log_printing import LivePrinter, print_entries, print_stored
-from penstock_core.quantities import counted
+from penstock.client.client import Client, is_over
+from penstock.client.log_parts import LogPart, is_meant, label_of, parts_of_run, parts_of_tasks
+from penstock.terminal import tables
+from penstock.terminal.connection import Format, connected, format_option, print_json, server_options
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.hints import next_command
+from penstock.terminal.log_printing import LivePrinter, print_entries, print_stored
+from penstock_domain.quantities import counted
 from penstock_schemas.api import EventList, JobEvent, LogEntry, LogSource
 from penstock_schemas.views import LIVE_LOG_GAP, LogStream, Task
 
@@ -187,7 +187,7 @@ def events(job_id: str, follow: bool, verifies: bool, form: Format, url: str | N
 
 
 def _verify(events: list[JobEvent]) -> int:
-    from penstock.audit import Broken, verify_job
+    from penstock.operations.audit import Broken, verify_job
 
     try:
         verify_job(events)

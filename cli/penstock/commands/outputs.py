@@ -7,11 +7,11 @@ from typing import Final
 import click
 from msgspec import structs
 
-from penstock import tables
-from penstock.client import Client
-from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.exits import Stop
-from penstock_core.quantities import counted
+from penstock.client.client import Client
+from penstock.terminal import tables
+from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.exit_codes import Stop
+from penstock_domain.quantities import counted
 from penstock_schemas.api import OutputList
 
 MAX_NAMED: Final = 20

@@ -6,11 +6,11 @@ from typing import Final
 
 import click
 
-from penstock import tables
 from penstock.commands.submit import parse_parameters, software_choice
-from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.sending import Choice, Progress, folder_options, from_here
-from penstock.terminal_text import plain_lines
+from penstock.terminal import tables
+from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.terminal_text import plain_lines
+from penstock.upload.workflow_upload import Choice, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.jobs import FindingKind
 from penstock_schemas.plans import Plan, PlannedTask
@@ -78,7 +78,7 @@ def plan(
         engine=engine,
         engine_parameters=software_choice(accepts=allow_missing_software),
     )
-    with connected(url, state, deadline_s=DEADLINE_S) as client, Progress() as progress:
+    with connected(url, state, deadline_s=DEADLINE_S) as client, UploadProgress() as progress:
         made = client.plan(submission, sent.files if sent else None, on_sent=progress)
     if form is Format.JSON:
         print_json(made)

@@ -7,13 +7,13 @@ import anyio
 import click
 from msgspec import Struct
 
-from penstock import tables
 from penstock.commands.jobs import parse_time
-from penstock.connection import Format, format_option, print_json, print_line
-from penstock.exits import Exit, Stop
-from penstock.log_access import log_settings, quiet_logs
-from penstock_core import aggregates
-from penstock_core.ports import EventLog, PortError
+from penstock.operations.log_access import log_settings, quiet_logs
+from penstock.terminal import tables
+from penstock.terminal.connection import Format, format_option, print_json, print_line
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock_domain import aggregates
+from penstock_ports import EventLog, PortError
 from penstock_schemas.events import AccessRefused
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId, is_token
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from penstock import tables
-from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal import tables
+from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 
 
 @click.command()

@@ -6,12 +6,12 @@ from typing import Final
 
 import click
 
-from penstock.exits import Exit, Stop
+from penstock.terminal.exit_codes import Exit, Stop
 
 MODULES: Final = {
     "gateway": "penstock_gateway.__main__",
     "scheduler": "penstock_scheduler.__main__",
-    "projector": "penstock_scheduler.projector.__main__",
+    "projector": "penstock_projector.__main__",
     "runner": "penstock_runner.__main__",
 }
 _EXTRAS: Final = {"projector": "scheduler"}

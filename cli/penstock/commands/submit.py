@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 import click
 import msgspec
 
-from penstock.client import Client
-from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.declared_software import describe
-from penstock.exits import Exit
-from penstock.hints import next_command
-from penstock.sending import Choice, Progress, Sent, folder_options, from_here
-from penstock.transport import ClientError
+from penstock.client.client import Client
+from penstock.client.transport import ClientError
+from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.exit_codes import Exit
+from penstock.terminal.hints import next_command
+from penstock.upload.declared_software import describe
+from penstock.upload.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobResponse, JobSubmission, RunnerResponse, SubmittedSource
 from penstock_schemas.jobs import EngineParameters, Parameters
 
@@ -218,7 +218,7 @@ def submit(
         requeue=not no_requeue,
     )
     with connected(url, state, deadline_s=30.0 if elsewhere is None else FETCH_DEADLINE_S) as client:
-        with Progress() as progress:
+        with UploadProgress() as progress:
             job = client.submit(submission, sent.files if sent else None, on_sent=progress)
         _show(job, form)
         if pipeline is not None and engine is None and job.pipeline is None:
@@ -228,7 +228,7 @@ def submit(
             for line in describe(sent.declared, _runners(client), is_accepted=allow_missing_software):
                 click.echo(line, err=True)
         if watches:
-            from penstock.watching import watch
+            from penstock.terminal.watching import watch
 
             return watch(client, job.id)
     if form is Format.TABLE:

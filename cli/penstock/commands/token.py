@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 import msgspec
 
-from penstock import tables
-from penstock.connection import Format, connected, format_option, print_json, print_line, server_options
-from penstock.exits import Exit, Stop
+from penstock.terminal import tables
+from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.exit_codes import Exit, Stop
 from penstock_schemas.access import Role
 from penstock_schemas.api import IssuedToken, TokenRequest, TokenResponse
 
@@ -111,8 +111,8 @@ def _issue(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedTo
 
 
 def _bootstrap(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
-    from penstock.bootstrap import bootstrap
-    from penstock.log_access import log_settings
+    from penstock.operations.bootstrap import bootstrap
+    from penstock.operations.log_access import log_settings
 
     if click.get_current_context().get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError(f"--bootstrap does not ask the server at {url}; it needs PENSTOCK_NATS_URL or --state")

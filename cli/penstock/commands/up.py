@@ -8,14 +8,14 @@ from pathlib import Path
 import anyio
 import click
 
-from penstock import running
-from penstock.own_machine import asks_nobody, blobs_of, sandbox_settings
-from penstock.ports import claim
-from penstock.tree import Plan, already_running, overridden, planted
+from penstock.local import instance_record
+from penstock.local.free_ports import claim
+from penstock.local.local_defaults import asks_nobody, blobs_of, sandbox_settings
+from penstock.local.local_stack import StackConfig, already_running, overridden, planted
 from penstock.versions import software_version
-from penstock_core.settings import PREFIX, without_effect
-from penstock_core.source_tree import shown
+from penstock_domain.source_tree import shown
 from penstock_jetstream.settings import MIN_LOG_BYTES, NatsSettings
+from penstock_runtime.settings import PREFIX, without_effect
 
 
 @click.command()
@@ -70,13 +70,13 @@ def up(
     Everything is durable: what was accepted is there again at the next start, whatever happened in between. Ctrl-C
     stops it cleanly; runs that do not end in time go on at the next start.
     """
-    folder = (state or running.default_state(os.environ)).absolute()
+    folder = (state or instance_record.default_state(os.environ)).absolute()
     if shown(str(folder)) != str(folder):
         raise click.UsageError(f"the path of the state folder, {str(folder)!r}, has characters that cannot be shown")
-    if other := running.find(folder):
+    if other := instance_record.find(folder):
         raise already_running(folder, other)
     blobs, region = blobs_of(os.environ)
-    plan = Plan(
+    plan = StackConfig(
         state=folder,
         host=host,
         port=claim(host, port),
@@ -91,7 +91,7 @@ def up(
     anyio.run(_up, plan, say)
 
 
-async def _up(plan: Plan, report: Callable[[str], None]) -> None:
+async def _up(plan: StackConfig, report: Callable[[str], None]) -> None:
     report(f"Penstock {software_version()} starts; state {short(plan.state)}")
     for sentence in (*overridden(plan, os.environ), *without_effect(os.environ)):
         report(click.style("warning: ", fg="yellow") + sentence)
@@ -110,10 +110,10 @@ async def _up(plan: Plan, report: Callable[[str], None]) -> None:
     report("stopped; everything is kept")
 
 
-def submit_command(plan: Plan) -> str:
+def submit_command(plan: StackConfig) -> str:
     """Return a command that submits to this server from a new terminal, where none of its variables is set."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    is_usual = plan.state == running.default_state(environ) and "PENSTOCK_URL" not in os.environ
+    is_usual = plan.state == instance_record.default_state(environ) and "PENSTOCK_URL" not in os.environ
     return "penstock submit DIR --watch" + ("" if is_usual else f" --url {plan.url}")
 
 

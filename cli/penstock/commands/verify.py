@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import anyio
 import click
 
-from penstock.exits import Exit, Stop
-from penstock.log_access import log_settings, quiet_logs
-from penstock_core.ports import PortError
-from penstock_core.quantities import counted
+from penstock.operations.log_access import log_settings, quiet_logs
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock_domain.quantities import counted
+from penstock_ports import PortError
 
 if TYPE_CHECKING:
     from penstock_jetstream import Cluster
@@ -24,7 +24,7 @@ def verify(state: Path | None, *, replicas: bool) -> None:
     It reads the log itself, from the NATS server of 'penstock up', else from PENSTOCK_NATS_URL (and
     PENSTOCK_NATS_CREDENTIALS). The exit code is 1 when something does not fit.
     """
-    from penstock.audit import Audit, audit
+    from penstock.operations.audit import Audit, audit
     from penstock_jetstream import connect
 
     settings = log_settings(state, "penstock-verify")

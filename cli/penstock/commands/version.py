@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from penstock.client import Client
-from penstock.connection import server_options, server_url
-from penstock.transport import ClientError
+from penstock.client.client import Client
+from penstock.client.transport import ClientError
+from penstock.terminal.connection import server_options, server_url
 from penstock.versions import software_version
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from penstock.connection import connected, server_options
+from penstock.terminal.connection import connected, server_options
 
 
 @click.command()
@@ -15,7 +15,7 @@ def watch(job_id: str, url: str | None, state: Path | None) -> int:
 
     The exit code is the run's outcome: 0 completed, 10 failed, 11 cancelled.
     """
-    from penstock.watching import watch as follow
+    from penstock.terminal.watching import watch as follow
 
     with connected(url, state) as client:
         return follow(client, client.find(job_id))

@@ -11,20 +11,20 @@ from typing import Final, NoReturn
 import anyio
 import structlog
 
-from penstock_core.background import described
-from penstock_core.liveness import Liveness, reported
-from penstock_core.logs import configure_logs
-from penstock_core.ports import PortError
-from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, UnusableSetting, read_settings, without_effect
-from penstock_core.state_folder import StateFolderTaken, hold
-from penstock_gateway.access import AccessLog
-from penstock_gateway.app import OWN_FILES, Gateway
 from penstock_gateway.authentication.wiring import access_mistakes, exposure
-from penstock_gateway.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
+from penstock_gateway.http.request_log import AccessLog
+from penstock_gateway.http.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, connection_limits, mistakes, with_other_names
+from penstock_gateway.wiring import OWN_FILES, Gateway
 from penstock_jetstream import connect
-from penstock_jetstream.blobs import open_blobs
+from penstock_jetstream.adapters.blobs import open_blobs
+from penstock_ports import PortError
+from penstock_runtime.background import described
+from penstock_runtime.liveness import Liveness, reported
+from penstock_runtime.logs import configure_logs
+from penstock_runtime.private_folders import create_files_privately
+from penstock_runtime.settings import BadSettings, UnusableSetting, read_settings, without_effect
+from penstock_runtime.state_folder import StateFolderTaken, hold
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

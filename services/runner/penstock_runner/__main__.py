@@ -15,27 +15,27 @@ from typing import Final, NoReturn
 import anyio
 import structlog
 
-from penstock_core.liveness import Liveness, reported
-from penstock_core.logs import configure_logs
-from penstock_core.other_names import with_storage_names
-from penstock_core.ports import PortError
-from penstock_core.private_folders import create_files_privately
-from penstock_core.settings import BadSettings, UnusableSetting, read_settings, without_effect
-from penstock_core.state_folder import StateFolderTaken
+from penstock_engines.mock.engine import MockEngine
+from penstock_execution.engine import RUNNER_MARKER, Engine
+from penstock_execution.file_descriptors import processes_of_run, raise_limit
+from penstock_execution.orphan_processes import LeftoversRemain
+from penstock_execution.sandbox.policy import SandboxPolicy
+from penstock_execution.sandbox.status import SandboxStatus, SandboxUnavailable
 from penstock_jetstream import connect
-from penstock_jetstream.blobs import open_blobs
-from penstock_runner import faults
-from penstock_runner.actor import Ports, Runner, new_runner_id
+from penstock_jetstream.adapters.blobs import open_blobs
+from penstock_ports import PortError
 from penstock_runner.confinement import confinement
-from penstock_runner.descriptors import processes_of_run, raise_limit
-from penstock_runner.engine import RUNNER_MARKER, Engine
-from penstock_runner.engines.mock import MockEngine
-from penstock_runner.incarnation import Shutdown, Terms
-from penstock_runner.leftovers import LeftoversRemain
-from penstock_runner.sandbox.policy import Policy
-from penstock_runner.sandbox.standing import SandboxUnavailable, Standing
+from penstock_runner.runner import Ports, Runner, new_runner_id
+from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_runner.state_folder import StateFolder
+from penstock_runtime import exception_groups
+from penstock_runtime.liveness import Liveness, reported
+from penstock_runtime.logs import configure_logs
+from penstock_runtime.private_folders import create_files_privately
+from penstock_runtime.settings import BadSettings, UnusableSetting, read_settings, without_effect
+from penstock_runtime.state_folder import StateFolderTaken
+from penstock_runtime.storage_variables import with_storage_names
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -131,7 +131,7 @@ def main() -> None:
         serving = partial(serve, settings, workflow_umask=workflow_umask)
         anyio.run(serving, backend_options={"use_uvloop": True})
     except Exception as error:
-        causes = tuple(faults.leaves(error))
+        causes = tuple(exception_groups.leaves(error))
         if not all(isinstance(cause, _EXPECTED) for cause in causes):
             raise
         for cause in causes:
@@ -148,8 +148,8 @@ async def _obey_signals(shutdown: Shutdown) -> None:
             shutdown.request()
 
 
-def _terms(settings: RunnerSettings, standing: Standing) -> Terms:
-    return Terms(
+def _terms(settings: RunnerSettings, standing: SandboxStatus) -> RunnerConfig:
+    return RunnerConfig(
         name=settings.name,
         slots=settings.slots,
         labels=settings.label_map,
@@ -162,7 +162,7 @@ def _terms(settings: RunnerSettings, standing: Standing) -> Terms:
     )
 
 
-def _engines(settings: RunnerSettings, policy: Policy | None, workflow_umask: int | None) -> tuple[Engine, ...]:
+def _engines(settings: RunnerSettings, policy: SandboxPolicy | None, workflow_umask: int | None) -> tuple[Engine, ...]:
     makers: dict[str, Callable[[], Engine]] = {"mock": lambda: MockEngine(settings.mock_behaviour)}
     if util.find_spec("snakemake") is not None:
         makers["snakemake"] = lambda: _snakemake(settings, policy, workflow_umask)
@@ -174,9 +174,9 @@ def _engines(settings: RunnerSettings, policy: Policy | None, workflow_umask: in
     return tuple(makers[name]() for name in settings.engines or sorted(makers))
 
 
-def _snakemake(settings: RunnerSettings, policy: Policy | None, workflow_umask: int | None) -> Engine:
+def _snakemake(settings: RunnerSettings, policy: SandboxPolicy | None, workflow_umask: int | None) -> Engine:
     # Not at the top: a runner without Snakemake must start as well.
-    from penstock_runner.engines.snakemake import SnakemakeEngine
+    from penstock_engines.snakemake import SnakemakeEngine
 
     return SnakemakeEngine(
         extra_environment={name: os.environ[name] for name in settings.workflow_environment},

@@ -8,11 +8,11 @@ from typing import Final
 import structlog
 from msgspec.structs import replace
 
-from penstock_runner.sandbox.places import devices, resolved, secrets, software
-from penstock_runner.sandbox.policy import Policy
-from penstock_runner.sandbox.probe import probe
-from penstock_runner.sandbox.rules import outermost
-from penstock_runner.sandbox.standing import Found, SandboxMode, Standing, standing
+from penstock_execution.sandbox.places import devices, resolved, secrets, software
+from penstock_execution.sandbox.policy import SandboxPolicy
+from penstock_execution.sandbox.probe import probe
+from penstock_execution.sandbox.rules import outermost
+from penstock_execution.sandbox.status import Capabilities, SandboxMode, SandboxStatus, standing
 from penstock_runner.settings import RunnerSettings
 from penstock_schemas.views import SandboxLevel
 
@@ -21,7 +21,9 @@ _FILE_URL: Final = "file://"
 _log = structlog.stdlib.get_logger()
 
 
-async def confinement(settings: RunnerSettings, environ: Mapping[str, str]) -> tuple[Policy | None, Standing]:
+async def confinement(
+    settings: RunnerSettings, environ: Mapping[str, str]
+) -> tuple[SandboxPolicy | None, SandboxStatus]:
     """Return what attempts may touch (`None`: what the runner's user may) and what of that is in force.
 
     Raises:
@@ -29,7 +31,7 @@ async def confinement(settings: RunnerSettings, environ: Mapping[str, str]) -> t
 
     """
     wants = settings.sandbox is not SandboxMode.OFF
-    found = await probe() if wants else Found()
+    found = await probe() if wants else Capabilities()
     in_force = standing(settings.sandbox, found)
     say = _log.info if in_force.level is SandboxLevel.FULL else _log.warning
     say("sandbox", in_force=in_force.level.value, workflows_can_still=list(in_force.lacks), landlock=found.abi)
@@ -41,13 +43,13 @@ async def confinement(settings: RunnerSettings, environ: Mapping[str, str]) -> t
     return allowed, in_force
 
 
-def policy(settings: RunnerSettings, environ: Mapping[str, str]) -> Policy:
+def policy(settings: RunnerSettings, environ: Mapping[str, str]) -> SandboxPolicy:
     """Return what the settings allow to attempts."""
     home = environ.get("HOME")
     own = [settings.state_dir, *_blobs_folder(settings.blobs), *filter(None, (settings.nats_credentials,))]
     hidden = (*_resolved((*own, *settings.sandbox_hide)), *secrets(Path(home) if home else None))
     readable = (*software(environ), *_resolved((*settings.source_roots, *settings.sandbox_read)))
-    return Policy(
+    return SandboxPolicy(
         read=outermost(readable, hidden),
         write=_resolved(settings.sandbox_write),
         devices=devices(),

@@ -6,9 +6,9 @@ from typing import Final
 import anyio
 import structlog
 
-from penstock_core.ports import JobsView, PortError
+from penstock_execution.files.workflow_files import removed
+from penstock_ports import JobsView, PortError
 from penstock_runner.state_folder import StateFolder
-from penstock_runner.workflow_files import removed
 from penstock_schemas.ids import JobId
 
 INTERVAL_S: Final = 600.0

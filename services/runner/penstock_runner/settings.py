@@ -10,14 +10,14 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from penstock_core.lease import MAX_LEASE_S, MIN_LEASE_S
-from penstock_core.settings import PREFIX, LogLevel, LogLevelSetting
+from penstock_domain.lease import MAX_LEASE_S, MIN_LEASE_S
+from penstock_engines.mock.engine import MockBehaviour, Seconds
+from penstock_execution.sandbox.places import own_code
+from penstock_execution.sandbox.policy import NetworkPolicy
+from penstock_execution.sandbox.status import SandboxMode
 from penstock_jetstream.settings import ServiceSettings
-from penstock_runner.engines.mock import MockBehaviour, Seconds
-from penstock_runner.sandbox.places import own_code
-from penstock_runner.sandbox.policy import NetworkPolicy
-from penstock_runner.sandbox.standing import SandboxMode
-from penstock_runner.upload_retries import UPLOAD_RETRY_S
+from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
+from penstock_runtime.settings import PREFIX, LogLevel, LogLevelSetting
 from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.patterns import END
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_core.state_folder import hold
-from penstock_runner.sources import remove
+from penstock_runner.staging.sources import remove
+from penstock_runtime.state_folder import hold
 from penstock_schemas.ids import JobId, RunnerId, is_token
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
@@ -38,7 +38,7 @@ class StateFolder:
         """Keep every other runner out of the folder.
 
         Raises:
-            StateFolderTaken, StateFolderUnusable: as `penstock_core.state_folder.hold`.
+            StateFolderTaken, StateFolderUnusable: as `penstock_runtime.state_folder.hold`.
 
         """
         # What a run made keeps its modes: nobody else gets as far as there.

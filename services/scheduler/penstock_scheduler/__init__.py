@@ -1,1 +1,1 @@
-"""The scheduler, which decides who runs where and when, and the projector, which folds the log into the jobs view."""
+"""The scheduler: enforces limits and assigns jobs to runners."""

@@ -4,9 +4,9 @@ from uuid import uuid4
 
 import structlog
 
-from penstock_core.liveness import Liveness, reported
 from penstock_jetstream import connect
-from penstock_scheduler import process
+from penstock_runtime import service_process
+from penstock_runtime.liveness import Liveness, reported
 from penstock_scheduler.scheduler import Scheduler
 from penstock_scheduler.settings import SchedulerSettings
 
@@ -33,13 +33,13 @@ async def serve(settings: SchedulerSettings) -> None:
             max_running_per_owner=settings.max_running_jobs_per_owner,
             liveness=liveness,
         )
-        await process.until_signalled(lambda: scheduler.run(on_ready=lambda: log.info("ready", holder=holder)))
+        await service_process.until_signalled(lambda: scheduler.run(on_ready=lambda: log.info("ready", holder=holder)))
     log.info("stopped", holder=holder)
 
 
 def main() -> None:
     """Serve until a signal ends it."""
-    process.main(SchedulerSettings, serve, service="scheduler")
+    service_process.main(SchedulerSettings, serve, service="scheduler")
 
 
 if __name__ == "__main__":

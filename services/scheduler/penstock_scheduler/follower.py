@@ -7,9 +7,9 @@ from typing import Final
 import anyio
 import structlog
 
-from penstock_core.ports import EventLog, LogTruncated, Snapshots, Unavailable
+from penstock_ports import EventLog, LogTruncated, Snapshots, Unavailable
 from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
-from penstock_scheduler.core.state import State
+from penstock_scheduler.core.state import SchedulerState
 
 SNAPSHOT_NAME: Final = "scheduler"
 SLOW_S: Final = 5.0
@@ -26,7 +26,7 @@ class Follower:
         self._on_progress = on_progress
         self._snapshots = snapshots
         self._moved = anyio.Event()
-        self.state = State()
+        self.state = SchedulerState()
         self.saved_seq = 0
         """The sequence of the last snapshot that is known."""
 

@@ -12,14 +12,14 @@ from uuid import uuid4
 import anyio
 import structlog
 
-from penstock_core.background import BackgroundTasks
-from penstock_core.lease import HEARTBEAT_INTERVAL_S
-from penstock_core.ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
-from penstock_scheduler.cluster import Cluster
+from penstock_domain.lease import HEARTBEAT_INTERVAL_S
+from penstock_ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
+from penstock_ports.cluster import ClusterPorts
+from penstock_runtime.background import BackgroundTasks
 from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.events import damage_report, election, limit_change
 from penstock_scheduler.core.leader import Batch, Leader
-from penstock_scheduler.core.liveness import BEAT_EVERY_S, Silences
+from penstock_scheduler.core.liveness import BEAT_EVERY_S, FailureDetector
 from penstock_scheduler.core.summary import summarize
 from penstock_scheduler.follower import Follower
 from penstock_schemas.ids import EventId
@@ -70,12 +70,12 @@ class Term:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterPorts,
         follower: Follower,
         *,
         holder: str,
         limits: dict[str, int | None],
-        silences: Silences,
+        silences: FailureDetector,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._cluster = cluster

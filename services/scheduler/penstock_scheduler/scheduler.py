@@ -11,11 +11,11 @@ from typing import Final, TypeVar
 import anyio
 import structlog
 
-from penstock_core.liveness import Liveness
-from penstock_core.ports import LogFull, LogTruncated, PortError, Unavailable
-from penstock_scheduler.cluster import Cluster
-from penstock_scheduler.core.liveness import LeaderWatch, Silences
-from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
+from penstock_ports import LogFull, LogTruncated, PortError, Unavailable
+from penstock_ports.cluster import ClusterPorts
+from penstock_runtime.liveness import Liveness
+from penstock_scheduler.core.liveness import FailureDetector, LeaderWatch
+from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_scheduler.follower import Follower
 from penstock_scheduler.leading import FULL_PAUSE_S, OUTAGE_PAUSE_S, End, Term
 
@@ -46,7 +46,7 @@ class Scheduler:
 
     def __init__(
         self,
-        cluster: Cluster,
+        cluster: ClusterPorts,
         *,
         holder: str,
         max_running: int | None = None,
@@ -61,7 +61,7 @@ class Scheduler:
         self._follower = Follower(cluster.log, cluster.snapshots, on_progress=self._note_progress)
 
     @property
-    def state(self) -> State:
+    def state(self) -> SchedulerState:
         """The fold of the log so far."""
         return self._follower.state
 
@@ -120,7 +120,7 @@ class Scheduler:
                 self._follower,
                 holder=self._holder,
                 limits=self._limits,
-                silences=Silences(),
+                silences=FailureDetector(),
                 on_progress=self._note_progress,
             )
             try:

@@ -1,11 +1,11 @@
-"""What the scheduler and the projector are told by their environment."""
+"""The settings of a scheduler, read from the environment."""
 
 from typing import Annotated
 
 from msgspec import Meta
 
-from penstock_core.settings import LogLevel, LogLevelSetting
 from penstock_jetstream.settings import ServiceSettings
+from penstock_runtime.settings import LogLevel, LogLevelSetting
 from penstock_schemas.patterns import END
 
 NamePart = Annotated[
@@ -33,10 +33,4 @@ class SchedulerSettings(ServiceSettings, frozen=True, kw_only=True):
         Bound | None,
         Meta(description="Jobs of one owner that run at the same time; 0 for no bound, unset to leave it as it is."),
     ] = None
-    log_level: LogLevelSetting = LogLevel.INFO
-
-
-class ProjectorSettings(ServiceSettings, frozen=True, kw_only=True):
-    """The settings of one projector."""
-
     log_level: LogLevelSetting = LogLevel.INFO

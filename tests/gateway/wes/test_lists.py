@@ -8,13 +8,13 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.stage import Stage, submit
+from tests.gateway.gateway_harness import Stage, submit
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
+from penstock_gateway.http.parameters import QueryParameters
+from penstock_gateway.http.problems import Invalid
 from penstock_gateway.openapi.operations.wes import LIST_RUNS
-from penstock_gateway.parameters import Parameters
-from penstock_gateway.problems import Invalid
-from penstock_gateway.wes.models import State
+from penstock_gateway.wes.models import WesState
 from penstock_gateway.wes.queries import parse_run_query
 from penstock_gateway.wes.tokens import RunPlace, TaskPlace, decode_token, encode_token
 from penstock_schemas.ids import DEFAULT_TENANT
@@ -131,7 +131,7 @@ async def test_service_info_counts_all_eleven_states(client: httpx.AsyncClient) 
     await submit(client)
     counts = answered(await client.get(f"{PREFIX}/service-info"), "ServiceInfo")["system_state_counts"]
 
-    assert counts == {each.value: 1 if each is State.QUEUED else 0 for each in State}
+    assert counts == {each.value: 1 if each is WesState.QUEUED else 0 for each in WesState}
     assert len(counts) == 11
 
 
@@ -205,4 +205,4 @@ def test_a_token_holds_its_place(moment: int, last: int, total: int) -> None:
 @given(st.binary(max_size=60))
 def test_no_query_string_breaks_the_reading(query: bytes) -> None:
     with suppress(Invalid):
-        parse_run_query(Parameters(query, LIST_RUNS.parameters), DEFAULT_TENANT)
+        parse_run_query(QueryParameters(query, LIST_RUNS.parameters), DEFAULT_TENANT)

@@ -4,40 +4,40 @@ import pytest
 from msgspec.structs import replace
 from tests.gateway.jobs import make_job
 
-from penstock_gateway.problems import problem_of
-from penstock_gateway.standings import STANDINGS_OF, Standing
+from penstock_gateway.http.problems import problem_of
+from penstock_gateway.jobs.job_status import STANDINGS_OF, DetailedStatus
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.failures import error_of, in_words_of_wes
 from penstock_gateway.wes.languages import covers_version, is_engine_version, language_named
-from penstock_gateway.wes.models import State
+from penstock_gateway.wes.models import WesState
 from penstock_gateway.wes.rendering import command_of, request_of
 from penstock_gateway.wes.states import STANDING_OF, state_counts, state_of
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind
 
 CASES = [
-    (JobState.QUEUED, None, State.QUEUED),
-    (JobState.HELD, None, State.PAUSED),
-    (JobState.ASSIGNED, None, State.INITIALIZING),
-    (JobState.RUNNING, None, State.RUNNING),
-    (JobState.CANCELLING, None, State.CANCELING),
-    (JobState.COMPLETED, None, State.COMPLETE),
-    (JobState.FAILED, FailureCause.WORKFLOW, State.EXECUTOR_ERROR),
-    (JobState.FAILED, FailureCause.SYSTEM, State.SYSTEM_ERROR),
-    (JobState.FAILED, FailureCause.PREEMPTED, State.PREEMPTED),
-    (JobState.CANCELLED, None, State.CANCELED),
+    (JobState.QUEUED, None, WesState.QUEUED),
+    (JobState.HELD, None, WesState.PAUSED),
+    (JobState.ASSIGNED, None, WesState.INITIALIZING),
+    (JobState.RUNNING, None, WesState.RUNNING),
+    (JobState.CANCELLING, None, WesState.CANCELING),
+    (JobState.COMPLETED, None, WesState.COMPLETE),
+    (JobState.FAILED, FailureCause.WORKFLOW, WesState.EXECUTOR_ERROR),
+    (JobState.FAILED, FailureCause.SYSTEM, WesState.SYSTEM_ERROR),
+    (JobState.FAILED, FailureCause.PREEMPTED, WesState.PREEMPTED),
+    (JobState.CANCELLED, None, WesState.CANCELED),
 ]
 
 
 @pytest.mark.parametrize(("state", "cause", "shown"), CASES)
-def test_every_state_is_shown_as_what_it_is(state: JobState, cause: FailureCause | None, shown: State) -> None:
+def test_every_state_is_shown_as_what_it_is(state: JobState, cause: FailureCause | None, shown: WesState) -> None:
     assert state_of(make_job(1, state=state, cause=cause)) is shown
 
 
 def test_every_state_but_unknown_stands_for_something() -> None:
-    assert {state for _, _, state in CASES} == set(STANDING_OF) == set(State) - {State.UNKNOWN}
-    assert {standing for each in STANDINGS_OF.values() for standing in each} == set(Standing)
-    counts = state_counts({Standing.RUNNING: 3})
-    assert counts == {state.value: 3 if state is State.RUNNING else 0 for state in State}
+    assert {state for _, _, state in CASES} == set(STANDING_OF) == set(WesState) - {WesState.UNKNOWN}
+    assert {standing for each in STANDINGS_OF.values() for standing in each} == set(DetailedStatus)
+    counts = state_counts({DetailedStatus.RUNNING: 3})
+    assert counts == {state.value: 3 if state is WesState.RUNNING else 0 for state in WesState}
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.stage import RUNNER, Stage, now, submit
+from tests.gateway.gateway_harness import RUNNER, Stage, now, submit
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
-from penstock_gateway.replies import encode
+from penstock_gateway.http.responses import encode
 from penstock_schemas.commands import EndAttempt, OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause, LogFileTail, TaskCounts

@@ -8,8 +8,8 @@ import anyio
 import httpx
 import pytest
 from tests.conftest import NatsServer
-from tests.gateway.people import USERS, basic, bearer
 from tests.gateway.processes import Process
+from tests.gateway.user_fixtures import USERS, basic, bearer
 from tests.gateway.wes.specification import DOCUMENT, PREFIX, answered, refused
 
 from penstock_jetstream import NatsSettings, connect

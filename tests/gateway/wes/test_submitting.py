@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from tests.gateway.elsewhere import elsewhere, git, repository
-from tests.gateway.stage import Stage
+from tests.gateway.gateway_harness import Stage
+from tests.gateway.http_fixture_server import elsewhere, git, repository
 from tests.gateway.test_archives import gzipped, zipped
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
-from penstock_core.settings import BadSettings, read_settings
 from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
+from penstock_runtime.settings import BadSettings, read_settings
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import Source, SourceKind, SourceManifest
 

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.stage import Stage
+from tests.gateway.gateway_harness import Stage
 from tests.gateway.wes.specification import PREFIX, answered, refused
 from tests.gateway.wes.test_submitting import is_nothing_queued, request_of
 
-from penstock_gateway import urlencoded
-from penstock_gateway.problems import Invalid
-from penstock_gateway.urlencoded import MAX_BYTES, MAX_FIELDS, MEDIA_TYPE, THREAD_BYTES, parse_fields
+from penstock_gateway.http.bodies import urlencoded
+from penstock_gateway.http.bodies.urlencoded import MAX_BYTES, MAX_FIELDS, MEDIA_TYPE, THREAD_BYTES, parse_fields
+from penstock_gateway.http.problems import Invalid
 
 FIELDS = {"workflow_type": "MOCK", "workflow_type_version": "1.0", "workflow_url": "calls"}
 TYPE = {"content-type": MEDIA_TYPE}

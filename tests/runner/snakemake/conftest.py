@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
+from penstock_engines.snakemake import SnakemakeEngine
 from penstock_runner.confinement import policy
-from penstock_runner.engines.snakemake import SnakemakeEngine
 from penstock_runner.settings import RunnerSettings
 
 SHARED = "shared"

@@ -17,8 +17,8 @@ from snakemake.io import _IOFile, is_flagged  # pyright: ignore[reportPrivateUsa
 from snakemake.workflow import Workflow
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-from penstock_runner.engines.snakemake import executor_plugin
-from penstock_runner.engines.snakemake.problems import JOBS_FAILED
+from penstock_engines.snakemake import executor_plugin
+from penstock_engines.snakemake.exception_messages import JOBS_FAILED
 
 pytestmark = pytest.mark.system
 
@@ -67,7 +67,7 @@ def test_snakemake_lists_the_folder_of_an_input_where_that_can_be_tolerated() ->
 
 
 def test_the_engine_does_not_import_snakemake_into_the_runner() -> None:
-    code = "import sys, penstock_runner.engines.snakemake; sys.exit('snakemake' in sys.modules)"
+    code = "import sys, penstock_engines.snakemake; sys.exit('snakemake' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -76,9 +76,9 @@ def test_every_place_that_relies_on_inner_parts_says_so() -> None:
     users = {path.name for path in folder.glob("*.py") if "from snakemake." in path.read_text()}
     assert users == {
         "attempt.py",
+        "exception_messages.py",
         "executor_plugin.py",
-        "inventory.py",
-        "problems.py",
+        "patches.py",
         "profile.py",
         "task_process.py",
         "unsupported.py",

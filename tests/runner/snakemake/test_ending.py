@@ -12,13 +12,13 @@ from textwrap import dedent
 
 import anyio
 import pytest
-from tests.runner.snakemake.lab import Lab, until
+from tests.runner.snakemake.engine_harness import Lab, until
 
-from penstock_core.lease import KILL_S
-from penstock_runner.engine import Outcome
-from penstock_runner.engines.snakemake import EngineFault, SnakemakeEngine
-from penstock_runner.engines.snakemake.processes import children_of, descendants_of, kill, live_among
-from penstock_runner.leftovers import sweep
+from penstock_domain.lease import KILL_S
+from penstock_engines.snakemake import EngineFault, SnakemakeEngine
+from penstock_engines.snakemake.process_tree import children_of, descendants_of, kill, live_among
+from penstock_execution.engine import Outcome
+from penstock_execution.orphan_processes import sweep
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.views import TaskState
 
@@ -206,8 +206,8 @@ async def test_leaving_the_engine_ends_what_runs(tmp_path: Path) -> None:
 RUNNER = """
     import anyio, os, sys, time
     from pathlib import Path
-    from penstock_runner.engine import Attempt
-    from penstock_runner.engines.snakemake import SnakemakeEngine
+    from penstock_execution.engine import Attempt
+    from penstock_engines.snakemake import SnakemakeEngine
 
     async def main():
         root = Path(sys.argv[1])

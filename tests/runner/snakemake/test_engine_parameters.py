@@ -1,7 +1,7 @@
 """What a submission chose of Snakemake's own settings is obeyed."""
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import FailureCause

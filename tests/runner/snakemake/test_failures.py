@@ -3,7 +3,7 @@
 from textwrap import dedent
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.views import TaskState

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_runner.engines.snakemake import EngineFault, SnakemakeEngine
+from penstock_engines.snakemake import EngineFault, SnakemakeEngine
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import FailureCause
 from penstock_schemas.views import LogStream, TaskState
@@ -141,7 +141,7 @@ async def test_a_failed_command_that_snakemake_takes_for_a_success_is_none(lab: 
         """
         import subprocess
         subprocess.Popen.__call__ = None
-        from penstock_runner.engines.snakemake import shell_process
+        from penstock_engines.snakemake import shell_process
 
         class Command(shell_process.JobCommand):
             def wait(self, timeout=None):

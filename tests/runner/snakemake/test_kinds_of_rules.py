@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, TaskState

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
+from penstock_engines.snakemake import SnakemakeEngine
+from penstock_execution.sandbox.status import Capabilities, SandboxMode, standing
 from penstock_runner.confinement import confinement
-from penstock_runner.engines.snakemake import SnakemakeEngine
-from penstock_runner.sandbox.standing import Found, SandboxMode, standing
 from penstock_runner.settings import RunnerSettings
 from penstock_schemas.views import SandboxLevel
 
@@ -33,7 +33,7 @@ def without(missing: str, module: str, **environ: str) -> "subprocess.CompletedP
 
 @pytest.mark.parametrize(("missing", "is_refused"), [("landlock", False), ("seccomp", True)])
 def test_auto_is_told_what_is_missing(missing: str, is_refused: bool) -> None:
-    found = msgspec.json.decode(without(missing, "penstock_runner.sandbox.probe").stdout, type=Found)
+    found = msgspec.json.decode(without(missing, "penstock_execution.sandbox.probe").stdout, type=Capabilities)
     assert (found.files, found.signals, found.is_refused) == (False, False, is_refused)
     in_force = standing(SandboxMode.AUTO, found)
     assert in_force.level is SandboxLevel.NONE
@@ -55,7 +55,7 @@ def test_required_does_not_start(missing: str, tmp_path: Path) -> None:
 
 
 def test_auto_is_told_that_namespaces_are_missing() -> None:
-    found = msgspec.json.decode(without("namespaces", "penstock_runner.sandbox.probe").stdout, type=Found)
+    found = msgspec.json.decode(without("namespaces", "penstock_execution.sandbox.probe").stdout, type=Capabilities)
     if not found.files:
         pytest.skip("this kernel has no Landlock")
     assert not found.attributes

@@ -1,7 +1,7 @@
 """File names with bytes that are no UTF-8, which Snakemake takes for inputs and not for outputs."""
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
 pytestmark = pytest.mark.system
 

@@ -8,15 +8,15 @@ from textwrap import dedent
 
 import pytest
 
-from penstock_core.memory import MemoryBlobs
-from penstock_runner.engines.mock import STEPS, MockEngine
-from penstock_runner.engines.snakemake import SnakemakeEngine
-from penstock_runner.planning import MAX_PLANS, Planner, plan_of
-from penstock_runner.sources import Sources
+from penstock_engines.mock.engine import STEPS, MockEngine
+from penstock_engines.snakemake import SnakemakeEngine
+from penstock_runner.attempts.planning import MAX_PLANS, Planner, plan_of
+from penstock_runner.staging.sources import Sources
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Source, SourceKind
 from penstock_schemas.plans import MAX_PLANNED_TASKS, PlanReply, PlanRequest
 from penstock_schemas.views import Task, TaskState
+from penstock_testing.memory import MemoryBlobs
 
 WORKFLOW = """
     import pathlib
@@ -153,7 +153,7 @@ async def test_the_mock_engine_makes_a_plan_up(desk: Desk) -> None:
 
 
 async def test_a_runner_makes_only_so_many_plans_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_runner.planning.MAX_PLANS", 0)
+    monkeypatch.setattr("penstock_runner.attempts.planning.MAX_PLANS", 0)
     assert MAX_PLANS > 0
     assert (await desk.planner.answer(PlanRequest(pipeline_name="p", engine="mock"))).is_busy
 

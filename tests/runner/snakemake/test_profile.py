@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_runner.engines.snakemake.unsupported import ALLOW
+from penstock_engines.snakemake.unsupported import ALLOW
 from penstock_schemas.jobs import FindingKind
 
 pytestmark = pytest.mark.system

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from penstock_runner.engines.snakemake.messages import (
+from penstock_engines.snakemake.messages import (
     MAX_DEPENDENCIES,
     MAX_FIELDS,
     MAX_FRAME_BYTES,
@@ -37,9 +37,9 @@ from penstock_runner.engines.snakemake.messages import (
     encode_frame,
     fit,
 )
-from penstock_runner.engines.snakemake.observation import Watch
-from penstock_runner.engines.snakemake.progress import Progress
-from penstock_runner.engines.snakemake.protocol import Protocol
+from penstock_engines.snakemake.observation import Watch
+from penstock_engines.snakemake.progress import TaskProgress
+from penstock_engines.snakemake.protocol import Protocol
 from penstock_schemas.ids import JobId, is_token
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_nothing_starts_in_a_plan() -> None:
 
 
 def test_the_number_of_jobs_and_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "penstock_runner.engines.snakemake.protocol"
+    module = "penstock_engines.snakemake.protocol"
     monkeypatch.setattr(f"{module}.MAX_TASKS", 2)
     with pytest.raises(InvalidEvent, match="more than 2 jobs"):
         take_all([graph(job(), job(1), job(2))])
@@ -307,9 +307,9 @@ messages = st.one_of(
 )
 
 
-def run_through(stream: bytes, exit_codes: tuple[int | None, ...] = SEEN) -> Progress:
+def run_through(stream: bytes, exit_codes: tuple[int | None, ...] = SEEN) -> TaskProgress:
     """Take a stream as the engine does, up to its first invalid event."""
-    protocol, progress, reader = Protocol(), Progress(JobId("job"), 1), FrameReader()
+    protocol, progress, reader = Protocol(), TaskProgress(JobId("job"), 1), FrameReader()
     try:
         for at in range(0, len(stream), 97):
             for message in reader.feed(stream[at : at + 97]):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from penstock_runner.engines.snakemake.engine import clean_environment
-from penstock_runner.engines.snakemake.failures import TAIL_BYTES, tail_of_file, tail_of_text
-from penstock_runner.engines.snakemake.graph import task_key
-from penstock_runner.engines.snakemake.messages import (
+from penstock_engines.snakemake.engine import clean_environment
+from penstock_engines.snakemake.exit_reasons import why_it_failed
+from penstock_engines.snakemake.failures import TAIL_BYTES, tail_of_file, tail_of_text
+from penstock_engines.snakemake.graph import task_key
+from penstock_engines.snakemake.log_follower import Tail
+from penstock_engines.snakemake.messages import (
     MAX_FRAME_BYTES,
     ErrorLogged,
     FrameReader,
@@ -24,9 +26,7 @@ from penstock_runner.engines.snakemake.messages import (
     encode_frame,
     shorten,
 )
-from penstock_runner.engines.snakemake.progress import MAX_EXPLAINED, Progress
-from penstock_runner.engines.snakemake.tails import Tail
-from penstock_runner.engines.snakemake.verdicts import why_it_failed
+from penstock_engines.snakemake.progress import MAX_EXPLAINED, TaskProgress
 from penstock_schemas.ids import JobId, is_token
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, TaskState
@@ -43,8 +43,8 @@ def ended(*, ok: bool, try_number: int = 1, will_retry: bool = False, exit_code:
     return TryEnded(task=0, try_number=try_number, time=NOW, ok=ok, will_retry=will_retry, exit_code=exit_code)
 
 
-def progress_with_one_job() -> Progress:
-    progress = Progress(JobId("job"), 1)
+def progress_with_one_job() -> TaskProgress:
+    progress = TaskProgress(JobId("job"), 1)
     progress.apply(GraphChanged(tasks=(GraphTask(task=0, rule="r", wildcards={"x": "1"}),)))
     return progress
 
@@ -108,7 +108,7 @@ def test_an_error_that_is_logged_late_still_explains() -> None:
 
 
 def test_an_error_explains_those_that_failed_last_and_no_more() -> None:
-    progress = Progress(JobId("job"), 1)
+    progress = TaskProgress(JobId("job"), 1)
     for task in range(3 * MAX_EXPLAINED):
         progress.apply(GraphChanged(tasks=(GraphTask(task=task, rule="r", wildcards={"x": f"{task:04}"}),)))
         progress.apply(TryStarted(task=task, try_number=1, time=NOW))
@@ -142,7 +142,7 @@ def test_jobs_that_a_checkpoint_makes_needless_leave_the_count() -> None:
 
 
 def test_a_job_may_enter_the_graph_and_leave_it_in_one_message() -> None:
-    progress = Progress(JobId("job"), 1)
+    progress = TaskProgress(JobId("job"), 1)
     entry = GraphTask(task=0, rule="r", wildcards={})
     assert [task.state for task in progress.apply(GraphChanged(tasks=(entry,), gone=(0,)))] == [
         TaskState.WAITING,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.runner.snakemake.lab import DEADLINE_S, Lab
+from tests.runner.snakemake.engine_harness import DEADLINE_S, Lab
 from tests.runner.snakemake.real_workflows import WORKFLOWS, RealWorkflow, place
 
 pytestmark = pytest.mark.system

@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock_runner.engines.snakemake.resource_limits import LIMITS, Usage, named_limit, oom_kills
+from penstock_engines.snakemake.resource_limits import LIMITS, Usage, named_limit, oom_kills
 from penstock_schemas.jobs import Failure, FailureCause, LogFileTail
 
 EVERY = {limit.name: 2_000_000_000 for limit in LIMITS}

@@ -1,9 +1,9 @@
 """What a workflow that runs to its end tells, and what it leaves."""
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_runner.engine import LogWritten
+from penstock_execution.engine import LogWritten
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, TaskState
 

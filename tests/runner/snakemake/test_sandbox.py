@@ -15,14 +15,14 @@ from textwrap import dedent
 
 import pytest
 from msgspec.structs import replace
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
 import penstock_runner
+from penstock_engines.snakemake import SnakemakeEngine
+from penstock_execution.sandbox.policy import NetworkPolicy, SandboxPolicy
+from penstock_execution.sandbox.probe import probe
+from penstock_execution.sandbox.status import SandboxMode, standing
 from penstock_runner.confinement import policy
-from penstock_runner.engines.snakemake import SnakemakeEngine
-from penstock_runner.sandbox.policy import NetworkPolicy, Policy
-from penstock_runner.sandbox.probe import probe
-from penstock_runner.sandbox.standing import SandboxMode, standing
 from penstock_runner.settings import RunnerSettings
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.views import SandboxLevel
@@ -39,7 +39,7 @@ SNAKEFILE = """
 
     rule shell:
         output: "shell.json"
-        shell: "{config[python]} deeds.py targets.json {output}"
+        shell: "{config[python]} hostile_workflow.py targets.json {output}"
 
     rule python:
         output: "python.json"
@@ -108,7 +108,7 @@ class Yard:
     def lab(self, engine: SnakemakeEngine, name: str) -> Lab:
         """A lab whose folders lie in the runner's, with the deeds in it."""
         lab = Lab(engine, self.state / "lab" / name)
-        shutil.copy(Path(__file__).with_name("deeds.py"), lab.work)
+        shutil.copy(Path(__file__).with_name("hostile_workflow.py"), lab.work)
         targets = {
             "state": str(self.state),
             "home": str(self.home),
@@ -131,7 +131,7 @@ class Yard:
         return lab
 
 
-def sealed(settings: RunnerSettings, environ: Mapping[str, str]) -> Policy:
+def sealed(settings: RunnerSettings, environ: Mapping[str, str]) -> SandboxPolicy:
     """The policy of a machine that has the whole sandbox."""
     return replace(policy(settings, environ), sealed=True)
 

@@ -18,8 +18,8 @@ DEADLINE_S = 60.0
 RUNNER = """
     import anyio, os, sys
     from pathlib import Path
-    from penstock_runner.engine import Attempt
-    from penstock_runner.engines.snakemake import SnakemakeEngine
+    from penstock_execution.engine import Attempt
+    from penstock_engines.snakemake import SnakemakeEngine
 
     async def main():
         root = Path(sys.argv[1])

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_runner.engines.snakemake import SnakemakeEngine
-from penstock_runner.engines.snakemake.unsupported import ALLOW, MAX_NAMED, Software
+from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.unsupported import ALLOW, MAX_NAMED, Software
 from penstock_schemas.jobs import Failure, Finding, FindingKind, UnsupportedDirectives
 from penstock_schemas.views import LogStream
 

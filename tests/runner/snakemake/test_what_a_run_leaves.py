@@ -5,10 +5,10 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.lab import Lab
+from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_runner.engine import Outcome
-from penstock_runner.engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake import SnakemakeEngine
+from penstock_execution.engine import Outcome
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import LogFileTail
 from penstock_schemas.views import OutputKind, TaskState

@@ -6,16 +6,16 @@ from typing import Any
 
 from tests.scheduler.simulation.world import Actor, Call, Operation, Read, Script, Sleep, World
 
-from penstock_core import aggregates, job
-from penstock_core.chain import Stored, link
-from penstock_core.job_fold import fold
-from penstock_core.ports import Conflict, Entry, Fenced, PortError, Unavailable
+from penstock_domain import aggregates, job
+from penstock_domain.chain import Stored, link
+from penstock_domain.job_fold import fold
+from penstock_ports import AppendEntry, Conflict, Fenced, PortError, Unavailable
+from penstock_projector.core.projection import Projection, pieces
 from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.events import election
 from penstock_scheduler.core.leader import Leader
-from penstock_scheduler.core.liveness import LeaderWatch, Silences
-from penstock_scheduler.core.projection import Projection, pieces
-from penstock_scheduler.core.state import State
+from penstock_scheduler.core.liveness import FailureDetector, LeaderWatch
+from penstock_scheduler.core.state import SchedulerState
 from penstock_schemas.commands import (
     AbandonAttempt,
     CancelJob,
@@ -27,14 +27,7 @@ from penstock_schemas.commands import (
     StartAttempt,
     SubmitJob,
 )
-from penstock_schemas.events import (
-    AttemptAssigned,
-    EventData,
-    RunnerDraining,
-    RunnerJoined,
-    RunnerLeft,
-    StopOrdered,
-)
+from penstock_schemas.events import AttemptAssigned, EventData, RunnerDraining, RunnerJoined, RunnerLeft, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, RequeueCause
 from penstock_schemas.views import EMPTY_HEAD, Job, RunnerHeartbeat, SchedulerBeat
@@ -68,11 +61,11 @@ class Teller(Actor):
 
     def _entries(
         self, aggregate: str, known: Job | None, happened: tuple[EventData, ...], command: JobCommand
-    ) -> list[Entry]:
+    ) -> list[AppendEntry]:
         (data,) = happened
         head = EMPTY_HEAD if known is None else known.head
         event = link(head, aggregate, data, event_id=self.world.new_id(), time=command.now, actor="test")
-        return [Entry(event, head.seq)]
+        return [AppendEntry(event, head.seq)]
 
     def add(self, aggregate: str, data: EventData) -> Script:
         """Append to an aggregate, once: after a doubt it looks whether it is there."""
@@ -84,7 +77,7 @@ class Teller(Actor):
                     return
                 head = history[-1].head if history else EMPTY_HEAD
                 event = link(head, aggregate, data, event_id=event_id, time=self.now(), actor="test")
-                entries = [Entry(event, head.seq)]
+                entries = [AppendEntry(event, head.seq)]
                 yield Call(partial(self.world.append, entries), writes=True)
             except PortError:
                 yield Sleep(0.5)
@@ -135,8 +128,8 @@ class SchedulerActor(Actor):
     def __init__(self, world: World, holder: str) -> None:
         super().__init__(world)
         self.holder = holder
-        self.state = State()
-        self.silences = Silences()
+        self.state = SchedulerState()
+        self.silences = FailureDetector()
         self.leader: Leader | None = None
         self.start(self.follow())
         self.start(self.stand_by_and_lead())
@@ -196,7 +189,7 @@ class SchedulerActor(Actor):
         leader = Leader(self.state, holder=self.holder, elected_at=stored.seq, new_id=world.new_id)
         while self.state.seq < stored.seq:
             yield Sleep(0.01)
-        self.leader, self.silences = leader, Silences()
+        self.leader, self.silences = leader, FailureDetector()
         seen, look_at = 0, 0.0
         while not leader.is_deposed:
             batch = None
@@ -377,7 +370,7 @@ class RunnerActor(Teller):
 
 
 class ProjectorActor(Actor):
-    """One projector process: `penstock_scheduler.projector`, step by step."""
+    """One projector process: `penstock_projector`, step by step."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

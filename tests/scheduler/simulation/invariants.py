@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from penstock_core import aggregates
-from penstock_core.chain import BrokenChain, Stored, verify
-from penstock_core.job_fold import evolve
+from penstock_domain import aggregates
+from penstock_domain.chain import BrokenChain, Stored, verify
+from penstock_domain.job_fold import evolve
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import encode_state
-from penstock_scheduler.core.state import State, fold
+from penstock_scheduler.core.state import SchedulerState, fold
 from penstock_schemas.events import (
     AttemptStarted,
     CycleDecided,
@@ -38,7 +38,7 @@ class Invariants:
     """Watches the log as it is stored, and the work as it is done."""
 
     def __init__(self) -> None:
-        self.state = State()
+        self.state = SchedulerState()
         self.jobs: dict[str, Job] = {}
         self.ended: dict[str, int] = {}
         self.working: dict[JobId, tuple[RunnerId, int]] = {}

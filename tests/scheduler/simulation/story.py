@@ -7,13 +7,13 @@ from tests.scheduler.simulation.actors import Client, ProjectorActor, RunnerActo
 from tests.scheduler.simulation.invariants import Violated, require, view_of
 from tests.scheduler.simulation.world import NO_MUTATION, START, Actor, Mutation, World, at_once
 
-from penstock_core import aggregates
-from penstock_core.chain import link
-from penstock_core.memory import MemoryHeartbeats
-from penstock_core.ports import Entry
+from penstock_domain import aggregates
+from penstock_domain.chain import link
+from penstock_ports import AppendEntry
 from penstock_schemas.events import LimitSet
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import EMPTY_HEAD
+from penstock_testing.memory import MemoryHeartbeats
 
 JOBS = 8
 TROUBLE_S = 40.0
@@ -167,4 +167,4 @@ class Story:
             time=START,
             actor="test",
         )
-        self.world.append([Entry(event, 0)])
+        self.world.append([AppendEntry(event, 0)])

@@ -11,11 +11,11 @@ from typing import Any, TypeVar, cast
 
 from tests.scheduler.simulation.invariants import Invariants
 
-from penstock_core import aggregates
-from penstock_core.chain import Stored
-from penstock_core.memory import MemoryHeartbeats, MemoryJobs, MemoryLog
-from penstock_core.ports import Entry, Fence, PortError, Unavailable
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored
+from penstock_ports import AppendEntry, Fence, PortError, Unavailable
 from penstock_schemas.ids import EventId
+from penstock_testing.memory import MemoryHeartbeats, MemoryJobs, MemoryLog
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DEADLINE_S = 5.0
@@ -161,7 +161,7 @@ class World:
 
     # The server.
 
-    def append(self, entries: Sequence[Entry], fence: Fence | None = None) -> tuple[Stored, ...]:
+    def append(self, entries: Sequence[AppendEntry], fence: Fence | None = None) -> tuple[Stored, ...]:
         if fence is not None and self.mutation.is_fence_ignored:
             fence = Fence(fence.aggregate, at_once(self.log.head(aggregates.SCHEDULER_LEASE)).seq)
         stored = at_once(self.log.append(entries, fence=fence))

@@ -7,8 +7,8 @@ from typing import Final, Protocol, assert_never
 from penstock_gateway.authentication.callers import network_of
 from penstock_gateway.authentication.credentials import ApiToken, Credentials, Password, SignedToken
 from penstock_gateway.authentication.passwords import Passwords
-from penstock_gateway.authentication.throttle import Failures
-from penstock_gateway.problems import TooManyFailures, Unauthenticated
+from penstock_gateway.authentication.rate_limits import Failures
+from penstock_gateway.http.problems import TooManyFailures, Unauthenticated
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal
 
 BASIC: Final = 'Basic realm="penstock", charset="UTF-8"'

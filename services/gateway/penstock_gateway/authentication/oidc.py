@@ -18,7 +18,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
-from penstock_gateway.problems import ProviderAway, Unauthenticated
+from penstock_gateway.http.problems import ProviderAway, Unauthenticated
 from penstock_schemas.access import AuthMethod, Principal
 from penstock_schemas.ids import TenantId, is_name, is_token
 

@@ -17,7 +17,7 @@ from anyio import to_thread
 from penstock_gateway.authentication.credentials import Password
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import User
-from penstock_gateway.problems import TooManyRequests
+from penstock_gateway.http.problems import TooManyRequests
 from penstock_schemas.access import Principal
 
 REMEMBERED: Final = 1024

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 from litestar.types import Message, Send
 
 from penstock_gateway.authentication.callers import Caller
-from penstock_gateway.authentication.throttle import Allowance
+from penstock_gateway.authentication.rate_limits import RateLimitDecision
 
 ANY_ORIGIN: Final = "*"
 PREFLIGHT_S: Final = 600
@@ -43,7 +43,7 @@ class HeaderRules:
     def __init__(self, origins: frozenset[str]) -> None:
         self._origins = origins
 
-    def add(self, message: Message, caller: Caller, origin: str | None, allowance: Allowance | None) -> None:
+    def add(self, message: Message, caller: Caller, origin: str | None, allowance: RateLimitDecision | None) -> None:
         """Add to the start of a response what it lacks."""
         start = cast("dict[str, Any]", message)
         headers: list[tuple[bytes, bytes]] = list(start["headers"])

@@ -7,8 +7,8 @@ from typing import Final
 
 import structlog
 
-from penstock_core.setting_files import read_setting_file
 from penstock_gateway.authentication.users import BadUser, User, parse_users, split_file, split_list
+from penstock_runtime.setting_files import read_setting_file
 
 YOUNG_S: Final = 2.0
 """A file that was written so recently is read at every look: another write may have left it the same time and size."""

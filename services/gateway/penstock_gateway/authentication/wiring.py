@@ -8,18 +8,18 @@ from typing import Final
 from litestar.routes import BaseRoute
 from litestar.types import ASGIApp
 
+from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication.authenticator import Authenticator, Provider
 from penstock_gateway.authentication.callers import is_loopback
-from penstock_gateway.authentication.doorkeeper import Doorkeeper, Doors
+from penstock_gateway.authentication.middleware import AccessSettings, AuthMiddleware
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
-from penstock_gateway.authentication.refusals import Refusals
+from penstock_gateway.authentication.rate_limits import RateLimiter
 from penstock_gateway.authentication.response_headers import ANY_ORIGIN
-from penstock_gateway.authentication.throttle import Buckets
-from penstock_gateway.authentication.token_book import TokenBook
+from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import BadUser
-from penstock_gateway.failures import methods_at
+from penstock_gateway.http.error_responses import methods_at
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wes.failures import teller
 from penstock_schemas.access import AuthMethod, Role
@@ -28,15 +28,15 @@ from penstock_schemas.ids import TenantId, is_token
 _ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+/?")
 
 
-def make_doorkeeper(
+def build_auth_middleware(
     app: ASGIApp,
     settings: GatewaySettings,
     *,
     routes: Iterable[BaseRoute],
-    tokens: TokenBook,
-    refusals: Refusals,
+    tokens: TokenService,
+    refusals: DenialLog,
     provider: Provider | None,
-) -> Doorkeeper:
+) -> AuthMiddleware:
     """Return `app`, which serves `routes`, with a door in front of it, as the settings want it.
 
     Raises:
@@ -50,14 +50,14 @@ def make_doorkeeper(
         tokens=tokens,
         provider=provider,
     )
-    doors = Doors(
+    doors = AccessSettings(
         open_paths=(f"{settings.wes_prefix}/service-info",),
         allowed_origins=frozenset(each.rstrip("/").lower() for each in settings.cors_origins),
         trusted_proxies=frozenset(settings.trusted_proxies),
         is_local_only=AuthMethod.NONE in methods and not settings.allow_anonymous,
     )
-    buckets = Buckets(settings.rate_limit, settings.rate_burst) if settings.rate_limit else None
-    return Doorkeeper(
+    buckets = RateLimiter(settings.rate_limit, settings.rate_burst) if settings.rate_limit else None
+    return AuthMiddleware(
         app,
         authenticator=authenticator,
         refusals=refusals,

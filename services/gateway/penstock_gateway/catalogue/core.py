@@ -12,7 +12,7 @@ from typing import assert_never
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from penstock_core.chain import Stored
+from penstock_domain.chain import Stored
 from penstock_schemas.events import PipelineRegistered, PipelineRetired
 from penstock_schemas.ids import EventId
 from penstock_schemas.views import EMPTY_HEAD, Head

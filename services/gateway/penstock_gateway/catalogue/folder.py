@@ -12,15 +12,15 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from penstock_core.ports import PortError
-from penstock_core.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache, shown, wire_path
-from penstock_gateway.bundles import MAX_ENTRIES
+from penstock_domain.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache, shown, wire_path
 from penstock_gateway.catalogue.core import VersionTaken
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
+from penstock_gateway.http.problems import Invalid
 from penstock_gateway.intake.limits import PIECE_BYTES
-from penstock_gateway.problems import Invalid
-from penstock_gateway.uploads import Upload
+from penstock_gateway.staging.bundles import MAX_ENTRIES
+from penstock_gateway.staging.uploads import Upload
+from penstock_ports import PortError
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.ids import is_token
 from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut

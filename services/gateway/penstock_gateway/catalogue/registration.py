@@ -5,12 +5,12 @@ from typing import Final
 
 import msgspec
 
-from penstock_core.engine_parameters import SNAKEMAKE
-from penstock_gateway.bodies import pointer
+from penstock_domain.engine_parameters import SNAKEMAKE
 from penstock_gateway.catalogue.parameter_schemas import Schema, fault_of_schema, merge, violations
 from penstock_gateway.catalogue.presets import Presets, engine_parameters_of
 from penstock_gateway.catalogue.workflow_files import Files, find_schema, own_configuration
-from penstock_gateway.problems import Invalid
+from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import PipelineRegistration, Violation
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Parameters, Source

@@ -8,19 +8,19 @@ from pathlib import PurePosixPath
 import anyio.to_thread
 from msgspec.structs import replace
 
-from penstock_core.engine_parameters import SNAKEMAKE
-from penstock_core.ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
-from penstock_gateway.bundles import check_uploaded, path_source, read_entries
+from penstock_domain.engine_parameters import SNAKEMAKE
 from penstock_gateway.catalogue.core import Version, VersionTaken
 from penstock_gateway.catalogue.presets import Presets
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.catalogue.stored_sources import read_files, stored_fingerprint
 from penstock_gateway.catalogue.workflow_files import Files
-from penstock_gateway.intake.intake import Intake, Laid
-from penstock_gateway.source_kinds import kind_of
-from penstock_gateway.submitted_entries import left_out_of
-from penstock_gateway.uploads import Upload, Uploads
+from penstock_gateway.intake.intake import Intake, StagedSource
+from penstock_gateway.jobs.submission.source_kinds import kind_of
+from penstock_gateway.staging.bundles import check_uploaded, path_source, read_entries
+from penstock_gateway.staging.submitted_entries import left_out_of
+from penstock_gateway.staging.uploads import Upload, Uploads
+from penstock_ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Source
@@ -97,7 +97,7 @@ class Registrations:
         files = await read_files(self._blobs, upload, laid.main)
         return await anyio.to_thread.run_sync(prepare, asked, source, files, self._presets)
 
-    async def _lay(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> Laid:
+    async def _lay(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> StagedSource:
         source = asked.source
         if lay is not None:
             await lay(upload)
@@ -108,7 +108,7 @@ class Registrations:
                 await upload.put_entry(entry, _one(content))
         else:
             return await self._intake.lay(source, upload)
-        return Laid(origin=None, main=source.snakefile)
+        return StagedSource(origin=None, main=source.snakefile)
 
     async def _register(self, entry: PipelineRegistered, upload: Upload, actor: str) -> tuple[Version, bool]:
         upload.is_kept = True  # when nobody knows whether the entry was stored, its files may be needed

@@ -6,9 +6,8 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Final
 
-from penstock_core import aggregates
-from penstock_core.chain import link
-from penstock_core.ports import Conflict, Entry, EventLog
+from penstock_domain import aggregates
+from penstock_domain.chain import link
 from penstock_gateway.catalogue.core import (
     Pipeline,
     PipelineCommand,
@@ -20,6 +19,7 @@ from penstock_gateway.catalogue.core import (
     evolve,
     fold,
 )
+from penstock_ports import AppendEntry, Conflict, EventLog
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.ids import EventId, is_token
 from penstock_schemas.views import EMPTY_HEAD
@@ -144,7 +144,7 @@ class Catalogue:
             head = EMPTY_HEAD if known is None else known.head
             event = link(head, aggregate, decided[0], event_id=EventId(uuid.uuid4().hex), time=self._now(), actor=actor)
             try:
-                (stored,) = await self._log.append((Entry(event, expected=head.seq),))
+                (stored,) = await self._log.append((AppendEntry(event, expected=head.seq),))
             except Conflict:
                 continue
             changed = evolve(known, stored)

@@ -5,10 +5,10 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
-from penstock_core.ports import Blobs
 from penstock_gateway.catalogue.workflow_files import MAX_DOCUMENT_BYTES, Files, configfiles, wanted
-from penstock_gateway.submitted_entries import PROGRAM, entry_of
-from penstock_gateway.uploads import Upload, fingerprint_of
+from penstock_gateway.staging.submitted_entries import PROGRAM, entry_of
+from penstock_gateway.staging.uploads import Upload, fingerprint_of
+from penstock_ports import Blobs
 from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import Source, SourceFile, SourceKind, SourceManifest
 

@@ -8,10 +8,10 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec import Struct
 
-from penstock_gateway.bodies import pointer
-from penstock_gateway.bundles import SNAKEFILE_PLACES
 from penstock_gateway.catalogue.parameter_schemas import Schema
-from penstock_gateway.problems import Invalid
+from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.staging.bundles import SNAKEFILE_PLACES
 from penstock_schemas.api import Violation
 from penstock_schemas.jobs import Parameters
 
@@ -36,7 +36,7 @@ Files = Mapping[str, bytes]
 """The ones that `wanted` names, by path: no more than `MAX_DOCUMENT_BYTES` of each, and one byte."""
 
 
-class Found(Struct, frozen=True):
+class WorkflowParameters(Struct, frozen=True):
     """A document among a workflow's files."""
 
     path: str
@@ -47,7 +47,7 @@ class BadDocument(Exception):
     """A file does not hold an object; the text says why."""
 
 
-def find_schema(files: Files) -> Found | None:
+def find_schema(files: Files) -> WorkflowParameters | None:
     """Return the schema of the parameters that a workflow brings along.
 
     Raises:
@@ -58,7 +58,7 @@ def find_schema(files: Files) -> Found | None:
     if path is None:
         return None
     try:
-        return Found(path, read_object(path, files[path]))
+        return WorkflowParameters(path, read_object(path, files[path]))
     except BadDocument as error:
         raise Invalid([Violation(pointer=pointer("source", "files", path), detail=str(error))]) from None
 

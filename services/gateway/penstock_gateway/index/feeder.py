@@ -12,15 +12,15 @@ import anyio
 import structlog
 from anyio import to_thread
 
-from penstock_core.ports import JobsView, PortError, PositionLost, Unavailable
+from penstock_gateway.http.problems import NotYet
 from penstock_gateway.index.reading import Page
 from penstock_gateway.index.store import IndexStore
 from penstock_gateway.index.writing import bundle_digest
-from penstock_gateway.moments import Candidates
-from penstock_gateway.problems import NotYet
-from penstock_gateway.queries import JobQuery, microseconds
-from penstock_gateway.standings import Standing
-from penstock_gateway.watchers import Watchers
+from penstock_gateway.jobs.change_notifier import ChangeNotifier
+from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.jobs.point_in_time import Candidates
+from penstock_gateway.jobs.queries import JobQuery, microseconds
+from penstock_ports import JobsView, PortError, PositionLost, Unavailable
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
@@ -50,7 +50,7 @@ class Index:
 
     """
 
-    def __init__(self, path: Path, *, boot_id: str, view: JobsView, watchers: Watchers) -> None:
+    def __init__(self, path: Path, *, boot_id: str, view: JobsView, watchers: ChangeNotifier) -> None:
         self._path = path
         self._boot_id = boot_id
         self._view = view
@@ -138,7 +138,7 @@ class Index:
         async with self._reading():
             return await to_thread.run_sync(read)
 
-    async def counts(self, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
+    async def counts(self, tenant: TenantId, owner: str | None) -> dict[DetailedStatus, int]:
         """Return how many jobs of a tenant, or of one owner in it, stand where.
 
         Raises:
@@ -148,7 +148,7 @@ class Index:
         async with self._reading():
             return self._store.counts(tenant, owner)
 
-    async def ended_before(self, standing: Standing, before: datetime, *, limit: int) -> tuple[Job, ...]:
+    async def ended_before(self, standing: DetailedStatus, before: datetime, *, limit: int) -> tuple[Job, ...]:
         """Return jobs of every tenant that stand so and ended earlier, as far as they are known here.
 
         Raises:

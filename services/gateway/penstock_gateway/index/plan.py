@@ -5,8 +5,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_gateway.queries import MAX_SEQ, JobQuery
-from penstock_gateway.standings import Standing
+from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.jobs.queries import MAX_SEQ, JobQuery
 
 MIN_TRIGRAM: Final = 3
 """Shorter texts are looked for row by row."""
@@ -168,7 +168,7 @@ def _led_by_columns(query: JobQuery, window: Window) -> Statement:
         f"SELECT j.created_seq AS created_seq FROM jobs AS j INDEXED BY {index} "
         f"WHERE j.tenant = ?{equal} AND j.standing = ? AND j.created_seq BETWEEN ? AND ?{rest.sql}"
     )
-    standings = query.wanted or tuple(Standing)
+    standings = query.wanted or tuple(DetailedStatus)
     values: list[Value] = []
     for standing in standings:
         values.extend((query.tenant, *(value for _, value in named), standing.value, window.low, window.high))

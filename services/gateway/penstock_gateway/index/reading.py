@@ -18,8 +18,8 @@ from penstock_gateway.index.plan import (
     spans,
 )
 from penstock_gateway.index.schema import ANY, BLOCK_BITS
-from penstock_gateway.queries import JobQuery
-from penstock_gateway.standings import Standing
+from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.jobs.queries import JobQuery
 from penstock_schemas.ids import TenantId
 from penstock_schemas.views import Job
 
@@ -146,13 +146,13 @@ def _total_in_time(connection: sqlite3.Connection, query: JobQuery) -> int:
     return int(total)
 
 
-def read_counts(connection: sqlite3.Connection, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
+def read_counts(connection: sqlite3.Connection, tenant: TenantId, owner: str | None) -> dict[DetailedStatus, int]:
     """Return how many jobs of a tenant, or of one owner in it, stand where."""
     rows = connection.execute(
         "SELECT standing, total FROM totals WHERE tenant = ? AND pipeline = ? AND owner = ? AND standing <> ?",
         (tenant, ANY, owner or ANY, ANY),
     ).fetchall()
-    return {Standing(standing): int(total) for standing, total in rows}
+    return {DetailedStatus(standing): int(total) for standing, total in rows}
 
 
 def explain_page(connection: sqlite3.Connection, query: JobQuery) -> tuple[str, ...]:

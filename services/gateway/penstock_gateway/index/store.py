@@ -13,9 +13,9 @@ from penstock_gateway.index.counts import Counts
 from penstock_gateway.index.reading import Page, explain_page, read_changed, read_counts, read_page, read_settled
 from penstock_gateway.index.schema import HIDDEN, PRAGMAS, SCHEMA_VERSION, TABLES
 from penstock_gateway.index.writing import id_bytes, write_jobs
-from penstock_gateway.moments import MAX_CHANGED, Candidates
-from penstock_gateway.queries import JobQuery
-from penstock_gateway.standings import Standing
+from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.jobs.point_in_time import MAX_CHANGED, Candidates
+from penstock_gateway.jobs.queries import JobQuery
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
@@ -113,11 +113,11 @@ class IndexStore:
             self._readers.put(connection)
         return Candidates(settled, changed[:most], len(changed) > most)
 
-    def counts(self, tenant: TenantId, owner: str | None) -> dict[Standing, int]:
+    def counts(self, tenant: TenantId, owner: str | None) -> dict[DetailedStatus, int]:
         """Return how many jobs of a tenant, or of one owner in it, stand where."""
         return read_counts(self._point, tenant, owner)
 
-    def ended_before(self, standing: Standing, before_us: int, *, limit: int) -> tuple[Job, ...]:
+    def ended_before(self, standing: DetailedStatus, before_us: int, *, limit: int) -> tuple[Job, ...]:
         """Return jobs of every tenant that stand so and ended earlier, oldest first."""
         connection = self._readers.get()
         try:

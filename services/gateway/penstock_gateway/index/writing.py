@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from penstock_gateway.index.plan import label_token
 from penstock_gateway.index.schema import ANY, BLOCK_BITS, HIDDEN
-from penstock_gateway.queries import WORKFLOW_URL, microseconds, text_of
-from penstock_gateway.standings import Standing, standing_of
-from penstock_gateway.workflow_urls import workflow_url_of
+from penstock_gateway.jobs.job_status import DetailedStatus, detailed_status
+from penstock_gateway.jobs.queries import WORKFLOW_URL, microseconds, text_of
+from penstock_gateway.jobs.workflow_urls import workflow_url_of
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import SourceKind
 from penstock_schemas.views import Job
@@ -89,7 +89,7 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
                 id_bytes(job.id),
                 job.head.seq,
                 job.tenant,
-                standing_of(job).value,
+                detailed_status(job).value,
                 job.pipeline_name,
                 job.owner,
                 microseconds(job.created_at),
@@ -110,7 +110,7 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
         [(job.tenant, token, job.created_seq) for job in jobs for token in dict.fromkeys(_tokens(job))],
     )
     connection.executemany("INSERT INTO bundles VALUES (?, ?)", _bundles(jobs))
-    _count(connection, ((job, standing_of(job), 1) for job in jobs))
+    _count(connection, ((job, detailed_status(job), 1) for job in jobs))
     connection.executemany(
         "INSERT INTO blocks VALUES (?1, ?2, ?3, ?3, NULL, NULL, NULL, NULL, 1) ON CONFLICT DO UPDATE SET "
         "created_us_low = min(created_us_low, ?3), created_us_high = max(created_us_high, ?3), total = total + 1",
@@ -122,21 +122,21 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
 def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[int, tuple[int, str]]) -> None:
     if not later:
         return
-    moved = [job for job in later if standing_of(job).value != known[job.created_seq][1]]
+    moved = [job for job in later if detailed_status(job).value != known[job.created_seq][1]]
     connection.executemany(
         "UPDATE jobs SET seq = ?, started_us = ?, ended_us = ? WHERE created_seq = ?",
         [(job.head.seq, _maybe(job.started_at), _maybe(job.completed_at), job.created_seq) for job in later],
     )
     connection.executemany(
         "UPDATE jobs SET standing = ? WHERE created_seq = ?",
-        [(standing_of(job).value, job.created_seq) for job in moved],
+        [(detailed_status(job).value, job.created_seq) for job in moved],
     )
     _stretch(connection, later)
     connection.executemany(
         "UPDATE bodies SET body = ? WHERE created_seq = ?", [(_encoder.encode(job), job.created_seq) for job in later]
     )
-    to = ((job, standing_of(job), 1) for job in moved)
-    away = ((job, Standing(known[job.created_seq][1]), -1) for job in moved)
+    to = ((job, detailed_status(job), 1) for job in moved)
+    away = ((job, DetailedStatus(known[job.created_seq][1]), -1) for job in moved)
     _count(connection, chain(to, away))
 
 
@@ -151,7 +151,7 @@ def _hide(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None:
         if row is None:
             continue
         before = _decoder.decode(row[0])
-        _count(connection, [(before, Standing(row[1]), -1)])
+        _count(connection, [(before, DetailedStatus(row[1]), -1)])
         for token in dict.fromkeys(_tokens(before)):
             connection.execute(
                 "DELETE FROM labels WHERE tenant = ? AND token = ? AND created_seq = ?",
@@ -177,7 +177,7 @@ def _keep_hidden(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None
                 id_bytes(job.id),
                 job.head.seq,
                 HIDDEN,
-                standing_of(job).value,
+                detailed_status(job).value,
                 job.pipeline_name,
                 job.owner,
                 microseconds(job.created_at),
@@ -216,7 +216,7 @@ def _maybe(time: datetime | None) -> int | None:
     return None if time is None else microseconds(time)
 
 
-def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, Standing, int]]) -> None:
+def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, DetailedStatus, int]]) -> None:
     """Move the counters."""
     columns: Counter[tuple[str, str, str, str]] = Counter()
     labels: Counter[tuple[str, str, str]] = Counter()

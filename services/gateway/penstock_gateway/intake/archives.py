@@ -16,8 +16,8 @@ from typing import BinaryIO, Final
 
 from msgspec.structs import replace
 
-from penstock_core.source_tree import MAX_LINK_BYTES, shown
-from penstock_gateway.intake.entries import Contents, Entry
+from penstock_domain.source_tree import MAX_LINK_BYTES, shown
+from penstock_gateway.intake.entries import ArchiveEntry, Contents
 from penstock_gateway.intake.limits import SourceUnfit
 from penstock_gateway.intake.tars import BZIP2, GZIP, XZ, is_tar, tar_contents
 from penstock_gateway.intake.zips import ZIP, zip_contents
@@ -47,7 +47,7 @@ def is_archive(head: bytes) -> bool:
     return head.startswith((*ZIP, GZIP, BZIP2, XZ, *_UNTAKEN)) or is_tar(head)
 
 
-def survey(file: BinaryIO, max_bytes: int) -> Sequence[Entry]:
+def survey(file: BinaryIO, max_bytes: int) -> Sequence[ArchiveEntry]:
     """Return the files of an archive; all of their names are checked then, and none of their content.
 
     Raises:
@@ -85,7 +85,7 @@ def contents(file: BinaryIO, max_bytes: int) -> Contents:
             yield entry, _whole(entry, pieces)
 
 
-def _with_target(entry: Entry, pieces: Iterator[bytes]) -> Entry:
+def _with_target(entry: ArchiveEntry, pieces: Iterator[bytes]) -> ArchiveEntry:
     if not entry.is_link:
         return entry
     if entry.size_bytes > MAX_LINK_BYTES:
@@ -93,13 +93,13 @@ def _with_target(entry: Entry, pieces: Iterator[bytes]) -> Entry:
     return replace(entry, target=b"".join(pieces).decode(errors="surrogateescape"))
 
 
-def _whole(entry: Entry, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _whole(entry: ArchiveEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
     with _faults(entry):
         yield from pieces
 
 
 @contextmanager
-def _faults(entry: Entry | None = None) -> Generator[None]:
+def _faults(entry: ArchiveEntry | None = None) -> Generator[None]:
     """Say in our own words what is wrong with an archive, or with one entry of it."""
     try:
         yield

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct
 
-from penstock_core.setting_files import read_setting_file
+from penstock_runtime.setting_files import read_setting_file
 
 PORTS: Final = {"http": 80, "https": 443}
 EXPECTED: Final = "https://name:token@host/path, one a line"

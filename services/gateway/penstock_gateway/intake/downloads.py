@@ -12,12 +12,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 from penstock_gateway.intake.addresses import SourceHosts, Target, check_url, resolve
 from penstock_gateway.intake.credentials import ASKS_WHO
-from penstock_gateway.intake.limits import (
-    FETCH_DEADLINE_S,
-    MAX_REDIRECTS,
-    PIECE_BYTES,
-    SourceUnfit,
-)
+from penstock_gateway.intake.limits import FETCH_DEADLINE_S, MAX_REDIRECTS, PIECE_BYTES, SourceUnfit
 from penstock_gateway.intake.spool import write
 
 STEP_S: Final = 10.0

@@ -5,16 +5,16 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_core.source_tree import fault_of_path, folders_of, is_engine_cache, shown
-from penstock_gateway.bundles import SNAKEFILE_PLACES
+from penstock_domain.source_tree import fault_of_path, folders_of, is_engine_cache, shown
 from penstock_gateway.intake.limits import MAX_ENTRIES, SourceUnfit
-from penstock_gateway.submitted_entries import Tree
+from penstock_gateway.staging.bundles import SNAKEFILE_PLACES
+from penstock_gateway.staging.submitted_entries import Tree
 
 _LEFT_OUT: Final = "__MACOSX/"
 """What macOS adds to a zip, beside the files that were meant."""
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class ArchiveEntry(Struct, frozen=True, kw_only=True):
     """An entry of an archive or a repository: a file, or what its flags say."""
 
     path: str
@@ -31,7 +31,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     """The path of an earlier file that this is a hard link to; it has no content of its own."""
 
 
-Contents = Iterator[tuple[Entry, Iterator[bytes]]]
+Contents = Iterator[tuple[ArchiveEntry, Iterator[bytes]]]
 """Each file with its pieces, which are to be taken before the next file, or left."""
 
 

@@ -8,22 +8,22 @@ from typing import BinaryIO, Final
 
 import anyio
 
-from penstock_core.source_tree import ENGINE_FOLDER, MAX_LINK_BYTES, is_engine_cache
-from penstock_core.source_tree import shown as shown_name
-from penstock_gateway.bodies import pointer
-from penstock_gateway.bundles import SNAKEFILE_PLACES
+from penstock_domain.source_tree import ENGINE_FOLDER, MAX_LINK_BYTES, is_engine_cache
+from penstock_domain.source_tree import shown as shown_name
+from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_gateway.http.problems import Invalid
 from penstock_gateway.intake.addresses import SourceHosts, check_url, shown
 from penstock_gateway.intake.archives import HEAD_BYTES, TAKEN, contents, is_archive, survey
 from penstock_gateway.intake.downloads import download
-from penstock_gateway.intake.entries import Entry, top_folder
+from penstock_gateway.intake.entries import ArchiveEntry, top_folder
 from penstock_gateway.intake.forges import as_repository
 from penstock_gateway.intake.limits import MAX_FETCHES, MAX_WAIT_S, SourceUnfit
 from penstock_gateway.intake.repositories import fetch_commit
 from penstock_gateway.intake.spool import Spool, fill, pieces_of
-from penstock_gateway.problems import Invalid
-from penstock_gateway.source_kinds import LAID, kind_of
-from penstock_gateway.submitted_entries import Tree
-from penstock_gateway.uploads import Upload
+from penstock_gateway.jobs.submission.source_kinds import LAID, kind_of
+from penstock_gateway.staging.bundles import SNAKEFILE_PLACES
+from penstock_gateway.staging.submitted_entries import Tree
+from penstock_gateway.staging.uploads import Upload
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import LeftOut
 
@@ -32,7 +32,7 @@ MAX_SNAKEFILE_BYTES: Final = 1 << 20
 ENGINE_CACHE: Final = LeftOut(path=f"{ENGINE_FOLDER}/", reason="the engine's caches, locks and logs are of one machine")
 
 
-class Laid:
+class StagedSource:
     """What became of a source.
 
     Attributes:
@@ -62,7 +62,7 @@ class Intake:
         self._max_bytes = max_bytes
         self._turns = anyio.Semaphore(MAX_FETCHES)
 
-    async def lay(self, source: SubmittedSource, upload: Upload) -> Laid:
+    async def lay(self, source: SubmittedSource, upload: Upload) -> StagedSource:
         """Lay the files of an archive, a repository or an address beside those that an upload has.
 
         Raises:
@@ -77,7 +77,7 @@ class Intake:
                 async with self._spool.file() as file:
                     await fill(file, _decoded(source), self._max_bytes)
                     await self._unpack(file, upload, source.snakefile, "the archive")
-                return Laid(origin=None, main=source.snakefile)
+                return StagedSource(origin=None, main=source.snakefile)
             repository = as_repository(source) if kind == "url" else source
             async with _Turn(self._turns):
                 if repository is None:
@@ -115,15 +115,15 @@ class Intake:
             if f"{entry.path}/" != top:
                 await _put(upload, entry, pieces_of(pieces), top=top, place=place)
 
-    async def _from_git(self, source: SubmittedSource, upload: Upload) -> Laid:
+    async def _from_git(self, source: SubmittedSource, upload: Upload) -> StagedSource:
         max_bytes = self._max_bytes - upload.size_bytes
         fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
         async with fetched as commit, aclosing(commit.files()) as files:
             async for entry, pieces in files:
                 await _put(upload, entry, pieces, top="", place=pointer("source", "git"))
-        return Laid(origin=f"git+{commit.address}@{commit.id}", main=source.snakefile)
+        return StagedSource(origin=f"git+{commit.address}@{commit.id}", main=source.snakefile)
 
-    async def _from_address(self, source: SubmittedSource, upload: Upload) -> Laid:
+    async def _from_address(self, source: SubmittedSource, upload: Upload) -> StagedSource:
         address, _, main = (source.url or "").partition("#")
         named = source.snakefile or main or None
         async with self._spool.file() as file:
@@ -132,11 +132,11 @@ class Intake:
             file.seek(0)
             if is_archive(file.read(HEAD_BYTES)):
                 await self._unpack(file, upload, named, origin)
-                return Laid(origin=origin, main=named)
+                return StagedSource(origin=origin, main=named)
             path = source.snakefile or SNAKEFILE_PLACES[0]
             _refuse_both(path, upload)
             await upload.put(path, _one(_snakefile(file)), place=pointer("source", "url"))
-            return Laid(origin=origin, main=path)
+            return StagedSource(origin=origin, main=path)
 
 
 class _Turn:
@@ -165,7 +165,7 @@ def _faults(place: str) -> Generator[None]:
         raise Invalid([Violation(pointer=place, detail=str(error))]) from None
 
 
-def _tree_of(entries: Sequence[Entry]) -> Tree:
+def _tree_of(entries: Sequence[ArchiveEntry]) -> Tree:
     """Return the tree that a survey found."""
     return Tree(
         files={each.path for each in entries if not each.is_folder and not each.is_link},
@@ -174,7 +174,7 @@ def _tree_of(entries: Sequence[Entry]) -> Tree:
     )
 
 
-async def _put(upload: Upload, entry: Entry, pieces: AsyncIterable[bytes], *, top: str, place: str) -> None:
+async def _put(upload: Upload, entry: ArchiveEntry, pieces: AsyncIterable[bytes], *, top: str, place: str) -> None:
     """Lay one entry into an upload, out of the folder `top`; what is the engine's own is left out."""
     path = entry.path.removeprefix(top)
     if is_engine_cache(path):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from penstock_gateway.bundles import MAX_FILES
+from penstock_gateway.staging.bundles import MAX_FILES
 
 MAX_ENTRIES: Final = MAX_FILES
 """Of an archive or a repository; of an archive, folders included. How many bytes: as many as a form may have."""

@@ -9,9 +9,9 @@ from typing import Final
 import anyio
 from msgspec import Struct
 
-from penstock_core.source_tree import fault_of_path, is_engine_cache, shown
+from penstock_domain.source_tree import fault_of_path, is_engine_cache, shown
 from penstock_gateway.intake.addresses import SourceHosts, Target, check_url, resolve
-from penstock_gateway.intake.entries import Entry
+from penstock_gateway.intake.entries import ArchiveEntry
 from penstock_gateway.intake.git import Contents, Git
 from penstock_gateway.intake.limits import FETCH_DEADLINE_S, MAX_ENTRIES, PIECE_BYTES, SourceUnfit
 from penstock_gateway.intake.spool import Spool
@@ -29,7 +29,7 @@ _KINDS: Final = {"160000": "a submodule"}
 
 
 class _File(Struct, frozen=True):
-    entry: Entry
+    entry: ArchiveEntry
     blob: str
 
 
@@ -48,7 +48,7 @@ class Commit:
         self._files = files
         self._contents = contents
 
-    async def files(self) -> AsyncGenerator[tuple[Entry, AsyncIterator[bytes]]]:
+    async def files(self) -> AsyncGenerator[tuple[ArchiveEntry, AsyncIterator[bytes]]]:
         """Yield each file with its content, which must be read before the next one.
 
         Raises:
@@ -132,7 +132,7 @@ def _listed(listing: bytes, max_bytes: int, mtime_ns: int) -> Sequence[_File]:
             raise SourceUnfit(
                 f"the repository has more than {max_bytes:,} bytes or {MAX_ENTRIES:,} files at that commit"
             )
-        entry = Entry(
+        entry = ArchiveEntry(
             path=path,
             size_bytes=int(size),
             is_executable=mode == "100755",

@@ -10,8 +10,8 @@ from typing import BinaryIO, cast
 
 import anyio
 
-from penstock_core.ports import Unavailable
 from penstock_gateway.intake.limits import SourceUnfit
+from penstock_ports import Unavailable
 
 
 class Spool:

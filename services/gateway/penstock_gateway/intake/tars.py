@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_FLOOR, Decimal
 from typing import BinaryIO, Final, Protocol, cast
 
-from penstock_core.source_tree import shown
-from penstock_gateway.intake.entries import Contents, Entry, Names
+from penstock_domain.source_tree import shown
+from penstock_gateway.intake.entries import ArchiveEntry, Contents, Names
 from penstock_gateway.intake.limits import (
     MAX_HEADER_BYTES,
     MAX_RATIO,
@@ -70,18 +70,18 @@ def tar_contents(file: BinaryIO, head: bytes, size_bytes: int, max_bytes: int) -
     stream.finish()
 
 
-def _entry(member: tarfile.TarInfo, names: Names) -> Entry | None:
+def _entry(member: tarfile.TarInfo, names: Names) -> ArchiveEntry | None:
     """Return an entry; `None` when it is to be left out."""
     if member.isdir():
         path = names.folder(member.name.rstrip("/") or ".")
-        return None if path is None else Entry(path=path, mtime_ns=_mtime_ns(member), is_folder=True)
+        return None if path is None else ArchiveEntry(path=path, mtime_ns=_mtime_ns(member), is_folder=True)
     if (not member.isreg() and not member.issym() and not member.islnk()) or member.issparse():
         what = "a sparse file" if member.issparse() else "a device"
         raise SourceUnfit(f"`{shown(member.name)}` is {what}; only plain files, links and folders are taken")
     path = names.file(member.name)
     if path is None:
         return None
-    return Entry(
+    return ArchiveEntry(
         path=path,
         size_bytes=len(member.linkname.encode(errors="surrogateescape")) if member.issym() else member.size,
         is_executable=bool(member.mode & 0o100),

@@ -7,15 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import BinaryIO, Final, cast
 
-from penstock_core.source_tree import shown
-from penstock_gateway.intake.entries import Contents, Entry, Names
-from penstock_gateway.intake.limits import (
-    MAX_DIRECTORY_BYTES,
-    MAX_RATIO,
-    PIECE_BYTES,
-    RATIO_FREE_BYTES,
-    SourceUnfit,
-)
+from penstock_domain.source_tree import shown
+from penstock_gateway.intake.entries import ArchiveEntry, Contents, Names
+from penstock_gateway.intake.limits import MAX_DIRECTORY_BYTES, MAX_RATIO, PIECE_BYTES, RATIO_FREE_BYTES, SourceUnfit
 from penstock_schemas.api import MAX_MTIME_NS
 
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
@@ -47,7 +41,7 @@ def zip_contents(file: BinaryIO, size_bytes: int, max_bytes: int) -> Contents:
         _refuse_shared_bytes(file, listed, archive.start_dir)
         for info, path in taken:
             mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
-            entry = Entry(
+            entry = ArchiveEntry(
                 path=path,
                 size_bytes=info.file_size,
                 is_executable=bool(mode & 0o100) if mode else None,

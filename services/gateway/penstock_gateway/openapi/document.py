@@ -5,12 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock_gateway.declarations import Parameter
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations import OPERATIONS
-from penstock_gateway.openapi.operations.parts import PREFER
-from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation, Surface
-from penstock_gateway.problems import (
+from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.problems import (
     CROSS_SITE,
     INTERNAL,
     INVALID,
@@ -22,6 +18,10 @@ from penstock_gateway.problems import (
     UNAUTHENTICATED,
     Kind,
 )
+from penstock_gateway.openapi import examples
+from penstock_gateway.openapi.operations import OPERATIONS
+from penstock_gateway.openapi.operations.parts import PREFER
+from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec, Surface
 from penstock_gateway.wes.failures import status_of
 from penstock_gateway.wes.models import ErrorResponse
 from penstock_schemas.api import FormManifest, Problem
@@ -183,7 +183,7 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     return rendered
 
 
-def _answer(answer: Answer, schema_of: dict[str, Any]) -> dict[str, Any]:
+def _answer(answer: ResponseSpec, schema_of: dict[str, Any]) -> dict[str, Any]:
     rendered: dict[str, Any] = {"description": answer.description}
     if answer.headers:
         rendered["headers"] = {

@@ -10,16 +10,24 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_core.access import NEEDED_TO_SUBMIT, demand
-from penstock_gateway.bodies import decode_aside
-from penstock_gateway.deletions import Deletions
-from penstock_gateway.fleet import Fleet
-from penstock_gateway.form_submissions import FormSubmissions
-from penstock_gateway.forms import is_form
-from penstock_gateway.handling import is_lenient, read_header, read_query
+from penstock_domain.access import NEEDED_TO_SUBMIT, require_role
+from penstock_gateway.http.bodies.json_bodies import decode_aside
+from penstock_gateway.http.bodies.multipart import is_form
+from penstock_gateway.http.handling import is_lenient, read_header, read_query
+from penstock_gateway.http.parameters import parse_job_id
+from penstock_gateway.http.principals import principal_of
+from penstock_gateway.http.requests import AnyRequest, read_json
+from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode, is_known, not_modified
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.job_lists import JobLists
-from penstock_gateway.jobs import Jobs
+from penstock_gateway.jobs.engine_directory import EngineDirectory
+from penstock_gateway.jobs.job_lists import JobLists
+from penstock_gateway.jobs.jobs import Jobs
+from penstock_gateway.jobs.queries import encode_cursor, parse_query
+from penstock_gateway.jobs.rendering import render, render_event
+from penstock_gateway.jobs.submission.form_submissions import FormSubmissions
+from penstock_gateway.jobs.submission.planning import Planning
+from penstock_gateway.jobs.submission.submissions import Submissions, decode_submission
+from penstock_gateway.maintenance.deletions import Deletions
 from penstock_gateway.openapi.operations.jobs import (
     CANCEL_JOB,
     CLOSE_JOB,
@@ -32,14 +40,6 @@ from penstock_gateway.openapi.operations.jobs import (
 )
 from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY, MIN_SEQ_HEADER
 from penstock_gateway.openapi.operations.runs import LIST_EVENTS
-from penstock_gateway.parameters import parse_job_id
-from penstock_gateway.planning import Planning
-from penstock_gateway.principals import principal_of
-from penstock_gateway.queries import encode_cursor, parse_query
-from penstock_gateway.rendering import render, render_event
-from penstock_gateway.replies import Bare, Reply, encode, is_known, not_modified
-from penstock_gateway.requests import AnyRequest, read_json
-from penstock_gateway.submissions import Submissions, decode_submission
 from penstock_schemas.access import Role
 from penstock_schemas.api import (
     MAX_WAIT_S,
@@ -66,7 +66,7 @@ class JobServices(Struct, frozen=True, kw_only=True):
     lists: JobLists
     deletions: Deletions
     index: Index
-    fleet: Fleet
+    fleet: EngineDirectory
     max_body_bytes: int
 
 
@@ -77,7 +77,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
     @route("/jobs", http_method=[HttpMethod.POST])
     async def submit(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
-        demand(principal, NEEDED_TO_SUBMIT, "submit a job")
+        require_role(principal, NEEDED_TO_SUBMIT, "submit a job")
         given = read_query(request, SUBMIT_JOB)
         dry_run, key = given.flag("dry_run"), read_header(request, IDEMPOTENCY_KEY)
         given.check()
@@ -86,7 +86,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
                 plan = await services.forms.plan(request, principal)
             else:
                 plan = await services.planning.plan(principal, await _submission(request, services.max_body_bytes))
-            return Reply(encode(plan), headers=NO_STORE)
+            return BytesResponse(encode(plan), headers=NO_STORE)
         if is_form(request):
             submitted = await services.forms.submit(request, principal)
         else:
@@ -96,7 +96,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         headers = {**_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
         if submitted.is_replay:
             headers["idempotent-replay"] = "true"
-        return Reply(encode(job), status=200 if submitted.is_replay else 201, headers=headers)
+        return BytesResponse(encode(job), status=200 if submitted.is_replay else 201, headers=headers)
 
     @route("/jobs", http_method=READ)
     async def list_jobs(request: AnyRequest) -> ASGIApp:
@@ -114,7 +114,7 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         headers = {"etag": etag, "penstock-seq": str(services.index.covered), "cache-control": "no-cache"}
         if is_known(request.headers.get("if-none-match"), etag):
             return not_modified(headers)
-        return Reply(body, headers=headers)
+        return BytesResponse(body, headers=headers)
 
     @route("/jobs/{job_id:str}", http_method=READ)
     async def get_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
@@ -130,59 +130,59 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         headers = _headers(shown, f"{shown.seq}{live}")
         if is_known(request.headers.get("if-none-match"), headers["etag"]):
             return not_modified(headers)
-        return Reply(encode(shown), headers=headers)
+        return BytesResponse(encode(shown), headers=headers)
 
     @route("/jobs/{job_id:str}/cancel", http_method=[HttpMethod.POST])
     async def cancel(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        demand(principal_of(request), Role.SUBMITTER, f"cancel job {wanted}")
+        require_role(principal_of(request), Role.SUBMITTER, f"cancel job {wanted}")
         read_query(request, CANCEL_JOB).check()
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
         asked = await _optional(request, raw, CancelRequest)
         ended = await jobs.cancel(principal_of(request), wanted, reason=asked.reason)
         job = render(ended, waiting=fleet.waiting(ended))
-        return Reply(encode(job), status=202, headers=_headers(job, str(job.seq)))
+        return BytesResponse(encode(job), status=202, headers=_headers(job, str(job.seq)))
 
     @route("/jobs/{job_id:str}/hold", http_method=[HttpMethod.POST])
     async def hold(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        demand(principal_of(request), Role.SUBMITTER, f"hold job {wanted}")
+        require_role(principal_of(request), Role.SUBMITTER, f"hold job {wanted}")
         read_query(request, HOLD_JOB).check()
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
         asked = await _optional(request, raw, HoldRequest)
         held = await jobs.hold(principal_of(request), wanted, reason=asked.reason)
         job = render(held, waiting=fleet.waiting(held))
-        return Reply(encode(job), headers=_headers(job, str(job.seq)))
+        return BytesResponse(encode(job), headers=_headers(job, str(job.seq)))
 
     @route("/jobs/{job_id:str}/release", http_method=[HttpMethod.POST])
     async def release(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        demand(principal_of(request), Role.SUBMITTER, f"release job {wanted}")
+        require_role(principal_of(request), Role.SUBMITTER, f"release job {wanted}")
         read_query(request, RELEASE_JOB).check()
         released = await jobs.release(principal_of(request), wanted)
         job = render(released, waiting=fleet.waiting(released))
-        return Reply(encode(job), headers=_headers(job, str(job.seq)))
+        return BytesResponse(encode(job), headers=_headers(job, str(job.seq)))
 
     @route("/jobs/{job_id:str}/close", http_method=[HttpMethod.POST])
     async def close(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        demand(principal_of(request), Role.OPERATOR, f"close job {wanted}")
+        require_role(principal_of(request), Role.OPERATOR, f"close job {wanted}")
         read_query(request, CLOSE_JOB).check()
         raw = await read_json(request, services.max_body_bytes, is_optional=True)
         asked = await _optional(request, raw, CloseRequest)
         job = render(await jobs.close(principal_of(request), wanted, reason=asked.reason))
-        return Reply(encode(job), headers=_headers(job, str(job.seq)))
+        return BytesResponse(encode(job), headers=_headers(job, str(job.seq)))
 
     # The reply has its own status, 204; the framework takes none here that allows no body.
     @route("/jobs/{job_id:str}", http_method=[HttpMethod.DELETE], status_code=200)
     async def delete_job(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
         wanted = parse_job_id(job_id)
-        demand(principal_of(request), Role.SUBMITTER, f"delete job {wanted}")
+        require_role(principal_of(request), Role.SUBMITTER, f"delete job {wanted}")
         given = read_query(request, DELETE_JOB)
         reason = given.one("reason")
         given.check()
         await services.deletions.delete(principal_of(request), wanted, reason=reason)
-        return Bare(204, {})
+        return EmptyResponse(204, {})
 
     @route("/jobs/{job_id:str}/events", http_method=READ)
     async def events(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
@@ -194,7 +194,9 @@ def job_routes(services: JobServices) -> list[HTTPRouteHandler]:
         history = await jobs.history(principal_of(request), wanted, after=after, wait_s=wait_s, limit=limit)
         shown = [render_event(stored) for stored in history.events]
         next_after = shown[-1].seq if shown else after
-        return Reply(encode(EventList(events=shown, next_after=next_after, done=history.is_over)), headers=NO_STORE)
+        return BytesResponse(
+            encode(EventList(events=shown, next_after=next_after, done=history.is_over)), headers=NO_STORE
+        )
 
     return [submit, list_jobs, get_job, delete_job, cancel, hold, release, close, events]
 

@@ -5,14 +5,14 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_core.access import NEEDED_TO_SEE_RUNNERS, demand
-from penstock_core.ports import Heartbeats, JobsView, LogStatusSource
-from penstock_gateway.handling import read_query
+from penstock_domain.access import NEEDED_TO_SEE_RUNNERS, require_role
+from penstock_gateway.http.handling import read_query
+from penstock_gateway.http.principals import principal_of
+from penstock_gateway.http.requests import AnyRequest
+from penstock_gateway.http.responses import BytesResponse, encode
 from penstock_gateway.openapi.operations.operating import GET_STATUS, LIST_RUNNERS
-from penstock_gateway.principals import principal_of
-from penstock_gateway.replies import Reply, encode
-from penstock_gateway.requests import AnyRequest
 from penstock_gateway.routes.jobs import READ
+from penstock_ports import Heartbeats, JobsView, LogStatusSource
 from penstock_schemas.api import LogStatus, RunnerList, RunnerResponse, SchedulerStatus, StatusResponse
 from penstock_schemas.views import RunnerHeartbeat
 
@@ -32,17 +32,17 @@ def operating_routes(services: OperatingServices) -> list[HTTPRouteHandler]:
 
     @route("/runners", http_method=READ)
     async def runners(request: AnyRequest) -> ASGIApp:
-        demand(principal_of(request), NEEDED_TO_SEE_RUNNERS, "see the runners")
+        require_role(principal_of(request), NEEDED_TO_SEE_RUNNERS, "see the runners")
         read_query(request, LIST_RUNNERS).check()
         beats = await services.heartbeats.runners()
         found = sorted(map(runner_of, beats.values()), key=lambda each: (each.name, each.id))
-        return Reply(encode(RunnerList(runners=found)), headers=_FRESH)
+        return BytesResponse(encode(RunnerList(runners=found)), headers=_FRESH)
 
     @route("/status", http_method=READ)
     async def status(request: AnyRequest) -> ASGIApp:
-        demand(principal_of(request), NEEDED_TO_SEE_RUNNERS, "see the server's status")
+        require_role(principal_of(request), NEEDED_TO_SEE_RUNNERS, "see the server's status")
         read_query(request, GET_STATUS).check()
-        return Reply(encode(await status_of(services)), headers=_FRESH)
+        return BytesResponse(encode(await status_of(services)), headers=_FRESH)
 
     return [runners, status]
 

@@ -11,22 +11,14 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_core.ports import BlobMissing, Blobs
-from penstock_gateway.handling import read_query
-from penstock_gateway.jobs import Jobs
-from penstock_gateway.openapi.operations.runs import (
-    DOWNLOAD_OUTPUT,
-    LIST_OUTPUTS,
-    LIST_TASKS,
-    READ_LOG,
-    READ_TASK_LOG,
-)
-from penstock_gateway.parameters import parse_job_id, require_visible
-from penstock_gateway.principals import principal_of
-from penstock_gateway.problems import Invalid, NotFound
-from penstock_gateway.replies import (
+from penstock_gateway.http.handling import read_query
+from penstock_gateway.http.parameters import parse_job_id, require_visible
+from penstock_gateway.http.principals import principal_of
+from penstock_gateway.http.problems import Invalid, NotFound
+from penstock_gateway.http.requests import AnyRequest
+from penstock_gateway.http.responses import (
     TEXT,
-    Reply,
+    BytesResponse,
     attachment_headers,
     encode,
     is_known,
@@ -35,19 +27,13 @@ from penstock_gateway.replies import (
     stream_blob,
     text_reply,
 )
-from penstock_gateway.requests import AnyRequest
+from penstock_gateway.jobs.jobs import Jobs
+from penstock_gateway.jobs.run_files import Runs, StoredText, own_stream
+from penstock_gateway.openapi.operations.runs import DOWNLOAD_OUTPUT, LIST_OUTPUTS, LIST_TASKS, READ_LOG, READ_TASK_LOG
 from penstock_gateway.routes.jobs import NO_STORE, READ
-from penstock_gateway.runs import Runs, StoredText, own_stream
+from penstock_ports import BlobMissing, Blobs
 from penstock_schemas.access import Principal
-from penstock_schemas.api import (
-    MAX_PAGE,
-    MAX_WAIT_S,
-    LogSource,
-    OutputEntry,
-    OutputList,
-    TaskList,
-    Violation,
-)
+from penstock_schemas.api import MAX_PAGE, MAX_WAIT_S, LogSource, OutputEntry, OutputList, TaskList, Violation
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream
 
@@ -90,7 +76,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
             next_after=found.next_after,
             done=found.job.state.is_terminal,
         )
-        return Reply(encode(answer), headers=NO_STORE)
+        return BytesResponse(encode(answer), headers=NO_STORE)
 
     @route("/jobs/{job_id:str}/logs", http_method=READ)
     async def logs(request: AnyRequest, job_id: FromPath[str]) -> ASGIApp:
@@ -116,7 +102,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
             streams=wanted_streams,
             source=asked_source,
         )
-        return Reply(encode(answer), headers=NO_STORE)
+        return BytesResponse(encode(answer), headers=NO_STORE)
 
     @route("/jobs/{job_id:str}/tasks/{task_id:str}/{stream:str}", http_method=READ)
     async def task_log(
@@ -160,7 +146,7 @@ def run_routes(services: RunServices) -> list[HTTPRouteHandler]:
             undeclared_count=manifest.undeclared_count,
             undeclared_bytes=manifest.undeclared_bytes,
         )
-        return Reply(encode(answer), headers=NO_STORE)
+        return BytesResponse(encode(answer), headers=NO_STORE)
 
     @route("/jobs/{job_id:str}/outputs/{path:path}", http_method=READ)
     async def output(request: AnyRequest, job_id: FromPath[str], path: FromPath[str]) -> ASGIApp:
@@ -212,7 +198,7 @@ async def _text_log(
         except (NotFound, BlobMissing):
             pass  # it ended before there was a log to store; the live tail may still know something
     text = [piece async for piece in _live_text(services.runs, principal, job_id, streams)]
-    return Reply("".join(text).encode(), media_type=TEXT, headers=NO_STORE)
+    return BytesResponse("".join(text).encode(), media_type=TEXT, headers=NO_STORE)
 
 
 MAX_TEXT_PAGES: Final = 100

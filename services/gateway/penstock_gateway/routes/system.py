@@ -10,13 +10,13 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_gateway import problem_page
-from penstock_gateway.handling import read_query
+from penstock_gateway.http import problem_page
+from penstock_gateway.http.handling import read_query
+from penstock_gateway.http.problems import NotFound
+from penstock_gateway.http.requests import AnyRequest
+from penstock_gateway.http.responses import BytesResponse, encode, is_known, not_modified
+from penstock_gateway.maintenance.readiness import Readiness as ReadinessMonitor
 from penstock_gateway.openapi.operations.operating import ECHO, READYZ, VERSION, VERSION_DETAILS
-from penstock_gateway.problems import NotFound
-from penstock_gateway.readiness import Readiness as ReadinessMonitor
-from penstock_gateway.replies import Reply, encode, is_known, not_modified
-from penstock_gateway.requests import AnyRequest
 from penstock_gateway.routes.jobs import READ
 from penstock_schemas.api import Echo, Readiness, VersionDetails, VersionResponse
 
@@ -103,11 +103,11 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
     @route("/", http_method=READ)
     async def root(request: AnyRequest) -> ASGIApp:
         read_query(request, ECHO).check()
-        return Reply(echo)
+        return BytesResponse(echo)
 
     @route(["/health", "/healthz"], http_method=READ)
     async def health(request: AnyRequest) -> ASGIApp:
-        return Reply(b'"OK"', headers={"cache-control": "no-store"})
+        return BytesResponse(b'"OK"', headers={"cache-control": "no-store"})
 
     @route("/readyz", http_method=READ)
     async def readyz(request: AnyRequest) -> ASGIApp:
@@ -115,17 +115,17 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
         reasons = services.readiness.reasons()
         answer = Readiness(ready=not reasons, reasons=reasons, warnings=services.readiness.warnings())
         headers = {"cache-control": "no-store", **({"retry-after": "2"} if reasons else {})}
-        return Reply(encode(answer), status=503 if reasons else 200, headers=headers)
+        return BytesResponse(encode(answer), status=503 if reasons else 200, headers=headers)
 
     @route("/version", http_method=READ)
     async def get_version(request: AnyRequest) -> ASGIApp:
         read_query(request, VERSION).check()
-        return Reply(version)
+        return BytesResponse(version)
 
     @route("/version/details", http_method=READ)
     async def get_version_details(request: AnyRequest) -> ASGIApp:
         read_query(request, VERSION_DETAILS).check()
-        return Reply(version_details)
+        return BytesResponse(version_details)
 
     @route("/openapi.json", http_method=READ)
     async def openapi(request: AnyRequest) -> ASGIApp:
@@ -133,15 +133,15 @@ def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
 
     @route("/docs", http_method=READ)
     async def docs(request: AnyRequest) -> ASGIApp:
-        return Reply(_SWAGGER_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
+        return BytesResponse(_SWAGGER_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
 
     @route("/redoc", http_method=READ)
     async def redoc(request: AnyRequest) -> ASGIApp:
-        return Reply(_REDOC_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
+        return BytesResponse(_REDOC_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
 
     @route("/docs/problems", http_method=READ)
     async def problem_kinds(request: AnyRequest) -> ASGIApp:
-        return Reply(problems, media_type=HTML, headers=PAGE_HEADERS)
+        return BytesResponse(problems, media_type=HTML, headers=PAGE_HEADERS)
 
     @route("/docs/assets/{name:path}", http_method=READ, sync_to_thread=None)
     async def asset(request: AnyRequest, name: FromPath[str]) -> ASGIApp:
@@ -159,7 +159,7 @@ def _cached(request: AnyRequest, body: bytes, media_type: str) -> ASGIApp:
     headers = {"etag": etag, "cache-control": "max-age=3600", "x-content-type-options": "nosniff"}
     if is_known(request.headers.get("if-none-match"), etag):
         return not_modified(headers)
-    return Reply(body, media_type=media_type, headers=headers)
+    return BytesResponse(body, media_type=media_type, headers=headers)
 
 
 def _read_asset(name: str) -> bytes:

@@ -9,14 +9,14 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_gateway.authentication.token_book import TokenBook, described
-from penstock_gateway.bodies import decode_aside, pointer
-from penstock_gateway.handling import is_lenient, read_query
+from penstock_gateway.authentication.token_service import TokenService, described
+from penstock_gateway.http.bodies.json_bodies import decode_aside, pointer
+from penstock_gateway.http.handling import is_lenient, read_query
+from penstock_gateway.http.principals import principal_of
+from penstock_gateway.http.problems import NOT_A_NAME, Invalid
+from penstock_gateway.http.requests import AnyRequest, read_json
+from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode
 from penstock_gateway.openapi.operations.tokens import ISSUE_TOKEN, LIST_TOKENS, REVOKE_TOKEN
-from penstock_gateway.principals import principal_of
-from penstock_gateway.problems import NOT_A_NAME, Invalid
-from penstock_gateway.replies import Bare, Reply, encode
-from penstock_gateway.requests import AnyRequest, read_json
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_schemas.access import Role
 from penstock_schemas.api import IssuedToken, TokenList, TokenRequest, Violation
@@ -26,7 +26,7 @@ from penstock_schemas.ids import TenantId, is_name
 class TokenServices(Struct, frozen=True, kw_only=True):
     """What these handlers work with."""
 
-    tokens: TokenBook
+    tokens: TokenService
     now: Callable[[], datetime]
     max_body_bytes: int
 
@@ -53,18 +53,18 @@ def token_routes(services: TokenServices) -> list[HTTPRouteHandler]:
             expires_at=None if lasts is None else services.now() + lasts,
         )
         answer = IssuedToken(token=issued.secret, details=described(issued.token))
-        return Reply(encode(answer), status=201, headers={**NO_STORE, "location": f"/tokens/{issued.token.id}"})
+        return BytesResponse(encode(answer), status=201, headers={**NO_STORE, "location": f"/tokens/{issued.token.id}"})
 
     @route("/tokens", http_method=READ)
     async def list_tokens(request: AnyRequest) -> ASGIApp:
         read_query(request, LIST_TOKENS).check()
         found = services.tokens.visible(principal_of(request))
-        return Reply(encode(TokenList(tokens=[described(each) for each in found])), headers=NO_STORE)
+        return BytesResponse(encode(TokenList(tokens=[described(each) for each in found])), headers=NO_STORE)
 
     @route("/tokens/{token_id:str}", http_method=[HttpMethod.DELETE], status_code=200)
     async def revoke(request: AnyRequest, token_id: FromPath[str]) -> ASGIApp:
         read_query(request, REVOKE_TOKEN).check()
         await services.tokens.revoke(principal_of(request), token_id)
-        return Bare(204, headers={})
+        return EmptyResponse(204, headers={})
 
     return [issue, list_tokens, revoke]

@@ -7,10 +7,10 @@ from typing import Final
 from litestar import Response
 from msgspec.structs import replace
 
-from penstock_gateway.failures import failure_of, tell
-from penstock_gateway.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, Kind, TooManyFailures
-from penstock_gateway.replies import JSON, encode
-from penstock_gateway.requests import AnyRequest
+from penstock_gateway.http.error_responses import failure_of, tell
+from penstock_gateway.http.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, Kind, TooManyFailures
+from penstock_gateway.http.requests import AnyRequest
+from penstock_gateway.http.responses import JSON, encode
 from penstock_gateway.wes.models import ErrorResponse
 from penstock_schemas.api import Problem
 

@@ -6,8 +6,8 @@ from typing import Final
 import anyio
 from litestar.types import Receive, Scope, Send
 
-from penstock_gateway.replies import TEXT
-from penstock_gateway.runs import Runs
+from penstock_gateway.http.responses import TEXT
+from penstock_gateway.jobs.run_files import Runs
 from penstock_schemas.access import Principal
 from penstock_schemas.api import MAX_PAGE, LogSource
 from penstock_schemas.ids import JobId

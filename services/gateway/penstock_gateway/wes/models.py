@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 from penstock_schemas.views import OutputKind
 
 
-class State(Enum):
+class WesState(Enum):
     """Where a run stands."""
 
     UNKNOWN = "UNKNOWN"
@@ -91,14 +91,14 @@ class RunStatus(Struct, frozen=True, kw_only=True):
     """The body of `GET /runs/{run_id}/status`."""
 
     run_id: str
-    state: State
+    state: WesState
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
     """A run in a list."""
 
     run_id: str
-    state: State
+    state: WesState
     tags: dict[str, str]
     start_time: str | UnsetType = UNSET
     end_time: str | UnsetType = UNSET
@@ -185,7 +185,7 @@ class RunLog(Struct, frozen=True, kw_only=True):
 
     run_id: str
     request: RunRequest
-    state: State
+    state: WesState
     run_log: Log
     task_logs_url: str
     task_logs: list[TaskLog] | None

@@ -9,13 +9,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_gateway.bodies import decode
+from penstock_gateway.http.bodies.json_bodies import decode
+from penstock_gateway.http.parameters import QueryParameters
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.jobs.queries import MAX_LABELS, WORKFLOW_URL, JobQuery, microseconds
 from penstock_gateway.openapi.operations.wes import FILTERS, IN_FILTERS, MAX_FILTERS_CHARS
 from penstock_gateway.openapi.operations.wes import TIMES as TIME_PARAMETERS
-from penstock_gateway.parameters import Parameters
-from penstock_gateway.problems import Invalid
-from penstock_gateway.queries import MAX_LABELS, WORKFLOW_URL, JobQuery, microseconds
-from penstock_gateway.wes.models import State
+from penstock_gateway.wes.models import WesState
 from penstock_gateway.wes.states import STANDING_OF
 from penstock_gateway.wes.tokens import RunPlace, decode_token, encode_token
 from penstock_schemas.api import MAX_PAGE
@@ -51,7 +51,7 @@ class RunQuery(Struct, frozen=True, kw_only=True):
 class Restrictions(Struct, frozen=True, kw_only=True):
     """What one set of filters leaves of all runs."""
 
-    states: frozenset[State] | None = None
+    states: frozenset[WesState] | None = None
     """One of them; `None`: any."""
     names: frozenset[str] = frozenset()
     """All of them, so that two different ones leave nothing."""
@@ -80,7 +80,7 @@ class Restrictions(Struct, frozen=True, kw_only=True):
         )
 
 
-def parse_run_query(given: Parameters, tenant: TenantId) -> RunQuery:
+def parse_run_query(given: QueryParameters, tenant: TenantId) -> RunQuery:
     """Return the page of the list that a query string asks for.
 
     Raises:
@@ -102,16 +102,16 @@ def parse_run_query(given: Parameters, tenant: TenantId) -> RunQuery:
     return asked
 
 
-def page_size_of(given: Parameters) -> int:
+def page_size_of(given: QueryParameters) -> int:
     """Return how many entries a page may have; more than this server gives at once counts as that many."""
     return min(given.integer("page_size"), MAX_PAGE)
 
 
-def _query_of(given: Parameters, wanted: Restrictions, tenant: TenantId) -> RunQuery:
+def _query_of(given: QueryParameters, wanted: Restrictions, tenant: TenantId) -> RunQuery:
     times_us = {name: microseconds(time) for name, time in wanted.times.items()}
     if sum(key != WORKFLOW_URL for key, _ in wanted.labels) > MAX_LABELS:
         given.refuse("tag", f"at most {MAX_LABELS} tags can be asked for at once")
-    known = [state for state in State if state in STANDING_OF and state in (wanted.states or ())]
+    known = [state for state in WesState if state in STANDING_OF and state in (wanted.states or ())]
     return RunQuery(
         jobs=JobQuery(
             tenant=tenant,
@@ -140,8 +140,8 @@ def _turned(asked: RunQuery, place: RunPlace) -> RunQuery:
     return replace(asked, jobs=jobs, place=place)
 
 
-def _restrictions(given: Parameters) -> Restrictions:
-    states = frozenset(given.choices("state", State))
+def _restrictions(given: QueryParameters) -> Restrictions:
+    states = frozenset(given.choices("state", WesState))
     sort, name = given.one("sort"), given.one("name")
     if sort not in (None, OLDEST_FIRST, NEWEST_FIRST):
         given.refuse("sort", f"`{OLDEST_FIRST}` or `{NEWEST_FIRST}` is expected")
@@ -155,7 +155,7 @@ def _restrictions(given: Parameters) -> Restrictions:
     )
 
 
-def _workflow_url(given: Parameters) -> Iterator[tuple[str, str | None]]:
+def _workflow_url(given: QueryParameters) -> Iterator[tuple[str, str | None]]:
     workflow_url = given.one("workflow_url")
     if workflow_url:
         yield WORKFLOW_URL, workflow_url
@@ -166,7 +166,7 @@ def _label(text: str) -> tuple[str, str | None]:
     return key, value if colon else None
 
 
-def _filters(given: Parameters, plain: Restrictions) -> Restrictions:
+def _filters(given: QueryParameters, plain: Restrictions) -> Restrictions:
     """Return what the JSON object in `filters` leaves; what is wrong with it is noted."""
     text = given.one("filters")
     if not text or not text.strip():
@@ -180,7 +180,7 @@ def _filters(given: Parameters, plain: Restrictions) -> Restrictions:
         for each in error.violations:
             given.refuse(FILTERS.name + each.pointer.removeprefix("#"), f"{each.detail}; {_EXAMPLE}")
         return Restrictions()
-    inner = Parameters(urlencode(list(_texts(given, members))).encode(), IN_FILTERS)
+    inner = QueryParameters(urlencode(list(_texts(given, members))).encode(), IN_FILTERS)
     tags = members.get("tags", {})
     labels = tuple(_tags(given, tags))
     restrictions = replace(_restrictions(inner), labels=(*_workflow_url(inner), *labels))
@@ -190,7 +190,7 @@ def _filters(given: Parameters, plain: Restrictions) -> Restrictions:
     return restrictions
 
 
-def _texts(given: Parameters, members: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _texts(given: QueryParameters, members: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the members of `filters` as parameters, other than the tags."""
     for name, value in members.items():
         if name == "tags":
@@ -207,7 +207,7 @@ def _texts(given: Parameters, members: Mapping[str, object]) -> Iterator[tuple[s
                 given.refuse(f"{FILTERS.name}/{name[:80]}", "a text is expected")
 
 
-def _tags(given: Parameters, tags: object) -> Iterator[tuple[str, str]]:
+def _tags(given: QueryParameters, tags: object) -> Iterator[tuple[str, str]]:
     if not isinstance(tags, dict):
         given.refuse(f"{FILTERS.name}/tags", 'an object of texts such as {"project": "demo"} is expected')
         return

@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from penstock_core.engine_parameters import NO_REQUEUE, forbids_requeue, is_for_every_engine, overlaid
+from penstock_domain.engine_parameters import NO_REQUEUE, forbids_requeue, is_for_every_engine, overlaid
+from penstock_gateway.jobs.workflow_urls import workflow_url_of
 from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.languages import language_of_engine
 from penstock_gateway.wes.models import (
@@ -18,11 +19,10 @@ from penstock_gateway.wes.models import (
     RunRequest,
     RunStatus,
     RunSummary,
-    State,
     TaskLog,
+    WesState,
 )
 from penstock_gateway.wes.states import state_of
-from penstock_gateway.workflow_urls import workflow_url_of
 from penstock_schemas.jobs import Failure, JobState
 from penstock_schemas.views import Job, OutputKind, OutputManifest, Task, TaskState
 
@@ -173,7 +173,7 @@ def _exit_code(job: Job) -> int | UnsetType:
     if job.state is JobState.COMPLETED:
         return 0
     has_begun = job.started_at is not None
-    return WORKFLOW_FAILED if has_begun and state_of(job) is State.EXECUTOR_ERROR else UNSET
+    return WORKFLOW_FAILED if has_begun and state_of(job) is WesState.EXECUTOR_ERROR else UNSET
 
 
 def _said_of_run(job: Job) -> list[str]:

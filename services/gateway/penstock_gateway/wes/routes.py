@@ -10,26 +10,25 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_core.job import JobEnded
-from penstock_core.ports import Blobs
-from penstock_gateway.fleet import Fleet
-from penstock_gateway.forms import MEDIA_TYPE as MULTIPART
-from penstock_gateway.forms import Form, FormLimits, is_form
-from penstock_gateway.handling import read_header, read_query
-from penstock_gateway.jobs import Jobs
+from penstock_domain.job import JobEnded
+from penstock_gateway.http.bodies.multipart import MEDIA_TYPE as MULTIPART
+from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm, is_form
+from penstock_gateway.http.bodies.urlencoded import MEDIA_TYPE as URLENCODED
+from penstock_gateway.http.bodies.urlencoded import UrlencodedForm, is_urlencoded
+from penstock_gateway.http.handling import read_header, read_query
+from penstock_gateway.http.parameters import QueryParameters, parse_job_id
+from penstock_gateway.http.principals import is_admitted, principal_of
+from penstock_gateway.http.problems import Invalid, NotFound, UnsupportedMediaType
+from penstock_gateway.http.requests import AnyRequest, media_type_of
+from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode, text_reply
+from penstock_gateway.jobs.engine_directory import EngineDirectory
+from penstock_gateway.jobs.jobs import Jobs
+from penstock_gateway.jobs.run_files import Runs
 from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY
 from penstock_gateway.openapi.operations.shapes import Operation
 from penstock_gateway.openapi.operations.wes import LIST_RUN_TASKS, LIST_RUNS, READ_RUN_LOG, READ_RUN_TASK_LOG
-from penstock_gateway.parameters import Parameters, parse_job_id
-from penstock_gateway.principals import is_admitted, principal_of
-from penstock_gateway.problems import Invalid, NotFound, UnsupportedMediaType
-from penstock_gateway.replies import Bare, Reply, encode, text_reply
-from penstock_gateway.requests import AnyRequest, media_type_of
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_gateway.routes.runs import send_output, send_text
-from penstock_gateway.runs import Runs
-from penstock_gateway.urlencoded import MEDIA_TYPE as URLENCODED
-from penstock_gateway.urlencoded import UrlencodedForm, is_urlencoded
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.logs import Followed, follow, so_far
 from penstock_gateway.wes.models import RunId, TaskListResponse
@@ -38,6 +37,7 @@ from penstock_gateway.wes.rendering import outputs_of, run_log_of, status_of, ta
 from penstock_gateway.wes.running import RunLists, RunSubmissions
 from penstock_gateway.wes.service_info import ServiceIdentity, service_info_of
 from penstock_gateway.wes.tokens import TaskPlace, decode_token, encode_token
+from penstock_ports import Blobs
 from penstock_schemas.access import Principal
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job, LogStream, OutputManifest, Task
@@ -58,7 +58,7 @@ class WesServices(Struct, frozen=True, kw_only=True):
     runs: Runs
     lists: RunLists
     submissions: RunSubmissions
-    fleet: Fleet
+    fleet: EngineDirectory
     blobs: Blobs
     is_draining: Callable[[], bool]
 
@@ -86,24 +86,24 @@ def _run_routes(services: WesServices) -> list[HTTPRouteHandler]:
             counts=counts,
             addresses=services.addresses(request),
         )
-        return Reply(encode(answer), headers=NO_STORE)
+        return BytesResponse(encode(answer), headers=NO_STORE)
 
     @route(f"{prefix}/runs", http_method=READ)
     async def list_runs(request: AnyRequest) -> ASGIApp:
         principal = principal_of(request)
         query = parse_run_query(read_query(request, LIST_RUNS), principal.tenant)
-        return Reply(encode(await services.lists.page(principal, query)), headers=NO_STORE)
+        return BytesResponse(encode(await services.lists.page(principal, query)), headers=NO_STORE)
 
     @route(f"{prefix}/runs", http_method=[HttpMethod.POST])
     async def run_workflow(request: AnyRequest) -> ASGIApp:
         form, key = _form(request, services.limits), read_header(request, IDEMPOTENCY_KEY)
         job = await services.submissions.submit(principal_of(request), form, key=key)
-        return Reply(encode(RunId(run_id=job.id)))
+        return BytesResponse(encode(RunId(run_id=job.id)))
 
     # The framework's own answer knows the methods of one handler alone, and this address has two.
     @route(f"{prefix}/runs", http_method=[HttpMethod.OPTIONS])
     async def options(request: AnyRequest) -> ASGIApp:
-        return Bare(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
+        return EmptyResponse(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
 
     @route(f"{prefix}/runs/{{run_id:str}}", http_method=READ)
     async def get_run_log(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
@@ -111,19 +111,19 @@ def _run_routes(services: WesServices) -> list[HTTPRouteHandler]:
         job = await jobs.get(principal, _run_id(run_id))
         tasks = await _inline_tasks(services, principal, job)
         manifest = await _manifest(services, principal, job)
-        return Reply(encode(run_log_of(job, tasks, manifest, services.addresses(request))), headers=NO_STORE)
+        return BytesResponse(encode(run_log_of(job, tasks, manifest, services.addresses(request))), headers=NO_STORE)
 
     @route(f"{prefix}/runs/{{run_id:str}}/status", http_method=READ)
     async def get_run_status(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
         job = await jobs.get(principal_of(request), _run_id(run_id))
-        return Reply(encode(status_of(job)), headers=NO_STORE)
+        return BytesResponse(encode(status_of(job)), headers=NO_STORE)
 
     @route(f"{prefix}/runs/{{run_id:str}}/cancel", http_method=[HttpMethod.POST])
     async def cancel_run(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
         wanted = _run_id(run_id)
         with suppress(JobEnded):  # what is asked for is that it runs no longer, and so it is
             await jobs.cancel(principal_of(request), wanted, reason=None)
-        return Reply(encode(RunId(run_id=wanted)))
+        return BytesResponse(encode(RunId(run_id=wanted)))
 
     return [options, service_info, list_runs, run_workflow, get_run_log, get_run_status, cancel_run]
 
@@ -142,12 +142,12 @@ def _task_routes(services: WesServices) -> list[HTTPRouteHandler]:
             task_logs=[task_log_of(task, addresses) for task in found.tasks],
             next_page_token="" if following is None else encode_token(TaskPlace(following), wanted.encode()),
         )
-        return Reply(encode(answer), headers=NO_STORE)
+        return BytesResponse(encode(answer), headers=NO_STORE)
 
     @route(f"{prefix}/runs/{{run_id:str}}/tasks/{{task_id:str}}", http_method=READ)
     async def get_task(request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str]) -> ASGIApp:
         task = await services.runs.task(principal_of(request), _run_id(run_id), task_id)
-        return Reply(encode(task_log_of(task, services.addresses(request))), headers=NO_STORE)
+        return BytesResponse(encode(task_log_of(task, services.addresses(request))), headers=NO_STORE)
 
     return [list_tasks, get_task]
 
@@ -204,7 +204,7 @@ def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
         job = await services.jobs.get(principal, _run_id(run_id))
         manifest = await runs.outputs(principal, job.id)
         answer = outputs_of(job, manifest, services.addresses(request), is_whole=True)
-        return Reply(encode(answer), headers=NO_STORE)
+        return BytesResponse(encode(answer), headers=NO_STORE)
 
     @route(f"{prefix}/runs/{{run_id:str}}/outputs/{{path:path}}", http_method=READ)
     async def output(request: AnyRequest, run_id: FromPath[str], path: FromPath[str]) -> ASGIApp:
@@ -227,7 +227,7 @@ async def _manifest(services: WesServices, principal: Principal, job: Job) -> Ou
 def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
     """Return how many tasks were shown before, and how many a page has."""
     try:
-        given = Parameters(query, LIST_RUN_TASKS.parameters, is_lenient=True)
+        given = QueryParameters(query, LIST_RUN_TASKS.parameters, is_lenient=True)
         size = page_size_of(given)
         token = given.one("page_token")
         place = decode_token(token, TaskPlace, run_id.encode()) if token else TaskPlace(0)
@@ -239,12 +239,12 @@ def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
     return 0 if place is None else max(place.shown, 0), size
 
 
-def _form(request: AnyRequest, limits: FormLimits) -> Form | UrlencodedForm:
+def _form(request: AnyRequest, limits: FormLimits) -> MultipartForm | UrlencodedForm:
     """Return the form that asks for a run, in either of the two types that clients send."""
     if is_urlencoded(request):
         return UrlencodedForm(request, limits.max_field_bytes)
     if is_form(request):
-        return Form(request, limits)
+        return MultipartForm(request, limits)
     shown = f"`{media_type_of(request)[:80]}`" if media_type_of(request) else "of no stated type"
     raise UnsupportedMediaType(
         f"the body is {shown}; send a form: {MULTIPART}, or {URLENCODED} where there are no attachments"

@@ -10,11 +10,10 @@ from typing import Annotated, Final, TypeVar, cast
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from penstock_core.engine_parameters import check
-from penstock_core.ports import MAX_EVENT_BYTES
-from penstock_gateway.admission import require_room
-from penstock_gateway.bodies import decode
-from penstock_gateway.problems import Invalid
+from penstock_domain.engine_parameters import check
+from penstock_gateway.http.bodies.json_bodies import decode
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.jobs.submission.admission import require_room
 from penstock_gateway.wes.languages import (
     Language,
     covers_version,
@@ -22,7 +21,8 @@ from penstock_gateway.wes.languages import (
     language_named,
     offered_languages,
 )
-from penstock_gateway.wes.workflow_sources import Entry, Files, name_of, read_workflow
+from penstock_gateway.wes.workflow_sources import CatalogueReference, Files, name_of, read_workflow
+from penstock_ports import MAX_EVENT_BYTES
 from penstock_schemas.api import MAX_LABELS, JobSubmission, LabelKey, LabelValue, Violation
 from penstock_schemas.jobs import EngineParameters, Parameters, WorkflowRequest
 
@@ -99,7 +99,7 @@ def read_run_request(
     files = workflow if isinstance(workflow, Files) else None
     submission = JobSubmission(
         pipeline_name=name_of(workflow, workflow_url)[:MAX_NAME_CHARS],
-        pipeline_version=workflow.version if isinstance(workflow, Entry) else None,
+        pipeline_version=workflow.version if isinstance(workflow, CatalogueReference) else None,
         parameters=parameters,
         source=None if files is None else files.source,
         engine=language.engine,

@@ -8,20 +8,20 @@ from pathlib import PurePosixPath
 import anyio.to_thread
 from msgspec.structs import replace
 
-from penstock_core.access import NEEDED_TO_SUBMIT, demand
-from penstock_gateway.bodies import ASIDE_BYTES
+from penstock_domain.access import NEEDED_TO_SUBMIT, require_role
 from penstock_gateway.catalogue.choosing import similar
 from penstock_gateway.catalogue.registry import Catalogue
-from penstock_gateway.fleet import Fleet
-from penstock_gateway.forms import Form
+from penstock_gateway.http.bodies.json_bodies import ASIDE_BYTES
+from penstock_gateway.http.bodies.multipart import MultipartForm
+from penstock_gateway.http.bodies.urlencoded import UrlencodedForm
+from penstock_gateway.http.problems import Invalid
 from penstock_gateway.intake.intake import Intake
-from penstock_gateway.job_lists import JobLists
-from penstock_gateway.problems import Invalid
-from penstock_gateway.source_kinds import is_laid
-from penstock_gateway.standings import Standing
-from penstock_gateway.submissions import Submissions
-from penstock_gateway.uploads import Upload
-from penstock_gateway.urlencoded import UrlencodedForm
+from penstock_gateway.jobs.engine_directory import EngineDirectory
+from penstock_gateway.jobs.job_lists import JobLists
+from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.jobs.submission.source_kinds import is_laid
+from penstock_gateway.jobs.submission.submissions import Submissions
+from penstock_gateway.staging.uploads import Upload
 from penstock_gateway.wes.languages import language_named
 from penstock_gateway.wes.models import RunListResponse
 from penstock_gateway.wes.queries import RunQuery
@@ -58,7 +58,7 @@ class RunSubmissions:
         submissions: Submissions,
         intake: Intake,
         catalogue: Catalogue,
-        fleet: Fleet,
+        fleet: EngineDirectory,
         roots: tuple[PurePosixPath, ...],
     ) -> None:
         self._submissions = submissions
@@ -67,7 +67,7 @@ class RunSubmissions:
         self._fleet = fleet
         self._roots = roots
 
-    async def submit(self, principal: Principal, form: Form | UrlencodedForm, *, key: str | None) -> Job:
+    async def submit(self, principal: Principal, form: MultipartForm | UrlencodedForm, *, key: str | None) -> Job:
         """Queue the run that `form` asks for; it is durable when this returns.
 
         Args:
@@ -81,7 +81,7 @@ class RunSubmissions:
             IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `Submissions.submit`.
 
         """
-        demand(principal, NEEDED_TO_SUBMIT, "submit a run")
+        require_role(principal, NEEDED_TO_SUBMIT, "submit a run")
         async with self._submissions.begin_upload(principal, key=key) as upload:
             fields = await _read(form, upload)
             offered = await self._offered(fields)
@@ -122,7 +122,7 @@ class RunSubmissions:
         return self._fleet.versions
 
 
-async def _read(form: Form | UrlencodedForm, upload: Upload) -> dict[str, str]:
+async def _read(form: MultipartForm | UrlencodedForm, upload: Upload) -> dict[str, str]:
     """Store the attachments as they come, and return the other parts that mean something here."""
     fields: dict[str, str] = {}
     while (part := await form.next_part()) is not None:
@@ -152,7 +152,7 @@ class RunLists:
     def __init__(self, lists: JobLists) -> None:
         self._lists = lists
 
-    async def standings(self, principal: Principal) -> dict[Standing, int]:
+    async def standings(self, principal: Principal) -> dict[DetailedStatus, int]:
         """Return how many runs that `principal` sees stand where.
 
         Raises:

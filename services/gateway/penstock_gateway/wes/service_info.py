@@ -5,9 +5,9 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
-from penstock_core.engine_parameters import ALLOWED, FOR_EVERY_ENGINE, default_value
+from penstock_domain.engine_parameters import ALLOWED, FOR_EVERY_ENGINE, default_value
+from penstock_gateway.jobs.job_status import DetailedStatus
 from penstock_gateway.settings import GatewaySettings
-from penstock_gateway.standings import Standing
 from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.languages import offered_languages
 from penstock_gateway.wes.models import (
@@ -66,7 +66,7 @@ def service_info_of(
     identity: ServiceIdentity,
     *,
     engines: Mapping[str, tuple[str, ...]],
-    counts: dict[Standing, int],
+    counts: dict[DetailedStatus, int],
     addresses: Addresses,
 ) -> ServiceInfo:
     """Return all that a client is told before it asks for anything else.

@@ -2,31 +2,31 @@
 
 from typing import Final
 
-from penstock_gateway.standings import Standing, standing_of
-from penstock_gateway.wes.models import State
+from penstock_gateway.jobs.job_status import DetailedStatus, detailed_status
+from penstock_gateway.wes.models import WesState
 from penstock_schemas.views import Job
 
 _STATE_OF: Final = {
-    Standing.QUEUED: State.QUEUED,
-    Standing.HELD: State.PAUSED,
-    Standing.ASSIGNED: State.INITIALIZING,
-    Standing.RUNNING: State.RUNNING,
-    Standing.CANCELLING: State.CANCELING,
-    Standing.COMPLETED: State.COMPLETE,
-    Standing.FAILED_BY_WORKFLOW: State.EXECUTOR_ERROR,
-    Standing.FAILED_BY_SYSTEM: State.SYSTEM_ERROR,
-    Standing.PREEMPTED: State.PREEMPTED,
-    Standing.CANCELLED: State.CANCELED,
+    DetailedStatus.QUEUED: WesState.QUEUED,
+    DetailedStatus.HELD: WesState.PAUSED,
+    DetailedStatus.ASSIGNED: WesState.INITIALIZING,
+    DetailedStatus.RUNNING: WesState.RUNNING,
+    DetailedStatus.CANCELLING: WesState.CANCELING,
+    DetailedStatus.COMPLETED: WesState.COMPLETE,
+    DetailedStatus.FAILED_BY_WORKFLOW: WesState.EXECUTOR_ERROR,
+    DetailedStatus.FAILED_BY_SYSTEM: WesState.SYSTEM_ERROR,
+    DetailedStatus.PREEMPTED: WesState.PREEMPTED,
+    DetailedStatus.CANCELLED: WesState.CANCELED,
 }
 STANDING_OF: Final = {state: standing for standing, state in _STATE_OF.items()}
 """Where jobs stand that WES shows in a state. No job is ever `UNKNOWN`."""
 
 
-def state_of(job: Job) -> State:
+def state_of(job: Job) -> WesState:
     """Return the state of a run."""
-    return _STATE_OF[standing_of(job)]
+    return _STATE_OF[detailed_status(job)]
 
 
-def state_counts(counts: dict[Standing, int]) -> dict[str, int]:
+def state_counts(counts: dict[DetailedStatus, int]) -> dict[str, int]:
     """Return how many runs are in which state; every state is there."""
-    return {state.value: counts.get(STANDING_OF[state], 0) if state in STANDING_OF else 0 for state in State}
+    return {state.value: counts.get(STANDING_OF[state], 0) if state in STANDING_OF else 0 for state in WesState}

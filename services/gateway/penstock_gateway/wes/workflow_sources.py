@@ -12,8 +12,8 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_gateway.bundles import path_source
-from penstock_gateway.problems import Invalid
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.staging.bundles import path_source
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.ids import is_token
 
@@ -32,14 +32,14 @@ class Files(Struct, frozen=True):
     """The attachment to unpack first."""
 
 
-class Entry(Struct, frozen=True):
+class CatalogueReference(Struct, frozen=True):
     """A version of a workflow in the catalogue, the newest where none is named."""
 
     name: str
     version: str | None
 
 
-Workflow = Files | Entry
+Workflow = Files | CatalogueReference
 
 
 def read_workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[PurePosixPath, ...]) -> Workflow:
@@ -86,7 +86,7 @@ def read_workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[Pu
 def name_of(workflow: Workflow, workflow_url: str) -> str:
     """Return what a run is called: the entry it runs, or the last part of its workflow's address."""
     match workflow:
-        case Entry():
+        case CatalogueReference():
             return workflow.name
         case Files():
             shown = workflow_url or workflow.source.snakefile or workflow.archive or ""
@@ -120,13 +120,13 @@ def _relative(workflow_url: str, attachments: Sequence[str]) -> Workflow:
     raise _wrong(f"`{workflow_url[:200]}` is not attached; {_listed(attachments)}")
 
 
-def _entry(text: str, attachments: Sequence[str]) -> Entry:
+def _entry(text: str, attachments: Sequence[str]) -> CatalogueReference:
     if attachments:
         raise _wrong("a workflow of the catalogue takes no attachments; give what differs in `workflow_params`")
     name, _, version = text.partition("@")
     if not is_token(name):
         raise _wrong(f"an entry of the catalogue is named `{CATALOGUE}name` or `{CATALOGUE}name@version`")
-    return Entry(name, version or None)
+    return CatalogueReference(name, version or None)
 
 
 def _repository(address: str) -> SubmittedSource:

@@ -13,8 +13,8 @@ from msgspec import Struct, field
 
 from penstock_scheduler.core.isolation import isolate
 from penstock_scheduler.core.order import Key
-from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerState
-from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
+from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
+from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_schemas.commands import AbandonAttempt, AssignJob
 from penstock_schemas.events import AttemptAssigned, JobAssigned, JobEventData, RunnerLost, StopOrdered
 from penstock_schemas.ids import EventId, RunnerId
@@ -72,7 +72,7 @@ NO_OBSERVATIONS: Final = Observations()
 
 
 def decide(
-    state: State,
+    state: SchedulerState,
     now: datetime,
     observations: Observations = NO_OBSERVATIONS,
     *,
@@ -101,7 +101,7 @@ def decide(
     return Decision(lost=lost, abandoned=abandoned, stops=stops, starts=starts)
 
 
-def _lost(state: State, observations: Observations, budget: int) -> tuple[RunnerLost, ...]:
+def _lost(state: SchedulerState, observations: Observations, budget: int) -> tuple[RunnerLost, ...]:
     return tuple(
         RunnerLost(runner_id=runner_id, silent_s=silent_s)
         for runner_id, silent_s in sorted(observations.silent.items())
@@ -109,7 +109,7 @@ def _lost(state: State, observations: Observations, budget: int) -> tuple[Runner
     )[:budget]
 
 
-def _abandoned_jobs(state: State, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
+def _abandoned_jobs(state: SchedulerState, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
     aggregates = set(state.orphans)
     for runner_id in gone:
         aggregates |= state.holding.get(runner_id, set())
@@ -117,9 +117,9 @@ def _abandoned_jobs(state: State, gone: frozenset[RunnerId]) -> Iterator[LiveJob
     return iter(sorted(jobs, key=lambda job: job.created_seq))
 
 
-def _abandon(state: State, job: LiveJob, now: datetime, gone: frozenset[RunnerId]) -> Abandoned:
+def _abandon(state: SchedulerState, job: LiveJob, now: datetime, gone: frozenset[RunnerId]) -> Abandoned:
     runner_id = job.runner_id or RunnerId("")
-    is_lost = runner_id in gone or state.runners[runner_id].state is RunnerState.LOST
+    is_lost = runner_id in gone or state.runners[runner_id].state is RunnerStatus.LOST
     command = AbandonAttempt(
         now=now,
         attempt=job.attempt,
@@ -132,7 +132,7 @@ def _abandon(state: State, job: LiveJob, now: datetime, gone: frozenset[RunnerId
     return Abandoned(job, data)
 
 
-def _jobs_to_stop(state: State, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
+def _jobs_to_stop(state: SchedulerState, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
     jobs = (state.jobs[aggregate] for aggregate in state.untold)
     return iter(sorted((job for job in jobs if job.runner_id not in gone), key=lambda job: job.created_seq))
 
@@ -143,7 +143,7 @@ def _stop(job: LiveJob) -> Stop:
     return Stop(job.runner_id or RunnerId(""), order)
 
 
-def _starts(state: State, now: datetime, gone: frozenset[RunnerId], cycle_id: EventId) -> Iterator[Start]:
+def _starts(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cycle_id: EventId) -> Iterator[Start]:
     """Yield assignments in the order of the queue, until a limit, the runners or the queue end them."""
     room = None if (most := state.limit(GLOBAL_LIMIT)) is None else most - state.holders
     isolation = isolate(state, now, gone, room)
@@ -170,12 +170,12 @@ def _start(job: LiveJob, command: AssignJob) -> Start:
 class _Pool:
     """The free slots, while a decision gives them out: the runner with the most of them first."""
 
-    def __init__(self, state: State, gone: frozenset[RunnerId]) -> None:
+    def __init__(self, state: SchedulerState, gone: frozenset[RunnerId]) -> None:
         self._free: dict[RunnerId, int] = {}
         self._by_engine: dict[str, list[tuple[int, RunnerId]]] = {}
         for runner in state.runners.values():
             free = state.free_slots(runner)
-            if free > 0 and runner.id not in gone and runner.state is RunnerState.ACTIVE:
+            if free > 0 and runner.id not in gone and runner.state is RunnerStatus.ACTIVE:
                 self._offer(runner, free)
         for heap in self._by_engine.values():
             heapify(heap)
@@ -220,7 +220,7 @@ class _Candidates:
     just over. A source is dropped as soon as nothing of it can start.
     """
 
-    def __init__(self, state: State, now: datetime, pool: _Pool, taken_of: Mapping[Owner, int]) -> None:
+    def __init__(self, state: SchedulerState, now: datetime, pool: _Pool, taken_of: Mapping[Owner, int]) -> None:
         self._state, self._pool = state, pool
         self._most_an_owner = state.limit(OWNER_LIMIT)
         self._taken_of = dict(taken_of)

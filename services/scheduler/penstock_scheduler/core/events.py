@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from penstock_core import aggregates
-from penstock_core.chain import link
-from penstock_core.ports import Entry
+from penstock_domain import aggregates
+from penstock_domain.chain import link
+from penstock_ports import AppendEntry
 from penstock_scheduler.core.decision import Decision, Observations
-from penstock_scheduler.core.state import State
+from penstock_scheduler.core.state import SchedulerState
 from penstock_schemas.events import (
     Assignment,
     CycleDecided,
@@ -28,7 +28,7 @@ NewId = Callable[[], EventId]
 
 
 def record(
-    state: State, decision: Decision, now: datetime, observations: Observations, max_entries: int
+    state: SchedulerState, decision: Decision, now: datetime, observations: Observations, max_entries: int
 ) -> CycleDecided:
     """Return the record of `decision`, with all that is needed to take it again."""
     ended = [(each.job.id, each.data) for each in decision.abandoned]
@@ -50,14 +50,14 @@ def record(
 
 
 def batch(
-    state: State, decision: Decision, cycle: CycleDecided, *, cycle_id: EventId, new_id: NewId, actor: str
-) -> tuple[Entry, ...]:
+    state: SchedulerState, decision: Decision, cycle: CycleDecided, *, cycle_id: EventId, new_id: NewId, actor: str
+) -> tuple[AppendEntry, ...]:
     """Return the entries that make `decision` true, to be appended under the fence of the lease, all or none."""
     writer = _Writer(cycle.now, actor, new_id, cause=cycle_id)
     cycle_event = link(
         state.cycle_head, aggregates.SCHEDULER_CYCLE, cycle, event_id=cycle_id, time=cycle.now, actor=actor
     )
-    writer.entries.append(Entry(cycle_event, None))
+    writer.entries.append(AppendEntry(cycle_event, None))
     for lost in decision.lost:
         writer.add(aggregates.runner(lost.runner_id), state.runners[lost.runner_id].head, lost)
     for abandoned in decision.abandoned:
@@ -71,32 +71,32 @@ def batch(
     return tuple(writer.entries)
 
 
-def election(state: State, holder: str, *, event_id: EventId, now: datetime, actor: str) -> Entry:
+def election(state: SchedulerState, holder: str, *, event_id: EventId, now: datetime, actor: str) -> AppendEntry:
     """Return the entry that makes `holder` the leader, unless somebody else was elected meanwhile."""
     head = state.lease.head
     data = LeaseAcquired(holder=holder, term=state.lease.term + 1)
-    return Entry(link(head, aggregates.SCHEDULER_LEASE, data, event_id=event_id, time=now, actor=actor), head.seq)
+    return AppendEntry(link(head, aggregates.SCHEDULER_LEASE, data, event_id=event_id, time=now, actor=actor), head.seq)
 
 
 def damage_report(
     head: Head, aggregate: str, damaged_seq: int, *, tail: int, event_id: EventId, now: datetime, actor: str
-) -> Entry:
+) -> AppendEntry:
     """Return the entry that records that the last event of an aggregate, at `damaged_seq`, is missing."""
     reason = "the event is missing: the server has no message with this sequence"
     data = RecordDamaged(damaged_seq=damaged_seq, reason=reason)
-    return Entry(link(head, aggregate, data, event_id=event_id, time=now, actor=actor), tail)
+    return AppendEntry(link(head, aggregate, data, event_id=event_id, time=now, actor=actor), tail)
 
 
 def limit_change(
-    state: State, name: str, slots: int | None, *, event_id: EventId, now: datetime, actor: str
-) -> Entry | None:
+    state: SchedulerState, name: str, slots: int | None, *, event_id: EventId, now: datetime, actor: str
+) -> AppendEntry | None:
     """Return the entry that sets a limit; `None` when it is set so already."""
     known = state.limits.get(name)
     if known is not None and known.slots == slots:
         return None
     head = EMPTY_HEAD if known is None else known.head
     data = LimitSet(name=name, slots=slots)
-    return Entry(link(head, aggregates.limit(name), data, event_id=event_id, time=now, actor=actor), head.seq)
+    return AppendEntry(link(head, aggregates.limit(name), data, event_id=event_id, time=now, actor=actor), head.seq)
 
 
 def _ids(ended: Sequence[tuple[JobId, EventData]], kind: type[EventData]) -> tuple[JobId, ...]:
@@ -107,7 +107,7 @@ class _Writer:
     """Collects entries; a later one of the same aggregate follows the earlier one."""
 
     def __init__(self, now: datetime, actor: str, new_id: NewId, *, cause: EventId) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[AppendEntry] = []
         self._now, self._actor, self._new_id, self._cause = now, actor, new_id, cause
         self._heads: dict[str, Head] = {}
 
@@ -123,5 +123,5 @@ class _Writer:
             actor=self._actor,
             cause=self._cause,
         )
-        self.entries.append(Entry(event, stored_head.seq if pending is None else None))
+        self.entries.append(AppendEntry(event, stored_head.seq if pending is None else None))
         self._heads[aggregate] = Head(version=event.version, hash=digest(encode(event)))

@@ -2,7 +2,7 @@
 
 When a runner crashes while it has several jobs, any of them may be the cause, and all of them lose their attempt. A job
 that was there twice is a suspect. Alone, a suspect takes no other job down with it: when it ends, it was innocent, and
-when its runners go on crashing, it is quarantined (`penstock_core.job`). So no job fails for what another one did.
+when its runners go on crashing, it is quarantined (`penstock_domain.job`). So no job fails for what another one did.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,8 +10,8 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerState
-from penstock_scheduler.core.state import OWNER_LIMIT, State
+from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
+from penstock_scheduler.core.state import OWNER_LIMIT, SchedulerState
 from penstock_schemas.ids import RunnerId
 
 
@@ -28,7 +28,7 @@ class Isolation(Struct, frozen=True):
 _NOTHING = Isolation((), frozenset(), {})
 
 
-def isolate(state: State, now: datetime, gone: frozenset[RunnerId], room: int | None) -> Isolation:
+def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], room: int | None) -> Isolation:
     """Return what to do for the suspects that wait, in the order of the queue.
 
     At most half of the runners that offer an engine, and at least one, are for suspects at a time. When none of them is
@@ -36,7 +36,7 @@ def isolate(state: State, now: datetime, gone: frozenset[RunnerId], room: int | 
     """
     if not state.suspects:
         return _NOTHING
-    runners = [each for each in state.runners.values() if each.state is RunnerState.ACTIVE and each.id not in gone]
+    runners = [each for each in state.runners.values() if each.state is RunnerStatus.ACTIVE and each.id not in gone]
     starts: list[tuple[LiveJob, RunnerId]] = []
     taken: set[RunnerId] = set()
     taken_of: dict[Owner, int] = {}
@@ -58,16 +58,16 @@ def isolate(state: State, now: datetime, gone: frozenset[RunnerId], room: int | 
     return Isolation(tuple(starts), frozenset(taken), taken_of)
 
 
-def _suspects(state: State, now: datetime) -> Iterator[LiveJob]:
+def _suspects(state: SchedulerState, now: datetime) -> Iterator[LiveJob]:
     jobs = [state.jobs[aggregate] for aggregate in state.suspects]
     due = [job for job in jobs if job.not_before is None or job.not_before <= now]
     return iter(sorted(due, key=lambda job: job.key))
 
 
-def _is_allowed(state: State, owner: Owner, taken_of: Mapping[Owner, int]) -> bool:
+def _is_allowed(state: SchedulerState, owner: Owner, taken_of: Mapping[Owner, int]) -> bool:
     most = state.limit(OWNER_LIMIT)
     return most is None or state.holders_of.get(owner, 0) + taken_of.get(owner, 0) < most
 
 
-def _is_alone(state: State, runner: RunnerRecord) -> bool:
+def _is_alone(state: SchedulerState, runner: RunnerRecord) -> bool:
     return any(state.jobs[each].is_alone for each in state.holding.get(runner.id, ()))

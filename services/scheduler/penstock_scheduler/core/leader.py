@@ -12,12 +12,12 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from penstock_core import aggregates
-from penstock_core.chain import Stored
-from penstock_core.ports import Entry, Fence
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored
+from penstock_ports import AppendEntry, Fence
 from penstock_scheduler.core.decision import MAX_ENTRIES, MIN_ENTRIES, Observations, decide
 from penstock_scheduler.core.events import NewId, batch, record
-from penstock_scheduler.core.state import State
+from penstock_scheduler.core.state import SchedulerState
 from penstock_schemas.events import CycleDecided
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import Head
@@ -27,13 +27,13 @@ class Batch(Struct, frozen=True):
     """One cycle, ready to be appended."""
 
     cycle: CycleDecided
-    entries: tuple[Entry, ...]
+    entries: tuple[AppendEntry, ...]
 
 
 class Leader:
     """A scheduler that was elected by the event at `fence.seq`."""
 
-    def __init__(self, state: State, *, holder: str, elected_at: int, new_id: NewId) -> None:
+    def __init__(self, state: SchedulerState, *, holder: str, elected_at: int, new_id: NewId) -> None:
         self.state = state
         self.holder = holder
         self.fence = Fence(aggregates.SCHEDULER_LEASE, elected_at)

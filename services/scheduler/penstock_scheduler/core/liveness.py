@@ -7,7 +7,7 @@ not ask, takes nobody for silent because of that.
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from penstock_core.lease import MAX_LEASE_S, RUNNER_LOST_S
+from penstock_domain.lease import MAX_LEASE_S, RUNNER_LOST_S
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
 
@@ -21,7 +21,7 @@ NEWCOMER_GRACE_S: Final = 2.0
 """So long may a new leader take to its first beat."""
 
 
-class Silences:
+class FailureDetector:
     """The runners' silence, as one scheduler hears it.
 
     Heartbeats are kept in memory, and a server that restarts forgets them. So a runner that is missing may have been

@@ -11,7 +11,7 @@ _FEW: Final = 64
 """So many removed keys may lie in the heap before it is worth making anew."""
 
 
-class Order:
+class OrderedQueue:
     """Keys, smallest first. Adding and removing cost O(log n), reading the first k costs O(k log k).
 
     A key in the middle of a heap cannot be taken out cheaply, so it is only marked as gone until it comes to the front.

@@ -5,10 +5,10 @@ from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final
 
-from penstock_scheduler.core.order import Key, Order
+from penstock_scheduler.core.order import Key, OrderedQueue
 from penstock_scheduler.core.records import LiveJob, Owner
 
-_NOTHING: Final = Order()
+_NOTHING: Final = OrderedQueue()
 
 
 class Queue:
@@ -20,8 +20,8 @@ class Queue:
     def __init__(self) -> None:
         self._jobs: dict[int, LiveJob] = {}
         """By the sequence of their submission."""
-        self._lanes: dict[tuple[str, Owner], Order] = {}
-        self._heads: dict[str, Order] = {}
+        self._lanes: dict[tuple[str, Owner], OrderedQueue] = {}
+        self._heads: dict[str, OrderedQueue] = {}
         """By engine: the first key of each lane whose owner is not shut."""
         self._shut: set[Owner] = set()
         self._backing_off: list[tuple[datetime, int]] = []
@@ -88,15 +88,15 @@ class Queue:
                 frontier += [child for child in (2 * place + 1, 2 * place + 2) if child < len(self._backing_off)]
         return over, lasting
 
-    def heads(self, engine: str) -> Order:
+    def heads(self, engine: str) -> OrderedQueue:
         """Return the first keys of the lanes of `engine`."""
         return self._heads.get(engine, _NOTHING)
 
-    def lane(self, job: LiveJob) -> Order:
+    def lane(self, job: LiveJob) -> OrderedQueue:
         """Return the lane that `job` would be in."""
         return self._lanes.get((job.engine, (job.tenant, job.owner)), _NOTHING)
 
-    def lanes_of(self, engine: str) -> list[Order]:
+    def lanes_of(self, engine: str) -> list[OrderedQueue]:
         """Return every lane of `engine`, those of shut owners included."""
         return [lane for (name, _), lane in self._lanes.items() if name == engine]
 
@@ -133,11 +133,11 @@ class Queue:
         owner = (job.tenant, job.owner)
         lane = self._lanes.get((job.engine, owner))
         if lane is None:
-            lane = self._lanes[job.engine, owner] = Order()
+            lane = self._lanes[job.engine, owner] = OrderedQueue()
         before, key = lane.first(), job.key
         lane.add(key)
         if before is None or key < before:
-            heads = self._heads.setdefault(job.engine, Order())
+            heads = self._heads.setdefault(job.engine, OrderedQueue())
             if owner not in self._shut:
                 if before is not None:
                     heads.remove(before)

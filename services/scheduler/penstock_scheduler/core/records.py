@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from penstock_core import aggregates
-from penstock_core.job import decide, is_suspect
+from penstock_domain import aggregates
+from penstock_domain.job import decide, is_suspect
 from penstock_scheduler.core.order import Key
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import JobEventData
@@ -89,7 +89,7 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
         return decide(job, command)
 
 
-class RunnerState(Enum):
+class RunnerStatus(Enum):
     """What may still be asked of a runner."""
 
     ACTIVE = "active"
@@ -100,7 +100,7 @@ class RunnerState(Enum):
     @property
     def is_over(self) -> bool:
         """Say whether none of its work can still be running."""
-        return self in (RunnerState.LEFT, RunnerState.LOST)
+        return self in (RunnerStatus.LEFT, RunnerStatus.LOST)
 
 
 class RunnerRecord(Struct, kw_only=True, array_like=True):
@@ -109,7 +109,7 @@ class RunnerRecord(Struct, kw_only=True, array_like=True):
     id: RunnerId
     slots: int = 0
     engines: tuple[str, ...] = ()
-    state: RunnerState = RunnerState.LEFT
+    state: RunnerStatus = RunnerStatus.LEFT
     head: Head = EMPTY_HEAD
     """Of `runner.<id>`."""
     assign_head: Head = EMPTY_HEAD
@@ -125,7 +125,7 @@ class Limit(Struct, frozen=True, array_like=True):
     head: Head = EMPTY_HEAD
 
 
-class Lease(Struct, frozen=True, array_like=True):
+class LeadershipLease(Struct, frozen=True, array_like=True):
     """Who was elected last."""
 
     holder: str = ""
@@ -138,7 +138,7 @@ class Snapshot(Struct, kw_only=True, array_like=True):
 
     version: int
     seq: int
-    lease: Lease
+    lease: LeadershipLease
     cycle_id: EventId | None
     cycle_head: Head
     limits: dict[str, Limit] = field(default_factory=dict[str, Limit])

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
-from penstock_core.chain import Stored
+from penstock_domain.chain import Stored
 from penstock_scheduler.core.decision import Observations, decide
 from penstock_scheduler.core.events import record
-from penstock_scheduler.core.state import State
+from penstock_scheduler.core.state import SchedulerState
 from penstock_schemas.events import CycleDecided
 
 
@@ -29,7 +29,7 @@ class DecisionCheck:
     def __init__(self) -> None:
         self.cycles = 0
         """How many decisions were taken again."""
-        self._state = State()
+        self._state = SchedulerState()
         self._unseen: list[Stored] = []
 
     def take(self, stored: Stored) -> Difference | None:

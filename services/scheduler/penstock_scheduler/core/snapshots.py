@@ -5,7 +5,7 @@ import zlib
 import msgspec
 
 from penstock_scheduler.core.records import Snapshot
-from penstock_scheduler.core.state import STATE_VERSION, State
+from penstock_scheduler.core.state import STATE_VERSION, SchedulerState
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Snapshot)
@@ -15,7 +15,7 @@ class UnreadableSnapshot(Exception):
     """These bytes are no state that this program can start from; the log must be read from its beginning."""
 
 
-def encode_state(state: State) -> bytes:
+def encode_state(state: SchedulerState) -> bytes:
     """Encode a state, uncompressed."""
     return _encoder.encode(state.snapshot())
 
@@ -25,7 +25,7 @@ def compress(raw: bytes) -> bytes:
     return zlib.compress(raw, level=1)
 
 
-def restore_state(stored: bytes, *, seq: int) -> State:
+def restore_state(stored: bytes, *, seq: int) -> SchedulerState:
     """Return the state that was compressed to `stored` when the log had been folded up to `seq`.
 
     Raises:
@@ -40,4 +40,4 @@ def restore_state(stored: bytes, *, seq: int) -> State:
         raise UnreadableSnapshot(f"it has version {snapshot.version}; this program writes {STATE_VERSION}")
     if snapshot.seq != seq:
         raise UnreadableSnapshot(f"it was saved for sequence {seq} and says {snapshot.seq}")
-    return State.restore(snapshot)
+    return SchedulerState.restore(snapshot)

@@ -7,12 +7,12 @@ dropped, so memory is bounded by what is alive. The state changes in place, for 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from penstock_core import aggregates
-from penstock_core.chain import Stored
-from penstock_core.damage import closes, damage_of, following, job_fault, misfit
-from penstock_core.job_fold import counts_as_requeue
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored
+from penstock_domain.damage import closes, damage_of, following, job_fault, misfit
+from penstock_domain.job_fold import counts_as_requeue
 from penstock_scheduler.core.queue import Queue
-from penstock_scheduler.core.records import Lease, Limit, LiveJob, Owner, RunnerRecord, RunnerState, Snapshot
+from penstock_scheduler.core.records import LeadershipLease, Limit, LiveJob, Owner, RunnerRecord, RunnerStatus, Snapshot
 from penstock_schemas import events as e
 from penstock_schemas.ids import EventId, RunnerId
 from penstock_schemas.jobs import Damage, JobState
@@ -29,12 +29,12 @@ _NO_LIMIT: Final = Limit()
 _LIMIT: Final = aggregates.limit("")
 
 
-class State:
+class SchedulerState:
     """What is true after the event at `seq`. Read it freely; only `apply` changes it."""
 
     def __init__(self) -> None:
         self.seq = 0
-        self.lease = Lease()
+        self.lease = LeadershipLease()
         self.cycle_head = EMPTY_HEAD
         self.cycle_id: EventId | None = None
         """The last cycle."""
@@ -113,7 +113,7 @@ class State:
         )
 
     @classmethod
-    def restore(cls, snapshot: Snapshot) -> "State":
+    def restore(cls, snapshot: Snapshot) -> "SchedulerState":
         """Return the state that `snapshot` was taken of."""
         state = cls()
         state.seq, state.lease = snapshot.seq, snapshot.lease
@@ -150,7 +150,7 @@ class State:
         kind, _, name = aggregate.partition(".")
         if aggregate == aggregates.SCHEDULER_LEASE:
             # Whoever was elected, it was a term.
-            self.lease = Lease(holder="", term=self.lease.term + 1, head=following(self.lease.head, stored))
+            self.lease = LeadershipLease(holder="", term=self.lease.term + 1, head=following(self.lease.head, stored))
         elif aggregate == aggregates.SCHEDULER_CYCLE:
             self.cycle_head = following(self.cycle_head, stored)
         elif kind == "runner" and (runner := self.runners.get(RunnerId(name))) is not None:
@@ -301,7 +301,7 @@ class State:
             id=data.runner_id,
             slots=data.slots,
             engines=tuple(sorted(data.engines)),
-            state=RunnerState.ACTIVE,
+            state=RunnerStatus.ACTIVE,
             head=stored.head,
         )
 
@@ -309,8 +309,8 @@ class State:
         runner = self.runners.get(data.runner_id)
         if runner is not None:
             runner.head = stored.head
-            if runner.state is RunnerState.ACTIVE:
-                runner.state = RunnerState.DRAINING
+            if runner.state is RunnerStatus.ACTIVE:
+                runner.state = RunnerStatus.DRAINING
 
     def _end(self, stored: Stored, data: e.RunnerLeft | e.RunnerLost) -> None:
         runner = self.runners.get(data.runner_id)
@@ -318,7 +318,7 @@ class State:
             return
         runner.head = stored.head
         if not runner.state.is_over:
-            runner.state = RunnerState.LOST if isinstance(data, e.RunnerLost) else RunnerState.LEFT
+            runner.state = RunnerStatus.LOST if isinstance(data, e.RunnerLost) else RunnerStatus.LEFT
             runner.is_crash = isinstance(data, e.RunnerLost) or data.is_crash
         held = self.holding.get(runner.id, set())
         self.orphans |= {each for each in held if not self.jobs[each].damaged_seq}
@@ -334,7 +334,7 @@ class State:
     # The scheduler itself, and policy.
 
     def _elect(self, stored: Stored, data: e.LeaseAcquired) -> None:
-        self.lease = Lease(holder=data.holder, term=data.term, head=stored.head)
+        self.lease = LeadershipLease(holder=data.holder, term=data.term, head=stored.head)
 
     def _cycle(self, stored: Stored, data: e.CycleDecided) -> None:
         self.cycle_head, self.cycle_id = stored.head, stored.event.id
@@ -353,21 +353,21 @@ def _is_apart(job: LiveJob) -> bool:
 
 
 _FOLDS: Final[Mapping[type[Any], Any]] = {  # Any: each function takes the type that it stands under
-    e.JobSubmitted: State._submit,  # pyright: ignore[reportPrivateUsage] - the table belongs to the class
-    e.AttemptAssigned: State._order,  # pyright: ignore[reportPrivateUsage]
-    e.StopOrdered: State._order,  # pyright: ignore[reportPrivateUsage]
-    e.RunnerJoined: State._join,  # pyright: ignore[reportPrivateUsage]
-    e.RunnerDraining: State._drain,  # pyright: ignore[reportPrivateUsage]
-    e.RunnerLeft: State._end,  # pyright: ignore[reportPrivateUsage]
-    e.RunnerLost: State._end,  # pyright: ignore[reportPrivateUsage]
-    e.LeaseAcquired: State._elect,  # pyright: ignore[reportPrivateUsage]
-    e.CycleDecided: State._cycle,  # pyright: ignore[reportPrivateUsage]
-    e.LimitSet: State._set_limit,  # pyright: ignore[reportPrivateUsage]
+    e.JobSubmitted: SchedulerState._submit,  # pyright: ignore[reportPrivateUsage] - the table belongs to the class
+    e.AttemptAssigned: SchedulerState._order,  # pyright: ignore[reportPrivateUsage]
+    e.StopOrdered: SchedulerState._order,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerJoined: SchedulerState._join,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerDraining: SchedulerState._drain,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerLeft: SchedulerState._end,  # pyright: ignore[reportPrivateUsage]
+    e.RunnerLost: SchedulerState._end,  # pyright: ignore[reportPrivateUsage]
+    e.LeaseAcquired: SchedulerState._elect,  # pyright: ignore[reportPrivateUsage]
+    e.CycleDecided: SchedulerState._cycle,  # pyright: ignore[reportPrivateUsage]
+    e.LimitSet: SchedulerState._set_limit,  # pyright: ignore[reportPrivateUsage]
 }
 
 
-def fold(history: Iterable[Stored]) -> State:
+def fold(history: Iterable[Stored]) -> SchedulerState:
     """Return the state that `history`, the log from its beginning, makes."""
-    state = State()
+    state = SchedulerState()
     state.apply_all(history)
     return state

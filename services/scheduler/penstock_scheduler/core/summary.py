@@ -5,8 +5,8 @@ from heapq import merge
 from itertools import islice
 from typing import Final
 
-from penstock_scheduler.core.records import LiveJob, RunnerState
-from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, State
+from penstock_scheduler.core.records import LiveJob, RunnerStatus
+from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_schemas.ids import TenantId
 from penstock_schemas.views import EngineQueue, OwnerLoad, QueueSummary
 
@@ -17,9 +17,9 @@ MAX_OWNERS: Final = 500
 """Owners at their limit that are reported."""
 
 
-def summarize(state: State) -> QueueSummary:
+def summarize(state: SchedulerState) -> QueueSummary:
     """Return the summary. Its size is bounded, and it costs O(owners with waiting jobs)."""
-    active = [each for each in state.runners.values() if each.state is RunnerState.ACTIVE]
+    active = [each for each in state.runners.values() if each.state is RunnerStatus.ACTIVE]
     slots: dict[str, int] = {}
     free: dict[str, int] = {}
     for runner in active:
@@ -49,5 +49,5 @@ def summarize(state: State) -> QueueSummary:
     )
 
 
-def _in_order(state: State, engine: str) -> Iterator[LiveJob]:
+def _in_order(state: SchedulerState, engine: str) -> Iterator[LiveJob]:
     return (state.queue.at(key) for key in merge(*state.queue.lanes_of(engine)))

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from penstock_gateway import problems
+from penstock_gateway.http import problems
+from penstock_gateway.jobs.queries import CURSOR_CHARS, MAX_LABELS, MAX_TEXT
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.links import job_links
 from penstock_gateway.openapi.operations.parts import (
@@ -22,8 +23,7 @@ from penstock_gateway.openapi.operations.parts import (
     limit,
     query,
 )
-from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation
-from penstock_gateway.queries import CURSOR_CHARS, MAX_LABELS, MAX_TEXT
+from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec
 from penstock_schemas.api import (
     DEFAULT_PAGE,
     MAX_DESCRIPTION,
@@ -96,17 +96,17 @@ SUBMIT_JOB: Final = Operation(
     takes_files=True,
     body_examples={"pipeline": examples.SUBMIT_MOCK, "workflow": examples.SUBMIT_WORKFLOW},
     answers=(
-        Answer(
+        ResponseSpec(
             201, "The new job", JobResponse, examples.JOB, headers=("Location", *JOB_HEADERS), links=job_links("/id")
         ),
-        Answer(
+        ResponseSpec(
             200,
             "The job that this key already stands for",
             JobResponse,
             examples.JOB,
             headers=("Location", *JOB_HEADERS),
         ),
-        Answer(200, "With `dry_run=true`: what it would run", Plan),
+        ResponseSpec(200, "With `dry_run=true`: what it would run", Plan),
     ),
     problems=(problems.FORBIDDEN, problems.KEY_REUSED, problems.BUSY, *WRITE_PROBLEMS),
 )
@@ -118,7 +118,7 @@ LIST_JOBS: Final = Operation(
     summary="List jobs, newest first",
     parameters=LIST_PARAMETERS,
     answers=(
-        Answer(
+        ResponseSpec(
             200,
             "One page",
             JobList,
@@ -126,7 +126,7 @@ LIST_JOBS: Final = Operation(
             headers=JOB_HEADERS,
             links=(Link("listJobs", {"cursor": "$response.body#/next_cursor"}),),
         ),
-        Answer(304, "Nothing changed"),
+        ResponseSpec(304, "Nothing changed"),
     ),
     problems=(problems.FORBIDDEN, problems.NOT_FOUND, problems.INVALID, problems.UNAVAILABLE, *MIN_SEQ_PROBLEMS),
 )
@@ -138,8 +138,8 @@ GET_JOB: Final = Operation(
     summary="Read a job",
     parameters=(JOB_ID, MIN_SEQ, MIN_SEQ_HEADER, IF_NONE_MATCH),
     answers=(
-        Answer(200, "The job", JobResponse, examples.FAILED_JOB, headers=JOB_HEADERS),
-        Answer(304, "Nothing changed"),
+        ResponseSpec(200, "The job", JobResponse, examples.FAILED_JOB, headers=JOB_HEADERS),
+        ResponseSpec(304, "Nothing changed"),
     ),
     problems=(*READ_PROBLEMS, *MIN_SEQ_PROBLEMS),
 )
@@ -152,7 +152,7 @@ DELETE_JOB: Final = Operation(
     description="Its source, logs, outputs and tasks are removed, and no list shows it any more. The log keeps its "
     "events, which admins can read. For its owner, and for admins. Repeating does no harm.",
     parameters=(JOB_ID, query("reason", "Why; it is kept in the log.", {**TEXT, "maxLength": MAX_DESCRIPTION})),
-    answers=(Answer(204, "It is deleted"),),
+    answers=(ResponseSpec(204, "It is deleted"),),
     problems=(*COMMAND_PROBLEMS, problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE),
 )
 CANCEL_JOB: Final = Operation(
@@ -166,7 +166,7 @@ CANCEL_JOB: Final = Operation(
     body=CancelRequest,
     body_is_required=False,
     body_examples={"reason": {"reason": "wrong sample"}},
-    answers=(Answer(202, "The job as it stands now", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),),
+    answers=(ResponseSpec(202, "The job as it stands now", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),),
     problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
 )
 HOLD_JOB: Final = Operation(
@@ -181,7 +181,7 @@ HOLD_JOB: Final = Operation(
     body=HoldRequest,
     body_is_required=False,
     body_examples={"reason": {"reason": "the reference is being replaced"}},
-    answers=(Answer(200, "The job, which is held", JobResponse, examples.HELD_JOB, headers=JOB_HEADERS),),
+    answers=(ResponseSpec(200, "The job, which is held", JobResponse, examples.HELD_JOB, headers=JOB_HEADERS),),
     problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
 )
 RELEASE_JOB: Final = Operation(
@@ -192,7 +192,7 @@ RELEASE_JOB: Final = Operation(
     summary="Release a held job",
     description="It waits for a slot again, where it would be had it never been held. Repeating does no harm.",
     parameters=(JOB_ID,),
-    answers=(Answer(200, "The job, which waits", JobResponse, examples.RELEASED_JOB, headers=JOB_HEADERS),),
+    answers=(ResponseSpec(200, "The job, which waits", JobResponse, examples.RELEASED_JOB, headers=JOB_HEADERS),),
     problems=(*COMMAND_PROBLEMS, problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE),
 )
 CLOSE_JOB: Final = Operation(
@@ -207,7 +207,7 @@ CLOSE_JOB: Final = Operation(
     body=CloseRequest,
     body_is_required=False,
     body_examples={"reason": {"reason": "a disk failed"}},
-    answers=(Answer(200, "The job, which has failed", JobResponse, examples.CLOSED_JOB, headers=JOB_HEADERS),),
+    answers=(ResponseSpec(200, "The job, which has failed", JobResponse, examples.CLOSED_JOB, headers=JOB_HEADERS),),
     problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
 )
 

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from penstock_gateway import problems
+from penstock_gateway.http import problems
 from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations.shapes import Answer, Operation
+from penstock_gateway.openapi.operations.shapes import Operation, ResponseSpec
 from penstock_schemas.api import Echo, Readiness, RunnerList, StatusResponse, VersionDetails, VersionResponse
 
 ECHO: Final = Operation(
@@ -13,7 +13,7 @@ ECHO: Final = Operation(
     name="echo",
     tag="Server",
     summary="Say hello",
-    answers=(Answer(200, "The configured message", Echo, {"message": "Hello World"}),),
+    answers=(ResponseSpec(200, "The configured message", Echo, {"message": "Hello World"}),),
 )
 HEALTH: Final = Operation(
     method="get",
@@ -21,7 +21,7 @@ HEALTH: Final = Operation(
     name="health",
     tag="Server",
     summary="Say that the process is alive",
-    answers=(Answer(200, "It is", str, "OK"),),
+    answers=(ResponseSpec(200, "It is", str, "OK"),),
 )
 HEALTHZ: Final = Operation(
     method="get",
@@ -29,7 +29,7 @@ HEALTHZ: Final = Operation(
     name="healthz",
     tag="Server",
     summary="Say that the process is alive, for Kubernetes",
-    answers=(Answer(200, "It is", str, "OK"),),
+    answers=(ResponseSpec(200, "It is", str, "OK"),),
 )
 READYZ: Final = Operation(
     method="get",
@@ -38,8 +38,10 @@ READYZ: Final = Operation(
     tag="Server",
     summary="Say whether the server can do its work",
     answers=(
-        Answer(200, "It can", Readiness, {"ready": True, "reasons": []}),
-        Answer(503, "It cannot", Readiness, {"ready": False, "reasons": ["the list of jobs is still being loaded"]}),
+        ResponseSpec(200, "It can", Readiness, {"ready": True, "reasons": []}),
+        ResponseSpec(
+            503, "It cannot", Readiness, {"ready": False, "reasons": ["the list of jobs is still being loaded"]}
+        ),
     ),
 )
 LIST_RUNNERS: Final = Operation(
@@ -48,7 +50,7 @@ LIST_RUNNERS: Final = Operation(
     name="listRunners",
     tag="Server",
     summary="List the runners that are connected",
-    answers=(Answer(200, "The runners", RunnerList, examples.RUNNERS),),
+    answers=(ResponseSpec(200, "The runners", RunnerList, examples.RUNNERS),),
     problems=(problems.INVALID, problems.UNAVAILABLE),
 )
 GET_STATUS: Final = Operation(
@@ -57,7 +59,7 @@ GET_STATUS: Final = Operation(
     name="getStatus",
     tag="Server",
     summary="Say how full the log is, how far the list of jobs is, and which scheduler leads",
-    answers=(Answer(200, "The status", StatusResponse, examples.STATUS),),
+    answers=(ResponseSpec(200, "The status", StatusResponse, examples.STATUS),),
     problems=(problems.INVALID, problems.UNAVAILABLE),
 )
 VERSION: Final = Operation(
@@ -66,7 +68,7 @@ VERSION: Final = Operation(
     name="version",
     tag="Server",
     summary="Say which version this is",
-    answers=(Answer(200, "The version", VersionResponse, {"version": "v1.0.0"}),),
+    answers=(ResponseSpec(200, "The version", VersionResponse, {"version": "v1.0.0"}),),
 )
 VERSION_DETAILS: Final = Operation(
     method="get",
@@ -74,7 +76,7 @@ VERSION_DETAILS: Final = Operation(
     name="versionDetails",
     tag="Server",
     summary="Say which version this is, as deployed and as software",
-    answers=(Answer(200, "The versions", VersionDetails, {"version": "v1.0.0", "software_version": "0.1.0"}),),
+    answers=(ResponseSpec(200, "The versions", VersionDetails, {"version": "v1.0.0", "software_version": "0.1.0"}),),
 )
 
 SERVER: Final = (

@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from penstock_gateway import problems
-from penstock_gateway.declarations import Parameter
-from penstock_gateway.queries import MAX_SEQ
+from penstock_gateway.http import problems
+from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.jobs.queries import MAX_SEQ
 from penstock_schemas.api import MAX_PAGE
 
 TEXT: Final = {"type": "string", "pattern": "^[^\\u0000]*$"}

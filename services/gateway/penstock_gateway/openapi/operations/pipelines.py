@@ -2,20 +2,12 @@
 
 from typing import Final
 
-from penstock_gateway import problems
-from penstock_gateway.declarations import Parameter
+from penstock_gateway.http import problems
+from penstock_gateway.http.declarations import Parameter
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.links import version_links
-from penstock_gateway.openapi.operations.parts import (
-    FLAG,
-    JOB_ID,
-    READ_PROBLEMS,
-    TEXT,
-    WRITE_PROBLEMS,
-    limit,
-    query,
-)
-from penstock_gateway.openapi.operations.shapes import Answer, Operation
+from penstock_gateway.openapi.operations.parts import FLAG, JOB_ID, READ_PROBLEMS, TEXT, WRITE_PROBLEMS, limit, query
+from penstock_gateway.openapi.operations.shapes import Operation, ResponseSpec
 from penstock_schemas.api import DEFAULT_PAGE, PipelineList, PipelineRegistration, PipelineResponse, PipelineVersion
 
 PIPELINE_NAME: Final = Parameter("name", "path", "The pipeline's name.", TEXT)
@@ -28,7 +20,7 @@ GET_JOB_PIPELINE: Final = Operation(
     tag="Pipelines",
     summary="Read the catalogue entry that a job runs, as it was then",
     parameters=(JOB_ID,),
-    answers=(Answer(200, "The version", PipelineVersion, examples.PIPELINE_VERSION),),
+    answers=(ResponseSpec(200, "The version", PipelineVersion, examples.PIPELINE_VERSION),),
     problems=READ_PROBLEMS,
 )
 REGISTER_PIPELINE: Final = Operation(
@@ -41,7 +33,7 @@ REGISTER_PIPELINE: Final = Operation(
     body=PipelineRegistration,
     body_examples={"pipeline": examples.REGISTER_PIPELINE},
     answers=(
-        Answer(
+        ResponseSpec(
             201,
             "The new version",
             PipelineVersion,
@@ -49,7 +41,7 @@ REGISTER_PIPELINE: Final = Operation(
             headers=("Location",),
             links=version_links("/name", "/version"),
         ),
-        Answer(
+        ResponseSpec(
             200,
             "It was registered already",
             PipelineVersion,
@@ -74,7 +66,7 @@ LIST_PIPELINES: Final = Operation(
             FLAG,
         ),
     ),
-    answers=(Answer(200, "One page", PipelineList, examples.PIPELINE_LIST),),
+    answers=(ResponseSpec(200, "One page", PipelineList, examples.PIPELINE_LIST),),
     problems=(problems.INVALID,),
 )
 GET_PIPELINE: Final = Operation(
@@ -84,7 +76,7 @@ GET_PIPELINE: Final = Operation(
     tag="Pipelines",
     summary="Read a pipeline with all of its versions",
     parameters=(PIPELINE_NAME,),
-    answers=(Answer(200, "The pipeline", PipelineResponse, examples.PIPELINE),),
+    answers=(ResponseSpec(200, "The pipeline", PipelineResponse, examples.PIPELINE),),
     problems=(problems.NOT_FOUND, problems.UNAVAILABLE),
 )
 GET_PIPELINE_VERSION: Final = Operation(
@@ -94,7 +86,7 @@ GET_PIPELINE_VERSION: Final = Operation(
     tag="Pipelines",
     summary="Read a version of a pipeline",
     parameters=(PIPELINE_NAME, PIPELINE_VERSION),
-    answers=(Answer(200, "The version", PipelineVersion, examples.PIPELINE_VERSION),),
+    answers=(ResponseSpec(200, "The version", PipelineVersion, examples.PIPELINE_VERSION),),
     problems=(problems.NOT_FOUND, problems.UNAVAILABLE),
 )
 RETIRE_PIPELINE_VERSION: Final = Operation(
@@ -105,7 +97,7 @@ RETIRE_PIPELINE_VERSION: Final = Operation(
     summary="Retire a version of a pipeline",
     description="No new job can run it; jobs that did still show it. Repeating does no harm.",
     parameters=(PIPELINE_NAME, PIPELINE_VERSION),
-    answers=(Answer(200, "The retired version", PipelineVersion, examples.PIPELINE_VERSION),),
+    answers=(ResponseSpec(200, "The retired version", PipelineVersion, examples.PIPELINE_VERSION),),
     problems=(problems.FORBIDDEN, problems.NOT_FOUND, problems.LOG_FULL, problems.UNAVAILABLE),
 )
 

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from penstock_gateway import problems
-from penstock_gateway.declarations import Parameter
+from penstock_gateway.http import problems
+from penstock_gateway.http.declarations import Parameter
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.parts import (
     AFTER,
@@ -16,7 +16,7 @@ from penstock_gateway.openapi.operations.parts import (
     limit,
     query,
 )
-from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation
+from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec
 from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_S, EventList, LogList, LogSource, OutputList, TaskList
 from penstock_schemas.views import LogStream
 
@@ -43,7 +43,7 @@ LIST_EVENTS: Final = Operation(
     summary="Read what happened to a job",
     description="The job's events as the log has them. With `wait` it answers as soon as there is a new one.",
     parameters=(JOB_ID, AFTER, WAIT, limit(DEFAULT_PAGE)),
-    answers=(Answer(200, "The events", EventList, examples.EVENTS),),
+    answers=(ResponseSpec(200, "The events", EventList, examples.EVENTS),),
     problems=READ_PROBLEMS,
 )
 LIST_TASKS: Final = Operation(
@@ -54,7 +54,7 @@ LIST_TASKS: Final = Operation(
     summary="Read the tasks of a job",
     parameters=(JOB_ID, AFTER, limit(MAX_PAGE)),
     answers=(
-        Answer(
+        ResponseSpec(
             200,
             "The tasks, in the order of their first appearance",
             TaskList,
@@ -97,9 +97,9 @@ READ_LOG: Final = Operation(
         RANGE,
     ),
     answers=(
-        Answer(200, "The log", LogList, examples.LOGS),
-        Answer(200, "With `format=text`: the log as text", media_type="text/plain"),
-        Answer(206, "With `format=text` and `Range`: a part of it", media_type="text/plain"),
+        ResponseSpec(200, "The log", LogList, examples.LOGS),
+        ResponseSpec(200, "With `format=text`: the log as text", media_type="text/plain"),
+        ResponseSpec(206, "With `format=text` and `Range`: a part of it", media_type="text/plain"),
     ),
     problems=(*READ_PROBLEMS, problems.RANGE),
 )
@@ -111,8 +111,8 @@ READ_TASK_LOG: Final = Operation(
     summary="Read what a task wrote",
     parameters=(JOB_ID, TASK_ID, STREAM, RANGE),
     answers=(
-        Answer(200, "The text", media_type="text/plain"),
-        Answer(206, "A part of it", media_type="text/plain"),
+        ResponseSpec(200, "The text", media_type="text/plain"),
+        ResponseSpec(206, "A part of it", media_type="text/plain"),
     ),
     problems=(*READ_PROBLEMS, problems.RANGE),
 )
@@ -124,7 +124,7 @@ LIST_OUTPUTS: Final = Operation(
     summary="List the files that a job produced",
     parameters=(JOB_ID,),
     answers=(
-        Answer(
+        ResponseSpec(
             200,
             "The files",
             OutputList,
@@ -142,9 +142,9 @@ DOWNLOAD_OUTPUT: Final = Operation(
     summary="Download a file that a job produced",
     parameters=(JOB_ID, PATH, RANGE, IF_RANGE, IF_NONE_MATCH),
     answers=(
-        Answer(200, "The file", media_type="*/*", headers=FILE_HEADERS),
-        Answer(206, "A part of it", media_type="*/*", headers=FILE_HEADERS),
-        Answer(304, "Nothing changed"),
+        ResponseSpec(200, "The file", media_type="*/*", headers=FILE_HEADERS),
+        ResponseSpec(206, "A part of it", media_type="*/*", headers=FILE_HEADERS),
+        ResponseSpec(304, "Nothing changed"),
     ),
     problems=(*READ_PROBLEMS, problems.RANGE),
 )

@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from penstock_gateway.declarations import Parameter
-from penstock_gateway.problems import Kind
+from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.problems import Kind
 
 
 class Link(Struct, frozen=True):
@@ -26,7 +26,7 @@ class Surface(Enum):
     WES = "wes"
 
 
-class Answer(Struct, frozen=True):
+class ResponseSpec(Struct, frozen=True):
     """A successful answer."""
 
     status: int
@@ -48,7 +48,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     name: str
     summary: str
     tag: str
-    answers: tuple[Answer, ...]
+    answers: tuple[ResponseSpec, ...]
     description: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: type[Struct] | None = None

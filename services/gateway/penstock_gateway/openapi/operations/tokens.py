@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from penstock_gateway import problems
-from penstock_gateway.declarations import Parameter
+from penstock_gateway.http import problems
+from penstock_gateway.http.declarations import Parameter
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.parts import TEXT, WRITE_PROBLEMS
-from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation
+from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec
 from penstock_schemas.api import IssuedToken, TokenList, TokenRequest
 
 TOKEN_ID: Final = Parameter("token_id", "path", "The token's id, from the list of tokens.", TEXT)
@@ -22,7 +22,7 @@ ISSUE_TOKEN: Final = Operation(
     body=TokenRequest,
     body_examples={"nightly": {"name": "nightly run", "role": "submitter", "expires_in_s": 2_592_000}},
     answers=(
-        Answer(
+        ResponseSpec(
             201,
             "The token",
             IssuedToken,
@@ -39,7 +39,7 @@ LIST_TOKENS: Final = Operation(
     name="listTokens",
     tag="Tokens",
     summary="List API tokens",
-    answers=(Answer(200, "Your own; for an admin all", TokenList, {"tokens": [examples.TOKEN]}),),
+    answers=(ResponseSpec(200, "Your own; for an admin all", TokenList, {"tokens": [examples.TOKEN]}),),
 )
 REVOKE_TOKEN: Final = Operation(
     method="delete",
@@ -49,7 +49,7 @@ REVOKE_TOKEN: Final = Operation(
     summary="Revoke an API token",
     description="It is worth nothing any more, on every gateway. Repeating does no harm.",
     parameters=(TOKEN_ID,),
-    answers=(Answer(204, "It is revoked"),),
+    answers=(ResponseSpec(204, "It is revoked"),),
     problems=(problems.NOT_FOUND, problems.LOG_FULL, problems.UNAVAILABLE),
 )
 

@@ -2,16 +2,16 @@
 
 from typing import Any, Final
 
-from penstock_gateway import problems
-from penstock_gateway.declarations import Parameter
+from penstock_gateway.http import problems
+from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.problems import Kind
+from penstock_gateway.jobs.queries import MAX_LABELS
 from penstock_gateway.openapi import examples
 from penstock_gateway.openapi.operations.links import job_links
 from penstock_gateway.openapi.operations.parts import FLAG, IDEMPOTENCY_KEY, IF_NONE_MATCH, IF_RANGE, RANGE, TEXT, TIME
 from penstock_gateway.openapi.operations.parts import query as query_parameter
 from penstock_gateway.openapi.operations.runs import FILE_HEADERS, PATH, STREAM
-from penstock_gateway.openapi.operations.shapes import Answer, Link, Operation, Surface
-from penstock_gateway.problems import Kind
-from penstock_gateway.queries import MAX_LABELS
+from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec, Surface
 from penstock_gateway.wes.models import (
     Outputs,
     RunId,
@@ -19,9 +19,9 @@ from penstock_gateway.wes.models import (
     RunLog,
     RunStatus,
     ServiceInfo,
-    State,
     TaskListResponse,
     TaskLog,
+    WesState,
 )
 from penstock_schemas.api import DEFAULT_PAGE
 
@@ -44,7 +44,7 @@ FOLLOW: Final = query_parameter("follow", "`true` goes on until the run or task 
 STATE: Final = query_parameter(
     "state",
     "Only runs in this state; repeated: in one of them.",
-    {"type": "string", "enum": [each.value for each in State]},
+    {"type": "string", "enum": [each.value for each in WesState]},
     is_repeatable=True,
 )
 TAG: Final = query_parameter(
@@ -113,8 +113,8 @@ RUN_FORM: Final[dict[str, Any]] = {
 }
 _READ: Final = (problems.NOT_FOUND, problems.UNAVAILABLE)
 _TEXT_ANSWERS: Final = (
-    Answer(200, "The text", media_type="text/plain"),
-    Answer(206, "A part of it", media_type="text/plain"),
+    ResponseSpec(200, "The text", media_type="text/plain"),
+    ResponseSpec(206, "A part of it", media_type="text/plain"),
 )
 
 
@@ -124,7 +124,7 @@ def _operation(
     name: str,
     summary: str,
     *,
-    answers: tuple[Answer, ...],
+    answers: tuple[ResponseSpec, ...],
     description: str = "",
     parameters: tuple[Parameter, ...] = (),
     form: dict[str, Any] | None = None,
@@ -150,7 +150,7 @@ GET_SERVICE_INFO: Final = _operation(
     "/service-info",
     "GetServiceInfo",
     "Read what the service offers",
-    answers=(Answer(200, "The service", ServiceInfo),),
+    answers=(ResponseSpec(200, "The service", ServiceInfo),),
     kinds=(problems.UNAVAILABLE,),
 )
 LIST_RUNS: Final = _operation(
@@ -160,7 +160,7 @@ LIST_RUNS: Final = _operation(
     "List runs",
     parameters=(PAGE_SIZE, PAGE_TOKEN, FILTERS, TAG, *IN_FILTERS),
     answers=(
-        Answer(
+        ResponseSpec(
             200,
             "One page",
             RunListResponse,
@@ -178,7 +178,7 @@ RUN_WORKFLOW: Final = _operation(
     description="As multipart/form-data, or without attachments as application/x-www-form-urlencoded.",
     parameters=(IDEMPOTENCY_KEY,),
     form=RUN_FORM,
-    answers=(Answer(200, "The new run", RunId, {"run_id": examples.JOB_ID}, links=job_links("/run_id")),),
+    answers=(ResponseSpec(200, "The new run", RunId, {"run_id": examples.JOB_ID}, links=job_links("/run_id")),),
     kinds=(
         problems.FORBIDDEN,
         problems.KEY_REUSED,
@@ -198,7 +198,7 @@ GET_RUN_LOG: Final = _operation(
     "GetRunLog",
     "Read a run",
     parameters=(RUN_ID,),
-    answers=(Answer(200, "The run", RunLog),),
+    answers=(ResponseSpec(200, "The run", RunLog),),
 )
 GET_RUN_STATUS: Final = _operation(
     "get",
@@ -206,7 +206,7 @@ GET_RUN_STATUS: Final = _operation(
     "GetRunStatus",
     "Read a run's state",
     parameters=(RUN_ID,),
-    answers=(Answer(200, "The state", RunStatus, {"run_id": examples.JOB_ID, "state": "RUNNING"}),),
+    answers=(ResponseSpec(200, "The state", RunStatus, {"run_id": examples.JOB_ID, "state": "RUNNING"}),),
 )
 CANCEL_RUN: Final = _operation(
     "post",
@@ -214,7 +214,7 @@ CANCEL_RUN: Final = _operation(
     "CancelRun",
     "Cancel a run",
     parameters=(RUN_ID,),
-    answers=(Answer(200, "The run", RunId, {"run_id": examples.JOB_ID}),),
+    answers=(ResponseSpec(200, "The run", RunId, {"run_id": examples.JOB_ID}),),
     kinds=(problems.FORBIDDEN, problems.BUSY, problems.LOG_FULL, *_READ),
 )
 LIST_RUN_TASKS: Final = _operation(
@@ -224,7 +224,7 @@ LIST_RUN_TASKS: Final = _operation(
     "List a run's tasks",
     parameters=(RUN_ID, PAGE_SIZE, PAGE_TOKEN),
     answers=(
-        Answer(
+        ResponseSpec(
             200,
             "One page",
             TaskListResponse,
@@ -244,7 +244,7 @@ GET_TASK: Final = _operation(
     "GetTask",
     "Read a task",
     parameters=(RUN_ID, TASK_ID),
-    answers=(Answer(200, "The task", TaskLog),),
+    answers=(ResponseSpec(200, "The task", TaskLog),),
 )
 READ_RUN_LOG: Final = _operation(
     "get",
@@ -271,7 +271,7 @@ LIST_RUN_OUTPUTS: Final = _operation(
     "List every file that a run produced",
     parameters=(RUN_ID,),
     answers=(
-        Answer(
+        ResponseSpec(
             200,
             "The files",
             Outputs,
@@ -288,9 +288,9 @@ DOWNLOAD_RUN_OUTPUT: Final = _operation(
     "Download a file that a run produced",
     parameters=(RUN_ID, PATH, RANGE, IF_RANGE, IF_NONE_MATCH),
     answers=(
-        Answer(200, "The file", media_type="*/*", headers=FILE_HEADERS),
-        Answer(206, "A part of it", media_type="*/*", headers=FILE_HEADERS),
-        Answer(304, "Nothing changed"),
+        ResponseSpec(200, "The file", media_type="*/*", headers=FILE_HEADERS),
+        ResponseSpec(206, "A part of it", media_type="*/*", headers=FILE_HEADERS),
+        ResponseSpec(304, "Nothing changed"),
     ),
     kinds=(problems.RANGE, *_READ),
 )

@@ -1,0 +1,1 @@
+"""The local stack: every service and an embedded nats-server in one process tree."""

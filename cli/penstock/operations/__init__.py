@@ -1,0 +1,1 @@
+"""Commands for operators that read or write the event log directly."""

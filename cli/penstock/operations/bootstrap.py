@@ -1,0 +1,67 @@
+"""The first admin's token: issued past the server, which lets nobody in yet, straight into the event log."""
+
+import getpass
+import os
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import anyio
+
+from penstock.operations.log_access import quiet_logs
+from penstock.terminal.exit_codes import Exit, Stop
+from penstock_jetstream.settings import NatsSettings
+from penstock_ports import PortError
+from penstock_schemas.access import Role
+from penstock_schemas.api import IssuedToken, TokenRequest
+from penstock_schemas.ids import DEFAULT_TENANT, TenantId
+
+FIRST_ADMIN: Final = "admin"
+"""Whom the token speaks for when nobody else is named."""
+
+
+def bootstrap(asked: TokenRequest, settings: NatsSettings) -> IssuedToken:
+    """Issue a token with the rights of whoever can write the log; it is durable when this returns.
+
+    Raises:
+        Stop: the gateway is not installed here, or the log does not answer.
+
+    """
+    try:
+        from penstock_gateway.authentication.token_service import TokenService, described
+        from penstock_jetstream import connect
+    except ModuleNotFoundError as error:
+        raise Stop(f"this needs {error.name}, which is not installed: pip install 'penstock[gateway]'") from error
+    quiet_logs("bootstrap")  # to standard error: what is printed is the token alone
+    lasts = None if asked.expires_in_s is None else timedelta(seconds=asked.expires_in_s)
+
+    async def issue() -> IssuedToken:
+        async with connect(settings) as cluster:
+            issued = await TokenService(cluster.log, now=_now).bootstrap(
+                actor(),
+                name=asked.name,
+                holder=asked.principal or FIRST_ADMIN,
+                tenant=TenantId(asked.tenant or DEFAULT_TENANT),
+                role=asked.role or Role.ADMIN,
+                expires_at=None if lasts is None else _now() + lasts,
+            )
+            return IssuedToken(token=issued.secret, details=described(issued.token))
+
+    try:
+        return anyio.run(issue)
+    except PortError as error:
+        raise Stop(str(error), Exit.UNREACHABLE) from error
+
+
+def actor(user: Callable[[], str] = getpass.getuser) -> str:
+    """Return what the log calls whoever runs this: `bootstrap:<user>@<host>`."""
+    try:
+        name = user()
+    except (OSError, KeyError, ImportError):  # what it raises for a user without a name depends on Python's version
+        name = str(os.getuid())
+    return f"bootstrap:{name}@{socket.gethostname()}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,180 @@
+"""A run in words: for `show`, and for the end of a watched run."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+import msgspec
+
+from penstock.terminal import tables
+from penstock.terminal.exit_codes import Exit
+from penstock.terminal.terminal_text import plain, plain_lines
+from penstock_domain.quantities import counted
+from penstock_schemas.api import JobResponse
+from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
+from penstock_schemas.views import Task
+
+TAIL_LINES: Final = 15
+"""Of standard error, under a failure."""
+
+EXIT_OF: Final = {
+    JobState.COMPLETED: Exit.OK,
+    JobState.FAILED: Exit.RUN_FAILED,
+    JobState.CANCELLED: Exit.CANCELLED,
+}
+"""The exit code that a run's end becomes."""
+
+
+def describe_job(job: JobResponse) -> Iterator[str]:
+    """Yield the lines of `penstock show`."""
+    rows: list[tuple[str, str]] = [
+        ("run", job.id),
+        ("pipeline", job.pipeline_name + (f", version {job.pipeline.version}" if job.pipeline else "")),
+        ("state", describe_state(job)),
+        ("tasks", describe_tasks(job)),
+        ("submitted", f"{tables.moment(job.created_at)} by {job.owner}"),
+        ("started", tables.moment(job.started_at) + ("" if job.completed_at else f", {took(job)} ago")),
+        ("ended", tables.moment(job.completed_at) + (f", after {took(job)}" if job.started_at else "")),
+        ("engine", job.engine),
+        ("runner", f"{job.runner_id or '-'}, attempt {job.attempt}" if job.attempt else ""),
+        ("priority", str(job.priority) if job.priority else ""),
+        ("once only", "" if job.requeue else "not requeued when its runner is stopped or lost"),
+        ("labels", " ".join(f"{key}={value}" for key, value in sorted(job.labels.items()))),
+        ("about", job.description or ""),
+        ("parameters", msgspec.json.encode(job.parameters).decode() if job.parameters else ""),
+        ("outputs", describe_outputs(job, "file") if job.output_files else ""),
+    ]
+    for name, value in rows:
+        if value and not value.startswith("-"):
+            yield f"{name + ':':<12}{value}"
+    yield from describe_warnings(job)
+    if job.state is JobState.FAILED or job.damage is not None:
+        yield from describe_failure(job)
+    if may_lack_files(job):
+        yield from left_out_lines(job.left_out)
+
+
+def describe_outputs(job: JobResponse, noun: str) -> str:
+    """Return how many outputs a run has, as `3 files, 1.2 MiB`."""
+    return f"{counted(job.output_files, noun)}, {tables.size(job.output_bytes)}"
+
+
+def may_lack_files(job: JobResponse) -> bool:
+    """Say whether a run failed, or ended with nothing made: a file that was left out may be the reason."""
+    return job.state is JobState.FAILED or (job.state is JobState.COMPLETED and not job.output_files)
+
+
+def left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """Yield what was left out of a workflow's folder when it was sent, and why."""
+    for each in left_out:
+        size = f", {tables.size(each.size_bytes)}" if each.size_bytes else ""
+        amount = f" ({counted(each.files, 'file')}{size})" if each.files > 1 or size else ""
+        yield printable(f"left out: {each.path}{amount}: {each.reason}")
+
+
+def printable(text: str) -> str:
+    """Return a text that moves no cursor of a terminal, whatever a file is called."""
+    return "".join(each if each.isprintable() else "?" for each in text)
+
+
+def describe_warnings(job: JobResponse) -> Iterator[str]:
+    """Yield what the user must know of a run, however it ended."""
+    for each in job.warnings:
+        yield click.style("warning: ", fg="yellow") + plain_lines(each)
+
+
+def describe_state(job: JobResponse) -> str:
+    """Write a run's state, and what more is known of it."""
+    word, detail = tables.state_word(job.state), plain(job.status_detail or "")
+    if detail.startswith(word):
+        return tables.styled(word) + detail.removeprefix(word)
+    return tables.styled(word) + (f" ({detail})" if detail else "")
+
+
+def describe_failure(job: JobResponse) -> Iterator[str]:
+    """Yield what is known of a failure: the message, the rule, its exit code, the last it wrote."""
+    failure: Failure | None = job.failure
+    if failure is None:
+        yield click.style("failed: ", fg="red") + plain_lines(job.error_message or "no reason was recorded")
+        return
+    yield click.style("failed: ", fg="red") + plain_lines(failure.message)
+    if failure.rule:
+        wildcards = ", ".join(f"{key}={value}" for key, value in failure.wildcards.items())
+        yield plain(f"  rule {failure.rule}" + (f" ({wildcards})" if wildcards else "")) + _code(failure)
+    elif failure.exit_code is not None:
+        yield f" {_code(failure).removeprefix(',')}"
+    if failure.stderr_tail:
+        yield "  the last it wrote to standard error:"
+        yield from _quoted(failure.stderr_tail)
+    if failure.stdout_tail:
+        yield "  the last it wrote to standard output:"
+        yield from _quoted(failure.stdout_tail)
+    for log in failure.log_tails:
+        yield f"  the end of {plain(log.path)}:"
+        yield from _quoted(log.text)
+
+
+def _quoted(text: str) -> Iterator[str]:
+    """Yield the last lines of what a workflow wrote."""
+    yield from (f"    {plain(line)}" for line in text.rstrip().splitlines()[-TAIL_LINES:])
+
+
+def describe_tasks(job: JobResponse) -> str:
+    """Write a run's progress in words; empty when it has no tasks."""
+    return describe_counts(job.tasks)
+
+
+def describe_counts(counts: TaskCounts) -> str:
+    """Write counts of tasks in words; empty when there are none."""
+    if not counts.total:
+        return ""
+    parts = [f"{counts.done} of {counts.total} done"]
+    parts += [f"{counts.running} running"] if counts.running else []
+    parts += [f"{counts.failed} failed"] if counts.failed else []
+    return ", ".join(parts)
+
+
+def took(job: JobResponse) -> str:
+    """Write how long a run took, or has taken so far."""
+    if job.started_at is None:
+        return ""
+    return tables.span(((job.completed_at or datetime.now(UTC)) - job.started_at).total_seconds())
+
+
+def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headers and rows of a table of tasks."""
+    rows: list[tuple[str, ...]] = [
+        (
+            each.id,
+            each.name,
+            tables.state_word(each.state),
+            str(each.attempt) if each.try_number == 1 else f"{each.attempt}.{each.try_number}",
+            task_time(each),
+            "" if each.exit_code is None else str(each.exit_code),
+            task_wildcards(each),
+            each.message or "",
+        )
+        for each in tasks
+    ]
+    return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "EXIT", "WILDCARDS", "NOTE"), rows
+
+
+def task_wildcards(task: Task) -> str:
+    """Write a task's wildcards."""
+    return " ".join(f"{key}={value}" for key, value in task.wildcards.items())
+
+
+def task_time(task: Task) -> str:
+    """Write how long a task took, or has taken so far."""
+    if task.started_at is None:
+        return ""
+    return tables.span(((task.ended_at or datetime.now(UTC)) - task.started_at).total_seconds())
+
+
+def _code(failure: Failure) -> str:
+    if failure.exit_code is None:
+        return ""
+    if failure.exit_code < 0:
+        return f", ended by signal {-failure.exit_code}"
+    return f", exit code {failure.exit_code}"

@@ -1,0 +1,1 @@
+"""A workflow's folder, selected and packed for a submission."""

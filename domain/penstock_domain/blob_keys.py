@@ -1,0 +1,40 @@
+"""The keys of blobs, which must stay within the folder that holds them."""
+
+import hashlib
+from typing import Final
+
+_UNPLAIN: Final = frozenset('#%*?"<>|\\')
+"""Characters that one store or another gives a meaning of its own."""
+_MAX_PLAIN_PATH_BYTES: Final = 800
+"""Object stores take keys of 1,024 bytes, what goes before the path included."""
+_MAX_PLAIN_NAME_BYTES: Final = 200
+"""A folder keeps an unfinished blob under a name that is a little longer than its own."""
+
+
+def below(prefix: str, path: str) -> str:
+    """Return a key for the file `path`, which is relative and safe, among those whose keys begin with `prefix/`.
+
+    It is `prefix/path` as far as every store takes that; a name that some store does not take is kept under its hash.
+    """
+    is_plain = path.isprintable() and _UNPLAIN.isdisjoint(path)
+    if (
+        is_plain
+        and len(path.encode()) <= _MAX_PLAIN_PATH_BYTES
+        and all(len(part.encode()) <= _MAX_PLAIN_NAME_BYTES for part in path.split("/"))
+    ):
+        return f"{prefix}/{path}"
+    raw = path.encode(errors="surrogateescape")
+    return f"{prefix}/.by-hash/{hashlib.sha256(raw).hexdigest()}"
+
+
+def check(key: str) -> None:
+    """Check that `key` is a relative path of printable text without `.`, `..` and empty parts.
+
+    Raises:
+        ValueError: it is not.
+
+    """
+    if not key.isprintable() or any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError(
+            f"{key!r} is not the key of a blob: it must be a relative path of printable text without '..', '.' or '//'"
+        )

@@ -1,0 +1,143 @@
+"""Damaged events: what takes the place of a message that cannot be read, and when an event does not fit a job.
+
+Every fold decides by these functions, from the log alone. So a replay finds the same damage as the service that read
+the events first, and decides the same.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from penstock_domain.chain import Stored
+from penstock_schemas.events import (
+    AttemptStarted,
+    Event,
+    EventData,
+    JobAssigned,
+    JobCancelled,
+    JobCancelRequested,
+    JobClosed,
+    JobCompleted,
+    JobDeleted,
+    JobFailed,
+    JobHeld,
+    JobReleased,
+    JobRequeued,
+    JobSubmitted,
+    RecordDamaged,
+    ResultsDelayed,
+)
+from penstock_schemas.ids import EventId
+from penstock_schemas.jobs import Damage, JobState
+from penstock_schemas.views import Head
+
+UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of a message that cannot be read."""
+NO_ID: Final = EventId("")
+"""The id of the event that stands for a message that cannot be read."""
+_HOLDING: Final = frozenset(state for state in JobState if state.holds_slot)
+_TERMINAL: Final = frozenset(state for state in JobState if state.is_terminal)
+_OF_ATTEMPT: Final = (JobAssigned, AttemptStarted, ResultsDelayed, JobCompleted, JobFailed, JobRequeued)
+FROM: Final[dict[type[EventData], frozenset[JobState]]] = {
+    JobHeld: frozenset({JobState.QUEUED}),
+    JobReleased: frozenset({JobState.HELD}),
+    JobAssigned: frozenset({JobState.QUEUED}),
+    AttemptStarted: frozenset({JobState.ASSIGNED}),
+    ResultsDelayed: frozenset({JobState.RUNNING}),
+    JobCompleted: _HOLDING,
+    JobFailed: _HOLDING,
+    JobRequeued: _HOLDING,
+    JobCancelRequested: frozenset({JobState.ASSIGNED, JobState.RUNNING}),
+    JobCancelled: frozenset({JobState.QUEUED, JobState.HELD, JobState.CANCELLING}),
+    JobDeleted: _TERMINAL,
+}
+"""The states that each event can follow."""
+
+
+def unreadable(seq: int, aggregate: str, raw: bytes, hash_: str, reason: str) -> Stored:
+    """Return what stands for a message that cannot be read; `aggregate` is empty when there is no message at all."""
+    what = f"the event cannot be read: {reason}" if raw else reason
+    event = Event(
+        id=NO_ID,
+        aggregate=aggregate,
+        version=0,
+        time=UNKNOWN_TIME,
+        actor="",
+        cause=None,
+        previous="",
+        schema=RecordDamaged.SCHEMA,
+        data=RecordDamaged(damaged_seq=seq, reason=what),
+    )
+    return Stored(seq=seq, event=event, hash=hash_)
+
+
+def missing(seq: int) -> Stored:
+    """Return what stands for a message that the server does not have."""
+    return unreadable(seq, "", b"", "", "the event is missing: the server has no message with this sequence")
+
+
+def is_unreadable(stored: Stored) -> bool:
+    """Return whether it stands for a message that cannot be read, and was not written by anybody."""
+    return stored.event.id == NO_ID
+
+
+def following(head: Head, stored: Stored) -> Head:
+    """Return the head of an aggregate after an event that may not fit it: the next event follows this one."""
+    return Head(seq=stored.seq, version=head.version + 1, hash=stored.hash)
+
+
+def misfit(head: Head, stored: Stored) -> str | None:
+    """Return why an event does not follow `head` in its aggregate's chain; `None` when it does."""
+    event = stored.event
+    if isinstance(event.data, RecordDamaged):
+        return event.data.reason
+    if event.version != head.version + 1:
+        return f"version {event.version} follows version {head.version}: an event is missing, or was inserted"
+    if event.previous != head.hash:
+        return f"version {event.version} does not follow what is stored before it: an event was changed"
+    return None
+
+
+def job_fault(state: JobState | None, attempt: int, head: Head, stored: Stored) -> str | None:
+    """Return why an event cannot be what happened to a job; `None` when it can.
+
+    Args:
+        state: of the job; `None` before its first event.
+        attempt: its last attempt.
+        head: its last event.
+        stored: the next event on its subject.
+
+    """
+    fault = misfit(head, stored)
+    if fault is not None:
+        return fault
+    data = stored.event.data
+    name = type(data).__name__
+    if state is None or isinstance(data, JobSubmitted):
+        return None if state is None and isinstance(data, JobSubmitted) else f"{name} cannot be here"
+    if state not in FROM.get(type(data), frozenset()):
+        return f"{name} cannot follow while the job is {state.value}"
+    expected = attempt + 1 if isinstance(data, JobAssigned) else attempt
+    if isinstance(data, _OF_ATTEMPT) and data.attempt != expected:
+        return f"{name} is of attempt {data.attempt}, and {expected} is the current one"
+    return None
+
+
+def closes(head: Head, stored: Stored) -> bool:
+    """Return whether an event closes a job that ends at `head`.
+
+    Its version counts the events that its writer could read, so it need not follow. A service that read the job before
+    the damage knows nothing of it, and closes the job all the same.
+    """
+    return isinstance(stored.event.data, JobClosed) and stored.event.previous == head.hash
+
+
+def damage_of(stored: Stored, reason: str) -> Damage:
+    """Return the damage that an event shows."""
+    data = stored.event.data
+    seq = data.damaged_seq if isinstance(data, RecordDamaged) else stored.seq
+    return Damage(aggregate=stored.event.aggregate, seq=seq, reason=reason)
+
+
+def damage_message(damage: Damage) -> str:
+    """Return what the job's user reads."""
+    return f"the event log of this job is damaged at sequence {damage.seq}: {damage.reason}"

@@ -1,0 +1,118 @@
+"""The life of an API token: issued once, revoked at most once, worth nothing after its end.
+
+    (none) --issue--> VALID --revoke--> REVOKED
+                        |
+                        +-- its end passes --> EXPIRED
+
+The secret itself is in no event: only the SHA-256 of the whole token, which is random enough to need no salt.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock_domain.access import Forbidden
+from penstock_domain.chain import Stored
+from penstock_domain.damage import misfit
+from penstock_schemas.access import AuthMethod, Principal, Role
+from penstock_schemas.events import TokenIssued, TokenRevoked
+from penstock_schemas.ids import TenantId
+from penstock_schemas.views import EMPTY_HEAD, Head
+
+PREFIX: Final = "pst_"
+"""What every token begins with, so that one that strayed into a file can be found."""
+TOKEN_ID_CHARS: Final = 16
+
+
+class Token(Struct, frozen=True, kw_only=True):
+    """An API token, as far as it is known after it was handed out."""
+
+    id: str
+    name: str
+    principal: str
+    tenant: TenantId
+    role: Role
+    secret_sha256: str
+    issued_at: datetime
+    issued_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    head: Head
+
+    @property
+    def holder(self) -> Principal:
+        """Who asks with it."""
+        return Principal(name=self.principal, tenant=self.tenant, role=self.role, method=AuthMethod.TOKEN)
+
+    def is_valid(self, now: datetime) -> bool:
+        """Say whether somebody may still ask with it."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def evolve(token: Token | None, stored: Stored) -> Token | None:
+    """Return the token after an event; one that does not concern it leaves it as it was.
+
+    A token whose events are damaged is worth nothing: the event that cannot be read may have revoked it.
+    """
+    event, data = stored.event, stored.event.data
+    if misfit(EMPTY_HEAD if token is None else token.head, stored) is not None:
+        return None if token is None else replace(token, revoked_at=token.revoked_at or event.time, head=stored.head)
+    if isinstance(data, TokenIssued):
+        return Token(
+            id=data.token_id,
+            name=data.name,
+            principal=data.principal,
+            tenant=data.tenant,
+            role=data.role,
+            secret_sha256=data.secret_sha256,
+            issued_at=event.time,
+            issued_by=event.actor,
+            expires_at=data.expires_at,
+            revoked_at=None,
+            head=stored.head,
+        )
+    if token is not None and isinstance(data, TokenRevoked):
+        return replace(token, revoked_at=token.revoked_at or event.time, head=stored.head)
+    return token
+
+
+def is_token_id(text: str) -> bool:
+    """Return whether `text` has the form of a token's id."""
+    return len(text) == TOKEN_ID_CHARS and text.isalnum() and text.isascii()
+
+
+def id_of(secret: str) -> str | None:
+    """Return the id of the token that `secret` claims to be; `None` when it is none."""
+    token_id, _, rest = secret.removeprefix(PREFIX).partition("_")
+    return token_id if secret.startswith(PREFIX) and is_token_id(token_id) and rest else None
+
+
+def owns(principal: Principal, token: Token) -> bool:
+    """Say whether a token speaks for somebody."""
+    return token.tenant == principal.tenant and token.principal == principal.name
+
+
+def may_see(principal: Principal, token: Token) -> bool:
+    """Say whether somebody sees a token, and may revoke it."""
+    return principal.role is Role.ADMIN or owns(principal, token)
+
+
+def check_issue(principal: Principal, *, name: str, tenant: TenantId, role: Role) -> None:
+    """Check that somebody may hand out a token which speaks for `name` of `tenant`.
+
+    Whoever asks with a token gets no further one, so that a stolen one is over when it is revoked.
+
+    Raises:
+        Forbidden: it takes an admin.
+
+    """
+    if principal.role is Role.ADMIN:
+        return
+    if (name, tenant) != (principal.name, principal.tenant):
+        raise Forbidden(f"issue a token for {name} of the tenant {tenant}", needed=Role.ADMIN, principal=principal)
+    if not principal.role.includes(role):
+        raise Forbidden(f"issue a token with the role {role.value}", needed=role, principal=principal)
+    if principal.method is AuthMethod.TOKEN:
+        raise Forbidden("issue a token by means of another token", needed=Role.ADMIN, principal=principal)

@@ -1,0 +1,83 @@
+"""Why a job waits, for the person who waits for it: from the job and from what the leading scheduler reports."""
+
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+
+from penstock_domain.job import is_suspect
+from penstock_domain.quantities import counted
+from penstock_schemas.api import Waiting, WaitReason
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import Job, QueueSummary
+
+
+def why(
+    job: Job, queue: QueueSummary | None, offered: AbstractSet[str] | None, now: datetime, *, is_led: bool | None
+) -> Waiting | None:
+    """Return why a job waits; `None` when it does not, or when the reason is not known.
+
+    Args:
+        job: the job.
+        queue: what the leading scheduler reported last; `None` when it is not known.
+        offered: the engines that connected runners offer; `None` when it is not known.
+        now: the present time.
+        is_led: whether a scheduler leads; `None` when it is not known.
+
+    """
+    if job.state is JobState.HELD:
+        reason = f": {job.hold_reason}" if job.hold_reason else ""
+        return Waiting(reason=WaitReason.HELD, text=f"held{reason}; it waits until somebody releases it")
+    if job.state is not JobState.QUEUED:
+        return None
+    if job.not_before is not None and job.not_before > now:
+        seconds = (job.not_before - now).total_seconds()
+        return Waiting(reason=WaitReason.BACK_OFF, text=f"the next attempt may start in {seconds:.0f} s")
+    if offered is not None and job.engine not in offered:
+        return Waiting(reason=WaitReason.NO_RUNNER, text=f"no runner offers the engine {job.engine}; it waits for one")
+    if queue is not None:
+        return _in_queue(job, queue)
+    if is_led is False:
+        return Waiting(reason=WaitReason.NO_SCHEDULER, text="no scheduler is running; nothing starts until one is")
+    return None
+
+
+def _in_queue(job: Job, queue: QueueSummary) -> Waiting | None:
+    of_engine = queue.engines.get(job.engine)
+    if of_engine is None or not of_engine.slots:
+        return Waiting(
+            reason=WaitReason.NO_RUNNER, text=f"no runner that offers the engine {job.engine} takes new work"
+        )
+    place = of_engine.first.index(job.id) if job.id in of_engine.first else None
+    if place is None and of_engine.waiting <= len(of_engine.first):
+        return None  # submitted, or started, after the report
+    position = None if place is None else place + 1
+    ahead = f"more than {len(of_engine.first)} runs go before it" if place is None else _ahead(place)
+    reason, text = _reason(job, queue)
+    return Waiting(reason=reason, position=position, text=f"{text}; {ahead}" if ahead else text)
+
+
+def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
+    running = next(
+        (each.running for each in queue.full_owners if (each.tenant, each.owner) == (job.tenant, job.owner)), None
+    )
+    if running is not None:
+        progress = f"{counted(running, 'run')} in progress"
+        return WaitReason.OWNER_LIMIT, f"{job.owner} has {progress}; the limit is {queue.max_running_per_owner}"
+    if queue.max_running is not None and queue.running >= queue.max_running:
+        running_now = f"{counted(queue.running, 'run')} {'is' if queue.running == 1 else 'are'} in progress"
+        return WaitReason.GLOBAL_LIMIT, f"{running_now}; the limit is {queue.max_running}"
+    if is_suspect(job.runner_crashes):
+        crashes = f"{counted(job.runner_crashes, 'runner')} crashed while they had it"
+        return WaitReason.ISOLATION, f"{crashes}, so it runs on one where nothing else does, and waits for that"
+    of_engine = queue.engines[job.engine]
+    if of_engine.free <= 0:
+        slots = (
+            f"the slot with the engine {job.engine} is"
+            if of_engine.slots == 1
+            else f"all {of_engine.slots} slots with the engine {job.engine} are"
+        )
+        return WaitReason.NO_SLOT, f"{slots} taken"
+    return WaitReason.NEXT, "it starts as soon as the scheduler comes to it"
+
+
+def _ahead(place: int) -> str:
+    return f"{counted(place, 'run')} {'goes' if place == 1 else 'go'} before it" if place else ""

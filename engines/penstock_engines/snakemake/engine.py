@@ -1,0 +1,183 @@
+"""Runs Snakemake workflows: one forked process an attempt, told of by its own plugins, ended without a trace."""
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from penstock_domain.engine_parameters import SnakemakeOptions, snakemake_options
+from penstock_engines.snakemake.failures import EngineFault
+from penstock_engines.snakemake.launching import Launch
+from penstock_engines.snakemake.live_logs import TASK_LOGS
+from penstock_engines.snakemake.running_attempt import RunningAttempt
+from penstock_engines.snakemake.zygote_client import ZygoteClient
+from penstock_execution.engine import ATTEMPT_MARKER, ENGINE_LOG, RUNNER_MARKER, Attempt, Emit, Outcome
+from penstock_execution.file_descriptors import MAX_PROCESSES
+from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, in_thread, removed
+from penstock_execution.orphan_processes import sweep
+from penstock_execution.sandbox.policy import PLAN_LIMITS, SandboxPolicy
+from penstock_execution.sandbox.rules import Rules
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.jobs import Failure, FailureCause, UnsupportedDirectives
+from penstock_schemas.views import TaskState
+
+SCRATCH: Final = "scratch"
+"""The folder in an attempt's log directory that is its HOME, temporary folder and cache; removed at its end."""
+STANDARD_SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
+PASSED_ON: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "PYTHONPATH", "LD_LIBRARY_PATH")
+"""What a workflow gets of the runner's environment, besides `LC_*`: nothing in it is a secret."""
+ATTEMPT_LIMITS: Final = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 65_536}
+"""Of each process of an attempt: no memory is dumped onto the disk, and so many files are open at most."""
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of the runner's environment that workflows may see, the runner's marker included."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or name.startswith("LC_") or name == RUNNER_MARKER
+    }
+
+
+class SnakemakeEngine:
+    """Fills the `Engine` port with Snakemake."""
+
+    name = "snakemake"
+    needs_files = True
+
+    def __init__(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        extra_environment: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+        sandbox: SandboxPolicy | None = None,
+        unsupported: UnsupportedDirectives = UnsupportedDirectives.CHOOSE,
+        umask: int | None = None,
+        max_processes: int = MAX_PROCESSES,
+    ) -> None:
+        """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
+
+        `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
+        module `resource`; `sandbox` says what attempts may touch, `None` stands for what the runner's user may;
+        `unsupported` is what happens to a run that declares software that the runner does not provide; `umask` is for
+        what workflows make, `None` stands for that of this process; `max_processes` of a run are watched at a time.
+        """
+        self._max_processes = max_processes
+        self._environment = clean_environment(os.environ if environ is None else environ) | dict(
+            extra_environment or {}
+        )
+        self._environment.setdefault("PATH", os.defpath)
+        self._limits = ATTEMPT_LIMITS | dict(limits or {})
+        self._sandbox = sandbox
+        self._unsupported = unsupported
+        self._nursery = ZygoteClient(self._environment, umask=umask)
+        self.version = metadata.version("snakemake")
+
+    async def __aenter__(self) -> "SnakemakeEngine":
+        await self._nursery.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._nursery.__aexit__(None, None, None)
+
+    def extend(self, until_s: float) -> None:
+        """Let attempts run until then."""
+        self._nursery.extend(until_s)
+
+    @property
+    def zygote_pid(self) -> int | None:
+        """The process that attempts are forked from, while it lives."""
+        return self._nursery.zygote_pid
+
+    async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+        """Run a workflow to its end.
+
+        Raises:
+            EngineFault: the attempt was killed from outside, or could not be started.
+
+        """
+        snakefile = await in_thread(lambda: find_snakefile(attempt))
+        if isinstance(snakefile, Failure):
+            return Outcome(kind=OutcomeKind.FAILED, failure=snakefile)
+        try:
+            options = snakemake_options(attempt.engine_parameters)
+        except ValueError as error:
+            failure = Failure(cause=FailureCause.WORKFLOW, message=f"engine parameters that are not taken: {error}")
+            return Outcome(kind=OutcomeKind.FAILED, failure=failure)
+        if stop.is_set():
+            return Outcome(kind=OutcomeKind.STOPPED)
+        scratch = attempt.log_dir / SCRATCH
+        launch = await in_thread(lambda: self._launch(attempt, snakefile, scratch, options))
+        child = await self._nursery.launch(launch)
+        run = RunningAttempt(attempt, emit, launch.rules, launch.limits, max_processes=self._max_processes)
+        try:
+            exited = await run.follow(child, stop)
+            await run.join_log()
+            if exited is not None and not attempt.is_dry:
+                await run.collect(keep_undeclared=options.keep_undeclared)
+        finally:
+            child.close()
+            with anyio.CancelScope(shield=True):
+                await removed(scratch, deadline_s=SHIELDED_REMOVE_S)
+        if exited is None:
+            killed = await anyio.to_thread.run_sync(lambda: sweep(_marker(attempt), variable=ATTEMPT_MARKER))
+            await run.finish(TaskState.FAILED, "the attempt's keeper was killed")
+            raise EngineFault(f"the keeper of the attempt was killed; {killed} processes were swept up")
+        return await run.conclude(exited, was_stopped=stop.is_set())
+
+    def _launch(self, attempt: Attempt, snakefile: str, scratch: Path, options: SnakemakeOptions) -> Launch:
+        folders = {"HOME": scratch / "home", "TMPDIR": scratch / "tmp", "XDG_CACHE_HOME": scratch / "cache"}
+        for folder in (*folders.values(), attempt.log_dir / TASK_LOGS):
+            folder.mkdir(parents=True, exist_ok=True)
+        environment = self._environment | {name: str(folder) for name, folder in folders.items()}
+        environment[ATTEMPT_MARKER] = _marker(attempt)
+        # Whoever calls plain `python` or `snakemake` and has none gets ours.
+        environment["PATH"] = f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+        rules: Rules | None = None
+        if self._sandbox is not None:
+            rules = self._sandbox.rules(
+                work_dir=attempt.work_dir, log_dir=attempt.log_dir, scratch=scratch, is_plan=attempt.is_dry
+            )
+        return Launch(
+            work_dir=str(attempt.work_dir),
+            log_dir=str(attempt.log_dir / TASK_LOGS),
+            engine_log=str(attempt.log_dir / ENGINE_LOG),
+            snakefile=snakefile,
+            parameters=attempt.parameters,
+            cores=attempt.cores,
+            environment=environment,
+            limits=self._limits | (PLAN_LIMITS if attempt.is_dry else {}),
+            options=options,
+            policy=self._unsupported,
+            is_dry=attempt.is_dry,
+            rules=rules,
+        )
+
+
+def find_snakefile(attempt: Attempt) -> str | Failure:
+    """Return the main file, relative to the work directory, or why there is none."""
+    wanted = attempt.snakefile
+    if wanted is not None:
+        path = Path(os.path.realpath(attempt.work_dir / wanted))
+        if Path(wanted).is_absolute() or not path.is_relative_to(os.path.realpath(attempt.work_dir)):
+            return _no_snakefile(f"the Snakefile must lie within the workflow's folder: {wanted!r} does not")
+        if not path.is_file():
+            return _no_snakefile(f"there is no Snakefile {wanted!r} in the workflow's folder")
+        return wanted
+    for name in STANDARD_SNAKEFILES:
+        if (attempt.work_dir / name).is_file():
+            return name
+    return _no_snakefile(f"no Snakefile was found; looked for {', '.join(STANDARD_SNAKEFILES)}")
+
+
+def _no_snakefile(message: str) -> Failure:
+    return Failure(cause=FailureCause.WORKFLOW, message=message)
+
+
+def _marker(attempt: Attempt) -> str:
+    return f"{attempt.job_id}/{attempt.attempt}"

@@ -1,0 +1,120 @@
+"""The attempt's side of the events: messages go out in a pipe, in order, without holding anybody up.
+
+The engine reports in another pipe how many it has taken. What must not happen before the engine has seen a message, for
+example that a process is collected, waits for that.
+
+No process that the attempt starts has these pipes: a program that is executed loses them, and so does every fork.
+"""
+
+import contextlib
+import os
+import queue
+import struct
+import threading
+from typing import Final, Protocol
+
+from penstock_engines.snakemake.messages import Message, encode_frame
+
+OWN_THREADS: Final = "penstock-"
+"""How the names of this engine's threads in an attempt begin."""
+FLUSH_DEADLINE_S: Final = 10.0
+"""How long the end of an attempt may wait until the engine has read everything."""
+TAKEN_DEADLINE_S: Final = 60.0
+"""How long a message may take to be taken; the runner's lease is much shorter."""
+TAKEN: Final = struct.Struct("<Q")
+"""How many messages the engine has taken so far."""
+
+
+class Reporter(Protocol):
+    """Takes messages; never raises."""
+
+    def report(self, message: Message) -> None:
+        """Report to the engine; never blocks."""
+        ...
+
+    def wait_taken(self) -> None:
+        """Wait until the engine has taken everything that was reported before."""
+        ...
+
+
+class NullReporter:
+    """Reports to nobody."""
+
+    def report(self, message: Message) -> None:
+        """Forget it."""
+
+    def wait_taken(self) -> None:
+        """Do not wait."""
+
+
+class FrameReporter:
+    """Writes frames from a thread of its own, so that a signal in the main thread cannot cut one in half.
+
+    What waits to be written is bounded by the workflow's graph: a few messages a job; logs do not pass here.
+    """
+
+    def __init__(self, events: int, taken: int) -> None:
+        """Write to `events`, and read from `taken` how many messages arrived."""
+        self._events = events
+        self._taken = taken
+        self._waiting: queue.SimpleQueue[Message | threading.Event | None] = queue.SimpleQueue()
+        self._marks: list[tuple[int, threading.Event]] = []
+        """What waits for so many messages to be taken."""
+        self._taken_count = 0
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._write, name=f"{OWN_THREADS}events", daemon=True)
+        self._thread.start()
+        threading.Thread(target=self._read_taken, name=f"{OWN_THREADS}taken", daemon=True).start()
+        os.register_at_fork(after_in_child=self._close_in_fork)
+
+    def report(self, message: Message) -> None:
+        """Report to the engine, soon."""
+        self._waiting.put(message)
+
+    def wait_taken(self) -> None:
+        """Wait until the engine has taken everything that was reported before, up to the deadline."""
+        mark = threading.Event()
+        self._waiting.put(mark)
+        mark.wait(TAKEN_DEADLINE_S)
+
+    def close(self) -> None:
+        """Wait until everything is written, up to the deadline."""
+        self._waiting.put(None)
+        self._thread.join(FLUSH_DEADLINE_S)
+
+    def _write(self) -> None:
+        written = 0
+        with contextlib.suppress(OSError):  # the engine is gone, and the keeper ends this process
+            while (message := self._waiting.get()) is not None:
+                if isinstance(message, threading.Event):
+                    self._mark(written, message)
+                    continue
+                frame = memoryview(encode_frame(message))
+                while frame:
+                    frame = frame[os.write(self._events, frame) :]
+                written += 1
+
+    def _mark(self, written: int, mark: threading.Event) -> None:
+        with self._lock:
+            if written <= self._taken_count:
+                mark.set()
+            else:
+                self._marks.append((written, mark))
+
+    def _read_taken(self) -> None:
+        with contextlib.suppress(OSError):
+            while raw := os.read(self._taken, TAKEN.size * 512):
+                (count,) = TAKEN.unpack_from(raw, len(raw) - TAKEN.size)
+                with self._lock:
+                    self._taken_count = count
+                    for _, mark in (each for each in self._marks if each[0] <= count):
+                        mark.set()
+                    self._marks = [each for each in self._marks if each[0] > count]
+
+    def _close_in_fork(self) -> None:
+        descriptors = (self._events, self._taken)
+        self._events = self._taken = -1  # a fork of the fork has something else under these numbers
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)

@@ -1,0 +1,66 @@
+"""What a run of Snakemake left: the files that its jobs declare, and the last words of the job that failed first."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
+from penstock_engines.snakemake.progress import TaskProgress
+from penstock_execution.engine import Attempt
+from penstock_execution.files.produced_files import Declared, Produced, collect
+from penstock_schemas.views import Task
+
+COLLECT_S: Final = 120.0
+"""How long the search may take."""
+
+
+class Results(Struct, frozen=True, kw_only=True):
+    """What was found."""
+
+    produced: Produced = Produced()
+    words: LastWords = LastWords()
+
+
+def collect_results(
+    attempt: Attempt, progress: TaskProgress, log_path: Callable[[Task, str], Path], *, keep_undeclared: bool
+) -> Results:
+    """Look at what a run left; blocks.
+
+    Args:
+        attempt: none of its processes runs any more.
+        progress: what it reported.
+        log_path: where a task's `stdout` or `stderr` is.
+        keep_undeclared: whether files that no job declares are stored too.
+
+    Raises:
+        OSError: the work directory cannot be read.
+
+    """
+    declared = Declared(
+        outputs=tuple(progress.outputs),
+        logs=tuple(progress.logs),
+        benchmarks=tuple(progress.benchmarks),
+        unfinished=tuple(progress.unfinished),
+    )
+    # A run that did not come to its end did not report what all of its jobs declare.
+    source = attempt.source_files if progress.ended is not None else None
+    produced = collect(attempt.work_dir, declared, source=source, keep_undeclared=keep_undeclared)
+    task = progress.failed_task
+    if task is None:
+        return Results(produced=produced)
+    contents = {file.path: file.content for file in produced.files}
+    names = [_relative(path, attempt.work_dir) for path in progress.logs_of(task)]
+    logs = [(name, contents[name]) for name in names if name in contents]
+    words = LastWords(
+        stderr=tail_of_file(log_path(task, "stderr")),
+        stdout=tail_of_file(log_path(task, "stdout")),
+        logs=tails_of_logs(attempt.work_dir, logs[:MAX_LOG_TAILS]),
+    )
+    return Results(produced=produced, words=words)
+
+
+def _relative(path: str, work_dir: Path) -> str:
+    return os.path.relpath(path, work_dir) if path.startswith("/") else os.path.normpath(path)

@@ -1,0 +1,303 @@
+"""One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import anyio
+from msgspec.structs import replace
+
+from penstock_engines.snakemake.failures import EngineFault, run_failure, tail_of_file, task_failure, without_folder
+from penstock_engines.snakemake.launching import Exited
+from penstock_engines.snakemake.live_logs import LiveLogs
+from penstock_engines.snakemake.log_follower import LAST_LINE_CHARS
+from penstock_engines.snakemake.messages import (
+    AnyMessage,
+    Found,
+    FrameReader,
+    InvalidEvent,
+    ProcessStarted,
+    TryEnded,
+    TryStarted,
+)
+from penstock_engines.snakemake.observation import Watch
+from penstock_engines.snakemake.progress import TaskProgress
+from penstock_engines.snakemake.protocol import Protocol
+from penstock_engines.snakemake.resource_limits import Usage, named_limit, oom_kills
+from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results
+from penstock_engines.snakemake.turns import Turns
+from penstock_engines.snakemake.zygote_client import AttemptHandle
+from penstock_execution.engine import ENGINE_LOG, Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
+from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder, in_thread
+from penstock_execution.sandbox.denials import explained
+from penstock_execution.sandbox.rules import Rules
+from penstock_schemas.commands import OutcomeKind
+from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
+from penstock_schemas.views import LogStream, Task, TaskState
+
+FILE_THREADS: Final = 4
+"""Threads that may wait for files of one attempt."""
+KILL_DEADLINE_S: Final = 8.0
+"""How long a killed attempt may take to be gone, its keeper included."""
+
+
+class RunningAttempt:
+    """Follows one attempt; its messages and logs become events."""
+
+    def __init__(
+        self, attempt: Attempt, emit: Emit, rules: Rules | None, limits: Mapping[str, int], *, max_processes: int
+    ) -> None:
+        self._attempt = attempt
+        self._max_processes = max_processes
+        self._rules = rules
+        self._limits = limits
+        self._oom_kills = oom_kills()
+        self._causes: dict[str, str] = {}
+        """What a failed task wrote last, by task id."""
+        self._emit = emit
+        self._progress = TaskProgress(attempt.job_id, attempt.attempt)
+        self._frames = FrameReader()
+        self._counts = TaskCounts()
+        self._engine_log = attempt.log_dir / ENGINE_LOG
+        self._results = Results()
+        self._protocol = Protocol(is_dry=attempt.is_dry)
+        self._watch: Watch | None = None
+        """Once its own process has started."""
+        self._taken = 0
+        self._invalid: InvalidEvent | None = None
+        self._started_at = datetime.now(UTC)
+        self._files = anyio.CapacityLimiter(FILE_THREADS)
+        self._logs = LiveLogs(attempt.log_dir, emit, self._files)
+
+    async def follow(self, child: AttemptHandle, stop: anyio.Event) -> Exited | None:
+        """Tell what happens until the attempt is gone; when cancelled, kill it first."""
+        exited: Exited | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stop_when_told, child, stop)
+                tasks.start_soon(self._logs.follow)
+                started = await child.started()
+                if started is not None:
+                    self._watch = Watch(started.pid, most=self._max_processes)
+                    async with anyio.create_task_group() as reading:
+                        reading.start_soon(self._read_events, child)
+                        exited = await child.exited()
+                        # No writer is left, so it comes to an end.
+                        reading.cancel_scope.deadline = anyio.current_time() + KILL_DEADLINE_S
+                tasks.cancel_scope.cancel()
+        except BaseException:
+            child.kill()
+            with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_DEADLINE_S):
+                if exited is None:
+                    await child.exited()
+            raise
+        finally:
+            if self._watch is not None:
+                self._watch.close()
+        return exited
+
+    async def join_log(self) -> None:
+        """Make the engine's log whole."""
+        await self._logs.join()
+
+    async def collect(self, *, keep_undeclared: bool) -> None:
+        """Look at what the run left in its folder, when nothing of it runs any more.
+
+        Raises:
+            OSError, TimeoutError: the folder cannot be read.
+
+        """
+        self._results = await in_thread(
+            lambda: collect_results(self._attempt, self._progress, self._log_path, keep_undeclared=keep_undeclared),
+            deadline_s=COLLECT_S,
+            limiter=self._files,
+        )
+
+    async def conclude(self, exited: Exited, *, was_stopped: bool) -> Outcome:
+        """Return how the attempt ended.
+
+        Raises:
+            EngineFault: it was killed from outside.
+            TimeoutError: the disk does not answer.
+
+        """
+        if exited.left:
+            raise EngineFault(f"{exited.left} processes of the attempt cannot be killed")
+        if self._invalid is not None:
+            return await self._refused(self._invalid)
+        ended = self._progress.ended
+        is_refused = self._progress.refusal is not None and not self._attempt.is_dry
+        succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None and not is_refused
+        if succeeded:
+            await self.finish(TaskState.COMPLETED, "")
+            return self._outcome(OutcomeKind.SUCCEEDED, None)
+        if was_stopped:
+            await self.finish(TaskState.CANCELLED, "the run was stopped")
+            return self._outcome(OutcomeKind.STOPPED, None)
+        await self.finish(TaskState.FAILED, "the run ended before it")
+        await self._quote_log_file()
+        failure = await in_thread(lambda: self._failure(exited), limiter=self._files)
+        return self._outcome(OutcomeKind.FAILED, failure)
+
+    async def finish(self, state: TaskState, reason: str) -> None:
+        """Close every task that has no end, and show the rest of the logs."""
+        turns = Turns()
+        for task in self._progress.close(state, reason, datetime.now(UTC)):
+            await self._tell(task)
+            await turns.step()
+        await self._logs.finish()
+        self._count()
+
+    async def _refused(self, invalid: InvalidEvent) -> Outcome:
+        """Return the failure of a run that reported what cannot be: nothing that it reported is relied upon."""
+        await self.finish(TaskState.FAILED, "the run ended before it")
+        message = f"the workflow sent an invalid event: {invalid}"
+        tail = await in_thread(lambda: tail_of_file(self._engine_log), limiter=self._files)
+        failure = Failure(cause=FailureCause.WORKFLOW, message=message, stderr_tail=tail)
+        failure = without_folder(failure, self._attempt.work_dir)
+        return Outcome(kind=OutcomeKind.FAILED, failure=failure, tasks=self._progress.counts)
+
+    def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
+        return Outcome(
+            kind=kind,
+            failure=failure,
+            tasks=self._progress.counts,
+            produced=self._results.produced,
+            findings=tuple(self._progress.findings),
+            refusal=self._progress.refusal,
+        )
+
+    def _failure(self, exited: Exited) -> Failure:
+        """Return why the run failed; blocks, because paths in what it wrote are looked at."""
+        task = self._progress.failed_task
+        if task is not None:
+            failure = task_failure(task, self._progress, self._results.words)
+        else:
+            failure = run_failure(self._progress, exited.exit_code, tail_of_file(self._engine_log))
+        work_dir = self._attempt.work_dir
+        failure = named_limit(explained(failure, self._rules, work_dir), self._limits, self._usage(exited))
+        return without_folder(failure, work_dir)
+
+    def _usage(self, exited: Exited) -> Usage:
+        task = self._progress.failed_task
+        declared = task.resources.get("mem_mb") if task else None
+        kills = oom_kills()
+        return Usage(
+            peak_bytes=exited.peak_bytes or None,
+            declared_mb=declared if isinstance(declared, int) else None,
+            oom_kills=None if kills is None or self._oom_kills is None else kills - self._oom_kills,
+        )
+
+    async def _stop_when_told(self, child: AttemptHandle, stop: anyio.Event) -> None:
+        await stop.wait()
+        child.stop()
+
+    async def _read_events(self, child: AttemptHandle) -> None:
+        """Take what the attempt reports; what cannot be ends the attempt."""
+        turns = Turns()
+        while self._invalid is None and (chunk := await child.read_events()):
+            turns.begin()
+            try:
+                for message in self._frames.feed(chunk):
+                    await self._take(message)
+                    self._taken += 1
+                    await turns.step()
+            except InvalidEvent as error:
+                self._invalid = error
+                child.kill()
+            child.acknowledge(self._taken)
+            self._count()
+
+    async def _take(self, message: AnyMessage) -> None:
+        """Take a message: first what the engine sees by itself, then whether it can be, then what it changes."""
+        exit_codes: tuple[int | None, ...] = ()
+        watch = self._watch
+        assert watch is not None, "its process has started"
+        match message:
+            case ProcessStarted():
+                watch.open(message.task, message.pid)
+            case TryEnded(ok=True):
+                exit_codes = watch.end(message.task)
+            case TryEnded():
+                watch.drop(message.task)
+            case _:
+                pass
+        self._protocol.take(message, exit_codes=exit_codes)
+        if isinstance(message, TryEnded) and message.ok:
+            await self._require_outputs(message.task)
+        if isinstance(message, TryStarted | TryEnded):
+            # The attempt's clock is the machine's, but its word is not to be relied upon.
+            message = replace(message, time=min(max(message.time, self._started_at), datetime.now(UTC)))
+        if isinstance(message, Found):
+            self._warn(message.findings)
+        for task in self._progress.apply(message):
+            await self._tell(task)
+
+    async def _require_outputs(self, task: int) -> None:
+        """Look for the outputs of a job that ended well, which waits for that.
+
+        Raises:
+            InvalidEvent: one is not there.
+
+        """
+        entry = self._protocol.entry(task)
+        if entry.outputs:
+            missing = await in_thread(
+                lambda: _first_missing(self._attempt.work_dir, entry.outputs), limiter=self._files
+            )
+            if missing is not None:
+                raise InvalidEvent(f"rule {entry.rule[:100]} ended well, and its output {missing[:200]!r} is not there")
+
+    def _warn(self, findings: Iterable[Finding]) -> None:
+        for each in findings:
+            self._emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: warning: {each.message}\n"))
+
+    async def _tell(self, task: Task) -> None:
+        """Emit a task; its logs begin with it and end before it."""
+        task = replace(task, updated_at=datetime.now(UTC))
+        if task.state is TaskState.RUNNING:
+            self._logs.begin(task.id)
+        if task.ended_at is None or task.started_at is None:
+            self._emit(TaskChanged(task=task))
+            return
+        ended = await self._logs.end(task.id)
+        task = self._with_cause(task, ended.last_line)
+        self._emit(TaskChanged(task=task, stdout_path=ended.stdout, stderr_path=ended.stderr))
+
+    async def _quote_log_file(self) -> None:
+        """Give the task that failed first the last line of its log file as the cause, where it printed none itself."""
+        task, logs = self._progress.failed_task, self._results.words.logs
+        if task is None or not logs or self._causes.get(task.id):
+            return
+        self._causes[task.id] = logs[0].text.rstrip().splitlines()[-1].strip()[:LAST_LINE_CHARS]
+        await self._tell(task)
+
+    def _with_cause(self, task: Task, last_line: str) -> Task:
+        """Return a task whose command failed with the last line that it wrote, to standard error if it did."""
+        if task.state is not TaskState.FAILED or not task.exit_code or self._progress.has_raised(task):
+            return task
+        cause = self._causes.setdefault(task.id, last_line)
+        return replace(task, message=f"{task.message}: {cause}") if cause else task
+
+    def _count(self) -> None:
+        counts = self._progress.counts
+        if counts != self._counts:
+            self._counts = counts
+            self._emit(CountsChanged(counts=counts))
+
+    def _log_path(self, task: Task, stream: str) -> Path:
+        return self._logs.path(task.id, stream)
+
+
+def _first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:
+    """Return the first output that does not exist; one behind a link, which may lead anywhere, is not looked for."""
+    with WorkflowFolder(work_dir) as folder:
+        for output in outputs:
+            try:
+                folder.status(output)
+            except (FileNotFoundError, NotADirectoryError):
+                return output
+            except (UnsafeFile, PermissionError):
+                continue
+    return None

@@ -1,0 +1,113 @@
+"""The command of a `shell:` rule as a process of its own, without a fork of the attempt around it.
+
+Snakemake starts the command from a thread, with `subprocess.Popen` of the module that it knows as `sp`. In a thread
+that works for a job, that `Popen` is ours: the command gets a session, and files for what it writes. Forking the
+attempt would do as well, and costs several times what the command does.
+
+Leans on `snakemake.shell` calling `sp.Popen`, which is no public interface.
+"""
+
+# Snakemake is not typed, so what comes from it is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+
+import importlib
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+from msgspec import Struct
+
+from penstock_engines.snakemake.event_pipe import OWN_THREADS
+from penstock_engines.snakemake.task_process import TaskFiles, open_log
+
+
+class ShellJob(Struct, frozen=True):
+    """What the command of a job needs to know."""
+
+    files: TaskFiles
+    has_started: Callable[[int], None]
+    """Called with the process id."""
+    is_ending: Callable[[int], None]
+    """Called when the process has ended, and its id still is its own."""
+    isolate: Callable[[], None]
+    """Called in the thread that then starts the process, which inherits what it does."""
+
+
+_thread = threading.local()
+
+
+class JobCommand(subprocess.Popen[Any]):
+    """A command that belongs to a job."""
+
+    def __init__(self, job: ShellJob, command: str, **how: Any) -> None:
+        self._job = job
+        with (
+            os.fdopen(open_log(job.files.stdout), "ab") as stdout,
+            os.fdopen(open_log(job.files.stderr), "ab") as stderr,
+        ):
+            if how.get("stdout") != subprocess.PIPE:
+                how["stdout"] = stdout
+            start: Any = super().__init__  # its many overloads do not fit arguments that Snakemake chose
+            how |= {"stderr": stderr, "start_new_session": True}
+            _in_thread(job.isolate, lambda: start(command, **how))
+        self._job.has_started(self.pid)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, and tell of it before the process id is given back."""
+        if self.returncode is None and timeout is None:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self._job.is_ending(self.pid)
+        return super().wait(timeout)
+
+
+def _in_thread(isolate: Callable[[], None], start: Callable[[], None]) -> None:
+    """Start a process from a thread of its own, which ends then: what isolates it must not hold for this one."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            isolate()
+            start()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it belongs
+            raised.append(error)
+
+    thread = threading.Thread(target=work, name=f"{OWN_THREADS}start", daemon=True)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+
+
+class _Subprocess:
+    """Stands in for the module `subprocess` within `snakemake.shell`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, command: str, **how: Any) -> "subprocess.Popen[Any]":  # noqa: N802 - the name that it stands in for
+        job: ShellJob | None = getattr(_thread, "job", None)
+        return JobCommand(job, command, **how) if job else subprocess.Popen(command, **how)
+
+
+def watch_shell() -> None:
+    """Have Snakemake start commands through this module, in this process."""
+    importlib.import_module("snakemake.shell").sp = _Subprocess()  # type: ignore[attr-defined]  # what it calls subprocess
+
+
+def renew_lock() -> None:
+    """Replace the lock of `snakemake.shell` after a fork: another thread may have held it."""
+    importlib.import_module("snakemake.shell").shell._lock = threading.Lock()
+
+
+@contextmanager
+def commands_of(job: ShellJob) -> Generator[None]:
+    """Let the commands that this thread starts belong to `job`."""
+    _thread.job = job
+    try:
+        yield
+    finally:
+        _thread.job = None

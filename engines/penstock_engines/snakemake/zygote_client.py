@@ -1,0 +1,220 @@
+"""The runner's hold on the zygote: it starts it, starts it again when it died, and has attempts started by it."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Final
+
+import anyio
+import msgspec
+
+from penstock_engines.snakemake.event_pipe import TAKEN
+from penstock_engines.snakemake.failures import EngineFault
+from penstock_engines.snakemake.launching import (
+    LAUNCH,
+    READY,
+    STOP,
+    Exited,
+    Launch,
+    Started,
+    decode_report,
+    encode_launch,
+)
+from penstock_engines.snakemake.lease_deadline import Deadline
+
+READY_DEADLINE_S: Final = 60.0
+"""Importing Snakemake takes half a second, and much longer on a cold disk without byte code."""
+SEND_DEADLINE_S: Final = 10.0
+GOODBYE_DEADLINE_S: Final = 8.0
+"""How long the zygote may take to leave: its keepers end their attempts meanwhile."""
+_SAME_UMASK: Final = -1
+EVENTS_READ_BYTES: Final = 64 * 1024
+"""What is read of one attempt's messages before others have their turn."""
+
+
+class AttemptHandle:
+    """A started attempt, from the runner's side."""
+
+    def __init__(self, lifeline: socket.socket, events: int, taken: int) -> None:
+        self._lifeline = lifeline
+        self._events = events
+        self._taken = taken
+
+    async def started(self) -> Started | None:
+        """Return the keeper's first report; `None` when it died before that."""
+        report = await self._report()
+        return report if isinstance(report, Started) else None
+
+    async def exited(self) -> Exited | None:
+        """Return the keeper's last report, when nothing of the attempt is left; `None` when the keeper was killed."""
+        report = await self._report()
+        return report if isinstance(report, Exited) else None
+
+    async def read_events(self) -> bytes:
+        """Return what arrived on the attempt's descriptor; empty once no writer is left."""
+        while True:
+            await anyio.wait_readable(self._events)
+            with contextlib.suppress(BlockingIOError):
+                return os.read(self._events, EVENTS_READ_BYTES)
+
+    def acknowledge(self, count: int) -> None:
+        """Report to the attempt how many messages were taken; a later report makes up for one that does not fit."""
+        with contextlib.suppress(OSError):
+            os.write(self._taken, TAKEN.pack(count))
+
+    def stop(self) -> None:
+        """Ask the attempt to end; the keeper kills it when it does not."""
+        with contextlib.suppress(OSError):
+            self._lifeline.send(STOP)
+
+    def kill(self) -> None:
+        """Have the keeper kill everything at once; it still reports the end."""
+        with contextlib.suppress(OSError):
+            self._lifeline.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Let go of it; whatever still lives is killed."""
+        self._lifeline.close()
+        os.close(self._events)
+        os.close(self._taken)
+
+    async def _report(self) -> Started | Exited | None:
+        while True:
+            await anyio.wait_readable(self._lifeline)
+            try:
+                raw = self._lifeline.recv(4096)
+            except BlockingIOError:
+                continue
+            except OSError:
+                return None
+            try:
+                return decode_report(raw)
+            except msgspec.MsgspecError:
+                return None
+
+
+class ZygoteClient:
+    """Keeps one zygote warm."""
+
+    def __init__(self, environment: Mapping[str, str], *, umask: int | None = None) -> None:
+        self._environment = dict(environment)
+        self._umask = _SAME_UMASK if umask is None else umask
+        self._zygote: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._starting = anyio.Lock()
+        self._deadline = Deadline.create()
+
+    def extend(self, until_s: float) -> None:
+        """Let attempts run until then, on the boot clock; their keepers kill them when it comes."""
+        self._deadline.set(until_s)
+
+    async def __aenter__(self) -> "ZygoteClient":
+        await self._ensure()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self._leave()
+        self._deadline.close()
+
+    @property
+    def zygote_pid(self) -> int | None:
+        """The zygote's process id, while it lives."""
+        return self._zygote.pid if self._zygote and self._zygote.poll() is None else None
+
+    async def launch(self, launch: Launch) -> AttemptHandle:
+        """Have an attempt started.
+
+        Raises:
+            EngineFault: the zygote died or does not answer.
+
+        """
+        control = await self._ensure()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        takes, taken = os.pipe2(os.O_CLOEXEC)
+        request = os.memfd_create("launch")
+        try:
+            os.write(request, encode_launch(launch))
+            ours.setblocking(False)
+            os.set_blocking(reader, False)
+            os.set_blocking(taken, False)
+            with anyio.fail_after(SEND_DEADLINE_S):
+                await _send(control, [request, theirs.fileno(), writer, takes])
+        except (OSError, TimeoutError) as error:
+            ours.close()
+            os.close(reader)
+            os.close(taken)
+            raise EngineFault(f"Snakemake's zygote does not answer: {error}") from error
+        finally:
+            theirs.close()
+            for descriptor in (writer, takes, request):
+                os.close(descriptor)
+        return AttemptHandle(ours, reader, taken)
+
+    async def _ensure(self) -> socket.socket:
+        async with self._starting:
+            if self._control is not None and self.zygote_pid is not None:
+                return self._control
+            await self._leave()
+            return await self._start()
+
+    async def _start(self) -> socket.socket:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        passed = [theirs.fileno(), self._deadline.descriptor]
+        module = "penstock_engines.snakemake.zygote"
+        self._zygote = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond; it is awaited by its socket
+            [sys.executable, "-P", "-m", module, *map(str, passed)],
+            cwd="/",
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=passed,
+            start_new_session=True,
+            umask=self._umask,
+        )
+        theirs.close()
+        control.setblocking(False)
+        self._control = control
+        try:
+            with anyio.fail_after(READY_DEADLINE_S):
+                await anyio.wait_readable(control)
+                word = control.recv(64)
+        except (OSError, TimeoutError) as error:
+            await self._leave()
+            raise EngineFault(f"Snakemake cannot be started: {error or 'it did not answer in time'}") from error
+        if word != READY:
+            code = self._zygote.wait(1)
+            await self._leave()
+            raise EngineFault(f"Snakemake cannot be started: exit code {code}; is the extra `snakemake` installed?")
+        return control
+
+    async def _leave(self) -> None:
+        """Let the zygote end; kill it when it does not."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        zygote, self._zygote = self._zygote, None
+        if zygote is None:
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            await anyio.to_thread.run_sync(zygote.wait, GOODBYE_DEADLINE_S)
+        if zygote.poll() is None:
+            zygote.kill()
+            zygote.wait(GOODBYE_DEADLINE_S)
+
+
+async def _send(control: socket.socket, descriptors: list[int]) -> None:
+    while True:
+        try:
+            socket.send_fds(control, [LAUNCH], descriptors)
+        except BlockingIOError:
+            await anyio.wait_writable(control)
+        else:
+            return

@@ -1,0 +1,1 @@
+"""Files that a workflow wrote, read as hostile input."""

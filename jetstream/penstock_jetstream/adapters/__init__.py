@@ -1,0 +1,1 @@
+"""Implementations of the ports of penstock_ports on JetStream and obstore."""

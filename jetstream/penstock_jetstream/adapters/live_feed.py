@@ -1,0 +1,89 @@
+"""What plain subscribers hear: each accepted event of a job, on a subject that says what happened to which."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from penstock_domain.chain import Stored
+from penstock_domain.placement import job_of
+from penstock_jetstream import names
+from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.responses import NoAnswer
+from penstock_schemas.events import (
+    AttemptStarted,
+    EventData,
+    JobAssigned,
+    JobCancelled,
+    JobCancelRequested,
+    JobClosed,
+    JobCompleted,
+    JobDeleted,
+    JobFailed,
+    JobHeld,
+    JobReleased,
+    JobRequeued,
+    JobSubmitted,
+    RecordDamaged,
+    ResultsDelayed,
+)
+from penstock_schemas.wire import encode
+
+LIVE_TYPES: Final[Mapping[type[EventData], str]] = {
+    JobSubmitted: "submitted",
+    JobHeld: "held",
+    JobReleased: "released",
+    JobAssigned: "assigned",
+    AttemptStarted: "started",
+    ResultsDelayed: "results-delayed",
+    JobCompleted: "completed",
+    JobFailed: "failed",
+    JobRequeued: "requeued",
+    JobCancelRequested: "cancel-requested",
+    JobCancelled: "cancelled",
+    JobDeleted: "deleted",
+    JobClosed: "closed",
+    RecordDamaged: "damaged",
+}
+"""The word in the subject for each event of a job; the log's other events are not published."""
+
+
+class JetStreamLive:
+    """A `LiveFeed`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def publish(self, stored: Sequence[Stored]) -> None:
+        """Send each event on its live subject."""
+        for each in stored:
+            subject = live_subject(each)
+            if subject is None:
+                continue
+            try:
+                await self._connection.publish(subject, encode(each.event), headers=live_headers(each))
+            except NoAnswer:
+                return  # best effort: there is no server, and so no subscriber
+
+
+def live_subject(stored: Stored) -> str | None:
+    """Return the subject that an event of a job is published on, `None` for any other event."""
+    word = LIVE_TYPES.get(type(stored.event.data))
+    place = job_of(stored.event.aggregate)
+    if word is None or place is None:
+        return None
+    tenant, job_id = place
+    return f"{names.LIVE_PREFIX}{tenant}.{word}.{job_id}"
+
+
+def live_headers(stored: Stored) -> dict[str, str]:
+    """Return the CloudEvents attributes of an event, and its sequence."""
+    event = stored.event
+    return {
+        names.CE_SPECVERSION: "1.0",
+        names.CE_ID: event.id,
+        names.CE_TYPE: type(event.data).__name__,
+        names.CE_SOURCE: f"penstock/{event.aggregate}",
+        names.CE_SUBJECT: event.aggregate.rpartition(".")[2],
+        names.CE_TIME: event.time.isoformat(),
+        names.CONTENT_TYPE: "application/json",
+        names.SEQ: str(stored.seq),
+    }

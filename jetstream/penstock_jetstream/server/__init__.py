@@ -1,0 +1,1 @@
+"""The embedded nats-server: its configuration, users and process."""

@@ -1,0 +1,134 @@
+"""Appends that arrive while another one is on its way leave together, as one atomic batch with one sync of the disk.
+
+This is for a single node. A cluster groups by itself.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+import structlog
+
+from penstock_jetstream import names
+from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.responses import NoAnswer
+from penstock_jetstream.transport.streams import Message, store
+from penstock_ports import PortError, Unavailable
+
+_PENDING: Final = 0
+
+_log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+
+class GroupCommit:
+    """Sends appends in groups, one group at a time. Run `run()` beside it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = anyio.Event()
+
+    async def store(self, messages: Sequence[Message]) -> int:
+        """Store `messages` with whatever else leaves at the same time; one try. Return the first one's sequence.
+
+        Raises:
+            Together: a group was refused that had others in it too; nothing was stored, try alone.
+            Refusal, TooLarge: these messages were refused; nothing was stored.
+            NoAnswer: whether they were stored is not known.
+            Unavailable: too many are waiting; nothing was stored.
+
+        """
+        if len(self._waiting) >= names.MAX_WAITING_APPENDS:
+            raise Unavailable(f"{len(self._waiting)} appends are waiting")
+        waiting = _Waiting(messages)
+        self._waiting.append(waiting)
+        self._arrived.set()
+        try:
+            await waiting.done.wait()
+        except BaseException:
+            if not waiting.is_sent:
+                self._waiting.remove(waiting)
+            raise
+        if waiting.error is not None:
+            raise waiting.error
+        return waiting.seq
+
+    async def run(self) -> None:
+        """Send groups. Ends by cancellation."""
+        while True:
+            while not self._waiting:
+                self._arrived = anyio.Event()
+                await self._arrived.wait()
+            await self._send(self._take_group())
+
+    def _take_group(self) -> list["_Waiting"]:
+        """Take those that may leave together: no two with the same subject, within the bounds of a batch."""
+        group: list[_Waiting] = []
+        left: list[_Waiting] = []
+        subjects: set[str] = set()
+        messages = size_bytes = 0
+        while self._waiting:
+            each = self._waiting.popleft()
+            if group and (
+                messages + len(each.messages) > names.MAX_BATCH_MESSAGES
+                or size_bytes + each.size_bytes > names.MAX_BATCH_BYTES
+            ):
+                left.append(each)
+                break
+            if not subjects.isdisjoint(each.subjects):
+                left.append(each)
+                continue
+            subjects |= each.subjects
+            messages += len(each.messages)
+            size_bytes += each.size_bytes
+            each.is_sent = True
+            group.append(each)
+        self._waiting.extendleft(reversed(left))
+        return group
+
+    async def _send(self, group: Sequence["_Waiting"]) -> None:
+        messages = [message for each in group for message in each.messages]
+        try:
+            ack = await store(self._connection, messages, deadline_s=names.ATTEMPT_S)
+        except NoAnswer as error:
+            for each in group:
+                each.fail(NoAnswer(str(error)))
+        except PortError as error:
+            for each in group:
+                each.fail(error if len(group) == 1 else Together(str(error)))
+        except Exception as error:  # noqa: BLE001
+            # The boundary of a group: whatever is wrong with one append, the next group leaves.
+            _log.error("group_not_sent", appends=len(group), exc_info=error)
+            for each in group:
+                each.fail(error if len(group) == 1 else Together(str(error)))
+        else:
+            seq = ack.seq - len(messages) + 1
+            for each in group:
+                each.succeed(seq)
+                seq += len(each.messages)
+
+
+class Together(Exception):
+    """A group was refused because of one in it."""
+
+
+class _Waiting:
+    """An append that waits for its group."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.subjects = frozenset(message.subject for message in messages)
+        self.size_bytes = sum(len(message.payload) for message in messages)
+        self.is_sent = False
+        self.done = anyio.Event()
+        self.seq = _PENDING
+        self.error: Exception | None = None
+
+    def succeed(self, seq: int) -> None:
+        self.seq = seq
+        self.done.set()
+
+    def fail(self, error: Exception) -> None:
+        self.error = error
+        self.done.set()

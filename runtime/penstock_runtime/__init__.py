@@ -1,0 +1,1 @@
+"""What every service process needs: settings, logs, background tasks, liveness and its state folder."""

@@ -1,0 +1,1 @@
+"""HTTP mechanics: requests, parameters, responses and problems. Nothing here is about jobs."""

@@ -1,0 +1,1 @@
+"""Request bodies: JSON, multipart forms and URL-encoded forms, decoded within bounds."""

@@ -1,0 +1,289 @@
+"""What goes wrong, and how HTTP says it: the one table from domain errors to RFC 9457 problems."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from penstock_domain.access import Forbidden
+from penstock_domain.job import IdempotencyKeyReused, JobEnded, NotQueued, Refused, UnknownJob
+from penstock_gateway.catalogue.core import UnknownPipeline, VersionTaken
+from penstock_ports import BlobMissing, BlobsUnavailable, Conflict, LogFull, PortError, TooLarge, Unavailable
+from penstock_schemas.api import Problem, Violation
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "/docs/problems#"
+"""What the `type` of a problem begins with; the reference lists every one."""
+RETRY_AFTER_S: Final = 2
+"""What a client is told to wait when the log is away."""
+RETRY_FULL_AFTER_S: Final = 60
+"""What a client is told to wait when the log is full: an operator has to make room."""
+NOT_A_NAME: Final = (
+    "visible text of 1 to 200 characters in Unicode's form NFC is expected, without control characters and without "
+    "blanks around it"
+)
+"""What is wrong with the name of a user."""
+
+
+class Invalid(Exception):
+    """A request is not what it must be; it says every violation that was found."""
+
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{each.pointer}: {each.detail}" for each in self.violations))
+
+
+class NotFound(Exception):
+    """What the address names does not exist."""
+
+
+class Hidden(Exception):
+    """There is such a thing, and whoever asks must not know: it is answered as if there were none, and recorded."""
+
+
+class MethodNotAllowed(Exception):
+    """The address exists, but not for this method."""
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not possible here; use {' or '.join(allowed)}")
+        self.allowed = allowed
+
+
+class BodyTooLarge(Exception):
+    """The body has more bytes than this server takes."""
+
+
+class BodyTooSlow(Exception):
+    """Nothing of the body came for too long, or it took too long as a whole."""
+
+
+class UnsupportedMediaType(Exception):
+    """The body is not of a type that this address takes."""
+
+
+class RangeNotSatisfiable(Exception):
+    """The requested range lies outside of the file."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"the range lies outside of the {size_bytes:,} bytes that there are")
+        self.size_bytes = size_bytes
+
+
+class NotYet(Exception):
+    """The log reaches the sequence that the client asked for, but this server's view of it does not yet."""
+
+
+class BeyondLog(Exception):
+    """The client asked for a sequence that the log does not reach, so no answer can have named it."""
+
+
+class Draining(Exception):
+    """The server is about to end."""
+
+
+class Unauthenticated(Exception):
+    """It is not known who asks: no credentials, or such as are not right.
+
+    Args:
+        reason: what is wrong, told to whoever asks.
+        challenges: the ways to authenticate, as in `WWW-Authenticate`.
+
+    """
+
+    def __init__(self, reason: str, challenges: tuple[str, ...] = ()) -> None:
+        super().__init__(reason)
+        self.challenges = challenges
+
+
+class ProviderAway(Unavailable):
+    """The OpenID provider does not say by which keys its tokens are signed."""
+
+
+class TooManyRequests(Exception):
+    """Too many requests, or too many failed logins, within a short while."""
+
+    def __init__(self, reason: str, *, retry_after_s: int) -> None:
+        super().__init__(f"{reason}; try again in {retry_after_s} s")
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class TooManyFailures(TooManyRequests):
+    """Too many failed logins: the next one is not even looked at before its time."""
+
+    def __init__(self, challenges: tuple[str, ...], *, retry_after_s: int) -> None:
+        super().__init__("too many failed logins", retry_after_s=retry_after_s)
+        self.challenges = challenges
+
+
+class CrossSite(Exception):
+    """A browser sent this for a page of another site, with what it knows of its user: nobody may have wanted it."""
+
+
+class Kind(Struct, frozen=True):
+    """One kind of problem."""
+
+    status: int
+    slug: str
+    """The last part of its `type`."""
+    title: str
+    retry_after_s: int | None = None
+    advice: str = ""
+    """What is added to the error's own text."""
+
+
+INVALID: Final = Kind(422, "invalid-request", "The request is not valid")
+NOT_FOUND: Final = Kind(404, "not-found", "Not found")
+METHOD_NOT_ALLOWED: Final = Kind(405, "method-not-allowed", "Method not allowed")
+TOO_LARGE: Final = Kind(413, "too-large", "Too large")
+TOO_SLOW: Final = Kind(408, "too-slow", "The request did not come in time")
+UNSUPPORTED_MEDIA_TYPE: Final = Kind(415, "unsupported-media-type", "Unsupported media type")
+RANGE: Final = Kind(416, "range-not-satisfiable", "Range not satisfiable")
+UNAUTHENTICATED: Final = Kind(
+    401,
+    "unauthenticated",
+    "Authentication is needed",
+    advice="Send credentials in the header Authorization (Basic or Bearer) or in X-API-Key.",
+)
+TOO_MANY: Final = Kind(429, "too-many-requests", "Too many requests")
+CROSS_SITE: Final = Kind(403, "cross-site", "Refused for a page of another site")
+FORBIDDEN: Final = Kind(403, "forbidden", "Your role does not allow this")
+KEY_REUSED: Final = Kind(409, "idempotency-key-reused", "The idempotency key is taken")
+VERSION_TAKEN: Final = Kind(409, "version-taken", "The version exists with other content")
+NOT_POSSIBLE: Final = Kind(409, "not-possible-now", "Not possible in the job's present state")
+BUSY: Final = Kind(503, "busy", "Changed by others at the same time", RETRY_AFTER_S, "Try again.")
+LOG_FULL: Final = Kind(
+    503,
+    "log-full",
+    "The event log is full",
+    RETRY_FULL_AFTER_S,
+    "Nothing of this request was stored, nothing that was accepted before is lost, and reading still works. "
+    "An operator must raise the log's limit.",
+)
+UNAVAILABLE: Final = Kind(
+    503,
+    "log-unavailable",
+    "The event log does not answer",
+    RETRY_AFTER_S,
+    "Nothing that was acknowledged is lost. Try again; with the same Idempotency-Key a repeated submission cannot run "
+    "twice.",
+)
+BLOBS_UNAVAILABLE: Final = Kind(
+    503,
+    "blob-store-unavailable",
+    "The blob store does not answer",
+    RETRY_AFTER_S,
+    "Nothing of this request was queued, and nothing that was acknowledged is lost. Try again; when it persists, an "
+    "operator must look after the store.",
+)
+PROVIDER_AWAY: Final = Kind(
+    503,
+    "provider-unavailable",
+    "The OpenID provider does not answer",
+    RETRY_AFTER_S,
+    "Whether your token is right cannot be said now. Try again, or use another way to log in.",
+)
+NOT_YET: Final = Kind(503, "not-yet", "Not there yet", RETRY_AFTER_S, "Try again.")
+BEYOND_LOG: Final = Kind(
+    409,
+    "beyond-the-log",
+    "The log does not reach this sequence",
+    advice="Take a sequence from an answer of this server: its header Penstock-Seq, or the seq of a job or event.",
+)
+DRAINING: Final = Kind(503, "draining", "The server is shutting down", RETRY_AFTER_S)
+INTERNAL: Final = Kind(500, "internal-error", "Internal error")
+
+_INTERNAL_DETAIL: Final = (
+    "Something went wrong inside the server. The log of the server has it under this instance's id."
+)
+
+TABLE: Final[Mapping[type[Exception], Kind]] = {
+    Invalid: INVALID,
+    NotFound: NOT_FOUND,
+    UnknownJob: NOT_FOUND,
+    UnknownPipeline: NOT_FOUND,
+    VersionTaken: VERSION_TAKEN,
+    BlobMissing: NOT_FOUND,
+    Unauthenticated: UNAUTHENTICATED,
+    TooManyRequests: TOO_MANY,
+    CrossSite: CROSS_SITE,
+    Forbidden: FORBIDDEN,
+    MethodNotAllowed: METHOD_NOT_ALLOWED,
+    BodyTooLarge: TOO_LARGE,
+    TooLarge: TOO_LARGE,
+    BodyTooSlow: TOO_SLOW,
+    UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE,
+    RangeNotSatisfiable: RANGE,
+    IdempotencyKeyReused: KEY_REUSED,
+    JobEnded: NOT_POSSIBLE,
+    NotQueued: NOT_POSSIBLE,
+    Refused: NOT_POSSIBLE,
+    Conflict: BUSY,
+    LogFull: LOG_FULL,
+    BlobsUnavailable: BLOBS_UNAVAILABLE,
+    ProviderAway: PROVIDER_AWAY,
+    Unavailable: UNAVAILABLE,
+    PortError: UNAVAILABLE,
+    NotYet: NOT_YET,
+    BeyondLog: BEYOND_LOG,
+    Draining: DRAINING,
+}
+"""The kind of each error. An error's nearest listed class counts; one that is not listed is internal."""
+
+
+def kinds() -> tuple[Kind, ...]:
+    """Return every kind, by status."""
+    return tuple(sorted({*TABLE.values(), INTERNAL}, key=lambda each: (each.status, each.slug)))
+
+
+def causes_of(kind: Kind) -> tuple[str, ...]:
+    """Return the sentences that say when a problem is of this kind."""
+    texts = ((each.__doc__ or "").split("\n\n")[0] for each, its_kind in TABLE.items() if its_kind is kind)
+    return tuple(" ".join(text.split()) for text in texts) or (_INTERNAL_DETAIL,)
+
+
+def kind_of(error: Exception) -> Kind:
+    """Return how HTTP shows `error`."""
+    return next((TABLE[each] for each in type(error).__mro__ if each in TABLE), INTERNAL)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that tells of `error`. An internal one tells nothing of what is inside."""
+    kind = kind_of(error)
+    if kind is INTERNAL:
+        detail = _INTERNAL_DETAIL
+        violations: tuple[Violation, ...] = ()
+    elif isinstance(error, Invalid):
+        violations = error.violations
+        detail = _summary(violations)
+    else:
+        violations = ()
+        text = str(error) or kind.title
+        detail = f"{text[0].upper()}{text[1:]}."
+        if kind.advice:
+            detail = f"{detail} {kind.advice}"
+    return Problem(type=TYPE_PREFIX + kind.slug, title=kind.title, status=kind.status, detail=detail, errors=violations)
+
+
+def headers_of(error: Exception) -> dict[str, str]:
+    """Return the headers that go with `error`."""
+    headers: dict[str, str] = {}
+    retry_after_s = kind_of(error).retry_after_s
+    if retry_after_s is not None:
+        headers["Retry-After"] = str(retry_after_s)
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, Unauthenticated | TooManyFailures) and error.challenges:
+        headers["WWW-Authenticate"] = ", ".join(error.challenges)
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = ", ".join(error.allowed)
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    return headers
+
+
+def _summary(violations: tuple[Violation, ...]) -> str:
+    if len(violations) == 1:
+        only = violations[0]
+        return only.detail if only.pointer == "#" else f"{only.pointer}: {only.detail}"
+    return f"{len(violations)} things are wrong: " + "; ".join(f"{each.pointer}: {each.detail}" for each in violations)

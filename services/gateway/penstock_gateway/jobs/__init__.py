@@ -1,0 +1,1 @@
+"""The application core: submission, queries and commands of jobs."""

@@ -1,0 +1,105 @@
+"""Which engines the connected runners offer, and how the queue stands: asked for in the background and on demand."""
+
+import time
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+from typing import Final
+
+import anyio
+import structlog
+
+from penstock_domain.waiting import why
+from penstock_ports import HEARTBEAT_TTL_S, Heartbeats, PortError
+from penstock_schemas.api import Waiting
+from penstock_schemas.views import Job, SchedulerBeat
+
+INTERVAL_S: Final = 2.0
+DEADLINE_S: Final = 2.0
+FRESH_S: Final = 0.2
+"""What was heard this recently is not asked for again."""
+
+log = structlog.get_logger()
+
+
+class EngineDirectory:
+    """The runners that are alive."""
+
+    def __init__(self, heartbeats: Heartbeats) -> None:
+        self._heartbeats = heartbeats
+        self._versions: Mapping[str, tuple[str, ...]] | None = None
+        self._beat: SchedulerBeat | None = None
+        self._heard_at = -HEARTBEAT_TTL_S
+        self._runner_at = time.monotonic()
+        self._asked_at = -FRESH_S
+        self._asking = anyio.Lock()
+
+    @property
+    def offered(self) -> AbstractSet[str] | None:
+        """The engines that runners offer, empty when none is connected; `None` when it is not known."""
+        return None if self._versions is None else self._versions.keys()
+
+    @property
+    def versions(self) -> Mapping[str, tuple[str, ...]] | None:
+        """The versions of each engine that runners offer, in order; `None` when it is not known."""
+        return self._versions
+
+    @property
+    def without_runner_s(self) -> float:
+        """How long no runner has sent a heartbeat, as far as this gateway has run for."""
+        return time.monotonic() - self._runner_at
+
+    @property
+    def has_waiting_jobs(self) -> bool:
+        """Whether the leading scheduler reports jobs that wait for a slot."""
+        queue = None if self._beat is None else self._beat.queue
+        return queue is not None and any(each.waiting for each in queue.engines.values())
+
+    def waiting(self, job: Job) -> Waiting | None:
+        """Return why a job waits; `None` when it does not, or when that is not known."""
+        is_led = None if self._versions is None else self._beat is not None
+        queue = None if self._beat is None else self._beat.queue
+        return why(job, queue, self.offered, datetime.now(UTC), is_led=is_led)
+
+    async def offered_to(self, engine: str) -> AbstractSet[str] | None:
+        """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
+        if engine not in (self._versions or ()):
+            await self.ask()
+        return self.offered
+
+    async def ask(self) -> Mapping[str, tuple[str, ...]]:
+        """Ask who is alive now, and return the versions of each engine that is offered.
+
+        Where nobody answers, they are those that were heard last, for as long as a silent runner counts as alive.
+        """
+        async with self._asking:  # who waits here takes the answer that another one gets
+            if time.monotonic() - self._asked_at > FRESH_S:
+                await self._listen()
+                self._asked_at = time.monotonic()
+        return self._versions or {}
+
+    async def run(self) -> None:
+        """Keep asking, for ever."""
+        while True:
+            await self.ask()
+            await anyio.sleep(INTERVAL_S)
+
+    async def _listen(self) -> None:
+        try:
+            with anyio.fail_after(DEADLINE_S):
+                beats = await self._heartbeats.runners()
+                scheduler = await self._heartbeats.scheduler()
+        except (PortError, TimeoutError) as error:
+            log.debug("runners_not_known", reason=str(error))
+            if time.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
+                self._versions = self._beat = None
+            return
+        self._beat = scheduler
+        if beats:
+            self._runner_at = time.monotonic()
+        heard: dict[str, set[str]] = {}
+        for beat in beats.values():
+            for engine, version in beat.engines.items():
+                heard.setdefault(engine, set()).add(version)
+        self._versions = {engine: tuple(sorted(heard[engine])) for engine in sorted(heard)}
+        self._heard_at = time.monotonic()

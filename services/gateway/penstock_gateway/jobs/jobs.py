@@ -1,0 +1,250 @@
+"""Single jobs: read never older than asked for, cancelled by the core's rules."""
+
+import time
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import anyio
+from msgspec import Struct
+
+from penstock_domain import aggregates
+from penstock_domain.access import (
+    JobVisibility,
+    may_see,
+    needed_to_cancel,
+    needed_to_close,
+    needed_to_hold,
+    require_role,
+)
+from penstock_domain.chain import Stored, link
+from penstock_domain.job import UnknownJob, decide
+from penstock_domain.job_fold import evolve, fold
+from penstock_gateway.http.problems import Hidden
+from penstock_gateway.index.feeder import Index
+from penstock_gateway.jobs.change_notifier import ChangeNotifier
+from penstock_gateway.jobs.log_end import require_reached
+from penstock_ports import AppendEntry, Conflict, EventLog, PortError, TaskStore
+from penstock_schemas.access import Principal, Role
+from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob
+from penstock_schemas.ids import EventId, JobId
+from penstock_schemas.jobs import JobState, TaskCounts
+from penstock_schemas.views import Job
+
+MAX_TRIES: Final = 5
+"""Appends of one command; every further one follows a conflict."""
+LOOK_AGAIN_S: Final = 1.0
+"""A long-poll looks into the log this often, also when nothing woke it."""
+NOWHERE: Final = JobId("00000000-0000-0000-0000-000000000000")
+"""No job ever has this id."""
+COUNTS_S: Final = 0.05
+"""The live counts of a running job are left out when they take longer than this."""
+
+
+class History(Struct, frozen=True):
+    """A part of a job's events."""
+
+    events: tuple[Stored, ...]
+    is_over: bool
+    """Whether the job is over and these are its last events."""
+
+
+class HiddenJob(UnknownJob, Hidden):
+    """There is such a job; to whoever asks it is an unknown one."""
+
+
+class DeletedJob(UnknownJob):
+    """There was such a job; it was deleted."""
+
+
+class Jobs:
+    """What can be asked of jobs, and told to them."""
+
+    def __init__(
+        self,
+        *,
+        visibility: JobVisibility,
+        log: EventLog,
+        tasks: TaskStore,
+        index: Index,
+        watchers: ChangeNotifier,
+        now: Callable[[], datetime],
+        is_behind: Callable[[], bool],
+    ) -> None:
+        self._visibility = visibility
+        self._log = log
+        self._tasks = tasks
+        self._index = index
+        self._watchers = watchers
+        self._now = now
+        self._is_behind = is_behind
+
+    async def get(self, principal: Principal, job_id: JobId, *, min_seq: int = 0) -> Job:
+        """Return a job, at least as it was at `min_seq`.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            BeyondLog: the log does not reach `min_seq`.
+            Unavailable: it has to be asked and does not answer.
+
+        """
+        job = self._index.get(job_id)
+        if job is not None and job.deleted_at is None and may_see(principal, job, self._visibility):
+            is_fresh = job.head.seq >= min_seq or self._index.covered >= min_seq
+            if job.state.is_terminal or (is_fresh and not self._is_behind()):
+                return job
+        if min_seq:
+            await require_reached(self._log, min_seq)
+        job = await self.load(principal, job_id)
+        self._index.put(job)
+        return job
+
+    async def load(self, principal: Principal, job_id: JobId, *, with_deleted: bool = False) -> Job:
+        """Return a job as the log has it now.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Unavailable: the log does not answer.
+
+        """
+        job, _ = await self._load(principal, job_id, with_deleted=with_deleted)
+        return job
+
+    async def counts(self, job: Job) -> TaskCounts:
+        """Return how far a job is: live while it runs, where that is quickly known."""
+        if job.state not in (JobState.RUNNING, JobState.CANCELLING):
+            return job.tasks
+        counts: TaskCounts | None = None
+        try:
+            with anyio.move_on_after(COUNTS_S):
+                counts = await self._tasks.counts(job.tenant, job.id)
+        except PortError:
+            pass  # best effort: the job itself is still right
+        return job.tasks if counts is None else counts
+
+    async def cancel(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
+        """End a job, wherever it stands; nothing happens when it already ends for that reason.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Forbidden: `principal` may not cancel it.
+            JobEnded: it is over, in another way.
+            Conflict, LogFull, Unavailable: as `EventLog.append`.
+
+        """
+        deed = f"cancel job {job_id}"
+        return await self._tell(
+            principal, job_id, lambda now: CancelJob(now=now, reason=reason), needed=needed_to_cancel, deed=deed
+        )
+
+    async def hold(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
+        """Keep a waiting job from being started; nothing happens when it is held already.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Forbidden: `principal` may not hold it.
+            NotQueued, JobEnded: it does not wait.
+            Conflict, LogFull, Unavailable: as `EventLog.append`.
+
+        """
+        deed = f"hold job {job_id}"
+        return await self._tell(
+            principal, job_id, lambda now: HoldJob(now=now, reason=reason), needed=needed_to_hold, deed=deed
+        )
+
+    async def release(self, principal: Principal, job_id: JobId) -> Job:
+        """Let a held job wait for a slot again; nothing happens when it does already.
+
+        Raises:
+            UnknownJob, Forbidden, NotQueued, JobEnded, Conflict, LogFull, Unavailable: as `hold`.
+
+        """
+        deed = f"release job {job_id}"
+        return await self._tell(principal, job_id, lambda now: ReleaseJob(now=now), needed=needed_to_hold, deed=deed)
+
+    async def close(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
+        """End a job whose events are damaged; its slot is free from then on.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Forbidden: `principal` may not close it.
+            NotDamaged: its events are not damaged.
+            Conflict, LogFull, Unavailable: as `EventLog.append`.
+
+        """
+        deed = f"close job {job_id}"
+        return await self._tell(
+            principal, job_id, lambda now: CloseJob(now=now, reason=reason), needed=needed_to_close, deed=deed
+        )
+
+    async def _tell(
+        self,
+        principal: Principal,
+        job_id: JobId,
+        command: Callable[[datetime], JobCommand],
+        *,
+        needed: Callable[[Principal, Job], Role],
+        deed: str,
+    ) -> Job:
+        """Give a command to a job; nothing happens when it already is so."""
+        for _ in range(MAX_TRIES):
+            job = await self.load(principal, job_id)
+            require_role(principal, needed(principal, job), deed)
+            aggregate = aggregates.job(job.tenant, job_id)
+            now = self._now()
+            decided = decide(job, command(now))
+            if not decided:
+                return job
+            event_id = EventId(uuid.uuid4().hex)
+            event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
+            try:
+                stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))
+            except Conflict:
+                continue
+            after = evolve(job, stored[0])
+            assert after is not None, "a job stays a job"
+            self._index.put(after)
+            return after
+        raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
+
+    async def history(self, principal: Principal, job_id: JobId, *, after: int, wait_s: float, limit: int) -> History:
+        """Return the events of a job above `after`; when there is none, wait up to `wait_s` for the first.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Unavailable: the log does not answer.
+
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            changed = self._watchers.next(job_id)
+            job, stored = await self._load(principal, job_id, with_deleted=principal.role is Role.ADMIN)
+            later = tuple(each for each in stored if each.seq > after)
+            left_s = deadline - time.monotonic()
+            if later or job.state.is_terminal or left_s <= 0 or self._watchers.is_draining:
+                shown = later[:limit]
+                return History(shown, job.state.is_terminal and len(shown) == len(later))
+            await self._watchers.wait(changed, min(left_s, LOOK_AGAIN_S))
+
+    async def _load(self, principal: Principal, job_id: JobId, *, with_deleted: bool) -> tuple[Job, tuple[Stored, ...]]:
+        """Return a job with its events.
+
+        A job that is known here and hidden from `principal` is looked for where nothing ever is: its refusal takes the
+        work that an unknown one takes, so that time tells nothing either.
+        """
+        known = self._index.get(job_id)
+        is_hidden = known is not None and not may_see(principal, known, self._visibility)
+        tenant = principal.tenant if known is None or is_hidden else known.tenant
+        stored = await self._log.load(aggregates.job(tenant, NOWHERE if is_hidden else job_id))
+        if not stored and known is None and principal.role is Role.ADMIN:
+            found = await self._index.ask(job_id)  # of another tenant, and so new that it is not here yet
+            stored = () if found is None else await self._log.load(aggregates.job(found.tenant, job_id))
+        job = fold(stored)
+        if job is None or not may_see(principal, job, self._visibility):
+            raise (UnknownJob if job is None and not is_hidden else HiddenJob)(f"job {job_id} was not found")
+        if job.deleted_at is not None and not with_deleted:
+            raise DeletedJob(
+                f"job {job_id} was deleted at {job.deleted_at:%Y-%m-%d %H:%M:%S} UTC; it is not there any more"
+            )
+        return job, stored

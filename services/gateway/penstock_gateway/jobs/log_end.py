@@ -1,0 +1,29 @@
+"""The end of the log, compared with a sequence that a client names."""
+
+from typing import Final
+
+import anyio
+
+from penstock_gateway.http.problems import BeyondLog
+from penstock_ports import EventLog
+
+SETTLE_S: Final = 0.5
+"""How long the log's end is asked for again: a server that just took over may not know the last events yet."""
+POLL_S: Final = 0.05
+
+
+async def require_reached(log: EventLog, seq: int) -> None:
+    """Return when the log reaches `seq`.
+
+    Raises:
+        BeyondLog: it does not.
+        Unavailable: the log does not answer.
+
+    """
+    last_seq = await log.last_seq()
+    with anyio.move_on_after(SETTLE_S):
+        while last_seq < seq:
+            await anyio.sleep(POLL_S)
+            last_seq = await log.last_seq()
+    if last_seq < seq:
+        raise BeyondLog(f"the log ends at sequence {last_seq}; no answer was ever given at {seq}")

@@ -1,0 +1,102 @@
+"""Jobs as the native API shows them."""
+
+from typing import assert_never
+
+from penstock_domain.chain import Stored
+from penstock_schemas.api import JobEvent, JobResponse, Waiting
+from penstock_schemas.jobs import STATUS_OF, JobState, TaskCounts
+from penstock_schemas.views import Job
+
+
+def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None = None) -> JobResponse:
+    """Return a job as the API shows it.
+
+    Args:
+        job: the job.
+        waiting: why it waits; `None` when it does not, or when that is not known.
+        tasks: live counts, in place of the ones in the job.
+
+    """
+    return JobResponse(
+        id=job.id,
+        status=STATUS_OF[job.state],
+        pipeline_name=job.pipeline_name,
+        parameters=job.parameters,
+        description=job.description,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        error_message=None if job.failure is None else job.failure.message,
+        state=job.state,
+        status_detail=_status_detail(job, waiting),
+        engine=job.engine,
+        owner=job.owner,
+        labels=job.labels,
+        priority=job.priority,
+        attempt=job.attempt,
+        runner_id=job.runner_id,
+        failure=job.failure,
+        tasks=job.tasks if tasks is None else tasks,
+        output_files=job.output_files,
+        output_bytes=job.output_bytes,
+        seq=job.head.seq,
+        pipeline=job.pipeline,
+        requeue=job.requeue,
+        warnings=job.warnings,
+        waiting=waiting if job.damage is None else None,
+        damage=job.damage,
+        left_out=() if job.source is None else job.source.left_out,
+    )
+
+
+def render_event(stored: Stored) -> JobEvent:
+    """Return an event as the API shows it."""
+    event = stored.event
+    return JobEvent(
+        seq=stored.seq,
+        type=type(event.data).__name__,
+        id=event.id,
+        aggregate=event.aggregate,
+        version=event.version,
+        time=event.time,
+        actor=event.actor,
+        cause=event.cause,
+        previous=event.previous,
+        hash=stored.hash,
+        schema=event.schema,
+        data=event.data,
+    )
+
+
+def _status_detail(job: Job, waiting: Waiting | None) -> str | None:
+    if job.damage is not None:
+        return f"damaged at sequence {job.damage.seq} of the log; nothing happens to it until an operator closes it"
+    match job.state:
+        case JobState.QUEUED:
+            return _waiting(job, waiting)
+        case JobState.HELD:
+            return waiting.text if waiting is not None else "held"
+        case JobState.ASSIGNED:
+            return f"assigned to {job.runner_id}, attempt {job.attempt}"
+        case JobState.CANCELLING:
+            return f"cancelling: {job.cancel_reason}" if job.cancel_reason else "cancelling"
+        case JobState.CANCELLED:
+            return job.cancel_reason
+        case JobState.RUNNING:
+            if job.results_delay is None:
+                return None
+            return f"uploading results, attempt {job.results_tries}: {job.results_delay}"
+        case JobState.COMPLETED | JobState.FAILED:
+            return None
+        case _:
+            assert_never(job.state)
+
+
+def _waiting(job: Job, waiting: Waiting | None) -> str | None:
+    reasons: list[str] = []
+    if job.requeues:
+        reasons.append(f"attempt {job.attempt} ended without an outcome: {job.requeue_reason or 'its runner was lost'}")
+    if waiting is not None:
+        reasons.append(waiting.text)
+    return "; ".join(reasons) or None

@@ -1,0 +1,1 @@
+"""From a submission request to a job in the log."""

@@ -1,0 +1,295 @@
+"""Whether a submission is taken, and as what: everything that can be known before a runner sees it."""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime
+from pathlib import PurePosixPath
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock_domain import engine_parameters
+from penstock_domain.access import needed_to_submit_for, require_role
+from penstock_domain.engine_parameters import MOCK, SNAKEMAKE
+from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
+from penstock_gateway.catalogue.core import Pipeline
+from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_gateway.http.problems import NOT_A_NAME, Invalid
+from penstock_gateway.jobs.submission.engine_choices import require_allowed
+from penstock_gateway.jobs.submission.idempotency import asked_from_elsewhere, fingerprint, idempotency_key
+from penstock_gateway.jobs.submission.source_kinds import is_laid, kind_of
+from penstock_gateway.staging.bundles import SourceBundle, make_bundle, path_source
+from penstock_ports import MAX_EVENT_BYTES, TooLarge
+from penstock_schemas.access import Principal
+from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
+from penstock_schemas.commands import SubmitJob
+from penstock_schemas.ids import JobId, is_name
+from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
+
+
+class SubmissionPolicy(Struct, frozen=True, kw_only=True):
+    """What the operator allows."""
+
+    mock_unknown_pipelines: bool = False
+    source_roots: tuple[PurePosixPath, ...] = ()
+
+
+class Admitted(Struct, frozen=True, kw_only=True):
+    """A submission that is taken."""
+
+    submission: JobSubmission
+    principal: Principal
+    engine: str
+    owner: str
+    source: Source | None
+    bundle: SourceBundle | None
+    """What has to be in the blob store before the job may be submitted."""
+    brings_files: bool
+    """Whether its files are laid into an upload first; `with_files` then says which they are."""
+    idempotency_key: str | None
+    request_sha256: str
+    pipeline: PipelineRef | None = None
+    engine_parameters: EngineParameters | None = None
+    workflow: WorkflowRequest | None = None
+
+
+def admit(
+    submission: JobSubmission,
+    principal: Principal,
+    policy: SubmissionPolicy,
+    *,
+    header_key: str | None = None,
+    pipeline: Pipeline | None = None,
+    known_names: Iterable[str] = (),
+    brings_files: bool = False,
+    workflow: WorkflowRequest | None = None,
+) -> Admitted:
+    """Return what a submission of `principal` becomes.
+
+    Args:
+        submission: what is asked for.
+        principal: who asks.
+        policy: what the operator allows.
+        header_key: the header `Idempotency-Key`.
+        pipeline: what the catalogue has under the submission's name; it is run when the submission has no source.
+        known_names: of the catalogue, to say which ones are like one that it does not have.
+        brings_files: whether files come beside it; `with_files` adds them when they have come.
+        workflow: what a WES client asked for.
+
+    Raises:
+        Forbidden: `principal` may not submit it.
+        Invalid: it cannot be taken; with the reasons.
+
+    """
+    owner = owner_of(submission, principal)
+    key = idempotency_key(submission, header_key)
+    if submission.source is None and pipeline is not None and not brings_files:
+        version = choose(pipeline, submission.pipeline_version)
+        entry = version.entry
+        chosen = _engine_parameters(submission, entry.engine, entry.engine_parameters)
+        return Admitted(
+            submission=merged(submission, version),
+            principal=principal,
+            engine=entry.engine,
+            owner=owner,
+            source=entry.source,
+            bundle=None,
+            brings_files=False,
+            idempotency_key=key,
+            # Of what was asked for: the same request finds its job also after a newer version was registered.
+            request_sha256="" if key is None else fingerprint(submission, "", owner, None),
+            pipeline=reference_to(version),
+            engine_parameters=chosen,
+            workflow=workflow,
+        )
+    if submission.source is not None:
+        _check_source(submission.source, brings_files=brings_files)
+    brings = brings_files or is_laid(submission.source)
+    engine = _engine(submission, policy, known_names, brings_files=brings)
+    chosen = _engine_parameters(submission, engine, None)
+    bundle, source = (None, None) if brings else _source(submission, policy, engine)
+    return Admitted(
+        submission=submission,
+        principal=principal,
+        engine=engine,
+        owner=owner,
+        source=source,
+        bundle=bundle,
+        brings_files=brings,
+        idempotency_key=key,
+        request_sha256="" if key is None else fingerprint(submission, engine, owner, _asked(bundle, source)),
+        engine_parameters=chosen,
+        workflow=workflow,
+    )
+
+
+def require_room(submission: JobSubmission) -> None:
+    """Check that a job has room for a submission without its source: it becomes one event.
+
+    Raises:
+        TooLarge: it has not; the text names the largest part, and where it belongs.
+
+    """
+    size_bytes = len(msgspec.json.encode(replace(submission, source=None)))
+    if size_bytes > MAX_EVENT_BYTES:
+        raise without_room(submission)
+
+
+def without_room(submission: JobSubmission) -> TooLarge:
+    """Return the error for a submission that is too large as a whole, with the size of its largest part."""
+    sizes = {
+        name: len(msgspec.json.encode(getattr(submission, name)))
+        for name in ("parameters", "labels", "description", "engine_parameters")
+    }
+    name = max(sizes, key=lambda each: sizes[each])
+    return TooLarge(
+        f"the {name.replace('_', ' ')} of this submission {'has' if name == 'description' else 'have'} "
+        f"{sizes[name]:,} bytes; parameters, labels and description together take at most {MAX_EVENT_BYTES:,} bytes as "
+        "JSON. Put large parameters into a file of the workflow, which Snakemake reads by `configfile:`, and submit it "
+        "with the other files"
+    )
+
+
+def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid: str) -> Admitted:
+    """Return what is admitted with its files.
+
+    Args:
+        admitted: a submission that brings files.
+        source: what they are as a source.
+        brought: the fingerprint of those that came beside it; `None` without any.
+        laid: the fingerprint of all of them.
+
+    """
+    if admitted.idempotency_key is None:
+        return replace(admitted, source=source)
+    asked = asked_from_elsewhere(admitted.submission.source, brought)
+    if asked is None:
+        asked = Source(kind=source.kind, location="", snakefile=source.snakefile, sha256=laid, origin=source.origin)
+    request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.owner, asked)
+    return replace(admitted, source=source, request_sha256=request_sha256)
+
+
+def owner_of(submission: JobSubmission, principal: Principal) -> str:
+    """Return whose job it will be.
+
+    Raises:
+        Forbidden: `principal` may not submit it.
+        Invalid: nobody can have this name.
+
+    """
+    owner = submission.owner or principal.name
+    if submission.owner is not None and not is_name(owner):
+        raise Invalid([Violation(pointer=pointer("owner"), detail=NOT_A_NAME)])
+    deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
+    require_role(principal, needed_to_submit_for(principal, owner), deed)
+    return owner
+
+
+def kept_on(admitted: Admitted, day: date) -> Admitted:
+    """Return what is admitted with its bundle under the key of a day: what submissions share is never old."""
+    if admitted.bundle is None or admitted.source is None:
+        return admitted
+    key = f"sources/{day.isoformat()}/{admitted.bundle.key.rpartition('/')[2]}"
+    bundle = replace(admitted.bundle, key=key, source=replace(admitted.bundle.source, location=key))
+    return replace(admitted, bundle=bundle, source=bundle.source)
+
+
+def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None:
+    """Check `engine` against what the connected runners offer; `None`: not known, or no runner is connected.
+
+    Raises:
+        Invalid: runners are connected, and none of them offers it.
+
+    """
+    if offered and engine not in offered:
+        names = ", ".join(f"`{each}`" for each in sorted(offered))
+        raise Invalid([Violation(pointer=pointer("engine"), detail=f"no runner offers `{engine}`; offered: {names}")])
+
+
+def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob:
+    """Return the command that submits it."""
+    submission = admitted.submission
+    return SubmitJob(
+        now=now,
+        job_id=job_id,
+        tenant=admitted.principal.tenant,
+        owner=admitted.owner,
+        pipeline_name=submission.pipeline_name,
+        engine=admitted.engine,
+        parameters=submission.parameters,
+        description=submission.description,
+        source=admitted.source,
+        labels=submission.labels,
+        priority=submission.priority,
+        idempotency_key=admitted.idempotency_key,
+        request_sha256=admitted.request_sha256,
+        engine_parameters=admitted.engine_parameters,
+        pipeline=admitted.pipeline,
+        workflow=admitted.workflow,
+        hold=submission.hold,
+        requeue=submission.requeue
+        and not engine_parameters.forbids_requeue(admitted.engine, admitted.engine_parameters or {}),
+    )
+
+
+def _engine(
+    submission: JobSubmission, policy: SubmissionPolicy, known_names: Iterable[str], *, brings_files: bool
+) -> str:
+    has_source = submission.source is not None or brings_files
+    if submission.pipeline_version is not None:
+        detail = (
+            "a version is of a pipeline in the catalogue; leave it out with a source of your own"
+            if has_source
+            else f"no pipeline is registered under the name `{submission.pipeline_name}`"
+            + similar(submission.pipeline_name, known_names)
+        )
+        raise Invalid([Violation(pointer=pointer("pipeline_version"), detail=detail)])
+    if has_source:
+        return submission.engine or SNAKEMAKE
+    if submission.engine not in (None, MOCK):
+        detail = f"the engine `{submission.engine}` needs a workflow to run; send it in `source`"
+        raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
+    if submission.engine == MOCK or policy.mock_unknown_pipelines:
+        return MOCK
+    hint = similar(submission.pipeline_name, known_names) or "; send the workflow's files in `source`"
+    detail = f"no pipeline is registered under the name `{submission.pipeline_name}`{hint}"
+    raise Invalid([Violation(pointer=pointer("pipeline_name"), detail=detail)])
+
+
+def _engine_parameters(
+    submission: JobSubmission, engine: str, defaults: EngineParameters | None
+) -> EngineParameters | None:
+    """Return the checked choice of a submission, on top of what its catalogue entry chose."""
+    chosen = engine_parameters.overlaid(engine, defaults or {}, submission.engine_parameters)
+    require_allowed(engine, chosen)  # of an entry, too: it may be older than the list of what is taken
+    return chosen or None
+
+
+def _check_source(submitted: SubmittedSource, *, brings_files: bool) -> None:
+    if brings_files and (submitted.files is not None or submitted.path is not None):
+        detail = "the files come in the parts of the form; of `source`, leave out `files` and `path`"
+        raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
+    if not brings_files or is_laid(submitted) or submitted.ref is not None:
+        kind_of(submitted)
+
+
+def _asked(bundle: SourceBundle | None, source: Source | None) -> Source | None:
+    """Return a source by what its files hold: when they were written, and what stayed behind, is no other request."""
+    if source is None:
+        return None
+    if bundle is None:
+        return replace(source, left_out=())
+    return Source(kind=source.kind, location="", snakefile=source.snakefile, sha256=bundle.content_sha256)
+
+
+def _source(
+    submission: JobSubmission, policy: SubmissionPolicy, engine: str
+) -> tuple[SourceBundle | None, Source | None]:
+    submitted = submission.source
+    if submitted is None:
+        return None, None
+    if submitted.files is not None:
+        bundle = make_bundle(submitted, engine=engine)
+        return bundle, bundle.source
+    return None, path_source(submitted, policy.source_roots)

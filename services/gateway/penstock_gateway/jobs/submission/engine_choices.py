@@ -1,0 +1,23 @@
+"""Whether what somebody chooses of an engine can be obeyed."""
+
+from collections.abc import Mapping
+
+from penstock_domain.engine_parameters import check
+from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_gateway.http.problems import Invalid
+from penstock_schemas.api import Violation
+
+
+def require_allowed(engine: str, parameters: Mapping[str, str | None]) -> None:
+    """Let pass what `engine` takes.
+
+    Raises:
+        Invalid: it does not take all of it; with every violation.
+
+    """
+    violations = check(engine, parameters)
+    if violations:
+        raise Invalid(
+            Violation(pointer=pointer("engine_parameters", *([each.name] if each.name else [])), detail=each.detail)
+            for each in violations
+        )

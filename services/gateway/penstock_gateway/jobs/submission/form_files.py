@@ -1,0 +1,86 @@
+"""The files of a form, with what its part `manifest` says of them: times, modes, links, folders, names of any bytes."""
+
+from collections.abc import AsyncGenerator
+from itertools import islice
+
+from penstock_domain.source_tree import shown
+from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS, decode_aside, pointer
+from penstock_gateway.http.bodies.multipart import Part
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.staging.bundles import MAX_ENTRIES
+from penstock_gateway.staging.submitted_entries import SubmittedEntry, entry_of
+from penstock_gateway.staging.uploads import Upload
+from penstock_schemas.api import FormManifest, Violation
+
+
+class FormFiles:
+    """Takes the parts of a form into an upload.
+
+    Args:
+        upload: where its files go.
+
+    """
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self._has_manifest = False
+        self._described: dict[str, SubmittedEntry] = {}
+
+    async def take_manifest(self, part: Part) -> None:
+        """Take the links and folders of a manifest, and what it says of files that are to come.
+
+        Raises:
+            Invalid: it cannot be taken, is the second one, or comes after a file.
+
+        """
+        if self._has_manifest or self._upload.paths:
+            raise Invalid([Violation(pointer="manifest", detail="this part may stand only once, before the files")])
+        self._has_manifest = True
+        files = (await decode_aside(await part.read(), FormManifest)).files
+        if len(files) > MAX_ENTRIES:
+            detail = f"{len(files):,} entries are too many; at most {MAX_ENTRIES:,} can come with a submission"
+            raise Invalid([Violation(pointer="manifest", detail=detail)])
+        entries = [
+            entry_of(label, file, pointer("files", shown(label)), has_content=False) for label, file in files.items()
+        ]
+        wrong = [Violation(pointer=each.place, detail=each.fault) for each in entries if each.fault is not None]
+        if wrong:
+            raise Invalid(wrong[:MAX_VIOLATIONS])
+        for each in entries:
+            if each.is_file:
+                self._described[each.label] = each
+            else:
+                await self._upload.put_entry(each, _nothing())
+
+    async def take_file(self, part: Part) -> None:
+        """Store a file as the manifest describes it, or else under its file name.
+
+        Raises:
+            Invalid: it has no name, or as `Upload.put`.
+            Unavailable: as `Upload.put`.
+
+        """
+        if part.filename is None:
+            detail = "a part `files` needs a file name: the path of the file, relative to the workflow's folder"
+            raise Invalid([Violation(pointer="files", detail=detail)])
+        entry = self._described.pop(part.filename, None)
+        if entry is not None:
+            await self._upload.put_entry(entry, part)
+        else:
+            await self._upload.put(part.filename, part, place=f"files/{shown(part.filename)}")
+
+    def check_complete(self) -> None:
+        """Check that every file that the manifest describes has come.
+
+        Raises:
+            Invalid: one has not.
+
+        """
+        if self._described:
+            detail = "the manifest names this file, and no part `files` with this file name came"
+            missing = islice(self._described.values(), MAX_VIOLATIONS)
+            raise Invalid([Violation(pointer=each.place, detail=detail) for each in missing])
+
+
+async def _nothing() -> AsyncGenerator[bytes]:
+    yield b""

@@ -1,0 +1,106 @@
+"""`POST /jobs` as a form: the part `job` first, then the workflow's files, or an archive of them.
+
+Each part `files` has its path as its file name; a part `archive` is unpacked. A part `manifest` before the files says
+what file names cannot: times, modes, links, folders, and names that are no UTF-8.
+"""
+
+from penstock_domain.source_tree import shown
+from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
+from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
+from penstock_gateway.http.handling import is_lenient, read_header
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.http.requests import AnyRequest
+from penstock_gateway.intake.intake import Intake
+from penstock_gateway.jobs.submission.form_files import FormFiles
+from penstock_gateway.jobs.submission.planning import Planning
+from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission
+from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY
+from penstock_gateway.staging.uploads import Upload
+from penstock_schemas.access import Principal
+from penstock_schemas.api import JobSubmission, Violation
+from penstock_schemas.plans import Plan
+
+_PARTS = "a form has the part `job`, then a part `manifest` or none, then parts `files`, or a part `archive`, or both"
+
+
+class FormSubmissions:
+    """Takes submissions that come as forms.
+
+    Args:
+        submissions: makes jobs of them.
+        planning: makes plans of them.
+        intake: unpacks archives.
+        limits: what a form may have.
+
+    """
+
+    def __init__(self, submissions: Submissions, planning: Planning, intake: Intake, limits: FormLimits) -> None:
+        self._submissions = submissions
+        self._planning = planning
+        self._intake = intake
+        self._limits = limits
+
+    async def submit(self, request: AnyRequest, principal: Principal) -> Submitted:
+        """Make a job of a form. What can be refused without the files is refused before they are read.
+
+        Raises:
+            UnsupportedMediaType, BodyTooLarge, BodyTooSlow, ClientGone: as `MultipartForm`.
+            Forbidden, Invalid, IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `Submissions.submit`.
+
+        """
+        form = MultipartForm(request, self._limits)
+        submission = await _submission(form, is_lenient=is_lenient(request))
+        header_key = read_header(request, IDEMPOTENCY_KEY)
+        admitted = await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
+        async with self._submissions.begin_upload(principal, key=admitted.idempotency_key) as upload:
+            await self._read(form, submission, upload, is_lenient=is_lenient(request))
+            return await self._submissions.submit(principal, submission, header_key=header_key, upload=upload)
+
+    async def plan(self, request: AnyRequest, principal: Principal) -> Plan:
+        """Return what a form would run; nothing of it is kept.
+
+        Raises:
+            UnsupportedMediaType, BodyTooLarge, BodyTooSlow, ClientGone: as `MultipartForm`.
+            Forbidden, Invalid, TooLarge, Unavailable: as `Planning.plan`.
+
+        """
+        form = MultipartForm(request, self._limits)
+        submission = await _submission(form, is_lenient=is_lenient(request))
+        header_key = read_header(request, IDEMPOTENCY_KEY)
+        await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
+        async with self._planning.begin_upload() as upload:
+            await self._read(form, submission, upload, is_lenient=is_lenient(request))
+            return await self._planning.plan(principal, submission, upload=upload)
+
+    async def _read(self, form: MultipartForm, submission: JobSubmission, upload: Upload, *, is_lenient: bool) -> None:
+        """Store the files of a form. Once a part is unknown, the rest is only searched for further unknown ones."""
+        main = None if submission.source is None else submission.source.snakefile
+        has_archive = False
+        unknown: dict[str, Violation] = {}
+        files = FormFiles(upload)
+        while (part := await form.next_part()) is not None:
+            if part.name not in ("archive", "manifest", "files"):
+                if not is_lenient and len(unknown) < MAX_VIOLATIONS:
+                    unknown[part.name] = Violation(pointer=shown(part.name)[:80] or "#", detail=_PARTS)
+            elif unknown:
+                continue
+            elif part.name == "archive":
+                if has_archive:
+                    raise Invalid([Violation(pointer="archive", detail="this part may stand only once")])
+                has_archive = True
+                await self._intake.unpack(part, upload, main=main, place="archive")
+            elif part.name == "manifest":
+                await files.take_manifest(part)
+            else:
+                await files.take_file(part)
+        if unknown:
+            raise Invalid(unknown.values())
+        files.check_complete()
+
+
+async def _submission(form: MultipartForm, *, is_lenient: bool) -> JobSubmission:
+    first = await form.next_part()
+    if first is None or first.name != "job":
+        detail = "the first part of the form must be `job`: the JSON of the submission; the files follow it"
+        raise Invalid([Violation(pointer="job", detail=detail)])
+    return await decode_submission(await first.read(), is_lenient=is_lenient)

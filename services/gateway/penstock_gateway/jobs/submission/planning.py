@@ -1,0 +1,110 @@
+"""Plans of jobs: admitted as if they were to be queued, made by a runner; what was stored for them is removed."""
+
+import uuid
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import anyio
+import structlog
+from msgspec.structs import replace
+
+from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_gateway.http.problems import Invalid
+from penstock_gateway.jobs.submission.admission import Admitted
+from penstock_gateway.jobs.submission.submissions import Submissions
+from penstock_gateway.staging.bundles import SourceBundle
+from penstock_gateway.staging.uploads import Upload, Uploads
+from penstock_ports import Blobs, Plans, PortError, Unavailable
+from penstock_schemas.access import Principal
+from penstock_schemas.api import JobSubmission, Violation
+from penstock_schemas.jobs import FailureCause, Source
+from penstock_schemas.plans import Plan, PlanRequest
+
+PLAN_DEADLINE_S: Final = 65.0
+"""A runner gives up earlier, and says so."""
+REMOVE_S: Final = 30.0
+
+log = structlog.get_logger()
+
+
+class Planning:
+    """Has plans made.
+
+    Args:
+        submissions: says what a submission becomes.
+        blobs: where its files are until the plan is made.
+        plans: has runners say what a job would do.
+
+    """
+
+    def __init__(self, submissions: Submissions, blobs: Blobs, plans: Plans) -> None:
+        self._submissions = submissions
+        self._blobs = blobs
+        self._uploads = Uploads(blobs)
+        self._plans = plans
+
+    def begin_upload(self) -> AbstractAsyncContextManager[Upload]:
+        """Begin the upload of a workflow's files, for `plan` within the block that this opens."""
+        return self._uploads.begin(_prefix())
+
+    async def plan(self, principal: Principal, submission: JobSubmission, *, upload: Upload | None = None) -> Plan:
+        """Return what a submission would run; nothing is queued, and the log hears nothing of it.
+
+        Args:
+            principal: who asks.
+            submission: what is asked for.
+            upload: the workflow's files, begun by `begin_upload` and all there; its block must still be open.
+
+        Raises:
+            Forbidden, Invalid: as `Submissions.submit`; also when the workflow would fail before its first task.
+            TooLarge: its parameters are more than a runner can be asked with.
+            Unavailable: no runner answers in time, or it is busy.
+
+        """
+        admitted = await self._submissions.admit(principal, submission, brings_files=upload is not None)
+        if upload is not None:
+            return await self._ask(await self._submissions.lay(admitted, upload))
+        if admitted.brings_files:
+            async with self.begin_upload() as begun:
+                return await self._ask(await self._submissions.lay(admitted, begun))
+        if admitted.bundle is not None:
+            async with self._kept(admitted.bundle) as source:
+                return await self._ask(replace(admitted, source=source))
+        return await self._ask(admitted)
+
+    async def _ask(self, admitted: Admitted) -> Plan:
+        request = PlanRequest(
+            pipeline_name=admitted.submission.pipeline_name,
+            engine=admitted.engine,
+            parameters=admitted.submission.parameters,
+            source=admitted.source,
+            engine_parameters=admitted.engine_parameters,
+        )
+        reply = await self._plans.ask(request, deadline_s=PLAN_DEADLINE_S)
+        if reply.plan is not None:
+            return reply.plan
+        if reply.failure is None:
+            raise Unavailable("the runner that was asked makes as many plans as it may; try again")
+        if reply.failure.cause is FailureCause.SYSTEM:
+            raise Unavailable(reply.failure.message)
+        raise Invalid([Violation(pointer=pointer("source"), detail=reply.failure.message)])
+
+    @asynccontextmanager
+    async def _kept(self, bundle: SourceBundle) -> AsyncGenerator[Source]:
+        """Keep a bundle under a key of the plan's own: the one under its hash may be a job's."""
+        key = f"{_prefix()}.json"
+        try:
+            await self._blobs.put_bytes(key, bundle.content)
+            yield replace(bundle.source, location=key)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(REMOVE_S):
+                try:
+                    await self._blobs.delete(key)
+                except PortError as error:
+                    log.warning("plan_not_removed", key=key, reason=str(error))
+
+
+def _prefix() -> str:
+    """Return what the keys of one plan's files begin with; what a killed gateway leaves there is swept."""
+    return f"plans/{uuid.uuid4()}"

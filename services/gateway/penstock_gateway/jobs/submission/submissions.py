@@ -1,0 +1,310 @@
+"""Submissions: from what a client asks for to a job in the log, once and only once."""
+
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+import anyio.to_thread
+from msgspec import Struct
+
+from penstock_domain import aggregates
+from penstock_domain.chain import link
+from penstock_domain.job import Refused, decide
+from penstock_domain.job_fold import evolve, fold
+from penstock_gateway.catalogue.core import Pipeline
+from penstock_gateway.catalogue.registry import Catalogue
+from penstock_gateway.http.bodies.json_bodies import decode_aside
+from penstock_gateway.index.feeder import Index
+from penstock_gateway.intake.intake import Intake
+from penstock_gateway.jobs.engine_directory import EngineDirectory
+from penstock_gateway.jobs.submission.admission import (
+    Admitted,
+    SubmissionPolicy,
+    admit,
+    command_of,
+    kept_on,
+    owner_of,
+    refuse_unknown_engine,
+    require_room,
+    with_files,
+    without_room,
+)
+from penstock_gateway.jobs.submission.idempotency import fingerprints_of, idempotency_key, job_ids_of
+from penstock_gateway.jobs.submission.source_kinds import is_laid
+from penstock_gateway.staging.bundles import check_uploaded
+from penstock_gateway.staging.submitted_entries import left_out_of
+from penstock_gateway.staging.uploads import Upload, Uploads, job_prefix
+from penstock_ports import MAX_EVENT_BYTES, AppendEntry, Blobs, Conflict, EventLog, LogFull, TooLarge
+from penstock_schemas.access import Principal
+from penstock_schemas.api import JobSubmission
+from penstock_schemas.ids import EventId, JobId
+from penstock_schemas.jobs import WorkflowRequest
+from penstock_schemas.views import EMPTY_HEAD, Job
+
+MAX_TRIES: Final = 5
+"""Appends of one submission; every further one follows a conflict with the same key."""
+
+
+class Submitted(Struct, frozen=True):
+    """What a submission led to."""
+
+    job: Job
+    is_replay: bool
+    """Whether the job had been submitted before, under the same idempotency key."""
+
+
+_LookedUp = tuple[JobId, Job | None]
+"""What an idempotency key stands for: the id that it makes, and the job if there is one."""
+
+
+class Submissions:
+    """Takes submissions.
+
+    Args:
+        log: where jobs become true.
+        blobs: where their files go first.
+        index: told of every new job.
+        fleet: which engines are offered.
+        catalogue: the pipelines that can be run by name.
+        intake: gets the files of sources that lie elsewhere.
+        policy: what the operator allows.
+        now: the clock.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        log: EventLog,
+        blobs: Blobs,
+        index: Index,
+        fleet: EngineDirectory,
+        catalogue: Catalogue,
+        intake: Intake,
+        policy: SubmissionPolicy,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._log = log
+        self._blobs = blobs
+        self._uploads = Uploads(blobs)
+        self._index = index
+        self._fleet = fleet
+        self._catalogue = catalogue
+        self._intake = intake
+        self._policy = policy
+        self._now = now
+
+    async def submit(
+        self,
+        principal: Principal,
+        submission: JobSubmission,
+        *,
+        header_key: str | None = None,
+        upload: Upload | None = None,
+        workflow: WorkflowRequest | None = None,
+    ) -> Submitted:
+        """Make a job of a submission; it is durable when this returns.
+
+        Args:
+            principal: who asks.
+            submission: what is asked for.
+            header_key: the header `Idempotency-Key`.
+            upload: the workflow's files, begun by `begin_upload` and all there; its block must still be open.
+            workflow: what a WES client asked for.
+
+        Raises:
+            Forbidden: `principal` may not submit it.
+            Invalid: it cannot be taken; nothing was stored.
+            IdempotencyKeyReused: its key stands for another request.
+            Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
+
+        """
+        owner, key = owner_of(submission, principal), idempotency_key(submission, header_key)
+        first: _LookedUp | None = None
+        brought = upload.fingerprint if upload is not None and upload.paths else None
+        prints = fingerprints_of(submission, owner, brought=brought, brings_files=upload is not None)
+        if key is not None and prints:
+            # Before anybody is asked what may have changed since the first one of these requests.
+            first = await self._find(principal, key)
+            if first[1] is not None and first[1].request_sha256 in prints:
+                self._index.put(first[1])
+                return Submitted(first[1], is_replay=True)
+        admitted = await self.admit(
+            principal, submission, header_key=header_key, brings_files=upload is not None, workflow=workflow
+        )
+        if upload is not None:
+            return await self._submit_with_files(admitted, upload)
+        if admitted.brings_files:
+            async with self.begin_upload(principal, key=admitted.idempotency_key) as begun:
+                return await self._submit_with_files(admitted, begun)
+        if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
+            await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
+        return await self._append(admitted, None, looked_up=first)
+
+    async def admit(
+        self,
+        principal: Principal,
+        submission: JobSubmission,
+        *,
+        header_key: str | None = None,
+        brings_files: bool = False,
+        workflow: WorkflowRequest | None = None,
+    ) -> Admitted:
+        """Return what a submission becomes, and store nothing: to refuse it before its files are read.
+
+        Raises:
+            Forbidden, Invalid: as `submit`.
+
+        """
+        if submission.engine is not None:
+            await self._check_engine(submission.engine)
+        is_named = submission.source is None and not brings_files
+        pipeline = await self._catalogue.find(submission.pipeline_name) if is_named else None
+        decide_on = partial(
+            admit,
+            submission,
+            principal,
+            self._policy,
+            header_key=header_key,
+            pipeline=pipeline,
+            known_names=self._catalogue.names,
+            brings_files=brings_files,
+            workflow=workflow,
+        )
+        if _takes_long(submission, pipeline):
+            decide_on.keywords["known_names"] = tuple(self._catalogue.names)  # the catalogue may change meanwhile
+            admitted = await anyio.to_thread.run_sync(decide_on)
+        else:
+            admitted = decide_on()
+        if submission.engine is None:
+            await self._check_engine(admitted.engine)
+        return kept_on(admitted, self._now().date())
+
+    @asynccontextmanager
+    async def begin_upload(self, principal: Principal, *, key: str | None = None) -> AsyncGenerator[Upload, None]:
+        """Begin the upload of a workflow's files, for `submit` within the block that this opens.
+
+        Args:
+            principal: who submits.
+            key: the idempotency key of the submission, which must be known before its files.
+
+        Raises:
+            Conflict, Unavailable: with a key, as `EventLog.load`, or when the key was used up.
+
+        """
+        job_id, upload_id = _new_job_id(), None
+        if key is not None:
+            job_id, _ = await self._find(principal, key)
+            upload_id = uuid.uuid4().hex[:12]
+        async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
+            yield upload
+
+    async def lay(self, admitted: Admitted, upload: Upload) -> Admitted:
+        """Return what is admitted with its files: those of the upload, and those that its source names.
+
+        Raises:
+            Invalid: they cannot be taken.
+            Unavailable: the blob store does not take them.
+
+        """
+        asked = admitted.submission.source
+        brought = upload.fingerprint if upload.paths else None
+        main, origin = None if asked is None else asked.snakefile, None
+        if asked is not None and is_laid(asked):
+            laid = await self._intake.lay(asked, upload)
+            main, origin = laid.main, laid.origin
+        check_uploaded(upload.tree, main, engine=admitted.engine)
+        left_out = () if asked is None else left_out_of(asked)
+        source = await upload.seal(main=main, origin=origin, left_out=left_out)
+        return with_files(admitted, source, brought=brought, laid=upload.fingerprint)
+
+    async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
+        admitted = await self.lay(admitted, upload)
+        assert upload.job_id is not None, "it was begun for a job"
+        # From here on the files stay: when nobody knows whether the event was stored, they may be needed.
+        upload.is_kept = True
+        try:
+            submitted = await self._append(admitted, upload.job_id)
+        except (Conflict, LogFull, TooLarge, Refused):
+            upload.is_kept = False
+            raise
+        upload.is_kept = not submitted.is_replay
+        return submitted
+
+    async def _find(self, principal: Principal, key: str) -> _LookedUp:
+        """Return the id that a key stands for now, and the job if there is one; deleted ones are passed over."""
+        for job_id in job_ids_of(principal, key):
+            seen = self._index.get(job_id)
+            if seen is not None and seen.deleted_at is not None:
+                continue
+            known = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
+            if known is None or known.deleted_at is None:
+                return job_id, known
+        raise Conflict("every job that this idempotency key may make was deleted; use another key")
+
+    async def _check_engine(self, engine: str) -> None:
+        refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
+
+    async def _append(
+        self, admitted: Admitted, uploaded_for: JobId | None, *, looked_up: _LookedUp | None = None
+    ) -> Submitted:
+        principal, key = admitted.principal, admitted.idempotency_key
+        job_id, known = uploaded_for or _new_job_id(), None
+        for attempt in range(MAX_TRIES):
+            if key is not None:
+                job_id, known = looked_up or await self._find(principal, key)
+                looked_up = None
+                if uploaded_for not in (None, job_id):
+                    raise Conflict("the job of this idempotency key was deleted while the files came; send them again")
+            elif attempt:
+                known = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
+            aggregate = aggregates.job(principal.tenant, job_id)
+            now = self._now()
+            decided = decide(known, command_of(admitted, job_id=job_id, now=now))
+            if not decided and known is not None:
+                self._index.put(known)
+                return Submitted(known, is_replay=True)
+            event_id = EventId(uuid.uuid4().hex)
+            event = link(EMPTY_HEAD, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
+            try:
+                stored = await self._log.append((AppendEntry(event, expected=0),))
+            except Conflict:
+                continue
+            except TooLarge:
+                raise without_room(admitted.submission) from None
+            job = evolve(None, stored[0])
+            assert job is not None, "a submission makes a job"
+            self._index.put(job)
+            return Submitted(job, is_replay=False)
+        raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
+
+
+async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmission:
+    """Return the submission that a body or the part `job` of a form holds.
+
+    Args:
+        raw: the JSON.
+        is_lenient: whether unknown fields are ignored.
+
+    Raises:
+        Invalid: it is none; with the violations.
+        TooLarge: a job has no room for its parameters.
+
+    """
+    submission = await decode_aside(raw, JobSubmission, is_lenient=is_lenient)
+    if len(raw) > MAX_EVENT_BYTES:
+        await anyio.to_thread.run_sync(require_room, submission)
+    return submission
+
+
+def _takes_long(submission: JobSubmission, pipeline: Pipeline | None) -> bool:
+    """Return whether files have to be bundled, or parameters compared with a schema."""
+    has_files = submission.source is not None and submission.source.files is not None
+    return has_files or (pipeline is not None and len(submission.parameters) > 0)
+
+
+def _new_job_id() -> JobId:
+    return JobId(str(uuid.uuid4()))

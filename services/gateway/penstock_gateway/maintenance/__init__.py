@@ -1,0 +1,1 @@
+"""Background duties: deletion, retention, the blob sweeper and readiness."""

@@ -1,0 +1,184 @@
+"""Deleting jobs: first the log says so, then what they left behind goes; what a crash interrupts is taken up again.
+
+A note, `deletions/<tenant>/<job_id>`, stands in the blob store from before the event until everything is removed. It is
+no truth, only where to look: nothing is removed that the log does not call deleted.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import anyio
+import structlog
+
+from penstock_domain import aggregates
+from penstock_domain.access import needed_to_delete, require_role
+from penstock_domain.chain import link
+from penstock_domain.job import decide
+from penstock_domain.job_fold import evolve, fold
+from penstock_gateway.index.feeder import Index
+from penstock_gateway.jobs.jobs import MAX_TRIES, Jobs
+from penstock_ports import AppendEntry, Blobs, Conflict, EventLog, LogTail, PortError, TaskStore
+from penstock_schemas.access import Principal
+from penstock_schemas.commands import DeleteJob
+from penstock_schemas.ids import EventId, JobId, TenantId
+from penstock_schemas.views import Job
+
+NOTES: Final = "deletions/"
+SWEEP_INTERVAL_S: Final = 60.0
+MAX_SWEPT: Final = 1000
+"""Interrupted deletions that one sweep takes up."""
+PARALLEL_DELETES: Final = 8
+
+log = structlog.get_logger()
+
+
+class Deletions:
+    """Deletes jobs, and finishes deletions that were interrupted.
+
+    Args:
+        jobs: finds jobs for whoever asks.
+        event_log: where a deletion becomes true.
+        blobs: holds sources, logs and outputs.
+        tasks: holds the views of tasks.
+        logs: holds the live tail.
+        index: told of every deletion.
+        now: the clock.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: Jobs,
+        event_log: EventLog,
+        blobs: Blobs,
+        tasks: TaskStore,
+        logs: LogTail,
+        index: Index,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._jobs = jobs
+        self._log = event_log
+        self._blobs = blobs
+        self._tasks = tasks
+        self._logs = logs
+        self._index = index
+        self._now = now
+        self._doubtful: frozenset[str] = frozenset()
+
+    async def delete(self, principal: Principal, job_id: JobId, *, reason: str | None = None) -> None:
+        """Delete a job that is over; nothing happens when it is deleted already.
+
+        When this returns the log has it, and what the job left behind is gone or will be.
+
+        Raises:
+            UnknownJob: there is no such job, or none that `principal` sees.
+            Forbidden: `principal` may not delete it.
+            JobNotEnded: it is not over.
+            Conflict, LogFull, Unavailable: as `EventLog.append`.
+
+        """
+        job = await self._jobs.load(principal, job_id, with_deleted=True)
+        require_role(principal, needed_to_delete(principal, job), f"delete job {job_id}")
+        await self.delete_as(principal.actor, job, reason=reason)
+
+    async def delete_as(self, actor: str, job: Job, *, reason: str | None = None) -> None:
+        """Delete a job for whoever may do so.
+
+        Raises:
+            JobNotEnded, Conflict, LogFull, Unavailable: as `delete`.
+
+        """
+        if decide(job, DeleteJob(now=self._now(), reason=reason)):
+            await self._blobs.put_bytes(_note(job.tenant, job.id), b"")
+            await self._append(actor, job, reason)
+        await self._remove_or_leave(job.tenant, job.id)
+
+    async def run(self) -> None:
+        """Take up interrupted deletions for ever, now and then."""
+        while True:
+            try:
+                await self.sweep()
+            except PortError as error:
+                log.warning("deletions_not_swept", reason=str(error))
+            await anyio.sleep(SWEEP_INTERVAL_S)
+
+    async def sweep(self) -> None:
+        """Take up deletions that were interrupted.
+
+        A note of a job that is not deleted is thrown away by the second sweep that sees it: at the first, its event may
+        be under way.
+
+        Raises:
+            Unavailable: the log or the blob store does not answer.
+
+        """
+        doubtful: set[str] = set()
+        for info in (await self._blobs.list(NOTES))[:MAX_SWEPT]:
+            tenant, _, job_id = info.key.removeprefix(NOTES).partition("/")
+            job = fold(await self._log.load(aggregates.job(TenantId(tenant), JobId(job_id))))
+            if job is not None and job.deleted_at is not None:
+                await self._remove_or_leave(job.tenant, job.id)
+            elif info.key in self._doubtful:
+                await self._blobs.delete(info.key)
+            else:
+                doubtful.add(info.key)
+        self._doubtful = frozenset(doubtful)
+
+    async def _append(self, actor: str, job: Job, reason: str | None) -> None:
+        aggregate = aggregates.job(job.tenant, job.id)
+        for _ in range(MAX_TRIES):
+            now = self._now()
+            decided = decide(job, DeleteJob(now=now, reason=reason))
+            if not decided:
+                return
+            event_id = EventId(uuid.uuid4().hex)
+            event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=actor)
+            try:
+                stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))
+            except Conflict:
+                current = fold(await self._log.load(aggregate))
+                assert current is not None, "a job stays a job"
+                job = current
+                continue
+            deleted = evolve(job, stored[0])
+            assert deleted is not None, "a job stays a job"
+            self._index.put(deleted)
+            return
+        raise Conflict(f"job {job.id} changed at every one of {MAX_TRIES} tries")
+
+    async def _remove_or_leave(self, tenant: TenantId, job_id: JobId) -> None:
+        """Remove what a deleted job left behind; what cannot be removed now is left to the next sweep."""
+        try:
+            await self._remove(tenant, job_id)
+        except PortError as error:
+            log.warning("deletion_interrupted", job_id=job_id, reason=str(error))
+        else:
+            log.info("job_deleted", job_id=job_id)
+
+    async def _remove(self, tenant: TenantId, job_id: JobId) -> None:
+        await self._tasks.forget(tenant, job_id)
+        await self._logs.forget(tenant, job_id)
+        limiter = anyio.CapacityLimiter(PARALLEL_DELETES)
+        failures: list[PortError] = []
+
+        async def delete(key: str) -> None:
+            async with limiter:
+                try:
+                    await self._blobs.delete(key)
+                except PortError as error:
+                    failures.append(error)
+
+        async with anyio.create_task_group() as group:
+            for info in await self._blobs.list(f"jobs/{job_id}/"):
+                group.start_soon(delete, info.key)
+        # Manifests stand beside the folders that they describe.
+        if failures:
+            raise failures[0]
+        await self._blobs.delete(_note(tenant, job_id))
+
+
+def _note(tenant: TenantId, job_id: JobId) -> str:
+    return f"{NOTES}{tenant}/{job_id}"

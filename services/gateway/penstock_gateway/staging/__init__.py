@@ -1,0 +1,1 @@
+"""Files of a submission: validated, stored as blobs and described as a source."""

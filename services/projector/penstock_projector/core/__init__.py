@@ -1,0 +1,1 @@
+"""The projection of events into the jobs view. Pure."""

@@ -1,0 +1,1 @@
+"""Attempts on this runner: preparation, execution, uploads and reports."""

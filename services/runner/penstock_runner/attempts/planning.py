@@ -1,0 +1,140 @@
+"""Plans: what a job would run, found by a dry attempt in a folder that is gone afterwards."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import anyio
+import msgspec
+import structlog
+from msgspec.structs import replace
+
+from penstock_execution.engine import Attempt, Engine, EngineEvent, TaskChanged
+from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, removed
+from penstock_ports import PortError
+from penstock_runner.staging.layout import SourceRefused
+from penstock_runner.staging.sources import Sources
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.jobs import Failure, FailureCause
+from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
+from penstock_schemas.views import Task
+
+MAX_PLANS: Final = 2
+"""At the same time; further requests are told that the runner is busy."""
+PLAN_DEADLINE_S: Final = 60.0
+MAX_REPLY_BYTES: Final = 700_000
+"""Of the tasks in a reply: a message takes 1 MiB."""
+
+_log = structlog.stdlib.get_logger()
+
+
+class Planner:
+    """Makes plans with the runner's engines.
+
+    Args:
+        engines: by name; they are ready.
+        sources: lays the files of workflows out.
+        folder: each plan has a folder of its own below it.
+        cores: for each attempt.
+
+    """
+
+    def __init__(self, engines: Mapping[str, Engine], sources: Sources, folder: Path, *, cores: int) -> None:
+        self._engines = engines
+        self._sources = sources
+        self._folder = folder
+        self._cores = cores
+        self._open = 0
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The names of the engines that it plans with."""
+        return tuple(self._engines)
+
+    async def answer(self, request: PlanRequest) -> PlanReply:
+        """Make a plan. Nothing of it stays on the disk, and nothing that a plan runs reaches the log."""
+        engine = self._engines.get(request.engine)
+        if engine is None or self._open >= MAX_PLANS:
+            return PlanReply(is_busy=True)
+        self._open += 1
+        place = self._folder / uuid.uuid4().hex
+        try:
+            with anyio.fail_after(PLAN_DEADLINE_S):
+                return await self._plan(engine, request, place)
+        except TimeoutError:
+            return _failed(FailureCause.WORKFLOW, f"the plan was not made within {PLAN_DEADLINE_S:.0f} s")
+        except SourceRefused as refused:
+            return PlanReply(failure=refused.failure)
+        except PortError as error:
+            return _failed(FailureCause.SYSTEM, f"the workflow's files could not be fetched: {error}")
+        except Exception as error:  # noqa: BLE001 - the boundary of a plan: the runner goes on
+            _log.error("plan_fault", engine=request.engine, exc_info=error)
+            return _failed(FailureCause.SYSTEM, "the plan could not be made; the runner's log says why")
+        finally:
+            self._open -= 1
+            with anyio.CancelScope(shield=True):
+                await removed(place, deadline_s=SHIELDED_REMOVE_S)
+
+    async def _plan(self, engine: Engine, request: PlanRequest, place: Path) -> PlanReply:
+        work_dir, log_dir = place / "work", place / "logs"
+        await anyio.to_thread.run_sync(lambda: log_dir.mkdir(parents=True))
+        await self._sources.prepare(request.source, work_dir)
+        tasks: dict[str, Task] = {}
+
+        def take(event: EngineEvent) -> None:
+            if isinstance(event, TaskChanged):
+                tasks[event.task.id] = event.task
+
+        attempt = Attempt(
+            job_id=JobId(f"plan-{place.name}"),
+            tenant=DEFAULT_TENANT,
+            attempt=1,
+            pipeline_name=request.pipeline_name,
+            parameters=request.parameters,
+            work_dir=work_dir,
+            log_dir=log_dir,
+            snakefile=None if request.source is None else request.source.snakefile,
+            cores=self._cores,
+            engine_parameters=request.engine_parameters or {},
+            is_dry=True,
+        )
+        outcome = await engine.run(attempt, take, anyio.Event())
+        if outcome.failure is not None:
+            return PlanReply(failure=outcome.failure)
+        plan = plan_of(tasks.values())
+        return PlanReply(plan=replace(plan, findings=outcome.findings, refusal=outcome.refusal))
+
+
+def plan_of(tasks: Iterable[Task]) -> Plan:
+    """Return the plan that these tasks make, cut to what a message takes."""
+    planned = [
+        PlannedTask(
+            id=task.id,
+            rule=task.name,
+            wildcards=task.wildcards,
+            reason=task.reason,
+            depends_on=task.depends_on,
+            is_checkpoint=task.is_checkpoint,
+        )
+        for task in tasks
+    ]
+    counts = Counter(each.rule for each in planned)
+    shown: list[PlannedTask] = []
+    room = MAX_REPLY_BYTES
+    for each in planned[:MAX_PLANNED_TASKS]:
+        room -= len(msgspec.json.encode(each)) + 1
+        if room < 0:
+            break
+        shown.append(each)
+    return Plan(
+        rules=tuple(PlannedRule(rule=rule, tasks=count) for rule, count in counts.items()),
+        tasks=tuple(shown),
+        total=len(planned),
+        is_cut=len(shown) < len(planned),
+    )
+
+
+def _failed(cause: FailureCause, message: str) -> PlanReply:
+    return PlanReply(failure=Failure(cause=cause, message=message))

@@ -1,0 +1,221 @@
+"""What a runner decides: which orders it starts, refuses, keeps for later or stops, and until when it may work.
+
+Pure: `handle(state, happening)` returns the new state and what is to be done. The shell in `session.py` does it.
+"""
+
+from enum import Enum
+from typing import Final, NamedTuple, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from penstock_schemas.events import AssignEventData, AttemptAssigned, StopOrdered
+from penstock_schemas.ids import EventId, JobId, TenantId
+from penstock_schemas.jobs import RequeueCause
+
+
+class AttemptKey(NamedTuple):
+    """Which attempt of which job."""
+
+    job_id: JobId
+    attempt: int
+
+
+class Order(Struct, frozen=True):
+    """An order as it was read from the log."""
+
+    seq: int
+    event_id: EventId
+    data: AssignEventData
+
+
+class StartOrder(Struct, frozen=True, kw_only=True):
+    """What is known of an attempt before its job was loaded."""
+
+    job_id: JobId
+    tenant: TenantId
+    attempt: int
+    job_version: int
+    """The job must be read at least up to this version."""
+    cause: EventId
+    """The event that ordered it."""
+
+    @property
+    def key(self) -> AttemptKey:
+        """Which attempt it is about."""
+        return AttemptKey(self.job_id, self.attempt)
+
+
+class HaltCause(Enum):
+    """Why a running attempt is to end."""
+
+    CANCELLED = "cancelled"
+    """Somebody asked for the job to be cancelled."""
+    PREEMPTED = "preempted"
+    """The runner stops and gives the job back."""
+
+
+# What happens to a runner.
+
+
+class DrainBegun(Struct, frozen=True):
+    """It is to finish what runs and to take nothing new."""
+
+
+class DrainExpired(Struct, frozen=True):
+    """What still runs has no more time."""
+
+
+class AttemptLeft(Struct, frozen=True):
+    """The work of an attempt is over and its end stands in the log."""
+
+    key: AttemptKey
+
+
+Happening = Order | DrainBegun | DrainExpired | AttemptLeft
+
+
+# What it does then.
+
+
+class StartAttempt(Struct, frozen=True):
+    """Start this attempt now."""
+
+    order: StartOrder
+
+
+class ReturnAttempt(Struct, frozen=True):
+    """Tell the log that this attempt is not going to be made here."""
+
+    order: StartOrder
+    cause: RequeueCause
+    reason: str
+
+
+class StopAttempt(Struct, frozen=True):
+    """End a running attempt."""
+
+    key: AttemptKey
+    cause: HaltCause
+
+
+Action = StartAttempt | ReturnAttempt | StopAttempt
+
+
+class SessionState(Struct, frozen=True, kw_only=True):
+    """What a runner holds.
+
+    Invariants: no more attempts run than there are slots; the backlog waits only while every slot is taken; it never
+    holds more than there are slots; no attempt is in both.
+    """
+
+    slots: int
+    running: frozenset[AttemptKey] = frozenset()
+    backlog: tuple[StartOrder, ...] = ()
+    """Assigned while a slot was still being cleared here: the log frees it a moment before this process does."""
+    last_seq: int = 0
+    """The last order that was handled; one that comes again is no new order."""
+    draining: bool = False
+
+
+DRAINING_REASON: Final = "the runner is draining"
+FULL_REASON: Final = "the runner has no free slot"
+UNKNOWN_REASON: Final = "the runner does not have this attempt"
+
+
+def handle(state: SessionState, happening: Happening) -> tuple[SessionState, tuple[Action, ...]]:
+    """Return the state after `happening` and what is to be done about it."""
+    match happening:
+        case Order():
+            return _handle_order(state, happening)
+        case AttemptLeft():
+            return _leave(state, happening.key)
+        case DrainBegun():
+            back = tuple(ReturnAttempt(order, RequeueCause.PREEMPTED, DRAINING_REASON) for order in state.backlog)
+            return replace(state, draining=True, backlog=()), back
+        case DrainExpired():
+            halts = tuple(StopAttempt(key, HaltCause.PREEMPTED) for key in sorted(state.running))
+            return state, halts
+        case _:
+            assert_never(happening)
+
+
+def _handle_order(state: SessionState, order: Order) -> tuple[SessionState, tuple[Action, ...]]:
+    if order.seq <= state.last_seq:
+        return state, ()
+    state = replace(state, last_seq=order.seq)
+    match order.data:
+        case AttemptAssigned():
+            return _assign(state, _start_order(order.data, order.event_id))
+        case StopOrdered():
+            return _stop(state, order.data, order.event_id)
+        case _:
+            assert_never(order.data)
+
+
+def _assign(state: SessionState, order: StartOrder) -> tuple[SessionState, tuple[Action, ...]]:
+    if order.key in state.running or any(each.key == order.key for each in state.backlog):
+        return state, ()
+    if state.draining:
+        return state, (ReturnAttempt(order, RequeueCause.REFUSED, DRAINING_REASON),)
+    if len(state.running) < state.slots:
+        return replace(state, running=state.running | {order.key}), (StartAttempt(order),)
+    if len(state.backlog) < state.slots:
+        return replace(state, backlog=(*state.backlog, order)), ()
+    return state, (ReturnAttempt(order, RequeueCause.REFUSED, FULL_REASON),)
+
+
+def _stop(state: SessionState, order: StopOrdered, event_id: EventId) -> tuple[SessionState, tuple[Action, ...]]:
+    key = AttemptKey(order.job_id, order.attempt)
+    if key in state.running:
+        return state, (StopAttempt(key, HaltCause.CANCELLED),)
+    backlog = tuple(each for each in state.backlog if each.key != key)
+    # An attempt that is not here has usually just ended, and then the log refuses this. If it has not, nobody else
+    # would ever end it.
+    stopped = StartOrder(job_id=order.job_id, tenant=order.tenant, attempt=order.attempt, job_version=0, cause=event_id)
+    return replace(state, backlog=backlog), (ReturnAttempt(stopped, RequeueCause.REFUSED, UNKNOWN_REASON),)
+
+
+def _leave(state: SessionState, key: AttemptKey) -> tuple[SessionState, tuple[Action, ...]]:
+    running = state.running - {key}
+    if not state.backlog or len(running) >= state.slots:
+        return replace(state, running=running), ()
+    first, *rest = state.backlog
+    return replace(state, running=running | {first.key}, backlog=tuple(rest)), (StartAttempt(first),)
+
+
+def _start_order(data: AttemptAssigned, cause: EventId) -> StartOrder:
+    return StartOrder(
+        job_id=data.job_id, tenant=data.tenant, attempt=data.attempt, job_version=data.job_version, cause=cause
+    )
+
+
+class RunnerLease(Struct, frozen=True):
+    """A runner's right to work: it ends `lease_s` after the last heartbeat that was heard had been sent.
+
+    Counting from the sending is what makes it safe: whoever listens hears it later, and so waits longer.
+    """
+
+    lease_s: float
+    renewed_at_s: float
+    """On the runner's own clock."""
+
+    @property
+    def ends_at_s(self) -> float:
+        """When everything must be dead."""
+        return self.renewed_at_s + self.lease_s
+
+
+def renew(lease: RunnerLease, sent_at_s: float, *, now_s: float) -> RunnerLease:
+    """Return the lease after a heartbeat, sent at that time, was heard now.
+
+    An older one changes nothing; nor does any once the lease is over: others may already do the work.
+    """
+    if now_s >= lease.ends_at_s or sent_at_s <= lease.renewed_at_s:
+        return lease
+    return replace(lease, renewed_at_s=sent_at_s)
+
+
+def remaining_s(lease: RunnerLease, now_s: float) -> float:
+    """Return how long the runner may still work; 0 when it may not."""
+    return max(0.0, lease.ends_at_s - now_s)

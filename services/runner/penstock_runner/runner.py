@@ -1,0 +1,190 @@
+"""The runner: one incarnation after the other, on one folder, with the same engines."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import anyio
+import structlog
+from msgspec import Struct
+
+from penstock_execution.engine import Engine
+from penstock_execution.orphan_processes import sweep
+from penstock_ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
+from penstock_runner.attempts.attempt import AttemptDependencies
+from penstock_runner.attempts.planning import Planner
+from penstock_runner.attempts.reporting import Reports
+from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
+from penstock_runner.attempts.uploads import Uploads
+from penstock_runner.housekeeping import Housekeeping
+from penstock_runner.registration import RunnerRegistration
+from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown, boot_clock
+from penstock_runner.staging.sources import Sources
+from penstock_runner.state_folder import Predecessor, StateFolder
+from penstock_runtime.background import BackgroundTasks
+from penstock_schemas.ids import RunnerId
+
+PLANS: Final = "plans"
+"""The folder below the runner's in which plans are made."""
+REJOIN_PAUSES_S: Final = (0.0, 1.0, 5.0, 10.0)
+"""Before the next incarnation, after so many that ended by a fault in a row."""
+
+_log = structlog.stdlib.get_logger()
+
+
+class Ports(Struct, frozen=True, kw_only=True):
+    """What a runner is connected to."""
+
+    log: EventLog
+    tasks: TaskStore
+    logs: LogTail
+    heartbeats: Heartbeats
+    blobs: Blobs
+    plans: Plans | None = None
+    """`None`: it makes no plans."""
+    jobs: JobsView | None = None
+    """`None`: it does not hear which jobs were deleted."""
+
+
+class Runner:
+    """Runs attempts until it is asked to stop.
+
+    Args:
+        runner_id: of its first incarnation. Its engines' processes must carry it in their environment, as
+            `RUNNER_MARKER`: by it a successor finds what this process may leave behind.
+        terms: what it is, and how long things may take.
+        ports: what it is connected to.
+        engines: what it can run; they are made ready and stopped here.
+        folder: its folder on the local disk, held by the caller.
+        roots: the folders below which a source may be a path.
+        cores: for each attempt.
+        keep_work: whether work directories stay after their jobs ended.
+        upload_retry_s: how long results that the blob store does not take are kept and offered again.
+        clock: seconds, for the lease.
+
+    """
+
+    def __init__(
+        self,
+        runner_id: RunnerId,
+        terms: RunnerConfig,
+        ports: Ports,
+        engines: Sequence[Engine],
+        folder: StateFolder,
+        *,
+        roots: Sequence[Path] = (),
+        cores: int = 1,
+        keep_work: bool = False,
+        upload_retry_s: float = UPLOAD_RETRY_S,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        self._first_id = runner_id
+        self._terms = terms
+        self._ports = ports
+        self._engines = tuple(engines)
+        self._folder = folder
+        self._cores = cores
+        self._keep_work = keep_work
+        self._upload_retry_s = upload_retry_s
+        self._clock = clock
+        self._background = BackgroundTasks()
+        self._uploads = Uploads(ports.blobs)
+        self._sources = Sources(ports.blobs, roots)
+        by_name = {engine.name: engine for engine in engines}
+        self._planner = Planner(by_name, self._sources, folder.root / PLANS, cores=cores)
+        self._reports = Reports(ports.tasks, ports.logs, self._uploads)
+
+    async def run(self, shutdown: Shutdown) -> None:
+        """Work until `shutdown` is requested. When it returns, nothing of its work runs any more.
+
+        Raises:
+            LeftoversRemain: processes of a killed predecessor could not be ended, so nothing may be started.
+
+        """
+        predecessor = self._folder.predecessor()
+        if predecessor is not None:
+            killed = await anyio.to_thread.run_sync(sweep, predecessor.marker)
+            _log.info("predecessor_found", runner_id=predecessor.runner_id, killed=killed)
+        if not self._keep_work:
+            discarded = await anyio.to_thread.run_sync(lambda: self._folder.discard_abandoned(now_s=time.time()))
+            if discarded:
+                _log.info("abandoned_work_discarded", folders=discarded)
+        async with AsyncExitStack() as stack:
+            for engine in self._engines:
+                await stack.enter_async_context(engine)
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._background.keep, "reports", self._reports.run)
+                if self._ports.plans is not None:
+                    plans = partial(self._ports.plans.serve, self._planner.engines, self._planner.answer)
+                    group.start_soon(self._background.keep, "plans", plans)
+                if self._ports.jobs is not None:
+                    housekeeping = Housekeeping(self._ports.jobs, self._folder)
+                    group.start_soon(self._background.keep, "housekeeping", housekeeping.run)
+                await self._live_on(shutdown, predecessor)
+                group.cancel_scope.cancel()
+
+    async def _live_on(self, shutdown: Shutdown, predecessor: Predecessor | None) -> None:
+        """Live one incarnation after the other."""
+        runner_id = self._first_id
+        faults = 0
+        is_crash = True  # a predecessor that was found at the start is a process that ended without a word
+        while not shutdown.requested.is_set():
+            await _unless(shutdown, self._bury, predecessor, is_crash)
+            predecessor = Predecessor(runner_id=runner_id, marker=self._first_id)
+            await anyio.to_thread.run_sync(self._folder.remember, predecessor)
+            incarnation = RunnerSession(
+                self._terms, self._workplace(runner_id), self._ports.heartbeats, shutdown, clock=self._clock
+            )
+            try:
+                ending = await incarnation.live()
+            except Exception as error:  # noqa: BLE001 - the boundary of an incarnation: the next one starts afresh
+                _log.error("incarnation_fault", runner_id=runner_id, exc_info=error)
+                ending, faults, is_crash = SessionEnd.FENCED, faults + 1, True
+            else:
+                faults, is_crash = 0, False
+            if ending is SessionEnd.LEFT:
+                return
+            runner_id = new_runner_id(self._terms.name)
+            await _unless(shutdown, anyio.sleep, REJOIN_PAUSES_S[min(faults, len(REJOIN_PAUSES_S) - 1)])
+
+    async def _bury(self, predecessor: Predecessor | None, is_crash: bool) -> None:
+        """Record that none of the work of the incarnation before this one is running: its jobs can go on at once."""
+        if predecessor is not None:
+            reason = "its process ended; all of its work was killed" if is_crash else "all of its work was killed"
+            await RunnerRegistration(self._ports.log, predecessor.runner_id).leave(reason, is_crash=is_crash)
+
+    def _workplace(self, runner_id: RunnerId) -> AttemptDependencies:
+        return AttemptDependencies(
+            runner_id=runner_id,
+            log=self._ports.log,
+            engines={engine.name: engine for engine in self._engines},
+            sources=self._sources,
+            uploads=self._uploads,
+            reports=self._reports,
+            folder=self._folder,
+            cores=self._cores,
+            keep_work=self._keep_work,
+            upload_retry_s=self._upload_retry_s,
+        )
+
+
+def new_runner_id(name: str) -> RunnerId:
+    """Return a name for the next incarnation of the runner `name`."""
+    return RunnerId(f"{name}-{uuid4().hex[:8]}")
+
+
+async def _unless(shutdown: Shutdown, work: Callable[..., Awaitable[object]], *args: object) -> None:
+    """Do `work`, or as much of it as there is time for until `shutdown` is requested."""
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        await shutdown.requested.wait()
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch, group.cancel_scope)
+        await work(*args)
+        group.cancel_scope.cancel()

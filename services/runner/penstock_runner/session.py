@@ -1,0 +1,354 @@
+"""One life of a runner: from joining to leaving, or to when its lease ran out and all its work was killed."""
+
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Final, assert_never
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+from msgspec import Struct
+
+from penstock_domain import aggregates
+from penstock_domain.chain import Stored
+from penstock_domain.lease import HEARTBEAT_DEADLINE_S, HEARTBEAT_INTERVAL_S, LEASE_CHECK_S
+from penstock_execution.sandbox.status import SandboxStatus
+from penstock_ports import Heartbeats, PortError
+from penstock_runner.attempts.attempt import AttemptDependencies, AttemptRun, give_back
+from penstock_runner.attempts.failures import MAX_MESSAGE_CHARS
+from penstock_runner.core.orders import (
+    Action,
+    AttemptKey,
+    AttemptLeft,
+    DrainBegun,
+    DrainExpired,
+    Happening,
+    Order,
+    ReturnAttempt,
+    RunnerLease,
+    SessionState,
+    StartAttempt,
+    StartOrder,
+    StopAttempt,
+    handle,
+    remaining_s,
+    renew,
+)
+from penstock_runner.registration import RunnerRegistration
+from penstock_schemas.events import AttemptAssigned, RecordDamaged, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
+from penstock_schemas.ids import RunnerId
+from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
+from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
+
+LAST_WORDS_S: Final = 6.0
+"""After the drain's end, what still runs is stopped, given back and told within this time."""
+LEAVE_DEADLINE_S: Final = 3.0
+UNTOLD_PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+"""Between tries to give back an attempt whose end could not be told; the last one again and again."""
+
+_log = structlog.stdlib.get_logger()
+
+
+class SessionEnd(Enum):
+    """How an incarnation ended."""
+
+    LEFT = "left"
+    """It was asked to leave; all is told."""
+    FENCED = "fenced"
+    """It lost the right to work, and killed everything."""
+
+
+class RunnerConfig(Struct, frozen=True, kw_only=True):
+    """What a runner is and how long things may take."""
+
+    name: str
+    slots: int
+    labels: dict[str, str]
+    host: str
+    software_version: str
+    lease_s: float
+    drain_timeout_s: float
+    sandbox: SandboxStatus = SandboxStatus(level=SandboxLevel.OFF)
+    unsupported_directives: UnsupportedDirectives | None = None
+
+
+class Shutdown:
+    """The wish that a runner should end; it can be made more urgent."""
+
+    def __init__(self) -> None:
+        self.requested = anyio.Event()
+        """Finish what runs, take nothing new, leave."""
+        self.urgent = anyio.Event()
+        """Stop what runs, give it back, leave."""
+
+    def request(self) -> None:
+        """Ask to leave; the second time, to leave at once."""
+        if self.requested.is_set():
+            self.urgent.set()
+        self.requested.set()
+
+
+def boot_clock() -> float:
+    """Return seconds that also count while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class RunnerSession:
+    """One life of a runner."""
+
+    def __init__(
+        self,
+        terms: RunnerConfig,
+        place: AttemptDependencies,
+        heartbeats: Heartbeats,
+        shutdown: Shutdown,
+        *,
+        clock: Callable[[], float] = boot_clock,
+    ) -> None:
+        self._terms = terms
+        self._place = place
+        self._heartbeats = heartbeats
+        self._register = RunnerRegistration(place.log, place.runner_id)
+        self._shutdown = shutdown
+        self._clock = clock
+        self._state = SessionState(slots=terms.slots)
+        self._lease: RunnerLease | None = None
+        """Once the first heartbeat was heard."""
+        self._life = anyio.CancelScope()
+        self._runs: dict[AttemptKey, AttemptRun] = {}
+        self._open = 0
+        """Attempts and refusals whose end is not told yet."""
+        self._changed = anyio.Event()
+        self._ending = SessionEnd.FENCED
+        self._is_leaving = False
+        self._beats = 0
+
+    @property
+    def runner_id(self) -> RunnerId:
+        """Its name in the log."""
+        return self._place.runner_id
+
+    async def live(self) -> SessionEnd:
+        """Join, work, and leave or be fenced. When it returns or raises, nothing of its work runs any more."""
+        with self._life:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._obey_shutdown_before_joining)
+                await group.start(self._beat)
+                group.start_soon(self._watch_lease)
+                await self._register.join(self._joined())
+                _log.info("ready", runner_id=self.runner_id, slots=self._terms.slots, engines=self._engines())
+                group.start_soon(self._watch_fate)
+                async with anyio.create_task_group() as work:
+                    work.start_soon(self._follow_orders, work)
+                    await self._shutdown.requested.wait()
+                    await self._drain(work)
+                    work.cancel_scope.cancel()
+                await self._leave()
+                self._ending = SessionEnd.LEFT
+                group.cancel_scope.cancel()
+        return self._ending
+
+    # The right to work.
+
+    async def _beat(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        while True:
+            sent_at_s = self._clock()
+            try:
+                with anyio.fail_after(HEARTBEAT_DEADLINE_S):
+                    await self._heartbeats.beat(self._heartbeat(), deadline_s=HEARTBEAT_DEADLINE_S)
+            except (PortError, TimeoutError) as error:
+                _log.warning("heartbeat_unheard", runner_id=self.runner_id, error=str(error))
+            else:
+                if self._lease is None:
+                    self._lease = RunnerLease(self._terms.lease_s, sent_at_s)
+                    task_status.started()
+                self._lease = renew(self._lease, sent_at_s, now_s=self._clock())
+                for engine in self._place.engines.values():
+                    engine.extend(self._lease.ends_at_s)
+            await anyio.sleep(max(0.0, HEARTBEAT_INTERVAL_S - (self._clock() - sent_at_s)))
+
+    async def _watch_lease(self) -> None:
+        while True:
+            left_s = 0.0 if self._lease is None else remaining_s(self._lease, self._clock())
+            if not left_s:
+                break
+            # In steps: a machine that was suspended wakes up with timers that are too late.
+            await anyio.sleep(min(left_s, LEASE_CHECK_S))
+        self._fence("no heartbeat was heard for as long as the lease lasts")
+
+    async def _watch_fate(self) -> None:
+        """End when somebody else says that this runner is no more: then its jobs are already given to others."""
+        async with aclosing(self._place.log.read(aggregates=aggregates.runner(self.runner_id))) as batches:
+            async for batch in batches:
+                is_gone = any(
+                    isinstance(stored.event.data, RunnerLost | RunnerLeft | RecordDamaged) for stored in batch
+                )
+                if is_gone and not self._is_leaving:
+                    self._fence("the log says that this runner is lost")
+
+    def _fence(self, reason: str) -> None:
+        _log.error("fenced", runner_id=self.runner_id, killed=len(self._runs), reason=reason)
+        self._ending = SessionEnd.FENCED
+        self._life.cancel()
+
+    # Work.
+
+    async def _follow_orders(self, group: TaskGroup) -> None:
+        async with aclosing(self._place.log.read(aggregates=aggregates.assign(self.runner_id))) as batches:
+            async for batch in batches:
+                for stored in batch:
+                    if isinstance(stored.event.data, RecordDamaged):
+                        # It is not known which job it was about, and this runner must not keep a slot for it.
+                        self._fence(f"order {stored.seq} to this runner is damaged")
+                    order = _order(stored)
+                    if order is not None:
+                        self._handle(order, group)
+
+    def _handle(self, happening: Happening, group: TaskGroup) -> None:
+        self._state, actions = handle(self._state, happening)
+        for action in actions:
+            self._do(action, group)
+
+    def _do(self, action: Action, group: TaskGroup) -> None:
+        match action:
+            case StartAttempt():
+                run = AttemptRun(self._place, action.order)
+                self._runs[run.key] = run
+                self._open += 1
+                group.start_soon(self._run, run, group)
+            case ReturnAttempt():
+                self._open += 1
+                group.start_soon(self._give_back, action.order, action.cause, action.reason)
+            case StopAttempt():
+                self._runs[action.key].halt(action.cause)
+            case _:
+                assert_never(action)
+
+    async def _run(self, run: AttemptRun, group: TaskGroup) -> None:
+        try:
+            await run.run()
+        except Exception as error:  # noqa: BLE001 - the boundary of an attempt: the others go on
+            await self._insist(run.order, error)
+        # Only now is the slot free, here as in the log.
+        del self._runs[run.key]
+        self._handle(AttemptLeft(run.key), group)
+        self._close_one()
+
+    async def _give_back(self, order: StartOrder, cause: RequeueCause, reason: str) -> None:
+        try:
+            await give_back(self._place, order, cause, reason)
+        except Exception as error:  # noqa: BLE001 - as above
+            await self._insist(order, error)
+        self._close_one()
+
+    async def _insist(self, order: StartOrder, error: Exception) -> None:
+        """Give an attempt back whose start or end could not be told; try until it is told.
+
+        Nobody else frees its slot while this incarnation lives. When that ends first, by its lease or because it is
+        asked to leave, the scheduler takes the job back from a runner that is gone.
+        """
+        for pause_s in itertools.chain(UNTOLD_PAUSES_S, itertools.repeat(UNTOLD_PAUSES_S[-1])):
+            _log.error(
+                "attempt_untold", job_id=order.job_id, attempt=order.attempt, next_try_in_s=pause_s, exc_info=error
+            )
+            await anyio.sleep(pause_s)
+            reason = f"fault of the runner: {type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS]
+            try:
+                await give_back(self._place, order, RequeueCause.LOST, reason)
+            except Exception as again:  # noqa: BLE001 - as above
+                error = again
+            else:
+                return
+
+    def _close_one(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._changed.set()
+
+    # The end.
+
+    async def _obey_shutdown_before_joining(self) -> None:
+        await self._shutdown.requested.wait()
+        if not self._register.is_joined:
+            self._ending = SessionEnd.LEFT
+            self._life.cancel()
+
+    async def _drain(self, group: TaskGroup) -> None:
+        _log.info("draining", runner_id=self.runner_id, running=len(self._runs))
+        self._handle(DrainBegun(), group)
+        with anyio.move_on_after(LEAVE_DEADLINE_S):
+            await self._register.drain()
+        with anyio.move_on_after(self._terms.drain_timeout_s) as patience:
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(self._cut_short, patience)
+                await self._finish_all()
+                waiting.cancel_scope.cancel()
+        if self._open:
+            self._handle(DrainExpired(), group)
+            with anyio.move_on_after(LAST_WORDS_S):
+                await self._finish_all()
+
+    async def _leave(self) -> None:
+        """Say goodbye, with nothing running any more. What could not be told of an attempt is told by this."""
+        self._is_leaving = True
+        with anyio.move_on_after(LEAVE_DEADLINE_S):
+            await self._register.leave("stopped")
+        try:
+            with anyio.move_on_after(LEAVE_DEADLINE_S):
+                await self._heartbeats.silence(self.runner_id)
+        except PortError as error:
+            _log.warning("heartbeat_not_silenced", runner_id=self.runner_id, error=str(error))
+        _log.info("left", runner_id=self.runner_id, untold=self._open)
+
+    async def _cut_short(self, patience: anyio.CancelScope) -> None:
+        await self._shutdown.urgent.wait()
+        patience.cancel()
+
+    async def _finish_all(self) -> None:
+        while self._open:
+            self._changed = anyio.Event()
+            await self._changed.wait()
+
+    # What it says of itself.
+
+    def _engines(self) -> dict[str, str]:
+        return {engine.name: engine.version for engine in self._place.engines.values()}
+
+    def _heartbeat(self) -> RunnerHeartbeat:
+        self._beats += 1
+        return RunnerHeartbeat(
+            runner_id=self.runner_id,
+            count=self._beats,
+            time=datetime.now(UTC),
+            name=self._terms.name,
+            slots=self._terms.slots,
+            busy=len(self._runs),
+            engines=self._engines(),
+            draining=self._state.draining,
+            sandbox=self._terms.sandbox.level,
+            sandbox_lacks=self._terms.sandbox.lacks,
+            unsupported_directives=self._terms.unsupported_directives,
+        )
+
+    def _joined(self) -> RunnerJoined:
+        return RunnerJoined(
+            runner_id=self.runner_id,
+            name=self._terms.name,
+            slots=self._terms.slots,
+            engines=self._engines(),
+            labels=self._terms.labels,
+            host=self._terms.host,
+            software_version=self._terms.software_version,
+        )
+
+
+def _order(stored: Stored) -> Order | None:
+    data = stored.event.data
+    if isinstance(data, AttemptAssigned | StopOrdered):
+        return Order(stored.seq, stored.event.id, data)
+    _log.error("order_unknown", seq=stored.seq, type=type(data).__name__)
+    return None

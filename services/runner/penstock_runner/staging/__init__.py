@@ -1,0 +1,1 @@
+"""Workflow sources, laid out in a work directory."""

@@ -1,5 +1,0 @@
-"""The projector: folds the log into the jobs view, and publishes live what was accepted."""
-
-from penstock_scheduler.projector.projecting import Projector
-
-__all__ = ["Projector"]

@@ -1,0 +1,61 @@
+"""The ports filled with dictionaries: for tests and for simulations that must run the same way every time.
+
+They keep the promises of the real adapters, and the same contract tests run against both. There are no threads, and
+time matters only where somebody waits or a heartbeat grows old.
+"""
+
+import time
+from collections.abc import Callable
+
+from penstock_ports import ClusterStatus
+from penstock_testing.memory.blobs import MemoryBlobs
+from penstock_testing.memory.jobs import MemoryJobs
+from penstock_testing.memory.liveness import MemoryHeartbeats
+from penstock_testing.memory.log import MemoryLog
+from penstock_testing.memory.plans import MemoryPlans
+from penstock_testing.memory.progress import MemoryLive, MemoryLogTail, MemoryTasks
+from penstock_testing.memory.snapshots import MemorySnapshots
+
+__all__ = [
+    "MemoryBlobs",
+    "MemoryCluster",
+    "MemoryHeartbeats",
+    "MemoryJobs",
+    "MemoryLive",
+    "MemoryLog",
+    "MemoryLogTail",
+    "MemoryPlans",
+    "MemorySnapshots",
+    "MemoryTasks",
+]
+
+
+class MemoryCluster:
+    """Everything that a service connects to, in one process.
+
+    Args:
+        max_bytes: what the log may take; `log.max_bytes` can be changed at any time.
+        clock: seconds, for the age of heartbeats.
+
+    """
+
+    def __init__(self, *, max_bytes: int = 1 << 40, clock: Callable[[], float] = time.monotonic) -> None:
+        self.log = MemoryLog(max_bytes=max_bytes)
+        self.jobs = MemoryJobs()
+        self.live = MemoryLive()
+        self.tasks = MemoryTasks()
+        self.logs = MemoryLogTail()
+        self.heartbeats = MemoryHeartbeats(clock=clock)
+        self.snapshots = MemorySnapshots()
+        self.plans = MemoryPlans()
+
+    async def status(self) -> ClusterStatus:
+        """Return what a real cluster would say of itself."""
+        return ClusterStatus(
+            server_version="memory",
+            messages=await self.log.last_seq(),
+            stored_bytes=self.log.stored_bytes,
+            max_bytes=self.log.max_bytes,
+            last_seq=await self.log.last_seq(),
+            replicas=1,
+        )
