@@ -1,6 +1,6 @@
 """What uncompressed streams cost: bytes on the disk, and the speed of appends and of a replay, without and with s2.
 
-Why streams are not compressed: docs/adr/0271-streams-are-not-compressed.md.
+Why streams are not compressed: docs/adr/0033-stream-compression.md.
 """
 
 import time

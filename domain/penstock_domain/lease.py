@@ -5,7 +5,8 @@ runner lost. At most one attempt of a job runs as long as the first always comes
 
     MAX_LEASE_S + KILL_S <= RUNNER_LOST_S
 
-`docs/adr/0011-the-runners-lease.md` has the argument, and `tests/core/test_lease.py` tests both sides together.
+`docs/adr/0010-runner-lease-and-runner-sessions.md` has the argument, and `tests/core/test_lease.py` tests both sides
+together.
 """
 
 from typing import Final

@@ -87,14 +87,3 @@ def test_nothing_speaks_of_a_workplace() -> None:
             continue
         found += [f"{path.relative_to(ROOT)}: {match.group()}" for match in WORKPLACES.finditer(text)]
     assert not found
-
-
-def test_decisions_are_numbered_and_listed() -> None:
-    folder = ROOT / "docs" / "adr"
-    index = (folder / "README.md").read_text()
-    for path in sorted(folder.glob("[0-9]*.md")):
-        number = path.name[:4]
-        title, *rest = path.read_text().splitlines()
-        assert title.startswith(f"# {number}: ")
-        assert any(line.startswith("Status: ") for line in rest)
-        assert f"[{number}]({path.name})" in index

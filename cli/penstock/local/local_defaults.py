@@ -1,6 +1,6 @@
 """What `penstock up` leaves open on a person's own machine, and closes where others may come.
 
-The reasons are in `docs/adr/0255-*.md` and `docs/adr/0260-*.md`.
+The reasons are in `docs/adr/0026-sandbox.md` and `docs/adr/0024-local-stack-and-client.md`.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 The keeper forks it before the attempt, so that it is outside the sandbox: the workflow can neither signal it nor reach
 the lease's memory. It has a session of its own and runs no code of the workflow. Only a process that stops this one and
-the keeper too lets an attempt outlive the lease; see `docs/adr/0264-a-watchdog-in-each-attempt.md`.
+the keeper too lets an attempt outlive the lease; see `docs/adr/0025-process-containment.md`.
 """
 
 import contextlib

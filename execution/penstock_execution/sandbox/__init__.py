@@ -5,5 +5,6 @@
                                                   call_filter, privileges
     probe    tries all of it in a child          -> Found -> Standing: what is in force on this kernel
 
-A process that was confined stays so, and so does everything that it starts. The reasons are in `docs/adr/0254-*.md`.
+A process that was confined stays so, and so does everything that it starts. The reasons are in
+`docs/adr/0026-sandbox.md`.
 """
