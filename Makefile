@@ -18,7 +18,7 @@ endif
 # What tests and benchmarks start by name is what was installed here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up test interop stores check format lint prose prose-ratchet types imports bench docs hooks dist clean
+.PHONY: help setup demo up test interop stores check format lint prose prose-ratchet types imports bench docs picture hooks dist clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,9 +82,12 @@ imports: setup
 bench: setup ## Measure; a table on the terminal, JSON in benchmarks/results/
 	$(BIN)/python -m benchmarks
 
-docs: setup ## Write the generated reference pages and schemas anew
+docs: setup ## Write the generated reference pages and schemas
 	$(BIN)/python schemas/write_schemas.py
 	$(BIN)/python -m tools.reference
+
+picture: setup ## Draw the picture of the README from a real run
+	$(BIN)/python -m tools.picture
 
 hooks: setup ## Check each commit before it is made: format, lint and import rules
 	$(BIN)/pre-commit install
