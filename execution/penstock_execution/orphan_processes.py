@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock_execution.engine import RUNNER_MARKER
+from penstock_runtime.runtime import SYSTEM
 
 SWEEP_DEADLINE_S: Final = 10.0
 SWEEP_PAUSE_S: Final = 0.02
@@ -27,13 +28,13 @@ def sweep(marker: str, *, variable: str = RUNNER_MARKER) -> int:
 
     """
     killed: set[int] = set()
-    deadline = time.monotonic() + SWEEP_DEADLINE_S
+    deadline = SYSTEM.monotonic() + SWEEP_DEADLINE_S
     while found := set(find(marker, variable=variable)):
         # The first round may find the parents only: killing goes on until a round finds nothing.
         for pid in found:
             _kill(pid)
         killed |= found
-        if time.monotonic() > deadline:
+        if SYSTEM.monotonic() > deadline:
             raise LeftoversRemain(f"processes of a former runner would not die: {sorted(found)}")
         time.sleep(SWEEP_PAUSE_S)
     return len(killed)

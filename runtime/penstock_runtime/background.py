@@ -4,13 +4,14 @@ A fault in one of them is logged with the task's name, and the task starts again
 fault in a row. So no fault ends the process, none is silent, and none makes a loop without a pause.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import anyio
 import structlog
 from msgspec import Struct
+
+from penstock_runtime.runtime import SYSTEM
 
 FIRST_PAUSE_S: Final = 0.5
 LAST_PAUSE_S: Final = 60.0
@@ -45,7 +46,7 @@ class BackgroundTasks:
 
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._clock = clock
         self._faults: dict[str, Fault] = {}
         self._started_at: dict[str, float] = {}

@@ -14,7 +14,6 @@ import contextlib
 import faulthandler
 import os
 import socket
-import time
 from collections.abc import AsyncGenerator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Final
@@ -24,6 +23,7 @@ import structlog
 from anyio.abc import Listener, SocketStream
 
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.runtime import SYSTEM
 from penstock_runtime.settings import UnusableSetting
 
 WATCHDOG_VARIABLE: Final = "PENSTOCK_WATCHDOG_FD"
@@ -48,7 +48,7 @@ class Liveness:
 
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._clock = clock
         self._duties: dict[str, tuple[float, float]] = {}
 

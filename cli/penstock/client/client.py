@@ -10,7 +10,6 @@ A request that can be repeated safely is repeated when the connection breaks or 
 temporarily unable, until the client's deadline. A submission always carries an idempotency key, so it is one of them.
 """
 
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -27,6 +26,7 @@ from penstock.client.job_lists import JobFilters, only, query_of
 from penstock.client.log_parts import LogPart
 from penstock.client.server_state import ServerState
 from penstock.client.transport import Query, RequestRefused, Transport, segment
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import (
     MAX_PAGE,
     CancelRequest,
@@ -109,7 +109,7 @@ class Client:
 
         """
         if submission.idempotency_key is None:
-            submission = msgspec.structs.replace(submission, idempotency_key=uuid.uuid4().hex)
+            submission = msgspec.structs.replace(submission, idempotency_key=SYSTEM.new_id())
         if files is None:
             return self._http.post("/jobs", submission, JobResponse)
         return self._http.stream("/jobs", UploadForm(submission, files, on_sent=on_sent), JobResponse)
@@ -244,10 +244,10 @@ class Client:
             TimeoutError: it was not over after `timeout_s`.
 
         """
-        ends = None if timeout_s is None else time.monotonic() + timeout_s
+        ends = None if timeout_s is None else SYSTEM.monotonic() + timeout_s
         after = 0
         while True:
-            left = FOLLOW_WAIT_S if ends is None else min(FOLLOW_WAIT_S, max(0.0, ends - time.monotonic()))
+            left = FOLLOW_WAIT_S if ends is None else min(FOLLOW_WAIT_S, max(0.0, ends - SYSTEM.monotonic()))
             page = self.events(job_id, after=after, wait_s=left if after else 0.0)
             after = page.next_after
             if page.events or page.done:
@@ -256,7 +256,7 @@ class Client:
                     on_change(job)
                 if is_over(job):
                     return job
-            if ends is not None and time.monotonic() >= ends:
+            if ends is not None and SYSTEM.monotonic() >= ends:
                 raise TimeoutError(f"job {job_id} is not over after {timeout_s:g} s")
 
     def logs(

@@ -1,7 +1,6 @@
 """A submission as a form: its files are read and sent piece by piece, however large they are."""
 
 import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from urllib3.fields import RequestField
 from penstock.client.transport import JSON, ClientError
 from penstock.upload.folder_entries import FolderEntry
 from penstock.upload.workflow_places import BadWorkflow
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import FormManifest, JobSubmission
 
 PIECE_BYTES: Final = 64 * 1024
@@ -52,7 +52,7 @@ class UploadForm:
     def __init__(
         self, submission: JobSubmission, files: Mapping[str, FileToSend], *, on_sent: Progress | None = None
     ) -> None:
-        boundary = uuid.uuid4().hex
+        boundary = SYSTEM.new_id()
         entries = {path: each if isinstance(each, FolderEntry) else _entry(each) for path, each in files.items()}
         labels = {path: _label(path, number) for number, path in enumerate(entries)}
         manifest = FormManifest(

@@ -10,6 +10,7 @@ import msgspec
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import Problem
 
 T = TypeVar("T")
@@ -129,23 +130,23 @@ class Transport:
 
         A stream that took longer than that by itself has the deadline anew, `MAX_LONG_STREAMS` times.
         """
-        started = time.monotonic()
+        started = SYSTEM.monotonic()
         ends = started + self.deadline_s
         long_streams = 0 if body is None or isinstance(body, bytes) else MAX_LONG_STREAMS
         pause = FIRST_PAUSE_S
         while True:
-            begun = time.monotonic()
+            begun = SYSTEM.monotonic()
             left = ends - begun
             try:
                 answer = self.send(method, url, body, wait_s)
                 if answer.status not in _UNABLE or left <= max(pause, answer.retry_after_s):
                     return self.checked(answer, url)
             except Unreachable as error:
-                if not (error.is_connected or self._was_reached) and time.monotonic() + pause - started > REACH_S:
+                if not (error.is_connected or self._was_reached) and SYSTEM.monotonic() + pause - started > REACH_S:
                     raise
-                if long_streams and time.monotonic() - begun > self.deadline_s:
+                if long_streams and SYSTEM.monotonic() - begun > self.deadline_s:
                     long_streams -= 1
-                    ends = time.monotonic() + self.deadline_s
+                    ends = SYSTEM.monotonic() + self.deadline_s
                 elif left <= pause:
                     raise
             time.sleep(pause)

@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from email.utils import parsedate_to_datetime
 from importlib import metadata, util
@@ -34,6 +33,7 @@ from penstock.terminal.credentials import authorization
 from penstock.terminal.exit_codes import Exit
 from penstock.versions import software_version
 from penstock_domain.quantities import counted
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import RunnerResponse, StatusResponse
 from penstock_schemas.views import SandboxLevel
 
@@ -153,14 +153,14 @@ def _disk(folder: Path) -> Check:
 
 def _server(place: str, *, has_url: bool) -> Iterator[Check]:
     with Client(place, deadline_s=5.0, authorization=authorization()) as client:
-        began = time.monotonic()
+        began = SYSTEM.monotonic()
         try:
             version = client.server.version()
         except ClientError as error:
             result, mend = (FAIL, "is the address right?") if has_url else (WARN, "start one with 'penstock up'")
             yield Check("server", result, str(error), mend)
             return
-        took = time.monotonic() - began
+        took = SYSTEM.monotonic() - began
         yield Check(
             "server",
             WARN if took > SLOW_ANSWER_S else OK,
@@ -290,7 +290,7 @@ def _clock(client: Client) -> Check:
     stamp = answer.headers.get("date")
     if stamp is None:
         return Check("clock", OK, "not compared: the server sends no time")
-    difference = abs(time.time() - parsedate_to_datetime(stamp).timestamp())
+    difference = abs(SYSTEM.now().timestamp() - parsedate_to_datetime(stamp).timestamp())
     if difference > MAX_CLOCK_DIFFERENCE_S:
         return Check("clock", WARN, f"{difference:.0f} s apart from the server's", "synchronise both clocks by NTP")
     return Check("clock", OK, "in step with the server's")

@@ -14,6 +14,7 @@ from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.reports import describe_job, task_rows, took
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus
@@ -35,7 +36,7 @@ def parse_time(text: str, now: datetime | None = None) -> datetime:
 
     """
     if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
-        return (now or datetime.now(UTC)) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return (now or SYSTEM.now()) - timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
         read = datetime.fromisoformat(text)
     except ValueError:

@@ -1,6 +1,5 @@
 """`token`: API tokens."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ import msgspec
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Role
 from penstock_schemas.api import IssuedToken, TokenRequest, TokenResponse
 
@@ -128,4 +128,4 @@ def _state(token: TokenResponse) -> str:
         return "revoked"
     if token.expires_at is None:
         return "valid"
-    return "expired" if token.expires_at <= datetime.now(UTC) else f"valid until {token.expires_at:%Y-%m-%d %H:%M} UTC"
+    return "expired" if token.expires_at <= SYSTEM.now() else f"valid until {token.expires_at:%Y-%m-%d %H:%M} UTC"

@@ -4,7 +4,6 @@ Nothing that was acknowledged is lost meanwhile; what is submitted is refused. S
 """
 
 import shutil
-import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 import anyio
 
 from penstock_jetstream.server.embedded import SERVER_LOG
+from penstock_runtime.runtime import SYSTEM
 
 FULL_BYTES: Final = 16 << 20
 """With less free, a write may have failed."""
@@ -42,7 +42,7 @@ class DiskSpaceMonitor:
 
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._was_full = False
         self._clock = clock
         self._restarted_at = float("-inf")

@@ -15,6 +15,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
+from penstock_runtime.runtime import SYSTEM
+
 RECORD: Final = "up.json"
 LOCK: Final = "up.lock"
 LOCK_WAIT_S: Final = 1.0
@@ -63,13 +65,13 @@ def held(state: Path) -> Generator[None]:
     """
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     with os.fdopen(os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as lock:
-        ends = time.monotonic() + LOCK_WAIT_S
+        ends = SYSTEM.monotonic() + LOCK_WAIT_S
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() >= ends:
+                if SYSTEM.monotonic() >= ends:
                     raise Held(_read(state)) from None
                 time.sleep(0.02)
         (state / RECORD).unlink(missing_ok=True)  # of a predecessor that was killed

@@ -4,10 +4,8 @@ import math
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -27,6 +25,7 @@ from penstock.terminal.exit_codes import Exit, Stop
 from penstock.versions import software_version
 from penstock_domain.quantities import counted
 from penstock_runtime.private_folders import make_private
+from penstock_runtime.runtime import SYSTEM
 from penstock_runtime.storage_variables import BLOBS, CLIENT_REGION, STORAGE_NAMES
 
 T = TypeVar("T")
@@ -139,7 +138,7 @@ class LocalStack:
                     pid=os.getpid(),
                     url=self.plan.url,
                     nats_url=nats.url,
-                    started_at=datetime.now(UTC),
+                    started_at=SYSTEM.now(),
                     software_version=software_version(),
                     services=self._supervisor.pids(),
                 ),
@@ -192,7 +191,7 @@ class LocalStack:
 
     async def _await_ready(self, said: ServiceLogMonitor) -> None:
         """Ask until it is ready; `stopped` and a service that is given up end the wait."""
-        ends, answered_at = time.monotonic() + READY_S, math.inf
+        ends, answered_at = SYSTEM.monotonic() + READY_S, math.inf
         why = "nobody answered"
         with Client(self.plan.url, deadline_s=2.0) as client:
             while not self.stopped.is_set():
@@ -200,13 +199,13 @@ class LocalStack:
                 try:
                     readiness = await anyio.to_thread.run_sync(client.server.readiness)
                     missing = MODULES.keys() - said.ready
-                    answered_at = min(answered_at, time.monotonic() if readiness.ready else math.inf)
-                    if readiness.ready and (not missing or time.monotonic() - answered_at > QUIET_READY_S):
+                    answered_at = min(answered_at, SYSTEM.monotonic() if readiness.ready else math.inf)
+                    if readiness.ready and (not missing or SYSTEM.monotonic() - answered_at > QUIET_READY_S):
                         return
                     why = "; ".join(readiness.reasons) or f"nothing heard of {', '.join(sorted(missing))}"
                 except ClientError as error:
                     why = str(error)
-                if time.monotonic() >= ends:
+                if SYSTEM.monotonic() >= ends:
                     raise Stop(f"not ready after {READY_S:g} s: {why}\n  the logs are in {self.plan.log_dir}")
                 with anyio.move_on_after(LOOK_S):
                     await first(self.stopped, self._supervisor.trouble)

@@ -1,11 +1,12 @@
 """What services write, reduced to what matters to whoever started them: who is ready, and errors, once in a while."""
 
 import contextlib
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+
+from penstock_runtime.runtime import SYSTEM
 
 READY: Final = "ready"
 """The event that a service logs when it serves."""
@@ -37,7 +38,7 @@ class ServiceLogMonitor:
             self._tell(name, event, said)
 
     def _tell(self, name: str, event: str, said: dict[str, Any]) -> None:
-        now = time.monotonic()
+        now = SYSTEM.monotonic()
         if now - self._told.get((name, event), -QUIET_S) < QUIET_S:
             return
         if len(self._told) >= MAX_REMEMBERED:

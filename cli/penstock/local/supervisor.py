@@ -6,7 +6,6 @@ everything. One that had served is never given up: what ended it may be the work
 takes its runner down, which the scheduler isolates.
 """
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +15,7 @@ from msgspec import Struct
 
 from penstock.local.processes import Keepable, NotStarted, ending
 from penstock.terminal.exit_codes import Exit
+from penstock_runtime.runtime import SYSTEM
 
 QUICK_DEATH_S: Final = 10.0
 """Whatever lived shorter than this died quickly."""
@@ -66,12 +66,12 @@ class ProcessSupervisor:
 
     async def _keep(self) -> GivenUp | None:
         quick_deaths = unserved_deaths = 0
-        started = time.monotonic()
+        started = SYSTEM.monotonic()
         while True:
             code = await self.kept.wait()
             if self._stopping.is_set():
                 return None
-            quick_deaths = quick_deaths + 1 if time.monotonic() - started < QUICK_DEATH_S else 0
+            quick_deaths = quick_deaths + 1 if SYSTEM.monotonic() - started < QUICK_DEATH_S else 0
             unserved_deaths = unserved_deaths + 1 if quick_deaths and not self.kept.has_served else 0
             if code == Exit.USAGE:
                 return self._given_up("refused its settings", code=Exit.USAGE)
@@ -82,7 +82,7 @@ class ProcessSupervisor:
             with anyio.move_on_after(min(LAST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, quick_deaths - 1))):
                 await self._stopping.wait()
                 return None
-            started = time.monotonic()
+            started = SYSTEM.monotonic()
             try:
                 await self.kept.start()
             except NotStarted as error:

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from typing import Final
 
 import anyio
+
+from penstock_runtime.runtime import SYSTEM
 
 LOOK_S: Final = 1.0
 LATE_S: Final = 3.0
@@ -51,7 +52,7 @@ class Beats:
 
     """
 
-    def __init__(self, pipe: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, pipe: int, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         os.set_blocking(pipe, False)
         self._pipe = pipe
         self._clock = clock

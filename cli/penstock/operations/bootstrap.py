@@ -4,7 +4,7 @@ import getpass
 import os
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import anyio
@@ -13,6 +13,7 @@ from penstock.operations.log_access import quiet_logs
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock_jetstream.settings import NatsSettings
 from penstock_ports import PortError
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Role
 from penstock_schemas.api import IssuedToken, TokenRequest
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
@@ -64,4 +65,4 @@ def actor(user: Callable[[], str] = getpass.getuser) -> str:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    return SYSTEM.now()

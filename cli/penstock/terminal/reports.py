@@ -1,7 +1,6 @@
 """A run in words: for `show`, and for the end of a watched run."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import click
@@ -11,6 +10,7 @@ from penstock.terminal import tables
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.terminal_text import plain, plain_lines
 from penstock_domain.quantities import counted
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
 from penstock_schemas.views import Task
@@ -139,7 +139,7 @@ def took(job: JobResponse) -> str:
     """Write how long a run took, or has taken so far."""
     if job.started_at is None:
         return ""
-    return tables.span(((job.completed_at or datetime.now(UTC)) - job.started_at).total_seconds())
+    return tables.span(((job.completed_at or SYSTEM.now()) - job.started_at).total_seconds())
 
 
 def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -169,7 +169,7 @@ def task_time(task: Task) -> str:
     """Write how long a task took, or has taken so far."""
     if task.started_at is None:
         return ""
-    return tables.span(((task.ended_at or datetime.now(UTC)) - task.started_at).total_seconds())
+    return tables.span(((task.ended_at or SYSTEM.now()) - task.started_at).total_seconds())
 
 
 def _code(failure: Failure) -> str:

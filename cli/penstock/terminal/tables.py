@@ -4,11 +4,12 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import click
 
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import TaskState
 
@@ -81,7 +82,7 @@ def styled(word: str) -> str:
 
 def age(moment: datetime, now: datetime | None = None) -> str:
     """Say how long ago a moment was, in one unit."""
-    return span(((now or datetime.now(UTC)) - moment).total_seconds())
+    return span(((now or SYSTEM.now()) - moment).total_seconds())
 
 
 def span(seconds: float) -> str:

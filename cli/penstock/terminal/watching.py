@@ -1,6 +1,5 @@
 """Follows a run to its end: a progress display on a terminal, plain lines elsewhere."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -27,6 +26,7 @@ from penstock.terminal.reports import (
 )
 from penstock.terminal.terminal_text import plain
 from penstock_domain.quantities import counted
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Task, TaskState
@@ -88,8 +88,8 @@ def follow(
             job = client.job(job_id)
             tasks = client.tasks(job_id).tasks if job.tasks.total or job.state is JobState.RUNNING else []
         except Unreachable as error:
-            lost_at = lost_at or time.monotonic()
-            if time.monotonic() - lost_at > LONGEST_OUTAGE_S:
+            lost_at = lost_at or SYSTEM.monotonic()
+            if SYSTEM.monotonic() - lost_at > LONGEST_OUTAGE_S:
                 raise
             if is_stopped() or seen < 0:  # a server that never answered is no outage
                 raise
@@ -212,7 +212,7 @@ class PlainDisplay:
 
     def say(self, text: str) -> None:
         """Print a sentence with the time."""
-        click.echo(f"{datetime.now(UTC).astimezone():%H:%M:%S} {text}", err=True)
+        click.echo(f"{SYSTEM.now().astimezone():%H:%M:%S} {text}", err=True)
 
     def close(self) -> None:
         """Do nothing: every line stays."""

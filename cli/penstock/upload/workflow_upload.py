@@ -2,7 +2,6 @@
 
 import functools
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +20,7 @@ from penstock.upload.folders import Chosen, choose
 from penstock.upload.workflow_places import BadWorkflow
 from penstock_domain.quantities import counted
 from penstock_domain.source_tree import shown
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import SubmittedSource
 
 CONFIRM_BYTES: Final = 256 << 20
@@ -173,7 +173,7 @@ class UploadProgress:
 
     def __init__(self) -> None:
         self._is_live = tables.is_live()
-        self._draws_at = time.monotonic() + QUIET_S
+        self._draws_at = SYSTEM.monotonic() + QUIET_S
         self._is_drawn = False
 
     def __enter__(self) -> Self:
@@ -185,7 +185,7 @@ class UploadProgress:
 
     def __call__(self, sent: int, total: int) -> None:
         """Show that so many bytes were sent of so many."""
-        now = time.monotonic()
+        now = SYSTEM.monotonic()
         if not self._is_live or (now < self._draws_at and not (self._is_drawn and sent == total)):
             return
         self._draws_at = now + REDRAW_S

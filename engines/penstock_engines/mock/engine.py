@@ -1,7 +1,6 @@
 """An engine that only pretends: it waits for a while, then succeeds or fails. For demonstrations, tests and load."""
 
 import random
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import anyio
@@ -10,6 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
@@ -146,7 +146,7 @@ async def _pretend(attempt: Attempt, plan: _Plan, emit: Emit, stop: anyio.Event)
     done = 0
     for step in plan.steps:
         emit(LogWritten(stream=LogStream.ENGINE, text=f"{step}: started\n"))
-        running = replace(tasks[step], state=TaskState.RUNNING, started_at=datetime.now(UTC))
+        running = replace(tasks[step], state=TaskState.RUNNING, started_at=SYSTEM.now())
         emit(TaskChanged(task=running))
         emit(CountsChanged(counts=TaskCounts(total=len(STEPS), done=done, running=1)))
         with anyio.move_on_after(plan.duration_s / len(plan.steps)):
@@ -190,4 +190,4 @@ def _task(attempt: Attempt, step: str) -> Task:
 
 
 def _ended(task: Task, state: TaskState, *, exit_code: int | None = None) -> Task:
-    return replace(task, state=state, ended_at=datetime.now(UTC), exit_code=exit_code)
+    return replace(task, state=state, ended_at=SYSTEM.now(), exit_code=exit_code)

@@ -1,7 +1,6 @@
 """One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +31,7 @@ from penstock_execution.engine import ENGINE_LOG, Attempt, CountsChanged, Emit, 
 from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder, in_thread
 from penstock_execution.sandbox.denials import explained
 from penstock_execution.sandbox.rules import Rules
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
 from penstock_schemas.views import LogStream, Task, TaskState
@@ -66,7 +66,7 @@ class RunningAttempt:
         """Once its own process has started."""
         self._taken = 0
         self._invalid: InvalidEvent | None = None
-        self._started_at = datetime.now(UTC)
+        self._started_at = SYSTEM.now()
         self._files = anyio.CapacityLimiter(FILE_THREADS)
         self._logs = LiveLogs(attempt.log_dir, emit, self._files)
 
@@ -143,7 +143,7 @@ class RunningAttempt:
     async def finish(self, state: TaskState, reason: str) -> None:
         """Close every task that has no end, and show the rest of the logs."""
         turns = Turns()
-        for task in self._progress.close(state, reason, datetime.now(UTC)):
+        for task in self._progress.close(state, reason, SYSTEM.now()):
             await self._tell(task)
             await turns.step()
         await self._logs.finish()
@@ -228,7 +228,7 @@ class RunningAttempt:
             await self._require_outputs(message.task)
         if isinstance(message, TryStarted | TryEnded):
             # The attempt's clock is the machine's, but its word is not to be relied upon.
-            message = replace(message, time=min(max(message.time, self._started_at), datetime.now(UTC)))
+            message = replace(message, time=min(max(message.time, self._started_at), SYSTEM.now()))
         if isinstance(message, Found):
             self._warn(message.findings)
         for task in self._progress.apply(message):
@@ -255,7 +255,7 @@ class RunningAttempt:
 
     async def _tell(self, task: Task) -> None:
         """Emit a task; its logs begin with it and end before it."""
-        task = replace(task, updated_at=datetime.now(UTC))
+        task = replace(task, updated_at=SYSTEM.now())
         if task.state is TaskState.RUNNING:
             self._logs.begin(task.id)
         if task.ended_at is None or task.started_at is None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -55,6 +55,7 @@ from penstock_gateway.wes.service_info import identity_of
 from penstock_jetstream.adapters.blobs import folder_of
 from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runtime.background import BackgroundTasks, Work
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import VersionDetails
 
 INDEX_FILE: Final = "index.sqlite3"
@@ -84,7 +85,7 @@ class Ports(Protocol):
 
 def utc_now() -> datetime:
     """Return the time."""
-    return datetime.now(UTC)
+    return SYSTEM.now()
 
 
 class Gateway:
@@ -320,4 +321,4 @@ def _boot_id() -> str:
     try:
         return re.sub(r"[^0-9a-f-]", "", _BOOT_ID_FILE.read_text())
     except OSError:
-        return datetime.now(UTC).isoformat()
+        return SYSTEM.now().isoformat()

@@ -1,6 +1,5 @@
 """A runner's own life in the log: joined, draining, left."""
 
-from datetime import UTC, datetime
 from typing import Final
 
 import anyio
@@ -10,6 +9,7 @@ from penstock_domain import aggregates
 from penstock_domain.chain import link
 from penstock_ports import AppendEntry, Conflict, EventLog, LogFull, Unavailable, Unreadable
 from penstock_runner.attempts.job_log import RETRY_PAUSE_S, new_event_id
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.events import EventData, RunnerDraining, RunnerJoined, RunnerLeft, RunnerLost
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import EMPTY_HEAD
@@ -66,7 +66,7 @@ class RunnerRegistration:
             self._aggregate,
             data,
             event_id=new_event_id(),
-            time=datetime.now(UTC),
+            time=SYSTEM.now(),
             actor=f"runner:{self._runner_id}",
         )
         await self._log.append([AppendEntry(event, head.seq)])

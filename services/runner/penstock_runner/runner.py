@@ -1,12 +1,10 @@
 """The runner: one incarnation after the other, on one folder, with the same engines."""
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import anyio
 import structlog
@@ -26,6 +24,7 @@ from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shu
 from penstock_runner.staging.sources import Sources
 from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import RunnerId
 
 PLANS: Final = "plans"
@@ -110,7 +109,9 @@ class Runner:
             killed = await anyio.to_thread.run_sync(sweep, predecessor.marker)
             _log.info("predecessor_found", runner_id=predecessor.runner_id, killed=killed)
         if not self._keep_work:
-            discarded = await anyio.to_thread.run_sync(lambda: self._folder.discard_abandoned(now_s=time.time()))
+            discarded = await anyio.to_thread.run_sync(
+                lambda: self._folder.discard_abandoned(now_s=SYSTEM.now().timestamp())
+            )
             if discarded:
                 _log.info("abandoned_work_discarded", folders=discarded)
         async with AsyncExitStack() as stack:
@@ -174,7 +175,7 @@ class Runner:
 
 def new_runner_id(name: str) -> RunnerId:
     """Return a name for the next incarnation of the runner `name`."""
-    return RunnerId(f"{name}-{uuid4().hex[:8]}")
+    return RunnerId(f"{name}-{SYSTEM.new_id()[:8]}")
 
 
 async def _unless(shutdown: Shutdown, work: Callable[..., Awaitable[object]], *args: object) -> None:

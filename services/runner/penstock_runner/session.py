@@ -1,10 +1,8 @@
 """One life of a runner: from joining to leaving, or to when its lease ran out and all its work was killed."""
 
 import itertools
-import time
 from collections.abc import Callable
 from contextlib import aclosing
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Final, assert_never
 
@@ -39,6 +37,7 @@ from penstock_runner.core.orders import (
     renew,
 )
 from penstock_runner.registration import RunnerRegistration
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.events import AttemptAssigned, RecordDamaged, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
@@ -94,7 +93,7 @@ class Shutdown:
 
 def boot_clock() -> float:
     """Return seconds that also count while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return SYSTEM.boot_time()
 
 
 class RunnerSession:
@@ -323,7 +322,7 @@ class RunnerSession:
         return RunnerHeartbeat(
             runner_id=self.runner_id,
             count=self._beats,
-            time=datetime.now(UTC),
+            time=SYSTEM.now(),
             name=self._terms.name,
             slots=self._terms.slots,
             busy=len(self._runs),

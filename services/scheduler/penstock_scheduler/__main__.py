@@ -1,12 +1,11 @@
 """Start a scheduler, `python -m penstock_scheduler`: it leads, or stands by until the leader is gone."""
 
-from uuid import uuid4
-
 import structlog
 
 from penstock_jetstream import connect
 from penstock_runtime import service_process
 from penstock_runtime.liveness import Liveness, reported
+from penstock_runtime.runtime import SYSTEM
 from penstock_scheduler.scheduler import Scheduler
 from penstock_scheduler.settings import SchedulerSettings
 
@@ -20,7 +19,7 @@ async def serve(settings: SchedulerSettings) -> None:
         PortError: there is no usable NATS server.
 
     """
-    holder = f"{settings.scheduler_name}-{uuid4().hex[:8]}"
+    holder = f"{settings.scheduler_name}-{SYSTEM.new_id()[:8]}"
     liveness = Liveness()
     async with (
         reported(liveness, settings.liveness_listen),

@@ -1,13 +1,11 @@
 """One term of a leading scheduler: elected, deciding, deposed."""
 
-import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from itertools import islice
 from typing import Final
-from uuid import uuid4
 
 import anyio
 import structlog
@@ -16,6 +14,7 @@ from penstock_domain.lease import HEARTBEAT_INTERVAL_S
 from penstock_ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
 from penstock_ports.cluster import ClusterPorts
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.runtime import SYSTEM
 from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.events import damage_report, election, limit_change
 from penstock_scheduler.core.leader import Batch, Leader
@@ -276,13 +275,13 @@ class Term:
         while True:
             state = self._follower.state
             expected = [each.id for each in state.runners.values() if not each.state.is_over]
-            asked_at = time.monotonic()
+            asked_at = SYSTEM.monotonic()
             try:
                 beats = await self._cluster.heartbeats.runners()
             except Unavailable as outage:
                 _log.warning("runners_unheard", reason=str(outage))
             else:
-                self._silences.heard(expected, beats, asked_at=asked_at, answered_at=time.monotonic())
+                self._silences.heard(expected, beats, asked_at=asked_at, answered_at=SYSTEM.monotonic())
                 if self._silences.silent():
                     heard, self._heard = self._heard, anyio.Event()
                     heard.set()
@@ -327,9 +326,9 @@ class Term:
 
 def now() -> datetime:
     """Return the time that goes into decisions and events."""
-    return datetime.now(UTC)
+    return SYSTEM.now()
 
 
 def new_id() -> EventId:
     """Return an id for an event."""
-    return EventId(uuid4().hex)
+    return EventId(SYSTEM.new_id())

@@ -4,7 +4,6 @@ It does what `penstock_scheduler.core` says and keeps nothing that is not a fold
 point. Any number may run; one leads.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -14,6 +13,7 @@ import structlog
 from penstock_ports import LogFull, LogTruncated, PortError, Unavailable
 from penstock_ports.cluster import ClusterPorts
 from penstock_runtime.liveness import Liveness
+from penstock_runtime.runtime import SYSTEM
 from penstock_scheduler.core.liveness import FailureDetector, LeaderWatch
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_scheduler.follower import Follower
@@ -88,7 +88,7 @@ class Scheduler:
                 while True:
                     await self._stand_by(watch)
                     await self._lead(on_elected)
-                    watch.expect(now=time.monotonic())
+                    watch.expect(now=SYSTEM.monotonic())
         finally:
             with anyio.move_on_after(STOP_DEADLINE_S, shield=True):
                 if self.state.seq - follower.saved_seq >= SNAPSHOT_AT_STOP:
@@ -99,7 +99,7 @@ class Scheduler:
         lease_seq = self.state.lease.head.seq
         while True:
             self._note_progress()
-            now = time.monotonic()
+            now = SYSTEM.monotonic()
             if lease_seq != self.state.lease.head.seq:
                 lease_seq = self.state.lease.head.seq
                 watch.expect(now=now)
@@ -107,7 +107,7 @@ class Scheduler:
                 if watch.is_vacant(await self._cluster.heartbeats.scheduler(), now=now):
                     return
             except Unavailable:
-                watch.expect(now=time.monotonic())
+                watch.expect(now=SYSTEM.monotonic())
             await anyio.sleep(WATCH_EVERY_S)
 
     async def _lead(self, on_elected: Callable[[int], None]) -> None:

@@ -4,10 +4,10 @@ They keep the promises of the real adapters, and the same contract tests run aga
 time matters only where somebody waits or a heartbeat grows old.
 """
 
-import time
 from collections.abc import Callable
 
 from penstock_ports import ClusterStatus
+from penstock_runtime.runtime import SYSTEM
 from penstock_testing.memory.blobs import MemoryBlobs
 from penstock_testing.memory.jobs import MemoryJobs
 from penstock_testing.memory.liveness import MemoryHeartbeats
@@ -39,7 +39,7 @@ class MemoryCluster:
 
     """
 
-    def __init__(self, *, max_bytes: int = 1 << 40, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, max_bytes: int = 1 << 40, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self.log = MemoryLog(max_bytes=max_bytes)
         self.jobs = MemoryJobs()
         self.live = MemoryLive()

@@ -3,19 +3,20 @@
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import anyio
 
 from penstock_domain import blob_keys
 from penstock_ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, WrittenBlob
+from penstock_runtime.runtime import SYSTEM
 
 
 class MemoryBlobs:
     """A `Blobs`; `now` is the store's clock."""
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(self, now: Callable[[], datetime] = lambda: SYSTEM.now()) -> None:
         self._now = now
         self._blobs: dict[str, bytes] = {}
         self._written_at: dict[str, datetime] = {}

@@ -1,6 +1,5 @@
 """Who was turned away, recorded in the log: many refusals alike as one event, so that nobody can fill the log so."""
 
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -12,6 +11,7 @@ from msgspec import Struct
 from penstock_domain import aggregates
 from penstock_domain.chain import link
 from penstock_ports import AppendEntry, Conflict, EventLog, PortError
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.events import AccessRefused
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, TenantId
@@ -123,7 +123,7 @@ class DenialLog:
         for each in data:
             for _ in range(MAX_TRIES):
                 head = await self._log.head(aggregate)
-                event_id = EventId(uuid.uuid4().hex)
+                event_id = EventId(SYSTEM.new_id())
                 event = link(head, aggregate, each, event_id=event_id, time=self._now(), actor=ACTOR)
                 try:
                     await self._log.append((AppendEntry(event, expected=head.seq),))

@@ -1,6 +1,5 @@
 """From credentials to a principal, by whichever methods the operator switched on."""
 
-import time
 from collections.abc import Callable, Collection
 from typing import Final, Protocol, assert_never
 
@@ -9,6 +8,7 @@ from penstock_gateway.authentication.credentials import ApiToken, Credentials, P
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.rate_limits import Failures
 from penstock_gateway.http.problems import TooManyFailures, Unauthenticated
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal
 
 BASIC: Final = 'Basic realm="penstock", charset="UTF-8"'
@@ -62,7 +62,7 @@ class Authenticator:
         passwords: Passwords | None,
         tokens: Tokens,
         provider: Provider | None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = SYSTEM.monotonic,
     ) -> None:
         self._passwords = passwords
         self._tokens = tokens if AuthMethod.TOKEN in methods else None

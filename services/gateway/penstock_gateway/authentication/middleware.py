@@ -1,6 +1,5 @@
 """The door: every request passes here first, and none gets further without a principal."""
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Final, cast
@@ -35,6 +34,7 @@ from penstock_gateway.http.problems import (
 )
 from penstock_gateway.http.requests import AnyRequest
 from penstock_ports import PortError
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.ids import TenantId
 
@@ -87,7 +87,7 @@ class AuthMiddleware:
         methods_at: Callable[[str], tuple[str, ...]] = lambda _: (),
         tell: Callable[[AnyRequest, Exception], Response[bytes]] = tell,
         buckets: RateLimiter | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = SYSTEM.monotonic,
     ) -> None:
         self._app = app
         self._authenticator = authenticator

@@ -5,7 +5,6 @@ key is looked for, so a public key can never be taken for a secret.
 """
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar, cast
 
@@ -19,6 +18,7 @@ from msgspec import Struct
 
 from penstock_gateway.authentication.provider import ProviderSettings, is_safe_url
 from penstock_gateway.http.problems import ProviderAway, Unauthenticated
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import AuthMethod, Principal
 from penstock_schemas.ids import TenantId, is_name, is_token
 
@@ -58,7 +58,7 @@ class OpenIdProvider:
 
     """
 
-    def __init__(self, settings: ProviderSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: ProviderSettings, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._settings = settings
         self._clock = clock
         self._keys: dict[str | None, jwt.PyJWK] = {}

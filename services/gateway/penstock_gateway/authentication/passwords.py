@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
@@ -18,6 +17,7 @@ from penstock_gateway.authentication.credentials import Password
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import User
 from penstock_gateway.http.problems import TooManyRequests
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 
 REMEMBERED: Final = 1024
@@ -37,7 +37,7 @@ _argon2 = argon2.PasswordHasher()
 class Passwords:
     """Knows whose password is right. What is remembered ends with the user, its role or its hash in the list."""
 
-    def __init__(self, users: UserList, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, users: UserList, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._users = users
         self._clock = clock
         self._key = secrets.token_bytes(32)

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import secrets
-import uuid
 from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
@@ -17,6 +16,7 @@ from penstock_domain.chain import link
 from penstock_domain.tokens import PREFIX, Token, check_issue, evolve, id_of, is_token_id, may_see
 from penstock_gateway.http.problems import Hidden, NotFound
 from penstock_ports import AppendEntry, Conflict, EventLog, Unreadable
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.api import TokenResponse
 from penstock_schemas.events import EventData, TokenIssued, TokenRevoked
@@ -171,7 +171,7 @@ class TokenService:
     async def _append(self, token_id: str, known: Token | None, data: EventData, actor: str) -> Token:
         aggregate = aggregates.token(token_id)
         head: Head = EMPTY_HEAD if known is None else known.head
-        event_id = EventId(uuid.uuid4().hex)
+        event_id = EventId(SYSTEM.new_id())
         event = link(head, aggregate, data, event_id=event_id, time=self._now(), actor=actor)
         (stored,) = await self._log.append((AppendEntry(event, expected=head.seq),))
         token = self._keep(evolve(known, stored))

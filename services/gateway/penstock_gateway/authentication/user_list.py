@@ -1,6 +1,5 @@
 """Who has a password at present: the users of the settings, and those of a file that is read again when it changes."""
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import structlog
 
 from penstock_gateway.authentication.users import BadUser, User, parse_users, split_file, split_list
+from penstock_runtime.runtime import SYSTEM
 from penstock_runtime.setting_files import read_setting_file
 
 YOUNG_S: Final = 2.0
@@ -15,6 +15,10 @@ YOUNG_S: Final = 2.0
 
 _Mark = tuple[int, int, int, int]
 log = structlog.get_logger()
+
+
+def _unix_time() -> float:
+    return SYSTEM.now().timestamp()
 
 
 class UserList:
@@ -34,7 +38,7 @@ class UserList:
 
     """
 
-    def __init__(self, listed: str, path: Path | None = None, *, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, listed: str, path: Path | None = None, *, wall_clock: Callable[[], float] = _unix_time) -> None:
         self._listed = split_list(listed)
         self._path = path
         self._wall_clock = wall_clock

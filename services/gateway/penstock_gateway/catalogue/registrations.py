@@ -1,6 +1,5 @@
 """Registrations: the workflow's files go to the blob store, then the entry to the log."""
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import PurePosixPath
@@ -21,6 +20,7 @@ from penstock_gateway.staging.bundles import check_uploaded, path_source, read_e
 from penstock_gateway.staging.submitted_entries import left_out_of
 from penstock_gateway.staging.uploads import Upload, Uploads
 from penstock_ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Source
@@ -74,7 +74,7 @@ class Registrations:
             return await self._catalogue.register(entry, actor=actor)
         # Under the entry's own name, so that no job that is deleted takes it along; and a prefix of its own for each
         # request, so that one that is refused removes nothing of another.
-        prefix = f"pipelines/{asked.name}/{asked.version}/{uuid.uuid4().hex[:12]}"
+        prefix = f"pipelines/{asked.name}/{asked.version}/{SYSTEM.new_id()[:12]}"
         async with self._uploads.begin(prefix) as upload:
             entry = await self._entry(asked, upload, lay)
             return await self._register(entry, upload, actor)

@@ -1,6 +1,5 @@
 """The catalogue of this gateway: the log's pipelines, followed as they change, and what can be told to them."""
 
-import uuid
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from datetime import datetime
@@ -20,6 +19,7 @@ from penstock_gateway.catalogue.core import (
     fold,
 )
 from penstock_ports import AppendEntry, Conflict, EventLog
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.ids import EventId, is_token
 from penstock_schemas.views import EMPTY_HEAD
@@ -142,7 +142,7 @@ class Catalogue:
                 assert known is not None, "nothing is to be done only where it is done already"
                 return known, False
             head = EMPTY_HEAD if known is None else known.head
-            event = link(head, aggregate, decided[0], event_id=EventId(uuid.uuid4().hex), time=self._now(), actor=actor)
+            event = link(head, aggregate, decided[0], event_id=EventId(SYSTEM.new_id()), time=self._now(), actor=actor)
             try:
                 (stored,) = await self._log.append((AppendEntry(event, expected=head.seq),))
             except Conflict:

@@ -25,6 +25,7 @@ from penstock_gateway.http.problems import (
 )
 from penstock_gateway.http.requests import AnyRequest, ClientGone
 from penstock_gateway.http.responses import encode
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import Problem, Violation
 
 HIDDEN: Final = "penstock.hidden"
@@ -50,7 +51,7 @@ def failure_of(request: AnyRequest, error: Exception) -> tuple[Problem, dict[str
         cast("dict[str, object]", request.scope)[HIDDEN] = True
     problem = problem_of(known)
     if kind_of(known) is INTERNAL:
-        failure_id = uuid.uuid4().hex
+        failure_id = SYSTEM.new_id()
         problem = replace(problem, instance=f"urn:uuid:{uuid.UUID(failure_id)}")
         log.error("request_failed", failure_id=failure_id, path=request.scope["path"], exc_info=error)
     return problem, headers_of(known)

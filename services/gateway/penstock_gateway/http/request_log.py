@@ -1,10 +1,10 @@
 """One line in the log for every request that writes or fails; the others only when debugging."""
 
-import time
-
 import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from penstock_runtime.runtime import SYSTEM
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 log = structlog.get_logger()
@@ -21,7 +21,7 @@ class AccessLog:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = SYSTEM.monotonic()
         status = 0
 
         async def watch(message: Message) -> None:
@@ -40,5 +40,5 @@ class AccessLog:
                 method=method,
                 path=scope["path"],
                 status=status,
-                ms=round((time.perf_counter() - started) * 1000, 2),
+                ms=round((SYSTEM.monotonic() - started) * 1000, 2),
             )

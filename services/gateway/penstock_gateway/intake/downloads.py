@@ -1,7 +1,6 @@
 """Files from addresses: each redirect is checked anew, and the connection goes to the address that was checked."""
 
 import ssl
-import time
 from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -14,6 +13,7 @@ from penstock_gateway.intake.addresses import SourceHosts, Target, check_url, re
 from penstock_gateway.intake.credentials import ASKS_WHO
 from penstock_gateway.intake.limits import FETCH_DEADLINE_S, MAX_REDIRECTS, PIECE_BYTES, SourceUnfit
 from penstock_gateway.intake.spool import write
+from penstock_runtime.runtime import SYSTEM
 
 STEP_S: Final = 10.0
 """One connection, or one read."""
@@ -28,7 +28,7 @@ async def download(address: str, allowed: SourceHosts, file: BinaryIO, *, max_by
         Unavailable: the disk does not take it.
 
     """
-    ends = time.monotonic() + FETCH_DEADLINE_S
+    ends = SYSTEM.monotonic() + FETCH_DEADLINE_S
     for _ in range(MAX_REDIRECTS + 1):
         target = await resolve(check_url(address, allowed), allowed)
         moved = await anyio.to_thread.run_sync(_get, target, ends, file, max_bytes, abandon_on_cancel=True)
@@ -103,7 +103,7 @@ def _write(answer: urllib3.BaseHTTPResponse, target: Target, ends: float, file: 
         size_bytes += len(piece)
         if size_bytes > max_bytes:
             raise SourceUnfit(f"{target.shown} has more than {max_bytes:,} bytes; it was not read further")
-        if time.monotonic() > ends:
+        if SYSTEM.monotonic() > ends:
             raise SourceUnfit(f"{target.shown} took longer than {FETCH_DEADLINE_S:.0f} s")
         write(file, piece)
     announced = answer.headers.get("Content-Length", "")

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import anyio
 
 from penstock_gateway.intake.limits import SourceUnfit
 from penstock_ports import Unavailable
+from penstock_runtime.runtime import SYSTEM
 
 
 class Spool:
@@ -24,7 +24,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()  # git works in a folder of its own
-        self._prefix = f"{uuid.uuid4().hex}-"
+        self._prefix = f"{SYSTEM.new_id()}-"
         """What the names of this spool's folders begin with."""
 
     @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import BinaryIO, Final, cast
 from penstock_domain.source_tree import shown
 from penstock_gateway.intake.entries import ArchiveEntry, Contents, Names
 from penstock_gateway.intake.limits import MAX_DIRECTORY_BYTES, MAX_RATIO, PIECE_BYTES, RATIO_FREE_BYTES, SourceUnfit
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import MAX_MTIME_NS
 
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
@@ -109,7 +110,7 @@ def _mtime_ns(info: zipfile.ZipInfo) -> int | None:
         dos = datetime(*info.date_time, tzinfo=UTC)
     except ValueError:
         return None
-    return int(min(dos, datetime.now(UTC)).timestamp()) * 1_000_000_000
+    return int(min(dos, SYSTEM.now()).timestamp()) * 1_000_000_000
 
 
 def _refuse_shared_bytes(file: BinaryIO, listed: Sequence[zipfile.ZipInfo], end: int) -> None:

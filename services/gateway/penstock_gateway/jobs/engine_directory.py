@@ -1,9 +1,7 @@
 """Which engines the connected runners offer, and how the queue stands: asked for in the background and on demand."""
 
-import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
 from typing import Final
 
 import anyio
@@ -11,6 +9,7 @@ import structlog
 
 from penstock_domain.waiting import why
 from penstock_ports import HEARTBEAT_TTL_S, Heartbeats, PortError
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import Waiting
 from penstock_schemas.views import Job, SchedulerBeat
 
@@ -30,7 +29,7 @@ class EngineDirectory:
         self._versions: Mapping[str, tuple[str, ...]] | None = None
         self._beat: SchedulerBeat | None = None
         self._heard_at = -HEARTBEAT_TTL_S
-        self._runner_at = time.monotonic()
+        self._runner_at = SYSTEM.monotonic()
         self._asked_at = -FRESH_S
         self._asking = anyio.Lock()
 
@@ -47,7 +46,7 @@ class EngineDirectory:
     @property
     def without_runner_s(self) -> float:
         """How long no runner has sent a heartbeat, as far as this gateway has run for."""
-        return time.monotonic() - self._runner_at
+        return SYSTEM.monotonic() - self._runner_at
 
     @property
     def has_waiting_jobs(self) -> bool:
@@ -59,7 +58,7 @@ class EngineDirectory:
         """Return why a job waits; `None` when it does not, or when that is not known."""
         is_led = None if self._versions is None else self._beat is not None
         queue = None if self._beat is None else self._beat.queue
-        return why(job, queue, self.offered, datetime.now(UTC), is_led=is_led)
+        return why(job, queue, self.offered, SYSTEM.now(), is_led=is_led)
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
@@ -73,9 +72,9 @@ class EngineDirectory:
         Where nobody answers, they are those that were heard last, for as long as a silent runner counts as alive.
         """
         async with self._asking:  # who waits here takes the answer that another one gets
-            if time.monotonic() - self._asked_at > FRESH_S:
+            if SYSTEM.monotonic() - self._asked_at > FRESH_S:
                 await self._listen()
-                self._asked_at = time.monotonic()
+                self._asked_at = SYSTEM.monotonic()
         return self._versions or {}
 
     async def run(self) -> None:
@@ -91,15 +90,15 @@ class EngineDirectory:
                 scheduler = await self._heartbeats.scheduler()
         except (PortError, TimeoutError) as error:
             log.debug("runners_not_known", reason=str(error))
-            if time.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
+            if SYSTEM.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
                 self._versions = self._beat = None
             return
         self._beat = scheduler
         if beats:
-            self._runner_at = time.monotonic()
+            self._runner_at = SYSTEM.monotonic()
         heard: dict[str, set[str]] = {}
         for beat in beats.values():
             for engine, version in beat.engines.items():
                 heard.setdefault(engine, set()).add(version)
         self._versions = {engine: tuple(sorted(heard[engine])) for engine in sorted(heard)}
-        self._heard_at = time.monotonic()
+        self._heard_at = SYSTEM.monotonic()

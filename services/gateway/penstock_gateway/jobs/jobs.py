@@ -1,7 +1,5 @@
 """Single jobs: read never older than asked for, cancelled by the core's rules."""
 
-import time
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -26,6 +24,7 @@ from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.log_end import require_reached
 from penstock_ports import AppendEntry, Conflict, EventLog, PortError, TaskStore
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob
 from penstock_schemas.ids import EventId, JobId
@@ -196,7 +195,7 @@ class Jobs:
             decided = decide(job, command(now))
             if not decided:
                 return job
-            event_id = EventId(uuid.uuid4().hex)
+            event_id = EventId(SYSTEM.new_id())
             event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
             try:
                 stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))
@@ -216,12 +215,12 @@ class Jobs:
             Unavailable: the log does not answer.
 
         """
-        deadline = time.monotonic() + wait_s
+        deadline = SYSTEM.monotonic() + wait_s
         while True:
             changed = self._watchers.next(job_id)
             job, stored = await self._load(principal, job_id, with_deleted=principal.role is Role.ADMIN)
             later = tuple(each for each in stored if each.seq > after)
-            left_s = deadline - time.monotonic()
+            left_s = deadline - SYSTEM.monotonic()
             if later or job.state.is_terminal or left_s <= 0 or self._watchers.is_draining:
                 shown = later[:limit]
                 return History(shown, job.state.is_terminal and len(shown) == len(later))

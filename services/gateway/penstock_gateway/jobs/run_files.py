@@ -1,6 +1,5 @@
 """What a run leaves behind while it runs and after: tasks, log lines, outputs."""
 
-import time
 from typing import Final
 
 import msgspec
@@ -10,6 +9,7 @@ from penstock_gateway.http.problems import NotFound
 from penstock_gateway.jobs.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_ports import BlobMissing, Blobs, LogTail, TaskStore
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import LogEntry, LogList, LogSource
 from penstock_schemas.ids import JobId
@@ -100,10 +100,10 @@ class Runs:
         if source is LogSource.ARCHIVE:
             job = await self._jobs.get(principal, job_id)
             return await self._archive(job, streams, after=after, limit=limit)
-        deadline = time.monotonic() + wait_s
+        deadline = SYSTEM.monotonic() + wait_s
         while True:
             job = await self._jobs.get(principal, job_id)
-            left_s = deadline - time.monotonic()
+            left_s = deadline - SYSTEM.monotonic()
             must_end = job.state.is_terminal or left_s <= 0 or self._watchers.is_draining
             pause_s = 0.0 if must_end else min(left_s, LOOK_AGAIN_S)
             chunks = await self._logs.read(job.tenant, job_id, after=after, wait_s=pause_s, limit=limit)

@@ -1,13 +1,13 @@
 """Whether there is room for what is new: in the event log, and on the disks that the gateway writes to."""
 
 import shutil
-import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from penstock_domain.chain import Stored
 from penstock_ports import AppendEntry, ClusterStatus, EventLog, Fence, LogFull, Unavailable
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.views import Head
 
 MIN_FREE_BYTES: Final = 16 << 20
@@ -29,7 +29,7 @@ class ObservedLog:
 
     """
 
-    def __init__(self, log: EventLog, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, log: EventLog, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._log = log
         self._clock = clock
         self._refusal: tuple[float, str] | None = None

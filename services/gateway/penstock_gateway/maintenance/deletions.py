@@ -4,7 +4,6 @@ A note, `deletions/<tenant>/<job_id>`, stands in the blob store from before the 
 no truth, only where to look: nothing is removed that the log does not call deleted.
 """
 
-import uuid
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -20,6 +19,7 @@ from penstock_domain.job_fold import evolve, fold
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.jobs import MAX_TRIES, Jobs
 from penstock_ports import AppendEntry, Blobs, Conflict, EventLog, LogTail, PortError, TaskStore
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.commands import DeleteJob
 from penstock_schemas.ids import EventId, JobId, TenantId
@@ -134,7 +134,7 @@ class Deletions:
             decided = decide(job, DeleteJob(now=now, reason=reason))
             if not decided:
                 return
-            event_id = EventId(uuid.uuid4().hex)
+            event_id = EventId(SYSTEM.new_id())
             event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=actor)
             try:
                 stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))

@@ -1,6 +1,5 @@
 """Whether this server can do its work, and why not: looked after in the background, answered at once."""
 
-import time
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -15,6 +14,7 @@ from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog, fault_of_log, faults_of_disks
 from penstock_ports import ClusterStatus, Heartbeats, JobsView, PortError
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.runtime import SYSTEM
 
 INTERVAL_S: Final = 1.0
 DEADLINE_S: Final = 2.0
@@ -115,7 +115,7 @@ class Readiness:
 
     def is_behind(self) -> bool:
         """Say whether what was written here stays out of the jobs view for too long."""
-        return self._unseen is not None and time.monotonic() - self._unseen[1] > BEHIND_S
+        return self._unseen is not None and SYSTEM.monotonic() - self._unseen[1] > BEHIND_S
 
     async def refresh(self) -> None:
         """Look once."""
@@ -168,4 +168,4 @@ class Readiness:
         if self._unseen is not None and checkpoint < self._unseen[0]:
             return
         own_seq = self._index.own_seq
-        self._unseen = (own_seq, time.monotonic()) if checkpoint < own_seq else None
+        self._unseen = (own_seq, SYSTEM.monotonic()) if checkpoint < own_seq else None

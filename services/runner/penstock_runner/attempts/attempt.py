@@ -9,7 +9,7 @@ files are there an attempt has not started: it shows as being prepared, and can 
 import contextlib
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -33,6 +33,7 @@ from penstock_runner.core.orders import AttemptKey, HaltCause, StartOrder
 from penstock_runner.staging.source_stamps import source_stamps
 from penstock_runner.staging.sources import Sources
 from penstock_runner.state_folder import StateFolder
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import AbandonAttempt, DelayResults, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
@@ -163,7 +164,7 @@ class AttemptRun:
         return True
 
     async def _check_startable(self) -> None:
-        decide(self._job, self._start_intent(datetime.now(UTC)))
+        decide(self._job, self._start_intent(SYSTEM.now()))
 
     async def _start(self) -> None:
         await self._jobs.perform(self._start_intent)

@@ -1,9 +1,8 @@
 """One job as its runner sees it: loaded, decided upon, appended to, and loaded again when somebody else was faster."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
-from uuid import uuid4
 
 import anyio
 
@@ -12,6 +11,7 @@ from penstock_domain.chain import link
 from penstock_domain.job import decide
 from penstock_domain.job_fold import evolve, fold
 from penstock_ports import AppendEntry, Conflict, EventLog, LogFull, Unavailable
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import JobEventData
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
@@ -31,7 +31,7 @@ class TooManyConflicts(Exception):
 
 def new_event_id() -> EventId:
     """Return an id that no other event has."""
-    return EventId(uuid4().hex)
+    return EventId(SYSTEM.new_id())
 
 
 class JobLog:
@@ -88,7 +88,7 @@ class JobLog:
         conflicts = 0
         while conflicts < MAX_CONFLICTS:
             job = self.job if self._is_current else await self.load()
-            now = datetime.now(UTC)
+            now = SYSTEM.now()
             happened = decide(job, intent(now))
             if not happened:
                 return

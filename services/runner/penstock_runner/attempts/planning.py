@@ -1,6 +1,5 @@
 """Plans: what a job would run, found by a dry attempt in a folder that is gone afterwards."""
 
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, removed
 from penstock_ports import PortError
 from penstock_runner.staging.layout import SourceRefused
 from penstock_runner.staging.sources import Sources
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
@@ -59,7 +59,7 @@ class Planner:
         if engine is None or self._open >= MAX_PLANS:
             return PlanReply(is_busy=True)
         self._open += 1
-        place = self._folder / uuid.uuid4().hex
+        place = self._folder / SYSTEM.new_id()
         try:
             with anyio.fail_after(PLAN_DEADLINE_S):
                 return await self._plan(engine, request, place)

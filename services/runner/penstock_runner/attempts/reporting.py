@@ -5,9 +5,7 @@ blob store before an attempt ends, and only that can fail it.
 """
 
 import hashlib
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +30,7 @@ from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import Uploads, log_key, task_log_key
 from penstock_runner.core.progress import ReportQueue
 from penstock_runtime.background import described
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, Task
@@ -78,7 +77,7 @@ class Reports:
     """Delivers the progress of all attempts of a runner."""
 
     def __init__(
-        self, board: TaskStore, tail: LogTail, uploads: Uploads, *, clock: Callable[[], float] = time.monotonic
+        self, board: TaskStore, tail: LogTail, uploads: Uploads, *, clock: Callable[[], float] = SYSTEM.monotonic
     ) -> None:
         self.board = board
         self.tail = tail
@@ -148,7 +147,7 @@ class Report:
             self._reports.with_task_logs.add(self)
         if isinstance(event, LogWritten) and event.stream in _OWN_STREAMS and event.task_id is None:
             self._keep(event)
-        self._progress.take(event, now_s=self._reports.clock(), time=datetime.now(UTC))
+        self._progress.take(event, now_s=self._reports.clock(), time=SYSTEM.now())
         self._reports.with_progress.add(self)
 
     async def flush(self) -> bool:
@@ -230,7 +229,7 @@ class Report:
             self._engine_chars += len(written.text)
 
     async def _send(self, progress: ReportQueue) -> bool:
-        delivery = progress.drain(time=datetime.now(UTC))
+        delivery = progress.drain(time=SYSTEM.now())
         is_sent = False
         try:
             with anyio.fail_after(SEND_DEADLINE_S):

@@ -7,7 +7,6 @@ bundle is missing or changed.
 import base64
 import contextlib
 import os
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from penstock_ports import Blobs
 from penstock_runner.staging.layout import Layout, LayoutEntry, SourceRefused, entry_path
 from penstock_runner.staging.local_folders import CopyLimits, copy_folder
 from penstock_runner.staging.stored_files import fetch_files, fetch_whole
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import FailureCause, Source, SourceKind
 
@@ -77,7 +77,7 @@ class Sources:
 
         """
         partial = work_dir.with_name(work_dir.name + PARTIAL)
-        time_ns = time.time_ns() if submitted_at is None else int(submitted_at.timestamp() * 1000) * 1_000_000
+        time_ns = int((submitted_at or SYSTEM.now()).timestamp() * 1000) * 1_000_000
         try:
             await self._fill(source, partial, time_ns)
             await anyio.to_thread.run_sync(_complete_records, partial)

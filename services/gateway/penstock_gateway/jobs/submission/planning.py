@@ -1,6 +1,5 @@
 """Plans of jobs: admitted as if they were to be queued, made by a runner; what was stored for them is removed."""
 
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
@@ -16,6 +15,7 @@ from penstock_gateway.jobs.submission.submissions import Submissions
 from penstock_gateway.staging.bundles import SourceBundle
 from penstock_gateway.staging.uploads import Upload, Uploads
 from penstock_ports import Blobs, Plans, PortError, Unavailable
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.jobs import FailureCause, Source
@@ -107,4 +107,4 @@ class Planning:
 
 def _prefix() -> str:
     """Return what the keys of one plan's files begin with; what a killed gateway leaves there is swept."""
-    return f"plans/{uuid.uuid4()}"
+    return f"plans/{SYSTEM.new_uuid()}"

@@ -1,6 +1,5 @@
 """Submissions: from what a client asks for to a job in the log, once and only once."""
 
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -38,6 +37,7 @@ from penstock_gateway.staging.bundles import check_uploaded
 from penstock_gateway.staging.submitted_entries import left_out_of
 from penstock_gateway.staging.uploads import Upload, Uploads, job_prefix
 from penstock_ports import MAX_EVENT_BYTES, AppendEntry, Blobs, Conflict, EventLog, LogFull, TooLarge
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.ids import EventId, JobId
@@ -198,7 +198,7 @@ class Submissions:
         job_id, upload_id = _new_job_id(), None
         if key is not None:
             job_id, _ = await self._find(principal, key)
-            upload_id = uuid.uuid4().hex[:12]
+            upload_id = SYSTEM.new_id()[:12]
         async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
             yield upload
 
@@ -267,7 +267,7 @@ class Submissions:
             if not decided and known is not None:
                 self._index.put(known)
                 return Submitted(known, is_replay=True)
-            event_id = EventId(uuid.uuid4().hex)
+            event_id = EventId(SYSTEM.new_id())
             event = link(EMPTY_HEAD, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
             try:
                 stored = await self._log.append((AppendEntry(event, expected=0),))
@@ -307,4 +307,4 @@ def _takes_long(submission: JobSubmission, pipeline: Pipeline | None) -> bool:
 
 
 def _new_job_id() -> JobId:
-    return JobId(str(uuid.uuid4()))
+    return JobId(str(SYSTEM.new_uuid()))

@@ -1,0 +1,46 @@
+"""The sources of time and ids, and the rule that nothing else reads a clock."""
+
+import subprocess
+import sys
+from datetime import UTC
+from pathlib import Path
+
+import pytest
+
+from penstock_runtime.runtime import SYSTEM
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_clocks_do_not_run_backwards() -> None:
+    assert SYSTEM.now().tzinfo is UTC
+    assert SYSTEM.monotonic() <= SYSTEM.monotonic()
+    assert SYSTEM.boot_time() <= SYSTEM.boot_time()
+
+
+def test_ids_differ_and_have_32_hexadecimal_digits() -> None:
+    first, second = SYSTEM.new_id(), SYSTEM.new_id()
+    assert first != second
+    assert len(first) == 32
+    assert int(first, 16) >= 0
+
+
+@pytest.mark.parametrize(
+    ("code", "is_banned"),
+    [
+        ("from datetime import UTC, datetime\n\nNOW = datetime.now(UTC)\n", True),
+        ("import time\n\nNOW = time.monotonic()\n", True),
+        ("from uuid import uuid4\n\nID = uuid4().hex\n", True),
+        ("from penstock_runtime.runtime import SYSTEM\n\nNOW = SYSTEM.now()\n", False),
+    ],
+)
+def test_production_code_must_not_read_a_clock_itself(code: str, is_banned: bool) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--stdin-filename", "services/x.py", "-"],
+        input=code,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert (run.returncode == 1) is is_banned, run.stdout + run.stderr
