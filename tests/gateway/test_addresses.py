@@ -7,8 +7,8 @@ import pytest
 from tests.gateway.gateway_harness import Stage, submission, submit
 from tests.gateway.user_fixtures import USERS
 
-from penstock_gateway.openapi.operations import OPERATIONS
-from penstock_gateway.openapi.operations.shapes import Operation, Surface
+from penstock_gateway.http.operations import Operation, Surface
+from penstock_gateway.operations import OPERATIONS
 from penstock_schemas.access import AuthMethod
 
 EXAMPLES = {"stream": "stdout", "task_id": "a-1", "name": "calls", "version": "1.0", "token_id": "x", "path": "a/b"}

@@ -13,10 +13,10 @@ from litestar.types import ASGIApp
 from structlog.testing import capture_logs
 from tests.gateway.gateway_harness import Stage, problem, submission, submit
 
+from penstock_gateway.http.operations import Surface
 from penstock_gateway.http.problems import INTERNAL, TABLE
 from penstock_gateway.http.request_log import AccessLog
-from penstock_gateway.openapi.operations import OPERATIONS
-from penstock_gateway.openapi.operations.shapes import Surface
+from penstock_gateway.operations import OPERATIONS
 from penstock_gateway.routes.system import ASSETS
 from penstock_ports import Unavailable
 from penstock_schemas.api import Problem

@@ -11,8 +11,8 @@ from penstock_gateway.http.parameters import MAX_VIOLATIONS, QueryParameters, pa
 from penstock_gateway.http.problems import Invalid, RangeNotSatisfiable
 from penstock_gateway.http.ranges import parse_range
 from penstock_gateway.jobs.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
-from penstock_gateway.openapi.operations.jobs import LIST_JOBS
-from penstock_gateway.openapi.operations.runs import LIST_EVENTS
+from penstock_gateway.operations.jobs import LIST_JOBS
+from penstock_gateway.operations.runs import LIST_EVENTS
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_schemas.jobs import JobStatus
 

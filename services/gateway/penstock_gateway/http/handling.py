@@ -8,10 +8,10 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.operations import Operation
 from penstock_gateway.http.parameters import QueryParameters, what_is_wrong
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.http.requests import AnyRequest
-from penstock_gateway.openapi.operations.shapes import Operation
 from penstock_gateway.settings import UnknownFields
 from penstock_schemas.api import Violation
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.operations import Link, Operation, ResponseSpec, Surface
 from penstock_gateway.http.problems import (
     CROSS_SITE,
     INTERNAL,
@@ -18,10 +19,8 @@ from penstock_gateway.http.problems import (
     UNAUTHENTICATED,
     Kind,
 )
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations import OPERATIONS
-from penstock_gateway.openapi.operations.parts import PREFER
-from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec, Surface
+from penstock_gateway.operations import OPERATIONS, examples
+from penstock_gateway.operations.parts import PREFER
 from penstock_gateway.wes.failures import status_of
 from penstock_gateway.wes.models import ErrorResponse
 from penstock_schemas.api import FormManifest, Problem

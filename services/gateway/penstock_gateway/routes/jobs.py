@@ -28,7 +28,7 @@ from penstock_gateway.jobs.submission.form_submissions import FormSubmissions
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, decode_submission
 from penstock_gateway.maintenance.deletions import Deletions
-from penstock_gateway.openapi.operations.jobs import (
+from penstock_gateway.operations.jobs import (
     CANCEL_JOB,
     CLOSE_JOB,
     DELETE_JOB,
@@ -38,8 +38,8 @@ from penstock_gateway.openapi.operations.jobs import (
     RELEASE_JOB,
     SUBMIT_JOB,
 )
-from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY, MIN_SEQ_HEADER
-from penstock_gateway.openapi.operations.runs import LIST_EVENTS
+from penstock_gateway.operations.parts import IDEMPOTENCY_KEY, MIN_SEQ_HEADER
+from penstock_gateway.operations.runs import LIST_EVENTS
 from penstock_schemas.access import Role
 from penstock_schemas.api import (
     MAX_WAIT_S,

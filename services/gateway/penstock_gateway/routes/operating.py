@@ -10,7 +10,7 @@ from penstock_gateway.http.handling import read_query
 from penstock_gateway.http.principals import principal_of
 from penstock_gateway.http.requests import AnyRequest
 from penstock_gateway.http.responses import BytesResponse, encode
-from penstock_gateway.openapi.operations.operating import GET_STATUS, LIST_RUNNERS
+from penstock_gateway.operations.server import GET_STATUS, LIST_RUNNERS
 from penstock_gateway.routes.jobs import READ
 from penstock_ports import Heartbeats, JobsView, LogStatusSource
 from penstock_schemas.api import LogStatus, RunnerList, RunnerResponse, SchedulerStatus, StatusResponse

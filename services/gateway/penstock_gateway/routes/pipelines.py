@@ -21,7 +21,7 @@ from penstock_gateway.http.problems import NotFound
 from penstock_gateway.http.requests import AnyRequest, read_json
 from penstock_gateway.http.responses import BytesResponse, encode
 from penstock_gateway.jobs.jobs import Jobs
-from penstock_gateway.openapi.operations.pipelines import (
+from penstock_gateway.operations.pipelines import (
     GET_JOB_PIPELINE,
     GET_PIPELINE,
     GET_PIPELINE_VERSION,

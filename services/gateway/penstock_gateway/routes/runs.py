@@ -29,7 +29,7 @@ from penstock_gateway.http.responses import (
 )
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs, StoredText, own_stream
-from penstock_gateway.openapi.operations.runs import DOWNLOAD_OUTPUT, LIST_OUTPUTS, LIST_TASKS, READ_LOG, READ_TASK_LOG
+from penstock_gateway.operations.runs import DOWNLOAD_OUTPUT, LIST_OUTPUTS, LIST_TASKS, READ_LOG, READ_TASK_LOG
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_ports import BlobMissing, Blobs
 from penstock_schemas.access import Principal

@@ -16,7 +16,7 @@ from penstock_gateway.http.problems import NotFound
 from penstock_gateway.http.requests import AnyRequest
 from penstock_gateway.http.responses import BytesResponse, encode, is_known, not_modified
 from penstock_gateway.maintenance.readiness import Readiness as ReadinessMonitor
-from penstock_gateway.openapi.operations.operating import ECHO, READYZ, VERSION, VERSION_DETAILS
+from penstock_gateway.operations.server import ECHO, READYZ, VERSION, VERSION_DETAILS
 from penstock_gateway.routes.jobs import READ
 from penstock_schemas.api import Echo, Readiness, VersionDetails, VersionResponse
 

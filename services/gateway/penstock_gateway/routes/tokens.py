@@ -16,7 +16,7 @@ from penstock_gateway.http.principals import principal_of
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
 from penstock_gateway.http.requests import AnyRequest, read_json
 from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode
-from penstock_gateway.openapi.operations.tokens import ISSUE_TOKEN, LIST_TOKENS, REVOKE_TOKEN
+from penstock_gateway.operations.tokens import ISSUE_TOKEN, LIST_TOKENS, REVOKE_TOKEN
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_schemas.access import Role
 from penstock_schemas.api import IssuedToken, TokenList, TokenRequest, Violation

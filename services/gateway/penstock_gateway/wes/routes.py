@@ -16,6 +16,7 @@ from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm, is
 from penstock_gateway.http.bodies.urlencoded import MEDIA_TYPE as URLENCODED
 from penstock_gateway.http.bodies.urlencoded import UrlencodedForm, is_urlencoded
 from penstock_gateway.http.handling import read_header, read_query
+from penstock_gateway.http.operations import Operation
 from penstock_gateway.http.parameters import QueryParameters, parse_job_id
 from penstock_gateway.http.principals import is_admitted, principal_of
 from penstock_gateway.http.problems import Invalid, NotFound, UnsupportedMediaType
@@ -24,9 +25,8 @@ from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
-from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY
-from penstock_gateway.openapi.operations.shapes import Operation
-from penstock_gateway.openapi.operations.wes import LIST_RUN_TASKS, LIST_RUNS, READ_RUN_LOG, READ_RUN_TASK_LOG
+from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
+from penstock_gateway.operations.wes import LIST_RUN_TASKS, LIST_RUNS, READ_RUN_LOG, READ_RUN_TASK_LOG
 from penstock_gateway.routes.jobs import NO_STORE, READ
 from penstock_gateway.routes.runs import send_output, send_text
 from penstock_gateway.wes.addresses import Addresses, root_of

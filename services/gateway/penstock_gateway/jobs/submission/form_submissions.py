@@ -14,7 +14,7 @@ from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission
-from penstock_gateway.openapi.operations.parts import IDEMPOTENCY_KEY
+from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
 from penstock_gateway.staging.uploads import Upload
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation

@@ -3,8 +3,8 @@
 from typing import Final
 
 from penstock_gateway.http import problems
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations.shapes import Operation, ResponseSpec
+from penstock_gateway.http.operations import Operation, ResponseSpec
+from penstock_gateway.operations import examples
 from penstock_schemas.api import Echo, Readiness, RunnerList, StatusResponse, VersionDetails, VersionResponse
 
 ECHO: Final = Operation(

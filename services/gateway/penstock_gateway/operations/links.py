@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from penstock_gateway.openapi.operations.shapes import Link
+from penstock_gateway.http.operations import Link
 
 _OF_JOB: Final = (
     "getJob",

@@ -4,8 +4,9 @@ from typing import Final
 
 from penstock_gateway.http import problems
 from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations.parts import (
+from penstock_gateway.http.operations import Link, Operation, ResponseSpec
+from penstock_gateway.operations import examples
+from penstock_gateway.operations.parts import (
     AFTER,
     IF_NONE_MATCH,
     IF_RANGE,
@@ -16,7 +17,6 @@ from penstock_gateway.openapi.operations.parts import (
     limit,
     query,
 )
-from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec
 from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_S, EventList, LogList, LogSource, OutputList, TaskList
 from penstock_schemas.views import LogStream
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from penstock_gateway.http import problems
 from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations.parts import TEXT, WRITE_PROBLEMS
-from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec
+from penstock_gateway.http.operations import Link, Operation, ResponseSpec
+from penstock_gateway.operations import examples
+from penstock_gateway.operations.parts import TEXT, WRITE_PROBLEMS
 from penstock_schemas.api import IssuedToken, TokenList, TokenRequest
 
 TOKEN_ID: Final = Parameter("token_id", "path", "The token's id, from the list of tokens.", TEXT)

@@ -3,10 +3,11 @@
 from typing import Final
 
 from penstock_gateway.http import problems
+from penstock_gateway.http.operations import Link, Operation, ResponseSpec
 from penstock_gateway.jobs.queries import CURSOR_CHARS, MAX_LABELS, MAX_TEXT
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations.links import job_links
-from penstock_gateway.openapi.operations.parts import (
+from penstock_gateway.operations import examples
+from penstock_gateway.operations.links import job_links
+from penstock_gateway.operations.parts import (
     COMMAND_PROBLEMS,
     FLAG,
     IDEMPOTENCY_KEY,
@@ -23,7 +24,6 @@ from penstock_gateway.openapi.operations.parts import (
     limit,
     query,
 )
-from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec
 from penstock_schemas.api import (
     DEFAULT_PAGE,
     MAX_DESCRIPTION,

@@ -4,10 +4,10 @@ from typing import Final
 
 from penstock_gateway.http import problems
 from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations.links import version_links
-from penstock_gateway.openapi.operations.parts import FLAG, JOB_ID, READ_PROBLEMS, TEXT, WRITE_PROBLEMS, limit, query
-from penstock_gateway.openapi.operations.shapes import Operation, ResponseSpec
+from penstock_gateway.http.operations import Operation, ResponseSpec
+from penstock_gateway.operations import examples
+from penstock_gateway.operations.links import version_links
+from penstock_gateway.operations.parts import FLAG, JOB_ID, READ_PROBLEMS, TEXT, WRITE_PROBLEMS, limit, query
 from penstock_schemas.api import DEFAULT_PAGE, PipelineList, PipelineRegistration, PipelineResponse, PipelineVersion
 
 PIPELINE_NAME: Final = Parameter("name", "path", "The pipeline's name.", TEXT)

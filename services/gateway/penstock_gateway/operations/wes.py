@@ -4,14 +4,14 @@ from typing import Any, Final
 
 from penstock_gateway.http import problems
 from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.operations import Link, Operation, ResponseSpec, Surface
 from penstock_gateway.http.problems import Kind
 from penstock_gateway.jobs.queries import MAX_LABELS
-from penstock_gateway.openapi import examples
-from penstock_gateway.openapi.operations.links import job_links
-from penstock_gateway.openapi.operations.parts import FLAG, IDEMPOTENCY_KEY, IF_NONE_MATCH, IF_RANGE, RANGE, TEXT, TIME
-from penstock_gateway.openapi.operations.parts import query as query_parameter
-from penstock_gateway.openapi.operations.runs import FILE_HEADERS, PATH, STREAM
-from penstock_gateway.openapi.operations.shapes import Link, Operation, ResponseSpec, Surface
+from penstock_gateway.operations import examples
+from penstock_gateway.operations.links import job_links
+from penstock_gateway.operations.parts import FLAG, IDEMPOTENCY_KEY, IF_NONE_MATCH, IF_RANGE, RANGE, TEXT, TIME
+from penstock_gateway.operations.parts import query as query_parameter
+from penstock_gateway.operations.runs import FILE_HEADERS, PATH, STREAM
 from penstock_gateway.wes.models import (
     Outputs,
     RunId,

@@ -1,0 +1,14 @@
+"""Every operation of the API: what it takes and what it answers. A test holds it against the routes."""
+
+from typing import Final
+
+from penstock_gateway.http.operations import Operation
+from penstock_gateway.operations.jobs import JOBS
+from penstock_gateway.operations.pipelines import PIPELINES
+from penstock_gateway.operations.runs import RUNS
+from penstock_gateway.operations.server import SERVER
+from penstock_gateway.operations.tokens import TOKENS
+from penstock_gateway.operations.wes import WES
+
+OPERATIONS: Final[tuple[Operation, ...]] = (*JOBS, *RUNS, *TOKENS, *PIPELINES, *WES, *SERVER)
+"""In the order of the document."""
