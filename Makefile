@@ -18,7 +18,7 @@ endif
 # What tests and benchmarks start by name is what was installed here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up test interop stores check format lint prose prose-ratchet types imports bench docs picture hooks dist clean
+.PHONY: help setup demo up test quick interop stores check format lint prose prose-ratchet types imports bench docs picture hooks dist clean
 
 help: ## Say what each target does
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ up: setup ## Start everything on this machine and keep it running
 
 test: setup ## Run every test
 	$(BIN)/pytest
+
+quick: setup ## Run the unit tests and the contracts on fakes, in seconds
+	$(BIN)/pytest -q -n 2 -m "not system and not real and not property and not simulation and not api"
 
 interop: setup ## Run the tests with WES clients by others, from PyPI, each in an environment of its own
 	@$(BIN)/python -m tests.interop.environments --uv "$(UV)"

@@ -1,9 +1,10 @@
 """What tests of several parts share: the event loop, and a real nats-server."""
 
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 
 import pytest
+from tests import tiers
 
 from penstock_jetstream import Cluster, NatsSettings, connect
 from penstock_jetstream.server.embedded import EmbeddedServer
@@ -38,6 +39,21 @@ def in_account(url: str, number: int) -> str:
     """Return the URL with the user of an account."""
     assert number < ACCOUNTS, "raise ACCOUNTS"
     return url.replace("nats://", f"nats://test{number}:test@")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tiers.mark(items)
+
+
+@pytest.fixture(autouse=True)
+def unit_tests_start_no_process(request: pytest.FixtureRequest) -> Generator[None]:
+    """Keep the unit tier fast: its tests start no process."""
+    if tiers.is_unit(request.node):
+        with tiers.no_processes():
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from penstock.upload.folders import choose
 from penstock.upload.workflow_places import BadWorkflow
 from penstock_schemas.api import SubmittedFile
 
+pytestmark = pytest.mark.system
+
 
 def write(folder: Path, *paths: str) -> Path:
     for path in paths:

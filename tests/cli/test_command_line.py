@@ -31,6 +31,7 @@ def nowhere() -> str:
         return f"http://127.0.0.1:{probe.getsockname()[1]}"
 
 
+@pytest.mark.system
 def test_the_overview_imports_nothing_heavy() -> None:
     program = (
         "import sys\nfrom penstock.__main__ import run\nassert run(['--help']) == 0\n"
@@ -120,6 +121,7 @@ def test_a_taken_port_is_explained_before_anything_starts(tmp_path: Path, capsys
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.system
 def test_doctor_without_a_server_is_no_failure(nowhere: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["doctor", "-o", "json"])
     checks = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
@@ -129,6 +131,7 @@ def test_doctor_without_a_server_is_no_failure(nowhere: str, capsys: pytest.Capt
     assert run(["doctor", "--url", nowhere]) == Exit.ERROR
 
 
+@pytest.mark.system
 def test_doctor_finds_a_state_folder_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     assert run(["doctor", "--state", str(tmp_path / "file" / "below")]) == Exit.ERROR
@@ -140,6 +143,7 @@ def test_version_without_a_server(nowhere: str, capsys: pytest.CaptureFixture[st
     assert "none at" in capsys.readouterr().out
 
 
+@pytest.mark.system
 def test_a_reader_that_has_enough_is_no_reason_to_complain() -> None:
     program = "from penstock.__main__ import run; import sys; sys.exit(run(['--help']))"
     read, written = os.pipe()
@@ -151,6 +155,7 @@ def test_a_reader_that_has_enough_is_no_reason_to_complain() -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.system
 def test_an_output_that_cannot_be_written_is_reported_in_words() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -160,6 +165,7 @@ def test_an_output_that_cannot_be_written_is_reported_in_words() -> None:
     assert done.returncode == Exit.ERROR
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("stream", [1, 2])
 def test_a_stream_that_the_caller_closed_is_no_fault(stream: int) -> None:
     done = subprocess.run(

@@ -32,6 +32,7 @@ def test_a_password_is_read_from_standard_input(arguments: tuple[str, ...]) -> N
     assert lets_in(done.stdout.strip(), "pä ss:word,")
 
 
+@pytest.mark.system
 def test_a_password_is_asked_for_twice_and_not_shown(tmp_path: Path) -> None:
     main, terminal = os.openpty()
     asking = subprocess.Popen(

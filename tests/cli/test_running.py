@@ -46,6 +46,7 @@ def test_a_second_holder_is_told_of_the_first(tmp_path: Path, monkeypatch: pytes
         pass
 
 
+@pytest.mark.system
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     program = (
         "import os, pathlib, sys, signal\nfrom penstock import running\n"

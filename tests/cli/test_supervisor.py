@@ -15,6 +15,8 @@ from penstock.local import supervisor as supervision
 from penstock.local.processes import RotatedLog, Service, ServiceProcess, ending
 from penstock.local.supervisor import Supervisor
 
+pytestmark = pytest.mark.system
+
 DEADLINE_S = 20.0
 STAY = "import time; print('here', flush=True); time.sleep(1000)"
 STUBBORN = (

@@ -25,6 +25,7 @@ def test_what_is_meant_for_another_server_is_not_passed_on(name: str) -> None:
     assert (environ["PENSTOCK_NATS_URL"], environ["PENSTOCK_NATS_CREDENTIALS"]) == ("nats://127.0.0.1:1", "")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", MODULES)
 async def test_no_service_imports_from_the_folder_that_the_command_was_started_in(name: str, tmp_path: Path) -> None:
     for module in ("structlog", "msgspec", "anyio", MODULES[name].partition(".")[0]):

@@ -36,6 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "HUNG_S", 0.5)
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("quick")
 async def test_a_service_that_hangs_is_started_again(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
@@ -47,6 +48,7 @@ async def test_a_service_that_hangs_is_started_again(tmp_path: Path) -> None:
         await at.supervisor.stop("it")
 
 
+@pytest.mark.system
 @pytest.mark.usefixtures("quick")
 async def test_a_service_that_is_stopped_is_killed(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:

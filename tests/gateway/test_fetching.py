@@ -59,6 +59,7 @@ def trusting(authority: Authority | None, *places: Elsewhere, credentials: str =
     )
 
 
+@pytest.mark.system
 async def test_https_is_spoken_with_those_whose_certificate_is_trusted(
     secure: Elsewhere, authority: Authority, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ async def test_https_is_spoken_with_those_whose_certificate_is_trusted(
         await fetch_commit(f"{address}/.git", None, trusting(None, secure))
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("host", "days", "why"), [("other.test", 1, "[Hh]ostname|subject name"), (HOST, -1, "expired")]
 )
@@ -122,6 +124,7 @@ async def test_https_leads_to_nothing_less(
         assert len(secure.asked) == asked + 1
 
 
+@pytest.mark.system
 async def test_a_token_opens_what_lies_below_its_address_alone(
     secure: Elsewhere, authority: Authority, tmp_path: Path
 ) -> None:
@@ -220,6 +223,7 @@ def test_a_wrong_credential_is_named_at_start_without_what_it_holds(tmp_path: Pa
     assert missing[0].endswith("cannot be read: No such file or directory")
 
 
+@pytest.mark.system
 async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
@@ -231,6 +235,7 @@ async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
         await fetch_commit(f"{place.url}/w/.git", None, near(place))
 
 
+@pytest.mark.system
 async def test_settings_may_name_files_and_folders_from_where_the_gateway_was_started(
     secure: Elsewhere, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +274,7 @@ async def some(*pieces: bytes) -> AsyncGenerator[bytes]:
         yield piece
 
 
+@pytest.mark.system
 async def test_where_nobody_listens_is_said() -> None:
     with elsewhere() as gone:
         pass
@@ -313,6 +319,7 @@ def test_pages_of_forges_are_repositories(url: str, repository: str | None, ref:
         assert found == SubmittedSource(git=repository, ref=ref, snakefile=main)
 
 
+@pytest.mark.system
 async def test_the_page_of_a_main_file_is_its_repository_at_that_ref(tmp_path: Path) -> None:
     (tmp_path / "repositories" / "lab").mkdir(parents=True)
     folder = tmp_path / "repositories" / "lab" / "w"

@@ -188,6 +188,7 @@ async def test_a_redirect_is_checked_as_the_first_address(place: Elsewhere, monk
     assert not place.asked
 
 
+@pytest.mark.system
 async def test_the_connection_goes_to_the_address_that_was_checked(
     place: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +255,7 @@ async def test_an_address_gives_an_archive_or_a_snakefile(place: Elsewhere) -> N
             await lay(near(place), url=place.url + path)
 
 
+@pytest.mark.system
 async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: Elsewhere, tmp_path: Path) -> None:
     folder = tmp_path / "repositories" / "w.git"
     folder.parent.mkdir()
@@ -271,6 +273,7 @@ async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: Elsewhere, tmp
         assert files["data/x.bin"] == b"\xff\x00"
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("files", "why"),
     [
@@ -291,6 +294,7 @@ async def test_a_commit_with_a_link_that_leads_out_is_refused(
             await upload.seal(main=None)
 
 
+@pytest.mark.system
 async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Elsewhere, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     folder = tmp_path / "repositories" / "w.git"
@@ -313,6 +317,7 @@ async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Els
     assert [each.path for each in source.left_out] == [".snakemake/"]
 
 
+@pytest.mark.system
 async def test_a_submodule_is_refused(place: Elsewhere, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     folder = tmp_path / "repositories" / "w.git"
@@ -323,6 +328,7 @@ async def test_a_submodule_is_refused(place: Elsewhere, tmp_path: Path) -> None:
         await fetch_commit(f"{place.url}/w.git/.git", None, near(place))
 
 
+@pytest.mark.system
 async def test_a_repository_is_bounded(place: Elsewhere, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE, "zeros": bytes(200_000)})
@@ -342,6 +348,7 @@ async def test_a_ref_is_a_name_and_no_option(place: Elsewhere, ref: str) -> None
     assert not place.asked
 
 
+@pytest.mark.system
 async def test_what_git_cannot_read_says_why(place: Elsewhere, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE})
@@ -354,6 +361,7 @@ async def test_what_git_cannot_read_says_why(place: Elsewhere, tmp_path: Path) -
         await fetch_commit(f"{place.url}/moved.git", None, near(place))
 
 
+@pytest.mark.system
 async def test_a_fetch_that_takes_too_long_is_ended(place: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repositories, "FETCH_DEADLINE_S", 0.3)
     with elsewhere() as silent:

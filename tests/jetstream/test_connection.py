@@ -92,6 +92,7 @@ async def test_why_it_is_not_let_in_is_said_also_when_it_is_cut_off_afterwards()
     assert tries > 1
 
 
+@pytest.mark.system
 async def test_an_account_without_jetstream_is_said(tmp_path: Path) -> None:
     extra = "accounts { A { users: [{user: a, password: b}] } }"
     async with own_server(tmp_path, extra=extra) as server:

@@ -12,6 +12,7 @@ from penstock_jetstream.transport.credentials import BadCredentials
 from penstock_ports import Unavailable
 
 
+@pytest.mark.system
 async def test_a_credentials_file_lets_in_and_nothing_else_does(tmp_path: Path) -> None:
     operator = new_operator()
     credentials = operator.write(tmp_path)

@@ -17,6 +17,7 @@ from penstock_jetstream.server import embedded
 from penstock_jetstream.server.embedded import EmbeddedServer, EmbeddedServerError
 
 
+@pytest.mark.system
 async def test_it_keeps_everything_over_a_restart(tmp_path: Path) -> None:
     aggregate = new_aggregate()
     async with own_server(tmp_path) as server, connect(NatsSettings(url=server.url)) as cluster:
@@ -28,6 +29,7 @@ async def test_it_keeps_everything_over_a_restart(tmp_path: Path) -> None:
     assert status.replicas == 1
 
 
+@pytest.mark.system
 async def test_its_process_ends_with_it(tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path)
     await server.start()
@@ -41,6 +43,7 @@ async def test_its_process_ends_with_it(tmp_path: Path) -> None:
     await server.stop()
 
 
+@pytest.mark.system
 async def test_whoever_waits_learns_that_it_ended(tmp_path: Path) -> None:
     async with own_server(tmp_path) as server:
         assert server.pid is not None
@@ -51,6 +54,7 @@ async def test_whoever_waits_learns_that_it_ended(tmp_path: Path) -> None:
         assert server.pid is not None
 
 
+@pytest.mark.system
 async def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     program = (
         "import sys, anyio; from pathlib import Path; from penstock_jetstream.server.embedded import EmbeddedServer\n"
@@ -71,6 +75,7 @@ async def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         assert server.pid is not None
 
 
+@pytest.mark.system
 async def test_a_second_server_on_the_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "LOCK_WAIT_S", 0.05)
     async with own_server(tmp_path):
@@ -93,6 +98,7 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         await EmbeddedServer(tmp_path / "file").start()
 
 
+@pytest.mark.system
 async def test_what_the_server_says_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServerError, match=r"(?s)ended with code 1; it said:.*no_such_option"):
         await EmbeddedServer(tmp_path, extra="no_such_option: 7").start()

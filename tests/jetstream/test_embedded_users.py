@@ -15,6 +15,8 @@ from tests.jetstream.servers import DEADLINE_S
 from penstock_jetstream import NatsSettings, connect
 from penstock_jetstream.server.embedded import EmbeddedServer
 
+pytestmark = pytest.mark.system
+
 PASSWORD = "pw-of-the-services"
 FORBIDDEN = ("penstock.events.job.default.x", "$JS.API.STREAM.NAMES", "penstock.live.default.submitted.x", "x")
 

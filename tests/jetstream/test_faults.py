@@ -17,6 +17,8 @@ from penstock_jetstream import Cluster, NatsSettings, connect
 from penstock_ports import LogFull
 from penstock_schemas.views import SchedulerBeat
 
+pytestmark = pytest.mark.system
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_a_server_that_is_killed_loses_nothing(seed: int, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ async def publish(cluster: Cluster, tenant: str) -> Stored:
     return stored
 
 
+@pytest.mark.system
 async def test_one_tenant_hears_its_own_alone(url: str) -> None:
     errors: list[str] = []
     heard: list[tuple[str, str]] = []

@@ -209,6 +209,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             return open_blobs("memory:///")
 
 
+@pytest.mark.system
 async def test_a_blob_is_read_back_whole_and_in_part(blobs: Blobs, tmp_path: Path) -> None:
     content = bytes(range(256)) * 10_000
     path = tmp_path / "file"
@@ -233,6 +234,7 @@ async def test_a_blob_is_read_back_whole_and_in_part(blobs: Blobs, tmp_path: Pat
         assert all(len(piece) <= BLOB_PIECE_BYTES for piece in pieces)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("sizes", [[], [3], [0, BLOB_PIECE_BYTES, 0], [70_000] * 100])
 async def test_a_stream_is_stored_as_it_comes(sizes: list[int], blobs: Blobs) -> None:
     content = b"".join(bytes([number % 256]) * size for number, size in enumerate(sizes))
@@ -246,6 +248,7 @@ async def test_a_stream_is_stored_as_it_comes(sizes: list[int], blobs: Blobs) ->
     assert await blobs.get_bytes("jobs/1/source/in.bin") == content
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("come", [1, 12])
 async def test_of_a_stream_that_fails_nothing_is_stored(come: int, blobs: Blobs) -> None:
     class ClientGone(Exception):
@@ -273,6 +276,7 @@ def test_every_safe_path_has_a_plain_key_of_its_own() -> None:
         blob_keys.check(key)
 
 
+@pytest.mark.system
 async def test_keys_made_of_paths_are_taken_by_every_store(blobs: Blobs) -> None:
     keys = [blob_keys.below("p", path) for path in ("a#1", "50%", "x" * 255, "y" * 200 + "/z", "a*?", "d/e f")]
     for key in keys:
@@ -280,6 +284,7 @@ async def test_keys_made_of_paths_are_taken_by_every_store(blobs: Blobs) -> None
     assert {each.key for each in await blobs.list("p/")} == set(keys)
 
 
+@pytest.mark.system
 async def test_a_blob_that_is_not_there_is_missing(blobs: Blobs) -> None:
     with pytest.raises(BlobMissing):
         await blobs.get_bytes("nothing")
@@ -290,6 +295,7 @@ async def test_a_blob_that_is_not_there_is_missing(blobs: Blobs) -> None:
     await blobs.delete("nothing")
 
 
+@pytest.mark.system
 async def test_blobs_are_listed_by_the_beginning_of_their_keys(blobs: Blobs, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     await blobs.put_file("jobs/1/a b%20#ü.txt", tmp_path / "empty")
@@ -310,6 +316,7 @@ async def test_blobs_are_listed_by_the_beginning_of_their_keys(blobs: Blobs, tmp
     assert len(await blobs.list("jobs/1/")) == 2
 
 
+@pytest.mark.system
 async def test_the_blobs_of_a_folder_come_in_order_and_in_pages(blobs: Blobs) -> None:
     begun = datetime.now(UTC) - timedelta(seconds=5)
     keys = ["jobs/1.json", "jobs/1/a", "jobs/1/sub.json", "jobs/1/sub/x", "jobs/1/sub/y", "jobs/1/subs", "jobs/2/ü"]
@@ -333,6 +340,7 @@ def test_a_location_of_no_known_kind_is_refused(tmp_path: Path) -> None:
         open_blobs(tmp_path / "file")
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("key", ["", "/a", "../a", "a/../b", "a//b", "a/"])
 async def test_a_key_stays_within_the_folder(key: str, blobs: Blobs) -> None:
     with pytest.raises(ValueError, match="key"):

@@ -40,6 +40,7 @@ def of_process(pid: int) -> dict[str, Callable[[], object]]:
     }
 
 
+@pytest.mark.system
 @pytest.mark.skipif(os.uname().machine not in IOPRIO_SET, reason="its filter is not known")
 def test_no_process_lowers_the_priority_of_another() -> None:
     def act() -> None:

@@ -25,6 +25,7 @@ print(json.dumps([raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE)]))
 """
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("soft", "hard"), [(256, 1_024), (1_024, 1_024), (512, 4_096)])
 def test_as_many_files_as_the_machine_allows_may_be_open(soft: int, hard: int) -> None:
     def limited() -> None:

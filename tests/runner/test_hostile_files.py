@@ -238,6 +238,7 @@ async def test_a_log_that_shrinks_is_stored_as_far_as_it_is(log_dir: Path) -> No
     assert (await Uploads(Shrinking()).put_log("key", path))[0] == 10
 
 
+@pytest.mark.system
 def test_an_order_file_of_holes_is_read_in_bounded_time(log_dir: Path) -> None:
     log = log_dir / ENGINE_LOG
     for suffix in SUFFIXES:

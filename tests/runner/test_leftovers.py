@@ -41,6 +41,7 @@ def family() -> Generator[subprocess.Popen[bytes]]:
     process.wait()
 
 
+@pytest.mark.system
 def test_every_process_under_the_marker_is_killed_and_no_other(family: subprocess.Popen[bytes]) -> None:
     assert sweep("other-00000000") == 0
     assert len(list(find("old-00000000"))) == 2
@@ -49,6 +50,7 @@ def test_every_process_under_the_marker_is_killed_and_no_other(family: subproces
     assert family.wait(5) == -9
 
 
+@pytest.mark.system
 async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
     stage: Stage, family: subprocess.Popen[bytes]
 ) -> None:

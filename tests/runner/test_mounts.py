@@ -16,6 +16,8 @@ from penstock_execution.sandbox.lockdown import confine
 from penstock_execution.sandbox.mounts import changes, seal
 from penstock_execution.sandbox.rules import Rules
 
+pytestmark = pytest.mark.system
+
 NOBODY = 65534
 PR_SET_DUMPABLE = 4
 IPC_PRIVATE, IPC_CREAT, IPC_RMID = 0, 0o1000, 0

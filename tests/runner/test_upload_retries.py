@@ -229,6 +229,7 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
+@pytest.mark.system
 async def test_a_full_disk_of_blobs_that_gets_room_takes_the_results(stage: Stage, small_disk: Path) -> None:
     stage.blobs = open_blobs(small_disk / "blobs")
     stage.upload_retry_s = 3600.0

@@ -62,6 +62,7 @@ def events(name: str) -> st.SearchStrategy[Event]:
     )
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("name", EVENT_TYPES)
 def test_any_event_survives_the_wire(name: str) -> None:
     @given(events(name))

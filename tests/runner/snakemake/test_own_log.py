@@ -35,6 +35,7 @@ def read(log: Path) -> tuple[str, str, str]:
     return stdout, stderr, whole
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(
     ("code", "whole"),
     [
@@ -59,6 +60,7 @@ def test_both_streams_and_their_order(tmp_path: Path, code: str, whole: str) -> 
     assert stderr.split() == [each for each in words if each.startswith("e")]
 
 
+@pytest.mark.system
 def test_a_stream_that_is_emptied_loses_only_what_it_had(tmp_path: Path) -> None:
     code = """
     print("lost", file=sys.stderr)
@@ -74,6 +76,7 @@ def test_a_stream_that_is_emptied_loses_only_what_it_had(tmp_path: Path) -> None
     assert sorted(whole.split()) == sorted(live.split()) == sorted([*stdout.split(), *stderr.split()])
 
 
+@pytest.mark.system
 def test_a_fork_that_writes_elsewhere_leaves_the_order_alone(tmp_path: Path) -> None:
     code = """
     print('o1')
@@ -126,6 +129,7 @@ def test_a_record_that_the_workflow_wrote_over_costs_the_order_alone(tmp_path: P
         assert sorted(text.split()) == ["e1", "e2", "o1", "o2"]
 
 
+@pytest.mark.system
 def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
     log = record(tmp_path, "print('o1'); os._exit(7)")
     (tmp_path / "precious").write_text("precious")

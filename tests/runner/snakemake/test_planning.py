@@ -104,6 +104,7 @@ def _sorted_files(reason: str) -> str:
     return "; ".join(f"{what}: {', '.join(sorted(files.split(', ')))}" for what, _, files in parts)
 
 
+@pytest.mark.system
 async def test_a_plan_has_the_reasons_of_the_bare_command_in_the_order_of_the_graph(desk: Desk, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()

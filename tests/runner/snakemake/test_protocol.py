@@ -374,6 +374,7 @@ def watch(request: pytest.FixtureRequest) -> Watch:
     return Watch(os.getpid(), can_ask=can_ask)
 
 
+@pytest.mark.system
 @pytest.mark.parametrize(("code", "killed"), [(0, False), (7, False), (0, True)])
 def test_the_end_of_a_child_is_seen(watch: Watch, code: int, killed: bool) -> None:
     pid = os.fork()
@@ -391,6 +392,7 @@ def test_the_end_of_a_child_is_seen(watch: Watch, code: int, killed: bool) -> No
     assert watch.end(0) == ()
 
 
+@pytest.mark.system
 def test_a_child_that_was_not_collected_yet_can_be_opened(watch: Watch) -> None:
     pid = os.fork()
     if pid == 0:
@@ -407,6 +409,7 @@ def test_a_process_of_somebody_else_is_refused(watch: Watch) -> None:
             watch.open(0, pid)
 
 
+@pytest.mark.system
 def test_a_grandchild_is_refused(watch: Watch) -> None:
     script = (
         "import subprocess, sys; inner = subprocess.Popen(['sleep', '60']); print(inner.pid, flush=True)\n"
@@ -420,6 +423,7 @@ def test_a_grandchild_is_refused(watch: Watch) -> None:
         child.communicate(b"")
 
 
+@pytest.mark.system
 def test_a_process_that_is_gone_is_not_seen(watch: Watch) -> None:
     pid = os.fork()
     if pid == 0:
@@ -429,6 +433,7 @@ def test_a_process_that_is_gone_is_not_seen(watch: Watch) -> None:
     assert watch.end(0) == ()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("can_ask", [True, False])
 def test_a_child_whose_parent_has_ended_is_not_seen(can_ask: bool) -> None:
     """It may have been killed: that makes nobody a forger, and nothing a success."""
@@ -445,6 +450,7 @@ def test_a_child_whose_parent_has_ended_is_not_seen(can_ask: bool) -> None:
         watch.close()
 
 
+@pytest.mark.system
 def test_a_process_that_still_runs_did_not_end_well(watch: Watch) -> None:
     with subprocess.Popen(["sleep", "60"]) as child:
         watch.open(0, child.pid)
@@ -453,6 +459,7 @@ def test_a_process_that_still_runs_did_not_end_well(watch: Watch) -> None:
         child.kill()
 
 
+@pytest.mark.system
 def test_the_number_of_watched_processes_is_bounded() -> None:
     watch = Watch(os.getpid(), most=2)
     with subprocess.Popen(["sleep", "60"]) as child:
