@@ -27,6 +27,10 @@ ATTEMPT_MARKER: Final = "PENSTOCK_ATTEMPT"
 """An engine sets it to `<job_id>/<attempt>` in the environment of an attempt's processes."""
 
 
+class EngineFault(Exception):
+    """The engine or the machine failed, not the workflow: another attempt may succeed."""
+
+
 class Attempt(Struct, frozen=True, kw_only=True):
     """What an engine is asked to run."""
 

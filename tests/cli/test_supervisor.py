@@ -27,8 +27,8 @@ STUBBORN = (
 class Stage:
     """A supervisor, and everything that it said."""
 
-    def __init__(self, keeper: Supervisor, folder: Path, said: list[str], heard: list[tuple[str, str]]) -> None:
-        self.supervisor = keeper
+    def __init__(self, supervisor: Supervisor, folder: Path, said: list[str], heard: list[tuple[str, str]]) -> None:
+        self.supervisor = supervisor
         self.said = said
         self.heard = heard
         self._folder = folder
@@ -47,8 +47,8 @@ async def stage(folder: Path) -> AsyncGenerator[Stage]:
     said: list[str] = []
     with anyio.fail_after(DEADLINE_S * 2):
         async with anyio.create_task_group() as group:
-            keeper = Supervisor(group, said.append)
-            yield Stage(keeper, folder, said, [])
+            supervisor = Supervisor(group, said.append)
+            yield Stage(supervisor, folder, said, [])
 
 
 async def until(condition: Callable[[], bool]) -> None:

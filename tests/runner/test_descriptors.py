@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_execution.file_descriptors import (
+from penstock_execution.processes.file_descriptors import (
     MAX_OPEN,
     MAX_PROCESSES,
     MIN_PROCESSES,
@@ -20,7 +20,7 @@ from penstock_execution.file_descriptors import (
 
 PROGRAM = """
 import json, resource
-from penstock_execution.file_descriptors import raise_limit
+from penstock_execution.processes.file_descriptors import raise_limit
 print(json.dumps([raise_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE)]))
 """
 

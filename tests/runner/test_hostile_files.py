@@ -11,15 +11,15 @@ import anyio
 import pytest
 from tests.runner.test_workflow_files import HOSTILE, SECRET, deepen, device
 
-from penstock_engines.snakemake.combined_log import MAX_RECORDS, OwnLog
 from penstock_engines.snakemake.engine import find_snakefile
 from penstock_engines.snakemake.failures import tail_of_file, tails_of_logs
-from penstock_engines.snakemake.live_logs import LiveLogs
-from penstock_engines.snakemake.log_follower import Tail
-from penstock_engines.snakemake.stdio_capture import ORDER_SUFFIX, RECORD, SUFFIXES
 from penstock_execution.engine import ENGINE_LOG, Attempt, LogWritten, TaskChanged
 from penstock_execution.files.produced_files import Declared, collect
 from penstock_execution.files.workflow_files import UnsafeFile, written_bytes
+from penstock_execution.logs.combined_log import MAX_RECORDS, OwnLog
+from penstock_execution.logs.live_logs import LiveLogs
+from penstock_execution.logs.log_follower import Tail
+from penstock_execution.logs.stdio_capture import ORDER_SUFFIX, RECORD, SUFFIXES
 from penstock_runner.attempts.notices import append_notices
 from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.staging.sources import remove
@@ -282,7 +282,7 @@ async def test_a_disk_that_hangs_ends_the_wait(log_dir: Path, monkeypatch: pytes
         ends.wait(60)
         raise OSError(errno.EIO, "")
 
-    monkeypatch.setattr("penstock_engines.snakemake.log_follower.read_file", hang)
+    monkeypatch.setattr("penstock_execution.logs.log_follower.read_file", hang)
     monkeypatch.setattr(LiveLogs._read, "__defaults__", (0.05,))  # pyright: ignore[reportPrivateUsage]
     logs = LiveLogs(log_dir, lambda _: None, anyio.CapacityLimiter(1))
     logs.begin("t")

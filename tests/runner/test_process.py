@@ -14,7 +14,7 @@ import anyio
 import pytest
 from tests.runner.runner_harness import Desk, eventually
 
-from penstock_execution.orphan_processes import find
+from penstock_execution.processes.orphan_processes import find
 from penstock_jetstream import NatsSettings, connect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_jetstream.server.embedded import EmbeddedServer

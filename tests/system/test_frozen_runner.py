@@ -1,4 +1,4 @@
-"""Runner, zygote and keepers are stopped and the attempts are not: the next attempt never runs beside the first."""
+"""Runner, zygote and supervisors are stopped and the attempts are not: the next attempt never runs beside the first."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.system.processes import running_system, wait_until
 
-from penstock_engines.snakemake.process_tree import children_of, kill, live_among
+from penstock_execution.processes.process_tree import children_of, kill, live_among
 
 pytestmark = pytest.mark.system
 
@@ -34,7 +34,7 @@ def test_two_attempts_never_run_at_once(tmp_path: Path) -> None:
         [first] = shells(notes)
         system.add("other", "penstock_runner", PENSTOCK_RUNNER_NAME="other")
         zygotes = children_of(frozen.pid)
-        stopped = [frozen.pid, *zygotes, *(keeper for zygote in zygotes for keeper in children_of(zygote))]
+        stopped = [frozen.pid, *zygotes, *(supervisor for zygote in zygotes for supervisor in children_of(zygote))]
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
         try:

@@ -112,8 +112,8 @@ import os, signal
 def parent(pid):
     return int(open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[1])
 
-keeper = os.getppid()
-zygote = parent(keeper)
+supervisor = os.getppid()
+zygote = parent(supervisor)
 os.kill(parent(zygote), signal.SIGKILL)
 
 rule r:

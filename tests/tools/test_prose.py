@@ -18,7 +18,7 @@ def places(path: str, content: str) -> list[tuple[int, int, str]]:
     ("code", "expected"),
     [
         ("def tell_runner() -> None: ...\n", [(1, 5, "tell")]),
-        ("class JobDoorkeeper: ...\n", [(1, 7, "doorkeeper")]),
+        ("class JobDoorsupervisor: ...\n", [(1, 7, "doorsupervisor")]),
         ("for each in jobs:\n    pass\n", [(1, 5, "each")]),
         ("x = 1\ny = 2  # the runner says so\n", [(2, 21, "says")]),
         ('"""A job.\n\nWhoever reads it.\n"""\n', [(3, 1, "whoever")]),
@@ -51,9 +51,9 @@ def test_what_only_looks_like_a_finding_is_none(code: str) -> None:
 def test_pages_are_checked_without_code_and_addresses() -> None:
     page = (
         "# Title\n\nIt stands of its\nown; `says` and [a link](says/ask.md).\n\n"
-        "```console\n$ penstock say\n```\n\n- The keeper.\n"
+        "```console\n$ penstock say\n```\n\n- The supervisor.\n"
     )
-    assert places("docs/example.md", page) == [(3, 4, "stands"), (3, 11, "of its own"), (10, 7, "keeper")]
+    assert places("docs/example.md", page) == [(3, 4, "stands"), (3, 11, "of its own"), (10, 7, "supervisor")]
 
 
 def test_generated_pages_are_left_to_the_code_that_they_come_from() -> None:

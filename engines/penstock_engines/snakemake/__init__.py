@@ -2,7 +2,7 @@
 
     runner -- zygote (Snakemake imported, no workflow's code)
                  |  forks, for each attempt
-              keeper (adopts orphans, kills everything at the end)
+              supervisor (adopts orphans, kills everything at the end)
                  |
               attempt (snakemake.api, our executor and logger plugin)
                  |  forks, for each job of the graph
@@ -12,6 +12,5 @@
 """
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
-from penstock_engines.snakemake.failures import EngineFault
 
-__all__ = ["EngineFault", "SnakemakeEngine"]
+__all__ = ["SnakemakeEngine"]

@@ -43,25 +43,27 @@ from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegist
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_engines.snakemake import executor_plugin, logger_plugin
-from penstock_engines.snakemake.event_pipe import FrameReporter
 from penstock_engines.snakemake.exception_messages import describe
 from penstock_engines.snakemake.graph import NO_FILES, GraphWatch, TaskNumbers, declared_paths, in_batches, needed_jobs
-from penstock_engines.snakemake.launching import Launch
+from penstock_engines.snakemake.launching import Launch, decode_launch
 from penstock_engines.snakemake.messages import (
     MAX_NAME_CHARS,
     MAX_VALUE_CHARS,
     GraphChanged,
+    Message,
     OutputsFound,
     RunEnded,
     RunProblem,
     TryDescribed,
+    encode_frame,
     found,
     shorten,
 )
 from penstock_engines.snakemake.patches import refuse_blind_searches, tolerate_closed_folders
 from penstock_engines.snakemake.profile import Profile, load
-from penstock_engines.snakemake.stdio_capture import record_streams
 from penstock_engines.snakemake.unsupported import Inspection, Software, remember_global_conda
+from penstock_execution.logs.stdio_capture import record_streams
+from penstock_execution.processes.event_pipe import FrameReporter, Reporter
 from penstock_execution.sandbox.lockdown import confine
 
 MAX_REASON_CHARS: Final = 600
@@ -94,6 +96,11 @@ remember_global_conda(Workflow)
 LoggerPluginRegistry().register_plugin(logger_plugin.PLUGIN_MODULE, logger_plugin)
 
 
+def run_encoded(request: bytes, events: int, taken: int) -> int:
+    """Run the attempt that an encoded request describes; see `run_attempt`."""
+    return run_attempt(decode_launch(request), events, taken)
+
+
 def run_attempt(launch: Launch, events: int, taken: int) -> int:
     """Run a workflow in this process and return the exit code: 0 when it ran to its end.
 
@@ -105,7 +112,7 @@ def run_attempt(launch: Launch, events: int, taken: int) -> int:
     except OSError as error:
         problem = RunProblem(message=f"the attempt's process could not be prepared: {error}")
     # Its threads are confined because they start after this one was.
-    reporter = FrameReporter(events, taken)
+    reporter = FrameReporter(events, taken, encode_frame)
     if problem is None:
         problem = _run(launch, reporter)
     if problem is not None:
@@ -149,7 +156,7 @@ def _set_limit(name: int, value: int) -> None:
     resource.setrlimit(name, (bound, bound))
 
 
-def _run(launch: Launch, reporter: FrameReporter) -> RunProblem | None:
+def _run(launch: Launch, reporter: Reporter[Message]) -> RunProblem | None:
     numbers = TaskNumbers()
     if launch.is_dry:
         output = OutputSettings(nocolor=True, dryrun=True)
@@ -244,7 +251,9 @@ def _software(launch: Launch) -> Software:
     return Software(policy=launch.policy, is_accepted=launch.options.allow_missing_software)
 
 
-def _execute(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter, numbers: TaskNumbers) -> None:
+def _execute(
+    dag_api: DAGApi, launch: Launch, profile: Profile, reporter: Reporter[Message], numbers: TaskNumbers
+) -> None:
     options = launch.options
 
     def chosen(name: str) -> Any:
@@ -275,7 +284,7 @@ def _execute(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameR
     )
 
 
-def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: FrameReporter, numbers: TaskNumbers) -> None:
+def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: Reporter[Message], numbers: TaskNumbers) -> None:
     """Let Snakemake find what it would run, and report it in the graph's order, with the reason of each job."""
     dag_api.execute_workflow(
         executor="dryrun",
@@ -306,7 +315,7 @@ def _is_finished(dag_api: DAGApi) -> bool:
     return dag is not None and not any(True for _ in dag.needrun_jobs())
 
 
-def _report_outputs(dag_api: DAGApi, reporter: FrameReporter) -> None:
+def _report_outputs(dag_api: DAGApi, reporter: Reporter[Message]) -> None:
     with contextlib.suppress(Exception):  # a graph that was only half built
         dag = _dag(dag_api)
         for paths in in_batches(_declared_outputs(dag, are_done=True), len):

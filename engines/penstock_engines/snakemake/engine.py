@@ -10,15 +10,14 @@ from typing import Final
 import anyio
 
 from penstock_domain.engine_parameters import SnakemakeOptions, snakemake_options
-from penstock_engines.snakemake.failures import EngineFault
-from penstock_engines.snakemake.launching import Launch
-from penstock_engines.snakemake.live_logs import TASK_LOGS
+from penstock_engines.snakemake.launching import Launch, encode_launch
 from penstock_engines.snakemake.running_attempt import RunningAttempt
-from penstock_engines.snakemake.zygote_client import ZygoteClient
-from penstock_execution.engine import ATTEMPT_MARKER, ENGINE_LOG, RUNNER_MARKER, Attempt, Emit, Outcome
-from penstock_execution.file_descriptors import MAX_PROCESSES
+from penstock_execution.engine import ATTEMPT_MARKER, ENGINE_LOG, RUNNER_MARKER, Attempt, Emit, EngineFault, Outcome
 from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, in_thread, removed
-from penstock_execution.orphan_processes import sweep
+from penstock_execution.logs.live_logs import TASK_LOGS
+from penstock_execution.processes.file_descriptors import MAX_PROCESSES
+from penstock_execution.processes.orphan_processes import sweep
+from penstock_execution.processes.zygote_client import ZygoteClient
 from penstock_execution.sandbox.policy import PLAN_LIMITS, SandboxPolicy
 from penstock_execution.sandbox.rules import Rules
 from penstock_schemas.commands import OutcomeKind
@@ -75,24 +74,30 @@ class SnakemakeEngine:
         self._limits = ATTEMPT_LIMITS | dict(limits or {})
         self._sandbox = sandbox
         self._unsupported = unsupported
-        self._nursery = ZygoteClient(self._environment, umask=umask)
+        self._zygote = ZygoteClient(
+            "penstock_engines.snakemake.zygote",
+            "Snakemake",
+            self._environment,
+            hint="is the extra `snakemake` installed?",
+            umask=umask,
+        )
         self.version = metadata.version("snakemake")
 
     async def __aenter__(self) -> "SnakemakeEngine":
-        await self._nursery.__aenter__()
+        await self._zygote.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._nursery.__aexit__(None, None, None)
+        await self._zygote.__aexit__(None, None, None)
 
     def extend(self, until_s: float) -> None:
         """Let attempts run until then."""
-        self._nursery.extend(until_s)
+        self._zygote.extend(until_s)
 
     @property
     def zygote_pid(self) -> int | None:
         """The process that attempts are forked from, while it lives."""
-        return self._nursery.zygote_pid
+        return self._zygote.zygote_pid
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         """Run a workflow to its end.
@@ -113,7 +118,7 @@ class SnakemakeEngine:
             return Outcome(kind=OutcomeKind.STOPPED)
         scratch = attempt.log_dir / SCRATCH
         launch = await in_thread(lambda: self._launch(attempt, snakefile, scratch, options))
-        child = await self._nursery.launch(launch)
+        child = await self._zygote.launch(encode_launch(launch))
         run = RunningAttempt(attempt, emit, launch.rules, launch.limits, max_processes=self._max_processes)
         try:
             exited = await run.follow(child, stop)
@@ -126,8 +131,8 @@ class SnakemakeEngine:
                 await removed(scratch, deadline_s=SHIELDED_REMOVE_S)
         if exited is None:
             killed = await anyio.to_thread.run_sync(lambda: sweep(_marker(attempt), variable=ATTEMPT_MARKER))
-            await run.finish(TaskState.FAILED, "the attempt's keeper was killed")
-            raise EngineFault(f"the keeper of the attempt was killed; {killed} processes were swept up")
+            await run.finish(TaskState.FAILED, "the attempt's supervisor was killed")
+            raise EngineFault(f"the supervisor of the attempt was killed; {killed} processes were swept up")
         return await run.conclude(exited, was_stopped=stop.is_set())
 
     def _launch(self, attempt: Attempt, snakefile: str, scratch: Path, options: SnakemakeOptions) -> Launch:

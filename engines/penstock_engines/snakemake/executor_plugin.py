@@ -30,13 +30,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from penstock_engines.snakemake.event_pipe import OWN_THREADS, NullReporter, Reporter
 from penstock_engines.snakemake.graph import GraphWatch, TaskNumbers, job_key, needed_jobs
-from penstock_engines.snakemake.messages import ProcessStarted, TryEnded, TryStarted, found
-from penstock_engines.snakemake.process_tree import kill_group, kill_session
+from penstock_engines.snakemake.messages import Message, ProcessStarted, TryEnded, TryStarted, found
 from penstock_engines.snakemake.shell_process import ShellJob, commands_of, watch_shell
 from penstock_engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report, report_of
 from penstock_engines.snakemake.unsupported import Inspection, MissingSoftware, Software
+from penstock_execution.processes.event_pipe import OWN_THREADS, NullReporter, Reporter
+from penstock_execution.processes.process_tree import kill_group, kill_session
 from penstock_execution.sandbox.task_domain import enter_own_domain
 
 PLUGIN_NAME: Final = "penstock"
@@ -116,7 +116,7 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         settings = self.executor_settings or ExecutorSettings()
         self.use_threads = True
         self.keepincomplete = self.workflow.execution_settings.keep_incomplete
-        self._reporter: Reporter = settings.reporter or NullReporter()
+        self._reporter: Reporter[Message] = settings.reporter or NullReporter()
         self._log_dir = Path(settings.log_dir or Path(".snakemake", "penstock-tasks").absolute())
         self._log_dir.mkdir(parents=True, exist_ok=True)
         watch_shell()

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from penstock_engines.snakemake.exit_reasons import signal_name
 from penstock_engines.snakemake.progress import TaskProgress, described
+from penstock_execution.engine import EngineFault
 from penstock_execution.files.workflow_files import WorkflowFolder, read_file
 from penstock_schemas.jobs import Failure, FailureCause, LogFileTail
 from penstock_schemas.views import Task
@@ -23,10 +24,6 @@ MAX_LINE_CHARS: Final = 400
 """Of a line that a sentence quotes."""
 _FATAL_SIGNALS: Final = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
 """Signals that a program brings on itself: trying again would end the same way."""
-
-
-class EngineFault(Exception):
-    """The engine or the machine failed, not the workflow: another attempt may succeed."""
 
 
 class LastWords(Struct, frozen=True, kw_only=True):

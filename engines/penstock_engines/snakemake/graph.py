@@ -10,7 +10,6 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from penstock_engines.snakemake.event_pipe import Reporter
 from penstock_engines.snakemake.messages import (
     BATCH,
     BATCH_CHARS,
@@ -22,10 +21,12 @@ from penstock_engines.snakemake.messages import (
     MAX_VALUE_CHARS,
     GraphChanged,
     GraphTask,
+    Message,
     chars_of,
     fit,
     fit_wildcards,
 )
+from penstock_execution.processes.event_pipe import Reporter
 
 T = TypeVar("T")
 
@@ -98,7 +99,7 @@ class TaskNumbers:
 class GraphWatch:
     """Reports what is new in the graph since the last time."""
 
-    def __init__(self, dag: Any, reporter: Reporter, numbers: TaskNumbers, work_dir: Path) -> None:
+    def __init__(self, dag: Any, reporter: Reporter[Message], numbers: TaskNumbers, work_dir: Path) -> None:
         self._dag = dag
         self._reporter = reporter
         self._numbers = numbers

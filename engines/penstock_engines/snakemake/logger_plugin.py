@@ -19,17 +19,18 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from penstock_engines.snakemake.event_pipe import NullReporter, Reporter
 from penstock_engines.snakemake.graph import TaskNumbers
 from penstock_engines.snakemake.messages import (
     MAX_FIELDS,
     MAX_NAME_CHARS,
     MAX_VALUE_CHARS,
     ErrorLogged,
+    Message,
     TryDescribed,
     fit,
     shorten,
 )
+from penstock_execution.processes.event_pipe import NullReporter, Reporter
 
 PLUGIN_MODULE = "snakemake_logger_plugin_penstock"
 """Snakemake wants the name of a logger plugin to begin like this."""
@@ -89,8 +90,8 @@ class LogHandler(LogHandlerBase):
                     pass
 
     @property
-    def _reporter(self) -> Reporter:
-        reporter: Reporter | None = getattr(self.settings, "reporter", None)
+    def _reporter(self) -> Reporter[Message]:
+        reporter: Reporter[Message] | None = getattr(self.settings, "reporter", None)
         return reporter or NullReporter()
 
     def _description(self, fields: Mapping[str, Any]) -> TryDescribed | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock_engines.snakemake.messages import InvalidEvent
-from penstock_execution.file_descriptors import MAX_PROCESSES
+from penstock_execution.processes.file_descriptors import MAX_PROCESSES
 
 _INFO: Final = struct.Struct("=QQ11Ii")
 """`struct pidfd_info`: mask, cgroup, eleven ids, exit code."""

@@ -7,10 +7,7 @@ from typing import Final
 import anyio
 from msgspec.structs import replace
 
-from penstock_engines.snakemake.failures import EngineFault, run_failure, tail_of_file, task_failure, without_folder
-from penstock_engines.snakemake.launching import Exited
-from penstock_engines.snakemake.live_logs import LiveLogs
-from penstock_engines.snakemake.log_follower import LAST_LINE_CHARS
+from penstock_engines.snakemake.failures import run_failure, tail_of_file, task_failure, without_folder
 from penstock_engines.snakemake.messages import (
     AnyMessage,
     Found,
@@ -25,10 +22,22 @@ from penstock_engines.snakemake.progress import TaskProgress
 from penstock_engines.snakemake.protocol import Protocol
 from penstock_engines.snakemake.resource_limits import Usage, named_limit, oom_kills
 from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results
-from penstock_engines.snakemake.turns import Turns
-from penstock_engines.snakemake.zygote_client import AttemptHandle
-from penstock_execution.engine import ENGINE_LOG, Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
+from penstock_execution.engine import (
+    ENGINE_LOG,
+    Attempt,
+    CountsChanged,
+    Emit,
+    EngineFault,
+    LogWritten,
+    Outcome,
+    TaskChanged,
+)
 from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder, in_thread
+from penstock_execution.logs.live_logs import LiveLogs
+from penstock_execution.logs.log_follower import LAST_LINE_CHARS
+from penstock_execution.processes.supervision_messages import Exited
+from penstock_execution.processes.turns import Turns
+from penstock_execution.processes.zygote_client import AttemptHandle
 from penstock_execution.sandbox.denials import explained
 from penstock_execution.sandbox.rules import Rules
 from penstock_runtime.runtime import SYSTEM
@@ -39,7 +48,7 @@ from penstock_schemas.views import LogStream, Task, TaskState
 FILE_THREADS: Final = 4
 """Threads that may wait for files of one attempt."""
 KILL_DEADLINE_S: Final = 8.0
-"""How long a killed attempt may take to be gone, its keeper included."""
+"""How long a killed attempt may take to be gone, its supervisor included."""
 
 
 class RunningAttempt:

@@ -21,8 +21,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from penstock_engines.snakemake.event_pipe import OWN_THREADS
 from penstock_engines.snakemake.task_process import TaskFiles, open_log
+from penstock_execution.processes.event_pipe import OWN_THREADS
 
 
 class ShellJob(Struct, frozen=True):

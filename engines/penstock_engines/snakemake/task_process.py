@@ -23,7 +23,7 @@ from msgspec import Struct
 from snakemake.exceptions import format_exception_to_string
 
 from penstock_engines.snakemake.messages import shorten
-from penstock_engines.snakemake.process_tree import children_of, die_with
+from penstock_execution.processes.process_tree import children_of, die_with
 
 _RESET: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 """Signals that do to a job what they do to any process."""

@@ -17,8 +17,8 @@ import structlog
 
 from penstock_engines.mock.engine import MockEngine
 from penstock_execution.engine import RUNNER_MARKER, Engine
-from penstock_execution.file_descriptors import processes_of_run, raise_limit
-from penstock_execution.orphan_processes import LeftoversRemain
+from penstock_execution.processes.file_descriptors import processes_of_run, raise_limit
+from penstock_execution.processes.orphan_processes import LeftoversRemain
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.status import SandboxStatus, SandboxUnavailable
 from penstock_jetstream import connect

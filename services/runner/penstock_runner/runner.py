@@ -11,7 +11,7 @@ import structlog
 from msgspec import Struct
 
 from penstock_execution.engine import Engine
-from penstock_execution.orphan_processes import sweep
+from penstock_execution.processes.orphan_processes import sweep
 from penstock_ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runner.attempts.attempt import AttemptDependencies
 from penstock_runner.attempts.planning import Planner

@@ -42,7 +42,7 @@ def write(path: str) -> Deed:
 
 def hostile(at: Targets) -> dict[str, Deed]:
     state, home = at["state"], at["home"]
-    keeper = at["keeper"]
+    supervisor = at["supervisor"]
     return {
         "read the work of another job": read(f"{state}/work/other/data.txt"),
         "read the log of another job": read(f"{state}/logs/other/1/engine.log"),
@@ -71,18 +71,18 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "make a device": lambda: os.mknod("disk", 0o600 | 0o060000, os.makedev(8, 0)),
         "read the devices": listing("/dev"),
         "kill the runner": lambda: os.kill(at["runner"], signal.SIGKILL),
-        "kill the keeper": lambda: os.kill(keeper, signal.SIGKILL),
-        "stop the keeper": lambda: os.kill(keeper, signal.SIGSTOP),
+        "kill the supervisor": lambda: os.kill(supervisor, signal.SIGKILL),
+        "stop the supervisor": lambda: os.kill(supervisor, signal.SIGSTOP),
         "kill the zygote": lambda: os.kill(at["zygote"], signal.SIGKILL),
-        "kill what ends it in time": lambda: kill_siblings(keeper),
+        "kill what ends it in time": lambda: kill_siblings(supervisor),
         "reach the zygote's descriptors": lambda: open_descriptors(at["zygote"]),
-        "reach the keeper's descriptors": lambda: open_descriptors(keeper),
+        "reach the supervisor's descriptors": lambda: open_descriptors(supervisor),
         "read the zygote's memory": lambda: open(f"/proc/{at['zygote']}/mem", "rb").close(),
         "kill another attempt": lambda: os.kill(at["victim"], signal.SIGKILL),
         "bound the runner's time": lambda: resource.prlimit(at["victim"], resource.RLIMIT_CPU, (0, 0)),
         "lower the runner's priority": lambda: os.setpriority(os.PRIO_PROCESS, at["victim"], 19),
         "read the runner's environment": read(f"/proc/{at['runner']}/environ"),
-        "read the keeper's environment": read(f"/proc/{keeper}/environ"),
+        "read the supervisor's environment": read(f"/proc/{supervisor}/environ"),
         "read the runner's memory": lambda: open(f"/proc/{at['runner']}/mem", "rb").close(),
         "see what the runner has open": lambda: os.readlink(f"/proc/{at['runner']}/fd/1"),
         "trace another attempt": lambda: trace(at["victim"]),
@@ -222,14 +222,14 @@ def is_terminal(number: int) -> bool:
         return False
 
 
-def kill_siblings(keeper: int) -> None:
-    """Kill the keeper's children that are not above this process."""
+def kill_siblings(supervisor: int) -> None:
+    """Kill the supervisor's children that are not above this process."""
     own, pid = {os.getpid()}, os.getpid()
     while pid not in (0, 1):
         pid = parent_of(pid)
         own.add(pid)
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
-    others = [pid for pid in pids if pid not in own and parent_of(pid) == keeper]
+    others = [pid for pid in pids if pid not in own and parent_of(pid) == supervisor]
     if not others:
         raise PermissionError("there is none")
     for pid in others:
@@ -311,8 +311,8 @@ def decent(at: Targets) -> dict[str, Deed]:
 
 def perform(targets: str, path: str) -> None:
     at = json.loads(pathlib.Path(targets).read_text())
-    at["keeper"] = at.get("keeper") or os.getppid()
-    at["zygote"] = at.get("zygote") or parent_of(at["keeper"])
+    at["supervisor"] = at.get("supervisor") or os.getppid()
+    at["zygote"] = at.get("zygote") or parent_of(at["supervisor"])
     pathlib.Path(targets).write_text(json.dumps(at))
     told: dict[str, str] = {}
     for name, deed in (hostile(at) | networked(at) | decent(at)).items():

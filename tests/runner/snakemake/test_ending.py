@@ -15,10 +15,10 @@ import pytest
 from tests.runner.snakemake.engine_harness import Lab, until
 
 from penstock_domain.lease import KILL_S
-from penstock_engines.snakemake import EngineFault, SnakemakeEngine
-from penstock_engines.snakemake.process_tree import children_of, descendants_of, kill, live_among
-from penstock_execution.engine import Outcome
-from penstock_execution.orphan_processes import sweep
+from penstock_engines.snakemake import SnakemakeEngine
+from penstock_execution.engine import EngineFault, Outcome
+from penstock_execution.processes.orphan_processes import sweep
+from penstock_execution.processes.process_tree import children_of, descendants_of, kill, live_among
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.views import TaskState
 
@@ -148,7 +148,9 @@ def attempt_of(lab: Lab) -> int:
     """The process that runs Snakemake: the one that keeps the attempt's events open and works in the work directory."""
     assert lab.engine.zygote_pid is not None
     mine = set(lab.processes())
-    (attempt,) = (pid for keeper in children_of(lab.engine.zygote_pid) for pid in children_of(keeper) if pid in mine)
+    (attempt,) = (
+        pid for supervisor in children_of(lab.engine.zygote_pid) for pid in children_of(supervisor) if pid in mine
+    )
     return attempt
 
 
@@ -160,12 +162,12 @@ async def test_a_killed_attempt_is_a_fault_of_the_system(lab: Lab) -> None:
     assert not lab.processes()
 
 
-async def test_a_killed_keeper_takes_everything_along(lab: Lab) -> None:
+async def test_a_killed_supervisor_takes_everything_along(lab: Lab) -> None:
     async with running(lab) as ended:
         assert lab.engine.zygote_pid is not None
         attempt = attempt_of(lab)
-        (keeper,) = (pid for pid in children_of(lab.engine.zygote_pid) if attempt in children_of(pid))
-        os.kill(keeper, signal.SIGKILL)
+        (supervisor,) = (pid for pid in children_of(lab.engine.zygote_pid) if attempt in children_of(pid))
+        os.kill(supervisor, signal.SIGKILL)
     assert isinstance(ended[0], EngineFault)
     await until(lambda: not lab.processes(), 3)
     assert not lab.open_tasks()
@@ -262,11 +264,11 @@ async def test_a_runner_killed_with_its_zygote_leaves_nothing(lab: Lab) -> None:
         await until(lambda: not lab.processes(), 5)
 
 
-async def test_a_successor_sweeps_up_even_when_runner_zygote_and_keeper_are_killed(lab: Lab) -> None:
+async def test_a_successor_sweeps_up_even_when_runner_zygote_and_supervisor_are_killed(lab: Lab) -> None:
     lab.write({"Snakefile": STUBBORN.replace("env -i ", "")})
     async with runner(lab) as (process, zygote):
-        keepers = children_of(zygote)
-        for pid in (zygote, process.pid, *keepers):
+        supervisors = children_of(zygote)
+        for pid in (zygote, process.pid, *supervisors):
             os.kill(pid, signal.SIGKILL)
         process.wait()
         sweep(lab.root.name)
@@ -338,24 +340,24 @@ async def test_a_killed_run_is_resumed_where_it_was(lab: Lab) -> None:
     assert outcome.tasks.total == 3
 
 
-def watchdogs_of(keepers: list[int], lab: Lab) -> list[int]:
-    return [pid for keeper in keepers for pid in children_of(keeper) if pid not in lab.processes()]
+def watchdogs_of(supervisors: list[int], lab: Lab) -> list[int]:
+    return [pid for supervisor in supervisors for pid in children_of(supervisor) if pid not in lab.processes()]
 
 
 @pytest.mark.parametrize(
-    "stopped", ["runner", "runner and zygote", "runner, zygote and keepers", "all but the keepers"]
+    "stopped", ["runner", "runner and zygote", "runner, zygote and supervisors", "all but the supervisors"]
 )
 async def test_the_lease_ends_all_work_whoever_is_stopped(lab: Lab, stopped: str) -> None:
     lab.write({"Snakefile": STUBBORN})
     lease_s = 6.0
     async with runner(lab, lease_s=lease_s) as (process, zygote):
         began = time.monotonic()
-        keepers = children_of(zygote)
+        supervisors = children_of(zygote)
         frozen = {
             "runner": [process.pid],
             "runner and zygote": [process.pid, zygote],
-            "runner, zygote and keepers": [process.pid, zygote, *keepers],
-            "all but the keepers": [process.pid, zygote, *watchdogs_of(keepers, lab)],
+            "runner, zygote and supervisors": [process.pid, zygote, *supervisors],
+            "all but the supervisors": [process.pid, zygote, *watchdogs_of(supervisors, lab)],
         }[stopped]
         try:
             for pid in frozen:
@@ -366,13 +368,13 @@ async def test_the_lease_ends_all_work_whoever_is_stopped(lab: Lab, stopped: str
         finally:
             for pid in frozen[1:]:
                 kill(pid, signal.SIGCONT)
-    await until(lambda: not any(is_alive(pid) for pid in (zygote, *keepers)), 10)
+    await until(lambda: not any(is_alive(pid) for pid in (zygote, *supervisors)), 10)
 
 
 async def test_a_killed_watchdog_is_replaced(lab: Lab) -> None:
     lab.write({"Snakefile": STUBBORN})
     async with runner(lab) as (_, zygote):
-        keepers = children_of(zygote)
-        [first] = watchdogs_of(keepers, lab)
+        supervisors = children_of(zygote)
+        [first] = watchdogs_of(supervisors, lab)
         os.kill(first, signal.SIGKILL)
-        await until(lambda: (found := watchdogs_of(keepers, lab)) and found != [first])
+        await until(lambda: (found := watchdogs_of(supervisors, lab)) and found != [first])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_engines.snakemake import EngineFault, SnakemakeEngine
+from penstock_engines.snakemake import SnakemakeEngine
+from penstock_execution.engine import EngineFault
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import FailureCause
 from penstock_schemas.views import LogStream, TaskState
@@ -170,7 +171,7 @@ ATTACK = (
 import ctypes, pathlib, signal
 
 def attempt_of(pid):
-    """The attempt's own process: the ancestor whose parent is the keeper."""
+    """The attempt's own process: the ancestor whose parent is the supervisor."""
     chain = []
     while pid > 1:
         chain.append(pid)

@@ -8,7 +8,7 @@ import pytest
 from tests.runner.snakemake.engine_harness import Lab, until
 
 from penstock_engines.snakemake import SnakemakeEngine
-from penstock_engines.snakemake.log_follower import TASK_LIVE_BYTES
+from penstock_execution.logs.log_follower import TASK_LIVE_BYTES
 from penstock_schemas.jobs import FailureCause
 from penstock_schemas.views import LogStream, TaskState
 
@@ -121,7 +121,7 @@ async def test_a_missing_snakemake_is_said_at_once(monkeypatch: pytest.MonkeyPat
     broken = tmp_path / "snakemake"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise ImportError('broken')\n")
-    from penstock_engines.snakemake import EngineFault
+    from penstock_execution.engine import EngineFault
 
     with pytest.raises(EngineFault, match="is the extra `snakemake` installed"):
         async with SnakemakeEngine(extra_environment={"PYTHONPATH": str(tmp_path)}):

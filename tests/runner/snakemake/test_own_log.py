@@ -9,14 +9,14 @@ from textwrap import dedent
 import pytest
 from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_engines.snakemake.combined_log import OwnLog
-from penstock_engines.snakemake.stdio_capture import RECORD
+from penstock_execution.logs.combined_log import OwnLog
+from penstock_execution.logs.stdio_capture import RECORD
 from penstock_schemas.views import LogStream
 
 PRELUDE = """
 import os, subprocess, sys
 from pathlib import Path
-from penstock_engines.snakemake.stdio_capture import record_streams
+from penstock_execution.logs.stdio_capture import record_streams
 record_streams(Path(sys.argv[1]))
 """
 

@@ -9,7 +9,6 @@ from penstock_engines.snakemake.engine import clean_environment
 from penstock_engines.snakemake.exit_reasons import why_it_failed
 from penstock_engines.snakemake.failures import TAIL_BYTES, tail_of_file, tail_of_text
 from penstock_engines.snakemake.graph import task_key
-from penstock_engines.snakemake.log_follower import Tail
 from penstock_engines.snakemake.messages import (
     MAX_FRAME_BYTES,
     ErrorLogged,
@@ -27,6 +26,7 @@ from penstock_engines.snakemake.messages import (
     shorten,
 )
 from penstock_engines.snakemake.progress import MAX_EXPLAINED, TaskProgress
+from penstock_execution.logs.log_follower import Tail
 from penstock_schemas.ids import JobId, is_token
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, TaskState

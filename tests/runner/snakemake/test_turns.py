@@ -5,7 +5,7 @@ import itertools
 import anyio
 import anyio.lowlevel
 
-from penstock_engines.snakemake.turns import TURN_S, Turns
+from penstock_execution.processes.turns import TURN_S, Turns
 
 
 async def test_others_have_their_turn_during_long_work() -> None:

@@ -1,4 +1,4 @@
-"""Processes that a killed runner or keeper left behind: found by the marker in their environment, and killed."""
+"""Processes that a killed runner or supervisor left behind: found by the marker in their environment, and killed."""
 
 import os
 import signal

@@ -7,10 +7,10 @@ from typing import Final, TypeVar
 import anyio
 from msgspec import Struct
 
-from penstock_engines.snakemake.combined_log import OwnLog
-from penstock_engines.snakemake.log_follower import Tail
 from penstock_execution.engine import ENGINE_LOG, Emit, LogWritten
 from penstock_execution.files.workflow_files import FILE_DEADLINE_S, in_thread, size_of_file
+from penstock_execution.logs.combined_log import OwnLog
+from penstock_execution.logs.log_follower import Tail
 from penstock_schemas.views import LogStream
 
 TASK_LOGS: Final = "tasks"

@@ -1,4 +1,4 @@
-"""The runner's hold on the zygote: it starts it, starts it again when it died, and has attempts started by it."""
+"""The runner's side of the zygote: starts it, restarts it when it died, and starts attempts through it."""
 
 import contextlib
 import os
@@ -12,28 +12,19 @@ from typing import Final
 import anyio
 import msgspec
 
-from penstock_engines.snakemake.event_pipe import TAKEN
-from penstock_engines.snakemake.failures import EngineFault
-from penstock_engines.snakemake.launching import (
-    LAUNCH,
-    READY,
-    STOP,
-    Exited,
-    Launch,
-    Started,
-    decode_report,
-    encode_launch,
-)
-from penstock_engines.snakemake.lease_deadline import Deadline
+from penstock_execution.engine import EngineFault
+from penstock_execution.processes.event_pipe import TAKEN
+from penstock_execution.processes.lease_deadline import Deadline
+from penstock_execution.processes.supervision_messages import LAUNCH, READY, STOP, Exited, Started, decode_report
 
 READY_DEADLINE_S: Final = 60.0
-"""Importing Snakemake takes half a second, and much longer on a cold disk without byte code."""
+"""Importing an engine takes half a second, and much longer on a cold disk without byte code."""
 SEND_DEADLINE_S: Final = 10.0
 GOODBYE_DEADLINE_S: Final = 8.0
-"""How long the zygote may take to leave: its keepers end their attempts meanwhile."""
+"""How long the zygote may take to exit: its supervisors end their attempts meanwhile."""
 _SAME_UMASK: Final = -1
 EVENTS_READ_BYTES: Final = 64 * 1024
-"""What is read of one attempt's messages before others have their turn."""
+"""Bytes read of one attempt's messages before others have their turn."""
 
 
 class AttemptHandle:
@@ -45,12 +36,12 @@ class AttemptHandle:
         self._taken = taken
 
     async def started(self) -> Started | None:
-        """Return the keeper's first report; `None` when it died before that."""
+        """Return the supervisor's first report; `None` when it died before that."""
         report = await self._report()
         return report if isinstance(report, Started) else None
 
     async def exited(self) -> Exited | None:
-        """Return the keeper's last report, when nothing of the attempt is left; `None` when the keeper was killed."""
+        """Return the supervisor's last report, when nothing of the attempt is left; `None` if it was killed."""
         report = await self._report()
         return report if isinstance(report, Exited) else None
 
@@ -67,12 +58,12 @@ class AttemptHandle:
             os.write(self._taken, TAKEN.pack(count))
 
     def stop(self) -> None:
-        """Ask the attempt to end; the keeper kills it when it does not."""
+        """Ask the attempt to end; the supervisor kills it when it does not."""
         with contextlib.suppress(OSError):
             self._lifeline.send(STOP)
 
     def kill(self) -> None:
-        """Have the keeper kill everything at once; it still reports the end."""
+        """Have the supervisor kill everything at once; it still reports the end."""
         with contextlib.suppress(OSError):
             self._lifeline.shutdown(socket.SHUT_WR)
 
@@ -98,9 +89,23 @@ class AttemptHandle:
 
 
 class ZygoteClient:
-    """Keeps one zygote warm."""
+    """Keeps one zygote warm.
 
-    def __init__(self, environment: Mapping[str, str], *, umask: int | None = None) -> None:
+    Args:
+        module: the engine's module that is started and calls `zygote.serve`.
+        engine: the engine's name in messages.
+        environment: the whole environment of the zygote.
+        hint: what may be missing when the zygote cannot start.
+        umask: of the zygote and all attempts; `None` for the runner's own.
+
+    """
+
+    def __init__(
+        self, module: str, engine: str, environment: Mapping[str, str], *, hint: str = "", umask: int | None = None
+    ) -> None:
+        self._module = module
+        self._engine = engine
+        self._hint = hint
         self._environment = dict(environment)
         self._umask = _SAME_UMASK if umask is None else umask
         self._zygote: subprocess.Popen[bytes] | None = None
@@ -109,7 +114,7 @@ class ZygoteClient:
         self._deadline = Deadline.create()
 
     def extend(self, until_s: float) -> None:
-        """Let attempts run until then, on the boot clock; their keepers kill them when it comes."""
+        """Let attempts run until then, on the boot clock; their supervisors kill them when it comes."""
         self._deadline.set(until_s)
 
     async def __aenter__(self) -> "ZygoteClient":
@@ -128,8 +133,8 @@ class ZygoteClient:
         """The zygote's process id, while it lives."""
         return self._zygote.pid if self._zygote and self._zygote.poll() is None else None
 
-    async def launch(self, launch: Launch) -> AttemptHandle:
-        """Have an attempt started.
+    async def launch(self, launch: bytes) -> AttemptHandle:
+        """Start the attempt that the engine's own encoded request describes.
 
         Raises:
             EngineFault: the zygote died or does not answer.
@@ -141,7 +146,7 @@ class ZygoteClient:
         takes, taken = os.pipe2(os.O_CLOEXEC)
         request = os.memfd_create("launch")
         try:
-            os.write(request, encode_launch(launch))
+            os.write(request, launch)
             ours.setblocking(False)
             os.set_blocking(reader, False)
             os.set_blocking(taken, False)
@@ -151,7 +156,7 @@ class ZygoteClient:
             ours.close()
             os.close(reader)
             os.close(taken)
-            raise EngineFault(f"Snakemake's zygote does not answer: {error}") from error
+            raise EngineFault(f"{self._engine}'s zygote does not answer: {error}") from error
         finally:
             theirs.close()
             for descriptor in (writer, takes, request):
@@ -168,9 +173,8 @@ class ZygoteClient:
     async def _start(self) -> socket.socket:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         passed = [theirs.fileno(), self._deadline.descriptor]
-        module = "penstock_engines.snakemake.zygote"
         self._zygote = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond; it is awaited by its socket
-            [sys.executable, "-P", "-m", module, *map(str, passed)],
+            [sys.executable, "-P", "-m", self._module, *map(str, passed)],
             cwd="/",
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -188,11 +192,11 @@ class ZygoteClient:
                 word = control.recv(64)
         except (OSError, TimeoutError) as error:
             await self._leave()
-            raise EngineFault(f"Snakemake cannot be started: {error or 'it did not answer in time'}") from error
+            raise EngineFault(f"{self._engine} cannot be started: {error or 'it did not answer in time'}") from error
         if word != READY:
             code = self._zygote.wait(1)
             await self._leave()
-            raise EngineFault(f"Snakemake cannot be started: exit code {code}; is the extra `snakemake` installed?")
+            raise EngineFault(f"{self._engine} cannot be started: exit code {code}{self._hint and f'; {self._hint}'}")
         return control
 
     async def _leave(self) -> None:

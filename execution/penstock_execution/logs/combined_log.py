@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from penstock_engines.snakemake.log_follower import ENGINE_LIVE_BYTES, Tail
-from penstock_engines.snakemake.stdio_capture import ORDER_SUFFIX, RECORD, STDERR, STDOUT, STREAMS, SUFFIXES
 from penstock_execution.engine import LogWritten
 from penstock_execution.files.workflow_files import WorkflowFolder, read_file, size_of_file
+from penstock_execution.logs.log_follower import ENGINE_LIVE_BYTES, Tail
+from penstock_execution.logs.stdio_capture import ORDER_SUFFIX, RECORD, STDERR, STDOUT, STREAMS, SUFFIXES
 from penstock_schemas.views import LogStream
 
 KINDS: Final = (LogStream.WORKFLOW, LogStream.ENGINE)

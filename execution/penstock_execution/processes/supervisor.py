@@ -1,9 +1,10 @@
-"""The keeper: the parent of one attempt's process, which sees to it that nothing of the attempt outlives it.
+"""The supervisor: the parent of one attempt's process, which ends every process of the attempt.
 
-It runs no code of the workflow. It adopts every orphan below it, so when the attempt ends it can kill until it has no
-child, and then there is none. The lifeline is a socket whose other end only the runner holds: a closed lifeline means
-that the runner is gone or gave the attempt up, and everything is killed. So it is when the runner's deadline comes,
-which a runner that stands still does not move on. A watchdog beside the attempt does the same where the keeper cannot.
+It runs no code of the workflow. It is a subreaper: it adopts every orphan below it, so at the end of the attempt it
+kills until it has no child, and then no process of the attempt is left. The lifeline is a socket whose other end only
+the runner holds: a closed lifeline means that the runner is gone or gave the attempt up, and everything is killed. The
+same happens when the lease deadline passes, which a stopped runner does not extend. A watchdog beside the attempt does
+the same where the supervisor cannot.
 """
 
 import contextlib
@@ -18,16 +19,16 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from penstock_domain.lease import LEASE_CHECK_S
-from penstock_engines.snakemake.launching import STOP, Exited, KeeperReport, Started, encode_report
-from penstock_engines.snakemake.lease_deadline import Deadline
-from penstock_engines.snakemake.process_tree import adopt_orphans, die_with, end_descendants, kill, reap
-from penstock_engines.snakemake.watchdog import Watchdog
+from penstock_execution.processes.lease_deadline import Deadline
+from penstock_execution.processes.process_tree import adopt_orphans, die_with, end_descendants, kill, reap
+from penstock_execution.processes.supervision_messages import STOP, Exited, Started, SupervisorReport, encode_report
+from penstock_execution.processes.watchdog import Watchdog
 
 STOP_GRACE_S: Final = 1.2
 """How long an attempt may take to end politely after the order to stop; then it is killed."""
 
 
-def keep(
+def supervise(
     lifeline: socket.socket, deadline: Deadline, start: Callable[[], NoReturn], *, close: tuple[int, ...] = ()
 ) -> NoReturn:
     """Fork the attempt, which calls `start`, and stay until it and all its descendants are gone.
@@ -38,14 +39,14 @@ def keep(
     adopt_orphans()
     watchdog = Watchdog(deadline, close=(lifeline.fileno(), *close))
     child_ended = watch_children()
-    keeper = os.getpid()
+    supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         unwatch_children(child_ended)
         lifeline.close()
         deadline.close()
         os.setsid()
-        die_with(keeper)
+        die_with(supervisor)
         start()
     for descriptor in close:
         os.close(descriptor)
@@ -77,7 +78,7 @@ def unwatch_children(child_ended: int) -> None:
             os.close(descriptor)
 
 
-def forget_signals(child_ended: int) -> None:
+def drain_wakeups(child_ended: int) -> None:
     """Empty the descriptor of `watch_children`."""
     with contextlib.suppress(BlockingIOError):
         while os.read(child_ended, 4096):
@@ -103,7 +104,7 @@ def _wait(
         left_s = LEASE_CHECK_S if kill_at is None else max(0.0, kill_at - time.monotonic())
         ready = {descriptor for descriptor, _ in poll.poll(min(left_s, LEASE_CHECK_S) * 1000)}
         if child_ended in ready:
-            forget_signals(child_ended)
+            drain_wakeups(child_ended)
         if lifeline.fileno() in ready:
             if _read(lifeline) != STOP:
                 return None, True
@@ -120,8 +121,8 @@ def _read(lifeline: socket.socket) -> bytes:
         return b""
 
 
-def _report(lifeline: socket.socket, report: KeeperReport) -> None:
-    with contextlib.suppress(OSError):  # the runner is gone: nobody wants to know
+def _report(lifeline: socket.socket, report: SupervisorReport) -> None:
+    with contextlib.suppress(OSError):  # the runner is gone: there is no reader
         lifeline.send(encode_report(report))
 
 

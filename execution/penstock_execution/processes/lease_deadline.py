@@ -1,7 +1,7 @@
-"""Until when attempts may run, in a place that their keepers see even while the runner itself stands still.
+"""The lease deadline of all attempts, in memory that their supervisors read even while the runner is stopped.
 
-The runner writes the time into a piece of memory that it shares with the zygote and so with every keeper. A runner that
-was stopped, or hangs, renews nothing: its keepers then kill the work in time, as it would have itself.
+The runner writes the time into memory that it shares with the zygote and so with every supervisor. A runner that was
+stopped, or hangs, does not extend it: the supervisors then kill the work in time, as the runner would have.
 """
 
 import os
@@ -10,8 +10,8 @@ import time
 from typing import Final
 
 NAME: Final = "penstock-deadline"
-FOR_EVER: Final = 0.0
-"""Nobody said a time: the engine is used without a runner."""
+NO_DEADLINE: Final = 0.0
+"""No deadline was set: the engine is used without a runner."""
 _FORMAT: Final = struct.Struct("d")
 
 
@@ -23,21 +23,21 @@ class Deadline:
 
     @classmethod
     def create(cls) -> "Deadline":
-        """Make one that never comes."""
+        """Create a deadline that never passes."""
         deadline = cls(os.memfd_create(NAME))
-        deadline.set(FOR_EVER)
+        deadline.set(NO_DEADLINE)
         return deadline
 
     def set(self, at_s: float) -> None:
-        """Move it."""
+        """Set the time."""
         os.pwrite(self.descriptor, _FORMAT.pack(at_s), 0)
 
     def has_passed(self) -> bool:
-        """Say whether everything must be dead by now."""
+        """Return whether everything must be dead by now."""
         at_s: float
         [at_s] = _FORMAT.unpack(os.pread(self.descriptor, _FORMAT.size, 0))
-        return at_s != FOR_EVER and time.clock_gettime(time.CLOCK_BOOTTIME) >= at_s
+        return at_s != NO_DEADLINE and time.clock_gettime(time.CLOCK_BOOTTIME) >= at_s
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the descriptor."""
         os.close(self.descriptor)

@@ -1,4 +1,4 @@
-"""The attempt's side of the events: messages go out in a pipe, in order, without holding anybody up.
+"""The attempt's side of the events: messages go out in a pipe, in order, without blocking the attempt.
 
 The engine reports in another pipe how many it has taken. What must not happen before the engine has seen a message, for
 example that a process is collected, waits for that.
@@ -11,9 +11,8 @@ import os
 import queue
 import struct
 import threading
-from typing import Final, Protocol
-
-from penstock_engines.snakemake.messages import Message, encode_frame
+from collections.abc import Callable
+from typing import Final, Generic, Protocol, TypeVar
 
 OWN_THREADS: Final = "penstock-"
 """How the names of this engine's threads in an attempt begin."""
@@ -25,10 +24,14 @@ TAKEN: Final = struct.Struct("<Q")
 """How many messages the engine has taken so far."""
 
 
-class Reporter(Protocol):
+MessageT = TypeVar("MessageT")
+MessageT_contra = TypeVar("MessageT_contra", contravariant=True)
+
+
+class Reporter(Protocol[MessageT_contra]):
     """Takes messages; never raises."""
 
-    def report(self, message: Message) -> None:
+    def report(self, message: MessageT_contra) -> None:
         """Report to the engine; never blocks."""
         ...
 
@@ -38,26 +41,27 @@ class Reporter(Protocol):
 
 
 class NullReporter:
-    """Reports to nobody."""
+    """Discards every message."""
 
-    def report(self, message: Message) -> None:
-        """Forget it."""
+    def report(self, message: object) -> None:
+        """Discard it."""
 
     def wait_taken(self) -> None:
         """Do not wait."""
 
 
-class FrameReporter:
+class FrameReporter(Generic[MessageT]):
     """Writes frames from a thread of its own, so that a signal in the main thread cannot cut one in half.
 
     What waits to be written is bounded by the workflow's graph: a few messages a job; logs do not pass here.
     """
 
-    def __init__(self, events: int, taken: int) -> None:
-        """Write to `events`, and read from `taken` how many messages arrived."""
+    def __init__(self, events: int, taken: int, encode: Callable[[MessageT], bytes]) -> None:
+        """Write the frame of each message to `events`, and read from `taken` how many messages arrived."""
+        self._encode = encode
         self._events = events
         self._taken = taken
-        self._waiting: queue.SimpleQueue[Message | threading.Event | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[MessageT | threading.Event | None] = queue.SimpleQueue()
         self._marks: list[tuple[int, threading.Event]] = []
         """What waits for so many messages to be taken."""
         self._taken_count = 0
@@ -67,7 +71,7 @@ class FrameReporter:
         threading.Thread(target=self._read_taken, name=f"{OWN_THREADS}taken", daemon=True).start()
         os.register_at_fork(after_in_child=self._close_in_fork)
 
-    def report(self, message: Message) -> None:
+    def report(self, message: MessageT) -> None:
         """Report to the engine, soon."""
         self._waiting.put(message)
 
@@ -84,12 +88,12 @@ class FrameReporter:
 
     def _write(self) -> None:
         written = 0
-        with contextlib.suppress(OSError):  # the engine is gone, and the keeper ends this process
+        with contextlib.suppress(OSError):  # the engine is gone, and the supervisor ends this process
             while (message := self._waiting.get()) is not None:
                 if isinstance(message, threading.Event):
                     self._mark(written, message)
                     continue
-                frame = memoryview(encode_frame(message))
+                frame = memoryview(self._encode(message))
                 while frame:
                     frame = frame[os.write(self._events, frame) :]
                 written += 1
