@@ -18,7 +18,7 @@ def test_a_test_of_another_tier_may_start_a_process() -> None:
 
 
 @pytest.mark.usefixtures("nats_server")
-def test_a_test_that_needs_a_server_is_no_unit_test(request: pytest.FixtureRequest) -> None:
+async def test_a_test_that_needs_a_server_is_no_unit_test(request: pytest.FixtureRequest) -> None:
     assert request.node.get_closest_marker("real")
     assert not tiers.is_unit(request.node)
 
