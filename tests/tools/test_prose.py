@@ -18,7 +18,7 @@ def places(path: str, content: str) -> list[tuple[int, int, str]]:
     ("code", "expected"),
     [
         ("def tell_runner() -> None: ...\n", [(1, 5, "tell")]),
-        ("class JobDoorsupervisor: ...\n", [(1, 7, "doorsupervisor")]),
+        ("class JobDoorkeeper: ...\n", [(1, 7, "doorkeeper")]),
         ("for each in jobs:\n    pass\n", [(1, 5, "each")]),
         ("x = 1\ny = 2  # the runner says so\n", [(2, 21, "says")]),
         ('"""A job.\n\nWhoever reads it.\n"""\n', [(3, 1, "whoever")]),
