@@ -11,9 +11,11 @@ from penstock.commands.refusals import recorded
 from penstock.terminal.exit_codes import Exit
 from penstock_gateway.audit.denials import DenialLog
 from penstock_jetstream import Cluster, NatsSettings
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_testing.memory import MemoryCluster
+from penstock_testing.runtime import RuntimeAt
 
 BO = Principal(name="bo", tenant=TenantId("lab"))
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,7 +28,7 @@ def note_some(refusals: DenialLog) -> None:
 
 
 async def test_they_are_listed_by_tenant(cluster: Cluster, nats_settings: NatsSettings, tmp_path: Path) -> None:
-    refusals = DenialLog(cluster.log, now=lambda: datetime.now(UTC))
+    refusals = DenialLog(cluster.log, runtime=SYSTEM)
     note_some(refusals)
     await refusals.flush()
 
@@ -44,7 +46,7 @@ async def test_they_are_listed_by_tenant(cluster: Cluster, nats_settings: NatsSe
 
 async def test_the_last_ones_after_a_time_are_returned(memory_cluster: MemoryCluster) -> None:
     now = START
-    refusals = DenialLog(memory_cluster.log, now=lambda: now)
+    refusals = DenialLog(memory_cluster.log, runtime=RuntimeAt(lambda: now))
     for _ in range(4):
         now += timedelta(minutes=1)
         note_some(refusals)

@@ -18,13 +18,15 @@ from penstock_domain.chain import link
 from penstock_domain.job import decide
 from penstock_domain.job_fold import evolve, fold
 from penstock_gateway.settings import GatewaySettings
-from penstock_gateway.wiring import Gateway, utc_now
+from penstock_gateway.wiring import Gateway
 from penstock_ports import AppendEntry, Blobs
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import AssignJob, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.jobs import Failure, TaskCounts
 from penstock_schemas.views import Job, RunnerHeartbeat
 from penstock_testing.memory import MemoryBlobs, MemoryCluster
+from penstock_testing.runtime import RuntimeAt
 
 RUNNER = RunnerId("node-00000001")
 Json = dict[str, Any]
@@ -35,14 +37,16 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.cluster = MemoryCluster()
-        self.clock: Callable[[], datetime] = utc_now
+        self.clock: Callable[[], datetime] = SYSTEM.now
         self.blobs: Blobs = MemoryBlobs(lambda: self.clock())
         self.settings = GatewaySettings(state_dir=folder, blobs=str(folder), mock_unknown_pipelines=True)
 
     @asynccontextmanager
     async def serve(self, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:
         """Run a gateway, ready, and yield a client of it."""
-        gateway = Gateway(msgspec.structs.replace(self.settings, **settings), self.cluster, self.blobs, now=self.clock)
+        gateway = Gateway(
+            msgspec.structs.replace(self.settings, **settings), self.cluster, self.blobs, runtime=RuntimeAt(self.clock)
+        )
         self.gateway = gateway
         documented = Documented(gateway.app, str(settings.get("wes_prefix", self.settings.wes_prefix)), UNDOCUMENTED)
         app = cast("Any", documented)  # the same ASGI, spelt by two libraries

@@ -26,6 +26,7 @@ from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
 from penstock_schemas.events import AccessRefused, TokenIssued
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_testing.memory import MemoryCluster
+from penstock_testing.runtime import RuntimeAt
 
 
 @asynccontextmanager
@@ -93,7 +94,7 @@ async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(stage: Stage) 
 
 async def test_a_token_ends_when_its_time_is_over_and_on_every_gateway() -> None:
     cluster, time = MemoryCluster(), now()
-    one, other = (TokenService(cluster.log, now=lambda: time) for _ in range(2))
+    one, other = (TokenService(cluster.log, runtime=RuntimeAt(lambda: time)) for _ in range(2))
     issued = await one.issue(
         LOCAL_USER,
         name="n",
@@ -178,7 +179,7 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
 
 
 async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
-    refusals = DenialLog(stage.cluster.log, now=now)
+    refusals = DenialLog(stage.cluster.log, runtime=RuntimeAt(now))
     for number in range(1000):
         refusals.note(
             principal=None, name=None, address=f"10.0.0.{number}", method="GET", path="/jobs", reason="x" * 5000

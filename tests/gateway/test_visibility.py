@@ -21,6 +21,7 @@ from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.queries import JobQuery, fold
 from penstock_gateway.jobs.run_files import Runs
 from penstock_ports import AppendEntry
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, TenantId
@@ -54,7 +55,7 @@ class Place:
             tasks=self.cluster.tasks,
             index=self.index,
             watchers=self._watchers,
-            now=lambda: datetime.now(UTC),
+            runtime=SYSTEM,
             is_behind=lambda: False,
         )
 

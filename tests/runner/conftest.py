@@ -1,6 +1,6 @@
 """A runner on the in-memory cluster, and the desk that gives it orders."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from penstock_execution.engine import Engine
 from penstock_jetstream import Cluster
 from penstock_ports import Blobs, EventLog, Heartbeats, LogTail, TaskStore
 from penstock_runner.runner import Ports, Runner, new_runner_id
-from penstock_runner.session import RunnerConfig, Shutdown, boot_clock
+from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.state_folder import StateFolder
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_testing.memory import MemoryBlobs, MemoryCluster
 
 TERMS = RunnerConfig(
@@ -38,7 +39,7 @@ class Stage:
 
     @asynccontextmanager
     async def runner(
-        self, *engines: Engine, terms: RunnerConfig = TERMS, clock: Callable[[], float] = boot_clock
+        self, *engines: Engine, terms: RunnerConfig = TERMS, runtime: Runtime = SYSTEM
     ) -> AsyncGenerator[Shutdown]:
         """Run a runner; ask it to leave at once at the end."""
         shutdown = Shutdown()
@@ -53,7 +54,7 @@ class Stage:
             roots=self.roots,
             keep_work=self.keep_work,
             upload_retry_s=self.upload_retry_s,
-            clock=clock,
+            runtime=runtime,
         )
         with folder.hold():
             async with anyio.create_task_group() as group:

@@ -22,6 +22,7 @@ from penstock_execution.engine import Attempt, Emit, Outcome
 from penstock_jetstream import connect
 from penstock_ports import AppendEntry, Conflict, LogFull, Unavailable
 from penstock_runner.attempts import attempt as attempt_module
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.events import AttemptAssigned, AttemptStarted, JobCompleted, JobRequeued, RecordDamaged
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
@@ -47,6 +48,15 @@ async def running(engine: ScriptedEngine, count: int = 1) -> None:
         return len(engine.running) == count
 
     await eventually(look)
+
+
+class SuspendedMachine(Runtime):
+    """A machine that was suspended for `slept_s` seconds."""
+
+    slept_s = 0.0
+
+    def boot_time(self) -> float:
+        return anyio.current_time() + self.slept_s
 
 
 class TestAttempts:
@@ -405,16 +415,16 @@ class TestLease:
             assert await join(stage, after=seq) != joined.runner_id, "its jobs go to another, which may be itself"
 
     async def test_a_machine_that_slept_wakes_up_without_the_right_to_work(self, stage: Stage) -> None:
-        slept_s = 0.0
+        machine = SuspendedMachine()
         engine = ScriptedEngine(deaf)
         heartbeats = DeafHeartbeats(stage.heartbeats)
         stage.heartbeats = heartbeats
-        async with stage.runner(engine, clock=lambda: anyio.current_time() + slept_s):
+        async with stage.runner(engine, runtime=machine):
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, await join(stage))
             await running(engine)
             heartbeats.is_deaf = True
-            slept_s = 60.0
+            machine.slept_s = 60.0
             with anyio.fail_after(2):
                 await running(engine, 0)
             heartbeats.is_deaf = False

@@ -4,7 +4,7 @@ import getpass
 import os
 import socket
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import anyio
@@ -39,13 +39,13 @@ def bootstrap(asked: TokenRequest, settings: NatsSettings) -> IssuedToken:
 
     async def issue() -> IssuedToken:
         async with connect(settings) as cluster:
-            issued = await TokenService(cluster.log, now=_now).bootstrap(
+            issued = await TokenService(cluster.log, runtime=SYSTEM).bootstrap(
                 actor(),
                 name=asked.name,
                 holder=asked.principal or FIRST_ADMIN,
                 tenant=TenantId(asked.tenant or DEFAULT_TENANT),
                 role=asked.role or Role.ADMIN,
-                expires_at=None if lasts is None else _now() + lasts,
+                expires_at=None if lasts is None else SYSTEM.now() + lasts,
             )
             return IssuedToken(token=issued.secret, details=described(issued.token))
 
@@ -62,7 +62,3 @@ def actor(user: Callable[[], str] = getpass.getuser) -> str:
     except (OSError, KeyError, ImportError):  # what it raises for a user without a name depends on Python's version
         name = str(os.getuid())
     return f"bootstrap:{name}@{socket.gethostname()}"
-
-
-def _now() -> datetime:
-    return SYSTEM.now()

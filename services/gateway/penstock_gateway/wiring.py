@@ -1,8 +1,7 @@
 """The gateway's parts, wired together."""
 
 import re
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -55,7 +54,7 @@ from penstock_gateway.wes.service_info import identity_of
 from penstock_jetstream.adapters.blobs import folder_of
 from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runtime.background import BackgroundTasks, Work
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.api import VersionDetails
 
 INDEX_FILE: Final = "index.sqlite3"
@@ -83,11 +82,6 @@ class Ports(Protocol):
     async def status(self) -> ClusterStatus: ...  # noqa: D102
 
 
-def utc_now() -> datetime:
-    """Return the time."""
-    return SYSTEM.now()
-
-
 class Gateway:
     """One gateway: an HTTP application, and what has to run beside it.
 
@@ -95,16 +89,14 @@ class Gateway:
         settings: what it is told.
         ports: the log and what stands around it.
         blobs: the blob store.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
-    def __init__(
-        self, settings: GatewaySettings, ports: Ports, blobs: Blobs, *, now: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, settings: GatewaySettings, ports: Ports, blobs: Blobs, *, runtime: Runtime = SYSTEM) -> None:
         self._watchers = ChangeNotifier()
         self.background = BackgroundTasks()
-        self.fleet = EngineDirectory(ports.heartbeats)
+        self.fleet = EngineDirectory(ports.heartbeats, runtime=runtime)
         self.index = Index(
             settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=self._watchers
         )
@@ -120,10 +112,10 @@ class Gateway:
             fleet=self.fleet,
             policy=readiness_policy(settings),
         )
-        self.catalogue = Catalogue(self._log, now=now)
-        self.tokens = TokenService(self._log, now=now)
-        self.refusals = DenialLog(self._log, now=now)
-        litestar = self._build(settings, ports, blobs, now)
+        self.catalogue = Catalogue(self._log, runtime=runtime)
+        self.tokens = TokenService(self._log, runtime=runtime)
+        self.refusals = DenialLog(self._log, runtime=runtime)
+        litestar = self._build(settings, ports, blobs, runtime)
         self.routes = tuple(litestar.routes)
         self._provider = make_provider(settings)
         handled = Handling(OptionsAnswer(litestar, self.routes), settings.unknown_fields)
@@ -172,7 +164,7 @@ class Gateway:
     async def _clear_spool(self) -> None:
         await anyio.to_thread.run_sync(self._spool.clear)
 
-    def _build(self, settings: GatewaySettings, ports: Ports, blobs: Blobs, now: Callable[[], datetime]) -> Litestar:
+    def _build(self, settings: GatewaySettings, ports: Ports, blobs: Blobs, runtime: Runtime) -> Litestar:
         policy = SubmissionPolicy(
             mock_unknown_pipelines=settings.mock_unknown_pipelines,
             source_roots=tuple(PurePosixPath(root) for root in settings.source_roots),
@@ -187,7 +179,7 @@ class Gateway:
             catalogue=self.catalogue,
             intake=intake,
             policy=policy,
-            now=now,
+            runtime=runtime,
         )
         planning = Planning(submissions, blobs, ports.plans)
         limits = FormLimits(max_bytes=settings.max_upload_bytes, max_field_bytes=settings.max_body_bytes)
@@ -197,7 +189,7 @@ class Gateway:
             tasks=ports.tasks,
             index=self.index,
             watchers=self._watchers,
-            now=now,
+            runtime=runtime,
             is_behind=self.readiness.is_behind,
         )
         lists = JobLists(visibility=settings.job_visibility, log=self._log, index=self.index)
@@ -208,11 +200,17 @@ class Gateway:
             tasks=ports.tasks,
             logs=ports.logs,
             index=self.index,
-            now=now,
+            runtime=runtime,
         )
-        self.retention = Retention(retention_policy(settings), index=self.index, deletions=self.deletions, now=now)
+        self.retention = Retention(
+            retention_policy(settings), index=self.index, deletions=self.deletions, runtime=runtime
+        )
         self.sweeper = Sweeper(
-            timedelta(days=settings.sweep_after_days), blobs=blobs, index=self.index, event_log=self._log, now=now
+            timedelta(days=settings.sweep_after_days),
+            blobs=blobs,
+            index=self.index,
+            event_log=self._log,
+            runtime=runtime,
         )
         runs = Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=blobs, watchers=self._watchers)
         job_services = JobServices(
@@ -252,7 +250,9 @@ class Gateway:
                 *pipeline_routes(pipeline_services),
                 *wes_routes(self._wes_services(settings, jobs, lists, runs, submissions, intake, blobs)),
                 *operating_routes(OperatingServices(cluster=ports, view=ports.jobs, heartbeats=ports.heartbeats)),
-                *token_routes(TokenServices(tokens=self.tokens, now=now, max_body_bytes=settings.max_body_bytes)),
+                *token_routes(
+                    TokenServices(tokens=self.tokens, now=runtime.now, max_body_bytes=settings.max_body_bytes)
+                ),
                 *system_routes(system_services),
             ],
             exception_handlers={Exception: teller(settings.wes_prefix)},

@@ -8,10 +8,10 @@ import structlog
 from penstock_domain import aggregates
 from penstock_domain.chain import link
 from penstock_ports import AppendEntry, Conflict, EventLog, LogFull, Unavailable, Unreadable
-from penstock_runner.attempts.job_log import RETRY_PAUSE_S, new_event_id
-from penstock_runtime.runtime import SYSTEM
+from penstock_runner.attempts.job_log import RETRY_PAUSE_S
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.events import EventData, RunnerDraining, RunnerJoined, RunnerLeft, RunnerLost
-from penstock_schemas.ids import RunnerId
+from penstock_schemas.ids import EventId, RunnerId
 from penstock_schemas.views import EMPTY_HEAD
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("penstock_runner")
@@ -21,8 +21,9 @@ _GONE: Final = (RunnerLeft, RunnerLost)
 class RunnerRegistration:
     """Writes one runner's life. It waits for an unreachable log for as long as it takes: the caller bounds that."""
 
-    def __init__(self, log: EventLog, runner_id: RunnerId) -> None:
+    def __init__(self, log: EventLog, runner_id: RunnerId, *, runtime: Runtime = SYSTEM) -> None:
         self._log = log
+        self._runtime = runtime
         self._runner_id = runner_id
         self._aggregate = aggregates.runner(runner_id)
         self.is_joined = False
@@ -65,8 +66,8 @@ class RunnerRegistration:
             head,
             self._aggregate,
             data,
-            event_id=new_event_id(),
-            time=SYSTEM.now(),
+            event_id=EventId(self._runtime.new_id()),
+            time=self._runtime.now(),
             actor=f"runner:{self._runner_id}",
         )
         await self._log.append([AppendEntry(event, head.seq)])

@@ -20,11 +20,11 @@ from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
 from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.housekeeping import Housekeeping
 from penstock_runner.registration import RunnerRegistration
-from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown, boot_clock
+from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown
 from penstock_runner.staging.sources import Sources
 from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runtime.background import BackgroundTasks
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
 
 PLANS: Final = "plans"
@@ -63,7 +63,7 @@ class Runner:
         cores: for each attempt.
         keep_work: whether work directories stay after their jobs ended.
         upload_retry_s: how long results that the blob store does not take are kept and offered again.
-        clock: seconds, for the lease.
+        runtime: the clocks and the source of ids.
 
     """
 
@@ -79,7 +79,7 @@ class Runner:
         cores: int = 1,
         keep_work: bool = False,
         upload_retry_s: float = UPLOAD_RETRY_S,
-        clock: Callable[[], float] = boot_clock,
+        runtime: Runtime = SYSTEM,
     ) -> None:
         self._first_id = runner_id
         self._terms = terms
@@ -89,13 +89,13 @@ class Runner:
         self._cores = cores
         self._keep_work = keep_work
         self._upload_retry_s = upload_retry_s
-        self._clock = clock
-        self._background = BackgroundTasks()
+        self._runtime = runtime
+        self._background = BackgroundTasks(clock=runtime.monotonic)
         self._uploads = Uploads(ports.blobs)
         self._sources = Sources(ports.blobs, roots)
         by_name = {engine.name: engine for engine in engines}
         self._planner = Planner(by_name, self._sources, folder.root / PLANS, cores=cores)
-        self._reports = Reports(ports.tasks, ports.logs, self._uploads)
+        self._reports = Reports(ports.tasks, ports.logs, self._uploads, runtime=runtime)
 
     async def run(self, shutdown: Shutdown) -> None:
         """Work until `shutdown` is requested. When it returns, nothing of its work runs any more.
@@ -110,7 +110,7 @@ class Runner:
             _log.info("predecessor_found", runner_id=predecessor.runner_id, killed=killed)
         if not self._keep_work:
             discarded = await anyio.to_thread.run_sync(
-                lambda: self._folder.discard_abandoned(now_s=SYSTEM.now().timestamp())
+                lambda: self._folder.discard_abandoned(now_s=self._runtime.now().timestamp())
             )
             if discarded:
                 _log.info("abandoned_work_discarded", folders=discarded)
@@ -137,9 +137,7 @@ class Runner:
             await _unless(shutdown, self._bury, predecessor, is_crash)
             predecessor = Predecessor(runner_id=runner_id, marker=self._first_id)
             await anyio.to_thread.run_sync(self._folder.remember, predecessor)
-            incarnation = RunnerSession(
-                self._terms, self._workplace(runner_id), self._ports.heartbeats, shutdown, clock=self._clock
-            )
+            incarnation = RunnerSession(self._terms, self._workplace(runner_id), self._ports.heartbeats, shutdown)
             try:
                 ending = await incarnation.live()
             except Exception as error:  # noqa: BLE001 - the boundary of an incarnation: the next one starts afresh
@@ -149,14 +147,15 @@ class Runner:
                 faults, is_crash = 0, False
             if ending is SessionEnd.LEFT:
                 return
-            runner_id = new_runner_id(self._terms.name)
+            runner_id = new_runner_id(self._terms.name, self._runtime)
             await _unless(shutdown, anyio.sleep, REJOIN_PAUSES_S[min(faults, len(REJOIN_PAUSES_S) - 1)])
 
     async def _bury(self, predecessor: Predecessor | None, is_crash: bool) -> None:
         """Record that none of the work of the incarnation before this one is running: its jobs can go on at once."""
         if predecessor is not None:
             reason = "its process ended; all of its work was killed" if is_crash else "all of its work was killed"
-            await RunnerRegistration(self._ports.log, predecessor.runner_id).leave(reason, is_crash=is_crash)
+            registration = RunnerRegistration(self._ports.log, predecessor.runner_id, runtime=self._runtime)
+            await registration.leave(reason, is_crash=is_crash)
 
     def _workplace(self, runner_id: RunnerId) -> AttemptDependencies:
         return AttemptDependencies(
@@ -170,12 +169,13 @@ class Runner:
             cores=self._cores,
             keep_work=self._keep_work,
             upload_retry_s=self._upload_retry_s,
+            runtime=self._runtime,
         )
 
 
-def new_runner_id(name: str) -> RunnerId:
-    """Return a name for the next incarnation of the runner `name`."""
-    return RunnerId(f"{name}-{SYSTEM.new_id()[:8]}")
+def new_runner_id(name: str, runtime: Runtime = SYSTEM) -> RunnerId:
+    """Return the id of the next session of the runner `name`."""
+    return RunnerId(f"{name}-{runtime.new_id()[:8]}")
 
 
 async def _unless(shutdown: Shutdown, work: Callable[..., Awaitable[object]], *args: object) -> None:

@@ -1,7 +1,6 @@
 """One life of a runner: from joining to leaving, or to when its lease ran out and all its work was killed."""
 
 import itertools
-from collections.abc import Callable
 from contextlib import aclosing
 from enum import Enum
 from typing import Final, assert_never
@@ -37,7 +36,6 @@ from penstock_runner.core.orders import (
     renew,
 )
 from penstock_runner.registration import RunnerRegistration
-from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.events import AttemptAssigned, RecordDamaged, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
@@ -91,11 +89,6 @@ class Shutdown:
         self.requested.set()
 
 
-def boot_clock() -> float:
-    """Return seconds that also count while the machine is suspended."""
-    return SYSTEM.boot_time()
-
-
 class RunnerSession:
     """One life of a runner."""
 
@@ -105,15 +98,13 @@ class RunnerSession:
         place: AttemptDependencies,
         heartbeats: Heartbeats,
         shutdown: Shutdown,
-        *,
-        clock: Callable[[], float] = boot_clock,
     ) -> None:
         self._terms = terms
         self._place = place
         self._heartbeats = heartbeats
-        self._register = RunnerRegistration(place.log, place.runner_id)
+        self._register = RunnerRegistration(place.log, place.runner_id, runtime=place.runtime)
         self._shutdown = shutdown
-        self._clock = clock
+        self._clock = place.runtime.boot_time
         self._state = SessionState(slots=terms.slots)
         self._lease: RunnerLease | None = None
         """Once the first heartbeat was heard."""
@@ -322,7 +313,7 @@ class RunnerSession:
         return RunnerHeartbeat(
             runner_id=self.runner_id,
             count=self._beats,
-            time=SYSTEM.now(),
+            time=self._place.runtime.now(),
             name=self._terms.name,
             slots=self._terms.slots,
             busy=len(self._runs),

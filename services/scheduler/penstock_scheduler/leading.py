@@ -1,7 +1,6 @@
 """One term of a leading scheduler: elected, deciding, deposed."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from itertools import islice
@@ -14,7 +13,7 @@ from penstock_domain.lease import HEARTBEAT_INTERVAL_S
 from penstock_ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
 from penstock_ports.cluster import ClusterPorts
 from penstock_runtime.background import BackgroundTasks
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.events import damage_report, election, limit_change
 from penstock_scheduler.core.leader import Batch, Leader
@@ -64,6 +63,7 @@ class Term:
         limits: what the settings ask for, by the limit's name.
         silences: empty; hears the runners during this term.
         on_progress: called at least with every heartbeat.
+        runtime: the clocks and the source of ids.
 
     """
 
@@ -76,8 +76,10 @@ class Term:
         limits: dict[str, int | None],
         silences: FailureDetector,
         on_progress: Callable[[], None] = lambda: None,
+        runtime: Runtime = SYSTEM,
     ) -> None:
         self._cluster = cluster
+        self._runtime = runtime
         self._follower = follower
         self._holder = holder
         self._limits = limits
@@ -103,7 +105,7 @@ class Term:
         end = End.DOUBT
         try:
             async with anyio.create_task_group() as tasks:
-                background = BackgroundTasks()
+                background = BackgroundTasks(clock=self._runtime.monotonic)
                 tasks.start_soon(background.keep, "heartbeat", partial(self._beat, term))
                 tasks.start_soon(background.keep, "runners' heartbeats", self._listen)
                 tasks.start_soon(background.keep, "snapshots", self._save_snapshots)
@@ -120,13 +122,15 @@ class Term:
     async def _win_election(self) -> Leader | None:
         """Append the election; `None` when somebody else was faster."""
         state = self._follower.state
-        entry = election(state, self._holder, event_id=new_id(), now=now(), actor=f"scheduler:{self._holder}")
+        entry = election(
+            state, self._holder, event_id=self._new_id(), now=self._runtime.now(), actor=f"scheduler:{self._holder}"
+        )
         try:
             (stored,) = await self._cluster.log.append([entry], deadline_s=APPEND_DEADLINE_S)
         except Conflict:
             await self._follower.reach(await self._cluster.log.last_seq())
             return None
-        leader = Leader(state, holder=self._holder, elected_at=stored.seq, new_id=new_id)
+        leader = Leader(state, holder=self._holder, elected_at=stored.seq, new_id=self._new_id)
         while state.seq < stored.seq:
             await self._follower.moved.wait()
         return None if leader.is_deposed else leader
@@ -150,7 +154,7 @@ class Term:
             await self._search_gaps(leader)
             if not leader.may_decide:
                 continue
-            batch = leader.next_batch(now(), Observations(self._silences.silent()))
+            batch = leader.next_batch(self._runtime.now(), Observations(self._silences.silent()))
             if batch is None:
                 await self._idle(moved, heard)
                 continue
@@ -221,7 +225,9 @@ class Term:
                 return
             head, seq = lacking
             actor = f"scheduler:{self._holder}"
-            entry = damage_report(head, aggregate, seq, tail=tail, event_id=new_id(), now=now(), actor=actor)
+            entry = damage_report(
+                head, aggregate, seq, tail=tail, event_id=self._new_id(), now=self._runtime.now(), actor=actor
+            )
             (stored,) = await log.append([entry], deadline_s=APPEND_DEADLINE_S)
         except (Conflict, Unavailable, LogFull) as failure:
             _log.warning("damage_not_recorded", aggregate=aggregate, reason=str(failure))
@@ -238,7 +244,7 @@ class Term:
 
     async def _idle(self, moved: anyio.Event, heard: anyio.Event) -> None:
         """Wait for an event, for a heartbeat that changes something, or for the end of a back-off."""
-        time_now = now()
+        time_now = self._runtime.now()
         due = self._follower.state.queue.next_due(time_now)
         pause_s = None if due is None else (due - time_now).total_seconds()
         with anyio.move_on_after(pause_s):
@@ -260,7 +266,7 @@ class Term:
                 holder=self._holder,
                 term=term,
                 count=count,
-                time=now(),
+                time=self._runtime.now(),
                 queue=summarize(self._follower.state),
                 damaged=len(self._follower.state.damages),
                 damages=tuple(islice(self._follower.state.damages.values(), MAX_SHOWN_DAMAGES)),
@@ -275,13 +281,13 @@ class Term:
         while True:
             state = self._follower.state
             expected = [each.id for each in state.runners.values() if not each.state.is_over]
-            asked_at = SYSTEM.monotonic()
+            asked_at = self._runtime.monotonic()
             try:
                 beats = await self._cluster.heartbeats.runners()
             except Unavailable as outage:
                 _log.warning("runners_unheard", reason=str(outage))
             else:
-                self._silences.heard(expected, beats, asked_at=asked_at, answered_at=SYSTEM.monotonic())
+                self._silences.heard(expected, beats, asked_at=asked_at, answered_at=self._runtime.monotonic())
                 if self._silences.silent():
                     heard, self._heard = self._heard, anyio.Event()
                     heard.set()
@@ -294,8 +300,8 @@ class Term:
                     self._follower.state,
                     name,
                     slots,
-                    event_id=new_id(),
-                    now=now(),
+                    event_id=self._new_id(),
+                    now=self._runtime.now(),
                     actor=f"scheduler:{self._holder}",
                 )
                 if entry is None:
@@ -323,12 +329,5 @@ class Term:
         except Unavailable:
             _log.info("not_silenced", mend="a standby notices by itself")
 
-
-def now() -> datetime:
-    """Return the time that goes into decisions and events."""
-    return SYSTEM.now()
-
-
-def new_id() -> EventId:
-    """Return an id for an event."""
-    return EventId(SYSTEM.new_id())
+    def _new_id(self) -> EventId:
+        return EventId(self._runtime.new_id())

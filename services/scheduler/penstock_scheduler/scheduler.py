@@ -13,7 +13,7 @@ import structlog
 from penstock_ports import LogFull, LogTruncated, PortError, Unavailable
 from penstock_ports.cluster import ClusterPorts
 from penstock_runtime.liveness import Liveness
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_scheduler.core.liveness import FailureDetector, LeaderWatch
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_scheduler.follower import Follower
@@ -41,6 +41,7 @@ class Scheduler:
         max_running: the wanted bound on running jobs; 0 for none, `None` to leave it as the log has it.
         max_running_per_owner: the same for each owner's running jobs.
         liveness: learns that it makes progress.
+        runtime: the clocks and the source of ids.
 
     """
 
@@ -52,8 +53,10 @@ class Scheduler:
         max_running: int | None = None,
         max_running_per_owner: int | None = None,
         liveness: Liveness | None = None,
+        runtime: Runtime = SYSTEM,
     ) -> None:
         self._cluster = cluster
+        self._runtime = runtime
         self._holder = holder
         wanted = {GLOBAL_LIMIT: max_running, OWNER_LIMIT: max_running_per_owner}
         self._limits = {name: slots or None for name, slots in wanted.items() if slots is not None}
@@ -88,7 +91,7 @@ class Scheduler:
                 while True:
                     await self._stand_by(watch)
                     await self._lead(on_elected)
-                    watch.expect(now=SYSTEM.monotonic())
+                    watch.expect(now=self._runtime.monotonic())
         finally:
             with anyio.move_on_after(STOP_DEADLINE_S, shield=True):
                 if self.state.seq - follower.saved_seq >= SNAPSHOT_AT_STOP:
@@ -99,7 +102,7 @@ class Scheduler:
         lease_seq = self.state.lease.head.seq
         while True:
             self._note_progress()
-            now = SYSTEM.monotonic()
+            now = self._runtime.monotonic()
             if lease_seq != self.state.lease.head.seq:
                 lease_seq = self.state.lease.head.seq
                 watch.expect(now=now)
@@ -107,7 +110,7 @@ class Scheduler:
                 if watch.is_vacant(await self._cluster.heartbeats.scheduler(), now=now):
                     return
             except Unavailable:
-                watch.expect(now=SYSTEM.monotonic())
+                watch.expect(now=self._runtime.monotonic())
             await anyio.sleep(WATCH_EVERY_S)
 
     async def _lead(self, on_elected: Callable[[int], None]) -> None:
@@ -122,6 +125,7 @@ class Scheduler:
                 limits=self._limits,
                 silences=FailureDetector(),
                 on_progress=self._note_progress,
+                runtime=self._runtime,
             )
             try:
                 end = await term.lead(on_elected=on_elected)

@@ -1,7 +1,5 @@
 """Who was turned away, recorded in the log: many refusals alike as one event, so that nobody can fill the log so."""
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 
 import anyio
@@ -11,7 +9,7 @@ from msgspec import Struct
 from penstock_domain import aggregates
 from penstock_domain.chain import link
 from penstock_ports import AppendEntry, Conflict, EventLog, PortError
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal
 from penstock_schemas.events import AccessRefused
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, TenantId
@@ -48,13 +46,13 @@ class DenialLog:
 
     Args:
         event_log: where they are recorded.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
-    def __init__(self, event_log: EventLog, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, event_log: EventLog, *, runtime: Runtime) -> None:
         self._log = event_log
-        self._now = now
+        self._runtime = runtime
         self._counts: dict[TenantId, dict[_Kind, int]] = {}
         self._noted: anyio.Event | None = None
         """Set at a refusal after a quiet time."""
@@ -123,8 +121,8 @@ class DenialLog:
         for each in data:
             for _ in range(MAX_TRIES):
                 head = await self._log.head(aggregate)
-                event_id = EventId(SYSTEM.new_id())
-                event = link(head, aggregate, each, event_id=event_id, time=self._now(), actor=ACTOR)
+                event_id = EventId(self._runtime.new_id())
+                event = link(head, aggregate, each, event_id=event_id, time=self._runtime.now(), actor=ACTOR)
                 try:
                     await self._log.append((AppendEntry(event, expected=head.seq),))
                 except Conflict:

@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -16,7 +15,7 @@ from penstock_domain.chain import link
 from penstock_domain.tokens import PREFIX, Token, check_issue, evolve, id_of, is_token_id, may_see
 from penstock_gateway.http.problems import Hidden, NotFound
 from penstock_ports import AppendEntry, Conflict, EventLog, Unreadable
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.api import TokenResponse
 from penstock_schemas.events import EventData, TokenIssued, TokenRevoked
@@ -63,13 +62,13 @@ class TokenService:
 
     Args:
         event_log: where tokens become true.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
-    def __init__(self, event_log: EventLog, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, event_log: EventLog, *, runtime: Runtime) -> None:
         self._log = event_log
-        self._now = now
+        self._runtime = runtime
         self._tokens: dict[str, Token] = {}
 
     async def run(self) -> None:
@@ -99,7 +98,7 @@ class TokenService:
             return None
         if token is None or not hmac.compare_digest(token.secret_sha256, digest_of(secret)):
             return None
-        return token.holder if token.is_valid(self._now()) else None
+        return token.holder if token.is_valid(self._runtime.now()) else None
 
     async def issue(
         self,
@@ -171,8 +170,8 @@ class TokenService:
     async def _append(self, token_id: str, known: Token | None, data: EventData, actor: str) -> Token:
         aggregate = aggregates.token(token_id)
         head: Head = EMPTY_HEAD if known is None else known.head
-        event_id = EventId(SYSTEM.new_id())
-        event = link(head, aggregate, data, event_id=event_id, time=self._now(), actor=actor)
+        event_id = EventId(self._runtime.new_id())
+        event = link(head, aggregate, data, event_id=event_id, time=self._runtime.now(), actor=actor)
         (stored,) = await self._log.append((AppendEntry(event, expected=head.seq),))
         token = self._keep(evolve(known, stored))
         assert token is not None, "an issued token is a token"

@@ -1,8 +1,7 @@
 """The catalogue of this gateway: the log's pipelines, followed as they change, and what can be told to them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import aclosing
-from datetime import datetime
 from typing import Final
 
 from penstock_domain import aggregates
@@ -19,7 +18,7 @@ from penstock_gateway.catalogue.core import (
     fold,
 )
 from penstock_ports import AppendEntry, Conflict, EventLog
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.ids import EventId, is_token
 from penstock_schemas.views import EMPTY_HEAD
@@ -38,13 +37,13 @@ class Catalogue:
 
     Args:
         log: where pipelines become true.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
-    def __init__(self, log: EventLog, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, log: EventLog, *, runtime: Runtime) -> None:
         self._log = log
-        self._now = now
+        self._runtime = runtime
         self._pipelines: dict[str, Pipeline] = {}
         self._asked: set[str] = set()
 
@@ -142,7 +141,14 @@ class Catalogue:
                 assert known is not None, "nothing is to be done only where it is done already"
                 return known, False
             head = EMPTY_HEAD if known is None else known.head
-            event = link(head, aggregate, decided[0], event_id=EventId(SYSTEM.new_id()), time=self._now(), actor=actor)
+            event = link(
+                head,
+                aggregate,
+                decided[0],
+                event_id=EventId(self._runtime.new_id()),
+                time=self._runtime.now(),
+                actor=actor,
+            )
             try:
                 (stored,) = await self._log.append((AppendEntry(event, expected=head.seq),))
             except Conflict:

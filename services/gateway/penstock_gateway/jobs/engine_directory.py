@@ -9,7 +9,7 @@ import structlog
 
 from penstock_domain.waiting import why
 from penstock_ports import HEARTBEAT_TTL_S, Heartbeats, PortError
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.api import Waiting
 from penstock_schemas.views import Job, SchedulerBeat
 
@@ -24,12 +24,13 @@ log = structlog.get_logger()
 class EngineDirectory:
     """The runners that are alive."""
 
-    def __init__(self, heartbeats: Heartbeats) -> None:
+    def __init__(self, heartbeats: Heartbeats, *, runtime: Runtime = SYSTEM) -> None:
+        self._runtime = runtime
         self._heartbeats = heartbeats
         self._versions: Mapping[str, tuple[str, ...]] | None = None
         self._beat: SchedulerBeat | None = None
         self._heard_at = -HEARTBEAT_TTL_S
-        self._runner_at = SYSTEM.monotonic()
+        self._runner_at = self._runtime.monotonic()
         self._asked_at = -FRESH_S
         self._asking = anyio.Lock()
 
@@ -46,7 +47,7 @@ class EngineDirectory:
     @property
     def without_runner_s(self) -> float:
         """How long no runner has sent a heartbeat, as far as this gateway has run for."""
-        return SYSTEM.monotonic() - self._runner_at
+        return self._runtime.monotonic() - self._runner_at
 
     @property
     def has_waiting_jobs(self) -> bool:
@@ -58,7 +59,7 @@ class EngineDirectory:
         """Return why a job waits; `None` when it does not, or when that is not known."""
         is_led = None if self._versions is None else self._beat is not None
         queue = None if self._beat is None else self._beat.queue
-        return why(job, queue, self.offered, SYSTEM.now(), is_led=is_led)
+        return why(job, queue, self.offered, self._runtime.now(), is_led=is_led)
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
@@ -72,9 +73,9 @@ class EngineDirectory:
         Where nobody answers, they are those that were heard last, for as long as a silent runner counts as alive.
         """
         async with self._asking:  # who waits here takes the answer that another one gets
-            if SYSTEM.monotonic() - self._asked_at > FRESH_S:
+            if self._runtime.monotonic() - self._asked_at > FRESH_S:
                 await self._listen()
-                self._asked_at = SYSTEM.monotonic()
+                self._asked_at = self._runtime.monotonic()
         return self._versions or {}
 
     async def run(self) -> None:
@@ -90,15 +91,15 @@ class EngineDirectory:
                 scheduler = await self._heartbeats.scheduler()
         except (PortError, TimeoutError) as error:
             log.debug("runners_not_known", reason=str(error))
-            if SYSTEM.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
+            if self._runtime.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
                 self._versions = self._beat = None
             return
         self._beat = scheduler
         if beats:
-            self._runner_at = SYSTEM.monotonic()
+            self._runner_at = self._runtime.monotonic()
         heard: dict[str, set[str]] = {}
         for beat in beats.values():
             for engine, version in beat.engines.items():
                 heard.setdefault(engine, set()).add(version)
         self._versions = {engine: tuple(sorted(heard[engine])) for engine in sorted(heard)}
-        self._heard_at = SYSTEM.monotonic()
+        self._heard_at = self._runtime.monotonic()

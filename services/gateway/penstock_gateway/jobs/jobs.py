@@ -24,7 +24,7 @@ from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.log_end import require_reached
 from penstock_ports import AppendEntry, Conflict, EventLog, PortError, TaskStore
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob
 from penstock_schemas.ids import EventId, JobId
@@ -68,7 +68,7 @@ class Jobs:
         tasks: TaskStore,
         index: Index,
         watchers: ChangeNotifier,
-        now: Callable[[], datetime],
+        runtime: Runtime,
         is_behind: Callable[[], bool],
     ) -> None:
         self._visibility = visibility
@@ -76,7 +76,7 @@ class Jobs:
         self._tasks = tasks
         self._index = index
         self._watchers = watchers
-        self._now = now
+        self._runtime = runtime
         self._is_behind = is_behind
 
     async def get(self, principal: Principal, job_id: JobId, *, min_seq: int = 0) -> Job:
@@ -191,11 +191,11 @@ class Jobs:
             job = await self.load(principal, job_id)
             require_role(principal, needed(principal, job), deed)
             aggregate = aggregates.job(job.tenant, job_id)
-            now = self._now()
+            now = self._runtime.now()
             decided = decide(job, command(now))
             if not decided:
                 return job
-            event_id = EventId(SYSTEM.new_id())
+            event_id = EventId(self._runtime.new_id())
             event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
             try:
                 stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))
@@ -215,12 +215,12 @@ class Jobs:
             Unavailable: the log does not answer.
 
         """
-        deadline = SYSTEM.monotonic() + wait_s
+        deadline = self._runtime.monotonic() + wait_s
         while True:
             changed = self._watchers.next(job_id)
             job, stored = await self._load(principal, job_id, with_deleted=principal.role is Role.ADMIN)
             later = tuple(each for each in stored if each.seq > after)
-            left_s = deadline - SYSTEM.monotonic()
+            left_s = deadline - self._runtime.monotonic()
             if later or job.state.is_terminal or left_s <= 0 or self._watchers.is_draining:
                 shown = later[:limit]
                 return History(shown, job.state.is_terminal and len(shown) == len(later))

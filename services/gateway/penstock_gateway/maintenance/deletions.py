@@ -4,8 +4,6 @@ A note, `deletions/<tenant>/<job_id>`, stands in the blob store from before the 
 no truth, only where to look: nothing is removed that the log does not call deleted.
 """
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 
 import anyio
@@ -19,7 +17,7 @@ from penstock_domain.job_fold import evolve, fold
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.jobs import MAX_TRIES, Jobs
 from penstock_ports import AppendEntry, Blobs, Conflict, EventLog, LogTail, PortError, TaskStore
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal
 from penstock_schemas.commands import DeleteJob
 from penstock_schemas.ids import EventId, JobId, TenantId
@@ -44,7 +42,7 @@ class Deletions:
         tasks: holds the views of tasks.
         logs: holds the live tail.
         index: told of every deletion.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
@@ -57,7 +55,7 @@ class Deletions:
         tasks: TaskStore,
         logs: LogTail,
         index: Index,
-        now: Callable[[], datetime],
+        runtime: Runtime,
     ) -> None:
         self._jobs = jobs
         self._log = event_log
@@ -65,7 +63,7 @@ class Deletions:
         self._tasks = tasks
         self._logs = logs
         self._index = index
-        self._now = now
+        self._runtime = runtime
         self._doubtful: frozenset[str] = frozenset()
 
     async def delete(self, principal: Principal, job_id: JobId, *, reason: str | None = None) -> None:
@@ -91,7 +89,7 @@ class Deletions:
             JobNotEnded, Conflict, LogFull, Unavailable: as `delete`.
 
         """
-        if decide(job, DeleteJob(now=self._now(), reason=reason)):
+        if decide(job, DeleteJob(now=self._runtime.now(), reason=reason)):
             await self._blobs.put_bytes(_note(job.tenant, job.id), b"")
             await self._append(actor, job, reason)
         await self._remove_or_leave(job.tenant, job.id)
@@ -130,11 +128,11 @@ class Deletions:
     async def _append(self, actor: str, job: Job, reason: str | None) -> None:
         aggregate = aggregates.job(job.tenant, job.id)
         for _ in range(MAX_TRIES):
-            now = self._now()
+            now = self._runtime.now()
             decided = decide(job, DeleteJob(now=now, reason=reason))
             if not decided:
                 return
-            event_id = EventId(SYSTEM.new_id())
+            event_id = EventId(self._runtime.new_id())
             event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=actor)
             try:
                 stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))

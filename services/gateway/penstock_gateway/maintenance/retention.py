@@ -4,7 +4,7 @@ Every gateway looks for them, and none has to lead: a deletion is appended to th
 which see the same job one deletes it and the others find it deleted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,6 +17,7 @@ from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.job_status import DetailedStatus
 from penstock_gateway.maintenance.deletions import Deletions
 from penstock_ports import PortError
+from penstock_runtime.runtime import Runtime
 
 SWEEP_INTERVAL_S: Final = 60.0
 MAX_DELETED: Final = 200
@@ -52,21 +53,19 @@ class Retention:
         policy: what is kept.
         index: knows when jobs ended.
         deletions: deletes them.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
-    def __init__(
-        self, policy: RetentionPolicy, *, index: Index, deletions: Deletions, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, policy: RetentionPolicy, *, index: Index, deletions: Deletions, runtime: Runtime) -> None:
         self._policy = policy
         self._index = index
         self._deletions = deletions
-        self._now = now
+        self._runtime = runtime
 
     async def run(self) -> None:
         """Look for ever, now and then; return at once when everything is kept."""
-        while self._policy.cutoffs(self._now()):
+        while self._policy.cutoffs(self._runtime.now()):
             try:
                 await self.sweep()
             except PortError as error:
@@ -81,7 +80,7 @@ class Retention:
 
         """
         deleted = 0
-        for standing, cutoff in self._policy.cutoffs(self._now()).items():
+        for standing, cutoff in self._policy.cutoffs(self._runtime.now()).items():
             for job in await self._index.ended_before(standing, cutoff, limit=MAX_DELETED - deleted):
                 try:
                     await self._deletions.delete_as(ACTOR, job, reason="kept as long as the retention policy says")

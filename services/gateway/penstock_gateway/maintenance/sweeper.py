@@ -8,7 +8,7 @@ lead: a blob that two of them remove is gone all the same.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,6 +23,7 @@ from penstock_gateway.catalogue.core import Pipeline, fold
 from penstock_gateway.http.problems import NotYet
 from penstock_gateway.index.feeder import Index
 from penstock_ports import Blobs, EventLog, PortError, Unreadable, WrittenBlob
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.ids import JobId, is_token
 from penstock_schemas.views import Job
 
@@ -64,18 +65,16 @@ class Sweeper:
         blobs: where they lie.
         index: knows which jobs there are, and which bundles they brought.
         event_log: says how far the index must have come; knows the catalogue's entries.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
-    def __init__(
-        self, after: timedelta, *, blobs: Blobs, index: Index, event_log: EventLog, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, after: timedelta, *, blobs: Blobs, index: Index, event_log: EventLog, runtime: Runtime) -> None:
         self._after = after
         self._blobs = blobs
         self._index = index
         self._log = event_log
-        self._now = now
+        self._runtime = runtime
         self._began_at: datetime | None = None
         self._places = dict.fromkeys((JOBS, PIPELINES, BUNDLES, PLANS), "")
         self._removed = 0
@@ -99,7 +98,7 @@ class Sweeper:
             Unavailable, TimeoutError, NotYet: something does not answer, or the index is behind the log.
 
         """
-        cutoff, began_at = self._now() - self._after, await self._log_began_at()
+        cutoff, began_at = self._runtime.now() - self._after, await self._log_began_at()
         seen, removed = 0, list[str]()
         if began_at is None:
             return Swept(seen, ())

@@ -33,7 +33,7 @@ from penstock_runner.core.orders import AttemptKey, HaltCause, StartOrder
 from penstock_runner.staging.source_stamps import source_stamps
 from penstock_runner.staging.sources import Sources
 from penstock_runner.state_folder import StateFolder
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.commands import AbandonAttempt, DelayResults, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
@@ -63,6 +63,8 @@ class AttemptDependencies(Struct, frozen=True, kw_only=True):
     """Whether the work directory of a job stays on the disk after the job ended."""
     upload_retry_s: float
     """How long results that the blob store does not take are kept and offered again."""
+    runtime: Runtime = SYSTEM
+    """The clocks and the source of ids."""
 
 
 class AttemptRun:
@@ -164,7 +166,7 @@ class AttemptRun:
         return True
 
     async def _check_startable(self) -> None:
-        decide(self._job, self._start_intent(SYSTEM.now()))
+        decide(self._job, self._start_intent(self._place.runtime.now()))
 
     async def _start(self) -> None:
         await self._jobs.perform(self._start_intent)
@@ -395,7 +397,14 @@ async def give_back(place: AttemptDependencies, order: StartOrder, cause: Requeu
 
 
 def _job_log(place: AttemptDependencies, order: StartOrder) -> JobLog:
-    return JobLog(place.log, tenant=order.tenant, job_id=order.job_id, runner_id=place.runner_id, cause=order.cause)
+    return JobLog(
+        place.log,
+        tenant=order.tenant,
+        job_id=order.job_id,
+        runner_id=place.runner_id,
+        cause=order.cause,
+        runtime=place.runtime,
+    )
 
 
 def _main_file(job: Job) -> str | None:

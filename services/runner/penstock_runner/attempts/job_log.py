@@ -11,7 +11,7 @@ from penstock_domain.chain import link
 from penstock_domain.job import decide
 from penstock_domain.job_fold import evolve, fold
 from penstock_ports import AppendEntry, Conflict, EventLog, LogFull, Unavailable
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import JobEventData
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
@@ -29,11 +29,6 @@ class TooManyConflicts(Exception):
     """The job moved on at every try."""
 
 
-def new_event_id() -> EventId:
-    """Return an id that no other event has."""
-    return EventId(SYSTEM.new_id())
-
-
 class JobLog:
     """The events of one job, as far as this runner has read them.
 
@@ -43,11 +38,22 @@ class JobLog:
         job_id: the job.
         runner_id: this runner.
         cause: the event that led to the first one that is appended here; each further one was led to by the one before.
+        runtime: the clock and the source of ids.
 
     """
 
-    def __init__(self, log: EventLog, *, tenant: TenantId, job_id: JobId, runner_id: RunnerId, cause: EventId) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        *,
+        tenant: TenantId,
+        job_id: JobId,
+        runner_id: RunnerId,
+        cause: EventId,
+        runtime: Runtime = SYSTEM,
+    ) -> None:
         self._log = log
+        self._runtime = runtime
         self._aggregate = aggregates.job(tenant, job_id)
         self._actor = f"runner:{runner_id}"
         self._is_current = False
@@ -88,7 +94,7 @@ class JobLog:
         conflicts = 0
         while conflicts < MAX_CONFLICTS:
             job = self.job if self._is_current else await self.load()
-            now = SYSTEM.now()
+            now = self._runtime.now()
             happened = decide(job, intent(now))
             if not happened:
                 return
@@ -105,9 +111,8 @@ class JobLog:
 
     async def _append(self, data: JobEventData, now: datetime) -> None:
         head = EMPTY_HEAD if self.job is None else self.job.head
-        event = link(
-            head, self._aggregate, data, event_id=new_event_id(), time=now, actor=self._actor, cause=self._cause
-        )
+        event_id = EventId(self._runtime.new_id())
+        event = link(head, self._aggregate, data, event_id=event_id, time=now, actor=self._actor, cause=self._cause)
         self._is_current = False  # whatever ends this append half-way: the job must be read again
         [stored] = await self._log.append([AppendEntry(event, head.seq)])
         self.job = evolve(self.job, stored)

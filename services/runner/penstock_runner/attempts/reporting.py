@@ -30,7 +30,7 @@ from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import Uploads, log_key, task_log_key
 from penstock_runner.core.progress import ReportQueue
 from penstock_runtime.background import described
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, Task
@@ -76,13 +76,11 @@ class _Worklist:
 class Reports:
     """Delivers the progress of all attempts of a runner."""
 
-    def __init__(
-        self, board: TaskStore, tail: LogTail, uploads: Uploads, *, clock: Callable[[], float] = SYSTEM.monotonic
-    ) -> None:
+    def __init__(self, board: TaskStore, tail: LogTail, uploads: Uploads, *, runtime: Runtime = SYSTEM) -> None:
         self.board = board
         self.tail = tail
         self.uploads = uploads
-        self.clock = clock
+        self.runtime = runtime
         self.with_progress = _Worklist()
         self.with_task_logs = _Worklist()
 
@@ -140,14 +138,14 @@ class Report:
         if self._is_closed:
             return
         if self._progress is None:
-            self._progress = ReportQueue(self._job_id, self._attempt, now_s=self._reports.clock())
+            self._progress = ReportQueue(self._job_id, self._attempt, now_s=self._reports.runtime.monotonic())
             self._sending, self._storing = anyio.Lock(), anyio.Lock()
         if isinstance(event, TaskChanged) and (event.stdout_path or event.stderr_path):
             self._ended[event.task.id] = event
             self._reports.with_task_logs.add(self)
         if isinstance(event, LogWritten) and event.stream in _OWN_STREAMS and event.task_id is None:
             self._keep(event)
-        self._progress.take(event, now_s=self._reports.clock(), time=SYSTEM.now())
+        self._progress.take(event, now_s=self._reports.runtime.monotonic(), time=self._reports.runtime.now())
         self._reports.with_progress.add(self)
 
     async def flush(self) -> bool:
@@ -229,7 +227,7 @@ class Report:
             self._engine_chars += len(written.text)
 
     async def _send(self, progress: ReportQueue) -> bool:
-        delivery = progress.drain(time=SYSTEM.now())
+        delivery = progress.drain(time=self._reports.runtime.now())
         is_sent = False
         try:
             with anyio.fail_after(SEND_DEADLINE_S):

@@ -1,8 +1,7 @@
 """Submissions: from what a client asks for to a job in the log, once and only once."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -37,7 +36,7 @@ from penstock_gateway.staging.bundles import check_uploaded
 from penstock_gateway.staging.submitted_entries import left_out_of
 from penstock_gateway.staging.uploads import Upload, Uploads, job_prefix
 from penstock_ports import MAX_EVENT_BYTES, AppendEntry, Blobs, Conflict, EventLog, LogFull, TooLarge
-from penstock_runtime.runtime import SYSTEM
+from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.ids import EventId, JobId
@@ -71,7 +70,7 @@ class Submissions:
         catalogue: the pipelines that can be run by name.
         intake: gets the files of sources that lie elsewhere.
         policy: what the operator allows.
-        now: the clock.
+        runtime: the clock and the source of ids.
 
     """
 
@@ -85,7 +84,7 @@ class Submissions:
         catalogue: Catalogue,
         intake: Intake,
         policy: SubmissionPolicy,
-        now: Callable[[], datetime],
+        runtime: Runtime,
     ) -> None:
         self._log = log
         self._blobs = blobs
@@ -95,7 +94,7 @@ class Submissions:
         self._catalogue = catalogue
         self._intake = intake
         self._policy = policy
-        self._now = now
+        self._runtime = runtime
 
     async def submit(
         self,
@@ -181,7 +180,7 @@ class Submissions:
             admitted = decide_on()
         if submission.engine is None:
             await self._check_engine(admitted.engine)
-        return kept_on(admitted, self._now().date())
+        return kept_on(admitted, self._runtime.now().date())
 
     @asynccontextmanager
     async def begin_upload(self, principal: Principal, *, key: str | None = None) -> AsyncGenerator[Upload, None]:
@@ -195,10 +194,10 @@ class Submissions:
             Conflict, Unavailable: with a key, as `EventLog.load`, or when the key was used up.
 
         """
-        job_id, upload_id = _new_job_id(), None
+        job_id, upload_id = self._new_job_id(), None
         if key is not None:
             job_id, _ = await self._find(principal, key)
-            upload_id = SYSTEM.new_id()[:12]
+            upload_id = self._runtime.new_id()[:12]
         async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
             yield upload
 
@@ -245,6 +244,9 @@ class Submissions:
                 return job_id, known
         raise Conflict("every job that this idempotency key may make was deleted; use another key")
 
+    def _new_job_id(self) -> JobId:
+        return JobId(str(self._runtime.new_uuid()))
+
     async def _check_engine(self, engine: str) -> None:
         refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
 
@@ -252,7 +254,7 @@ class Submissions:
         self, admitted: Admitted, uploaded_for: JobId | None, *, looked_up: _LookedUp | None = None
     ) -> Submitted:
         principal, key = admitted.principal, admitted.idempotency_key
-        job_id, known = uploaded_for or _new_job_id(), None
+        job_id, known = uploaded_for or self._new_job_id(), None
         for attempt in range(MAX_TRIES):
             if key is not None:
                 job_id, known = looked_up or await self._find(principal, key)
@@ -262,12 +264,12 @@ class Submissions:
             elif attempt:
                 known = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
             aggregate = aggregates.job(principal.tenant, job_id)
-            now = self._now()
+            now = self._runtime.now()
             decided = decide(known, command_of(admitted, job_id=job_id, now=now))
             if not decided and known is not None:
                 self._index.put(known)
                 return Submitted(known, is_replay=True)
-            event_id = EventId(SYSTEM.new_id())
+            event_id = EventId(self._runtime.new_id())
             event = link(EMPTY_HEAD, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
             try:
                 stored = await self._log.append((AppendEntry(event, expected=0),))
@@ -304,7 +306,3 @@ def _takes_long(submission: JobSubmission, pipeline: Pipeline | None) -> bool:
     """Return whether files have to be bundled, or parameters compared with a schema."""
     has_files = submission.source is not None and submission.source.files is not None
     return has_files or (pipeline is not None and len(submission.parameters) > 0)
-
-
-def _new_job_id() -> JobId:
-    return JobId(str(SYSTEM.new_uuid()))
