@@ -10,7 +10,7 @@
     wes_client.py outputs RUN [--to FOLDER]
     wes_client.py cancel RUN
 
-The environment says where the server is and who you are:
+Environment variables name the server and the credentials:
 
     WES_URL                     http://127.0.0.1:8000/ga4gh/wes/v1 when it is not set
     WES_TOKEN                   a bearer token, or
@@ -45,7 +45,7 @@ class WesError(Exception):
 
 
 class WesClient:
-    """Speaks with one server.
+    """Sends requests to one server.
 
     Args:
         url: of the service, for example `http://127.0.0.1:8000/ga4gh/wes/v1`.
@@ -63,7 +63,7 @@ class WesClient:
             self._authorization = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
     def service_info(self) -> dict[str, Any]:
-        """Return what the server says of itself."""
+        """Return the description of the server."""
         return self._json("GET", "/service-info")
 
     def submit(
@@ -127,7 +127,7 @@ class WesClient:
         """Return the files that a run produced: their `path`, `size`, `sha256` and `url`."""
         outputs = self.run(run_id)["outputs"]
         files = outputs.get("files", [])
-        if len(files) < outputs.get("total_files", 0):  # a run shows a thousand of them; all of them stand here
+        if len(files) < outputs.get("total_files", 0):  # a run lists a thousand of them; this address has all
             files = self._json("GET", f"/runs/{run_id}/outputs")["files"]
         return files
 
@@ -163,13 +163,13 @@ class WesClient:
         try:
             return urllib.request.urlopen(request, timeout=timeout_s)
         except urllib.error.HTTPError as error:
-            raise WesError(f"{request.method or 'GET'} {request.full_url}: {error.code} {_told(error)}") from None
+            raise WesError(f"{request.method or 'GET'} {request.full_url}: {error.code} {_message(error)}") from None
         except OSError as error:
             raise WesError(f"{request.full_url} cannot be reached: {error}") from None
 
 
-def _told(error: urllib.error.HTTPError) -> str:
-    """Return what a refusal says: WES answers with `{msg, status_code}`."""
+def _message(error: urllib.error.HTTPError) -> str:
+    """Return the message of a refusal: WES responds with `{msg, status_code}`."""
     text = error.read().decode(errors="replace")
     try:
         return str(json.loads(text)["msg"])
@@ -185,8 +185,8 @@ def encode_form(fields: Mapping[str, str], attachments: Mapping[str, bytes]) -> 
         for name, value in fields.items()
     ]
     for name, content in attachments.items():
-        shown = name.replace("\\", "\\\\").replace('"', "%22")
-        head = f'Content-Disposition: form-data; name="workflow_attachment"; filename="{shown}"\r\n'
+        file_name = name.replace("\\", "\\\\").replace('"', "%22")
+        head = f'Content-Disposition: form-data; name="workflow_attachment"; filename="{file_name}"\r\n'
         parts.append(
             f"--{boundary}\r\n{head}Content-Type: application/octet-stream\r\n\r\n".encode() + content + b"\r\n"
         )
@@ -199,9 +199,9 @@ def read_workflow(path: Path) -> tuple[str, dict[str, bytes]]:
     if path.is_file():
         return path.name, {path.name: path.read_bytes()}
     files = {
-        str(PurePosixPath(each.relative_to(path))): each.read_bytes()
-        for each in sorted(path.rglob("*"))
-        if each.is_file() and not any(part.startswith(".") for part in each.relative_to(path).parts)
+        str(PurePosixPath(file.relative_to(path))): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
     }
     for name in ("Snakefile", "workflow/Snakefile"):
         if name in files:
@@ -211,20 +211,20 @@ def read_workflow(path: Path) -> tuple[str, dict[str, bytes]]:
 
 def fetch(client: WesClient, run_id: str, folder: Path) -> None:
     """Download the outputs of a run and check them."""
-    for each in client.outputs(run_id):
-        target = (folder / each["path"]).resolve()
+    for output in client.outputs(run_id):
+        target = (folder / output["path"]).resolve()
         if not target.is_relative_to(folder.resolve()):
-            raise WesError(f"the output {each['path']} would lie outside of {folder}")
+            raise WesError(f"the output {output['path']} would be outside of {folder}")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with client.open(each["url"]) as source, target.open("wb") as file:
+        with client.open(output["url"]) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file)
-        if hashlib.sha256(target.read_bytes()).hexdigest() != each["sha256"]:
+        if hashlib.sha256(target.read_bytes()).hexdigest() != output["sha256"]:
             raise WesError(f"{target} is not what was stored; fetch it again")
         print(target)
 
 
 def follow(client: WesClient, run_id: str) -> int:
-    """Tell of a run's states until it is over; return the exit code that says how it ended."""
+    """Print a run's states until it has ended; return the exit code for its outcome."""
     state = ""
     for state in client.watch(run_id):
         print(state, file=sys.stderr, flush=True)
@@ -236,7 +236,7 @@ def show_log(client: WesClient, run_id: str, task_id: str | None, *, stream: str
     log = client.task(run_id, task_id) if task_id else client.run(run_id)["run_log"]
     address = log.get(stream)
     if address is None:
-        raise WesError("it has not begun: there is no log")
+        raise WesError("it has not started: there is no log")
     with client.open(address + ("?follow=true" if is_followed else "")) as source:
         while piece := source.read1(1 << 16):  # as it comes
             sys.stdout.buffer.write(piece)
@@ -244,7 +244,7 @@ def show_log(client: WesClient, run_id: str, task_id: str | None, *, stream: str
 
 
 def submit(client: WesClient, options: argparse.Namespace) -> int:
-    """Submit what the command line says."""
+    """Submit the workflow of the command line."""
     workflow_url, attachments = read_workflow(options.workflow)
     for path in options.attach:
         attachments[path.name] = path.read_bytes()
@@ -252,7 +252,7 @@ def submit(client: WesClient, options: argparse.Namespace) -> int:
         workflow_url=workflow_url,
         attachments=attachments,
         params=json.loads(options.params.read_text()) if options.params else {},
-        tags=dict(each.partition("=")[::2] for each in options.tag),
+        tags=dict(tag.partition("=")[::2] for tag in options.tag),
         engine_parameters={name: value if sign else None for name, sign, value in map(_split, options.engine)},
         workflow_type=options.type,
         workflow_type_version=options.type_version,
@@ -290,36 +290,36 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def do(client: WesClient, options: argparse.Namespace) -> int:
-    """Do what the command line says; return the exit code."""
+def execute(client: WesClient, options: argparse.Namespace) -> int:
+    """Execute the command; return the exit code."""
     match options.command:
         case "service-info":
             print(json.dumps(client.service_info(), indent=2))
         case "submit":
             return submit(client, options)
         case "list":
-            for each in client.runs(**({"state": options.state} if options.state else {})):
-                print(each["run_id"], each["state"], each.get("start_time", "-"), sep="\t")
+            for run in client.runs(**({"state": options.state} if options.state else {})):
+                print(run["run_id"], run["state"], run.get("start_time", "-"), sep="\t")
         case "watch":
             return follow(client, options.run)
         case "tasks":
-            for each in client.tasks(options.run):
-                print(each["id"], each["name"], each.get("exit_code", "-"), sep="\t")
+            for task in client.tasks(options.run):
+                print(task["id"], task["name"], task.get("exit_code", "-"), sep="\t")
         case "logs":
             show_log(client, options.run, options.task, stream=options.stream, is_followed=options.follow)
         case "outputs" if options.to:
             fetch(client, options.run, options.to)
         case "outputs":
-            for each in client.outputs(options.run):
-                print(each["path"], each["size"], each["url"], sep="\t")
+            for output in client.outputs(options.run):
+                print(output["path"], output["size"], output["url"], sep="\t")
         case "cancel":
             client.cancel(options.run)
     return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do it, and tell of errors in a line."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a word
+    """Execute the command line, and print an error as one line."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a message
     client = WesClient(
         os.environ.get("WES_URL", "http://127.0.0.1:8000/ga4gh/wes/v1"),
         token=os.environ.get("WES_TOKEN", ""),
@@ -327,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         password=os.environ.get("WES_PASSWORD", ""),
     )
     try:
-        return do(client, parse(arguments))
+        return execute(client, parse(arguments))
     except WesError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -51,9 +51,9 @@ def test_what_only_looks_like_a_finding_is_none(code: str) -> None:
 def test_pages_are_checked_without_code_and_addresses() -> None:
     page = (
         "# Title\n\nIt stands of its\nown; `says` and [a link](says/ask.md).\n\n"
-        "```console\n$ penstock say\n```\n\n- The supervisor.\n"
+        "```console\n$ penstock say\n```\n\n- The keeper.\n"
     )
-    assert places("docs/example.md", page) == [(3, 4, "stands"), (3, 11, "of its own"), (10, 7, "supervisor")]
+    assert places("docs/example.md", page) == [(3, 4, "stands"), (3, 11, "of its own"), (10, 7, "keeper")]
 
 
 def test_generated_pages_are_left_to_the_code_that_they_come_from() -> None:

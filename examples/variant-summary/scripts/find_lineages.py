@@ -1,4 +1,4 @@
-"""Put samples together whose variants are similar, and write one list of samples a lineage."""
+"""Group samples with similar variants, and write one list of samples for each lineage."""
 
 import argparse
 from pathlib import Path
@@ -17,9 +17,11 @@ def main():
     lineages = []
     for sample, variants in sorted(samples.items()):
         near = [
-            each for each in lineages if any(similarity(variants, samples[other]) >= args.similarity for other in each)
+            lineage
+            for lineage in lineages
+            if any(similarity(variants, samples[other]) >= args.similarity for other in lineage)
         ]
-        lineages = [each for each in lineages if each not in near]
+        lineages = [lineage for lineage in lineages if lineage not in near]
         lineages.append(sorted({sample}.union(*near)))
     lineages.sort(key=lambda members: (-len(members), members))
     folder = Path(args.folder)

@@ -33,12 +33,12 @@ def main():
         marks = set(row["marks"].split())
         parts.append(f'<text x="20" y="{y + 5:.0f}" font-size="14" fill="{colour}">{escape(row["sample"])}</text>')
         parts.append(f'<line x1="{LEFT}" y1="{y}" x2="{WIDTH - RIGHT}" y2="{y}" stroke="#bbb" stroke-width="2"/>')
-        for each in variants.get(row["sample"], []):
-            name = f"{each['reference']}{each['position']}{each['variant']}"
+        for found in variants.get(row["sample"], []):
+            name = f"{found['reference']}{found['position']}{found['variant']}"
             fill = colour if name in marks else "white"
             parts.append(
-                f'<circle cx="{x(int(each["position"])):.1f}" cy="{y}" r="6" fill="{fill}" stroke="{colour}" '
-                f'stroke-width="2"><title>{escape(row["sample"])} {name}, depth {each["depth"]}</title></circle>'
+                f'<circle cx="{x(int(found["position"])):.1f}" cy="{y}" r="6" fill="{fill}" stroke="{colour}" '
+                f'stroke-width="2"><title>{escape(row["sample"])} {name}, depth {found["depth"]}</title></circle>'
             )
     axis = TOP + ROW * len(rows) + 10
     for position in range(1, len(reference) + 1, max(1, len(reference) // 6)):

@@ -1,4 +1,4 @@
-"""Write the finding in words; the first line says it all."""
+"""Write the result in words; the first line is the summary."""
 
 import sys
 
@@ -21,7 +21,7 @@ def main():
         "",
     ]
     for lineage, rows in sorted(lineages.items()):
-        marks = rows[0]["marks"] or "no variant of its own"
+        marks = rows[0]["marks"] or "no unique variant"
         lines.append(f"{lineage}: {', '.join(row['sample'] for row in rows)}; marked by {marks}")
     with open(output, "w") as file:
         file.write("\n".join(lines) + "\n")
