@@ -34,6 +34,7 @@ def test_ids_differ_and_have_32_hexadecimal_digits() -> None:
         ("from penstock_runtime.runtime import SYSTEM\n\nNOW = SYSTEM.now()\n", False),
     ],
 )
+@pytest.mark.system
 def test_production_code_must_not_read_a_clock_itself(code: str, is_banned: bool) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--stdin-filename", "services/x.py", "-"],
