@@ -26,7 +26,7 @@ from benchmarks import (
     submit_to_running,
     wes_submit,
 )
-from benchmarks.result import Figure, Result, Size, Verdict
+from benchmarks.result import Figure, Rating, Result, Size
 
 RESULTS: Final = Path(__file__).parent / "results"
 LIMIT_S: Final = {Size.TINY: 120.0, Size.QUICK: 240.0, Size.FULL: 600.0}
@@ -59,7 +59,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for; return 1 when a measurement came to no end."""
+    """Measure what was requested; return 1 when a measurement did not finish."""
     options = _parse(arguments)
     size = Size(options.size)
     began = time.perf_counter()
@@ -111,9 +111,9 @@ def _table(result: Result) -> list[str]:
     width = max(len(figure.name) for figure in result.figures)
     lines = [f"\n{result.name}"]
     for figure in result.figures:
-        verdict = figure.verdict.value
+        rating = figure.rating.value
         lines.append(
-            f"  {figure.name:<{width}}  {_number(figure.value):>10} {figure.unit:<4} {_budget(figure):<11} {verdict}"
+            f"  {figure.name:<{width}}  {_number(figure.value):>10} {figure.unit:<4} {_budget(figure):<11} {rating}"
         )
     return [*lines, *(f"  {note}" for note in result.notes)]
 
@@ -129,8 +129,8 @@ def _budget(figure: Figure) -> str:
 
 
 def _conclusion(report: Report) -> str:
-    verdicts = [figure.verdict for result in report.results for figure in result.figures]
-    met, missed = verdicts.count(Verdict.MET), verdicts.count(Verdict.MISSED)
+    ratings = [figure.rating for result in report.results for figure in result.figures]
+    met, missed = ratings.count(Rating.MET), ratings.count(Rating.MISSED)
     facts = report.machine
     return (
         f"\n{met} budgets met, {missed} missed, {len(report.failed)} measurements failed; {report.seconds:.0f} s on "

@@ -29,7 +29,7 @@ from penstock_schemas.views import EMPTY_HEAD
 JOBS: Final = {Size.TINY: 200, Size.QUICK: 10_000, Size.FULL: 40_000}
 """Five events each, about 400 bytes an event."""
 SINGLE: Final = {Size.TINY: 20, Size.QUICK: 500, Size.FULL: 2_000}
-"""Appends one after the other, each with a sync of its own."""
+"""Appends one after the other, each with a separate sync."""
 ROUNDS: Final = 2
 DEADLINE_S: Final = 60.0
 

@@ -1,4 +1,4 @@
-"""What the idle system takes of memory, and how long the command line takes to say what it can do."""
+"""Memory use of the idle system, and the time in which the command line prints its help."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ async def run(size: Size, root: Path) -> Result:
         for name, service in system.services.items():
             assert service.process is not None
             weights = [_weigh(pid) for pid in tree([service.process.pid])]
-            rss, pss = sum(each[0] for each in weights), sum(each[1] for each in weights)
+            rss, pss = sum(weight[0] for weight in weights), sum(weight[1] for weight in weights)
             total_rss, total_pss = total_rss + rss, total_pss + pss
             figures.append(_memory(f"{name}, RSS", rss, len(weights)))
             figures.append(_memory(f"{name}, PSS", pss, len(weights)))

@@ -1,6 +1,6 @@
 """A small HTTP/1.1 client that keeps connections open and costs little, so that the server is what is measured.
 
-It speaks as much HTTP as Penstock's gateway answers with: a Content-Length, no chunks.
+It supports only the HTTP that Penstock's gateway sends: a Content-Length, no chunks.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ OnReply = Callable[[int, bytes], None]
 
 
 class BadReply(Exception):
-    """The server said something that this client does not take, or hung up."""
+    """The server sent something that this client does not support, or closed the connection."""
 
 
 def build_request(method: str, path: str, body: object = None) -> bytes:
@@ -44,7 +44,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # what a TCP connection has, whatever the loop
+        self._transport = cast("asyncio.Transport", transport)  # what a TCP connection has, with any event loop
 
     def data_received(self, data: bytes) -> None:
         self._received = self._received + data if self._received else data
@@ -120,7 +120,7 @@ class Client:
         return answer
 
     async def try_call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Send a request and return the status and the JSON of its answer, whatever the status."""
+        """Send a request and return the status and the JSON of its response, for any status."""
         status, raw = await self.send(build_request(method, path, body))
         return status, json.loads(raw or b"null")
 

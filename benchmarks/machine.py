@@ -1,4 +1,4 @@
-"""The facts of the machine without which a figure says little."""
+"""The facts of the machine without which a figure has little meaning."""
 
 import os
 import platform

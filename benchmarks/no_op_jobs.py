@@ -111,6 +111,6 @@ async def _await_ends(cluster: Cluster, after: int, jobs: int) -> None:
     left = jobs
     async with aclosing(cluster.log.read(after=after, aggregates="job.>")) as batches:
         async for batch in batches:
-            left -= sum(isinstance(each.event.data, JobCompleted | JobFailed | JobCancelled) for each in batch)
+            left -= sum(isinstance(entry.event.data, JobCompleted | JobFailed | JobCancelled) for entry in batch)
             if left <= 0:
                 return

@@ -23,7 +23,7 @@ class _Plan(Struct, frozen=True):
     """How many jobs there are in each round, ascending."""
     requests: int
     tasks: int
-    """How many tasks the run has whose pages are asked for."""
+    """Number of tasks of the run whose pages are requested."""
 
 
 PLANS: Final = {
@@ -42,7 +42,7 @@ FILTERS: Final = (
 
 
 async def run(size: Size, root: Path) -> Result:
-    """Ask one at a time: what a client waits, without a queue before the server."""
+    """Send one request at a time: the time that a client waits, without a queue before the server."""
     plan, figures = PLANS[size], list[Figure]()
     with running_system(root) as system:
         for name in ("runner", "scheduler"):
@@ -66,13 +66,13 @@ async def _measure(system: System, ids: Sequence[JobId], requests: int) -> Itera
     at = f"with {len(ids):,} jobs"
     runs = itertools.repeat(build_request("GET", f"{WES}/runs?page_size=50"), requests)
     chosen = (RUN_FILTERS[index % len(RUN_FILTERS)] for index in range(requests))
-    runs_filtered = (build_request("GET", f"{WES}/runs?page_size=50&{each}") for each in chosen)
+    runs_filtered = (build_request("GET", f"{WES}/runs?page_size=50&{filters}") for filters in chosen)
     return itertools.chain(
-        latencies(f"GET {WES}/runs, first page {at}", await _ask(system, runs), p99_ms=20.0),
-        latencies(f"GET {WES}/runs, filtered {at}", await _ask(system, runs_filtered), p99_ms=20.0),
-        latencies(f"GET /jobs/{{id}} {at}", await _ask(system, status), p99_ms=5.0),
-        latencies(f"GET /jobs, first page {at}", await _ask(system, first_page), p99_ms=20.0),
-        latencies(f"GET /jobs, filtered {at}", await _ask(system, filtered), p99_ms=20.0),
+        latencies(f"GET {WES}/runs, first page {at}", await _request(system, runs), p99_ms=20.0),
+        latencies(f"GET {WES}/runs, filtered {at}", await _request(system, runs_filtered), p99_ms=20.0),
+        latencies(f"GET /jobs/{{id}} {at}", await _request(system, status), p99_ms=5.0),
+        latencies(f"GET /jobs, first page {at}", await _request(system, first_page), p99_ms=20.0),
+        latencies(f"GET /jobs, filtered {at}", await _request(system, filtered), p99_ms=20.0),
     )
 
 
@@ -84,28 +84,28 @@ async def _measure_tasks(system: System, board: TaskStore, job_id: JobId, plan: 
     await board.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=plan.tasks, done=plan.tasks))
     wes = build_request("GET", f"{WES}/runs/{job_id}/tasks?page_size=100")
     native = build_request("GET", f"/jobs/{job_id}/tasks?limit=100&after={plan.tasks - 100}")
-    first = await _ask(system, iter([wes]))
+    first = await _request(system, iter([wes]))
     changing = list[float]()
     for _ in range(plan.requests // 10):
         await board.put(DEFAULT_TENANT, job_id, tasks[:20], TaskCounts(total=plan.tasks, running=20))
-        changing += await _ask(system, iter([wes]))
+        changing += await _request(system, iter([wes]))
     of = f"of {plan.tasks:,} tasks"
     return itertools.chain(
         latencies(f"GET {WES}/runs/{{id}}/tasks, first page {of}, not read before", first, p99_ms=20.0),
         latencies(f"GET {WES}/runs/{{id}}/tasks, a page {of} that change", changing, p99_ms=20.0),
         latencies(
             f"GET {WES}/runs/{{id}}/tasks, a page {of}",
-            await _ask(system, itertools.repeat(wes, plan.requests)),
+            await _request(system, itertools.repeat(wes, plan.requests)),
             p99_ms=20.0,
         ),
         latencies(
             f"GET /jobs/{{id}}/tasks, the last page {of}",
-            await _ask(system, itertools.repeat(native, plan.requests // 10)),
+            await _request(system, itertools.repeat(native, plan.requests // 10)),
             p99_ms=20.0,
         ),
     )
 
 
-async def _ask(system: System, requests: Iterator[bytes]) -> list[float]:
+async def _request(system: System, requests: Iterator[bytes]) -> list[float]:
     sent = await drive(system.http_port, requests, connections=1, expected=200)
     return sent.latencies_s

@@ -1,4 +1,4 @@
-"""What a measurement says: figures, each against its budget."""
+"""Results of a measurement: figures, each with its budget."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -15,8 +15,8 @@ class Size(Enum):
     FULL = "full"
 
 
-class Verdict(Enum):
-    """How a figure stands to its budget."""
+class Rating(Enum):
+    """How a figure compares with its budget."""
 
     MET = "met"
     MISSED = "MISSED"
@@ -49,13 +49,13 @@ class Figure(Struct, frozen=True, kw_only=True):
     samples: Summary | None = None
 
     @property
-    def verdict(self) -> Verdict:
-        """Say whether the budget is met."""
+    def rating(self) -> Rating:
+        """Return whether the budget is met."""
         if self.at_least is None and self.at_most is None:
-            return Verdict.NO_BUDGET
+            return Rating.NO_BUDGET
         low_enough = self.at_most is None or self.value <= self.at_most
         high_enough = self.at_least is None or self.value >= self.at_least
-        return Verdict.MET if low_enough and high_enough else Verdict.MISSED
+        return Rating.MET if low_enough and high_enough else Rating.MISSED
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -96,7 +96,7 @@ def latencies(
     name: str, samples_s: Sequence[float], *, p50_ms: float | None = None, p99_ms: float | None = None
 ) -> tuple[Figure, Figure]:
     """Return the p50 and the p99 of latencies given in seconds, as milliseconds, against their budgets."""
-    samples = summarize([each * 1e3 for each in samples_s])
+    samples = summarize([sample_s * 1e3 for sample_s in samples_s])
     return (
         Figure(name=f"{name}, p50", value=samples.p50, unit="ms", count=samples.count, at_most=p50_ms, samples=samples),
         Figure(name=f"{name}, p99", value=samples.p99, unit="ms", count=samples.count, at_most=p99_ms),

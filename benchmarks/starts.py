@@ -83,7 +83,7 @@ def _rate(name: str, events: int, began: float) -> Figure:
 
 
 def _forget(system: System) -> None:
-    """Remove the gateway's index: it can be made anew from the log at any time."""
+    """Remove the gateway's index: it can be built again from the log at any time."""
     state = Path(system.services["gateway"].environ["PENSTOCK_STATE_DIR"])
     shutil.rmtree(state)
     state.mkdir()

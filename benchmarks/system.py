@@ -34,7 +34,7 @@ WAIT_S: Final = 30
 
 @contextmanager
 def running_system(root: Path, **settings: str) -> Generator[System]:
-    """Start the whole system below `root` and end it after use; an error is told with the end of every log."""
+    """Start the whole system below `root` and end it after use; an error is reported with the end of every log."""
     with processes.running_system(root, **settings) as system:
         try:
             yield system
@@ -104,7 +104,7 @@ async def connected(system: System) -> AsyncGenerator[Cluster]:
 class Meter:
     """Measures the processor time of every process of a system, and of this one, from now on.
 
-    On a shared machine this says more than rates do: it hardly depends on who else is at work.
+    On a shared machine this is more reliable than rates: it hardly depends on other work.
     """
 
     def __init__(self, system: System) -> None:
@@ -116,8 +116,8 @@ class Meter:
         after = self._read()
         spent = {name: (seconds - self._before.get(name, 0.0)) / count * 1e3 for name, seconds in after.items()}
         figures = [
-            Figure(name=f"processor time of {name} {what}", value=each, unit="ms", count=count)
-            for name, each in spent.items()
+            Figure(name=f"processor time of {name} {what}", value=spent_ms, unit="ms", count=count)
+            for name, spent_ms in spent.items()
         ]
         total = sum(spent.values())
         return (*figures, Figure(name=f"processor time in all {what}", value=total, unit="ms", count=count))

@@ -30,7 +30,7 @@ async def run(size: Size, root: Path) -> Result:
 
 
 def _request() -> bytes:
-    """Return the bytes of a request: every run has a source of its own, so the same bytes are stored anew each time."""
+    """Return the bytes of a request: every run has a separate source, so the same bytes are stored again each time."""
     content, content_type = encode_multipart_formdata(
         [
             ("workflow_type", "SMK"),

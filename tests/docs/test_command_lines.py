@@ -19,7 +19,7 @@ ASSIGNMENT = re.compile(r"^[A-Z_]+=")
 
 
 def quoted_commands(path: Path) -> Iterator[str]:
-    """Yield what follows a prompt in blocks of console, and what stands in the text as code."""
+    """Yield what follows a prompt in blocks of console, and code in the text."""
     text = path.read_text()
     for block in FENCE.findall(text):
         if not block.startswith("```console"):

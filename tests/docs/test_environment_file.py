@@ -31,13 +31,13 @@ def test_what_stands_in_it_are_the_defaults(
 ) -> None:
     file = tmp_path / ".env"
     file.write_text(uncommented("Every service") + uncommented(f"{title}: {command}"))
-    said = subprocess.run(
+    printed = subprocess.run(
         ["env", "-i", "/bin/bash", "-c", 'set -ae; . "$0"; /usr/bin/env -0', str(file)],
         capture_output=True,
         check=True,
         timeout=10,
     ).stdout.decode()
-    environ = dict(each.split("=", 1) for each in said.split("\0") if each)
+    environ = dict(line.split("=", 1) for line in printed.split("\0") if line)
 
     assert read_settings(shape, environ) == read_settings(shape, {})
 

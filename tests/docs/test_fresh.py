@@ -1,4 +1,4 @@
-"""The generated pages say what the code says now."""
+"""The generated pages are those of the present code."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Links resolve, every page is linked, and nothing speaks of the machine on which it was written."""
+"""Links resolve, every page is linked, and nothing names the machine on which it was written."""
 
 import re
 import subprocess
@@ -73,7 +73,7 @@ def test_every_page_of_the_documentation_is_linked() -> None:
     assert not lonely
 
 
-def test_nothing_speaks_of_a_workplace() -> None:
+def test_no_file_names_a_working_folder() -> None:
     files = tracked_files()
     found: list[str] = []
     for path in files:

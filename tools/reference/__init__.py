@@ -40,7 +40,7 @@ FILES: Final[Mapping[Path, Callable[[], str]]] = {
 
 
 def write() -> tuple[Path, ...]:
-    """Write everything anew; return those that changed."""
+    """Write all pages; return those that changed."""
     changed: list[Path] = []
     FOLDER.mkdir(parents=True, exist_ok=True)
     for path, page in FILES.items():

@@ -1,4 +1,4 @@
-"""Write the generated pages of `docs/reference/`, and `.env.example`, anew."""
+"""Write the generated pages of `docs/reference/`, and `.env.example`."""
 
 import sys
 

@@ -65,8 +65,8 @@ def _row(parameter: click.Parameter, context: click.Context) -> tuple[str, str, 
 
 def _default(option: click.Option) -> str:
     value = option.to_info_dict()["default"]
-    shown = isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != ""
-    return code(value) if shown else ""
+    has_default = isinstance(value, (str, int, float)) and not isinstance(value, bool) and value != ""
+    return code(value) if has_default else ""
 
 
 def _exit_codes() -> str:
@@ -75,13 +75,13 @@ def _exit_codes() -> str:
     names[Exit.CANCELLED] = "The run was cancelled."
     return table(
         ("code", "name", "meaning"),
-        [(code(each.value), each.name, notes.get(each.name) or names[each]) for each in Exit],
+        [(code(exit_code.value), exit_code.name, notes.get(exit_code.name) or names[exit_code]) for exit_code in Exit],
     )
 
 
 def _epilog() -> str:
     paragraphs = (penstock.epilog or "").split("\b\n")
-    return re.sub(r"'([^']+)'", r"`\1`", _paragraphs(next(each for each in paragraphs if "--url" in each)))
+    return re.sub(r"'([^']+)'", r"`\1`", _paragraphs(next(text for text in paragraphs if "--url" in text)))
 
 
 def _paragraphs(text: str) -> str:

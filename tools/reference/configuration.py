@@ -23,7 +23,7 @@ SERVICES: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
 
 INTRODUCTION: Final = """
 A service reads its settings from environment variables when it starts. An empty variable counts as one that is not set.
-When something is wrong the service says everything that is wrong, a line a variable, and ends with exit code 2. A
+When settings are wrong the service reports all of them, one line for each variable, and ends with exit code 2. A
 variable whose name is close to one that a service reads, but is not it, counts as wrong.
 
 `penstock up` sets these variables for the services that it starts. Its own settings are options
@@ -40,7 +40,7 @@ setting under its own name.
 TAKEN: Final = {name: ours for _, _, shape in SERVICES for name, ours in other_names(shape).items()}
 """Names that a service takes as they are, and its own names for the same."""
 COUNTERPARTS: Final = {
-    "DATABASE_URL": "none: there is no database beside the event log; `PENSTOCK_NATS_URL` says where that one is",
+    "DATABASE_URL": "none: there is no database beside the event log; `PENSTOCK_NATS_URL` has its address",
     BACKEND: "`local`, which it is when not set, or `s3`",
     FOLDER: f"with `local`, the folder for {code(BLOBS)}; left out: that variable's own default",
     BUCKET: f"with `s3`, the bucket for {code(BLOBS)}, `s3://bucket`; needed then, and without a meaning otherwise",
@@ -49,7 +49,7 @@ COUNTERPARTS: Final = {
     **{name: f"taken as it is, for {code(ours)}" for name, ours in TAKEN.items()},
     "DAEMON_MAX_CONCURRENT_RUNS": "taken by the scheduler, for `PENSTOCK_MAX_RUNNING_JOBS`: all runs together, "
     "on every runner. How many each runner takes is `PENSTOCK_SLOTS`",
-    "DAEMON_POLL_INTERVAL": "none: nothing polls, the log tells the scheduler of every job as it comes",
+    "DAEMON_POLL_INTERVAL": "none: nothing polls, the log delivers every job to the scheduler",
 }
 """What each name means here."""
 

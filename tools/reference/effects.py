@@ -1,7 +1,7 @@
 """What folding each event changes in a job, found by folding it.
 
 Every field of an event, and of the job before it, gets a value that nothing else has: where a value of the folded job
-comes from is then seen, and not told.
+comes from is then observed, not written by hand.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tools.reference.markdown import code, table
 
 EPOCH: Final = datetime(2030, 1, 1, tzinfo=UTC)
 ALWAYS: Final = ("updated_at", "head")
-"""What every event sets, so that the table need not say it each time."""
+"""What every event sets, so that the table does not repeat it."""
 
 INTRODUCTION: Final = """\
 A job is the fold of its events, in the order of their `version`. Before the first event there is none, and each of its
@@ -84,7 +84,7 @@ def _state_effect(before: Job, stored: Stored, usual: JobState) -> Iterator[str]
 
 
 def _unless(before: Job | None, stored: Stored, name: str) -> str:
-    """Say so when some values of the event's members leave the job's member as it was."""
+    """State when some values of the event's members leave the job's member unchanged."""
     if before is None:
         return ""
     data = stored.event.data
@@ -94,13 +94,13 @@ def _unless(before: Job | None, stored: Stored, name: str) -> str:
         for value in _special_values(hints[field]):
             job = evolve(before, _stored(replace(data, **{field: value})))
             if getattr(job, name) == getattr(before, name):
-                shown = "null" if value is None else getattr(value, "value", value)
-                words.append(f", unless `data.{field}` is {code(shown)}")
+                display = "null" if value is None else getattr(value, "value", value)
+                words.append(f", unless `data.{field}` is {code(display)}")
     return "".join(words)
 
 
 def _when_flagged(before: Job | None, stored: Stored, name: str) -> str:
-    """Say what a flag of the event makes of a state instead: flags are false in `distinct`."""
+    """Describe the state that a flag of the event leads to: flags are false in `distinct`."""
     data, usual = stored.event.data, evolve(before, stored)
     words: list[str] = []
     for field, hint in get_type_hints(type(data), include_extras=True).items():
@@ -112,7 +112,7 @@ def _when_flagged(before: Job | None, stored: Stored, name: str) -> str:
 
 
 def _special_values(hint: Any) -> tuple[object, ...]:
-    """Return the values of a member that may mean something of their own: null, and each one of an Enum."""
+    """Return the values of a member that may have a separate meaning: null, and each one of an Enum."""
     if type(None) in get_args(hint):
         return (None,)
     return tuple(hint) if isinstance(hint, type) and issubclass(hint, Enum) else ()
@@ -181,7 +181,7 @@ def _distinct_value(hint: Any, name: str, seed: int) -> Any:
         hint = hint.__supertype__
     if get_origin(hint) is dict:
         return {f"{name}-{seed}": f"{name}-{seed}"}
-    args = [each for each in get_args(hint) if each is not type(None)]
+    args = [arg for arg in get_args(hint) if arg is not type(None)]
     if get_origin(hint) is tuple:
         return [_distinct_value(args[0], name, seed)]
     if type(None) in get_args(hint) or get_origin(hint) is Annotated:

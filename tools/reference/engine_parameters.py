@@ -12,34 +12,34 @@ def page() -> str:
         heading("Engine parameters", source="`penstock_domain.engine_parameters`"),
         "What a submission may choose of the engine itself: `engine_parameters` in the native API,",
         "`workflow_engine_parameters` in WES. A name may be written with or without leading dashes, with `-` or `_`,",
-        "long or short. Values are text; a bare flag is `null`. Whatever is not listed is refused before anything is",
+        "long or short. Values are text; a bare flag is `null`. Anything else is refused before anything is",
         "queued, and so is a value out of its bounds: nothing here runs code, changes how or where jobs are executed,",
         f"or leads out of the run's folder. A submission gives at most {MAX_PARAMETERS}.\n",
     ]
     for heading_text, parameters in (("Every engine", FOR_EVERY_ENGINE), *ALLOWED.items()):
         parts.append(f"## {heading_text}\n")
-        parts.append(_table(parameters) if parameters else "Takes none of its own.\n")
+        parts.append(_table(parameters) if parameters else "It has no other parameters.\n")
     return "\n".join(parts)
 
 
 def _table(parameters: Iterable[EngineParameter]) -> str:
     rows = [
         (
-            code(each.name),
-            code("-" + each.short) if each.short else "",
-            _value(each),
-            _shown(default_value(each)),
-            each.description,
+            code(parameter.name),
+            code("-" + parameter.short) if parameter.short else "",
+            _value(parameter),
+            _shown(default_value(parameter)),
+            parameter.description,
         )
-        for each in parameters
+        for parameter in parameters
     ]
     return table(("name", "short", "value", "when left out", "meaning"), rows)
 
 
-def _value(each: EngineParameter) -> str:
-    if each.choices:
-        return "of " + ", ".join(code(choice) for choice in sorted(each.choices))
-    return f"{each.kind.value}, {each.low} to {each.high:,}" if each.high else each.kind.value
+def _value(parameter: EngineParameter) -> str:
+    if parameter.choices:
+        return "of " + ", ".join(code(choice) for choice in sorted(parameter.choices))
+    return f"{parameter.kind.value}, {parameter.low} to {parameter.high:,}" if parameter.high else parameter.kind.value
 
 
 def _shown(default: str | None) -> str:

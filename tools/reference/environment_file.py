@@ -15,7 +15,7 @@ INTRODUCTION: Final = """\
 #     penstock gateway
 #
 # or name it as EnvironmentFile= of a systemd unit. Services read their environment alone, never this file. What each
-# value means stands in docs/reference/configuration.md too, with the names of other WES servers that are taken here:
+# value means is in docs/reference/configuration.md too, with the names of other WES servers that work as well:
 # STORAGE_BACKEND, LOCAL_STORAGE_PATH, S3_BUCKET_NAME, S3_REGION, DAEMON_MAX_CONCURRENT_RUNS and more.
 """
 

@@ -38,11 +38,11 @@ GROUPS: Final = (
         "Written by the scheduler alone, in one batch with the event of the job.",
         AssignEventData,
     ),
-    ("Runners", "runner.<runner_id>", "The life of one incarnation of a runner.", RunnerEventData),
+    ("Runners", "runner.<runner_id>", "The events of one runner session.", RunnerEventData),
     (
         "The scheduler",
         "scheduler.lease` and `scheduler.cycle",
-        "`LeaseAcquired` stands on the first, `CycleDecided` on the second.",
+        "`LeaseAcquired` is on the first, `CycleDecided` on the second.",
         SchedulerEventData,
     ),
     ("Policy", "policy.limit.<name>", "What decisions depend on besides jobs and runners.", PolicyEventData),
@@ -65,7 +65,7 @@ An event is one JSON object. It is stored on the subject `penstock.events.<aggre
 `PENSTOCK_EVENTS` ([subjects and streams](nats.md)). An event of a job is also published, with the same bytes, on the
 live feed.
 
-- The members of an event always stand in the order below. `data` has a member `type` first.
+- The members of an event always have the order below. `data` has a member `type` first.
 - A member of `data` that is not there has the value given under *when absent*.
 - Change is additive. A reader must ignore members and types that it does not know.
 - `previous` is the SHA-256, in hexadecimal, of the bytes of the aggregate's previous event exactly as they are stored.
@@ -79,7 +79,7 @@ def page() -> str:
         INTRODUCTION.lstrip(),
         "## The envelope\n",
         _table_of(Event, without="data"),
-        "`data` is one of the objects below; its `type` says which.\n",
+        "`data` is one of the objects below; its `type` names it.\n",
     ]
     for title, aggregate, about, union in GROUPS:
         parts.append(f"## {title}\n\nAggregate `{aggregate}`. {about}\n")

@@ -34,7 +34,7 @@ lists all of them. With the header `Prefer: handling=lenient`
 not send `Prefer: handling=strict`.
 
 Errors are problems as in RFC 9457, with the media type `application/problem+json` ([errors](#errors)). Their `type`
-leads to a page of the gateway that says what each kind means.
+leads to a page of the gateway that describes each kind.
 """
 
 
@@ -45,7 +45,7 @@ def openapi() -> str:
 
 def page() -> str:
     """Return the page."""
-    operations = [each for each in _operations(document("")) if each[1]["tags"] != ["WES"]]
+    operations = [operation for operation in _operations(document("")) if operation[1]["tags"] != ["WES"]]
     parts = [heading("HTTP API", source="the OpenAPI document and the schemas"), INTRODUCTION.lstrip()]
     rows = [(f"[{code(title)}]({anchor(title)})", operation["summary"]) for title, operation in operations]
     parts.append(table(("operation", "does"), rows))
@@ -75,7 +75,7 @@ def _operation(title: str, operation: dict[str, Any]) -> str:
         parts.append(operation["description"] + "\n")
     if parameters := operation.get("parameters"):
         rows = [
-            (code(each["name"]), each["in"], _schema_words(each["schema"]), each["description"]) for each in parameters
+            (code(item["name"]), item["in"], _schema_words(item["schema"]), item["description"]) for item in parameters
         ]
         parts.append(table(("parameter", "in", "value", "meaning"), rows))
     if body := operation.get("requestBody"):
@@ -99,8 +99,8 @@ def _content_words(answer: dict[str, Any]) -> str:
 
 
 def _shape_words(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema and all("$ref" in each for each in schema["anyOf"]):
-        return " or ".join(_shape_words(each) for each in schema["anyOf"])
+    if "anyOf" in schema and all("$ref" in option for option in schema["anyOf"]):
+        return " or ".join(_shape_words(option) for option in schema["anyOf"])
     name = schema.get("$ref", "").rpartition("/")[2]
     if name:
         return f"[{name}]({anchor(name)})"
@@ -113,7 +113,7 @@ def _schema_words(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"{_schema_words(schema['items'])}; may be repeated"
     if "enum" in schema:
-        return " or ".join(code(each) for each in schema["enum"])
+        return " or ".join(code(value) for value in schema["enum"])
     words = str(schema.get("format", schema.get("type", "any JSON value")))
     low, high, default = schema.get("minimum"), schema.get("maximum"), schema.get("default")
     if low is not None and high is not None:
@@ -126,15 +126,15 @@ def _schema_words(schema: dict[str, Any]) -> str:
 def _derivation() -> str:
     """Return where each member of a job comes from, found by rendering one whose every field is unlike the others."""
     job: Job = distinct(Job, 10_000)
-    shown = render(job)
+    rendered = render(job)
     fields: list[tuple[str, object]] = [(f"`{name}`", getattr(job, name)) for name in Job.__struct_fields__]
     fields += [(f"`head.{name}`", getattr(job.head, name)) for name in job.head.__struct_fields__]
     assert job.failure is not None
     fields += [(f"`failure.{name}`", getattr(job.failure, name)) for name in job.failure.__struct_fields__]
     rows: list[tuple[str, str]] = []
-    for name in type(shown).__struct_fields__:
-        value = getattr(shown, name)
-        origin = next((words for words, each in fields if type(each) is type(value) and each == value), None)
+    for name in type(rendered).__struct_fields__:
+        value = getattr(rendered, name)
+        origin = next((words for words, member in fields if type(member) is type(value) and member == value), None)
         rows.append((code(name), origin or OTHERWISE[name]))
     intro = (
         "A job that the API shows is the fold of its events, with other names for a few members\n"
@@ -173,6 +173,6 @@ def _bodies() -> Iterator[str]:
     ]
     bodies.append(Plan)
     inner = named_shapes(bodies)
-    for shape in [*bodies, *(each for each in inner if each not in bodies)]:
+    for shape in [*bodies, *(name for name in inner if name not in bodies)]:
         yield f"### {shape.__name__}\n\n{summary(shape)}\n"
         yield struct_table(shape) if issubclass(shape, msgspec.Struct) else enum_table(shape)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 
 def heading(title: str, *, source: str) -> str:
-    """Return the head of a generated page: its title, and whence it comes."""
+    """Return the head of a generated page: its title and its origin."""
     return f"<!-- Generated from {source} by `make docs`. Do not edit. -->\n\n# {title}\n"
 
 

@@ -52,18 +52,18 @@ STREAMS: Final = ("EVENTS", "TASKS", "LOGS", "JOBS", "BEATS", "SNAPSHOTS")
 """In the order of `layout.streams`."""
 PAYLOADS: Final = (Task, LogChunk, RunnerHeartbeat, SchedulerBeat, QueueSummary, EngineQueue, OwnerLoad, Damage)
 FORGOTTEN: Final = ", each forgotten after `ports.HEARTBEAT_TTL_S`"
-"""Said by the bounds."""
+"""Printed with the bounds."""
 NS: Final = 1_000_000_000
 
 
 LIVE_INTRODUCTION: Final = """
-Every event of a job is published once it was read from the log, so only what was accepted is heard. The body is
+Every event of a job is published once it was read from the log, so only accepted events appear. The body is
 [the event](events.md), with the bytes that the log has. (An event that was stored by an older version of Penstock in a
-shape that has changed since comes in the current shape.)
+former shape arrives in the current one.)
 
-It is core NATS: nothing is kept, and who does not listen does not hear. After a projector was killed, and while several
-run, an event may come more than once. Events of one job come in the order of their `version`, apart from such
-repetitions. The subject is:
+It is core NATS: nothing is kept, and a client that is not subscribed misses events. After a projector was killed,
+and while several run, an event may arrive more than once. Apart from such repetitions, events of one job arrive in the
+order of their `version`. The subject is:
 """
 HEADERS: Final = {
     names.CE_SPECVERSION: "the version of CloudEvents",

@@ -44,7 +44,7 @@ def struct_table(shape: type[msgspec.Struct]) -> str:
 def enum_table(shape: type[Enum]) -> str:
     """Return the table of an Enum's values."""
     notes = attribute_notes(shape)
-    return table(("value", "meaning"), [(code(each.value), notes.get(each.name, "")) for each in shape])
+    return table(("value", "meaning"), [(code(member.value), notes.get(member.name, "")) for member in shape])
 
 
 def type_words(hint: Any) -> str:
@@ -57,9 +57,9 @@ def type_words(hint: Any) -> str:
     if origin is Annotated:
         return " ".join([type_words(args[0]), *(bound for meta in args[1:] for bound in _bounds(meta, args[0]))])
     if origin in (Union, UnionType):
-        return " or ".join(type_words(each) for each in args)
+        return " or ".join(type_words(arg) for arg in args)
     if origin is Literal:
-        return " or ".join(code(each) for each in args)
+        return " or ".join(code(arg) for arg in args)
     if origin is dict:
         values = type_words(args[1])
         return "object" if args[1] is Any else f"object, from {type_words(args[0])} to {values}"
@@ -81,18 +81,18 @@ def named_shapes(shapes: Iterable[type[msgspec.Struct]]) -> tuple[Shape, ...]:
                     found.add(leaf)
                     if issubclass(leaf, msgspec.Struct):
                         todo.append(leaf)
-    return tuple(sorted(found, key=lambda each: each.__name__))
+    return tuple(sorted(found, key=lambda shape: shape.__name__))
 
 
 def attribute_notes(shape: type) -> dict[str, str]:
-    """Return the docstrings that stand below the attributes of a class, by attribute."""
+    """Return the docstrings below the attributes of a class, by attribute."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(shape))).body
     assert isinstance(definition, ast.ClassDef)
     return _notes(definition.body)
 
 
 def module_notes(module: ModuleType) -> dict[str, str]:
-    """Return the docstrings that stand below the names of a module, by name."""
+    """Return the docstrings below the names of a module, by name."""
     return _notes(ast.parse(inspect.getsource(module)).body)
 
 
@@ -122,10 +122,10 @@ def _bounds(meta: object, bare: Any) -> Iterator[str]:
     match meta.min_length, meta.max_length:
         case None, None:
             pass
-        case None, most:
-            yield f"of at most {most} {unit}"
-        case least, most:
-            yield f"of {least} to {most} {unit}"
+        case None, maximum:
+            yield f"of at most {maximum} {unit}"
+        case least, maximum:
+            yield f"of {least} to {maximum} {unit}"
     if meta.ge is not None or meta.le is not None:
         yield f"from {meta.ge} to {meta.le}"
     if meta.pattern is not None:
@@ -135,8 +135,8 @@ def _bounds(meta: object, bare: Any) -> Iterator[str]:
 def _leaves(hint: Any) -> Iterator[Shape]:
     if isinstance(hint, type) and issubclass(hint, (msgspec.Struct, Enum)):
         yield hint
-    for each in get_args(hint):
-        yield from _leaves(each)
+    for arg in get_args(hint):
+        yield from _leaves(arg)
 
 
 def _presence(field: msgspec.structs.FieldInfo) -> str:

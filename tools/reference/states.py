@@ -1,4 +1,4 @@
-"""`states.md`: the life of a job, found by asking `decide` and `evolve` about every state and every command."""
+"""`states.md`: the life of a job, computed with `decide` and `evolve` for every state and every command."""
 
 import itertools
 from collections.abc import Callable, Container, Iterator, Mapping
@@ -54,7 +54,7 @@ NOTES: Final = {
     JobState.CANCELLING: "the order to stop is under way; the job keeps its slot until the runner stopped it",
     JobState.COMPLETED: "the attempt succeeded",
     JobState.FAILED: "the attempt failed, or ended without an outcome and there is no other",
-    JobState.CANCELLED: "somebody asked for its end",
+    JobState.CANCELLED: "its end was requested",
 }
 
 
@@ -76,7 +76,7 @@ class Refusal(Struct, frozen=True, order=True):
 
 
 def commands(job: Job | None) -> Iterator[tuple[str, JobCommand]]:
-    """Yield every kind of command, as it would be given to `job` by whoever may give it, with its name."""
+    """Yield every kind of command, as an authorised sender would give it to `job`, with its name."""
     attempt = job.attempt if job else 1
     yield "SubmitJob", _submit("a")
     yield "SubmitJob, held", replace(_submit("a"), hold=True)
@@ -113,18 +113,18 @@ def walk() -> tuple[frozenset[Step], frozenset[Refusal]]:
         jobs.append(replace(submitted, state=state, attempt=1, runner_id=holds))
     for job, (suffix, vary) in itertools.product(jobs, VARIANTS.items()):
         source = job.state.value if job else START
-        told = vary(job) if job else None
-        for plain_name, command in commands(told):
+        varied = vary(job) if job else None
+        for plain_name, command in commands(varied):
             if suffix and not isinstance(command, AbandonAttempt):
                 continue
             name = plain_name + suffix
             try:
-                [event] = decide(told, command) or (None,)
+                [event] = decide(varied, command) or (None,)
             except Refused as refused:
                 refusals.add(Refusal(source, name, type(refused).__name__))
                 continue
             if event is not None:
-                result = after(told, command)
+                result = after(varied, command)
                 assert result is not None
                 steps.add(Step(source, name, type(event).__name__, result.state.value))
     return frozenset(steps), frozenset(refusals)
@@ -187,12 +187,12 @@ def page() -> str:
             "`status` is what the native API shows; it has fewer words than there are states.\n",
             table(("state", "status", "holds a slot", "final", "the job ..."), statuses),
             "## What each command does\n",
-            "A name in code: this event is appended. In italics: nothing is, and the one who asked gets this error.",
+            "A name in code: this event is appended. In italics: nothing is, and its sender gets this error.",
             "Empty: nothing is, because it already is so.\n",
             matrix(),
             "## Quarantine\n",
-            "A job whose events are damaged is in quarantine, whatever its state: an event of it cannot be read, is",
-            "missing, was changed, or cannot happen in its state. `damage` tells which one. It keeps its state and",
+            "A job whose events are damaged is in quarantine in any state: an event of it cannot be read, is",
+            "missing, was changed, or cannot happen in its state. `damage` names the reason. It keeps its state and",
             "its slot; its attempt is stopped; every command but `CloseJob` gets *JobQuarantined*, and every",
             "later event but `JobClosed` changes nothing. `CloseJob` makes it `FAILED`, unless it had ended before.\n",
             "## Attempts that end without an outcome\n",
