@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import main
-from benchmarks.result import Figure, Verdict, latencies, percentile
+from benchmarks.result import Figure, Rating, latencies, percentile
 
 
 def test_percentiles_are_the_nearest_rank() -> None:
@@ -23,22 +23,22 @@ def test_no_samples_are_no_percentile() -> None:
 @pytest.mark.parametrize(
     ("figure", "verdict"),
     [
-        (Figure(name="rate", value=2_000, unit="1/s", at_least=2_000), Verdict.MET),
-        (Figure(name="rate", value=1_999, unit="1/s", at_least=2_000), Verdict.MISSED),
-        (Figure(name="wait", value=3.0, unit="ms", at_most=3.0), Verdict.MET),
-        (Figure(name="wait", value=3.1, unit="ms", at_most=3.0), Verdict.MISSED),
-        (Figure(name="wait", value=3.1, unit="ms"), Verdict.NO_BUDGET),
+        (Figure(name="rate", value=2_000, unit="1/s", at_least=2_000), Rating.MET),
+        (Figure(name="rate", value=1_999, unit="1/s", at_least=2_000), Rating.MISSED),
+        (Figure(name="wait", value=3.0, unit="ms", at_most=3.0), Rating.MET),
+        (Figure(name="wait", value=3.1, unit="ms", at_most=3.0), Rating.MISSED),
+        (Figure(name="wait", value=3.1, unit="ms"), Rating.NO_BUDGET),
     ],
 )
-def test_a_figure_is_judged_by_its_budget(figure: Figure, verdict: Verdict) -> None:
-    assert figure.verdict is verdict
+def test_a_figure_is_judged_by_its_budget(figure: Figure, verdict: Rating) -> None:
+    assert figure.rating is verdict
 
 
 def test_latencies_are_given_in_milliseconds() -> None:
     p50, p99 = latencies("wait", [0.001, 0.002, 0.5], p50_ms=3.0, p99_ms=60.0)
 
-    assert (p50.value, p50.verdict) == (2.0, Verdict.MET)
-    assert (p99.value, p99.verdict) == (500.0, Verdict.MISSED)
+    assert (p50.value, p50.rating) == (2.0, Rating.MET)
+    assert (p99.value, p99.rating) == (500.0, Rating.MISSED)
 
 
 @pytest.mark.system
