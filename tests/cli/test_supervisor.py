@@ -169,7 +169,7 @@ async def test_a_process_left_behind_does_not_hold_up_the_restart(tmp_path: Path
 async def test_children_end_with_a_supervisor_that_is_killed() -> None:
     program = (
         "import os, sys, subprocess, time\n"
-        "from penstock import processes\n"
+        "from penstock.local import processes\n"
         "bound = processes._BOUND\n"
         "child = subprocess.Popen([sys.executable, '-I', '-S', bound, str(os.getpid()), sys.executable, '-c',\n"
         "    'import os, time; print(os.getpid(), flush=True); time.sleep(1000)'])\n"

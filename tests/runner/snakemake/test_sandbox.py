@@ -30,9 +30,9 @@ from penstock_schemas.views import SandboxLevel
 pytestmark = pytest.mark.system
 
 SNAKEFILE = """
-    import deeds
+    import hostile_workflow
 
-    deeds.perform("targets.json", "parsed.json")
+    hostile_workflow.perform("targets.json", "parsed.json")
 
     rule all:
         input: "shell.json", "python.json"
@@ -43,7 +43,7 @@ SNAKEFILE = """
 
     rule python:
         output: "python.json"
-        run: deeds.perform("targets.json", output[0])
+        run: hostile_workflow.perform("targets.json", output[0])
 """
 NETWORK = (
     "connect to a port of this machine",
