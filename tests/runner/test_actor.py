@@ -14,7 +14,6 @@ from tests.conftest import NatsServer
 from tests.runner.conftest import TERMS, Stage
 from tests.runner.faults import DeafHeartbeats, FaultyLog
 from tests.runner.runner_harness import eventually
-from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine, at_once, deaf, until_stopped
 
 from penstock_domain import aggregates
 from penstock_domain.chain import link
@@ -28,6 +27,7 @@ from penstock_schemas.events import AttemptAssigned, AttemptStarted, JobComplete
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
 from penstock_testing.memory import MemoryCluster
+from penstock_testing.scripted_engine import STOPPED, Script, ScriptedEngine, ignore_stop, succeed, until_stopped
 
 
 @pytest.fixture(params=["memory", "jetstream"])
@@ -68,7 +68,7 @@ class TestAttempts:
             assert joined.runner_id in await stage.heartbeats.runners()
 
     async def test_an_attempt_starts_and_completes(self, stage: Stage) -> None:
-        async with stage.runner(ScriptedEngine(at_once)):
+        async with stage.runner(ScriptedEngine(succeed)):
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, await join(stage))
             await stage.desk.reaches(job_id, JobState.COMPLETED)
@@ -98,7 +98,7 @@ class TestAttempts:
     async def test_no_more_run_than_there_are_slots_and_all_are_made(self, stage: Stage) -> None:
         async def briefly(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             await anyio.lowlevel.checkpoint()
-            return await at_once(attempt, emit, stop)
+            return await succeed(attempt, emit, stop)
 
         engine = ScriptedEngine(briefly)
         async with stage.runner(engine):
@@ -118,7 +118,7 @@ class TestAttempts:
         assert job.requeue_reason == "the runner has no engine 'nextflow'"
 
     async def test_an_order_that_comes_twice_runs_once(self, stage: Stage) -> None:
-        engine = ScriptedEngine(at_once)
+        engine = ScriptedEngine(succeed)
         async with stage.runner(engine):
             runner_id = await join(stage)
             job_id = await stage.desk.submit()
@@ -133,7 +133,7 @@ class TestAttempts:
         assert (await stage.desk.types(job_id)).count("JobCompleted") == 1
 
     async def test_an_order_of_a_former_attempt_is_dropped(self, stage: Stage) -> None:
-        engine = ScriptedEngine(at_once)
+        engine = ScriptedEngine(succeed)
         async with stage.runner(engine):
             runner_id = await join(stage)
             job_id = await stage.desk.submit()
@@ -163,7 +163,7 @@ class TestCancel:
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(attempt_module, "HALT_GRACE_S", 0.05)
-        engine = ScriptedEngine(deaf)
+        engine = ScriptedEngine(ignore_stop)
         async with stage.runner(engine):
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, await join(stage))
@@ -204,7 +204,7 @@ class TestCancel:
             if isinstance(entry.event.data, AttemptStarted):
                 await stage.desk.cancel(job_id)
 
-        engine = ScriptedEngine(at_once)
+        engine = ScriptedEngine(succeed)
         async with stage.runner(engine):
             job_id = await stage.desk.submit()
             faulty.before = cancel_first
@@ -213,7 +213,7 @@ class TestCancel:
         assert engine.started == []
 
     async def test_a_stop_of_what_already_ended_changes_nothing(self, stage: Stage) -> None:
-        async with stage.runner(ScriptedEngine(at_once)):
+        async with stage.runner(ScriptedEngine(succeed)):
             runner_id = await join(stage)
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, runner_id)
@@ -287,7 +287,7 @@ class TestFaults:
             faulty.after = lose_once
         else:
             faulty.before = lose_once
-        engine = ScriptedEngine(at_once)
+        engine = ScriptedEngine(succeed)
         async with stage.runner(engine):
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, await join(stage))
@@ -308,7 +308,7 @@ class TestFaults:
                 raise LogFull("full")
 
         faulty.before = full_for_a_while
-        async with stage.runner(ScriptedEngine(at_once)):
+        async with stage.runner(ScriptedEngine(succeed)):
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, await join(stage))
             await stage.desk.reaches(job_id, JobState.COMPLETED)
@@ -334,7 +334,7 @@ class TestContainment:
                 if isinstance(entry.event.data, JobCompleted):
                     raise Conflict("somebody else was faster")
 
-            faulty.before, engine.script = always_faster, at_once
+            faulty.before, engine.script = always_faster, succeed
             await stage.desk.assign(unlucky, runner_id)
             job = await stage.desk.reaches(unlucky, JobState.QUEUED)
             assert job.requeue_reason is not None
@@ -344,7 +344,7 @@ class TestContainment:
 
     async def test_a_job_that_cannot_be_read_is_given_back_as_soon_as_it_can_be(self, stage: Stage) -> None:
         stage.log = faulty = FaultyLog(stage.log)
-        engine = ScriptedEngine(at_once)
+        engine = ScriptedEngine(succeed)
         async with stage.runner(engine):
             runner_id = await join(stage)
             strange, other = await stage.desk.submit(), await stage.desk.submit()
@@ -368,7 +368,7 @@ class TestLease:
     async def test_a_runner_that_is_not_heard_kills_its_work_and_comes_back_as_another(self, stage: Stage) -> None:
         heartbeats = DeafHeartbeats(stage.heartbeats)
         stage.heartbeats = heartbeats
-        engine = ScriptedEngine(deaf)
+        engine = ScriptedEngine(ignore_stop)
         async with stage.runner(engine, terms=replace(TERMS, lease_s=0.5)):
             seq, joined = await stage.desk.joined()
             job_id = await stage.desk.submit()
@@ -384,7 +384,7 @@ class TestLease:
             assert (await stage.desk.said(joined.runner_id))[-1] == "RunnerLeft"
 
     async def test_a_runner_that_is_declared_lost_kills_its_work_at_once(self, stage: Stage) -> None:
-        engine = ScriptedEngine(deaf)
+        engine = ScriptedEngine(ignore_stop)
         async with stage.runner(engine):
             seq, joined = await stage.desk.joined()
             job_id = await stage.desk.submit()
@@ -399,7 +399,7 @@ class TestLease:
     async def test_a_runner_whose_orders_or_life_are_damaged_starts_again(
         self, stage: Stage, name: Callable[[RunnerId], str]
     ) -> None:
-        engine = ScriptedEngine(deaf)
+        engine = ScriptedEngine(ignore_stop)
         async with stage.runner(engine):
             seq, joined = await stage.desk.joined()
             job_id = await stage.desk.submit()
@@ -416,7 +416,7 @@ class TestLease:
 
     async def test_a_machine_that_slept_wakes_up_without_the_right_to_work(self, stage: Stage) -> None:
         machine = SuspendedMachine()
-        engine = ScriptedEngine(deaf)
+        engine = ScriptedEngine(ignore_stop)
         heartbeats = DeafHeartbeats(stage.heartbeats)
         stage.heartbeats = heartbeats
         async with stage.runner(engine, runtime=machine):
@@ -470,7 +470,7 @@ class TestDrain:
         await self._was_preempted(stage, job_id)
         assert not engine.killed
 
-    @pytest.mark.parametrize("script", [None, deaf])
+    @pytest.mark.parametrize("script", [None, ignore_stop])
     async def test_a_second_request_makes_it_leave_at_once(
         self, stage: Stage, script: Script | None, monkeypatch: pytest.MonkeyPatch
     ) -> None:

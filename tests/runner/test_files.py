@@ -11,7 +11,6 @@ import pytest
 from tests.runner.conftest import Stage
 from tests.runner.faults import DownBoard, FailingBlobs, HangingTail, StutteringBoard
 from tests.runner.runner_harness import eventually
-from tests.runner.scripted_engine import STOPPED, Script, ScriptedEngine
 
 from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
 from penstock_execution.files.produced_files import Declared, Produced, collect
@@ -22,6 +21,7 @@ from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
 from penstock_schemas.views import Job, LogStream, OutputKind, OutputManifest, Task, TaskState
 from penstock_schemas.wire import decode_view
+from penstock_testing.scripted_engine import STOPPED, Script, ScriptedEngine
 
 
 @pytest.fixture(autouse=True)

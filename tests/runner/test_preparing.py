@@ -8,13 +8,13 @@ import anyio
 import pytest
 from tests.runner.conftest import Stage
 from tests.runner.faults import SlowBlobs
-from tests.runner.scripted_engine import ScriptedEngine, at_once
 
 from penstock_runner.attempts import attempt as attempt_module
 from penstock_runner.session import Shutdown
 from penstock_schemas.events import JobRequeued
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import FailureCause, JobState, RequeueCause, Source, SourceKind
+from penstock_testing.scripted_engine import ScriptedEngine, succeed
 
 PATIENCE_S = 10.0
 BUNDLE = Source(kind=SourceKind.BUNDLE, location="sources/b.json")
@@ -41,7 +41,7 @@ async def preparing(stage: Stage, blobs: SlowBlobs, engine: ScriptedEngine) -> A
 
 
 async def test_an_attempt_starts_when_its_files_are_there(stage: Stage, blobs: SlowBlobs) -> None:
-    engine = ScriptedEngine(at_once, needs_files=True)
+    engine = ScriptedEngine(succeed, needs_files=True)
     async with preparing(stage, blobs, engine) as (job_id, _):
         assert (await stage.desk.job(job_id)).state is JobState.ASSIGNED
         blobs.gate.set()
@@ -53,7 +53,7 @@ async def test_an_attempt_starts_when_its_files_are_there(stage: Stage, blobs: S
 
 async def test_a_source_that_cannot_be_used_fails_a_job_that_never_started(stage: Stage, blobs: SlowBlobs) -> None:
     await blobs.put_bytes(BUNDLE.location, b"no bundle")
-    engine = ScriptedEngine(at_once, needs_files=True)
+    engine = ScriptedEngine(succeed, needs_files=True)
     async with preparing(stage, blobs, engine) as (job_id, _):
         blobs.gate.set()
         job = await stage.desk.reaches(job_id, JobState.FAILED)
@@ -62,7 +62,7 @@ async def test_a_source_that_cannot_be_used_fails_a_job_that_never_started(stage
 
 
 async def test_a_cancelled_job_is_not_started_and_leaves_nothing(stage: Stage, blobs: SlowBlobs) -> None:
-    engine = ScriptedEngine(at_once, needs_files=True)
+    engine = ScriptedEngine(succeed, needs_files=True)
     async with preparing(stage, blobs, engine) as (job_id, _):
         await stage.desk.cancel(job_id, order_stop=False)
         blobs.gate.set()
@@ -76,7 +76,7 @@ async def test_files_that_do_not_come_keep_nobody_from_ending(
     stage: Stage, blobs: SlowBlobs, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool
 ) -> None:
     monkeypatch.setattr(attempt_module, "HALT_GRACE_S", 0.05)
-    engine = ScriptedEngine(at_once, needs_files=True)
+    engine = ScriptedEngine(succeed, needs_files=True)
     async with preparing(stage, blobs, engine) as (job_id, shutdown):
         if is_cancelled:
             await stage.desk.cancel(job_id)

@@ -7,12 +7,12 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.runner.conftest import Stage
-from tests.runner.scripted_engine import STOPPED, ScriptedEngine
 
 from penstock_execution.engine import Attempt, Emit, Outcome
 from penstock_execution.files.set_id_bits import strip_set_id_bits
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import JobState
+from penstock_testing.scripted_engine import STOPPED, ScriptedEngine
 
 MODES = {"shell": 0o4755, "deep/group": 0o2750, "both": 0o6777, "plain": 0o755}
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tests.runner.conftest import TERMS, Stage
 from tests.runner.faults import FailingBlobs
 from tests.runner.runner_harness import eventually
-from tests.runner.scripted_engine import Script, ScriptedEngine, at_once
 from tests.s3 import BUCKET, running_s3
 
 from penstock_execution.engine import Attempt, Emit, LogWritten, Outcome
@@ -25,6 +24,7 @@ from penstock_schemas.events import ResultsDelayed
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause, JobState
 from penstock_schemas.views import Job, LogStream
+from penstock_testing.scripted_engine import Script, ScriptedEngine, succeed
 
 BLOCK_BYTES = 1 << 20
 DISK_BYTES = 8 << 20
@@ -202,7 +202,7 @@ async def test_an_engine_without_files_waits_too(stage: Stage) -> None:
 
     async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         emit(LogWritten(stream=LogStream.ENGINE, text="done\n"))
-        return await at_once(attempt, emit, stop)
+        return await succeed(attempt, emit, stop)
 
     engine = ScriptedEngine(script)
     async with stage.runner(engine):

@@ -1,4 +1,4 @@
-"""An engine that does what a test tells it: it fills the port, and nothing of the runner is replaced."""
+"""An engine whose attempts a test writes: it fills the engine port, and nothing of the runner is replaced."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,30 +9,31 @@ from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId
 
 Script = Callable[[Attempt, Emit, anyio.Event], Awaitable[Outcome]]
+"""What an attempt does."""
 
 SUCCEEDED = Outcome(kind=OutcomeKind.SUCCEEDED)
 STOPPED = Outcome(kind=OutcomeKind.STOPPED)
 
 
 async def until_stopped(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-    """Work for ever, and stop when told to."""
+    """Work until the attempt is to stop."""
     await stop.wait()
     return STOPPED
 
 
-async def at_once(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-    """Succeed."""
+async def succeed(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+    """Succeed at once."""
     return SUCCEEDED
 
 
-async def deaf(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-    """Work for ever, whatever one says."""
+async def ignore_stop(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+    """Work until it is killed."""
     await anyio.sleep_forever()
     raise AssertionError
 
 
 class ScriptedEngine:
-    """Runs `script`, and remembers what ran and what was killed."""
+    """An `Engine` that runs `script` for each attempt and records what ran and what was killed."""
 
     name = "scripted"
     version = "1"
@@ -49,20 +50,25 @@ class ScriptedEngine:
 
     @property
     def needs_files(self) -> bool:
+        """Whether attempts get folders."""
         return self._needs_files
 
     async def __aenter__(self) -> "ScriptedEngine":
+        """Note that it is ready."""
         self.is_open = True
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        """Check that nothing runs any more."""
         assert not self.running
         self.is_open = False
 
     def extend(self, until_s: float) -> None:
+        """Record until when attempts may run."""
         self.until_s = until_s
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+        """Run the script."""
         key = (attempt.job_id, attempt.attempt)
         assert key not in self.running, "an attempt runs twice"
         self.running.add(key)
