@@ -1,6 +1,6 @@
-"""Write `generated/*.json` anew, and in `golden/` the recorded shape of each event type.
+"""Write `generated/*.json`, and in `golden/` the recorded shape of each event type.
 
-A change that events stored before it would not survive is refused: it needs a new `SCHEMA` number and an upcaster.
+A change after which stored events could not be read is rejected: it needs a new event type or a new `SCHEMA` number.
 """
 
 import sys
@@ -13,8 +13,8 @@ from penstock_schemas.json_schema import generated, incompatibilities, shape, sh
 
 
 def write(folder: Path) -> list[str]:
-    """Write every file below `folder`; return why a recorded shape was left as it is, one line a type."""
-    refused: list[str] = []
+    """Write every file below `folder`; return why a recorded shape was not replaced, one line for each such type."""
+    rejected: list[str] = []
     (folder / "generated").mkdir(parents=True, exist_ok=True)
     (folder / "golden").mkdir(parents=True, exist_ok=True)
     for name, document in generated().items():
@@ -24,10 +24,10 @@ def write(folder: Path) -> list[str]:
         current = shape(event_type)
         problems = incompatibilities(msgspec.json.decode(path.read_bytes()), current) if path.exists() else []
         if problems:
-            refused.append(f"{path.name}: {'; '.join(problems)}: give it a new SCHEMA number and an upcaster")
+            rejected.append(f"{path.name}: {'; '.join(problems)}: give it a new SCHEMA number")
         else:
             path.write_text(to_text(current))
-    return refused
+    return rejected
 
 
 if __name__ == "__main__":

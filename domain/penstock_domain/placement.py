@@ -53,7 +53,7 @@ def belongs(event: e.Event) -> bool:
             return aggregate == aggregates.token(data.token_id)
         case e.AttemptAssigned() | e.StopOrdered():
             return aggregate.startswith("assign.")
-        case e.AccessRefused():
+        case e.AccessDenied():
             return aggregate.startswith("audit.")
         case _:
             return False

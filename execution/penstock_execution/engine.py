@@ -44,7 +44,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """The attempt's own directory, absolute; the workflow's files already lie in it."""
     log_dir: Path
     """Where the engine keeps its own log, as `engine.log`, and its tasks' logs; outside `work_dir`; it exists."""
-    snakefile: str | None = None
+    entrypoint: str | None = None
     """The main file, relative to `work_dir`; `None`: look in the standard places."""
     cores: int = 1
     engine_parameters: EngineParameters = field(default_factory=EngineParameters)

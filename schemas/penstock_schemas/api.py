@@ -102,7 +102,7 @@ class SubmittedSource(Struct, frozen=True, kw_only=True, omit_defaults=True, for
     """The https address of an archive, a Snakefile, or a file's page on a forge; its host must be allowed."""
     path: str | None = None
     """An absolute path on the runners' disk, below one of the operator's source roots."""
-    snakefile: str | None = None
+    entrypoint: str | None = None
     """The main file, relative to the source; left out: `Snakefile`, `snakefile`, `workflow/Snakefile` and so on."""
     left_out: Annotated[list[LeftOut], Meta(max_length=MAX_LEFT_OUT)] = field(default_factory=list[LeftOut])
     """What the client left out of the folder, and why: shown again when the run fails or makes nothing."""

@@ -1,9 +1,9 @@
-"""The events of the log: what happened, in the past tense, with the envelope that makes them provable.
+"""The events of the log: what happened, in the past tense, in an envelope that makes changes to the log detectable.
 
-An event is stored as one JSON object on the subject of its aggregate. Each carries the SHA-256 of the bytes of its
-aggregate's previous event, so a missing, changed or reordered event shows. Change is additive: a new field has a
-default, a new meaning is a new event type; a changed shape gets a new `schema` number and an upcaster in
-`penstock_schemas.upcasting`.
+An event is stored as one JSON object on the subject of its aggregate. It carries the SHA-256 of the bytes of its
+aggregate's previous event, so a missing, changed or reordered event is detected. The format starts at version 1.
+Changes are additive: a new field has a default, a new meaning is a new event type. A changed shape gets a new `SCHEMA`
+number, and an event of another number is reported as unreadable.
 """
 
 from datetime import datetime
@@ -351,7 +351,7 @@ class TokenRevoked(EventData, tag=True, frozen=True, kw_only=True):
 # Refusals: subject `penstock.events.audit.<tenant>`.
 
 
-class AccessRefused(EventData, tag=True, frozen=True, kw_only=True):
+class AccessDenied(EventData, tag=True, frozen=True, kw_only=True):
     """Somebody was turned away, or several times within a short while."""
 
     principal: str | None
@@ -383,7 +383,7 @@ AssignEventData = AttemptAssigned | StopOrdered
 RunnerEventData = RunnerJoined | RunnerDraining | RunnerLeft | RunnerLost
 SchedulerEventData = LeaseAcquired | CycleDecided
 PolicyEventData = LimitSet | PipelineRegistered | PipelineRetired | TokenIssued | TokenRevoked
-AuditEventData = AccessRefused
+AuditEventData = AccessDenied
 AnyEventData = JobEventData | AssignEventData | RunnerEventData | SchedulerEventData | PolicyEventData | AuditEventData
 
 EVENT_TYPES: Final[dict[str, type[EventData]]] = {each.__name__: each for each in get_args(AnyEventData)}

@@ -131,7 +131,7 @@ class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: SourceKind
     location: str
     """The blob's key for a bundle, the manifest's key for files; an absolute path for a path."""
-    snakefile: str | None = None
+    entrypoint: str | None = None
     """The main file, relative to the source; `None` looks in Snakemake's standard places."""
     sha256: str | None = None
     """Of the bundle or the manifest, hexadecimal; checked before anything of it runs."""

@@ -6,21 +6,18 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from penstock_schemas.events import EVENT_TYPES, Event
-from penstock_schemas.upcasting import NoUpcaster, upcast
 
 T = TypeVar("T")
 
-# Besides its own errors, msgspec lets bytes that are no UTF-8 (a ValueError) and endless nesting out as they are. An
-# upcaster sees whatever was stored, so it may stumble in any of the ways that Python has for a wrong shape.
+# Besides its own errors, msgspec lets bytes that are not UTF-8 (a ValueError) and endless nesting out as they are.
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
-_NOT_LIFTED: Final = (*_UNREADABLE, NoUpcaster, LookupError, TypeError, AttributeError)
 
 _encoder = msgspec.json.Encoder()
 _event_decoder = msgspec.json.Decoder(Event)
 
 
 class Undecodable(Exception):
-    """Stored bytes that this program cannot read; the message says why."""
+    """Stored bytes that this program cannot read; the message gives the reason."""
 
 
 class _Header(msgspec.Struct):
@@ -37,30 +34,32 @@ def encode(value: msgspec.Struct) -> bytes:
 
 
 def decode_event(raw: bytes) -> Event:
-    """Decode an event, lifting an old shape to the current one.
+    """Decode an event.
 
     Raises:
-        Undecodable: it is no event, of an unknown type, or newer than this program.
+        Undecodable: it is not an event, of an unknown type, or of another version of its type's shape.
 
     """
     try:
         event = _event_decoder.decode(raw)
-    except _UNREADABLE:
-        return _decode_old(raw)
-    return event if event.schema == type(event.data).SCHEMA else _decode_old(raw)
+    except _UNREADABLE as error:
+        raise Undecodable(_reason(raw, error)) from error
+    if event.schema != type(event.data).SCHEMA:
+        raise Undecodable(_other_version(type(event.data).__name__, event.schema, type(event.data).SCHEMA))
+    return event
 
 
 def decode_view(raw: bytes, shape: type[T]) -> T:
     """Decode a view.
 
     Raises:
-        Undecodable: it is no `shape`.
+        Undecodable: it is not a `shape`.
 
     """
     try:
         return msgspec.json.decode(raw, type=shape)
     except _UNREADABLE as error:
-        raise Undecodable(f"no {shape.__name__}: {error}") from error
+        raise Undecodable(f"not a {shape.__name__}: {error}") from error
 
 
 def digest(raw: bytes) -> str:
@@ -68,15 +67,21 @@ def digest(raw: bytes) -> str:
     return hashlib.sha256(raw).hexdigest()
 
 
-def _decode_old(raw: bytes) -> Event:
+def _reason(raw: bytes, error: Exception) -> str:
+    """Return why `raw` is not an event: its type and version explain more than the decoder's message."""
     try:
         header = _header_decoder.decode(raw)
-        name = header.data.get("type")
-        shape = EVENT_TYPES.get(str(name))
-        if shape is None:
-            raise Undecodable(f"unknown event type {name!r}")
-        data = upcast(header.data, stored=header.schema, current=shape.SCHEMA)
-        envelope = msgspec.json.decode(raw, type=dict[str, Any])
-        return msgspec.convert({**envelope, "schema": shape.SCHEMA, "data": data}, Event)
-    except _NOT_LIFTED as error:
-        raise Undecodable(f"{type(error).__name__}: {error}") from error
+    except _UNREADABLE:
+        return f"{type(error).__name__}: {error}"
+    name = str(header.data.get("type"))
+    shape = EVENT_TYPES.get(name)
+    if shape is None:
+        return f"unknown event type {name!r}"
+    if header.schema != shape.SCHEMA:
+        return _other_version(name, header.schema, shape.SCHEMA)
+    return f"{type(error).__name__}: {error}"
+
+
+def _other_version(name: str, stored: int, current: int) -> str:
+    hint = ": upgrade it" if stored > current else ""
+    return f"{name} is stored in version {stored}; this program reads version {current}{hint}"

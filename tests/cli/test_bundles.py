@@ -43,7 +43,7 @@ def names(bundle: bundles.PackedFolder) -> list[str]:
 def test_a_folder_is_packed_with_its_main_file(tmp_path: Path) -> None:
     write(tmp_path, "Snakefile", "config.yaml", "scripts/plot.py")
     bundle = pack(tmp_path)
-    assert bundle.source.snakefile == "Snakefile"
+    assert bundle.source.entrypoint == "Snakefile"
     files = bundle.source.files or {}
     assert {path: each.text for path, each in files.items() if isinstance(each, SubmittedFile)} == {
         "Snakefile": "Snakefile",
@@ -67,13 +67,13 @@ def test_bytes_that_the_api_takes_for_no_text_travel_in_base64(tmp_path: Path, c
 
 @pytest.mark.parametrize("main", ["Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile"])
 def test_the_main_file_is_found_where_snakemake_looks(tmp_path: Path, main: str) -> None:
-    assert pack(write(tmp_path, main)).source.snakefile == main
+    assert pack(write(tmp_path, main)).source.entrypoint == main
 
 
 def test_a_main_file_in_the_standard_layout_brings_the_whole_folder(tmp_path: Path) -> None:
     write(tmp_path, "workflow/Snakefile", "config/config.yaml")
     bundle = pack(tmp_path / "workflow" / "Snakefile")
-    assert bundle.source.snakefile == "workflow/Snakefile"
+    assert bundle.source.entrypoint == "workflow/Snakefile"
     assert "config/config.yaml" in names(bundle)
 
 
@@ -81,7 +81,7 @@ def test_a_main_file_of_another_name_brings_its_folder(tmp_path: Path) -> None:
     write(tmp_path, "align.smk", "data.txt")
     (tmp_path / "align.smk").write_text('rule a:\n    input: "data.txt"\n')
     bundle = pack(tmp_path / "align.smk")
-    assert bundle.source.snakefile == "align.smk"
+    assert bundle.source.entrypoint == "align.smk"
     assert names(bundle) == ["align.smk", "data.txt"]
 
 
@@ -199,7 +199,7 @@ def test_links_that_stay_inside_stay_links(tmp_path: Path) -> None:
         "data/up.txt": "../data/./a.txt",
         "data/nothing": "to-be-made",
     }
-    assert bundle.source.snakefile == "workflow/Snakefile"
+    assert bundle.source.entrypoint == "workflow/Snakefile"
 
 
 def test_a_link_to_a_secret_or_a_system_folder_is_not_followed(tmp_path: Path) -> None:
@@ -333,7 +333,7 @@ def test_a_home_directory_is_sent_by_force_alone(tmp_path: Path, monkeypatch: py
 def test_a_main_file_outside_the_folder_is_refused(tmp_path: Path, snakefile: str) -> None:
     write(tmp_path, "flow/Snakefile", "other/Snakefile")
     with pytest.raises(BadWorkflow, match="is no path inside"):
-        choose(tmp_path / "flow", snakefile=snakefile)
+        choose(tmp_path / "flow", entrypoint=snakefile)
 
 
 def test_a_folder_that_is_given_by_dots_has_its_name(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from penstock.upload import workflow_upload
 from penstock_schemas.api import JobSubmission, SubmittedSource
 
 MIB = 1024 * 1024
-SUBMISSION = JobSubmission(pipeline_name="demo", source=SubmittedSource(snakefile="Snakefile"))
+SUBMISSION = JobSubmission(pipeline_name="demo", source=SubmittedSource(entrypoint="Snakefile"))
 
 
 class Terminal(io.StringIO):

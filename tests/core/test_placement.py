@@ -41,7 +41,7 @@ PLACES: tuple[tuple[str, e.AnyEventData], ...] = (
         e.TokenIssued(token_id="t", name="n", principal="p", tenant=TENANT, role=Role.ADMIN, secret_sha256="0"),
     ),
     (aggregates.token("t"), e.TokenRevoked(token_id="t")),
-    (aggregates.audit(TENANT), e.AccessRefused(principal=None, address="a", method="GET", path="/", reason="r")),
+    (aggregates.audit(TENANT), e.AccessDenied(principal=None, address="a", method="GET", path="/", reason="r")),
 )
 STRANGE = (
     *dict.fromkeys(place for place, _ in PLACES),

@@ -71,7 +71,7 @@ async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, clie
         pytest.param([*form(), ("files", ("Snakefile", b""))], "files/Snakefile", id="a file twice"),
         pytest.param(form({"a": b""}), "#/source/files", id="no Snakefile"),
         pytest.param(form(source={"path": "/x"}), "#/source", id="two sources"),
-        pytest.param(form(source={"snakefile": "b.smk"}), "#/source/snakefile", id="a main file that is not there"),
+        pytest.param(form(source={"entrypoint": "b.smk"}), "#/source/entrypoint", id="a main file that is not there"),
         pytest.param(form(engine_parameters={"profile": "x"}), "#/engine_parameters/profile", id="a profile"),
         pytest.param(form(engine_parameters={"cores": "x"}), "#/engine_parameters/cores", id="no number of cores"),
         pytest.param(form(parameters=3), "#/parameters", id="a wrong submission"),
@@ -258,7 +258,7 @@ async def test_other_times_are_no_other_request(client: httpx.AsyncClient) -> No
 
 async def test_what_was_left_out_stays_with_the_job(client: httpx.AsyncClient) -> None:
     left_out = [{"path": "data/\x1b[2J", "reason": "rule\n" * 100, "files": 12, "size_bytes": 7}]
-    source: dict[str, Any] = {"left_out": left_out, "snakefile": "Snakefile"}
+    source: dict[str, Any] = {"left_out": left_out, "entrypoint": "Snakefile"}
     requests: list[dict[str, Any]] = [
         {"files": with_manifest({}, SNAKEFILE, source=source)},
         {"json": submission(source={"files": {"Snakefile": ""}, **source})},

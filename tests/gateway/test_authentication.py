@@ -23,7 +23,7 @@ from penstock_gateway.authentication.users import User
 from penstock_gateway.http.connections import ConnectionLimits
 from penstock_gateway.http.server import listen, make_server, url_of
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
-from penstock_schemas.events import AccessRefused, TokenIssued
+from penstock_schemas.events import AccessDenied, TokenIssued
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_testing.memory import MemoryCluster
 from penstock_testing.runtime import RuntimeAt
@@ -170,9 +170,9 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
         await stage.gateway.refusals.flush()
 
     recorded = [each.event.data for each in stage.cluster.log.stored if each.event.aggregate == "audit.default"]
-    assert all(isinstance(each, AccessRefused) for each in recorded)
+    assert all(isinstance(each, AccessDenied) for each in recorded)
     first = recorded[0]
-    assert isinstance(first, AccessRefused)
+    assert isinstance(first, AccessDenied)
     assert (first.principal, first.path, first.times) == ("ada", "/jobs", 5)
     assert "guess" not in str(recorded)
     assert len(recorded) <= 5
@@ -188,7 +188,7 @@ async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
 
     recorded = [each.event.data for each in stage.cluster.log.stored]
     assert len(recorded) == 11
-    assert sum(each.times for each in recorded if isinstance(each, AccessRefused)) == 1000
+    assert sum(each.times for each in recorded if isinstance(each, AccessDenied)) == 1000
     assert await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))
 
 
@@ -213,7 +213,7 @@ async def test_a_refused_deed_is_recorded_with_who_tried(stage: Stage) -> None:
         await stage.gateway.refusals.flush()
 
     (recorded,) = [each.event.data for each in stage.cluster.log.stored]
-    assert isinstance(recorded, AccessRefused)
+    assert isinstance(recorded, AccessDenied)
     assert (recorded.principal, recorded.method, recorded.path) == ("vi", "POST", "/jobs")
 
 

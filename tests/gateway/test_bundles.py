@@ -72,7 +72,7 @@ def test_base64_must_be_base64() -> None:
 
 
 def test_too_many_files_are_refused() -> None:
-    found = wrong(SubmittedSource(files={f"f{number}": "" for number in range(MAX_FILES + 1)}, snakefile="f1"))
+    found = wrong(SubmittedSource(files={f"f{number}": "" for number in range(MAX_FILES + 1)}, entrypoint="f1"))
 
     assert "too many" in found["#/source/files"]
 
@@ -85,9 +85,9 @@ def test_a_missing_snakefile_says_where_it_was_looked_for() -> None:
 
 
 def test_another_main_file_can_be_named_and_must_be_there() -> None:
-    make_bundle(SubmittedSource(files={"main.smk": ""}, snakefile="main.smk"), engine="snakemake")
+    make_bundle(SubmittedSource(files={"main.smk": ""}, entrypoint="main.smk"), engine="snakemake")
 
-    assert set(wrong(SubmittedSource(files={"main.smk": ""}, snakefile="other.smk"))) == {"#/source/snakefile"}
+    assert set(wrong(SubmittedSource(files={"main.smk": ""}, entrypoint="other.smk"))) == {"#/source/entrypoint"}
 
 
 def test_other_engines_need_no_snakefile() -> None:
@@ -95,9 +95,9 @@ def test_other_engines_need_no_snakefile() -> None:
 
 
 def test_paths_are_taken_below_the_roots_alone() -> None:
-    source = path_source(SubmittedSource(path="/shared/lab/wf/", snakefile="x.smk"), ROOTS)
+    source = path_source(SubmittedSource(path="/shared/lab/wf/", entrypoint="x.smk"), ROOTS)
 
-    assert (source.kind, source.location, source.snakefile) == (SourceKind.PATH, "/shared/lab/wf", "x.smk")
+    assert (source.kind, source.location, source.entrypoint) == (SourceKind.PATH, "/shared/lab/wf", "x.smk")
 
 
 @pytest.mark.parametrize("path", ["relative", "/etc", "/shared/../etc", "/sharedness", "", "/shared/a\nb"])
@@ -113,7 +113,7 @@ def test_without_roots_the_refusal_says_what_to_do() -> None:
 
 def test_a_main_file_outside_of_the_path_is_refused() -> None:
     with pytest.raises(Invalid, match="leads out"):
-        path_source(SubmittedSource(path="/shared/x", snakefile="../../etc/passwd"), ROOTS)
+        path_source(SubmittedSource(path="/shared/x", entrypoint="../../etc/passwd"), ROOTS)
 
 
 def entry(**fields: object) -> SubmittedFile:
@@ -160,7 +160,7 @@ def test_links_stay_inside_and_entries_fit_together(files: dict[str, str | Submi
 def test_a_main_file_may_be_reached_through_a_link() -> None:
     files: dict[str, str | SubmittedFile] = {"pkg/workflow/Snakefile": "", "workflow": entry(link="pkg/workflow")}
     make_bundle(SubmittedSource(files=files), engine="snakemake")
-    make_bundle(SubmittedSource(files=files, snakefile="workflow/Snakefile"), engine="snakemake")
+    make_bundle(SubmittedSource(files=files, entrypoint="workflow/Snakefile"), engine="snakemake")
 
 
 def test_times_make_another_bundle_of_the_same_content() -> None:

@@ -316,7 +316,7 @@ def test_pages_of_forges_are_repositories(url: str, repository: str | None, ref:
     if repository is None:
         assert found is None
     else:
-        assert found == SubmittedSource(git=repository, ref=ref, snakefile=main)
+        assert found == SubmittedSource(git=repository, ref=ref, entrypoint=main)
 
 
 @pytest.mark.system

@@ -128,7 +128,7 @@ FREE_TEXT: Final = frozenset(
         "SubmittedSource.ref",
         "SubmittedSource.url",
         "SubmittedSource.path",  # checked against the source roots
-        "SubmittedSource.snakefile",  # a path, checked by the intake
+        "SubmittedSource.entrypoint",  # a path, checked by the intake
         "JobSubmission.description",
         "PipelineRegistration.description",
         "SubmittedFile.text",  # content

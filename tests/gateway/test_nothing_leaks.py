@@ -16,7 +16,7 @@ from tests.gateway.user_fixtures import BASIC, basic, bearer
 
 from penstock_domain import aggregates
 from penstock_gateway.http.responses import encode
-from penstock_schemas.events import AccessRefused
+from penstock_schemas.events import AccessDenied
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogChunk, LogStream, OutputFile, OutputManifest, Task, TaskState
@@ -318,10 +318,10 @@ async def test_tokens_of_others_are_unknown_ones(client: httpx.AsyncClient) -> N
     assert (await client.get("/jobs", headers=bearer(made["token"]))).status_code == 200
 
 
-def recorded(stage: Stage, tenant: str) -> Iterator[AccessRefused]:
+def recorded(stage: Stage, tenant: str) -> Iterator[AccessDenied]:
     aggregate = aggregates.audit(TenantId(tenant))
     for each in stage.cluster.log.stored:
-        if each.event.aggregate == aggregate and isinstance(each.event.data, AccessRefused):
+        if each.event.aggregate == aggregate and isinstance(each.event.data, AccessDenied):
             yield each.event.data
 
 

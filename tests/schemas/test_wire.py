@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from penstock_schemas.events import EVENT_TYPES, Assignment, Event, LimitSet
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import Failure, Source, TaskCounts
-from penstock_schemas.upcasting import NoUpcaster, Upcaster, upcast
 from penstock_schemas.views import Job
 from penstock_schemas.wire import Undecodable, decode_event, decode_view, digest, encode
 
@@ -126,31 +125,18 @@ def test_an_undecodable_event_says_why(raw: bytes, why: str) -> None:
         decode_event(raw)
 
 
-def test_an_old_shape_is_lifted_step_by_step() -> None:
-    upcasters: dict[tuple[str, int], Upcaster] = {
-        ("LimitSet", 1): lambda data: {"name": data["what"], "most": data["most"]},
-        ("LimitSet", 2): lambda data: {"name": data["name"], "slots": data["most"]},
-    }
-    lifted = upcast({"type": "LimitSet", "what": "global", "most": 3}, stored=1, current=3, upcasters=upcasters)
-    assert lifted == {"type": "LimitSet", "name": "global", "slots": 3}
-    assert upcast(lifted, stored=3, current=3, upcasters=upcasters) == lifted
-
-
-def test_a_missing_step_is_no_way_to_lift() -> None:
-    upcasters: dict[tuple[str, int], Upcaster] = {("LimitSet", 2): lambda data: data}
-    with pytest.raises(NoUpcaster, match="LimitSet cannot be lifted from version 1"):
-        upcast({"type": "LimitSet"}, stored=1, current=3, upcasters=upcasters)
-
-
-def test_an_event_of_a_fictitious_old_version_is_read_through_its_upcaster(monkeypatch: pytest.MonkeyPatch) -> None:
-    upcasters: dict[tuple[str, int], Upcaster] = {
-        ("LimitSet", 1): lambda data: {"name": data["what"], "slots": data["most"]}
-    }
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({"type": "LimitSet", "name": "global", "slots": 3}, id="a shape that this program could read"),
+        pytest.param({"type": "LimitSet", "what": "global"}, id="another shape"),
+    ],
+)
+def test_an_event_of_an_older_version_is_undecodable(data: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LimitSet, "SCHEMA", 2)
-    monkeypatch.setattr(upcast, "__kwdefaults__", {"upcasters": upcasters})
-    event = decode_event(stored({"type": "LimitSet", "what": "global", "most": 3}, schema=1))
-    assert event.schema == 2
-    assert event.data == LimitSet(name="global", slots=3)
-    # What its upcaster cannot make sense of is undecodable, and no accident.
-    with pytest.raises(Undecodable, match="KeyError"):
-        decode_event(stored({"type": "LimitSet", "unheard": 1}, schema=1))
+    with pytest.raises(Undecodable, match=r"LimitSet is stored in version 1; this program reads version 2$"):
+        decode_event(stored(data, schema=1))
+
+
+def test_the_format_starts_at_version_1() -> None:
+    assert {event_type.SCHEMA for event_type in EVENT_TYPES.values()} == {1}

@@ -79,7 +79,7 @@ async def by_command_line(folder: Path, place: Path) -> Path:
 
 async def by_form(folder: Path, place: Path) -> Path:
     found = chosen(folder)
-    form = UploadForm(JobSubmission(pipeline_name="x", source=SubmittedSource(snakefile=found.main)), found.entries)
+    form = UploadForm(JobSubmission(pipeline_name="x", source=SubmittedSource(entrypoint=found.main)), found.entries)
     body, headers = b"".join(form), {"content-type": form.content_type}
     return await submitted(place, lambda client: client.post("/jobs", content=body, headers=headers))
 

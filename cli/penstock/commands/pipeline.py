@@ -38,7 +38,7 @@ def pipeline() -> None:
 )
 @click.option("--description", help="A description for people who read the catalogue.")
 @click.option("--engine", help="The engine that runs it. [default: snakemake]")
-@click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
+@click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow.")
 @click.option(
     "--schema", metavar="FILE", type=click.Path(path_type=Path), help="The file with the JSON Schema of the parameters."
 )
@@ -83,7 +83,7 @@ def add(
     version: str,
     description: str | None,
     engine: str | None,
-    snakefile: str | None,
+    entrypoint: str | None,
     schema: Path | None,
     param: tuple[str, ...],
     defaults_file: tuple[Path, ...],
@@ -99,14 +99,14 @@ def add(
 
     The parameters' schema is --schema, else the workflow's own config.schema.yaml or nextflow_schema.json.
     """
-    elsewhere = elsewhere_source(git, ref, from_url, snakefile)
+    elsewhere = elsewhere_source(git, ref, from_url, entrypoint)
     if (elsewhere is None) == (workflow is None):
         raise click.UsageError("give one of a folder, --git and --from-url")
     if elsewhere is not None:
         source, called = elsewhere
     else:
         try:
-            bundle = pack(chosen_from(workflow or Path(), snakefile, choice))
+            bundle = pack(chosen_from(workflow or Path(), entrypoint, choice))
         except BadWorkflow as error:
             raise Stop(str(error), Exit.USAGE) from error
         source, called = bundle.source, bundle.chosen.folder.name

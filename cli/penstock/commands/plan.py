@@ -27,7 +27,7 @@ DEADLINE_S: Final = 70.0
 @click.command(epilog=EXAMPLES)
 @click.argument("workflow", type=click.Path(path_type=Path), required=False)
 @click.option("--pipeline", help="Plan this pipeline, which the server knows, instead of a workflow from here.")
-@click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
+@click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow.")
 @folder_options
 @click.option(
     "-p",
@@ -55,7 +55,7 @@ DEADLINE_S: Final = 70.0
 def plan(
     workflow: Path | None,
     pipeline: str | None,
-    snakefile: str | None,
+    entrypoint: str | None,
     choice: Choice,
     param: tuple[str, ...],
     params_file: tuple[Path, ...],
@@ -67,9 +67,9 @@ def plan(
     state: Path | None,
 ) -> None:
     """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
-    if pipeline is not None and (workflow is not None or snakefile):
+    if pipeline is not None and (workflow is not None or entrypoint):
         raise click.UsageError("give a workflow or --pipeline, not both")
-    sent = from_here(workflow or Path(), snakefile, choice) if pipeline is None else None
+    sent = from_here(workflow or Path(), entrypoint, choice) if pipeline is None else None
     parameters = parse_parameters(params_file, param, ())
     submission = JobSubmission(
         pipeline_name=sent.name if sent else pipeline or "",

@@ -14,7 +14,7 @@ from penstock.terminal.connection import Format, format_option, print_json, prin
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock_domain import aggregates
 from penstock_ports import EventLog, PortError
-from penstock_schemas.events import AccessRefused
+from penstock_schemas.events import AccessDenied
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId, is_token
 
 LOAD_S = 60.0
@@ -93,7 +93,7 @@ async def recorded(log: EventLog, tenant: TenantId, *, after: datetime | None, l
     found: list[Refusal] = []
     for stored in await log.load(aggregates.audit(tenant), deadline_s=LOAD_S):
         data, time = stored.event.data, stored.event.time
-        if isinstance(data, AccessRefused) and (after is None or time > after):
+        if isinstance(data, AccessDenied) and (after is None or time > after):
             found.append(
                 Refusal(
                     time=time,

@@ -104,7 +104,7 @@ def _read_parameters(path: Path) -> Parameters:
     is_flag=True,
     help="Send only the path: the runner copies the folder itself, where the server allows that.",
 )
-@click.option("--snakefile", metavar="PATH", help="The main file, relative to the folder of the workflow.")
+@click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow.")
 @folder_options
 @click.option(
     "-p",
@@ -162,7 +162,7 @@ def submit(
     ref: str | None,
     from_url: str | None,
     in_place: bool,
-    snakefile: str | None,
+    entrypoint: str | None,
     choice: Choice,
     param: tuple[str, ...],
     param_string: tuple[str, ...],
@@ -188,11 +188,11 @@ def submit(
     The files of the folder are sent, except version control, caches, secrets, and what .penstockignore excludes.
     Without a .penstockignore, untracked files that git ignores are not sent. Everything that is left out is listed.
     """
-    if pipeline is not None and (workflow is not None or in_place or snakefile):
+    if pipeline is not None and (workflow is not None or in_place or entrypoint):
         raise click.UsageError("give a workflow or --pipeline, not both")
     if pipeline is None and pipeline_version is not None:
         raise click.UsageError("--pipeline-version is of a --pipeline; give that too")
-    elsewhere = elsewhere_source(git, ref, from_url, snakefile)
+    elsewhere = elsewhere_source(git, ref, from_url, entrypoint)
     if elsewhere is not None and (workflow is not None or in_place or pipeline is not None):
         raise click.UsageError("give one of a workflow, --pipeline, --git and --from-url")
     parameters = parse_parameters(params_file, param, param_string)
@@ -200,7 +200,7 @@ def submit(
     if elsewhere is not None:
         sent = Sent(*elsewhere)
     elif pipeline is None:
-        sent = from_here(workflow or Path(), snakefile, choice, in_place=in_place)
+        sent = from_here(workflow or Path(), entrypoint, choice, in_place=in_place)
     submission = JobSubmission(
         pipeline_name=name if name is not None else sent.name if sent else pipeline or "",
         parameters=parameters,
@@ -262,7 +262,7 @@ def software_choice(*, accepts: bool) -> EngineParameters:
 
 
 def elsewhere_source(
-    git: str | None, ref: str | None, from_url: str | None, snakefile: str | None
+    git: str | None, ref: str | None, from_url: str | None, entrypoint: str | None
 ) -> tuple[SubmittedSource, str] | None:
     """Return the source that the server fetches by itself, and its name; `None` when none was asked for."""
     if git is not None and from_url is not None:
@@ -273,4 +273,4 @@ def elsewhere_source(
     if address is None:
         return None
     name = urlsplit(address).path.rstrip("/").rpartition("/")[2].removesuffix(".git") or "workflow"
-    return SubmittedSource(git=git, ref=ref, url=from_url, snakefile=snakefile), name
+    return SubmittedSource(git=git, ref=ref, url=from_url, entrypoint=entrypoint), name

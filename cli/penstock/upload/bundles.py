@@ -39,7 +39,7 @@ def pack(chosen: Chosen) -> PackedFolder:
         raise BadWorkflow(
             f"{problem}, or let the server fetch it: from a repository (--git) or an archive (--from-url)"
         )
-    source = SubmittedSource(files=files, snakefile=chosen.main, left_out=list(chosen.left_out))
+    source = SubmittedSource(files=files, entrypoint=chosen.main, left_out=list(chosen.left_out))
     return PackedFolder(source=source, chosen=chosen)
 
 

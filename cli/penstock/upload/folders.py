@@ -46,7 +46,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
 def choose(
     target: Path,
     *,
-    snakefile: str | None = None,
+    entrypoint: str | None = None,
     exclude: Sequence[str] = (),
     include: Sequence[str] = (),
     ignore: bool = True,
@@ -59,7 +59,7 @@ def choose(
 
     Args:
         target: the workflow's folder, or its Snakefile.
-        snakefile: the main file, relative to the folder, when it is none of `SNAKEFILES`.
+        entrypoint: the main file, relative to the folder, when it is none of `SNAKEFILES`.
         exclude: further patterns, as in `.gitignore`.
         include: patterns of what goes along although a rule leaves it out.
         ignore: whether `.penstockignore` and `.gitignore` count.
@@ -72,7 +72,7 @@ def choose(
     """
     if target.is_dir() and not force:
         check_folder(target)
-    place = locate(target, snakefile)
+    place = locate(target, entrypoint)
     if wire_path(place.main)[1] is not None:
         raise BadWorkflow(f"the name of the main file {shown(place.main)!r} is not UTF-8: rename it")
     if place.is_alone:

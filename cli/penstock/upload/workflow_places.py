@@ -46,7 +46,7 @@ class Place(Struct, frozen=True):
     """Whether only the main file is meant."""
 
 
-def locate(target: Path, snakefile: str | None) -> Place:
+def locate(target: Path, entrypoint: str | None) -> Place:
     """Return the place of the workflow at `target`: its folder, or its main file.
 
     A file is meant alone unless its folder is clearly the folder of a workflow.
@@ -66,13 +66,13 @@ def locate(target: Path, snakefile: str | None) -> Place:
         raise BadWorkflow(f"there is no file or folder {target}")
     if not target.is_dir():
         raise BadWorkflow(f"{target} is neither a file nor a folder")
-    if snakefile is not None and (Path(snakefile).is_absolute() or ".." in Path(snakefile).parts):
-        raise BadWorkflow(f"--snakefile {snakefile} is no path inside {target}: give it relative to that folder")
-    names = SNAKEFILES if snakefile is None else (snakefile,)
+    if entrypoint is not None and (Path(entrypoint).is_absolute() or ".." in Path(entrypoint).parts):
+        raise BadWorkflow(f"--entrypoint {entrypoint} is no path inside {target}: give it relative to that folder")
+    names = SNAKEFILES if entrypoint is None else (entrypoint,)
     main = next((name for name in names if (target / name).is_file()), None)
     if main is None:
         raise BadWorkflow(
-            f"{target} has no {' or '.join(names)}: give the main file itself, or its place with --snakefile"
+            f"{target} has no {' or '.join(names)}: give the main file itself, or its place with --entrypoint"
         )
     return Place(target.absolute(), main, False)
 

@@ -95,7 +95,7 @@ def folder_options(command: Callable[..., R]) -> Callable[..., R]:
     return with_choice
 
 
-def from_here(workflow: Path, snakefile: str | None, choice: Choice, *, in_place: bool = False) -> Sent:
+def from_here(workflow: Path, entrypoint: str | None, choice: Choice, *, in_place: bool = False) -> Sent:
     """Return what to send of a workflow on this machine, and print it.
 
     Files that fit go into the submission, where the same ones are stored once however often they are submitted.
@@ -107,19 +107,19 @@ def from_here(workflow: Path, snakefile: str | None, choice: Choice, *, in_place
     try:
         if in_place:
             folder = workflow.resolve() if ".." in workflow.parts else workflow.absolute()
-            return Sent(SubmittedSource(path=str(folder), snakefile=snakefile), shown(folder.name) or "workflow")
-        chosen = chosen_from(workflow, snakefile, choice)
+            return Sent(SubmittedSource(path=str(folder), entrypoint=entrypoint), shown(folder.name) or "workflow")
+        chosen = chosen_from(workflow, entrypoint, choice)
         files = packed(chosen)
     except BadWorkflow as error:
         raise Stop(str(error), Exit.USAGE) from error
     beside = None if files is not None else chosen.entries
     name = chosen.main if chosen.is_alone else chosen.folder.name
-    source = SubmittedSource(files=files, snakefile=chosen.main, left_out=list(chosen.left_out))
+    source = SubmittedSource(files=files, entrypoint=chosen.main, left_out=list(chosen.left_out))
     declared = declared_software(chosen.folder, chosen.files)
     return Sent(source, shown(name) or "workflow", beside, declared)
 
 
-def chosen_from(workflow: Path, snakefile: str | None, choice: Choice) -> Chosen:
+def chosen_from(workflow: Path, entrypoint: str | None, choice: Choice) -> Chosen:
     """Return what is sent of a folder, printed and agreed to.
 
     Raises:
@@ -129,7 +129,7 @@ def chosen_from(workflow: Path, snakefile: str | None, choice: Choice) -> Chosen
     """
     chosen = choose(
         workflow,
-        snakefile=snakefile,
+        entrypoint=entrypoint,
         exclude=choice.exclude,
         include=choice.include,
         ignore=not choice.no_ignore,

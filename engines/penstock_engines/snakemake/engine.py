@@ -166,7 +166,7 @@ class SnakemakeEngine:
 
 def find_snakefile(attempt: Attempt) -> str | Failure:
     """Return the main file, relative to the work directory, or why there is none."""
-    wanted = attempt.snakefile
+    wanted = attempt.entrypoint
     if wanted is not None:
         path = Path(os.path.realpath(attempt.work_dir / wanted))
         if Path(wanted).is_absolute() or not path.is_relative_to(os.path.realpath(attempt.work_dir)):

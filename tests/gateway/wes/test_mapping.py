@@ -68,7 +68,7 @@ def test_the_command_line_does_what_the_engine_did() -> None:
     job = replace(
         make_job(1),
         engine="snakemake",
-        source=Source(kind=SourceKind.FILES, location="l", snakefile="workflow/Snakefile"),
+        source=Source(kind=SourceKind.FILES, location="l", entrypoint="workflow/Snakefile"),
         engine_parameters={
             "--cores": "2",
             "keep_going": None,
@@ -91,8 +91,8 @@ def test_the_command_line_does_what_the_engine_did() -> None:
     [
         (None, "p"),
         (Source(kind=SourceKind.BUNDLE, location="l"), "Snakefile"),
-        (Source(kind=SourceKind.FILES, location="l", snakefile="a/b.smk"), "a/b.smk"),
-        (Source(kind=SourceKind.PATH, location="/srv/a b", snakefile="c.smk"), "file:///srv/a%20b/c.smk"),
+        (Source(kind=SourceKind.FILES, location="l", entrypoint="a/b.smk"), "a/b.smk"),
+        (Source(kind=SourceKind.PATH, location="/srv/a b", entrypoint="c.smk"), "file:///srv/a%20b/c.smk"),
     ],
 )
 def test_a_job_that_came_another_way_has_a_workflow_too(source: Source | None, url: str) -> None:

@@ -59,7 +59,7 @@ async def test_the_main_file_is_one_of_the_attachments(stage: Stage, client: htt
     assert isinstance(stored.event.data, JobSubmitted)
     source = stored.event.data.source
     assert source is not None
-    assert (source.kind, source.snakefile) == (SourceKind.FILES, "workflow/main.smk")
+    assert (source.kind, source.entrypoint) == (SourceKind.FILES, "workflow/main.smk")
     keys = {each.key for each in await stage.blobs.list(f"jobs/{job['id']}/source")}
     assert len(keys) == 4
 
@@ -280,7 +280,7 @@ async def test_an_attached_archive_that_is_the_workflow_is_unpacked(
     assert (await request_of(client, response))["workflow_url"] == (url or "w.zip")
     source, stored = await source_of(stage)
     beside = {name: content for name, content in files.items() if name.startswith(("params", "data"))}
-    assert (source.snakefile, stored) == (main, WORKFLOW | beside)
+    assert (source.entrypoint, stored) == (main, WORKFLOW | beside)
     assert len(await stage.blobs.list("jobs/")) == len(stored) + 1
 
 
@@ -328,7 +328,7 @@ async def test_a_repository_may_be_named_in_every_way_that_people_do(stage: Stag
                 response = await post_files(client, {"params/mine.json": b"{}"}, workflow_url=url)
                 assert (await request_of(client, response))["workflow_url"] == url
                 source, files = await source_of(stage)
-                assert (source.snakefile, source.origin) == (
+                assert (source.entrypoint, source.origin) == (
                     "workflow/main.smk",
                     f"git+http://{host}/{base}@{commit}",
                 )

@@ -109,7 +109,7 @@ class Lab:
             parameters=dict(parameters or {}),
             work_dir=self.work,
             log_dir=self.logs,
-            snakefile=main,
+            entrypoint=main,
             cores=cores,
             engine_parameters=dict(engine_parameters or {}),
             resume=resume,

@@ -11,7 +11,7 @@ from penstock_domain.chain import link
 from penstock_ports import AppendEntry, Conflict, EventLog, PortError
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal
-from penstock_schemas.events import AccessRefused
+from penstock_schemas.events import AccessDenied
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, TenantId
 
 SOON_S: Final = 1.0
@@ -108,7 +108,7 @@ class DenialLog:
     async def _append(self, tenant: TenantId, counts: dict[_Kind, int]) -> None:
         aggregate = aggregates.audit(tenant)
         data = [
-            AccessRefused(
+            AccessDenied(
                 principal=kind.principal,
                 address=kind.address,
                 method=kind.method,

@@ -26,7 +26,7 @@ from penstock_schemas.ids import is_token
 from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut
 
 DESCRIPTIONS: Final = ("penstock.json", "penstock.yaml", "penstock.yml")
-"""What a workflow's folder may say of itself: `snakefile`, and all of `PipelineRegistration` but the source."""
+"""What a workflow's folder may say of itself: `entrypoint`, and all of `PipelineRegistration` but the source."""
 IGNORED: Final = frozenset({".git", "__pycache__", ".venv", "node_modules"})
 INTERVAL_S: Final = 2.0
 """Between two looks at the folder."""
@@ -184,7 +184,7 @@ def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
         items.append(_item(name, path, links.get(name), digest))
     told = _description(folder)
     is_versioned = "version" in told
-    source = {"snakefile": told.pop("snakefile", None)}
+    source = {"entrypoint": told.pop("entrypoint", None)}
     told.setdefault("name", folder.name)
     told.setdefault("version", digest.hexdigest()[:12])
     if "source" in told:

@@ -43,7 +43,7 @@ def prepare(
         source=source,
         description=asked.description,
         parameters_schema=_schema(asked, files),
-        defaults=merge(own_configuration(files, source.snakefile), asked.defaults),
+        defaults=merge(own_configuration(files, source.entrypoint), asked.defaults),
         engine_parameters=engine_parameters_of(asked, engine, presets),
         labels=asked.labels,
         resources=asked.resources,

@@ -108,7 +108,7 @@ class Registrations:
                 await upload.put_entry(entry, _one(content))
         else:
             return await self._intake.lay(source, upload)
-        return StagedSource(origin=None, main=source.snakefile)
+        return StagedSource(origin=None, main=source.entrypoint)
 
     async def _register(self, entry: PipelineRegistered, upload: Upload, actor: str) -> tuple[Version, bool]:
         upload.is_kept = True  # when nobody knows whether the entry was stored, its files may be needed
@@ -120,7 +120,7 @@ class Registrations:
             if known is None:
                 raise
             # The same files are there already, and only lie elsewhere: what differs is at most what is said of them.
-            same = replace(entry, source=replace(known, snakefile=entry.source.snakefile))
+            same = replace(entry, source=replace(known, entrypoint=entry.source.entrypoint))
             return await self._catalogue.register(same, actor=actor)
         except (Conflict, LogFull, TooLarge):
             upload.is_kept = False

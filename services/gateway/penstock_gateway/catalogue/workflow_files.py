@@ -63,13 +63,13 @@ def find_schema(files: Files) -> WorkflowParameters | None:
         raise Invalid([Violation(pointer=pointer("source", "files", path), detail=str(error))]) from None
 
 
-def own_configuration(files: Files, snakefile: str | None) -> Parameters:
+def own_configuration(files: Files, entrypoint: str | None) -> Parameters:
     """Return the configuration that the main Snakefile names in `configfile:`; empty where there is none to be read.
 
     Snakemake puts a job's parameters over it, so a parameter that stands here need not be given.
     """
     configuration: Parameters = {}
-    for path in configfiles(files, snakefile):
+    for path in configfiles(files, entrypoint):
         if path in files:
             try:
                 configuration.update(read_object(path, files[path]))
@@ -78,31 +78,31 @@ def own_configuration(files: Files, snakefile: str | None) -> Parameters:
     return configuration
 
 
-def wanted(is_there: Callable[[str], bool], snakefile: str | None) -> tuple[str, ...]:
+def wanted(is_there: Callable[[str], bool], entrypoint: str | None) -> tuple[str, ...]:
     """Return which of a workflow's files say something of its parameters, before they are read; `configfiles` then.
 
     Args:
         is_there: says whether a path names a file of the workflow.
-        snakefile: its main file, where it is known.
+        entrypoint: its main file, where it is known.
 
     """
     schema = next((each for each in SCHEMA_PLACES if is_there(each)), None)
-    main = _main(is_there, snakefile)
+    main = _main(is_there, entrypoint)
     return tuple(each for each in (schema, main) if each is not None)
 
 
-def configfiles(files: Files, snakefile: str | None) -> tuple[str, ...]:
+def configfiles(files: Files, entrypoint: str | None) -> tuple[str, ...]:
     """Return the configuration files that the main Snakefile names."""
-    main = _main(lambda path: path in files, snakefile)
+    main = _main(lambda path: path in files, entrypoint)
     if main is None:
         return ()
     text = files[main].decode(errors="replace")
     return tuple(str(PurePosixPath(path)) for path in _CONFIGFILE.findall(text))
 
 
-def _main(is_there: Callable[[str], bool], snakefile: str | None) -> str | None:
-    if snakefile is not None:
-        return snakefile if is_there(snakefile) else None
+def _main(is_there: Callable[[str], bool], entrypoint: str | None) -> str | None:
+    if entrypoint is not None:
+        return entrypoint if is_there(entrypoint) else None
     return next((each for each in SNAKEFILE_PLACES if is_there(each)), None)
 
 

@@ -40,8 +40,8 @@ def as_repository(source: SubmittedSource) -> SubmittedSource | None:
             return _of_page(source, f"{url.scheme}://{url.netloc}{page['repository']}", page)
     is_page = url.hostname in FORGES and _REPOSITORY.fullmatch(path)
     if is_page or path.endswith(".git"):
-        main = source.snakefile or unquote(url.fragment) or None
-        return replace(source, url=None, git=f"{url.scheme}://{url.netloc}{path}", snakefile=main)
+        main = source.entrypoint or unquote(url.fragment) or None
+        return replace(source, url=None, git=f"{url.scheme}://{url.netloc}{path}", entrypoint=main)
     return None
 
 
@@ -52,4 +52,4 @@ def _of_page(source: SubmittedSource, repository: str, page: re.Match[str]) -> S
             "this is the page of a folder; give that of the workflow's main file, or the repository's address with "
             "`git+` before it, and after it `@` with the branch and `#` with the path of the main file"
         )
-    return replace(source, url=None, git=repository, ref=page["ref"], snakefile=source.snakefile or main)
+    return replace(source, url=None, git=repository, ref=page["ref"], entrypoint=source.entrypoint or main)

@@ -76,8 +76,8 @@ class Intake:
             if kind == "archive":
                 async with self._spool.file() as file:
                     await fill(file, _decoded(source), self._max_bytes)
-                    await self._unpack(file, upload, source.snakefile, "the archive")
-                return StagedSource(origin=None, main=source.snakefile)
+                    await self._unpack(file, upload, source.entrypoint, "the archive")
+                return StagedSource(origin=None, main=source.entrypoint)
             repository = as_repository(source) if kind == "url" else source
             async with _Turn(self._turns):
                 if repository is None:
@@ -121,11 +121,11 @@ class Intake:
         async with fetched as commit, aclosing(commit.files()) as files:
             async for entry, pieces in files:
                 await _put(upload, entry, pieces, top="", place=pointer("source", "git"))
-        return StagedSource(origin=f"git+{commit.address}@{commit.id}", main=source.snakefile)
+        return StagedSource(origin=f"git+{commit.address}@{commit.id}", main=source.entrypoint)
 
     async def _from_address(self, source: SubmittedSource, upload: Upload) -> StagedSource:
         address, _, main = (source.url or "").partition("#")
-        named = source.snakefile or main or None
+        named = source.entrypoint or main or None
         async with self._spool.file() as file:
             await download(address, self._allowed, file, max_bytes=self._max_bytes)
             origin = shown(check_url(address, self._allowed))
@@ -133,7 +133,7 @@ class Intake:
             if is_archive(file.read(HEAD_BYTES)):
                 await self._unpack(file, upload, named, origin)
                 return StagedSource(origin=origin, main=named)
-            path = source.snakefile or SNAKEFILE_PLACES[0]
+            path = source.entrypoint or SNAKEFILE_PLACES[0]
             _refuse_both(path, upload)
             await upload.put(path, _one(_snakefile(file)), place=pointer("source", "url"))
             return StagedSource(origin=origin, main=path)

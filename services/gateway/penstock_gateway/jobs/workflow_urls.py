@@ -24,5 +24,5 @@ def workflow_url_of(job: Job) -> str:
         return source.origin
     if source.kind is SourceKind.PATH:
         path = PurePosixPath(source.location)
-        return "file://" + quote(str(path / source.snakefile if source.snakefile else path))
-    return source.snakefile or STANDARD_PLACE
+        return "file://" + quote(str(path / source.entrypoint if source.entrypoint else path))
+    return source.entrypoint or STANDARD_PLACE

@@ -49,7 +49,7 @@ def make_bundle(submitted: SubmittedSource, *, engine: str) -> SourceBundle:
     source = Source(
         kind=SourceKind.BUNDLE,
         location=key,
-        snakefile=submitted.snakefile,
+        entrypoint=submitted.entrypoint,
         sha256=sha256,
         size_bytes=len(content),
         left_out=left_out_of(submitted),
@@ -69,7 +69,7 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
         detail = f"{len(files):,} entries are too many; at most {MAX_ENTRIES:,} can come with a submission"
         raise Invalid([Violation(pointer=pointer("source", "files"), detail=detail)])
     entries = tuple(entry_of(label, file, pointer("source", "files", shown(label))) for label, file in files.items())
-    violations = [*_check_entries(entries), *_check_main(tree_of(entries), submitted.snakefile, engine)]
+    violations = [*_check_entries(entries), *_check_main(tree_of(entries), submitted.entrypoint, engine)]
     if violations:
         raise Invalid(violations[:50])
     return entries
@@ -84,15 +84,15 @@ def path_source(submitted: SubmittedSource, roots: tuple[PurePosixPath, ...]) ->
     """
     path = submitted.path or ""
     violation = _check_root(path, roots)
-    if violation is None and submitted.snakefile is not None:
-        fault = fault_of_path(submitted.snakefile)
-        violation = Violation(pointer=pointer("source", "snakefile"), detail=fault) if fault else None
+    if violation is None and submitted.entrypoint is not None:
+        fault = fault_of_path(submitted.entrypoint)
+        violation = Violation(pointer=pointer("source", "entrypoint"), detail=fault) if fault else None
     if violation is not None:
         raise Invalid([violation])
     return Source(
         kind=SourceKind.PATH,
         location=str(PurePosixPath(path)),
-        snakefile=submitted.snakefile,
+        entrypoint=submitted.entrypoint,
         left_out=left_out_of(submitted),
     )
 
@@ -128,14 +128,14 @@ def _check_main(tree: Tree, main: str | None, engine: str) -> Iterator[Violation
     if main is not None:
         if not tree.has_file(main):
             yield Violation(
-                pointer=pointer("source", "snakefile"),
+                pointer=pointer("source", "entrypoint"),
                 detail=f"`{shown(main)}` is not among the files; they are {_listed(tree.files)}",
             )
     elif engine == SNAKEMAKE and not any(tree.has_file(place) for place in SNAKEFILE_PLACES):
         yield Violation(
             pointer=pointer("source", "files"),
             detail=f"there is no Snakefile: looked for {', '.join(SNAKEFILE_PLACES)} among {_listed(tree.files)}; "
-            "name another main file in `source.snakefile`",
+            "name another main file in `source.entrypoint`",
         )
 
 

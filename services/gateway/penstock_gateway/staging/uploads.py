@@ -261,7 +261,7 @@ class Upload:
         return Source(
             kind=SourceKind.FILES,
             location=key,
-            snakefile=main,
+            entrypoint=main,
             sha256=hashlib.sha256(manifest).hexdigest(),
             size_bytes=self.size_bytes,
             origin=origin,

@@ -19,7 +19,7 @@ _STATUS: Final = {INVALID.status: 400, UNSUPPORTED_MEDIA_TYPE.status: 400}
 
 _PARTS: Final = {
     "`source.files`": "`workflow_attachment`",
-    "`source.snakefile`": "`workflow_url`",
+    "`source.entrypoint`": "`workflow_url`",
     "`source`": "`workflow_attachment`",
 }
 """Places in a native submission, and the parts of a run request that stand for them."""

@@ -141,8 +141,8 @@ def task_log_of(task: Task, addresses: Addresses) -> TaskLog:
 def command_of(job: Job) -> list[str]:
     """Return the command line that does what the engine does for a job."""
     command = [job.engine]
-    if job.source is not None and job.source.snakefile:
-        command += ["--snakefile", job.source.snakefile]
+    if job.source is not None and job.source.entrypoint:
+        command += ["--snakefile", job.source.entrypoint]
     targets: list[str] = []
     for written, value in (job.engine_parameters or {}).items():
         if is_for_every_engine(job.engine, written):

@@ -92,7 +92,7 @@ class RunSubmissions:
             if submission.source is None:
                 await self._check_name(submission.pipeline_name)
             if wanted.archive is not None:
-                main = None if submission.source is None else submission.source.snakefile
+                main = None if submission.source is None else submission.source.entrypoint
                 place = f"{ATTACHMENT}/{wanted.archive[:200]}"
                 async with aclosing(upload.take_out(wanted.archive)) as packed:
                     await self._intake.unpack(packed, upload, main=main, place=place)

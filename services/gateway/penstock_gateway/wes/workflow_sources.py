@@ -89,7 +89,7 @@ def name_of(workflow: Workflow, workflow_url: str) -> str:
         case CatalogueReference():
             return workflow.name
         case Files():
-            shown = workflow_url or workflow.source.snakefile or workflow.archive or ""
+            shown = workflow_url or workflow.source.entrypoint or workflow.archive or ""
             return shown.rstrip("/").rpartition("/")[2] or "workflow"
         case _:
             assert_never(workflow)
@@ -101,7 +101,7 @@ def _only(attachments: Sequence[str]) -> Files:
             f"it is missing, and there is not exactly one attachment that could be meant; {_listed(attachments)}"
         )
     (name,) = attachments
-    return _unpacked(name, None) if _is_archive(name) else Files(SubmittedSource(snakefile=name))
+    return _unpacked(name, None) if _is_archive(name) else Files(SubmittedSource(entrypoint=name))
 
 
 def _relative(workflow_url: str, attachments: Sequence[str]) -> Workflow:
@@ -111,7 +111,7 @@ def _relative(workflow_url: str, attachments: Sequence[str]) -> Workflow:
             if plain in attachments:
                 if _is_archive(plain):
                     return _unpacked(plain, inner or None)
-                return Files(SubmittedSource(snakefile=plain))
+                return Files(SubmittedSource(entrypoint=plain))
     archives = [each for each in attachments if _is_archive(each)]
     if len(archives) == 1:
         return _unpacked(archives[0], unquote(workflow_url).removeprefix("./"))
@@ -140,7 +140,7 @@ def _repository(address: str) -> SubmittedSource:
         path, ref = url.path, ""
     query = f"?{url.query}" if url.query else ""
     return SubmittedSource(
-        git=f"{url.scheme}://{url.netloc}{path}{query}", ref=ref or None, snakefile=unquote(url.fragment) or None
+        git=f"{url.scheme}://{url.netloc}{path}{query}", ref=ref or None, entrypoint=unquote(url.fragment) or None
     )
 
 
@@ -153,7 +153,7 @@ def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSo
     is_folder = path.endswith("/")
     pure = PurePosixPath(path)
     submitted = (
-        SubmittedSource(path=str(pure)) if is_folder else SubmittedSource(path=str(pure.parent), snakefile=pure.name)
+        SubmittedSource(path=str(pure)) if is_folder else SubmittedSource(path=str(pure.parent), entrypoint=pure.name)
     )
     try:
         path_source(submitted, roots)
@@ -163,7 +163,7 @@ def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSo
 
 
 def _unpacked(archive: str, main: str | None) -> Files:
-    return Files(SubmittedSource(snakefile=main), archive)
+    return Files(SubmittedSource(entrypoint=main), archive)
 
 
 def _is_archive(name: str) -> bool:

@@ -232,7 +232,7 @@ class AttemptRun:
             parameters=job.parameters,
             work_dir=work_dir,
             log_dir=log_dir,
-            snakefile=_main_file(job),
+            entrypoint=_main_file(job),
             cores=self._place.cores,
             engine_parameters=job.engine_parameters or {},
             resume=resume,
@@ -410,6 +410,6 @@ def _job_log(place: AttemptDependencies, order: StartOrder) -> JobLog:
 def _main_file(job: Job) -> str | None:
     if job.source is None:
         return None
-    if job.source.snakefile is None and Path(job.source.location).suffix in (".smk", ".snakefile"):
+    if job.source.entrypoint is None and Path(job.source.location).suffix in (".smk", ".snakefile"):
         return Path(job.source.location).name
-    return job.source.snakefile
+    return job.source.entrypoint

@@ -95,7 +95,7 @@ class Planner:
             parameters=request.parameters,
             work_dir=work_dir,
             log_dir=log_dir,
-            snakefile=None if request.source is None else request.source.snakefile,
+            entrypoint=None if request.source is None else request.source.entrypoint,
             cores=self._cores,
             engine_parameters=request.engine_parameters or {},
             is_dry=True,

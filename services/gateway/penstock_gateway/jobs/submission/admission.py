@@ -165,7 +165,7 @@ def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid:
         return replace(admitted, source=source)
     asked = asked_from_elsewhere(admitted.submission.source, brought)
     if asked is None:
-        asked = Source(kind=source.kind, location="", snakefile=source.snakefile, sha256=laid, origin=source.origin)
+        asked = Source(kind=source.kind, location="", entrypoint=source.entrypoint, sha256=laid, origin=source.origin)
     request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.owner, asked)
     return replace(admitted, source=source, request_sha256=request_sha256)
 
@@ -280,7 +280,7 @@ def _asked(bundle: SourceBundle | None, source: Source | None) -> Source | None:
         return None
     if bundle is None:
         return replace(source, left_out=())
-    return Source(kind=source.kind, location="", snakefile=source.snakefile, sha256=bundle.content_sha256)
+    return Source(kind=source.kind, location="", entrypoint=source.entrypoint, sha256=bundle.content_sha256)
 
 
 def _source(

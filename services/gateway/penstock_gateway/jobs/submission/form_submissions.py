@@ -74,7 +74,7 @@ class FormSubmissions:
 
     async def _read(self, form: MultipartForm, submission: JobSubmission, upload: Upload, *, is_lenient: bool) -> None:
         """Store the files of a form. Once a part is unknown, the rest is only searched for further unknown ones."""
-        main = None if submission.source is None else submission.source.snakefile
+        main = None if submission.source is None else submission.source.entrypoint
         has_archive = False
         unknown: dict[str, Violation] = {}
         files = FormFiles(upload)

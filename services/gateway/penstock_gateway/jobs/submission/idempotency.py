@@ -83,7 +83,7 @@ def asked_from_elsewhere(submitted: SubmittedSource | None, brought: str | None)
     return Source(
         kind=SourceKind.BUNDLE,  # what they were kept as once: so that older keys keep their meaning
         location=address,
-        snakefile=submitted.snakefile,
+        entrypoint=submitted.entrypoint,
         sha256=brought,
         origin=submitted.ref,
     )

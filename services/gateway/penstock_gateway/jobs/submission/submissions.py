@@ -211,7 +211,7 @@ class Submissions:
         """
         asked = admitted.submission.source
         brought = upload.fingerprint if upload.paths else None
-        main, origin = None if asked is None else asked.snakefile, None
+        main, origin = None if asked is None else asked.entrypoint, None
         if asked is not None and is_laid(asked):
             laid = await self._intake.lay(asked, upload)
             main, origin = laid.main, laid.origin
