@@ -1,4 +1,4 @@
-"""The port that every workflow engine fills: run one attempt, tell what happens, say how it ended."""
+"""The port of a workflow engine: run one attempt, report events, return the outcome."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,9 +8,11 @@ import anyio
 from msgspec import Struct, field
 
 from penstock_execution.files.produced_files import Produced, Stamps
+from penstock_execution.processes.file_descriptors import MAX_PROCESSES
+from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
-from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
+from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts, UnsupportedDirectives
 from penstock_schemas.views import LogStream, OutputKind, Task
 
 ENGINE_LOG: Final = "engine.log"
@@ -48,7 +50,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """The main file, relative to `work_dir`; `None`: look in the standard places."""
     cores: int = 1
     engine_parameters: EngineParameters = field(default_factory=EngineParameters)
-    """What the submission chose of the engine's own settings; `penstock_domain.engine_parameters` says what can be."""
+    """What the submission chose of the engine's own settings; the descriptor's table lists what can be."""
     resume: bool = False
     """Whether an earlier attempt left its work here."""
     source_files: Stamps | None = None
@@ -105,6 +107,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
         return tuple(file.path for file in self.produced.files if file.kind is OutputKind.OUTPUT)
 
 
+RemainingLease = Callable[[], float]
+"""Returns the seconds for which work may still go on; 0 or less once the lease has ended."""
+
+
 class Engine(Protocol):
     """One kind of workflow engine on this runner."""
 
@@ -123,10 +129,12 @@ class Engine(Protocol):
         """Whether `work_dir` and `log_dir` must exist: an engine that says no costs the disk nothing."""
         ...
 
-    def extend(self, until_s: float) -> None:
-        """Let attempts run until then, on the boot clock: said at every renewal of the runner's lease.
+    def extend_lease(self, remaining_s: RemainingLease) -> None:
+        """Let attempts run for the rest of the lease; called at every renewal of the runner's lease.
 
-        An engine whose work goes on while the runner stands still kills it at that time, whatever the runner does.
+        An engine whose work goes on while the runner is stopped kills it when the lease has ended, whatever state the
+        runner is in. It reads its own clock, or sends its request, before it calls `remaining_s`: then a pause between
+        the two makes the deadline earlier, never later.
         """
         ...
 
@@ -150,4 +158,24 @@ class Engine(Protocol):
         ...
 
 
-Engines = Mapping[str, Engine]
+class LaunchContext(Struct, frozen=True, kw_only=True):
+    """What a runner passes to the launcher of an engine."""
+
+    environment: Mapping[str, str] = {}
+    """Variables that workflows get besides those that the engine itself passes on."""
+    limits: Mapping[str, int] = {}
+    """Resource limits of each process of an attempt, by their names in the module `resource`."""
+    sandbox: SandboxPolicy | None = None
+    """What attempts may access; `None`: what the runner's user may."""
+    unsupported_directives: UnsupportedDirectives = UnsupportedDirectives.CHOOSE
+    """What happens to a run that declares software that the runner does not provide."""
+    umask: int | None = None
+    """Of what workflows create; `None`: that of this process."""
+    max_processes: int = MAX_PROCESSES
+    """Processes of one run that are watched at the same time."""
+    options: Mapping[str, object] = {}
+    """The engine's own settings on this runner."""
+
+
+Launcher = Callable[[LaunchContext], Engine]
+"""Creates an engine on a runner. A descriptor names it as `module:function`."""

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from penstock_execution.engine import Attempt, Emit, Outcome
+from penstock_execution.engine import Attempt, Emit, Outcome, RemainingLease
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId
 
@@ -41,7 +41,6 @@ class ScriptedEngine:
     def __init__(self, script: Script = until_stopped, *, needs_files: bool = False) -> None:
         self.script = script
         self._needs_files = needs_files
-        self.until_s = 0.0
         self.running: set[tuple[JobId, int]] = set()
         self.most_running = 0
         self.started: list[tuple[JobId, int]] = []
@@ -63,9 +62,9 @@ class ScriptedEngine:
         assert not self.running
         self.is_open = False
 
-    def extend(self, until_s: float) -> None:
-        """Record until when attempts may run."""
-        self.until_s = until_s
+    def extend_lease(self, remaining_s: RemainingLease) -> None:
+        """Record the rest of the lease."""
+        self.remaining_s = remaining_s
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         """Run the script."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock_engines.mock.engine import MockBehaviour
@@ -15,7 +16,7 @@ def test_nothing_set_is_enough() -> None:
     assert mistakes(settings) == ()
     assert is_token(settings.name)
     assert settings.cores_per_attempt >= 1
-    assert settings.mock_behaviour == MockBehaviour()
+    assert msgspec.convert(settings.engine_options["mock"], MockBehaviour) == MockBehaviour()
 
 
 def test_everything_can_be_set() -> None:
@@ -37,7 +38,8 @@ def test_everything_can_be_set() -> None:
     assert settings.engines == ("mock", "snakemake")
     assert settings.label_map == {"zone": "a", "gpu": ""}
     assert settings.source_roots == (Path("/data"), Path("/work"))
-    assert settings.mock_behaviour == MockBehaviour(min_duration=0, max_duration=0.5, success_rate=1, seed=3)
+    behaviour = msgspec.convert(settings.engine_options["mock"], MockBehaviour)
+    assert behaviour == MockBehaviour(min_duration=0, max_duration=0.5, success_rate=1, seed=3)
     assert settings.keep_work
 
 

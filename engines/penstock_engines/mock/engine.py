@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
+from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, RemainingLease, TaskChanged
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
@@ -80,8 +80,8 @@ class MockEngine:
     async def __aexit__(self, *exc: object) -> None:
         return None
 
-    def extend(self, until_s: float) -> None:
-        """Do nothing: what it pretends stands still with the runner."""
+    def extend_lease(self, remaining_s: RemainingLease) -> None:
+        """Do nothing: the simulated work stops with the runner."""
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         """Wait for the time that the plan gives, showing each step as a task; end at once when told to."""

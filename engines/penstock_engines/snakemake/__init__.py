@@ -8,9 +8,5 @@
                  |  forks, for each job of the graph
               task (a session of its own, its output in files)
 
-`SnakemakeEngine` fills the port. The reasons are in `docs/adr/`.
+`descriptor` is what the product knows of it, `launcher` creates the engine on a runner. The reasons are in `docs/adr/`.
 """
-
-from penstock_engines.snakemake.engine import SnakemakeEngine
-
-__all__ = ["SnakemakeEngine"]

@@ -9,10 +9,20 @@ from typing import Final
 
 import anyio
 
-from penstock_domain.engine_parameters import SnakemakeOptions, snakemake_options
+from penstock_engines.snakemake.descriptor import DESCRIPTOR, ENTRYPOINTS
 from penstock_engines.snakemake.launching import Launch, encode_launch
+from penstock_engines.snakemake.parameters import SnakemakeOptions, snakemake_options
 from penstock_engines.snakemake.running_attempt import RunningAttempt
-from penstock_execution.engine import ATTEMPT_MARKER, ENGINE_LOG, RUNNER_MARKER, Attempt, Emit, EngineFault, Outcome
+from penstock_execution.engine import (
+    ATTEMPT_MARKER,
+    ENGINE_LOG,
+    RUNNER_MARKER,
+    Attempt,
+    Emit,
+    EngineFault,
+    Outcome,
+    RemainingLease,
+)
 from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, in_thread, removed
 from penstock_execution.logs.live_logs import TASK_LOGS
 from penstock_execution.processes.file_descriptors import MAX_PROCESSES
@@ -26,7 +36,6 @@ from penstock_schemas.views import TaskState
 
 SCRATCH: Final = "scratch"
 """The folder in an attempt's log directory that is its HOME, temporary folder and cache; removed at its end."""
-STANDARD_SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 PASSED_ON: Final = ("PATH", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL", "PYTHONPATH", "LD_LIBRARY_PATH")
 """What a workflow gets of the runner's environment, besides `LC_*`: nothing in it is a secret."""
 ATTEMPT_LIMITS: Final = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 65_536}
@@ -45,7 +54,7 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
 class SnakemakeEngine:
     """Fills the `Engine` port with Snakemake."""
 
-    name = "snakemake"
+    name = DESCRIPTOR.name
     needs_files = True
 
     def __init__(
@@ -90,9 +99,9 @@ class SnakemakeEngine:
     async def __aexit__(self, *exc: object) -> None:
         await self._zygote.__aexit__(None, None, None)
 
-    def extend(self, until_s: float) -> None:
-        """Let attempts run until then."""
-        self._zygote.extend(until_s)
+    def extend_lease(self, remaining_s: RemainingLease) -> None:
+        """Let attempts run for the rest of the lease."""
+        self._zygote.extend_lease(remaining_s)
 
     @property
     def zygote_pid(self) -> int | None:
@@ -174,10 +183,10 @@ def find_snakefile(attempt: Attempt) -> str | Failure:
         if not path.is_file():
             return _no_snakefile(f"there is no Snakefile {wanted!r} in the workflow's folder")
         return wanted
-    for name in STANDARD_SNAKEFILES:
+    for name in ENTRYPOINTS:
         if (attempt.work_dir / name).is_file():
             return name
-    return _no_snakefile(f"no Snakefile was found; looked for {', '.join(STANDARD_SNAKEFILES)}")
+    return _no_snakefile(f"no Snakefile was found; looked for {', '.join(ENTRYPOINTS)}")
 
 
 def _no_snakefile(message: str) -> Failure:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from penstock_domain.engine_parameters import SnakemakeOptions
+from penstock_engines.snakemake.parameters import SnakemakeOptions
 from penstock_execution.sandbox.rules import Rules
 from penstock_schemas.jobs import UnsupportedDirectives
 

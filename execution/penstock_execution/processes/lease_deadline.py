@@ -7,6 +7,7 @@ stopped, or hangs, does not extend it: the supervisors then kill the work in tim
 import os
 import struct
 import time
+from collections.abc import Callable
 from typing import Final
 
 NAME: Final = "penstock-deadline"
@@ -27,6 +28,14 @@ class Deadline:
         deadline = cls(os.memfd_create(NAME))
         deadline.set(NO_DEADLINE)
         return deadline
+
+    def extend(self, remaining_s: Callable[[], float]) -> None:
+        """Set the deadline to the end of a lease of which `remaining_s` is left.
+
+        The clock is read first: a pause before `remaining_s` is called makes the deadline earlier, never later.
+        """
+        now_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.set(now_s + max(0.0, remaining_s()))
 
     def set(self, at_s: float) -> None:
         """Set the time."""

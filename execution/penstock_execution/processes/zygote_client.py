@@ -12,7 +12,7 @@ from typing import Final
 import anyio
 import msgspec
 
-from penstock_execution.engine import EngineFault
+from penstock_execution.engine import EngineFault, RemainingLease
 from penstock_execution.processes.event_pipe import TAKEN
 from penstock_execution.processes.lease_deadline import Deadline
 from penstock_execution.processes.supervision_messages import LAUNCH, READY, STOP, Exited, Started, decode_report
@@ -113,9 +113,9 @@ class ZygoteClient:
         self._starting = anyio.Lock()
         self._deadline = Deadline.create()
 
-    def extend(self, until_s: float) -> None:
-        """Let attempts run until then, on the boot clock; their supervisors kill them when it comes."""
-        self._deadline.set(until_s)
+    def extend_lease(self, remaining_s: RemainingLease) -> None:
+        """Let attempts run for the rest of the lease; their supervisors kill them when it has ended."""
+        self._deadline.extend(remaining_s)
 
     async def __aenter__(self) -> "ZygoteClient":
         await self._ensure()

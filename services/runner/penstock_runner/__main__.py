@@ -7,16 +7,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
-from importlib import metadata, util
+from importlib import metadata
 from typing import Final, NoReturn
 
 import anyio
 import structlog
 
-from penstock_engines.mock.engine import MockEngine
-from penstock_execution.engine import RUNNER_MARKER, Engine
+from penstock_domain.engines.registry import InvalidEngines
+from penstock_execution.engine import RUNNER_MARKER, LaunchContext
 from penstock_execution.processes.file_descriptors import processes_of_run, raise_limit
 from penstock_execution.processes.orphan_processes import LeftoversRemain
 from penstock_execution.sandbox.policy import SandboxPolicy
@@ -25,11 +24,13 @@ from penstock_jetstream import connect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import PortError
 from penstock_runner.confinement import confinement
+from penstock_runner.engines import UnknownEngine, launched_engines
 from penstock_runner.runner import Ports, Runner, new_runner_id
 from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime import exception_groups
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.liveness import Liveness, reported
 from penstock_runtime.logs import configure_logs
 from penstock_runtime.private_folders import create_files_privately
@@ -44,11 +45,7 @@ EXIT_SETTINGS: Final = 2
 _log = structlog.stdlib.get_logger()
 
 
-class UnknownEngine(Exception):
-    """An engine that was asked for is not one that this installation has."""
-
-
-_WRONG_SETTINGS: Final = (UnknownEngine, UnusableSetting)
+_WRONG_SETTINGS: Final = (InvalidEngines, UnknownEngine, UnusableSetting)
 _EXPECTED: Final = (
     *_WRONG_SETTINGS,
     SandboxUnavailable,
@@ -68,7 +65,7 @@ async def serve(
     The first SIGTERM or SIGINT lets it finish what runs, the second makes it leave at once.
 
     Raises:
-        UnknownEngine, SandboxUnavailable, StateFolderTaken, LeftoversRemain: it cannot work here.
+        InvalidEngines, UnknownEngine, SandboxUnavailable, StateFolderTaken, LeftoversRemain: it cannot work here.
         UnusableSetting: the state folder, the blob store or the NATS server cannot be used as it is set.
         PortError: there is no usable NATS server.
 
@@ -78,7 +75,8 @@ async def serve(
     # Before an engine is made: every process of an engine inherits it.
     os.environ[RUNNER_MARKER] = runner_id
     policy, standing = await confinement(settings, os.environ)
-    engines = _engines(settings, policy, workflow_umask)
+    context = _launch_context(settings, policy, workflow_umask)
+    engines = launched_engines(installed_engines(), settings.engines, context, settings.engine_options)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
     with folder.hold():
@@ -162,27 +160,14 @@ def _terms(settings: RunnerSettings, standing: SandboxStatus) -> RunnerConfig:
     )
 
 
-def _engines(settings: RunnerSettings, policy: SandboxPolicy | None, workflow_umask: int | None) -> tuple[Engine, ...]:
-    makers: dict[str, Callable[[], Engine]] = {"mock": lambda: MockEngine(settings.mock_behaviour)}
-    if util.find_spec("snakemake") is not None:
-        makers["snakemake"] = lambda: _snakemake(settings, policy, workflow_umask)
-    unknown = [name for name in settings.engines if name not in makers]
-    if unknown:
-        raise UnknownEngine(
-            f"PENSTOCK_ENGINES holds {', '.join(unknown)}: this installation has {', '.join(sorted(makers))}"
-        )
-    return tuple(makers[name]() for name in settings.engines or sorted(makers))
-
-
-def _snakemake(settings: RunnerSettings, policy: SandboxPolicy | None, workflow_umask: int | None) -> Engine:
-    # Not at the top: a runner without Snakemake must start as well.
-    from penstock_engines.snakemake import SnakemakeEngine
-
-    return SnakemakeEngine(
-        extra_environment={name: os.environ[name] for name in settings.workflow_environment},
+def _launch_context(
+    settings: RunnerSettings, policy: SandboxPolicy | None, workflow_umask: int | None
+) -> LaunchContext:
+    return LaunchContext(
+        environment={name: os.environ[name] for name in settings.workflow_environment},
         limits=settings.limits,
         sandbox=policy,
-        unsupported=settings.unsupported_directives,
+        unsupported_directives=settings.unsupported_directives,
         umask=workflow_umask,
         max_processes=processes_of_run(raise_limit(), settings.slots),
     )

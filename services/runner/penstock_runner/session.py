@@ -3,6 +3,7 @@
 import itertools
 from contextlib import aclosing
 from enum import Enum
+from functools import partial
 from typing import Final, assert_never
 
 import anyio
@@ -158,8 +159,11 @@ class RunnerSession:
                     task_status.started()
                 self._lease = renew(self._lease, sent_at_s, now_s=self._clock())
                 for engine in self._place.engines.values():
-                    engine.extend(self._lease.ends_at_s)
+                    engine.extend_lease(partial(self._remaining_s, self._lease))
             await anyio.sleep(max(0.0, HEARTBEAT_INTERVAL_S - (self._clock() - sent_at_s)))
+
+    def _remaining_s(self, lease: RunnerLease) -> float:
+        return remaining_s(lease, self._clock())
 
     async def _watch_lease(self) -> None:
         while True:

@@ -11,7 +11,6 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from penstock_domain.lease import MAX_LEASE_S, MIN_LEASE_S
-from penstock_engines.mock.engine import MockBehaviour, Seconds
 from penstock_execution.sandbox.places import own_code
 from penstock_execution.sandbox.policy import NetworkPolicy
 from penstock_execution.sandbox.status import SandboxMode
@@ -26,6 +25,7 @@ RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
 VARIABLE_PATTERN: Final = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
 SET_BY_ENGINE: Final = frozenset({"HOME", "TMPDIR", "XDG_CACHE_HOME"})
 """Variables that each attempt gets with a value of its own."""
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 LABEL_PATTERN: Final = rf"^[^=]+=.*{END}"
 
 
@@ -59,7 +59,10 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         | None
     ) = None
     engines: Annotated[
-        tuple[str, ...], Meta(description="The engines to offer: snakemake, mock; those that are installed if not set.")
+        tuple[str, ...],
+        Meta(
+            description="The engines to offer, by name, such as snakemake and mock; all that are installed if not set."
+        ),
     ] = ()
     labels: Annotated[
         tuple[Annotated[str, Meta(pattern=LABEL_PATTERN)], ...],
@@ -182,14 +185,16 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         return {name: value for name, value in wanted.items() if value is not None}
 
     @property
-    def mock_behaviour(self) -> MockBehaviour:
-        """How the mock engine behaves where a job does not say it."""
-        return MockBehaviour(
-            min_duration=self.mock_min_duration,
-            max_duration=self.mock_max_duration,
-            success_rate=self.mock_success_rate,
-            seed=self.mock_seed,
-        )
+    def engine_options(self) -> dict[str, dict[str, object]]:
+        """The settings of engines on this runner, by the engine's name."""
+        return {
+            "mock": {
+                "min_duration": self.mock_min_duration,
+                "max_duration": self.mock_max_duration,
+                "success_rate": self.mock_success_rate,
+                "seed": self.mock_seed,
+            }
+        }
 
 
 def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_runner.confinement import policy
 from penstock_runner.settings import RunnerSettings
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import anyio
 
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Attempt, CountsChanged, EngineEvent, LogWritten, Outcome, TaskChanged
 from penstock_execution.files.produced_files import stamps_of
 from penstock_schemas.commands import OutcomeKind

@@ -15,7 +15,7 @@ import pytest
 from tests.runner.snakemake.engine_harness import Lab, until
 
 from penstock_domain.lease import KILL_S
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import EngineFault, Outcome
 from penstock_execution.processes.orphan_processes import sweep
 from penstock_execution.processes.process_tree import children_of, descendants_of, kill, live_among
@@ -209,13 +209,13 @@ RUNNER = """
     import anyio, os, sys, time
     from pathlib import Path
     from penstock_execution.engine import Attempt
-    from penstock_engines.snakemake import SnakemakeEngine
+    from penstock_engines.snakemake.engine import SnakemakeEngine
 
     async def main():
         root = Path(sys.argv[1])
         async with SnakemakeEngine() as engine:
             print(engine.zygote_pid, flush=True)
-            engine.extend(time.clock_gettime(time.CLOCK_BOOTTIME) + float(sys.argv[2]))
+            engine.extend_lease(lambda: float(sys.argv[2]))
             attempt = Attempt(job_id="j", tenant="t", attempt=1, pipeline_name="p", parameters={}, cores=3,
                               work_dir=root / "work", log_dir=root)
             await engine.run(attempt, lambda event: None, anyio.Event())

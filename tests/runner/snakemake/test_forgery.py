@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import EngineFault
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import FailureCause

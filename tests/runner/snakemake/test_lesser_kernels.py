@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.sandbox.status import Capabilities, SandboxMode, standing
 from penstock_runner.confinement import confinement
 from penstock_runner.settings import RunnerSettings

@@ -7,7 +7,7 @@ import anyio
 import pytest
 from tests.runner.snakemake.engine_harness import Lab, until
 
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.logs.log_follower import TASK_LIVE_BYTES
 from penstock_schemas.jobs import FailureCause
 from penstock_schemas.views import LogStream, TaskState

@@ -9,7 +9,7 @@ from textwrap import dedent
 import pytest
 
 from penstock_engines.mock.engine import STEPS, MockEngine
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_runner.attempts.planning import MAX_PLANS, Planner, plan_of
 from penstock_runner.staging.sources import Sources
 from penstock_schemas.ids import JobId

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from tests.runner.snakemake.engine_harness import Lab
 
 import penstock_runner
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.sandbox.policy import NetworkPolicy, SandboxPolicy
 from penstock_execution.sandbox.probe import probe
 from penstock_execution.sandbox.status import SandboxMode, standing

@@ -19,7 +19,7 @@ RUNNER = """
     import anyio, os, sys
     from pathlib import Path
     from penstock_execution.engine import Attempt
-    from penstock_engines.snakemake import SnakemakeEngine
+    from penstock_engines.snakemake.engine import SnakemakeEngine
 
     async def main():
         root = Path(sys.argv[1])

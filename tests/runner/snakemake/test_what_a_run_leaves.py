@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import Lab
 
-from penstock_engines.snakemake import SnakemakeEngine
+from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Outcome
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import LogFileTail

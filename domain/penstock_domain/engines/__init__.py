@@ -1,0 +1,1 @@
+"""What the product knows about workflow engines: pure descriptors, their parameter tables, and a registry of them."""
