@@ -13,7 +13,7 @@ import sys
 from snakemake.cli import main  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 WANTED = re.compile(r"^\s*(rule|localrule|checkpoint|input|output|reason|wildcards|[A-Za-z]+Exception)\b.*")
-"""Lines that tell jobs and reasons; the others have times and names of this machine."""
+"""Lines with jobs and reasons; the others have times and names of this machine."""
 
 
 def dry_run(folder: str) -> list[str]:
@@ -48,4 +48,4 @@ def _lines(folder: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps([dry_run(each) for each in sys.argv[1:]]) + "\n")
+    sys.stdout.write(json.dumps([dry_run(folder) for folder in sys.argv[1:]]) + "\n")

@@ -30,7 +30,7 @@ def free_port() -> int:
 def wait_until(condition: Callable[[], bool], *, deadline_s: float, what: str | Callable[[], str]) -> None:
     """Return when `condition` holds; fail the test when it does not within the deadline.
 
-    What has to be asked of the system to say what is missing is a function, asked when it is too late and not before.
+    A description that needs a query to the system is a function, called only when the deadline has passed.
     """
     end = time.monotonic() + deadline_s
     while not condition():
@@ -63,7 +63,7 @@ class Service:
         self.process.wait(STOP_DEADLINE_S)
 
     def stop(self) -> int:
-        """Ask it to end, as an operator would; return its exit code."""
+        """Stop it as an operator would; return its exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -164,7 +164,7 @@ class System:
 
     def stop(self) -> None:
         """End everything, the server last."""
-        for name in sorted(self.services, key=lambda each: each == "nats"):
+        for name in sorted(self.services, key=lambda service: service == "nats"):
             self.services[name].stop()
 
 

@@ -37,7 +37,7 @@ def run_others(system: System, count: int = 5) -> None:
     """Run jobs to their end."""
     others = [submit(system) for _ in range(count)]
     wait_until(
-        lambda: all(system.get(f"/jobs/{each}")[1]["status"] == "completed" for each in others),
+        lambda: all(system.get(f"/jobs/{other}")[1]["status"] == "completed" for other in others),
         deadline_s=DEADLINE_S,
         what=system.services["scheduler"].tail,
     )
@@ -82,7 +82,8 @@ def await_damage(system: System, seq: int, aggregate: str) -> None:
     """Wait until the scheduler knows the damage, and whose it is: where the event is gone, it looks for that."""
     wait_until(
         lambda: (
-            [(each["seq"], each["aggregate"]) for each in system.get("/status")[1]["damages"]] == [(seq, aggregate)]
+            [(damage["seq"], damage["aggregate"]) for damage in system.get("/status")[1]["damages"]]
+            == [(seq, aggregate)]
         ),
         deadline_s=DEADLINE_S,
         what=lambda: f"{system.get('/status')}\n{system.services['scheduler'].tail()}",

@@ -19,13 +19,13 @@ rule all:
 
 
 def delete(system: System, job_id: str) -> threading.Thread:
-    """Ask for a deletion, and never mind the answer."""
+    """Request a deletion, and ignore the response."""
 
-    def ask() -> None:
+    def request() -> None:
         with suppress(urllib3.exceptions.HTTPError):  # the gateway was killed before it answered
             system.http.request("DELETE", f"{system.url}/jobs/{job_id}", timeout=30.0)
 
-    thread = threading.Thread(target=ask, daemon=True)
+    thread = threading.Thread(target=request, daemon=True)
     thread.start()
     return thread
 
@@ -42,12 +42,12 @@ def test_a_gateway_that_is_killed_while_it_deletes_finishes_that_later(tmp_path:
         left = tmp_path / "blobs" / "jobs" / job_id
         assert len(list((left / "outputs" / "many").iterdir())) == FILES
 
-        asking = delete(system, job_id)
+        requesting = delete(system, job_id)
         wait_until(
             lambda: len(list(left.glob("outputs/many/*"))) < FILES, deadline_s=30, what="the first blobs are removed"
         )
         system.services["gateway"].kill()
-        asking.join()
+        requesting.join()
         assert left.exists(), "it was too quick to be killed"
 
         system.services["gateway"].start()
@@ -56,4 +56,4 @@ def test_a_gateway_that_is_killed_while_it_deletes_finishes_that_later(tmp_path:
         wait_until(lambda: not list(tmp_path.glob("blobs/deletions/*/*")), deadline_s=30, what="the note is removed")
         assert system.get(f"/jobs/{job_id}")[0] == 404
         events = system.get(f"/jobs/{job_id}/events")[1]["events"]
-        assert [each["type"] for each in events].count("JobDeleted") == 1
+        assert [event["type"] for event in events].count("JobDeleted") == 1

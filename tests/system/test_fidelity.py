@@ -45,13 +45,13 @@ Way = Callable[[Path, Path], Coroutine[Any, Any, Path]]
 few = settings(max_examples=12, deadline=None, phases=(Phase.generate,), suppress_health_check=(HealthCheck.too_slow,))
 
 
-async def laid(blobs: Any, source: Source | None, place: Path, roots: Sequence[Path] = ()) -> Path:
+async def staged(blobs: Any, source: Source | None, place: Path, roots: Sequence[Path] = ()) -> Path:
     await Sources(blobs, roots).prepare(source, place / "work")
     return place / "work"
 
 
 async def submitted(place: Path, send: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]) -> Path:
-    """Send a request to a gateway, and lay out the source of the job that it makes."""
+    """Send a request to a gateway, and stage the source of the job that it creates."""
     stage = Stage(place / "state")
     async with stage.serve(source_roots=(place.parent.parent,)) as client:
         answer = await send(client)
@@ -59,11 +59,11 @@ async def submitted(place: Path, send: Callable[[httpx.AsyncClient], Awaitable[h
     job_id = JobId(answer.json().get("id") or answer.json()["run_id"])
     job = fold(await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
     assert job is not None
-    return await laid(stage.blobs, job.source, place, [place.parent.parent])
+    return await staged(stage.blobs, job.source, place, [place.parent.parent])
 
 
 def chosen(folder: Path) -> Chosen:
-    """Choose all of a folder, whatever rules may say of its names."""
+    """Choose all of a folder, regardless of rules for its names."""
     return choose(folder, include=["*"])
 
 
@@ -86,7 +86,7 @@ async def by_form(folder: Path, place: Path) -> Path:
 
 async def in_place(folder: Path, place: Path) -> Path:
     source = Source(kind=SourceKind.PATH, location=str(folder))
-    return await laid(MemoryBlobs(), source, place, [folder.parent])
+    return await staged(MemoryBlobs(), source, place, [folder.parent])
 
 
 async def by_catalogue(folder: Path, place: Path) -> Path:
@@ -95,7 +95,7 @@ async def by_catalogue(folder: Path, place: Path) -> Path:
         await read_workflow(folder, MAX_BYTES).lay(upload)
         source = await upload.seal(main="Snakefile")
         upload.is_kept = True
-    return await laid(blobs, source, place)
+    return await staged(blobs, source, place)
 
 
 async def by_tar(folder: Path, place: Path) -> Path:
@@ -190,7 +190,7 @@ async def from_repository(address: str, port: int, place: Path) -> Path:
         await intake.lay(SubmittedSource(git=address), upload)
         source = await upload.seal(main=None)
         upload.is_kept = True
-    return await laid(blobs, source, place)
+    return await staged(blobs, source, place)
 
 
 @few
@@ -204,10 +204,10 @@ def test_a_commit_arrives_as_it_is_with_its_own_time(tree: dict[tuple[str, ...],
         with elsewhere(repositories=folder.parent) as server:
             arrived = asyncio.run(from_repository(f"{server.url}/flow/.git", server.port, place))
         shutil.rmtree(folder / ".git")
-        sent = {path: each for path, each in read(folder).items() if each[0] != "folder"}
-        found = {path: each for path, each in read(arrived).items() if each[0] != "folder"}
-        assert {path: each[:-1] for path, each in found.items()} == {path: each[:-1] for path, each in sent.items()}
-        assert {each[-1] for each in found.values()} == {time_ns}
+        sent = {path: item for path, item in read(folder).items() if item[0] != "folder"}
+        found = {path: item for path, item in read(arrived).items() if item[0] != "folder"}
+        assert {path: item[:-1] for path, item in found.items()} == {path: item[:-1] for path, item in sent.items()}
+        assert {item[-1] for item in found.values()} == {time_ns}
 
 
 @pytest.mark.parametrize("is_form", [False, True])
@@ -223,5 +223,5 @@ def test_files_without_times_all_get_the_same(tmp_path: Path, is_form: bool) -> 
     place = tmp_path / "a" / "b"
     place.mkdir(parents=True)
     arrived = asyncio.run(submitted(place, lambda client: client.post(url, **body)))
-    assert len({each.lstat().st_mtime_ns for each in arrived.rglob("*")}) == 1
-    assert {path for path, each in read(arrived).items() if each[0] == "file"} == set(files)
+    assert len({one_path.lstat().st_mtime_ns for one_path in arrived.rglob("*")}) == 1
+    assert {path for path, item in read(arrived).items() if item[0] == "file"} == set(files)

@@ -124,7 +124,7 @@ CRASHES_DEADLINE_S = 240.0
 
 
 def test_a_run_that_ends_its_runner_is_quarantined_and_takes_nobody_along(tmp_path: Path) -> None:
-    """Without a sandbox a workflow can kill its runner, which whoever supervises it starts again."""
+    """Without a sandbox a workflow can kill its runner, which its supervisor restarts."""
     gate = tmp_path / "gate"
     with running_system(tmp_path, PENSTOCK_SLOTS="3", PENSTOCK_SANDBOX="off") as system:
         runner = system.services["runner"]

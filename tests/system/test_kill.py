@@ -18,7 +18,7 @@ KILLS = 10
 SETTLE_DEADLINE_S = 180.0
 TERMINAL_EVENTS = {"JobCompleted", "JobFailed", "JobCancelled"}
 
-# Each job notes its own process; one that finds another of the same run alive says so.
+# Each job notes its own process; one that finds another of the same run alive reports it.
 SNAKEFILE = """
 import os, pathlib
 
@@ -78,12 +78,12 @@ class Submitter(threading.Thread):
 def processes_of(root: Path) -> list[str]:
     """Return the command lines of processes whose environment names a folder below `root`."""
     found: list[str] = []
-    for each in Path("/proc").iterdir():
-        if not each.name.isdigit() or int(each.name) == os.getpid():
+    for path in Path("/proc").iterdir():
+        if not path.name.isdigit() or int(path.name) == os.getpid():
             continue
         try:
-            if str(root).encode() in (each / "environ").read_bytes():
-                found.append((each / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            if str(root).encode() in (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except OSError:
             continue
     return found
@@ -127,7 +127,7 @@ def test_any_process_may_be_killed_at_any_moment(tmp_path: Path) -> None:
         for job_id in submitter.acknowledged:
             check_history(system, job_id)
         assert not list(notes.glob("OVERLAP.*"))
-        assert not [each for each in notes.iterdir() if "shell" in each.name and alive(each)]
+        assert not [path for path in notes.iterdir() if "shell" in path.name and alive(path)]
         check_slots_are_free(system)
     assert processes_of(tmp_path) == []
 
@@ -163,7 +163,7 @@ def all_terminal(system: System, job_ids: list[str]) -> bool:
 
 def stragglers(system: System, job_ids: list[str]) -> list[tuple[str, str | None]]:
     now = states(system)
-    return [(each, now.get(each)) for each in job_ids if now.get(each) not in {"completed", "failed", "cancelled"}]
+    return [(item, now.get(item)) for item in job_ids if now.get(item) not in {"completed", "failed", "cancelled"}]
 
 
 def check_history(system: System, job_id: str) -> None:
@@ -173,7 +173,7 @@ def check_history(system: System, job_id: str) -> None:
     types = [event["data"]["type"] for event in page["events"]]
     versions = [event["version"] for event in page["events"]]
     assert versions == list(range(1, len(versions) + 1))
-    assert [each for each in types if each in TERMINAL_EVENTS] == types[-1:], types
+    assert [kind for kind in types if kind in TERMINAL_EVENTS] == types[-1:], types
     open_attempt = 0
     for event in page["events"]:
         data = event["data"]
@@ -200,6 +200,6 @@ def check_slots_are_free(system: System) -> None:
         assert status == 201, job
         ids.append(job["id"])
     wait_until(
-        lambda: all(states(system)[each] == "running" for each in ids), deadline_s=10.0, what="eight jobs at once"
+        lambda: all(states(system)[item] == "running" for item in ids), deadline_s=10.0, what="eight jobs at once"
     )
     wait_until(lambda: all_terminal(system, ids), deadline_s=20.0, what="the eight jobs ended")

@@ -1,4 +1,4 @@
-"""A server that asks for credentials and a log with little room: what every service makes of its settings."""
+"""A server that requires credentials, and a log with little space: the effect of the settings on every service."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ PADDING = "x" * 100_000
 
 
 @pytest.mark.parametrize("shape", [shape for _, _, shape in SERVICES], ids=lambda shape: shape.__name__)
-def test_every_service_is_told_how_to_reach_the_server(shape: type[ServiceSettings]) -> None:
+def test_every_service_gets_the_address_of_the_server(shape: type[ServiceSettings]) -> None:
     environ = {
         "PENSTOCK_NATS_URL": "nats://a:4222,nats://b:4222",
         "PENSTOCK_NATS_CREDENTIALS": "/etc/penstock.creds",
@@ -71,7 +71,7 @@ def test_a_full_log_refuses_what_is_new_and_shows_what_is_there(system: System) 
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1, done.stderr
     assert "raise the log's limit" in done.stderr
-    assert time.monotonic() - began < 15, "it says so at once and does not try in vain until its deadline"
+    assert time.monotonic() - began < 15, "it reports this at once and does not retry until its deadline"
 
 
 def submission(**parameters: object) -> dict[str, object]:

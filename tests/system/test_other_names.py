@@ -32,7 +32,7 @@ def test_it_keeps_files_where_the_other_server_did(tmp_path: Path) -> None:
                 return bool(state == "COMPLETE")
 
             wait_until(is_over, "the run is complete")
-        assert any(each.read_bytes() == b"done\n" for each in storage.rglob("*") if each.is_file())
+        assert any(path.read_bytes() == b"done\n" for path in storage.rglob("*") if path.is_file())
         assert not (system.state / "blobs").exists()
 
 
@@ -44,13 +44,13 @@ def test_it_keeps_files_where_the_other_server_did(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.system
-def test_a_contradiction_is_said_before_anything_starts(
+def test_a_contradiction_is_reported_before_anything_starts(
     tmp_path: Path, environ: dict[str, str], names: tuple[str, ...]
 ) -> None:
     done = call(tmp_path, "up", "--port", "0", timeout_s=60.0, typed=None, **environ)
 
     assert done.returncode == Exit.USAGE
-    assert all(each in done.stderr for each in names)
+    assert all(name in done.stderr for name in names)
     assert not (tmp_path / "state").exists()
 
 

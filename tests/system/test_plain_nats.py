@@ -56,7 +56,7 @@ pytestmark = pytest.mark.system
 
 
 class Subscriber:
-    """The example of the documentation, in a process of its own; its lines arrive here."""
+    """The example of the documentation, in a separate process; its lines arrive here."""
 
     def __init__(self, url: str, log: Path) -> None:
         self._log = log.open("wb")
@@ -96,7 +96,7 @@ def subscribed(system: System) -> Generator[Subscriber]:
 
 
 def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the list of jobs, newest first, by what docs/reference/events.md says each event does."""
+    """Return the list of jobs, newest first, by the effects of each event in docs/reference/events.md."""
     jobs: dict[str, dict[str, Any]] = {}
     for message in messages:
         event, seq = json.loads(message["event"]), int(message["headers"]["Penstock-Seq"])
@@ -159,7 +159,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 if kind == "JobFailed":
                     job |= {"failure": data["failure"], "error_message": data["failure"]["message"]}
             case _:
-                pass  # a newer Penstock may say more
+                pass  # a newer Penstock may send more
     for job in jobs.values():
         job["status"] = STATUS[job["state"]]
     return sorted(jobs.values(), key=lambda job: -job["created_seq"])
@@ -236,17 +236,17 @@ def await_messages(subscriber: Subscriber, count: int) -> None:
 def outcome(
     system: System, subscriber: Subscriber, job_ids: set[str]
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Wait until everything has ended and was heard; return every accepted event by its id, and the list of jobs."""
+    """Wait until everything has ended and was received; return every accepted event by its id, and the list of jobs."""
     wait_until(lambda: all_ended(system, len(job_ids)), deadline_s=120, what="every job has ended")
     accepted = {event["id"]: event for job_id in job_ids for event in events_of(system, job_id)}
 
-    def heard() -> set[str]:
+    def received() -> set[str]:
         return {json.loads(message["event"])["id"] for message in list(subscriber.messages)}
 
-    wait_until(lambda: heard() >= set(accepted), deadline_s=30, what="every event has arrived")
+    wait_until(lambda: received() >= set(accepted), deadline_s=30, what="every event has arrived")
     jobs = listed(system)
     subscriber.close()
-    assert heard() == set(accepted)
+    assert received() == set(accepted)
     return accepted, jobs
 
 
@@ -254,7 +254,7 @@ def load(system: System) -> set[str]:
     """Submit jobs that complete, fail, are held and are cancelled, some under keys that several clients race for."""
 
     def submit(client: int) -> str:
-        # Of three clients with one key two say the same and the third something else: one job comes of it.
+        # Of three clients with one key two send the same request and the third another one: one job is created.
         number, is_odd = client // 3, client % 3 == 2
         mock = {"success_rate": 0 if number % 3 else 1, "min_duration": 0, "max_duration": 0.2 if number % 2 else 0}
         body = {
@@ -342,7 +342,7 @@ def events_of(system: System, job_id: str) -> Iterator[dict[str, Any]]:
 
 
 def assert_described(message: dict[str, Any], accepted: dict[str, dict[str, Any]]) -> None:
-    """Check subject and headers of a message against what docs/reference/nats.md says of them."""
+    """Check subject and headers of a message against docs/reference/nats.md."""
     event, headers = json.loads(message["event"]), message["headers"]
     _, tenant, job_id = event["aggregate"].split(".")
     known = accepted[event["id"]]

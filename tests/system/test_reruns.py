@@ -1,7 +1,7 @@
 """Snakemake runs the same jobs again here and at home: for folders with results, records, links and any times.
 
 The folder of an earlier run is changed at random. What the bare command would run in it must be what it would run in
-the work directory that a runner lays out of it, whichever way it came.
+the work directory that a runner stages from it, for every kind of source.
 """
 
 import asyncio
@@ -127,8 +127,8 @@ def compared(finished: Path, top: Path, histories: Sequence[Sequence[Change]]) -
     for number, history in enumerate(histories):
         home = top / str(number) / "flow"
         shutil.copytree(finished, home, symlinks=True)
-        for each in history:
-            change(home, *each)
+        for item in history:
+            change(home, *item)
         folders.append(home)
         for way in WAYS:
             place = top / str(number) / way.__name__

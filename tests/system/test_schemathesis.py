@@ -33,7 +33,7 @@ async def test_it_holds_the_operations_of_both_apis(system: Up) -> None:
     async with httpx.AsyncClient(base_url=system.record.url) as client:
         document = (await client.get("/openapi.json")).json()
 
-    operations = {each["operationId"] for methods in document["paths"].values() for each in methods.values()}
+    operations = {method["operationId"] for methods in document["paths"].values() for method in methods.values()}
     assert {"submitJob", "listJobs", "RunWorkflow", "ListRuns", "GetServiceInfo"} <= operations
     links = [
         link
@@ -43,11 +43,11 @@ async def test_it_holds_the_operations_of_both_apis(system: Up) -> None:
         for link in response.get("links", {}).values()
     ]
     assert links
-    assert {each["operationId"] for each in links} <= operations
+    assert {link["operationId"] for link in links} <= operations
 
 
 async def find(url: str, folder: Path, *more: str) -> str:
-    """Return what schemathesis says when it finds something."""
+    """Return the report of schemathesis when it finds something."""
     (folder / CONFIGURATION.name).write_text(CONFIGURATION.read_text())  # found by itself, as in the repository's root
     program = Path(sys.executable).with_name("schemathesis")
     options = [

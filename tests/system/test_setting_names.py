@@ -26,7 +26,7 @@ def test_the_list_has_every_variable_of_the_command_line() -> None:
     for name in penstock.list_commands(context):
         command = penstock.get_command(context, name)
         assert command is not None
-        found |= {each.envvar for each in command.params if isinstance(each.envvar, str)}
+        found |= {param.envvar for param in command.params if isinstance(param.envvar, str)}
     assert found == COMMAND_LINE
     assert {ATTEMPT_MARKER, RUNNER_MARKER, WATCHDOG_VARIABLE} == INTERNAL
 

@@ -28,12 +28,12 @@ rule all:
 
 
 class Client:
-    """A client of WES; whatever it is answered is what the official document says."""
+    """A client of WES that checks every response against the official document."""
 
     def __init__(self, system: System) -> None:
         self.system = system
 
-    def asked(self, path: str, schema: str) -> Json:
+    def get(self, path: str, schema: str) -> Json:
         status, body = self.system.get(PREFIX + path)
         assert status == 200, body
         check(body, schema)
@@ -68,7 +68,7 @@ class Client:
         return run_id
 
     def state(self, run_id: str) -> str:
-        state: str = self.asked(f"/runs/{run_id}/status", "RunStatus")["state"]
+        state: str = self.get(f"/runs/{run_id}/status", "RunStatus")["state"]
         return state
 
     def await_state(self, run_id: str, *states: str) -> str:
@@ -80,18 +80,18 @@ class Client:
         assert (status, body) == (200, {"run_id": run_id})
         return run_id
 
-    def tell(self, run_id: str, command: str) -> str:
-        """Tell it what WES has no operation for."""
+    def act(self, run_id: str, command: str) -> str:
+        """Use the native API for an action that WES has no operation for."""
         status, body = self.system.post(f"/jobs/{run_id}/{command}")
         assert status == 200, body
         return run_id
 
     def listed(self, **filters: str) -> dict[str, str]:
         query = "&".join(f"{name}={value}" for name, value in {"page_size": "1000", **filters}.items())
-        return {each["run_id"]: each["state"] for each in self.asked(f"/runs?{query}", "RunListResponse")["runs"]}
+        return {run["run_id"]: run["state"] for run in self.get(f"/runs?{query}", "RunListResponse")["runs"]}
 
     def counts(self) -> dict[str, int]:
-        found: dict[str, int] = self.asked("/service-info", "ServiceInfo")["system_state_counts"]
+        found: dict[str, int] = self.get("/service-info", "ServiceInfo")["system_state_counts"]
         return found
 
 
@@ -102,7 +102,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Generator[Client]:
         client = Client(system)
         offered = ("SMK", "MOCK")
         wait_until(
-            lambda: set(offered) <= set(client.asked("/service-info", "ServiceInfo")["workflow_type_versions"]),
+            lambda: set(offered) <= set(client.get("/service-info", "ServiceInfo")["workflow_type_versions"]),
             deadline_s=DEADLINE_S,
             what="the runner offers both engines",
         )
@@ -139,7 +139,7 @@ def in_the_queue(client: Client) -> Generator[str]:
 
 def held(client: Client) -> Generator[str]:
     for run_id in in_the_queue(client):
-        yield client.tell(run_id, "hold")
+        yield client.act(run_id, "hold")
 
 
 def assigned(client: Client) -> Generator[str]:
@@ -179,17 +179,17 @@ WAYS: dict[str, Callable[[Client], Generator[str]]] = {
     "COMPLETE": completed,
     "EXECUTOR_ERROR": failed,
 }
-"""How a run comes to be in each state; of the other two there are tests of their own below."""
+"""How a run comes to be in each state; the other two have separate tests below."""
 
 
 def assert_seen(client: Client, run_id: str, state: str) -> None:
     """Check that a client sees the state wherever it looks."""
     client.await_state(run_id, state)
-    assert client.asked(f"/runs/{run_id}", "RunLog")["state"] == state
+    assert client.get(f"/runs/{run_id}", "RunLog")["state"] == state
 
     def is_seen() -> bool:
         everything = client.listed()
-        is_counted = {each: count for each, count in client.counts().items() if count} == Counter(everything.values())
+        is_counted = {state: count for state, count in client.counts().items() if count} == Counter(everything.values())
         return is_counted and everything[run_id] == state and client.listed(state=state).get(run_id) == state
 
     wait_until(is_seen, deadline_s=DEADLINE_S, what=f"{run_id} is listed and counted as {state}")
@@ -204,8 +204,8 @@ def test_a_state_is_seen_everywhere(client: Client, state: str, way: Callable[[C
 def test_a_released_run_is_queued_again_and_a_held_one_is_cancelled_at_once(client: Client) -> None:
     for run_id in held(client):
         client.await_state(run_id, "PAUSED")
-        assert_seen(client, client.tell(run_id, "release"), "QUEUED")
-        client.await_state(client.tell(run_id, "hold"), "PAUSED")
+        assert_seen(client, client.act(run_id, "release"), "QUEUED")
+        client.await_state(client.act(run_id, "hold"), "PAUSED")
         assert client.state(client.cancel(run_id)) == "CANCELED"
 
 
@@ -221,19 +221,19 @@ def assert_goes_on(client: Client, run_id: str, gate: Path) -> None:
     client.system.services["runner"].start()
     gate.touch()
     assert_seen(client, run_id, "COMPLETE")
-    types = [each["type"] for each in client.system.get(f"/jobs/{run_id}/events")[1]["events"]]
+    types = [event["type"] for event in client.system.get(f"/jobs/{run_id}/events")[1]["events"]]
     assert (types.count("AttemptStarted"), types.count("JobRequeued")) == (2, 1)
 
 
 def assert_ended_for_good(client: Client, run_id: str, state: str, reason: str) -> None:
     assert_seen(client, run_id, state)
-    log = client.asked(f"/runs/{run_id}", "RunLog")
+    log = client.get(f"/runs/{run_id}", "RunLog")
     assert log["request"]["workflow_engine_parameters"] == {"cores": "1", "no-requeue": ""}
     assert "exit_code" not in log["run_log"]
-    said = log["run_log"]["system_logs"][0]
-    assert said.startswith("the attempt ended without an outcome: ")
-    assert reason in said
-    assert said.endswith("; the job was submitted not to be requeued")
+    reason_line = log["run_log"]["system_logs"][0]
+    assert reason_line.startswith("the attempt ended without an outcome: ")
+    assert reason in reason_line
+    assert reason_line.endswith("; the job was submitted not to be requeued")
 
 
 def test_a_stopped_runner_preempts_what_must_not_be_begun_twice(client: Client, tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Generator[User]:
 
 def test_the_log_file_of_a_failed_rule_is_shown_and_can_be_fetched(user: User, tmp_path: Path) -> None:
     job_id = user.submit(tmp_path, LOG_OF_A_FAILED_RULE)
-    shown = user.run("show", job_id).stdout
-    assert "the end of logs/map/A.log:\n    FATAL: reference index is corrupt" in shown
+    output = user.run("show", job_id).stdout
+    assert "the end of logs/map/A.log:\n    FATAL: reference index is corrupt" in output
     [log] = user.json("show", job_id)["failure"]["log_tails"]
     assert log == {"path": "logs/map/A.log", "text": "FATAL: reference index is corrupt"}
     assert user.run("outputs", job_id, "--get", str(tmp_path / "got")).returncode == 0
@@ -134,18 +134,18 @@ def test_the_log_file_of_a_failed_rule_is_shown_and_can_be_fetched(user: User, t
 def test_undeclared_files_are_named_and_kept_on_request(user: User, tmp_path: Path) -> None:
     job_id = user.submit(tmp_path, UNDECLARED)
     listed = user.json("outputs", job_id)
-    assert {each["path"]: each["kind"] for each in listed["files"]} == {
+    assert {file["path"]: file["kind"] for file in listed["files"]} == {
         "bench/a.tsv": "benchmark",
         "flag.done": "output",
         "logs/a.log": "log",
     }
-    assert {each["path"] for each in listed["undeclared"]} == {"SUCCESS.txt", "results/side_effect.csv"}
+    assert {item["path"] for item in listed["undeclared"]} == {"SUCCESS.txt", "results/side_effect.csv"}
     warning = "2 undeclared files were not kept: SUCCESS.txt, results/side_effect.csv"
     assert warning in user.run("show", job_id).stdout
     assert warning in user.run("logs", job_id).stdout
     (tmp_path / "again").mkdir()
     kept = user.json("outputs", user.submit(tmp_path / "again", UNDECLARED, "--keep-undeclared"))
-    assert {each["path"] for each in kept["files"] if each["kind"] == "undeclared"} == {
+    assert {file["path"] for file in kept["files"] if file["kind"] == "undeclared"} == {
         "SUCCESS.txt",
         "results/side_effect.csv",
     }
@@ -159,14 +159,14 @@ def test_a_temporary_file_is_kept_where_the_bare_command_keeps_it(user: User, tm
     (bare / "Snakefile").write_text(TEMPORARY)
     command = [sys.executable, "-m", "snakemake", "--cores", "1"]
     subprocess.run(command, cwd=bare, env=environment(user.system.home), capture_output=True, check=True)
-    left = {each.name for each in bare.iterdir() if each.is_file()} - {"Snakefile"}
-    assert {each["path"] for each in user.json("outputs", job_id)["files"]} == left
+    left = {path.name for path in bare.iterdir() if path.is_file()} - {"Snakefile"}
+    assert {file["path"] for file in user.json("outputs", job_id)["files"]} == left
 
 
 def test_links_in_folders_are_stored_or_listed_with_the_reason(user: User, tmp_path: Path) -> None:
     job_id = user.submit(tmp_path, LINKS)
     listed = user.json("outputs", job_id)
-    assert {each["path"] for each in listed["files"]} == {
+    assert {file["path"] for file in listed["files"]} == {
         "alias/reads.txt",
         "byclass/one.txt",
         "byclass/x/reads.txt",
@@ -214,7 +214,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(user: User, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("snakefile", "says"),
+    ("snakefile", "message"),
     [
         (STDOUT, "the last it wrote to standard output:\n    ERROR: licence expired"),
         (EXIT, "failed: the Snakefile ended the run itself: sys.exit(1); the last it printed: ERROR: give a sample"),
@@ -226,7 +226,7 @@ def test_a_reader_that_has_enough_ends_it_quietly(user: User, tmp_path: Path) ->
     ],
     ids=["stdout", "exit", "memory", "mode"],
 )
-def test_the_reason_of_a_failure_is_shown(user: User, tmp_path: Path, snakefile: str, says: str) -> None:
-    shown = user.run("show", user.submit(tmp_path, snakefile, files={"tool.txt": "hello"})).stdout
-    assert says in shown, shown
-    assert "PENSTOCK_SANDBOX_WRITE" not in shown
+def test_the_reason_of_a_failure_is_shown(user: User, tmp_path: Path, snakefile: str, message: str) -> None:
+    output = user.run("show", user.submit(tmp_path, snakefile, files={"tool.txt": "hello"})).stdout
+    assert message in output, output
+    assert "PENSTOCK_SANDBOX_WRITE" not in output

@@ -97,7 +97,9 @@ ANYTHING: Final = frozenset(
 """Paths and addresses of which every text is taken, or that are checked together with another one."""
 
 
-@pytest.mark.parametrize(("service", "name", "value"), [(each, *wrong) for each in WRONG for wrong in WRONG[each]])
+@pytest.mark.parametrize(
+    ("service", "name", "value"), [(service, *wrong) for service in WRONG for wrong in WRONG[service]]
+)
 async def test_a_wrong_setting_is_one_line(
     service: str, name: str, value: str, tmp_path: Path, nats_server: NatsServer
 ) -> None:
@@ -111,11 +113,11 @@ async def test_a_wrong_setting_is_one_line(
         f"PENSTOCK_{name.upper()}": held,
     }
     ended = await anyio.to_thread.run_sync(_run, MODULES[service][0], environ)
-    said = ended.stdout + ended.stderr
-    assert ended.returncode == EXIT_SETTINGS, said
-    lines = [line for line in said.splitlines() if '"level":"info"' not in line]  # the first makes the streams
-    assert len(lines) == 1, said
-    assert "Traceback" not in said
+    printed = ended.stdout + ended.stderr
+    assert ended.returncode == EXIT_SETTINGS, printed
+    lines = [line for line in printed.splitlines() if '"level":"info"' not in line]  # the first makes the streams
+    assert len(lines) == 1, printed
+    assert "Traceback" not in printed
     assert f"PENSTOCK_{name.upper()}" in lines[0] or held in lines[0]
 
 
@@ -177,11 +179,11 @@ def _run(module: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess
 
 
 def _places_and_addresses(shape: type[Struct]) -> Iterator[str]:
-    for each in msgspec.structs.fields(shape):
-        words = each.name.split("_")
-        if _holds_path(each.type) or words[-1] in ("url", "issuer", "host", "port") or each.name == "blobs":
-            yield each.name
+    for field in msgspec.structs.fields(shape):
+        words = field.name.split("_")
+        if _holds_path(field.type) or words[-1] in ("url", "issuer", "host", "port") or field.name == "blobs":
+            yield field.name
 
 
 def _holds_path(hint: Any) -> bool:
-    return hint is Path or any(_holds_path(each) for each in get_args(hint))
+    return hint is Path or any(_holds_path(arg) for arg in get_args(hint))

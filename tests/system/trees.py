@@ -14,7 +14,7 @@ Tree = dict[str, Any]
 
 
 def names(*, any_bytes: bool = True) -> st.SearchStrategy[str]:
-    """Return names of files: ordinary ones, and where asked for of any bytes."""
+    """Return names of files: ordinary ones, and on request of any bytes."""
     plain = st.sampled_from(["a", "b.txt", "data", "results", "C", "c", "with space", "ünï", "-rf", "x.sh"])
     odd = st.sampled_from(["new\nline", "tab\t", "back\\slash", 'quo"te', "%41", "\x1b[2J", "*", "~"])
     raw = st.binary(min_size=1, max_size=6).map(os.fsdecode)
@@ -25,7 +25,7 @@ def names(*, any_bytes: bool = True) -> st.SearchStrategy[str]:
 def trees(*, any_bytes: bool = True, has_sub_seconds: bool = True) -> st.SearchStrategy[dict[tuple[str, ...], Any]]:
     """Return what to make: content, mode and time by path."""
     step = 1 if has_sub_seconds else 1_000_000_000
-    times = st.integers(0, 10**8 * (10**9 // step)).map(lambda each: BASE_NS + each * step)
+    times = st.integers(0, 10**8 * (10**9 // step)).map(lambda item: BASE_NS + item * step)
     files = st.tuples(st.just("file"), st.binary(max_size=20) | st.just(b"#!/bin/sh\n"), st.booleans(), times)
     links = st.tuples(st.just("link"), st.sampled_from(["a", "data/a", "./b.txt", "nothing", "."]), st.none(), times)
     folders = st.tuples(st.just("folder"), st.none(), st.none(), times)
@@ -34,7 +34,7 @@ def trees(*, any_bytes: bool = True, has_sub_seconds: bool = True) -> st.SearchS
 
 
 def make(folder: Path, tree: dict[tuple[str, ...], Any]) -> None:
-    """Make a folder; entries that do not fit beside earlier ones are passed over."""
+    """Make a folder; entries that do not fit beside earlier ones are skipped."""
     folder.mkdir(parents=True)
     (folder / "Snakefile").write_text(SNAKEFILE)
     times = {folder / "Snakefile": BASE_NS}
@@ -42,7 +42,7 @@ def make(folder: Path, tree: dict[tuple[str, ...], Any]) -> None:
         place = folder.joinpath(*parts)
         inner = [folder.joinpath(*parts[:count]) for count in range(1, len(parts))]
         if os.path.lexists(place) or any(
-            os.path.lexists(each) and (each.is_symlink() or not each.is_dir()) for each in inner
+            os.path.lexists(item) and (item.is_symlink() or not item.is_dir()) for item in inner
         ):
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -54,8 +54,8 @@ def make(folder: Path, tree: dict[tuple[str, ...], Any]) -> None:
         else:
             place.mkdir()
         times[place] = time_ns
-    folders = sorted((each for each in folder.rglob("*") if each.is_dir() and not each.is_symlink()), reverse=True)
-    for place, time_ns in [*times.items(), *((each, times.get(each, BASE_NS)) for each in folders)]:
+    folders = sorted((path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True)
+    for place, time_ns in [*times.items(), *((one_folder, times.get(one_folder, BASE_NS)) for one_folder in folders)]:
         os.utime(place, ns=(time_ns, time_ns), follow_symlinks=False)
 
 
