@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import anyio
 import structlog
-from nats.aio.msg import Msg
 
 from penstock_jetstream import names
+from penstock_jetstream.transport.client import Incoming
 from penstock_jetstream.transport.connection import Connection
 from penstock_ports import PlanAnswer, PortError, Unavailable
 from penstock_schemas.plans import PlanReply, PlanRequest
@@ -34,7 +34,7 @@ class NatsPlans:
         """Answer requests; they are subscribed to anew whenever a server is reached."""
         async with anyio.create_task_group() as group:
 
-            def receive(message: Msg) -> None:
+            def receive(message: Incoming) -> None:
                 group.start_soon(self._answer, message, answer)
 
             while True:
@@ -48,7 +48,7 @@ class NatsPlans:
                 for subscription in subscriptions:
                     await self._connection.unsubscribe(subscription)
 
-    async def _answer(self, message: Msg, answer: PlanAnswer) -> None:
+    async def _answer(self, message: Incoming, answer: PlanAnswer) -> None:
         try:
             request = decode_view(message.data, PlanRequest)
         except Undecodable as error:

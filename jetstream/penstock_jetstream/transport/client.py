@@ -1,71 +1,163 @@
-"""The library's client without its costliest habit, and what stands in a message's headers."""
+"""The library's client with a cheaper way for messages that arrive.
 
-from collections.abc import Mapping
-from typing import Any
+A replay of the log receives millions of messages. For each of them the library matches up to two regular expressions,
+parses the headers, builds an object with back references, and hands that to a task through a queue. This client splits
+the line, keeps the header lines as they arrived, and calls the receiver at once.
+"""
 
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import ProtocolError
+from nats.protocol.parser import Parser
 
-from penstock_jetstream import names
+_CRLF: Final = b"\r\n"
+_HEADERS_BEGIN: Final = b"NATS/1.0"
+_MAX_LINE_BYTES: Final = 1 << 20
+"""A control line that is longer is not NATS's; the list of a cluster's servers is the longest one."""
 
 
-class _LazyHeaders(dict[str, str]):
-    """Headers that are parsed when somebody looks: most readers never do, and parsing costs more than all else."""
+class Incoming(Struct, frozen=True, gc=False):
+    """A message that arrived."""
 
-    def __init__(self, raw: bytes) -> None:
+    subject: str
+    reply: str
+    data: bytes
+    header_lines: bytes = b""
+    """As they arrived, the status line included; empty without headers."""
+
+
+Receive = Callable[[Incoming], None]
+
+
+class ReceivingClient(Client):
+    """The library's client; `receive` is the only way to subscribe that the fast path serves."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._raw: bytes | None = raw
-
-    @property
-    def raw(self) -> bytes:
-        """The header lines as they arrived; empty once they were parsed."""
-        return self._raw or b""
-
-    def __bool__(self) -> bool:
-        return True
-
-    def get(self, key: str, default: Any = None) -> Any:  # Any: as the base class has it
-        if self._raw is not None:
-            self.update(_parse_headers(self._raw))
-            self._raw = None
-        return super().get(key, default)
-
-
-class LazyClient(Client):
-    """The library's client, which does not parse headers that nobody looks at."""
+        self._receivers: dict[int, Receive] = {}
+        self._ps = _MessageParser(self)
 
     @property
     def is_clustered(self) -> bool:
         """Say whether the server is part of a cluster."""
         return bool(self._server_info.get("cluster"))
 
-    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
-        return _LazyHeaders(headers) if headers else None
+    async def receive(self, subject: str, receive: Receive, *, queue: str = "") -> Subscription:
+        """Subscribe: call `receive` for each message as soon as it is parsed. It must not block."""
+        sid = self._sid + 1  # the library takes it before its first await
+        self._receivers[sid] = receive
+        try:
+            return await self.subscribe(  # pyright: ignore[reportUnknownMemberType]  # a future of unknown content
+                subject, queue=queue, cb=_unexpected, pending_msgs_limit=0, pending_bytes_limit=0
+            )
+        except BaseException:
+            self._receivers.pop(sid, None)
+            raise
+
+    def forget(self, subscription: Subscription) -> None:
+        """Dispatch no more messages of a subscription; one of an earlier client is not known here."""
+        sid = subscription._id  # pyright: ignore[reportPrivateUsage]
+        if self._subs.get(sid) is subscription:
+            self._receivers.pop(sid, None)
+
+    async def dispatch(self, sid: int, message: Incoming) -> None:
+        """Hand a message to its receiver."""
+        receive = self._receivers.get(sid)
+        if receive is None:
+            return
+        try:
+            receive(message)
+        except Exception as error:  # noqa: BLE001  # the boundary of one message: the connection goes on
+            await self._error_cb(error)
 
 
-def _parse_headers(raw: bytes) -> Mapping[str, str]:
-    first, *lines = raw.decode("utf-8", "replace").split("\r\n")
-    headers: dict[str, str] = {}
-    _, _, status = first.partition(" ")
-    if status:  # NATS/1.0 404 No Messages
-        headers[names.STATUS], _, headers[names.DESCRIPTION] = status.partition(" ")
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers[name.strip()] = value.strip()
-    return headers
+class _MessageParser(Parser):
+    """The library's parser with a short way for messages; it parses everything else as before."""
+
+    def __init__(self, client: ReceivingClient) -> None:
+        super().__init__(client)  # pyright: ignore[reportUnknownMemberType]
+        self._client = client
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Parse what arrived, and dispatch the messages that are complete."""
+        self.buf.extend(data)
+        if len(self.buf) < self.needed:
+            return  # a large message arrives in many chunks, which are not worth a look each
+        received = bytes(self.buf)
+        start, self.needed = 0, 0
+        while (end := received.find(_CRLF, start)) >= 0:
+            line = received[start:end]
+            operation = line[:4].upper()
+            if operation == b"HMSG" or operation == b"MSG ":
+                start = await self._parse_message(line, received, start, end + 2)
+                if self.needed:
+                    break
+            else:
+                self.buf = bytearray(received[start : end + 2])
+                await super().parse()
+                start = end + 2
+        self.buf = bytearray(received[start:])
+        if not self.needed and len(self.buf) > _MAX_LINE_BYTES:
+            raise ProtocolError
+
+    async def _parse_message(self, line: bytes, received: bytes, start: int, begin: int) -> int:
+        """Dispatch the message whose line starts at `start` and whose content begins at `begin`; return what follows.
+
+        When it is not complete, `needed` is the size that the buffer must have.
+        """
+        words = line.split()
+        try:
+            sid, size = int(words[2]), int(words[-1])
+            with_headers = words[0].upper() == b"HMSG"
+            header_size = int(words[-2]) if with_headers else 0
+            reply = words[3] if len(words) == (6 if with_headers else 5) else b""
+        except (ValueError, IndexError):
+            raise ProtocolError from None
+        end = begin + size
+        if end + 2 > len(received):
+            self.needed = end + 2 - start
+            return start
+        message = Incoming(
+            words[1].decode(),
+            reply.decode(),
+            received[begin + header_size : end],
+            received[begin : begin + header_size],
+        )
+        await self._client.dispatch(sid, message)
+        return end + 2
 
 
-def status_of(message: Msg) -> str | None:
+def status_of(message: Incoming) -> str | None:
     """Return the status in a message's headers: what the server sends in place of content."""
-    return header_of(message, names.STATUS)
+    return _status_line(message)[0] or None
 
 
-def header_of(message: Msg, name: str) -> str | None:
+def description_of(message: Incoming) -> str:
+    """Return the text beside the status."""
+    return _status_line(message)[1]
+
+
+def header_of(message: Incoming, name: str) -> str | None:
     """Return one header."""
-    return None if message.headers is None else message.headers.get(name)
+    lines = message.header_lines
+    start = lines.find(b"\r\n" + name.encode() + b":")
+    if start < 0:
+        return None
+    begin = start + len(name) + 3
+    return lines[begin : lines.find(_CRLF, begin)].decode("utf-8", "replace").strip()
 
 
-def raw_headers(message: Msg) -> bytes:
-    """Return the header lines of a message whose headers nobody read so far; empty when it has none."""
-    return message.headers.raw if isinstance(message.headers, _LazyHeaders) else b""
+def _status_line(message: Incoming) -> tuple[str, str]:
+    line = message.header_lines.partition(_CRLF)[0].removeprefix(_HEADERS_BEGIN)
+    status, _, description = line.decode("utf-8", "replace").strip().partition(" ")
+    return status, description
+
+
+async def _unexpected(message: Msg) -> None:
+    """Stand in for the callback that the library requires: messages go to the receivers instead."""
+    raise AssertionError(f"a message on {message.subject} took the library's way")

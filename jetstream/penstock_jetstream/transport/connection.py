@@ -11,13 +11,12 @@ import msgspec
 import nats.errors
 import structlog
 from nats.aio.client import Server
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.nuid import NUID
 
 from penstock_jetstream import names
 from penstock_jetstream.settings import NatsSettings, check_address
-from penstock_jetstream.transport.client import LazyClient, status_of
+from penstock_jetstream.transport.client import Incoming, Receive, ReceivingClient, status_of
 from penstock_jetstream.transport.credentials import check_credentials
 from penstock_jetstream.transport.responses import JetStreamResponse, NoAnswer, Refusal, accepted
 from penstock_jetstream.transport.retry import Retry
@@ -35,7 +34,7 @@ class Connection:
 
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings
-        self._client = LazyClient()
+        self._client = ReceivingClient()
         self._is_open = False
         """The client can be used: its answers are subscribed to."""
         self._inbox = "_INBOX." + NUID().next().decode()
@@ -141,7 +140,7 @@ class Connection:
         *,
         headers: dict[str, str] | None = None,
         deadline_s: float = names.ATTEMPT_S,
-    ) -> Msg:
+    ) -> Incoming:
         """Send one request, once, when there is a server; return the answer.
 
         Raises:
@@ -210,23 +209,18 @@ class Connection:
         """
         await self._publish(subject, payload, reply=reply, headers=headers)
 
-    async def subscribe(self, subject: str, receive: Callable[[Msg], None], *, queue: str = "") -> Subscription:
+    async def subscribe(self, subject: str, receive: Receive, *, queue: str = "") -> Subscription:
         """Hand every message on `subject` to `receive`, until unsubscribed or a new generation.
 
         Of those who subscribe with the same `queue`, one gets each message.
 
-        The library holds back no message: whoever subscribes bounds what can be on its way.
+        No message is held back: the subscriber bounds what can be on its way.
         """
-
-        async def received(message: Msg) -> None:
-            receive(message)
-
-        return await self._client.subscribe(  # pyright: ignore[reportUnknownMemberType]  # a future of unknown content
-            subject, queue=queue, cb=received, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        return await self._client.receive(subject, receive, queue=queue)
 
     async def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription, of whatever generation."""
+        """End a subscription, of any generation."""
+        self._client.forget(subscription)
         with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
             try:
                 await subscription.unsubscribe()
@@ -256,7 +250,7 @@ class Connection:
     async def _open(self) -> None:
         self._is_open = False
         self._closed = anyio.Event()
-        self._client = LazyClient()
+        self._client = ReceivingClient()
         await self._client.connect(
             servers=self._settings.servers,
             name=self._settings.name,
@@ -277,7 +271,7 @@ class Connection:
         self._is_open = True
         self._begin_generation()
 
-    def _on_answer(self, message: Msg) -> None:
+    def _on_answer(self, message: Incoming) -> None:
         answer = self._answers.get(message.subject.rpartition(".")[2])
         if answer is not None:
             answer.put(message)

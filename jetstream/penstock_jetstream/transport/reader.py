@@ -15,11 +15,10 @@ import anyio
 import msgspec
 import structlog
 from msgspec import Struct
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from penstock_jetstream import names
-from penstock_jetstream.transport.client import header_of, raw_headers, status_of
+from penstock_jetstream.transport.client import Incoming, description_of, header_of, status_of
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.responses import NoAnswer, Refusal
 from penstock_ports import MAX_READ_EVENTS, Unavailable
@@ -226,7 +225,7 @@ class Session:
                 except NoAnswer:
                     return  # the server forgets it by itself
 
-    def _receive(self, message: Msg) -> None:
+    def _receive(self, message: Incoming) -> None:
         self._was_heard = True
         if self.broken is not None:
             return
@@ -235,7 +234,7 @@ class Session:
         else:
             self._receive_status(message)
 
-    def _receive_message(self, message: Msg) -> None:
+    def _receive_message(self, message: Incoming) -> None:
         tokens = message.reply.split(".")
         first = 5 if len(tokens) == _ACK_TOKENS_V1 else 7
         seq, number = int(tokens[first]), int(tokens[first + 1])
@@ -245,10 +244,10 @@ class Session:
         self._delivered = number
         self._requested -= 1
         self.pending = int(tokens[first + 3])
-        self._take(Received(seq, message.subject, message.data, raw_headers(message)))
+        self._take(Received(seq, message.subject, message.data, message.header_lines))
         self._arrived.set()
 
-    def _receive_status(self, message: Msg) -> None:
+    def _receive_status(self, message: Incoming) -> None:
         status = status_of(message)
         if status == names.STATUS_HEARTBEAT:
             delivered = header_of(message, names.LAST_CONSUMER)
@@ -260,7 +259,7 @@ class Session:
             self._requested -= int(unserved)
             self._arrived.set()
         else:
-            self._break(f"status {status}: {header_of(message, names.DESCRIPTION)}")
+            self._break(f"status {status}: {description_of(message)}")
 
     def _break(self, reason: str) -> None:
         self.broken = self.broken or reason

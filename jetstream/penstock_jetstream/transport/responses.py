@@ -1,11 +1,13 @@
 """What NATS answers, and what it does not."""
 
+from collections import deque
+
 import anyio
 import msgspec
 from msgspec import Struct
-from nats.aio.msg import Msg
 
 from penstock_jetstream import names
+from penstock_jetstream.transport.client import Incoming
 from penstock_ports import PortError, Unavailable
 
 
@@ -42,11 +44,11 @@ class JetStreamResponse:
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
-        self._messages: list[Msg] = []
+        self._messages: deque[Incoming] = deque()
         self._error: NoAnswer | None = None
         self._arrived = anyio.Event()
 
-    def put(self, message: Msg) -> None:
+    def put(self, message: Incoming) -> None:
         """Take what came."""
         self._messages.append(message)
         self._arrived.set()
@@ -56,7 +58,7 @@ class JetStreamResponse:
         self._error = error
         self._arrived.set()
 
-    async def next(self) -> Msg:
+    async def next(self) -> Incoming:
         """Return the next message.
 
         Raises:
@@ -68,7 +70,7 @@ class JetStreamResponse:
                 raise self._error
             self._arrived = anyio.Event()
             await self._arrived.wait()
-        return self._messages.pop(0)
+        return self._messages.popleft()
 
 
 def accepted(answer: bytes) -> bytes:

@@ -7,11 +7,10 @@ from typing import Any
 import anyio
 import msgspec
 from msgspec import Struct
-from nats.aio.msg import Msg
 from nats.nuid import NUID
 
 from penstock_jetstream import names
-from penstock_jetstream.transport.client import header_of, status_of
+from penstock_jetstream.transport.client import Incoming, header_of, status_of
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.responses import NoAnswer, Refusal, accepted
 from penstock_jetstream.transport.retry import Retry
@@ -385,7 +384,7 @@ async def _try_read_direct(
             raise NoAnswer(f"{stream} did not answer a read within {deadline_s:.1f} s") from None
 
 
-def _held(message: Msg) -> Held:
+def _held(message: Incoming) -> Held:
     seq, subject = header_of(message, names.SEQUENCE), header_of(message, names.SUBJECT)
     if seq is None or subject is None:
         raise NoAnswer(f"an answer without a sequence: {status_of(message)}")
