@@ -20,7 +20,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup demo up test quick interop stores check format lint prose prose-ratchet types imports bench docs picture hooks dist clean
 
-help: ## Say what each target does
+help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make the environment (.venv), with uv from PyPI where it is missing
@@ -52,7 +52,7 @@ test: setup ## Run every test
 quick: setup ## Run the unit tests and the contracts on fakes, in seconds
 	$(BIN)/pytest -q -n 2 -m "not system and not real and not property and not simulation and not api"
 
-interop: setup ## Run the tests with WES clients by others, from PyPI, each in an environment of its own
+interop: setup ## Run the tests with WES clients of other projects, from PyPI, each in a separate environment
 	@$(BIN)/python -m tests.interop.environments --uv "$(UV)"
 	$(BIN)/pytest -m interop tests/interop
 

@@ -12,7 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 url=${WES_URL:-http://127.0.0.1:8000/ga4gh/wes/v1}
 timeout_s=${WES_TIMEOUT_S:-300}
 
-# Credentials go to curl by its standard input: what stands in a command line, others on the machine can read.
+# Credentials are passed to curl on its standard input, because other users of the machine can read command lines.
 credentials() {
     if [ -n "${WES_TOKEN:-}" ]; then
         printf 'header = "Authorization: Bearer %s"\n' "$WES_TOKEN"
@@ -41,7 +41,7 @@ submit() {
         "${parts[@]}" | member run_id
 }
 
-# submit_file FILE PARAMS: a workflow of one file; with one attachment its name says it all.
+# submit_file FILE PARAMS: a workflow of one file; one attachment needs no workflow_url.
 submit_file() {
     wes "$url/runs" --form-string workflow_type=SMK --form-string workflow_type_version=1.0 \
         --form "workflow_params=<$2" --form "workflow_attachment=@\"$1\"" | member run_id

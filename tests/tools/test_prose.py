@@ -56,6 +56,12 @@ def test_pages_are_checked_without_code_and_addresses() -> None:
     assert places("docs/example.md", page) == [(3, 4, "stands"), (3, 11, "of its own"), (10, 7, "keeper")]
 
 
+def test_comments_of_build_files_are_checked() -> None:
+    makefile = "help: ## Say what each target does\n\t@awk says\n"
+    assert places("Makefile", makefile) == [(1, 10, "say")]
+    assert places("workflow/Snakefile", "rule each:\n    input: 'ask.txt'\n") == [(1, 6, "each")]
+
+
 def test_generated_pages_are_left_to_the_code_that_they_come_from() -> None:
     assert places("docs/example.md", "# Title\n\nGenerated from x by `make docs`.\n\nIt says so.\n") == []
 

@@ -14,6 +14,17 @@ ROOT: Final = Path(__file__).parents[2]
 OWN_FILES: Final = ("tools/prose/words.py", "tests/tools/test_prose.py")
 """They quote the words."""
 HISTORY: Final = "CHANGELOG.md"
+PATTERNS: Final = (
+    "*.py",
+    "*.md",
+    "*.smk",
+    "*Snakefile",
+    "*.sh",
+    "*.toml",
+    "Makefile",
+    ".ci/run",
+    ".pre-commit-config.yaml",
+)
 GENERATED: Final = re.compile(r"^(?:<!--\s*)?_?Generated from", re.MULTILINE)
 GENERATED_WITHIN_CHARACTERS: Final = 500
 _SUBWORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -71,7 +82,7 @@ def findings(path: str, content: str) -> Iterator[Finding]:
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
     number = 0
-    for text in texts.markdown_texts(content) if path.endswith(".md") else texts.python_texts(content):
+    for text in texts.texts_of(path, content):
         for offset, word, advice in _words(text):
             while starts[number + 1] <= offset:
                 number += 1
@@ -81,9 +92,9 @@ def findings(path: str, content: str) -> Iterator[Finding]:
 
 
 def checked_files(root: Path) -> tuple[str, ...]:
-    """Return the Python files and pages of the repository, those not yet added included."""
+    """Return the code, pages and build files of the repository, including those not yet added."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.py", "*.md"],
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *PATTERNS],
         cwd=root,
         capture_output=True,
         text=True,

@@ -23,6 +23,7 @@ _PYTHON: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_COMMENT: Final = re.compile(r"#[^\n]*")
 _FENCE: Final = re.compile(r"^ *(```|~~~).*?^ *\1", re.MULTILINE | re.DOTALL)
 _CODE: Final = re.compile(r"(`+)(?:(?!\n\s*\n).)+?\1", re.DOTALL)
 _ADDRESS: Final = re.compile(r"(?<=\]\()[^)\s]+|https?://\S+")
@@ -40,6 +41,21 @@ def python_texts(source: str) -> Iterator[Text]:
             yield Text(Where.NAME, match.start(), match.group())
         elif match.lastgroup == "comment" or " " in match.group():
             yield Text(Where.PROSE, match.start(), _blanked(_ADDRESS, _blanked(_CODE, match.group())))
+
+
+def comment_texts(content: str) -> Iterator[Text]:
+    """Yield each comment of a file whose comments begin with `#`, such as a Makefile."""
+    for match in _COMMENT.finditer(content):
+        yield Text(Where.PROSE, match.start(), _blanked(_ADDRESS, _blanked(_CODE, match.group())))
+
+
+def texts_of(path: str, content: str) -> Iterator[Text]:
+    """Yield the texts of a file, by the kind that its name shows."""
+    if path.endswith(".md"):
+        return markdown_texts(content)
+    if path.endswith((".py", ".smk", "Snakefile")):
+        return python_texts(content)
+    return comment_texts(content)
 
 
 def markdown_texts(page: str) -> Iterator[Text]:

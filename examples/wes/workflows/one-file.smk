@@ -1,4 +1,4 @@
-"""A workflow of one file: it writes the numbers up to the last that its parameters say."""
+"""A workflow of one file: it writes the numbers up to the one in its parameters."""
 
 
 rule numbers:
