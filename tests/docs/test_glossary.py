@@ -10,9 +10,9 @@ from tools.reference import ROOT
 PAGE = ROOT / "docs" / "explanation" / "glossary.md"
 TERMS = re.findall(r"^\| ((?:\*\*[^*]+\*\*(?:, )?)+) \|", PAGE.read_text(), re.MULTILINE)
 REQUIRED = """
-aggregate, attempt, catalogue entry, cycle, decision, descriptor, engine, entry point, hold, job, launcher, lease, output,
-principal, projection, quarantine, requeue, run, runner session, slot, snapshot, source, stage, supervisor, task, tenant,
-zygote
+aggregate, attempt, catalogue entry, cycle, decision, descriptor, engine, entry point, hold, job,
+launcher, lease, output, principal, projection, quarantine, requeue, run, runner session, slot,
+snapshot, source, stage, supervisor, task, tenant, zygote
 """
 
 
