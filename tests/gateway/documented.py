@@ -10,15 +10,13 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
-from litestar.connection import ASGIConnection
-from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock_gateway.http.requests import Request
 from penstock_gateway.openapi import document
 
 Json = dict[str, Any]
-AnyConnection = ASGIConnection[Any, Any, Any, Any]
 TRANSPORT_HEADERS: Final = frozenset({"content-type", "content-length", "content-encoding"})
 """Read of every body, and said by its media type in the document."""
 
@@ -112,39 +110,17 @@ def _covers(documented: str, media_type: str) -> bool:
     return documented in ("*/*", media_type)
 
 
-class ReadHeaders(Headers):
-    """Headers of a request that note which of them are read."""
-
-    def __getitem__(self, name: str) -> str:
-        _note(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        _note(name)
-        return super().get(name, default)
-
-    def getall(self, key: str, default: Any = None) -> list[str]:
-        _note(key)
-        return super().getall(key, default)
-
-
-def _note(name: str) -> None:
-    exchange = _current.get()
-    if exchange is not None:
-        exchange.note_header(name)
-
-
 def record_headers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every request note which of its headers are read, and give its parameters to nobody."""
+    """Let every request note which of its headers its handler reads."""
+    header = Request.header
 
-    def headers(request: AnyConnection) -> Headers:
-        return ReadHeaders(Headers.from_scope(request.scope))
+    def noted(request: Request, name: str) -> str | None:
+        exchange = _current.get()
+        if exchange is not None and request.operation is not None:
+            exchange.note_header(name)
+        return header(request, name)
 
-    def query_params(request: AnyConnection) -> None:
-        raise AssertionError(f"{request.scope['path']} reads parameters past their declaration")
-
-    monkeypatch.setattr(ASGIConnection, "headers", property(headers))
-    monkeypatch.setattr(ASGIConnection, "query_params", property(query_params))
+    monkeypatch.setattr(Request, "header", noted)
 
 
 def check_documented() -> None:

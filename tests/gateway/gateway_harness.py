@@ -18,7 +18,7 @@ from penstock_domain.chain import link
 from penstock_domain.job import decide
 from penstock_domain.job_fold import evolve, fold
 from penstock_gateway.settings import GatewaySettings
-from penstock_gateway.wiring import Gateway
+from penstock_gateway.wiring.gateway import build_gateway
 from penstock_ports import AppendEntry, Blobs
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import AssignJob, EndAttempt, JobCommand, OutcomeKind, StartAttempt
@@ -44,7 +44,7 @@ class Stage:
     @asynccontextmanager
     async def serve(self, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:
         """Run a gateway, ready, and yield a client of it."""
-        gateway = Gateway(
+        gateway = build_gateway(
             msgspec.structs.replace(self.settings, **settings), self.cluster, self.blobs, runtime=RuntimeAt(self.clock)
         )
         self.gateway = gateway
@@ -55,7 +55,7 @@ class Stage:
             group.start_soon(gateway.run)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 with anyio.fail_after(5):
-                    while gateway.readiness.reasons():
+                    while gateway.base.readiness.reasons():
                         await anyio.lowlevel.checkpoint()
                 yield client
             group.cancel_scope.cancel()

@@ -46,7 +46,7 @@ MATRIX = (
     Row("GET", "/docs", EVERYBODY),
     Row("GET", "/docs/problems", EVERYBODY),
     Row("GET", "/redoc", EVERYBODY),
-    Row("GET", "/docs/assets/{name}", EVERYBODY, asked="/docs/assets/swagger-ui/swagger-ui.css"),
+    Row("GET", "/docs/assets/{path}", EVERYBODY, asked="/docs/assets/swagger-ui/swagger-ui.css"),
     Row("POST", "/jobs", (401, 403, 403, 201, 201, 201, 201), submission()),
     Row("GET", "/jobs", SIGNED_IN),
     Row("GET", "/jobs", (401, 403, 403, 403, 403, 403, 200), asked="/jobs?tenant=third"),
@@ -108,10 +108,10 @@ async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
 
 async def test_every_route_is_in_the_matrix(stage: Stage, client: httpx.AsyncClient) -> None:
     served = {
-        (str(method), re.sub(r":[a-z]+\}", "}", route.path))
-        for route in stage.gateway.routes
-        for method in getattr(route, "methods", ())
-        if method not in ("HEAD", "OPTIONS")
+        (method, path)
+        for path, endpoints in stage.gateway.router.paths.items()
+        for method in endpoints
+        if method != "HEAD"
     }
     assert served == {(row.method, row.path) for row in MATRIX}
 

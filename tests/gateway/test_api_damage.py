@@ -51,7 +51,7 @@ async def test_what_the_scheduler_found_damaged_is_in_the_status(stage: Stage, c
         1,
         [{"aggregate": "job.default.x", "seq": 7, "reason": "the event is missing"}],
     )
-    await stage.gateway.readiness.refresh()
+    await stage.gateway.base.readiness.refresh()
     ready = (await client.get("/readyz")).json()
     assert (ready["ready"], ready["warnings"]) == (
         True,

@@ -110,7 +110,7 @@ async def test_an_entry_of_one_bundle_is_the_same_as_its_files(stage: Stage, cli
     bundle = make_bundle(asked.source, engine="snakemake")
     await stage.blobs.put_bytes(bundle.key, bundle.content)
     old = prepare(asked, bundle.source, {path: content.encode() for path, content in FILES.items()})
-    known, _ = await stage.gateway.catalogue.register(old, actor="test")
+    known, _ = await stage.gateway.base.catalogue.register(old, actor="test")
     again = await client.post("/pipelines", json=registration())
     assert (again.status_code, again.json()["event_id"]) == (200, known.event_id)
     assert again.json()["source"]["kind"] == "bundle"

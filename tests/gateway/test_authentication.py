@@ -167,7 +167,7 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
         assert (over_wes.status_code, over_wes.json()["status_code"]) == (401, 401), "its document knows no 429"
         assert int(over_wes.headers["retry-after"]) >= 1
         assert "Basic" in over_wes.headers["www-authenticate"]
-        await stage.gateway.refusals.flush()
+        await stage.gateway.base.denials.flush()
 
     recorded = [each.event.data for each in stage.cluster.log.stored if each.event.aggregate == "audit.default"]
     assert all(isinstance(each, AccessDenied) for each in recorded)
@@ -210,7 +210,7 @@ async def test_a_refused_deed_is_recorded_with_who_tried(stage: Stage) -> None:
     async with stage.serve(**BASIC) as client:
         problem(await client.post("/jobs", json=submission(), headers=basic("vi")), 403)
         await client.get("/jobs")
-        await stage.gateway.refusals.flush()
+        await stage.gateway.base.denials.flush()
 
     (recorded,) = [each.event.data for each in stage.cluster.log.stored]
     assert isinstance(recorded, AccessDenied)

@@ -133,7 +133,7 @@ async def test_nothing_that_it_was_told_is_left_of_it(stage: Stage, client: http
     await client.post(f"/jobs/{job_id}/cancel", json={"reason": "word5"})
     await client.delete(f"/jobs/{job_id}")
     await stage.project()
-    left = stage.gateway.index.get(JobId(job_id)), await stage.cluster.jobs.get(JobId(job_id))
+    left = stage.gateway.base.index.get(JobId(job_id)), await stage.cluster.jobs.get(JobId(job_id))
     assert "word" not in str(left)
 
 
@@ -177,7 +177,7 @@ class TestInterruption:
         return job_id
 
     async def test_what_could_not_be_removed_is_removed_later(self, stage: Stage, deleted: str) -> None:
-        await stage.gateway.deletions.sweep()
+        await stage.gateway.maintenance.deletions.sweep()
         assert await keys(stage) == []
 
     async def test_asking_again_removes_it_too(self, stage: Stage, client: httpx.AsyncClient, deleted: str) -> None:
@@ -222,12 +222,12 @@ async def test_a_deletion_that_is_killed_at_any_step_is_finished_or_never_was(st
                     for name in names:
                         broken.setattr(port, name, steps.counted(getattr(port, name)))
                 try:
-                    await stage.gateway.deletions.delete(principal, JobId(job_id))
+                    await stage.gateway.maintenance.deletions.delete(principal, JobId(job_id))
                 except* Killed:
                     pass
         async with stage.serve() as client:  # started again
             for _ in range(2):
-                await stage.gateway.deletions.sweep()
+                await stage.gateway.maintenance.deletions.sweep()
             if (await client.get(f"/jobs/{job_id}")).status_code == 200:
                 assert len(await keys(stage)) == 5
                 await client.delete(f"/jobs/{job_id}")
@@ -254,7 +254,7 @@ async def test_nothing_is_removed_that_the_log_does_not_call_deleted(
         problem(await client.delete(f"/jobs/{job_id}"), 503)
     assert (await client.get(f"/jobs/{job_id}")).status_code == 200
     for _ in range(2):  # the first one leaves the note: the event might be under way
-        await stage.gateway.deletions.sweep()
+        await stage.gateway.maintenance.deletions.sweep()
     assert await keys(stage) == before
 
 
@@ -281,9 +281,9 @@ async def test_old_jobs_go_by_the_policy(stage: Stage, tmp_path: Path) -> None:
         settings = {"retention_days": 30, "retention_failed_days": 7, "state_dir": tmp_path / str(days)}
         stage.clock = itertools.repeat(clock).__next__
         async with stage.serve(**settings) as client:
-            await stage.gateway.retention.sweep()
+            await stage.gateway.maintenance.retention.sweep()
             assert set((await listed(client))[1]) == left
-            assert await stage.gateway.retention.sweep() == 0
+            assert await stage.gateway.maintenance.retention.sweep() == 0
         await stage.project()
     for job_id in (completed, failed):
         stored = (await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, JobId(job_id))))[-1]

@@ -76,7 +76,7 @@ async def test_a_store_that_stops_within_an_upload(stage: Stage, s3: S3Server) -
     late = now() + timedelta(days=3)
     stage.clock = lambda: late
     async with stage.serve() as client:
-        await stage.gateway.sweeper.sweep()
+        await stage.gateway.maintenance.sweeper.sweep()
         assert await blobs.list("") == ()
         assert (await submit_large(client, lambda: None)).status_code == 201  # and it is as if nothing had been
 

@@ -7,11 +7,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from litestar import Request
 
 from penstock_gateway.http.bodies.multipart import MAX_HEADER_BYTES, FormLimits, MultipartForm, is_form
 from penstock_gateway.http.problems import BodyTooLarge, Invalid, UnsupportedMediaType
-from penstock_gateway.http.requests import AnyRequest, ClientGone
+from penstock_gateway.http.requests import ClientGone, Request
 
 LIMITS = FormLimits(max_bytes=1 << 20, max_parts=5, max_field_bytes=1000)
 PARTS = [("job", None, b'{"pipeline_name": "p"}'), ("files", "a/b.txt", b"one\r\n--two\r\n"), ("files", "c", b"")]
@@ -27,7 +26,7 @@ def body_of(parts: Iterable[tuple[str, str | None, bytes]], boundary: str = "cut
 
 def request_of(
     pieces: Sequence[bytes], *, content_type: str = "multipart/form-data; boundary=cut", is_whole: bool = True
-) -> AnyRequest:
+) -> Request:
     """A request whose body comes in these pieces; then it ends, or the client goes away."""
     waiting = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
     waiting[-1]["more_body"] = not is_whole
@@ -36,10 +35,10 @@ def request_of(
         return waiting.pop(0) if waiting else {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [(b"content-type", content_type.encode())]}
-    return Request(cast("Any", scope), receive=receive)
+    return Request(cast("Any", scope), receive)
 
 
-async def parts_of(request: AnyRequest, limits: FormLimits = LIMITS) -> list[tuple[str, str | None, bytes]]:
+async def parts_of(request: Request, limits: FormLimits = LIMITS) -> list[tuple[str, str | None, bytes]]:
     form = MultipartForm(request, limits)
     found: list[tuple[str, str | None, bytes]] = []
     while (part := await form.next_part()) is not None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gateway.gateway_harness import Json, Stage, pointers, submission
 
-from penstock_gateway.http.handling import preferred
+from penstock_gateway.http.preferences import preferred
 from penstock_gateway.settings import UnknownFields
 
 LENIENT = {"prefer": "handling=lenient"}

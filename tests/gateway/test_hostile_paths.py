@@ -15,10 +15,10 @@ def paths(stage: Stage, job_id: str) -> list[tuple[str, str]]:
     values = {"job_id": job_id, "run_id": job_id, "name": "calls", "version": "1", "token_id": "0" * 16}
     values |= {"task_id": "call", "stream": "stdout", "path": "a.txt"}
     found: list[tuple[str, str]] = []
-    for route in stage.gateway.routes:
-        if "{" in route.path:
-            path = re.sub(r"\{(\w+):\w+\}", lambda each: values[each[1]], route.path)
-            found += [(method, path) for method in getattr(route, "methods", ()) if method != "OPTIONS"]
+    for template, endpoints in stage.gateway.router.paths.items():
+        if "{" in template:
+            path = re.sub(r"\{(\w+)\}", lambda name: values[name[1]], template)
+            found += [(method, path) for method in endpoints]
     return sorted(found)
 
 

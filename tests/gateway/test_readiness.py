@@ -93,24 +93,24 @@ async def test_a_full_log_is_named_until_there_is_room(stage: Stage) -> None:
     async with stage.serve() as client:
         room = stage.cluster.log.max_bytes
         stage.cluster.log.max_bytes = stage.cluster.log.stored_bytes + 100
-        await stage.gateway.readiness.refresh()
+        await stage.gateway.base.readiness.refresh()
         response = await client.get("/readyz")
         assert response.status_code == 503
         assert "the event log is full" in response.json()["reasons"][0]
         stage.cluster.log.max_bytes = room
-        await stage.gateway.readiness.refresh()
+        await stage.gateway.base.readiness.refresh()
         assert (await client.get("/readyz")).status_code == 200
 
 
 async def test_a_full_disk_is_named_until_there_is_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     async with stage.serve() as client:
         monkeypatch.setattr("penstock_gateway.maintenance.capacity.MIN_FREE_BYTES", 1 << 62)
-        await stage.gateway.readiness.refresh()
+        await stage.gateway.base.readiness.refresh()
         response = await client.get("/readyz")
         assert response.status_code == 503
         assert "the disk of" in response.json()["reasons"][0]
         monkeypatch.undo()
-        await stage.gateway.readiness.refresh()
+        await stage.gateway.base.readiness.refresh()
         assert (await client.get("/readyz")).status_code == 200
 
 
@@ -121,7 +121,7 @@ async def test_work_that_waits_without_a_runner_is_named_when_asked_for(
     async with stage.serve(ready_needs_runner_s=needs_runner_s) as client:
         await _beat(stage, waiting=1)
         assert (await client.get("/readyz")).status_code == 200, "it has not been missing for long"
-        monkeypatch.setattr(type(stage.gateway.fleet), "without_runner_s", 61.0)
+        monkeypatch.setattr(type(stage.gateway.base.fleet), "without_runner_s", 61.0)
         response = await client.get("/readyz")
         assert response.status_code == (503 if needs_runner_s else 200)
         if needs_runner_s:
@@ -135,11 +135,11 @@ async def test_work_that_waits_without_a_runner_is_named_when_asked_for(
 async def test_a_heartbeat_of_a_runner_counts(stage: Stage) -> None:
     async with stage.serve() as client:
         assert (await client.get("/readyz")).status_code == 200
-        before = stage.gateway.fleet.without_runner_s
+        before = stage.gateway.base.fleet.without_runner_s
         await stage.connect_runner("mock")
         await anyio.sleep(0.25)  # what was heard a moment ago is not asked for again
-        await stage.gateway.fleet.ask()
-        assert stage.gateway.fleet.without_runner_s < before + 0.25
+        await stage.gateway.base.fleet.ask()
+        assert stage.gateway.base.fleet.without_runner_s < before + 0.25
 
 
 async def _beat(stage: Stage, *, waiting: int) -> None:
@@ -147,9 +147,9 @@ async def _beat(stage: Stage, *, waiting: int) -> None:
     beat = SchedulerBeat(holder="s", term=1, count=waiting, time=datetime.now(UTC), queue=queue)
     await stage.cluster.heartbeats.beat_scheduler(beat)
     with anyio.fail_after(10):
-        while stage.gateway.fleet.has_waiting_jobs != bool(waiting):
+        while stage.gateway.base.fleet.has_waiting_jobs != bool(waiting):
             await anyio.lowlevel.checkpoint()
-            await stage.gateway.fleet.ask()
+            await stage.gateway.base.fleet.ask()
 
 
 async def test_a_real_log_that_is_full_makes_it_not_ready(tmp_path: Path, nats_server: NatsServer) -> None:

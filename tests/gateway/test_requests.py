@@ -5,11 +5,10 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from litestar import Request
 
 from penstock_gateway.http import requests
 from penstock_gateway.http.problems import BodyTooSlow
-from penstock_gateway.http.requests import MIN_PIECE_BYTES, AnyRequest, read_body
+from penstock_gateway.http.requests import MIN_PROGRESS_BYTES, Request, read_body
 
 IDLE_S = 0.5
 
@@ -19,14 +18,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "IDLE_S", IDLE_S)
 
 
-def request_of(pieces: AsyncIterator[bytes]) -> AnyRequest:
+def request_of(pieces: AsyncIterator[bytes]) -> Request:
     async def receive() -> Any:
         try:
             return {"type": "http.request", "body": await anext(pieces), "more_body": True}
         except StopAsyncIteration:
             return {"type": "http.request", "body": b"", "more_body": False}
 
-    return Request(cast("Any", {"type": "http", "method": "POST", "path": "/", "headers": []}), receive=receive)
+    return Request(cast("Any", {"type": "http", "method": "POST", "path": "/", "headers": []}), receive)
 
 
 async def every(pause_s: float, piece: bytes, count: int) -> AsyncIterator[bytes]:
@@ -37,12 +36,12 @@ async def every(pause_s: float, piece: bytes, count: int) -> AsyncIterator[bytes
 
 async def test_a_slow_body_that_progresses_is_read() -> None:
     count = 10  # each piece in time, all of them together not
-    body = await read_body(request_of(every(IDLE_S / 8, bytes(MIN_PIECE_BYTES), count)), 1 << 20)
-    assert len(body) == count * MIN_PIECE_BYTES
+    body = await read_body(request_of(every(IDLE_S / 8, bytes(MIN_PROGRESS_BYTES), count)), 1 << 20)
+    assert len(body) == count * MIN_PROGRESS_BYTES
 
 
 async def test_a_body_that_trickles_is_given_up() -> None:
-    with anyio.fail_after(20), pytest.raises(BodyTooSlow, match=f"less than {MIN_PIECE_BYTES:,} bytes"):
+    with anyio.fail_after(20), pytest.raises(BodyTooSlow, match=f"less than {MIN_PROGRESS_BYTES:,} bytes"):
         await read_body(request_of(every(IDLE_S / 50, b".", 10_000)), 1 << 20)
 
 
@@ -58,7 +57,7 @@ async def test_a_small_body_may_end_at_any_time() -> None:
 async def test_a_reader_that_takes_its_time_is_no_slow_client() -> None:
     body = requests.Body(request_of(every(0, b".", 20)), 1 << 20)
     pieces = 0
-    while await body.next_piece() is not None:
+    while await body.next_chunk() is not None:
         pieces += 1
         await anyio.sleep(IDLE_S / 10)  # the blob store, for instance
     assert pieces >= 20

@@ -61,7 +61,7 @@ async def test_the_files_of_jobs_stay(stage: Stage) -> None:
                 await stage.blobs.put_bytes(f"jobs/{job['id']}/{part}", b"x")
     before = await keys(stage)
     async with days_later(stage, 400):
-        swept = await stage.gateway.sweeper.sweep()
+        swept = await stage.gateway.maintenance.sweeper.sweep()
     assert (swept.seen, swept.removed) == (len(before), ())
     assert await keys(stage) == before
 
@@ -76,7 +76,7 @@ async def test_a_bundle_goes_when_no_job_that_is_kept_brought_it(stage: Stage) -
         async with days_later(stage) as client:
             assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
             await stage.project()
-            await stage.gateway.sweeper.sweep()
+            await stage.gateway.maintenance.sweeper.sweep()
             assert await keys(stage) == left
 
 
@@ -85,10 +85,10 @@ async def test_what_is_older_than_the_log_is_another_logs(stage: Stage) -> None:
     for key in before:
         await stage.blobs.put_bytes(key, b"x")
     async with days_later(stage, 9):
-        assert (await stage.gateway.sweeper.sweep()).removed == ()
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ()
     await begin(stage)
     async with days_later(stage, 20):
-        assert (await stage.gateway.sweeper.sweep()).removed == ()
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ()
     assert await keys(stage) == before
 
 
@@ -96,7 +96,7 @@ async def test_a_young_bundle_stays_for_whoever_is_about_to_bring_it_too(stage: 
     await begin(stage)
     await stage.blobs.put_bytes("sources/2026-01-01/x.json", b"x")
     async with days_later(stage, 1.9):
-        assert (await stage.gateway.sweeper.sweep()).removed == ()
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ()
 
 
 async def test_submissions_share_a_bundle_for_a_day_and_a_key_means_the_same_ever_after(stage: Stage) -> None:
@@ -120,9 +120,9 @@ async def test_what_a_killed_gateway_left_of_an_upload_goes(stage: Stage) -> Non
     for key in (*strays, f"jobs/{kept}/source-0123456789ab.json"):
         await stage.blobs.put_bytes(key, b"x")
     async with days_later(stage, 1):
-        assert (await stage.gateway.sweeper.sweep()).removed == ()
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ()
     async with days_later(stage):
-        assert len((await stage.gateway.sweeper.sweep()).removed) == 4
+        assert len((await stage.gateway.maintenance.sweeper.sweep()).removed) == 4
     assert await keys(stage) == before
 
 
@@ -133,7 +133,7 @@ async def test_an_upload_that_goes_on_keeps_its_first_files(stage: Stage) -> Non
     later(stage, days=3)
     await stage.blobs.put_bytes(f"jobs/{STRAY}/source/b", b"x")
     async with stage.serve():
-        assert (await stage.gateway.sweeper.sweep()).removed == ()
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ()
 
 
 async def test_what_a_lost_runner_stored_for_a_deleted_job_goes(stage: Stage) -> None:
@@ -143,7 +143,7 @@ async def test_what_a_lost_runner_stored_for_a_deleted_job_goes(stage: Stage) ->
         await client.delete(f"/jobs/{job_id}")
         await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.log", b"late")
     async with days_later(stage):
-        await stage.gateway.sweeper.sweep()
+        await stage.gateway.maintenance.sweeper.sweep()
     assert await keys(stage) == []
 
 
@@ -159,9 +159,9 @@ async def test_the_files_of_catalogue_entries_stay_and_those_of_refused_ones_go(
     for key in strays:
         await stage.blobs.put_bytes(key, b"x")
     async with days_later(stage, 1):
-        assert (await stage.gateway.sweeper.sweep()).removed == ()
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ()
     async with days_later(stage):
-        assert set((await stage.gateway.sweeper.sweep()).removed) == set(strays)
+        assert set((await stage.gateway.maintenance.sweeper.sweep()).removed) == set(strays)
     assert await keys(stage) == before
 
 
@@ -176,7 +176,7 @@ async def test_what_is_left_of_an_upload_is_found_behind_many_outputs(
     before = await keys(stage)
     await stage.blobs.put_bytes(f"jobs/{job_id}/source-0123456789ab/Snakefile", b"x")
     async with days_later(stage):
-        await stage.gateway.sweeper.sweep()
+        await stage.gateway.maintenance.sweeper.sweep()
     assert await keys(stage) == before
 
 
@@ -187,7 +187,7 @@ async def test_it_goes_on_where_it_stopped(stage: Stage, monkeypatch: pytest.Mon
     for number in range(10):
         await stage.blobs.put_bytes(f"sources/2026-01-01/{number}.json", b"x")
     async with days_later(stage):
-        assert [len((await stage.gateway.sweeper.sweep()).removed) for _ in range(5)] == [3, 3, 3, 1, 0]
+        assert [len((await stage.gateway.maintenance.sweeper.sweep()).removed) for _ in range(5)] == [3, 3, 3, 1, 0]
 
 
 async def test_nothing_goes_while_the_index_is_behind(stage: Stage) -> None:
@@ -196,7 +196,7 @@ async def test_nothing_goes_while_the_index_is_behind(stage: Stage) -> None:
     later(stage, days=3)
     async with stage.serve(state_dir=stage.settings.state_dir / "new"):  # nothing was projected: it knows no job
         with pytest.raises(Exception, match="not yet to"):
-            await stage.gateway.sweeper.sweep()
+            await stage.gateway.maintenance.sweeper.sweep()
     assert len(await keys(stage)) == 1
 
 

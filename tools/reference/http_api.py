@@ -9,7 +9,7 @@ import msgspec
 from penstock_gateway.http import problems
 from penstock_gateway.jobs.rendering import render
 from penstock_gateway.openapi import document
-from penstock_gateway.wiring import software_version
+from penstock_gateway.wiring.http import software_version
 from penstock_schemas import api
 from penstock_schemas.plans import Plan
 from penstock_schemas.views import Job

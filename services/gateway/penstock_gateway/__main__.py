@@ -11,11 +11,12 @@ from typing import Final, NoReturn
 import anyio
 import structlog
 
-from penstock_gateway.authentication.wiring import access_mistakes, exposure
-from penstock_gateway.http.request_log import AccessLog
+from penstock_gateway.http.request_log import RequestLog
 from penstock_gateway.http.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, connection_limits, mistakes, with_other_names
-from penstock_gateway.wiring import OWN_FILES, Gateway
+from penstock_gateway.wiring.access import access_mistakes, exposure
+from penstock_gateway.wiring.foundation import OWN_FILES
+from penstock_gateway.wiring.gateway import Gateway, build_gateway
 from penstock_jetstream import connect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import PortError
@@ -54,9 +55,9 @@ async def _serve(settings: GatewaySettings, stopping: anyio.Event) -> None:
     with listen(settings.host, settings.port) as listening, hold(settings.state_dir, "gateway", own=OWN_FILES):
         check_exposure(settings, listening)
         async with connect(settings.nats("penstock-gateway")) as cluster:
-            gateway = Gateway(settings, cluster, open_blobs(settings.blobs))
+            gateway = build_gateway(settings, cluster, open_blobs(settings.blobs))
             server = make_server(
-                AccessLog(gateway.app), graceful_s=settings.graceful_s, limits=connection_limits(settings)
+                RequestLog(gateway.app), graceful_s=settings.graceful_s, limits=connection_limits(settings)
             )
             async with anyio.create_task_group() as group:
                 group.start_soon(gateway.run)

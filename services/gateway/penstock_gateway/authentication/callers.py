@@ -1,7 +1,7 @@
 """From where a request comes, and for which site: pure, from its headers and the connection's other end."""
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,11 +16,6 @@ class Caller(Struct, frozen=True):
     address: str
     is_secure: bool
     """Whether it came over TLS, as far as we or a trusted proxy saw it."""
-
-
-def headers_of_scope(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by name in lower case; of one that stands there several times, the last."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
 
 
 def caller_of(peer: str, scheme: str, headers: Mapping[str, str], trusted: Collection[str]) -> Caller:

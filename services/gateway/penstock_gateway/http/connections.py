@@ -14,6 +14,8 @@ import structlog
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock_gateway.http.requests import UPLOAD_STATE
+
 HEAD_S: Final = 20.0
 """A request's line and headers come within this, from the first byte or, on a new connection, from its start."""
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -217,6 +219,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().on_headers_complete()
+        self.scope[UPLOAD_STATE] = self.cycle  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         """Expect the head of another request."""

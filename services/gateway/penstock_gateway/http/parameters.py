@@ -1,5 +1,6 @@
 """Query strings: read strictly, as an operation declares them, with everything that is wrong said at once."""
 
+import math
 import re
 import uuid
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from enum import Enum
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
-from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.operations import Parameter
 from penstock_gateway.http.problems import Invalid, NotFound
 from penstock_schemas.api import Violation
 from penstock_schemas.ids import JobId
@@ -107,6 +108,13 @@ class QueryParameters:
         if self._violations:
             raise Invalid(self._violations)
 
+    def violations(self) -> tuple[Violation, ...]:
+        """Return how the parameters that were sent differ from their declarations."""
+        for name, values in self._values.items():
+            if values:
+                self._validate(name)
+        return tuple(self._violations)
+
     def many(self, name: str) -> tuple[str, ...]:
         """Return every value of a parameter that may be repeated."""
         return tuple(self._values[name])
@@ -173,8 +181,7 @@ class QueryParameters:
         try:
             return shape(text)
         except ValueError:
-            values = ", ".join(str(each.value) for each in shape)
-            self.refuse(name, f"`{text[:80]}` is none of {values}")
+            self.refuse(name, _none_of(text, [str(member.value) for member in shape]))
             return None
 
     def choices(self, name: str, shape: type[E]) -> tuple[E, ...]:
@@ -183,9 +190,32 @@ class QueryParameters:
         found = (self.choice(name, shape, part) for part in parts)
         return tuple(dict.fromkeys(each for each in found if each is not None))
 
+    def _validate(self, name: str) -> None:
+        declared = self._declared[name]
+        schema = declared.schema
+        if "enum" in schema:
+            self._validate_choice(declared)
+        elif schema.get("type") == "integer":
+            self.integer(name)
+        elif schema.get("type") == "number":
+            self.seconds(name, most=math.inf)
+        elif schema.get("format") == "date-time":
+            self.time(name)
+        elif not declared.is_repeatable:
+            self.one(name)
+
+    def _validate_choice(self, declared: Parameter) -> None:
+        allowed: list[str] = declared.schema["enum"]
+        if not declared.is_repeatable:
+            self.one(declared.name)
+        for text in self.many(declared.name):
+            for part in text.split(",") if declared.is_repeatable else (text,):
+                if part not in allowed:
+                    self.refuse(declared.name, _none_of(part, allowed))
+
     def _add(self, name: str, value: str) -> None:
         declared = self._declared[name]
-        wrong = what_is_wrong(declared, value)
+        wrong = reason_against(declared, value)
         if wrong is not None:
             self.refuse(name, wrong)
             return
@@ -195,7 +225,7 @@ class QueryParameters:
         values.append(value)
 
 
-def what_is_wrong(declared: Parameter, value: str) -> str | None:
+def reason_against(declared: Parameter, value: str) -> str | None:
     """Return what is wrong with a declared text; `None` when nothing is.
 
     Numbers, times and choices are left to the method that reads them.
@@ -212,6 +242,10 @@ def what_is_wrong(declared: Parameter, value: str) -> str | None:
     if "pattern" in schema and not re.fullmatch(_whole(schema["pattern"]), value, re.DOTALL):
         return f"it does not have the form that is expected: {declared.description}"
     return None
+
+
+def _none_of(text: str, allowed: list[str]) -> str:
+    return f"`{text[:80]}` is none of {', '.join(allowed)}"
 
 
 def _whole(pattern: str) -> str:

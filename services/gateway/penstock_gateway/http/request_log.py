@@ -1,4 +1,6 @@
-"""One line in the log for every request that writes or fails; the others only when debugging."""
+"""One line in the log for every request that writes or fails, and for the others at the level DEBUG."""
+
+from typing import Final
 
 import structlog
 from litestar.enums import ScopeType
@@ -6,12 +8,13 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock_runtime.runtime import SYSTEM
 
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_MIN_ERROR_STATUS: Final = 400
 log = structlog.get_logger()
 
 
-class AccessLog:
-    """An ASGI application around another one."""
+class RequestLog:
+    """ASGI middleware: logs how each request went."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -21,7 +24,8 @@ class AccessLog:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        started = SYSTEM.monotonic()
+        started_s = SYSTEM.monotonic()
+        method, path = scope["method"], scope["path"]  # inner layers replace the path
         status = 0
 
         async def watch(message: Message) -> None:
@@ -33,12 +37,6 @@ class AccessLog:
         try:
             await self._app(scope, receive, watch)
         finally:
-            method = scope["method"]
-            write = log.debug if method in _READS and status < 400 else log.info
-            write(
-                "request",
-                method=method,
-                path=scope["path"],
-                status=status,
-                ms=round((SYSTEM.monotonic() - started) * 1000, 2),
-            )
+            write = log.debug if method in _READS and status < _MIN_ERROR_STATUS else log.info
+            elapsed_ms = round((SYSTEM.monotonic() - started_s) * 1000, 2)
+            write("request", method=method, path=path, status=status, ms=elapsed_ms)

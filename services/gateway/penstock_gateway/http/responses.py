@@ -16,6 +16,8 @@ from penstock_gateway.http.ranges import parse_range
 from penstock_ports import Blobs, BlobStream
 
 JSON: Final = "application/json"
+NO_STORE: Final = {"cache-control": "no-store"}
+NO_CACHE: Final = {"cache-control": "no-cache"}
 TEXT: Final = "text/plain; charset=utf-8"
 _TEXT_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff", "accept-ranges": "bytes"}
 _encoder = msgspec.json.Encoder()

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.http.operations import Link, Operation, ResponseSpec, Surface
+from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec, Surface
 from penstock_gateway.http.problems import (
     CROSS_SITE,
     INTERNAL,

@@ -1,4 +1,4 @@
-"""Every operation of the API: what it takes and what it answers. A test holds it against the routes."""
+"""Every operation of the API, declared once: dispatch, validation and the OpenAPI document derive from it."""
 
 from typing import Final
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from penstock_domain.access import NEEDED_TO_SUBMIT
 from penstock_gateway.http import problems
 from penstock_gateway.http.operations import Link, Operation, ResponseSpec
 from penstock_gateway.jobs.queries import CURSOR_CHARS, MAX_LABELS, MAX_TEXT
@@ -24,6 +25,7 @@ from penstock_gateway.operations.parts import (
     limit,
     query,
 )
+from penstock_schemas.access import Role
 from penstock_schemas.api import (
     DEFAULT_PAGE,
     MAX_DESCRIPTION,
@@ -77,6 +79,8 @@ SUBMIT_JOB: Final = Operation(
     method="post",
     path="/jobs",
     name="submitJob",
+    role=NEEDED_TO_SUBMIT,
+    action="submit a job",
     tag="Jobs",
     summary="Submit a job",
     description="The job is durable when this answers. A repeated submission with the same idempotency key finds "
@@ -147,6 +151,8 @@ DELETE_JOB: Final = Operation(
     method="delete",
     path="/jobs/{job_id}",
     name="deleteJob",
+    role=Role.SUBMITTER,
+    action="delete job {job_id}",
     tag="Jobs",
     summary="Delete a job that is over",
     description="Its source, logs, outputs and tasks are removed, and no list shows it any more. The log keeps its "
@@ -159,6 +165,8 @@ CANCEL_JOB: Final = Operation(
     method="post",
     path="/jobs/{job_id}/cancel",
     name="cancelJob",
+    role=Role.SUBMITTER,
+    action="cancel job {job_id}",
     tag="Jobs",
     summary="Cancel a job",
     description="A job that waits is cancelled at once; one that runs is stopped soon after. Repeating does no harm.",
@@ -173,6 +181,8 @@ HOLD_JOB: Final = Operation(
     method="post",
     path="/jobs/{job_id}/hold",
     name="holdJob",
+    role=Role.SUBMITTER,
+    action="hold job {job_id}",
     tag="Jobs",
     summary="Hold a job",
     description="A job that waits is not started until it is released; its place in the queue stays its own. "
@@ -188,6 +198,8 @@ RELEASE_JOB: Final = Operation(
     method="post",
     path="/jobs/{job_id}/release",
     name="releaseJob",
+    role=Role.SUBMITTER,
+    action="release job {job_id}",
     tag="Jobs",
     summary="Release a held job",
     description="It waits for a slot again, where it would be had it never been held. Repeating does no harm.",
@@ -199,6 +211,8 @@ CLOSE_JOB: Final = Operation(
     method="post",
     path="/jobs/{job_id}/close",
     name="closeJob",
+    role=Role.OPERATOR,
+    action="close job {job_id}",
     tag="Jobs",
     summary="Close a job whose events are damaged",
     description="Such a job is in quarantine: its `damage` tells what is wrong, nothing happens to it any more, and it "

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from penstock_gateway.http import problems
-from penstock_gateway.http.declarations import Parameter
+from penstock_gateway.http.operations import Parameter
+from penstock_gateway.http.parameters import parse_job_id
 from penstock_gateway.jobs.queries import MAX_SEQ
 from penstock_schemas.api import MAX_PAGE
 
@@ -26,7 +27,7 @@ def header(name: str, description: str, schema: dict[str, Any]) -> Parameter:
     return Parameter(name, "header", description, schema)
 
 
-JOB_ID: Final = Parameter("job_id", "path", "The job's id.", {"type": "string", "format": "uuid"})
+JOB_ID: Final = Parameter("job_id", "path", "The job's id.", {"type": "string", "format": "uuid"}, parse=parse_job_id)
 MIN_SEQ: Final = query(
     "min_seq", "The answer must not predate this sequence of the log, for instance a `Penstock-Seq`.", SEQ
 )

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from penstock_domain.access import NEEDED_TO_CHANGE_CATALOGUE
 from penstock_gateway.http import problems
-from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.http.operations import Operation, ResponseSpec
+from penstock_gateway.http.operations import Operation, Parameter, ResponseSpec
 from penstock_gateway.operations import examples
 from penstock_gateway.operations.links import version_links
 from penstock_gateway.operations.parts import FLAG, JOB_ID, READ_PROBLEMS, TEXT, WRITE_PROBLEMS, limit, query
@@ -27,6 +27,8 @@ REGISTER_PIPELINE: Final = Operation(
     method="post",
     path="/pipelines",
     name="registerPipeline",
+    role=NEEDED_TO_CHANGE_CATALOGUE,
+    action="register a pipeline",
     tag="Pipelines",
     summary="Register a version of a pipeline",
     description="A version never changes: the same registration again answers 200, another content 409.",
@@ -93,6 +95,8 @@ RETIRE_PIPELINE_VERSION: Final = Operation(
     method="delete",
     path="/pipelines/{name}/versions/{version}",
     name="retirePipelineVersion",
+    role=NEEDED_TO_CHANGE_CATALOGUE,
+    action="retire a pipeline",
     tag="Pipelines",
     summary="Retire a version of a pipeline",
     description="No new job can run it; jobs that did still show it. Repeating does no harm.",

@@ -1,10 +1,12 @@
 """Runs: what happened, tasks, logs and outputs."""
 
+import re
 from typing import Final
 
 from penstock_gateway.http import problems
-from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.http.operations import Link, Operation, ResponseSpec
+from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec
+from penstock_gateway.http.parameters import require_visible
+from penstock_gateway.http.problems import Invalid, NotFound
 from penstock_gateway.operations import examples
 from penstock_gateway.operations.parts import (
     AFTER,
@@ -17,17 +19,65 @@ from penstock_gateway.operations.parts import (
     limit,
     query,
 )
-from penstock_schemas.api import DEFAULT_PAGE, MAX_PAGE, MAX_WAIT_S, EventList, LogList, LogSource, OutputList, TaskList
+from penstock_schemas.api import (
+    DEFAULT_PAGE,
+    MAX_PAGE,
+    MAX_WAIT_S,
+    EventList,
+    LogList,
+    LogSource,
+    OutputList,
+    TaskList,
+    Violation,
+)
 from penstock_schemas.views import LogStream
+
+
+def parse_stream(text: str) -> str:
+    """Return the name of a stream.
+
+    Raises:
+        NotFound: there is no such stream.
+
+    """
+    if text not in ("stdout", "stderr"):
+        raise NotFound(f"the log {text[:80]!r} was not found; there are stdout and stderr")
+    return text
+
+
+_TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+def is_task_id(text: str) -> bool:
+    """Return whether a task may have this id."""
+    return _TASK_ID.fullmatch(text) is not None
+
+
+def parse_task_id(text: str) -> str:
+    """Return a task's id.
+
+    Raises:
+        NotFound: it contains characters that cannot be displayed.
+        Invalid: it is none.
+
+    """
+    require_visible(text)
+    if not is_task_id(text):
+        raise Invalid([Violation(pointer="task_id", detail=f"`{text[:80]}` is no task id")])
+    return text
+
 
 TASK_ID: Final = Parameter(
     "task_id",
     "path",
     "The task's id, from the list of tasks.",
     {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"},
+    parse=parse_task_id,
 )
 PATH: Final = Parameter("path", "path", "The output's path, as the list of outputs has it.", TEXT)
-STREAM: Final = Parameter("stream", "path", "Which one.", {"type": "string", "enum": ["stdout", "stderr"]})
+STREAM: Final = Parameter(
+    "stream", "path", "Which one.", {"type": "string", "enum": ["stdout", "stderr"]}, parse=parse_stream
+)
 FILE_HEADERS: Final = ("ETag", "Repr-Digest")
 WAIT: Final = query(
     "wait",

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from penstock_domain.access import NEEDED_TO_SEE_RUNNERS
 from penstock_gateway.http import problems
 from penstock_gateway.http.operations import Operation, ResponseSpec
 from penstock_gateway.operations import examples
@@ -19,6 +20,7 @@ HEALTH: Final = Operation(
     method="get",
     path="/health",
     name="health",
+    checks_query=False,
     tag="Server",
     summary="Say that the process is alive",
     answers=(ResponseSpec(200, "It is", str, "OK"),),
@@ -27,6 +29,7 @@ HEALTHZ: Final = Operation(
     method="get",
     path="/healthz",
     name="healthz",
+    checks_query=False,
     tag="Server",
     summary="Say that the process is alive, for Kubernetes",
     answers=(ResponseSpec(200, "It is", str, "OK"),),
@@ -48,6 +51,8 @@ LIST_RUNNERS: Final = Operation(
     method="get",
     path="/runners",
     name="listRunners",
+    role=NEEDED_TO_SEE_RUNNERS,
+    action="list the runners",
     tag="Server",
     summary="List the runners that are connected",
     answers=(ResponseSpec(200, "The runners", RunnerList, examples.RUNNERS),),
@@ -57,6 +62,8 @@ GET_STATUS: Final = Operation(
     method="get",
     path="/status",
     name="getStatus",
+    role=NEEDED_TO_SEE_RUNNERS,
+    action="read the server's status",
     tag="Server",
     summary="Say how full the log is, how far the list of jobs is, and which scheduler leads",
     answers=(ResponseSpec(200, "The status", StatusResponse, examples.STATUS),),

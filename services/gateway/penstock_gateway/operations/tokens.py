@@ -3,8 +3,7 @@
 from typing import Final
 
 from penstock_gateway.http import problems
-from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.http.operations import Link, Operation, ResponseSpec
+from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec
 from penstock_gateway.operations import examples
 from penstock_gateway.operations.parts import TEXT, WRITE_PROBLEMS
 from penstock_schemas.api import IssuedToken, TokenList, TokenRequest

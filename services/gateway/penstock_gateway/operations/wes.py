@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from penstock_gateway.http import problems
-from penstock_gateway.http.declarations import Parameter
-from penstock_gateway.http.operations import Link, Operation, ResponseSpec, Surface
-from penstock_gateway.http.problems import Kind
+from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec, Surface
+from penstock_gateway.http.parameters import parse_job_id
+from penstock_gateway.http.problems import Invalid, Kind, NotFound
 from penstock_gateway.jobs.queries import MAX_LABELS
 from penstock_gateway.operations import examples
 from penstock_gateway.operations.links import job_links
@@ -24,12 +24,27 @@ from penstock_gateway.wes.models import (
     WesState,
 )
 from penstock_schemas.api import DEFAULT_PAGE
+from penstock_schemas.ids import JobId
 
 MAX_PAGE_SIZE: Final = (1 << 63) - 1
 """What a client may ask for; it gets no more than a page of this server has."""
 MAX_FILTERS_CHARS: Final = 8192
 
-RUN_ID: Final = Parameter("run_id", "path", "The run's id.", {"type": "string"})
+
+def parse_run_id(text: str) -> JobId:
+    """Return the id of a run, which is the id of its job.
+
+    Raises:
+        NotFound: it is none.
+
+    """
+    try:
+        return parse_job_id(text)
+    except Invalid:
+        raise NotFound(f"run {text[:80]} was not found") from None
+
+
+RUN_ID: Final = Parameter("run_id", "path", "The run's id.", {"type": "string"}, parse=parse_run_id)
 TASK_ID: Final = Parameter("task_id", "path", "The task's id, from the list of tasks.", {"type": "string"})
 PAGE_SIZE: Final = query_parameter(
     "page_size",
@@ -129,6 +144,7 @@ def _operation(
     parameters: tuple[Parameter, ...] = (),
     form: dict[str, Any] | None = None,
     kinds: tuple[Kind, ...] = _READ,
+    checks_query: bool = False,
 ) -> Operation:
     return Operation(
         method=method,
@@ -142,6 +158,7 @@ def _operation(
         form=form,
         problems=kinds,
         surface=Surface.WES,
+        checks_query=checks_query,
     )
 
 
@@ -251,6 +268,7 @@ READ_RUN_LOG: Final = _operation(
     "/runs/{run_id}/logs/{stream}",
     "readRunLog",
     "Read or follow what a run's engine wrote",
+    checks_query=True,
     parameters=(RUN_ID, STREAM, FOLLOW, RANGE),
     answers=_TEXT_ANSWERS,
     kinds=(problems.INVALID, problems.RANGE, *_READ),
@@ -260,6 +278,7 @@ READ_RUN_TASK_LOG: Final = _operation(
     "/runs/{run_id}/tasks/{task_id}/logs/{stream}",
     "readRunTaskLog",
     "Read or follow what a task wrote",
+    checks_query=True,
     parameters=(RUN_ID, TASK_ID, STREAM, FOLLOW, RANGE),
     answers=_TEXT_ANSWERS,
     kinds=(problems.INVALID, problems.RANGE, *_READ),

@@ -1,23 +1,19 @@
-"""What is asked of the server itself: is it there, is it ready, which version, and its documentation."""
+"""The server itself: liveness, readiness, version, and its documentation."""
 
 import hashlib
 from importlib import resources
 from typing import Final
 
-from litestar import route
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from litestar.types import ASGIApp
-from msgspec import Struct
 
 from penstock_gateway.http import problem_page
-from penstock_gateway.http.handling import read_query
+from penstock_gateway.http.operations import Route
 from penstock_gateway.http.problems import NotFound
-from penstock_gateway.http.requests import AnyRequest
-from penstock_gateway.http.responses import BytesResponse, encode, is_known, not_modified
+from penstock_gateway.http.requests import Request
+from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, is_known, not_modified
 from penstock_gateway.maintenance.readiness import Readiness as ReadinessMonitor
-from penstock_gateway.operations.server import ECHO, READYZ, VERSION, VERSION_DETAILS
-from penstock_gateway.routes.jobs import READ
+from penstock_gateway.operations.pages import ASSET, OPENAPI, PROBLEMS_PAGE, REDOC_PAGE, SWAGGER_PAGE
+from penstock_gateway.operations.server import ECHO, HEALTH, HEALTHZ, READYZ, VERSION, VERSION_DETAILS
 from penstock_schemas.api import Echo, Readiness, VersionDetails, VersionResponse
 
 HTML: Final = "text/html; charset=utf-8"
@@ -36,128 +32,103 @@ PAGE_HEADERS: Final = {
     "cache-control": "no-cache",
 }
 
-_SWAGGER_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Penstock API</title>
-<link rel="icon" href="/docs/assets/swagger-ui/favicon-32x32.png">
-<link rel="stylesheet" href="/docs/assets/swagger-ui/swagger-ui.css">
-<style>body { margin: 0 }</style>
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="/docs/assets/swagger-ui/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, validatorUrl: null,
-  defaultModelsExpandDepth: 0, docExpansion: "list"
-});
-</script>
-</body>
-</html>
-"""
 
-_REDOC_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Penstock API</title>
-<link rel="icon" href="/docs/assets/swagger-ui/favicon-32x32.png">
-<style>body { margin: 0 }</style>
-</head>
-<body>
-<div id="redoc"></div>
-<script src="/docs/assets/redoc/redoc.standalone.js"></script>
-<script>
-Redoc.init("/openapi.json", {
-  hideDownloadButton: false, nativeScrollbars: true,
-  theme: { typography: { fontFamily: "system-ui, sans-serif", headings: { fontFamily: "system-ui, sans-serif" },
-    code: { fontFamily: "ui-monospace, monospace" } } }
-}, document.getElementById("redoc"));
-</script>
-</body>
-</html>
-"""
+class SystemRoutes:
+    """Handlers of the server itself.
 
+    Args:
+        echo_message: the response of `/`.
+        version: of the deployment and of the software.
+        readiness: knows whether the server can do its work.
 
-class SystemServices(Struct, frozen=True, kw_only=True):
-    """What these handlers work with."""
+    """
 
-    echo_message: str
-    version: VersionDetails
-    readiness: ReadinessMonitor
-    openapi: bytes
-    """The document, encoded."""
+    def __init__(self, *, echo_message: str, version: VersionDetails, readiness: ReadinessMonitor) -> None:
+        self._echo = encode(Echo(message=echo_message))
+        self._version = encode(VersionResponse(version=version.version))
+        self._version_details = encode(version)
+        self._readiness = readiness
+        self.routes: Final = (
+            Route(ECHO, self.echo),
+            Route(HEALTH, self.health),
+            Route(HEALTHZ, self.health),
+            Route(READYZ, self.readyz),
+            Route(VERSION, self.get_version),
+            Route(VERSION_DETAILS, self.get_version_details),
+        )
+
+    async def echo(self, request: Request) -> ASGIApp:
+        """Return the configured message."""
+        return BytesResponse(self._echo)
+
+    async def health(self, request: Request) -> ASGIApp:
+        """Confirm that the process is alive."""
+        return BytesResponse(b'"OK"', headers=NO_STORE)
+
+    async def readyz(self, request: Request) -> ASGIApp:
+        """Return whether the server can do its work."""
+        reasons = self._readiness.reasons()
+        body = Readiness(ready=not reasons, reasons=reasons, warnings=self._readiness.warnings())
+        headers = {**NO_STORE, **({"retry-after": "2"} if reasons else {})}
+        return BytesResponse(encode(body), status=503 if reasons else 200, headers=headers)
+
+    async def get_version(self, request: Request) -> ASGIApp:
+        """Return the version of the deployment."""
+        return BytesResponse(self._version)
+
+    async def get_version_details(self, request: Request) -> ASGIApp:
+        """Return the version of the deployment and of the software."""
+        return BytesResponse(self._version_details)
 
 
-def system_routes(services: SystemServices) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
-    echo = encode(Echo(message=services.echo_message))
-    version = encode(VersionResponse(version=services.version.version))
-    version_details = encode(services.version)
-    problems = problem_page.page().encode()
+class DocumentationRoutes:
+    """Handlers of the documentation for programs and people.
 
-    @route("/", http_method=READ)
-    async def root(request: AnyRequest) -> ASGIApp:
-        read_query(request, ECHO).check()
-        return BytesResponse(echo)
+    Args:
+        openapi: the OpenAPI document, encoded.
 
-    @route(["/health", "/healthz"], http_method=READ)
-    async def health(request: AnyRequest) -> ASGIApp:
-        return BytesResponse(b'"OK"', headers={"cache-control": "no-store"})
+    """
 
-    @route("/readyz", http_method=READ)
-    async def readyz(request: AnyRequest) -> ASGIApp:
-        read_query(request, READYZ).check()
-        reasons = services.readiness.reasons()
-        answer = Readiness(ready=not reasons, reasons=reasons, warnings=services.readiness.warnings())
-        headers = {"cache-control": "no-store", **({"retry-after": "2"} if reasons else {})}
-        return BytesResponse(encode(answer), status=503 if reasons else 200, headers=headers)
+    def __init__(self, openapi: bytes) -> None:
+        self._openapi = openapi
+        self._problems = problem_page.page().encode()
+        self.routes: Final = (
+            Route(OPENAPI, self.openapi),
+            Route(SWAGGER_PAGE, self.swagger),
+            Route(REDOC_PAGE, self.redoc),
+            Route(PROBLEMS_PAGE, self.problems),
+            Route(ASSET, self.asset),
+        )
 
-    @route("/version", http_method=READ)
-    async def get_version(request: AnyRequest) -> ASGIApp:
-        read_query(request, VERSION).check()
-        return BytesResponse(version)
+    async def openapi(self, request: Request) -> ASGIApp:
+        """Return the OpenAPI document."""
+        return _cached(request, self._openapi, "application/json")
 
-    @route("/version/details", http_method=READ)
-    async def get_version_details(request: AnyRequest) -> ASGIApp:
-        read_query(request, VERSION_DETAILS).check()
-        return BytesResponse(version_details)
+    async def swagger(self, request: Request) -> ASGIApp:
+        """Return the page of Swagger UI."""
+        return BytesResponse(_read_asset("swagger.html"), media_type=HTML, headers=PAGE_HEADERS)
 
-    @route("/openapi.json", http_method=READ)
-    async def openapi(request: AnyRequest) -> ASGIApp:
-        return _cached(request, services.openapi, "application/json")
+    async def redoc(self, request: Request) -> ASGIApp:
+        """Return the page of Redoc."""
+        return BytesResponse(_read_asset("redoc.html"), media_type=HTML, headers=PAGE_HEADERS)
 
-    @route("/docs", http_method=READ)
-    async def docs(request: AnyRequest) -> ASGIApp:
-        return BytesResponse(_SWAGGER_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
+    async def problems(self, request: Request) -> ASGIApp:
+        """Return the page of problem types."""
+        return BytesResponse(self._problems, media_type=HTML, headers=PAGE_HEADERS)
 
-    @route("/redoc", http_method=READ)
-    async def redoc(request: AnyRequest) -> ASGIApp:
-        return BytesResponse(_REDOC_PAGE.encode(), media_type=HTML, headers=PAGE_HEADERS)
-
-    @route("/docs/problems", http_method=READ)
-    async def problem_kinds(request: AnyRequest) -> ASGIApp:
-        return BytesResponse(problems, media_type=HTML, headers=PAGE_HEADERS)
-
-    @route("/docs/assets/{name:path}", http_method=READ, sync_to_thread=None)
-    async def asset(request: AnyRequest, name: FromPath[str]) -> ASGIApp:
-        media_type = ASSETS.get(name.removeprefix("/"))
+    async def asset(self, request: Request, name: str) -> ASGIApp:
+        """Return a file that the pages load."""
+        media_type = ASSETS.get(name)
         if media_type is None:
-            raise NotFound(f"there is nothing at {request.scope['path']}")
-        return _cached(request, _read_asset(name.removeprefix("/")), media_type)
-
-    return [root, health, readyz, get_version, get_version_details, openapi, docs, redoc, problem_kinds, asset]
+            raise NotFound(f"{request.path} was not found; /docs lists what there is")
+        return _cached(request, _read_asset(name), media_type)
 
 
-def _cached(request: AnyRequest, body: bytes, media_type: str) -> ASGIApp:
+def _cached(request: Request, body: bytes, media_type: str) -> ASGIApp:
     """Return a body that changes with the software alone."""
     etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {"etag": etag, "cache-control": "max-age=3600", "x-content-type-options": "nosniff"}
-    if is_known(request.headers.get("if-none-match"), etag):
+    if is_known(request.header("if-none-match"), etag):
         return not_modified(headers)
     return BytesResponse(body, media_type=media_type, headers=headers)
 

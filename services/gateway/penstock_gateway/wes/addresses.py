@@ -4,9 +4,9 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import quote
 
-from litestar.datastructures import Headers
-from litestar.types import HTTPScope
 from msgspec import Struct
+
+from penstock_gateway.http.requests import Request
 
 _DEFAULT_HOST: Final = "localhost"
 
@@ -50,24 +50,23 @@ class Addresses(Struct, frozen=True):
         return f"{self.base}/runs/{run_id}/outputs/{quote(path)}"
 
 
-def root_of(scope: HTTPScope, *, public_url: str, trusted_proxies: Collection[str]) -> str:
+def root_of(request: Request, *, public_url: str, trusted_proxies: Collection[str]) -> str:
     """Return the address under which a client reached this server.
 
     Args:
-        scope: of the request.
+        request: of the client.
         public_url: what the operator says; it counts before everything else. Empty: not said.
         trusted_proxies: who is believed when it sets `X-Forwarded-Host` and `X-Forwarded-Proto`.
 
     """
     if public_url:
         return public_url.rstrip("/")
-    headers = Headers.from_scope(scope)
-    scheme, host = scope["scheme"], headers.get("host")
-    client = scope["client"]
+    scheme, host = str(request.scope["scheme"]), request.headers.get("host")
+    client = request.scope["client"]
     if client is not None and client[0] in trusted_proxies:
-        scheme = _first(headers.get("x-forwarded-proto")) or scheme
-        host = _first(headers.get("x-forwarded-host")) or host
-    host = host if host and _is_plain(host) else _host_of(scope)
+        scheme = _first(request.headers.get("x-forwarded-proto")) or scheme
+        host = _first(request.headers.get("x-forwarded-host")) or host
+    host = host if host and _is_plain(host) else _host_of(request)
     return f"{scheme if scheme in ('http', 'https') else 'http'}://{host}"
 
 
@@ -80,8 +79,8 @@ def _is_plain(host: str) -> bool:
     return all(each.isascii() and (each.isalnum() or each in "-._:[]") for each in host)
 
 
-def _host_of(scope: HTTPScope) -> str:
-    server = scope["server"]
+def _host_of(request: Request) -> str:
+    server = request.scope["server"]
     if server is None:
         return _DEFAULT_HOST
     host, port = server

@@ -1,16 +1,15 @@
 """Errors as WES shows them: `{msg, status_code}`, with the statuses of its document."""
 
 import re
-from collections.abc import Callable
 from typing import Final
 
-from litestar import Response
+from litestar.types import ASGIApp
 from msgspec.structs import replace
 
-from penstock_gateway.http.error_responses import failure_of, tell
+from penstock_gateway.http.error_responses import ErrorRenderer, describe, problem_response
 from penstock_gateway.http.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, Kind, TooManyFailures
-from penstock_gateway.http.requests import AnyRequest
-from penstock_gateway.http.responses import JSON, encode
+from penstock_gateway.http.requests import Request
+from penstock_gateway.http.responses import BytesResponse, encode
 from penstock_gateway.wes.models import ErrorResponse
 from penstock_schemas.api import Problem
 
@@ -32,27 +31,23 @@ def status_of(kind: Kind) -> int:
     return _STATUS.get(kind.status, kind.status)
 
 
-Teller = Callable[[AnyRequest, Exception], Response[bytes]]
+def error_renderer(prefix: str) -> ErrorRenderer:
+    """Return what renders errors: in the form of WES on every path below `prefix`, elsewhere as problems."""
+
+    def render(request: Request, error: Exception) -> ASGIApp:
+        is_wes = request.path == prefix or request.path.startswith(prefix + "/")
+        return wes_error_response(request, error) if is_wes else problem_response(request, error)
+
+    return render
 
 
-def teller(prefix: str) -> Teller:
-    """Return what tells of errors: in the form of WES on every path below `prefix`, elsewhere as problems."""
-
-    def tell_in_form(request: AnyRequest, error: Exception) -> Response[bytes]:
-        path = request.scope["path"]
-        return tell_wes(request, error) if path == prefix or path.startswith(prefix + "/") else tell(request, error)
-
-    return tell_in_form
-
-
-def tell_wes(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Return the response that tells of `error`."""
-    problem, headers = failure_of(request, error)
-    told = error_of(problem)
-    if isinstance(error, TooManyFailures):  # the standard's document has one status for who cannot be let in
-        told = replace(told, status_code=UNAUTHENTICATED.status)
-    body = b"" if request.method == "HEAD" else encode(told)
-    return Response(body, status_code=told.status_code, media_type=JSON, headers=headers)
+def wes_error_response(request: Request, error: Exception) -> ASGIApp:
+    """Return the response that describes `error` in the form of WES."""
+    problem, headers = describe(request, error)
+    body = error_of(problem)
+    if isinstance(error, TooManyFailures):  # the standard's document has one status for a caller without access
+        body = replace(body, status_code=UNAUTHENTICATED.status)
+    return BytesResponse(encode(body), status=body.status_code, headers=headers)
 
 
 def error_of(problem: Problem) -> ErrorResponse:

@@ -1,12 +1,9 @@
-"""The eight operations of GA4GH WES 1.1, and the logs and outputs that their answers lead to."""
+"""The eight operations of GA4GH WES 1.1, and the logs and outputs that their responses link to."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from litestar import HttpMethod, route
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
 from litestar.types import ASGIApp
 from msgspec import Struct
 
@@ -15,20 +12,17 @@ from penstock_gateway.http.bodies.multipart import MEDIA_TYPE as MULTIPART
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm, is_form
 from penstock_gateway.http.bodies.urlencoded import MEDIA_TYPE as URLENCODED
 from penstock_gateway.http.bodies.urlencoded import UrlencodedForm, is_urlencoded
-from penstock_gateway.http.handling import read_header, read_query
-from penstock_gateway.http.operations import Operation
-from penstock_gateway.http.parameters import QueryParameters, parse_job_id
-from penstock_gateway.http.principals import is_admitted, principal_of
+from penstock_gateway.http.operations import Route
+from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import Invalid, NotFound, UnsupportedMediaType
-from penstock_gateway.http.requests import AnyRequest, media_type_of
-from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode, text_reply
+from penstock_gateway.http.requests import Request, media_type_of
+from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, text_reply
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
+from penstock_gateway.operations import wes as operations
 from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
-from penstock_gateway.operations.wes import LIST_RUN_TASKS, LIST_RUNS, READ_RUN_LOG, READ_RUN_TASK_LOG
-from penstock_gateway.routes.jobs import NO_STORE, READ
-from penstock_gateway.routes.runs import send_output, send_text
+from penstock_gateway.routes.stored_files import send_output, send_text
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.logs import Followed, follow, so_far
 from penstock_gateway.wes.models import RunId, TaskListResponse
@@ -43,191 +37,198 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job, LogStream, OutputManifest, Task
 
 MAX_INLINE_TASKS: Final = 50
-"""A run with more tasks than this shows them at `/runs/{run_id}/tasks` alone."""
+"""A run with more tasks than this lists them only at `/runs/{run_id}/tasks`."""
 
 
-class WesServices(Struct, frozen=True, kw_only=True):
-    """What these handlers work with."""
+class AddressRules(Struct, frozen=True, kw_only=True):
+    """How the absolute addresses in responses are made."""
 
     prefix: str
     public_url: str
     trusted_proxies: frozenset[str]
-    identity: ServiceIdentity
-    limits: FormLimits
-    jobs: Jobs
-    runs: Runs
-    lists: RunLists
-    submissions: RunSubmissions
-    fleet: EngineDirectory
-    blobs: Blobs
-    is_draining: Callable[[], bool]
 
-    def addresses(self, request: AnyRequest) -> Addresses:
-        """Return what makes addresses that the client of this request can use."""
-        return Addresses(
-            root_of(request.scope, public_url=self.public_url, trusted_proxies=self.trusted_proxies), self.prefix
+    def addresses(self, request: Request) -> Addresses:
+        """Return addresses that the client of this request can use."""
+        root = root_of(request, public_url=self.public_url, trusted_proxies=self.trusted_proxies)
+        return Addresses(root, self.prefix)
+
+
+class WesRunRoutes:
+    """Handlers of the service and its runs."""
+
+    def __init__(
+        self,
+        *,
+        rules: AddressRules,
+        identity: ServiceIdentity,
+        limits: FormLimits,
+        jobs: Jobs,
+        runs: Runs,
+        lists: RunLists,
+        submissions: RunSubmissions,
+        fleet: EngineDirectory,
+    ) -> None:
+        self._rules = rules
+        self._identity = identity
+        self._limits = limits
+        self._jobs = jobs
+        self._runs = runs
+        self._lists = lists
+        self._submissions = submissions
+        self._fleet = fleet
+        self.routes: Final = (
+            Route(operations.GET_SERVICE_INFO, self.service_info),
+            Route(operations.LIST_RUNS, self.list_runs),
+            Route(operations.RUN_WORKFLOW, self.run_workflow),
+            Route(operations.GET_RUN_LOG, self.get_run_log),
+            Route(operations.GET_RUN_STATUS, self.get_run_status),
+            Route(operations.CANCEL_RUN, self.cancel_run),
         )
 
-
-def wes_routes(services: WesServices) -> list[HTTPRouteHandler]:
-    """Return the handlers."""
-    return [*_run_routes(services), *_task_routes(services), *_file_routes(services)]
-
-
-def _run_routes(services: WesServices) -> list[HTTPRouteHandler]:
-    prefix, jobs = services.prefix, services.jobs
-
-    @route(f"{prefix}/service-info", http_method=READ)
-    async def service_info(request: AnyRequest) -> ASGIApp:
-        counts = await services.lists.standings(principal_of(request))
-        answer = service_info_of(
-            services.identity,
-            engines=await services.fleet.ask(),
+    async def service_info(self, request: Request) -> ASGIApp:
+        """Describe the service."""
+        counts = await self._lists.standings(request.principal)
+        body = service_info_of(
+            self._identity,
+            engines=await self._fleet.ask(),
             counts=counts,
-            addresses=services.addresses(request),
+            addresses=self._rules.addresses(request),
         )
-        return BytesResponse(encode(answer), headers=NO_STORE)
+        return BytesResponse(encode(body), headers=NO_STORE)
 
-    @route(f"{prefix}/runs", http_method=READ)
-    async def list_runs(request: AnyRequest) -> ASGIApp:
-        principal = principal_of(request)
-        query = parse_run_query(read_query(request, LIST_RUNS), principal.tenant)
-        return BytesResponse(encode(await services.lists.page(principal, query)), headers=NO_STORE)
+    async def list_runs(self, request: Request) -> ASGIApp:
+        """Return a page of runs."""
+        query = parse_run_query(request.query, request.principal.tenant)
+        return BytesResponse(encode(await self._lists.page(request.principal, query)), headers=NO_STORE)
 
-    @route(f"{prefix}/runs", http_method=[HttpMethod.POST])
-    async def run_workflow(request: AnyRequest) -> ASGIApp:
-        form, key = _form(request, services.limits), read_header(request, IDEMPOTENCY_KEY)
-        job = await services.submissions.submit(principal_of(request), form, key=key)
+    async def run_workflow(self, request: Request) -> ASGIApp:
+        """Submit a run."""
+        form, key = _form(request, self._limits), request.header(IDEMPOTENCY_KEY.name)
+        job = await self._submissions.submit(request.principal, form, key=key)
         return BytesResponse(encode(RunId(run_id=job.id)))
 
-    # The framework's own answer knows the methods of one handler alone, and this address has two.
-    @route(f"{prefix}/runs", http_method=[HttpMethod.OPTIONS])
-    async def options(request: AnyRequest) -> ASGIApp:
-        return EmptyResponse(204, headers={"allow": "GET, HEAD, OPTIONS, POST"})
+    async def get_run_log(self, request: Request, run_id: JobId) -> ASGIApp:
+        """Return a run with its outputs and, when there are few, its tasks."""
+        job = await self._jobs.get(request.principal, run_id)
+        tasks = await self._inline_tasks(request.principal, job)
+        manifest = await self._manifest(request.principal, job)
+        body = run_log_of(job, tasks, manifest, self._rules.addresses(request))
+        return BytesResponse(encode(body), headers=NO_STORE)
 
-    @route(f"{prefix}/runs/{{run_id:str}}", http_method=READ)
-    async def get_run_log(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
-        principal = principal_of(request)
-        job = await jobs.get(principal, _run_id(run_id))
-        tasks = await _inline_tasks(services, principal, job)
-        manifest = await _manifest(services, principal, job)
-        return BytesResponse(encode(run_log_of(job, tasks, manifest, services.addresses(request))), headers=NO_STORE)
-
-    @route(f"{prefix}/runs/{{run_id:str}}/status", http_method=READ)
-    async def get_run_status(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
-        job = await jobs.get(principal_of(request), _run_id(run_id))
+    async def get_run_status(self, request: Request, run_id: JobId) -> ASGIApp:
+        """Return the state of a run."""
+        job = await self._jobs.get(request.principal, run_id)
         return BytesResponse(encode(status_of(job)), headers=NO_STORE)
 
-    @route(f"{prefix}/runs/{{run_id:str}}/cancel", http_method=[HttpMethod.POST])
-    async def cancel_run(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
-        wanted = _run_id(run_id)
-        with suppress(JobEnded):  # what is asked for is that it runs no longer, and so it is
-            await jobs.cancel(principal_of(request), wanted, reason=None)
-        return BytesResponse(encode(RunId(run_id=wanted)))
+    async def cancel_run(self, request: Request, run_id: JobId) -> ASGIApp:
+        """Cancel a run; one that has ended stays as it is."""
+        with suppress(JobEnded):
+            await self._jobs.cancel(request.principal, run_id, reason=None)
+        return BytesResponse(encode(RunId(run_id=run_id)))
 
-    return [options, service_info, list_runs, run_workflow, get_run_log, get_run_status, cancel_run]
+    async def _inline_tasks(self, principal: Principal, job: Job) -> tuple[Task, ...] | None:
+        if job.started_at is None:
+            return ()
+        page = await self._runs.tasks(principal, job.id, after=0, limit=MAX_INLINE_TASKS)
+        return page.tasks if page.next_after is None else None
+
+    async def _manifest(self, principal: Principal, job: Job) -> OutputManifest | None:
+        return await self._runs.outputs(principal, job.id) if job.output_files else None
 
 
-def _task_routes(services: WesServices) -> list[HTTPRouteHandler]:
-    prefix = services.prefix
+class WesFileRoutes:
+    """Handlers of the tasks, logs and outputs of a run."""
 
-    @route(f"{prefix}/runs/{{run_id:str}}/tasks", http_method=READ)
-    async def list_tasks(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
-        wanted = _run_id(run_id)
-        # Nothing else is looked at: this operation knows no 400 that a misspelt parameter could be refused with.
-        shown, size = _task_page(request.scope["query_string"], wanted)
-        found = await services.runs.tasks(principal_of(request), wanted, after=shown, limit=size)
-        addresses, following = services.addresses(request), found.next_after
-        answer = TaskListResponse(
-            task_logs=[task_log_of(task, addresses) for task in found.tasks],
-            next_page_token="" if following is None else encode_token(TaskPlace(following), wanted.encode()),
+    def __init__(
+        self, *, rules: AddressRules, jobs: Jobs, runs: Runs, blobs: Blobs, is_draining: Callable[[], bool]
+    ) -> None:
+        self._rules = rules
+        self._jobs = jobs
+        self._runs = runs
+        self._blobs = blobs
+        self._is_draining = is_draining
+        self.routes: Final = (
+            Route(operations.LIST_RUN_TASKS, self.list_tasks),
+            Route(operations.GET_TASK, self.get_task),
+            Route(operations.READ_RUN_LOG, self.read_log),
+            Route(operations.READ_RUN_TASK_LOG, self.read_task_log),
+            Route(operations.LIST_RUN_OUTPUTS, self.list_outputs),
+            Route(operations.DOWNLOAD_RUN_OUTPUT, self.download),
         )
-        return BytesResponse(encode(answer), headers=NO_STORE)
 
-    @route(f"{prefix}/runs/{{run_id:str}}/tasks/{{task_id:str}}", http_method=READ)
-    async def get_task(request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str]) -> ASGIApp:
-        task = await services.runs.task(principal_of(request), _run_id(run_id), task_id)
-        return BytesResponse(encode(task_log_of(task, services.addresses(request))), headers=NO_STORE)
-
-    return [list_tasks, get_task]
-
-
-def _file_routes(services: WesServices) -> list[HTTPRouteHandler]:
-    prefix, runs = services.prefix, services.runs
-
-    def followed(request: AnyRequest, run_id: JobId, stream: LogStream, task_id: str | None) -> Followed:
-        pieces = follow(
-            runs,
-            principal_of(request),
-            run_id,
-            stream=stream,
-            task_id=task_id,
-            is_over=services.is_draining,
-            is_admitted=is_admitted(request),
+    async def list_tasks(self, request: Request, run_id: JobId) -> ASGIApp:
+        """Return a page of tasks."""
+        # Unknown parameters are ignored: the standard has no status 400 for this operation.
+        start, size = _task_page(request.scope["query_string"], run_id)
+        page = await self._runs.tasks(request.principal, run_id, after=start, limit=size)
+        addresses, following = self._rules.addresses(request), page.next_after
+        body = TaskListResponse(
+            task_logs=[task_log_of(task, addresses) for task in page.tasks],
+            next_page_token="" if following is None else encode_token(TaskPlace(following), run_id.encode()),
         )
-        return Followed(pieces)
+        return BytesResponse(encode(body), headers=NO_STORE)
 
-    @route(f"{prefix}/runs/{{run_id:str}}/logs/{{stream:str}}", http_method=READ)
-    async def run_log(request: AnyRequest, run_id: FromPath[str], stream: FromPath[str]) -> ASGIApp:
-        principal, wanted, follows = principal_of(request), _run_id(run_id), _follows(request, READ_RUN_LOG)
-        job = await services.jobs.get(principal, wanted)
-        kind = LogStream.WORKFLOW if _stream(stream) is LogStream.STDOUT else LogStream.ENGINE
-        if follows:
-            return followed(request, wanted, kind, None)
+    async def get_task(self, request: Request, run_id: JobId, task_id: str) -> ASGIApp:
+        """Return a task."""
+        task = await self._runs.task(request.principal, run_id, task_id)
+        return BytesResponse(encode(task_log_of(task, self._rules.addresses(request))), headers=NO_STORE)
+
+    async def read_log(self, request: Request, run_id: JobId, stream: str) -> ASGIApp:
+        """Send or follow what a run's engine wrote."""
+        job = await self._jobs.get(request.principal, run_id)
+        kind = LogStream.WORKFLOW if stream == "stdout" else LogStream.ENGINE
+        if _is_followed(request):
+            return self._followed(request, run_id, kind, None)
         if job.state.is_terminal:
             try:
-                return await send_text(services.blobs, await runs.engine_log(job, kind), request)
+                return await send_text(self._blobs, await self._runs.engine_log(job, kind), request)
             except NotFound:
                 pass  # it ended before there was a log to store
-        text = await so_far(runs, principal, wanted, stream=kind, task_id=None)
-        return text_reply(text, request.headers.get("range"))
+        text = await so_far(self._runs, request.principal, run_id, stream=kind, task_id=None)
+        return text_reply(text, request.header("range"))
 
-    @route(f"{prefix}/runs/{{run_id:str}}/tasks/{{task_id:str}}/logs/{{stream:str}}", http_method=READ)
-    async def task_log(
-        request: AnyRequest, run_id: FromPath[str], task_id: FromPath[str], stream: FromPath[str]
-    ) -> ASGIApp:
-        principal, wanted, kind = principal_of(request), _run_id(run_id), _stream(stream)
-        follows = _follows(request, READ_RUN_TASK_LOG)
-        task = await runs.task(principal, wanted, task_id)
+    async def read_task_log(self, request: Request, run_id: JobId, task_id: str, stream: str) -> ASGIApp:
+        """Send or follow what a task wrote."""
+        principal, kind = request.principal, LogStream(stream)
+        task = await self._runs.task(principal, run_id, task_id)
         try:
-            return await send_text(services.blobs, await runs.task_log(principal, wanted, task.id, kind), request)
+            return await send_text(self._blobs, await self._runs.task_log(principal, run_id, task.id, kind), request)
         except NotFound:
             pass  # it has not ended
-        if follows:
-            return followed(request, wanted, kind, task.id)
-        text = await so_far(runs, principal, wanted, stream=kind, task_id=task.id)
-        return text_reply(text, request.headers.get("range"))
+        if _is_followed(request):
+            return self._followed(request, run_id, kind, task.id)
+        text = await so_far(self._runs, principal, run_id, stream=kind, task_id=task.id)
+        return text_reply(text, request.header("range"))
 
-    @route(f"{prefix}/runs/{{run_id:str}}/outputs", http_method=READ)
-    async def outputs(request: AnyRequest, run_id: FromPath[str]) -> ASGIApp:
-        principal = principal_of(request)
-        job = await services.jobs.get(principal, _run_id(run_id))
-        manifest = await runs.outputs(principal, job.id)
-        answer = outputs_of(job, manifest, services.addresses(request), is_whole=True)
-        return BytesResponse(encode(answer), headers=NO_STORE)
+    async def list_outputs(self, request: Request, run_id: JobId) -> ASGIApp:
+        """Return the files that a run produced."""
+        job = await self._jobs.get(request.principal, run_id)
+        manifest = await self._runs.outputs(request.principal, job.id)
+        body = outputs_of(job, manifest, self._rules.addresses(request), is_whole=True)
+        return BytesResponse(encode(body), headers=NO_STORE)
 
-    @route(f"{prefix}/runs/{{run_id:str}}/outputs/{{path:path}}", http_method=READ)
-    async def output(request: AnyRequest, run_id: FromPath[str], path: FromPath[str]) -> ASGIApp:
-        return await send_output(runs, services.blobs, request, _run_id(run_id), path.removeprefix("/"))
+    async def download(self, request: Request, run_id: JobId, path: str) -> ASGIApp:
+        """Send a file that a run produced."""
+        return await send_output(self._runs, self._blobs, request, run_id, path)
 
-    return [run_log, task_log, outputs, output]
-
-
-async def _inline_tasks(services: WesServices, principal: Principal, job: Job) -> tuple[Task, ...] | None:
-    if job.started_at is None:
-        return ()
-    found = await services.runs.tasks(principal, job.id, after=0, limit=MAX_INLINE_TASKS)
-    return found.tasks if found.next_after is None else None
-
-
-async def _manifest(services: WesServices, principal: Principal, job: Job) -> OutputManifest | None:
-    return await services.runs.outputs(principal, job.id) if job.output_files else None
+    def _followed(self, request: Request, run_id: JobId, stream: LogStream, task_id: str | None) -> Followed:
+        return Followed(
+            follow(
+                self._runs,
+                request.principal,
+                run_id,
+                stream=stream,
+                task_id=task_id,
+                is_over=self._is_draining,
+                is_admitted=request.is_admitted,
+            )
+        )
 
 
 def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
     """Return how many tasks were shown before, and how many a page has."""
     try:
-        given = QueryParameters(query, LIST_RUN_TASKS.parameters, is_lenient=True)
+        given = QueryParameters(query, operations.LIST_RUN_TASKS.parameters, is_lenient=True)
         size = page_size_of(given)
         token = given.one("page_token")
         place = decode_token(token, TaskPlace, run_id.encode()) if token else TaskPlace(0)
@@ -239,7 +240,7 @@ def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
     return 0 if place is None else max(place.shown, 0), size
 
 
-def _form(request: AnyRequest, limits: FormLimits) -> MultipartForm | UrlencodedForm:
+def _form(request: Request, limits: FormLimits) -> MultipartForm | UrlencodedForm:
     """Return the form that asks for a run, in either of the two types that clients send."""
     if is_urlencoded(request):
         return UrlencodedForm(request, limits.max_field_bytes)
@@ -251,28 +252,6 @@ def _form(request: AnyRequest, limits: FormLimits) -> MultipartForm | Urlencoded
     )
 
 
-def _run_id(text: str) -> JobId:
-    """Return the id of a run; what is none cannot be found."""
-    try:
-        return parse_job_id(text)
-    except Invalid:
-        raise NotFound(f"run {text[:80]} was not found") from None
-
-
-def _stream(text: str) -> LogStream:
-    if text not in ("stdout", "stderr"):
-        raise NotFound(f"there is no log {text[:80]}; there are stdout and stderr")
-    return LogStream(text)
-
-
-def _follows(request: AnyRequest, operation: Operation) -> bool:
-    """Return whether a log is to be sent as it comes.
-
-    Raises:
-        Invalid: a parameter is wrong or unknown.
-
-    """
-    given = read_query(request, operation)
-    follows = given.flag("follow")
-    given.check()
-    return follows and request.method != "HEAD"
+def _is_followed(request: Request) -> bool:
+    """Return whether a log is to be sent as it is written."""
+    return request.has_query and request.query.flag("follow") and request.method != "HEAD"

@@ -16,12 +16,11 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from typing import Final, cast
 
-from litestar.exceptions import HTTPException
 from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
 from penstock_gateway.http.problems import BodyTooLarge, Invalid, UnsupportedMediaType
-from penstock_gateway.http.requests import AnyRequest, Body, media_type_of
+from penstock_gateway.http.requests import Body, Request, media_type_of
 from penstock_schemas.api import Violation
 
 MEDIA_TYPE: Final = "multipart/form-data"
@@ -101,9 +100,9 @@ class MultipartForm:
 
     """
 
-    def __init__(self, request: AnyRequest, limits: FormLimits) -> None:
+    def __init__(self, request: Request, limits: FormLimits) -> None:
         self._limits = limits
-        self._parser = _parser(_boundary(request.headers.get("content-type", "")), limits)
+        self._parser = _parser(_boundary(request.header("content-type") or ""), limits)
         self._body = Body(request, limits.max_bytes)
         self._events: deque[_Event] = deque()
         self._part: Part | None = None
@@ -113,7 +112,7 @@ class MultipartForm:
 
         Raises:
             Invalid: the body is malformed.
-            BodyTooLarge, BodyTooSlow, ClientGone: as `Body.next_piece`; or there are too many parts.
+            BodyTooLarge, BodyTooSlow, ClientGone: as `Body.next_chunk`; or there are too many parts.
 
         """
         if self._part is not None:
@@ -135,7 +134,7 @@ class MultipartForm:
 
     async def _next(self) -> _Event:
         while not self._events:
-            piece = await self._body.next_piece()
+            piece = await self._body.next_chunk()
             with _errors(self._limits):
                 if piece != b"":
                     # Nothing at all is how the parser is told of the end.
@@ -145,7 +144,7 @@ class MultipartForm:
         return self._events.popleft()
 
 
-def is_form(request: AnyRequest) -> bool:
+def is_form(request: Request) -> bool:
     """Say whether a request carries a form."""
     return media_type_of(request) == MEDIA_TYPE
 
@@ -182,7 +181,7 @@ def _errors(limits: FormLimits) -> Generator[None, None, None]:
             f"the form has more than this server takes: {limits.max_parts:,} parts (fields and files), each with "
             f"{MAX_HEADERS} headers of {MAX_HEADER_BYTES:,} bytes"
         ) from None
-    except (MultipartError, HTTPException) as error:
+    except MultipartError as error:
         detail = (
             f"the body is no well-formed {MEDIA_TYPE}: {str(error).lower()}; does it begin and end with the `boundary` "
             "of Content-Type, and was it sent whole?"

@@ -8,7 +8,7 @@ from anyio import to_thread
 from msgspec import Struct
 
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.http.requests import AnyRequest, media_type_of, read_body
+from penstock_gateway.http.requests import Request, media_type_of, read_body
 from penstock_schemas.api import Violation
 
 MEDIA_TYPE: Final = "application/x-www-form-urlencoded"
@@ -43,7 +43,7 @@ class UrlencodedForm:
 
     """
 
-    def __init__(self, request: AnyRequest, max_bytes: int) -> None:
+    def __init__(self, request: Request, max_bytes: int) -> None:
         self._request = request
         self._max_bytes = min(max_bytes, MAX_BYTES)
         self._fields: Iterator[Field] | None = None
@@ -63,7 +63,7 @@ class UrlencodedForm:
         return next(self._fields, None)
 
 
-def is_urlencoded(request: AnyRequest) -> bool:
+def is_urlencoded(request: Request) -> bool:
     """Return whether a request carries such a form."""
     return media_type_of(request) == MEDIA_TYPE
 

@@ -7,9 +7,8 @@ what file names cannot: times, modes, links, folders, and names that are no UTF-
 from penstock_domain.source_tree import shown
 from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
-from penstock_gateway.http.handling import is_lenient, read_header
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.http.requests import AnyRequest
+from penstock_gateway.http.requests import Request
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
@@ -40,7 +39,7 @@ class FormSubmissions:
         self._intake = intake
         self._limits = limits
 
-    async def submit(self, request: AnyRequest, principal: Principal) -> Submitted:
+    async def submit(self, request: Request, principal: Principal) -> Submitted:
         """Make a job of a form. What can be refused without the files is refused before they are read.
 
         Raises:
@@ -49,14 +48,14 @@ class FormSubmissions:
 
         """
         form = MultipartForm(request, self._limits)
-        submission = await _submission(form, is_lenient=is_lenient(request))
-        header_key = read_header(request, IDEMPOTENCY_KEY)
+        submission = await _submission(form, is_lenient=request.is_lenient)
+        header_key = request.header(IDEMPOTENCY_KEY.name)
         admitted = await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
         async with self._submissions.begin_upload(principal, key=admitted.idempotency_key) as upload:
-            await self._read(form, submission, upload, is_lenient=is_lenient(request))
+            await self._read(form, submission, upload, is_lenient=request.is_lenient)
             return await self._submissions.submit(principal, submission, header_key=header_key, upload=upload)
 
-    async def plan(self, request: AnyRequest, principal: Principal) -> Plan:
+    async def plan(self, request: Request, principal: Principal) -> Plan:
         """Return what a form would run; nothing of it is kept.
 
         Raises:
@@ -65,11 +64,11 @@ class FormSubmissions:
 
         """
         form = MultipartForm(request, self._limits)
-        submission = await _submission(form, is_lenient=is_lenient(request))
-        header_key = read_header(request, IDEMPOTENCY_KEY)
+        submission = await _submission(form, is_lenient=request.is_lenient)
+        header_key = request.header(IDEMPOTENCY_KEY.name)
         await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
         async with self._planning.begin_upload() as upload:
-            await self._read(form, submission, upload, is_lenient=is_lenient(request))
+            await self._read(form, submission, upload, is_lenient=request.is_lenient)
             return await self._planning.plan(principal, submission, upload=upload)
 
     async def _read(self, form: MultipartForm, submission: JobSubmission, upload: Upload, *, is_lenient: bool) -> None:

@@ -1,11 +1,9 @@
 """From settings to a door: everything of authentication put together once, and every mistake said at once."""
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from litestar.routes import BaseRoute
 from litestar.types import ASGIApp
 
 from penstock_gateway.audit.denials import DenialLog
@@ -19,9 +17,8 @@ from penstock_gateway.authentication.response_headers import ANY_ORIGIN
 from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import BadUser
-from penstock_gateway.http.error_responses import methods_at
+from penstock_gateway.http.error_responses import ErrorRenderer
 from penstock_gateway.settings import GatewaySettings
-from penstock_gateway.wes.failures import teller
 from penstock_schemas.access import AuthMethod, Role
 from penstock_schemas.ids import TenantId, is_token
 
@@ -32,12 +29,13 @@ def build_auth_middleware(
     app: ASGIApp,
     settings: GatewaySettings,
     *,
-    routes: Iterable[BaseRoute],
+    methods_at: Callable[[str], tuple[str, ...]],
+    render_error: ErrorRenderer,
     tokens: TokenService,
-    refusals: DenialLog,
+    denials: DenialLog,
     provider: Provider | None,
 ) -> AuthMiddleware:
-    """Return `app`, which serves `routes`, with a door in front of it, as the settings want it.
+    """Return `app` behind the authentication that the settings require.
 
     Raises:
         BadUser: the list of users is wrong; `access_mistakes` says so before.
@@ -50,21 +48,21 @@ def build_auth_middleware(
         tokens=tokens,
         provider=provider,
     )
-    doors = AccessSettings(
+    access = AccessSettings(
         open_paths=(f"{settings.wes_prefix}/service-info",),
         allowed_origins=frozenset(each.rstrip("/").lower() for each in settings.cors_origins),
         trusted_proxies=frozenset(settings.trusted_proxies),
         is_local_only=AuthMethod.NONE in methods and not settings.allow_anonymous,
     )
-    buckets = RateLimiter(settings.rate_limit, settings.rate_burst) if settings.rate_limit else None
+    rate_limiter = RateLimiter(settings.rate_limit, settings.rate_burst) if settings.rate_limit else None
     return AuthMiddleware(
         app,
         authenticator=authenticator,
-        refusals=refusals,
-        doors=doors,
-        methods_at=partial(methods_at, tuple(routes)),
-        tell=teller(settings.wes_prefix),
-        buckets=buckets,
+        denials=denials,
+        access=access,
+        methods_at=methods_at,
+        render_error=render_error,
+        rate_limiter=rate_limiter,
     )
 
 

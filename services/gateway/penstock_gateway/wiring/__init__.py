@@ -1,0 +1,1 @@
+"""The parts of a gateway, put together: one module for each area."""
