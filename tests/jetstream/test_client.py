@@ -1,5 +1,4 @@
 """How arriving bytes become messages."""
-# pyright: reportPrivateUsage=false  # the library has no other way in for bytes
 
 from collections.abc import Iterator
 
@@ -29,11 +28,11 @@ class Receiver:
     def __init__(self) -> None:
         self.received: list[Incoming] = []
         self._client = ReceivingClient()
-        self._client._receivers[1] = self.received.append
+        self._client._receivers[1] = self.received.append  # pyright: ignore[reportPrivateUsage]
 
     async def parse(self, chunks: Iterator[bytes]) -> list[Incoming]:
         for chunk in chunks:
-            await self._client._ps.parse(chunk)
+            await self._client._ps.parse(chunk)  # pyright: ignore[reportPrivateUsage]
         return self.received
 
 
@@ -69,9 +68,9 @@ async def test_a_receiver_that_fails_does_not_stop_the_next_message() -> None:
             raise ValueError("empty")
         received.append(message.data)
 
-    client._error_cb = note
-    client._receivers[1] = receive
-    await client._ps.parse(WITH_REPLY + PLAIN)
+    client._error_cb = note  # pyright: ignore[reportPrivateUsage]
+    client._receivers[1] = receive  # pyright: ignore[reportPrivateUsage]
+    await client._ps.parse(WITH_REPLY + PLAIN)  # pyright: ignore[reportPrivateUsage]
     assert received == [b"hello"]
     assert [str(error) for error in errors] == ["empty"]
 
