@@ -29,6 +29,7 @@ SEQS = st.lists(st.integers(1, 4000), unique=True, min_size=1, max_size=40)
 @contextmanager
 def opened(folder: Path, boot_id: str = "boot") -> Generator[IndexStore, None, None]:
     store = IndexStore(folder / "index.sqlite3", boot_id=boot_id)
+    store.complete()
     try:
         yield store
     finally:

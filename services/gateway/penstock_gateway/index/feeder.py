@@ -25,7 +25,9 @@ from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
 MAX_APPLIED: Final = 1000
-"""Jobs that are taken in at once; a list waits for no more than that."""
+"""Jobs that are written at once; a list waits for no more than that."""
+MAX_FILLED: Final = 5000
+"""Jobs that are written at once while the index is filled and no list is answered."""
 FLUSH_INTERVAL_S: Final = 0.25
 """Own writes are in the file this soon; before that they are answered from memory."""
 RETRY_S: Final = 1.0
@@ -237,9 +239,10 @@ class Index:
         self._tell_moved()
         async with aclosing(self._view.changes(after=self._position)) as changes:
             async for position, jobs in changes:
-                whole = max(0, (len(jobs) - 1) // MAX_APPLIED) * MAX_APPLIED
-                for first in range(0, whole, MAX_APPLIED):
-                    await self._apply(jobs[first : first + MAX_APPLIED])
+                limit = MAX_APPLIED if self._is_loaded else MAX_FILLED
+                whole = max(0, (len(jobs) - 1) // limit) * limit
+                for first in range(0, whole, limit):
+                    await self._apply(jobs[first : first + limit])
                 await self._apply(jobs[whole:], position=position)
                 for job in jobs:
                     self._watchers.beat(job.id)
@@ -267,11 +270,22 @@ class Index:
             await self._moved.wait()
         if self._filling != filling:
             return
+        if not self._is_loaded:
+            await self._complete()
+            if self._filling != filling:
+                return
         self._covered = max(self._covered, checkpoint)
         if not self._is_loaded:
             self._is_loaded = True
             self._tell_moved()
             log.info("index_loaded", position=self._position, covered=self._covered)
+
+    async def _complete(self) -> None:
+        try:
+            async with self._writing:
+                await _in_thread(self._store.complete)
+        except sqlite3.Error as error:
+            raise Unavailable(f"the index of the list of jobs cannot be built: {error}") from error
 
     async def _check_same_log(self) -> None:
         """Throw the file away when its newest job is not the view's: it was filled from another log."""

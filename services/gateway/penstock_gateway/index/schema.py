@@ -2,7 +2,7 @@
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 6
+SCHEMA_VERSION: Final = 7
 
 ANY: Final = ""
 """Stands for every value in `totals`; a name is never empty."""
@@ -36,14 +36,6 @@ CREATE TABLE jobs (
     started_us INTEGER,
     ended_us INTEGER
 );
--- Each ends with the key, so that jobs of one standing come in order; several are merged.
-CREATE INDEX by_standing ON jobs (tenant, standing);
-CREATE INDEX by_pipeline ON jobs (tenant, pipeline, standing);
-CREATE INDEX by_owner ON jobs (tenant, owner, standing);
-CREATE INDEX by_pipeline_owner ON jobs (tenant, pipeline, owner, standing);
--- What changed since a moment.
-CREATE INDEX by_seq ON jobs (seq);
-
 -- Apart from `jobs`, so that looking through filters does not read whole jobs.
 CREATE TABLE bodies (created_seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
@@ -80,3 +72,16 @@ CREATE TABLE blocks (
 -- Text is folded before it is stored, so the tokenizer need not.
 CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'trigram case_sensitive 1');
 """
+
+INDICES: Final = (
+    # Each ends with the key, so that jobs of one standing come in order; several are merged.
+    "CREATE INDEX IF NOT EXISTS by_standing ON jobs (tenant, standing)",
+    "CREATE INDEX IF NOT EXISTS by_pipeline ON jobs (tenant, pipeline, standing)",
+    "CREATE INDEX IF NOT EXISTS by_owner ON jobs (tenant, owner, standing)",
+    "CREATE INDEX IF NOT EXISTS by_pipeline_owner ON jobs (tenant, pipeline, owner, standing)",
+    # What changed since a moment.
+    "CREATE INDEX IF NOT EXISTS by_seq ON jobs (seq)",
+    # What retention deletes: the jobs that ended first.
+    "CREATE INDEX IF NOT EXISTS by_end ON jobs (standing, ended_us) WHERE ended_us IS NOT NULL",
+)
+"""Built once a new file is filled: to sort a million rows once is quicker than to insert each in six places."""

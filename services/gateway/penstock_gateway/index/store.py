@@ -11,7 +11,7 @@ import msgspec
 
 from penstock_gateway.index.counts import Counts
 from penstock_gateway.index.reading import Page, explain_page, read_changed, read_counts, read_page, read_settled
-from penstock_gateway.index.schema import HIDDEN, PRAGMAS, SCHEMA_VERSION, TABLES
+from penstock_gateway.index.schema import HIDDEN, INDICES, PRAGMAS, SCHEMA_VERSION, TABLES
 from penstock_gateway.index.writing import id_bytes, write_jobs
 from penstock_gateway.jobs.job_status import DetailedStatus
 from penstock_gateway.jobs.point_in_time import MAX_CHANGED, Candidates
@@ -93,6 +93,11 @@ class IndexStore:
             if position is not None:
                 connection.execute("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (position,))
 
+    def complete(self) -> None:
+        """Build the indices that lists need, where a new file does not have them yet."""
+        for statement in INDICES:
+            self._writer.execute(statement)
+
     def page(self, query: JobQuery) -> Page:
         """Return one page of a list, with the list's total at the same moment."""
         connection = self._readers.get()
@@ -118,12 +123,12 @@ class IndexStore:
         return read_counts(self._point, tenant, owner)
 
     def ended_before(self, standing: DetailedStatus, before_us: int, *, limit: int) -> tuple[Job, ...]:
-        """Return jobs of every tenant that stand so and ended earlier, oldest first."""
+        """Return jobs of every tenant with this status that ended earlier, in the order of their ends."""
         connection = self._readers.get()
         try:
             rows = connection.execute(
                 "SELECT b.body FROM jobs AS j CROSS JOIN bodies AS b ON b.created_seq = j.created_seq "
-                "WHERE j.standing = ? AND j.tenant <> ? AND j.ended_us < ? ORDER BY j.created_seq LIMIT ?",
+                "WHERE j.standing = ? AND j.tenant <> ? AND j.ended_us < ? ORDER BY j.ended_us LIMIT ?",
                 (standing.value, HIDDEN, before_us, limit),
             ).fetchall()
         finally:

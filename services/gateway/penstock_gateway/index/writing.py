@@ -5,7 +5,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain
+from itertools import chain, product
 from typing import Final
 
 import msgspec
@@ -111,12 +111,8 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     )
     connection.executemany("INSERT INTO bundles VALUES (?, ?)", _bundles(jobs))
     _count(connection, ((job, detailed_status(job), 1) for job in jobs))
-    connection.executemany(
-        "INSERT INTO blocks VALUES (?1, ?2, ?3, ?3, NULL, NULL, NULL, NULL, 1) ON CONFLICT DO UPDATE SET "
-        "created_us_low = min(created_us_low, ?3), created_us_high = max(created_us_high, ?3), total = total + 1",
-        [(job.tenant, job.created_seq >> BLOCK_BITS, microseconds(job.created_at)) for job in jobs],
-    )
-    _stretch(connection, jobs)
+    _add_to_blocks(connection, jobs)
+    _extend_blocks(connection, jobs)
 
 
 def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[int, tuple[int, str]]) -> None:
@@ -131,7 +127,7 @@ def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[in
         "UPDATE jobs SET standing = ? WHERE created_seq = ?",
         [(detailed_status(job).value, job.created_seq) for job in moved],
     )
-    _stretch(connection, later)
+    _extend_blocks(connection, later)
     connection.executemany(
         "UPDATE bodies SET body = ? WHERE created_seq = ?", [(_encoder.encode(job), job.created_seq) for job in later]
     )
@@ -190,26 +186,34 @@ def _keep_hidden(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None
     )
 
 
-def _stretch(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
-    """Let the stretches of the log span the starts and ends of `jobs`; they never shrink."""
-    for column, times in (("started_us", _starts(jobs)), ("ended_us", _ends(jobs))):
-        connection.executemany(
-            f"UPDATE blocks SET {column}_low = min(coalesce({column}_low, ?1), ?1), "
-            f"{column}_high = max(coalesce({column}_high, ?1), ?1) WHERE tenant = ?2 AND block = ?3",
-            times,
-        )
+def _add_to_blocks(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
+    """Count new jobs in their blocks, and let these span the jobs' creation."""
+    times: dict[tuple[str, int], list[int]] = {}
+    for job in jobs:
+        times.setdefault((job.tenant, job.created_seq >> BLOCK_BITS), []).append(microseconds(job.created_at))
+    connection.executemany(
+        "INSERT INTO blocks VALUES (?1, ?2, ?3, ?4, NULL, NULL, NULL, NULL, ?5) ON CONFLICT DO UPDATE SET "
+        "created_us_low = min(created_us_low, ?3), created_us_high = max(created_us_high, ?4), total = total + ?5",
+        [(*block, min(each), max(each), len(each)) for block, each in times.items()],
+    )
 
 
-def _starts(jobs: Iterable[Job]) -> list[tuple[int, str, int]]:
-    return [_at(job, job.started_at) for job in jobs if job.started_at is not None]
+def _extend_blocks(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+    """Let the blocks span the starts and ends of `jobs`; they never shrink."""
+    _extend(connection, "started_us", ((job, job.started_at) for job in jobs))
+    _extend(connection, "ended_us", ((job, job.completed_at) for job in jobs))
 
 
-def _ends(jobs: Iterable[Job]) -> list[tuple[int, str, int]]:
-    return [_at(job, job.completed_at) for job in jobs if job.completed_at is not None]
-
-
-def _at(job: Job, time: datetime) -> tuple[int, str, int]:
-    return microseconds(time), job.tenant, job.created_seq >> BLOCK_BITS
+def _extend(connection: sqlite3.Connection, column: str, moments: Iterable[tuple[Job, datetime | None]]) -> None:
+    times: dict[tuple[str, int], list[int]] = {}
+    for job, time in moments:
+        if time is not None:
+            times.setdefault((job.tenant, job.created_seq >> BLOCK_BITS), []).append(microseconds(time))
+    connection.executemany(
+        f"UPDATE blocks SET {column}_low = min(coalesce({column}_low, ?1), ?1), "
+        f"{column}_high = max(coalesce({column}_high, ?2), ?2) WHERE tenant = ?3 AND block = ?4",
+        [(min(each), max(each), *block) for block, each in times.items()],
+    )
 
 
 def _maybe(time: datetime | None) -> int | None:
@@ -218,22 +222,27 @@ def _maybe(time: datetime | None) -> int | None:
 
 def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, DetailedStatus, int]]) -> None:
     """Move the counters."""
-    columns: Counter[tuple[str, str, str, str]] = Counter()
+    jobs: Counter[tuple[str, str, str, str]] = Counter()
     labels: Counter[tuple[str, str, str]] = Counter()
-    for job, standing, change in changes:
-        for shown in (ANY, standing.value):
-            for pipeline in (ANY, job.pipeline_name):
-                for owner in (ANY, job.owner):
-                    columns[job.tenant, pipeline, owner, shown] += change
-            for token in dict.fromkeys(_tokens(job)):
-                labels[job.tenant, token, shown] += change
+    for job, status, change in changes:
+        jobs[job.tenant, job.pipeline_name, job.owner, status.value] += change
+        for token in dict.fromkeys(_tokens(job)):
+            labels[job.tenant, token, status.value] += change
+    columns: Counter[tuple[str, str, str, str]] = Counter()
+    for (tenant, pipeline, owner, shown), change in jobs.items():
+        for key in product((tenant,), (ANY, pipeline), (ANY, owner), (ANY, shown)):
+            columns[key] += change
+    label_totals: Counter[tuple[str, str, str]] = Counter()
+    for (tenant, token, shown), change in labels.items():
+        label_totals[tenant, token, ANY] += change
+        label_totals[tenant, token, shown] += change
     connection.executemany(
         "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total",
         [(*key, count) for key, count in columns.items() if count],
     )
     connection.executemany(
         "INSERT INTO label_totals VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total",
-        [(*key, count) for key, count in labels.items() if count],
+        [(*key, count) for key, count in label_totals.items() if count],
     )
 
 
