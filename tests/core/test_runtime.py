@@ -1,5 +1,6 @@
 """The sources of time and ids, and the rule that nothing else reads a clock."""
 
+import os
 import subprocess
 import sys
 from datetime import UTC
@@ -45,3 +46,25 @@ def test_production_code_must_not_read_a_clock_itself(code: str, is_banned: bool
         check=False,
     )
     assert (run.returncode == 1) is is_banned, run.stdout + run.stderr
+
+
+@pytest.mark.system
+def test_a_forked_process_makes_other_ids_than_its_parent() -> None:
+    SYSTEM.new_id()  # reads a block of random bytes ahead
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(write, "\n".join(_new_ids(100)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    in_child = set(os.read(read, 1 << 16).decode().split())
+    os.close(read)
+    os.close(write)
+
+    ids = set(_new_ids(1000))
+    assert (len(in_child), len(ids)) == (100, 1000)
+    assert not in_child & ids
+
+
+def _new_ids(count: int) -> list[str]:
+    return [SYSTEM.new_id() for _ in range(count)]
