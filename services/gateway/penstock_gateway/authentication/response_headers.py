@@ -28,6 +28,7 @@ _ALWAYS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
 """Each is left as it is where a response has one of its own, as the pages of the documentation have."""
+_ALWAYS_NAMES: Final = frozenset(name for name, _ in _ALWAYS)
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 _VARY: Final = (b"vary", b"Origin")
 
@@ -47,8 +48,11 @@ class HeaderRules:
         """Add to the start of a response what it lacks."""
         start = cast("dict[str, Any]", message)
         headers: list[tuple[bytes, bytes]] = list(start["headers"])
-        present = {name.lower() for name, _ in headers}
-        headers.extend(each for each in _ALWAYS if each[0] not in present)
+        present = {name for name, _ in headers}
+        if present.isdisjoint(_ALWAYS_NAMES):
+            headers.extend(_ALWAYS)
+        else:
+            headers.extend(header for header in _ALWAYS if header[0] not in present)
         if caller.is_secure:
             headers.append(_HSTS)
         if allowance is not None:

@@ -18,6 +18,7 @@ class RequestLog:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._log = log.bind()  # bound once: the logger that is shared by modules binds for every line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and log how it went."""
@@ -37,6 +38,6 @@ class RequestLog:
         try:
             await self._app(scope, receive, watch)
         finally:
-            write = log.debug if method in _READS and status < _MIN_ERROR_STATUS else log.info
+            write = self._log.debug if method in _READS and status < _MIN_ERROR_STATUS else self._log.info
             elapsed_ms = round((SYSTEM.monotonic() - started_s) * 1000, 2)
             write("request", method=method, path=path, status=status, ms=elapsed_ms)

@@ -127,8 +127,8 @@ def request_of(scope: Scope, receive: Receive) -> Request:
 
 
 def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers by name in lower case; of several with the same name, the last."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+    """Return headers by name; of several with the same name, the last. ASGI has the names in lower case."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in raw}
 
 
 async def _always() -> bool:
