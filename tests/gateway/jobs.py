@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from penstock_gateway.jobs.job_status import DetailedStatus, detailed_status
-from penstock_gateway.jobs.queries import WORKFLOW_URL, JobQuery, fold, microseconds, text_of
-from penstock_gateway.jobs.workflow_urls import workflow_url_of
+from penstock_gateway.index.job_status import DetailedStatus, detailed_status
+from penstock_gateway.index.queries import WORKFLOW_URL, JobQuery, fold, microseconds, text_of
+from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.jobs import STATUS_OF, Failure, FailureCause, JobState, JobStatus, WorkflowRequest
 from penstock_schemas.views import Head, Job

@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.gateway_harness import Json, Stage, now, problem, submission, submit
 
 from penstock_domain import aggregates
-from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.maintenance.retention import RetentionPolicy
 from penstock_ports import Unavailable
 from penstock_schemas.access import Principal, Role

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.gateway.jobs import expected, jobs, make_job, queries
 
+from penstock_gateway.index.job_status import DetailedStatus
+from penstock_gateway.index.point_in_time import MAX_CHANGED, doubtful, page_of
+from penstock_gateway.index.queries import WORKFLOW_URL, JobQuery
 from penstock_gateway.index.store import IndexStore
-from penstock_gateway.jobs.job_status import DetailedStatus
-from penstock_gateway.jobs.point_in_time import MAX_CHANGED, doubtful, page_of
-from penstock_gateway.jobs.queries import WORKFLOW_URL, JobQuery
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState, JobStatus
 from penstock_schemas.views import Head, Job

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock_gateway.http.parameters import MAX_VIOLATIONS, QueryParameters, parse_job_id
 from penstock_gateway.http.problems import Invalid, RangeNotSatisfiable
 from penstock_gateway.http.ranges import parse_range
-from penstock_gateway.jobs.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
+from penstock_gateway.index.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query
 from penstock_gateway.operations.jobs import LIST_JOBS
 from penstock_gateway.operations.runs import LIST_EVENTS
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId

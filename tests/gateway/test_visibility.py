@@ -14,11 +14,11 @@ from penstock_domain.access import Forbidden, JobVisibility
 from penstock_domain.chain import link
 from penstock_domain.job import UnknownJob, decide
 from penstock_domain.job_fold import evolve
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.jobs.change_notifier import ChangeNotifier
+from penstock_gateway.index.queries import JobQuery, fold
 from penstock_gateway.jobs.job_lists import JobLists
 from penstock_gateway.jobs.jobs import Jobs
-from penstock_gateway.jobs.queries import JobQuery, fold
 from penstock_gateway.jobs.run_files import Runs
 from penstock_ports import AppendEntry
 from penstock_runtime.runtime import SYSTEM

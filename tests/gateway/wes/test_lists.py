@@ -14,7 +14,7 @@ from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.operations.wes import LIST_RUNS
-from penstock_gateway.wes.models import WesState
+from penstock_gateway.operations.wes_models import WesState
 from penstock_gateway.wes.queries import parse_run_query
 from penstock_gateway.wes.tokens import RunPlace, TaskPlace, decode_token, encode_token
 from penstock_schemas.ids import DEFAULT_TENANT

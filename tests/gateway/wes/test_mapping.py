@@ -8,11 +8,11 @@ from tests.gateway.jobs import make_job
 
 from penstock_gateway.http.problems import problem_of
 from penstock_gateway.http.requests import Request
-from penstock_gateway.jobs.job_status import STANDINGS_OF, DetailedStatus
+from penstock_gateway.index.job_status import STANDINGS_OF, DetailedStatus
+from penstock_gateway.operations.wes_models import WesState
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.failures import error_of, in_words_of_wes
 from penstock_gateway.wes.languages import covers_version, is_engine_version, language_named
-from penstock_gateway.wes.models import WesState
 from penstock_gateway.wes.rendering import command_of, request_of
 from penstock_gateway.wes.states import STANDING_OF, state_counts, state_of
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind

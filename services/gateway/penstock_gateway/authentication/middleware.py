@@ -10,13 +10,7 @@ from msgspec import Struct
 
 from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication.authenticator import Authenticator
-from penstock_gateway.authentication.callers import (
-    Caller,
-    caller_of,
-    host_name,
-    is_loopback,
-    is_of_another_site,
-)
+from penstock_gateway.authentication.callers import Caller, caller_of, host_name, is_loopback, is_of_another_site
 from penstock_gateway.authentication.credentials import Credentials, Malformed, Password, is_ambient, read_credentials
 from penstock_gateway.authentication.rate_limits import RateLimitDecision, RateLimiter
 from penstock_gateway.authentication.response_headers import HeaderRules

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from penstock_domain import engine_parameters
+from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.jobs.submission.engine_choices import require_allowed
 from penstock_runtime.setting_files import read_setting_file
 from penstock_schemas.api import PipelineRegistration, Violation
 from penstock_schemas.jobs import EngineParameters

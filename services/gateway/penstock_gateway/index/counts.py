@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_gateway.index.plan import Sizes, Window, count_statement, spans
-from penstock_gateway.jobs.queries import JobQuery
+from penstock_gateway.index.queries import JobQuery
 
 MAX_REMEMBERED: Final = 256
 

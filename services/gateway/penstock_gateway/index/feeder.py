@@ -13,13 +13,13 @@ import structlog
 from anyio import to_thread
 
 from penstock_gateway.http.problems import NotYet
+from penstock_gateway.index.change_notifier import ChangeNotifier
+from penstock_gateway.index.job_status import DetailedStatus
+from penstock_gateway.index.point_in_time import Candidates
+from penstock_gateway.index.queries import JobQuery, microseconds
 from penstock_gateway.index.reading import Page
 from penstock_gateway.index.store import IndexStore
 from penstock_gateway.index.writing import bundle_digest
-from penstock_gateway.jobs.change_notifier import ChangeNotifier
-from penstock_gateway.jobs.job_status import DetailedStatus
-from penstock_gateway.jobs.point_in_time import Candidates
-from penstock_gateway.jobs.queries import JobQuery, microseconds
 from penstock_ports import JobsView, PortError, PositionLost, Unavailable
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job

@@ -5,8 +5,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_gateway.jobs.job_status import DetailedStatus
-from penstock_gateway.jobs.queries import MAX_SEQ, JobQuery
+from penstock_gateway.index.job_status import DetailedStatus
+from penstock_gateway.index.queries import MAX_SEQ, JobQuery
 
 MIN_TRIGRAM: Final = 3
 """Shorter texts are looked for row by row."""

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_gateway.index.counts import Counts
+from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.index.plan import (
     Sizes,
     Statement,
@@ -17,9 +18,8 @@ from penstock_gateway.index.plan import (
     page_statement,
     spans,
 )
+from penstock_gateway.index.queries import JobQuery
 from penstock_gateway.index.schema import ANY, BLOCK_BITS
-from penstock_gateway.jobs.job_status import DetailedStatus
-from penstock_gateway.jobs.queries import JobQuery
 from penstock_schemas.ids import TenantId
 from penstock_schemas.views import Job
 

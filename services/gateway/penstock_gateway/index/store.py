@@ -10,12 +10,12 @@ from typing import Final, cast
 import msgspec
 
 from penstock_gateway.index.counts import Counts
+from penstock_gateway.index.job_status import DetailedStatus
+from penstock_gateway.index.point_in_time import MAX_CHANGED, Candidates
+from penstock_gateway.index.queries import JobQuery
 from penstock_gateway.index.reading import Page, explain_page, read_changed, read_counts, read_page, read_settled
 from penstock_gateway.index.schema import HIDDEN, INDICES, PRAGMAS, SCHEMA_VERSION, TABLES
 from penstock_gateway.index.writing import id_bytes, write_jobs
-from penstock_gateway.jobs.job_status import DetailedStatus
-from penstock_gateway.jobs.point_in_time import MAX_CHANGED, Candidates
-from penstock_gateway.jobs.queries import JobQuery
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 

@@ -11,11 +11,11 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from penstock_gateway.index.job_status import DetailedStatus, detailed_status
 from penstock_gateway.index.plan import label_token
+from penstock_gateway.index.queries import WORKFLOW_URL, microseconds, text_of
 from penstock_gateway.index.schema import ANY, BLOCK_BITS, HIDDEN
-from penstock_gateway.jobs.job_status import DetailedStatus, detailed_status
-from penstock_gateway.jobs.queries import WORKFLOW_URL, microseconds, text_of
-from penstock_gateway.jobs.workflow_urls import workflow_url_of
+from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import SourceKind
 from penstock_schemas.views import Job

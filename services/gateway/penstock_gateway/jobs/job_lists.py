@@ -12,11 +12,11 @@ from penstock_domain.access import JobVisibility, needed_to_list, require_role, 
 from penstock_domain.job_fold import fold
 from penstock_gateway.http.problems import NotYet
 from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.job_status import DetailedStatus
+from penstock_gateway.index.point_in_time import doubtful, page_of
+from penstock_gateway.index.queries import JobQuery
 from penstock_gateway.index.reading import Page
-from penstock_gateway.jobs.job_status import DetailedStatus
 from penstock_gateway.jobs.log_end import require_reached
-from penstock_gateway.jobs.point_in_time import doubtful, page_of
-from penstock_gateway.jobs.queries import JobQuery
 from penstock_ports import EventLog, PortError
 from penstock_schemas.access import Principal
 from penstock_schemas.ids import JobId

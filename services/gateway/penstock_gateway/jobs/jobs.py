@@ -20,8 +20,8 @@ from penstock_domain.chain import Stored, link
 from penstock_domain.job import UnknownJob, decide
 from penstock_domain.job_fold import evolve, fold
 from penstock_gateway.http.problems import Hidden
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.jobs.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.log_end import require_reached
 from penstock_ports import AppendEntry, Conflict, EventLog, PortError, TaskStore
 from penstock_runtime.runtime import Runtime

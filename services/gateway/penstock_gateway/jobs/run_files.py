@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock_gateway.http.problems import NotFound
-from penstock_gateway.jobs.change_notifier import ChangeNotifier
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_ports import BlobMissing, Blobs, LogTail, TaskStore
 from penstock_runtime.runtime import SYSTEM

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from penstock_domain.job import Refused
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.jobs.job_status import DetailedStatus
+from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.maintenance.deletions import Deletions
 from penstock_ports import PortError
 from penstock_runtime.runtime import Runtime

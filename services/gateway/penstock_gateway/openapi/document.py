@@ -20,8 +20,8 @@ from penstock_gateway.http.problems import (
 )
 from penstock_gateway.operations import OPERATIONS, examples
 from penstock_gateway.operations.parts import PREFER
+from penstock_gateway.operations.wes_models import ErrorResponse
 from penstock_gateway.wes.failures import status_of
-from penstock_gateway.wes.models import ErrorResponse
 from penstock_schemas.api import FormManifest, Problem
 from penstock_schemas.patterns import with_ecma_patterns
 

@@ -5,7 +5,7 @@ from typing import Final
 from penstock_domain.access import NEEDED_TO_SUBMIT
 from penstock_gateway.http import problems
 from penstock_gateway.http.operations import Link, Operation, ResponseSpec
-from penstock_gateway.jobs.queries import CURSOR_CHARS, MAX_LABELS, MAX_TEXT
+from penstock_gateway.index.queries import CURSOR_CHARS, MAX_LABELS, MAX_TEXT
 from penstock_gateway.operations import examples
 from penstock_gateway.operations.links import job_links
 from penstock_gateway.operations.parts import (

@@ -5,7 +5,7 @@ from typing import Any, Final
 from penstock_gateway.http import problems
 from penstock_gateway.http.operations import Parameter
 from penstock_gateway.http.parameters import parse_job_id
-from penstock_gateway.jobs.queries import MAX_SEQ
+from penstock_gateway.index.queries import MAX_SEQ
 from penstock_schemas.api import MAX_PAGE
 
 TEXT: Final = {"type": "string", "pattern": "^[^\\u0000]*$"}

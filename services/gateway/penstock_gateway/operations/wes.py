@@ -6,13 +6,13 @@ from penstock_gateway.http import problems
 from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec, Surface
 from penstock_gateway.http.parameters import parse_job_id
 from penstock_gateway.http.problems import Invalid, Kind, NotFound
-from penstock_gateway.jobs.queries import MAX_LABELS
+from penstock_gateway.index.queries import MAX_LABELS
 from penstock_gateway.operations import examples
 from penstock_gateway.operations.links import job_links
 from penstock_gateway.operations.parts import FLAG, IDEMPOTENCY_KEY, IF_NONE_MATCH, IF_RANGE, RANGE, TEXT, TIME
 from penstock_gateway.operations.parts import query as query_parameter
 from penstock_gateway.operations.runs import FILE_HEADERS, PATH, STREAM
-from penstock_gateway.wes.models import (
+from penstock_gateway.operations.wes_models import (
     Outputs,
     RunId,
     RunListResponse,

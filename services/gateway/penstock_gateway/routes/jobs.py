@@ -11,10 +11,10 @@ from penstock_gateway.http.operations import Route
 from penstock_gateway.http.requests import Request, read_json
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, is_known, not_modified
 from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.queries import encode_cursor, parse_query
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.job_lists import JobLists
 from penstock_gateway.jobs.jobs import Jobs
-from penstock_gateway.jobs.queries import encode_cursor, parse_query
 from penstock_gateway.jobs.rendering import render, render_event
 from penstock_gateway.jobs.submission.form_submissions import FormSubmissions
 from penstock_gateway.jobs.submission.planning import Planning

@@ -10,7 +10,7 @@ from penstock_gateway.http.error_responses import ErrorRenderer, describe, probl
 from penstock_gateway.http.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, Kind, TooManyFailures
 from penstock_gateway.http.requests import Request
 from penstock_gateway.http.responses import BytesResponse, encode
-from penstock_gateway.wes.models import ErrorResponse
+from penstock_gateway.operations.wes_models import ErrorResponse
 from penstock_schemas.api import Problem
 
 _STATUS: Final = {INVALID.status: 400, UNSUPPORTED_MEDIA_TYPE.status: 400}

@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from penstock_gateway.http.bodies.json_bodies import decode
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.jobs.queries import MAX_LABELS, WORKFLOW_URL, JobQuery, microseconds
+from penstock_gateway.index.queries import MAX_LABELS, WORKFLOW_URL, JobQuery, microseconds
 from penstock_gateway.operations.wes import FILTERS, IN_FILTERS, MAX_FILTERS_CHARS
 from penstock_gateway.operations.wes import TIMES as TIME_PARAMETERS
-from penstock_gateway.wes.models import WesState
+from penstock_gateway.operations.wes_models import WesState
 from penstock_gateway.wes.states import STANDING_OF
 from penstock_gateway.wes.tokens import RunPlace, decode_token, encode_token
 from penstock_schemas.api import MAX_PAGE

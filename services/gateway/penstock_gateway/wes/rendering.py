@@ -8,10 +8,8 @@ from typing import Final
 from msgspec import UNSET, UnsetType
 
 from penstock_domain.engine_parameters import NO_REQUEUE, forbids_requeue, is_for_every_engine, overlaid
-from penstock_gateway.jobs.workflow_urls import workflow_url_of
-from penstock_gateway.wes.addresses import Addresses
-from penstock_gateway.wes.languages import language_of_engine
-from penstock_gateway.wes.models import (
+from penstock_gateway.index.workflow_urls import workflow_url_of
+from penstock_gateway.operations.wes_models import (
     Log,
     OutputFile,
     Outputs,
@@ -22,6 +20,8 @@ from penstock_gateway.wes.models import (
     TaskLog,
     WesState,
 )
+from penstock_gateway.wes.addresses import Addresses
+from penstock_gateway.wes.languages import language_of_engine
 from penstock_gateway.wes.states import state_of
 from penstock_schemas.jobs import Failure, JobState
 from penstock_schemas.views import Job, OutputKind, OutputManifest, Task, TaskState

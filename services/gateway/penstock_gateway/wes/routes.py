@@ -22,10 +22,10 @@ from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
 from penstock_gateway.operations import wes as operations
 from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
+from penstock_gateway.operations.wes_models import RunId, TaskListResponse
 from penstock_gateway.routes.stored_files import send_output, send_text
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.logs import Followed, follow, so_far
-from penstock_gateway.wes.models import RunId, TaskListResponse
 from penstock_gateway.wes.queries import page_size_of, parse_run_query
 from penstock_gateway.wes.rendering import outputs_of, run_log_of, status_of, task_log_of
 from penstock_gateway.wes.running import RunLists, RunSubmissions

@@ -15,15 +15,15 @@ from penstock_gateway.http.bodies.json_bodies import ASIDE_BYTES
 from penstock_gateway.http.bodies.multipart import MultipartForm
 from penstock_gateway.http.bodies.urlencoded import UrlencodedForm
 from penstock_gateway.http.problems import Invalid
+from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.job_lists import JobLists
-from penstock_gateway.jobs.job_status import DetailedStatus
 from penstock_gateway.jobs.submission.source_kinds import is_laid
 from penstock_gateway.jobs.submission.submissions import Submissions
+from penstock_gateway.operations.wes_models import RunListResponse
 from penstock_gateway.staging.uploads import Upload
 from penstock_gateway.wes.languages import language_named
-from penstock_gateway.wes.models import RunListResponse
 from penstock_gateway.wes.queries import RunQuery
 from penstock_gateway.wes.rendering import summary_of
 from penstock_gateway.wes.run_requests import (

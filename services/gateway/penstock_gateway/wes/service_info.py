@@ -6,11 +6,8 @@ from typing import Final
 from msgspec import UNSET, Struct
 
 from penstock_domain.engine_parameters import ALLOWED, FOR_EVERY_ENGINE, default_value
-from penstock_gateway.jobs.job_status import DetailedStatus
-from penstock_gateway.settings import GatewaySettings
-from penstock_gateway.wes.addresses import Addresses
-from penstock_gateway.wes.languages import offered_languages
-from penstock_gateway.wes.models import (
+from penstock_gateway.index.job_status import DetailedStatus
+from penstock_gateway.operations.wes_models import (
     DefaultWorkflowEngineParameter,
     Organization,
     ServiceInfo,
@@ -18,6 +15,9 @@ from penstock_gateway.wes.models import (
     WorkflowEngineVersion,
     WorkflowTypeVersion,
 )
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.wes.addresses import Addresses
+from penstock_gateway.wes.languages import offered_languages
 from penstock_gateway.wes.states import state_counts
 
 WES_VERSIONS: Final = ("1.0.0", "1.1.0")

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from penstock_gateway.jobs.job_status import DetailedStatus, detailed_status
-from penstock_gateway.wes.models import WesState
+from penstock_gateway.index.job_status import DetailedStatus, detailed_status
+from penstock_gateway.operations.wes_models import WesState
 from penstock_schemas.views import Job
 
 _STATE_OF: Final = {

@@ -9,10 +9,10 @@ from msgspec import Struct
 from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.catalogue.registry import Catalogue
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.intake.spool import Spool
-from penstock_gateway.jobs.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog
 from penstock_gateway.maintenance.readiness import Readiness, ReadinessPolicy

@@ -26,13 +26,7 @@ from penstock_gateway.wes.running import RunLists, RunSubmissions
 from penstock_gateway.wes.service_info import identity_of
 from penstock_gateway.wiring.access import build_auth_middleware
 from penstock_gateway.wiring.foundation import Foundation
-from penstock_gateway.wiring.jobs import (
-    CatalogueServices,
-    JobServices,
-    MaintenanceServices,
-    form_limits,
-    source_roots,
-)
+from penstock_gateway.wiring.jobs import CatalogueServices, JobServices, MaintenanceServices, form_limits, source_roots
 from penstock_schemas.api import VersionDetails
 
 

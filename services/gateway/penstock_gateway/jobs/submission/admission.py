@@ -14,9 +14,9 @@ from penstock_domain.access import needed_to_submit_for, require_role
 from penstock_domain.engine_parameters import MOCK, SNAKEMAKE
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.core import Pipeline
+from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
-from penstock_gateway.jobs.submission.engine_choices import require_allowed
 from penstock_gateway.jobs.submission.idempotency import asked_from_elsewhere, fingerprint, idempotency_key
 from penstock_gateway.jobs.submission.source_kinds import is_laid, kind_of
 from penstock_gateway.staging.bundles import SourceBundle, make_bundle, path_source

@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_gateway.index.job_status import detailed_status
 from penstock_gateway.index.plan import spans
+from penstock_gateway.index.queries import JobQuery, microseconds
 from penstock_gateway.index.reading import Page
-from penstock_gateway.jobs.job_status import detailed_status
-from penstock_gateway.jobs.queries import JobQuery, microseconds
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job
 

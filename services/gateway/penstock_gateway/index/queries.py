@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import NotFound
-from penstock_gateway.jobs.job_status import STANDINGS_OF, DetailedStatus
+from penstock_gateway.index.job_status import STANDINGS_OF, DetailedStatus
 from penstock_schemas.api import DEFAULT_PAGE
 from penstock_schemas.ids import TenantId
 from penstock_schemas.jobs import JobStatus
