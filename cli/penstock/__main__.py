@@ -123,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
         _complain(f"the output cannot be written: {error.strerror}")
         return Exit.ERROR
     except UnicodeEncodeError:
-        odd = next((each for each in arguments if not _is_unicode(each)), None)
+        odd = next((argument for argument in arguments if not _is_unicode(argument)), None)
         if odd is None:
             raise
         _complain(f"the argument {odd!r} is not valid UTF-8, and only names of files here may be anything else")

@@ -62,7 +62,7 @@ def path_of(label: str, encoded: str | None) -> str:
 
 def shown(path: str) -> str:
     """Return a path as a message, a log or a header may have it: printable, valid Unicode and short."""
-    return "".join(each if each.isprintable() else "?" for each in path[:_MAX_SHOWN_CHARS])
+    return "".join(item if item.isprintable() else "?" for item in path[:_MAX_SHOWN_CHARS])
 
 
 def fault_of_path(path: str) -> str | None:
@@ -147,7 +147,7 @@ class LinkMap:
                     continue
                 outcome = LinkLoops(_LOOPS)
             if isinstance(outcome, LinkRefused):
-                self._known.update((each.link, outcome) for each in frames if each.link)
+                self._known.update((one_frame.link, outcome) for one_frame in frames if one_frame.link)
                 raise outcome
             if not frame.link:
                 return frame.done

@@ -161,8 +161,8 @@ def _servers(info: streams.StreamInfo) -> tuple[tuple[str, ...], tuple[str, ...]
     """Return the servers with a copy that are online, and those that are not."""
     if info.cluster is None:
         return (SINGLE_SERVER,), ()
-    online = (info.cluster.leader, *(each.name for each in info.cluster.replicas if not each.offline))
-    return online, tuple(each.name for each in info.cluster.replicas if each.offline)
+    online = (info.cluster.leader, *(replica.name for replica in info.cluster.replicas if not replica.offline))
+    return online, tuple(replica.name for replica in info.cluster.replicas if replica.offline)
 
 
 class _CopyReader:

@@ -38,12 +38,12 @@ class NatsSettings(Struct, frozen=True, kw_only=True):
     @property
     def servers(self) -> list[str]:
         """The URLs, one by one."""
-        return [each.strip() for each in self.url.split(",") if each.strip()]
+        return [part.strip() for part in self.url.split(",") if part.strip()]
 
     @property
     def shown_url(self) -> str:
         """The URLs without users and passwords, for logs and errors."""
-        return ",".join(re.sub(r"//[^/@]*@", "//", each) for each in self.servers)
+        return ",".join(re.sub(r"//[^/@]*@", "//", server) for server in self.servers)
 
 
 class BadAddress(PortError, UnusableSetting):
@@ -69,7 +69,7 @@ def check_address(settings: NatsSettings) -> None:
         except ValueError:  # the port is no number, or above 65,535; a bracket is missing; the host is no address
             is_right = False
         if not is_right:
-            schemes = ", ".join(f"{each}://" for each in SCHEMES)
+            schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
             raise BadAddress(f"PENSTOCK_NATS_URL holds {shown!r}: expected a host and a port after one of {schemes}")
 
 

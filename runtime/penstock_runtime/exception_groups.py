@@ -9,8 +9,8 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     """Yield the single exceptions of a group, however nested; an exception that is no group alone."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)  # isinstance leaves open of what
-        for each in group.exceptions:
-            yield from leaves(each)
+        for exception in group.exceptions:
+            yield from leaves(exception)
     else:
         yield error
 

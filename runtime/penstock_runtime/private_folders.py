@@ -58,7 +58,7 @@ def make_private(folder: Path, *, own: Collection[str], leave: Collection[str] =
     for name in ours:
         outcomes.append(_correct(folder / name))
         outcomes.extend(_correct(path) for path in _below(folder, name, leave))
-    changed = sum(each is not None for each in outcomes)
+    changed = sum(outcome is not None for outcome in outcomes)
     return Corrected(changed, outcomes.count(False), foreign if is_open else ())
 
 
@@ -67,9 +67,9 @@ def _below(folder: Path, name: str, leave: Collection[str]) -> Iterator[Path]:
     if (folder / name).is_symlink():
         return
     for parent, folders, files in os.walk(folder / name):
-        yield from (Path(parent, each) for each in (*folders, *files))
+        yield from (Path(parent, one_folder) for one_folder in (*folders, *files))
         inside = Path(parent).relative_to(folder)
-        folders[:] = [each for each in folders if not _matches(str(inside / each), leave)]
+        folders[:] = [one_folder for one_folder in folders if not _matches(str(inside / one_folder), leave)]
 
 
 def _matches(name: str, patterns: Collection[str]) -> bool:

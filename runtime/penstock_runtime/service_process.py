@@ -41,9 +41,9 @@ def main(shape: type[S], serve: Callable[[S], Awaitable[None]], *, service: str)
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except* UnusableSetting as errors:
-        _exit(EXIT_SETTINGS, f"penstock {service}: {'; '.join(str(each) for each in errors.exceptions)}")
+        _exit(EXIT_SETTINGS, f"penstock {service}: {'; '.join(str(exception) for exception in errors.exceptions)}")
     except* PortError as errors:
-        _exit(EXIT_FAILED, f"penstock {service}: {'; '.join(str(each) for each in errors.exceptions)}")
+        _exit(EXIT_FAILED, f"penstock {service}: {'; '.join(str(exception) for exception in errors.exceptions)}")
     except* Exception as error:  # noqa: BLE001  # the boundary of the process
         # What it folded may be incomplete: only a new process is certain to be right.
         _log.error("ended_by_a_fault", reason=described(error), exc_info=error)
@@ -60,8 +60,8 @@ async def until_signalled(work: Callable[[], Awaitable[None]]) -> None:
 
 async def _cancel_on_signal(scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for each in signals:
-            _log.info("stopping", signal=each.name)
+        async for one_signal in signals:
+            _log.info("stopping", signal=one_signal.name)
             scope.cancel()
             return
 

@@ -64,7 +64,7 @@ class BadSettings(Exception):
     """The environment does not make valid settings; the text has one line for each mistake."""
 
     def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
-        super().__init__("\n".join(str(each) for each in mistakes))
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
         self.mistakes = mistakes
 
 
@@ -127,16 +127,16 @@ def read_settings(
     fields = tuple(_fields(shape, prefix))
     mistakes: list[Mistake] = []
     values: dict[str, object] = {}
-    for each in fields:
-        variable, text = _variable_and_text(each, environ, mistakes)
+    for field in fields:
+        variable, text = _variable_and_text(field, environ, mistakes)
         if text:
             try:
-                values[each.name] = _convert(text, each.hint)
+                values[field.name] = _convert(text, field.hint)
             except (ValueError, msgspec.ValidationError):
-                mistakes.append(Mistake(variable, each.shown(text), _expected(each.hint, each.metas)))
-        elif each.default is NODEFAULT:
-            mistakes.append(Mistake(each.variable, None, _expected(each.hint, each.metas)))
-    mistakes.extend(_misspelt(environ, prefix, frozenset(each.variable for each in fields), frozenset(known)))
+                mistakes.append(Mistake(variable, field.shown(text), _expected(field.hint, field.metas)))
+        elif field.default is NODEFAULT:
+            mistakes.append(Mistake(field.variable, None, _expected(field.hint, field.metas)))
+    mistakes.extend(_misspelt(environ, prefix, frozenset(field.variable for field in fields), frozenset(known)))
     if mistakes:
         raise BadSettings(tuple(mistakes))
     return shape(**values)
@@ -147,7 +147,7 @@ def without_effect(environ: Mapping[str, str], *, prefix: str = PREFIX, known: C
     sentences: list[str] = []
     for variable in sorted(environ):
         if variable.startswith(prefix) and variable not in known and not _is_injected(variable, environ[variable]):
-            ends = [each.removeprefix(prefix) for each in known]
+            ends = [item.removeprefix(prefix) for item in known]
             close = difflib.get_close_matches(variable.removeprefix(prefix), ends, n=1, cutoff=DID_YOU_MEAN)
             hint = f"; did you mean {prefix}{close[0]}?" if close else ""
             sentences.append(f"{variable} is set, and nothing reads it{hint}")
@@ -156,28 +156,28 @@ def without_effect(environ: Mapping[str, str], *, prefix: str = PREFIX, known: C
 
 def other_names(shape: type[Struct], *, prefix: str = PREFIX) -> dict[str, str]:
     """Return the variables that settings of `shape` are also read from, with the variables that they stand for."""
-    return {each.other_name: each.variable for each in _fields(shape, prefix) if each.other_name is not None}
+    return {field.other_name: field.variable for field in _fields(shape, prefix) if field.other_name is not None}
 
 
 def describe(shape: type[Struct], *, prefix: str = PREFIX) -> tuple[SettingRow, ...]:
     """Return one row a setting, in the order of the fields, for the reference of the configuration."""
     return tuple(
         SettingRow(
-            variable=each.variable,
-            expected=_expected(each.hint, each.metas),
-            default=None if each.default is NODEFAULT else _show(each.default),
-            description=each.description,
+            variable=field.variable,
+            expected=_expected(field.hint, field.metas),
+            default=None if field.default is NODEFAULT else _show(field.default),
+            description=field.description,
         )
-        for each in _fields(shape, prefix)
+        for field in _fields(shape, prefix)
     )
 
 
 def to_environ(settings: Struct, *, prefix: str = PREFIX) -> dict[str, str]:
     """Return the variables from which `read_settings` makes equal settings: for starting a service as a child."""
     return {
-        each.variable: _show(value)
-        for each in _fields(type(settings), prefix)
-        if (value := getattr(settings, each.name)) != each.default
+        field.variable: _show(value)
+        for field in _fields(type(settings), prefix)
+        if (value := getattr(settings, field.name)) != field.default
     }
 
 
@@ -209,7 +209,7 @@ def _variable_and_text(field: _Field, environ: Mapping[str, str], mistakes: list
 def _metas(hint: Any) -> Iterator[Meta]:
     if get_origin(hint) is Annotated:
         inner, *rest = get_args(hint)
-        yield from (each for each in rest if isinstance(each, Meta))
+        yield from (item for item in rest if isinstance(item, Meta))
         yield from _metas(inner)
     elif get_origin(hint) in (Union, types.UnionType):
         for member in get_args(hint):
@@ -221,7 +221,7 @@ def _bare(hint: Any) -> Any:
     if get_origin(hint) is Annotated:
         return _bare(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
-        members = [each for each in get_args(hint) if each is not type(None)]
+        members = [arg for arg in get_args(hint) if arg is not type(None)]
         return _bare(members[0])
     return hint
 
@@ -255,7 +255,7 @@ def _scalar(text: str, bare: Any) -> object:
     if bare is int or bare is float:
         return bare(text)
     if isinstance(bare, type) and issubclass(bare, Enum):
-        return next((each.value for each in bare if str(each.value).lower() == text.lower()), text)
+        return next((item.value for item in bare if str(item.value).lower() == text.lower()), text)
     return text
 
 
@@ -271,7 +271,7 @@ def _expected(hint: Any, metas: tuple[Meta, ...]) -> str:
         item = get_args(bare)[0]
         text = f"{_expected(item, tuple(_metas(item)))}, or several with commas between"
     elif isinstance(bare, type) and issubclass(bare, Enum):
-        text = "one of " + ", ".join(str(each.value) for each in bare)
+        text = "one of " + ", ".join(str(entry.value) for entry in bare)
     else:
         names: dict[Any, str] = {
             bool: "true or false",
@@ -313,7 +313,7 @@ def _show(value: object) -> str:
         case Enum():
             return str(value.value)
         case tuple():
-            return ",".join(_show(each) for each in cast("tuple[object, ...]", value))
+            return ",".join(_show(item) for item in cast("tuple[object, ...]", value))
         case _:
             return str(value)
 
@@ -325,7 +325,7 @@ def _is_injected(variable: str, value: str) -> bool:
 
 def _misspelt(environ: Mapping[str, str], prefix: str, own: frozenset[str], known: frozenset[str]) -> Iterator[Mistake]:
     """Find variables that nobody reads and whose name is close to one that is read and not set."""
-    unset = {each.removeprefix(prefix): each for each in own if each not in environ and each.startswith(prefix)}
+    unset = {item.removeprefix(prefix): item for item in own if item not in environ and item.startswith(prefix)}
     for variable in sorted(environ):
         if not variable.startswith(prefix) or variable in own or variable in known:
             continue

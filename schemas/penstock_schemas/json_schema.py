@@ -87,7 +87,7 @@ def _bare(schema: object) -> object:
         pairs = cast("Schema", schema).items()
         return {key: _bare(value) for key, value in pairs if key not in ("title", "description")}
     if isinstance(schema, list):
-        return [_bare(each) for each in cast("list[object]", schema)]
+        return [_bare(item) for item in cast("list[object]", schema)]
     return schema
 
 

@@ -30,7 +30,7 @@ def with_ecma_patterns(schema: Any) -> Any:
             for key, value in members
         }
     if isinstance(schema, list | tuple):
-        return [with_ecma_patterns(each) for each in cast("list[Any]", schema)]
+        return [with_ecma_patterns(item) for item in cast("list[Any]", schema)]
     return schema
 
 

@@ -9,9 +9,9 @@ from benchmarks.result import Figure, Rating, latencies, percentile
 
 
 def test_percentiles_are_the_nearest_rank() -> None:
-    samples = [float(each) for each in range(1, 101)]
+    samples = [float(number) for number in range(1, 101)]
 
-    assert [percentile(samples, each) for each in (1, 50, 99, 100)] == [1, 50, 99, 100]
+    assert [percentile(samples, item) for item in (1, 50, 99, 100)] == [1, 50, 99, 100]
     assert percentile([7.0], 99) == 7.0
 
 
@@ -50,6 +50,6 @@ def test_a_measurement_comes_to_its_end(name: str, tmp_path: Path) -> None:
 
     report = json.loads(output.read_bytes())
     assert report["failed"] == {}
-    assert [each["name"] for each in report["results"]] == [name]
-    assert all(each["value"] >= 0 for each in report["results"][0]["figures"])
+    assert [result["name"] for result in report["results"]] == [name]
+    assert all(figure["value"] >= 0 for figure in report["results"][0]["figures"])
     assert report["machine"]["cores"] > 0

@@ -49,11 +49,11 @@ def with_changed(history: list[Stored], index: int, **changes: object) -> list[S
 def test_a_log_that_is_whole(history: list[Stored]) -> None:
     found = check(history)
     assert (found.events, found.cycles) == (len(history), 1)
-    assert found.aggregates == len({each.event.aggregate for each in history})
+    assert found.aggregates == len({item.event.aggregate for item in history})
 
 
 def test_a_changed_event_shows_in_the_next_one(history: list[Stored]) -> None:
-    submitted = next(index for index, each in enumerate(history) if isinstance(each.event.data, JobSubmitted))
+    submitted = next(index for index, item in enumerate(history) if isinstance(item.event.data, JobSubmitted))
     (found,) = check(with_changed(history, submitted, actor="user:mallory")).findings
     assert found.aggregate == history[submitted].event.aggregate
     assert "version 2 does not follow what is stored before it" in found.problem
@@ -65,17 +65,19 @@ def test_a_missing_event_shows(history: list[Stored]) -> None:
 
 
 def test_an_unreadable_event_is_named_and_what_follows_is_checked(history: list[Stored]) -> None:
-    submitted = next(index for index, each in enumerate(history) if isinstance(each.event.data, JobSubmitted))
+    submitted = next(index for index, item in enumerate(history) if isinstance(item.event.data, JobSubmitted))
     aggregate = history[submitted].event.aggregate
     damaged = unreadable(submitted + 1, aggregate, b"?", history[submitted].hash, "no JSON")
     found = check([*history[:submitted], damaged, *history[submitted + 1 :]])
     assert str(found.findings[0]) == f"sequence {submitted + 1} ({aggregate}): the event cannot be read: no JSON"
-    assert {each.problem.partition(" from ")[0] for each in found.findings[1:]} <= {"the decision does not follow"}
+    assert {finding.problem.partition(" from ")[0] for finding in found.findings[1:]} <= {
+        "the decision does not follow"
+    }
 
 
 def test_a_decision_that_does_not_follow_shows(history: list[Stored]) -> None:
     index, cycle = next(
-        (index, each.event.data) for index, each in enumerate(history) if isinstance(each.event.data, CycleDecided)
+        (index, item.event.data) for index, item in enumerate(history) if isinstance(item.event.data, CycleDecided)
     )
     (found,) = check(with_changed(history, index, data=replace(cycle, assigned=cycle.assigned[:1]))).findings
     assert (found.seq, found.problem.startswith("the decision does not follow")) == (index + 1, True)
@@ -93,14 +95,14 @@ async def test_a_log_is_read_to_its_end_and_no_further(memory_cluster: MemoryClu
 
     log = memory_cluster.log
     log.stored[:] = with_changed(log.stored, 0, actor="user:mallory")
-    assert [each.seq for each in (await audit(log)).findings] == [2]
+    assert [finding.seq for finding in (await audit(log)).findings] == [2]
     log.damage(1, None)
-    assert [each.seq for each in (await audit(log)).findings] == [1, 2]
+    assert [finding.seq for finding in (await audit(log)).findings] == [1, 2]
 
 
 def test_the_events_of_one_job(history: list[Stored]) -> None:
     last = history[-1].event
-    events = [render_event(each) for each in history if each.event.aggregate == last.aggregate]
+    events = [render_event(item) for item in history if item.event.aggregate == last.aggregate]
     verify_job(events)
     with pytest.raises(Broken, match="version 3 follows version 1"):
         verify_job([events[0], *events[2:]])

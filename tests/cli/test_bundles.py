@@ -27,7 +27,7 @@ def pack(target: Path, *, exclude: Sequence[str] = (), ignore: bool = True) -> b
 
 
 def reasons(bundle: bundles.PackedFolder) -> dict[str, str]:
-    return {each.path: each.reason for each in bundle.chosen.left_out}
+    return {item.path: item.reason for item in bundle.chosen.left_out}
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -37,7 +37,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 def names(bundle: bundles.PackedFolder) -> list[str]:
-    return [path for path, each in bundle.chosen.entries.items() if not each.is_folder]
+    return [path for path, entry in bundle.chosen.entries.items() if not entry.is_folder]
 
 
 def test_a_folder_is_packed_with_its_main_file(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_folder_is_packed_with_its_main_file(tmp_path: Path) -> None:
     bundle = pack(tmp_path)
     assert bundle.source.entrypoint == "Snakefile"
     files = bundle.source.files or {}
-    assert {path: each.text for path, each in files.items() if isinstance(each, SubmittedFile)} == {
+    assert {path: file.text for path, file in files.items() if isinstance(file, SubmittedFile)} == {
         "Snakefile": "Snakefile",
         "config.yaml": "config.yaml",
         "scripts": None,
@@ -192,7 +192,7 @@ def test_links_that_stay_inside_stay_links(tmp_path: Path) -> None:
     (tmp_path / "data" / "up.txt").symlink_to("../data/./a.txt")
     (tmp_path / "data" / "nothing").symlink_to("to-be-made")
     bundle = pack(tmp_path)
-    links = {path: each.link for path, each in bundle.chosen.entries.items() if each.link is not None}
+    links = {path: entry.link for path, entry in bundle.chosen.entries.items() if entry.link is not None}
     assert links == {
         "workflow": "pkg/workflow",
         "absolute": "data",
@@ -230,13 +230,13 @@ def record_of(result: str) -> str:
     """Return the path of Snakemake's record of a result."""
     encoded = base64.urlsafe_b64encode(result.encode()).decode()
     pieces = [encoded[start : start + 254] for start in range(0, len(encoded), 254)]
-    return "/".join([".snakemake/metadata", *(f"@{each}" for each in pieces[:-1]), pieces[-1]])
+    return "/".join([".snakemake/metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1]])
 
 
 def test_records_of_results_go_along_also_where_the_result_is_gone_or_left_out(tmp_path: Path) -> None:
     write(tmp_path, "Snakefile", "out/a.txt", "raw/b.txt", ".snakemake/log/x", ".snakemake/locks/0.lock")
-    inside = {record_of(each) for each in ("out/a.txt", "raw/b.txt", "gone.txt", f"out/{'n' * 200}.txt")}
-    outside = {record_of(each) for each in ("/data/c.txt", "../d.txt")}
+    inside = {record_of(item) for item in ("out/a.txt", "raw/b.txt", "gone.txt", f"out/{'n' * 200}.txt")}
+    outside = {record_of(item) for item in ("/data/c.txt", "../d.txt")}
     write(tmp_path, *inside, *outside, f"out/{'n' * 200}.txt", ".snakemake/incomplete/b3V0L2EudHh0")
     sent = {path for path in names(pack(tmp_path, exclude=["raw/"])) if path.startswith(".snakemake")}
     assert sent == {*inside, ".snakemake/incomplete/b3V0L2EudHh0"}
@@ -292,7 +292,7 @@ def test_a_name_of_any_bytes_goes_along(tmp_path: Path) -> None:
     files = pack(tmp_path).source.files or {}
     assert {"a\nb", "back\\slash", r"\xff.txt"} <= set(files)
     encoded = base64.b64encode(b"\xff.txt").decode()
-    (label,) = [key for key, each in files.items() if isinstance(each, SubmittedFile) and each.path_base64]
+    (label,) = [key for key, file in files.items() if isinstance(file, SubmittedFile) and file.path_base64]
     assert label == r"\xff.txt~"
     sent = files[label]
     assert isinstance(sent, SubmittedFile)

@@ -243,7 +243,7 @@ def test_an_error_that_is_no_problem_is_still_told() -> None:
     ],
 )
 def test_short_ids(ids: list[str], prefix: str, outcome: str | type[Exception]) -> None:
-    page = {"jobs": [job(each) for each in ids], "total": len(ids), "next_cursor": None}
+    page = {"jobs": [job(item) for item in ids], "total": len(ids), "next_cursor": None}
     with scripted((200, page)) as script, Client(script.url) as client:
         if isinstance(outcome, str):
             assert client.find(prefix) == outcome
@@ -258,7 +258,7 @@ def test_every_page_of_a_list_is_read() -> None:
         (200, {"jobs": [job("c")], "total": 3, "next_cursor": None}),
     )
     with scripted(*pages) as script, Client(script.url) as client:
-        assert [each.id for each in client.jobs(labels={"x": "1", "y": None}, pipeline="p")] == ["a", "b", "c"]
+        assert [one_job.id for one_job in client.jobs(labels={"x": "1", "y": None}, pipeline="p")] == ["a", "b", "c"]
     assert script.requests[0][1] == "/jobs?pipeline=p&label=x%3A1&label=y&limit=1000"
     assert script.requests[1][1].endswith("&cursor=more")
 
@@ -270,7 +270,7 @@ def test_so_many_jobs_are_asked_for_as_are_wanted() -> None:
     )
     with scripted(*answers) as script, Client(script.url) as client:
         pages = list(client.pages(limit=3, owner="ada"))
-    assert [each.id for page in pages for each in page.jobs] == ["a", "b", "c"]
+    assert [one_job.id for page in pages for one_job in page.jobs] == ["a", "b", "c"]
     assert pages[-1].next_cursor == "further"
     assert [request[1] for request in script.requests] == [
         "/jobs?owner=ada&limit=3",
@@ -289,7 +289,7 @@ def test_a_download_is_checked(tmp_path: Path) -> None:
         assert (tmp_path / "a.txt").read_bytes() == b"hello"
         with pytest.raises(Damaged):
             client.download(made("0" * 64), tmp_path / "b.txt")
-    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
 PART = LogPart(title="one", path="/jobs/x/tasks/t/stdout", stream=LogStream.STDOUT)
@@ -376,8 +376,8 @@ def _silent_address() -> Generator[str]:
                 fillers.append(filler)
             yield f"http://127.0.0.1:{address[1]}"
         finally:
-            for each in fillers:
-                each.close()
+            for one_filler in fillers:
+                one_filler.close()
 
 
 class _Piece:

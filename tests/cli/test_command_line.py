@@ -124,7 +124,7 @@ def test_a_taken_port_is_explained_before_anything_starts(tmp_path: Path, capsys
 @pytest.mark.system
 def test_doctor_without_a_server_is_no_failure(nowhere: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = run(["doctor", "-o", "json"])
-    checks = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
+    checks = {load["name"]: load for load in json.loads(capsys.readouterr().out)}
     assert set(checks) >= {"python", "packages", "nats-server", "state folder", "disk", "server"}
     assert checks["nats-server"]["result"] == "ok"
     assert code == Exit.OK

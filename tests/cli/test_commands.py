@@ -69,13 +69,13 @@ def test_a_workflow_goes_all_the_way(system: Up, workflow: Path) -> None:
     assert shown["tasks"] == {"total": 4, "done": 4, "running": 0, "failed": 0}
 
     tasks = [json.loads(line) for line in call(system.home, "tasks", job_id, "-o", "jsonl").stdout.splitlines()]
-    assert sorted((each["name"], each["state"]) for each in tasks) == [
+    assert sorted((task["name"], task["state"]) for task in tasks) == [
         ("all", "completed"),
         ("one", "completed"),
         ("one", "completed"),
         ("total", "completed"),
     ]
-    types = [each["type"] for each in json.loads(call(system.home, "events", job_id, "-o", "json").stdout)["events"]]
+    types = [event["type"] for event in json.loads(call(system.home, "events", job_id, "-o", "json").stdout)["events"]]
     assert types == ["JobSubmitted", "JobAssigned", "AttemptStarted", "JobCompleted"]
 
     got = workflow.parent / "got"
@@ -84,7 +84,7 @@ def test_a_workflow_goes_all_the_way(system: Up, workflow: Path) -> None:
     assert "rule total" in call(system.home, "logs", job_id).stdout
 
     listed = json.loads(call(system.home, "ls", "-l", "project=tuna", "-o", "json").stdout)
-    assert [each["id"] for each in listed["jobs"]] == [job_id]
+    assert [job["id"] for job in listed["jobs"]] == [job_id]
     assert call(system.home, "ls", "-l", "project=cod").stderr.strip() == "no runs"
 
 
@@ -229,9 +229,9 @@ def test_the_runners_are_listed(system: Up) -> None:
 
 def test_doctor_finds_nothing_wrong(system: Up) -> None:
     done = call(system.home, "doctor", "-o", "json")
-    checks = {each["name"]: each for each in json.loads(done.stdout)}
+    checks = {load["name"]: load for load in json.loads(done.stdout)}
     # What the sandbox can do, this machine's kernel decides.
-    assert {name: each for name, each in checks.items() if each["result"] != "ok" and name != "sandbox"} == {}
+    assert {name: check for name, check in checks.items() if check["result"] != "ok" and name != "sandbox"} == {}
     assert done.returncode == Exit.OK
     assert {"server", "readiness", "runners", "scheduler", "event log", "clock", "sandbox"} <= set(checks)
 

@@ -37,7 +37,7 @@ def test_it_is_as_long_as_it_says_and_the_same_every_time(tmp_path: Path) -> Non
 
 
 def test_small_files_travel_together(tmp_path: Path) -> None:
-    assert len(list(form_of(tmp_path, **{f"f{each}": 10 for each in range(100)}))) == 1
+    assert len(list(form_of(tmp_path, **{f"f{number}": 10 for number in range(100)}))) == 1
 
 
 def test_no_file_is_ever_in_memory_whole(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ _BRACKETS = re.compile(r"(\s*\[[^\[\]]*\])+$")
 def texts(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     """Yield each help text below a command, by where it stands."""
     yield name, (command.help or "").split("\n\n")[0]
-    for each in command.params:
-        if isinstance(each, click.Option) and each.name != "help":
-            yield f"{name} {each.opts[-1]}", each.help or ""
+    for param in command.params:
+        if isinstance(param, click.Option) and param.name != "help":
+            yield f"{name} {param.opts[-1]}", param.help or ""
     if isinstance(command, click.Group):
         context = click.Context(command)
         for child in command.list_commands(context):

@@ -83,13 +83,13 @@ def test_a_line_in_several_pieces_stays_one_line() -> None:
     @click.command()
     def show() -> None:
         printer = LivePrinter(times=False)
-        for each in (
+        for item in (
             entry("xx"),
             entry("yy\nnext"),
             entry("from another\n", LogStream.STDERR),
             entry("no end", LogStream.ENGINE, None),
         ):
-            printer.print(each)
+            printer.print(item)
         printer.close()
 
     assert CliRunner().invoke(show).output == "xxyy\nnext\nfrom another\nno end\n"

@@ -57,7 +57,7 @@ def test_a_state_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> Non
             done = call(tmp_path, "submit", str(workflow), "--watch", PENSTOCK_TOKEN=token)
             assert done.returncode == 0, (made, done)
             assert open_to_others(state) == {}
-            [work] = [each for each in (state / "runner/work").iterdir() if each.name != "old"]
+            [work] = [path for path in (state / "runner/work").iterdir() if path.name != "old"]
             assert (work / "made.txt").read_text() == "0022\n"
             assert {name: stat.S_IMODE((work / name).stat().st_mode) for name in USUAL_MODES} == USUAL_MODES
         assert open_to_others(state) == {}

@@ -53,10 +53,10 @@ async def test_the_last_ones_after_a_time_are_returned(memory_cluster: MemoryClu
         await refusals.flush()
     log = memory_cluster.log
 
-    assert [each.time for each in await recorded(log, DEFAULT_TENANT, after=None, limit=2)] == [
+    assert [item.time for item in await recorded(log, DEFAULT_TENANT, after=None, limit=2)] == [
         START + timedelta(minutes=3),
         START + timedelta(minutes=4),
     ]
     later = await recorded(log, DEFAULT_TENANT, after=START + timedelta(minutes=3), limit=10)
-    assert [each.times for each in later] == [3]
+    assert [item.times for item in later] == [3]
     assert await recorded(log, TenantId("none"), after=None, limit=10) == []

@@ -194,7 +194,7 @@ def test_a_log_file_is_bounded(tmp_path: Path) -> None:
     log.close()
     lines = (tmp_path / "x.log.1").read_text().splitlines() + (tmp_path / "x.log").read_text().splitlines()
     assert lines == [f"{number:09d}" for number in range(10, 30)]
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.log", "x.log.1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.log", "x.log.1"]
 
 
 def test_how_a_process_ended_in_words() -> None:

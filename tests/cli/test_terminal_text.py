@@ -29,7 +29,7 @@ def test_only_colours_and_ends_of_lines_are_obeyed_wherever_the_text_is_cut(text
 
 @given(TEXTS)
 def test_a_line_has_nothing_that_is_obeyed(text: str) -> None:
-    assert all(each.isprintable() or each == "\t" for each in plain(text))
+    assert all(item.isprintable() or item == "\t" for item in plain(text))
     assert plain_lines(text).count("\n") == text.count("\n")
 
 

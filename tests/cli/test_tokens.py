@@ -46,13 +46,13 @@ def test_the_live_feed_is_not_offered_to_everybody(system: Up) -> None:
 
 def test_doctor_asks_as_who_is_said(system: Up, admin: str) -> None:
     looked = call(system.home, "doctor", "-o", "json", PENSTOCK_TOKEN=admin)
-    assert [each["name"] for each in json.loads(looked.stdout) if each["result"] == "fail"] == []
+    assert [load["name"] for load in json.loads(looked.stdout) if load["result"] == "fail"] == []
 
     blind = call(system.home, "doctor", "-o", "json")
     assert blind.returncode == Exit.OK, blind.stdout
-    unseen = [each for each in json.loads(blind.stdout) if each["found"].startswith("not looked at")]
-    assert {each["name"] for each in unseen} >= {"scheduler", "log room", "runners"}
-    assert all("PENSTOCK_TOKEN" in each["mend"] for each in unseen)
+    unseen = [load for load in json.loads(blind.stdout) if load["found"].startswith("not looked at")]
+    assert {item["name"] for item in unseen} >= {"scheduler", "log room", "runners"}
+    assert all("PENSTOCK_TOKEN" in item["mend"] for item in unseen)
 
 
 def test_from_nobody_to_a_second_token_and_its_end(system: Up, admin: str) -> None:
@@ -71,7 +71,7 @@ def test_from_nobody_to_a_second_token_and_its_end(system: Up, admin: str) -> No
     shown = json.loads(call(system.home, "show", submitted.stdout.strip(), "-o", "json", PENSTOCK_TOKEN=ada).stdout)
     assert shown["owner"] == "ada"
     listed = json.loads(call(system.home, "token", "ls", "-o", "json", PENSTOCK_TOKEN=admin).stdout)["tokens"]
-    assert {each["name"] for each in listed} >= {"first", "nightly"}
+    assert {item["name"] for item in listed} >= {"first", "nightly"}
     assert not any(secret in json.dumps(listed) for secret in (admin, ada))
     (own,) = call(system.home, "token", "ls", "-o", "jsonl", PENSTOCK_TOKEN=ada).stdout.splitlines()
     token_id = json.loads(own)["id"]

@@ -71,7 +71,7 @@ def test_the_command_that_it_prints_works_in_another_terminal(tmp_path: Path) ->
         assert "PENSTOCK_XYZZY is set, and nothing reads it" in said
         assert "PENSTOCK_SLOTS" not in said
         (printed,) = re.findall(r"submit a workflow:  penstock (submit DIR .*?)      ", said)
-        arguments = [str(workflow) if each == "DIR" else each for each in printed.split()]
+        arguments = [str(workflow) if part == "DIR" else part for part in printed.split()]
         done = call(tmp_path, *arguments)
         assert done.returncode == Exit.OK, done.stderr
 

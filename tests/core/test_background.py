@@ -49,7 +49,7 @@ async def test_a_task_that_fails_starts_again_after_growing_pauses(clock: Clock,
         await tasks.keep("index", work)
     assert runs == 11
     assert pauses == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
-    assert [each["task"] for each in logs] == ["index"] * 10
+    assert [log["task"] for log in logs] == ["index"] * 10
     assert tasks.faults() == ()
 
 

@@ -50,4 +50,4 @@ def test_the_region_reaches_the_s3_client() -> None:
 def test_what_is_wrong_or_contradicts_our_own_name_is_refused(environ: dict[str, str], names: tuple[str, ...]) -> None:
     with pytest.raises(BadSettings) as caught:
         with_storage_names(environ)
-    assert all(each in str(caught.value) for each in names)
+    assert all(name in str(caught.value) for name in names)

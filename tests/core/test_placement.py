@@ -72,7 +72,7 @@ def event(aggregate: str, data: e.AnyEventData) -> e.Event:
     )
 
 
-@pytest.mark.parametrize(("place", "data"), PLACES, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize(("place", "data"), PLACES, ids=lambda item: type(item).__name__)
 def test_an_event_belongs_to_its_aggregate_only(place: str, data: e.AnyEventData) -> None:
     assert belongs(event(place, data))
     may_be_of_any_job = isinstance(data, get_args(e.JobEventData)) and not isinstance(data, e.JobSubmitted)

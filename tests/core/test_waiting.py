@@ -82,6 +82,6 @@ def test_what_is_not_known_is_not_guessed() -> None:
     assert why(newer, QUEUE, {"mock"}, NOW, is_led=True) is None
 
 
-@pytest.mark.parametrize("state", [each for each in JobState if each not in (JobState.QUEUED, JobState.HELD)])
+@pytest.mark.parametrize("state", [item for item in JobState if item not in (JobState.QUEUED, JobState.HELD)])
 def test_a_job_that_does_not_wait_has_no_reason(state: JobState) -> None:
     assert why(replace(JOB, state=state), QUEUE, {"mock"}, NOW, is_led=True) is None

@@ -3,7 +3,7 @@
 import pytest
 from tests.interop.environments import CLIENTS
 
-ABSENT = {each.name for each in CLIENTS if not (each.is_quick and each.is_there)}
+ABSENT = {client.name for client in CLIENTS if not (client.is_quick and client.is_there)}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

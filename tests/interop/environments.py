@@ -48,7 +48,7 @@ class Client:
 
     @property
     def wanted(self) -> str:
-        return "".join(f"{each}\n" for each in self.requirements)
+        return "".join(f"{requirement}\n" for requirement in self.requirements)
 
 
 CLIENTS = (

@@ -61,7 +61,11 @@ def example(system: System, folder: Path, *arguments: str, code: int = 0, **envi
 
 
 @pytest.mark.parametrize(
-    "client", [pytest.param(each, id=each.name, marks=pytest.mark.interop(each.name)) for each in CLIENTS]
+    "client",
+    [
+        pytest.param(one_client, id=one_client.name, marks=pytest.mark.interop(one_client.name))
+        for one_client in CLIENTS
+    ],
 )
 def test_a_client_by_others_lists_submits_follows_and_cancels(
     client: Client, request: pytest.FixtureRequest, tmp_path: Path
@@ -123,7 +127,7 @@ def test_the_example_script_runs_its_workflows(system: System, tmp_path: Path) -
     told = run(["bash", str(EXAMPLES / "run_workflows.sh")], tmp_path, WES_URL=wes_url(system))
 
     assert SUMMARY in told
-    assert "numbers:\n" + "".join(f"{each}\n" for each in range(1, 11)) in told
+    assert "numbers:\n" + "".join(f"{number}\n" for number in range(1, 11)) in told
     assert told.splitlines()[-1].endswith("was cancelled")
 
 

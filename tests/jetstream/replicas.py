@@ -39,8 +39,8 @@ async def kill_round(servers: ThreeServers, log: EventLog, dice: random.Random, 
     async def kill(workload: Workload) -> None:
         await workload.until_more(least=50, most=400)
         killed = dice.sample(servers.servers, victims)
-        for each in killed:
-            each.kill()
+        for item in killed:
+            item.kill()
         if victims == 1:
             await workload.until_more(least=1, most=200)
         await start_all(killed)
@@ -55,8 +55,8 @@ async def kill_round(servers: ThreeServers, log: EventLog, dice: random.Random, 
 async def start_all(servers: Sequence[EmbeddedServer]) -> None:
     """Start servers at the same time: one of a cluster is ready when it has a majority."""
     async with anyio.create_task_group() as tasks:
-        for each in servers:
-            tasks.start_soon(each.start)
+        for server in servers:
+            tasks.start_soon(server.start)
 
 
 async def compared(cluster: Cluster, servers: ThreeServers, stream: str = names.EVENTS) -> tuple[Copy, ...]:
@@ -65,7 +65,7 @@ async def compared(cluster: Cluster, servers: ThreeServers, stream: str = names.
         while True:
             info = await streams.info(cluster.connection, stream, deadline_s=DEADLINE_S)
             assert info.cluster is not None
-            if all(not each.offline and each.current for each in info.cluster.replicas):
+            if all(not replica.offline and replica.current for replica in info.cluster.replicas):
                 break
             await anyio.sleep(0.1)
     copies = await compare(cluster.connection, stream)

@@ -66,16 +66,16 @@ async def test_a_folder_that_takes_no_more_says_so_and_keeps_what_it_had(tmp_pat
         await blobs.put_stream("jobs/1/old", pieces())
     assert os.strerror(errno.EFBIG) in str(caught.value)
     assert await blobs.get_bytes("jobs/1/old") == b"old"
-    assert [each.key for each in await blobs.list("")] == ["jobs/1/old"]
+    assert [item.key for item in await blobs.list("")] == ["jobs/1/old"]
 
 
 async def test_a_folder_shows_and_removes_what_a_killed_process_was_writing(tmp_path: Path) -> None:
     blobs = open_blobs(tmp_path)
     await blobs.put_bytes("jobs/1/a", b"x")
     (tmp_path / "jobs/1/a#1").write_bytes(b"half")
-    assert [each.key for each in await blobs.list("jobs/")] == ["jobs/1/a"]
+    assert [item.key for item in await blobs.list("jobs/")] == ["jobs/1/a"]
     found = await blobs.page("jobs", limit=10)
-    assert [(each.key, each.is_finished) for each in found] == [("jobs/1/a", True), ("jobs/1/a#1", False)]
+    assert [(item.key, item.is_finished) for item in found] == [("jobs/1/a", True), ("jobs/1/a#1", False)]
     await blobs.delete("jobs/1/a#1")
     await blobs.delete("jobs/1/a#1")
     assert not (tmp_path / "jobs/1/a#1").exists()

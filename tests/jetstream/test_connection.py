@@ -154,8 +154,8 @@ async def test_a_compressed_stream_is_refused_with_the_way_out(stream: str, nats
 def test_no_stream_is_compressed() -> None:
     for is_clustered in (False, True):
         configured = layout.streams(NatsSettings(), is_clustered=is_clustered)
-        assert {each["name"]: each["compression"] for each in configured} == dict.fromkeys(
-            (each["name"] for each in configured), "none"
+        assert {item["name"]: item["compression"] for item in configured} == dict.fromkeys(
+            (item["name"] for item in configured), "none"
         )
 
 

@@ -62,9 +62,9 @@ async def test_what_cannot_be_read_stands_in_its_place(nats_settings: NatsSettin
         await intrude(cluster, "runner.r-1", b'{"id": 7}')
         (last,) = await log.append([submission(other)])
         found = await read_to(log, last.seq)
-        assert [each.seq for each in found] == [1, 2, 3, 4, 5]
-        assert [is_unreadable(each) for each in found] == [False, True, True, True, False]
-        assert [each.event.aggregate for each in found] == [aggregate, aggregate, aggregate, "runner.r-1", other]
+        assert [item.seq for item in found] == [1, 2, 3, 4, 5]
+        assert [is_unreadable(item) for item in found] == [False, True, True, True, False]
+        assert [item.event.aggregate for item in found] == [aggregate, aggregate, aggregate, "runner.r-1", other]
         assert await log.load(aggregate) == tuple(found[:3])
         assert (await log.head(aggregate)).seq == await log.tail(aggregate) == 3
         (closing,) = await log.append([cancellation(first, expected=3)])
@@ -138,15 +138,15 @@ async def server(tmp_path: Path) -> AsyncGenerator[EmbeddedServer, None]:
 async def test_a_flipped_byte_is_a_missing_sequence(server: EmbeddedServer, tmp_path: Path, place: int) -> None:
     aggregates = [new_aggregate() for _ in range(3)]
     async with connect(NatsSettings(url=server.url)) as cluster:
-        for each in aggregates:
-            await cluster.log.append([submission(each, padding_bytes=100)])
+        for aggregate in aggregates:
+            await cluster.log.append([submission(aggregate, padding_bytes=100)])
     await server.stop()
     flip_after(tmp_path / "one", f'"job_id":"{aggregates[place].rpartition(".")[2]}"'.encode())
     await server.start()
     async with connect(NatsSettings(url=server.url)) as cluster:
         found = await read_to(cluster.log, 3)
-        assert [each.seq for each in found] == [1, 2, 3]
-        assert [is_unreadable(each) for each in found] == [number == place for number in range(3)]
+        assert [item.seq for item in found] == [1, 2, 3]
+        assert [is_unreadable(item) for item in found] == [number == place for number in range(3)]
         assert found[place].event.aggregate == ""
         assert await cluster.log.load(aggregates[place]) == ()
         assert await cluster.log.head(aggregates[place]) == EMPTY_HEAD
@@ -184,6 +184,6 @@ async def test_what_one_copy_lacks_is_read_from_another(servers: ThreeServers) -
             flip_a_byte(blocks(servers, number)[0])
             await servers.servers[number].start()
             damaged = [copy.server for copy in await compared(cluster, servers) if copy.damage is not None]
-            assert damaged == [f"n{each}" for each in range(number + 1)]
+            assert damaged == [f"n{one_number}" for one_number in range(number + 1)]
         for _ in range(6):  # each reader reads the copy of some server
             assert await read_to(cluster.log, 20) == whole

@@ -64,9 +64,9 @@ async def test_others_may_listen_to_the_live_feed_and_no_more(tmp_path: Path) ->
             await other.close()
             await owner.close()
     for subject in FORBIDDEN:
-        assert any(f'publish to "{subject.lower()}"' in each for each in said), said
+        assert any(f'publish to "{subject.lower()}"' in item for item in said), said
     for subject in ("penstock.events.>", "$kv.>", ">"):
-        assert any(f'subscription to "{subject}"' in each for each in said), said
+        assert any(f'subscription to "{subject}"' in item for item in said), said
 
 
 @pytest.mark.parametrize("options", [b"{}", b'{"user":"penstock","pass":"guess"}'])

@@ -76,7 +76,7 @@ async def test_rival_writers_of_an_aggregate_lose_no_update(tmp_path: Path) -> N
                         server.kill()
                         await server.start()
             history = await one.log.load(aggregate)
-            assert [each.event.version for each in history] == list(range(1, len(history) + 1))
+            assert [item.event.version for item in history] == list(range(1, len(history) + 1))
             assert sum(won) == len(history) == 120
 
 
@@ -95,7 +95,7 @@ async def test_an_overloaded_reader_misses_nothing(cluster: Cluster) -> None:
             async with aclosing(cluster.log.read()) as batches:
                 async for batch in batches:
                     time.sleep(0.01)  # noqa: ASYNC251  # the whole event loop stands still while messages come in
-                    seqs += [each.seq for each in batch]
+                    seqs += [item.seq for item in batch]
                     if seqs[-1] == 20_000:
                         break
     assert seqs == list(range(1, 20_001))

@@ -91,8 +91,8 @@ async def test_one_tenant_hears_its_own_alone(url: str) -> None:
             await lab.publish(subject, b"{}", reply="penstock.live.lab.answer")
         await settle(lab)
         await until(lambda: len(errors) >= len(WIDER) + len(REQUESTS))
-        assert all("permissions violation" in each.lower() for each in errors), errors
-        assert not any(f'"{OWN}"' in each.lower() for each in errors)
+        assert all("permissions violation" in one_error.lower() for one_error in errors), errors
+        assert not any(f'"{OWN}"' in one_error.lower() for one_error in errors)
 
         seen = await cluster.log.last_seq()
         for tenant in ("default", "laboratory", "lab"):

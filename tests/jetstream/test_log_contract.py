@@ -63,7 +63,7 @@ async def test_several_entries_are_stored_all_or_none(log: EventLog) -> None:
         await log.append([submission(fresh), submission(taken)])
     assert await log.load(fresh) == ()
     stored = await log.append([submission(fresh), cancellation(first)])
-    assert [each.seq for each in stored] == [2, 3]
+    assert [item.seq for item in stored] == [2, 3]
     assert await log.load(fresh) == stored[:1]
     assert await log.load(taken) == (first, stored[1])
 
@@ -184,7 +184,7 @@ async def test_a_waiting_reader_gets_what_is_appended(log: EventLog) -> None:
         tasks.start_soon(follow)
         for _ in range(3):
             await log.append([submission(new_aggregate())])
-    assert [each.seq for each in found] == [1, 2, 3]
+    assert [item.seq for item in found] == [1, 2, 3]
 
 
 @pytest.mark.three_nodes

@@ -86,4 +86,4 @@ async def measure(cluster: Cluster, pid: int, call: Call) -> Cost:
 def processor_s(pid: int) -> float:
     """Return the processor time of every thread of a process, to the nanosecond."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9

@@ -137,8 +137,8 @@ async def test_no_position_is_taken_from_a_copy_that_is_behind(servers: ThreeSer
         for _ in range(3):
             (stored,) = await cluster.log.append([submission(new_aggregate())], deadline_s=DEADLINE_S)
             job = stored.event.aggregate
-            for each in servers.servers:
-                each.kill()
+            for server in servers.servers:
+                server.kill()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(start_all, servers.servers)
                 assert await cluster.log.last_seq(deadline_s=DEADLINE_S) >= stored.seq
@@ -151,8 +151,8 @@ async def test_a_position_without_a_leader_is_not_believed(servers: ThreeServers
     async with connect(servers.settings) as cluster:
         await fill(cluster.log, 1 << 18)
         last_seq = await cluster.log.last_seq()
-        for each in servers.servers[1:]:
-            each.kill()
+        for server in servers.servers[1:]:
+            server.kill()
         servers.servers[0].kill()
         with anyio.move_on_after(1):
             await servers.servers[0].start()

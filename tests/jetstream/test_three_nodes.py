@@ -60,7 +60,7 @@ async def test_rival_writers_of_an_aggregate_lose_no_update(servers: ThreeServer
                 await one.log.load(aggregate, min_version=30, deadline_s=DEADLINE_S)
                 await fail_over(servers)
         history = await one.log.load(aggregate)
-        assert [each.event.version for each in history] == list(range(1, len(history) + 1))
+        assert [item.event.version for item in history] == list(range(1, len(history) + 1))
         assert sum(won) == len(history)
 
 
@@ -78,7 +78,7 @@ async def test_a_fenced_leader_decides_each_cycle_once(servers: ThreeServers) ->
                     stored = await log.append(entries, fence=fence, deadline_s=APPEND_S)
                     head = stored[0].head
         cycles = await log.load("scheduler.cycle", min_version=150)
-        assert [each.event.version for each in cycles] == list(range(1, 151))
+        assert [one_cycle.event.version for one_cycle in cycles] == list(range(1, 151))
         await log.append([election(lease.head)], deadline_s=APPEND_S)
         with pytest.raises(Fenced):
             await log.append([cycle(head)], fence=fence, deadline_s=APPEND_S)

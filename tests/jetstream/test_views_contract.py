@@ -281,7 +281,7 @@ async def test_keys_made_of_paths_are_taken_by_every_store(blobs: Blobs) -> None
     keys = [blob_keys.below("p", path) for path in ("a#1", "50%", "x" * 255, "y" * 200 + "/z", "a*?", "d/e f")]
     for key in keys:
         await blobs.put_bytes(key, b"x" * (2 * BLOB_PIECE_BYTES))
-    assert {each.key for each in await blobs.list("p/")} == set(keys)
+    assert {item.key for item in await blobs.list("p/")} == set(keys)
 
 
 @pytest.mark.system
@@ -301,8 +301,8 @@ async def test_blobs_are_listed_by_the_beginning_of_their_keys(blobs: Blobs, tmp
     await blobs.put_file("jobs/1/a b%20#ü.txt", tmp_path / "empty")
     for key in ("jobs/1/z", "jobs/1/sub/x", "jobs/11/y", "sources/1.json"):
         await blobs.put_bytes(key, key.encode())
-    assert [each.key for each in await blobs.list("jobs/1/")] == ["jobs/1/a b%20#ü.txt", "jobs/1/sub/x", "jobs/1/z"]
-    assert [each.key for each in await blobs.list("jobs/1")] == [
+    assert [item.key for item in await blobs.list("jobs/1/")] == ["jobs/1/a b%20#ü.txt", "jobs/1/sub/x", "jobs/1/z"]
+    assert [item.key for item in await blobs.list("jobs/1")] == [
         "jobs/1/a b%20#ü.txt",
         "jobs/1/sub/x",
         "jobs/1/z",
@@ -326,8 +326,8 @@ async def test_the_blobs_of_a_folder_come_in_order_and_in_pages(blobs: Blobs) ->
         found: list[str] = []
         while page := await blobs.page("jobs", after=found[-1] if found else "", limit=size):
             assert len(page) <= size
-            assert all(begun < each.written_at < datetime.now(UTC) + timedelta(seconds=5) for each in page)
-            found += [each.key for each in page]
+            assert all(begun < item.written_at < datetime.now(UTC) + timedelta(seconds=5) for item in page)
+            found += [item.key for item in page]
         assert found == keys
     assert await blobs.page("nothing", limit=10) == ()
 

@@ -61,11 +61,11 @@ class Workload:
     async def _write(self) -> None:
         while not self._is_over:
             aggregates = [new_aggregate() for _ in range(self._dice.choice((1, 1, 3)))]
-            stored = await self._append([submission(each) for each in aggregates])
+            stored = await self._append([submission(aggregate) for aggregate in aggregates])
             for _ in range(EVENTS_OF_A_CHAIN - 1):
                 if stored is None or self._is_over:
                     break
-                stored = await self._append([cancellation(each) for each in stored])
+                stored = await self._append([cancellation(item) for item in stored])
 
     async def _append(self, entries: list[AppendEntry]) -> tuple[Stored, ...] | None:
         try:
@@ -73,7 +73,7 @@ class Workload:
         except Unavailable:
             self.doubtful += len(entries)
             return None
-        self.acknowledged |= {each.seq: each for each in stored}
+        self.acknowledged |= {item.seq: item for item in stored}
         self._progress.set()
         return stored
 
@@ -84,18 +84,18 @@ class Workload:
                 self._progress.set()
 
     def _check(self, last: int) -> None:
-        assert [each.seq for each in self.read] == list(range(self._after + 1, last + 1)), (
+        assert [item.seq for item in self.read] == list(range(self._after + 1, last + 1)), (
             "each sequence once, in order"
         )
-        by_seq = {each.seq: each for each in self.read}
+        by_seq = {item.seq: item for item in self.read}
         for seq, stored in self.acknowledged.items():
             assert by_seq[seq] == stored, "what was acknowledged is there"
-        ids: set[EventId] = {each.event.id for each in self.read}
+        ids: set[EventId] = {item.event.id for item in self.read}
         assert len(ids) == len(self.read), "nothing is stored twice"
         assert last - self._after - len(self.acknowledged) <= self.doubtful, "what was refused is not there"
         chains: dict[str, list[Stored]] = {}
-        for each in self.read:
-            chains.setdefault(each.event.aggregate, []).append(each)
+        for item in self.read:
+            chains.setdefault(item.event.aggregate, []).append(item)
         for chain in chains.values():
             verify(chain)
 

@@ -355,7 +355,7 @@ class TestContainment:
                 await stage.desk.reaches(other, JobState.COMPLETED)
 
                 async def is_said() -> bool:
-                    return len([each for each in lines if each["event"] == "attempt_untold"]) > 1
+                    return len([line for line in lines if line["event"] == "attempt_untold"]) > 1
 
                 await eventually(is_said)
             faulty.unreadable.clear()

@@ -190,7 +190,7 @@ class AnyOrders(RuleBasedStateMachine):
     @rule(job=st.sampled_from("abcdefgh"))
     def assign(self, job: str) -> None:
         # The log gives an attempt once: a number that was given before only comes as the same order again.
-        attempt = sum(1 for each in self.assigned if each.job_id == job) + 1
+        attempt = sum(1 for item in self.assigned if item.job_id == job) + 1
         self.seq += 1
         self.assigned.add(key(job, attempt))
         self._happen(assigned(self.seq, job, attempt))

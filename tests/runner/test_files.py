@@ -117,7 +117,7 @@ class TestOutputs:
         for name in left_out:
             assert f"penstock: {name} is not stored: " in log
         found = await manifest(stage, job)
-        assert {each.path for each in found.not_stored} == left_out
+        assert {item.path for item in found.not_stored} == left_out
         assert found.not_stored_count == len(left_out)
         assert any(warning.startswith("6 files were not stored: ") for warning in job.warnings)
 
@@ -190,7 +190,7 @@ class TestFilesThatAreNoOutputs:
         )
         assert f"penstock: warning: {job.warnings[0]}" in await engine_log(stage, job)
         found = await manifest(stage, job)
-        assert [each.path for each in found.undeclared] == ["four", "one", "three", "two"]
+        assert [item.path for item in found.undeclared] == ["four", "one", "three", "two"]
         assert (job.output_files, job.output_bytes) == (1, 3)
 
     async def test_a_second_attempt_knows_what_the_source_was(self, stage: Stage) -> None:
@@ -213,7 +213,7 @@ class TestFilesThatAreNoOutputs:
             await stage.desk.reaches(job_id, JobState.QUEUED)
             await stage.desk.assign(job_id, joined.runner_id)
             job = await stage.desk.reaches(job_id, JobState.COMPLETED)
-        assert [each.path for each in (await manifest(stage, job)).undeclared] == ["side.csv"]
+        assert [item.path for item in (await manifest(stage, job)).undeclared] == ["side.csv"]
 
 
 class TestFolders:

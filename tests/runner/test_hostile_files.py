@@ -53,7 +53,7 @@ def attempt_in(folder: Path) -> Attempt:
 
 
 def read_tail(place: Path) -> str:
-    return "".join(each.text for each in Tail(place, LogStream.STDOUT).read(is_over=True))
+    return "".join(item.text for item in Tail(place, LogStream.STDOUT).read(is_over=True))
 
 
 def read_order(place: Path) -> str:
@@ -61,7 +61,7 @@ def read_order(place: Path) -> str:
     for suffix in SUFFIXES:
         log.with_suffix(suffix).write_text("fine\n")
     place.rename(log.with_suffix(ORDER_SUFFIX))
-    return "".join(each.text for each in OwnLog(log).read(is_over=True)).replace("fine\n", "")
+    return "".join(item.text for item in OwnLog(log).read(is_over=True)).replace("fine\n", "")
 
 
 def read_own_stream(place: Path) -> str:
@@ -69,7 +69,7 @@ def read_own_stream(place: Path) -> str:
     place.rename(log.with_suffix(SUFFIXES[0]))
     log.with_suffix(SUFFIXES[1]).write_text("fine\n")
     OwnLog(log).join()
-    return "".join(each.text for each in OwnLog(log).read(is_over=True)).replace("fine\n", "")
+    return "".join(item.text for item in OwnLog(log).read(is_over=True)).replace("fine\n", "")
 
 
 def join_over(place: Path) -> str:
@@ -90,7 +90,7 @@ def read_failure(place: Path) -> str:
 
 
 def read_log_of_rule(place: Path) -> str:
-    return "".join(each.text for each in tails_of_logs(place.parent, [(place.name, place.name)]))
+    return "".join(log.text for log in tails_of_logs(place.parent, [(place.name, place.name)]))
 
 
 def note(place: Path) -> str:
@@ -176,7 +176,7 @@ async def test_an_output_that_is_swapped_after_it_was_found_is_not_stored(
     stored = await Uploads(blobs).put_outputs(JOB, 1, log_dir, produced)
     assert stored.output_files == 0
     assert len(stored.warnings) == 1
-    assert [each.key for each in await blobs.list("jobs/")] == [f"jobs/{JOB}/outputs.json"]
+    assert [item.key for item in await blobs.list("jobs/")] == [f"jobs/{JOB}/outputs.json"]
 
 
 @pytest.mark.parametrize("name", ["line\nbreak", "\udcff", "tab\t", "#1", "a*b?", "n" * 250, "/".join(["d" * 200] * 6)])
@@ -248,7 +248,7 @@ def test_an_order_file_of_holes_is_read_in_bounded_time(log_dir: Path) -> None:
     own = OwnLog(log)
     for _ in range(3):
         own.read()
-    assert "".join(each.text for each in OwnLog(log).read(is_over=True)) == "fine\nfine\n"
+    assert "".join(item.text for item in OwnLog(log).read(is_over=True)) == "fine\nfine\n"
     own.join()
     assert log.read_text() == "fine\nfine\n"
     assert MAX_RECORDS * RECORD.size < 1 << 25

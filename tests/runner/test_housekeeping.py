@@ -34,9 +34,9 @@ async def test_what_deleted_jobs_left_is_removed_and_nothing_else(
 ) -> None:
     folder = StateFolder(tmp_path)
     for name in ("gone", "kept", "unknown"):
-        for each in (folder.work_dir(JobId(name)), folder.log_dir(JobId(name), 1)):
-            each.mkdir(parents=True)
-            (each / "file").write_text("x")
+        for item in (folder.work_dir(JobId(name)), folder.log_dir(JobId(name), 1)):
+            item.mkdir(parents=True)
+            (item / "file").write_text("x")
     await memory_cluster.jobs.write([job("gone", NOW), job("kept", None)], previous=0, checkpoint=1)
     housekeeping = Housekeeping(memory_cluster.jobs, folder)
     assert await housekeeping.sweep() == 1

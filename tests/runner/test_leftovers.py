@@ -73,9 +73,9 @@ async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
 def test_work_that_nobody_came_back_for_is_discarded(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     old, new = folder.work_dir(JobId("old")), folder.work_dir(JobId("new"))
-    for each in (old, new):
-        each.mkdir(parents=True)
-        (each / "file").write_text("x")
+    for item in (old, new):
+        item.mkdir(parents=True)
+        (item / "file").write_text("x")
     os.utime(old, (1000, 1000))
     assert folder.discard_abandoned(now_s=time.time()) == 1
     assert not old.exists()

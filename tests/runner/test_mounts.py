@@ -124,7 +124,7 @@ def test_shared_memory_is_private_and_ends_with_its_user(place: Path, who: Who) 
 
     try:
         in_process(who, act)
-        assert [each.name for each in (place / "own").iterdir()] == ["file"]
+        assert [path.name for path in (place / "own").iterdir()] == ["file"]
     finally:
         assert LIBC.msgctl(queue_of_others, IPC_RMID, None) == 0
 

@@ -46,8 +46,8 @@ async def test_an_attempt_starts_when_its_files_are_there(stage: Stage, blobs: S
         assert (await stage.desk.job(job_id)).state is JobState.ASSIGNED
         blobs.gate.set()
         await stage.desk.reaches(job_id, JobState.COMPLETED)
-    events = [each.event for each in await stage.desk.history(job_id)]
-    assert [type(each.data).__name__ for each in events[2:]] == ["AttemptStarted", "JobCompleted"]
+    events = [item.event for item in await stage.desk.history(job_id)]
+    assert [type(event.data).__name__ for event in events[2:]] == ["AttemptStarted", "JobCompleted"]
     assert events[3].cause == events[2].id
 
 

@@ -30,7 +30,7 @@ def contents(found: Produced) -> dict[str, str]:
 
 
 def reasons(found: Produced) -> dict[str, str]:
-    return {each.path: each.reason for each in found.not_stored}
+    return {item.path: item.reason for item in found.not_stored}
 
 
 def outputs(work: Path, *paths: str) -> Produced:
@@ -180,7 +180,7 @@ def test_undeclared_files_are_listed_or_kept(work: Path) -> None:
     (work / "alias").symlink_to("data/in.txt")
     declared = Declared(outputs=("out", "dir"), unfinished=("half",))
     found = collect(work, declared, source=source)
-    assert {each.path for each in found.undeclared} == {"results/side.csv", "SUCCESS.txt", "data/changed.txt"}
+    assert {item.path for item in found.undeclared} == {"results/side.csv", "SUCCESS.txt", "data/changed.txt"}
     assert (found.undeclared_count, found.undeclared_bytes) == (3, 41)
     kept = collect(work, declared, source=source, keep_undeclared=True)
     assert (kept.undeclared, kept.undeclared_count) == ((), 0)

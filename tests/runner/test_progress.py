@@ -41,7 +41,10 @@ def test_of_each_task_the_last_view_waits() -> None:
             waiting.take(TaskChanged(task=task(name, state)), now_s=0, time=NOW)
     waiting.take(CountsChanged(counts=TaskCounts(total=2, running=2)), now_s=0, time=NOW)
     delivery = waiting.drain(time=NOW)
-    assert [(each.id, each.state) for each in delivery.tasks] == [("a", TaskState.RUNNING), ("b", TaskState.RUNNING)]
+    assert [(one_task.id, one_task.state) for one_task in delivery.tasks] == [
+        ("a", TaskState.RUNNING),
+        ("b", TaskState.RUNNING),
+    ]
     assert delivery.counts == TaskCounts(total=2, running=2)
     assert waiting.is_empty
 
@@ -56,7 +59,10 @@ def test_what_could_not_be_delivered_does_not_replace_what_came_since() -> None:
     waiting.take(text("second\n"), now_s=0, time=NOW)
     waiting.put_back(lost)
     delivery = waiting.drain(time=NOW)
-    assert {each.id: each.state for each in delivery.tasks} == {"a": TaskState.COMPLETED, "b": TaskState.RUNNING}
+    assert {one_task.id: one_task.state for one_task in delivery.tasks} == {
+        "a": TaskState.COMPLETED,
+        "b": TaskState.RUNNING,
+    }
     assert [chunk.text for chunk in delivery.chunks] == ["first\n", "second\n"]
 
 

@@ -75,17 +75,17 @@ def test_what_is_granted_is_what_may_be_read() -> None:
             rules = Rules(read=roots, hidden=hidden)
             granted = [*paths(rules)]
             for leaf in leaves:
-                is_granted = any(leaf == each or leaf.startswith(each.rstrip("/") + "/") for each in granted)
+                is_granted = any(leaf == item or leaf.startswith(item.rstrip("/") + "/") for item in granted)
                 assert is_granted == rules.may_read(leaf), (roots, hidden, leaf)
             fewer = Rules(read=outermost(roots, hidden), hidden=hidden)
             assert {leaf for leaf in leaves if fewer.may_read(leaf)} == {
-                each for each in leaves if rules.may_read(each)
+                leave for leave in leaves if rules.may_read(leave)
             }
 
 
 def test_a_folder_with_something_hidden_in_it_cannot_be_listed() -> None:
     rules = Rules(read=("/users",), hidden=("/users/me/.ssh",))
-    assert [rules.may_list(each) for each in ("/users/me/results", "/users/me", "/users", "/data")] == [
+    assert [rules.may_list(item) for item in ("/users/me/results", "/users/me", "/users", "/data")] == [
         True,
         False,
         False,
@@ -170,7 +170,7 @@ def test_what_is_the_runner_s_and_its_user_s_is_hidden(tmp_path: Path) -> None:
     )
     made = policy(settings, {"HOME": str(home), "PATH": f"{home}/bin"})
     rules = Rules(read=made.read, hidden=made.hidden)
-    for secret in (state / "runner.json", home / "blobs/x", creds, *(home / each for each in SECRET_OF_USER)):
+    for secret in (state / "runner.json", home / "blobs/x", creds, *(home / item for item in SECRET_OF_USER)):
         assert not rules.may_read(str(secret))
     assert rules.may_read(str(home / "data.txt"))
 

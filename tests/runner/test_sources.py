@@ -29,7 +29,9 @@ def path(location: Path) -> Source:
 
 
 def everything(folder: Path) -> dict[str, bytes]:
-    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+    return {
+        str(one_path.relative_to(folder)): one_path.read_bytes() for one_path in folder.rglob("*") if one_path.is_file()
+    }
 
 
 class TestBundle:
@@ -143,14 +145,18 @@ class TestPath:
         await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
         assert (tmp_path / "work" / "data.txt").read_text() == "data"
         assert (tmp_path / "work" / "shared" / "data.txt").read_text() == "data"
-        assert not [each for each in (tmp_path / "work").rglob("*") if each.is_symlink()]
+        assert not [one_path for one_path in (tmp_path / "work").rglob("*") if one_path.is_symlink()]
 
     async def test_a_link_that_stays_inside_stays_a_link(self, root: Path, tmp_path: Path) -> None:
         (root / "flow" / "by-name").symlink_to("rules/../rules/a.smk")
         (root / "flow" / "absolute").symlink_to(root / "flow" / "rules")
         (root / "flow" / "later").symlink_to("not-made-yet")
         await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
-        links = {each.name: os.readlink(each) for each in (tmp_path / "work").iterdir() if each.is_symlink()}  # noqa: PTH115
+        links = {
+            link.name: os.readlink(link)  # noqa: PTH115
+            for link in (tmp_path / "work").iterdir()
+            if link.is_symlink()
+        }
         assert links == {"by-name": "rules/../rules/a.smk", "absolute": "rules", "later": "not-made-yet"}
 
     async def test_a_link_to_a_folder_above_itself_is_refused(self, root: Path, tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ class TestPath:
             (root / "flow" / ".snakemake" / name).parent.mkdir(parents=True)
             (root / "flow" / ".snakemake" / name).write_text("{}")
         await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
-        found = {each for each in everything(tmp_path / "work") if each.startswith(".snakemake")}
+        found = {item for item in everything(tmp_path / "work") if item.startswith(".snakemake")}
         assert found == {".snakemake/metadata/YQ==", ".snakemake/incomplete/YQ=="}
 
     async def test_too_many_or_too_large_files_are_refused(self, root: Path, tmp_path: Path) -> None:

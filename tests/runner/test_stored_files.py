@@ -25,15 +25,15 @@ CONTENT = {"Snakefile": b"rule a:\n", "data/\xe9.bin": bytes(3 << 20), "bin/run"
 
 async def stored(blobs: MemoryBlobs, content: dict[str, bytes] = CONTENT) -> SourceManifest:
     files: list[SourceFile] = []
-    for path, each in content.items():
+    for path, item in content.items():
         key = f"jobs/1/source/{len(files)}"
-        await blobs.put_bytes(key, each)
+        await blobs.put_bytes(key, item)
         files.append(
             SourceFile(
                 path=path,
                 key=key,
-                size_bytes=len(each),
-                sha256=hashlib.sha256(each).hexdigest(),
+                size_bytes=len(item),
+                sha256=hashlib.sha256(item).hexdigest(),
                 is_executable=path.startswith("bin/"),
             )
         )
@@ -47,11 +47,11 @@ async def source_of(blobs: MemoryBlobs, manifest: SourceManifest) -> Source:
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    return {str(each.relative_to(folder)): each for each in folder.rglob("*") if each.is_file()}
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
 
 
 def names_in(folder: Path) -> list[str]:
-    return [each.name for each in folder.iterdir()]
+    return [path.name for path in folder.iterdir()]
 
 
 async def refused(blobs: MemoryBlobs, source: Source, folder: Path) -> Failure:
@@ -65,8 +65,8 @@ async def test_files_are_laid_out_as_they_were(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
     await Sources(blobs, ()).prepare(await source_of(blobs, await stored(blobs)), tmp_path / "work")
     laid = files_in(tmp_path / "work")
-    assert {path: each.read_bytes() for path, each in laid.items()} == CONTENT
-    assert {path for path, each in laid.items() if os.access(each, os.X_OK)} == {"bin/run"}
+    assert {path: item.read_bytes() for path, item in laid.items()} == CONTENT
+    assert {path for path, item in laid.items() if os.access(item, os.X_OK)} == {"bin/run"}
 
 
 @pytest.mark.parametrize("content", [b"rule b:\n", b"rule a:\n\n", b""])
@@ -190,5 +190,5 @@ async def test_what_has_no_time_gets_the_time_of_the_submission(tmp_path: Path) 
     entries = (SourceFile(path="d", is_folder=True), SourceFile(path="d/l", link="x"))
     source = await manifest_of(blobs, *entries)
     await Sources(blobs, ()).prepare(source, tmp_path / "work", submitted_at=datetime(2020, 1, 1, tzinfo=UTC))
-    times = {each.lstat().st_mtime_ns for each in (tmp_path / "work").rglob("*")}
+    times = {path.lstat().st_mtime_ns for path in (tmp_path / "work").rglob("*")}
     assert times == {1_577_836_800_000_000_000}

@@ -59,7 +59,7 @@ async def started(stage: Stage, *, requeue: bool = True, within_s: float = 30.0)
 
 
 async def delays(stage: Stage, job_id: JobId) -> list[ResultsDelayed]:
-    return [each.event.data for each in await stage.desk.history(job_id) if isinstance(each.event.data, ResultsDelayed)]
+    return [item.event.data for item in await stage.desk.history(job_id) if isinstance(item.event.data, ResultsDelayed)]
 
 
 class DownBlobs(FailingBlobs):
@@ -114,7 +114,7 @@ async def test_delays_are_few_events_however_long_they_last(stage: Stage, monkey
         await eventually(has_tried_often)
         blobs.is_down = False
         await stage.desk.reaches(job_id, JobState.COMPLETED)
-    tries = [each.tries for each in await delays(stage, job_id)]
+    tries = [delay.tries for delay in await delays(stage, job_id)]
     assert tries == [4 << shift for shift in range(len(tries))]
 
 

@@ -242,7 +242,7 @@ def test_a_walk_names_everything_once_and_follows_nothing(root: Path, folder: Wo
     (root / "sub" / "inner").mkdir()
     (root / "sub" / "inner" / "deep").touch()
     (root / "sub" / "bad\udcff\n").touch()
-    found = {each.name: each.status.kind for each in folder.walk() if each.status}
+    found = {node.name: node.status.kind for node in folder.walk() if node.status}
     assert found == {
         "sub": FileKind.FOLDER,
         "sub/file.txt": FileKind.FILE,
@@ -252,7 +252,7 @@ def test_a_walk_names_everything_once_and_follows_nothing(root: Path, folder: Wo
         "up": FileKind.LINK,
         "x": FileKind.LINK,
     }
-    assert [each.name for each in folder.walk("sub/inner")] == ["sub/inner/deep"]
+    assert [node.name for node in folder.walk("sub/inner")] == ["sub/inner/deep"]
 
 
 def test_a_walk_is_bounded(root: Path, folder: WorkflowFolder) -> None:
@@ -260,7 +260,7 @@ def test_a_walk_is_bounded(root: Path, folder: WorkflowFolder) -> None:
         (root / "sub" / f"{number}").touch()
     names: list[str] = []
     with pytest.raises(TooManyFiles, match="more than 10 entries"):
-        names += [each.name for each in folder.walk(max_entries=10)]
+        names += [node.name for node in folder.walk(max_entries=10)]
     with pytest.raises(TooManyFiles):
         folder.list("sub", max_entries=20)
     assert len(folder.list("sub", max_entries=21)) == 21
@@ -269,8 +269,8 @@ def test_a_walk_is_bounded(root: Path, folder: WorkflowFolder) -> None:
 def test_a_walk_names_what_lies_too_deep(root: Path, folder: WorkflowFolder) -> None:
     deepen(root, levels=60)
     found = list(folder.walk())
-    assert [each.problem for each in found if each.problem] == [os.strerror(errno.ENAMETOOLONG)]
-    assert all(len(each.name) < 5000 for each in found)
+    assert [item.problem for item in found if item.problem] == [os.strerror(errno.ENAMETOOLONG)]
+    assert all(len(item.name) < 5000 for item in found)
 
 
 def test_no_change_in_between_leads_out_of_the_folder(root: Path, folder: WorkflowFolder) -> None:

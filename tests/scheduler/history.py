@@ -164,4 +164,4 @@ def job(number: int) -> JobId:
 
 def started(decision: Decision) -> list[tuple[int, str]]:
     """The numbers of the jobs that a decision starts, in order, and where."""
-    return [(UUID(each.job.id).int, each.data.runner_id) for each in decision.starts]
+    return [(UUID(start.job.id).int, start.data.runner_id) for start in decision.starts]

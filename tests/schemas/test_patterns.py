@@ -65,17 +65,19 @@ def test_schemas_show_the_dialect_of_json_schema() -> None:
 
 def _dollar_ends(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
-        for each in _patterns(node):
-            text = _end_of(each)
+        for pattern in _patterns(node):
+            text = _end_of(pattern)
             if re.search(r"(?<!\\)\$\Z", text):
-                yield each.lineno, text
+                yield pattern.lineno, text
 
 
 def _patterns(node: ast.AST) -> Iterator[ast.expr]:
     """Yield what a call or an assignment takes for a regular expression."""
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="re")), args=[first, *rest]):
-            if not any("MULTILINE" in ast.dump(each) for each in (*rest, *(word.value for word in node.keywords))):
+            if not any(
+                "MULTILINE" in ast.dump(keyword) for keyword in (*rest, *(word.value for word in node.keywords))
+            ):
                 yield first
         case ast.Call(keywords=keywords):
             yield from (word.value for word in keywords if word.arg == "pattern")

@@ -32,7 +32,7 @@ st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False
 def filled(shape: type[Any], **special: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Any `shape` with every field given: hypothesis would take a default factory for a value."""
     hints = get_type_hints(shape)  # without the annotations' bounds, which hypothesis does not know
-    names = [each.name for each in msgspec.structs.fields(shape)]
+    names = [field.name for field in msgspec.structs.fields(shape)]
     return st.builds(shape, **{name: special[name] if name in special else st.from_type(hints[name]) for name in names})
 
 
@@ -43,7 +43,7 @@ for part in (Failure, Source, TaskCounts, Assignment):
 def data_of(name: str) -> st.SearchStrategy[Any]:
     shape = EVENT_TYPES[name]
     free = {"parameters": PARAMETERS, "parameters_schema": st.none() | PARAMETERS, "defaults": PARAMETERS}
-    return filled(shape, **{each: free[each] for each in shape.__struct_fields__ if each in free})
+    return filled(shape, **{item: free[item] for item in shape.__struct_fields__ if item in free})
 
 
 def events(name: str) -> st.SearchStrategy[Event]:

@@ -168,7 +168,7 @@ class Client:
         wanted = prefix.strip().lower()
         if len(wanted) == len(str(uuid.UUID(int=0))):
             return JobId(wanted)
-        return only([each.id for each in self.page(limit=MAX_PAGE).jobs], wanted, self.url)
+        return only([job.id for job in self.page(limit=MAX_PAGE).jobs], wanted, self.url)
 
     def cancel(self, job_id: str, *, reason: str | None = None) -> JobResponse:
         """Ask to end a job; the answer shows it cancelled, or still running until its runner stopped it.
@@ -272,7 +272,7 @@ class Client:
         query: Query = {
             "after": after,
             "wait": wait_s,
-            "stream": [each.value for each in streams],
+            "stream": [stream.value for stream in streams],
             "source": source.value if source else None,
         }
         return self._http.get(f"/jobs/{segment(job_id)}/logs", query, LogList, wait_s)

@@ -53,18 +53,18 @@ class UploadForm:
         self, submission: JobSubmission, files: Mapping[str, FileToSend], *, on_sent: Progress | None = None
     ) -> None:
         boundary = SYSTEM.new_id()
-        entries = {path: each if isinstance(each, FolderEntry) else _entry(each) for path, each in files.items()}
+        entries = {path: file if isinstance(file, FolderEntry) else _entry(file) for path, file in files.items()}
         labels = {path: _label(path, number) for number, path in enumerate(entries)}
         manifest = FormManifest(
-            files={labels[path]: each.described(path, labels[path]) for path, each in entries.items()}
+            files={labels[path]: entry.described(path, labels[path]) for path, entry in entries.items()}
         )
         self.content_type = f"multipart/form-data; boundary={boundary}"
         self._job = _head(boundary, "job", "job.json", JSON) + msgspec.json.encode(submission) + b"\r\n"
         self._job += _head(boundary, "manifest", "manifest.json", JSON) + msgspec.json.encode(manifest) + b"\r\n"
-        self._files = [_file(boundary, labels[path], each.place) for path, each in entries.items() if each.is_file]
+        self._files = [_file(boundary, labels[path], entry.place) for path, entry in entries.items() if entry.is_file]
         self._end = f"--{boundary}--\r\n".encode()
         self._on_sent = on_sent
-        content = sum(len(each.head) + each.size_bytes + len(b"\r\n") for each in self._files)
+        content = sum(len(file.head) + file.size_bytes + len(b"\r\n") for file in self._files)
         self.size_bytes = len(self._job) + content + len(self._end)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -88,9 +88,9 @@ class UploadForm:
 
     def _parts(self) -> Iterator[bytes]:
         yield self._job
-        for each in self._files:
-            yield each.head
-            yield from _content(each)
+        for file in self._files:
+            yield file.head
+            yield from _content(file)
             yield b"\r\n"
         yield self._end
 

@@ -32,7 +32,7 @@ def query_of(filters: JobFilters, *, limit: int, cursor: str | None) -> Query:
     since, until = filters.get("since"), filters.get("until")
     labels = filters.get("labels") or {}
     return {
-        "status": [each.value for each in filters.get("status", ())],
+        "status": [item.value for item in filters.get("status", ())],
         "pipeline": filters.get("pipeline"),
         "owner": filters.get("owner"),
         "label": [f"{key}:{value}" if value is not None else key for key, value in labels.items()],
@@ -52,7 +52,7 @@ def only(newest: Sequence[JobId], prefix: str, url: str) -> JobId:
         Ambiguous: several do.
 
     """
-    found = [each for each in newest if prefix and each.startswith(prefix)]
+    found = [item for item in newest if prefix and item.startswith(prefix)]
     if not found:
         detail = f"no run found whose id begins with {prefix!r} among the newest {MAX_PAGE:,}"
         raise ResourceNotFound(404, Problem(type="about:blank", title="Not found", status=404, detail=detail), url)

@@ -34,7 +34,7 @@ class LogPart(Struct, frozen=True, kw_only=True):
 
 def parts_of_run(job_id: str, attempt: int, streams: Collection[LogStream]) -> Iterator[LogPart]:
     """Yield the engine's own log, as far as it is wanted: both of its streams together in the order of writing."""
-    wanted = [each for each in OWN_STREAMS if not streams or each in streams]
+    wanted = [one_stream for one_stream in OWN_STREAMS if not streams or one_stream in streams]
     if not wanted:
         return
     query = f"&stream={wanted[0].value}" if len(wanted) == 1 else ""
@@ -48,7 +48,7 @@ def parts_of_run(job_id: str, attempt: int, streams: Collection[LogStream]) -> I
 
 def parts_of_tasks(job_id: str, tasks: Sequence[Task], streams: Collection[LogStream]) -> Iterator[LogPart]:
     """Yield what each task of a run that is over wrote, as far as it is wanted, in the order of their start."""
-    started = [(each.started_at, each) for each in tasks if each.started_at is not None]
+    started = [(one_task.started_at, one_task) for one_task in tasks if one_task.started_at is not None]
     for _, task in sorted(started, key=lambda pair: pair[0]):
         for stream, key in ((LogStream.STDOUT, task.stdout_key), (LogStream.STDERR, task.stderr_key)):
             # The last news of a task may be lost in an outage; its log is stored all the same.

@@ -104,10 +104,10 @@ class Transport:
     def get(self, path: str, query: Query, shape: type[T], wait_s: float = 0.0) -> T:
         """Read something; a value of `None` in `query` is left out. A long-poll has `wait_s` on top of the deadline."""
         pairs = [
-            (key, f"{each:.3f}" if isinstance(each, float) else str(each))
+            (key, f"{item:.3f}" if isinstance(item, float) else str(item))
             for key, value in query.items()
             if value is not None
-            for each in ([value] if isinstance(value, str | int | float) else value)
+            for item in ([value] if isinstance(value, str | int | float) else value)
         ]
         url = self.url + path + (f"?{urlencode(pairs)}" if pairs else "")
         return self.decode(self.repeat("GET", url, None, wait_s), shape, url)

@@ -103,16 +103,16 @@ def _show_outputs(client: Client, found: OutputList, to: Path) -> None:
     fetch(client, found, to)
     say("")
     say(click.style(f"{counted(len(found.files), 'output')}, in {to.absolute()}:", bold=True))
-    for each in found.files[:MAX_LISTED]:
-        say(f"  {each.path}  {tables.size(each.size_bytes)}")
+    for file in found.files[:MAX_LISTED]:
+        say(f"  {file.path}  {tables.size(file.size_bytes)}")
     if len(found.files) > MAX_LISTED:
         say(f"  and {len(found.files) - MAX_LISTED} more")
-    texts = [each for each in found.files if each.path.endswith(PREVIEWED) and each.size_bytes <= MAX_PREVIEW_BYTES]
-    texts.sort(key=lambda each: ("summary" not in each.path, each.path.count("/")))
-    for each in texts[:MAX_PREVIEWS]:
-        lines = (to / each.path).read_text(errors="replace").splitlines()
+    texts = [file for file in found.files if file.path.endswith(PREVIEWED) and file.size_bytes <= MAX_PREVIEW_BYTES]
+    texts.sort(key=lambda text: ("summary" not in text.path, text.path.count("/")))
+    for text in texts[:MAX_PREVIEWS]:
+        lines = (to / text.path).read_text(errors="replace").splitlines()
         say("")
-        say(click.style(each.path, bold=True))
+        say(click.style(text.path, bold=True))
         for line in lines[:PREVIEW_LINES]:
             say(f"  {line.expandtabs(16)}"[:160])
         if len(lines) > PREVIEW_LINES:

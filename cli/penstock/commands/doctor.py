@@ -77,18 +77,18 @@ def doctor(url: str | None, state: Path | None, form: Format) -> int:
     """
     folder = (state or instance_record.default_state(os.environ)).absolute()
     checks: list[Check] = []
-    for each in _checks(url, state, folder):
-        checks.append(each)
+    for check in _checks(url, state, folder):
+        checks.append(check)
         if form is Format.TABLE:
-            mark = click.style(f"{each.result:<5}", fg=_COLOURS[each.result])
-            click.echo(f"{mark} {each.name:<14} {each.found}")
-            if each.mend:
-                click.echo(f"      {'':<14} -> {each.mend}")
+            mark = click.style(f"{check.result:<5}", fg=_COLOURS[check.result])
+            click.echo(f"{mark} {check.name:<14} {check.found}")
+            if check.mend:
+                click.echo(f"      {'':<14} -> {check.mend}")
         elif form is Format.JSONL:
-            print_line(each)
+            print_line(check)
     if form is Format.JSON:
         print_json(checks)
-    return Exit.ERROR if any(each.result == FAIL for each in checks) else Exit.OK
+    return Exit.ERROR if any(check.result == FAIL for check in checks) else Exit.OK
 
 
 def _checks(url: str | None, state: Path | None, folder: Path) -> Iterator[Check]:
@@ -109,7 +109,7 @@ def _packages() -> Check:
     missing = {extra: [name for name in names if util.find_spec(name) is None] for extra, names in _PACKAGES.items()}
     lacking = {extra: names for extra, names in missing.items() if names}
     if lacking:
-        names = sorted({name for each in lacking.values() for name in each})
+        names = sorted({name for item in lacking.values() for name in item})
         return Check(
             "packages",
             WARN,
@@ -137,14 +137,14 @@ def _nats_server() -> Check:
 
 
 def _state_folder(folder: Path) -> Check:
-    place = next(each for each in (folder, *folder.parents) if each.exists())
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         return Check("state folder", FAIL, f"{folder} cannot be written", "give another with --state")
     return Check("state folder", OK, str(folder) + ("" if folder.exists() else " (not made yet)"))
 
 
 def _disk(folder: Path) -> Check:
-    place = next(each for each in (folder, *folder.parents) if each.exists())
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(place).free
     if free < MIN_FREE_BYTES:
         return Check("disk", WARN, f"{tables.size(free)} free", "the log and the outputs need room: free some")
@@ -211,7 +211,9 @@ def damage_check(status: StatusResponse) -> Check:
     """Report which events of the log are damaged, as far as the scheduler knows."""
     if not status.damaged:
         return Check("log damage", OK, "none is known; 'penstock verify' reads all of it")
-    shown = [f"sequence {each.seq} of {each.aggregate or 'an unknown run'}: {each.reason}" for each in status.damages]
+    shown = [
+        f"sequence {damage.seq} of {damage.aggregate or 'an unknown run'}: {damage.reason}" for damage in status.damages
+    ]
     more = status.damaged - len(shown)
     found = "; ".join(shown) + (f"; and {more:,} more" if more > 0 else "")
     mend = "close each run with 'penstock close', or restore a backup; see 'Repair damage' in the manual"
@@ -224,16 +226,16 @@ def _runners(client: Client) -> Check:
 
 def runners_check(runners: list[RunnerResponse]) -> Check:
     """Say what runs can be run on."""
-    active = [each for each in runners if not each.draining]
+    active = [runner for runner in runners if not runner.draining]
     if not active:
         found = "none is connected" if not runners else "all of them are draining"
         return Check("runners", WARN, found, "runs wait: look at the runner's log, or start one")
-    slots, busy = sum(each.slots for each in active), sum(each.busy for each in active)
-    engines = sorted({f"{name} {version}" for each in active for name, version in each.engines.items()})
+    slots, busy = sum(item.slots for item in active), sum(item.busy for item in active)
+    engines = sorted({f"{name} {version}" for item in active for name, version in item.engines.items()})
     found = f"{counted(len(active), 'runner')}, {busy} of {counted(slots, 'slot')} busy; {', '.join(engines)}"
     if len(active) < len(runners):
         found += f"; {len(runners) - len(active)} more draining"
-    if not any(_MAIN_ENGINE in each.engines for each in active):
+    if not any(_MAIN_ENGINE in item.engines for item in active):
         mend = f"workflows wait: pip install 'penstock[{_MAIN_ENGINE}]' where a runner is, and start it anew"
         return Check("runners", WARN, f"{found}; none with {_MAIN_ENGINE}", mend)
     return Check("runners", OK, found)
@@ -245,11 +247,11 @@ def _sandbox(client: Client) -> Check:
 
 def sandbox_check(runners: list[RunnerResponse]) -> Check:
     """Say what keeps workflows from what is not theirs: what the weakest of the runners has."""
-    levels = [each.sandbox for each in runners if each.sandbox is not None]
+    levels = [runner.sandbox for runner in runners if runner.sandbox is not None]
     if not levels:
         return Check("sandbox", OK, "not looked at: no runner says")
     weakest = max(levels, key=_WEAKNESS.index)
-    lacks = sorted({what for each in runners for what in each.sandbox_lacks})
+    lacks = sorted({what for runner in runners for what in runner.sandbox_lacks})
     match weakest:
         case SandboxLevel.FULL:
             return Check("sandbox", OK, "workflows are kept to their own folders and what they may read")

@@ -48,7 +48,7 @@ def parse_time(text: str, now: datetime | None = None) -> datetime:
 
 def parse_filters(labels: tuple[str, ...]) -> dict[str, str | None]:
     """Read labels to filter by: `key=value`, or `key` for any value."""
-    parts = [each.partition("=") for each in labels]
+    parts = [label.partition("=") for label in labels]
     return {key: value if sign else None for key, sign, value in parts}
 
 
@@ -66,7 +66,7 @@ def parse_filters(labels: tuple[str, ...]) -> dict[str, str | None]:
     "-s",
     "--status",
     multiple=True,
-    type=click.Choice([each.value for each in JobStatus]),
+    type=click.Choice([item.value for item in JobStatus]),
     help="List only runs with this status. Can be repeated.",
 )
 @click.option("-p", "--pipeline", help="List only runs of this pipeline.")
@@ -105,7 +105,7 @@ def ls(
         pages: list[JobList] = []
         for page in client.pages(
             limit=None if everything else limit,
-            status=[JobStatus(each) for each in status],
+            status=[JobStatus(item) for item in status],
             pipeline=pipeline,
             owner=owner,
             labels=labels,
@@ -115,9 +115,9 @@ def ls(
         ):
             pages.append(page)
             if form is Format.JSONL:
-                for each in page.jobs:
-                    print_line(each)
-    jobs = [each for page in pages for each in page.jobs]
+                for job in page.jobs:
+                    print_line(job)
+    jobs = [job for page in pages for job in page.jobs]
     if form is Format.JSON:
         print_json(structs.replace(pages[-1], jobs=jobs, total=pages[0].total))
     elif form is Format.TABLE:
@@ -128,18 +128,18 @@ def _print_jobs(jobs: list[JobResponse], total: int) -> None:
     if not jobs:
         click.echo("no runs" if not total else "no runs that match", err=True)
         return
-    lengths = id_length([each.id for each in jobs])
+    lengths = id_length([job.id for job in jobs])
     rows = [
         (
-            each.id[:lengths],
-            tables.state_word(each.state),
-            progress(each),
-            tables.age(each.created_at),
-            took(each) or "-",
-            each.pipeline_name,
-            _note(each),
+            job.id[:lengths],
+            tables.state_word(job.state),
+            progress(job),
+            tables.age(job.created_at),
+            took(job) or "-",
+            job.pipeline_name,
+            _note(job),
         )
-        for each in jobs
+        for job in jobs
     ]
     click.echo(tables.table(("ID", "STATE", "TASKS", "AGE", "TOOK", "PIPELINE", "NOTE"), rows))
     if total > len(jobs):
@@ -154,7 +154,7 @@ def _note(job: JobResponse) -> str:
 def id_length(ids: list[str], shortest: int = 8) -> int:
     """Return how much of each id tells them apart."""
     for length in range(shortest, 36):
-        if len({each[:length] for each in ids}) == len(ids):
+        if len({item[:length] for item in ids}) == len(ids):
             return length
     return 36
 
@@ -191,8 +191,8 @@ def tasks(job_id: str, form: Format, url: str | None, state: Path | None) -> Non
     if form is Format.JSON:
         print_json(found)
     elif form is Format.JSONL:
-        for each in found.tasks:
-            print_line(each)
+        for task in found.tasks:
+            print_line(task)
     elif not found.tasks:
         click.echo("no tasks" if found.done else "no tasks yet", err=True)
     else:

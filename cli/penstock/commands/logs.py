@@ -35,7 +35,7 @@ MAX_NAMED: Final = 10
     "--stream",
     "streams",
     multiple=True,
-    type=click.Choice([each.value for each in LogStream]),
+    type=click.Choice([item.value for item in LogStream]),
     help="Print only this stream of the log.",
 )
 @click.option("--times", is_flag=True, help="Print the time before each line; only the live log has times.")
@@ -57,7 +57,7 @@ def logs(
     which leaves out text that comes too fast.
     """
     with connected(url, state, deadline_s=30.0) as client:
-        run = RunLog(client, client.find(job_id), [LogStream(each) for each in streams], wanted)
+        run = RunLog(client, client.find(job_id), [LogStream(stream) for stream in streams], wanted)
         try:
             if times or not run.is_over:
                 run.print_live(form, follow=follow, times=times)
@@ -139,7 +139,7 @@ class RunLog:
         if task_id is None or self._wanted is None:
             return False
         if task_id not in self._known:  # it began after the last look
-            self._known |= {each.id: each for each in self._client.tasks(self._job.id).tasks}
+            self._known |= {one_task.id: one_task for one_task in self._client.tasks(self._job.id).tasks}
         task = self._known.get(task_id)
         return is_meant(task, self._wanted) if task else task_id == self._wanted
 
@@ -147,9 +147,9 @@ class RunLog:
         tasks = self._client.tasks(self._job.id).tasks
         if self._wanted is None:
             return tasks
-        meant = [each for each in tasks if is_meant(each, self._wanted)]
+        meant = [task for task in tasks if is_meant(task, self._wanted)]
         if not meant:
-            names = sorted({label_of(each) for each in tasks})
+            names = sorted({label_of(task) for task in tasks})
             listed = "".join(f"\n  {name}" for name in names[:MAX_NAMED])
             whole_list = next_command(f"penstock tasks {self._job.id}")
             more = f"\n  and {len(names) - MAX_NAMED} more: {whole_list}" if names[MAX_NAMED:] else ""
@@ -179,8 +179,8 @@ def events(job_id: str, follow: bool, verifies: bool, form: Format, url: str | N
                 found = list(_events(client, found_id, follow=follow))
                 print_json(EventList(events=found, next_after=found[-1].seq if found else 0, done=follow))
                 return Exit.OK
-            for each in _events(client, found_id, follow=follow):
-                click.echo(msgspec.json.encode(each).decode() if form is Format.JSONL else event_line(each))
+            for event in _events(client, found_id, follow=follow):
+                click.echo(msgspec.json.encode(event).decode() if form is Format.JSONL else event_line(event))
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
     return Exit.OK

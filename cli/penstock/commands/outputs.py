@@ -42,17 +42,17 @@ def outputs(
     with connected(url, state, deadline_s=30.0) as client:
         found = client.outputs(client.find(job_id))
         if only:
-            kept = [each for each in found.files if any(PurePosixPath(each.path).match(one) for one in only)]
+            kept = [file for file in found.files if any(PurePosixPath(file.path).match(one) for one in only)]
             if found.files and not kept:
                 click.echo(f"none of the run's {counted(len(found.files), 'file')} matches --only", err=True)
-            found = structs.replace(found, files=kept, total_bytes=sum(each.size_bytes for each in kept))
+            found = structs.replace(found, files=kept, total_bytes=sum(item.size_bytes for item in kept))
         if to is not None:
             fetch(client, found, to)
     if form is Format.JSON:
         print_json(found)
     elif form is Format.JSONL:
-        for each in found.files:
-            print_line(each)
+        for file in found.files:
+            print_line(file)
     else:
         _print(found, to)
 
@@ -62,7 +62,7 @@ def _print(found: OutputList, to: Path | None) -> None:
         click.echo("no outputs", err=True)
     elif to is None:
         rows = [
-            (each.path, str(each.kind.value), tables.size(each.size_bytes), each.sha256[:12]) for each in found.files
+            (file.path, str(file.kind.value), tables.size(file.size_bytes), file.sha256[:12]) for file in found.files
         ]
         click.echo(tables.table(("PATH", "KIND", "SIZE", "SHA-256"), rows, flexible=0))
     else:
@@ -75,12 +75,12 @@ def missing_lines(found: OutputList) -> Iterator[str]:
     """Yield what was not stored and why, and what was not kept, up to `MAX_NAMED` files of each."""
     if found.not_stored_count:
         yield f"not stored, {counted(found.not_stored_count, 'file')}:"
-        yield from (f"  {each.path}: {each.reason}" for each in found.not_stored[:MAX_NAMED])
+        yield from (f"  {item.path}: {item.reason}" for item in found.not_stored[:MAX_NAMED])
         yield from _more(found.not_stored_count)
     if found.undeclared_count:
         size = tables.size(found.undeclared_bytes)
         yield f"not kept because no rule declares them, {counted(found.undeclared_count, 'file')}, {size}:"
-        yield from (f"  {each.path}  {tables.size(each.size_bytes)}" for each in found.undeclared[:MAX_NAMED])
+        yield from (f"  {item.path}  {tables.size(item.size_bytes)}" for item in found.undeclared[:MAX_NAMED])
         yield from _more(found.undeclared_count)
         yield "submit with --keep-undeclared to keep such files"
 
@@ -97,13 +97,13 @@ def fetch(client: Client, found: OutputList, to: Path) -> None:
         Stop: a path leads out of `to`, or cannot be written.
 
     """
-    for each in found.files:
-        path = PurePosixPath(each.path)
+    for file in found.files:
+        path = PurePosixPath(file.path)
         if path.is_absolute() or ".." in path.parts:
-            raise Stop(f"the server names an output {each.path!r}, which would be written outside {to}")
+            raise Stop(f"the server names an output {file.path!r}, which would be written outside {to}")
         try:
             place = to / path
             place.parent.mkdir(parents=True, exist_ok=True)
-            client.download(each, place)
+            client.download(file, place)
         except OSError as error:
             raise Stop(f"cannot write {to / path}: {error.strerror}") from error

@@ -112,20 +112,20 @@ def _print(found: list[Refusal], form: Format) -> None:
     if form is Format.JSON:
         print_json(RefusalList(found))
     elif form is Format.JSONL:
-        for each in found:
-            print_line(each)
+        for item in found:
+            print_line(item)
     elif not found:
         click.echo("nobody was turned away", err=True)
     else:
         rows = [
             (
-                tables.moment(each.time),
-                each.principal or "-",
-                each.address,
-                str(each.times),
-                f"{each.method} {each.path}",
-                each.reason,
+                tables.moment(item.time),
+                item.principal or "-",
+                item.address,
+                str(item.times),
+                f"{item.method} {item.path}",
+                item.reason,
             )
-            for each in found
+            for item in found
         ]
         click.echo(tables.table(("TIME", "WHO", "FROM", "TIMES", "ASKED", "REASON"), rows))

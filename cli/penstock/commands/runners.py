@@ -18,20 +18,20 @@ def runners(form: Format, url: str | None, state: Path | None) -> None:
     if form is Format.JSON:
         print_json(found)
     elif form is Format.JSONL:
-        for each in found.runners:
-            print_line(each)
+        for runner in found.runners:
+            print_line(runner)
     elif not found.runners:
         click.echo("no runner is connected: runs wait until one is", err=True)
     else:
         rows = [
             (
-                each.name,
-                f"{each.busy}/{each.slots}",
-                "draining" if each.draining else "active",
-                tables.age(each.seen_at),
-                "-" if each.sandbox is None else each.sandbox.value,
-                ", ".join(f"{name} {version}" for name, version in sorted(each.engines.items())),
+                runner.name,
+                f"{runner.busy}/{runner.slots}",
+                "draining" if runner.draining else "active",
+                tables.age(runner.seen_at),
+                "-" if runner.sandbox is None else runner.sandbox.value,
+                ", ".join(f"{name} {version}" for name, version in sorted(runner.engines.items())),
             )
-            for each in found.runners
+            for runner in found.runners
         ]
         click.echo(tables.table(("NAME", "BUSY", "STATE", "SEEN", "SANDBOX", "ENGINES"), rows))

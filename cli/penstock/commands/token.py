@@ -12,7 +12,7 @@ from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Role
 from penstock_schemas.api import IssuedToken, TokenRequest, TokenResponse
 
-ROLES = click.Choice([each.value for each in Role])
+ROLES = click.Choice([item.value for item in Role])
 
 
 @click.group()
@@ -77,11 +77,19 @@ def list_tokens(form: Format, url: str | None, state: Path | None) -> None:
     if form is Format.JSON:
         print_json(found)
     elif form is Format.JSONL:
-        for each in found.tokens:
-            print_line(each)
+        for one_token in found.tokens:
+            print_line(one_token)
     elif found.tokens:
         rows = [
-            (each.id, each.name, each.principal, each.tenant, each.role.value, _state(each)) for each in found.tokens
+            (
+                one_token.id,
+                one_token.name,
+                one_token.principal,
+                one_token.tenant,
+                one_token.role.value,
+                _state(one_token),
+            )
+            for one_token in found.tokens
         ]
         click.echo(tables.table(("ID", "NAME", "PRINCIPAL", "TENANT", "ROLE", "STATE"), rows))
     else:

@@ -81,7 +81,7 @@ def up(
         host=host,
         port=claim(host, port),
         slots=slots,
-        allowed=tuple(each.resolve() for each in allowed),
+        allowed=tuple(item.resolve() for item in allowed),
         log_max_bytes=log_max_bytes,
         is_open=asks_nobody(os.environ),
         sandbox=sandbox_settings(folder, host, os.environ, blobs=blobs),

@@ -40,8 +40,8 @@ def verify(state: Path | None, *, replicas: bool) -> None:
     except PortError as error:
         raise Stop(str(error), Exit.UNREACHABLE) from error
     if found.problems:
-        for each in found.findings:
-            click.echo(str(each))
+        for finding in found.findings:
+            click.echo(str(finding))
         more = f", of which the first {len(found.findings)} are shown" if found.problems > len(found.findings) else ""
         raise Stop(
             f"the log at {settings.shown_url} is damaged: {counted(found.problems, 'problem')} in "

@@ -325,7 +325,7 @@ def overridden(plan: StackConfig, environ: Mapping[str, str]) -> list[str]:
 
 
 def _roots(plan: StackConfig) -> dict[str, str]:
-    return {"PENSTOCK_SOURCE_ROOTS": ",".join(str(each) for each in plan.allowed)} if plan.allowed else {}
+    return {"PENSTOCK_SOURCE_ROOTS": ",".join(str(item) for item in plan.allowed)} if plan.allowed else {}
 
 
 def already_running(state: Path, other: instance_record.Running | None) -> Stop:

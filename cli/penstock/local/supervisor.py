@@ -169,5 +169,5 @@ async def first(*events: anyio.Event) -> None:
             await event.wait()
             group.cancel_scope.cancel()
 
-        for each in events:
-            group.start_soon(wait, each)
+        for one_event in events:
+            group.start_soon(wait, one_event)

@@ -129,7 +129,7 @@ def verify_job(events: Sequence[JobEvent]) -> None:
 
     """
     try:
-        verify([Stored(each.seq, _event(each), each.hash) for each in events])
+        verify([Stored(event.seq, _event(event), event.hash) for event in events])
     except BrokenChain as error:
         raise Broken(str(error)) from error
 

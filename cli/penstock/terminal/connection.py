@@ -54,7 +54,7 @@ def format_option(command: F) -> F:
         "-o",
         "--output",
         "form",
-        type=click.Choice([each.value for each in Format]),
+        type=click.Choice([item.value for item in Format]),
         default=Format.TABLE.value,
         help="The format of the answer: table for people, json or jsonl (one object per line) for programs.",
         callback=_as_format,
@@ -106,13 +106,13 @@ def refusal(error: RequestRefused) -> str:
     problem = error.problem
     if problem is None:
         return f"the server answered {error.status} without saying why ({error})"
-    violations = [_violation(each) for each in problem.errors]
+    violations = [_violation(one_error) for one_error in problem.errors]
     if len(violations) == 1:
         lines = violations
     elif violations:
-        is_listed = all(each.detail in problem.detail for each in problem.errors)
+        is_listed = all(one_error.detail in problem.detail for one_error in problem.errors)
         summary = problem.detail.partition(": ")[0] if is_listed else problem.detail or problem.title
-        lines = [summary + ":", *(f"  {each}" for each in violations)]
+        lines = [summary + ":", *(f"  {violation}" for violation in violations)]
     else:
         lines = [problem.detail or problem.title]
     if error.status >= 500 and problem.instance:

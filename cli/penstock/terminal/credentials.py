@@ -71,7 +71,7 @@ def authorization() -> str | None:
     typed = [way for way, (_, is_typed) in said.items() if is_typed]
     if len(typed) > 1:
         raise click.UsageError(f"{' and '.join(sorted(way.value for way in typed))} cannot be given together")
-    way = next((each for each in typed or Way if each in said), None)
+    way = next((item for item in typed or Way if item in said), None)
     if way is None:
         return None
     told = said[way][0]

@@ -67,21 +67,21 @@ def may_lack_files(job: JobResponse) -> bool:
 
 def left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
     """Yield what was left out of a workflow's folder when it was sent, and why."""
-    for each in left_out:
-        size = f", {tables.size(each.size_bytes)}" if each.size_bytes else ""
-        amount = f" ({counted(each.files, 'file')}{size})" if each.files > 1 or size else ""
-        yield printable(f"left out: {each.path}{amount}: {each.reason}")
+    for item in left_out:
+        size = f", {tables.size(item.size_bytes)}" if item.size_bytes else ""
+        amount = f" ({counted(item.files, 'file')}{size})" if item.files > 1 or size else ""
+        yield printable(f"left out: {item.path}{amount}: {item.reason}")
 
 
 def printable(text: str) -> str:
     """Return a text that moves no cursor of a terminal, whatever a file is called."""
-    return "".join(each if each.isprintable() else "?" for each in text)
+    return "".join(item if item.isprintable() else "?" for item in text)
 
 
 def describe_warnings(job: JobResponse) -> Iterator[str]:
     """Yield what the user must know of a run, however it ended."""
-    for each in job.warnings:
-        yield click.style("warning: ", fg="yellow") + plain_lines(each)
+    for warning in job.warnings:
+        yield click.style("warning: ", fg="yellow") + plain_lines(warning)
 
 
 def describe_state(job: JobResponse) -> str:
@@ -146,16 +146,16 @@ def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, .
     """Return headers and rows of a table of tasks."""
     rows: list[tuple[str, ...]] = [
         (
-            each.id,
-            each.name,
-            tables.state_word(each.state),
-            str(each.attempt) if each.try_number == 1 else f"{each.attempt}.{each.try_number}",
-            task_time(each),
-            "" if each.exit_code is None else str(each.exit_code),
-            task_wildcards(each),
-            each.message or "",
+            task.id,
+            task.name,
+            tables.state_word(task.state),
+            str(task.attempt) if task.try_number == 1 else f"{task.attempt}.{task.try_number}",
+            task_time(task),
+            "" if task.exit_code is None else str(task.exit_code),
+            task_wildcards(task),
+            task.message or "",
         )
-        for each in tasks
+        for task in tasks
     ]
     return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "EXIT", "WILDCARDS", "NOTE"), rows
 

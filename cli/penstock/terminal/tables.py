@@ -123,7 +123,7 @@ def _coloured(line: str) -> str:
 
 
 def _one_line(cell: str) -> str:
-    return " ".join("".join(each if each.isprintable() else " " for each in cell).split()) or "-"
+    return " ".join("".join(item if item.isprintable() else " " for item in cell).split()) or "-"
 
 
 def _cut(cell: str, limit: int) -> str:

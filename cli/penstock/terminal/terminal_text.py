@@ -20,7 +20,7 @@ _BEGUN: Final = re.compile(r"\x1b(\[[0-9;:]*)?\Z")
 def plain(text: str) -> str:
     """Return one line of text without anything that a terminal would obey, colours included."""
     kept = click.unstyle(text)
-    return "".join(each if each.isprintable() or each == "\t" else REPLACEMENT for each in kept)
+    return "".join(item if item.isprintable() or item == "\t" else REPLACEMENT for item in kept)
 
 
 def plain_lines(text: str) -> str:

@@ -160,7 +160,7 @@ class ShownCounts:
         self._states[_key(task)] = task.state
         states = list(self._states.values())
         return TaskCounts(
-            total=max(total, len({_key(each) for each in tasks if each.attempt == task.attempt})),
+            total=max(total, len({_key(one_task) for one_task in tasks if one_task.attempt == task.attempt})),
             done=states.count(TaskState.COMPLETED),
             running=states.count(TaskState.RUNNING),
             failed=states.count(TaskState.FAILED),
@@ -171,7 +171,7 @@ def counts_of(tasks: Sequence[Task], job: JobResponse) -> TaskCounts:
     """Return the counts of the tasks that are shown, so that a bar agrees with the tasks below it."""
     shown = ShownCounts()
     counts = job.tasks
-    for task in sorted(tasks, key=lambda each: (each.attempt, each.try_number)):
+    for task in sorted(tasks, key=lambda one_task: (one_task.attempt, one_task.try_number)):
         counts = shown.after(task, tasks, total=job.tasks.total)
     return counts
 
@@ -254,11 +254,11 @@ class LiveDisplay:
         return f"{job.id[:8]} {word} {counts.done}/{counted(counts.total, 'task')}{failed} {took(job)} {bar}"
 
     def _task_lines(self, tasks: list[Task]) -> list[str]:
-        active = [each for each in tasks if each.state in (TaskState.RUNNING, TaskState.FAILED)]
-        ended = sorted((each for each in tasks if each.state is TaskState.COMPLETED), key=_last_moment)
+        active = [task for task in tasks if task.state in (TaskState.RUNNING, TaskState.FAILED)]
+        ended = sorted((task for task in tasks if task.state is TaskState.COMPLETED), key=_last_moment)
         room = max(0, MAX_ROWS - len(active))
         chosen = (ended[-room:] if room else []) + active[-MAX_ROWS:]
-        lines = [f"  {_task_line(each)}" for each in chosen]
+        lines = [f"  {_task_line(item)}" for item in chosen]
         hidden = len(active) - MAX_ROWS
         return lines + ([f"  and {hidden} more running"] if hidden > 0 else [])
 

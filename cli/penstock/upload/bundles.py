@@ -34,7 +34,7 @@ def pack(chosen: Chosen) -> PackedFolder:
     """
     files = packed(chosen)
     if files is None:
-        largest = max(chosen.files.items(), key=lambda each: each[1])[0]
+        largest = max(chosen.files.items(), key=lambda file: file[1])[0]
         problem = too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {shown(largest)}")
         raise BadWorkflow(
             f"{problem}, or let the server fetch it: from a repository (--git) or an archive (--from-url)"

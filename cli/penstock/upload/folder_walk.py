@@ -112,7 +112,7 @@ class Walk:
             self.left_out.append(entry(f"{base}/", "a link that leads to a folder above itself"))
             return
         try:
-            names = sorted(each.name for each in place.iterdir())
+            names = sorted(one_path.name for one_path in place.iterdir())
         except OSError as error:
             self.left_out.append(entry(f"{base}/", f"it cannot be read: {error.strerror}"))
             return
@@ -166,8 +166,8 @@ class Walk:
     def _is_included(self, path: str, *, is_folder: bool) -> bool:
         candidates = (path, *folders_of(path))
         return any(
-            deciding(each, self._selection.included, is_folder=is_folder or each != path) is not None
-            for each in candidates
+            deciding(candidate, self._selection.included, is_folder=is_folder or candidate != path) is not None
+            for candidate in candidates
         )
 
     def _stays_inside(self, path: str) -> bool:
@@ -223,14 +223,14 @@ def _links_in(folder: Path, selection: Selection) -> dict[str, str]:
             entries = list(os.scandir(folder / base))
         except OSError:  # the walk itself reports it
             continue
-        for each in entries:
-            path = f"{base}/{each.name}" if base else each.name
-            if each.is_symlink():
-                link = os.readlink(each.path)  # noqa: PTH115 - a `Path` would tidy the text
+        for one_entry in entries:
+            path = f"{base}/{one_entry.name}" if base else one_entry.name
+            if one_entry.is_symlink():
+                link = os.readlink(one_entry.path)  # noqa: PTH115 - a `Path` would tidy the text
                 if link.startswith("/") and Path(os.path.normpath(link)).is_relative_to(folder):
                     link = os.path.relpath(link, folder / base)
                 links[path] = link
-            elif each.is_dir() and (selection.included or selection.reason_against(path, is_folder=True) is None):
+            elif one_entry.is_dir() and (selection.included or selection.reason_against(path, is_folder=True) is None):
                 waiting.append(path)
     return links
 

@@ -86,4 +86,4 @@ def _git(folder: Path, arguments: Sequence[str], *, given: str = "") -> bytes | 
 
 
 def _names(answer: bytes) -> list[str]:
-    return [os.fsdecode(each) for each in answer.split(b"\0")[:-1]]
+    return [os.fsdecode(part) for part in answer.split(b"\0")[:-1]]

@@ -67,8 +67,8 @@ def rules_of_file(name: str, lines: Iterable[str]) -> Iterator[Rule]:
 
 def rules_of(patterns: Iterable[str], why: str) -> Iterator[Rule]:
     """Yield the rules of patterns; `{}` in `why` stands for the pattern."""
-    for each in patterns:
-        yield from _rules(each, why.replace("{}", each))
+    for one_pattern in patterns:
+        yield from _rules(one_pattern, why.replace("{}", one_pattern))
 
 
 def deciding(path: str, rules: Sequence[Rule], *, is_folder: bool) -> Rule | None:
@@ -83,8 +83,8 @@ def deciding(path: str, rules: Sequence[Rule], *, is_folder: bool) -> Rule | Non
 def grouped(entries: Iterable[LeftOut]) -> tuple[LeftOut, ...]:
     """Return a list of bounded length: what one rule left out in many places becomes one entry."""
     by_reason: dict[str, list[LeftOut]] = {}
-    for each in entries:
-        by_reason.setdefault(each.reason, []).append(each)
+    for one_entry in entries:
+        by_reason.setdefault(one_entry.reason, []).append(one_entry)
     listed: list[LeftOut] = []
     for reason, group in by_reason.items():
         if len(group) <= MAX_NAMED:
@@ -104,12 +104,12 @@ def entry(path: str, reason: str, *, files: int = 1, size_bytes: int = 0) -> Lef
 
 def _merged(path: str, reason: str, group: Sequence[LeftOut]) -> LeftOut:
     return entry(
-        path, reason, files=sum(each.files for each in group), size_bytes=sum(each.size_bytes for each in group)
+        path, reason, files=sum(item.files for item in group), size_bytes=sum(item.size_bytes for item in group)
     )
 
 
 def _shown(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text[:MAX_TEXT_CHARS])
+    return "".join(item if item.isprintable() else "?" for item in text[:MAX_TEXT_CHARS])
 
 
 def _rules(line: str, reason: str) -> Iterator[Rule]:

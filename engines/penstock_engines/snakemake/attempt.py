@@ -228,7 +228,7 @@ def _workflow(api: SnakemakeApi, launch: Launch, profile: Profile) -> DAGApi:
         workflow_settings=WorkflowSettings(consider_ancient=profile.value("consider_ancient", {})),
         snakefile=Path(launch.snakefile),
     )
-    triggers = [each for each in RerunTrigger.all() if each.item_to_choice() in options.rerun_triggers]
+    triggers = [item for item in RerunTrigger.all() if item.item_to_choice() in options.rerun_triggers]
     return workflow.dag(
         DAGSettings(
             targets=frozenset(options.targets),

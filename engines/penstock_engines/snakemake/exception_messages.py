@@ -79,8 +79,8 @@ def _too_few_resources(error: BaseException) -> str:
     """Say what a group of jobs that run at the same time lacks, and which setting gives a run more."""
     excess = [line.strip() for line in str(getattr(error, "excess_resources", "")).splitlines() if line.strip()]
     text = "jobs that are joined by pipes or services run at the same time and together need more than the run has: "
-    text += ", ".join(each.replace("_cores", "cores") for each in excess) or _essence(error)
-    if any("_cores" in each for each in excess):
+    text += ", ".join(item.replace("_cores", "cores") for item in excess) or _essence(error)
+    if any("_cores" in item for item in excess):
         text += (
             " (needed/available). The operator gives each run more cores with PENSTOCK_CORES of the runner, or with "
             "fewer PENSTOCK_SLOTS (`penstock up --slots 1`); lower `threads:` of these rules need fewer"

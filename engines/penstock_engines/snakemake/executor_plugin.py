@@ -164,8 +164,10 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         run = Run(info=SubmittedJobInfo(job=job), tasks=[])
         members = list(job) if job.is_group() else [job]
         run.tasks = [
-            RunningTask(each, job_key(each), job.attempt, is_service=bool(getattr(each, "is_service", False)), run=run)
-            for each in members
+            RunningTask(
+                member, job_key(member), job.attempt, is_service=bool(getattr(member, "is_service", False)), run=run
+            )
+            for member in members
         ]
         services = [task for task in run.tasks if task.is_service]
         if services:
@@ -181,20 +183,20 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
 
     def handle_job_success(self, job: Any) -> None:
         """Report the end of a job whose outputs Snakemake found in order; the engine looks for them meanwhile."""
-        for each in list(job) if job.is_group() else [job]:
-            if each.rule.is_checkpoint:
+        for item in list(job) if job.is_group() else [job]:
+            if item.rule.is_checkpoint:
                 self._graph.expect_change()
-            task = self._ended.pop(each, None)
-            self._tell_end(each, job.attempt, task, ok=True, will_retry=False)
+            task = self._ended.pop(item, None)
+            self._tell_end(item, job.attempt, task, ok=True, will_retry=False)
         self._reporter.wait_taken()
 
     def handle_job_error(self, job: Any) -> None:
         """Tell the end of a job that failed, or whose outputs were not in order."""
         will_retry = bool(job.restart_times > job.attempt - 1)
-        for each in list(job) if job.is_group() else [job]:
-            task = self._ended.pop(each, None)
+        for item in list(job) if job.is_group() else [job]:
+            task = self._ended.pop(item, None)
             is_innocent = job.is_group() and task is not None and task.exit_code == 0
-            self._tell_end(each, job.attempt, task, ok=is_innocent, will_retry=will_retry)
+            self._tell_end(item, job.attempt, task, ok=is_innocent, will_retry=will_retry)
 
     def shutdown(self) -> None:
         """Stop waiting; nothing runs any more."""
@@ -303,7 +305,7 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         """Return the descriptors of what other jobs leave for this process: not for a new job to see."""
         with self._lock:
             return tuple(
-                each for task in self._running.values() for each in (task.report, task.descriptor) if each >= 0
+                item for task in self._running.values() for item in (task.report, task.descriptor) if item >= 0
             )
 
     def _entered(self, task: RunningTask) -> None:

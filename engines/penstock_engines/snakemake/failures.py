@@ -99,7 +99,7 @@ def without_folder(failure: Failure, folder: Path) -> Failure:
         message=shortened(failure.message),
         stderr_tail=failure.stderr_tail and shortened(failure.stderr_tail),
         stdout_tail=failure.stdout_tail and shortened(failure.stdout_tail),
-        log_tails=tuple(replace(each, text=shortened(each.text)) for each in failure.log_tails),
+        log_tails=tuple(replace(tail, text=shortened(tail.text)) for tail in failure.log_tails),
     )
 
 

@@ -217,9 +217,9 @@ def _encodable(value: Any) -> Any:  # Any: builtin values, however nested
             return value.encode("utf-8", "backslashreplace").decode()
         case dict():
             fields = cast("dict[str, Any]", value)
-            return {_encodable(key): _encodable(each) for key, each in fields.items()}
+            return {_encodable(key): _encodable(one_field) for key, one_field in fields.items()}
         case list() | tuple():
-            return [_encodable(each) for each in cast("list[Any]", value)]
+            return [_encodable(item) for item in cast("list[Any]", value)]
         case _:
             return value
 
@@ -234,8 +234,8 @@ def shorten(text: str) -> str:
 
 def found(findings: Sequence[Finding], refusal: str | None) -> Found:
     """Return the message that reports findings, cut to what a message carries: those of rank first."""
-    ranked = sorted(findings, key=lambda each: each.kind is not FindingKind.UNSUPPORTED)
-    few = tuple(replace(each, message=shorten(each.message)) for each in ranked[:MAX_FINDINGS])
+    ranked = sorted(findings, key=lambda finding: finding.kind is not FindingKind.UNSUPPORTED)
+    few = tuple(replace(item, message=shorten(item.message)) for item in ranked[:MAX_FINDINGS])
     return Found(findings=few, refusal=refusal and shorten(refusal))
 
 
@@ -293,4 +293,4 @@ class FrameReader:
 
 def _printable(text: str) -> str:
     """Return the beginning of an error that quotes what arrived, as plain text in one line."""
-    return "".join(each if each.isprintable() else "?" for each in text[:MAX_REASON_CHARS])
+    return "".join(item if item.isprintable() else "?" for item in text[:MAX_REASON_CHARS])

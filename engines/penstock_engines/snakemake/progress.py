@@ -225,7 +225,7 @@ class TaskProgress:
     def _described(self, message: TryDescribed) -> list[Task]:
         key = self._keys[message.task]
         command, reason, resources = message.command, message.reason, message.resources
-        texts = (each for pair in resources.items() for each in pair if isinstance(each, str))
+        texts = (item for pair in resources.items() for item in pair if isinstance(item, str))
         if not self._has_room(command or "", reason or "", *texts):
             command, reason, resources = None, TOO_MANY_DETAILS, {}
         task = replace(self._tasks[key], command=command, reason=reason, resources=resources)

@@ -116,7 +116,11 @@ class Protocol:
                 self._output_paths += sum(map(len, found))
                 _require(self._output_paths <= MAX_OUTPUT_PATHS, f"more than {MAX_OUTPUT_PATHS:,} paths of outputs")
             case Found():
-                texts = [text for each in message.findings for text in (each.directive, each.message, each.rule or "")]
+                texts = [
+                    text
+                    for finding in message.findings
+                    for text in (finding.directive, finding.message, finding.rule or "")
+                ]
                 _require(max(map(len, texts), default=0) <= MAX_FINDING_CHARS, "a finding that is too long")
             case RunEnded():
                 self._end_run(message)

@@ -155,7 +155,7 @@ def _texts(failure: Failure) -> Iterable[str]:
     yield failure.message
     yield failure.stderr_tail or ""
     yield failure.stdout_tail or ""
-    yield from (each.text for each in failure.log_tails)
+    yield from (tail.text for tail in failure.log_tails)
 
 
 def _signal(exit_code: int | None) -> int | None:

@@ -259,8 +259,8 @@ class RunningAttempt:
                 raise InvalidEvent(f"rule {entry.rule[:100]} ended well, and its output {missing[:200]!r} is not there")
 
     def _warn(self, findings: Iterable[Finding]) -> None:
-        for each in findings:
-            self._emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: warning: {each.message}\n"))
+        for finding in findings:
+            self._emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: warning: {finding.message}\n"))
 
     async def _tell(self, task: Task) -> None:
         """Emit a task; its logs begin with it and end before it."""

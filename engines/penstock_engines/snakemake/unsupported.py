@@ -41,13 +41,13 @@ class Software(Struct, frozen=True, kw_only=True):
 
     def refusal(self, findings: Iterable[Finding]) -> str | None:
         """Return why a run with these findings must not start; `None` when it may."""
-        missing = [each for each in findings if each.kind is FindingKind.UNSUPPORTED]
+        missing = [finding for finding in findings if finding.kind is FindingKind.UNSUPPORTED]
         is_allowed = self.policy is UnsupportedDirectives.WARN or (
             self.policy is UnsupportedDirectives.CHOOSE and self.is_accepted
         )
         if not missing or is_allowed:
             return None
-        named = "; ".join(each.message for each in missing[:MAX_NAMED])
+        named = "; ".join(item.message for item in missing[:MAX_NAMED])
         more = f"; and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
         return f"the workflow declares what this runner does not provide: {named}{more}. {self._way_out}"
 
@@ -98,7 +98,7 @@ class Inspection:
         found: list[Finding] = []
         if self._pending is not None:
             declared = self._workflow.__dict__.get(_GLOBAL_CONDA, ())
-            found += [*self._pending, *(_finding("conda", None, each) for each in declared)]
+            found += [*self._pending, *(_finding("conda", None, item) for item in declared)]
             self._pending = None
         for job in jobs:
             name = str(job.rule.name)

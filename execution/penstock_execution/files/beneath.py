@@ -124,6 +124,6 @@ def _components(name: str) -> list[bytes]:
     if len(encoded) > _MAX_PATH_BYTES:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), name)
     components = encoded.split(b"/")
-    if b"\0" in encoded or (components != [b"."] and any(each in (b"", b".", b"..") for each in components)):
+    if b"\0" in encoded or (components != [b"."] and any(component in (b"", b".", b"..") for component in components)):
         raise OSError(errno.EINVAL, "not a relative path without '..'", name)
     return components

@@ -259,16 +259,20 @@ class _Search:
                 self._leave_out(shown, _reason(error))
                 continue
             names = [
-                each for each in names if not (each in IGNORED_NAMES or (folder == "." and each in IGNORED_FOLDERS))
+                one_name
+                for one_name in names
+                if not (one_name in IGNORED_NAMES or (folder == "." and one_name in IGNORED_FOLDERS))
             ]
             if not names:
                 self._leave_out(shown, "it is an empty folder, and only files are stored")
-            for each in names:
+            for one_name in names:
                 self._looked_at += 1
                 if self._looked_at > MAX_LOOKED_AT:
                     self._leave_out(shown, f"more than {MAX_LOOKED_AT:,} files and links lie in the run's outputs")
                     return
-                below = self._entry(f"{shown}/{each}", each if folder == "." else f"{folder}/{each}", kind, chain)
+                below = self._entry(
+                    f"{shown}/{one_name}", one_name if folder == "." else f"{folder}/{one_name}", kind, chain
+                )
                 if below is not None:
                     waiting.append(below)
 
@@ -289,7 +293,7 @@ class _Search:
         match status.kind:
             case FileKind.FILE:
                 self._add(shown, content, kind)
-            case FileKind.FOLDER if any(_contains(content, each) for each in chain):
+            case FileKind.FOLDER if any(_contains(content, item) for item in chain):
                 self._leave_out(shown, "it is a link to a folder that contains it")
             case FileKind.FOLDER if len(chain) >= MAX_DEPTH:
                 self._leave_out(shown, f"more than {MAX_DEPTH} folders lie above it")
@@ -389,10 +393,10 @@ def _entries(folder: _CountedFolder) -> Iterator[tuple[str, FileStatus]]:
                 raise
             continue
         left -= len(names)
-        for each in names:
-            if each in IGNORED_FOLDERS or each in IGNORED_NAMES:
+        for one_name in names:
+            if one_name in IGNORED_FOLDERS or one_name in IGNORED_NAMES:
                 continue
-            name = each if place == "." else f"{place}/{each}"
+            name = one_name if place == "." else f"{place}/{one_name}"
             try:
                 status = folder.status(name)
             except OSError:

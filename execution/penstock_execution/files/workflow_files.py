@@ -210,8 +210,8 @@ class WorkflowFolder:
                 continue
             left -= len(names)
             folders: list[str] = []
-            for each in names:
-                found = self._listed(each if folder == "." else f"{folder}/{each}")
+            for one_name in names:
+                found = self._listed(one_name if folder == "." else f"{folder}/{one_name}")
                 if found.status is not None and found.status.kind is FileKind.FOLDER:
                     folders.append(found.name)
                 yield found
@@ -352,9 +352,9 @@ def _empty(root: int) -> None:
                 continue
             try:
                 while inner := _names(child):
-                    for each in inner:
-                        if not _unlinked(each, child):
-                            moved = _move_up(each, child, root, moved)
+                    for item in inner:
+                        if not _unlinked(item, child):
+                            moved = _move_up(item, child, root, moved)
             finally:
                 os.close(child)
             os.rmdir(name, dir_fd=root)

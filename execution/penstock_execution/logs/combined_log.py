@@ -88,8 +88,8 @@ class _Reader:
         # Sizes first: every record of what lies before them was written by then.
         sizes = [size_of_file(path) or 0 for path in self._paths]
         for *cut, stream in self._records(MAX_RECORDS if is_over else RECORDS_A_LOOK):
-            yield from self._up_to([min(each, size) for each, size in zip(cut, sizes, strict=True)])
-            if not is_over and any(each > size for each, size in zip(cut, sizes, strict=True)):
+            yield from self._up_to([min(item, size) for item, size in zip(cut, sizes, strict=True)])
+            if not is_over and any(item > size for item, size in zip(cut, sizes, strict=True)):
                 return  # what lies before this record was still to come: it is read again the next time
             self._offset += RECORD.size
             self._stream = STDERR if stream else STDOUT

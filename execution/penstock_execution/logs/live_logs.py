@@ -86,7 +86,7 @@ class LiveLogs:
         def read() -> list[LogWritten]:
             nonlocal ended
             tails = self._tails.pop(task_id, ())
-            written = [each for tail in tails for each in tail.read(is_over=True)]
+            written = [item for tail in tails for item in tail.read(is_over=True)]
             stdout, stderr = self.path(task_id, "stdout"), self.path(task_id, "stderr")
             ended = EndedLogs(
                 stdout=None if size_of_file(stdout) is None else stdout,
@@ -124,8 +124,8 @@ class LiveLogs:
         return written
 
     async def _emit_from(self, read: Callable[[], list[LogWritten]]) -> None:
-        for each in await self._read(read):
-            self._emit(each)
+        for item in await self._read(read):
+            self._emit(item)
 
     async def _read(self, read: Callable[[], T], deadline_s: float = FILE_DEADLINE_S) -> T:
         """Read in a thread. One reads at a time, and to its end: what is read moves the place to read on from."""

@@ -90,6 +90,8 @@ class Tail:
     def _written(self, text: str) -> list[LogWritten]:
         if not text:
             return []
-        line = next((each.strip() for each in reversed(text[-LAST_LINE_CHARS:].splitlines()) if each.strip()), None)
+        line = next(
+            (one_line.strip() for one_line in reversed(text[-LAST_LINE_CHARS:].splitlines()) if one_line.strip()), None
+        )
         self._last = line or self._last
         return [LogWritten(stream=self._stream, text=text, task_id=self._task_id)]

@@ -111,9 +111,9 @@ class FrameReporter(Generic[MessageT]):
                 (count,) = TAKEN.unpack_from(raw, len(raw) - TAKEN.size)
                 with self._lock:
                     self._taken_count = count
-                    for _, mark in (each for each in self._marks if each[0] <= count):
+                    for _, mark in (one_mark for one_mark in self._marks if one_mark[0] <= count):
                         mark.set()
-                    self._marks = [each for each in self._marks if each[0] > count]
+                    self._marks = [one_mark for one_mark in self._marks if one_mark[0] > count]
 
     def _close_in_fork(self) -> None:
         descriptors = (self._events, self._taken)

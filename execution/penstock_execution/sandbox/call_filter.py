@@ -80,7 +80,7 @@ _PRIO_USER, _IOPRIO_WHO_USER = 2, 3
 def _priorities(priority: int, disk: int, *scheduling: int) -> tuple[_Priority, ...]:
     """Return the calls `setpriority`, `ioprio_set` and `sched_set...` by their numbers."""
     of_groups = (_Priority(priority, 1, of_user=_PRIO_USER), _Priority(disk, 1, of_user=_IOPRIO_WHO_USER))
-    return (*of_groups, *(_Priority(each, 0) for each in scheduling))
+    return (*of_groups, *(_Priority(item, 0) for item in scheduling))
 
 
 _CONVENTIONS: Final = {
@@ -192,8 +192,8 @@ def _calls(convention: _Convention, family: int | None, kept: tuple[int, ...]) -
     yield from _answer((_IS_AT_LEAST, _FIRST_FOREIGN), _REFUSE)
     for number in kept:
         yield from _answer((_IS_EQUAL, number), _PRETEND)
-    for each in convention.modes:
-        yield from _refuse_set_id(each)
+    for one_mode in convention.modes:
+        yield from _refuse_set_id(one_mode)
     for number in (_OPENAT2, *convention.keys):
         yield from _answer((_IS_EQUAL, number), _UNKNOWN)
     for number in _RINGS:

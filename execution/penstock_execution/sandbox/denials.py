@@ -97,7 +97,7 @@ def refusal(lines: list[str], rules: Rules, machine: Machine, *, is_execution: b
 
 def read_advice(path: str, homes: tuple[str, ...]) -> str:
     """Say how a path becomes readable for workflows; for folders of the system that is never by a setting."""
-    if path in _TOO_WIDE or any(is_within(path, each) for each in (*_NEVER_READ, *homes)):
+    if path in _TOO_WIDE or any(is_within(path, home) for home in (*_NEVER_READ, *homes)):
         return _ELSEWHERE
     return "let the operator add it to PENSTOCK_SANDBOX_READ"
 
@@ -107,13 +107,13 @@ def write_advice(path: str, machine: Machine) -> str:
     if path in _TOO_WIDE or path.count("/") == 1 or _is_closed(path, machine):
         return _BELOW
     # What contains a closed folder would open it too.
-    if any(is_within(each, path) for each in (*_NEVER_WRITTEN, *machine.programs, *machine.homes)):
+    if any(is_within(program, path) for program in (*_NEVER_WRITTEN, *machine.programs, *machine.homes)):
         return _BELOW
     return "let the operator add it to PENSTOCK_SANDBOX_WRITE"
 
 
 def _is_closed(path: str, machine: Machine) -> bool:
-    return any(is_within(path, each) for each in (*_NEVER_WRITTEN, *machine.programs, *machine.homes))
+    return any(is_within(path, program) for program in (*_NEVER_WRITTEN, *machine.programs, *machine.homes))
 
 
 def _this_machine(work_dir: Path) -> Machine:
@@ -131,7 +131,7 @@ def account_homes() -> tuple[str, ...]:
     found = [os.environ.get("HOME", "")]
     with contextlib.suppress(KeyError):  # a user without an account
         found.append(pwd.getpwuid(os.getuid()).pw_dir)
-    return tuple(dict.fromkeys(os.path.realpath(each) for each in found if each.startswith("/") and each != "/"))
+    return tuple(dict.fromkeys(os.path.realpath(item) for item in found if item.startswith("/") and item != "/"))
 
 
 def _not_executable(lines: list[str], machine: Machine, work_dir: Path) -> str | None:

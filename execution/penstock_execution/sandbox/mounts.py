@@ -91,7 +91,7 @@ def changes(writable: Iterable[str], closed: Iterable[str]) -> list[tuple[str, b
     wanted = dict.fromkeys(closed, False) | dict.fromkeys(writable, True)
     found: dict[str, bool] = {}
     for place in sorted(wanted, key=lambda path: path.rstrip("/").split("/")):
-        around = next((each for each in reversed(found) if place.startswith(each.rstrip("/") + "/")), None)
+        around = next((item for item in reversed(found) if place.startswith(item.rstrip("/") + "/")), None)
         if wanted[place] != (around is not None and found[around]):
             found[place] = wanted[place]
     return list(found.items())

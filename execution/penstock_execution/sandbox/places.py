@@ -52,8 +52,8 @@ def devices() -> tuple[str, ...]:
 
 def secrets(home: Path | None) -> tuple[str, ...]:
     """Return what no workflow reads, though it may read the folder around it: as far as this user could read it."""
-    of_system = [each for each in SECRET if os.access(each, os.R_OK)]
-    return resolved([*of_system, *(str(home / each) for each in SECRET_OF_USER if home is not None)])
+    of_system = [item for item in SECRET if os.access(item, os.R_OK)]
+    return resolved([*of_system, *(str(home / item) for item in SECRET_OF_USER if home is not None)])
 
 
 def own_code() -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def own_code() -> tuple[str, ...]:
     home = Path(pwd.getpwuid(os.getuid()).pw_dir)
     of_user = Path(".local/lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
     in_environment = [sys.prefix] if sys.prefix != sys.base_prefix else []
-    loaded = [each for each in sys.path if Path(each).is_absolute()]
+    loaded = [item for item in sys.path if Path(item).is_absolute()]
     return resolved(
         [
             *(*in_environment, *loaded, *site.getsitepackages(), site.getusersitepackages(), str(home / of_user)),
@@ -75,26 +75,26 @@ def own_code() -> tuple[str, ...]:
 
 def resolved(paths: list[str]) -> tuple[str, ...]:
     """Return where paths lead to, each once."""
-    return tuple(dict.fromkeys(os.path.realpath(each) for each in paths))
+    return tuple(dict.fromkeys(os.path.realpath(path) for path in paths))
 
 
 def existing(paths: list[str]) -> tuple[str, ...]:
     """Return where the paths lead to that exist."""
-    return resolved([each for each in paths if Path(each).exists()])
+    return resolved([path for path in paths if Path(path).exists()])
 
 
 def _of_python() -> Iterator[str]:
     yield from (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
     yield str(Path(os.path.realpath(sys.executable)).parent)
-    yield from (each for each in sys.path if Path(each).is_absolute())
+    yield from (item for item in sys.path if Path(item).is_absolute())
 
 
 def _of_environment(environment: Mapping[str, str]) -> Iterator[str]:
     for name in ("PYTHONPATH", "LD_LIBRARY_PATH"):
-        yield from (each for each in environment.get(name, "").split(os.pathsep) if Path(each).is_absolute())
-    for each in environment.get("PATH", "").split(os.pathsep):
-        folder = Path(each)
+        yield from (part for part in environment.get(name, "").split(os.pathsep) if Path(part).is_absolute())
+    for part in environment.get("PATH", "").split(os.pathsep):
+        folder = Path(part)
         if folder.is_absolute():
-            yield each
+            yield part
             if folder.name == _SHIMS or any((folder.parent / mark).exists() for mark in _ENVIRONMENT_MARKS):
                 yield str(folder.parent)

@@ -51,7 +51,7 @@ class SandboxPolicy(Struct, frozen=True, kw_only=True):
             read=(*self.read, *(self.write if is_plan else ())),
             write=(*own, SHARED_MEMORY) if is_plan else (*own, SHARED_MEMORY, *self.write),
             # It cannot be private where a folder of the machine lies in it that an attempt is to see.
-            memory=None if any(is_within(each, SHARED_MEMORY) for each in named) else SHARED_MEMORY,
+            memory=None if any(is_within(item, SHARED_MEMORY) for item in named) else SHARED_MEMORY,
             logs=logs,
             devices=self.devices,
             hidden=self.hidden,

@@ -41,11 +41,11 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     def may_list(self, folder: str) -> bool:
         """Say whether the names in a folder may be read: not where a part of it is hidden."""
-        return self.may_read(folder) and not any(_is_below(each, folder) for each in self.hidden)
+        return self.may_read(folder) and not any(_is_below(item, folder) for item in self.hidden)
 
     def is_hidden(self, path: str) -> bool:
         """Say whether a path lies in what was taken away."""
-        return any(is_within(path, each) for each in self.hidden)
+        return any(is_within(path, item) for item in self.hidden)
 
 
 class Right(IntFlag):
@@ -108,7 +108,7 @@ def handled(abi: int) -> Right:
 def grants(rules: Rules, entries: Callable[[str], Iterable[str]]) -> Iterator[Grant]:
     """Yield what to tell the kernel, which knows only what is allowed: `entries` lists the names in a folder."""
     closed = frozenset(rules.hidden)
-    above = frozenset(parent for each in closed for parent in _parents(each))
+    above = frozenset(parent for item in closed for parent in _parents(item))
     for roots, right in ((rules.read, _READ), (rules.write, _WRITE), (rules.devices, _DEVICES), (rules.logs, _LOGS)):
         for root in dict.fromkeys(roots):
             if root not in above:
@@ -121,7 +121,9 @@ def grants(rules: Rules, entries: Callable[[str], Iterable[str]]) -> Iterator[Gr
 def outermost(roots: tuple[str, ...], hidden: tuple[str, ...]) -> tuple[str, ...]:
     """Return the roots that no other one covers: they allow the same with fewer grants."""
     return tuple(
-        root for root in dict.fromkeys(roots) if not _covers((each for each in roots if each != root), hidden, root)
+        root
+        for root in dict.fromkeys(roots)
+        if not _covers((one_root for one_root in roots if one_root != root), hidden, root)
     )
 
 
@@ -148,7 +150,7 @@ def _parents(path: str) -> Iterator[str]:
 
 def _covers(roots: Iterable[str], hidden: tuple[str, ...], path: str) -> bool:
     return any(
-        is_within(path, root) and not any(is_within(path, each) for each in hidden if _is_below(each, root))
+        is_within(path, root) and not any(is_within(path, item) for item in hidden if _is_below(item, root))
         for root in roots
     )
 

@@ -17,8 +17,8 @@ ours ends so."""
 
 def sync(path: Path) -> None:
     """Put a file, and its name, on the disk."""
-    for each in (path, path.parent):
-        descriptor = os.open(each, os.O_RDONLY)
+    for item in (path, path.parent):
+        descriptor = os.open(item, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

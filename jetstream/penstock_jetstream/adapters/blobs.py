@@ -51,7 +51,7 @@ def open_blobs(location: str | Path) -> "ObjectBlobs":
     scheme, separator, _ = text.partition("://")
     if separator and scheme != "file":
         if scheme not in _SCHEMES:
-            known = ", ".join(f"{each}://" for each in _SCHEMES)
+            known = ", ".join(f"{one_scheme}://" for one_scheme in _SCHEMES)
             raise BadBlobsLocation(
                 f"PENSTOCK_BLOBS is {text}: blobs are kept in a folder, or at a URL that begins with one of {known}"
             )
@@ -159,8 +159,8 @@ class ObjectBlobs:
                 self._store, folder or None, chunk_size=1000
             )
             async for page in pages:
-                found += [BlobInfo(key=each["path"], size_bytes=each["size"]) for each in page]
-        return tuple(sorted((each for each in found if each.key.startswith(prefix)), key=lambda each: each.key))
+                found += [BlobInfo(key=item["path"], size_bytes=item["size"]) for item in page]
+        return tuple(sorted((item for item in found if item.key.startswith(prefix)), key=lambda item: item.key))
 
     async def page(self, folder: str, *, after: str = "", limit: int) -> tuple[WrittenBlob, ...]:
         """Return the next blobs of a folder."""
@@ -171,7 +171,7 @@ class ObjectBlobs:
                 self._store, folder, offset=after or None, chunk_size=limit
             )
             async for page in pages:
-                return tuple(WrittenBlob(each["path"], each["last_modified"]) for each in page[:limit])
+                return tuple(WrittenBlob(item["path"], item["last_modified"]) for item in page[:limit])
         return ()
 
     async def delete(self, key: str) -> None:

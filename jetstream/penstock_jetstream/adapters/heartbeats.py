@@ -39,13 +39,13 @@ class JetStreamHeartbeats:
     async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
         """Return the last heartbeat of every runner that is alive."""
         alive: dict[RunnerId, RunnerHeartbeat] = {}
-        for each in await self._read():
-            if not each.payload or not each.subject.startswith(names.BEATS_RUNNER_PREFIX):
+        for item in await self._read():
+            if not item.payload or not item.subject.startswith(names.BEATS_RUNNER_PREFIX):
                 continue
             try:
-                heartbeat = decode_view(each.payload, RunnerHeartbeat)
+                heartbeat = decode_view(item.payload, RunnerHeartbeat)
             except Undecodable as error:
-                _log.error("heartbeat_undecodable", subject=each.subject, error=str(error))
+                _log.error("heartbeat_undecodable", subject=item.subject, error=str(error))
             else:
                 alive[heartbeat.runner_id] = heartbeat
         return alive

@@ -77,7 +77,7 @@ class JetStreamLog:
         retry = Retry(deadline_s)
         while True:
             held = await self._read_all(aggregate, retry.remaining_s)
-            history = tuple(_readable(each, aggregate) for each in held)
+            history = tuple(_readable(item, aggregate) for item in held)
             version = max(len(history), history[-1].event.version) if history else 0
             if version >= min_version:
                 return history
@@ -121,7 +121,7 @@ class JetStreamLog:
         reader = StreamReader(self._connection, names.EVENTS, names.EVENTS_PREFIX + aggregates, after=after)
         async with aclosing(reader.batches()) as batches:
             async for batch in batches:
-                events = [decoded(each.seq, each.subject, each.payload) for each in batch]
+                events = [decoded(item.seq, item.subject, item.payload) for item in batch]
                 if gaps is not None:
                     events = await gaps.filled(events)
                 if events:

@@ -105,7 +105,7 @@ class JetStreamJobs:
             return await self._get_many_from_leader(job_ids)
         subjects = [names.JOBS_KEY_PREFIX + job_id for job_id in job_ids]
         held = await streams.get_last_of_each(self._connection, names.JOBS, subjects, deadline_s=names.VIEW_READ_S)
-        jobs = (_job(each.payload, each.seq) for each in held)
+        jobs = (_job(item.payload, item.seq) for item in held)
         return {job.id: job for job in jobs if job is not None}
 
     async def _get_many_from_leader(self, job_ids: Sequence[JobId]) -> dict[JobId, Job]:
@@ -136,7 +136,7 @@ class JetStreamJobs:
             async for batch in batches:
                 if not batch:
                     continue
-                jobs = (_job(each.payload, each.seq) for each in batch)
+                jobs = (_job(item.payload, item.seq) for item in batch)
                 yield batch[-1].seq, tuple(job for job in jobs if job is not None)
 
     async def _write_portion(self, place: _Place, puts: Sequence[Message], seq: int, retry: Retry) -> _Place:

@@ -54,12 +54,12 @@ class JetStreamLive:
 
     async def publish(self, stored: Sequence[Stored]) -> None:
         """Send each event on its live subject."""
-        for each in stored:
-            subject = live_subject(each)
+        for item in stored:
+            subject = live_subject(item)
             if subject is None:
                 continue
             try:
-                await self._connection.publish(subject, encode(each.event), headers=live_headers(each))
+                await self._connection.publish(subject, encode(item.event), headers=live_headers(item))
             except NoAnswer:
                 return  # best effort: there is no server, and so no subscriber
 

@@ -61,11 +61,11 @@ class JetStreamLogTail:
             self._connection, names.LOGS, subject, after=after, limit=limit, deadline_s=names.VIEW_READ_S
         )
         found: list[tuple[int, LogChunk]] = []
-        for each in held:
+        for item in held:
             try:
-                found.append((each.seq, decode_view(each.payload, LogChunk)))
+                found.append((item.seq, decode_view(item.payload, LogChunk)))
             except Undecodable as error:
-                _log.error("log_chunk_undecodable", subject=each.subject, seq=each.seq, error=str(error))
+                _log.error("log_chunk_undecodable", subject=item.subject, seq=item.seq, error=str(error))
         return tuple(found)
 
 

@@ -110,7 +110,7 @@ class JetStreamTasks:
         if places is None:
             # A replica that lags would give a place to two tasks.
             held = await streams.read_to_end(self._connection, names.TASKS, prefix + ">", deadline_s=names.VIEW_READ_S)
-            stands = (stand for each in held if (stand := _place_and_id(each)) is not None)
+            stands = (stand for item in held if (stand := _place_and_id(item)) is not None)
             found = {task_id: place for place, task_id in stands}
             places = _Places(found, max((_placed(held), *(place + 1 for place in found.values()))))
             self._places[prefix] = places
@@ -131,15 +131,15 @@ def _message(prefix: str, places: _Places, task: Task) -> Message:
 def _tasks(held: Iterable[Held]) -> list[tuple[int, Task]]:
     """Return tasks with their places, in that order; what cannot be read is left out."""
     tasks: list[tuple[int, Task]] = []
-    for each in held:
-        stand = _place_and_id(each)
+    for item in held:
+        stand = _place_and_id(item)
         if stand is None:
             continue
         try:
-            tasks.append((stand[0], decode_view(each.payload, Task)))
+            tasks.append((stand[0], decode_view(item.payload, Task)))
         except Undecodable as error:
-            _log.error("task_undecodable", subject=each.subject, error=str(error))
-    return sorted(tasks, key=lambda each: each[0])
+            _log.error("task_undecodable", subject=item.subject, error=str(error))
+    return sorted(tasks, key=lambda task: task[0])
 
 
 def _place_and_id(held: Held) -> tuple[int, str] | None:
@@ -150,8 +150,8 @@ def _place_and_id(held: Held) -> tuple[int, str] | None:
 
 def _placed(held: Iterable[Held]) -> int:
     """Return how many tasks have a place, as the counts among these messages say."""
-    counts = (each for each in held if each.subject.endswith(".counts"))
-    return max((decode_view(each.payload, _Counts).placed for each in counts), default=0)
+    counts = (item for item in held if item.subject.endswith(".counts"))
+    return max((decode_view(count.payload, _Counts).placed for count in counts), default=0)
 
 
 def _prefix(tenant: TenantId, job_id: JobId) -> str:

@@ -88,25 +88,25 @@ class GroupCommit:
         return group
 
     async def _send(self, group: Sequence["_Waiting"]) -> None:
-        messages = [message for each in group for message in each.messages]
+        messages = [message for item in group for message in item.messages]
         try:
             ack = await store(self._connection, messages, deadline_s=names.ATTEMPT_S)
         except NoAnswer as error:
-            for each in group:
-                each.fail(NoAnswer(str(error)))
+            for item in group:
+                item.fail(NoAnswer(str(error)))
         except PortError as error:
-            for each in group:
-                each.fail(error if len(group) == 1 else Together(str(error)))
+            for item in group:
+                item.fail(error if len(group) == 1 else Together(str(error)))
         except Exception as error:  # noqa: BLE001
             # The boundary of a group: whatever is wrong with one append, the next group leaves.
             _log.error("group_not_sent", appends=len(group), exc_info=error)
-            for each in group:
-                each.fail(error if len(group) == 1 else Together(str(error)))
+            for item in group:
+                item.fail(error if len(group) == 1 else Together(str(error)))
         else:
             seq = ack.seq - len(messages) + 1
-            for each in group:
-                each.succeed(seq)
-                seq += len(each.messages)
+            for item in group:
+                item.succeed(seq)
+                seq += len(item.messages)
 
 
 class Together(Exception):

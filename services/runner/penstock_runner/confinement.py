@@ -64,4 +64,4 @@ def _blobs_folder(location: str) -> tuple[Path, ...]:
 
 
 def _resolved(paths: tuple[Path, ...]) -> tuple[str, ...]:
-    return resolved([os.fspath(each) for each in paths])
+    return resolved([os.fspath(path) for path in paths])

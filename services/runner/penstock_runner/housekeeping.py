@@ -48,7 +48,7 @@ class Housekeeping:
         return removed
 
     async def _remove_deleted(self, job_ids: Sequence[JobId]) -> int:
-        deleted = [each.id for each in (await self._jobs.get_many(job_ids)).values() if each.deleted_at is not None]
+        deleted = [item.id for item in (await self._jobs.get_many(job_ids)).values() if item.deleted_at is not None]
         for job_id in deleted:
             await removed(self._folder.work_dir(job_id))
             await removed(self._folder.logs_of(job_id))

@@ -57,8 +57,8 @@ class RunnerRegistration:
     async def _append_once(self, data: EventData) -> None:
         history = await self._log.load(self._aggregate)
         said = [stored.event.data for stored in history]
-        is_said = any(type(each) is type(data) for each in said)
-        is_gone = any(isinstance(each, _GONE) for each in said)
+        is_said = any(type(item) is type(data) for item in said)
+        is_gone = any(isinstance(item, _GONE) for item in said)
         if is_said or is_gone or (not said and not isinstance(data, RunnerJoined)):
             return
         head = history[-1].head if history else EMPTY_HEAD

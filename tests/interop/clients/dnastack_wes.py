@@ -28,7 +28,7 @@ def main(url, folder):
             workflow_engine_parameters={"keep-going": None},
             tags={"from": "dnastack"},
             attachments=[
-                str(each) for each in (Path(folder).parent / "one-file.smk", *Path(folder, "texts").iterdir())
+                str(path) for path in (Path(folder).parent / "one-file.smk", *Path(folder, "texts").iterdir())
             ],
         )
         return client.submit(request)
@@ -44,7 +44,7 @@ def main(url, folder):
     client.run(cancelled).cancel()
     return {
         "service": client.get_service_info()["name"],
-        "listed": [each.run_id for each in client.get_runs(page_size=1)],
+        "listed": [run.run_id for run in client.get_runs(page_size=1)],
         "completed": {"id": completed, "state": state},
         "cancelled": {"id": cancelled, "state": follow(cancelled)},
     }

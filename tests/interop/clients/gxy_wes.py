@@ -36,11 +36,11 @@ def main(url, folder):
         refused = error.status_code
     return {
         "service": client.service_info()["name"],
-        "listed": [each["run_id"] for each in first["runs"] + second["runs"]],
+        "listed": [run["run_id"] for run in first["runs"] + second["runs"]],
         "completed": {
             "id": completed,
             "state": state,
-            "outputs": [each["path"] for each in client.get_run(completed)["outputs"]["files"]],
+            "outputs": [file["path"] for file in client.get_run(completed)["outputs"]["files"]],
         },
         "cancelled": {"id": cancelled, "state": follow(cancelled)},
         "refused": refused,

@@ -32,7 +32,7 @@ def main(url, folder):
         return client.get_run_status(run_id)["state"]
 
     # The files have no folder in common but the one above both: the main file's path then begins with a folder.
-    texts = [str(each) for each in Path(folder, "texts").glob("*.txt")]
+    texts = [str(path) for path in Path(folder, "texts").glob("*.txt")]
     main_file = Path(folder).parent / "one-file.smk"
     completed = submit(main_file, texts, last=2)
     state = follow(completed)
@@ -43,8 +43,12 @@ def main(url, folder):
     assert log["request"]["workflow_type"] == "smk"
     return {
         "service": client.get_service_info()["name"],
-        "listed": [each["run_id"] for each in client.list_runs()["runs"]],
-        "completed": {"id": completed, "state": state, "outputs": [each["path"] for each in log["outputs"]["files"]]},
+        "listed": [run["run_id"] for run in client.list_runs()["runs"]],
+        "completed": {
+            "id": completed,
+            "state": state,
+            "outputs": [one_file["path"] for one_file in log["outputs"]["files"]],
+        },
         "cancelled": {"id": cancelled, "state": follow(cancelled)},
     }
 

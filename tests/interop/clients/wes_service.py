@@ -41,8 +41,8 @@ def main(url, folder):
     log = json.loads(say(*ask, "--get", completed))
     return {
         "service": json.loads(say(*ask, "--info"))["name"],
-        "listed": [each["run_id"] for each in json.loads(say(*ask, "--list"))["runs"]],
-        "completed": {"id": completed, "state": state, "outputs": [each["path"] for each in log["outputs"]["files"]]},
+        "listed": [run["run_id"] for run in json.loads(say(*ask, "--list"))["runs"]],
+        "completed": {"id": completed, "state": state, "outputs": [file["path"] for file in log["outputs"]["files"]]},
         "cancelled": {"id": cancelled, "state": follow(cancelled)},
         "log": say(*ask, "--log", completed),
     }

@@ -245,7 +245,7 @@ rule r:
     assert result.pop("own child") == "done: None"
     assert result.pop("inherited") == 0
     assert result.pop("by /proc") == "done: 0"  # so many were found
-    assert all(each.startswith("refused: ") for each in result.values()), result
+    assert all(item.startswith("refused: ") for item in result.values()), result
 
 
 async def test_a_process_that_a_snakefile_starts_has_no_way_to_the_events(lab: Lab) -> None:

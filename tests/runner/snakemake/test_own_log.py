@@ -31,7 +31,7 @@ def record(folder: Path, code: str) -> Path:
 
 def read(log: Path) -> tuple[str, str, str]:
     OwnLog(log).join()
-    stdout, stderr, whole = (log.with_suffix(each).read_text() for each in (".stdout", ".stderr", ".log"))
+    stdout, stderr, whole = (log.with_suffix(item).read_text() for item in (".stdout", ".stderr", ".log"))
     return stdout, stderr, whole
 
 
@@ -56,8 +56,8 @@ def test_both_streams_and_their_order(tmp_path: Path, code: str, whole: str) -> 
     stdout, stderr, joined = read(record(tmp_path, f"{code}\nos._exit(7)"))
     words = whole.split()
     assert joined.split() == words
-    assert stdout.split() == [each for each in words if each.startswith("o")]
-    assert stderr.split() == [each for each in words if each.startswith("e")]
+    assert stdout.split() == [word for word in words if word.startswith("o")]
+    assert stderr.split() == [word for word in words if word.startswith("e")]
 
 
 @pytest.mark.system
@@ -71,7 +71,7 @@ def test_a_stream_that_is_emptied_loses_only_what_it_had(tmp_path: Path) -> None
     os._exit(7)
     """
     log = record(tmp_path, code)
-    live = "".join(each.text for each in OwnLog(log).read(is_over=True))
+    live = "".join(item.text for item in OwnLog(log).read(is_over=True))
     stdout, stderr, whole = read(log)
     assert sorted(whole.split()) == sorted(live.split()) == sorted([*stdout.split(), *stderr.split()])
 
@@ -96,11 +96,11 @@ def test_it_is_told_in_order_while_it_is_written(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     own = OwnLog(log)
     assert own.read() == []
-    stdout, stderr, order = (log.with_suffix(each).open("ab", buffering=0) for each in (".stdout", ".stderr", ".order"))
+    stdout, stderr, order = (log.with_suffix(item).open("ab", buffering=0) for item in (".stdout", ".stderr", ".order"))
     with stdout, stderr, order:
 
         def told(*, is_over: bool = False) -> list[tuple[str, LogStream]]:
-            return [(each.text, each.stream) for each in own.read(is_over=is_over)]
+            return [(item.text, item.stream) for item in own.read(is_over=is_over)]
 
         stdout.write(b"o1\no")
         assert told() == [("o1\n", LogStream.WORKFLOW)]
@@ -123,7 +123,7 @@ def test_a_record_that_the_workflow_wrote_over_costs_the_order_alone(tmp_path: P
     for suffix, content in ((".stdout", b"o1\no2\n"), (".stderr", b"e1\ne2\n"), (".order", order)):
         log.with_suffix(suffix).write_bytes(content)
     own = OwnLog(log)
-    live = "".join(each.text for each in own.read(is_over=True))
+    live = "".join(item.text for item in own.read(is_over=True))
     own.join()
     for text in (live, log.read_text()):
         assert sorted(text.split()) == ["e1", "e2", "o1", "o2"]

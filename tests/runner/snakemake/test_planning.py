@@ -46,7 +46,7 @@ class Desk:
         request = PlanRequest(pipeline_name="p", engine="snakemake", source=source, parameters=parameters)
         reply = await self.planner.answer(request)
         assert not list(self.plans.iterdir()), "the plan left its folder behind"
-        assert [each.name for each in self.workflow.iterdir()] == ["Snakefile"]
+        assert [path.name for path in self.workflow.iterdir()] == ["Snakefile"]
         return reply
 
 
@@ -59,14 +59,14 @@ async def test_a_plan_says_what_would_run_and_why(desk: Desk) -> None:
     reply = await desk.plan(WORKFLOW, samples=["a", "b"])
     plan = reply.plan
     assert plan is not None, reply
-    assert {each.rule: each.tasks for each in plan.rules} == {"all": 1, "one": 2, "total": 1}
+    assert {rule.rule: rule.tasks for rule in plan.rules} == {"all": 1, "one": 2, "total": 1}
     assert (plan.total, plan.is_cut) == (4, False)
-    total = next(each for each in plan.tasks if each.rule == "total")
-    ones = {each.id: each for each in plan.tasks if each.rule == "one"}
+    total = next(task for task in plan.tasks if task.rule == "total")
+    ones = {task.id: task for task in plan.tasks if task.rule == "one"}
     assert total.is_checkpoint
     assert set(total.depends_on) == set(ones)
-    assert {each.wildcards["sample"] for each in ones.values()} == {"a", "b"}
-    assert all("Missing output files" in (each.reason or "") for each in ones.values())
+    assert {one.wildcards["sample"] for one in ones.values()} == {"a", "b"}
+    assert all("Missing output files" in (one.reason or "") for one in ones.values())
 
 
 ORDERED = """
@@ -111,8 +111,8 @@ async def test_a_plan_has_the_reasons_of_the_bare_command_in_the_order_of_the_gr
     (bare / "Snakefile").write_text(dedent(ORDERED))
     reply = await desk.plan(ORDERED)
     assert reply.plan is not None, reply
-    assert {each.rule: _sorted_files(each.reason or "") for each in reply.plan.tasks} == reasons_of_snakemake(bare)
-    assert [each.rule for each in reply.plan.tasks] == ["a", "b", "c", "d", "all"]
+    assert {task.rule: _sorted_files(task.reason or "") for task in reply.plan.tasks} == reasons_of_snakemake(bare)
+    assert [task.rule for task in reply.plan.tasks] == ["a", "b", "c", "d", "all"]
 
 
 async def test_a_plan_reports_what_its_run_would_be_refused_for(desk: Desk) -> None:
@@ -121,7 +121,7 @@ async def test_a_plan_reports_what_its_run_would_be_refused_for(desk: Desk) -> N
     (finding,) = reply.plan.findings
     assert (finding.rule, finding.directive) == ("v", "container")
     assert reply.plan.refusal is not None
-    assert [each.rule for each in reply.plan.rules] == ["v"]
+    assert [rule.rule for rule in reply.plan.rules] == ["v"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_what_cannot_be_fetched_is_refused(desk: Desk) -> None:
 async def test_the_mock_engine_makes_a_plan_up(desk: Desk) -> None:
     reply = await desk.planner.answer(PlanRequest(pipeline_name="p", engine="mock"))
     assert reply.plan is not None
-    assert [each.rule for each in reply.plan.rules] == list(STEPS)
+    assert [rule.rule for rule in reply.plan.rules] == list(STEPS)
 
 
 async def test_a_runner_makes_only_so_many_plans_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

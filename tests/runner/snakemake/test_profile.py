@@ -103,7 +103,7 @@ async def test_what_is_not_honoured_is_refused_by_name(lab: Lab, entry: str) -> 
 async def test_a_plan_reports_a_profile_that_is_not_honoured(lab: Lab) -> None:
     lab.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": "executor: slurm\n"})
     outcome = await lab.succeed(parameters={"sample": "a", "count": 1}, is_dry=True)
-    assert [each.directive for each in outcome.findings] == ["executor"]
+    assert [finding.directive for finding in outcome.findings] == ["executor"]
     assert outcome.refusal is not None
 
 

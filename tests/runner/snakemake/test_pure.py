@@ -54,7 +54,7 @@ def test_frames_survive_any_cut() -> None:
     stream = b"".join(encode_frame(message) for message in messages)
     for size in (1, 2, 7, len(stream)):
         reader = FrameReader()
-        seen = [each for at in range(0, len(stream), size) for each in reader.feed(stream[at : at + size])]
+        seen = [item for at in range(0, len(stream), size) for item in reader.feed(stream[at : at + size])]
         assert seen == messages
 
 
@@ -175,11 +175,11 @@ def test_a_tail_shows_whole_lines_and_whole_characters(tmp_path: Path) -> None:
     with log.open("ab") as file:
         file.write("one\ntwö".encode()[:-1])
         file.flush()
-        assert [each.text for each in tail.read()] == ["one\n"]
+        assert [item.text for item in tail.read()] == ["one\n"]
         file.write("twö\nend".encode()[3:])
         file.flush()
-        assert [each.text for each in tail.read()] == ["twö\n"]
-    assert [each.text for each in tail.read(is_over=True)] == ["end"]
+        assert [item.text for item in tail.read()] == ["twö\n"]
+    assert [item.text for item in tail.read(is_over=True)] == ["end"]
     assert tail.read(is_over=True) == []
 
 

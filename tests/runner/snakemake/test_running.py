@@ -45,7 +45,7 @@ async def test_each_task_is_told_with_its_details(lab: Lab) -> None:
     assert task.started_at is not None
     assert task.ended_at is not None
     (total,) = lab.told.of_rule("sum")
-    assert set(total.depends_on) == {each.id for each in lab.told.of_rule("count")}
+    assert set(total.depends_on) == {item.id for item in lab.told.of_rule("count")}
 
 
 async def test_output_is_kept_per_task_and_shown_live(lab: Lab) -> None:
@@ -66,5 +66,5 @@ async def test_the_engine_s_own_log_is_whole_and_live(lab: Lab) -> None:
     text = (lab.logs / "engine.log").read_text()
     assert "parsing\n" in text
     assert "1 of 1 steps (100%) done" in text
-    own = [each for each in lab.told.events if isinstance(each, LogWritten) and each.task_id is None]
-    assert "".join(each.text for each in own) == text
+    own = [event for event in lab.told.events if isinstance(event, LogWritten) and event.task_id is None]
+    assert "".join(item.text for item in own) == text

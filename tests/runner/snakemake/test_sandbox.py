@@ -236,7 +236,7 @@ async def test_everything_may_be_readable_but_what_is_penstock_s(yard: Yard) -> 
         lab = yard.lab(engine, "open")
         await lab.succeed(f'open("{elsewhere}").read()\n' + dedent(SNAKEFILE), {"python": shutil.which("python3")})
         told = json.loads((lab.work / "shell.json").read_text())
-    assert {name: each for name, each in told.items() if each == "done" and name not in (*NETWORK, *DECENT)} == {}
+    assert {name: item for name, item in told.items() if item == "done" and name not in (*NETWORK, *DECENT)} == {}
 
 
 async def test_a_run_without_a_network_says_so(yard: Yard) -> None:

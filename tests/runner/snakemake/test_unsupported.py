@@ -158,7 +158,7 @@ async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(laid_
 
 async def test_a_plan_goes_on_and_reports_it(laid_out: Lab) -> None:
     outcome = await laid_out.succeed(workflow(directive=PER_RULE["container"]), is_dry=True)
-    assert [each.directive for each in outcome.findings] == ["container"]
+    assert [finding.directive for finding in outcome.findings] == ["container"]
     assert outcome.refusal is not None
     assert "rule v declares" in outcome.refusal
     assert laid_out.told.of_rule("v")

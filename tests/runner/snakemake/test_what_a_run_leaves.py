@@ -73,7 +73,7 @@ async def test_what_is_no_log_file_is_neither_read_nor_stored(lab: Lab, trick: s
     assert outcome.failure is not None
     assert outcome.failure.log_tails == ()
     assert outcome.produced.files == ()
-    assert [each.reason for each in outcome.produced.not_stored] == [reason]
+    assert [item.reason for item in outcome.produced.not_stored] == [reason]
 
 
 async def test_files_of_a_workflow_with_a_folder_of_its_own_are_found_there(lab: Lab) -> None:
@@ -102,7 +102,7 @@ async def test_files_of_a_workflow_with_a_folder_of_its_own_are_found_there(lab:
         "sub/good.tsv": OutputKind.BENCHMARK,
         "sub/good.txt": OutputKind.OUTPUT,
     }
-    assert [each.path for each in outcome.produced.undeclared] == ["sub/side.csv"]
+    assert [item.path for item in outcome.produced.undeclared] == ["sub/side.csv"]
 
 
 async def test_log_files_outlive_the_end_of_the_process(lab: Lab) -> None:
@@ -143,7 +143,7 @@ async def test_benchmarks_hooks_and_side_effects(lab: Lab) -> None:
         "logs/a.log": OutputKind.LOG,
         "bench/a.tsv": OutputKind.BENCHMARK,
     }
-    assert {each.path for each in outcome.produced.undeclared} == {"results/side.csv", "SUCCESS.txt"}
+    assert {item.path for item in outcome.produced.undeclared} == {"results/side.csv", "SUCCESS.txt"}
 
 
 async def test_undeclared_files_are_kept_on_request(lab: Lab) -> None:
@@ -216,7 +216,7 @@ async def test_links_in_folders_of_outputs_are_followed(lab: Lab) -> None:
         """
     )
     assert outcome.outputs == ("alias/reads.txt", "byclass/x/reads.txt", "sample/reads.txt")
-    assert [(each.path, each.reason) for each in outcome.produced.not_stored] == [
+    assert [(item.path, item.reason) for item in outcome.produced.not_stored] == [
         ("byclass/out", "it leads outside the run's folder")
     ]
 
@@ -376,7 +376,7 @@ async def test_an_empty_folder_of_an_output_is_reported_as_not_stored(lab: Lab) 
     )
     assert kinds(outcome) == {"some/file": OutputKind.OUTPUT}
     reason = "it is an empty folder, and only files are stored"
-    assert {each.path: each.reason for each in outcome.produced.not_stored} == {
+    assert {item.path: item.reason for item in outcome.produced.not_stored} == {
         "nothing": reason,
         "some/empty": reason,
     }

@@ -49,9 +49,9 @@ def warnings_of(outcome: Outcome) -> tuple[str, ...]:
     The failure of a refused run already names what is not supported.
     """
     is_refused = outcome.refusal is not None
-    findings = [each for each in outcome.findings if not (is_refused and each.kind is FindingKind.UNSUPPORTED)]
-    ordered = sorted(findings, key=lambda each: each.kind is not FindingKind.UNSUPPORTED)
-    sentences = [_sentence(each)[:MAX_WARNING_CHARS] for each in ordered[:MAX_WARNINGS]]
+    findings = [finding for finding in outcome.findings if not (is_refused and finding.kind is FindingKind.UNSUPPORTED)]
+    ordered = sorted(findings, key=lambda finding: finding.kind is not FindingKind.UNSUPPORTED)
+    sentences = [_sentence(item)[:MAX_WARNING_CHARS] for item in ordered[:MAX_WARNINGS]]
     if len(ordered) > MAX_WARNINGS:
         sentences.append(f"{len(ordered) - MAX_WARNINGS} more warnings are not listed")
     return tuple(sentences)
@@ -71,8 +71,8 @@ def bounded(failure: Failure) -> Failure:
         stderr_tail=_end_of(failure.stderr_tail),
         stdout_tail=_end_of(failure.stdout_tail),
         log_tails=tuple(
-            replace(each, path=each.path[:MAX_PATH_CHARS], text=each.text[-MAX_STDERR_CHARS:])
-            for each in failure.log_tails[:MAX_LOG_TAILS]
+            replace(tail, path=tail.path[:MAX_PATH_CHARS], text=tail.text[-MAX_STDERR_CHARS:])
+            for tail in failure.log_tails[:MAX_LOG_TAILS]
         ),
     )
 

@@ -21,6 +21,8 @@ def append_notices(log_dir: Path, sentences: Sequence[str]) -> None:
         found = os.fstat(descriptor)
         # A workflow without a sandbox may have put a second name of another file in its place.
         if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
-            os.write(descriptor, "".join(f"penstock: {each}\n" for each in sentences).encode("utf-8", "replace"))
+            os.write(
+                descriptor, "".join(f"penstock: {sentence}\n" for sentence in sentences).encode("utf-8", "replace")
+            )
     finally:
         os.close(descriptor)

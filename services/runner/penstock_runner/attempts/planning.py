@@ -120,14 +120,14 @@ def plan_of(tasks: Iterable[Task]) -> Plan:
         )
         for task in tasks
     ]
-    counts = Counter(each.rule for each in planned)
+    counts = Counter(item.rule for item in planned)
     shown: list[PlannedTask] = []
     room = MAX_REPLY_BYTES
-    for each in planned[:MAX_PLANNED_TASKS]:
-        room -= len(msgspec.json.encode(each)) + 1
+    for item in planned[:MAX_PLANNED_TASKS]:
+        room -= len(msgspec.json.encode(item)) + 1
         if room < 0:
             break
-        shown.append(each)
+        shown.append(item)
     return Plan(
         rules=tuple(PlannedRule(rule=rule, tasks=count) for rule, count in counts.items()),
         tasks=tuple(shown),

@@ -308,7 +308,7 @@ class Report:
             (ENGINE_STDOUT, (LogStream.WORKFLOW,)),
             (ENGINE_STDERR, (LogStream.ENGINE,)),
         ):
-            text = "".join(each.text for each in self._engine_text if each.stream in streams)
+            text = "".join(item.text for item in self._engine_text if item.stream in streams)
             if text and _is_wanted(name, stored):
                 content = text.encode("utf-8", "replace")
                 await self._reports.uploads.put_bytes(self._own_key(name), content, retries)

@@ -160,11 +160,11 @@ class Uploads:
         if failures:
             raise failures[0]
         in_order = [stored[path] for path in sorted(stored)]
-        lost = tuple(each for each in in_order if isinstance(each, UnstoredFile))
+        lost = tuple(item for item in in_order if isinstance(item, UnstoredFile))
         manifest = OutputManifest(
             job_id=job_id,
             attempt=attempt,
-            files=tuple(each for each in in_order if isinstance(each, OutputFile)),
+            files=tuple(item for item in in_order if isinstance(item, OutputFile)),
             not_stored=(*lost, *produced.not_stored)[:MAX_NAMED],
             not_stored_count=len(lost) + produced.not_stored_count,
             undeclared=produced.undeclared,

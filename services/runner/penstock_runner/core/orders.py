@@ -154,7 +154,7 @@ def _handle_order(state: SessionState, order: Order) -> tuple[SessionState, tupl
 
 
 def _assign(state: SessionState, order: StartOrder) -> tuple[SessionState, tuple[Action, ...]]:
-    if order.key in state.running or any(each.key == order.key for each in state.backlog):
+    if order.key in state.running or any(item.key == order.key for item in state.backlog):
         return state, ()
     if state.draining:
         return state, (ReturnAttempt(order, RequeueCause.REFUSED, DRAINING_REASON),)
@@ -169,7 +169,7 @@ def _stop(state: SessionState, order: StopOrdered, event_id: EventId) -> tuple[S
     key = AttemptKey(order.job_id, order.attempt)
     if key in state.running:
         return state, (StopAttempt(key, HaltCause.CANCELLED),)
-    backlog = tuple(each for each in state.backlog if each.key != key)
+    backlog = tuple(item for item in state.backlog if item.key != key)
     # An attempt that is not here has usually just ended, and then the log refuses this. If it has not, nobody else
     # would ever end it.
     stopped = StartOrder(job_id=order.job_id, tenant=order.tenant, attempt=order.attempt, job_version=0, cause=event_id)

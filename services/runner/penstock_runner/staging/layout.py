@@ -53,13 +53,13 @@ class Layout:
     def __init__(self, target: Path, entries: Sequence[LayoutEntry], time_ns: int) -> None:
         self._target = target
         self._time_ns = time_ns
-        self._links = {each.path: each for each in entries if each.link is not None}
-        self._folders = {each.path: each for each in entries if each.is_folder}
-        files = {each.path for each in entries if each.link is None and not each.is_folder}
+        self._links = {entry.path: entry for entry in entries if entry.link is not None}
+        self._folders = {entry.path: entry for entry in entries if entry.is_folder}
+        files = {entry.path for entry in entries if entry.link is None and not entry.is_folder}
         if len(files) + len(self._links) + len(self._folders) < len(entries):
             raise SourceRefused(FailureCause.WORKFLOW, "two of the workflow's files have the same path")
-        _check(files, {path: each.link or "" for path, each in self._links.items()}, self._folders)
-        self._all_folders = {folder for each in entries for folder in folders_of(each.path)} | set(self._folders)
+        _check(files, {path: one_link.link or "" for path, one_link in self._links.items()}, self._folders)
+        self._all_folders = {folder for entry in entries for folder in folders_of(entry.path)} | set(self._folders)
 
     def make_folders(self) -> None:
         """Make all folders, the outer ones first."""

@@ -77,7 +77,7 @@ class _Copy:
         if identity in above or len(above) > MAX_DEPTH:
             raise _refused(path, "is a link that leads to a folder above itself, or lies too deep")
         with os.scandir(folder) as entries:
-            names = sorted(each.name for each in entries)
+            names = sorted(entry.name for entry in entries)
         for name in names:
             inner = f"{path}/{name}" if path else name
             if _is_left_out(inner):
@@ -172,7 +172,7 @@ def _links_of(origin: Path, max_files: int) -> dict[str, str]:
                 links[str(Path(base, name))] = _relative(link, origin, parent)
         if seen > max_files:
             break  # the copy itself refuses that many
-        folders[:] = [each for each in folders if each not in IGNORED_FOLDERS]
+        folders[:] = [folder for folder in folders if folder not in IGNORED_FOLDERS]
     return links
 
 

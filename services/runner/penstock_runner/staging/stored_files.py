@@ -104,7 +104,7 @@ async def _fetch(blobs: Blobs, file: SourceFile, layout: Layout, entry: LayoutEn
 def _listed(raw: bytes) -> Sequence[tuple[LayoutEntry, SourceFile]]:
     try:
         files = msgspec.json.decode(raw, type=SourceManifest).files
-        return [(_entry(each), each) for each in files]
+        return [(_entry(file), file) for file in files]
     except (msgspec.MsgspecError, ValueError) as error:
         raise SourceRefused(
             FailureCause.SYSTEM, f"the manifest of the workflow's files is malformed: {error}"
