@@ -7,7 +7,7 @@ from penstock_domain.job import is_suspect
 from penstock_domain.quantities import counted
 from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.jobs import JobState
-from penstock_schemas.views import Job, QueueSummary
+from penstock_schemas.views import Job, OwnerLoad, QueueSummary, SlotHolder
 
 
 def why(
@@ -40,6 +40,27 @@ def why(
     return None
 
 
+def held_by(waiting: Waiting, job: Job, queue: QueueSummary | None) -> tuple[tuple[SlotHolder, ...], int]:
+    """Return jobs that hold what a job waits for, and how many there are in all, from the scheduler's last report."""
+    if queue is None:
+        return (), 0
+    match waiting.reason:
+        case WaitReason.OWNER_LIMIT:
+            load = _load(job, queue)
+            return ((), 0) if load is None else (load.holders, load.running)
+        case WaitReason.GLOBAL_LIMIT:
+            return queue.holders, queue.running
+        case WaitReason.NO_SLOT | WaitReason.ISOLATION:
+            of_engine = queue.engines[job.engine]
+            return of_engine.holders, max(of_engine.slots - of_engine.free, len(of_engine.holders))
+        case _:
+            return (), 0
+
+
+def _load(job: Job, queue: QueueSummary) -> OwnerLoad | None:
+    return next((load for load in queue.full_owners if (load.tenant, load.owner) == (job.tenant, job.owner)), None)
+
+
 def _in_queue(job: Job, queue: QueueSummary) -> Waiting | None:
     of_engine = queue.engines.get(job.engine)
     if of_engine is None or not of_engine.slots:
@@ -56,11 +77,9 @@ def _in_queue(job: Job, queue: QueueSummary) -> Waiting | None:
 
 
 def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
-    running = next(
-        (each.running for each in queue.full_owners if (each.tenant, each.owner) == (job.tenant, job.owner)), None
-    )
-    if running is not None:
-        progress = f"{counted(running, 'run')} in progress"
+    load = _load(job, queue)
+    if load is not None:
+        progress = f"{counted(load.running, 'run')} in progress"
         return WaitReason.OWNER_LIMIT, f"{job.owner} has {progress}; the limit is {queue.max_running_per_owner}"
     if queue.max_running is not None and queue.running >= queue.max_running:
         running_now = f"{counted(queue.running, 'run')} {'is' if queue.running == 1 else 'are'} in progress"

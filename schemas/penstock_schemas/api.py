@@ -258,14 +258,26 @@ class WaitReason(Enum):
     """Nothing: it is about to start."""
 
 
+class Holder(Struct, frozen=True, kw_only=True):
+    """A job that holds what another one waits for."""
+
+    id: JobId
+    owner: str
+    runner_id: RunnerId
+
+
 class Waiting(Struct, frozen=True, kw_only=True):
-    """Why a job waits, as far as the scheduler's last report tells."""
+    """Why a job waits, from the last report of the leading scheduler."""
 
     reason: WaitReason
     text: str
     """One sentence."""
     position: int | None = None
     """1 is the next one of its engine; null when it is not known, or far behind."""
+    holders: tuple[Holder, ...] = ()
+    """Of one job only, not in lists: jobs that hold what it waits for, as far as the caller may see them."""
+    holder_count: int = 0
+    """How many jobs hold what it waits for, with those that the caller may not see."""
 
 
 class JobResponse(Struct, frozen=True, kw_only=True):

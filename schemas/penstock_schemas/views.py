@@ -250,6 +250,15 @@ class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     """What it does with runs that declare software that it does not provide."""
 
 
+class SlotHolder(Struct, frozen=True, kw_only=True):
+    """A job that holds a slot."""
+
+    job_id: JobId
+    tenant: TenantId
+    owner: str
+    runner_id: RunnerId
+
+
 class EngineQueue(Struct, frozen=True, kw_only=True):
     """The queue of one engine."""
 
@@ -261,6 +270,8 @@ class EngineQueue(Struct, frozen=True, kw_only=True):
     """Jobs that wait for it, without those whose back-off lasts."""
     first: tuple[JobId, ...] = ()
     """The first of them, in the order in which they start."""
+    holders: tuple[SlotHolder, ...] = ()
+    """Jobs that hold its slots: at most a few, the oldest first."""
 
 
 class OwnerLoad(Struct, frozen=True, kw_only=True):
@@ -269,6 +280,8 @@ class OwnerLoad(Struct, frozen=True, kw_only=True):
     tenant: TenantId
     owner: str
     running: int
+    holders: tuple[SlotHolder, ...] = ()
+    """Its jobs that hold a slot: at most a few, the oldest first."""
 
 
 class QueueSummary(Struct, frozen=True, kw_only=True):
@@ -277,6 +290,8 @@ class QueueSummary(Struct, frozen=True, kw_only=True):
     engines: dict[str, EngineQueue] = field(default_factory=dict[str, EngineQueue])
     running: int = 0
     """Jobs that hold a slot."""
+    holders: tuple[SlotHolder, ...] = ()
+    """At most a few of them, the oldest first."""
     max_running: int | None = None
     max_running_per_owner: int | None = None
     full_owners: tuple[OwnerLoad, ...] = ()

@@ -14,7 +14,7 @@ from penstock.commands.outputs import missing_lines
 from penstock.local.service_logs import ServiceLogMonitor
 from penstock.terminal.reports import describe_job, task_rows
 from penstock.terminal.watching import LiveDisplay, PlainDisplay, counts_of, end_lines
-from penstock_schemas.api import JobResponse, OutputList
+from penstock_schemas.api import Holder, JobResponse, OutputList, Waiting, WaitReason
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
 from penstock_schemas.views import Task, TaskState, UndeclaredFile, UnstoredFile
@@ -278,3 +278,19 @@ def test_services_are_heard_when_they_are_ready_or_in_trouble() -> None:
     heard.hear("gateway", 'no JSON but an "error"')
     assert heard.ready == {"runner"}
     assert told == ["gateway: broken why=rain"]
+
+
+@pytest.mark.parametrize(
+    ("holders", "count", "expected"),
+    [
+        (1, 1, "waits for:  00000000 of ada on r-1"),
+        (2, 5, "waits for:  00000000 of ada on r-1, 11111111 of ada on r-1, and 3 more"),
+        (0, 2, "waits for:  2 runs of others"),
+        (0, 0, None),
+    ],
+)
+def test_a_waiting_run_names_the_runs_that_hold_what_it_needs(holders: int, count: int, expected: str | None) -> None:
+    named = tuple(Holder(id=JobId(str(n) * 8 + "-x"), owner="ada", runner_id=RunnerId("r-1")) for n in range(holders))
+    waiting = Waiting(reason=WaitReason.NO_SLOT, text="", holders=named, holder_count=count)
+    lines = list(describe_job(msgspec.structs.replace(RUNNING, state=JobState.QUEUED, waiting=waiting)))
+    assert [line for line in lines if line.startswith("waits for")] == ([] if expected is None else [expected])

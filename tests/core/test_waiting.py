@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from penstock_domain.waiting import why
+from penstock_domain.waiting import held_by, why
 from penstock_schemas.api import WaitReason
-from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import JobState
-from penstock_schemas.views import EngineQueue, Head, Job, OwnerLoad, QueueSummary
+from penstock_schemas.views import EngineQueue, Head, Job, OwnerLoad, QueueSummary, SlotHolder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 TENANT = TenantId("default")
@@ -85,3 +85,53 @@ def test_what_is_not_known_is_not_guessed() -> None:
 @pytest.mark.parametrize("state", [item for item in JobState if item not in (JobState.QUEUED, JobState.HELD)])
 def test_a_job_that_does_not_wait_has_no_reason(state: JobState) -> None:
     assert why(replace(JOB, state=state), QUEUE, {"mock"}, NOW, is_led=True) is None
+
+
+def holder(job_id: str, owner: str = "ada") -> SlotHolder:
+    return SlotHolder(job_id=JobId(job_id), tenant=TENANT, owner=owner, runner_id=RunnerId("runner-1"))
+
+
+ENGINE_HOLDERS = (holder("a"), holder("b", "bob"))
+OWNER_HOLDERS = (holder("a"),)
+HELD = replace(
+    QUEUE,
+    engines={"mock": EngineQueue(slots=4, free=0, waiting=3, first=FIRST, holders=ENGINE_HOLDERS)},
+    holders=(*ENGINE_HOLDERS, holder("c", "eve")),
+    running=7,
+)
+
+
+@pytest.mark.parametrize(
+    ("job", "queue", "holders", "count"),
+    [
+        (JOB, HELD, ENGINE_HOLDERS, 4),
+        (replace(JOB, runner_crashes=2), HELD, ENGINE_HOLDERS, 4),
+        (JOB, replace(HELD, max_running=7), HELD.holders, 7),
+        (
+            JOB,
+            replace(
+                HELD,
+                max_running_per_owner=1,
+                full_owners=(OwnerLoad(tenant=TENANT, owner="ada", running=1, holders=OWNER_HOLDERS),),
+            ),
+            OWNER_HOLDERS,
+            1,
+        ),
+        (JOB, QUEUE, (), 0),
+        (replace(JOB, engine="other"), HELD, (), 0),
+    ],
+    ids=["slots", "isolation", "global limit", "limit of the owner", "nothing", "no runner"],
+)
+def test_who_holds_what_a_job_waits_for(
+    job: Job, queue: QueueSummary, holders: tuple[SlotHolder, ...], count: int
+) -> None:
+    waiting = why(job, queue, {"mock", "other"}, NOW, is_led=True)
+    assert waiting is not None
+    assert held_by(waiting, job, queue) == (holders, count)
+
+
+def test_without_a_report_nobody_is_known_to_hold_anything() -> None:
+    waiting = why(JOB, None, {"mock"}, NOW, is_led=False)
+    assert waiting is not None
+    assert waiting.reason is WaitReason.NO_SCHEDULER
+    assert held_by(waiting, JOB, None) == ((), 0)

@@ -5,14 +5,15 @@ import uuid
 import anyio
 import httpx
 import pytest
+from msgspec.structs import replace
 from tests.gateway.gateway_harness import RUNNER, Json, Stage, now, pointers, problem, submission, submit
 
 from penstock_gateway.index import feeder
 from penstock_ports import MAX_EVENT_BYTES
 from penstock_schemas.commands import DelayResults, StartAttempt
-from penstock_schemas.ids import JobId
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId, TenantId
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
-from penstock_schemas.views import EngineQueue, QueueSummary, SchedulerBeat
+from penstock_schemas.views import EngineQueue, QueueSummary, SchedulerBeat, SlotHolder
 
 DEADLINE_S = 20.0
 
@@ -323,12 +324,26 @@ async def test_without_any_runner_a_job_waits_and_says_for_what(client: httpx.As
     assert "no runner offers the engine mock" in (await submit(client))["status_detail"]
 
 
+MINE = SlotHolder(
+    job_id=JobId("00000000-0000-4000-8000-000000000001"),
+    tenant=DEFAULT_TENANT,
+    owner="anonymous",
+    runner_id=RunnerId("runner-1"),
+)
+OF_ANOTHER_TENANT = replace(MINE, job_id=JobId("00000000-0000-4000-8000-000000000002"), tenant=TenantId("other"))
+
+
 async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> None:
     await stage.connect_runner("mock")
     async with stage.serve() as client:
         first, second = (await submit(client))["id"], (await submit(client))["id"]
         queue = QueueSummary(
-            engines={"mock": EngineQueue(slots=1, free=0, waiting=2, first=(JobId(first), JobId(second)))}, running=1
+            engines={
+                "mock": EngineQueue(
+                    slots=2, free=0, waiting=2, first=(JobId(first), JobId(second)), holders=(MINE, OF_ANOTHER_TENANT)
+                )
+            },
+            running=2,
         )
         beat = SchedulerBeat(holder="s", term=1, count=1, time=now(), queue=queue)
         await stage.cluster.heartbeats.beat_scheduler(beat)
@@ -342,7 +357,11 @@ async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> 
                 await anyio.sleep(0.05)
         job = await shown()
         assert job["waiting"]["position"] == 2
-        assert job["status_detail"] == "the slot with the engine mock is taken; 1 run goes before it"
+        assert job["status_detail"] == "all 2 slots with the engine mock are taken; 1 run goes before it"
+        assert [held["id"] for held in job["waiting"]["holders"]] == [MINE.job_id, OF_ANOTHER_TENANT.job_id]
+        assert job["waiting"]["holder_count"] == 2
+        listed = (await client.get("/jobs")).json()["jobs"]
+        assert {len(job["waiting"]["holders"]) for job in listed} == {0}
 
 
 async def test_without_mocks_an_unknown_pipeline_is_refused(stage: Stage) -> None:

@@ -18,7 +18,7 @@ from penstock_scheduler.core.records import LiveJob, RunnerStatus
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
 from penstock_scheduler.core.state import SchedulerState, fold
-from penstock_scheduler.core.summary import summarize
+from penstock_scheduler.core.summary import MAX_HOLDERS_OF_OWNER, summarize
 from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.events import CycleDecided, JobClosed, ResultsDelayed
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, RunnerId
@@ -136,7 +136,13 @@ def check_summary(state: SchedulerState) -> None:
         waiting = [each for each in state.queue if each.engine == engine and each.not_before is None]
         assert queue.waiting == len(waiting)
         assert queue.first == tuple(each.id for each in sorted(waiting, key=lambda each: each.key))
-    assert summary.running == state.holders
+        held = [job for job in state.jobs.values() if job.runner_id in {runner.id for runner in fitting}]
+        assert {holder.job_id for holder in queue.holders} == {job.id for job in held if job.state.holds_slot}
+    assert summary.running == state.holders == len(summary.holders)
+    for load in summary.full_owners:
+        jobs = [job for job in state.jobs.values() if (job.tenant, job.owner) == (load.tenant, load.owner)]
+        oldest = sorted((job for job in jobs if job.state.holds_slot), key=lambda job: job.created_seq)
+        assert [holder.job_id for holder in load.holders] == [job.id for job in oldest[:MAX_HOLDERS_OF_OWNER]]
     assert {(each.tenant, each.owner) for each in summary.full_owners} == state.queue.shut_owners()
 
 

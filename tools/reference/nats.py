@@ -18,6 +18,7 @@ from penstock_schemas.views import (
     RunnerHeartbeat,
     SandboxLevel,
     SchedulerBeat,
+    SlotHolder,
     Task,
     TaskState,
 )
@@ -50,7 +51,17 @@ SUBJECTS: Final = (
 )
 STREAMS: Final = ("EVENTS", "TASKS", "LOGS", "JOBS", "BEATS", "SNAPSHOTS")
 """In the order of `layout.streams`."""
-PAYLOADS: Final = (Task, LogChunk, RunnerHeartbeat, SchedulerBeat, QueueSummary, EngineQueue, OwnerLoad, Damage)
+PAYLOADS: Final = (
+    Task,
+    LogChunk,
+    RunnerHeartbeat,
+    SchedulerBeat,
+    QueueSummary,
+    EngineQueue,
+    OwnerLoad,
+    SlotHolder,
+    Damage,
+)
 FORGOTTEN: Final = ", each forgotten after `ports.HEARTBEAT_TTL_S`"
 """Printed with the bounds."""
 NS: Final = 1_000_000_000

@@ -18,6 +18,9 @@ from penstock_schemas.views import Task
 TAIL_LINES: Final = 15
 """Of standard error, under a failure."""
 
+MAX_HOLDERS: Final = 5
+"""Runs that `show` names as those that another one waits for."""
+
 EXIT_OF: Final = {
     JobState.COMPLETED: Exit.OK,
     JobState.FAILED: Exit.RUN_FAILED,
@@ -32,6 +35,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         ("run", job.id),
         ("pipeline", job.pipeline_name + (f", version {job.pipeline.version}" if job.pipeline else "")),
         ("state", describe_state(job)),
+        ("waits for", describe_holders(job)),
         ("tasks", describe_tasks(job)),
         ("submitted", f"{tables.moment(job.created_at)} by {job.owner}"),
         ("started", tables.moment(job.started_at) + ("" if job.completed_at else f", {took(job)} ago")),
@@ -53,6 +57,18 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         yield from describe_failure(job)
     if may_lack_files(job):
         yield from left_out_lines(job.left_out)
+
+
+def describe_holders(job: JobResponse) -> str:
+    """Return which runs hold what a run waits for, as `1a2b3c4d of ada on runner-1, and 3 more`."""
+    if job.waiting is None or not job.waiting.holder_count:
+        return ""
+    shown = job.waiting.holders[:MAX_HOLDERS]
+    named = ", ".join(f"{held.id[:8]} of {plain(held.owner)} on {held.runner_id}" for held in shown)
+    others = job.waiting.holder_count - len(shown)
+    if not named:
+        return f"{counted(others, 'run')} of others"
+    return f"{named}, and {others} more" if others > 0 else named
 
 
 def describe_outputs(job: JobResponse, noun: str) -> str:

@@ -1,17 +1,18 @@
 """Which engines the connected runners offer, and how the queue stands: asked for in the background and on demand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 import anyio
 import structlog
+from msgspec.structs import replace
 
-from penstock_domain.waiting import why
+from penstock_domain.waiting import held_by, why
 from penstock_ports import HEARTBEAT_TTL_S, Heartbeats, PortError
 from penstock_runtime.runtime import SYSTEM, Runtime
-from penstock_schemas.api import Waiting
-from penstock_schemas.views import Job, SchedulerBeat
+from penstock_schemas.api import Holder, Waiting
+from penstock_schemas.views import Job, SchedulerBeat, SlotHolder
 
 INTERVAL_S: Final = 2.0
 DEADLINE_S: Final = 2.0
@@ -55,11 +56,24 @@ class EngineDirectory:
         queue = None if self._beat is None else self._beat.queue
         return queue is not None and any(each.waiting for each in queue.engines.values())
 
-    def waiting(self, job: Job) -> Waiting | None:
-        """Return why a job waits; `None` when it does not, or when that is not known."""
+    def waiting(self, job: Job, may_see: Callable[[SlotHolder], bool] | None = None) -> Waiting | None:
+        """Return why a job waits; `None` when it does not, or when that is not known.
+
+        Args:
+            job: the job.
+            may_see: whether the caller may see a job; without it, the answer names no holders.
+
+        """
         is_led = None if self._versions is None else self._beat is not None
         queue = None if self._beat is None else self._beat.queue
-        return why(job, queue, self.offered, self._runtime.now(), is_led=is_led)
+        waiting = why(job, queue, self.offered, self._runtime.now(), is_led=is_led)
+        if waiting is None or may_see is None:
+            return waiting
+        holders, count = held_by(waiting, job, queue)
+        visible = (
+            Holder(id=held.job_id, owner=held.owner, runner_id=held.runner_id) for held in holders if may_see(held)
+        )
+        return replace(waiting, holders=tuple(visible), holder_count=count)
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 from penstock_domain import aggregates
 from penstock_domain.access import (
     JobVisibility,
+    Owned,
     may_see,
     needed_to_cancel,
     needed_to_close,
@@ -78,6 +79,10 @@ class Jobs:
         self._watchers = watchers
         self._runtime = runtime
         self._is_behind = is_behind
+
+    def is_visible(self, principal: Principal, job: Owned) -> bool:
+        """Return whether somebody may see a job."""
+        return may_see(principal, job, self._visibility)
 
     async def get(self, principal: Principal, job_id: JobId, *, min_seq: int = 0) -> Job:
         """Return a job, at least as it was at `min_seq`.

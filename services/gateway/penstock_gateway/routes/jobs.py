@@ -24,7 +24,6 @@ from penstock_gateway.operations.parts import IDEMPOTENCY_KEY, MIN_SEQ_HEADER
 from penstock_gateway.operations.runs import LIST_EVENTS
 from penstock_schemas.api import MAX_WAIT_S, EventList, JobList, JobResponse
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import JobState
 
 IF_NONE_MATCH: Final = "if-none-match"
 
@@ -113,10 +112,11 @@ class JobRoutes:
         min_seq = request.query.integer("min_seq") if request.has_query else 0
         job = await self._jobs.get(request.principal, job_id, min_seq=max(min_seq, _min_seq(request)))
         counts = await self._jobs.counts(job)
-        body = render(job, waiting=self._fleet.waiting(job), tasks=counts)
+        waiting = self._fleet.waiting(job, lambda other: self._jobs.is_visible(request.principal, other))
+        body = render(job, waiting=waiting, tasks=counts)
         live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
-        if body.state is JobState.QUEUED and body.status_detail:  # it changes with the queue, not with the job
-            live += f"-{zlib.crc32(body.status_detail.encode()):x}"
+        if body.waiting is not None:  # it changes with the queue, not with the job
+            live += f"-{zlib.crc32(encode(body.waiting)):x}"
         headers = job_headers(body, f"{body.seq}{live}")
         if is_known(request.header(IF_NONE_MATCH), headers["etag"]):
             return not_modified(headers)

@@ -1,24 +1,27 @@
 """What a scheduler reports of its queue with every beat, from which a gateway names the reason why a job waits."""
 
-from collections.abc import Iterator
-from heapq import merge
+from collections.abc import Iterable, Iterator
+from heapq import merge, nsmallest
 from itertools import islice
 from typing import Final
 
-from penstock_scheduler.core.records import LiveJob, RunnerStatus
+from penstock_scheduler.core.records import LiveJob, Owner, RunnerStatus
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_schemas.ids import TenantId
-from penstock_schemas.views import EngineQueue, OwnerLoad, QueueSummary
+from penstock_schemas.views import EngineQueue, OwnerLoad, QueueSummary, SlotHolder
 
 MAX_FIRST: Final = 200
 """Jobs of each engine whose places are reported."""
 MAX_ENGINES: Final = 16
 MAX_OWNERS: Final = 500
 """Owners at their limit that are reported."""
+MAX_HOLDERS: Final = 20
+"""Jobs that hold slots, of each engine and in all, that are reported."""
+MAX_HOLDERS_OF_OWNER: Final = 5
 
 
 def summarize(state: SchedulerState) -> QueueSummary:
-    """Return the summary. Its size is bounded, and it costs O(owners with waiting jobs)."""
+    """Return the summary. Its size is bounded, and it costs O(slots + owners with waiting jobs)."""
     active = [each for each in state.runners.values() if each.state is RunnerStatus.ACTIVE]
     slots: dict[str, int] = {}
     free: dict[str, int] = {}
@@ -29,6 +32,12 @@ def summarize(state: SchedulerState) -> QueueSummary:
     waiting = state.queue.waiting_by_engine()
     names = sorted(set(slots) | set(waiting), key=lambda name: (name not in slots, name))[:MAX_ENGINES]
     full = sorted(state.queue.shut_owners())[:MAX_OWNERS]
+    held = [job for jobs in state.holding.values() for job in map(state.jobs.__getitem__, jobs)]
+    by_owner: dict[Owner, list[LiveJob]] = {owner: [] for owner in full}
+    for job in held:
+        if (job.tenant, job.owner) in by_owner:
+            by_owner[job.tenant, job.owner].append(job)
+    offering = {name: {runner.id for runner in active if name in runner.engines} for name in names}
     return QueueSummary(
         engines={
             name: EngineQueue(
@@ -36,16 +45,31 @@ def summarize(state: SchedulerState) -> QueueSummary:
                 free=free.get(name, 0),
                 waiting=waiting.get(name, 0),
                 first=tuple(job.id for job in islice(_in_order(state, name), MAX_FIRST)),
+                holders=_oldest((job for job in held if job.runner_id in offering[name]), MAX_HOLDERS),
             )
             for name in names
         },
         running=state.holders,
+        holders=_oldest(held, MAX_HOLDERS),
         max_running=state.limit(GLOBAL_LIMIT),
         max_running_per_owner=state.limit(OWNER_LIMIT),
         full_owners=tuple(
-            OwnerLoad(tenant=TenantId(tenant), owner=owner, running=state.holders_of.get((tenant, owner), 0))
+            OwnerLoad(
+                tenant=TenantId(tenant),
+                owner=owner,
+                running=state.holders_of.get((tenant, owner), 0),
+                holders=_oldest(by_owner.get((tenant, owner), ()), MAX_HOLDERS_OF_OWNER),
+            )
             for tenant, owner in full
         ),
+    )
+
+
+def _oldest(jobs: Iterable[LiveJob], limit: int) -> tuple[SlotHolder, ...]:
+    return tuple(
+        SlotHolder(job_id=job.id, tenant=job.tenant, owner=job.owner, runner_id=job.runner_id)
+        for job in nsmallest(limit, jobs, key=lambda job: job.created_seq)
+        if job.runner_id is not None
     )
 
 

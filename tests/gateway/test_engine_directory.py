@@ -9,8 +9,17 @@ from tests.gateway.gateway_harness import now
 
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_ports import Unavailable
-from penstock_schemas.ids import RunnerId
-from penstock_schemas.views import RunnerHeartbeat
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId, TenantId
+from penstock_schemas.jobs import JobState
+from penstock_schemas.views import (
+    EMPTY_HEAD,
+    EngineQueue,
+    Job,
+    QueueSummary,
+    RunnerHeartbeat,
+    SchedulerBeat,
+    SlotHolder,
+)
 from penstock_testing.memory import MemoryHeartbeats
 
 DEADLINE_S = 20.0
@@ -74,3 +83,39 @@ async def until(fleet: EngineDirectory, expected: Mapping[str, tuple[str, ...]])
     with anyio.fail_after(DEADLINE_S):
         while await fleet.ask() != expected:
             await anyio.lowlevel.checkpoint()
+
+
+async def test_a_caller_learns_only_of_holders_that_it_may_see() -> None:
+    heartbeats = Heartbeats(clock=time.monotonic)
+    holders = tuple(
+        SlotHolder(job_id=JobId(tenant), tenant=TenantId(tenant), owner="ada", runner_id=RunnerId("one"))
+        for tenant in (DEFAULT_TENANT, "other")
+    )
+    engines = {"snakemake": EngineQueue(slots=2, free=0, waiting=1, first=(WAITING.id,), holders=holders)}
+    await heartbeats.beat(runner("one", "9.27.1"))
+    await heartbeats.beat_scheduler(
+        SchedulerBeat(holder="s", term=1, count=1, time=now(), queue=QueueSummary(engines=engines, running=2))
+    )
+    directory = EngineDirectory(heartbeats)
+    await directory.ask()
+
+    listed, shown = directory.waiting(WAITING), directory.waiting(WAITING, lambda job: job.tenant == DEFAULT_TENANT)
+    assert listed is not None
+    assert listed.holders == ()
+    assert shown is not None
+    assert [str(held.id) for held in shown.holders] == [str(DEFAULT_TENANT)]
+    assert shown.holder_count == 2
+
+
+WAITING = Job(
+    id=JobId("job"),
+    tenant=DEFAULT_TENANT,
+    owner="bob",
+    pipeline_name="p",
+    engine="snakemake",
+    state=JobState.QUEUED,
+    created_at=now(),
+    updated_at=now(),
+    created_seq=1,
+    head=EMPTY_HEAD,
+)
