@@ -63,9 +63,9 @@ def describe_holders(job: JobResponse) -> str:
     """Return which runs hold what a run waits for, as `1a2b3c4d of ada on runner-1, and 3 more`."""
     if job.waiting is None or not job.waiting.holder_count:
         return ""
-    shown = job.waiting.holders[:MAX_HOLDERS]
-    named = ", ".join(f"{held.id[:8]} of {plain(held.owner)} on {held.runner_id}" for held in shown)
-    others = job.waiting.holder_count - len(shown)
+    named_jobs = job.waiting.holders[:MAX_HOLDERS]
+    named = ", ".join(f"{held.id[:8]} of {plain(held.owner)} on {held.runner_id}" for held in named_jobs)
+    others = job.waiting.holder_count - len(named_jobs)
     if not named:
         return f"{counted(others, 'run')} of others"
     return f"{named}, and {others} more" if others > 0 else named
