@@ -62,16 +62,6 @@ PAYLOADS: Final = (
     SlotHolder,
     Damage,
 )
-    Task,
-    LogChunk,
-    RunnerHeartbeat,
-    SchedulerBeat,
-    QueueSummary,
-    EngineQueue,
-    OwnerLoad,
-    SlotHolder,
-    Damage,
-)
 FORGOTTEN: Final = ", each forgotten after `ports.HEARTBEAT_TTL_S`"
 """Printed with the bounds."""
 NS: Final = 1_000_000_000
