@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from penstock.terminal.exit_codes import Stop
-from penstock.upload.workflow_places import SNAKEFILES
+from penstock_runtime.engine_plugins import installed_engines
 
 
 def find() -> Path:
@@ -18,6 +18,6 @@ def find() -> Path:
         if not folder.is_dir():
             continue
         for each in sorted(folder.iterdir()):
-            if any((each / name).is_file() for name in SNAKEFILES):
+            if any((each / name).is_file() for name in installed_engines().entrypoints):
                 return each
     raise Stop("the example workflow is not installed along with this package")

@@ -43,10 +43,10 @@ def test_lines_that_declare_software_are_found_in_snakefiles_alone(tmp_path: Pat
     (tmp_path / "script.py").write_text('    conda: "x"\n')
     paths = ["Snakefile", "rules/b.smk", "script.py", "absent.smk"]
     assert declared_software(tmp_path, paths) == (
-        Declaration("Snakefile", 1, "container"),
-        Declaration("Snakefile", 4, "conda"),
-        Declaration("rules/b.smk", 2, "envmodules"),
-        Declaration("rules/b.smk", 3, "wrapper"),
+        Declaration("Snakefile", 1, "container", "snakemake"),
+        Declaration("Snakefile", 4, "conda", "snakemake"),
+        Declaration("rules/b.smk", 2, "envmodules", "snakemake"),
+        Declaration("rules/b.smk", 3, "wrapper", "snakemake"),
     )
 
 
@@ -65,7 +65,7 @@ def test_lines_that_declare_software_are_found_in_snakefiles_alone(tmp_path: Pat
 def test_what_becomes_of_such_a_run_follows_from_the_runners(
     policies: list[UnsupportedDirectives | None], is_accepted: bool, words: str
 ) -> None:
-    declared = (Declaration("Snakefile", 4, "conda"),)
+    declared = (Declaration("Snakefile", 4, "conda", "snakemake"),)
     first, last = describe(declared, [runner(each) for each in policies], is_accepted=is_accepted)
     assert first == "Snakefile:4 declares `conda:`"
     assert words in last
@@ -80,7 +80,7 @@ def test_variables_are_named_with_the_setting_that_passes_them_on(tmp_path: Path
 
 
 def test_only_so_many_lines_are_shown() -> None:
-    declared = tuple(Declaration("Snakefile", n, "conda") for n in range(MAX_SHOWN + 3))
+    declared = tuple(Declaration("Snakefile", n, "conda", "snakemake") for n in range(MAX_SHOWN + 3))
     lines = list(describe(declared, [], is_accepted=False))
     assert len(lines) == MAX_SHOWN + 2
     assert lines[MAX_SHOWN] == "and 3 more such lines"

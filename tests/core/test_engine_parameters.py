@@ -4,18 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_domain.engine_parameters import (
-    ALLOWED,
-    FOR_EVERY_ENGINE,
-    Kind,
-    SnakemakeOptions,
-    check,
-    default_value,
-    forbids_requeue,
-    is_for_every_engine,
-    overlaid,
-    snakemake_options,
-)
+from penstock_domain.engines.parameters import FOR_EVERY_ENGINE, Kind
+from penstock_engines.snakemake.parameters import PARAMETERS, SnakemakeOptions, snakemake_options
+from penstock_runtime.engine_plugins import installed_engines
+
+TABLE = installed_engines().table("snakemake")
 
 
 def test_what_is_listed_is_read() -> None:
@@ -31,7 +24,7 @@ def test_what_is_listed_is_read() -> None:
         "rerun-incomplete": "false",
         "F": "",
     }
-    assert check("snakemake", given_values) == ()
+    assert TABLE.check(given_values) == ()
     assert snakemake_options(given_values) == SnakemakeOptions(
         cores=4,
         keep_going=True,
@@ -81,7 +74,7 @@ def test_what_is_listed_is_read() -> None:
     ],
 )
 def test_what_is_not_listed_is_refused(name: str) -> None:
-    (violation,) = check("snakemake", {name: "x"})
+    (violation,) = TABLE.check({name: "x"})
     assert violation.name == name
     assert "it takes `cores`" in violation.detail
 
@@ -112,24 +105,24 @@ def test_what_is_not_listed_is_refused(name: str) -> None:
     ],
 )
 def test_a_value_out_of_bounds_is_refused(name: str, value: str | None) -> None:
-    (violation,) = check("snakemake", {name: value})
+    (violation,) = TABLE.check({name: value})
     assert violation.name == name
 
 
 @pytest.mark.parametrize("other", ["-c", "--cores", "jobs"])
 def test_a_parameter_is_given_once(other: str) -> None:
-    (violation,) = check("snakemake", {"cores": "1", other: "2"})
-    assert "`cores` says the same" in violation.detail
+    (violation,) = TABLE.check({"cores": "1", other: "2"})
+    assert "`cores` sets the same parameter" in violation.detail
 
 
 def test_a_choice_goes_before_a_default_however_it_is_written() -> None:
     defaults = {"--cores": "8", "retries": "1"}
-    assert overlaid("snakemake", defaults, {"jobs": "2"}) == {"retries": "1", "jobs": "2"}
-    assert overlaid("snakemake", defaults, {}) == defaults
+    assert TABLE.overlaid(defaults, {"jobs": "2"}) == {"retries": "1", "jobs": "2"}
+    assert TABLE.overlaid(defaults, {}) == defaults
 
 
-def test_every_violation_is_told() -> None:
-    assert [each.name for each in check("snakemake", {"profile": "x", "cores": "1", "retries": "x"})] == [
+def test_every_violation_is_reported() -> None:
+    assert [each.name for each in TABLE.check({"profile": "x", "cores": "1", "retries": "x"})] == [
         "profile",
         "retries",
     ]
@@ -137,8 +130,12 @@ def test_every_violation_is_told() -> None:
 
 @pytest.mark.parametrize("engine", ["mock", "nextflow"])
 def test_another_engine_takes_what_every_engine_takes_alone(engine: str) -> None:
-    assert check(engine, {}) == check(engine, {"no-requeue": None}) == ()
-    (violation,) = check(engine, {"cores": "1"})
+    assert (
+        installed_engines().table(engine).check({})
+        == installed_engines().table(engine).check({"no-requeue": None})
+        == ()
+    )
+    (violation,) = installed_engines().table(engine).check({"cores": "1"})
     assert violation.detail.endswith("it takes `no-requeue`")
 
 
@@ -155,27 +152,27 @@ def test_another_engine_takes_what_every_engine_takes_alone(engine: str) -> None
 def test_what_is_begun_may_be_chosen_not_to_be_begun_again(
     engine: str, parameters: dict[str, str | None], is_forbidden: bool
 ) -> None:
-    assert check(engine, parameters) == ()
-    assert forbids_requeue(engine, parameters) is is_forbidden
+    assert installed_engines().table(engine).check(parameters) == ()
+    assert installed_engines().table(engine).forbids_requeue(parameters) is is_forbidden
 
 
 def test_the_engine_hears_nothing_of_what_every_engine_takes() -> None:
     assert snakemake_options({"no-requeue": None, "cores": "2"}) == SnakemakeOptions(cores=2, given=("cores",))
-    assert is_for_every_engine("snakemake", "--no-requeue")
-    assert not is_for_every_engine("snakemake", "cores")
-    (violation,) = check("snakemake", {"no-requeue": "perhaps"})
+    assert TABLE.is_for_every_engine("--no-requeue")
+    assert not TABLE.is_for_every_engine("cores")
+    (violation,) = TABLE.check({"no-requeue": "perhaps"})
     assert violation.name == "no-requeue"
 
 
 def test_a_submission_may_choose_otherwise_than_its_entry() -> None:
-    chosen = overlaid("mock", {"no-requeue": None}, {"no_requeue": "false"})
-    assert not forbids_requeue("mock", chosen)
+    chosen = installed_engines().table("mock").overlaid({"no-requeue": None}, {"no_requeue": "false"})
+    assert not installed_engines().table("mock").forbids_requeue(chosen)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from([each.name for each in ALLOWED["snakemake"]]), st.none() | st.text(max_size=30)))
+@given(st.dictionaries(st.sampled_from([each.name for each in PARAMETERS]), st.none() | st.text(max_size=30)))
 def test_what_passes_the_check_can_be_read_and_the_rest_cannot(parameters: dict[str, str | None]) -> None:
-    if check("snakemake", parameters):
+    if TABLE.check(parameters):
         with pytest.raises(ValueError, match=r".+"):
             snakemake_options(parameters)
     else:
@@ -183,7 +180,7 @@ def test_what_passes_the_check_can_be_read_and_the_rest_cannot(parameters: dict[
 
 
 def test_defaults_are_values_that_can_be_given() -> None:
-    for parameter in (*ALLOWED["snakemake"], *FOR_EVERY_ENGINE):
-        value = default_value(parameter)
-        assert value is None or not check("snakemake", {parameter.name: value})
-    assert {each.kind for each in ALLOWED["snakemake"]} == set(Kind)
+    for parameter in (*PARAMETERS, *FOR_EVERY_ENGINE):
+        value = parameter.default_value
+        assert value is None or not TABLE.check({parameter.name: value})
+    assert {each.kind for each in PARAMETERS} == set(Kind)

@@ -232,7 +232,7 @@ async def lay(allowed: SourceHosts, **source: str | Base64File) -> tuple[dict[st
     with tempfile.TemporaryDirectory() as folder:
         intake = Intake(allowed, Spool(Path(folder)), max_bytes=MAX_BYTES)
         async with Uploads(blobs).begin("x") as upload:
-            laid = await intake.lay(SubmittedSource(**source), upload)  # type: ignore[arg-type]
+            laid = await intake.lay(SubmittedSource(**source), upload, engine="snakemake")  # type: ignore[arg-type]
             files = {path: await blobs.get_bytes(file.key) for path, file in upload.files.items()}
             return files, laid.origin
 
@@ -288,7 +288,7 @@ async def test_a_commit_with_a_link_that_leads_out_is_refused(
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE, **files})
     async with Uploads(MemoryBlobs()).begin("x") as upload:
         await Intake(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).lay(
-            SubmittedSource(git=f"{place.url}/w.git/.git"), upload
+            SubmittedSource(git=f"{place.url}/w.git/.git"), upload, engine="snakemake"
         )
         with pytest.raises(Invalid, match=why):
             await upload.seal(main=None)
@@ -304,7 +304,7 @@ async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Els
     blobs = MemoryBlobs()
     async with Uploads(blobs).begin("x") as upload:
         await Intake(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).lay(
-            SubmittedSource(git=f"{place.url}/w.git/.git"), upload
+            SubmittedSource(git=f"{place.url}/w.git/.git"), upload, engine="snakemake"
         )
         source = await upload.seal(main=None)
         manifest = msgspec.json.decode(await blobs.get_bytes(source.location), type=SourceManifest)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from penstock_engines.snakemake.descriptor import DESCRIPTOR as SNAKEMAKE
 from penstock_gateway.catalogue.parameter_schemas import fault_of_schema, merge, violations, with_defaults
 from penstock_gateway.catalogue.workflow_files import BadDocument, find_schema, own_configuration, read_object
 from penstock_gateway.http.problems import Invalid
@@ -95,19 +96,21 @@ def test_objects_are_merged_key_by_key_and_all_else_as_a_whole() -> None:
 
 
 def test_the_first_place_that_holds_a_schema_counts() -> None:
-    found = find_schema({"config/config.schema.yaml": b"type: object", "workflow/schemas/config.schema.yml": b"{}"})
+    found = find_schema(
+        {"config/config.schema.yaml": b"type: object", "workflow/schemas/config.schema.yml": b"{}"}, SNAKEMAKE
+    )
     assert found is not None
     assert found.path == "workflow/schemas/config.schema.yml"
-    assert find_schema({"Snakefile": b""}) is None
+    assert find_schema({"Snakefile": b""}, SNAKEMAKE) is None
     with pytest.raises(Invalid, match=r"config~1config.schema.yaml.*does not hold an object"):
-        find_schema({"config/config.schema.yaml": b"- a list"})
+        find_schema({"config/config.schema.yaml": b"- a list"}, SNAKEMAKE)
 
 
 def test_the_configuration_that_the_snakefile_names_is_the_workflows_own() -> None:
     files = {"workflow/Snakefile": b'configfile: "config/config.yaml"\n', "config/config.yaml": b"a: 1\nb: {c: [2]}\n"}
-    assert own_configuration(files, None) == {"a": 1, "b": {"c": [2]}}
-    assert own_configuration({**files, "workflow/Snakefile": b"rule all:\n"}, None) == {}
-    assert own_configuration({**files, "config/config.yaml": b"a: [1"}, None) == {}
+    assert own_configuration(files, None, SNAKEMAKE) == {"a": 1, "b": {"c": [2]}}
+    assert own_configuration({**files, "workflow/Snakefile": b"rule all:\n"}, None, SNAKEMAKE) == {}
+    assert own_configuration({**files, "config/config.yaml": b"a: [1"}, None, SNAKEMAKE) == {}
 
 
 BOMB = "a: &a [1,1]\n" + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)},*{chr(97 + n)}]\n" for n in range(14))

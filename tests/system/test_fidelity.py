@@ -187,7 +187,7 @@ async def from_repository(address: str, port: int, place: Path) -> Path:
     blobs = MemoryBlobs()
     async with Uploads(blobs).begin("x") as upload:
         intake = Intake(allowed, Spool(place / "spool"), max_bytes=MAX_BYTES)
-        await intake.lay(SubmittedSource(git=address), upload)
+        await intake.lay(SubmittedSource(git=address), upload, engine="snakemake")
         source = await upload.seal(main=None)
         upload.is_kept = True
     return await staged(blobs, source, place)

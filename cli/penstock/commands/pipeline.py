@@ -106,7 +106,7 @@ def add(
         source, called = elsewhere
     else:
         try:
-            bundle = pack(chosen_from(workflow or Path(), entrypoint, choice))
+            bundle = pack(chosen_from(workflow or Path(), entrypoint, choice, engine=engine))
         except BadWorkflow as error:
             raise Stop(str(error), Exit.USAGE) from error
         source, called = bundle.source, bundle.chosen.folder.name

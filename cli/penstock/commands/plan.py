@@ -48,7 +48,7 @@ DEADLINE_S: Final = 70.0
     is_flag=True,
     help="Plan a run with the runner's own software where rules declare conda, containers or the like.",
 )
-@click.option("--engine", help="The engine that runs it: snakemake or mock. [default: the server's choice]")
+@click.option("--engine", help="The engine that runs it, such as snakemake or mock. [default: the server's choice]")
 @click.option("--tasks", "shows_tasks", is_flag=True, help="List every task, and why it would run.")
 @format_option
 @server_options
@@ -69,7 +69,7 @@ def plan(
     """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
     if pipeline is not None and (workflow is not None or entrypoint):
         raise click.UsageError("give a workflow or --pipeline, not both")
-    sent = from_here(workflow or Path(), entrypoint, choice) if pipeline is None else None
+    sent = from_here(workflow or Path(), entrypoint, choice, engine=engine) if pipeline is None else None
     parameters = parse_parameters(params_file, param, ())
     submission = JobSubmission(
         pipeline_name=sent.name if sent else pipeline or "",

@@ -148,7 +148,7 @@ def _read_parameters(path: Path) -> Parameters:
     is_flag=True,
     help="Keep files that the run makes and that no rule declares, beside its outputs.",
 )
-@click.option("--engine", help="The engine that runs it: snakemake or mock. [default: the server's choice]")
+@click.option("--engine", help="The engine that runs it, such as snakemake or mock. [default: the server's choice]")
 @click.option("--owner", help="The owner of the run. [default: the user who submits it]")
 @click.option("--idempotency-key", help="Return the run that was already submitted with this key, if there is one.")
 @click.option("-w", "--watch", "watches", is_flag=True, help="Follow the run to its end; the exit code is its outcome.")
@@ -200,7 +200,7 @@ def submit(
     if elsewhere is not None:
         sent = Sent(*elsewhere)
     elif pipeline is None:
-        sent = from_here(workflow or Path(), entrypoint, choice, in_place=in_place)
+        sent = from_here(workflow or Path(), entrypoint, choice, engine=engine, in_place=in_place)
     submission = JobSubmission(
         pipeline_name=name if name is not None else sent.name if sent else pipeline or "",
         parameters=parameters,

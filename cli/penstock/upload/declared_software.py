@@ -1,4 +1,4 @@
-"""What the Snakefiles of a submission declare that runners may not provide: a hint, found by their lines alone.
+"""Software that the workflow files of a submission declare and that runners may not provide: a hint, line by line.
 
 The run itself decides: it knows which rules it needs. Here nothing is refused.
 """
@@ -10,6 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_domain.engines.descriptor import EngineDescriptor
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import RunnerResponse
 from penstock_schemas.jobs import UnsupportedDirectives
 
@@ -17,10 +19,6 @@ MAX_FILES: Final = 200
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_SHOWN: Final = 10
 """Declarations that are printed, each on a line."""
-_SUFFIXES: Final = frozenset({".smk", ".snakefile"})
-_OF_RULE: Final = re.compile(r"\s+(conda|container|containerized|singularity|envmodules|wrapper)\s*:(?!=)")
-_OF_WORKFLOW: Final = re.compile(r"(conda|container|containerized|singularity|envvars)\s*:(?!=)")
-ENVVARS: Final = "envvars"
 
 
 class Declaration(Struct, frozen=True):
@@ -30,12 +28,19 @@ class Declaration(Struct, frozen=True):
     """Relative to the workflow's folder."""
     line: int
     directive: str
+    engine: str
+    """The engine whose workflow file it is."""
+    is_variable: bool = False
+    """Whether it requests environment variables, not software."""
 
 
 def declared_software(folder: Path, paths: Iterable[str]) -> tuple[Declaration, ...]:
-    """Return what the Snakefiles among `paths`, relative to `folder`, declare; unreadable ones are passed over."""
-    snakefiles = sorted(path for path in paths if _is_snakefile(path))[:MAX_FILES]
-    return tuple(each for path in snakefiles for each in _declared_in(folder / path, path))
+    """Return what workflow files among `paths`, relative to `folder`, declare; unreadable ones are skipped."""
+    engines = [engine for engine in installed_engines() if engine.software is not None]
+    files = [(path, engine) for path in sorted(paths) for engine in engines if engine.is_workflow_file(path)]
+    return tuple(
+        declaration for path, engine in files[:MAX_FILES] for declaration in _declared_in(folder / path, path, engine)
+    )
 
 
 def describe(
@@ -46,11 +51,12 @@ def describe(
         yield f"{each.path}:{each.line} declares `{each.directive}:`"
     if len(declared) > MAX_SHOWN:
         yield f"and {len(declared) - MAX_SHOWN} more such lines"
-    if any(each.directive == ENVVARS for each in declared):
+    if any(each.is_variable for each in declared):
         yield "the run is refused unless the operator passes these variables on (PENSTOCK_WORKFLOW_ENVIRONMENT)"
-    if all(each.directive == ENVVARS for each in declared):
+    if all(each.is_variable for each in declared):
         return
-    policies = {each.unsupported_directives for each in runners if "snakemake" in each.engines}
+    engines = {declaration.engine for declaration in declared}
+    policies = {each.unsupported_directives for each in runners if engines & set(each.engines)}
     if policies == {UnsupportedDirectives.WARN}:
         yield "the runners do not provide such software: the run uses what is installed there, and carries a warning"
     elif is_accepted and UnsupportedDirectives.REFUSE not in policies:
@@ -64,18 +70,16 @@ def describe(
         )
 
 
-def _is_snakefile(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return name in {"Snakefile", "snakefile"} or Path(name).suffix in _SUFFIXES
-
-
-def _declared_in(file: Path, path: str) -> Iterator[Declaration]:
+def _declared_in(file: Path, path: str, engine: EngineDescriptor) -> Iterator[Declaration]:
+    software = engine.software
+    assert software is not None, "such engines were left out"
+    in_rule, in_workflow = re.compile(software.in_rule), re.compile(software.in_workflow)
     try:
         with file.open("rb") as stream:
             text = stream.read(MAX_FILE_BYTES).decode(errors="replace")
     except OSError:
         return
     for number, line in enumerate(text.splitlines(), start=1):
-        match = _OF_RULE.match(line) or _OF_WORKFLOW.match(line)
+        match = in_rule.match(line) or in_workflow.match(line)
         if match:
-            yield Declaration(path, number, match[1])
+            yield Declaration(path, number, match[1], engine.name, match[1] in software.variables)

@@ -47,6 +47,7 @@ def choose(
     target: Path,
     *,
     entrypoint: str | None = None,
+    engine: str | None = None,
     exclude: Sequence[str] = (),
     include: Sequence[str] = (),
     ignore: bool = True,
@@ -58,21 +59,22 @@ def choose(
     untracked files that git ignores. Of Snakemake's own folder the records go along that its rerun rules read.
 
     Args:
-        target: the workflow's folder, or its Snakefile.
-        entrypoint: the main file, relative to the folder, when it is none of `SNAKEFILES`.
+        target: the workflow's folder, or its main file.
+        entrypoint: the main file, relative to the folder, when it is not where the engine looks for it.
+        engine: the engine that runs it; `None`: any that is installed.
         exclude: further patterns, as in `.gitignore`.
         include: patterns of what goes along although a rule leaves it out.
         ignore: whether `.penstockignore` and `.gitignore` count.
         force: whether a system folder or a home directory may be sent.
 
     Raises:
-        BadWorkflow: it does not exist, has no Snakefile, is not meant to be sent, has too many files, or one that
+        BadWorkflow: it does not exist, has no main file, is not meant to be sent, has too many files, or one that
             cannot be read.
 
     """
     if target.is_dir() and not force:
         check_folder(target)
-    place = locate(target, entrypoint)
+    place = locate(target, entrypoint, engine)
     if wire_path(place.main)[1] is not None:
         raise BadWorkflow(f"the name of the main file {shown(place.main)!r} is not UTF-8: rename it")
     if place.is_alone:

@@ -7,20 +7,11 @@ from typing import Final
 
 from msgspec import Struct
 
-SNAKEFILES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
-"""Where Snakemake looks for the main file."""
-SUFFIXES: Final = (".smk", ".snakefile", ".snake")
-SIGNS: Final = (
-    *("Snakefile", "snakefile", "workflow", "rules", "envs", "scripts", "profiles", ".snakemake"),
-    *("config", "config.yaml", "config.yml", "config.json"),
-)
-"""What shows that a folder beside a Snakefile of any name is the folder of a workflow."""
+from penstock_runtime.engine_plugins import installed_engines
+
 MAX_READ_BYTES: Final = 1 << 20
 """Of a main file, to see what it names."""
 WITHOUT_FORCE: Final = "give the workflow a folder of its own, or use --force to send all of this one"
-_RULE: Final = re.compile(
-    r"^\s*(rule|checkpoint|module|include|configfile|subworkflow|workdir)\b[^=\n]*:", re.MULTILINE
-)
 _QUOTED: Final = re.compile(r"""["']([^"'\n]{1,1000})["']""")
 _NEVER_BELOW: Final = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run")
 _SYSTEM: Final = ("/usr", "/var", "/lib", "/lib64", "/bin", "/sbin")
@@ -46,8 +37,13 @@ class Place(Struct, frozen=True):
     """Whether only the main file is meant."""
 
 
-def locate(target: Path, entrypoint: str | None) -> Place:
+def locate(target: Path, entrypoint: str | None, engine: str | None = None) -> Place:
     """Return the place of the workflow at `target`: its folder, or its main file.
+
+    Args:
+        target: the folder or the file.
+        entrypoint: the main file, relative to the folder; `None`: look where the engine does.
+        engine: the engine that runs it; `None`: any that is installed, the default one first.
 
     A file is meant alone unless its folder is clearly the folder of a workflow.
 
@@ -59,8 +55,10 @@ def locate(target: Path, entrypoint: str | None) -> Place:
         target = target.resolve()  # so that the folder has a name
     if target.is_file():
         path = target.absolute()
-        if path.parent.name == "workflow" and path.name in ("Snakefile", "snakefile"):
-            return Place(path.parent.parent, f"workflow/{path.name}", False)  # Snakemake's standard layout
+        for location in (place for place in _entrypoints(engine) if "/" in place):
+            depth = location.count("/")
+            if path.parts[-depth - 1 :] == tuple(location.split("/")):  # a standard layout
+                return Place(path.parents[depth], location, False)
         return Place(path.parent, path.name, not _is_of_workflow(path))
     if not target.exists():
         raise BadWorkflow(f"there is no file or folder {target}")
@@ -68,7 +66,7 @@ def locate(target: Path, entrypoint: str | None) -> Place:
         raise BadWorkflow(f"{target} is neither a file nor a folder")
     if entrypoint is not None and (Path(entrypoint).is_absolute() or ".." in Path(entrypoint).parts):
         raise BadWorkflow(f"--entrypoint {entrypoint} is no path inside {target}: give it relative to that folder")
-    names = SNAKEFILES if entrypoint is None else (entrypoint,)
+    names = _entrypoints(engine) if entrypoint is None else (entrypoint,)
     main = next((name for name in names if (target / name).is_file()), None)
     if main is None:
         raise BadWorkflow(
@@ -121,20 +119,30 @@ def _homes() -> Iterator[Path]:
         return
 
 
+def _entrypoints(engine: str | None) -> tuple[str, ...]:
+    descriptor = None if engine is None else installed_engines().find(engine)
+    return installed_engines().entrypoints if descriptor is None else descriptor.entrypoints
+
+
 def _is_of_workflow(path: Path) -> bool:
-    """Say whether a file is a Snakefile, and what lies beside it belongs to it."""
-    if path.name in ("Snakefile", "snakefile"):
+    """Return whether a file is a workflow's main file, and what lies beside it belongs to the workflow."""
+    engines = tuple(installed_engines())
+    if any(path.name == place.rpartition("/")[2] for engine in engines for place in engine.entrypoints):
         return True
     try:
         with path.open("rb") as file:
             text = file.read(MAX_READ_BYTES).decode(errors="replace")
     except OSError:
         return False
-    if path.suffix not in SUFFIXES and not _RULE.search(text):
-        return False
-    if any((path.parent / sign).exists() for sign in SIGNS):
+    meant = [
+        engine
+        for engine in engines
+        if engine.is_workflow_file(path.name)
+        or (engine.statement and re.search(engine.statement, text, re.MULTILINE) is not None)
+    ]
+    if any((path.parent / sign).exists() for engine in meant for sign in engine.folder_signs):
         return True
-    named = {quoted.removeprefix("./").partition("/")[0] for quoted in _QUOTED.findall(text)}
+    named = {quoted.removeprefix("./").partition("/")[0] for quoted in _QUOTED.findall(text)} if meant else set()
     return any(
         name not in ("", ".", "..", path.name) and "\0" not in name and (path.parent / name).exists() for name in named
     )

@@ -95,7 +95,9 @@ def folder_options(command: Callable[..., R]) -> Callable[..., R]:
     return with_choice
 
 
-def from_here(workflow: Path, entrypoint: str | None, choice: Choice, *, in_place: bool = False) -> Sent:
+def from_here(
+    workflow: Path, entrypoint: str | None, choice: Choice, *, engine: str | None = None, in_place: bool = False
+) -> Sent:
     """Return what to send of a workflow on this machine, and print it.
 
     Files that fit go into the submission, where the same ones are stored once however often they are submitted.
@@ -108,7 +110,7 @@ def from_here(workflow: Path, entrypoint: str | None, choice: Choice, *, in_plac
         if in_place:
             folder = workflow.resolve() if ".." in workflow.parts else workflow.absolute()
             return Sent(SubmittedSource(path=str(folder), entrypoint=entrypoint), shown(folder.name) or "workflow")
-        chosen = chosen_from(workflow, entrypoint, choice)
+        chosen = chosen_from(workflow, entrypoint, choice, engine=engine)
         files = packed(chosen)
     except BadWorkflow as error:
         raise Stop(str(error), Exit.USAGE) from error
@@ -119,7 +121,7 @@ def from_here(workflow: Path, entrypoint: str | None, choice: Choice, *, in_plac
     return Sent(source, shown(name) or "workflow", beside, declared)
 
 
-def chosen_from(workflow: Path, entrypoint: str | None, choice: Choice) -> Chosen:
+def chosen_from(workflow: Path, entrypoint: str | None, choice: Choice, *, engine: str | None = None) -> Chosen:
     """Return what is sent of a folder, printed and agreed to.
 
     Raises:
@@ -130,6 +132,7 @@ def chosen_from(workflow: Path, entrypoint: str | None, choice: Choice) -> Chose
     chosen = choose(
         workflow,
         entrypoint=entrypoint,
+        engine=engine,
         exclude=choice.exclude,
         include=choice.include,
         ignore=not choice.no_ignore,

@@ -59,6 +59,8 @@ class EngineDescriptor(Struct, frozen=True, kw_only=True):
     """Paths in a source at which the main workflow file is looked for, in this order."""
     entrypoint_title: str = "main file"
     """The main workflow file in messages to people."""
+    entrypoint_option: str = ""
+    """The option of the engine's command line that takes the main file, for the command line shown with a run."""
     suffixes: tuple[str, ...] = ()
     """Suffixes of the engine's workflow files, with the dot."""
     folder_signs: tuple[str, ...] = ()

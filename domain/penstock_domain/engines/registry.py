@@ -40,6 +40,12 @@ class EngineRegistry:
         """The names of all engines."""
         return tuple(self._by_name)
 
+    @property
+    def entrypoints(self) -> tuple[str, ...]:
+        """The paths at which a main file may be, those of the default engine first, without repetitions."""
+        ordered = sorted(self, key=lambda descriptor: descriptor.name != self.default)
+        return tuple(dict.fromkeys(path for descriptor in ordered for path in descriptor.entrypoints))
+
     def find(self, name: str) -> EngineDescriptor | None:
         """Return an engine; `None` when none has this name."""
         return self._by_name.get(name)

@@ -29,6 +29,7 @@ DESCRIPTOR: Final = EngineDescriptor(
     default_rank=100,
     entrypoints=ENTRYPOINTS,
     entrypoint_title="Snakefile",
+    entrypoint_option="--snakefile",
     suffixes=(".smk", ".snakefile", ".snake"),
     folder_signs=(
         *("Snakefile", "snakefile", "workflow", "rules", "envs", "scripts", "profiles", ".snakemake"),

@@ -12,7 +12,6 @@ from penstock_gateway.index.job_status import STANDINGS_OF, DetailedStatus
 from penstock_gateway.operations.wes_models import WesState
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.failures import error_of, in_words_of_wes
-from penstock_gateway.wes.languages import covers_version, is_engine_version, language_named
 from penstock_gateway.wes.rendering import command_of, request_of
 from penstock_gateway.wes.states import STANDING_OF, state_counts, state_of
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind
@@ -41,30 +40,6 @@ def test_every_state_but_unknown_stands_for_something() -> None:
     assert {standing for each in STANDINGS_OF.values() for standing in each} == set(DetailedStatus)
     counts = state_counts({DetailedStatus.RUNNING: 3})
     assert counts == {state.value: 3 if state is WesState.RUNNING else 0 for state in WesState}
-
-
-@pytest.mark.parametrize(
-    ("asked", "is_covered"),
-    [("1.0", True), ("8.30", True), ("9.27.0", True), ("v9", True), ("9.28", False), ("x", False)],
-)
-def test_an_engine_runs_workflows_up_to_its_own_version(asked: str, is_covered: bool) -> None:
-    snakemake = language_named("snakemake")
-    assert snakemake is not None
-    assert covers_version(snakemake, asked, ("9.27.0", "8.0.1")) is is_covered
-
-
-def test_a_language_with_versions_of_its_own_has_these_alone() -> None:
-    cwl = language_named("cwl")
-    assert cwl is not None
-    assert covers_version(cwl, "1.2", ("3.1",))
-    assert covers_version(cwl, "v1.0", ("3.1",))
-    assert not covers_version(cwl, "3.1.4", ("3.1",))
-
-
-def test_a_version_of_an_engine_may_be_its_beginning() -> None:
-    assert is_engine_version("9.27", "9.27.0")
-    assert is_engine_version("9.27.0", "9.27.0")
-    assert not is_engine_version("9.2", "9.27.0")
 
 
 def test_the_command_line_does_what_the_engine_did() -> None:

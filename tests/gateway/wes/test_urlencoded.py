@@ -1,7 +1,11 @@
 """`POST /runs` as application/x-www-form-urlencoded, which clients send that have no attachments."""
 
 import json
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
+from importlib import metadata
+from types import SimpleNamespace
 from urllib.parse import unquote_to_bytes, urlencode
 
 import httpx
@@ -12,9 +16,12 @@ from tests.gateway.gateway_harness import Stage
 from tests.gateway.wes.specification import PREFIX, answered, refused
 from tests.gateway.wes.test_submitting import is_nothing_queued, request_of
 
+from penstock_domain.engines.descriptor import EngineDescriptor
+from penstock_domain.engines.languages import Language
 from penstock_gateway.http.bodies import urlencoded
 from penstock_gateway.http.bodies.urlencoded import MAX_BYTES, MAX_FIELDS, MEDIA_TYPE, THREAD_BYTES, parse_fields
 from penstock_gateway.http.problems import Invalid
+from penstock_runtime.engine_plugins import GROUP, installed_engines
 
 FIELDS = {"workflow_type": "MOCK", "workflow_type_version": "1.0", "workflow_url": "calls"}
 TYPE = {"content-type": MEDIA_TYPE}
@@ -90,6 +97,27 @@ async def test_other_types_are_refused_with_those_that_are_taken(client: httpx.A
     assert MEDIA_TYPE in message
 
 
+CWL = EngineDescriptor(
+    name="cwl",
+    title="cwltool",
+    launcher="cwl_engine:launch",
+    languages=(Language(name="CWL", versions=("v1.0",), engine_names=("cwltool",)),),
+    entrypoints=("main.cwl",),
+)
+
+
+@pytest.fixture
+def cwl_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install an engine by its entry point."""
+    found = (*metadata.entry_points(group=GROUP), metadata.EntryPoint("cwl", "cwl_plugin:CWL", GROUP))
+    monkeypatch.setitem(sys.modules, "cwl_plugin", SimpleNamespace(CWL=CWL))
+    monkeypatch.setattr(metadata, "entry_points", lambda group: found)
+    installed_engines.cache_clear()
+    yield
+    installed_engines.cache_clear()
+
+
+@pytest.mark.usefixtures("cwl_plugin")
 async def test_an_engine_is_known_by_its_programs_name(stage: Stage) -> None:
     await stage.connect_runner("cwl")
     async with stage.serve() as client:

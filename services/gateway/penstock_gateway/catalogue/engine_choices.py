@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from penstock_domain.engine_parameters import check
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import Violation
 
 
@@ -15,7 +15,7 @@ def require_allowed(engine: str, parameters: Mapping[str, str | None]) -> None:
         Invalid: it does not take all of it; with every violation.
 
     """
-    violations = check(engine, parameters)
+    violations = installed_engines().table(engine).check(parameters)
     if violations:
         raise Invalid(
             Violation(pointer=pointer("engine_parameters", *([each.name] if each.name else [])), detail=each.detail)

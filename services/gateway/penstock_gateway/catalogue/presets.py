@@ -5,11 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from penstock_domain import engine_parameters
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.setting_files import read_setting_file
 from penstock_schemas.api import PipelineRegistration, Violation
 from penstock_schemas.jobs import EngineParameters
@@ -32,7 +32,7 @@ def read_presets(path: Path) -> Presets:
     except (BadDocument, msgspec.ValidationError) as error:
         raise ValueError(f"expected names with engine parameters, each a text or null: {error}") from None
     for name, parameters in presets.items():
-        faults = [engine_parameters.check(engine, parameters) for engine in engine_parameters.ALLOWED]
+        faults = [engine.table.check(parameters) for engine in installed_engines()]
         if all(faults):
             fault = faults[0][0]
             raise ValueError(f"the preset `{name}` is for no engine: `{fault.name}`: {fault.detail}")
@@ -52,7 +52,8 @@ def engine_parameters_of(asked: PipelineRegistration, engine: str, presets: Pres
     _require(engine, resources, "resources")
     own = asked.engine_parameters or {}
     require_allowed(engine, own)
-    return engine_parameters.overlaid(engine, engine_parameters.overlaid(engine, preset, resources), own) or None
+    table = installed_engines().table(engine)
+    return table.overlaid(table.overlaid(preset, resources), own) or None
 
 
 def _named(name: str, presets: Presets) -> EngineParameters:
@@ -70,6 +71,6 @@ def _of_resources(resources: Mapping[str, int]) -> EngineParameters:
 
 
 def _require(engine: str, given: EngineParameters, place: str) -> None:
-    violations = engine_parameters.check(engine, given)
+    violations = installed_engines().table(engine).check(given)
     if violations:
         raise Invalid(Violation(pointer=pointer(place), detail=f"`{each.name}`: {each.detail}") for each in violations)

@@ -5,12 +5,13 @@ from typing import Final
 
 import msgspec
 
-from penstock_domain.engine_parameters import SNAKEMAKE
+from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_gateway.catalogue.parameter_schemas import Schema, fault_of_schema, merge, violations
 from penstock_gateway.catalogue.presets import Presets, engine_parameters_of
 from penstock_gateway.catalogue.workflow_files import Files, find_schema, own_configuration
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import PipelineRegistration, Violation
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Parameters, Source
@@ -35,15 +36,16 @@ def prepare(
         Invalid: it cannot be taken; with the reasons.
 
     """
-    engine = asked.engine or SNAKEMAKE
+    engine = asked.engine or installed_engines().default
+    descriptor = installed_engines().find(engine)
     entry = PipelineRegistered(
         name=asked.name,
         pipeline_version=asked.version,
         engine=engine,
         source=source,
         description=asked.description,
-        parameters_schema=_schema(asked, files),
-        defaults=merge(own_configuration(files, source.entrypoint), asked.defaults),
+        parameters_schema=_schema(asked, files, descriptor),
+        defaults=merge(own_configuration(files, source.entrypoint, descriptor), asked.defaults),
         engine_parameters=engine_parameters_of(asked, engine, presets),
         labels=asked.labels,
         resources=asked.resources,
@@ -56,11 +58,11 @@ def prepare(
     return entry
 
 
-def _schema(asked: PipelineRegistration, files: Files) -> Schema | None:
+def _schema(asked: PipelineRegistration, files: Files, descriptor: EngineDescriptor | None) -> Schema | None:
     if asked.parameters_schema is not None:
         schema, place = asked.parameters_schema, pointer("parameters_schema")
     else:
-        found = find_schema(files)
+        found = find_schema(files, descriptor)
         if found is None:
             return None
         schema, place = found.content, pointer("source", "files", found.path)

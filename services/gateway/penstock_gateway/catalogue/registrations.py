@@ -7,7 +7,6 @@ from pathlib import PurePosixPath
 import anyio.to_thread
 from msgspec.structs import replace
 
-from penstock_domain.engine_parameters import SNAKEMAKE
 from penstock_gateway.catalogue.core import Version, VersionTaken
 from penstock_gateway.catalogue.presets import Presets
 from penstock_gateway.catalogue.registration import prepare
@@ -20,6 +19,7 @@ from penstock_gateway.staging.bundles import check_uploaded, path_source, read_e
 from penstock_gateway.staging.submitted_entries import left_out_of
 from penstock_gateway.staging.uploads import Upload, Uploads
 from penstock_ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.events import PipelineRegistered
@@ -92,9 +92,9 @@ class Registrations:
 
     async def _entry(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> PipelineRegistered:
         laid = await self._lay(asked, upload, lay)
-        check_uploaded(upload.tree, laid.main, engine=asked.engine or SNAKEMAKE)
+        check_uploaded(upload.tree, laid.main, engine=asked.engine or installed_engines().default)
         source = await upload.seal(main=laid.main, origin=laid.origin, left_out=left_out_of(asked.source))
-        files = await read_files(self._blobs, upload, laid.main)
+        files = await read_files(self._blobs, upload, laid.main, engine=asked.engine or installed_engines().default)
         return await anyio.to_thread.run_sync(prepare, asked, source, files, self._presets)
 
     async def _lay(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> StagedSource:
@@ -102,12 +102,12 @@ class Registrations:
         if lay is not None:
             await lay(upload)
         elif kind_of(source) == "files":
-            read = partial(read_entries, source, engine=asked.engine or SNAKEMAKE)
+            read = partial(read_entries, source, engine=asked.engine or installed_engines().default)
             for entry in await anyio.to_thread.run_sync(read):
                 content = await anyio.to_thread.run_sync(entry.content) if entry.is_file else b""
                 await upload.put_entry(entry, _one(content))
         else:
-            return await self._intake.lay(source, upload)
+            return await self._intake.lay(source, upload, engine=asked.engine or installed_engines().default)
         return StagedSource(origin=None, main=source.entrypoint)
 
     async def _register(self, entry: PipelineRegistered, upload: Upload, actor: str) -> tuple[Version, bool]:

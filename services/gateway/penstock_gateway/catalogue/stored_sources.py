@@ -5,10 +5,11 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
-from penstock_gateway.catalogue.workflow_files import MAX_DOCUMENT_BYTES, Files, configfiles, wanted
+from penstock_gateway.catalogue.workflow_files import MAX_DOCUMENT_BYTES, Files, configuration_paths, wanted
 from penstock_gateway.staging.submitted_entries import PROGRAM, entry_of
 from penstock_gateway.staging.uploads import Upload, fingerprint_of
 from penstock_ports import Blobs
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import Source, SourceFile, SourceKind, SourceManifest
 
@@ -17,7 +18,7 @@ class _Bundle(Struct, frozen=True):
     files: dict[str, SubmittedFile]
 
 
-async def read_files(blobs: Blobs, upload: Upload, main: str | None) -> Files:
+async def read_files(blobs: Blobs, upload: Upload, main: str | None, *, engine: str) -> Files:
     """Return those files of an upload that say something of the workflow's parameters.
 
     Raises:
@@ -25,6 +26,7 @@ async def read_files(blobs: Blobs, upload: Upload, main: str | None) -> Files:
 
     """
     tree = upload.tree
+    descriptor = installed_engines().find(engine)
 
     def known(path: str) -> bool:
         return tree.has_file(path)
@@ -32,8 +34,8 @@ async def read_files(blobs: Blobs, upload: Upload, main: str | None) -> Files:
     async def beginning(path: str) -> bytes:
         return await _beginning(blobs, upload.files[tree.real(path) or path])
 
-    files = {path: await beginning(path) for path in wanted(known, main)}
-    for path in configfiles(files, main):
+    files = {path: await beginning(path) for path in wanted(known, main, descriptor)}
+    for path in configuration_paths(files, main, descriptor):
         if path not in files and known(path):
             files[path] = await beginning(path)
     return files

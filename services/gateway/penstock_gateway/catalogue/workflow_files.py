@@ -2,27 +2,18 @@
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import PurePosixPath
 from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
 
+from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_gateway.catalogue.parameter_schemas import Schema
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.staging.bundles import SNAKEFILE_PLACES
 from penstock_schemas.api import Violation
 from penstock_schemas.jobs import Parameters
 
-SCHEMA_PLACES: Final = (
-    *(f"workflow/schemas/config.schema.{end}" for end in ("yaml", "yml", "json")),
-    *(f"config/config.schema.{end}" for end in ("yaml", "yml", "json")),
-    *(f"schemas/config.schema.{end}" for end in ("yaml", "yml", "json")),
-    *(f"config.schema.{end}" for end in ("yaml", "yml", "json")),
-    "nextflow_schema.json",
-)
-"""Where the schema of a workflow's parameters is looked for, in this order."""
 MAX_DOCUMENT_BYTES: Final = 256 << 10
 MAX_ALIASES: Final = 32
 """References to anchors in one YAML document: many of them, one on top of the other, make it explode."""
@@ -30,7 +21,6 @@ MAX_NODES: Final = 50_000
 """Values in one document, each counted as often as it is referred to."""
 
 _ALIAS: Final = re.compile(rb"(?:^|[\s\[,:{-])\*[A-Za-z0-9_]", re.MULTILINE)
-_CONFIGFILE: Final = re.compile(r"""^\s*configfile:\s*["']([^"']+)["']""", re.MULTILINE)
 
 Files = Mapping[str, bytes]
 """The ones that `wanted` names, by path: no more than `MAX_DOCUMENT_BYTES` of each, and one byte."""
@@ -47,14 +37,14 @@ class BadDocument(Exception):
     """A file does not hold an object; the text says why."""
 
 
-def find_schema(files: Files) -> WorkflowParameters | None:
+def find_schema(files: Files, engine: EngineDescriptor | None) -> WorkflowParameters | None:
     """Return the schema of the parameters that a workflow brings along.
 
     Raises:
         Invalid: there is one, and it cannot be read.
 
     """
-    path = next((each for each in SCHEMA_PLACES if each in files), None)
+    path = next((path for path in _schema_locations(engine) if path in files), None)
     if path is None:
         return None
     try:
@@ -63,13 +53,13 @@ def find_schema(files: Files) -> WorkflowParameters | None:
         raise Invalid([Violation(pointer=pointer("source", "files", path), detail=str(error))]) from None
 
 
-def own_configuration(files: Files, entrypoint: str | None) -> Parameters:
-    """Return the configuration that the main Snakefile names in `configfile:`; empty where there is none to be read.
+def own_configuration(files: Files, entrypoint: str | None, engine: EngineDescriptor | None) -> Parameters:
+    """Return the configuration that the workflow's main file names; empty when it names none that can be read.
 
-    Snakemake puts a job's parameters over it, so a parameter that stands here need not be given.
+    The engine puts a job's parameters over it, so a parameter that it contains need not be given.
     """
     configuration: Parameters = {}
-    for path in configfiles(files, entrypoint):
+    for path in configuration_paths(files, entrypoint, engine):
         if path in files:
             try:
                 configuration.update(read_object(path, files[path]))
@@ -78,32 +68,37 @@ def own_configuration(files: Files, entrypoint: str | None) -> Parameters:
     return configuration
 
 
-def wanted(is_there: Callable[[str], bool], entrypoint: str | None) -> tuple[str, ...]:
-    """Return which of a workflow's files say something of its parameters, before they are read; `configfiles` then.
+def wanted(is_there: Callable[[str], bool], entrypoint: str | None, engine: EngineDescriptor | None) -> tuple[str, ...]:
+    """Return the paths of a workflow's schema and main file, which `configuration_paths` then reads.
 
     Args:
         is_there: says whether a path names a file of the workflow.
         entrypoint: its main file, where it is known.
+        engine: the engine that runs it; `None` when it is not installed here.
 
     """
-    schema = next((each for each in SCHEMA_PLACES if is_there(each)), None)
-    main = _main(is_there, entrypoint)
+    schema = next((path for path in _schema_locations(engine) if is_there(path)), None)
+    main = _main(is_there, entrypoint, engine)
     return tuple(each for each in (schema, main) if each is not None)
 
 
-def configfiles(files: Files, entrypoint: str | None) -> tuple[str, ...]:
-    """Return the configuration files that the main Snakefile names."""
-    main = _main(lambda path: path in files, entrypoint)
-    if main is None:
+def configuration_paths(files: Files, entrypoint: str | None, engine: EngineDescriptor | None) -> tuple[str, ...]:
+    """Return the configuration files that the workflow's main file names."""
+    main = _main(lambda path: path in files, entrypoint, engine)
+    if main is None or engine is None:
         return ()
-    text = files[main].decode(errors="replace")
-    return tuple(str(PurePosixPath(path)) for path in _CONFIGFILE.findall(text))
+    return engine.configuration_files(files[main].decode(errors="replace"))
 
 
-def _main(is_there: Callable[[str], bool], entrypoint: str | None) -> str | None:
+def _main(is_there: Callable[[str], bool], entrypoint: str | None, engine: EngineDescriptor | None) -> str | None:
     if entrypoint is not None:
         return entrypoint if is_there(entrypoint) else None
-    return next((each for each in SNAKEFILE_PLACES if is_there(each)), None)
+    locations = () if engine is None else engine.entrypoints
+    return next((path for path in locations if is_there(path)), None)
+
+
+def _schema_locations(engine: EngineDescriptor | None) -> tuple[str, ...]:
+    return () if engine is None else engine.schema_locations
 
 
 def read_object(path: str, raw: bytes) -> Schema:

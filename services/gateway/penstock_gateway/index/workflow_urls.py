@@ -1,14 +1,11 @@
 """The address of a job's workflow, in the words of GA4GH WES."""
 
 from pathlib import PurePosixPath
-from typing import Final
 from urllib.parse import quote
 
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import SourceKind
 from penstock_schemas.views import Job
-
-STANDARD_PLACE: Final = "Snakefile"
-"""Stands for the main file where the engine looked for it itself."""
 
 
 def workflow_url_of(job: Job) -> str:
@@ -25,4 +22,7 @@ def workflow_url_of(job: Job) -> str:
     if source.kind is SourceKind.PATH:
         path = PurePosixPath(source.location)
         return "file://" + quote(str(path / source.entrypoint if source.entrypoint else path))
-    return source.entrypoint or STANDARD_PLACE
+    engines = installed_engines()
+    descriptor = engines.find(job.engine)
+    locations = (*(descriptor.entrypoints if descriptor is not None else ()), *engines.entrypoints, job.pipeline_name)
+    return source.entrypoint or locations[0]

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from penstock_domain.source_tree import fault_of_path, folders_of, is_engine_cache, shown
 from penstock_gateway.intake.limits import MAX_ENTRIES, SourceUnfit
-from penstock_gateway.staging.bundles import SNAKEFILE_PLACES
 from penstock_gateway.staging.submitted_entries import Tree
+from penstock_runtime.engine_plugins import installed_engines
 
 _LEFT_OUT: Final = "__MACOSX/"
 """What macOS adds to a zip, beside the files that were meant."""
@@ -105,7 +105,7 @@ def top_folder(tree: Tree, main: str | None) -> str:
     Archives of repositories have such a folder, called after the repository and the commit. Empty where there is none.
     """
     tops = {path.partition("/")[0] for path in (*tree.files, *tree.links, *tree.folders)}
-    places = SNAKEFILE_PLACES if main is None else (main,)
+    places = installed_engines().entrypoints if main is None else (main,)
     if len(tops) != 1 or any(tree.has_file(place) for place in places):
         return ""
     (top,) = tops

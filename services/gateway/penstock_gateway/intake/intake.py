@@ -21,9 +21,9 @@ from penstock_gateway.intake.limits import MAX_FETCHES, MAX_WAIT_S, SourceUnfit
 from penstock_gateway.intake.repositories import fetch_commit
 from penstock_gateway.intake.spool import Spool, fill, pieces_of
 from penstock_gateway.jobs.submission.source_kinds import LAID, kind_of
-from penstock_gateway.staging.bundles import SNAKEFILE_PLACES
 from penstock_gateway.staging.submitted_entries import Tree
 from penstock_gateway.staging.uploads import Upload
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import LeftOut
 
@@ -62,7 +62,7 @@ class Intake:
         self._max_bytes = max_bytes
         self._turns = anyio.Semaphore(MAX_FETCHES)
 
-    async def lay(self, source: SubmittedSource, upload: Upload) -> StagedSource:
+    async def lay(self, source: SubmittedSource, upload: Upload, *, engine: str) -> StagedSource:
         """Lay the files of an archive, a repository or an address beside those that an upload has.
 
         Raises:
@@ -81,7 +81,7 @@ class Intake:
             repository = as_repository(source) if kind == "url" else source
             async with _Turn(self._turns):
                 if repository is None:
-                    return await self._from_address(source, upload)
+                    return await self._from_address(source, upload, engine)
                 return await self._from_git(repository, upload)
 
     async def unpack(self, chunks: AsyncIterable[bytes], upload: Upload, *, main: str | None, place: str) -> None:
@@ -123,7 +123,7 @@ class Intake:
                 await _put(upload, entry, pieces, top="", place=pointer("source", "git"))
         return StagedSource(origin=f"git+{commit.address}@{commit.id}", main=source.entrypoint)
 
-    async def _from_address(self, source: SubmittedSource, upload: Upload) -> StagedSource:
+    async def _from_address(self, source: SubmittedSource, upload: Upload, engine: str) -> StagedSource:
         address, _, main = (source.url or "").partition("#")
         named = source.entrypoint or main or None
         async with self._spool.file() as file:
@@ -133,7 +133,7 @@ class Intake:
             if is_archive(file.read(HEAD_BYTES)):
                 await self._unpack(file, upload, named, origin)
                 return StagedSource(origin=origin, main=named)
-            path = source.entrypoint or SNAKEFILE_PLACES[0]
+            path = source.entrypoint or _default_entrypoint(engine)
             _refuse_both(path, upload)
             await upload.put(path, _one(_snakefile(file)), place=pointer("source", "url"))
             return StagedSource(origin=origin, main=path)
@@ -197,6 +197,12 @@ async def _put(upload: Upload, entry: ArchiveEntry, pieces: AsyncIterable[bytes]
 def _refuse_both(path: str, upload: Upload) -> None:
     if path in upload.files:
         raise SourceUnfit(f"`{shown_name(path)}` came with the request, and the workflow has it too; leave one out")
+
+
+def _default_entrypoint(engine: str) -> str:
+    """Return the path of a workflow that is a single file without a name."""
+    descriptor = installed_engines().find(engine)
+    return (descriptor.default_entrypoint if descriptor else "") or "workflow"
 
 
 def _snakefile(file: BinaryIO) -> bytes:

@@ -9,19 +9,17 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_domain.engine_parameters import SNAKEMAKE
 from penstock_domain.source_tree import fault_of_path, faults_of_tree, shown
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.staging.submitted_entries import SubmittedEntry, Tree, entry_of, left_out_of, tree_of
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import Source, SourceKind
 
 MAX_FILES: Final = 5000
 """Files and links; and as many folders beside them."""
 MAX_ENTRIES: Final = 2 * MAX_FILES
-SNAKEFILE_PLACES: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
-"""Where Snakemake itself looks, in this order."""
 _encoder = msgspec.json.Encoder()
 
 
@@ -131,11 +129,14 @@ def _check_main(tree: Tree, main: str | None, engine: str) -> Iterator[Violation
                 pointer=pointer("source", "entrypoint"),
                 detail=f"`{shown(main)}` is not among the files; they are {_listed(tree.files)}",
             )
-    elif engine == SNAKEMAKE and not any(tree.has_file(place) for place in SNAKEFILE_PLACES):
+        return
+    descriptor = installed_engines().find(engine)
+    locations = () if descriptor is None else descriptor.entrypoints
+    if descriptor is not None and locations and not any(tree.has_file(path) for path in locations):
         yield Violation(
             pointer=pointer("source", "files"),
-            detail=f"there is no Snakefile: looked for {', '.join(SNAKEFILE_PLACES)} among {_listed(tree.files)}; "
-            "name another main file in `source.entrypoint`",
+            detail=f"there is no {descriptor.entrypoint_title}: looked for {', '.join(locations)} among "
+            f"{_listed(tree.files)}; name another main file in `source.entrypoint`",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from penstock_domain.engine_parameters import NO_REQUEUE, forbids_requeue, is_for_every_engine, overlaid
+from penstock_domain.engines.parameters import NO_REQUEUE
 from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_gateway.operations.wes_models import (
     Log,
@@ -21,8 +21,8 @@ from penstock_gateway.operations.wes_models import (
     WesState,
 )
 from penstock_gateway.wes.addresses import Addresses
-from penstock_gateway.wes.languages import language_of_engine
 from penstock_gateway.wes.states import state_of
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import Failure, JobState
 from penstock_schemas.views import Job, OutputKind, OutputManifest, Task, TaskState
 
@@ -72,10 +72,11 @@ def run_log_of(job: Job, tasks: Sequence[Task] | None, manifest: OutputManifest 
 def request_of(job: Job) -> RunRequest:
     """Return what was asked for; for a job that came another way, what would have asked for the same over WES."""
     asked = job.workflow
-    language = language_of_engine(job.engine)
+    language = installed_engines().language_of(job.engine)
+    table = installed_engines().table(job.engine)
     parameters = job.engine_parameters
-    if not job.requeue and not forbids_requeue(job.engine, parameters or {}):
-        parameters = overlaid(job.engine, parameters or {}, {NO_REQUEUE.name: None})
+    if not job.requeue and not table.forbids_requeue(parameters or {}):
+        parameters = table.overlaid(parameters or {}, {NO_REQUEUE.name: None})
     return RunRequest(
         workflow_params=job.parameters,
         workflow_type=asked.workflow_type if asked else language.name if language else job.engine,
@@ -141,11 +142,13 @@ def task_log_of(task: Task, addresses: Addresses) -> TaskLog:
 def command_of(job: Job) -> list[str]:
     """Return the command line that does what the engine does for a job."""
     command = [job.engine]
+    descriptor, table = installed_engines().find(job.engine), installed_engines().table(job.engine)
     if job.source is not None and job.source.entrypoint:
-        command += ["--snakefile", job.source.entrypoint]
+        option = [descriptor.entrypoint_option] if descriptor and descriptor.entrypoint_option else []
+        command += [*option, job.source.entrypoint]
     targets: list[str] = []
     for written, value in (job.engine_parameters or {}).items():
-        if is_for_every_engine(job.engine, written):
+        if table.is_for_every_engine(written):
             continue
         name, words = written.strip().lstrip("-").replace("_", "-"), shlex.split(value or "")
         if name == "targets":

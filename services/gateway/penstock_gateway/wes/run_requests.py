@@ -10,19 +10,15 @@ from typing import Annotated, Final, TypeVar, cast
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from penstock_domain.engine_parameters import check
+from penstock_domain.engines.descriptor import EngineDescriptor
+from penstock_domain.engines.languages import Language, is_engine_version
 from penstock_gateway.http.bodies.json_bodies import decode
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.jobs.submission.admission import require_room
-from penstock_gateway.wes.languages import (
-    Language,
-    covers_version,
-    is_engine_version,
-    language_named,
-    offered_languages,
-)
+from penstock_gateway.wes.languages import offered_languages
 from penstock_gateway.wes.workflow_sources import CatalogueReference, Files, name_of, read_workflow
 from penstock_ports import MAX_EVENT_BYTES
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import MAX_LABELS, JobSubmission, LabelKey, LabelValue, Violation
 from penstock_schemas.jobs import EngineParameters, Parameters, WorkflowRequest
 
@@ -87,13 +83,13 @@ def read_run_request(
     """
     parameters = _json(fields, "workflow_params", Parameters) or {}
     tags = _json(fields, "tags", _TAGS) or {}
-    language = _language(_required(fields, "workflow_type"), offered)
+    runs_it, language = _language(_required(fields, "workflow_type"), offered)
     version = _required(fields, "workflow_type_version")
-    engine_versions = (offered or {}).get(language.engine, ())
-    if offered and not covers_version(language, version, engine_versions):
+    engine_versions = (offered or {}).get(runs_it.name, ())
+    if offered and not language.covers(version, engine_versions):
         versions = ", ".join((*language.versions, *engine_versions))
         raise _wrong("workflow_type_version", f"{language.name} `{version}` is not offered; offered: {versions}")
-    engine, engine_version = _engine(fields, language, engine_versions)
+    engine, engine_version = _engine(fields, runs_it, language, engine_versions)
     workflow_url = _text(fields, "workflow_url")
     workflow = read_workflow(workflow_url, attachments, roots)
     files = workflow if isinstance(workflow, Files) else None
@@ -102,9 +98,9 @@ def read_run_request(
         pipeline_version=workflow.version if isinstance(workflow, CatalogueReference) else None,
         parameters=parameters,
         source=None if files is None else files.source,
-        engine=language.engine,
+        engine=runs_it.name,
         labels=tags,
-        engine_parameters=_engine_parameters(fields, language.engine),
+        engine_parameters=_engine_parameters(fields, runs_it.name),
     )
     if len(fields.get("workflow_params", "")) > MAX_EVENT_BYTES:
         require_room(submission)
@@ -119,28 +115,25 @@ def read_run_request(
     return RunWanted(submission=submission, request=request, archive=None if files is None else files.archive)
 
 
-def _language(text: str, offered: Offered | None) -> Language:
-    language = language_named(text)
-    if language is not None and (not offered or language.engine in offered):
-        return language
-    names = ", ".join(offered_languages(offered)) if offered else ""
-    reason = f"no runner offers `{text[:80]}`" if language else f"`{text[:80]}` is no known type of workflow"
+def _language(text: str, offered: Offered | None) -> tuple[EngineDescriptor, Language]:
+    engines = installed_engines()
+    found = engines.language_named(text)
+    if found is not None and (not offered or found[0].name in offered):
+        return found
+    names = ", ".join(offered_languages(engines, offered)) if offered else ""
+    reason = f"no runner offers `{text[:80]}`" if found else f"`{text[:80]}` is no known type of workflow"
     raise _wrong("workflow_type", f"{reason}; offered: {names or 'nothing, because no runner is connected'}")
 
 
 def _engine(
-    fields: Mapping[str, str], language: Language, engine_versions: tuple[str, ...]
+    fields: Mapping[str, str], runs_it: EngineDescriptor, language: Language, engine_versions: tuple[str, ...]
 ) -> tuple[str | None, str | None]:
     engine, version = _text(fields, "workflow_engine"), _text(fields, "workflow_engine_version")
-    if engine and engine.lower() not in (language.engine, *language.engine_names):
-        raise _wrong(
-            "workflow_engine", f"`{engine[:80]}` is not offered for {language.name}; offered: {language.engine}"
-        )
+    if engine and engine.lower() not in (runs_it.name, *language.engine_names):
+        raise _wrong("workflow_engine", f"`{engine[:80]}` is not offered for {language.name}; offered: {runs_it.name}")
     if version and engine_versions and not any(is_engine_version(version, each) for each in engine_versions):
         offered = ", ".join(engine_versions)
-        raise _wrong(
-            "workflow_engine_version", f"{language.engine} `{version[:80]}` is not offered; offered: {offered}"
-        )
+        raise _wrong("workflow_engine_version", f"{runs_it.name} `{version[:80]}` is not offered; offered: {offered}")
     return engine or None, version or None
 
 
@@ -149,7 +142,7 @@ def _engine_parameters(fields: Mapping[str, str], engine: str) -> EngineParamete
     if not given:
         return {}
     parameters = {name: _shown(value) for name, value in given.items()}
-    violations = check(engine, parameters)
+    violations = installed_engines().table(engine).check(parameters)
     if violations:
         raise Invalid(
             [

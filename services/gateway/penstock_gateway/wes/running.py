@@ -23,7 +23,6 @@ from penstock_gateway.jobs.submission.source_kinds import is_laid
 from penstock_gateway.jobs.submission.submissions import Submissions
 from penstock_gateway.operations.wes_models import RunListResponse
 from penstock_gateway.staging.uploads import Upload
-from penstock_gateway.wes.languages import language_named
 from penstock_gateway.wes.queries import RunQuery
 from penstock_gateway.wes.rendering import summary_of
 from penstock_gateway.wes.run_requests import (
@@ -36,6 +35,7 @@ from penstock_gateway.wes.run_requests import (
     read_text,
 )
 from penstock_gateway.wes.tokens import RunPlace
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import Violation
 from penstock_schemas.views import Job
@@ -116,9 +116,9 @@ class RunSubmissions:
 
     async def _offered(self, fields: Mapping[str, str]) -> Offered | None:
         """Return what runners offer, asked for once more when what is wanted is missing there."""
-        language = language_named(fields.get("workflow_type", ""))
-        if language is not None:
-            await self._fleet.offered_to(language.engine)
+        found = installed_engines().language_named(fields.get("workflow_type", ""))
+        if found is not None:
+            await self._fleet.offered_to(found[0].name)
         return self._fleet.versions
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
-from penstock_domain.engine_parameters import ALLOWED, FOR_EVERY_ENGINE, default_value
+from penstock_domain.engines.parameters import FOR_EVERY_ENGINE
 from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.operations.wes_models import (
     DefaultWorkflowEngineParameter,
@@ -19,6 +19,7 @@ from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.languages import offered_languages
 from penstock_gateway.wes.states import state_counts
+from penstock_runtime.engine_plugins import installed_engines
 
 WES_VERSIONS: Final = ("1.0.0", "1.1.0")
 
@@ -78,6 +79,7 @@ def service_info_of(
         addresses: where this server is.
 
     """
+    installed = installed_engines()
     return ServiceInfo(
         id=identity.id,
         name=identity.name,
@@ -87,7 +89,7 @@ def service_info_of(
         version=identity.software_version,
         workflow_type_versions={
             name: WorkflowTypeVersion(workflow_type_version=list(versions))
-            for name, versions in offered_languages(engines).items()
+            for name, versions in offered_languages(installed, engines).items()
         },
         supported_wes_versions=list(WES_VERSIONS),
         supported_filesystem_protocols=list(identity.filesystem_protocols),
@@ -96,10 +98,8 @@ def service_info_of(
             for engine, versions in sorted(engines.items())
         },
         default_workflow_engine_parameters=[
-            DefaultWorkflowEngineParameter(
-                name=each.name, type=each.kind.value, default_value=default_value(each) or ""
-            )
-            for each in (*(own for engine in sorted(engines) for own in ALLOWED.get(engine, ())), *FOR_EVERY_ENGINE)
+            DefaultWorkflowEngineParameter(name=each.name, type=each.kind.value, default_value=each.default_value or "")
+            for each in (*(own for engine in sorted(engines) for own in installed.table(engine).own), *FOR_EVERY_ENGINE)
         ],
         system_state_counts=state_counts(counts),
         auth_instructions_url=identity.auth_instructions_url or addresses.docs,

@@ -9,9 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_domain import engine_parameters
 from penstock_domain.access import needed_to_submit_for, require_role
-from penstock_domain.engine_parameters import MOCK, SNAKEMAKE
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.catalogue.engine_choices import require_allowed
@@ -21,6 +19,7 @@ from penstock_gateway.jobs.submission.idempotency import asked_from_elsewhere, f
 from penstock_gateway.jobs.submission.source_kinds import is_laid, kind_of
 from penstock_gateway.staging.bundles import SourceBundle, make_bundle, path_source
 from penstock_ports import MAX_EVENT_BYTES, TooLarge
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
@@ -229,7 +228,7 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
         workflow=admitted.workflow,
         hold=submission.hold,
         requeue=submission.requeue
-        and not engine_parameters.forbids_requeue(admitted.engine, admitted.engine_parameters or {}),
+        and not installed_engines().table(admitted.engine).forbids_requeue(admitted.engine_parameters or {}),
     )
 
 
@@ -237,6 +236,7 @@ def _engine(
     submission: JobSubmission, policy: SubmissionPolicy, known_names: Iterable[str], *, brings_files: bool
 ) -> str:
     has_source = submission.source is not None or brings_files
+    engines = installed_engines()
     if submission.pipeline_version is not None:
         detail = (
             "a version is of a pipeline in the catalogue; leave it out with a source of your own"
@@ -246,12 +246,15 @@ def _engine(
         )
         raise Invalid([Violation(pointer=pointer("pipeline_version"), detail=detail)])
     if has_source:
-        return submission.engine or SNAKEMAKE
-    if submission.engine not in (None, MOCK):
+        return submission.engine or engines.default
+    sourceless = {engine.name for engine in engines if not engine.needs_source}
+    if submission.engine is not None and submission.engine not in sourceless:
         detail = f"the engine `{submission.engine}` needs a workflow to run; send it in `source`"
         raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
-    if submission.engine == MOCK or policy.mock_unknown_pipelines:
-        return MOCK
+    if submission.engine is not None:
+        return submission.engine
+    if policy.mock_unknown_pipelines and engines.default_without_source:
+        return engines.default_without_source
     hint = similar(submission.pipeline_name, known_names) or "; send the workflow's files in `source`"
     detail = f"no pipeline is registered under the name `{submission.pipeline_name}`{hint}"
     raise Invalid([Violation(pointer=pointer("pipeline_name"), detail=detail)])
@@ -261,7 +264,7 @@ def _engine_parameters(
     submission: JobSubmission, engine: str, defaults: EngineParameters | None
 ) -> EngineParameters | None:
     """Return the checked choice of a submission, on top of what its catalogue entry chose."""
-    chosen = engine_parameters.overlaid(engine, defaults or {}, submission.engine_parameters)
+    chosen = installed_engines().table(engine).overlaid(defaults or {}, submission.engine_parameters)
     require_allowed(engine, chosen)  # of an entry, too: it may be older than the list of what is taken
     return chosen or None
 

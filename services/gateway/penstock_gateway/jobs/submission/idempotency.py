@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from penstock_domain.engine_parameters import MOCK, SNAKEMAKE
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import LOCAL_USER, Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.ids import MAX_KEY_CHARS, JobId, is_idempotency_key
@@ -66,13 +66,15 @@ def fingerprints_of(
 
     So a repeated request finds its job whatever became of the catalogue, the repository or the runners since.
     """
-    source = submission.source
+    source, engines = submission.source, installed_engines()
     if source is None and not brings_files:
-        return frozenset(fingerprint(submission, engine, owner, None) for engine in ("", MOCK))
+        return frozenset(
+            fingerprint(submission, engine, owner, None) for engine in ("", engines.default_without_source)
+        )
     asked = asked_from_elsewhere(source, brought)
     if asked is None:
         return frozenset()
-    return frozenset({fingerprint(submission, submission.engine or SNAKEMAKE, owner, asked)})
+    return frozenset({fingerprint(submission, submission.engine or engines.default, owner, asked)})
 
 
 def asked_from_elsewhere(submitted: SubmittedSource | None, brought: str | None) -> Source | None:

@@ -213,7 +213,7 @@ class Submissions:
         brought = upload.fingerprint if upload.paths else None
         main, origin = None if asked is None else asked.entrypoint, None
         if asked is not None and is_laid(asked):
-            laid = await self._intake.lay(asked, upload)
+            laid = await self._intake.lay(asked, upload, engine=admitted.engine)
             main, origin = laid.main, laid.origin
         check_uploaded(upload.tree, main, engine=admitted.engine)
         left_out = () if asked is None else left_out_of(asked)
