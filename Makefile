@@ -82,8 +82,8 @@ types: setup
 imports: setup
 	$(BIN)/lint-imports --no-cache
 
-bench: setup ## Measure; a table on the terminal, JSON in benchmarks/results/
-	$(BIN)/python -m benchmarks
+bench: setup ## Measure; ARGS="--only starts --jobs 1000000" chooses; JSON in benchmarks/results/
+	$(BIN)/python -m benchmarks $(ARGS)
 
 docs: setup ## Write the generated reference pages and schemas
 	$(BIN)/python schemas/write_schemas.py

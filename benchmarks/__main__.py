@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,15 +26,26 @@ from benchmarks import (
     submit_to_running,
     wes_submit,
 )
+from benchmarks.peers import comparison
 from benchmarks.result import Figure, Rating, Result, Size
 
 RESULTS: Final = Path(__file__).parent / "results"
 LIMIT_S: Final = {Size.TINY: 120.0, Size.QUICK: 240.0, Size.FULL: 600.0}
-"""No measurement takes longer."""
+"""No measurement takes longer, besides `JOB_S` for each job of a history."""
+JOB_S: Final = 0.01
+MAX_JOBS: Final = 1_000_000
+"""The longest history: about 4 GB on the disk."""
 
 Measure = Callable[[Size, Path], Awaitable[Result]]
-MEASURES: Final[dict[str, Measure]] = {
+WITH_HISTORY: Final[Mapping[str, Callable[[Size, Path, int | None], Awaitable[Result]]]] = {
+    "no_op_jobs": no_op_jobs.run,
+    "queries": queries.run,
+    "starts": starts.run,
+}
+"""Those that depend on how many jobs there are already."""
+MEASURES: Final[Mapping[str, Measure]] = {
     "submit": submit.run,
+    "peers": comparison.run,
     "submit_to_running": submit_to_running.run,
     "wes_submit": wes_submit.run,
     "no_op_jobs": no_op_jobs.run,
@@ -67,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results, failed = list[Result](), dict[str, str]()
     for name in options.only or MEASURES:
         try:
-            results.append(_measure(name, size))
+            results.append(_measure(name, size, options.jobs))
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # one that fails must not cost the others
             failed[name] = f"{type(error).__name__}: {error}"
             print(f"{name} FAILED\n{''.join(traceback.format_exception(error))}", file=sys.stderr)
@@ -93,14 +104,35 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     sizes.add_argument("--quick", dest="size", action="store_const", const="quick", help="minutes, smaller histories")
     sizes.add_argument("--tiny", dest="size", action="store_const", const="tiny", help="only see that it works")
     parser.add_argument("--only", metavar="NAME", action="append", choices=MEASURES, help="one of: %(choices)s")
+    parser.add_argument(
+        "--jobs",
+        type=_history,
+        metavar="N",
+        help=f"jobs of history, up to {MAX_JOBS:,}, for {', '.join(WITH_HISTORY)}; a million takes half an hour each",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="where the JSON goes")
     parser.set_defaults(size="full")
     return parser.parse_args(arguments)
 
 
-def _measure(name: str, size: Size) -> Result:
+def _history(text: str) -> int:
+    """Return a number of jobs.
+
+    Raises:
+        ValueError: it is none, or out of bounds.
+
+    """
+    jobs = int(text.replace("_", ""))
+    if not 1 <= jobs <= MAX_JOBS:
+        raise ValueError
+    return jobs
+
+
+def _measure(name: str, size: Size, jobs: int | None) -> Result:
     async def limited() -> Result:
-        with anyio.fail_after(LIMIT_S[size]):
+        with anyio.fail_after(LIMIT_S[size] + JOB_S * (jobs or 0)):
+            if jobs is not None and name in WITH_HISTORY:
+                return await WITH_HISTORY[name](size, Path(root), jobs)
             return await MEASURES[name](size, Path(root))
 
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as root:

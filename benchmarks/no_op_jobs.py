@@ -37,13 +37,14 @@ WARM_UP: Final = 64
 """Jobs that nobody counts: they also wait for the runner to join."""
 
 
-async def run(size: Size, root: Path) -> Result:
+async def run(size: Size, root: Path, jobs: int | None = None) -> Result:
     """Submit no-op jobs over 64 connections as fast as they are taken, until every one has ended."""
     plan, rates, figures, written = PLANS[size], list[float](), list[Figure](), 0
+    pasts = plan.pasts if jobs is None else (0, jobs)
     with running_system(root, PENSTOCK_SLOTS=SLOTS) as system:
         async with connected(system) as cluster:
             await _round(system, cluster, WARM_UP)
-            for past in plan.pasts:
+            for past in pasts:
                 if past > written:
                     await _age(system, cluster, past - written)
                 meter = Meter(system)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from benchmarks.http_load import build_request, drive
 from benchmarks.result import Figure, Result, Size, latencies, percentile
-from benchmarks.system import Meter, System, connected, running_system
+from benchmarks.system import Meter, connected, running_system
 from penstock_domain import aggregates
 from penstock_domain.chain import link
 from penstock_ports import AppendEntry, EventLog
@@ -45,17 +45,17 @@ async def run(size: Size, root: Path) -> Result:
     plan = PLANS[size]
     with running_system(root) as system:
         system.services["runner"].stop()
-        await _post(system, plan.sequential // 10 + 1, 1)
-        one_at_a_time, _ = await _post(system, plan.sequential, 1)
+        await post(system.http_port, plan.sequential // 10 + 1, 1)
+        one_at_a_time, _ = await post(system.http_port, plan.sequential, 1)
         rates, spread, meter = list[float](), list[float](), Meter(system)
         for _ in range(plan.rounds):
-            latencies_s, rate = await _post(system, plan.concurrent, CONNECTIONS)
+            latencies_s, rate = await post(system.http_port, plan.concurrent, CONNECTIONS)
             rates.append(rate)
             spread.extend(latencies_s)
         processor = meter.figures("a submit", plan.concurrent * plan.rounds)
         for name in ("scheduler", "projector"):
             system.services[name].stop()
-        alone = [(await _post(system, plan.concurrent, CONNECTIONS))[1] for _ in range(plan.rounds)]
+        alone = [(await post(system.http_port, plan.concurrent, CONNECTIONS))[1] for _ in range(plan.rounds)]
         async with connected(system) as cluster:
             log_latencies, log_rate = await _append(cluster.log, plan.sequential, 1)
             log_rates = [(await _append(cluster.log, plan.concurrent, CONNECTIONS))[1] for _ in range(plan.rounds)]
@@ -79,8 +79,9 @@ async def run(size: Size, root: Path) -> Result:
     )
 
 
-async def _post(system: System, count: int, connections: int) -> tuple[list[float], float]:
-    sent = await drive(system.http_port, _submissions(count), connections=connections)
+async def post(port: int, count: int, connections: int) -> tuple[list[float], float]:
+    """Submit `count` jobs over `connections`; return the latencies in seconds and the rate."""
+    sent = await drive(port, _submissions(count), connections=connections)
     return sent.latencies_s, count / sent.seconds
 
 

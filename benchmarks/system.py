@@ -26,7 +26,9 @@ MOCK_AT_ONCE: Final = {
 }
 """A submission that costs the engine nothing."""
 DEADLINE_S: Final = 180.0
-"""Of every wait for something in the system."""
+"""Of every wait for something in the system, besides `EVENT_S` for each event that must be read."""
+EVENT_S: Final = 0.5e-3
+GENERATOR: Final = "the load generator"
 POLL_S: Final = 0.01
 WAIT_S: Final = 30
 """Of one long-poll."""
@@ -68,7 +70,7 @@ async def await_index(system: System, cluster: Cluster, seq: int, jobs: int) -> 
     async def lists_all() -> bool:
         return system.is_ready() and system.get("/jobs?limit=1")[1]["total"] >= jobs
 
-    await until(lists_all, f"the gateway lists {jobs} jobs")
+    await until(lists_all, f"the gateway lists {jobs} jobs", deadline_s=DEADLINE_S + EVENT_S * seq)
 
 
 async def await_checkpoint(cluster: Cluster, seq: int) -> None:
@@ -77,21 +79,31 @@ async def await_checkpoint(cluster: Cluster, seq: int) -> None:
     async def is_there() -> bool:
         return await cluster.jobs.checkpoint() >= seq
 
-    await until(is_there, f"the projector reaches {seq}")
+    await until(is_there, f"the projector reaches {seq}", deadline_s=DEADLINE_S + EVENT_S * seq)
 
 
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+async def is_listening(port: int) -> bool:
+    """Return whether a process accepts connections on a port of this machine."""
+    try:
+        stream = await anyio.connect_tcp("127.0.0.1", port)
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, *, deadline_s: float = DEADLINE_S) -> None:
     """Return when `condition` of another process holds.
 
     Raises:
         TimeoutError: it did not within the deadline.
 
     """
-    with anyio.move_on_after(DEADLINE_S):
+    with anyio.move_on_after(deadline_s):
         while not await condition():  # noqa: ASYNC110  # nobody wakes us: it is another process' condition
             await anyio.sleep(POLL_S)
         return
-    raise TimeoutError(f"not within {DEADLINE_S:.0f} s: {what}")
+    raise TimeoutError(f"not within {deadline_s:.0f} s: {what}")
 
 
 @asynccontextmanager
@@ -122,6 +134,11 @@ class Meter:
         total = sum(spent.values())
         return (*figures, Figure(name=f"processor time in all {what}", value=total, unit="ms", count=count))
 
+    def spent_s(self) -> float:
+        """Return the processor time that the system took, without this process."""
+        after = self._read()
+        return sum(seconds - self._before.get(name, 0.0) for name, seconds in after.items() if name != GENERATOR)
+
     def _read(self) -> dict[str, float]:
         running = {
             name: service.process.pid
@@ -130,7 +147,7 @@ class Meter:
         }
         return {
             **{name: sum(map(_processor_s, tree([pid]))) for name, pid in running.items()},
-            "the load generator": _processor_s(os.getpid()),
+            GENERATOR: _processor_s(os.getpid()),
         }
 
 

@@ -41,8 +41,24 @@ def test_latencies_are_given_in_milliseconds() -> None:
     assert (p99.value, p99.rating) == (500.0, Rating.MISSED)
 
 
+@pytest.mark.parametrize("jobs", ["0", "1000001", "many"])
+def test_a_history_has_a_bound(jobs: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["--jobs", jobs])
+
+
 @pytest.mark.system
-@pytest.mark.parametrize("name", ["submit_to_running", "queries", "wes_submit", "compression"])
+def test_a_measurement_uses_the_history_that_was_asked_for(tmp_path: Path) -> None:
+    output = tmp_path / "report.json"
+
+    assert main(["--tiny", "--only", "queries", "--jobs", "30", "--output", str(output)]) == 0
+
+    names = [figure["name"] for figure in json.loads(output.read_bytes())["results"][0]["figures"]]
+    assert any("with 30 jobs" in name for name in names)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ["submit_to_running", "peers", "queries", "wes_submit", "compression"])
 def test_a_measurement_comes_to_its_end(name: str, tmp_path: Path) -> None:
     output = tmp_path / "report.json"
 
