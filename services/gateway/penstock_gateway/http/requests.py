@@ -14,6 +14,8 @@ from penstock_schemas.access import Principal
 
 REQUEST: Final = "penstock.request"
 """The key of the scope under which the request is kept from layer to layer."""
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+"""The header that makes a submission repeatable."""
 UPLOAD_STATE: Final = "penstock.upload_state"
 """The key of the scope under which the server keeps what knows whether the whole body has arrived."""
 _SLASHES: Final = re.compile("/{2,}")

@@ -1,6 +1,6 @@
 """From the table of operations to the OpenAPI document."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -8,6 +8,7 @@ import msgspec
 from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec, Surface
 from penstock_gateway.http.problems import (
     CROSS_SITE,
+    FORBIDDEN,
     INTERNAL,
     INVALID,
     MEDIA_TYPE,
@@ -110,8 +111,7 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     responses: dict[str, Any] = {}
     for answer in operation.answers:
         _add(responses, str(answer.status), _answer(answer, schema_of))
-    kinds_of_all = (*operation.problems, *EVERYWHERE)
-    for status, kinds in _by_status(kinds_of_all, operation.surface).items():
+    for status, kinds in _by_status((*operation.problems, *_derived(operation)), operation.surface).items():
         shown = _problem(kinds) if operation.surface is Surface.NATIVE else _error(status, kinds)
         responses.setdefault(str(status), shown)
     rendered: dict[str, Any] = {
@@ -135,6 +135,15 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     elif operation.form is not None:
         rendered["requestBody"] = {"required": True, "content": _plain_form(operation.form)}
     return rendered
+
+
+def _derived(operation: Operation) -> Iterator[Kind]:
+    """Yield the problems that follow from the rest of a declaration."""
+    if operation.role is not None:
+        yield FORBIDDEN
+    if operation.checks_query:
+        yield INVALID
+    yield from EVERYWHERE
 
 
 def _can_ignore(operation: Operation) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from penstock_gateway.http import problems
+from penstock_gateway.http import problems, requests
 from penstock_gateway.http.operations import Parameter
 from penstock_gateway.http.parameters import parse_job_id
 from penstock_gateway.index.queries import MAX_SEQ
@@ -42,7 +42,7 @@ RANGE: Final = header(
     "Range", "One range of bytes, `bytes=0-99`; anything else is ignored and the whole is sent.", HEADER_TEXT
 )
 IDEMPOTENCY_KEY: Final = header(
-    "Idempotency-Key",
+    requests.IDEMPOTENCY_KEY,
     "Makes the submission repeatable.",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"},
 )

@@ -8,7 +8,7 @@ from litestar.types import ASGIApp
 
 from penstock_gateway.http.bodies.multipart import is_form
 from penstock_gateway.http.operations import Route
-from penstock_gateway.http.requests import Request, read_json
+from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, read_json
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, is_known, not_modified
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.queries import encode_cursor, parse_query
@@ -20,7 +20,7 @@ from penstock_gateway.jobs.submission.form_submissions import FormSubmissions
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, decode_submission
 from penstock_gateway.operations.jobs import GET_JOB, LIST_JOBS, SUBMIT_JOB
-from penstock_gateway.operations.parts import IDEMPOTENCY_KEY, MIN_SEQ_HEADER
+from penstock_gateway.operations.parts import MIN_SEQ_HEADER
 from penstock_gateway.operations.runs import LIST_EVENTS
 from penstock_schemas.api import MAX_WAIT_S, EventList, JobList, JobResponse
 from penstock_schemas.ids import JobId
@@ -57,7 +57,7 @@ class SubmissionRoutes:
         else:
             raw = await read_json(request, self._max_body_bytes)
             submission = await decode_submission(raw, is_lenient=request.is_lenient)
-            key = request.header(IDEMPOTENCY_KEY.name)
+            key = request.header(IDEMPOTENCY_KEY)
             submitted = await self._submissions.submit(principal, submission, header_key=key)
         job = render(submitted.job, waiting=self._fleet.waiting(submitted.job))
         headers = {**job_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}

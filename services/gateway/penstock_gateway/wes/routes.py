@@ -15,13 +15,12 @@ from penstock_gateway.http.bodies.urlencoded import UrlencodedForm, is_urlencode
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import Invalid, NotFound, UnsupportedMediaType
-from penstock_gateway.http.requests import Request, media_type_of
+from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, media_type_of
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, text_reply
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
 from penstock_gateway.operations import wes as operations
-from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
 from penstock_gateway.operations.wes_models import RunId, TaskListResponse
 from penstock_gateway.routes.stored_files import send_output, send_text
 from penstock_gateway.wes.addresses import Addresses, root_of
@@ -103,7 +102,7 @@ class WesRunRoutes:
 
     async def run_workflow(self, request: Request) -> ASGIApp:
         """Submit a run."""
-        form, key = _form(request, self._limits), request.header(IDEMPOTENCY_KEY.name)
+        form, key = _form(request, self._limits), request.header(IDEMPOTENCY_KEY)
         job = await self._submissions.submit(request.principal, form, key=key)
         return BytesResponse(encode(RunId(run_id=job.id)))
 

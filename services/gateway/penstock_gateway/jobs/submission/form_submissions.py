@@ -8,12 +8,11 @@ from penstock_domain.source_tree import shown
 from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.http.requests import Request
+from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request
 from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission
-from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
 from penstock_gateway.staging.uploads import Upload
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
@@ -49,7 +48,7 @@ class FormSubmissions:
         """
         form = MultipartForm(request, self._limits)
         submission = await _submission(form, is_lenient=request.is_lenient)
-        header_key = request.header(IDEMPOTENCY_KEY.name)
+        header_key = request.header(IDEMPOTENCY_KEY)
         admitted = await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
         async with self._submissions.begin_upload(principal, key=admitted.idempotency_key) as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)
@@ -65,7 +64,7 @@ class FormSubmissions:
         """
         form = MultipartForm(request, self._limits)
         submission = await _submission(form, is_lenient=request.is_lenient)
-        header_key = request.header(IDEMPOTENCY_KEY.name)
+        header_key = request.header(IDEMPOTENCY_KEY)
         await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
         async with self._planning.begin_upload() as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)
