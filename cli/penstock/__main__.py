@@ -55,7 +55,7 @@ ENTRIES: Final = {
     ),
     "gateway": LazyCommand(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),
     "scheduler": LazyCommand(
-        _SERVICES, "penstock.commands.services:scheduler", "Decides what runs where; any number may stand by."
+        _SERVICES, "penstock.commands.services:scheduler", "Decides what runs where; any number may be standbys."
     ),
     "projector": LazyCommand(
         _SERVICES, "penstock.commands.services:projector", "Projects the event log into the jobs view."

@@ -17,7 +17,7 @@ def find() -> Path:
     for folder in (here / "example_workflows", here.parents[1] / "examples"):
         if not folder.is_dir():
             continue
-        for each in sorted(folder.iterdir()):
-            if any((each / name).is_file() for name in installed_engines().entrypoints):
-                return each
+        for path in sorted(folder.iterdir()):
+            if any((path / name).is_file() for name in installed_engines().entrypoints):
+                return path
     raise Stop("the example workflow is not installed along with this package")

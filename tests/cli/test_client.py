@@ -228,7 +228,7 @@ def test_an_error_that_is_no_problem_is_still_told() -> None:
     with scripted((404, b"nginx")) as script, Client(script.url) as client:
         with pytest.raises(ResourceNotFound) as caught:
             client.job(JOB_ID)
-        assert refusal(caught.value).startswith("the server answered 404 without saying why")
+        assert refusal(caught.value).startswith("the server answered 404 without a reason")
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_a_stored_log_that_always_breaks_off_is_given_up() -> None:
 def test_a_download_that_breaks_off_is_said_to(tmp_path: Path) -> None:
     with scripted((200, b"hello")) as script, Client(script.url) as client:
         script.breaks_off = True
-        with pytest.raises(Damaged, match=r"a\.txt broke off before its end .* ask an operator"):
+        with pytest.raises(Damaged, match=r"a\.txt was cut off before its end .* contact an operator"):
             client.download(entry("/jobs/x/outputs/a.txt", b"hello")("0" * 64), tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
 

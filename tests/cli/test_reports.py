@@ -271,11 +271,11 @@ def test_a_run_ends_after_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:
 def test_services_are_heard_when_they_are_ready_or_in_trouble() -> None:
     told: list[str] = []
     heard = ServiceLogMonitor(told.append)
-    heard.hear("runner", '{"event":"ready","level":"info"}')
-    heard.hear("runner", '{"event":"job_ended","level":"info","error":null}')
-    heard.hear("gateway", '{"event":"broken","level":"error","why":"rain","timestamp":"2026"}')
-    heard.hear("gateway", '{"event":"broken","level":"error","why":"snow"}')
-    heard.hear("gateway", 'no JSON but an "error"')
+    heard.feed("runner", '{"event":"ready","level":"info"}')
+    heard.feed("runner", '{"event":"job_ended","level":"info","error":null}')
+    heard.feed("gateway", '{"event":"broken","level":"error","why":"rain","timestamp":"2026"}')
+    heard.feed("gateway", '{"event":"broken","level":"error","why":"snow"}')
+    heard.feed("gateway", 'no JSON but an "error"')
     assert heard.ready == {"runner"}
     assert told == ["gateway: broken why=rain"]
 

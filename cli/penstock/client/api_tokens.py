@@ -12,10 +12,10 @@ class ApiTokens:
     def __init__(self, http: Transport) -> None:
         self._http = http
 
-    def issue(self, asked: TokenRequest) -> IssuedToken:
-        """Issue an API token. It is asked once: its secret is in this answer alone."""
+    def issue(self, request: TokenRequest) -> IssuedToken:
+        """Issue an API token. The request is sent once, because only its response has the secret."""
         url = self._http.url + "/tokens"
-        answer = self._http.send("POST", url, msgspec.json.encode(asked), 0.0)
+        answer = self._http.send("POST", url, msgspec.json.encode(request), 0.0)
         return self._http.decode(self._http.checked(answer, url), IssuedToken, url)
 
     def visible(self) -> TokenList:

@@ -49,7 +49,7 @@ from penstock_schemas.plans import Plan
 from penstock_schemas.views import LogStream, Task
 
 FOLLOW_WAIT_S: Final = 20.0
-"""How long one long-poll waits before it is asked again."""
+"""How long one long poll waits before it is repeated."""
 _CONFLICT: Final = 409
 
 
@@ -100,7 +100,7 @@ class Client:
             files: the workflow's files where they are not in the submission, of any size: paths in its folder, with
                 the place of each on this machine, or the link or folder that it is. They are sent as they are read,
                 with their times and modes.
-            on_sent: told what was sent of `files`.
+            on_sent: called with the progress of `files`.
 
         Raises:
             Refused: with each violation in `problem.errors`.
@@ -133,7 +133,7 @@ class Client:
         return self._http.stream("/jobs?dry_run=true", UploadForm(submission, files, on_sent=on_sent), Plan)
 
     def job(self, job_id: str) -> JobResponse:
-        """Return a job as it stands."""
+        """Return a job in its present state."""
         return self._http.get(f"/jobs/{segment(job_id)}", {}, JobResponse)
 
     def page(self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[JobFilters]) -> JobList:
@@ -158,7 +158,7 @@ class Client:
             yield from page.jobs
 
     def find(self, prefix: str) -> JobId:
-        """Return the id of the one job whose id begins with `prefix`; a whole id is returned unasked.
+        """Return the id of the one job whose id begins with `prefix`; a whole id is returned without a request.
 
         Raises:
             NotFound: none does, among the newest 1,000.
@@ -171,7 +171,7 @@ class Client:
         return only([job.id for job in self.page(limit=MAX_PAGE).jobs], wanted, self.url)
 
     def cancel(self, job_id: str, *, reason: str | None = None) -> JobResponse:
-        """Ask to end a job; the answer shows it cancelled, or still running until its runner stopped it.
+        """Request the end of a job; the response shows it cancelled, or still running until its runner stopped it.
 
         A job that is over already is returned as it is.
         """
@@ -320,12 +320,12 @@ class Client:
         """Store an output at `to`, checked against its SHA-256. The file appears only when it is whole.
 
         Raises:
-            Damaged: it broke off, or is not what the server said.
+            Damaged: it was cut off, or differs from what the server announced.
 
         """
         download(self._http, output, to)
 
 
 def is_over(job: JobResponse) -> bool:
-    """Say whether nothing further will happen to a job."""
+    """Return whether a job has ended."""
     return job.state.is_terminal

@@ -33,8 +33,8 @@ def download(http: Transport, output: OutputEntry, to: Path) -> None:
     except HTTPError as error:
         part.unlink()
         raise Damaged(
-            f"{output.path} broke off before its end ({error}); try again, and if it always does, ask an operator: "
-            "the server's log says when a file is not what was stored"
+            f"{output.path} was cut off before its end ({error}); try again; if that fails, contact an operator: "
+            "the server's log reports a file that differs from what was stored"
         ) from error
     if digest.hexdigest() != output.sha256:
         part.unlink()

@@ -23,11 +23,11 @@ _UNPLAIN: Final = frozenset('%"\\')
 
 FileToSend = Path | FolderEntry
 Progress = Callable[[int, int], None]
-"""Told how many bytes were sent, and of how many; it begins anew when the form does."""
+"""Called with the bytes sent and their total; it starts again when the form does."""
 
 
 class NotSent(ClientError):
-    """A file cannot be sent; the text says why."""
+    """A file cannot be sent; the text has the reason."""
 
 
 class _File(Struct, frozen=True):
@@ -42,7 +42,7 @@ class UploadForm:
     Args:
         submission: without files in its source.
         files: paths in the workflow's folder, with the place of each on this machine, or the entry that it is.
-        on_sent: told what was sent.
+        on_sent: called with the progress.
 
     Raises:
         NotSent: a file cannot be read.

@@ -15,20 +15,20 @@ class Ambiguous(ClientError):
 
 
 class JobFilters(TypedDict, total=False):
-    """Which jobs are asked for; what is left out lets every job through."""
+    """Filters of a list of jobs; an omitted filter matches every job."""
 
     status: Sequence[JobStatus]
     pipeline: str | None
     owner: str | None
     labels: Mapping[str, str | None] | None
-    """A label whose value is `None` asks for its key alone."""
+    """A label whose value is `None` matches its key alone."""
     text: str | None
     since: datetime | None
     until: datetime | None
 
 
 def query_of(filters: JobFilters, *, limit: int, cursor: str | None) -> Query:
-    """Return what asks for one page of the jobs that match every filter."""
+    """Return the query of one page of the jobs that match every filter."""
     since, until = filters.get("since"), filters.get("until")
     labels = filters.get("labels") or {}
     return {

@@ -73,7 +73,7 @@ def label_of(task: Task) -> str:
 
 
 def is_meant(task: Task, wanted: str) -> bool:
-    """Say whether a user's words mean a task: its id, its rule, or its rule with some of its wildcards.
+    """Return whether a user's words match a task: its id, its rule, or its rule with some of its wildcards.
 
     `align`, `align sample=A`, `align (sample=A, lane=2)` and `align-0123456789ab` are such words.
     """

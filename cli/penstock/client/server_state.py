@@ -11,7 +11,7 @@ class ServerState:
         self._http = http
 
     def readiness(self) -> Readiness:
-        """Say whether the server is ready, and why not. It is asked once."""
+        """Return whether the server is ready, and why not. The request is sent once."""
         answer = self._http.send("GET", self._http.url + "/readyz", None, 0.0)
         if answer.status not in (200, 503):
             raise self._http.refusal(answer, self._http.url + "/readyz")
@@ -26,6 +26,6 @@ class ServerState:
         return self._http.get("/status", {}, StatusResponse)
 
     def version(self) -> VersionDetails:
-        """Return the server's version. It is asked once."""
+        """Return the server's version. The request is sent once."""
         url = self._http.url + "/version/details"
         return self._http.decode(self._http.checked(self._http.send("GET", url, None, 0.0), url), VersionDetails, url)

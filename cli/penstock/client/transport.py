@@ -21,7 +21,7 @@ CONNECT_S: Final = 3.0
 REACH_S: Final = 2.6
 """How long a server that was never reached is tried: a wrong address is reported within 3 s."""
 FIRST_CONNECT_S: Final = 1.3
-"""How long one attempt to connect may take before that; a name may stand for two addresses."""
+"""How long one attempt to connect may take before that; a name may have two addresses."""
 STALL_S: Final = 60.0
 """How long a server may take no byte of a stream, which is also how long one may take to connect for it."""
 MAX_LONG_STREAMS: Final = 2
@@ -33,7 +33,7 @@ JSON: Final = "application/json"
 
 
 class ClientError(Exception):
-    """A request failed; the text says why."""
+    """A request failed; the text has the reason."""
 
 
 class Unreachable(ClientError):
@@ -82,7 +82,7 @@ class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     retry_after_s: float = 0.0
-    """How long the server says that trying again is in vain."""
+    """How long the server requires clients to wait."""
 
 
 class Transport:
@@ -128,7 +128,7 @@ class Transport:
 
         A server that was never reached is given up after `REACH_S`; one that was may just be starting again.
 
-        A stream that took longer than that by itself has the deadline anew, `MAX_LONG_STREAMS` times.
+        A stream that took longer than that by itself gets a new deadline, `MAX_LONG_STREAMS` times.
         """
         started = SYSTEM.monotonic()
         ends = started + self.deadline_s
@@ -230,7 +230,7 @@ class Transport:
         return answer
 
     def refusal(self, answer: Response, url: str) -> RequestRefused:
-        """Return what tells of an answer that is an error."""
+        """Return the message of an error response."""
         try:
             problem = msgspec.json.decode(answer.body, type=Problem)
         except msgspec.MsgspecError:

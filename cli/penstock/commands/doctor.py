@@ -19,9 +19,9 @@ from penstock.client.transport import ClientError, RequestRefused
 from penstock.local import instance_record
 from penstock.terminal import tables
 from penstock.terminal.connection import (
+    CREDENTIALS_HINT,
     DENIED,
     UNAUTHENTICATED,
-    WHO_ASKS,
     Format,
     format_option,
     print_json,
@@ -271,7 +271,7 @@ def _guarded(check: Callable[[Client], Check], client: Client) -> Check:
         return check(client)
     except RequestRefused as error:
         name = check.__name__.strip("_").replace("_", " ")
-        mend = WHO_ASKS if error.status == UNAUTHENTICATED else ""
+        mend = CREDENTIALS_HINT if error.status == UNAUTHENTICATED else ""
         return Check(name, WARN if error.status in DENIED else FAIL, f"not looked at: {error}", mend)
     except ClientError as error:
         return Check("server", FAIL, str(error))

@@ -10,7 +10,7 @@ import click
 
 from penstock.local import instance_record
 from penstock.local.free_ports import claim
-from penstock.local.local_defaults import asks_nobody, blobs_of, sandbox_settings
+from penstock.local.local_defaults import blobs_of, is_anonymous, sandbox_settings
 from penstock.local.local_stack import StackConfig, already_running, overridden, planted
 from penstock.versions import software_version
 from penstock_domain.source_tree import shown
@@ -83,7 +83,7 @@ def up(
         slots=slots,
         allowed=tuple(item.resolve() for item in allowed),
         log_max_bytes=log_max_bytes,
-        is_open=asks_nobody(os.environ),
+        is_open=is_anonymous(os.environ),
         sandbox=sandbox_settings(folder, host, os.environ, blobs=blobs),
         blobs=blobs,
         blobs_region=region,

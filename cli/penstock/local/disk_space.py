@@ -111,14 +111,14 @@ async def watch_disk_space(folder: Path, restart: Callable[[], None], report: Ca
         report: takes a sentence for the person at the terminal.
 
     """
-    room, log = DiskSpaceMonitor(), ServerLog(folder / SERVER_LOG)
+    monitor, log = DiskSpaceMonitor(), ServerLog(folder / SERVER_LOG)
     while True:
-        match room.look(_free_bytes(folder), cannot_store=log.cannot_store()):
+        match monitor.look(_free_bytes(folder), cannot_store=log.cannot_store()):
             case Change.FULL:
                 report(f"the disk is full: less than {FULL_BYTES >> 20} MiB are free in {folder}; free some")
                 report("until then submissions are refused; nothing that was accepted is lost")
             case Change.ROOM_AGAIN:
-                report("the disk has room again; starting nats-server anew, which refuses to write after a full disk")
+                report("the disk has space again; restarting nats-server, which refuses to write after a full disk")
                 restart()
             case None:
                 pass
@@ -126,7 +126,7 @@ async def watch_disk_space(folder: Path, restart: Callable[[], None], report: Ca
 
 
 def _free_bytes(folder: Path) -> int:
-    """Return what the disk of the folder has; what cannot be asked counts as room enough."""
+    """Return what the disk of the folder has; a disk that cannot be queried counts as one with enough space."""
     try:
         return shutil.disk_usage(folder).free
     except OSError:

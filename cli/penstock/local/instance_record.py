@@ -42,7 +42,7 @@ class Held(Exception):
     def __init__(self, running: Running | None) -> None:
         super().__init__("the state folder is in use")
         self.running = running
-        """What it says of itself; `None` while it starts."""
+        """Its own description; `None` while it starts."""
 
 
 def default_state(environ: Mapping[str, str]) -> Path:

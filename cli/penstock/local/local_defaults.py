@@ -19,10 +19,10 @@ _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 
 def blobs_of(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
-    """Return where blobs are to be kept and in which region, as the environment says; `None` where it does not.
+    """Return where blobs are to be kept and in which region, by the environment; `None` where it is not set.
 
     Raises:
-        Stop: a value is wrong, or two of them say different things.
+        Stop: a value is wrong, or two of them contradict each other.
 
     """
     try:
@@ -37,12 +37,12 @@ def blobs_of(environ: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 
 def sandbox_settings(state: Path, host: str, environ: Mapping[str, str], *, blobs: str | None = None) -> dict[str, str]:
-    """Return what the runner is told of the sandbox, beside what the environment says.
+    """Return the runner's settings of the sandbox that the environment does not set.
 
     Args:
         state: the folder that holds everything of Penstock's; no workflow sees more of it than its own part.
         host: where the gateway listens.
-        environ: the settings of whoever starts it.
+        environ: the settings of the user who starts it.
         blobs: where blobs are kept, when that is not in `state`.
 
     """
@@ -50,11 +50,11 @@ def sandbox_settings(state: Path, host: str, environ: Mapping[str, str], *, blob
     if blobs is not None and "://" not in blobs:
         hidden.append(blobs)
     settings = {HIDE: ",".join(hidden)}
-    if host in _LOOPBACK and asks_nobody(environ) and not environ.get(READ, "").strip():
+    if host in _LOOPBACK and is_anonymous(environ) and not environ.get(READ, "").strip():
         settings[READ] = "/"
     return settings
 
 
-def asks_nobody(environ: Mapping[str, str]) -> bool:
-    """Say whether the gateway lets everybody in who reaches it."""
+def is_anonymous(environ: Mapping[str, str]) -> bool:
+    """Return whether the gateway accepts every client without credentials."""
     return all(environ.get(name, "").strip().lower() in ("", "none") for name in _AUTH)

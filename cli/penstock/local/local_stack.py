@@ -33,7 +33,7 @@ T = TypeVar("T")
 READY_S: Final = 90.0
 """How long the whole system may take until it is ready; recovering a long log after a crash takes a while."""
 QUIET_READY_S: Final = 5.0
-"""How long services that log too little to say that they are ready are waited for once the gateway is."""
+"""How long to wait, after the gateway is ready, for services that do not log that they are ready."""
 LOOK_S: Final = 0.05
 
 GRACE_S: Final = {"gateway": 5.0, "runner": 15.0, "scheduler": 5.0, "projector": 5.0, "nats-server": 20.0}
@@ -41,9 +41,9 @@ GRACE_S: Final = {"gateway": 5.0, "runner": 15.0, "scheduler": 5.0, "projector":
 DRAIN_S: Final = 3.0
 """How long runs may go on after Ctrl-C; the others go back to the queue and on at the next start."""
 STATE_VARIABLE: Final = "PENSTOCK_STATE_DIR"
-"""The folder of the tree, where `--state` names no other; each service gets a folder of its own below it."""
+"""The folder of the tree, where `--state` names no other; each service gets a separate folder below it."""
 USED: Final = frozenset({STATE_VARIABLE, BLOBS, CLIENT_REGION, *STORAGE_NAMES})
-"""What the tree is told by the environment, although its services get it in other words."""
+"""Variables that the local stack reads although its services get them under other names."""
 OWN_FILES: Final = (
     f"{instance_record.RECORD}*",
     instance_record.LOCK,
@@ -82,9 +82,9 @@ class StackConfig(Struct, frozen=True, kw_only=True):
     log_max_bytes: int | None = None
     """What the event log may take; `None` leaves it as it is."""
     is_open: bool = False
-    """Whether nobody is asked who he is: then anybody on this machine may listen to the live feed, too."""
+    """Whether there is no authentication: then every user of this machine may subscribe to the live feed, too."""
     sandbox: Mapping[str, str] = {}
-    """The runner's settings of the sandbox that the environment does not say."""
+    """The runner's settings of the sandbox that the environment does not set."""
 
     @property
     def url(self) -> str:
@@ -94,7 +94,7 @@ class StackConfig(Struct, frozen=True, kw_only=True):
 
     @property
     def log_dir(self) -> Path:
-        """Where the services' log files lie."""
+        """The folder of the services' log files."""
         return self.state / "log"
 
 
@@ -106,31 +106,31 @@ class LocalStack:
     ) -> None:
         self.plan = plan
         self.stopped = stopped
-        """Set when somebody asked to end it all."""
+        """Set when the end of the whole stack was requested."""
         self.nats_url = ""
         """Where the services reach the NATS server, with the password, once it started."""
         self._supervisor = supervisor
         self._report = report
 
     async def start(self) -> None:
-        """Start everything, and return when it is ready or somebody asked to end it.
+        """Start everything, and return when it is ready or its end was requested.
 
         Raises:
             Stop: it does not start, with the reason.
 
         """
         nats = EmbeddedNats(self.plan.state / "nats", is_feed_open=self.plan.is_open)
-        say = ServiceLogMonitor(self._report)
+        monitor = ServiceLogMonitor(self._report)
         try:
             await self._supervisor.start(nats, grace_s=GRACE_S[nats.name])
             self.nats_url = nats.url
             for name in MODULES:
                 log = self.plan.log_dir / f"{name}.log"
-                kept = ServiceProcess(service(name, self.plan, nats.url), log, say.hear)
+                kept = ServiceProcess(service(name, self.plan, nats.url), log, monitor.feed)
                 await self._supervisor.start(kept, grace_s=GRACE_S[name])
         except NotStarted as error:
             raise Stop(str(error)) from error
-        await self._await_ready(say)
+        await self._await_ready(monitor)
         if not self.stopped.is_set():
             instance_record.write(
                 self.plan.state,
@@ -145,7 +145,7 @@ class LocalStack:
             )
 
     async def run_until_stopped(self) -> None:
-        """Return when somebody asked to end it.
+        """Return when its end was requested.
 
         Raises:
             Stop: a service does not stay alive.
@@ -155,7 +155,7 @@ class LocalStack:
         self._check_trouble()
 
     async def alongside(self, work: Callable[[], T]) -> T | None:
-        """Do blocking work in a thread and return what it returned; `None` when somebody asked to end it all first.
+        """Do blocking work in a thread and return what it returned; `None` when the end was requested first.
 
         Raises:
             Stop: a service does not stay alive; the thread is left to itself.
@@ -189,8 +189,8 @@ class LocalStack:
         if self._supervisor.given_up is not None and not self.stopped.is_set():
             raise Stop(self._explain(self._supervisor.given_up), self._supervisor.given_up.code)
 
-    async def _await_ready(self, said: ServiceLogMonitor) -> None:
-        """Ask until it is ready; `stopped` and a service that is given up end the wait."""
+    async def _await_ready(self, monitor: ServiceLogMonitor) -> None:
+        """Poll until it is ready; `stopped` and a service that is given up end the wait."""
         ends, answered_at = SYSTEM.monotonic() + READY_S, math.inf
         why = "nobody answered"
         with Client(self.plan.url, deadline_s=2.0) as client:
@@ -198,11 +198,11 @@ class LocalStack:
                 self._check_trouble()
                 try:
                     readiness = await anyio.to_thread.run_sync(client.server.readiness)
-                    missing = MODULES.keys() - said.ready
+                    missing = MODULES.keys() - monitor.ready
                     answered_at = min(answered_at, SYSTEM.monotonic() if readiness.ready else math.inf)
                     if readiness.ready and (not missing or SYSTEM.monotonic() - answered_at > QUIET_READY_S):
                         return
-                    why = "; ".join(readiness.reasons) or f"nothing heard of {', '.join(sorted(missing))}"
+                    why = "; ".join(readiness.reasons) or f"no message from {', '.join(sorted(missing))}"
                 except ClientError as error:
                     why = str(error)
                 if SYSTEM.monotonic() >= ends:
@@ -219,7 +219,7 @@ class LocalStack:
 
 @asynccontextmanager
 async def planted(plan: StackConfig, report: Callable[[str], None]) -> AsyncGenerator[LocalStack]:
-    """Hold the state folder and give a tree that can be started; leaving ends whatever was started.
+    """Hold the state folder and give a tree that can be started; leaving ends everything that was started.
 
     Ctrl-C, SIGTERM and a closed terminal set `tree.stopped`; the second of them ends everything quicker.
 

@@ -2,8 +2,8 @@
 
     python -I -S parent_death_signal.py PARENT_PID COMMAND [ARGUMENT...]
 
-Run as a script, with nothing imported that is not needed: it stands between the supervisor and every service. It asks
-the kernel for SIGKILL at the parent's death and then becomes the command, which keeps that request.
+Run as a script, with nothing imported that is not needed: it runs between the supervisor and every service. It
+requests SIGKILL from the kernel at the parent's death and then becomes the command, which keeps that request.
 """
 
 import ctypes

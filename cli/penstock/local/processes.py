@@ -37,14 +37,14 @@ HANGS: Final = f"no sign of life for {HUNG_S:.0f} s; ending it"
 PIPE_GRACE_S: Final = 1.0
 """How long a dead child's output is still read: a process that it left behind may hold the pipe."""
 
-Hear = Callable[[str, str], None]
+OnLine = Callable[[str, str], None]
 """Takes a service's name and one line of its output."""
 
 _BOUND: Final = Path(__file__).with_name("parent_death_signal.py")
 
 
 class NotStarted(Exception):
-    """It cannot run here; the text says why and what to do."""
+    """It cannot run here; the text has the reason and a hint."""
 
 
 class Keepable(Protocol):
@@ -84,7 +84,7 @@ class Keepable(Protocol):
         ...
 
     def terminate(self) -> None:
-        """Ask it to end. Nothing happens when it does not run."""
+        """Request its end. Nothing happens when it does not run."""
         ...
 
     def kill(self) -> None:
@@ -105,12 +105,12 @@ class Service(Struct, frozen=True, kw_only=True):
 
 
 class ServiceProcess:
-    """A service as a child process. What it writes goes to its log file and to whoever listens."""
+    """A service as a child process. What it writes goes to its log file and to a callback."""
 
-    def __init__(self, service: Service, log: Path, hear: Hear) -> None:
+    def __init__(self, service: Service, log: Path, on_line: OnLine) -> None:
         self._service = service
         self._log = RotatedLog(log)
-        self._hear = hear
+        self._on_line = on_line
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._process: Process | None = None
         self._output = -1
@@ -141,7 +141,7 @@ class ServiceProcess:
     async def start(self) -> None:
         """Start it."""
         self._has_served = False
-        # A pipe of our own: a process that the child left behind may hold its other end, and asyncio would wait for it.
+        # A separate pipe: a process that the child left behind may hold its other end, and asyncio would wait for it.
         self._output, written = os.pipe()
         os.set_blocking(self._output, False)
         beats, beating = os.pipe()
@@ -182,7 +182,7 @@ class ServiceProcess:
         return process.returncode
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Request its end."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -204,7 +204,7 @@ class ServiceProcess:
         if self.pid is not None:
             line = msgspec.json.encode({"event": "hung", "level": "error", "reason": HANGS}).decode()
             self._log.write(f"{line}\n".encode())
-            self._hear(self.name, line)
+            self._on_line(self.name, line)
             self._signal(signal.SIGABRT)  # its log then has where it hangs, unless it is stopped
             await anyio.sleep(ABORT_S)
             self.kill()
@@ -223,7 +223,7 @@ class ServiceProcess:
                 text = line.decode(errors="replace")
                 self._lines.append(text)
                 self._has_served = self._has_served or is_ready(text)
-                self._hear(self.name, text)
+                self._on_line(self.name, text)
 
 
 class EmbeddedNats:
@@ -279,7 +279,7 @@ class EmbeddedNats:
         return await self._server.wait()
 
     def terminate(self) -> None:
-        """Ask it to end: it stores what it was told and leaves."""
+        """Request its end: it stores what it received and leaves."""
         if self.pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
@@ -324,7 +324,7 @@ class RotatedLog:
 
 
 def ending(code: int) -> str:
-    """Say how a process ended, as the end of a sentence."""
+    """Return how a process ended, as the end of a sentence."""
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"was killed by {signal.Signals(-code).name}"

@@ -4,7 +4,7 @@
 
 structlog imports rich where it is installed (Snakemake brings it along), for tracebacks that no service prints: a sixth
 of a second and 5 MB for each process of `penstock up`. Here structlog is imported without it; afterwards rich is there
-for whoever wants it.
+for users who want it.
 """
 
 import importlib
@@ -16,7 +16,7 @@ def main() -> None:
     """Run the module that the first argument names."""
     module = sys.argv[1]
     sys.argv = sys.argv[1:]
-    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own way to say: not to be imported
+    sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own way to prevent an import
     importlib.import_module("structlog")
     del sys.modules["rich"]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

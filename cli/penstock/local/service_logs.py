@@ -1,4 +1,4 @@
-"""What services write, reduced to what matters to whoever started them: who is ready, and errors, once in a while."""
+"""Watches service logs for readiness and errors, and reports both to the user who started the services."""
 
 import contextlib
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from penstock_runtime.runtime import SYSTEM
 READY: Final = "ready"
 """The event that a service logs when it serves."""
 QUIET_S: Final = 10.0
-"""The same event of the same service is told once in this time."""
+"""The same event of the same service is reported once in this time."""
 MAX_REMEMBERED: Final = 200
 _LOUD: Final = frozenset({"error", "critical"})
 _MARKS: Final = ('"ready"', '"error"', '"critical"')
@@ -20,31 +20,31 @@ _OWN_FIELDS: Final = frozenset({"event", "level", "timestamp", "service", "excep
 
 
 class ServiceLogMonitor:
-    """Hears every line of every service, and reports the ones that matter."""
+    """Reads every line of every service, and reports the relevant ones."""
 
     def __init__(self, report: Callable[[str], None]) -> None:
         self.ready: set[str] = set()
-        """The services that said that they serve, at least once."""
+        """The services that reported at least once that they are ready."""
         self._report = report
-        self._told: dict[tuple[str, str], float] = {}
+        self._reported: dict[tuple[str, str], float] = {}
 
-    def hear(self, name: str, line: str) -> None:
+    def feed(self, name: str, line: str) -> None:
         """Take one line."""
-        said = _decoded(line)
-        event = str(said.get("event"))
+        fields_of_line = _decoded(line)
+        event = str(fields_of_line.get("event"))
         if event == READY:
             self.ready.add(name)
-        elif said.get("level") in _LOUD:
-            self._tell(name, event, said)
+        elif fields_of_line.get("level") in _LOUD:
+            self._report_once(name, event, fields_of_line)
 
-    def _tell(self, name: str, event: str, said: dict[str, Any]) -> None:
+    def _report_once(self, name: str, event: str, fields_of_line: dict[str, Any]) -> None:
         now = SYSTEM.monotonic()
-        if now - self._told.get((name, event), -QUIET_S) < QUIET_S:
+        if now - self._reported.get((name, event), -QUIET_S) < QUIET_S:
             return
-        if len(self._told) >= MAX_REMEMBERED:
-            self._told.clear()
-        self._told[(name, event)] = now
-        fields = " ".join(f"{key}={value}" for key, value in said.items() if key not in _OWN_FIELDS)
+        if len(self._reported) >= MAX_REMEMBERED:
+            self._reported.clear()
+        self._reported[(name, event)] = now
+        fields = " ".join(f"{key}={value}" for key, value in fields_of_line.items() if key not in _OWN_FIELDS)
         self._report(f"{name}: {event} {fields}".rstrip()[:400])
 
 
@@ -53,7 +53,7 @@ def is_ready(line: str) -> bool:
     return _decoded(line).get("event") == READY
 
 
-def _decoded(line: str) -> dict[str, Any]:  # Any: whatever was logged
+def _decoded(line: str) -> dict[str, Any]:  # Any: everything that was logged
     """Return a line that matters, and nothing of any other."""
     if any(mark in line for mark in _MARKS):
         with contextlib.suppress(msgspec.MsgspecError):

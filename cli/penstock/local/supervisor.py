@@ -1,9 +1,9 @@
-"""Keeps a few processes running: starts them, starts again the ones that died, stops them in the order it is told.
+"""Keeps a few processes running: starts them, starts again the ones that died, stops them in a given order.
 
-A process that dies unasked is started again, after a pause that grows with every quick death. One that dies too often
-in a row before it serves, or refuses its settings, is given up, and the supervisor's owner is told so that it can stop
-everything. One that had served is never given up: what ended it may be the work that others gave it, such as a run that
-takes its runner down, which the scheduler isolates.
+A process that ends without a request is started again, after a pause that grows with every quick death. One that
+dies too often in a row before it serves, or refuses its settings, is given up, and the supervisor notifies its
+owner, so that it can stop everything. One that had served is never given up: its work may have ended it, such as a
+run that crashes its runner, which the scheduler isolates.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from penstock.terminal.exit_codes import Exit
 from penstock_runtime.runtime import SYSTEM
 
 QUICK_DEATH_S: Final = 10.0
-"""Whatever lived shorter than this died quickly."""
+"""A process with a shorter life died quickly."""
 MAX_QUICK_DEATHS: Final = 8
 """In a row, before it served; then it is given up."""
 FIRST_PAUSE_S: Final = 0.1
@@ -36,7 +36,7 @@ class GivenUp(Struct, frozen=True):
 
 
 class ProcessSupervisor:
-    """Keeps one thing running until it is told to stop."""
+    """Keeps one process running until it is stopped."""
 
     def __init__(self, kept: Keepable, grace_s: float, report: Callable[[str], None]) -> None:
         self.kept = kept
@@ -91,7 +91,7 @@ class ProcessSupervisor:
                 self.kept.terminate()
 
     async def stop(self, hurry: anyio.Event) -> None:
-        """Ask it to end, and kill it when its grace is over or `hurry` is set. Twice is harmless."""
+        """Request its end, and kill it when its grace is over or `hurry` is set. Twice is harmless."""
         self._stopping.set()
         self.kept.terminate()
         with anyio.move_on_after(self._grace_s):
@@ -113,7 +113,7 @@ class Supervisor:
         """Take what is needed; nothing is started yet.
 
         Args:
-            group: runs the keepers.
+            group: runs the supervisors.
             report: takes a sentence for the person at the terminal.
 
         """
@@ -125,7 +125,7 @@ class Supervisor:
         """Once set, stopping waits for nothing."""
         self._group = group
         self._report = report
-        self._keepers: dict[str, ProcessSupervisor] = {}
+        self._supervisors: dict[str, ProcessSupervisor] = {}
 
     async def start(self, kept: Keepable, *, grace_s: float) -> None:
         """Start something and keep it running; returns when it started.
@@ -134,28 +134,32 @@ class Supervisor:
             NotStarted: it cannot run here.
 
         """
-        keeper = ProcessSupervisor(kept, grace_s, self._report)
-        await self._group.start(self._watch, keeper)
-        self._keepers[kept.name] = keeper
+        supervisor = ProcessSupervisor(kept, grace_s, self._report)
+        await self._group.start(self._watch, supervisor)
+        self._supervisors[kept.name] = supervisor
 
     async def stop(self, name: str) -> None:
         """Stop what was started under this name, and wait for its end."""
-        keeper = self._keepers.get(name)
-        if keeper is not None:
-            await keeper.stop(self.hurry)
+        supervisor = self._supervisors.get(name)
+        if supervisor is not None:
+            await supervisor.stop(self.hurry)
 
     def restart(self, name: str) -> None:
-        """End what runs under this name; its keeper starts it again, as after any death."""
-        keeper = self._keepers.get(name)
-        if keeper is not None:
-            keeper.kept.terminate()
+        """End what runs under this name; its supervisor starts it again, as after any death."""
+        supervisor = self._supervisors.get(name)
+        if supervisor is not None:
+            supervisor.kept.terminate()
 
     def pids(self) -> dict[str, int]:
         """Return the process of everything that has one at the moment."""
-        return {name: keeper.kept.pid for name, keeper in self._keepers.items() if keeper.kept.pid is not None}
+        return {
+            name: supervisor.kept.pid
+            for name, supervisor in self._supervisors.items()
+            if supervisor.kept.pid is not None
+        }
 
-    async def _watch(self, keeper: ProcessSupervisor, *, task_status: TaskStatus[None]) -> None:
-        given_up = await keeper.keep(task_status=task_status)
+    async def _watch(self, supervisor: ProcessSupervisor, *, task_status: TaskStatus[None]) -> None:
+        given_up = await supervisor.keep(task_status=task_status)
         if given_up is not None and self.given_up is None:
             self.given_up = given_up
             self.trouble.set()

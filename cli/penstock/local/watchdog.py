@@ -11,9 +11,9 @@ from penstock_runtime.runtime import SYSTEM
 
 LOOK_S: Final = 1.0
 LATE_S: Final = 3.0
-"""A look that comes later than this after the last one says nothing: then this process, or the machine, was stopped."""
+"""A check that is later than this after the last one is ignored: this process, or the machine, was stopped."""
 HUNG_S: Final = 30.0
-"""A service from which nothing came for so long hangs: its event loop, which turns at least once a second, stands."""
+"""A service without a report for so long hangs: its event loop, which turns at least once a second, is blocked."""
 FIRST_S: Final = 120.0
 """The same before its first sign of life: on a loaded machine it may take long to start."""
 PIECE: Final = 4096

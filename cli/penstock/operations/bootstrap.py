@@ -19,11 +19,11 @@ from penstock_schemas.api import IssuedToken, TokenRequest
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 
 FIRST_ADMIN: Final = "admin"
-"""Whom the token speaks for when nobody else is named."""
+"""The principal of the token when no other is named."""
 
 
-def bootstrap(asked: TokenRequest, settings: NatsSettings) -> IssuedToken:
-    """Issue a token with the rights of whoever can write the log; it is durable when this returns.
+def bootstrap(request: TokenRequest, settings: NatsSettings) -> IssuedToken:
+    """Issue a token with the rights of a client with write access to the log; it is durable when this returns.
 
     Raises:
         Stop: the gateway is not installed here, or the log does not answer.
@@ -35,16 +35,16 @@ def bootstrap(asked: TokenRequest, settings: NatsSettings) -> IssuedToken:
     except ModuleNotFoundError as error:
         raise Stop(f"this needs {error.name}, which is not installed: pip install 'penstock[gateway]'") from error
     quiet_logs("bootstrap")  # to standard error: what is printed is the token alone
-    lasts = None if asked.expires_in_s is None else timedelta(seconds=asked.expires_in_s)
+    lasts = None if request.expires_in_s is None else timedelta(seconds=request.expires_in_s)
 
     async def issue() -> IssuedToken:
         async with connect(settings) as cluster:
             issued = await TokenService(cluster.log, runtime=SYSTEM).bootstrap(
                 actor(),
-                name=asked.name,
-                holder=asked.principal or FIRST_ADMIN,
-                tenant=TenantId(asked.tenant or DEFAULT_TENANT),
-                role=asked.role or Role.ADMIN,
+                name=request.name,
+                holder=request.principal or FIRST_ADMIN,
+                tenant=TenantId(request.tenant or DEFAULT_TENANT),
+                role=request.role or Role.ADMIN,
                 expires_at=None if lasts is None else SYSTEM.now() + lasts,
             )
             return IssuedToken(token=issued.secret, details=described(issued.token))
@@ -56,7 +56,7 @@ def bootstrap(asked: TokenRequest, settings: NatsSettings) -> IssuedToken:
 
 
 def actor(user: Callable[[], str] = getpass.getuser) -> str:
-    """Return what the log calls whoever runs this: `bootstrap:<user>@<host>`."""
+    """Return the name of the present user for the log: `bootstrap:<user>@<host>`."""
     try:
         name = user()
     except (OSError, KeyError, ImportError):  # what it raises for a user without a name depends on Python's version

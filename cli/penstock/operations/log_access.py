@@ -1,4 +1,4 @@
-"""The way to the event log itself, past the server: for whoever may use the services' own way into NATS."""
+"""Access to the event log without the server: for users with the services' credentials of NATS."""
 
 import os
 from pathlib import Path
@@ -37,5 +37,5 @@ def log_settings(state: Path | None, name: str) -> NatsSettings:
 
 
 def quiet_logs(name: str) -> None:
-    """Leave it to the command's own errors to tell what went wrong on the way to the log."""
+    """Let the command's own errors report what failed on the way to the log."""
     configure_logs(LogLevel.ERROR, service=name)

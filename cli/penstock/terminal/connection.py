@@ -21,7 +21,7 @@ from penstock_schemas.api import Violation
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 UNAUTHENTICATED: Final = 401
 DENIED: Final = frozenset({UNAUTHENTICATED, 403})
-WHO_ASKS: Final = "set PENSTOCK_TOKEN or PENSTOCK_TOKEN_FILE, or give --user"
+CREDENTIALS_HINT: Final = "set PENSTOCK_TOKEN or PENSTOCK_TOKEN_FILE, or give --user"
 _BAD_INPUT: Final = frozenset({400, 409, 413, 415, 422})
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,7 +36,7 @@ class Format(Enum):
 
 
 def server_options(command: F) -> F:
-    """Give a command `--url`, `--state`, and those that say who asks."""
+    """Give a command `--url`, `--state`, and the options for credentials."""
     command = credential_options(command)
     command = click.option(
         "--state",
@@ -66,7 +66,7 @@ def _as_format(_ctx: click.Context, _param: click.Parameter, value: str) -> Form
 
 
 def server_url(url: str | None, state: Path | None) -> str:
-    """Return the server to talk to: as told, else the one that runs on this machine, else the usual place."""
+    """Return the server's address: the given one, else the one on this machine, else the default."""
     if url:
         if not url.startswith(("http://", "https://")):
             raise Stop(f"{url!r} is no address of a server: expected something like {DEFAULT_URL}", Exit.USAGE)
@@ -92,7 +92,7 @@ def connected(url: str | None, state: Path | None, *, deadline_s: float = 10.0) 
             raise Stop(str(error), Exit.NOT_FOUND) from error
         except RequestRefused as error:
             if error.status in DENIED:
-                hint = f"\n  {WHO_ASKS}" if error.status == UNAUTHENTICATED else ""
+                hint = f"\n  {CREDENTIALS_HINT}" if error.status == UNAUTHENTICATED else ""
                 raise Stop(refusal(error) + hint, Exit.DENIED) from error
             raise Stop(refusal(error), Exit.USAGE if error.status in _BAD_INPUT else Exit.ERROR) from error
         except Ambiguous as error:
@@ -105,7 +105,7 @@ def refusal(error: RequestRefused) -> str:
     """Write a refusal in words: what is wrong first, and then where."""
     problem = error.problem
     if problem is None:
-        return f"the server answered {error.status} without saying why ({error})"
+        return f"the server answered {error.status} without a reason ({error})"
     violations = [_violation(one_error) for one_error in problem.errors]
     if len(violations) == 1:
         lines = violations
@@ -133,5 +133,5 @@ def print_json(value: object) -> None:
 
 
 def print_line(value: msgspec.Struct) -> None:
-    """Print one object on a line of its own."""
+    """Print one object on a separate line."""
     click.echo(msgspec.json.encode(value).decode())

@@ -1,4 +1,4 @@
-"""Who the command line asks as: a token or a name with a password, from options or, better, a file or the environment.
+"""Credentials of the command line: a token or name and password, from options or, better, a file or the environment.
 
 What is typed counts before the environment, and only one thing may be typed.
 """
@@ -16,14 +16,14 @@ from penstock.terminal.exit_codes import Exit, Stop
 
 MAX_TOKEN: Final = 16 * 1024
 """Characters of a token; no server takes a longer one."""
-_SAID: Final = "penstock.terminal.credentials"
-"""Where a command keeps what it was told."""
+_GIVEN: Final = "penstock.terminal.credentials"
+"""Where a command keeps the given credentials."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Way(Enum):
-    """How credentials are told; of those that the environment tells, the first counts."""
+    """How credentials are given; of those in the environment, the first counts."""
 
     TOKEN = "--token"
     TOKEN_FILE = "--token-file"
@@ -59,7 +59,7 @@ def credential_options(command: F) -> F:
 
 
 def authorization() -> str | None:
-    """Return the header that the running command sends; `None` when it was told nothing.
+    """Return the header that the running command sends; `None` without credentials.
 
     Raises:
         Stop: a token's file cannot be read, or it holds no token.
@@ -67,24 +67,24 @@ def authorization() -> str | None:
 
     """
     context = click.get_current_context(silent=True)
-    said: dict[Way, tuple[str, bool]] = {} if context is None else context.meta.get(_SAID, {})
-    typed = [way for way, (_, is_typed) in said.items() if is_typed]
+    given: dict[Way, tuple[str, bool]] = {} if context is None else context.meta.get(_GIVEN, {})
+    typed = [way for way, (_, is_typed) in given.items() if is_typed]
     if len(typed) > 1:
         raise click.UsageError(f"{' and '.join(sorted(way.value for way in typed))} cannot be given together")
-    way = next((item for item in typed or Way if item in said), None)
+    way = next((item for item in typed or Way if item in given), None)
     if way is None:
         return None
-    told = said[way][0]
+    value = given[way][0]
     match way:
         case Way.TOKEN:
-            return _bearer(told, "the token")
+            return _bearer(value, "the token")
         case Way.TOKEN_FILE:
-            return _bearer(_read(told), "standard input" if told == "-" else told)
+            return _bearer(_read(value), "standard input" if value == "-" else value)
         case Way.USER:
-            name, colon, password = told.partition(":")
+            name, colon, password = value.partition(":")
             if not colon:
                 password = click.prompt(f"Password of {name}", hide_input=True, err=True)
-                said[way] = (f"{name}:{password}", True)
+                given[way] = (f"{name}:{password}", True)
             return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
@@ -111,6 +111,6 @@ def _keep(way: Way) -> Callable[[click.Context, click.Parameter, str | None], No
     def keep(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
         if value:
             source = context.get_parameter_source(parameter.name or "")
-            context.meta.setdefault(_SAID, {})[way] = (value, source is click.core.ParameterSource.COMMANDLINE)
+            context.meta.setdefault(_GIVEN, {})[way] = (value, source is click.core.ParameterSource.COMMANDLINE)
 
     return keep

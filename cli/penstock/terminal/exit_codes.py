@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Exit(IntEnum):
-    """What the command's exit code says."""
+    """The meaning of the command's exit code."""
 
     OK = 0
     ERROR = 1
@@ -13,7 +13,7 @@ class Exit(IntEnum):
     """The command line, a setting or what was submitted is wrong."""
     NOT_FOUND = 3
     DENIED = 4
-    """The server does not know who asks, or does not allow it."""
+    """The server does not know the caller, or does not permit the request."""
     UNREACHABLE = 6
     """The server did not answer."""
     RUN_FAILED = 10

@@ -8,7 +8,7 @@ import click
 
 
 class LazyCommand(NamedTuple):
-    """Where a command lives, and what the overview says of it.
+    """The module of a command, and its line in the overview.
 
     No Struct: importing msgspec takes a third of the time of --help.
     """

@@ -34,16 +34,16 @@ def print_stored(client: Client, parts: list[LogPart], form: Format) -> None:
     out = sys.stdout.buffer
     ends_line, is_empty = True, True
     for part in parts:
-        pieces = _pieces(client, part)
-        if pieces is None:
+        chunks = _chunks(client, part)
+        if chunks is None:
             continue
         if len(parts) > 1:
             click.echo(("" if ends_line else "\n") + click.style(f"==> {part.title} <==", bold=True))
         sys.stdout.flush()
-        for piece in _for_terminal(pieces) if is_terminal() else pieces:
-            out.write(piece)
-            if piece:
-                ends_line, is_empty = piece.endswith(b"\n"), False
+        for chunk in _for_terminal(chunks) if is_terminal() else chunks:
+            out.write(chunk)
+            if chunk:
+                ends_line, is_empty = chunk.endswith(b"\n"), False
         out.flush()
     if not ends_line:
         click.echo()
@@ -66,7 +66,7 @@ def print_entries(entries: Iterator[LogEntry], form: Format, *, source: LogSourc
 
 
 class LivePrinter:
-    """Prints live entries as text: lines that come in several pieces stay whole."""
+    """Prints live entries as text: lines that come in several chunks stay whole."""
 
     def __init__(self, *, times: bool) -> None:
         self._times = times
@@ -98,23 +98,23 @@ class LivePrinter:
         click.echo(before + (click.style(text, fg="red") if stream is LogStream.STDERR else text), nl=not self._is_open)
 
 
-def _for_terminal(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _for_terminal(chunks: Iterator[bytes]) -> Iterator[bytes]:
     coloured = Coloured()
-    for piece in pieces:
-        yield coloured.from_bytes(piece).encode()
+    for chunk in chunks:
+        yield coloured.from_bytes(chunk).encode()
     yield coloured.from_bytes(b"", is_last=True).encode()
 
 
 def _entries(client: Client, parts: list[LogPart]) -> Iterator[LogEntry]:
     for part in parts:
-        pieces = _pieces(client, part)
-        if pieces is None:
+        chunks = _chunks(client, part)
+        if chunks is None:
             continue
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         position = 0
-        for piece in pieces:
-            for start in range(0, len(piece), ENTRY_BYTES):
-                raw = piece[start : start + ENTRY_BYTES]
+        for chunk in chunks:
+            for start in range(0, len(chunk), ENTRY_BYTES):
+                raw = chunk[start : start + ENTRY_BYTES]
                 position += len(raw)
                 text = decoder.decode(raw)
                 if text:
@@ -124,16 +124,16 @@ def _entries(client: Client, parts: list[LogPart]) -> Iterator[LogEntry]:
             yield _entry(part, position, rest)
 
 
-def _pieces(client: Client, part: LogPart) -> Iterator[bytes] | None:
+def _chunks(client: Client, part: LogPart) -> Iterator[bytes] | None:
     """Return a stored log; `None` where there is none, which is an error only of one that was reported."""
-    pieces = client.stored_log(part)
+    chunks = client.stored_log(part)
     try:
-        first = next(pieces, b"")
+        first = next(chunks, b"")
     except ResourceNotFound:
         if part.is_certain:
             raise
         return None
-    return itertools.chain([first], pieces)
+    return itertools.chain([first], chunks)
 
 
 def _entry(part: LogPart, position: int, text: str) -> LogEntry:

@@ -77,7 +77,7 @@ def describe_outputs(job: JobResponse, noun: str) -> str:
 
 
 def may_lack_files(job: JobResponse) -> bool:
-    """Say whether a run failed, or ended with nothing made: a file that was left out may be the reason."""
+    """Return whether a run failed, or ended without results: a file that was left out may be the reason."""
     return job.state is JobState.FAILED or (job.state is JobState.COMPLETED and not job.output_files)
 
 
@@ -90,7 +90,7 @@ def left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
 
 
 def printable(text: str) -> str:
-    """Return a text that moves no cursor of a terminal, whatever a file is called."""
+    """Return a text that moves no cursor of a terminal, for any name of a file."""
     return "".join(item if item.isprintable() else "?" for item in text)
 
 

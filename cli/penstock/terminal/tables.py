@@ -29,13 +29,13 @@ _COLOURS: Final = {
 def table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int = -1, width: int | None = None
 ) -> str:
-    """Lay rows out in columns.
+    """Arrange rows in columns.
 
     Args:
         headers: in capitals, above the columns.
         rows: each as long as `headers`; a cell stays on one line.
         flexible: the column that is cut when the terminal is too narrow.
-        width: of the terminal; `None` asks it, and cuts nothing where there is none.
+        width: of the terminal; `None` reads it, and cuts nothing where there is none.
 
     """
     cells = [[_one_line(cell) for cell in row] for row in [headers, *rows]]
@@ -58,12 +58,12 @@ def terminal_width() -> int | None:
 
 
 def is_live() -> bool:
-    """Say whether standard error is a terminal on which lines can be redrawn."""
+    """Return whether standard error is a terminal on which lines can be redrawn."""
     return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def stderr_width() -> int:
-    """Return the width of the terminal that standard error writes to; 80 when it does not say."""
+    """Return the width of the terminal that standard error writes to; 80 when it is unknown."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):
@@ -81,7 +81,7 @@ def styled(word: str) -> str:
 
 
 def age(moment: datetime, now: datetime | None = None) -> str:
-    """Say how long ago a moment was, in one unit."""
+    """Return how long ago a moment was, in one unit."""
     return span(((now or SYSTEM.now()) - moment).total_seconds())
 
 

@@ -52,5 +52,5 @@ class Coloured:
 
 
 def is_terminal() -> bool:
-    """Say whether standard output is a terminal, where text is obeyed and not only kept."""
+    """Return whether standard output is a terminal, which executes control sequences."""
     return sys.stdout.isatty()

@@ -48,15 +48,15 @@ class Display(Protocol):
     """Shows a run as it goes on."""
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
-        """Show where it stands."""
+        """Show its state."""
         ...
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Show a sentence that stays."""
         ...
 
     def close(self) -> None:
-        """Leave what was shown last."""
+        """Leave what was screen last."""
         ...
 
 
@@ -66,15 +66,15 @@ def display() -> Display:
 
 
 def follow(
-    client: Client, job_id: str, shown: Display, *, is_stopped: Callable[[], bool] = lambda: False
+    client: Client, job_id: str, screen: Display, *, is_stopped: Callable[[], bool] = lambda: False
 ) -> JobResponse:
     """Show a run until it is over, through outages of the server, and return it.
 
     Args:
         client: of the server that has the run.
         job_id: the run.
-        shown: gets every change.
-        is_stopped: asked often; once it says so this returns, the run being over or not.
+        screen: gets every change.
+        is_stopped: called often; once it is true this returns, whether the run has ended or not.
 
     Raises:
         Unreachable: the server was away for longer than `LONGEST_OUTAGE_S`.
@@ -93,38 +93,38 @@ def follow(
                 raise
             if is_stopped() or seen < 0:  # a server that never answered is no outage
                 raise
-            shown.say(f"{error}; trying again for up to {LONGEST_OUTAGE_S:.0f} s")
+            screen.write(f"{error}; trying again for up to {LONGEST_OUTAGE_S:.0f} s")
             continue
         if lost_at is not None:
-            shown.say("the server is back")
+            screen.write("the server is back")
             lost_at = None
         is_moving = bool(page.events) or job.tasks.done != seen
         after, seen = page.next_after, job.tasks.done
         pause = FIRST_LOOK_S if is_moving else min(pause * 1.5, LAST_LOOK_S)
-        shown.show(job, tasks)
+        screen.show(job, tasks)
         if is_over(job) or is_stopped():
             return job
 
 
 def watch(client: Client, job_id: str) -> Exit:
     """Follow a run for the user and return the exit code that its end becomes; Ctrl-C detaches."""
-    shown = display()
+    screen = display()
     try:
-        job = follow(client, job_id, shown)
+        job = follow(client, job_id, screen)
     except KeyboardInterrupt:
-        shown.close()
+        screen.close()
         attach = next_command(f"penstock watch {job_id}")
         click.echo(f"\ndetached: the run goes on. Attach again with: {attach}", err=True)
         click.echo(f"Cancel it with: {next_command(f'penstock cancel {job_id}')}", err=True)
         return Exit.INTERRUPTED
-    shown.close()
+    screen.close()
     for line in end_lines(job):
         click.echo(line, err=True)
     return EXIT_OF[job.state]
 
 
 def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
-    """Return what is said at a run's end, with the commands that tell more where `hints` are wanted."""
+    """Return the text at a run's end, with commands for details where `hints` are wanted."""
     word = tables.styled(tables.state_word(job.state))
     lines = [f"{job.id} {word}" + (f" after {took(job)}" if job.started_at else "")]
     lines += describe_warnings(job)
@@ -168,11 +168,11 @@ class ShownCounts:
 
 
 def counts_of(tasks: Sequence[Task], job: JobResponse) -> TaskCounts:
-    """Return the counts of the tasks that are shown, so that a bar agrees with the tasks below it."""
-    shown = ShownCounts()
+    """Return the counts of the tasks that are screen, so that a bar agrees with the tasks below it."""
+    screen = ShownCounts()
     counts = job.tasks
     for task in sorted(tasks, key=lambda one_task: (one_task.attempt, one_task.try_number)):
-        counts = shown.after(task, tasks, total=job.tasks.total)
+        counts = screen.after(task, tasks, total=job.tasks.total)
     return counts
 
 
@@ -185,7 +185,7 @@ class PlainDisplay:
 
     def __init__(self) -> None:
         self._last = ""
-        self._told: dict[str, TaskState] = {}
+        self._reported: dict[str, TaskState] = {}
         self._counts = ShownCounts()
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
@@ -201,16 +201,16 @@ class PlainDisplay:
         line = describe_state(job)
         if line != self._last:
             self._last = line
-            self.say(f"{job.id[:8]} {line}")
+            self.write(f"{job.id[:8]} {line}")
 
     def _show_tasks(self, job: JobResponse, tasks: list[Task]) -> None:
         for task in sorted(tasks, key=_last_moment):
-            if self._told.get(task.id) is not task.state and task.state is not TaskState.WAITING:
-                self._told[task.id] = task.state
+            if self._reported.get(task.id) is not task.state and task.state is not TaskState.WAITING:
+                self._reported[task.id] = task.state
                 counts = self._counts.after(task, tasks, total=job.tasks.total)
-                self.say(f"{job.id[:8]} {_task_line(task)}  [{describe_counts(counts)}]")
+                self.write(f"{job.id[:8]} {_task_line(task)}  [{describe_counts(counts)}]")
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Print a sentence with the time."""
         click.echo(f"{SYSTEM.now().astimezone():%H:%M:%S} {text}", err=True)
 
@@ -225,13 +225,13 @@ class LiveDisplay:
         self._drawn = 0
 
     def show(self, job: JobResponse, tasks: list[Task]) -> None:
-        """Draw anew, in one piece so that nothing flickers."""
+        """Draw again, in one write so that nothing flickers."""
         lines = [self._head(job, job.tasks if is_over(job) else counts_of(tasks, job)), *self._task_lines(tasks)]
         width = tables.stderr_width()
         click.echo(self._erasing() + "\n".join(_fit(line, width) for line in lines), err=True)
         self._drawn = len(lines)
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Print a sentence above the display."""
         click.echo(self._erasing() + text, err=True)
         self._drawn = 0
@@ -256,8 +256,8 @@ class LiveDisplay:
     def _task_lines(self, tasks: list[Task]) -> list[str]:
         active = [task for task in tasks if task.state in (TaskState.RUNNING, TaskState.FAILED)]
         ended = sorted((task for task in tasks if task.state is TaskState.COMPLETED), key=_last_moment)
-        room = max(0, MAX_ROWS - len(active))
-        chosen = (ended[-room:] if room else []) + active[-MAX_ROWS:]
+        rows_left = max(0, MAX_ROWS - len(active))
+        chosen = (ended[-rows_left:] if rows_left else []) + active[-MAX_ROWS:]
         lines = [f"  {_task_line(item)}" for item in chosen]
         hidden = len(active) - MAX_ROWS
         return lines + ([f"  and {hidden} more running"] if hidden > 0 else [])
