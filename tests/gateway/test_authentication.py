@@ -193,7 +193,7 @@ async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
 
 
 async def test_the_first_refusal_is_written_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_gateway.audit.denials.SOON_S", 0.0)
+    monkeypatch.setattr("penstock_gateway.audit.denials.FIRST_DELAY_S", 0.0)
     async with stage.serve(**BASIC) as client:
         problem(await client.get("/jobs", headers=basic("ada", "wrong")), 401)
         with anyio.fail_after(5):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.gateway.user_fixtures import USERS, hashed
 
 from penstock_domain.access import Forbidden
-from penstock_domain.tokens import check_issue, id_of
+from penstock_domain.policy.tokens import check_issue, id_of
 from penstock_gateway.__main__ import Exposed, check_exposure
 from penstock_gateway.authentication.callers import caller_of, is_loopback, is_of_another_site, network_of
 from penstock_gateway.authentication.credentials import ApiToken, Malformed, Password, SignedToken, read_credentials

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from penstock_domain import aggregates, blob_keys, tokens
+from penstock_domain import aggregates, blob_keys
+from penstock_domain.policy import tokens
 from penstock_gateway.authentication import users
 from penstock_gateway.authentication.oidc import principal_of
 from penstock_gateway.authentication.provider import ProviderSettings

@@ -15,6 +15,7 @@ from tests.gateway.gateway_harness import Json, Stage, now, submission, submit
 from tests.gateway.user_fixtures import BASIC, basic, bearer
 
 from penstock_domain import aggregates
+from penstock_domain.audit import HIDDEN
 from penstock_gateway.http.responses import encode
 from penstock_schemas.events import AccessDenied
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
@@ -335,7 +336,7 @@ async def test_who_hits_an_id_is_recorded_and_who_misses_is_not(stage: Stage, cl
         ("stranger", "GET", f"/jobs/{job_id}"),
         ("stranger", "GET", f"{WES}/runs/{job_id}/outputs"),
     ]
-    assert {each.reason for each in found} == {"it is there, and hidden from whoever asked"}
+    assert {each.reason for each in found} == {HIDDEN}
     assert not list(recorded(stage, "default"))
 
 

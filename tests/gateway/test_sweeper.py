@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.gateway.gateway_harness import Json, Stage, now, submission, submit
 
-from penstock_gateway.catalogue.core import Pipeline
+from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.maintenance.sweeper import belongs_to, is_of_entry
 from penstock_schemas.ids import JobId
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_domain.tokens import PREFIX
+from penstock_domain.policy.tokens import PREFIX
 
 MAX_HEADER: Final = 16 * 1024
 """Characters. Longer credentials are not looked at."""

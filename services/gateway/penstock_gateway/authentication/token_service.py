@@ -1,4 +1,4 @@
-"""API tokens: folded from the log by every gateway, issued and revoked through it."""
+"""API tokens: every gateway folds them from the log; they are issued and revoked by commands."""
 
 import hashlib
 import hmac
@@ -11,21 +11,30 @@ import structlog
 from msgspec import Struct
 
 from penstock_domain import aggregates
-from penstock_domain.chain import link
-from penstock_domain.tokens import PREFIX, Token, check_issue, evolve, id_of, is_token_id, may_see
+from penstock_domain.deciders import TOKEN
+from penstock_domain.policy.tokens import (
+    PREFIX,
+    IssueToken,
+    RevokeToken,
+    Token,
+    TokenCommand,
+    check_issue,
+    evolve,
+    id_of,
+    is_token_id,
+    may_see,
+)
 from penstock_gateway.http.problems import Hidden, NotFound
-from penstock_ports import AppendEntry, Conflict, EventLog, Unreadable
+from penstock_ports import EventLog, Unreadable
+from penstock_runtime.command_handler import CommandHandler, Locate, Target
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.api import TokenResponse
-from penstock_schemas.events import EventData, TokenIssued, TokenRevoked
-from penstock_schemas.ids import EventId, TenantId
-from penstock_schemas.views import EMPTY_HEAD, Head
+from penstock_schemas.events import TokenIssued
+from penstock_schemas.ids import TenantId
 
 EVERY_TOKEN: Final = aggregates.token("*")
 SECRET_BYTES: Final = 32
-MAX_TRIES: Final = 5
-"""Appends of one revocation; every further one follows a conflict."""
 
 log = structlog.get_logger()
 
@@ -35,15 +44,15 @@ class Issued(Struct, frozen=True):
 
     token: Token
     secret: str
-    """What its holder sends. It is known here and now only."""
+    """The text that its holder sends. It is stored nowhere."""
 
 
 class HiddenToken(NotFound, Hidden):
-    """There is such a token; to whoever asks it is an unknown one."""
+    """The token exists and is hidden from the caller, to whom it is reported as unknown."""
 
 
 def described(token: Token) -> TokenResponse:
-    """Return what may be told of a token."""
+    """Return the public fields of a token."""
     return TokenResponse(
         id=token.id,
         name=token.name,
@@ -58,10 +67,10 @@ def described(token: Token) -> TokenResponse:
 
 
 class TokenService:
-    """Every token there is.
+    """All tokens.
 
     Args:
-        event_log: where tokens become true.
+        event_log: where tokens are issued and revoked.
         runtime: the clock and the source of ids.
 
     """
@@ -69,10 +78,11 @@ class TokenService:
     def __init__(self, event_log: EventLog, *, runtime: Runtime) -> None:
         self._log = event_log
         self._runtime = runtime
+        self._commands = CommandHandler(event_log, runtime=runtime)
         self._tokens: dict[str, Token] = {}
 
     async def run(self) -> None:
-        """Follow what is issued and revoked anywhere, for ever."""
+        """Follow the events of all tokens, for ever."""
         async with aclosing(self._log.read(aggregates=EVERY_TOKEN)) as batches:
             async for batch in batches:
                 for stored in batch:
@@ -82,10 +92,10 @@ class TokenService:
                         self._keep(evolve(known, stored))
 
     async def verify(self, secret: str) -> Principal | None:
-        """Return who asks with this token; `None` when it is none, or not valid any more.
+        """Return the principal of a token; `None` when there is no such token, or it is not valid any more.
 
         Raises:
-            Unavailable: it is not known here, and the log does not answer.
+            Unavailable: the token is not known to this gateway, and the log does not answer.
 
         """
         token_id = id_of(secret)
@@ -113,7 +123,7 @@ class TokenService:
         """Issue a token for `holder`; it is durable when this returns.
 
         Raises:
-            Forbidden: `principal` may not issue such a one.
+            Forbidden: `principal` may not issue this token.
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
@@ -125,39 +135,38 @@ class TokenService:
     async def bootstrap(
         self, actor: str, *, name: str, holder: str, tenant: TenantId, role: Role, expires_at: datetime | None
     ) -> Issued:
-        """Issue a token without asking who may: for whoever can write the log anyway. `actor` is who the log names.
+        """Issue a token without a check of permissions, for a process that may write to the log. `actor` is recorded.
 
         Raises:
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
         secret, data = new_token(name=name, holder=holder, tenant=tenant, role=role, expires_at=expires_at)
-        token = await self._append(data.token_id, None, data, actor)
-        return Issued(token, secret)
+
+        async def locate() -> Target[Token]:
+            return Target(aggregates.token(data.token_id), None)  # the id is new: there is nothing to load
+
+        return Issued(await self._perform(locate, IssueToken(issued=data), actor), secret)
 
     async def revoke(self, principal: Principal, token_id: str, *, reason: str | None = None) -> None:
-        """Make a token worth nothing; nothing happens when it is revoked already.
+        """Revoke a token; nothing happens when it is revoked already.
 
         Raises:
-            NotFound: there is none, or `principal` does not see it.
+            NotFound: there is no such token, or `principal` may not see it.
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
-        for _ in range(MAX_TRIES):
+
+        async def locate() -> Target[Token]:
             token = await self._load(token_id) if is_token_id(token_id) else None
             if token is None or not may_see(principal, token):
                 raise (NotFound if token is None else HiddenToken)(f"token {token_id[:80]} was not found")
-            if token.revoked_at is not None:
-                return
-            try:
-                await self._append(token_id, token, TokenRevoked(token_id=token_id, reason=reason), principal.actor)
-            except Conflict:
-                continue
-            return
-        raise Conflict(f"token {token_id} changed at every one of {MAX_TRIES} tries")
+            return Target(aggregates.token(token_id), token)
+
+        await self._perform(locate, RevokeToken(token_id=token_id, reason=reason), principal.actor)
 
     def visible(self, principal: Principal) -> tuple[Token, ...]:
-        """Return the tokens that somebody sees, newest first, revoked and expired ones too."""
+        """Return the tokens that `principal` may see, newest first, revoked and expired ones too."""
         found = [token for token in self._tokens.values() if may_see(principal, token)]
         return tuple(sorted(found, key=lambda token: token.issued_at, reverse=True))
 
@@ -167,15 +176,12 @@ class TokenService:
             token = evolve(token, stored)
         return self._keep(token)
 
-    async def _append(self, token_id: str, known: Token | None, data: EventData, actor: str) -> Token:
-        aggregate = aggregates.token(token_id)
-        head: Head = EMPTY_HEAD if known is None else known.head
-        event_id = EventId(self._runtime.new_id())
-        event = link(head, aggregate, data, event_id=event_id, time=self._runtime.now(), actor=actor)
-        (stored,) = await self._log.append((AppendEntry(event, expected=head.seq),))
-        token = self._keep(evolve(known, stored))
-        assert token is not None, "an issued token is a token"
-        log.info("token", token_id=token_id, what=type(data).__name__, actor=actor)
+    async def _perform(self, locate: Locate[Token], command: TokenCommand, actor: str) -> Token:
+        handled = await self._commands.handle_at(TOKEN, locate, lambda _, __: command, actor=actor)
+        token = self._keep(handled.state)
+        assert token is not None, "a token that was issued or revoked exists"
+        if handled.events:
+            log.info("token", token_id=token.id, command=type(command).__name__, actor=actor)
         return token
 
     def _keep(self, token: Token | None) -> Token | None:
@@ -189,7 +195,7 @@ class TokenService:
 def new_token(
     *, name: str, holder: str, tenant: TenantId, role: Role, expires_at: datetime | None
 ) -> tuple[str, TokenIssued]:
-    """Return a new secret, and the event that makes it worth something."""
+    """Return a new secret, and the event that makes it valid."""
     token_id = secrets.token_hex(8)
     secret = f"{PREFIX}{token_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
     issued = TokenIssued(
@@ -205,5 +211,5 @@ def new_token(
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a token. It is random: 256 bits need neither salt nor a slow hash."""
+    """Return the stored hash of a token. A token has 256 random bits, so it needs neither salt nor a slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from penstock_gateway.catalogue.core import Pipeline, Version
+from penstock_domain.policy.pipelines import Pipeline, Version
 from penstock_gateway.catalogue.parameter_schemas import merge, violations
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid

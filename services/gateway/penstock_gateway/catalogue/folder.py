@@ -12,8 +12,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from penstock_domain.policy.pipelines import VersionTaken
 from penstock_domain.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache, shown, wire_path
-from penstock_gateway.catalogue.core import VersionTaken
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
 from penstock_gateway.http.problems import Invalid

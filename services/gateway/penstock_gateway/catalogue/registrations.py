@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import anyio.to_thread
 from msgspec.structs import replace
 
-from penstock_gateway.catalogue.core import Version, VersionTaken
+from penstock_domain.policy.pipelines import Version, VersionTaken
 from penstock_gateway.catalogue.presets import Presets
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.catalogue.registry import Catalogue

@@ -1,6 +1,6 @@
 """Pipelines as the native API shows them."""
 
-from penstock_gateway.catalogue.core import Pipeline, Version
+from penstock_domain.policy.pipelines import Pipeline, Version
 from penstock_schemas.api import PipelineEntry, PipelineResponse, PipelineVersion
 
 

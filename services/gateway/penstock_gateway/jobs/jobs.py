@@ -1,4 +1,4 @@
-"""Single jobs: read never older than asked for, cancelled by the core's rules."""
+"""Single jobs: reads that are at least as new as requested, and commands."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,23 +17,23 @@ from penstock_domain.access import (
     needed_to_hold,
     require_role,
 )
-from penstock_domain.chain import Stored, link
-from penstock_domain.job import UnknownJob, decide
-from penstock_domain.job_fold import evolve, fold
+from penstock_domain.chain import Stored
+from penstock_domain.deciders import JOB
+from penstock_domain.job import UnknownJob
+from penstock_domain.job_fold import fold
 from penstock_gateway.http.problems import Hidden
 from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.log_end import require_reached
-from penstock_ports import AppendEntry, Conflict, EventLog, PortError, TaskStore
+from penstock_ports import EventLog, PortError, TaskStore
+from penstock_runtime.command_handler import CommandHandler, Target
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob
-from penstock_schemas.ids import EventId, JobId
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Job
 
-MAX_TRIES: Final = 5
-"""Appends of one command; every further one follows a conflict."""
 LOOK_AGAIN_S: Final = 1.0
 """A long-poll looks into the log this often, also when nothing woke it."""
 NOWHERE: Final = JobId("00000000-0000-0000-0000-000000000000")
@@ -74,6 +74,7 @@ class Jobs:
     ) -> None:
         self._visibility = visibility
         self._log = log
+        self._commands = CommandHandler(log, runtime=runtime)
         self._tasks = tasks
         self._index = index
         self._watchers = watchers
@@ -137,9 +138,9 @@ class Jobs:
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
-        deed = f"cancel job {job_id}"
-        return await self._tell(
-            principal, job_id, lambda now: CancelJob(now=now, reason=reason), needed=needed_to_cancel, deed=deed
+        action = f"cancel job {job_id}"
+        return await self._perform(
+            principal, job_id, lambda now: CancelJob(now=now, reason=reason), role_for=needed_to_cancel, action=action
         )
 
     async def hold(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
@@ -152,9 +153,9 @@ class Jobs:
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
-        deed = f"hold job {job_id}"
-        return await self._tell(
-            principal, job_id, lambda now: HoldJob(now=now, reason=reason), needed=needed_to_hold, deed=deed
+        action = f"hold job {job_id}"
+        return await self._perform(
+            principal, job_id, lambda now: HoldJob(now=now, reason=reason), role_for=needed_to_hold, action=action
         )
 
     async def release(self, principal: Principal, job_id: JobId) -> Job:
@@ -164,8 +165,10 @@ class Jobs:
             UnknownJob, Forbidden, NotQueued, JobEnded, Conflict, LogFull, Unavailable: as `hold`.
 
         """
-        deed = f"release job {job_id}"
-        return await self._tell(principal, job_id, lambda now: ReleaseJob(now=now), needed=needed_to_hold, deed=deed)
+        action = f"release job {job_id}"
+        return await self._perform(
+            principal, job_id, lambda now: ReleaseJob(now=now), role_for=needed_to_hold, action=action
+        )
 
     async def close(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
         """End a job whose events are damaged; its slot is free from then on.
@@ -177,40 +180,32 @@ class Jobs:
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
-        deed = f"close job {job_id}"
-        return await self._tell(
-            principal, job_id, lambda now: CloseJob(now=now, reason=reason), needed=needed_to_close, deed=deed
+        action = f"close job {job_id}"
+        return await self._perform(
+            principal, job_id, lambda now: CloseJob(now=now, reason=reason), role_for=needed_to_close, action=action
         )
 
-    async def _tell(
+    async def _perform(
         self,
         principal: Principal,
         job_id: JobId,
         command: Callable[[datetime], JobCommand],
         *,
-        needed: Callable[[Principal, Job], Role],
-        deed: str,
+        role_for: Callable[[Principal, Job], Role],
+        action: str,
     ) -> Job:
-        """Give a command to a job; nothing happens when it already is so."""
-        for _ in range(MAX_TRIES):
+        """Perform a command on a job; nothing happens when its effect is there already."""
+
+        async def locate() -> Target[Job]:
             job = await self.load(principal, job_id)
-            require_role(principal, needed(principal, job), deed)
-            aggregate = aggregates.job(job.tenant, job_id)
-            now = self._runtime.now()
-            decided = decide(job, command(now))
-            if not decided:
-                return job
-            event_id = EventId(self._runtime.new_id())
-            event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
-            try:
-                stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))
-            except Conflict:
-                continue
-            after = evolve(job, stored[0])
-            assert after is not None, "a job stays a job"
-            self._index.put(after)
-            return after
-        raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
+            require_role(principal, role_for(principal, job), action)
+            return Target(aggregates.job(job.tenant, job_id), job)
+
+        handled = await self._commands.handle_at(JOB, locate, lambda _, now: command(now), actor=principal.actor)
+        assert handled.state is not None, "a command on an existing job leaves a job"
+        if handled.events:
+            self._index.put(handled.state)
+        return handled.state
 
     async def history(self, principal: Principal, job_id: JobId, *, after: int, wait_s: float, limit: int) -> History:
         """Return the events of a job above `after`; when there is none, wait up to `wait_s` for the first.

@@ -11,16 +11,17 @@ import structlog
 
 from penstock_domain import aggregates
 from penstock_domain.access import needed_to_delete, require_role
-from penstock_domain.chain import link
+from penstock_domain.deciders import JOB
 from penstock_domain.job import decide
-from penstock_domain.job_fold import evolve, fold
+from penstock_domain.job_fold import fold
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.jobs.jobs import MAX_TRIES, Jobs
-from penstock_ports import AppendEntry, Blobs, Conflict, EventLog, LogTail, PortError, TaskStore
+from penstock_gateway.jobs.jobs import Jobs
+from penstock_ports import Blobs, EventLog, LogTail, PortError, TaskStore
+from penstock_runtime.command_handler import CommandHandler
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal
 from penstock_schemas.commands import DeleteJob
-from penstock_schemas.ids import EventId, JobId, TenantId
+from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
 NOTES: Final = "deletions/"
@@ -59,6 +60,7 @@ class Deletions:
     ) -> None:
         self._jobs = jobs
         self._log = event_log
+        self._commands = CommandHandler(event_log, runtime=runtime)
         self._blobs = blobs
         self._tasks = tasks
         self._logs = logs
@@ -126,26 +128,14 @@ class Deletions:
         self._doubtful = frozenset(doubtful)
 
     async def _append(self, actor: str, job: Job, reason: str | None) -> None:
-        aggregate = aggregates.job(job.tenant, job.id)
-        for _ in range(MAX_TRIES):
-            now = self._runtime.now()
-            decided = decide(job, DeleteJob(now=now, reason=reason))
-            if not decided:
-                return
-            event_id = EventId(self._runtime.new_id())
-            event = link(job.head, aggregate, decided[0], event_id=event_id, time=now, actor=actor)
-            try:
-                stored = await self._log.append((AppendEntry(event, expected=job.head.seq),))
-            except Conflict:
-                current = fold(await self._log.load(aggregate))
-                assert current is not None, "a job stays a job"
-                job = current
-                continue
-            deleted = evolve(job, stored[0])
-            assert deleted is not None, "a job stays a job"
-            self._index.put(deleted)
-            return
-        raise Conflict(f"job {job.id} changed at every one of {MAX_TRIES} tries")
+        handled = await self._commands.handle(
+            JOB,
+            aggregates.job(job.tenant, job.id),
+            lambda _, now: DeleteJob(now=now, reason=reason),
+            actor=actor,
+        )
+        if handled.state is not None:
+            self._index.put(handled.state)
 
     async def _remove_or_leave(self, tenant: TenantId, job_id: JobId) -> None:
         """Remove what a deleted job left behind; what cannot be removed now is left to the next sweep."""

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from penstock_domain import aggregates
 from penstock_domain.damage import is_unreadable
-from penstock_gateway.catalogue.core import Pipeline, fold
+from penstock_domain.policy.pipelines import Pipeline, fold
 from penstock_gateway.http.problems import NotYet
 from penstock_gateway.index.feeder import Index
 from penstock_ports import Blobs, EventLog, PortError, Unreadable, WrittenBlob

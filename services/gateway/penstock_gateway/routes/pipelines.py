@@ -4,7 +4,7 @@ from typing import Final
 
 from litestar.types import ASGIApp
 
-from penstock_gateway.catalogue.core import UnknownPipeline
+from penstock_domain.policy.pipelines import UnknownPipeline
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.catalogue.rendering import render_entry, render_pipeline, render_version

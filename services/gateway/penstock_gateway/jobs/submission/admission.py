@@ -10,8 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.access import needed_to_submit_for, require_role
+from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
-from penstock_gateway.catalogue.core import Pipeline
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid

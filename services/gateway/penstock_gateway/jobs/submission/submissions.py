@@ -3,16 +3,15 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
 
 import anyio.to_thread
 from msgspec import Struct
 
 from penstock_domain import aggregates
-from penstock_domain.chain import link
-from penstock_domain.job import Refused, decide
-from penstock_domain.job_fold import evolve, fold
-from penstock_gateway.catalogue.core import Pipeline
+from penstock_domain.deciders import JOB
+from penstock_domain.job import Refused
+from penstock_domain.job_fold import fold
+from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.http.bodies.json_bodies import decode_aside
 from penstock_gateway.index.feeder import Index
@@ -35,16 +34,14 @@ from penstock_gateway.jobs.submission.source_kinds import is_laid
 from penstock_gateway.staging.bundles import check_uploaded
 from penstock_gateway.staging.submitted_entries import left_out_of
 from penstock_gateway.staging.uploads import Upload, Uploads, job_prefix
-from penstock_ports import MAX_EVENT_BYTES, AppendEntry, Blobs, Conflict, EventLog, LogFull, TooLarge
+from penstock_ports import MAX_EVENT_BYTES, Blobs, Conflict, EventLog, LogFull, TooLarge
+from penstock_runtime.command_handler import CommandHandler, Target
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
-from penstock_schemas.ids import EventId, JobId
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import WorkflowRequest
-from penstock_schemas.views import EMPTY_HEAD, Job
-
-MAX_TRIES: Final = 5
-"""Appends of one submission; every further one follows a conflict with the same key."""
+from penstock_schemas.views import Job
 
 
 class Submitted(Struct, frozen=True):
@@ -87,6 +84,7 @@ class Submissions:
         runtime: Runtime,
     ) -> None:
         self._log = log
+        self._commands = CommandHandler(log, runtime=runtime)
         self._blobs = blobs
         self._uploads = Uploads(blobs)
         self._index = index
@@ -254,34 +252,31 @@ class Submissions:
         self, admitted: Admitted, uploaded_for: JobId | None, *, looked_up: _LookedUp | None = None
     ) -> Submitted:
         principal, key = admitted.principal, admitted.idempotency_key
-        job_id, known = uploaded_for or self._new_job_id(), None
-        for attempt in range(MAX_TRIES):
-            if key is not None:
-                job_id, known = looked_up or await self._find(principal, key)
-                looked_up = None
-                if uploaded_for not in (None, job_id):
-                    raise Conflict("the job of this idempotency key was deleted while the files came; send them again")
-            elif attempt:
-                known = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
-            aggregate = aggregates.job(principal.tenant, job_id)
-            now = self._runtime.now()
-            decided = decide(known, command_of(admitted, job_id=job_id, now=now))
-            if not decided and known is not None:
-                self._index.put(known)
-                return Submitted(known, is_replay=True)
-            event_id = EventId(self._runtime.new_id())
-            event = link(EMPTY_HEAD, aggregate, decided[0], event_id=event_id, time=now, actor=principal.actor)
-            try:
-                stored = await self._log.append((AppendEntry(event, expected=0),))
-            except Conflict:
-                continue
-            except TooLarge:
-                raise without_room(admitted.submission) from None
-            job = evolve(None, stored[0])
-            assert job is not None, "a submission makes a job"
-            self._index.put(job)
-            return Submitted(job, is_replay=False)
-        raise Conflict(f"job {job_id} changed at every one of {MAX_TRIES} tries")
+        job_id = uploaded_for or self._new_job_id()
+        first: _LookedUp | None = looked_up if key is not None else (job_id, None)  # nothing is stored under a new id
+
+        async def locate() -> Target[Job]:
+            nonlocal job_id, first
+            if first is not None:
+                job_id, known = first
+            elif key is not None:
+                job_id, known = await self._find(principal, key)
+            else:
+                known = await self._commands.load(JOB, aggregates.job(principal.tenant, job_id))
+            first = None
+            if uploaded_for not in (None, job_id):
+                raise Conflict("the job of this idempotency key was deleted while the files came; send them again")
+            return Target(aggregates.job(principal.tenant, job_id), known)
+
+        try:
+            handled = await self._commands.handle_at(
+                JOB, locate, lambda _, now: command_of(admitted, job_id=job_id, now=now), actor=principal.actor
+            )
+        except TooLarge:
+            raise without_room(admitted.submission) from None
+        assert handled.state is not None, "a submission makes a job"
+        self._index.put(handled.state)
+        return Submitted(handled.state, is_replay=not handled.events)
 
 
 async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmission:

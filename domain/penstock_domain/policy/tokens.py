@@ -1,14 +1,14 @@
-"""The life of an API token: issued once, revoked at most once, worth nothing after its end.
+"""API tokens: a token is issued once, revoked at most once, and not valid after its expiry.
 
     (none) --issue--> VALID --revoke--> REVOKED
                         |
-                        +-- its end passes --> EXPIRED
+                        +-- expires_at passes --> EXPIRED
 
 The secret itself is in no event: only the SHA-256 of the whole token, which is random enough to need no salt.
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,12 +22,32 @@ from penstock_schemas.ids import TenantId
 from penstock_schemas.views import EMPTY_HEAD, Head
 
 PREFIX: Final = "pst_"
-"""What every token begins with, so that one that strayed into a file can be found."""
+"""The first characters of every token, so that a token in a file can be found."""
 TOKEN_ID_CHARS: Final = 16
 
 
+class UnknownToken(Exception):
+    """There is no token with this id."""
+
+
+class IssueToken(Struct, frozen=True, kw_only=True):
+    """Make a token valid."""
+
+    issued: TokenIssued
+
+
+class RevokeToken(Struct, frozen=True, kw_only=True):
+    """Make a token invalid for ever."""
+
+    token_id: str
+    reason: str | None = None
+
+
+TokenCommand = IssueToken | RevokeToken
+
+
 class Token(Struct, frozen=True, kw_only=True):
-    """An API token, as far as it is known after it was handed out."""
+    """An API token, without its secret."""
 
     id: str
     name: str
@@ -43,18 +63,37 @@ class Token(Struct, frozen=True, kw_only=True):
 
     @property
     def holder(self) -> Principal:
-        """Who asks with it."""
+        """The principal of requests with this token."""
         return Principal(name=self.principal, tenant=self.tenant, role=self.role, method=AuthMethod.TOKEN)
 
     def is_valid(self, now: datetime) -> bool:
-        """Say whether somebody may still ask with it."""
+        """Return whether requests with it are accepted at `now`."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+def decide(token: Token | None, command: TokenCommand) -> tuple[TokenIssued, ...] | tuple[TokenRevoked, ...]:
+    """Return what happens when `command` is given; nothing when its effect is there already.
+
+    Raises:
+        UnknownToken: there is no such token to revoke.
+
+    """
+    match command:
+        case IssueToken():
+            return (command.issued,) if token is None else ()
+        case RevokeToken():
+            if token is None:
+                raise UnknownToken(f"token {command.token_id} was not found")
+            is_revoked = token.revoked_at is not None
+            return () if is_revoked else (TokenRevoked(token_id=command.token_id, reason=command.reason),)
+        case _:
+            assert_never(command)
 
 
 def evolve(token: Token | None, stored: Stored) -> Token | None:
     """Return the token after an event; one that does not concern it leaves it as it was.
 
-    A token whose events are damaged is worth nothing: the event that cannot be read may have revoked it.
+    A token whose events are damaged is not valid: the event that cannot be read may have revoked it.
     """
     event, data = stored.event, stored.event.data
     if misfit(EMPTY_HEAD if token is None else token.head, stored) is not None:
@@ -84,28 +123,28 @@ def is_token_id(text: str) -> bool:
 
 
 def id_of(secret: str) -> str | None:
-    """Return the id of the token that `secret` claims to be; `None` when it is none."""
+    """Return the id in a token's text; `None` when the text has not the form of a token."""
     token_id, _, rest = secret.removeprefix(PREFIX).partition("_")
     return token_id if secret.startswith(PREFIX) and is_token_id(token_id) and rest else None
 
 
 def owns(principal: Principal, token: Token) -> bool:
-    """Say whether a token speaks for somebody."""
+    """Return whether a token represents `principal`."""
     return token.tenant == principal.tenant and token.principal == principal.name
 
 
 def may_see(principal: Principal, token: Token) -> bool:
-    """Say whether somebody sees a token, and may revoke it."""
+    """Return whether `principal` may list and revoke a token."""
     return principal.role is Role.ADMIN or owns(principal, token)
 
 
 def check_issue(principal: Principal, *, name: str, tenant: TenantId, role: Role) -> None:
-    """Check that somebody may hand out a token which speaks for `name` of `tenant`.
+    """Check that `principal` may issue a token that represents `name` of `tenant`.
 
-    Whoever asks with a token gets no further one, so that a stolen one is over when it is revoked.
+    A request that is authenticated with a token cannot issue one, so that revoking a stolen token ends its use.
 
     Raises:
-        Forbidden: it takes an admin.
+        Forbidden: only an admin may issue this token.
 
     """
     if principal.role is Role.ADMIN:

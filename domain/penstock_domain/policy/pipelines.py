@@ -1,8 +1,8 @@
-"""The versions of one pipeline: what may be registered and retired, and what the log makes of it.
+"""The versions of one pipeline: the rules of registering and retiring them.
 
     (none) --- register ---> offered --- retire ---> retired --- register again, unchanged ---> offered
 
-A version never changes its content: who ran it yesterday runs the same today.
+The content of a version never changes, so that a run can be repeated.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from penstock_schemas.views import EMPTY_HEAD, Head
 
 
 class UnknownPipeline(Exception):
-    """Nothing is registered under this name, or not in this version."""
+    """No pipeline of this name, or no such version of it, is registered."""
 
 
 class VersionTaken(Exception):
@@ -33,7 +33,7 @@ class RegisterPipeline(Struct, frozen=True, kw_only=True):
 
 
 class RetirePipeline(Struct, frozen=True, kw_only=True):
-    """Offer a version no longer."""
+    """Stop offering a version."""
 
     name: str
     version: str
@@ -55,23 +55,23 @@ class Version(Struct, frozen=True, kw_only=True):
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
-    """Everything that was ever registered under one name."""
+    """Every version that was registered under one name."""
 
     name: str
     versions: dict[str, Version] = field(default_factory=dict[str, Version])
-    """In the order of their registration; one that is registered again comes last."""
+    """In the order of registration; a version that is registered again moves to the end."""
     head: Head = EMPTY_HEAD
 
     @property
     def newest(self) -> Version | None:
         """The version that was registered last, of those that are offered."""
-        return next((each for each in reversed(self.versions.values()) if each.retired_at is None), None)
+        return next((version for version in reversed(self.versions.values()) if version.retired_at is None), None)
 
 
 def decide(
     pipeline: Pipeline | None, command: PipelineCommand
 ) -> tuple[PipelineRegistered, ...] | tuple[PipelineRetired, ...]:
-    """Return what happens when `command` is given; nothing when it already is so.
+    """Return what happens when `command` is given; nothing when its effect is there already.
 
     Raises:
         UnknownPipeline: there is no such version to retire.
@@ -88,7 +88,7 @@ def decide(
 
 
 def evolve(pipeline: Pipeline | None, stored: Stored) -> Pipeline | None:
-    """Return the pipeline after `stored`; one that was seen before, or is about something else, changes nothing."""
+    """Return the pipeline after `stored`; an event that was applied before, or is of another kind, changes nothing."""
     event, data = stored.event, stored.event.data
     if pipeline is not None and stored.seq <= pipeline.head.seq:
         return pipeline
@@ -101,19 +101,19 @@ def evolve(pipeline: Pipeline | None, stored: Stored) -> Pipeline | None:
             registered_at=event.time,
             registered_by=event.actor,
         )
-        others = {name: each for name, each in known.versions.items() if name != data.pipeline_version}
+        others = {name: other for name, other in known.versions.items() if name != data.pipeline_version}
         return replace(known, versions={**others, data.pipeline_version: version}, head=stored.head)
     if isinstance(data, PipelineRetired) and pipeline is not None:
         versions = {
-            name: replace(each, retired_at=event.time) if name == data.pipeline_version else each
-            for name, each in pipeline.versions.items()
+            name: replace(version, retired_at=event.time) if name == data.pipeline_version else version
+            for name, version in pipeline.versions.items()
         }
         return replace(pipeline, versions=versions, head=stored.head)
     return pipeline
 
 
 def fold(history: Iterable[Stored]) -> Pipeline | None:
-    """Return the pipeline that `history`, the events of one name in order, made."""
+    """Return the pipeline after `history`, the events of one name in order."""
     pipeline: Pipeline | None = None
     for stored in history:
         pipeline = evolve(pipeline, stored)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored, link
-from penstock_gateway.catalogue.core import (
+from penstock_domain.policy.pipelines import (
     Pipeline,
     RegisterPipeline,
     RetirePipeline,

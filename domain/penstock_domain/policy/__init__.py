@@ -1,0 +1,1 @@
+"""Policy in the log: API tokens, pipelines and limits."""
