@@ -157,6 +157,8 @@ RECONNECT_WAIT_S: Final = (0.05, 0.25)
 """Between two tries to reach a server, chosen at random between these."""
 CONNECT_TRY_S: Final = 2.0
 PING_INTERVAL_S: Final = 5
+WRITE_MESSAGES: Final = 100
+"""Messages of a batch that leave in one buffer."""
 HEADER_ROOM_BYTES: Final = 64
 """The first line of a message's headers, and what ends them."""
 OUTBOUND_BUFFER_BYTES: Final = 8 << 20

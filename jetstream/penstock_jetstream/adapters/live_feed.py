@@ -54,14 +54,15 @@ class JetStreamLive:
 
     async def publish(self, stored: Sequence[Stored]) -> None:
         """Send each event on its live subject."""
-        for item in stored:
-            subject = live_subject(item)
-            if subject is None:
-                continue
-            try:
-                await self._connection.publish(subject, encode(item.event), headers=live_headers(item))
-            except NoAnswer:
-                return  # best effort: there is no server, and so no subscriber
+        messages = [
+            self._connection.encode(subject, encode(entry.event), headers=live_headers(entry))
+            for entry in stored
+            if (subject := live_subject(entry)) is not None
+        ]
+        try:
+            await self._connection.write(messages)
+        except NoAnswer:
+            return  # best effort: there is no server, and so no subscriber
 
 
 def live_subject(stored: Stored) -> str | None:

@@ -1,8 +1,8 @@
-"""The library's client with a cheaper way for messages that arrive.
+"""The library's client with a cheaper way for messages that arrive and leave.
 
 A replay of the log receives millions of messages. For each of them the library matches up to two regular expressions,
 parses the headers, builds an object with back references, and hands that to a task through a queue. This client splits
-the line, keeps the header lines as they arrived, and calls the receiver at once.
+the line, keeps the header lines as they arrived, and calls the receiver at once. It sends a batch as one buffer.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import ProtocolError
+from nats.errors import ConnectionClosedError, ProtocolError
 from nats.protocol.parser import Parser
 
 _CRLF: Final = b"\r\n"
@@ -58,6 +58,19 @@ class ReceivingClient(Client):
         except BaseException:
             self._receivers.pop(sid, None)
             raise
+
+    async def write(self, commands: bytes) -> None:
+        """Send commands that are encoded already.
+
+        Raises:
+            nats.errors.Error: the connection is closed.
+
+        """
+        if self.is_closed:
+            raise ConnectionClosedError
+        await self._send_command(commands)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
     def forget(self, subscription: Subscription) -> None:
         """Dispatch no more messages of a subscription; one of an earlier client is not known here."""

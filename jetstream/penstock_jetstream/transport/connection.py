@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from penstock_jetstream import names
 from penstock_jetstream.settings import NatsSettings, check_address
 from penstock_jetstream.transport.client import Incoming, Receive, ReceivingClient, status_of
 from penstock_jetstream.transport.credentials import check_credentials
+from penstock_jetstream.transport.protocol import publication
 from penstock_jetstream.transport.responses import JetStreamResponse, NoAnswer, Refusal, accepted
 from penstock_jetstream.transport.retry import Retry
 from penstock_ports import TooLarge, Unavailable
@@ -234,18 +235,36 @@ class Connection:
     async def _publish(
         self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
-        size_bytes = len(payload) + sum(len(key) + len(value) + 4 for key, value in (headers or {}).items())
+        await self.write([self.encode(subject, payload, reply=reply, headers=headers)])
+
+    def encode(self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None) -> bytes:
+        """Return a message in the form that `write` takes.
+
+        Raises:
+            TooLarge: the server would not take it.
+            ValueError: the subject or a header cannot be sent.
+
+        """
+        size_bytes = len(payload) + sum([len(key) + len(value) + 4 for key, value in (headers or {}).items()])
         if size_bytes + names.HEADER_ROOM_BYTES > self._client.max_payload:
             raise TooLarge(f"a message of {size_bytes:,} bytes; the server takes {self._client.max_payload:,}")
-        # While there is no server the library would keep the message and send it at any later time.
-        if not self.is_connected:
-            raise NoAnswer("there is no connection")
-        try:
-            await self._client.publish(subject, payload, reply=reply, headers=headers)
-        except nats.errors.BadSubjectError:
-            raise ValueError(f"{subject!r} is no subject") from None
-        except (nats.errors.Error, OSError) as error:
-            raise NoAnswer(str(error)) from error
+        return publication(subject, payload, reply=reply, headers=headers)
+
+    async def write(self, messages: Sequence[bytes]) -> None:
+        """Send messages that `encode` returned, together.
+
+        Raises:
+            NoAnswer: there is no server, or it was lost; some of them may have been sent.
+
+        """
+        for first in range(0, len(messages), names.WRITE_MESSAGES):
+            # While there is no server the library would keep the messages and send them at any later time.
+            if not self.is_connected:
+                raise NoAnswer("there is no connection")
+            try:
+                await self._client.write(b"".join(messages[first : first + names.WRITE_MESSAGES]))
+            except (nats.errors.Error, OSError) as error:
+                raise NoAnswer(str(error)) from error
 
     async def _open(self) -> None:
         self._is_open = False

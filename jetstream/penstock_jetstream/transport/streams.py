@@ -190,16 +190,17 @@ def new_id() -> str:
 
 async def _send_batch(connection: Connection, messages: Sequence[Message], *, reply: str) -> None:
     batch_id = new_id()
-    last = len(messages)
+    encoded: list[bytes] = []
     for number, message in enumerate(messages, 1):
         headers = {names.BATCH_ID: batch_id, names.BATCH_SEQUENCE: str(number)}
         if message.headers is not None:
             headers |= message.headers
-        if number == last:
-            headers[names.BATCH_COMMIT] = "1"
-            await connection.send(message.subject, message.payload, reply=reply, headers=headers)
+        if number < len(messages):
+            encoded.append(connection.encode(message.subject, message.payload, headers=headers))
         else:
-            await connection.publish(message.subject, message.payload, headers=headers)
+            headers[names.BATCH_COMMIT] = "1"
+            encoded.append(connection.encode(message.subject, message.payload, reply=reply, headers=headers))
+    await connection.write(encoded)
 
 
 async def get_from_leader(

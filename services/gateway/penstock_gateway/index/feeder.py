@@ -246,6 +246,9 @@ class Index:
                 await self._apply(jobs[whole:], position=position)
                 for job in jobs:
                     self._watchers.beat(job.id)
+                    own = self._pending.get(job.id)
+                    if own is not None and own.head.seq <= job.head.seq:
+                        del self._pending[job.id]  # it is in the file, from the view
 
     async def _note_when_loaded(self) -> None:
         """Note when everything is here that was there at the start, each time that the file is filled."""
