@@ -15,7 +15,7 @@ ACCOUNTS = 500
 
 
 class NatsServer:
-    """A real server with many accounts, so that each test has streams of its own without a server of its own."""
+    """A real server with many accounts, so that each test has separate streams on a common server."""
 
     def __init__(self, server: EmbeddedServer) -> None:
         self.server = server

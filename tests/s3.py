@@ -26,7 +26,7 @@ class S3Server:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a service is told to reach it: the variables that every S3 client knows."""
+        """Variables with which a service reaches it, known to every S3 client."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ALLOW_HTTP": "true",

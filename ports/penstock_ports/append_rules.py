@@ -20,7 +20,7 @@ def check(entries: Sequence[AppendEntry], fence: Fence | None) -> tuple[bytes, .
     if len(entries) > MAX_APPEND_ENTRIES:
         raise TooLarge(f"{len(entries)} entries in one append; it takes {MAX_APPEND_ENTRIES}")
     if fence is not None and entries[0].expected is not None:
-        raise ValueError("the first entry of a fenced append carries the fence and no expectation of its own")
+        raise ValueError("the first entry of a fenced append has the fence and no other expectation")
     seen: set[str] = set()
     for entry in entries:
         aggregate = entry.event.aggregate

@@ -9,7 +9,7 @@ class ClusterPorts(Protocol):
     """The ports that both use; the JetStream cluster and the one in memory fill them."""
 
     @property
-    def log(self) -> EventLog: ...  # noqa: D102 - the port says it
+    def log(self) -> EventLog: ...  # noqa: D102 - the port documents it
     @property
     def jobs(self) -> JobsView: ...  # noqa: D102
     @property

@@ -10,7 +10,7 @@ class Unavailable(PortError):
 
 
 class BlobsUnavailable(Unavailable):
-    """The blob store did not take or give something; the text names it and says why."""
+    """The blob store did not store or return something; the text names it and the reason."""
 
 
 class Conflict(PortError):
@@ -38,7 +38,7 @@ class LogTruncated(PortError):
 
 
 class PositionLost(PortError):
-    """A view ends before the given position: it was made anew, so whoever followed it must begin at 0."""
+    """A view ends before the given position: it was built again, so its readers must begin at 0."""
 
 
 class BlobMissing(PortError):

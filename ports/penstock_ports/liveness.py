@@ -15,10 +15,10 @@ class Heartbeats(Protocol):
     """Who is alive. Nothing here is remembered for longer than the lease."""
 
     async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
-        """Say that a runner is alive; returns when it was heard.
+        """Report that a runner is alive; returns when the report was received.
 
         Raises:
-            Unavailable: it was not heard before the deadline.
+            Unavailable: it was not received before the deadline.
 
         """
         ...
@@ -37,7 +37,7 @@ class Heartbeats(Protocol):
         ...
 
     async def beat_scheduler(self, beat: SchedulerBeat, *, deadline_s: float = 2.0) -> None:
-        """Say that the leading scheduler is alive."""
+        """Report that the leading scheduler is alive."""
         ...
 
     async def scheduler(self) -> SchedulerBeat | None:
@@ -54,7 +54,7 @@ PlanAnswer = Callable[[PlanRequest], Awaitable[PlanReply]]
 
 
 class Plans(Protocol):
-    """Plans of jobs, asked for by gateways and made by runners. Nothing of it is stored."""
+    """Plans of jobs, requested by gateways and made by runners. Nothing of it is stored."""
 
     async def ask(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
         """Have one of the runners that offer the request's engine make a plan.

@@ -1,4 +1,4 @@
-"""The log of events, what hears of it, and how it is."""
+"""The log of events, its live feed, and its health."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final, Protocol
@@ -58,7 +58,7 @@ class EventLog(Protocol):
     async def load(self, aggregate: str, *, min_version: int = 0, deadline_s: float = 10.0) -> tuple[Stored, ...]:
         """Return every event of one aggregate in order, at least up to `min_version`.
 
-        In the history of a job, `damage.unreadable` stands for an event that cannot be read.
+        In the history of a job, `damage.unreadable` replaces an event that cannot be read.
 
         Raises:
             Unavailable: no answer, or not yet that version, before the deadline.
@@ -88,7 +88,7 @@ class EventLog(Protocol):
         Each batch is what is at hand (1 to 5,000 events); the iterator waits when there is none, and survives any
         outage. Close it: `async with aclosing(log.read()) as batches`.
 
-        `damage.unreadable` stands for a message that cannot be read and, when everything is read, `damage.missing` for
+        `damage.unreadable` replaces a message that cannot be read and, when everything is read, `damage.missing` for
         a sequence that the log does not have: then no sequence is left out.
 
         Raises:
@@ -103,7 +103,7 @@ class EventLog(Protocol):
 
 
 class LiveFeed(Protocol):
-    """What plain subscribers hear: accepted events only."""
+    """What plain subscribers receive: accepted events only."""
 
     async def publish(self, stored: Sequence[Stored]) -> None:
         """Send each event on its live subject, best effort and in order."""
@@ -111,7 +111,7 @@ class LiveFeed(Protocol):
 
 
 class ClusterStatus(Struct, frozen=True):
-    """What `doctor` and `/status` say of the log."""
+    """What `doctor` and `/status` report about the log."""
 
     server_version: str
     messages: int
@@ -122,7 +122,7 @@ class ClusterStatus(Struct, frozen=True):
 
 
 class LogStatusSource(Protocol):
-    """Says how the log is."""
+    """Reports the health of the log."""
 
     async def status(self) -> ClusterStatus:
         """Return how it is now.

@@ -1,4 +1,4 @@
-"""What is made of the log and can be made anew: jobs, and states to start from."""
+"""Projections of the log, which can be built again: jobs, and snapshots of states."""
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Protocol
@@ -17,7 +17,7 @@ class JobsView(Protocol):
     async def position(self) -> int:
         """Return the position of the last change, 0 for none.
 
-        Whoever was given it, or a later one, by `changes` has seen every job that the view held at this call.
+        A reader that got it, or a later one, from `changes` has every job that the view held at this call.
         """
         ...
 
@@ -25,7 +25,7 @@ class JobsView(Protocol):
         """Store `jobs` and move the checkpoint from `previous` to `checkpoint`, all or nothing.
 
         More jobs than `MAX_APPEND_ENTRIES - 1`, or very large ones, go in several steps, the checkpoint moving with the
-        last: after a failure some of them may be ahead of it. So whoever folds skips events at or before a job's head.
+        last: after a failure some of them may be ahead of it. So a fold skips events at or before a job's head.
 
         Raises:
             Conflict: another projector moved the checkpoint; start again from `checkpoint()`.

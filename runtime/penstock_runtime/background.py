@@ -1,4 +1,4 @@
-"""Tasks that run beside a service's main work, each within a boundary of its own.
+"""Tasks that run beside a service's main work, each within a separate boundary.
 
 A fault in one of them is logged with the task's name, and the task starts again after a pause that doubles with each
 fault in a row. So no fault ends the process, none is silent, and none makes a loop without a pause.

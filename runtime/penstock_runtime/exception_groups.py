@@ -16,5 +16,5 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Say whether it comes of a disk that is full, or of a quota that is used up."""
+    """Return whether its cause is a full disk, or an exhausted quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

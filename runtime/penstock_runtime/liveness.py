@@ -2,10 +2,10 @@
 
 While that holds, the process reports it once a second to its supervisor, in one of three ways:
 
-- a pipe whose number stands in `PENSTOCK_WATCHDOG_FD`: `penstock up` restarts a service that stops writing to it;
+- a pipe whose number is in `PENSTOCK_WATCHDOG_FD`: `penstock up` restarts a service that stops writing to it;
 - the socket of systemd in `NOTIFY_SOCKET`: a unit with `Type=notify` and `WatchdogSec=` is restarted by systemd;
 - HTTP at `PENSTOCK_LIVENESS_LISTEN`: 200 while it works, 503 with the reason otherwise, and no answer when the event
-  loop stands still. Kubernetes and others ask there.
+  loop is blocked. Kubernetes and others send probes there.
 
 Both variables of a supervisor leave the environment at the start: a workflow must not report in the name of its runner.
 """
@@ -31,8 +31,8 @@ NOTIFY_VARIABLE: Final = "NOTIFY_SOCKET"
 BEAT_S: Final = 1.0
 """Between two reports."""
 REQUEST_S: Final = 5.0
-"""How long one who asks over HTTP may take for his request."""
-MAX_ASKING: Final = 16
+"""How long a client may take for its HTTP request."""
+MAX_PROBES: Final = 16
 """Connections at the same time; further ones wait."""
 MAX_REQUEST_BYTES: Final = 8 << 10
 _GONE: Final = (OSError, anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
@@ -71,7 +71,7 @@ class Liveness:
 
 
 class UnusableLivenessAddress(UnusableSetting):
-    """Nothing can listen at `PENSTOCK_LIVENESS_LISTEN`; the message says why."""
+    """Nothing can listen at `PENSTOCK_LIVENESS_LISTEN`; the message has the reason."""
 
 
 @asynccontextmanager
@@ -155,7 +155,7 @@ def _ways(environ: MutableMapping[str, str], stack: contextlib.ExitStack) -> lis
 
 
 def _write(pipe: int) -> None:
-    with contextlib.suppress(BlockingIOError, BrokenPipeError):  # nobody reads: a full pipe says as much
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):  # nobody reads: a full pipe shows the same
         os.write(pipe, b".")
 
 
@@ -179,7 +179,7 @@ async def _listen(listen: str) -> Listener[SocketStream]:
 
 
 async def _serve(listener: Listener[SocketStream], liveness: Liveness) -> None:
-    limiter = anyio.Semaphore(MAX_ASKING)
+    limiter = anyio.Semaphore(MAX_PROBES)
 
     async def answer(stream: SocketStream) -> None:
         async with limiter:

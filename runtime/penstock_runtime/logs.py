@@ -28,7 +28,7 @@ def configure_logs(level: LogLevel, *, service: str, stream: TextIO | None = Non
 
     Args:
         level: what is logged at the least.
-        service: stands in every line as `service`.
+        service: the value of `service` in every line.
         stream: instead of standard error.
 
     """
@@ -71,5 +71,5 @@ def _named(service: str) -> Callable[[Any, str, structlog.typing.EventDict], str
 
 
 def _to_json(event: Any, default: Callable[[Any], Any] | None = None, **_: Any) -> str:
-    """Render one line; a value that JSON has no form for stands as its `repr`."""
+    """Render one line; a value without a JSON form is written as its `repr`."""
     return msgspec.json.encode(event, enc_hook=default or repr).decode()

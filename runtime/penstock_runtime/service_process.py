@@ -1,6 +1,6 @@
 """How the scheduler and the projector live as processes: settings, signals, exit codes.
 
-Exit codes: 0 stopped as asked, 1 cannot work (the reason is in one line), 2 wrong settings.
+Exit codes: 0 stopped on request, 1 cannot work (the reason is in one line), 2 wrong settings.
 """
 
 import os
@@ -51,7 +51,7 @@ def main(shape: type[S], serve: Callable[[S], Awaitable[None]], *, service: str)
 
 
 async def until_signalled(work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work` until it returns, or cancel it when SIGTERM or SIGINT asks for the end."""
+    """Run `work` until it returns, or cancel it on SIGTERM or SIGINT."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
         await work()

@@ -85,7 +85,7 @@ class SettingRow(Struct, frozen=True):
 class _Field(Struct, frozen=True):
     name: str
     variable: str
-    hint: Any  # Any: a type annotation, of whatever form
+    hint: Any  # Any: a type annotation of any form
     metas: tuple[Meta, ...]
     default: object
     """`NODEFAULT` when the field is required."""
@@ -96,7 +96,7 @@ class _Field(Struct, frozen=True):
     def is_secret(self) -> bool:
         return any((meta.extra or {}).get("secret") for meta in self.metas)
 
-    def shown(self, text: str) -> str:
+    def displayed(self, text: str) -> str:
         """Return a value as messages may show it."""
         return "(hidden)" if self.is_secret else text
 
@@ -110,7 +110,7 @@ def read_settings(
 ) -> T:
     """Read a `shape` from `environ`.
 
-    Texts become what the field's type says: `str`, `int`, `float`, `bool` (true/false, yes/no, on/off, 1/0), `Path`,
+    Texts become values of the field's type: `str`, `int`, `float`, `bool` (true/false, yes/no, on/off, 1/0), `Path`,
     an `Enum` by its value in any case, `tuple[X, ...]` of comma-separated values, or `X | None` of these.
 
     Args:
@@ -133,7 +133,7 @@ def read_settings(
             try:
                 values[field.name] = _convert(text, field.hint)
             except (ValueError, msgspec.ValidationError):
-                mistakes.append(Mistake(variable, field.shown(text), _expected(field.hint, field.metas)))
+                mistakes.append(Mistake(variable, field.displayed(text), _expected(field.hint, field.metas)))
         elif field.default is NODEFAULT:
             mistakes.append(Mistake(field.variable, None, _expected(field.hint, field.metas)))
     mistakes.extend(_misspelt(environ, prefix, frozenset(field.variable for field in fields), frozenset(known)))
@@ -155,7 +155,7 @@ def without_effect(environ: Mapping[str, str], *, prefix: str = PREFIX, known: C
 
 
 def other_names(shape: type[Struct], *, prefix: str = PREFIX) -> dict[str, str]:
-    """Return the variables that settings of `shape` are also read from, with the variables that they stand for."""
+    """Return the variables that settings of `shape` are also read from, with the variables that they replace."""
     return {field.other_name: field.variable for field in _fields(shape, prefix) if field.other_name is not None}
 
 
@@ -200,8 +200,8 @@ def _variable_and_text(field: _Field, environ: Mapping[str, str], mistakes: list
     if field.other_name is None or not other:
         return field.variable, text
     if text and text != other:
-        expected = f"the same as {field.variable}, which is {field.shown(text)!r}; set one of the two alone"
-        mistakes.append(Mistake(field.other_name, field.shown(other), expected))
+        expected = f"the same as {field.variable}, which is {field.displayed(text)!r}; set one of the two alone"
+        mistakes.append(Mistake(field.other_name, field.displayed(other), expected))
         return field.variable, text
     return field.other_name, other
 
@@ -227,7 +227,7 @@ def _bare(hint: Any) -> Any:
 
 
 def _convert(text: str, hint: Any) -> object:
-    """Return the value that `text` stands for; msgspec then checks bounds and patterns."""
+    """Return the value of `text`; msgspec then checks bounds and patterns."""
     bare = _bare(hint)
     if get_origin(bare) is tuple:
         item = get_args(bare)[0]
@@ -319,7 +319,7 @@ def _show(value: object) -> str:
 
 
 def _is_injected(variable: str, value: str) -> bool:
-    """Say whether Kubernetes sets a variable for a service whose name begins like our variables."""
+    """Return whether Kubernetes sets a variable for a service whose name begins like Penstock's variables."""
     return _INJECTED.search(variable) is not None or value.startswith(("tcp://", "udp://"))
 
 

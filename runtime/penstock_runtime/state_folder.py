@@ -58,7 +58,7 @@ def hold(folder: Path, service: str, *, own: Collection[str], leave: Collection[
 
 
 def close_to_others(folder: Path, *, own: Collection[str], leave: Collection[str] = ()) -> None:
-    """Call `make_private`; the log tells when something had to be corrected.
+    """Call `make_private`; the log reports every correction.
 
     Raises:
         OSError: the folder cannot be made or read.

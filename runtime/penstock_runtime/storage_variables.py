@@ -27,7 +27,7 @@ def with_storage_names(environ: Mapping[str, str]) -> Mapping[str, str]:
     nothing.
 
     Raises:
-        BadSettings: a value is wrong or missing, or our own name says something else.
+        BadSettings: a value is wrong or missing, or contradicts the variable with Penstock's own name.
 
     """
     location = _location({name: environ.get(name, "").strip() for name in (*STORAGE_NAMES, BLOBS)})
@@ -39,7 +39,7 @@ def with_storage_names(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _location(given: Mapping[str, str]) -> str | None:
-    """Return what our own name would say; `None` when other names say nothing."""
+    """Return the value for Penstock's own name; `None` when no other name is set."""
     ours = given[BLOBS]
     match given[BACKEND].lower():
         case "s3":

@@ -1,4 +1,4 @@
-"""Who asks, and what a role allows."""
+"""Principals, and what a role permits."""
 
 from enum import Enum
 from typing import Final
@@ -26,7 +26,7 @@ class Role(Enum):
         return _RANKS[self]
 
     def includes(self, other: "Role") -> bool:
-        """Say whether this role may do all that `other` may."""
+        """Return whether this role may do everything that `other` may."""
         return self.rank >= other.rank
 
 
@@ -43,7 +43,7 @@ class AuthMethod(Enum):
 
 
 class Principal(Struct, frozen=True, kw_only=True):
-    """Somebody who asks."""
+    """The sender of a request."""
 
     name: str
     tenant: TenantId = DEFAULT_TENANT
@@ -57,4 +57,4 @@ class Principal(Struct, frozen=True, kw_only=True):
 
 
 LOCAL_USER: Final = Principal(name="anonymous", role=Role.ADMIN)
-"""Who asks where there is no authentication: then the server listens on this machine alone."""
+"""The principal without authentication: then the server listens on this machine only."""

@@ -78,7 +78,7 @@ class SubmittedFile(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     link_base64: str | None = None
     """The target of a link as bytes in standard base64, where it is no UTF-8."""
     folder: bool = False
-    """A folder: needed for one that is empty, or that has a time of its own."""
+    """A folder: needed for one that is empty, or that has its own time."""
     executable: bool | None = None
     """Whether a file may be executed; left out: whether it begins with `#!`."""
     mtime_ns: Annotated[int, Meta(ge=-MAX_MTIME_NS, le=MAX_MTIME_NS)] | None = None
@@ -109,7 +109,7 @@ class SubmittedSource(Struct, frozen=True, kw_only=True, omit_defaults=True, for
 
 
 class FormManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The part `manifest` of a form: what the file names of the parts `files` cannot say."""
+    """The part `manifest` of a form: what the file names of the parts `files` cannot express."""
 
     files: dict[str, SubmittedFile]
     """By the file name of the part that holds the content, without `text` and `base64`; links and folders need none."""
@@ -133,7 +133,7 @@ class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     priority: Priority = 0
     """Higher goes first."""
     owner: Name | None = None
-    """Whose job it is: left out, of whoever submits it. Only an admin may name somebody else."""
+    """The owner of the job; default: the submitter. Only an admin may name another owner."""
     idempotency_key: IdempotencyKey | None = None
     """The same as the header `Idempotency-Key`: a repeated submission finds the job, for as long as it is kept."""
     pipeline_version: PipelineVersionName | None = None
@@ -161,9 +161,9 @@ class PipelineRegistration(Struct, frozen=True, kw_only=True, omit_defaults=True
     labels: Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)] = field(
         default_factory=dict[LabelKey, LabelValue]
     )
-    """Every job gets them, unless it says otherwise."""
+    """Every job gets them, unless it sets them itself."""
     resources: dict[ResourceName, Annotated[int, Meta(ge=0, le=1 << 53)]] = field(default_factory=dict[str, int])
-    """What every job may take, unless it says otherwise: `cores`, and names that the workflow's rules use."""
+    """What every job may use, unless it sets it itself: `cores`, and names that the workflow's rules use."""
     preset: Token | None = None
     """Engine parameters that the operator named; those of `resources` and `engine_parameters` go over them."""
 
@@ -419,7 +419,7 @@ class OutputEntry(Struct, frozen=True, kw_only=True):
     url: str
     """Where it can be downloaded: a path on this server."""
     download_url: str | None = None
-    """Where the object store itself serves it for a while, to whoever has this link; null unless it is switched on."""
+    """A link to the object store itself, valid for a while for everybody who has it; null unless this is enabled."""
     kind: OutputKind = OutputKind.OUTPUT
 
 
@@ -445,11 +445,11 @@ class TokenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     name: Name
     """What it is for."""
     principal: Name | None = None
-    """Who asks with it; left out: whoever issues it. Only an admin may name somebody else."""
+    """The principal of the token; default: the issuer. Only an admin may name another principal."""
     tenant: Token | None = None
-    """Of whom; left out: that of whoever issues it."""
+    """The tenant of the principal; default: that of the issuer."""
     role: Role | None = None
-    """Left out: `submitter`, or `viewer` for a viewer. Never above the role of whoever issues it."""
+    """Left out: `submitter`, or `viewer` for a viewer. Never above the role of the issuer."""
     expires_in_s: Annotated[int, Meta(ge=1, le=MAX_TOKEN_S)] | None = None
     """Left out: it is valid until it is revoked."""
 
@@ -492,14 +492,14 @@ class VersionResponse(Struct, frozen=True, kw_only=True):
     """The body of `GET /version`."""
 
     version: str
-    """The deployed image's tag, `unknown` when it was not told."""
+    """The deployed image's tag, `unknown` when it is not configured."""
 
 
 class VersionDetails(Struct, frozen=True, kw_only=True):
     """The body of `GET /version/details`."""
 
     version: str
-    """The deployed image's tag, `unknown` when it was not told."""
+    """The deployed image's tag, `unknown` when it is not configured."""
     software_version: str
     """The version of Penstock."""
 
@@ -529,9 +529,9 @@ class RunnerResponse(Struct, frozen=True, kw_only=True):
     draining: bool
     """It finishes what it runs and takes nothing new."""
     seen_at: datetime
-    """When it said so last, by its own clock."""
+    """When it reported this last, by its own clock."""
     sandbox: SandboxLevel | None = None
-    """How far its workflows are kept from what is not their own; `None`: it does not say."""
+    """How far its workflows are confined; `None`: not reported."""
     sandbox_lacks: tuple[str, ...] = ()
     """What a workflow still may do that the full sandbox would refuse."""
     unsupported_directives: UnsupportedDirectives | None = None
@@ -588,7 +588,7 @@ class Violation(Struct, frozen=True, kw_only=True):
     pointer: str
     """Where: a JSON pointer (RFC 6901) into the body as a URI fragment, `#/parameters/x`; or the parameter's name."""
     detail: str
-    """What is wrong with it, and how to mend it."""
+    """What is wrong with it, and how to fix it."""
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""What a job can be told, in the imperative. Time and ids arrive inside: the core has neither clock nor dice."""
+"""Commands to a job. They contain time and ids, because a core has no clock and no randomness."""
 
 from datetime import datetime
 from enum import Enum
@@ -68,7 +68,7 @@ class OutcomeKind(Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     STOPPED = "stopped"
-    """It ended because it was told to."""
+    """It ended because it was ordered to."""
 
 
 class EndAttempt(Command, frozen=True, kw_only=True):
@@ -119,7 +119,7 @@ class ReleaseJob(Command, frozen=True, kw_only=True):
 
 
 class CancelJob(Command, frozen=True, kw_only=True):
-    """End a job, wherever it stands."""
+    """End a job in any state."""
 
     reason: str | None = None
 

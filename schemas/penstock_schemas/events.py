@@ -42,7 +42,7 @@ class EventData(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaul
 
 
 class JobSubmitted(EventData, tag=True, frozen=True, kw_only=True):
-    """Somebody asked for a run; it waits in the queue."""
+    """A run was submitted; it waits in the queue."""
 
     job_id: JobId
     pipeline_name: str
@@ -57,11 +57,11 @@ class JobSubmitted(EventData, tag=True, frozen=True, kw_only=True):
     """Higher goes first."""
     idempotency_key: str | None = None
     request_sha256: str = ""
-    """Of what was asked for, so that the same key with another request can be refused."""
+    """Hash of the request, so that the same key with another request can be refused."""
     engine_parameters: EngineParameters | None = None
     """Settings of the engine itself, from its allow-list."""
     workflow: WorkflowRequest | None = None
-    """How it was asked for over WES."""
+    """The request, when it came over WES."""
     pipeline: PipelineRef | None = None
     """The catalogue entry that it runs."""
     hold: bool = False
@@ -149,13 +149,13 @@ class JobRequeued(EventData, tag=True, frozen=True, kw_only=True):
 
 
 class JobCancelRequested(EventData, tag=True, frozen=True, kw_only=True):
-    """Somebody asked to end a job that has a runner; the runner will stop it."""
+    """The end of a job that has a runner was requested; the runner will stop it."""
 
     reason: str | None = None
 
 
 class JobCancelled(EventData, tag=True, frozen=True, kw_only=True):
-    """The job ended because somebody asked for it."""
+    """The job ended on request."""
 
     attempt: int = 0
     runner_id: RunnerId | None = None
@@ -242,11 +242,11 @@ class RunnerLeft(EventData, tag=True, frozen=True, kw_only=True):
     runner_id: RunnerId
     reason: str = ""
     is_crash: bool = False
-    """Whether its process ended without having been asked to; its successor found that."""
+    """Whether its process ended without a request; the next session found that."""
 
 
 class RunnerLost(EventData, tag=True, frozen=True, kw_only=True):
-    """The scheduler heard nothing from the runner for longer than the lease allows it to work."""
+    """The scheduler received no heartbeat of the runner for longer than the lease allows it to work."""
 
     runner_id: RunnerId
     silent_s: float
@@ -302,7 +302,7 @@ class LimitSet(EventData, tag=True, frozen=True, kw_only=True):
 
 
 class PipelineRegistered(EventData, tag=True, frozen=True, kw_only=True):
-    """A workflow is offered under a name, or anew in another version: subject `policy.pipeline.<name>`."""
+    """A workflow is offered under a name, possibly in another version: subject `policy.pipeline.<name>`."""
 
     name: str
     pipeline_version: str
@@ -329,7 +329,7 @@ class PipelineRetired(EventData, tag=True, frozen=True, kw_only=True):
 
 
 class TokenIssued(EventData, tag=True, frozen=True, kw_only=True):
-    """Somebody may ask with a token: subject `policy.token.<token_id>`. Only the token's hash is known."""
+    """A token became valid for a principal: subject `policy.token.<token_id>`. Only the token's hash is known."""
 
     token_id: str
     name: str
@@ -386,7 +386,7 @@ PolicyEventData = LimitSet | PipelineRegistered | PipelineRetired | TokenIssued 
 AuditEventData = AccessDenied
 AnyEventData = JobEventData | AssignEventData | RunnerEventData | SchedulerEventData | PolicyEventData | AuditEventData
 
-EVENT_TYPES: Final[dict[str, type[EventData]]] = {each.__name__: each for each in get_args(AnyEventData)}
+EVENT_TYPES: Final[dict[str, type[EventData]]] = {shape.__name__: shape for shape in get_args(AnyEventData)}
 """Every type of event, by its name."""
 
 

@@ -10,14 +10,14 @@ JobId = NewType("JobId", str)
 TenantId = NewType("TenantId", str)
 """A token: the tenant that owns a job. It is part of the job's subject."""
 RunnerId = NewType("RunnerId", str)
-"""A token: one incarnation of a runner process. A restarted runner has a new one."""
+"""A token: one session of a runner. A restarted runner has a new one."""
 EventId = NewType("EventId", str)
 """A UUID as 32 hexadecimal digits; unique over the whole log."""
 
 DEFAULT_TENANT: Final = TenantId("default")
 
 TOKEN_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,62}}{END}"
-"""What may stand as one token of a subject: tenants, runner ids, names of limits."""
+"""What may be one token of a subject: tenants, runner ids, names of limits."""
 
 MAX_NAME_CHARS: Final = 200
 """Of owners, users and all others that have a name."""
@@ -29,7 +29,7 @@ _NAME: Final = re.compile(NAME_PATTERN)
 
 
 def is_token(text: str) -> bool:
-    """Say whether `text` may stand as one token of a subject."""
+    """Return whether `text` may be one token of a subject."""
     return _TOKEN.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""The states of a job, the statuses that the native API shows for them, and what a job is asked to run."""
+"""The states of a job, the statuses that the native API shows for them, and what a job has to run."""
 
 from enum import Enum
 from typing import Annotated, Any, Final
@@ -15,7 +15,7 @@ Parameters = dict[str, Any]
 
 
 class JobState(Enum):
-    """Where a job stands in its life. `docs/reference/states.md` draws the transitions."""
+    """The state of a job. `docs/reference/states.md` draws the transitions."""
 
     QUEUED = "QUEUED"
     HELD = "HELD"
@@ -28,12 +28,12 @@ class JobState(Enum):
 
     @property
     def is_terminal(self) -> bool:
-        """Say whether nothing further will happen to the job."""
+        """Return whether the job has ended."""
         return self in _TERMINAL
 
     @property
     def holds_slot(self) -> bool:
-        """Say whether the job takes a slot on a runner."""
+        """Return whether the job holds a slot on a runner."""
         return self in _HOLDING
 
 
@@ -120,7 +120,7 @@ class LeftOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     path: str
     """Relative to the workflow's folder; a folder ends with `/`. At most `MAX_LEFT_OUT_CHARS` are kept."""
     reason: str
-    """The rule that left it out, and where that stands. At most `MAX_LEFT_OUT_CHARS` are kept."""
+    """The rule that left it out, and the place of that rule. At most `MAX_LEFT_OUT_CHARS` are kept."""
     files: int = 1
     size_bytes: int = 0
 
@@ -163,13 +163,13 @@ class SourceFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class SourceManifest(Struct, frozen=True, kw_only=True):
-    """The entries of a source of kind `files`, stored as JSON in a blob of its own."""
+    """The entries of a source of kind `files`, stored as JSON in a separate blob."""
 
     files: tuple[SourceFile, ...]
 
 
 class WorkflowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a WES client asked for, in its own words, so that it is shown them again."""
+    """The request of a WES client as it was sent, so that it can be shown again."""
 
     workflow_type: str
     workflow_type_version: str

@@ -49,7 +49,7 @@ def shape_name(event_type: type[EventData]) -> str:
 
 
 def incompatibilities(recorded: Schema, current: Schema) -> list[str]:
-    """Say what of a change from `recorded` to `current` would alter how events stored before it are read.
+    """Return what in a change from `recorded` to `current` would alter how earlier events are read.
 
     Additions are fine: a new field with a default, a new value of an enumeration. Descriptions do not count.
     """

@@ -1,4 +1,4 @@
-"""What a job would do: asked of a runner by a request, and answered; nothing of it stands in the log."""
+"""What a job would do: requested from a runner, which replies; nothing of it is on the log."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What the log folds into: the job as it stands, its tasks, its outputs, and what a runner says of itself."""
+"""Results of folding the log: the present job, its tasks and outputs, and a runner's reports."""
 
 from datetime import datetime
 from enum import Enum
@@ -88,7 +88,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
     requeue: bool = True
     """Whether an attempt that had started is made again when its runner is stopped or lost."""
     hold_reason: str | None = None
-    """Why it is held; `None` while it is not, and where nobody said why."""
+    """Why it is held; `None` while it is not, and where no reason was given."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the last attempt that ended, one sentence each."""
     damage: Damage | None = None
@@ -98,7 +98,7 @@ class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class TaskState(Enum):
-    """Where one task of a run stands."""
+    """The state of one task of a run."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -139,7 +139,7 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 LIVE_LOG_GAP = "left out of the live log"
-"""Stands in the live log wherever text was left out of it; stored logs are whole."""
+"""Marks the places of the live log where text was left out; stored logs are complete."""
 
 
 class LogStream(Enum):
@@ -148,7 +148,7 @@ class LogStream(Enum):
     STDOUT = "stdout"
     STDERR = "stderr"
     ENGINE = "engine"
-    """What the engine itself says of the run: the standard error of its main process, and of what that starts."""
+    """The engine's own text about the run: the standard error of its main process, and of what that starts."""
     WORKFLOW = "workflow"
     """What the workflow's main process prints, and what that starts and is no task: their standard output."""
 
@@ -174,7 +174,7 @@ class OutputKind(Enum):
     BENCHMARK = "benchmark"
     """A rule declares it as its `benchmark:`."""
     UNDECLARED = "undeclared"
-    """No rule declares it; it was stored because the submission asked for that."""
+    """No rule declares it; it was stored because the submission requested that."""
 
 
 class UnstoredFile(Struct, frozen=True, kw_only=True):
@@ -231,11 +231,11 @@ class SandboxLevel(Enum):
 
 
 class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
-    """What a runner says of itself every second; its absence is what makes it lost."""
+    """A runner's report of every second; without it the runner is lost."""
 
     runner_id: RunnerId
     count: int
-    """Grows with every beat of this incarnation."""
+    """Grows with every heartbeat of this runner session."""
     time: datetime
     name: str
     slots: int
@@ -243,7 +243,7 @@ class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     engines: dict[str, str]
     draining: bool = False
     sandbox: SandboxLevel | None = None
-    """`None`: it does not say, because it is older than this."""
+    """`None`: not reported, because it is older than this field."""
     sandbox_lacks: tuple[str, ...] = ()
     """What a workflow still may do that the full sandbox would refuse."""
     unsupported_directives: UnsupportedDirectives | None = None
@@ -298,14 +298,14 @@ class QueueSummary(Struct, frozen=True, kw_only=True):
 
 
 class SchedulerBeat(Struct, frozen=True, kw_only=True):
-    """What the leading scheduler says every second, so that a standby knows when to take over."""
+    """The leading scheduler's report of every second, so that a standby knows when to take over."""
 
     holder: str
     term: int
     count: int
     time: datetime
     queue: QueueSummary | None = None
-    """How the queue stands."""
+    """The state of the queue."""
     damaged: int = 0
     """How many events of the log are known to be damaged."""
     damages: tuple[Damage, ...] = ()

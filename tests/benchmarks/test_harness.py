@@ -21,7 +21,7 @@ def test_no_samples_are_no_percentile() -> None:
 
 
 @pytest.mark.parametrize(
-    ("figure", "verdict"),
+    ("figure", "rating"),
     [
         (Figure(name="rate", value=2_000, unit="1/s", at_least=2_000), Rating.MET),
         (Figure(name="rate", value=1_999, unit="1/s", at_least=2_000), Rating.MISSED),
@@ -30,8 +30,8 @@ def test_no_samples_are_no_percentile() -> None:
         (Figure(name="wait", value=3.1, unit="ms"), Rating.NO_BUDGET),
     ],
 )
-def test_a_figure_is_judged_by_its_budget(figure: Figure, verdict: Rating) -> None:
-    assert figure.rating is verdict
+def test_a_figure_is_judged_by_its_budget(figure: Figure, rating: Rating) -> None:
+    assert figure.rating is rating
 
 
 def test_latencies_are_given_in_milliseconds() -> None:
@@ -48,7 +48,7 @@ def test_a_history_has_a_bound(jobs: str) -> None:
 
 
 @pytest.mark.system
-def test_a_measurement_uses_the_history_that_was_asked_for(tmp_path: Path) -> None:
+def test_a_measurement_uses_the_requested_history(tmp_path: Path) -> None:
     output = tmp_path / "report.json"
 
     assert main(["--tiny", "--only", "queries", "--jobs", "30", "--output", str(output)]) == 0

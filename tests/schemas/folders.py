@@ -1,4 +1,4 @@
-"""Where the recorded and the generated schemas lie."""
+"""The folders of the recorded and the generated schemas."""
 
 from pathlib import Path
 from typing import Final

@@ -10,14 +10,14 @@ from penstock_schemas.json_schema import generated, incompatibilities, shape, sh
 from penstock_schemas.wire import decode_event, encode
 
 EVENTS = sorted(path.name for path in GOLDEN.glob("*.event.json"))
-MEND = "run `python schemas/write_schemas.py`"
+HINT = "run `python schemas/write_schemas.py`"
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES.values(), ids=EVENT_TYPES)
 def test_every_version_of_every_event_type_has_golden_files(event_type: type[EventData]) -> None:
     for version in range(1, event_type.SCHEMA + 1):
         stem = f"{event_type.__name__}.v{version}"
-        assert (GOLDEN / f"{stem}.schema.json").exists(), MEND
+        assert (GOLDEN / f"{stem}.schema.json").exists(), HINT
         for fill in ("full", "least"):
             assert f"{stem}.{fill}.event.json" in EVENTS, f"record {stem}.{fill}.event.json: one event as stored"
 
@@ -45,14 +45,14 @@ def test_a_shape_changes_only_by_addition_or_with_a_new_number(event_type: type[
     recorded = (GOLDEN / shape_name(event_type)).read_text()
     current = shape(event_type)
     assert incompatibilities(msgspec.json.decode(recorded), current) == []
-    assert recorded == to_text(current), f"the shape grew: {MEND}"
+    assert recorded == to_text(current), f"the shape grew: {HINT}"
 
 
 @pytest.mark.parametrize("name", generated())
 def test_a_generated_schema_is_fresh_and_valid(name: str) -> None:
     document = generated()[name]
     Draft202012Validator.check_schema(document)
-    assert (GENERATED / name).read_text() == to_text(document), MEND
+    assert (GENERATED / name).read_text() == to_text(document), HINT
 
 
 class Before(EventData, tag="Eaten", frozen=True, kw_only=True):

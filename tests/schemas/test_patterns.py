@@ -57,8 +57,10 @@ def test_other_dollar_signs_are_not_meant(code: str) -> None:
 
 
 def test_schemas_show_the_dialect_of_json_schema() -> None:
-    shown = with_ecma_patterns({"oneOf": ({"pattern": NAME_PATTERN}, {"properties": {"pattern": {"type": "string"}}})})
-    assert shown["oneOf"][0]["pattern"] == as_ecma(NAME_PATTERN)
+    patterned = with_ecma_patterns(
+        {"oneOf": ({"pattern": NAME_PATTERN}, {"properties": {"pattern": {"type": "string"}}})}
+    )
+    assert patterned["oneOf"][0]["pattern"] == as_ecma(NAME_PATTERN)
     assert "\\Z" not in as_ecma(NAME_PATTERN)
     assert as_ecma(NAME_PATTERN).endswith("$")
 

@@ -75,7 +75,7 @@ def test_any_event_survives_the_wire(name: str) -> None:
 
 
 @given(st.binary(max_size=60) | JSON.map(msgspec.json.encode))
-def test_bytes_that_are_no_event_are_said_to_be_undecodable(raw: bytes) -> None:
+def test_bytes_that_are_no_event_are_reported_as_undecodable(raw: bytes) -> None:
     with pytest.raises(Undecodable):
         decode_event(raw)
     with pytest.raises(Undecodable):
@@ -106,7 +106,7 @@ def stored(data: dict[str, Any], *, schema: int = 1, time: str = "2026-11-21T12:
     )
 
 
-def test_unknown_fields_of_a_newer_additive_shape_are_passed_over() -> None:
+def test_unknown_fields_of_a_newer_additive_shape_are_ignored() -> None:
     event = decode_event(stored({"type": "LimitSet", "name": "global", "slots": 3, "colour": "red"}))
     assert event.data == LimitSet(name="global", slots=3)
 
@@ -120,7 +120,7 @@ def test_unknown_fields_of_a_newer_additive_shape_are_passed_over() -> None:
         (stored({"type": "LimitSet", "name": "global", "slots": 3}, time="2026-11-21T12:00:00"), "timezone"),
     ],
 )
-def test_an_undecodable_event_says_why(raw: bytes, why: str) -> None:
+def test_an_undecodable_event_has_a_reason(raw: bytes, why: str) -> None:
     with pytest.raises(Undecodable, match=why):
         decode_event(raw)
 

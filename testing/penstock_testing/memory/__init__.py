@@ -50,7 +50,7 @@ class MemoryCluster:
         self.plans = MemoryPlans()
 
     async def status(self) -> ClusterStatus:
-        """Return what a real cluster would say of itself."""
+        """Return the health that a real cluster would report."""
         return ClusterStatus(
             server_version="memory",
             messages=await self.log.last_seq(),

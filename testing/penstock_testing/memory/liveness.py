@@ -16,19 +16,21 @@ class MemoryHeartbeats:
         self._scheduler: tuple[float, SchedulerBeat] | None = None
 
     async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
-        """Say that a runner is alive."""
+        """Report that a runner is alive."""
         self._runners[heartbeat.runner_id] = (self._clock(), heartbeat)
 
     async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
         """Return the last heartbeat of every runner that is alive."""
-        return {runner_id: beat for runner_id, (heard, beat) in self._runners.items() if self._is_fresh(heard)}
+        return {
+            runner_id: beat for runner_id, (received_at, beat) in self._runners.items() if self._is_fresh(received_at)
+        }
 
     async def silence(self, runner_id: RunnerId) -> None:
         """Forget a runner that left."""
         self._runners.pop(runner_id, None)
 
     async def beat_scheduler(self, beat: SchedulerBeat, *, deadline_s: float = 2.0) -> None:
-        """Say that the leading scheduler is alive."""
+        """Report that the leading scheduler is alive."""
         self._scheduler = (self._clock(), beat)
 
     async def scheduler(self) -> SchedulerBeat | None:
@@ -41,5 +43,5 @@ class MemoryHeartbeats:
         """Forget the leader."""
         self._scheduler = None
 
-    def _is_fresh(self, heard: float) -> bool:
-        return self._clock() - heard < HEARTBEAT_TTL_S
+    def _is_fresh(self, received_at: float) -> bool:
+        return self._clock() - received_at < HEARTBEAT_TTL_S

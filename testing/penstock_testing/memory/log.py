@@ -71,7 +71,7 @@ class MemoryLog:
         history = tuple(self._histories.get(aggregate, ()))
         if len(history) < min_version:
             raise Unavailable(f"{aggregate} has no version {min_version}")
-        broken = next((each for each in history if is_unreadable(each)), None)
+        broken = next((entry for entry in history if is_unreadable(entry)), None)
         if broken is not None and job_of(aggregate) is None:
             raise Unreadable(f"{aggregate} is damaged at sequence {broken.seq}")
         return history
@@ -90,7 +90,7 @@ class MemoryLog:
         whole = self.stored[seq - 1]
         aggregate = whole.event.aggregate
         history = self._histories[aggregate]
-        place = next(index for index, each in enumerate(history) if each.seq == seq)
+        place = next(index for index, entry in enumerate(history) if entry.seq == seq)
         if reason is None:
             self.stored[seq - 1] = missing(seq)
             del history[place]

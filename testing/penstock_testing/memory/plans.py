@@ -1,4 +1,4 @@
-"""Plans, asked for and made within one process."""
+"""Plans, requested and made within one process."""
 
 from collections.abc import Sequence
 

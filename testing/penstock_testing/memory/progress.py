@@ -1,4 +1,4 @@
-"""What runs say of themselves while they run: the live feed, tasks and log lines, in dictionaries."""
+"""Reports of running attempts: the live feed, tasks and log lines, in dictionaries."""
 
 from collections.abc import Sequence
 
