@@ -7,15 +7,15 @@ from msgspec import Struct
 
 from penstock_domain.chain import Stored
 from penstock_schemas.events import LimitSet
-from penstock_schemas.views import Head
+from penstock_schemas.views import EMPTY_HEAD, Head
 
 
 class Limit(Struct, frozen=True, array_like=True):
     """A limit as the log has it."""
 
-    slots: int | None
+    slots: int | None = None
     """`None`: not limited."""
-    head: Head
+    head: Head = EMPTY_HEAD
 
 
 class SetLimit(Struct, frozen=True, kw_only=True):

@@ -9,13 +9,17 @@ from typing import Final
 import anyio
 import structlog
 
+from penstock_domain import aggregates
+from penstock_domain.deciders import LIMIT
 from penstock_domain.lease import HEARTBEAT_INTERVAL_S
+from penstock_domain.policy.limits import Limit, SetLimit
 from penstock_ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
 from penstock_ports.cluster import ClusterPorts
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.command_handler import CommandHandler, RetryPolicy, Target, TooManyConflicts
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_scheduler.core.decision import Observations
-from penstock_scheduler.core.events import damage_report, election, limit_change
+from penstock_scheduler.core.events import damage_report, election
 from penstock_scheduler.core.leader import Batch, Leader
 from penstock_scheduler.core.liveness import BEAT_EVERY_S, FailureDetector
 from penstock_scheduler.core.summary import summarize
@@ -26,7 +30,7 @@ from penstock_schemas.views import SchedulerBeat
 APPEND_DEADLINE_S: Final = 5.0
 OUTAGE_PAUSE_S: Final = 0.5
 FULL_PAUSE_S: Final = 5.0
-MAX_LIMIT_TRIES: Final = 5
+LIMIT_RETRY: Final = RetryPolicy(max_conflicts=5, append_deadline_s=APPEND_DEADLINE_S)
 STRIKES: Final = 3
 """After so many conflicts in a row the aggregates of the batch are searched for a missing event."""
 SEARCHES_AT_ONCE: Final = 16
@@ -79,6 +83,7 @@ class Term:
         runtime: Runtime = SYSTEM,
     ) -> None:
         self._cluster = cluster
+        self._commands = CommandHandler(cluster.log, runtime=runtime)
         self._runtime = runtime
         self._follower = follower
         self._holder = holder
@@ -139,10 +144,10 @@ class Term:
         try:
             await self._set_limits()
         except Unavailable as outage:
-            _log.warning("limits_in_doubt", reason=str(outage))
+            _log.warning("limits_outcome_unknown", reason=str(outage))
             return End.DOUBT
         except LogFull as full:
-            _log.error("limits_not_set", reason=str(full), mend="raise the log's max_bytes")
+            _log.error("limits_not_set", reason=str(full), hint="raise the log's max_bytes")
         return await self._decide(leader)
 
     async def _decide(self, leader: Leader) -> End:
@@ -184,7 +189,7 @@ class Term:
                 doublings = min(leader.conflicts - MANY_CONFLICTS, MAX_DOUBLINGS)
                 await anyio.sleep(CONFLICT_PAUSE_S * 2**doublings)
         except LogFull as full:
-            _log.error("log_full", reason=str(full), mend="raise the log's max_bytes")
+            _log.error("log_full", reason=str(full), hint="raise the log's max_bytes")
             await anyio.sleep(FULL_PAUSE_S)
         except Unavailable as outage:
             _log.warning("cycle_in_doubt", reason=str(outage), seen=batch.cycle.seen)
@@ -232,7 +237,7 @@ class Term:
         except (Conflict, Unavailable, LogFull) as failure:
             _log.warning("damage_not_recorded", aggregate=aggregate, reason=str(failure))
             return
-        _log.error("aggregate_damaged", aggregate=aggregate, seq=seq, mend="see docs/how-to/repair-damage.md")
+        _log.error("aggregate_damaged", aggregate=aggregate, seq=seq, hint="see docs/how-to/repair-damage.md")
         await self._follower.reach(stored.seq)
 
     async def _search_gaps(self, leader: Leader) -> None:
@@ -295,25 +300,31 @@ class Term:
 
     async def _set_limits(self) -> None:
         for name, slots in self._limits.items():
-            for _ in range(MAX_LIMIT_TRIES):
-                entry = limit_change(
-                    self._follower.state,
-                    name,
-                    slots,
-                    event_id=self._new_id(),
-                    now=self._runtime.now(),
-                    actor=f"scheduler:{self._holder}",
-                )
-                if entry is None:
-                    break
-                try:
-                    (stored,) = await self._cluster.log.append([entry], deadline_s=APPEND_DEADLINE_S)
-                except Conflict:
-                    await self._follower.reach(await self._cluster.log.last_seq())
-                else:
-                    await self._follower.reach(stored.seq)
-                    _log.info("limit_set", name=name, slots=slots)
-                    break
+            try:
+                await self._set_limit(name, slots)
+            except TooManyConflicts as conflict:
+                _log.error("limit_not_set", name=name, reason=str(conflict), hint="the next leader tries again")
+
+    async def _set_limit(self, name: str, slots: int | None) -> None:
+        is_first = True
+
+        async def locate() -> Target[Limit]:
+            nonlocal is_first
+            if not is_first:
+                await self._follower.reach(await self._cluster.log.last_seq())
+            is_first = False
+            return Target(aggregates.limit(name), self._follower.state.limits.get(name))
+
+        handled = await self._commands.handle_at(
+            LIMIT,
+            locate,
+            lambda _, __: SetLimit(name=name, slots=slots),
+            actor=f"scheduler:{self._holder}",
+            retry=LIMIT_RETRY,
+        )
+        if handled.state is not None and handled.events:
+            await self._follower.reach(handled.state.head.seq)
+            _log.info("limit_set", name=name, slots=slots)
 
     async def _save_snapshots(self) -> None:
         follower = self._follower
@@ -327,7 +338,7 @@ class Term:
         try:
             await self._cluster.heartbeats.silence_scheduler()
         except Unavailable:
-            _log.info("not_silenced", mend="a standby notices by itself")
+            _log.info("not_silenced", hint="a standby notices by itself")
 
     def _new_id(self) -> EventId:
         return EventId(self._runtime.new_id())

@@ -24,7 +24,7 @@ from penstock_execution.files.set_id_bits import strip_set_id_bits
 from penstock_execution.files.workflow_files import in_thread, removed
 from penstock_ports import EventLog, TooLarge
 from penstock_runner.attempts.failures import MAX_MESSAGE_CHARS, bounded, failure_of, text_of, warnings_of
-from penstock_runner.attempts.job_log import Intent, JobLog, TooManyConflicts
+from penstock_runner.attempts.job_log import Intent, JobLog
 from penstock_runner.attempts.notices import append_notices
 from penstock_runner.attempts.reporting import Report, Reports
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
@@ -33,6 +33,7 @@ from penstock_runner.core.orders import AttemptKey, HaltCause, StartOrder
 from penstock_runner.staging.source_stamps import source_stamps
 from penstock_runner.staging.sources import Sources
 from penstock_runner.state_folder import StateFolder
+from penstock_runtime.command_handler import TooManyConflicts
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.commands import AbandonAttempt, DelayResults, EndAttempt, JobCommand, OutcomeKind, StartAttempt
 from penstock_schemas.ids import RunnerId

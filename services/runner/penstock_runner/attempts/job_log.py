@@ -1,4 +1,4 @@
-"""One job as its runner sees it: loaded, decided upon, appended to, and loaded again when somebody else was faster."""
+"""One job as its runner uses it: the state that was read last, and the commands about its attempt."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,37 +7,33 @@ from typing import Final
 import anyio
 
 from penstock_domain import aggregates
-from penstock_domain.chain import link
-from penstock_domain.job import decide
-from penstock_domain.job_fold import evolve, fold
-from penstock_ports import AppendEntry, Conflict, EventLog, LogFull, Unavailable
+from penstock_domain.deciders import JOB
+from penstock_domain.job import Refused
+from penstock_ports import EventLog, Unavailable
+from penstock_runtime.command_handler import CommandHandler, RetryPolicy, Target
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.commands import JobCommand
-from penstock_schemas.events import JobEventData
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
-from penstock_schemas.views import EMPTY_HEAD, Job
+from penstock_schemas.views import Job
 
-MAX_CONFLICTS: Final = 10
-"""Each conflict means that somebody else did something to the job; a runner shares it with a cancel at most."""
 RETRY_PAUSE_S: Final = 0.5
+UNTIL_REPORTED: Final = RetryPolicy(max_conflicts=10, outage_pause_s=RETRY_PAUSE_S)
+"""Each conflict means that another service changed the job; a runner shares it with a cancellation at most. An outage
+is waited for without a bound: the runner's lease bounds it."""
 
 Intent = Callable[[datetime], JobCommand]
-"""Makes the command, given the time of the decision."""
-
-
-class TooManyConflicts(Exception):
-    """The job moved on at every try."""
+"""Makes a command, given the time of the decision."""
 
 
 class JobLog:
-    """The events of one job, as far as this runner has read them.
+    """One job in the log, and its state as this runner read it last.
 
     Args:
-        log: where they are.
-        tenant: whose job it is.
+        log: where the job is.
+        tenant: the tenant of the job.
         job_id: the job.
         runner_id: this runner.
-        cause: the event that led to the first one that is appended here; each further one was led to by the one before.
+        cause: the event that led to the first command; the events of a command are the cause of the next one.
         runtime: the clock and the source of ids.
 
     """
@@ -53,24 +49,24 @@ class JobLog:
         runtime: Runtime = SYSTEM,
     ) -> None:
         self._log = log
-        self._runtime = runtime
+        self._commands = CommandHandler(log, runtime=runtime)
         self._aggregate = aggregates.job(tenant, job_id)
         self._actor = f"runner:{runner_id}"
         self._is_current = False
         self._cause = cause
         self.job: Job | None = None
-        """As last read; `None` when there is none, or before the first read."""
+        """As read last; `None` when there is no such job, or before the first read."""
 
     async def load(self, *, min_version: int = 0) -> Job | None:
-        """Read the job anew, at least up to `min_version`; wait for the log for as long as it takes.
+        """Read the job, at least up to `min_version`; wait for the log for as long as it takes.
 
         Raises:
-            Unreadable: the job cannot be read by this version.
+            Unreadable: this version cannot read the job.
 
         """
         while True:
             try:
-                self.job = fold(await self._log.load(self._aggregate, min_version=min_version))
+                self.job = JOB.fold(await self._log.load(self._aggregate, min_version=min_version))
             except Unavailable:
                 await anyio.sleep(RETRY_PAUSE_S)
             else:
@@ -78,43 +74,38 @@ class JobLog:
                 return self.job
 
     async def perform(self, intent: Intent) -> None:
-        """Decide what `intent` asks for and append what happens; nothing is appended when it already is so.
+        """Perform a command on the job; nothing is appended when its effect is there already.
 
-        It waits for an unreachable or full log for as long as it takes: the runner's lease is what bounds that.
+        It waits for an unreachable or full log for as long as it takes: the runner's lease bounds it.
 
         Args:
-            intent: asked anew whenever the job had to be read again.
+            intent: makes the command; called again after each conflict.
 
         Raises:
-            Refused: the job is not in a state where this can be done.
-            Unreadable: the job cannot be read by this version.
-            TooManyConflicts: somebody else was faster every time.
+            Refused: the job is not in a state in which the command is possible.
+            TooLarge: an event of the decision is too large.
+            TooManyConflicts: another service changed the job at each try.
+            Unreadable: this version cannot read the job.
 
         """
-        conflicts = 0
-        while conflicts < MAX_CONFLICTS:
-            job = self.job if self._is_current else await self.load()
-            now = self._runtime.now()
-            happened = decide(job, intent(now))
-            if not happened:
-                return
-            [data] = happened  # what a runner asks for makes one event
-            try:
-                await self._append(data, now)
-            except Conflict:
-                conflicts += 1
-            except (Unavailable, LogFull):
-                await anyio.sleep(RETRY_PAUSE_S)
-            else:
-                return
-        raise TooManyConflicts(f"{self._aggregate} moved on {MAX_CONFLICTS} times")
-
-    async def _append(self, data: JobEventData, now: datetime) -> None:
-        head = EMPTY_HEAD if self.job is None else self.job.head
-        event_id = EventId(self._runtime.new_id())
-        event = link(head, self._aggregate, data, event_id=event_id, time=now, actor=self._actor, cause=self._cause)
-        self._is_current = False  # whatever ends this append half-way: the job must be read again
-        [stored] = await self._log.append([AppendEntry(event, head.seq)])
-        self.job = evolve(self.job, stored)
-        self._cause = event.id
+        try:
+            handled = await self._commands.handle_at(
+                JOB,
+                self._locate,
+                lambda _, now: intent(now),
+                actor=self._actor,
+                cause=self._cause,
+                retry=UNTIL_REPORTED,
+            )
+        except Refused:
+            self._is_current = True  # the decision was the last step: nothing was appended since the job was read
+            raise
+        self.job = handled.state
         self._is_current = True
+        if handled.events:
+            self._cause = handled.events[-1]
+
+    async def _locate(self) -> Target[Job]:
+        job = self.job if self._is_current else await self.load()
+        self._is_current = False  # whatever ends the append early: the job must be read again
+        return Target(self._aggregate, job)

@@ -16,11 +16,10 @@ from penstock_schemas.events import (
     JobFailed,
     JobRequeued,
     LeaseAcquired,
-    LimitSet,
     RecordDamaged,
 )
 from penstock_schemas.ids import EventId, JobId
-from penstock_schemas.views import EMPTY_HEAD, Head
+from penstock_schemas.views import Head
 from penstock_schemas.wire import digest, encode
 
 NewId = Callable[[], EventId]
@@ -85,18 +84,6 @@ def damage_report(
     reason = "the event is missing: the server has no message with this sequence"
     data = RecordDamaged(damaged_seq=damaged_seq, reason=reason)
     return AppendEntry(link(head, aggregate, data, event_id=event_id, time=now, actor=actor), tail)
-
-
-def limit_change(
-    state: SchedulerState, name: str, slots: int | None, *, event_id: EventId, now: datetime, actor: str
-) -> AppendEntry | None:
-    """Return the entry that sets a limit; `None` when it is set so already."""
-    known = state.limits.get(name)
-    if known is not None and known.slots == slots:
-        return None
-    head = EMPTY_HEAD if known is None else known.head
-    data = LimitSet(name=name, slots=slots)
-    return AppendEntry(link(head, aggregates.limit(name), data, event_id=event_id, time=now, actor=actor), head.seq)
 
 
 def _ids(ended: Sequence[tuple[JobId, EventData]], kind: type[EventData]) -> tuple[JobId, ...]:

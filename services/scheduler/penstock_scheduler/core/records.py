@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from penstock_domain import aggregates
 from penstock_domain.job import decide, is_suspect
+from penstock_domain.policy.limits import Limit
 from penstock_scheduler.core.order import Key
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import JobEventData
@@ -116,13 +117,6 @@ class RunnerRecord(Struct, kw_only=True, array_like=True):
     """Of `assign.<id>`."""
     is_crash: bool = False
     """Whether it ended without having been asked to."""
-
-
-class Limit(Struct, frozen=True, array_like=True):
-    """A bound as last set."""
-
-    slots: int | None = None
-    head: Head = EMPTY_HEAD
 
 
 class LeadershipLease(Struct, frozen=True, array_like=True):

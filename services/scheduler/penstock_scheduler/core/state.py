@@ -11,8 +11,10 @@ from penstock_domain import aggregates
 from penstock_domain.chain import Stored
 from penstock_domain.damage import closes, damage_of, following, job_fault, misfit
 from penstock_domain.job_fold import counts_as_requeue
+from penstock_domain.policy import limits
+from penstock_domain.policy.limits import Limit
 from penstock_scheduler.core.queue import Queue
-from penstock_scheduler.core.records import LeadershipLease, Limit, LiveJob, Owner, RunnerRecord, RunnerStatus, Snapshot
+from penstock_scheduler.core.records import LeadershipLease, LiveJob, Owner, RunnerRecord, RunnerStatus, Snapshot
 from penstock_schemas import events as e
 from penstock_schemas.ids import EventId, RunnerId
 from penstock_schemas.jobs import Damage, JobState
@@ -341,7 +343,9 @@ class SchedulerState:
         self.queue.release(data.now)
 
     def _set_limit(self, stored: Stored, data: e.LimitSet) -> None:
-        self.limits[data.name] = Limit(slots=data.slots, head=stored.head)
+        limit = limits.evolve(self.limits.get(data.name), stored)
+        if limit is not None:
+            self.limits[data.name] = limit
         if data.name == OWNER_LIMIT:
             for owner in self.queue.shut_owners() | self.holders_of.keys():
                 self._open_or_shut(owner)
