@@ -1,6 +1,6 @@
-"""Start a gateway: `python -m penstock_gateway`, told by its environment what to do.
+"""Start a gateway: `python -m penstock_gateway`, configured by its environment.
 
-Exit codes: 0 stopped as asked, 1 cannot work (the reason is in one line), 2 wrong settings.
+Exit codes: 0 stopped by a signal, 1 cannot work (the reason is in one line), 2 wrong settings.
 """
 
 import os
@@ -39,7 +39,7 @@ async def serve(settings: GatewaySettings, stopping: anyio.Event | None = None) 
 
     Raises:
         PortTaken: the address cannot be listened on.
-        Exposed: others reach it, and nobody would be asked who they are.
+        Exposed: other machines reach it, and there is no authentication.
         PortError: there is no usable NATS server.
         StateFolderTaken: another gateway uses the state folder.
         UnusableSetting: the address, the state folder, the blob store or the NATS server cannot be used as it is set.
@@ -73,7 +73,7 @@ def check_exposure(settings: GatewaySettings, listening: socket.socket) -> None:
     """Check the address that a name turned out to be, before anybody is answered there.
 
     Raises:
-        Exposed: others reach it, and nobody would be asked who they are.
+        Exposed: other machines reach it, and there is no authentication.
 
     """
     for mistake in exposure(settings, str(listening.getsockname()[0])):
@@ -81,7 +81,7 @@ def check_exposure(settings: GatewaySettings, listening: socket.socket) -> None:
 
 
 class Exposed(Exception):
-    """Others reach the address that is listened on, and nobody would be asked who they are."""
+    """Other machines reach the address that the gateway listens on, and there is no authentication."""
 
 
 def main() -> None:

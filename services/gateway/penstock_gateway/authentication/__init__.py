@@ -1,1 +1,1 @@
-"""Who asks: from the credentials of a request to its principal."""
+"""Authentication: from the credentials of a request to its principal."""

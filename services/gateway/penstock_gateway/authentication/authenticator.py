@@ -1,4 +1,4 @@
-"""From credentials to a principal, by whichever methods the operator switched on."""
+"""From credentials to a principal, by the methods that the operator enabled."""
 
 from collections.abc import Callable, Collection
 from typing import Final, Protocol, assert_never
@@ -21,7 +21,7 @@ class Tokens(Protocol):
     """Knows API tokens."""
 
     async def verify(self, secret: str) -> Principal | None:
-        """Return who asks with this token; `None` when it is worth nothing."""
+        """Return the principal of this token; `None` when the token is not valid."""
         ...
 
 
@@ -29,11 +29,11 @@ class Provider(Protocol):
     """Knows an OpenID provider's signatures."""
 
     async def verify(self, text: str) -> Principal:
-        """Return who asks with a signed token.
+        """Return the principal of a signed token.
 
         Raises:
-            Unauthenticated: it is worth nothing, and why.
-            ProviderAway: nobody can tell.
+            Unauthenticated: the token is not valid; with the reason.
+            ProviderAway: the signature cannot be checked now.
 
         """
         ...
@@ -44,7 +44,7 @@ class Provider(Protocol):
 
 
 class Authenticator:
-    """Finds out who asks.
+    """Finds the principal that credentials belong to.
 
     Args:
         methods: what is switched on.
@@ -74,22 +74,22 @@ class Authenticator:
         self.challenges = (*basic, BEARER) if self._tokens is not None or provider is not None else basic
 
     def knows(self, name: str) -> bool:
-        """Say whether `name` is one of a user with a password."""
+        """Return whether there is a user of this name with a password."""
         return self._passwords is not None and self._passwords.knows(name)
 
     async def principal_of(self, credentials: Credentials | None, address: str) -> Principal:
-        """Return who asks.
+        """Return the principal of a request.
 
         Raises:
-            Unauthenticated: nobody can tell.
+            Unauthenticated: there are no credentials, or they are not valid.
             TooManyFailures: after failures, it is too early for another try.
-            Unavailable: what has to be asked does not answer.
+            Unavailable: the log or the provider does not answer.
 
         """
         if self.is_open:
             return LOCAL_USER
         if credentials is None:
-            raise Unauthenticated("nothing was sent that says who asks", self.challenges)
+            raise Unauthenticated("no credentials were sent", self.challenges)
         network = f"address {network_of(address)}"
         try:
             match credentials:
@@ -108,7 +108,7 @@ class Authenticator:
 
     async def _by_password(self, given: Password, network: str) -> Principal:
         if self._passwords is None:
-            raise Unauthenticated("this server takes no names with passwords")
+            raise Unauthenticated("this server does not accept names with passwords")
         known = self._passwords.remembered(given)
         if known is not None:
             return known
@@ -118,12 +118,12 @@ class Authenticator:
         if found is None:
             self._failures.note(name, self._clock())
             raise Unauthenticated(WRONG_PASSWORD)
-        self._failures.forgive(name)
+        self._failures.reset(name)
         return found
 
     async def _by_token(self, given: ApiToken) -> Principal:
         if self._tokens is None:
-            raise Unauthenticated("this server takes no API tokens")
+            raise Unauthenticated("this server does not accept API tokens")
         found = await self._tokens.verify(given.secret)
         if found is None:
             raise Unauthenticated(WRONG_TOKEN)
@@ -131,11 +131,11 @@ class Authenticator:
 
     async def _by_signature(self, given: SignedToken) -> Principal:
         if self._provider is None:
-            raise Unauthenticated("this server takes no tokens of an OpenID provider")
+            raise Unauthenticated("this server does not accept tokens of an OpenID provider")
         return await self._provider.verify(given.text)
 
     def _refuse_early(self, *keys: str) -> None:
-        """Refuse whoever failed too often a short while ago; guessing then takes time, and none of ours."""
+        """Refuse callers that failed too often recently, before any work is done for them."""
         now_s = self._clock()
         delay_s = max(self._failures.delay_s(key, now_s) for key in keys)
         if delay_s > 0:

@@ -1,4 +1,4 @@
-"""From where a request comes, and for which site: pure, from its headers and the connection's other end."""
+"""The origin of a request: pure, from its headers and the peer of the connection."""
 
 import ipaddress
 from collections.abc import Collection, Mapping
@@ -22,8 +22,8 @@ def caller_of(peer: str, scheme: str, headers: Mapping[str, str], trusted: Colle
     """Return the caller: the connection's other end, or whom that one names where it is a trusted proxy."""
     if peer not in trusted:
         return Caller(peer, scheme in ("https", "wss"))
-    named = [each.strip() for each in headers.get("x-forwarded-for", "").split(",") if each.strip()]
-    address = next((each for each in reversed(named) if each not in trusted), peer)
+    hops = [hop.strip() for hop in headers.get("x-forwarded-for", "").split(",") if hop.strip()]
+    address = next((hop for hop in reversed(hops) if hop not in trusted), peer)
     return Caller(address[:64], headers.get("x-forwarded-proto", scheme).lower() in ("https", "wss"))
 
 
@@ -37,7 +37,7 @@ def network_of(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host to listen on, or to be asked under, is this machine alone."""
+    """Return whether a host, to listen on or in a request, is this machine alone."""
     name = host.strip("[]").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -56,7 +56,7 @@ def host_name(host_header: str) -> str:
 
 
 def is_of_another_site(method: str, headers: Mapping[str, str], allowed: Collection[str]) -> bool:
-    """Say whether a browser sends this from a page of another site, and it would change something here.
+    """Return whether a browser sends this from a page of another site, and it would change something here.
 
     Browsers add `Origin` to such requests by themselves, and pages cannot change it. Other clients do not send it.
     """

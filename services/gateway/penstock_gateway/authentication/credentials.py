@@ -1,4 +1,4 @@
-"""What a request shows of whom it comes from, as it stands in its headers."""
+"""The credentials in the headers of a request."""
 
 import base64
 import binascii
@@ -38,14 +38,14 @@ Credentials = Password | ApiToken | SignedToken
 
 
 class Malformed(Exception):
-    """What stands there are no credentials of a kind that is known here."""
+    """The headers contain credentials of an unknown kind."""
 
 
 def read_credentials(headers: Mapping[str, str]) -> Credentials | None:
-    """Return what the headers (names in lower case) show; `None` when they show nothing.
+    """Return the credentials in headers (names in lower case); `None` without any.
 
     Raises:
-        Malformed: they show something else.
+        Malformed: they are of an unknown kind.
 
     """
     authorization, key = headers.get("authorization"), headers.get("x-api-key")
@@ -60,11 +60,11 @@ def read_credentials(headers: Mapping[str, str]) -> Credentials | None:
         case "bearer":
             return _bearer(rest.strip())
         case _:
-            raise Malformed("the header Authorization has a scheme that is neither Basic nor Bearer")
+            raise Malformed("the scheme of the header Authorization is neither Basic nor Bearer")
 
 
 def is_ambient(credentials: Credentials | None) -> bool:
-    """Say whether a browser may have sent this request for a page of somebody else, without its user's intent."""
+    """Return whether a browser may have added these by itself, for a page of another site."""
     match credentials:
         case None | Password():
             return True
@@ -78,9 +78,9 @@ def _basic(text: str) -> Credentials:
     try:
         name, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
-        raise Malformed("what follows Basic is not the base64 of name:password") from None
+        raise Malformed("the value after Basic is not the base64 of name:password") from None
     if not colon:
-        raise Malformed("what follows Basic is not the base64 of name:password")
+        raise Malformed("the value after Basic is not the base64 of name:password")
     return ApiToken(password, is_ambient=True) if password.startswith(PREFIX) else Password(name, password)
 
 
@@ -89,4 +89,4 @@ def _bearer(text: str) -> Credentials:
         return ApiToken(text)
     if text.count(".") == 2:
         return SignedToken(text)
-    raise Malformed(f"what was sent is no API token, which begins with {PREFIX}, and no JSON Web Token")
+    raise Malformed(f"the credentials are neither an API token, which begins with {PREFIX}, nor a JSON Web Token")

@@ -58,7 +58,7 @@ class AuthMiddleware:
 
     Args:
         app: what serves admitted requests.
-        authenticator: finds the principal that credentials stand for.
+        authenticator: finds the principal that credentials belong to.
         denials: records requests that are denied.
         access: the operator's settings.
         methods_at: returns the methods that a path has; none when nothing is served there.
@@ -216,7 +216,7 @@ class AuthMiddleware:
     def _take(self, principal: Principal) -> RateLimitDecision | None:
         if self._rate_limiter is None or principal in (GUEST, LOCAL_USER):
             return None
-        return self._rate_limiter.take(f"{principal.tenant}\n{principal.name}", self._clock())
+        return self._rate_limiter.acquire(f"{principal.tenant}\n{principal.name}", self._clock())
 
     async def _answer(self, error: Exception, request: Request, scope: Scope, send: Send) -> None:
         if scope["type"] == ScopeType.WEBSOCKET:

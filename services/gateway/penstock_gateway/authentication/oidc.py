@@ -1,4 +1,4 @@
-"""Tokens of an OpenID provider: its keys, fetched and kept, and what its claims say of who asks.
+"""Tokens of an OpenID provider: its keys, fetched and kept, and the principal that their claims name.
 
 Only signatures with the provider's public keys count: `none` and secrets shared with it (HS256) are refused before a
 key is looked for, so a public key can never be taken for a secret.
@@ -28,7 +28,7 @@ MAX_KEYS: Final = 100
 MAX_DOCUMENT_BYTES: Final = 512 * 1024
 FETCH_S: Final = 5.0
 KEEP_S: Final = 3600.0
-"""Keys are fetched anew when they are older than this."""
+"""Keys are fetched again when they are older than this."""
 USE_S: Final = 24 * 3600.0
 """While the provider does not answer, the keys that are known go on being used for this long."""
 RETRY_S: Final = 10.0
@@ -53,7 +53,7 @@ class OpenIdProvider:
     """Verifies the signed tokens of one provider.
 
     Args:
-        settings: what the operator says of it.
+        settings: the operator's settings for it.
         clock: seconds that only grow.
 
     """
@@ -64,7 +64,7 @@ class OpenIdProvider:
         self._keys: dict[str | None, jwt.PyJWK] = {}
         self._fetched_at = -math.inf
         self._tried_at = -math.inf
-        self._why = "it was not asked yet"
+        self._why = "its keys were not fetched yet"
         self._fetching: anyio.Lock | None = None
 
     async def run(self) -> None:
@@ -74,7 +74,7 @@ class OpenIdProvider:
             await anyio.sleep(KEEP_S if self._age_s < KEEP_S else RETRY_S)
 
     async def verify(self, text: str) -> Principal:
-        """Return who asks with a signed token.
+        """Return the principal of a signed token.
 
         Raises:
             Unauthenticated: it is worth nothing, and why.
@@ -150,7 +150,7 @@ def principal_of(claims: Mapping[str, Any], settings: ProviderSettings) -> Princ
     """Return who has these claims.
 
     Raises:
-        Unauthenticated: they do not say who it is, or give it no role.
+        Unauthenticated: they contain no name, or give no role.
 
     """
     name = _claim(claims, settings.name_claim)
@@ -161,8 +161,8 @@ def principal_of(claims: Mapping[str, Any], settings: ProviderSettings) -> Princ
         raise Unauthenticated(f"the token's claim {settings.tenant_claim} names no tenant")
     given = _claim(claims, settings.role_claim)
     values = given.split() if isinstance(given, str) else cast("list[object]", given) if isinstance(given, list) else []
-    roles = [settings.roles[each] for each in values if isinstance(each, str) and each in settings.roles]
-    role = max(roles, key=lambda each: each.rank, default=settings.default_role)
+    roles = [settings.roles[value] for value in values if isinstance(value, str) and value in settings.roles]
+    role = max(roles, key=lambda role: role.rank, default=settings.default_role)
     if role is None:
         raise Unauthenticated(f"the token's claim {settings.role_claim} gives no role here")
     return Principal(name=name, tenant=TenantId(tenant), role=role, method=AuthMethod.OIDC)
@@ -181,7 +181,7 @@ def _claim(claims: Mapping[str, Any], path: str) -> object:
 
 
 def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
-    """Return the provider's keys by id; one without an id stands for tokens without one. Blocks."""
+    """Return the provider's keys by id; one without an id is for tokens without one. Blocks."""
     with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=FETCH_S)) as pool:
         found = _get(pool, issuer.rstrip("/") + "/.well-known/openid-configuration", _Discovery)
         if found.issuer != issuer:
@@ -190,14 +190,14 @@ def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
             raise BadProvider(f"the provider's keys are at {found.jwks_uri}, which is not https")
         listed = _get(pool, found.jwks_uri, _Keys).keys[:MAX_KEYS]
     keys: dict[str | None, jwt.PyJWK] = {}
-    for each in listed:
-        is_named = isinstance(each.get("kid"), str | None)
-        if each.get("use", "sig") != "sig" or each.get("kty") not in KEY_TYPES.values() or not is_named:
+    for jwk in listed:
+        is_named = isinstance(jwk.get("kid"), str | None)
+        if jwk.get("use", "sig") != "sig" or jwk.get("kty") not in KEY_TYPES.values() or not is_named:
             continue
         try:
-            key = jwt.PyJWK(each)
+            key = jwt.PyJWK(jwk)
         except jwt.PyJWTError as error:
-            log.warning("oidc_key_left_out", kid=each.get("kid"), reason=str(error))
+            log.warning("oidc_key_left_out", kid=jwk.get("kid"), reason=str(error))
             continue
         keys[key.key_id] = key
     if not keys:

@@ -35,7 +35,7 @@ _argon2 = argon2.PasswordHasher()
 
 
 class Passwords:
-    """Knows whose password is right. What is remembered ends with the user, its role or its hash in the list."""
+    """Verifies passwords. A remembered result ends when the user, its role or its hash leaves the list."""
 
     def __init__(self, users: UserList, *, clock: Callable[[], float] = SYSTEM.monotonic) -> None:
         self._users = users
@@ -46,7 +46,7 @@ class Passwords:
         self._waiting = 0
 
     def knows(self, name: str) -> bool:
-        """Say whether there is a user of this name."""
+        """Return whether there is a user of this name."""
         return name in self._users.now()
 
     def remembered(self, given: Password) -> Principal | None:
@@ -83,11 +83,11 @@ class Passwords:
         return user.principal
 
     def _is_listed(self, name: str, user: User) -> bool:
-        """Say whether the list has this very user now: the same role, tenant and hash."""
+        """Return whether the list has this user now, with the same role, tenant and hash."""
         return self._users.now().get(name) == user
 
     def _digest(self, given: Password) -> bytes:
-        """Return what stands for a name with a password in memory; without the key it says nothing."""
+        """Return a keyed digest of a name with a password: what is kept in memory reveals neither."""
         return self._keyed(f"{given.name}\0{given.password}".encode("utf-8", "surrogatepass"))
 
     def _keyed(self, content: bytes) -> bytes:

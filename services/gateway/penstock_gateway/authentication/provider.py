@@ -1,4 +1,4 @@
-"""What the operator says of an OpenID provider. It needs none of what checks signatures, which is heavy to import."""
+"""Settings of an OpenID provider, without the libraries that check signatures: those are heavy to import."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from penstock_schemas.ids import TenantId
 
 
 class ProviderSettings(Struct, frozen=True, kw_only=True):
-    """What the operator says of the provider."""
+    """The operator's settings for the provider."""
 
     issuer: str
     audience: tuple[str, ...]
@@ -23,12 +23,12 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     roles: Mapping[str, Role]
     """A value of the role claim to the role that it gives; the highest counts."""
     default_role: Role | None = None
-    """Of whoever has none of `roles`; `None`: it may not come in."""
+    """Of a user who has none of `roles`; `None`: such a user is refused."""
     skew_s: float = 60.0
 
 
 def is_safe_url(url: str) -> bool:
-    """Say whether nobody on the way can change what is fetched from there."""
+    """Return whether nobody on the way can change what is fetched from there."""
     try:
         parts = urlsplit(url)
     except ValueError:

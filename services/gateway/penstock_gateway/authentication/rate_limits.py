@@ -1,4 +1,4 @@
-"""How often somebody may ask, and how soon again after a wrong password. Pure: time comes in, decisions go out."""
+"""Limits on requests and on failed logins. Pure: times are arguments, decisions are results."""
 
 import math
 from collections import OrderedDict
@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct
 
 MAX_KEYS: Final = 10_000
-"""Whoever is remembered; the one that was quiet for the longest is forgotten first."""
+"""Keys that are remembered; the least recently used one is forgotten first."""
 FREE_FAILURES: Final = 5
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
@@ -67,13 +67,13 @@ class Failures:
         times = failed.times if failed is not None and now_s - failed.at_s < FORGET_S else 0
         self._failed.put(key, _Failed(times + 1, now_s))
 
-    def forgive(self, key: str) -> None:
+    def reset(self, key: str) -> None:
         """Forget its failures: it succeeded."""
         self._failed.drop(key)
 
 
 class RateLimitDecision(Struct, frozen=True):
-    """What a bucket says to one request."""
+    """The decision about one request."""
 
     is_allowed: bool
     limit: int
@@ -101,7 +101,7 @@ class RateLimiter:
         self._burst = burst
         self._levels: Recent[_Level] = Recent()
 
-    def take(self, key: str, now_s: float) -> RateLimitDecision:
+    def acquire(self, key: str, now_s: float) -> RateLimitDecision:
         """Take one request of a key out of its bucket, if there is one in it."""
         level = self._levels.get(key)
         tokens = float(self._burst)

@@ -1,4 +1,4 @@
-"""Headers that every response gets: what browsers may do with it, and how much the one who asks has left."""
+"""Headers of every response: what browsers may do with it, and how many requests the caller has left."""
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -27,7 +27,7 @@ _ALWAYS: Final = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
-"""Each is left as it is where a response has one of its own, as the pages of the documentation have."""
+"""A response that already has one of these keeps it, as the documentation pages do."""
 _ALWAYS_NAMES: Final = frozenset(name for name, _ in _ALWAYS)
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
 _VARY: Final = (b"vary", b"Origin")
@@ -37,7 +37,7 @@ class HeaderRules:
     """Adds headers.
 
     Args:
-        origins: the sites whose pages may ask; empty for none, `*` for any.
+        origins: the sites whose pages may send requests; empty for none, `*` for any.
 
     """
 
@@ -74,11 +74,11 @@ class HeaderRules:
         return named, (b"access-control-allow-credentials", b"true"), exposed
 
     def is_preflight(self, method: str, headers: Mapping[str, str]) -> bool:
-        """Say whether a browser only asks what a page of another site may send."""
+        """Return whether this is a CORS preflight: a browser checks what a page of another site may send."""
         return bool(self._origins) and method == "OPTIONS" and "access-control-request-method" in headers
 
     async def answer_preflight(self, headers: Mapping[str, str], send: Send) -> None:
-        """Answer it: `add` says whether that site may, and this what."""
+        """Answer a preflight with what the site may send; `add` adds whether it may read responses."""
         allowed: list[tuple[bytes, bytes]] = [(b"content-length", b"0")]
         if self._is_allowed(headers.get("origin", "")):
             allowed.append((b"access-control-allow-methods", ALLOWED_METHODS))

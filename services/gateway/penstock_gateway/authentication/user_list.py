@@ -24,9 +24,9 @@ def _unix_time() -> float:
 class UserList:
     """The users with passwords.
 
-    The file is looked at whenever somebody asks, so that who was taken out of it is out with the next request. That is
+    The file is checked at every request, so that a user who was removed from it has no access any more. That is
     one `stat` of a local file, some microseconds, in the event loop. A new file that is wrong, empty or not there any
-    more is said in the log, and the users that were known last stay: a slip of the editor must not lock everybody out.
+    more is reported in the log, and the last valid users stay: a typing error must not lock everybody out.
 
     Args:
         listed: users with commas between, as the settings have them.
@@ -47,7 +47,7 @@ class UserList:
         self._text: str | None = None
         """What the file held when it was right last."""
         self._wrong: str | None = None
-        """What is wrong with it now, so that it is said once."""
+        """What is wrong with it now, so that it is reported once."""
         if path is not None:
             self._mark, self._text = _mark_of(path), _read(path)
             self._is_young = self._wrote_just_now()

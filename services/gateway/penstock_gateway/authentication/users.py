@@ -22,7 +22,7 @@ class User(Struct, frozen=True):
 
     principal: Principal
     hash: str
-    """By bcrypt or argon2, in the form that says which."""
+    """By bcrypt or argon2, in the form that names the algorithm."""
 
     @property
     def is_bcrypt(self) -> bool:
@@ -31,17 +31,17 @@ class User(Struct, frozen=True):
 
 
 class BadUser(Exception):
-    """An entry is not of the form; the text never holds what stands in it, but for the name."""
+    """An entry is malformed; the message contains nothing of it but the name."""
 
 
 def is_name(text: str) -> bool:
-    """Say whether a user may be called so."""
+    """Return whether a user may have this name."""
     return ids.is_name(text) and _NAME.fullmatch(text) is not None
 
 
 def split_list(text: str) -> tuple[str, ...]:
     """Return the entries of a list with commas between."""
-    return tuple(each.strip() for each in _BETWEEN.split(text) if each.strip())
+    return tuple(entry.strip() for entry in _BETWEEN.split(text) if entry.strip())
 
 
 def split_file(text: str) -> tuple[str, ...]:
@@ -54,14 +54,14 @@ def parse_users(entries: Iterable[str]) -> dict[str, User]:
     """Return users by name.
 
     Raises:
-        BadUser: an entry is wrong, or a name stands twice.
+        BadUser: an entry is wrong, or two have the same name.
 
     """
     users: dict[str, User] = {}
     for number, entry in enumerate(entries, 1):
         user = _parse(entry, f"entry {number}")
         if user.principal.name in users:
-            raise BadUser(f"the user {user.principal.name} stands there twice")
+            raise BadUser(f"the user {user.principal.name} is listed twice; remove one of the entries")
         users[user.principal.name] = user
     return users
 
@@ -70,13 +70,13 @@ def _parse(entry: str, place: str) -> User:
     name, colon, rest = entry.partition(":")
     if not colon or not is_name(name):
         raise BadUser(f"{place} is not of the form name:hash or name:hash:role@tenant")
-    hashed, _, standing = rest.partition(":")
+    hashed, _, access = rest.partition(":")
     if not (_BCRYPT.fullmatch(hashed) or _ARGON2.fullmatch(hashed)):
         raise BadUser(
-            f"what follows {name} is no hash by bcrypt or argon2; 'penstock hash-password' makes one, and where "
+            f"the value after {name} is not a hash by bcrypt or argon2; 'penstock hash-password' makes one, and where "
             "a shell or Compose reads the value, its dollar signs must be quoted"
         )
-    role_text, _, tenant = standing.partition("@")
+    role_text, _, tenant = access.partition("@")
     tenant = tenant or DEFAULT_TENANT
     try:
         role = Role(role_text) if role_text else Role.SUBMITTER

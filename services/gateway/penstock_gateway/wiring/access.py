@@ -1,4 +1,4 @@
-"""From settings to a door: everything of authentication put together once, and every mistake said at once."""
+"""Authentication, put together from the settings; every mistake in them is reported at once."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def build_auth_middleware(
     """Return `app` behind the authentication that the settings require.
 
     Raises:
-        BadUser: the list of users is wrong; `access_mistakes` says so before.
+        BadUser: the list of users is wrong; `access_mistakes` reports that before.
 
     """
     methods = settings.auth
@@ -50,7 +50,7 @@ def build_auth_middleware(
     )
     access = AccessSettings(
         open_paths=(f"{settings.wes_prefix}/service-info",),
-        allowed_origins=frozenset(each.rstrip("/").lower() for each in settings.cors_origins),
+        allowed_origins=frozenset(origin.rstrip("/").lower() for origin in settings.cors_origins),
         trusted_proxies=frozenset(settings.trusted_proxies),
         is_local_only=AuthMethod.NONE in methods and not settings.allow_anonymous,
     )
@@ -106,12 +106,12 @@ def access_mistakes(settings: GatewaySettings) -> Iterator[str]:
 def exposure(settings: GatewaySettings, host: str) -> Iterator[str]:
     """Yield what is wrong with listening on `host`, a name or the address that it turned out to be."""
     if AuthMethod.NONE in settings.auth and not settings.allow_anonymous and not is_loopback(host):
-        shown = settings.host if host == settings.host else f"{settings.host}' which is '{host}"
+        address = settings.host if host == settings.host else f"{settings.host}' which is '{host}"
         yield (
-            f"PENSTOCK_HOST is '{shown}', which others reach, and PENSTOCK_AUTH is none: everybody could "
+            f"PENSTOCK_HOST is '{address}', which other machines reach, and PENSTOCK_AUTH is none: everybody could "
             "run programs on this installation. Set PENSTOCK_AUTH to basic, token or oidc "
             "(docs/how-to/authenticate.md), or PENSTOCK_HOST to 127.0.0.1, or PENSTOCK_ALLOW_ANONYMOUS=true where "
-            "that is what you want"
+            "that is intended"
         )
 
 
@@ -125,17 +125,17 @@ def _provider_mistakes(settings: GatewaySettings) -> Iterator[str]:
     if not settings.oidc_audience:
         yield "PENSTOCK_OIDC_AUDIENCE is not set: expected the audience that tokens for this server name"
     if not settings.oidc_roles and settings.oidc_default_role is None:
-        yield "neither PENSTOCK_OIDC_ROLES nor PENSTOCK_OIDC_DEFAULT_ROLE is set: nobody could come in"
+        yield "neither PENSTOCK_OIDC_ROLES nor PENSTOCK_OIDC_DEFAULT_ROLE is set: no user would have access"
     if not is_token(settings.oidc_tenant):
         yield f"PENSTOCK_OIDC_TENANT is '{settings.oidc_tenant}': expected letters, digits, - and _"
-    for each in settings.oidc_roles:
-        value, equals, role = each.rpartition("=")
+    for entry in settings.oidc_roles:
+        value, equals, role = entry.rpartition("=")
         if not equals or not value or role not in {known.value for known in Role}:
-            yield f"PENSTOCK_OIDC_ROLES holds '{each}': expected value=role, the role one of viewer, submitter, ..."
+            yield f"PENSTOCK_OIDC_ROLES contains '{entry}': expected value=role, the role one of viewer, submitter, ..."
 
 
 def _provider_settings(settings: GatewaySettings) -> ProviderSettings:
-    mapped = (each.rpartition("=") for each in settings.oidc_roles)
+    mapped = (entry.rpartition("=") for entry in settings.oidc_roles)
     return ProviderSettings(
         issuer=settings.oidc_issuer or "",
         audience=settings.oidc_audience,

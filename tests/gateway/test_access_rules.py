@@ -1,4 +1,4 @@
-"""The pure rules of the door: users, credentials, throttles, callers, settings."""
+"""Pure rules of access: users, credentials, rate limits, callers, settings."""
 
 import base64
 import socket
@@ -124,14 +124,14 @@ def test_after_some_failures_each_further_one_doubles_the_wait() -> None:
     assert failures.delay_s("b", time_s) == 0
     failures.note("a", time_s + 1000)
     assert failures.delay_s("a", time_s + 1000) == 0
-    failures.forgive("a")
+    failures.reset("a")
     assert failures.delay_s("a", time_s) == 0
 
 
 def test_throttles_have_bounded_memory() -> None:
     buckets = RateLimiter(1, 1)
     for number in range(MAX_KEYS + 10):
-        buckets.take(str(number), 0.0)
+        buckets.acquire(str(number), 0.0)
     assert len(buckets._levels) == MAX_KEYS  # pyright: ignore[reportPrivateUsage]  (the bound itself)
 
 
@@ -140,7 +140,7 @@ def test_no_stretch_of_time_has_more_than_rate_and_burst(pauses: list[float], bu
     buckets, time_s, taken = RateLimiter(per_s, burst), 0.0, 0
     for pause in pauses:
         time_s += pause
-        allowance = buckets.take("a", time_s)
+        allowance = buckets.acquire("a", time_s)
         taken += allowance.is_allowed
         assert 0 <= allowance.remaining < burst
         assert allowance.reset_s >= 1
@@ -211,7 +211,7 @@ def test_without_authentication_it_listens_on_this_machine_alone() -> None:
 @pytest.mark.parametrize(("address", "is_refused"), [("127.0.0.1", False), ("0.0.0.0", True)])
 def test_a_name_counts_by_the_address_that_it_turned_out_to_be(address: str, is_refused: bool) -> None:
     settings = read_settings(GatewaySettings, {"PENSTOCK_HOST": "localhost"})
-    refused = pytest.raises(Exposed, match=r"'localhost' which is '0\.0\.0\.0', which others reach")
+    refused = pytest.raises(Exposed, match=r"'localhost' which is '0\.0\.0\.0', which other machines reach")
     with socket.socket() as bound, refused if is_refused else nullcontext():
         bound.bind((address, 0))  # nobody is listened to
         check_exposure(settings, bound)
@@ -228,7 +228,7 @@ def test_only_what_is_surely_this_machine_needs_no_login() -> None:
 def test_every_mistake_of_access_is_said_at_once(tmp_path: Path) -> None:
     assert "no user" in wrong(PENSTOCK_AUTH="basic")
     assert "cannot be read" in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_FILE=str(tmp_path / "none"))
-    assert "no hash" in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_USERS="ada:secret")
+    assert "not a hash" in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_USERS="ada:secret")
     assert "secret" not in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_USERS="ada:secret")
     told = wrong(AUTH_METHOD="oauth2", PENSTOCK_OIDC_ISSUER="http://issuer.example", PENSTOCK_OIDC_ROLES="x")
     for variable in ("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES"):
