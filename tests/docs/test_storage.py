@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from penstock_gateway.maintenance.deletions import NOTES
-from penstock_gateway.staging.uploads import job_prefix
 from penstock_runner.attempts.uploads import log_key, task_log_key
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream
+from penstock_sources.staging.uploads import job_prefix
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reference" / "storage.md"
 

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 from tests.gateway.gateway_harness import Stage, pointers, problem, submission
-from tests.gateway.test_archives import gzipped, tarred, zipped
+from tests.sources.test_archives import gzipped, tarred, zipped
 
 from penstock_ports import BlobsUnavailable, Conflict, LogFull, Unavailable
 from penstock_schemas.jobs import MAX_LEFT_OUT_CHARS, SourceManifest

@@ -9,16 +9,16 @@ import httpx
 import msgspec
 import pytest
 from tests.gateway.gateway_harness import Json, Stage, pointers, problem
-from tests.gateway.test_archives import gzipped
 from tests.gateway.user_fixtures import BASIC, basic
+from tests.sources.test_archives import gzipped
 
 from penstock_gateway.catalogue.folder import Unfit, read_workflow
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.settings import GatewaySettings, mistakes
-from penstock_gateway.staging.bundles import make_bundle
 from penstock_schemas.api import PipelineRegistration, SubmittedSource
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import SourceManifest
+from penstock_sources.staging.bundles import make_bundle
 
 SNAKEFILE = 'configfile: "config/config.yaml"\nrule all:\n    output: "a"\n    shell: "touch {output}"\n'
 SCHEMA = """

@@ -10,7 +10,7 @@ import httpx
 import msgspec
 import pytest
 from tests.gateway.gateway_harness import Json, Stage, pointers, problem
-from tests.gateway.test_archives import gzipped
+from tests.sources.test_archives import gzipped
 
 from penstock_schemas.jobs import Failure, FailureCause, SourceKind, SourceManifest
 from penstock_schemas.plans import Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest

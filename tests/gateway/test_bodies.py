@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from penstock_gateway.http.bodies.json_bodies import ASIDE_BYTES, decode, decode_aside, pointer
+from penstock_domain.json_pointers import pointer
+from penstock_gateway.http.bodies.json_bodies import ASIDE_BYTES, decode, decode_aside
 from penstock_gateway.http.bodies.json_limits import MAX_DEPTH
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import JobSubmission

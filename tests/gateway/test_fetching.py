@@ -10,20 +10,21 @@ import anyio
 import pytest
 from tests.gateway.certificates import Authority
 from tests.gateway.gateway_harness import Stage, problem
-from tests.gateway.http_fixture_server import Elsewhere, elsewhere, git, repository
-from tests.gateway.test_archives import gzipped
 from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, lay, near, submission
+from tests.sources.http_fixture_server import Elsewhere, elsewhere, git, repository
+from tests.sources.test_archives import gzipped
 
-from penstock_gateway.http.problems import Invalid
-from penstock_gateway.intake import addresses, downloads, repositories
-from penstock_gateway.intake.addresses import SourceHosts
-from penstock_gateway.intake.credentials import header_for, parse_credentials
-from penstock_gateway.intake.forges import as_repository
-from penstock_gateway.intake.limits import SourceUnfit
-from penstock_gateway.intake.spool import Spool, fill
 from penstock_gateway.settings import GatewaySettings, mistakes, source_hosts
 from penstock_ports import Unavailable
 from penstock_schemas.api import SubmittedSource
+from penstock_sources.egress import addresses, downloads
+from penstock_sources.egress.addresses import SourceHosts
+from penstock_sources.egress.credentials import header_for, parse_credentials
+from penstock_sources.egress.failures import FetchFailed
+from penstock_sources.failures import InvalidSource, UnusableSource
+from penstock_sources.git import repositories
+from penstock_sources.git.forges import as_repository
+from penstock_sources.spool import Spool, fill
 
 HOST = "forge.test"
 
@@ -69,9 +70,9 @@ async def test_https_is_spoken_with_those_whose_certificate_is_trusted(
     allowed = trusting(authority, secure)
     assert await download(address, allowed) == b"there"
     assert (await fetch_commit(f"{address}/.git", None, allowed))[1] == commit
-    with pytest.raises(SourceUnfit, match="its certificate is not trusted: unable to get local issuer"):
+    with pytest.raises(FetchFailed, match="its certificate is not trusted: unable to get local issuer"):
         await download(address, trusting(None, secure))
-    with pytest.raises(SourceUnfit, match=r"cannot be read: .*certificate"):
+    with pytest.raises(UnusableSource, match=r"cannot be read: .*certificate"):
         await fetch_commit(f"{address}/.git", None, trusting(None, secure))
 
 
@@ -84,9 +85,9 @@ async def test_a_certificate_of_another_name_or_time_is_refused(
 ) -> None:
     with elsewhere(tls=authority.server(host, days=days)) as place:
         allowed = trusting(authority, place)
-        with pytest.raises(SourceUnfit, match=why):
+        with pytest.raises(FetchFailed, match=why):
             await download(f"https://{HOST}:{place.port}/w", allowed)
-        with pytest.raises(SourceUnfit, match=r"cannot be read: .*(certificate|subject)"):
+        with pytest.raises(UnusableSource, match=r"cannot be read: .*(certificate|subject)"):
             await fetch_commit(f"https://{HOST}:{place.port}/w.git", None, allowed)
         assert not place.asked
 
@@ -101,9 +102,9 @@ async def test_https_leads_to_nothing_less(
         allowed = trusting(authority, secure, plain)
         assert await download(f"https://{HOST}:{secure.port}/same", allowed) == b"there"
         for scheme in ("https", "HTTPS"):
-            with pytest.raises(SourceUnfit, match="not https"):
+            with pytest.raises(FetchFailed, match="not https"):
                 await download(f"{scheme}://{HOST}:{secure.port}/down", allowed)
-        with pytest.raises(SourceUnfit, match="no address"):
+        with pytest.raises(FetchFailed, match="no address"):
             await download(f"https://{HOST}:{secure.port}/broken", allowed)
         assert not plain.asked
 
@@ -119,7 +120,7 @@ async def test_https_leads_to_nothing_less(
 
         monkeypatch.setattr(anyio, "getaddrinfo", look_up)
         asked = len(secure.asked)
-        with pytest.raises(SourceUnfit, match=r"`inside.test` has the address 127.0.0.2, which is not public"):
+        with pytest.raises(FetchFailed, match=r"`inside.test` has the address 127.0.0.2, which is not public"):
             await download(f"https://{HOST}:{secure.port}/in", SourceHosts(hosts=allowed.hosts, ca_file=authority.file))
         assert len(secure.asked) == asked + 1
 
@@ -137,12 +138,12 @@ async def test_a_token_opens_what_lies_below_its_address_alone(
     assert (await fetch_commit(f"{base}/lab/.git", None, allowed))[:2] == (f"{base}/lab/.git", commit)
     assert await download(f"{base}/files/w", allowed) == b"there"
     for address in ("/laboratory/x", "/files/../other", "/filesystem"):
-        with pytest.raises(SourceUnfit, match="answered 401; it asks for a name"):
+        with pytest.raises(FetchFailed, match="answered 401; it asks for a name"):
             await download(base + address, allowed)
     secure.authorizations.clear()
     wrong = trusting(authority, secure, credentials=f"https://robot:wrong@{HOST}:{secure.port}")
     for other in (trusting(authority, secure), wrong):
-        with pytest.raises(SourceUnfit, match="PENSTOCK_SOURCE_CREDENTIALS_FILE") as caught:
+        with pytest.raises(UnusableSource, match="PENSTOCK_SOURCE_CREDENTIALS_FILE") as caught:
             await fetch_commit(f"{base}/lab/.git", None, other)
         assert "robot" not in str(caught.value)
         assert "wrong" not in str(caught.value)
@@ -230,7 +231,7 @@ async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
     repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE, "data/reads.bam": pointer})
     with (
         elsewhere(repositories=tmp_path / "repositories") as place,
-        pytest.raises(SourceUnfit, match=r"`data/reads.bam` in the repository is kept by Git LFS"),
+        pytest.raises(UnusableSource, match=r"`data/reads.bam` in the repository is kept by Git LFS"),
     ):
         await fetch_commit(f"{place.url}/w/.git", None, near(place))
 
@@ -278,9 +279,9 @@ async def some(*pieces: bytes) -> AsyncGenerator[bytes]:
 async def test_where_nobody_listens_is_said() -> None:
     with elsewhere() as gone:
         pass
-    with pytest.raises(SourceUnfit, match="nobody listens there"):
+    with pytest.raises(FetchFailed, match="nobody listens there"):
         await download(f"{gone.url}/w", near(gone))
-    with pytest.raises(SourceUnfit, match="cannot be read: unable to access '<address>'"):
+    with pytest.raises(UnusableSource, match="cannot be read: unable to access '<address>'"):
         await fetch_commit(f"{gone.url}/w", None, near(gone))
 
 
@@ -288,7 +289,7 @@ async def test_where_nobody_listens_is_said() -> None:
     "address", ["ext::sh -c x", "ext::sh", "file::/etc", "file:///etc", "/etc", "git@h:w", "ssh://h/w"]
 )
 async def test_git_is_asked_for_http_addresses_alone(address: str) -> None:
-    with pytest.raises(SourceUnfit, match="address"):
+    with pytest.raises(FetchFailed, match="address"):
         await fetch_commit(address, None, SourceHosts(hosts=("h",), allows_private=True))
 
 
@@ -329,7 +330,7 @@ async def test_the_page_of_a_main_file_is_its_repository_at_that_ref(tmp_path: P
     with elsewhere(repositories=tmp_path / "repositories") as place:
         files, origin = await lay(near(place), url=f"{place.url}/lab/bare/blob/v1/workflow/main.smk")
         assert (files, origin) == ({"workflow/main.smk": SNAKEFILE.encode()}, f"git+{place.url}/lab/bare@{commit}")
-        with pytest.raises(Invalid, match="page of a folder"):
+        with pytest.raises(InvalidSource, match="page of a folder"):
             await lay(near(place), url=f"{place.url}/lab/bare/tree/v1/workflow")
         place.pages["/w.tgz"] = gzipped({"w/sub/main.smk": SNAKEFILE.encode()})
         files, _ = await lay(near(place), url=f"{place.url}/w.tgz#sub/main.smk")

@@ -13,18 +13,19 @@ import anyio
 import msgspec
 import pytest
 from tests.gateway.gateway_harness import Json, Stage, problem
-from tests.gateway.http_fixture_server import Elsewhere, elsewhere, git, repository
-from tests.gateway.test_archives import gzipped, tarred, zipped
+from tests.sources.http_fixture_server import Elsewhere, elsewhere, git, repository
+from tests.sources.test_archives import gzipped, tarred, zipped
 
-from penstock_gateway.http.problems import Invalid
-from penstock_gateway.intake import addresses, downloads, repositories
-from penstock_gateway.intake.addresses import SourceHosts, check_url, is_public, resolve
-from penstock_gateway.intake.intake import Intake
-from penstock_gateway.intake.limits import SourceUnfit
-from penstock_gateway.intake.spool import Spool
-from penstock_gateway.staging.uploads import Uploads
 from penstock_schemas.api import Base64File, SubmittedSource
 from penstock_schemas.jobs import SourceManifest
+from penstock_sources.egress import addresses, downloads
+from penstock_sources.egress.addresses import SourceHosts, check_url, is_public, resolve
+from penstock_sources.egress.failures import FetchFailed
+from penstock_sources.failures import InvalidSource, UnusableSource
+from penstock_sources.git import repositories
+from penstock_sources.spool import Spool
+from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.uploads import Uploads
 from penstock_testing.memory import MemoryBlobs
 
 SNAKEFILE = 'rule all:\n    output: "a"\n    shell: "touch {output}"\n'
@@ -145,12 +146,12 @@ def test_addresses_that_are_allowed(address: str) -> None:
     ],
 )
 def test_addresses_that_are_refused(address: str, why: str) -> None:
-    with pytest.raises(SourceUnfit, match=why):
+    with pytest.raises(FetchFailed, match=why):
         check_url(address, ALLOWED)
 
 
 def test_without_hosts_nothing_is_fetched() -> None:
-    with pytest.raises(SourceUnfit, match="PENSTOCK_SOURCE_HOSTS"):
+    with pytest.raises(FetchFailed, match="PENSTOCK_SOURCE_HOSTS"):
         check_url("https://example.org/", SourceHosts())
 
 
@@ -158,9 +159,9 @@ def test_without_hosts_nothing_is_fetched() -> None:
 async def test_no_spelling_of_a_name_leads_to_a_private_address(place: Elsewhere, host: str) -> None:
     place.pages["/a"] = b"secret"
     allowed = SourceHosts(hosts=(f"{host.strip('[]')}:{place.port}",))
-    with pytest.raises(SourceUnfit, match=r"not public|not known"):
+    with pytest.raises(FetchFailed, match=r"not public|not known"):
         await download(f"http://{host}:{place.port}/a", allowed)
-    with pytest.raises(SourceUnfit, match=r"not public|not known"):
+    with pytest.raises(FetchFailed, match=r"not public|not known"):
         await fetch_commit(f"http://{host}:{place.port}/a.git", None, allowed)
     assert not place.asked
 
@@ -179,11 +180,11 @@ async def test_a_redirect_is_checked_as_the_first_address(place: Elsewhere, monk
         allowed = SourceHosts(hosts=hosts)
         assert await download(f"{outside.url}/once", allowed) == b"fine"
         for path in ("/in", "/named"):
-            with pytest.raises(SourceUnfit, match="not public"):
+            with pytest.raises(FetchFailed, match="not public"):
                 await download(outside.url + path, allowed)
-        with pytest.raises(SourceUnfit, match="redirects"):
+        with pytest.raises(FetchFailed, match="redirects"):
             await download(f"{outside.url}/loop", allowed)
-        with pytest.raises(SourceUnfit, match="alone"):
+        with pytest.raises(FetchFailed, match="alone"):
             await download(f"{outside.url}/in", SourceHosts(hosts=hosts[:1]))
     assert not place.asked
 
@@ -213,17 +214,17 @@ async def test_every_address_of_a_name_must_be_public(monkeypatch: pytest.Monkey
         return [(2, 1, 6, "", ("8.8.8.8", port)), (10, 1, 6, "", ("::ffff:10.0.0.1", port, 0, 0))]
 
     monkeypatch.setattr(anyio, "getaddrinfo", both)
-    with pytest.raises(SourceUnfit, match=r"not public"):
+    with pytest.raises(FetchFailed, match=r"not public"):
         await resolve(check_url("https://example.org/", ALLOWED), ALLOWED)
 
 
 async def test_a_download_is_bounded_and_whole(place: Elsewhere) -> None:
     place.pages["/big"] = bytes(2_000_000)
-    with pytest.raises(SourceUnfit, match="more than 1,000,000 bytes"):
+    with pytest.raises(FetchFailed, match="more than 1,000,000 bytes"):
         await download(f"{place.url}/big", near(place), max_bytes=1_000_000)
-    with pytest.raises(SourceUnfit, match="answered 404"):
+    with pytest.raises(FetchFailed, match="answered 404"):
         await download(f"{place.url}/nothing", near(place))
-    with pytest.raises(SourceUnfit, match="cannot be fetched"):
+    with pytest.raises(FetchFailed, match="cannot be fetched"):
         await download(f"https://127.0.0.1:{place.port}/", near(place))
 
 
@@ -251,7 +252,7 @@ async def test_an_address_gives_an_archive_or_a_snakefile(place: Elsewhere) -> N
     assert (await lay(near(place), url=f"{place.url}/w.zip"))[0] == {"Snakefile": SNAKEFILE.encode()}
     assert (await lay(near(place), url=f"{place.url}/main.smk"))[0] == {"Snakefile": SNAKEFILE.encode()}
     for path, why in (("/page", "for people"), ("/image", "no archive")):
-        with pytest.raises(Invalid, match=why):
+        with pytest.raises(InvalidSource, match=why):
             await lay(near(place), url=place.url + path)
 
 
@@ -290,7 +291,7 @@ async def test_a_commit_with_a_link_that_leads_out_is_refused(
         await Intake(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).lay(
             SubmittedSource(git=f"{place.url}/w.git/.git"), upload, engine="snakemake"
         )
-        with pytest.raises(Invalid, match=why):
+        with pytest.raises(InvalidSource, match=why):
             await upload.seal(main=None)
 
 
@@ -324,7 +325,7 @@ async def test_a_submodule_is_refused(place: Elsewhere, tmp_path: Path) -> None:
     commit = repository(folder, {"Snakefile": SNAKEFILE})
     git(folder, "update-index", "--add", "--cacheinfo", f"160000,{commit},inner")
     git(folder, "commit", "--quiet", "-m", "inner")
-    with pytest.raises(SourceUnfit, match="submodule"):
+    with pytest.raises(UnusableSource, match="submodule"):
         await fetch_commit(f"{place.url}/w.git/.git", None, near(place))
 
 
@@ -333,17 +334,17 @@ async def test_a_repository_is_bounded(place: Elsewhere, tmp_path: Path) -> None
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE, "zeros": bytes(200_000)})
     address = f"{place.url}/w.git/.git"
-    with pytest.raises(SourceUnfit, match="more than 100,000 bytes"):
+    with pytest.raises(UnusableSource, match="more than 100,000 bytes"):
         await fetch_commit(address, None, near(place), max_bytes=100_000)
     noise = gzip.compress(b"".join(str(n * n).encode() for n in range(200_000)))
     repository(tmp_path / "repositories" / "w.git", {"noise": noise})
-    with pytest.raises(SourceUnfit, match="more than 51,200 bytes"):
+    with pytest.raises(UnusableSource, match="more than 51,200 bytes"):
         await fetch_commit(address, None, near(place), max_bytes=51_200)
 
 
 @pytest.mark.parametrize("ref", ["-x", "--upload-pack=x", "a..b", "a b", "", "v1@{1}", "a:b", "HEAD^"])
 async def test_a_ref_is_a_name_and_no_option(place: Elsewhere, ref: str) -> None:
-    with pytest.raises(SourceUnfit, match="no branch"):
+    with pytest.raises(UnusableSource, match="no branch"):
         await fetch_commit(f"{place.url}/w.git", ref, near(place))
     assert not place.asked
 
@@ -352,12 +353,12 @@ async def test_a_ref_is_a_name_and_no_option(place: Elsewhere, ref: str) -> None
 async def test_what_git_cannot_read_says_why(place: Elsewhere, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE})
-    with pytest.raises(SourceUnfit, match=r"not found|cannot be read"):
+    with pytest.raises(UnusableSource, match=r"not found|cannot be read"):
         await fetch_commit(f"{place.url}/nothing.git", None, near(place))
-    with pytest.raises(SourceUnfit, match="couldn't find remote ref v9"):
+    with pytest.raises(UnusableSource, match="couldn't find remote ref v9"):
         await fetch_commit(f"{place.url}/w.git/.git", "v9", near(place))
     place.pages["/moved.git/info/refs"] = f"{place.url}/w.git/.git/info/refs?service=git-upload-pack"
-    with pytest.raises(SourceUnfit, match="cannot be read"):
+    with pytest.raises(UnusableSource, match="cannot be read"):
         await fetch_commit(f"{place.url}/moved.git", None, near(place))
 
 
@@ -367,7 +368,7 @@ async def test_a_fetch_that_takes_too_long_is_ended(place: Elsewhere, monkeypatc
     with elsewhere() as silent:
         silent.is_silent = True
         started = anyio.current_time()
-        with pytest.raises(SourceUnfit, match="took longer"):
+        with pytest.raises(UnusableSource, match="took longer"):
             await fetch_commit(f"{silent.url}/w.git", None, near(silent))
         assert anyio.current_time() - started < 5
 

@@ -22,10 +22,10 @@ from penstock_execution.logs.log_follower import Tail
 from penstock_execution.logs.stdio_capture import ORDER_SUFFIX, RECORD, SUFFIXES
 from penstock_runner.attempts.notices import append_notices
 from penstock_runner.attempts.uploads import Uploads
-from penstock_runner.staging.sources import remove
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure
 from penstock_schemas.views import LogStream
+from penstock_sources.workspace.sources import remove
 from penstock_testing.memory import MemoryBlobs
 
 JOB = JobId("job")

@@ -23,9 +23,9 @@ from penstock_execution.files.workflow_files import (
     UnsafeFile,
     WorkflowFolder,
     in_thread,
-    remove_tree,
     removed,
 )
+from penstock_runtime.folder_removal import remove_tree
 
 SECRET = "the runner's own"
 

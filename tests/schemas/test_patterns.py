@@ -17,6 +17,7 @@ PRODUCT = (
     "runtime",
     "testing",
     "jetstream",
+    "sources",
     "execution",
     "engines",
     "services",

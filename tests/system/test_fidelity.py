@@ -20,7 +20,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from tests.gateway.gateway_harness import Stage
-from tests.gateway.http_fixture_server import elsewhere, git
+from tests.sources.http_fixture_server import elsewhere, git
 from tests.system.trees import SNAKEFILE, Tree, make, read, trees
 
 from penstock.client.forms import UploadForm
@@ -29,14 +29,14 @@ from penstock.upload.folders import Chosen, choose
 from penstock_domain import aggregates
 from penstock_domain.job_fold import fold
 from penstock_gateway.catalogue.folder import read_workflow
-from penstock_gateway.intake.addresses import SourceHosts
-from penstock_gateway.intake.intake import Intake
-from penstock_gateway.intake.spool import Spool
-from penstock_gateway.staging.uploads import Uploads
-from penstock_runner.staging.sources import Sources
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Source, SourceKind
+from penstock_sources.egress.addresses import SourceHosts
+from penstock_sources.spool import Spool
+from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.uploads import Uploads
+from penstock_sources.workspace.sources import Sources
 from penstock_testing.memory import MemoryBlobs
 
 MAX_BYTES = 1 << 26

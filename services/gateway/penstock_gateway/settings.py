@@ -13,13 +13,13 @@ from msgspec import Meta
 from penstock_domain.access import JobVisibility
 from penstock_gateway.catalogue.presets import read_presets
 from penstock_gateway.http.connections import ConnectionLimits, room_for
-from penstock_gateway.intake.addresses import SourceHosts
-from penstock_gateway.intake.credentials import parse_credentials, read_credentials
 from penstock_jetstream.settings import ServiceSettings
 from penstock_runtime.setting_files import read_setting_file
 from penstock_runtime.settings import LogLevel, LogLevelSetting
 from penstock_runtime.storage_variables import with_storage_names
 from penstock_schemas.access import AuthMethod, Role
+from penstock_sources.egress.addresses import SourceHosts
+from penstock_sources.egress.credentials import parse_credentials, read_credentials
 
 
 class UnknownFields(Enum):

@@ -21,11 +21,11 @@ from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.housekeeping import Housekeeping
 from penstock_runner.registration import RunnerRegistration
 from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown
-from penstock_runner.staging.sources import Sources
 from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
+from penstock_sources.workspace.sources import Sources
 
 PLANS: Final = "plans"
 """The folder below the runner's in which plans are made."""

@@ -7,10 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_runner.staging.sources import remove
 from penstock_runtime.state_folder import hold
 from penstock_schemas.ids import JobId, RunnerId, is_token
 from penstock_schemas.wire import Undecodable, decode_view, encode
+from penstock_sources.workspace.sources import remove
 
 RECORD: Final = "runner.json"
 OWN: Final = (RECORD, RECORD + ".new", "work", "logs", "plans")

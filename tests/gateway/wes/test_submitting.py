@@ -7,9 +7,9 @@ import httpx
 import msgspec
 import pytest
 from tests.gateway.gateway_harness import Stage
-from tests.gateway.http_fixture_server import elsewhere, git, repository
-from tests.gateway.test_archives import gzipped, zipped
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
+from tests.sources.http_fixture_server import elsewhere, git, repository
+from tests.sources.test_archives import gzipped, zipped
 
 from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
 from penstock_runtime.settings import BadSettings, read_settings

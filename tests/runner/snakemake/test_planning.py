@@ -11,11 +11,11 @@ import pytest
 from penstock_engines.mock.engine import STEPS, MockEngine
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_runner.attempts.planning import MAX_PLANS, Planner, plan_of
-from penstock_runner.staging.sources import Sources
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Source, SourceKind
 from penstock_schemas.plans import MAX_PLANNED_TASKS, PlanReply, PlanRequest
 from penstock_schemas.views import Task, TaskState
+from penstock_sources.workspace.sources import Sources
 from penstock_testing.memory import MemoryBlobs
 
 WORKFLOW = """

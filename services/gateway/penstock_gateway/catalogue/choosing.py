@@ -6,9 +6,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from penstock_domain.json_pointers import pointer
 from penstock_domain.policy.pipelines import Pipeline, Version
 from penstock_gateway.catalogue.parameter_schemas import merge, violations
-from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.jobs import PipelineRef

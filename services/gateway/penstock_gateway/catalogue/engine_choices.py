@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import Violation

@@ -17,13 +17,13 @@ from penstock_domain.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache,
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.intake.limits import PIECE_BYTES
-from penstock_gateway.staging.bundles import MAX_ENTRIES
-from penstock_gateway.staging.uploads import Upload
 from penstock_ports import PortError
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.ids import is_token
 from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut
+from penstock_sources.failures import InvalidSource
+from penstock_sources.limits import CHUNK_BYTES, MAX_SUBMITTED_ENTRIES
+from penstock_sources.staging.uploads import Upload
 
 DESCRIPTIONS: Final = ("penstock.json", "penstock.yaml", "penstock.yml")
 """What a workflow's folder may say of itself: `entrypoint`, and all of `PipelineRegistration` but the source."""
@@ -90,7 +90,7 @@ class CatalogueFolder:
             if not read.is_versioned and await self._registrations.is_offered(read.asked.name, read.asked.version):
                 return  # its version is the hash of all that it holds
             version, is_new = await self._registrations.register(read.asked, actor=ACTOR, lay=read.lay)
-        except (Unfit, Invalid, VersionTaken) as error:
+        except (Unfit, Invalid, InvalidSource, VersionTaken) as error:
             log.warning("pipeline_refused", folder=workflow.name, reason=str(error))
         else:
             if is_new:
@@ -165,8 +165,8 @@ def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
 
     """
     places = {path.relative_to(folder).as_posix(): path for path in _entries(folder)}
-    if len(places) > MAX_ENTRIES:
-        raise Unfit(f"it has more than {MAX_ENTRIES:,} files and folders")
+    if len(places) > MAX_SUBMITTED_ENTRIES:
+        raise Unfit(f"it has more than {MAX_SUBMITTED_ENTRIES:,} files and folders")
     links = {name: os.readlink(path) for name, path in places.items() if path.is_symlink()}  # noqa: PTH115
     known = LinkMap(links)
     items: list[FolderItem] = []
@@ -223,14 +223,14 @@ def _sha256(path: Path, digest: _Digest) -> str:
     """Return the hash of a file, and take its content into another one."""
     own = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
+        while piece := file.read(CHUNK_BYTES):
             own.update(piece)
             digest.update(piece)
     return own.hexdigest()
 
 
 async def _pieces(file: anyio.AsyncFile[bytes]) -> AsyncIterator[bytes]:
-    while piece := await file.read(PIECE_BYTES):
+    while piece := await file.read(CHUNK_BYTES):
         yield piece
 
 

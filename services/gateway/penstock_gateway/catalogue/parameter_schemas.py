@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import jsonschema_rs
 import msgspec
 
-from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_domain.json_pointers import pointer
 from penstock_schemas.api import Violation
 from penstock_schemas.jobs import Parameters
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from penstock_domain.json_pointers import pointer
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
-from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.setting_files import read_setting_file

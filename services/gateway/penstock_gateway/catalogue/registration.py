@@ -6,10 +6,10 @@ from typing import Final
 import msgspec
 
 from penstock_domain.engines.descriptor import EngineDescriptor
+from penstock_domain.json_pointers import pointer
 from penstock_gateway.catalogue.parameter_schemas import Schema, fault_of_schema, merge, violations
 from penstock_gateway.catalogue.presets import Presets, engine_parameters_of
 from penstock_gateway.catalogue.workflow_files import Files, find_schema, own_configuration
-from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import PipelineRegistration, Violation

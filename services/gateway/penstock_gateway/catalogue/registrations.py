@@ -13,17 +13,17 @@ from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.catalogue.stored_sources import read_files, stored_fingerprint
 from penstock_gateway.catalogue.workflow_files import Files
-from penstock_gateway.intake.intake import Intake, StagedSource
-from penstock_gateway.jobs.submission.source_kinds import kind_of
-from penstock_gateway.staging.bundles import check_uploaded, path_source, read_entries
-from penstock_gateway.staging.submitted_entries import left_out_of
-from penstock_gateway.staging.uploads import Upload, Uploads
 from penstock_ports import BlobMissing, Blobs, Conflict, LogFull, TooLarge
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Source
+from penstock_sources.staging.bundles import check_uploaded, path_source, read_entries
+from penstock_sources.staging.source_kinds import kind_of
+from penstock_sources.staging.source_staging import Intake, StagedSource
+from penstock_sources.staging.submitted_entries import left_out_of
+from penstock_sources.staging.uploads import Upload, Uploads
 
 Lay = Callable[[Upload], Awaitable[None]]
 """Lays a workflow's files into an upload."""

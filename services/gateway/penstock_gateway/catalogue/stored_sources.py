@@ -6,12 +6,12 @@ import msgspec
 from msgspec import Struct
 
 from penstock_gateway.catalogue.workflow_files import MAX_DOCUMENT_BYTES, Files, configuration_paths, wanted
-from penstock_gateway.staging.submitted_entries import PROGRAM, entry_of
-from penstock_gateway.staging.uploads import Upload, fingerprint_of
 from penstock_ports import Blobs
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import Source, SourceFile, SourceKind, SourceManifest
+from penstock_sources.staging.submitted_entries import PROGRAM, entry_of
+from penstock_sources.staging.uploads import Upload, fingerprint_of
 
 
 class _Bundle(Struct, frozen=True):

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from penstock_domain.engines.descriptor import EngineDescriptor
+from penstock_domain.json_pointers import pointer
 from penstock_gateway.catalogue.parameter_schemas import Schema
-from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import Violation
 from penstock_schemas.jobs import Parameters

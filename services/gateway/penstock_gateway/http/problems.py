@@ -10,6 +10,7 @@ from penstock_domain.job import IdempotencyKeyReused, JobEnded, NotQueued, Refus
 from penstock_domain.policy.pipelines import UnknownPipeline, VersionTaken
 from penstock_ports import BlobMissing, BlobsUnavailable, Conflict, LogFull, PortError, TooLarge, Unavailable
 from penstock_schemas.api import Problem, Violation
+from penstock_sources.failures import InvalidSource
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "/docs/problems#"
@@ -199,6 +200,7 @@ _INTERNAL_DETAIL: Final = (
 
 TABLE: Final[Mapping[type[Exception], Kind]] = {
     Invalid: INVALID,
+    InvalidSource: INVALID,
     NotFound: NOT_FOUND,
     UnknownJob: NOT_FOUND,
     UnknownPipeline: NOT_FOUND,
@@ -253,7 +255,7 @@ def problem_of(error: Exception) -> Problem:
     if kind is INTERNAL:
         detail = _INTERNAL_DETAIL
         violations: tuple[Violation, ...] = ()
-    elif isinstance(error, Invalid):
+    elif isinstance(error, Invalid | InvalidSource):
         violations = error.violations
         detail = _summary(violations)
     else:

@@ -16,13 +16,10 @@ from penstock_gateway.http.bodies.multipart import MultipartForm
 from penstock_gateway.http.bodies.urlencoded import UrlencodedForm
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.index.job_status import DetailedStatus
-from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.job_lists import JobLists
-from penstock_gateway.jobs.submission.source_kinds import is_laid
 from penstock_gateway.jobs.submission.submissions import Submissions
 from penstock_gateway.operations.wes_models import RunListResponse
-from penstock_gateway.staging.uploads import Upload
 from penstock_gateway.wes.queries import RunQuery
 from penstock_gateway.wes.rendering import summary_of
 from penstock_gateway.wes.run_requests import (
@@ -39,6 +36,10 @@ from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import Violation
 from penstock_schemas.views import Job
+from penstock_sources.failures import InvalidSource
+from penstock_sources.staging.source_kinds import is_laid
+from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.uploads import Upload
 
 
 class RunSubmissions:
@@ -104,7 +105,7 @@ class RunSubmissions:
                     upload=upload if upload.paths or is_laid(submission.source) else None,
                     workflow=wanted.request,
                 )
-            except Invalid as error:
+            except (Invalid, InvalidSource) as error:
                 raise Invalid(replace(each, pointer=part_of(each.pointer)) for each in error.violations) from None
             return submitted.job
 

@@ -13,9 +13,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.staging.bundles import path_source
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.ids import is_token
+from penstock_sources.failures import InvalidSource
+from penstock_sources.staging.bundles import path_source
 
 ARCHIVES: Final = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """How the names of attachments end that are unpacked when they are the workflow."""
@@ -157,7 +158,7 @@ def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSo
     )
     try:
         path_source(submitted, roots)
-    except Invalid as error:
+    except InvalidSource as error:
         raise Invalid([replace(each, pointer="workflow_url") for each in error.violations]) from None
     return submitted
 

@@ -11,8 +11,6 @@ from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.intake.intake import Intake
-from penstock_gateway.intake.spool import Spool
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog
 from penstock_gateway.maintenance.readiness import Readiness, ReadinessPolicy
@@ -21,6 +19,8 @@ from penstock_jetstream.adapters.blobs import folder_of
 from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.runtime import SYSTEM, Runtime
+from penstock_sources.spool import Spool
+from penstock_sources.staging.source_staging import Intake
 
 INDEX_FILE: Final = "index.sqlite3"
 SPOOL_FOLDER: Final = "intake"

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from penstock_domain.job import JobEnded, Refused, UnknownJob, decide
 from penstock_execution.engine import Attempt, Engine, LogWritten, Outcome
 from penstock_execution.files.set_id_bits import strip_set_id_bits
+from penstock_execution.files.source_stamps import source_stamps
 from penstock_execution.files.workflow_files import in_thread, removed
 from penstock_ports import EventLog, TooLarge
 from penstock_runner.attempts.failures import MAX_MESSAGE_CHARS, bounded, failure_of, text_of, warnings_of
@@ -30,8 +31,6 @@ from penstock_runner.attempts.reporting import Report, Reports
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import StoredFiles, UnreadableOutput, Uploads
 from penstock_runner.core.orders import AttemptKey, HaltCause, StartOrder
-from penstock_runner.staging.source_stamps import source_stamps
-from penstock_runner.staging.sources import Sources
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime.command_handler import TooManyConflicts
 from penstock_runtime.runtime import SYSTEM, Runtime
@@ -39,6 +38,7 @@ from penstock_schemas.commands import AbandonAttempt, DelayResults, EndAttempt, 
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
 from penstock_schemas.views import Job, LogStream, OutputKind
+from penstock_sources.workspace.sources import Sources
 
 HALT_GRACE_S: Final = 5.0
 """An engine that was told to stop, and what is being stored of its work, has this long; then it is killed."""

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from penstock_execution.engine import Outcome
 from penstock_runner.attempts.upload_retries import UploadFailed
 from penstock_runner.attempts.uploads import UnreadableOutput
-from penstock_runner.staging.layout import SourceRefused
 from penstock_runtime import exception_groups
 from penstock_schemas.jobs import Failure, FailureCause, Finding, FindingKind
+from penstock_sources.workspace.layout import SourceRefused
 
 MAX_MESSAGE_CHARS: Final = 4_000
 MAX_STDERR_CHARS: Final = 16_000

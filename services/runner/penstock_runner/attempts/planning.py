@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from penstock_execution.engine import Attempt, Engine, EngineEvent, TaskChanged
 from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, removed
 from penstock_ports import PortError
-from penstock_runner.staging.layout import SourceRefused
-from penstock_runner.staging.sources import Sources
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
 from penstock_schemas.views import Task
+from penstock_sources.workspace.layout import SourceRefused
+from penstock_sources.workspace.sources import Sources
 
 MAX_PLANS: Final = 2
 """At the same time; further requests are told that the runner is busy."""

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.bodies.coercion import allowed_types, coerced
 from penstock_gateway.http.bodies.json_limits import fault_of_text
 from penstock_gateway.http.problems import Invalid
@@ -69,11 +70,6 @@ async def decode_aside(raw: bytes, shape: type[T], *, what: str = "the body", is
     if len(raw) <= ASIDE_BYTES:
         return decode(raw, shape, what=what, is_lenient=is_lenient)
     return await anyio.to_thread.run_sync(lambda: decode(raw, shape, what=what, is_lenient=is_lenient))
-
-
-def pointer(*tokens: str | int) -> str:
-    """Return the JSON pointer to a place in the body, as a URI fragment."""
-    return "#" + "".join("/" + str(token).replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
 @functools.cache

@@ -10,14 +10,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.access import needed_to_submit_for, require_role
+from penstock_domain.json_pointers import pointer
 from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.engine_choices import require_allowed
-from penstock_gateway.http.bodies.json_bodies import pointer
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
 from penstock_gateway.jobs.submission.idempotency import asked_from_elsewhere, fingerprint, idempotency_key
-from penstock_gateway.jobs.submission.source_kinds import is_laid, kind_of
-from penstock_gateway.staging.bundles import SourceBundle, make_bundle, path_source
 from penstock_ports import MAX_EVENT_BYTES, TooLarge
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
@@ -25,6 +23,8 @@ from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId, is_name
 from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
+from penstock_sources.staging.bundles import SourceBundle, make_bundle, path_source
+from penstock_sources.staging.source_kinds import is_laid, kind_of
 
 
 class SubmissionPolicy(Struct, frozen=True, kw_only=True):

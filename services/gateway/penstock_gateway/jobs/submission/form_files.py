@@ -3,14 +3,15 @@
 from collections.abc import AsyncGenerator
 from itertools import islice
 
+from penstock_domain.json_pointers import pointer
 from penstock_domain.source_tree import shown
-from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS, decode_aside, pointer
+from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS, decode_aside
 from penstock_gateway.http.bodies.multipart import Part
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.staging.bundles import MAX_ENTRIES
-from penstock_gateway.staging.submitted_entries import SubmittedEntry, entry_of
-from penstock_gateway.staging.uploads import Upload
 from penstock_schemas.api import FormManifest, Violation
+from penstock_sources.limits import MAX_SUBMITTED_ENTRIES
+from penstock_sources.staging.submitted_entries import SubmittedEntry, entry_of
+from penstock_sources.staging.uploads import Upload
 
 
 class FormFiles:
@@ -37,8 +38,10 @@ class FormFiles:
             raise Invalid([Violation(pointer="manifest", detail="this part may stand only once, before the files")])
         self._has_manifest = True
         files = (await decode_aside(await part.read(), FormManifest)).files
-        if len(files) > MAX_ENTRIES:
-            detail = f"{len(files):,} entries are too many; at most {MAX_ENTRIES:,} can come with a submission"
+        if len(files) > MAX_SUBMITTED_ENTRIES:
+            detail = (
+                f"{len(files):,} entries are too many; at most {MAX_SUBMITTED_ENTRIES:,} can come with a submission"
+            )
             raise Invalid([Violation(pointer="manifest", detail=detail)])
         entries = [
             entry_of(label, file, pointer("files", shown(label)), has_content=False) for label, file in files.items()

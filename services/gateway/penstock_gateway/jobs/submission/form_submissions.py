@@ -9,14 +9,14 @@ from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request
-from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission
-from penstock_gateway.staging.uploads import Upload
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.plans import Plan
+from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.uploads import Upload
 
 _PARTS = "a form has the part `job`, then a part `manifest` or none, then parts `files`, or a part `archive`, or both"
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import LOCAL_USER, Principal

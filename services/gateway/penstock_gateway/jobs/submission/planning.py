@@ -8,18 +8,18 @@ import anyio
 import structlog
 from msgspec.structs import replace
 
-from penstock_gateway.http.bodies.json_bodies import pointer
+from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.jobs.submission.admission import Admitted
 from penstock_gateway.jobs.submission.submissions import Submissions
-from penstock_gateway.staging.bundles import SourceBundle
-from penstock_gateway.staging.uploads import Upload, Uploads
 from penstock_ports import Blobs, Plans, PortError, Unavailable
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.jobs import FailureCause, Source
 from penstock_schemas.plans import Plan, PlanRequest
+from penstock_sources.staging.bundles import SourceBundle
+from penstock_sources.staging.uploads import Upload, Uploads
 
 PLAN_DEADLINE_S: Final = 65.0
 """A runner gives up earlier, and says so."""

@@ -15,7 +15,6 @@ from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.http.bodies.json_bodies import decode_aside
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.intake.intake import Intake
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.submission.admission import (
     Admitted,
@@ -30,10 +29,6 @@ from penstock_gateway.jobs.submission.admission import (
     without_room,
 )
 from penstock_gateway.jobs.submission.idempotency import fingerprints_of, idempotency_key, job_ids_of
-from penstock_gateway.jobs.submission.source_kinds import is_laid
-from penstock_gateway.staging.bundles import check_uploaded
-from penstock_gateway.staging.submitted_entries import left_out_of
-from penstock_gateway.staging.uploads import Upload, Uploads, job_prefix
 from penstock_ports import MAX_EVENT_BYTES, Blobs, Conflict, EventLog, LogFull, TooLarge
 from penstock_runtime.command_handler import CommandHandler, Target
 from penstock_runtime.runtime import Runtime
@@ -42,6 +37,11 @@ from penstock_schemas.api import JobSubmission
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import WorkflowRequest
 from penstock_schemas.views import Job
+from penstock_sources.staging.bundles import check_uploaded
+from penstock_sources.staging.source_kinds import is_laid
+from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.submitted_entries import left_out_of
+from penstock_sources.staging.uploads import Upload, Uploads, job_prefix
 
 
 class Submitted(Struct, frozen=True):

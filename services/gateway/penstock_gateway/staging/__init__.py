@@ -1,1 +1,0 @@
-"""Files of a submission: validated, stored as blobs and described as a source."""

@@ -1,1 +1,0 @@
-"""Workflow sources, laid out in a work directory."""

@@ -1,0 +1,1 @@
+"""Workflow sources: fetched, checked and stored by the gateway, placed into work directories by the runner."""

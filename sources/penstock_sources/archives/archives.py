@@ -1,0 +1,109 @@
+"""Archives: read piece by piece and counted while they are read; no name of them ever reaches a file system.
+
+Files, links, hard links and folders are taken, with modes and times. Devices are refused, and links are checked later,
+beside everything that came.
+"""
+
+import io
+import lzma
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, Final
+
+from msgspec.structs import replace
+
+from penstock_domain.source_tree import MAX_LINK_BYTES, shown
+from penstock_sources.archives.entries import ArchiveEntry, Contents
+from penstock_sources.archives.tars import BZIP2, GZIP, XZ, is_tar, tar_contents
+from penstock_sources.archives.zips import ZIP, zip_contents
+from penstock_sources.failures import UnusableSource
+
+HEAD_BYTES: Final = 512
+"""How much of a file shows what it is."""
+TAKEN: Final = "zip, tar, tar.gz, tar.bz2 and tar.xz"
+_UNTAKEN: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"7z\xbc\xaf": "7z", b"Rar!": "rar"}
+_BROKEN: Final = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+)
+_MAX_DETAIL_CHARS: Final = 200
+
+
+def is_archive(head: bytes) -> bool:
+    """Say whether a file that begins so is an archive that can be unpacked here, or told apart."""
+    return head.startswith((*ZIP, GZIP, BZIP2, XZ, *_UNTAKEN)) or is_tar(head)
+
+
+def survey(file: BinaryIO, max_bytes: int) -> Sequence[ArchiveEntry]:
+    """Return the files of an archive; all of their names are checked then, and none of their content.
+
+    Raises:
+        UnusableSource: it is something else, is broken, has entries that are devices, or holds too much.
+
+    """
+    found = [_with_target(entry, pieces) for entry, pieces in contents(file, max_bytes)]
+    if all(entry.is_folder for entry in found):
+        raise UnusableSource("the archive holds no files")
+    return found
+
+
+def contents(file: BinaryIO, max_bytes: int) -> Contents:
+    """Yield the files of an archive with their content, in pieces.
+
+    Raises:
+        UnusableSource: as `survey`; or a content is not what the archive says of it.
+
+    """
+    with _faults():
+        size_bytes = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        for magic, name in _UNTAKEN.items():
+            if head.startswith(magic):
+                raise UnusableSource(f"the archive is packed with {name}; {TAKEN} are taken")
+        if not is_archive(head):
+            raise UnusableSource(f"this is no archive; {TAKEN} are taken")
+        if head.startswith(ZIP):
+            found = zip_contents(file, size_bytes, max_bytes)
+        else:
+            found = tar_contents(file, head, size_bytes, max_bytes)
+        for entry, pieces in found:
+            yield entry, _whole(entry, pieces)
+
+
+def _with_target(entry: ArchiveEntry, pieces: Iterator[bytes]) -> ArchiveEntry:
+    if not entry.is_link:
+        return entry
+    if entry.size_bytes > MAX_LINK_BYTES:
+        raise UnusableSource(f"`{shown(entry.path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
+    return replace(entry, target=b"".join(pieces).decode(errors="surrogateescape"))
+
+
+def _whole(entry: ArchiveEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    with _faults(entry):
+        yield from pieces
+
+
+@contextmanager
+def _faults(entry: ArchiveEntry | None = None) -> Generator[None]:
+    """Say in our own words what is wrong with an archive, or with one entry of it."""
+    try:
+        yield
+    except _BROKEN as error:
+        what = "the archive" if entry is None else f"`{shown(entry.path)}` in the archive"
+        detail = " ".join(str(error).split())[:_MAX_DETAIL_CHARS] or type(error).__name__
+        raise UnusableSource(f"{what} is broken: {detail}") from None

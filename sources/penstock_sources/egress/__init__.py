@@ -1,0 +1,1 @@
+"""Guarded network access: hosts that the operator allows, and only public addresses."""

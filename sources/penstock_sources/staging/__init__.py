@@ -1,0 +1,1 @@
+"""Submitted sources: checked, fetched, unpacked and stored as blobs."""

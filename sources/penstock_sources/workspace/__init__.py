@@ -1,0 +1,1 @@
+"""Sources placed into the work directory of an attempt."""
