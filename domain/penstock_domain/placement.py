@@ -8,7 +8,8 @@ from penstock_domain import aggregates
 from penstock_schemas import events as e
 from penstock_schemas.ids import JobId, TenantId, is_token
 
-_EVENT_ID: Final = re.compile(r"[0-9a-f]{32}")
+_HEXADECIMAL: Final = "0123456789abcdef"
+_EVENT_ID_LENGTH: Final = 32
 _JOB_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _CACHED_NAMES: Final = 4_096
@@ -30,8 +31,8 @@ def job_of(aggregate: str) -> tuple[TenantId, JobId] | None:
 def belongs(event: e.Event) -> bool:
     """Return whether an event may be stored in the aggregate that it names, and has an id of the form that ids have."""
     data, aggregate = event.data, event.aggregate
-    if _EVENT_ID.fullmatch(event.id) is None:
-        return False
+    if len(event.id) != _EVENT_ID_LENGTH or event.id.strip(_HEXADECIMAL):
+        return False  # stripping is several times as quick as a regular expression, and a replay does it for each event
     if type(data) in _OF_A_JOB:
         return job_of(aggregate) is not None
     match data:

@@ -40,6 +40,7 @@ class ReceivingClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._receivers: dict[int, Receive] = {}
+        self._errors: list[Exception] = []
         self._ps = _MessageParser(self)
 
     @property
@@ -78,7 +79,7 @@ class ReceivingClient(Client):
         if self._subs.get(sid) is subscription:
             self._receivers.pop(sid, None)
 
-    async def dispatch(self, sid: int, message: Incoming) -> None:
+    def dispatch(self, sid: int, message: Incoming) -> None:
         """Hand a message to its receiver."""
         receive = self._receivers.get(sid)
         if receive is None:
@@ -86,7 +87,12 @@ class ReceivingClient(Client):
         try:
             receive(message)
         except Exception as error:  # noqa: BLE001  # the boundary of one message: the connection goes on
-            await self._error_cb(error)
+            self._errors.append(error)
+
+    async def report_errors(self) -> None:
+        """Report what receivers raised."""
+        while self._errors:
+            await self._error_cb(self._errors.pop(0))
 
 
 class _MessageParser(Parser):
@@ -107,7 +113,7 @@ class _MessageParser(Parser):
             line = received[start:end]
             operation = line[:4].upper()
             if operation == b"HMSG" or operation == b"MSG ":
-                start = await self._parse_message(line, received, start, end + 2)
+                start = self._parse_message(line, received, start, end + 2)
                 if self.needed:
                     break
             else:
@@ -115,20 +121,21 @@ class _MessageParser(Parser):
                 await super().parse()
                 start = end + 2
         self.buf = bytearray(received[start:])
+        await self._client.report_errors()
         if not self.needed and len(self.buf) > _MAX_LINE_BYTES:
             raise ProtocolError
 
-    async def _parse_message(self, line: bytes, received: bytes, start: int, begin: int) -> int:
+    def _parse_message(self, line: bytes, received: bytes, start: int, begin: int) -> int:
         """Dispatch the message whose line starts at `start` and whose content begins at `begin`; return what follows.
 
         When it is not complete, `needed` is the size that the buffer must have.
         """
         words = line.split()
+        has_headers = len(words[0]) == len(b"HMSG")
         try:
             sid, size = int(words[2]), int(words[-1])
-            with_headers = words[0].upper() == b"HMSG"
-            header_size = int(words[-2]) if with_headers else 0
-            reply = words[3] if len(words) == (6 if with_headers else 5) else b""
+            header_size = int(words[-2]) if has_headers else 0
+            reply = words[3] if len(words) == 5 + has_headers else b""
         except (ValueError, IndexError):
             raise ProtocolError from None
         end = begin + size
@@ -141,7 +148,7 @@ class _MessageParser(Parser):
             received[begin + header_size : end],
             received[begin : begin + header_size],
         )
-        await self._client.dispatch(sid, message)
+        self._client.dispatch(sid, message)
         return end + 2
 
 
