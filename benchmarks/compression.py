@@ -24,6 +24,7 @@ from penstock_jetstream.transport.group_commit import GroupCommit
 from penstock_ports import AppendEntry, EventLog
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD
 
 JOBS: Final = {Size.TINY: 200, Size.QUICK: 10_000, Size.FULL: 40_000}
@@ -98,7 +99,7 @@ async def _write(server: EmbeddedServer, compression: str, size: Size) -> tuple[
 
 async def _append_one(log: EventLog) -> None:
     job_id = JobId(str(uuid.uuid4()))
-    data = JobSubmitted(job_id=job_id, pipeline_name="rna-seq", engine="mock")
+    data = JobSubmitted(job_id=job_id, spec=JobSpec(pipeline_name="rna-seq", engine="mock"))
     aggregate, event_id = aggregates.job(DEFAULT_TENANT, job_id), EventId(uuid.uuid4().hex)
     event = link(EMPTY_HEAD, aggregate, data, event_id=event_id, time=datetime.now(UTC), actor="user:benchmark")
     await log.append([AppendEntry(event, 0)], deadline_s=DEADLINE_S)

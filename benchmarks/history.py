@@ -26,6 +26,7 @@ from penstock_schemas.events import (
     RunnerLeft,
 )
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import EMPTY_HEAD, Head
 from penstock_schemas.wire import digest, encode
@@ -88,12 +89,14 @@ def _life(job_id: JobId, number: int, at: datetime, runner_id: RunnerId, assign:
     job = _Chain(aggregates.job(DEFAULT_TENANT, job_id))
     submitted = JobSubmitted(
         job_id=job_id,
-        pipeline_name=PIPELINES[number % len(PIPELINES)],
-        engine="mock",
-        owner=OWNERS[number % len(OWNERS)],
-        parameters={"sample": f"S{number:06d}", "reads": 1_000_000 + number, "paired": True},
-        labels={"batch": str(number // 100)},
         request_sha256=digest(job_id.encode()),
+        spec=JobSpec(
+            pipeline_name=PIPELINES[number % len(PIPELINES)],
+            engine="mock",
+            owner=OWNERS[number % len(OWNERS)],
+            parameters={"sample": f"S{number:06d}", "reads": 1_000_000 + number, "paired": True},
+            labels={"batch": str(number // 100)},
+        ),
     )
     yield job.add(submitted, at)
     cycle_id = EventId(uuid.uuid4().hex)

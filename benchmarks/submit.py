@@ -19,6 +19,7 @@ from penstock_domain.chain import link
 from penstock_ports import AppendEntry, EventLog
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD
 
 CONNECTIONS: Final = 64
@@ -109,6 +110,8 @@ async def _append(log: EventLog, count: int, lanes: int) -> tuple[list[float], f
 
 def _submitted() -> AppendEntry:
     job_id = JobId(str(uuid.uuid4()))
-    data = JobSubmitted(job_id=job_id, pipeline_name="bench", engine="mock", parameters={"reads": 1_000_000})
+    data = JobSubmitted(
+        job_id=job_id, spec=JobSpec(pipeline_name="bench", engine="mock", parameters={"reads": 1_000_000})
+    )
     name, event_id = aggregates.job(DEFAULT_TENANT, job_id), EventId(uuid.uuid4().hex)
     return AppendEntry(link(EMPTY_HEAD, name, data, event_id=event_id, time=datetime.now(UTC), actor="bench"), 0)

@@ -1,4 +1,4 @@
-"""Damaged events: what takes the place of a message that cannot be read, and when an event does not fit a job.
+"""Damaged events: what replaces a message that cannot be read, and when an event does not follow in its chain.
 
 Every fold decides by these functions, from the log alone. So a replay finds the same damage as the service that read
 the events first, and decides the same.
@@ -8,49 +8,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from penstock_domain.chain import Stored
-from penstock_schemas.events import (
-    AttemptStarted,
-    Event,
-    EventData,
-    JobAssigned,
-    JobCancelled,
-    JobCancelRequested,
-    JobClosed,
-    JobCompleted,
-    JobDeleted,
-    JobFailed,
-    JobHeld,
-    JobReleased,
-    JobRequeued,
-    JobSubmitted,
-    RecordDamaged,
-    ResultsDelayed,
-)
+from penstock_schemas.events import Event, RecordDamaged
 from penstock_schemas.ids import EventId
-from penstock_schemas.jobs import Damage, JobState
+from penstock_schemas.jobs import Damage
 from penstock_schemas.views import Head
 
 UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of a message that cannot be read."""
 NO_ID: Final = EventId("")
 """The id of the event that stands for a message that cannot be read."""
-_HOLDING: Final = frozenset(state for state in JobState if state.holds_slot)
-_TERMINAL: Final = frozenset(state for state in JobState if state.is_terminal)
-_OF_ATTEMPT: Final = (JobAssigned, AttemptStarted, ResultsDelayed, JobCompleted, JobFailed, JobRequeued)
-FROM: Final[dict[type[EventData], frozenset[JobState]]] = {
-    JobHeld: frozenset({JobState.QUEUED}),
-    JobReleased: frozenset({JobState.HELD}),
-    JobAssigned: frozenset({JobState.QUEUED}),
-    AttemptStarted: frozenset({JobState.ASSIGNED}),
-    ResultsDelayed: frozenset({JobState.RUNNING}),
-    JobCompleted: _HOLDING,
-    JobFailed: _HOLDING,
-    JobRequeued: _HOLDING,
-    JobCancelRequested: frozenset({JobState.ASSIGNED, JobState.RUNNING}),
-    JobCancelled: frozenset({JobState.QUEUED, JobState.HELD, JobState.CANCELLING}),
-    JobDeleted: _TERMINAL,
-}
-"""The states that each event can follow."""
 
 
 def unreadable(seq: int, aggregate: str, raw: bytes, hash_: str, reason: str) -> Stored:
@@ -76,7 +42,7 @@ def missing(seq: int) -> Stored:
 
 
 def is_unreadable(stored: Stored) -> bool:
-    """Return whether it stands for a message that cannot be read, and was not written by anybody."""
+    """Return whether it stands for a message that cannot be read, instead of an event that was written."""
     return stored.event.id == NO_ID
 
 
@@ -91,44 +57,10 @@ def misfit(head: Head, stored: Stored) -> str | None:
     if isinstance(event.data, RecordDamaged):
         return event.data.reason
     if event.version != head.version + 1:
-        return f"version {event.version} follows version {head.version}: an event is missing, or was inserted"
+        return f"version {event.version} follows version {head.version}: an event is missing, or one was inserted"
     if event.previous != head.hash:
         return f"version {event.version} does not follow what is stored before it: an event was changed"
     return None
-
-
-def job_fault(state: JobState | None, attempt: int, head: Head, stored: Stored) -> str | None:
-    """Return why an event cannot be what happened to a job; `None` when it can.
-
-    Args:
-        state: of the job; `None` before its first event.
-        attempt: its last attempt.
-        head: its last event.
-        stored: the next event on its subject.
-
-    """
-    fault = misfit(head, stored)
-    if fault is not None:
-        return fault
-    data = stored.event.data
-    name = type(data).__name__
-    if state is None or isinstance(data, JobSubmitted):
-        return None if state is None and isinstance(data, JobSubmitted) else f"{name} cannot be here"
-    if state not in FROM.get(type(data), frozenset()):
-        return f"{name} cannot follow while the job is {state.value}"
-    expected = attempt + 1 if isinstance(data, JobAssigned) else attempt
-    if isinstance(data, _OF_ATTEMPT) and data.attempt != expected:
-        return f"{name} is of attempt {data.attempt}, and {expected} is the current one"
-    return None
-
-
-def closes(head: Head, stored: Stored) -> bool:
-    """Return whether an event closes a job that ends at `head`.
-
-    Its version counts the events that its writer could read, so it need not follow. A service that read the job before
-    the damage knows nothing of it, and closes the job all the same.
-    """
-    return isinstance(stored.event.data, JobClosed) and stored.event.previous == head.hash
 
 
 def damage_of(stored: Stored, reason: str) -> Damage:

@@ -3,7 +3,7 @@
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 
-from penstock_domain.job import is_suspect
+from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.quantities import counted
 from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.jobs import JobState
@@ -31,8 +31,8 @@ def why(
     if job.not_before is not None and job.not_before > now:
         seconds = (job.not_before - now).total_seconds()
         return Waiting(reason=WaitReason.BACK_OFF, text=f"the next attempt may start in {seconds:.0f} s")
-    if offered is not None and job.engine not in offered:
-        return Waiting(reason=WaitReason.NO_RUNNER, text=f"no runner offers the engine {job.engine}; it waits for one")
+    if offered is not None and job.spec.engine not in offered:
+        return Waiting(reason=WaitReason.NO_RUNNER, text=f"no runner offers the engine {job.spec.engine}")
     if queue is not None:
         return _in_queue(job, queue)
     if is_led is False:
@@ -51,21 +51,21 @@ def held_by(waiting: Waiting, job: Job, queue: QueueSummary | None) -> tuple[tup
         case WaitReason.GLOBAL_LIMIT:
             return queue.holders, queue.running
         case WaitReason.NO_SLOT | WaitReason.ISOLATION:
-            of_engine = queue.engines[job.engine]
+            of_engine = queue.engines[job.spec.engine]
             return of_engine.holders, max(of_engine.slots - of_engine.free, len(of_engine.holders))
         case _:
             return (), 0
 
 
 def _load(job: Job, queue: QueueSummary) -> OwnerLoad | None:
-    return next((load for load in queue.full_owners if (load.tenant, load.owner) == (job.tenant, job.owner)), None)
+    return next((load for load in queue.full_owners if (load.tenant, load.owner) == (job.tenant, job.spec.owner)), None)
 
 
 def _in_queue(job: Job, queue: QueueSummary) -> Waiting | None:
-    of_engine = queue.engines.get(job.engine)
+    of_engine = queue.engines.get(job.spec.engine)
     if of_engine is None or not of_engine.slots:
         return Waiting(
-            reason=WaitReason.NO_RUNNER, text=f"no runner that offers the engine {job.engine} takes new work"
+            reason=WaitReason.NO_RUNNER, text=f"no runner that offers the engine {job.spec.engine} takes new work"
         )
     place = of_engine.first.index(job.id) if job.id in of_engine.first else None
     if place is None and of_engine.waiting <= len(of_engine.first):
@@ -80,19 +80,19 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
     load = _load(job, queue)
     if load is not None:
         progress = f"{counted(load.running, 'run')} in progress"
-        return WaitReason.OWNER_LIMIT, f"{job.owner} has {progress}; the limit is {queue.max_running_per_owner}"
+        return WaitReason.OWNER_LIMIT, f"{job.spec.owner} has {progress}; the limit is {queue.max_running_per_owner}"
     if queue.max_running is not None and queue.running >= queue.max_running:
         running_now = f"{counted(queue.running, 'run')} {'is' if queue.running == 1 else 'are'} in progress"
         return WaitReason.GLOBAL_LIMIT, f"{running_now}; the limit is {queue.max_running}"
-    if is_suspect(job.runner_crashes):
+    if needs_isolation(job.runner_crashes):
         crashes = f"{counted(job.runner_crashes, 'runner')} crashed while they had it"
         return WaitReason.ISOLATION, f"{crashes}, so it runs on one where nothing else does, and waits for that"
-    of_engine = queue.engines[job.engine]
+    of_engine = queue.engines[job.spec.engine]
     if of_engine.free <= 0:
         slots = (
-            f"the slot with the engine {job.engine} is"
+            f"the slot with the engine {job.spec.engine} is"
             if of_engine.slots == 1
-            else f"all {of_engine.slots} slots with the engine {job.engine} are"
+            else f"all {of_engine.slots} slots with the engine {job.spec.engine} are"
         )
         return WaitReason.NO_SLOT, f"{slots} taken"
     return WaitReason.NEXT, "it starts as soon as the scheduler comes to it"

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, field
 from penstock_schemas.access import Role
 from penstock_schemas.events import AnyEventData
 from penstock_schemas.ids import MAX_KEY_CHARS, EventId, JobId, RunnerId, TenantId
+from penstock_schemas.job_spec import SubmissionFields
 from penstock_schemas.jobs import (
     MAX_LEFT_OUT,
     Damage,
@@ -115,33 +116,29 @@ class FormManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """By the file name of the part that holds the content, without `text` and `base64`; links and folders need none."""
 
 
-class JobSubmission(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class JobSubmission(SubmissionFields, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The body of `POST /jobs`."""
 
+    # Repeated from `SubmissionFields` where a client's value has bounds.
     pipeline_name: Name
-    parameters: Parameters = field(default_factory=Parameters)
-    """Handed to the workflow as its configuration; types are kept."""
     description: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
-    source: SubmittedSource | None = None
-    engine: Token | None = None
-    """Left out: `snakemake` when there is a source, else `mock`."""
-    engine_parameters: EngineParameters = field(default_factory=EngineParameters)
-    """Settings of the engine itself, by name; null for a bare flag. The reference lists what each engine takes."""
     labels: Annotated[dict[LabelKey, LabelValue], Meta(max_length=MAX_LABELS)] = field(
         default_factory=dict[LabelKey, LabelValue]
     )
     priority: Priority = 0
     """Higher goes first."""
+
+    source: SubmittedSource | None = None
+    engine: Token | None = None
+    """Left out: `snakemake` when there is a source, else `mock`."""
+    engine_parameters: EngineParameters = field(default_factory=EngineParameters)
+    """Settings of the engine itself, by name; null for a bare flag. The reference lists what each engine takes."""
     owner: Name | None = None
-    """The owner of the job; default: the submitter. Only an admin may name another owner."""
+    """The owner of the job; left out: the user who submits it. Only an admin may name somebody else."""
     idempotency_key: IdempotencyKey | None = None
     """The same as the header `Idempotency-Key`: a repeated submission finds the job, for as long as it is kept."""
     pipeline_version: PipelineVersionName | None = None
     """Which version of the pipeline in the catalogue; left out: the newest that is offered."""
-    hold: bool = False
-    """Whether it waits until somebody releases it."""
-    requeue: bool = True
-    """False for work that must not be begun twice: when its runner is stopped or lost, the job fails instead."""
 
 
 class PipelineRegistration(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -280,14 +277,11 @@ class Waiting(Struct, frozen=True, kw_only=True):
     """How many jobs hold what it waits for, with those that the caller may not see."""
 
 
-class JobResponse(Struct, frozen=True, kw_only=True):
+class JobResponse(SubmissionFields, frozen=True, kw_only=True, omit_defaults=False):
     """A job."""
 
     id: JobId
     status: JobStatus
-    pipeline_name: str
-    parameters: Parameters
-    description: str | None
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None
@@ -303,8 +297,6 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     results are not stored yet."""
     engine: str
     owner: str
-    labels: dict[str, str]
-    priority: int
     attempt: int
     """The last attempt that was assigned; 0 before the first."""
     runner_id: RunnerId | None
@@ -316,8 +308,6 @@ class JobResponse(Struct, frozen=True, kw_only=True):
     """The sequence of its last event in the log; also the response's `ETag`."""
     pipeline: PipelineRef | None = None
     """The catalogue entry that it runs, as it was when the job was submitted."""
-    requeue: bool = True
-    """Whether an attempt that had started is made again when its runner is stopped or lost."""
     warnings: tuple[str, ...] = ()
     """What the user must know of the run, one sentence each: for example that it ran without declared software."""
     waiting: Waiting | None = None

@@ -1,25 +1,17 @@
-"""Commands to a job. They contain time and ids, because a core has no clock and no randomness."""
+"""The commands of a job. Time and ids are part of a command: the domain has no clock and makes no ids."""
 
 from datetime import datetime
 from enum import Enum
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
-from penstock_schemas.jobs import (
-    EngineParameters,
-    Failure,
-    Parameters,
-    PipelineRef,
-    RequeueCause,
-    Source,
-    TaskCounts,
-    WorkflowRequest,
-)
+from penstock_schemas.job_spec import JobSpec
+from penstock_schemas.jobs import Failure, RequeueCause, TaskCounts
 
 
 class Command(Struct, frozen=True, kw_only=True, tag=True):
-    """An intent that the core accepts or refuses."""
+    """An intent that the domain accepts or rejects."""
 
     now: datetime
 
@@ -29,21 +21,9 @@ class SubmitJob(Command, frozen=True, kw_only=True):
 
     job_id: JobId
     tenant: TenantId
-    owner: str
-    pipeline_name: str
-    engine: str
-    parameters: Parameters = field(default_factory=Parameters)
-    description: str | None = None
-    source: Source | None = None
-    labels: dict[str, str] = field(default_factory=dict[str, str])
-    priority: int = 0
-    idempotency_key: str | None = None
+    spec: JobSpec
     request_sha256: str = ""
-    engine_parameters: EngineParameters | None = None
-    workflow: WorkflowRequest | None = None
-    pipeline: PipelineRef | None = None
-    hold: bool = False
-    requeue: bool = True
+    """Of the request, so that a request with the same idempotency key and other content is rejected."""
 
 
 class AssignJob(Command, frozen=True, kw_only=True):
@@ -68,7 +48,7 @@ class OutcomeKind(Enum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     STOPPED = "stopped"
-    """It ended because it was ordered to."""
+    """It ended because it was ordered to stop."""
 
 
 class EndAttempt(Command, frozen=True, kw_only=True):

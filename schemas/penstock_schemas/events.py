@@ -13,15 +13,14 @@ from msgspec import Meta, Struct, field
 
 from penstock_schemas.access import Role
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import (
     EngineParameters,
     Failure,
     Parameters,
-    PipelineRef,
     RequeueCause,
     Source,
     TaskCounts,
-    WorkflowRequest,
 )
 
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -42,32 +41,13 @@ class EventData(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaul
 
 
 class JobSubmitted(EventData, tag=True, frozen=True, kw_only=True):
-    """A run was submitted; it waits in the queue."""
+    """A job was submitted; it waits in the queue."""
 
     job_id: JobId
-    pipeline_name: str
-    engine: str
     tenant: TenantId = DEFAULT_TENANT
-    owner: str = "anonymous"
-    parameters: Parameters = field(default_factory=Parameters)
-    description: str | None = None
-    source: Source | None = None
-    labels: dict[str, str] = field(default_factory=dict[str, str])
-    priority: int = 0
-    """Higher goes first."""
-    idempotency_key: str | None = None
+    spec: JobSpec
     request_sha256: str = ""
-    """Hash of the request, so that the same key with another request can be refused."""
-    engine_parameters: EngineParameters | None = None
-    """Settings of the engine itself, from its allow-list."""
-    workflow: WorkflowRequest | None = None
-    """The request, when it came over WES."""
-    pipeline: PipelineRef | None = None
-    """The catalogue entry that it runs."""
-    hold: bool = False
-    """Whether it is held from the beginning."""
-    requeue: bool = True
-    """Whether an attempt that had started is made again when its runner is stopped or lost."""
+    """Of the request, so that a request with the same idempotency key and other content is rejected."""
 
 
 class JobHeld(EventData, tag=True, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""Results of folding the log: the present job, its tasks and outputs, and a runner's reports."""
+"""What the log folds into: jobs, their tasks and outputs; and the reports of runners and of the scheduler."""
 
 from datetime import datetime
 from enum import Enum
@@ -7,18 +7,8 @@ from msgspec import Struct, field
 
 from penstock_schemas.events import GENESIS_HASH
 from penstock_schemas.ids import JobId, RunnerId, TenantId
-from penstock_schemas.jobs import (
-    Damage,
-    EngineParameters,
-    Failure,
-    JobState,
-    Parameters,
-    PipelineRef,
-    Source,
-    TaskCounts,
-    UnsupportedDirectives,
-    WorkflowRequest,
-)
+from penstock_schemas.job_spec import JobSpec
+from penstock_schemas.jobs import Damage, Failure, JobState, TaskCounts, UnsupportedDirectives
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -35,66 +25,67 @@ EMPTY_HEAD = Head()
 """The head of an aggregate that has no event yet."""
 
 
-class Job(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job: the fold of its events. This is what the jobs KV holds, one key a job."""
+class JobLifecycle(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a job is in its life: all that the rules of `penstock_domain.job` depend on."""
 
     id: JobId
     tenant: TenantId
-    owner: str
-    pipeline_name: str
-    engine: str
     state: JobState
-    created_at: datetime
-    updated_at: datetime
-    created_seq: int
-    """The sequence of its first event: newest first means by this, descending."""
     head: Head
-    parameters: Parameters = field(default_factory=Parameters)
-    description: str | None = None
-    source: Source | None = None
-    labels: dict[str, str] = field(default_factory=dict[str, str])
-    priority: int = 0
-    idempotency_key: str | None = None
     request_sha256: str = ""
+    """Of the request that submitted it."""
+    can_requeue: bool = True
+    """Whether an attempt that had started is made again when its runner is stopped or lost."""
     attempt: int = 0
     """The last attempt that was assigned; 0 before the first."""
     runner_id: RunnerId | None = None
-    """Who holds the attempt, or held the last one of a job that ended; `None` while no one does."""
+    """The runner of the attempt, or of the last attempt of a job that ended; `None` while it waits."""
     requeues: int = 0
     """Attempts that ended without an outcome, other than by the stop or the end of their runner."""
     runner_crashes: int = 0
-    """Attempts whose runner ended or fell silent while it had the job."""
+    """Attempts whose runner ended or was lost while it had the job."""
     crashes_alone: int = 0
     """Those of them in which the runner had no other job."""
     is_alone: bool = False
-    """Whether the current attempt has a runner for itself."""
+    """Whether no other job may run on the runner of the current attempt."""
     not_before: datetime | None = None
-    started_at: datetime | None = None
-    """When the last attempt started."""
-    completed_at: datetime | None = None
+    """The next attempt starts no earlier."""
     cancel_reason: str | None = None
-    failure: Failure | None = None
-    requeue_reason: str | None = None
-    results_delay: str | None = None
-    """Why the results of the last attempt could not be stored, when that was reported last; `None` if it never was."""
-    results_tries: int = 0
-    """The number of the try to store them that was to come then."""
-    tasks: TaskCounts = TaskCounts()
-    output_files: int = 0
-    output_bytes: int = 0
-    engine_parameters: EngineParameters | None = None
-    workflow: WorkflowRequest | None = None
-    pipeline: PipelineRef | None = None
-    requeue: bool = True
-    """Whether an attempt that had started is made again when its runner is stopped or lost."""
-    hold_reason: str | None = None
-    """Why it is held; `None` while it is not, and where no reason was given."""
-    warnings: tuple[str, ...] = ()
-    """What its user must know of the last attempt that ended, one sentence each."""
     damage: Damage | None = None
     """What is wrong with its events; nothing happens to it until an operator closes it."""
     deleted_at: datetime | None = None
     """When its data was removed; then only its name, its owner and how it ended are left of it."""
+
+
+class Job(JobLifecycle, frozen=True, kw_only=True, omit_defaults=True):
+    """A job: the fold of its events. The jobs KV holds one under the key of each job."""
+
+    spec: JobSpec
+    created_at: datetime
+    updated_at: datetime
+    created_seq: int
+    """The sequence of its first event: lists are in the descending order of it."""
+    started_at: datetime | None = None
+    """When the last attempt started."""
+    completed_at: datetime | None = None
+    failure: Failure | None = None
+    requeue_reason: str | None = None
+    results_delay: str | None = None
+    """Why the results of the last attempt could not be stored, as reported last; `None` without such a report."""
+    results_tries: int = 0
+    """The number of the next try to store them, as reported last."""
+    tasks: TaskCounts = TaskCounts()
+    output_files: int = 0
+    output_bytes: int = 0
+    hold_reason: str | None = None
+    """Why it is held; `None` while it is not, and where no reason was given."""
+    warnings: tuple[str, ...] = ()
+    """What its user must know of the last attempt that ended, one sentence each."""
+
+    @property
+    def owner(self) -> str:
+        """The user that the job belongs to."""
+        return self.spec.owner
 
 
 class TaskState(Enum):

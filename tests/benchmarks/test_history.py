@@ -6,7 +6,7 @@ from benchmarks.history import fill
 
 from penstock_domain import aggregates
 from penstock_domain.chain import verify
-from penstock_domain.job_fold import fold
+from penstock_domain.job.evolve import fold
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState
 from penstock_testing.memory import MemoryCluster

@@ -15,6 +15,7 @@ from penstock_gateway.jobs.rendering import render_event
 from penstock_ports import AppendEntry
 from penstock_schemas.events import CycleDecided, JobCancelled, JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD
 from penstock_schemas.wire import digest, encode
 from penstock_testing.memory import MemoryCluster
@@ -87,7 +88,10 @@ async def test_a_log_is_read_to_its_end_and_no_further(memory_cluster: MemoryClu
     job_id = JobId(str(uuid4()))
     aggregate = aggregates.job(DEFAULT_TENANT, job_id)
     head = EMPTY_HEAD
-    for data in (JobSubmitted(job_id=job_id, pipeline_name="p", engine="mock", owner="ada"), JobCancelled()):
+    for data in (
+        JobSubmitted(job_id=job_id, spec=JobSpec(pipeline_name="p", engine="mock", owner="ada")),
+        JobCancelled(),
+    ):
         event = link(head, aggregate, data, event_id=EventId(uuid4().hex), time=datetime.now(UTC), actor="test")
         (stored,) = await memory_cluster.log.append([AppendEntry(event, head.seq)])
         head = stored.head

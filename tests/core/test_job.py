@@ -9,11 +9,10 @@ from msgspec.structs import replace
 
 from penstock_domain import aggregates
 from penstock_domain.chain import BrokenChain, Stored, link, verify
-from penstock_domain.damage import FROM, unreadable
-from penstock_domain.job import (
-    MAX_CRASHES_ALONE,
-    MAX_REQUEUES,
-    MAX_SHARED_CRASHES,
+from penstock_domain.damage import unreadable
+from penstock_domain.job.attempts import MAX_CRASHES_ALONE, MAX_REQUEUES, MAX_SHARED_CRASHES, needs_isolation
+from penstock_domain.job.decide import decide
+from penstock_domain.job.errors import (
     IdempotencyKeyReused,
     JobEnded,
     JobNotEnded,
@@ -23,10 +22,9 @@ from penstock_domain.job import (
     Refused,
     StaleAttempt,
     UnknownJob,
-    decide,
-    is_suspect,
 )
-from penstock_domain.job_fold import evolve, fold
+from penstock_domain.job.evolve import evolve, fold
+from penstock_domain.job.transitions import STATES_BEFORE
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
@@ -61,6 +59,7 @@ from penstock_schemas.events import (
     RunnerLeft,
 )
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
 from penstock_schemas.views import EMPTY_HEAD, Job
 from penstock_schemas.wire import digest, encode
@@ -71,7 +70,9 @@ R1, R2 = RunnerId("one-00000001"), RunnerId("two-00000002")
 CYCLE = EventId("c" * 32)
 FAILURE = Failure(cause=FailureCause.WORKFLOW, message="rule align failed")
 
-SUBMITTED = JobSubmitted(job_id=JOB, pipeline_name="p", engine="mock", owner="ada", request_sha256="same")
+SPEC = JobSpec(pipeline_name="p", engine="mock", owner="ada")
+HELD_SPEC = replace(SPEC, hold=True)
+SUBMITTED = JobSubmitted(job_id=JOB, request_sha256="same", spec=SPEC)
 ASSIGNED = JobAssigned(attempt=1, runner_id=R1, cycle_id=CYCLE)
 STARTED = AttemptStarted(attempt=1, runner_id=R1)
 COMPLETED = JobCompleted(attempt=1, runner_id=R1)
@@ -82,11 +83,15 @@ RUNNING: Sequence[JobEventData] = [SUBMITTED, ASSIGNED, STARTED]
 CANCELLING: Sequence[JobEventData] = [*RUNNING, CANCEL_REQUESTED]
 DONE: Sequence[JobEventData] = [*RUNNING, COMPLETED]
 HELD: Sequence[JobEventData] = [SUBMITTED, JobHeld(reason="wait for the new reference")]
-ONCE: Sequence[JobEventData] = [replace(SUBMITTED, requeue=False), ASSIGNED]
+ONCE: Sequence[JobEventData] = [replace(SUBMITTED, spec=replace(SPEC, requeue=False)), ASSIGNED]
 """Assigned, and not to be begun twice."""
 
 SUBMIT = SubmitJob(
-    now=NOW, job_id=JOB, tenant=DEFAULT_TENANT, owner="ada", pipeline_name="p", engine="mock", request_sha256="same"
+    now=NOW,
+    job_id=JOB,
+    tenant=DEFAULT_TENANT,
+    request_sha256="same",
+    spec=SPEC,
 )
 ASSIGN = AssignJob(now=NOW, runner_id=R1, cycle_id=CYCLE)
 START = StartAttempt(now=NOW, attempt=1, runner_id=R1)
@@ -105,7 +110,7 @@ def abandon(cause: RequeueCause = RequeueCause.LOST, attempt: int = 1) -> Abando
 
 
 def given_up(cause: FailureCause, reason: str) -> JobFailed:
-    message = f"the attempt ended without an outcome: {reason}; the job was submitted not to be requeued"
+    message = f"the attempt ended without an outcome: {reason}; the job was submitted with requeue off"
     return JobFailed(attempt=1, runner_id=R1, failure=Failure(cause=cause, message=message))
 
 
@@ -231,8 +236,8 @@ ACCEPTED: list[tuple[str, Sequence[JobEventData], JobCommand, tuple[JobEventData
     ("hold again", [*HELD, JobReleased()], HOLD, (JobHeld(reason="later"),)),
     ("assign once released", [*HELD, JobReleased()], ASSIGN, (ASSIGNED,)),
     ("cancel what is held", HELD, CANCEL, (JobCancelled(reason="wrong"),)),
-    ("submit held", [], replace(SUBMIT, hold=True), (replace(SUBMITTED, hold=True),)),
-    ("release what was submitted held", [replace(SUBMITTED, hold=True)], RELEASE, (JobReleased(),)),
+    ("submit held", [], replace(SUBMIT, spec=HELD_SPEC), (replace(SUBMITTED, spec=HELD_SPEC),)),
+    ("release what was submitted held", [replace(SUBMITTED, spec=HELD_SPEC)], RELEASE, (JobReleased(),)),
     (
         "preempt what must not be begun twice",
         [*ONCE, STARTED],
@@ -273,7 +278,11 @@ REFUSED: list[tuple[str, Sequence[JobEventData], JobCommand, type[Refused]]] = [
         "submit something else",
         QUEUED,
         SubmitJob(
-            now=NOW, job_id=JOB, tenant=DEFAULT_TENANT, owner="a", pipeline_name="p", engine="m", request_sha256="other"
+            now=NOW,
+            job_id=JOB,
+            tenant=DEFAULT_TENANT,
+            request_sha256="other",
+            spec=JobSpec(owner="a", pipeline_name="p", engine="m"),
         ),
         IdempotencyKeyReused,
     ),
@@ -343,7 +352,7 @@ def test_back_off_grows_and_then_the_job_is_given_up() -> None:
     (failed,) = decide(given(history), abandon(attempt=MAX_REQUEUES + 1))
     assert isinstance(failed, JobFailed)
     assert failed.failure.cause is FailureCause.SYSTEM
-    assert failed.failure.message == "given up after 6 attempts without an outcome; the last one: silence"
+    assert failed.failure.message == "stopped trying after 6 attempts without an outcome; the last one: silence"
 
 
 def crash(attempt: int) -> AbandonAttempt:
@@ -355,7 +364,7 @@ def test_a_job_whose_runners_crash_alone_is_quarantined() -> None:
     total = MAX_SHARED_CRASHES + MAX_CRASHES_ALONE
     for attempt in range(1, total):
         made = job(history)
-        is_alone = is_suspect(made.runner_crashes)
+        is_alone = needs_isolation(made.runner_crashes)
         assert is_alone == (attempt > MAX_SHARED_CRASHES)
         history.append(JobAssigned(attempt=attempt, runner_id=R1, cycle_id=CYCLE, is_alone=is_alone))
         (requeued,) = decide(given(history), crash(attempt))
@@ -428,7 +437,7 @@ def test_a_hold_leaves_the_back_off_as_it_was() -> None:
 
 
 def test_a_job_can_be_held_from_the_beginning() -> None:
-    made = job([replace(SUBMITTED, hold=True)])
+    made = job([replace(SUBMITTED, spec=HELD_SPEC)])
     assert (made.state, made.hold_reason) == (JobState.HELD, None)
 
 
@@ -486,7 +495,7 @@ def test_deleting_a_job_that_ended_leaves_a_tombstone() -> None:
     assert deleted == JobDeleted(reason="old")
     left = given([*DONE, deleted])
     assert left is not None
-    assert (left.state, left.owner, left.parameters, left.output_files) == (JobState.COMPLETED, "ada", {}, 0)
+    assert (left.state, left.owner, left.spec.parameters, left.output_files) == (JobState.COMPLETED, "ada", {}, 0)
     assert left.deleted_at is not None
 
 
@@ -605,7 +614,7 @@ def test_a_missing_or_changed_event_is_noticed_at_the_next_one(place: int) -> No
 
 
 def test_every_event_of_a_job_has_a_rule() -> None:
-    assert set(FROM) == set(get_args(JobEventData)) - {JobSubmitted, JobClosed, RecordDamaged}
+    assert set(STATES_BEFORE) == set(get_args(JobEventData)) - {JobSubmitted, JobClosed, RecordDamaged}
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_domain import aggregates, job
+from penstock_domain import aggregates
 from penstock_domain.chain import Stored, link, verify
-from penstock_domain.job_fold import evolve, fold
+from penstock_domain.job.decide import decide
+from penstock_domain.job.errors import Refused
+from penstock_domain.job.evolve import evolve, fold
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
@@ -23,6 +25,7 @@ from penstock_schemas.commands import (
 )
 from penstock_schemas.events import JobAssigned, JobCancelled, JobCompleted, JobFailed, JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState, RequeueCause
 from penstock_schemas.views import EMPTY_HEAD, Job
 from penstock_schemas.wire import decode_event, decode_view, digest, encode
@@ -37,16 +40,22 @@ COMMANDS: st.SearchStrategy[JobCommand] = st.one_of(
         now=NOW,
         job_id=st.just(JOB),
         tenant=st.just(DEFAULT_TENANT),
-        owner=st.just("ada"),
-        pipeline_name=st.just("p"),
-        engine=st.just("mock"),
-        parameters=st.just({"a": 1}),
-        labels=st.just({"b": "c"}),
-        description=st.none(),
-        source=st.none(),
-        idempotency_key=st.none(),
-        hold=st.booleans(),
-        requeue=st.booleans(),
+        spec=st.builds(
+            JobSpec,
+            owner=st.just("ada"),
+            pipeline_name=st.just("p"),
+            engine=st.just("mock"),
+            parameters=st.just({"a": 1}),
+            labels=st.just({"b": "c"}),
+            description=st.none(),
+            source=st.none(),
+            engine_parameters=st.none(),
+            pipeline=st.none(),
+            workflow=st.none(),
+            idempotency_key=st.none(),
+            hold=st.booleans(),
+            requeue=st.booleans(),
+        ),
     ),
     st.builds(AssignJob, now=NOW, runner_id=RUNNERS, cycle_id=st.just(EventId("c"))),
     st.builds(StartAttempt, now=NOW, attempt=ATTEMPTS, runner_id=RUNNERS),
@@ -67,7 +76,7 @@ COMMANDS: st.SearchStrategy[JobCommand] = st.one_of(
 
 
 class Life:
-    """A job that is told things, with its history as it would be stored."""
+    """A job that gets commands, with its history as it would be stored."""
 
     def __init__(self) -> None:
         self.job: Job | None = None
@@ -75,8 +84,8 @@ class Life:
 
     def tell(self, command: JobCommand) -> None:
         try:
-            happened = job.decide(self.job, command)
-        except job.Refused:
+            happened = decide(self.job, command)
+        except Refused:
             return
         for data in happened:
             event = link(
@@ -105,7 +114,7 @@ def test_random_commands_keep_the_invariants(commands: list[JobCommand]) -> None
                 assert after == before, "nothing happens to a job that ended"
             assert before.attempt <= after.attempt <= before.attempt + 1
             assert not (before.state is JobState.HELD and after.state.holds_slot), "what is held is not started"
-            if before.state is JobState.RUNNING and not before.requeue:
+            if before.state is JobState.RUNNING and not before.can_requeue:
                 assert after.state is not JobState.QUEUED, "what must not be begun twice is not"
         if after is not None and after.state.holds_slot:
             assert after.runner_id is not None

@@ -13,6 +13,7 @@ from penstock_domain.placement import belongs, job_of
 from penstock_schemas import events as e
 from penstock_schemas.access import Role
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceKind
 
 JOB, RUNNER, TENANT = JobId("64a600c5-c90d-53ab-a947-a103d2082d48"), RunnerId("runner-1"), TenantId("default")
@@ -21,7 +22,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 OF_JOB = aggregates.job(TENANT, JOB)
 SOURCE = Source(kind=SourceKind.PATH, location="/flow")
 PLACES: tuple[tuple[str, e.AnyEventData], ...] = (
-    (OF_JOB, e.JobSubmitted(job_id=JOB, pipeline_name="flow", engine="mock")),
+    (OF_JOB, e.JobSubmitted(job_id=JOB, spec=JobSpec(pipeline_name="flow", engine="mock"))),
     (OF_JOB, e.JobReleased()),
     (OF_JOB, e.JobClosed(damaged_seq=7)),
     (OF_JOB, e.JobFailed(attempt=1, failure=Failure(cause=FailureCause.SYSTEM, message="x"))),

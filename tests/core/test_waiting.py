@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from penstock_domain.waiting import held_by, why
 from penstock_schemas.api import WaitReason
 from penstock_schemas.ids import JobId, RunnerId, TenantId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EngineQueue, Head, Job, OwnerLoad, QueueSummary, SlotHolder
 
@@ -16,14 +17,12 @@ TENANT = TenantId("default")
 JOB = Job(
     id=JobId("job-3"),
     tenant=TENANT,
-    owner="ada",
-    pipeline_name="p",
-    engine="mock",
     state=JobState.QUEUED,
     created_at=NOW,
     updated_at=NOW,
     created_seq=3,
     head=Head(),
+    spec=JobSpec(owner="ada", pipeline_name="p", engine="mock"),
 )
 FIRST = tuple(JobId(f"job-{n}") for n in range(1, 4))
 QUEUE = QueueSummary(engines={"mock": EngineQueue(slots=4, free=1, waiting=3, first=FIRST)}, running=3)
@@ -37,7 +36,7 @@ FULL = replace(QUEUE, engines={"mock": EngineQueue(slots=4, free=0, waiting=3, f
         (replace(JOB, id=FIRST[0]), QUEUE, WaitReason.NEXT, 1, "as soon as the scheduler comes to it"),
         (JOB, FULL, WaitReason.NO_SLOT, 3, "all 4 slots with the engine mock are taken"),
         (replace(JOB, runner_crashes=2), QUEUE, WaitReason.ISOLATION, 3, "2 runners crashed while they had it"),
-        (replace(JOB, engine="other"), QUEUE, WaitReason.NO_RUNNER, None, "other"),
+        (replace(JOB, spec=replace(JOB.spec, engine="other")), QUEUE, WaitReason.NO_RUNNER, None, "other"),
         (JOB, replace(FULL, max_running=3), WaitReason.GLOBAL_LIMIT, 3, "3 runs are in progress; the limit is 3"),
         (
             JOB,
@@ -118,7 +117,7 @@ HELD = replace(
             1,
         ),
         (JOB, QUEUE, (), 0),
-        (replace(JOB, engine="other"), HELD, (), 0),
+        (replace(JOB, spec=replace(JOB.spec, engine="other")), HELD, (), 0),
     ],
     ids=["slots", "isolation", "global limit", "limit of the owner", "nothing", "no runner"],
 )

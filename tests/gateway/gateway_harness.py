@@ -15,8 +15,8 @@ from tests.gateway.documented import UNDOCUMENTED, Documented
 
 from penstock_domain import aggregates
 from penstock_domain.chain import link
-from penstock_domain.job import decide
-from penstock_domain.job_fold import evolve, fold
+from penstock_domain.job.decide import decide
+from penstock_domain.job.evolve import evolve, fold
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wiring.gateway import build_gateway
 from penstock_ports import AppendEntry, Blobs

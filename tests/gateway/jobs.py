@@ -3,13 +3,16 @@
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from penstock_gateway.index.job_status import DetailedStatus, detailed_status
 from penstock_gateway.index.queries import WORKFLOW_URL, JobQuery, fold, microseconds, text_of
 from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import STATUS_OF, Failure, FailureCause, JobState, JobStatus, WorkflowRequest
 from penstock_schemas.views import Head, Job
 
@@ -38,23 +41,30 @@ def make_job(
     return Job(
         id=JobId(str(uuid.uuid5(uuid.NAMESPACE_OID, str(seq)))),
         tenant=tenant,
-        owner=owner,
-        pipeline_name=pipeline,
-        engine="mock",
         state=state,
         created_at=time,
         updated_at=time,
         created_seq=seq,
         head=Head(seq=head_seq or seq, version=1, hash="h"),
-        description=description,
-        labels=labels or {},
         failure=None if cause is None else Failure(cause=cause, message="m"),
         started_at=None if started_s is None else START + timedelta(seconds=started_s),
         completed_at=None if ended_s is None else START + timedelta(seconds=ended_s),
-        workflow=None
-        if workflow_url is None
-        else WorkflowRequest(workflow_type="SMK", workflow_type_version="1.0", workflow_url=workflow_url),
+        spec=JobSpec(
+            owner=owner,
+            pipeline_name=pipeline,
+            engine="mock",
+            description=description,
+            labels=labels or {},
+            workflow=None
+            if workflow_url is None
+            else WorkflowRequest(workflow_type="SMK", workflow_type_version="1.0", workflow_url=workflow_url),
+        ),
     )
+
+
+def respecified(job: Job, **changes: Any) -> Job:
+    """Return `job` with changes to its specification."""
+    return replace(job, spec=replace(job.spec, **changes))
 
 
 @st.composite
@@ -126,7 +136,7 @@ def _matches(job: Job, query: JobQuery) -> bool:
         job.tenant == query.tenant
         and (bool(query.standings) or not query.statuses or STATUS_OF[job.state] in query.statuses)
         and (not query.standings or detailed_status(job) in query.standings)
-        and query.pipeline in (None, job.pipeline_name)
+        and query.pipeline in (None, job.spec.pipeline_name)
         and query.owner in (None, job.owner)
         and all(_has(job, key, value) for key, value in query.labels)
         and (query.text is None or query.text in text_of(job))
@@ -140,7 +150,7 @@ def _matches(job: Job, query: JobQuery) -> bool:
 def _has(job: Job, key: str, value: str | None) -> bool:
     if key == WORKFLOW_URL:
         return workflow_url_of(job) == value
-    return key in job.labels and value in (None, job.labels[key])
+    return key in job.spec.labels and value in (None, job.spec.labels[key])
 
 
 def _later(time: datetime | None, than_us: int) -> bool:

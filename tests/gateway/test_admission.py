@@ -114,8 +114,9 @@ def test_the_command_carries_everything() -> None:
 
     command = command_of(admit(submitted, LOCAL_USER, LENIENT), job_id=JobId("x"), now=time)
 
-    assert (command.pipeline_name, command.parameters, command.description) == ("p", {"a": 1}, "d")
-    assert (command.labels, command.priority, command.owner, command.engine) == ({"k": "v"}, 3, "ada", "mock")
+    spec = command.spec
+    assert (spec.pipeline_name, spec.parameters, spec.description) == ("p", {"a": 1}, "d")
+    assert (spec.labels, spec.priority, spec.owner, spec.engine) == ({"k": "v"}, 3, "ada", "mock")
     assert (command.job_id, command.now, command.tenant) == ("x", time, DEFAULT_TENANT)
 
 

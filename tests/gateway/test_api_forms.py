@@ -37,9 +37,9 @@ async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, clie
     assert response.status_code == 201, response.text
     job_id = response.json()["id"]
     (event,) = (await client.get(f"/jobs/{job_id}/events")).json()["events"]
-    assert event["data"]["source"]["kind"] == "files"
-    assert event["data"]["source"]["location"] == f"jobs/{job_id}/source.json"
-    assert event["data"]["engine_parameters"] == {"keep-going": None, "retries": "2"}
+    assert event["data"]["spec"]["source"]["kind"] == "files"
+    assert event["data"]["spec"]["source"]["location"] == f"jobs/{job_id}/source.json"
+    assert event["data"]["spec"]["engine_parameters"] == {"keep-going": None, "retries": "2"}
     manifest = msgspec.json.decode(await stage.blobs.get_bytes(f"jobs/{job_id}/source.json"), type=SourceManifest)
     assert {each.path: each.is_executable for each in manifest.files} == {
         "Snakefile": False,
@@ -97,7 +97,7 @@ async def test_an_archive_is_unpacked_file_by_file(
 
     assert first.status_code == 201, first.text
     (event,) = (await client.get(f"/jobs/{first.json()['id']}/events")).json()["events"]
-    source = event["data"]["source"]
+    source = event["data"]["spec"]["source"]
     assert source["kind"] == "files"
     manifest = msgspec.json.decode(await stage.blobs.get_bytes(source["location"]), type=SourceManifest)
     assert {each.path for each in manifest.files} == {*FILES, "extra/params.json"}

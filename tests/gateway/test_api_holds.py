@@ -135,7 +135,7 @@ async def test_a_job_can_be_submitted_not_to_be_requeued(
     assert job["requeue"] is requeue
     submitted = stage.cluster.log.stored[-1].event.data
     assert isinstance(submitted, JobSubmitted)
-    assert submitted.requeue is requeue
+    assert submitted.spec.requeue is requeue
 
 
 @pytest.mark.parametrize(("cause", "blamed"), [(RequeueCause.PREEMPTED, "preempted"), (RequeueCause.LOST, "system")])
@@ -149,5 +149,5 @@ async def test_what_must_not_be_begun_twice_fails_once_it_began(
     failed = (await client.get(f"/jobs/{job['id']}", params={"min_seq": await stage.cluster.log.last_seq()})).json()
     assert (failed["status"], failed["failure"]["cause"]) == ("failed", blamed)
     assert failed["error_message"] == (
-        "the attempt ended without an outcome: the machine is gone; the job was submitted not to be requeued"
+        "the attempt ended without an outcome: the machine is gone; the job was submitted with requeue off"
     )

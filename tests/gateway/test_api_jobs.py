@@ -303,7 +303,7 @@ async def test_a_workflow_becomes_a_blob_before_it_becomes_a_job(stage: Stage, c
     assert job["engine"] == "snakemake"
     (blob,) = await stage.blobs.list("sources/")
     (event,) = (await client.get(f"/jobs/{job['id']}/events")).json()["events"]
-    assert event["data"]["source"]["location"] == blob.key
+    assert event["data"]["spec"]["source"]["location"] == blob.key
 
 
 async def test_a_workflow_without_a_snakefile_is_refused(client: httpx.AsyncClient) -> None:

@@ -129,13 +129,13 @@ async def test_a_job_runs_the_newest_version_with_its_defaults(stage: Stage, cli
     assert job["pipeline"] == {"name": "calls", "version": "2.0", "event_id": version["event_id"]}
     submitted = stage.cluster.log.stored[-1].event.data
     assert isinstance(submitted, JobSubmitted)
-    assert submitted.source is not None
-    assert submitted.source.location == version["source"]["location"]
+    assert submitted.spec.source is not None
+    assert submitted.spec.source.location == version["source"]["location"]
     older = (await run(client, pipeline_version="1.0")).json()
     assert older["pipeline"]["version"] == "1.0"
     first = stage.cluster.log.stored[-1].event.data
     assert isinstance(first, JobSubmitted)
-    assert first.engine_parameters == {"cores": "2"}
+    assert first.spec.engine_parameters == {"cores": "2"}
 
 
 async def test_an_entry_may_say_that_its_jobs_are_begun_once(client: httpx.AsyncClient) -> None:
@@ -174,7 +174,7 @@ async def test_a_preset_and_resources_become_engine_parameters(stage: Stage, tmp
         job = (await run(client, engine_parameters={"cores": "2"})).json()
         submitted = stage.cluster.log.stored[-1].event.data
         assert isinstance(submitted, JobSubmitted)
-        assert submitted.engine_parameters == {**chosen, "cores": "2"}
+        assert submitted.spec.engine_parameters == {**chosen, "cores": "2"}
     path.write_text('other: {cores: "1"}\n')
     async with stage.serve(presets_file=path, state_dir=tmp_path / "later") as client:
         assert (await client.get(f"/jobs/{job['id']}/pipeline")).json()["engine_parameters"] == chosen

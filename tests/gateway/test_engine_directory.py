@@ -10,6 +10,7 @@ from tests.gateway.gateway_harness import now
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_ports import Unavailable
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId, TenantId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import (
     EMPTY_HEAD,
@@ -110,12 +111,10 @@ async def test_a_caller_learns_only_of_holders_that_it_may_see() -> None:
 WAITING = Job(
     id=JobId("job"),
     tenant=DEFAULT_TENANT,
-    owner="bob",
-    pipeline_name="p",
-    engine="snakemake",
     state=JobState.QUEUED,
     created_at=now(),
     updated_at=now(),
     created_seq=1,
     head=EMPTY_HEAD,
+    spec=JobSpec(owner="bob", pipeline_name="p", engine="snakemake"),
 )

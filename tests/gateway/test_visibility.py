@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from penstock_domain import aggregates
 from penstock_domain.access import Forbidden, JobVisibility
 from penstock_domain.chain import link
-from penstock_domain.job import UnknownJob, decide
-from penstock_domain.job_fold import evolve
+from penstock_domain.job.decide import decide
+from penstock_domain.job.errors import UnknownJob
+from penstock_domain.job.evolve import evolve
 from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.queries import JobQuery, fold
@@ -25,6 +26,7 @@ from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, TenantId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD, Job
 from penstock_testing.memory import MemoryBlobs, MemoryCluster
 
@@ -75,7 +77,9 @@ class Place:
 
     async def submit(self, owner: str, tenant: TenantId = DEFAULT_TENANT, *, is_indexed: bool = True) -> Job:
         job_id, now = JobId(str(uuid.uuid4())), datetime.now(UTC)
-        asked = SubmitJob(now=now, job_id=job_id, tenant=tenant, owner=owner, pipeline_name="secret", engine="mock")
+        asked = SubmitJob(
+            now=now, job_id=job_id, tenant=tenant, spec=JobSpec(owner=owner, pipeline_name="secret", engine="mock")
+        )
         event = link(
             EMPTY_HEAD,
             aggregates.job(tenant, job_id),

@@ -7,6 +7,7 @@ from penstock_domain.chain import Stored, link
 from penstock_ports import AppendEntry
 from penstock_schemas.events import CycleDecided, EventData, JobCancelRequested, JobSubmitted, LeaseAcquired
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EMPTY_HEAD, Head, Job
 
@@ -25,7 +26,9 @@ def entry(aggregate: str, data: EventData, head: Head = EMPTY_HEAD, *, expected:
 
 def submission(aggregate: str, *, padding_bytes: int = 0) -> AppendEntry:
     job_id = JobId(aggregate.rpartition(".")[2])
-    data = JobSubmitted(job_id=job_id, pipeline_name="test", engine="mock", description="x" * padding_bytes)
+    data = JobSubmitted(
+        job_id=job_id, spec=JobSpec(pipeline_name="test", engine="mock", description="x" * padding_bytes)
+    )
     return entry(aggregate, data, expected=0)
 
 
@@ -47,12 +50,10 @@ def new_job(seq: int = 1) -> Job:
     return Job(
         id=JobId(str(uuid.uuid4())),
         tenant=DEFAULT_TENANT,
-        owner="test",
-        pipeline_name="test",
-        engine="mock",
         state=JobState.QUEUED,
         created_at=NOW,
         updated_at=NOW,
         created_seq=seq,
         head=Head(seq=seq, version=1, hash="0" * 64),
+        spec=JobSpec(owner="test", pipeline_name="test", engine="mock"),
     )

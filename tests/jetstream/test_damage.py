@@ -20,6 +20,7 @@ from penstock_jetstream.server.embedded import EmbeddedServer
 from penstock_ports import EventLog, LogTruncated, Unreadable
 from penstock_schemas.events import EventData, JobReleased, JobSubmitted, LeaseAcquired, RecordDamaged, RunnerJoined
 from penstock_schemas.ids import EventId, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD
 from penstock_schemas.wire import encode
 
@@ -79,7 +80,10 @@ async def test_what_cannot_be_read_stands_in_its_place(nats_settings: NatsSettin
         ("job.default.no-uuid", JobReleased()),
         ("elsewhere", LeaseAcquired(holder="x", term=9)),
         ("runner.r-2", RunnerJoined(runner_id=RunnerId("r-1"), name="r", slots=1, engines={})),
-        ("job.default.00000000-c90d-53ab-a947-a103d2082d48", JobSubmitted(job_id=OTHER, pipeline_name="p", engine="e")),
+        (
+            "job.default.00000000-c90d-53ab-a947-a103d2082d48",
+            JobSubmitted(job_id=OTHER, spec=JobSpec(pipeline_name="p", engine="e")),
+        ),
     ],
 )
 async def test_an_event_of_another_aggregate_is_damage(

@@ -116,7 +116,7 @@ async def race(log: EventLog, aggregate: str, *, goal: int) -> int:
 
 
 class Count:
-    """A projection that adds one to one job's priority with each step, so that a step lost or done twice shows."""
+    """A projection that adds one to one job's output files with each step, so that a lost or repeated step is found."""
 
     def __init__(self, *, jobs: int, goal: int) -> None:
         self._jobs = [new_job(number) for number in range(jobs)]
@@ -131,7 +131,7 @@ class Count:
                 job = self._jobs[checkpoint % len(self._jobs)]
                 now = (await view.get_many([job.id])).get(job.id, job)
                 await view.write(
-                    [replace(now, priority=now.priority + 1)], previous=checkpoint, checkpoint=checkpoint + 1
+                    [replace(now, output_files=now.output_files + 1)], previous=checkpoint, checkpoint=checkpoint + 1
                 )
             except (Conflict, Unavailable):
                 continue
@@ -139,4 +139,4 @@ class Count:
     async def verify(self, view: JobsView) -> None:
         """Check that each step was done once."""
         found = await view.get_many([job.id for job in self._jobs])
-        assert [found[job.id].priority for job in self._jobs] == [self._goal // len(self._jobs)] * len(self._jobs)
+        assert [found[job.id].output_files for job in self._jobs] == [self._goal // len(self._jobs)] * len(self._jobs)

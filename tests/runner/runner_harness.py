@@ -9,12 +9,13 @@ import anyio
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored, link
-from penstock_domain.job import decide
-from penstock_domain.job_fold import fold
+from penstock_domain.job.decide import decide
+from penstock_domain.job.evolve import fold
 from penstock_ports import AppendEntry, Conflict, EventLog
 from penstock_schemas.commands import AbandonAttempt, AssignJob, CancelJob, JobCommand, SubmitJob
 from penstock_schemas.events import AttemptAssigned, EventData, RunnerJoined, RunnerLost, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState, RequeueCause, Source
 from penstock_schemas.views import EMPTY_HEAD, Job
 
@@ -57,12 +58,14 @@ class Desk:
             now=datetime.now(UTC),
             job_id=job_id,
             tenant=DEFAULT_TENANT,
-            owner="test",
-            pipeline_name="test",
-            engine=engine,
-            parameters=dict(parameters),
-            source=source,
-            requeue=requeue,
+            spec=JobSpec(
+                owner="test",
+                pipeline_name="test",
+                engine=engine,
+                parameters=dict(parameters),
+                source=source,
+                requeue=requeue,
+            ),
         )
         await self._perform(job_id, command)
         return job_id

@@ -6,6 +6,7 @@ from pathlib import Path
 from penstock_runner.housekeeping import Housekeeping
 from penstock_runner.state_folder import StateFolder
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EMPTY_HEAD, Job
 from penstock_testing.memory import MemoryCluster
@@ -17,15 +18,13 @@ def job(job_id: str, deleted_at: datetime | None) -> Job:
     return Job(
         id=JobId(job_id),
         tenant=DEFAULT_TENANT,
-        owner="ada",
-        pipeline_name="p",
-        engine="snakemake",
         state=JobState.COMPLETED,
         created_at=NOW,
         updated_at=NOW,
         created_seq=1,
         head=EMPTY_HEAD,
         deleted_at=deleted_at,
+        spec=JobSpec(owner="ada", pipeline_name="p", engine="snakemake"),
     )
 
 

@@ -6,14 +6,16 @@ from uuid import uuid4
 
 import anyio
 
-from penstock_domain import aggregates, job
+from penstock_domain import aggregates
 from penstock_domain.chain import link
-from penstock_domain.job_fold import fold
+from penstock_domain.job.decide import decide
+from penstock_domain.job.evolve import fold
 from penstock_ports import AppendEntry
 from penstock_ports.cluster import ClusterPorts
 from penstock_schemas.commands import CancelJob, EndAttempt, JobCommand, OutcomeKind, StartAttempt, SubmitJob
 from penstock_schemas.events import AttemptAssigned, EventData, RunnerJoined, RunnerLeft, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD, Head, Job, RunnerHeartbeat
 
 DEADLINE_S = 10.0
@@ -59,13 +61,15 @@ async def tell(cluster: ClusterPorts, job_id: JobId, command: JobCommand) -> Non
     """Decide and append, as a shell does."""
     known = await load(cluster, job_id)
     head = EMPTY_HEAD if known is None else known.head
-    for data in job.decide(known, command):
+    for data in decide(known, command):
         await add(cluster, aggregates.job(DEFAULT_TENANT, job_id), data, head)
 
 
 async def submit(cluster: ClusterPorts, *, owner: str = "ada", engine: str = "mock") -> JobId:
     job_id = JobId(str(uuid4()))
-    command = SubmitJob(now=now(), job_id=job_id, tenant=DEFAULT_TENANT, owner=owner, pipeline_name="p", engine=engine)
+    command = SubmitJob(
+        now=now(), job_id=job_id, tenant=DEFAULT_TENANT, spec=JobSpec(owner=owner, pipeline_name="p", engine=engine)
+    )
     await tell(cluster, job_id, command)
     return job_id
 

@@ -27,6 +27,7 @@ from penstock_schemas.events import (
     RunnerLeft,
 )
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD, Head
 from penstock_schemas.wire import digest, encode
 
@@ -92,12 +93,7 @@ class History:
         job_id = job(number)
         data = JobSubmitted(
             job_id=job_id,
-            pipeline_name="p",
-            engine=engine,
-            owner=owner,
-            priority=priority,
-            hold=hold,
-            requeue=requeue,
+            spec=JobSpec(pipeline_name="p", engine=engine, owner=owner, priority=priority, hold=hold, requeue=requeue),
         )
         self.add(aggregates.job(DEFAULT_TENANT, job_id), data)
         return job_id
@@ -124,8 +120,9 @@ class History:
         return stored
 
     def close(self, number: int) -> None:
-        live = self.state.jobs[aggregates.job(DEFAULT_TENANT, job(number))]
-        self.tell(number, JobClosed(damaged_seq=live.damaged_seq))
+        damage = self.state.jobs[aggregates.job(DEFAULT_TENANT, job(number))].life.damage
+        assert damage is not None
+        self.tell(number, JobClosed(damaged_seq=damage.seq))
 
     def hold(self, number: int) -> None:
         self.tell(number, JobHeld())
@@ -164,4 +161,4 @@ def job(number: int) -> JobId:
 
 def started(decision: Decision) -> list[tuple[int, str]]:
     """The numbers of the jobs that a decision starts, in order, and where."""
-    return [(UUID(start.job.id).int, start.data.runner_id) for start in decision.starts]
+    return [(UUID(start.job.life.id).int, start.data.runner_id) for start in decision.starts]

@@ -3,7 +3,7 @@
 import pytest
 from tests.scheduler.history import History, job, started
 
-from penstock_domain.job import MAX_CRASHES_ALONE, MAX_SHARED_CRASHES
+from penstock_domain.job.attempts import MAX_CRASHES_ALONE, MAX_SHARED_CRASHES
 from penstock_scheduler.core.decision import MAX_ENTRIES, Decision, Observations
 from penstock_scheduler.core.replay import check_decisions
 from penstock_schemas.events import CycleDecided, JobCancelled, JobFailed, JobRequeued

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.scheduler.history import History, job, started
 
 from penstock_domain import aggregates
-from penstock_domain.job import MAX_CRASHES_ALONE, MAX_REQUEUES, MAX_SHARED_CRASHES
+from penstock_domain.job.attempts import MAX_CRASHES_ALONE, MAX_REQUEUES, MAX_SHARED_CRASHES
 from penstock_scheduler.core.decision import Decision, Observations
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.state import SchedulerState
@@ -171,7 +171,7 @@ def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
             log.join(f"r-{runners}", data.draw(st.integers(1, 4)))
         for start in log.cycle().starts:
             holders = log.state.holding[start.data.runner_id]
-            is_alone = [log.state.jobs[each].is_alone for each in holders]
+            is_alone = [log.state.jobs[each].life.is_alone for each in holders]
             assert not any(is_alone) or len(is_alone) == 1, "nothing runs beside a suspect"
         for runner_id in list(log.state.runners):
             held = sorted(log.state.holding.get(runner_id, ()))
@@ -179,12 +179,12 @@ def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
             if hostile in numbers:
                 for ended in crash(log, runner_id).abandoned:
                     if isinstance(ended.data, JobFailed):
-                        assert ended.job.id == job(hostile)
+                        assert ended.job.life.id == job(hostile)
                         assert ended.data.failure.message.startswith("quarantined: ")
             else:
                 for number, live in numbers.items():
                     if must_end or data.draw(st.booleans()):
-                        log.complete(number, runner_id, attempt=live.attempt)
-    assert job(hostile) not in {each.id for each in log.state.jobs.values()}, "it is quarantined in the end"
+                        log.complete(number, runner_id, attempt=live.life.attempt)
+    assert job(hostile) not in {each.life.id for each in log.state.jobs.values()}, "it is quarantined in the end"
     assert SchedulerState.restore(log.state.snapshot()).suspects == log.state.suspects
     assert not list(check_decisions(log.stored))

@@ -13,8 +13,8 @@ import anyio
 import pytest
 from tests.scheduler.clients import Runner, eventually, projected, submit, until
 
-from penstock_domain import job_fold
 from penstock_domain.chain import Stored, verify
+from penstock_domain.job.evolve import fold as fold_job
 from penstock_jetstream import Cluster, NatsSettings
 from penstock_ports import EventLog
 from penstock_scheduler.core.replay import check_decisions
@@ -85,7 +85,7 @@ async def jobs_of(log: EventLog) -> list[Job]:
         histories.setdefault(stored.event.aggregate, []).append(stored)
     for each in histories.values():
         verify(each)
-    return [made for each in histories.values() if (made := job_fold.fold(each)) is not None]
+    return [made for each in histories.values() if (made := fold_job(each)) is not None]
 
 
 async def completed(log: EventLog) -> bool:

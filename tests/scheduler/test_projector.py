@@ -10,7 +10,7 @@ from tests.scheduler.history import job as job_of
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored
-from penstock_domain.job_fold import evolve
+from penstock_domain.job.evolve import evolve
 from penstock_ports import Unavailable
 from penstock_projector import Projector
 from penstock_projector.core.projection import MAX_JOBS_A_WRITE, Projection, pieces

@@ -9,8 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 from tests.scheduler.clients import Runner, add, cancel, load, now, submit, tell, until
 
-from penstock_domain import aggregates, job_fold
+from penstock_domain import aggregates
 from penstock_domain.chain import Stored, verify
+from penstock_domain.job.evolve import fold as fold_job
 from penstock_ports import AppendEntry, Fence, LogTruncated, Unavailable
 from penstock_scheduler import follower
 from penstock_scheduler.core.decision import decide
@@ -39,7 +40,7 @@ def jobs_of(cluster: MemoryCluster, *, is_whole: bool = True) -> list[Job]:
     if is_whole:
         for history in histories.values():
             verify(history)
-    return [each for history in histories.values() if (each := job_fold.fold(history)) is not None]
+    return [each for history in histories.values() if (each := fold_job(history)) is not None]
 
 
 def states(cluster: MemoryCluster, *, is_whole: bool = True) -> list[JobState]:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.scheduler.history import History, job, started
 
-from penstock_domain import aggregates, job_fold
+from penstock_domain import aggregates
 from penstock_domain.chain import Stored, link
-from penstock_domain.job_fold import evolve
+from penstock_domain.job.evolve import evolve
+from penstock_domain.job.evolve import fold as fold_job
 from penstock_domain.waiting import why
 from penstock_scheduler.core.decision import Observations, decide
 from penstock_scheduler.core.records import LiveJob, RunnerStatus
@@ -23,7 +24,7 @@ from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.events import CycleDecided, JobClosed, ResultsDelayed
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, RunnerId
 from penstock_schemas.jobs import JobState
-from penstock_schemas.views import Head, Job
+from penstock_schemas.views import Head, Job, JobLifecycle
 from penstock_schemas.wire import digest, encode
 
 ENGINES = ("mock", "snakemake", "cwl")
@@ -47,7 +48,7 @@ def plain_starts(state: SchedulerState, history: History, room: int) -> list[tup
     running = state.holders
     starts: list[tuple[int, str]] = []
     for each in sorted(state.queue, key=lambda each: each.key):
-        owner = (each.tenant, each.owner)
+        owner = each.account
         fitting = [r for r, slots in free.items() if slots > 0 and each.engine in state.runners[r].engines]
         is_full = len(starts) >= room or (most is not None and running >= most)
         is_late = each.not_before is not None and each.not_before > history.now
@@ -58,7 +59,7 @@ def plain_starts(state: SchedulerState, history: History, room: int) -> list[tup
         free[runner_id] -= 1
         held[owner] = held.get(owner, 0) + 1
         running += 1
-        starts.append((UUID(each.id).int, runner_id))
+        starts.append((UUID(each.life.id).int, runner_id))
     return starts
 
 
@@ -93,24 +94,28 @@ def act(history: History, action: str, number: int) -> None:
             history.drain(runner)
         case "leave" if runner is not None:
             history.leave(runner)
-        case "start" if one is not None and one.state is JobState.ASSIGNED and one.runner_id:
-            history.start(UUID(one.id).int, one.runner_id, one.attempt)
-        case "complete" if one is not None and one.state.holds_slot and one.runner_id:
-            history.complete(UUID(one.id).int, one.runner_id, one.attempt)
-        case "cancel" if one is not None and one.state is not JobState.CANCELLING:
-            cancel = history.cancel_running if one.state.holds_slot else history.cancel_waiting
-            cancel(UUID(one.id).int)
-        case "hold" if one is not None and one.state is JobState.QUEUED:
-            history.hold(UUID(one.id).int)
-        case "release" if one is not None and one.state is JobState.HELD:
-            history.release(UUID(one.id).int)
-        case "delay" if one is not None and one.state is JobState.RUNNING and one.runner_id and not one.damaged_seq:
-            delayed = ResultsDelayed(attempt=one.attempt, runner_id=one.runner_id, tries=2, reason="the store is away")
-            history.tell(UUID(one.id).int, delayed)
+        case "start" if one is not None and one.life.state is JobState.ASSIGNED and one.life.runner_id:
+            history.start(UUID(one.life.id).int, one.life.runner_id, one.life.attempt)
+        case "complete" if one is not None and one.life.state.holds_slot and one.life.runner_id:
+            history.complete(UUID(one.life.id).int, one.life.runner_id, one.life.attempt)
+        case "cancel" if one is not None and one.life.state is not JobState.CANCELLING:
+            cancel = history.cancel_running if one.life.state.holds_slot else history.cancel_waiting
+            cancel(UUID(one.life.id).int)
+        case "hold" if one is not None and one.life.state is JobState.QUEUED:
+            history.hold(UUID(one.life.id).int)
+        case "release" if one is not None and one.life.state is JobState.HELD:
+            history.release(UUID(one.life.id).int)
+        case "delay" if (
+            one is not None and one.life.state is JobState.RUNNING and one.life.runner_id and not one.life.damage
+        ):
+            delayed = ResultsDelayed(
+                attempt=one.life.attempt, runner_id=one.life.runner_id, tries=2, reason="the store is away"
+            )
+            history.tell(UUID(one.life.id).int, delayed)
         case "damage" if one is not None:
-            history.damage(UUID(one.id).int)
-        case "close" if damaged := [each for each in live if each.damaged_seq]:
-            history.close(UUID(damaged[0].id).int)
+            history.damage(UUID(one.life.id).int)
+        case "close" if damaged := [each for each in live if each.life.damage]:
+            history.close(UUID(damaged[0].life.id).int)
         case "foreign damage":
             names = ["scheduler.lease", "scheduler.cycle", "policy.limit.owner", "policy.limit.global", ""]
             names += [f"{kind}.{runner}" for kind in ("runner", "assign")] if runner is not None else []
@@ -135,25 +140,25 @@ def check_summary(state: SchedulerState) -> None:
         assert queue.free == sum(max(0, state.free_slots(each)) for each in fitting)
         waiting = [each for each in state.queue if each.engine == engine and each.not_before is None]
         assert queue.waiting == len(waiting)
-        assert queue.first == tuple(each.id for each in sorted(waiting, key=lambda each: each.key))
-        held = [job for job in state.jobs.values() if job.runner_id in {runner.id for runner in fitting}]
-        assert {holder.job_id for holder in queue.holders} == {job.id for job in held if job.state.holds_slot}
+        assert queue.first == tuple(each.life.id for each in sorted(waiting, key=lambda each: each.key))
+        held = [job for job in state.jobs.values() if job.life.runner_id in {runner.id for runner in fitting}]
+        assert {holder.job_id for holder in queue.holders} == {job.life.id for job in held if job.life.state.holds_slot}
     assert summary.running == state.holders == len(summary.holders)
     for load in summary.full_owners:
-        jobs = [job for job in state.jobs.values() if (job.tenant, job.owner) == (load.tenant, load.owner)]
-        oldest = sorted((job for job in jobs if job.state.holds_slot), key=lambda job: job.created_seq)
-        assert [holder.job_id for holder in load.holders] == [job.id for job in oldest[:MAX_HOLDERS_OF_OWNER]]
+        jobs = [job for job in state.jobs.values() if job.account == (load.tenant, load.owner)]
+        oldest = sorted((job for job in jobs if job.life.state.holds_slot), key=lambda job: job.created_seq)
+        assert [holder.job_id for holder in load.holders] == [job.life.id for job in oldest[:MAX_HOLDERS_OF_OWNER]]
     assert {(each.tenant, each.owner) for each in summary.full_owners} == state.queue.shut_owners()
 
 
 def check_indices(state: SchedulerState) -> None:
     check_summary(state)
     """What is counted along the way is what counting anew gives."""
-    holding = [each for each in state.jobs.values() if each.state.holds_slot]
+    holding = [each for each in state.jobs.values() if each.life.state.holds_slot]
     assert state.holders == len(holding) == sum(state.holders_of.values())
-    waiting = [each for each in state.jobs.values() if each.state is JobState.QUEUED]
-    assert {each.id for each in state.queue} == {each.id for each in waiting if not each.damaged_seq}
-    held = [each for each in state.jobs.values() if each.state is JobState.HELD]
+    waiting = [each for each in state.jobs.values() if each.life.state is JobState.QUEUED]
+    assert {each.life.id for each in state.queue} == {each.life.id for each in waiting if not each.life.damage}
+    held = [each for each in state.jobs.values() if each.life.state is JobState.HELD]
     assert len(state.jobs) == len(holding) + len(waiting) + len(held)
     assert {a for held in state.holding.values() for a in held} == {each.aggregate for each in holding}
     assert all(state.holding.values())
@@ -162,7 +167,7 @@ def check_indices(state: SchedulerState) -> None:
     assert state.orphans == {
         each.aggregate
         for each in holding
-        if each.runner_id and state.runners[each.runner_id].state.is_over and not each.damaged_seq
+        if each.life.runner_id and state.runners[each.life.runner_id].state.is_over and not each.life.damage
     }
 
 
@@ -202,21 +207,9 @@ def test_the_slim_fold_agrees_with_the_job_core(actions: list[tuple[str, int]]) 
     assert whole.keys() == history.state.jobs.keys()
     for name, each in whole.items():
         slim = history.state.jobs[name]
-        for field in (
-            "id",
-            "state",
-            "attempt",
-            "runner_id",
-            "requeues",
-            "head",
-            "created_seq",
-            "priority",
-            "owner",
-            "requeue",
-        ):
-            assert getattr(slim, field) == getattr(each, field), field
-        if each.state is JobState.CANCELLING:
-            assert slim.cancel_reason == each.cancel_reason
+        for field in JobLifecycle.__struct_fields__:
+            assert getattr(slim.life, field) == getattr(each, field), field
+        assert (slim.created_seq, slim.priority, slim.owner) == (each.created_seq, each.spec.priority, each.owner)
 
 
 def test_a_changed_decision_is_found_by_the_replay() -> None:
@@ -275,7 +268,7 @@ def test_why_a_job_waits() -> None:
 
     def waiting(number: int) -> Waiting | None:
         aggregate = f"job.default.{job(number)}"
-        found = job_fold.fold([each for each in history.stored if each.event.aggregate == aggregate])
+        found = fold_job([each for each in history.stored if each.event.aggregate == aggregate])
         assert found is not None
         return why(found, summarize(history.state), None, history.now, is_led=True)
 
@@ -322,8 +315,8 @@ def test_closing_frees_the_slot_also_where_the_damage_came_after_the_fold() -> N
     log.start(1, runner_id)
     live = log.state.jobs[aggregates.job(DEFAULT_TENANT, job(1))]
     assert log.state.holders == 1
-    seen = Head(seq=live.head.seq, version=live.head.version - 1, hash=live.head.hash)
-    data = JobClosed(damaged_seq=live.head.seq)
+    seen = Head(seq=live.life.head.seq, version=live.life.head.version - 1, hash=live.life.head.hash)
+    data = JobClosed(damaged_seq=live.life.head.seq)
     event = link(seen, live.aggregate, data, event_id=log.new_id(), time=log.now, actor="user:root")
     log.state.apply(Stored(log.state.seq + 1, event, digest(encode(event))))
     assert (log.state.jobs, log.state.holders) == ({}, 0)

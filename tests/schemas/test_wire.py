@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from penstock_schemas.events import EVENT_TYPES, Assignment, Event, LimitSet
 from penstock_schemas.ids import EventId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, Source, TaskCounts
 from penstock_schemas.views import Job
 from penstock_schemas.wire import Undecodable, decode_event, decode_view, digest, encode
@@ -38,6 +39,7 @@ def filled(shape: type[Any], **special: st.SearchStrategy[Any]) -> st.SearchStra
 
 for part in (Failure, Source, TaskCounts, Assignment):
     st.register_type_strategy(part, filled(part))
+st.register_type_strategy(JobSpec, filled(JobSpec, parameters=PARAMETERS))
 
 
 def data_of(name: str) -> st.SearchStrategy[Any]:

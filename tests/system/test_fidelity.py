@@ -27,7 +27,7 @@ from penstock.client.forms import UploadForm
 from penstock.upload.bundles import pack
 from penstock.upload.folders import Chosen, choose
 from penstock_domain import aggregates
-from penstock_domain.job_fold import fold
+from penstock_domain.job.evolve import fold
 from penstock_gateway.catalogue.folder import read_workflow
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -59,7 +59,7 @@ async def submitted(place: Path, send: Callable[[httpx.AsyncClient], Awaitable[h
     job_id = JobId(answer.json().get("id") or answer.json()["run_id"])
     job = fold(await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
     assert job is not None
-    return await staged(stage.blobs, job.source, place, [place.parent.parent])
+    return await staged(stage.blobs, job.spec.source, place, [place.parent.parent])
 
 
 def chosen(folder: Path) -> Chosen:

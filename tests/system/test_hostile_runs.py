@@ -9,7 +9,7 @@ import bcrypt
 import pytest
 from tests.system.processes import System, running_system, wait_until
 
-from penstock_domain.job import MAX_SHARED_CRASHES
+from penstock_domain.job.attempts import MAX_SHARED_CRASHES
 
 pytestmark = pytest.mark.system
 

@@ -233,7 +233,7 @@ def assert_ended_for_good(client: Client, run_id: str, state: str, reason: str) 
     reason_line = log["run_log"]["system_logs"][0]
     assert reason_line.startswith("the attempt ended without an outcome: ")
     assert reason in reason_line
-    assert reason_line.endswith("; the job was submitted not to be requeued")
+    assert reason_line.endswith("; the job was submitted with requeue off")
 
 
 def test_a_stopped_runner_preempts_what_must_not_be_begun_twice(client: Client, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from penstock_domain.chain import Stored
-from penstock_domain.job_fold import changed as evolve
+from penstock_domain.job.evolve import changed as evolve
 from penstock_schemas.events import Event, EventData, JobEventData, JobHeld, JobSubmitted, RecordDamaged
 from penstock_schemas.ids import EventId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
 from tools.reference.markdown import code, table
@@ -103,12 +104,21 @@ def _when_flagged(before: Job | None, stored: Stored, name: str) -> str:
     """Describe the state that a flag of the event leads to: flags are false in `distinct`."""
     data, usual = stored.event.data, evolve(before, stored)
     words: list[str] = []
-    for field, hint in get_type_hints(type(data), include_extras=True).items():
-        if hint is bool and name == "state":
-            job = evolve(before, _stored(replace(data, **{field: True})))
-            if job is not None and usual is not None and job.state is not usual.state:
-                words.append(f", but {code(job.state.value)} when `data.{field}` is `true`")
+    for path, flagged in _flagged(data):
+        job = evolve(before, _stored(flagged))
+        if name == "state" and job is not None and usual is not None and job.state is not usual.state:
+            words.append(f", but {code(job.state.value)} when {path} is `true`")
     return "".join(words)
+
+
+def _flagged(data: msgspec.Struct, path: str = "data") -> Iterator[tuple[str, Any]]:
+    """Yield `data` with each of its flags set, and the path of the flag."""
+    for field, hint in get_type_hints(type(data), include_extras=True).items():
+        if hint is bool:
+            yield code(f"{path}.{field}"), replace(data, **{field: True})
+        elif hint is JobSpec:
+            for name, spec in _flagged(getattr(data, field), f"{path}.{field}"):
+                yield name, replace(data, **{field: spec})
 
 
 def _special_values(hint: Any) -> tuple[object, ...]:
@@ -123,11 +133,15 @@ def _origin(value: object, stored: Stored, before: Job | None, name: str) -> str
     known: list[tuple[object, str]] = [
         (stored.seq, "the event's sequence in the log"),
         (stored.event.time, "the event's `time`"),
-        *((getattr(data, field), f"`data.{field}`") for field in _names(type(data))),
+        *_values(data, "data"),
     ]
     for candidate, words in known:
-        if type(value) is type(candidate) and value == candidate:
+        if type(value) is type(candidate) and value == candidate and not isinstance(value, bool):
             return words
+    if isinstance(value, bool):
+        return next(
+            path for path, flagged in _flagged(data) if getattr(evolve(before, _stored(flagged)), name) is not value
+        )
     if isinstance(value, Enum):
         return code(value.value)
     if value is None:
@@ -136,7 +150,20 @@ def _origin(value: object, stored: Stored, before: Job | None, name: str) -> str
         return "`0`" if value == 0 else "nothing"
     if before is not None and isinstance(value, int) and value == getattr(before, name) + 1:
         return "one more than it was"
+    if isinstance(value, JobSpec) and before is not None:
+        defaults = {field.name: _default(field) for field in msgspec.structs.fields(JobSpec) if not field.required}
+        kept = [name for name in _names(JobSpec) if getattr(value, name) != defaults.get(name, msgspec.NODEFAULT)]
+        return "the defaults, except for " + ", ".join(code(name) for name in kept)
     raise AssertionError(f"where does {name} = {value!r} come from?")
+
+
+def _values(struct: msgspec.Struct, path: str) -> Iterator[tuple[object, str]]:
+    """Yield the members of an event's data with their path, those of a job's specification included."""
+    for name in _names(type(struct)):
+        value = getattr(struct, name)
+        yield value, code(f"{path}.{name}")
+        if isinstance(value, JobSpec):
+            yield from _values(value, f"{path}.{name}")
 
 
 def _stored(data: Any) -> Stored:

@@ -51,9 +51,7 @@ GROUPS: Final = (
 EXAMPLES: Final[Mapping[str, Any]] = {
     "job_id": EXAMPLE_JOB,
     "tenant": "default",
-    "owner": "ada",
-    "pipeline_name": "variant_calling",
-    "engine": "snakemake",
+    "spec": {"pipeline_name": "variant_calling", "engine": "snakemake", "owner": "ada"},
     "runner_id": "runner-1a2b3c4d",
     "cycle_id": "f" * 32,
     "attempt": 1,
@@ -114,9 +112,7 @@ def types_of(union: Any) -> tuple[type[EventData], ...]:
 def example(shape: type[EventData]) -> Event:
     """Return an event with every required field filled with something plausible."""
     fields = {
-        field.encode_name: EXAMPLES.get(field.name, 1)
-        for field in msgspec.structs.fields(shape)
-        if field.required or field.name == "owner"
+        field.encode_name: EXAMPLES.get(field.name, 1) for field in msgspec.structs.fields(shape) if field.required
     }
     return link(
         EMPTY_HEAD,

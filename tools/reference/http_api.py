@@ -128,13 +128,15 @@ def _derivation() -> str:
     job: Job = distinct(Job, 10_000)
     rendered = render(job)
     fields: list[tuple[str, object]] = [(f"`{name}`", getattr(job, name)) for name in Job.__struct_fields__]
+    fields += [(f"`spec.{name}`", getattr(job.spec, name)) for name in job.spec.__struct_fields__]
     fields += [(f"`head.{name}`", getattr(job.head, name)) for name in job.head.__struct_fields__]
     assert job.failure is not None
     fields += [(f"`failure.{name}`", getattr(job.failure, name)) for name in job.failure.__struct_fields__]
     rows: list[tuple[str, str]] = []
     for name in type(rendered).__struct_fields__:
         value = getattr(rendered, name)
-        origin = next((words for words, member in fields if type(member) is type(value) and member == value), None)
+        same = [words for words, member in fields if type(member) is type(value) and member == value]
+        origin = f"`spec.{name}`" if f"`spec.{name}`" in same else next(iter(same), None)
         rows.append((code(name), origin or OTHERWISE[name]))
     intro = (
         "A job that the API shows is the fold of its events, with other names for a few members\n"
@@ -148,7 +150,7 @@ OTHERWISE: Final = {
     "status": "by `state`, as in [the table of states](states.md#states)",
     "status_detail": "in words, from `state` and why it waits",
     "waiting": "from `state`, `not_before`, and the last report of the scheduler that leads",
-    "left_out": "`source.left_out`",
+    "left_out": "`spec.source.left_out`",
 }
 
 

@@ -85,10 +85,14 @@ def named_shapes(shapes: Iterable[type[msgspec.Struct]]) -> tuple[Shape, ...]:
 
 
 def attribute_notes(shape: type) -> dict[str, str]:
-    """Return the docstrings below the attributes of a class, by attribute."""
-    [definition] = ast.parse(textwrap.dedent(inspect.getsource(shape))).body
-    assert isinstance(definition, ast.ClassDef)
-    return _notes(definition.body)
+    """Return the docstrings below the attributes of a class, those that it inherits included, by attribute."""
+    notes: dict[str, str] = {}
+    for parent in reversed(shape.__mro__):
+        if parent.__module__.startswith("penstock"):
+            [definition] = ast.parse(textwrap.dedent(inspect.getsource(parent))).body
+            assert isinstance(definition, ast.ClassDef)
+            notes |= _notes(definition.body)
+    return notes
 
 
 def module_notes(module: ModuleType) -> dict[str, str]:

@@ -9,8 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.chain import Stored, link
-from penstock_domain.job import MAX_REQUEUES, REQUEUE_BACKOFF_S, Refused, decide
-from penstock_domain.job_fold import evolve
+from penstock_domain.job.attempts import MAX_REQUEUES, REQUEUE_BACKOFF_S
+from penstock_domain.job.decide import decide
+from penstock_domain.job.errors import Refused
+from penstock_domain.job.evolve import evolve
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
@@ -25,6 +27,7 @@ from penstock_schemas.commands import (
     SubmitJob,
 )
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import STATUS_OF, Failure, FailureCause, JobState, RequeueCause
 from penstock_schemas.views import EMPTY_HEAD, Job
 from tools.reference.markdown import code, fenced, heading, table
@@ -42,7 +45,7 @@ START: Final = "[*]"
 VARIANTS: Final[Mapping[str, Callable[[Job], Job]]] = {
     "": lambda job: job,
     ", for the last time": lambda job: replace(job, requeues=MAX_REQUEUES),
-    ", not to be requeued": lambda job: replace(job, requeue=False),
+    ", not to be requeued": lambda job: replace(job, can_requeue=False),
 }
 """What else decides about an attempt that ends without an outcome, by what is added to the command's name."""
 
@@ -79,7 +82,7 @@ def commands(job: Job | None) -> Iterator[tuple[str, JobCommand]]:
     """Yield every kind of command, as an authorised sender would give it to `job`, with its name."""
     attempt = job.attempt if job else 1
     yield "SubmitJob", _submit("a")
-    yield "SubmitJob, held", replace(_submit("a"), hold=True)
+    yield "SubmitJob, held", _submit("a", hold=True)
     yield "SubmitJob, same key, another request", _submit("b")
     yield "AssignJob", AssignJob(now=NOW, runner_id=RUNNER, cycle_id=EventId("0" * 32))
     yield "StartAttempt", StartAttempt(now=NOW, attempt=attempt, runner_id=RUNNER)
@@ -213,16 +216,13 @@ def _names(cells: Container[str]) -> list[str]:
     return [name for name in names if name in cells]
 
 
-def _submit(request: str) -> SubmitJob:
+def _submit(request: str, *, hold: bool = False) -> SubmitJob:
     return SubmitJob(
         now=NOW,
         job_id=JOB_ID,
         tenant=TENANT,
-        owner="o",
-        pipeline_name="p",
-        engine="mock",
-        idempotency_key="k",
         request_sha256=request,
+        spec=JobSpec(owner="o", pipeline_name="p", engine="mock", idempotency_key="k", hold=hold),
     )
 
 

@@ -3,8 +3,7 @@
 from typing import Any, cast
 
 import pytest
-from msgspec.structs import replace
-from tests.gateway.jobs import make_job
+from tests.gateway.jobs import make_job, respecified
 
 from penstock_gateway.http.problems import problem_of
 from penstock_gateway.http.requests import Request
@@ -43,7 +42,7 @@ def test_every_state_but_unknown_stands_for_something() -> None:
 
 
 def test_the_command_line_does_what_the_engine_did() -> None:
-    job = replace(
+    job = respecified(
         make_job(1),
         engine="snakemake",
         source=Source(kind=SourceKind.FILES, location="l", entrypoint="workflow/Snakefile"),
@@ -74,15 +73,15 @@ def test_the_command_line_does_what_the_engine_did() -> None:
     ],
 )
 def test_a_job_that_came_another_way_has_a_workflow_too(source: Source | None, url: str) -> None:
-    assert request_of(replace(make_job(1), source=source)).workflow_url == url
+    assert request_of(respecified(make_job(1), source=source)).workflow_url == url
 
 
 def test_a_job_that_is_not_to_be_requeued_shows_what_would_have_asked_for_it() -> None:
-    once = replace(make_job(1), requeue=False)
+    once = respecified(make_job(1), requeue=False)
     assert request_of(once).workflow_engine_parameters == {"no-requeue": ""}
-    asked = replace(once, engine_parameters={"--no_requeue": "true"})
+    asked = respecified(once, engine_parameters={"--no_requeue": "true"})
     assert request_of(asked).workflow_engine_parameters == {"--no_requeue": "true"}
-    otherwise = replace(once, engine_parameters={"--no_requeue": "false"})
+    otherwise = respecified(once, engine_parameters={"--no_requeue": "false"})
     assert request_of(otherwise).workflow_engine_parameters == {"no-requeue": ""}
 
 

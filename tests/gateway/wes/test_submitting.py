@@ -57,7 +57,7 @@ async def test_the_main_file_is_one_of_the_attachments(stage: Stage, client: htt
     assert job["engine"] == "snakemake"
     (stored,) = stage.cluster.log.stored
     assert isinstance(stored.event.data, JobSubmitted)
-    source = stored.event.data.source
+    source = stored.event.data.spec.source
     assert source is not None
     assert (source.kind, source.entrypoint) == (SourceKind.FILES, "workflow/main.smk")
     keys = {each.key for each in await stage.blobs.list(f"jobs/{job['id']}/source")}
@@ -252,10 +252,10 @@ async def source_of(stage: Stage) -> tuple[Source, dict[str, bytes]]:
     """The source of the last job, and its files."""
     submitted = stage.cluster.log.stored[-1].event.data
     assert isinstance(submitted, JobSubmitted)
-    assert submitted.source is not None
-    raw = await stage.blobs.get_bytes(submitted.source.location)
+    assert submitted.spec.source is not None
+    raw = await stage.blobs.get_bytes(submitted.spec.source.location)
     files = msgspec.json.decode(raw, type=SourceManifest).files
-    return submitted.source, {each.path: await stage.blobs.get_bytes(each.key) for each in files}
+    return submitted.spec.source, {each.path: await stage.blobs.get_bytes(each.key) for each in files}
 
 
 WORKFLOW = {"workflow/Snakefile": b"rule all:\n", "scripts/a.py": b"#!/usr/bin/python\n"}

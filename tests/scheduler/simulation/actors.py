@@ -6,9 +6,11 @@ from typing import Any
 
 from tests.scheduler.simulation.world import Actor, Call, Operation, Read, Script, Sleep, World
 
-from penstock_domain import aggregates, job
+from penstock_domain import aggregates
 from penstock_domain.chain import Stored, link
-from penstock_domain.job_fold import fold
+from penstock_domain.job.decide import decide
+from penstock_domain.job.errors import Refused
+from penstock_domain.job.evolve import fold
 from penstock_ports import AppendEntry, Conflict, Fenced, PortError, Unavailable
 from penstock_projector.core.projection import Projection, pieces
 from penstock_scheduler.core.decision import Observations
@@ -29,6 +31,7 @@ from penstock_schemas.commands import (
 )
 from penstock_schemas.events import AttemptAssigned, EventData, RunnerDraining, RunnerJoined, RunnerLeft, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
+from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, RequeueCause
 from penstock_schemas.views import EMPTY_HEAD, Job, RunnerHeartbeat, SchedulerBeat
 
@@ -46,12 +49,12 @@ class Teller(Actor):
             try:
                 history = yield Call(partial(self.world.load, aggregate))
                 known = fold(history)
-                happened = job.decide(known, command)
+                happened = decide(known, command)
                 if not happened:
                     return True
                 entries = self._entries(aggregate, known, happened, command)
                 yield Call(partial(self.world.append, entries), writes=True)
-            except job.Refused:
+            except Refused:
                 return False
             except PortError:
                 yield Sleep(self.world.random.random())
@@ -93,18 +96,20 @@ class Client(Teller):
             now=self.now(),
             job_id=job_id,
             tenant=DEFAULT_TENANT,
-            owner=owner,
-            pipeline_name="p",
-            engine="mock",
-            priority=priority,
-            hold=self.world.chance(0.1),
-            requeue=not self.world.chance(0.2),
+            spec=JobSpec(
+                owner=owner,
+                pipeline_name="p",
+                engine="mock",
+                priority=priority,
+                hold=self.world.chance(0.1),
+                requeue=not self.world.chance(0.2),
+            ),
         )
         while not (yield from self.tell(job_id, command)):
             pass
         if self.world.chance(0.2):
             yield from self.tell(job_id, command)
-        if command.hold:
+        if command.spec.hold:
             yield from self.release(job_id)
 
     def hold(self, job_id: JobId) -> Script:

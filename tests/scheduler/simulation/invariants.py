@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from penstock_domain import aggregates
 from penstock_domain.chain import BrokenChain, Stored, verify
-from penstock_domain.job_fold import evolve
+from penstock_domain.job.evolve import evolve
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import encode_state
 from penstock_scheduler.core.state import SchedulerState, fold
@@ -61,7 +61,7 @@ class Invariants:
             "no two attempts at the same time",
             f"{(runner_id, attempt)} begins while {self.working.get(job_id)} runs",
         )
-        once = not self.jobs[aggregates.job(DEFAULT_TENANT, job_id)].requeue
+        once = not self.jobs[aggregates.job(DEFAULT_TENANT, job_id)].can_requeue
         require(not (once and job_id in self.begun), "what must not be begun twice is not", (job_id, attempt))
         self.working[job_id] = (runner_id, attempt)
         self.begun.add(job_id)

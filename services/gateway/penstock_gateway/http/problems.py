@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from penstock_domain.access import Forbidden
-from penstock_domain.job import IdempotencyKeyReused, JobEnded, NotQueued, Refused, UnknownJob
+from penstock_domain.job.errors import IdempotencyKeyReused, JobEnded, NotQueued, Refused, UnknownJob
 from penstock_domain.policy.pipelines import UnknownPipeline, VersionTaken
 from penstock_ports import BlobMissing, BlobsUnavailable, Conflict, LogFull, PortError, TooLarge, Unavailable
 from penstock_schemas.api import Problem, Violation

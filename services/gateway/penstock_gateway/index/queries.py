@@ -131,8 +131,9 @@ def fold(text: str) -> str:
 
 def text_of(job: Job) -> str:
     """Return what a text search looks at: name, description, owner, engine and labels, one a line."""
-    labels = (f"{key}:{value}" for key, value in job.labels.items())
-    return fold("\n".join((job.pipeline_name, job.description or "", job.owner, job.engine, *labels)))
+    spec = job.spec
+    labels = (f"{key}:{value}" for key, value in spec.labels.items())
+    return fold("\n".join((spec.pipeline_name, spec.description or "", spec.owner, spec.engine, *labels)))
 
 
 def _seal(raw: bytes, query: JobQuery) -> bytes:

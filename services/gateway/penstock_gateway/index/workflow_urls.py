@@ -10,19 +10,23 @@ from penstock_schemas.views import Job
 
 def workflow_url_of(job: Job) -> str:
     """Return what the client named, or what it would have to name to get the same workflow."""
-    if job.workflow is not None and job.workflow.workflow_url:
-        return job.workflow.workflow_url
-    if job.pipeline is not None:
-        return f"penstock:{job.pipeline.name}@{job.pipeline.version}"
-    source = job.source
+    if job.spec.workflow is not None and job.spec.workflow.workflow_url:
+        return job.spec.workflow.workflow_url
+    if job.spec.pipeline is not None:
+        return f"penstock:{job.spec.pipeline.name}@{job.spec.pipeline.version}"
+    source = job.spec.source
     if source is None:
-        return job.pipeline_name
+        return job.spec.pipeline_name
     if source.origin is not None:
         return source.origin
     if source.kind is SourceKind.PATH:
         path = PurePosixPath(source.location)
         return "file://" + quote(str(path / source.entrypoint if source.entrypoint else path))
     engines = installed_engines()
-    descriptor = engines.find(job.engine)
-    locations = (*(descriptor.entrypoints if descriptor is not None else ()), *engines.entrypoints, job.pipeline_name)
+    descriptor = engines.find(job.spec.engine)
+    locations = (
+        *(descriptor.entrypoints if descriptor is not None else ()),
+        *engines.entrypoints,
+        job.spec.pipeline_name,
+    )
     return source.entrypoint or locations[0]

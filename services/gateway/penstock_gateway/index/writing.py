@@ -90,8 +90,8 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
                 job.head.seq,
                 job.tenant,
                 detailed_status(job).value,
-                job.pipeline_name,
-                job.owner,
+                job.spec.pipeline_name,
+                job.spec.owner,
                 microseconds(job.created_at),
                 _maybe(job.started_at),
                 _maybe(job.completed_at),
@@ -174,8 +174,8 @@ def _keep_hidden(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None
                 job.head.seq,
                 HIDDEN,
                 detailed_status(job).value,
-                job.pipeline_name,
-                job.owner,
+                job.spec.pipeline_name,
+                job.spec.owner,
                 microseconds(job.created_at),
             )
             for job in deleted
@@ -225,7 +225,7 @@ def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, Detailed
     jobs: Counter[tuple[str, str, str, str]] = Counter()
     labels: Counter[tuple[str, str, str]] = Counter()
     for job, status, change in changes:
-        jobs[job.tenant, job.pipeline_name, job.owner, status.value] += change
+        jobs[job.tenant, job.spec.pipeline_name, job.spec.owner, status.value] += change
         for token in dict.fromkeys(_tokens(job)):
             labels[job.tenant, token, status.value] += change
     columns: Counter[tuple[str, str, str, str]] = Counter()
@@ -248,14 +248,14 @@ def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, Detailed
 
 def _bundles(jobs: Iterable[Job]) -> list[tuple[int, int]]:
     return [
-        (bundle_digest(job.source.location), job.created_seq)
+        (bundle_digest(job.spec.source.location), job.created_seq)
         for job in jobs
-        if job.source is not None and job.source.kind is SourceKind.BUNDLE and job.deleted_at is None
+        if job.spec.source is not None and job.spec.source.kind is SourceKind.BUNDLE and job.deleted_at is None
     ]
 
 
 def _tokens(job: Job) -> Iterator[str]:
-    for key, value in job.labels.items():
+    for key, value in job.spec.labels.items():
         yield label_token(key, None)
         yield label_token(key, value)
     yield label_token(WORKFLOW_URL, workflow_url_of(job))

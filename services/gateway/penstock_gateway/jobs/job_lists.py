@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from penstock_domain import aggregates
 from penstock_domain.access import JobVisibility, needed_to_list, require_role, visible_owner
-from penstock_domain.job_fold import fold
+from penstock_domain.job.evolve import fold
 from penstock_gateway.http.problems import NotYet
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.job_status import DetailedStatus

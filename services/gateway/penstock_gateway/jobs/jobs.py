@@ -19,8 +19,8 @@ from penstock_domain.access import (
 )
 from penstock_domain.chain import Stored
 from penstock_domain.deciders import JOB
-from penstock_domain.job import UnknownJob
-from penstock_domain.job_fold import fold
+from penstock_domain.job.errors import UnknownJob
+from penstock_domain.job.evolve import fold
 from penstock_gateway.http.problems import Hidden
 from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import Index

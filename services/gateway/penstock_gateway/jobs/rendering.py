@@ -4,6 +4,7 @@ from typing import assert_never
 
 from penstock_domain.chain import Stored
 from penstock_schemas.api import JobEvent, JobResponse, Waiting
+from penstock_schemas.job_spec import client_fields
 from penstock_schemas.jobs import STATUS_OF, JobState, TaskCounts
 from penstock_schemas.views import Job
 
@@ -18,11 +19,9 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
 
     """
     return JobResponse(
+        **client_fields(job.spec),
         id=job.id,
         status=STATUS_OF[job.state],
-        pipeline_name=job.pipeline_name,
-        parameters=job.parameters,
-        description=job.description,
         created_at=job.created_at,
         updated_at=job.updated_at,
         started_at=job.started_at,
@@ -30,10 +29,8 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
         error_message=None if job.failure is None else job.failure.message,
         state=job.state,
         status_detail=_status_detail(job, waiting),
-        engine=job.engine,
-        owner=job.owner,
-        labels=job.labels,
-        priority=job.priority,
+        engine=job.spec.engine,
+        owner=job.spec.owner,
         attempt=job.attempt,
         runner_id=job.runner_id,
         failure=job.failure,
@@ -41,12 +38,11 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
         output_files=job.output_files,
         output_bytes=job.output_bytes,
         seq=job.head.seq,
-        pipeline=job.pipeline,
-        requeue=job.requeue,
+        pipeline=job.spec.pipeline,
         warnings=job.warnings,
         waiting=waiting if job.damage is None else None,
         damage=job.damage,
-        left_out=() if job.source is None else job.source.left_out,
+        left_out=() if job.spec.source is None else job.spec.source.left_out,
     )
 
 

@@ -12,8 +12,8 @@ import structlog
 from penstock_domain import aggregates
 from penstock_domain.access import needed_to_delete, require_role
 from penstock_domain.deciders import JOB
-from penstock_domain.job import decide
-from penstock_domain.job_fold import fold
+from penstock_domain.job.decide import decide
+from penstock_domain.job.evolve import fold
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_ports import Blobs, EventLog, LogTail, PortError, TaskStore

@@ -12,7 +12,7 @@ import anyio
 import structlog
 from msgspec import Struct
 
-from penstock_domain.job import Refused
+from penstock_domain.job.errors import Refused
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.maintenance.deletions import Deletions

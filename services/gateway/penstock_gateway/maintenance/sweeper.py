@@ -186,7 +186,7 @@ def belongs_to(job: Job | None, key: str) -> bool:
     part = key.split("/")[2]
     if not (part == "source" or part.startswith(("source-", "source."))):
         return True
-    return job.source is not None and _is_at(key, job.source.location)
+    return job.spec.source is not None and _is_at(key, job.spec.source.location)
 
 
 def is_of_entry(pipeline: Pipeline | None, key: str) -> bool:

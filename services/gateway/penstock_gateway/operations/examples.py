@@ -116,9 +116,11 @@ EVENTS: Final[dict[str, Any]] = {
             "data": {
                 "type": "JobSubmitted",
                 "job_id": JOB_ID,
-                "pipeline_name": "variant_calling",
-                "engine": "mock",
-                "parameters": {"sample_id": "S001", "genome": "hg38"},
+                "spec": {
+                    "pipeline_name": "variant_calling",
+                    "parameters": {"sample_id": "S001", "genome": "hg38"},
+                    "engine": "mock",
+                },
             },
         }
     ],

@@ -84,7 +84,7 @@ class PipelineRoutes:
     async def of_job(self, request: Request, job_id: JobId) -> ASGIApp:
         """Return the version that a job runs, as it was registered then."""
         job = await self._jobs.get(request.principal, job_id)
-        if job.pipeline is None:
+        if job.spec.pipeline is None:
             raise NotFound(f"job {job.id} runs no pipeline of the catalogue")
-        version = await self._catalogue.as_registered(job.pipeline.name, job.pipeline.event_id)
+        version = await self._catalogue.as_registered(job.spec.pipeline.name, job.spec.pipeline.event_id)
         return BytesResponse(encode(render_version(version)), headers=NO_CACHE)

@@ -42,7 +42,7 @@ def summary_of(job: Job) -> RunSummary:
     return RunSummary(
         run_id=job.id,
         state=state_of(job),
-        tags=job.labels,
+        tags=job.spec.labels,
         start_time=_time(job.started_at),
         end_time=_time(job.completed_at),
     )
@@ -71,22 +71,22 @@ def run_log_of(job: Job, tasks: Sequence[Task] | None, manifest: OutputManifest 
 
 def request_of(job: Job) -> RunRequest:
     """Return what was asked for; for a job that came another way, what would have asked for the same over WES."""
-    asked = job.workflow
-    language = installed_engines().language_of(job.engine)
-    table = installed_engines().table(job.engine)
-    parameters = job.engine_parameters
-    if not job.requeue and not table.forbids_requeue(parameters or {}):
+    asked = job.spec.workflow
+    language = installed_engines().language_of(job.spec.engine)
+    table = installed_engines().table(job.spec.engine)
+    parameters = job.spec.engine_parameters
+    if not job.spec.requeue and not table.forbids_requeue(parameters or {}):
         parameters = table.overlaid(parameters or {}, {NO_REQUEUE.name: None})
     return RunRequest(
-        workflow_params=job.parameters,
-        workflow_type=asked.workflow_type if asked else language.name if language else job.engine,
+        workflow_params=job.spec.parameters,
+        workflow_type=asked.workflow_type if asked else language.name if language else job.spec.engine,
         workflow_type_version=asked.workflow_type_version if asked else language.versions[0] if language else "1.0",
         workflow_url=workflow_url_of(job),
-        tags=job.labels,
+        tags=job.spec.labels,
         workflow_engine_parameters=UNSET
         if parameters is None
         else {name: value or "" for name, value in parameters.items()},
-        workflow_engine=(asked.workflow_engine or UNSET) if asked else job.engine,
+        workflow_engine=(asked.workflow_engine or UNSET) if asked else job.spec.engine,
         workflow_engine_version=(asked.workflow_engine_version or UNSET) if asked else UNSET,
     )
 
@@ -141,13 +141,13 @@ def task_log_of(task: Task, addresses: Addresses) -> TaskLog:
 
 def command_of(job: Job) -> list[str]:
     """Return the command line that does what the engine does for a job."""
-    command = [job.engine]
-    descriptor, table = installed_engines().find(job.engine), installed_engines().table(job.engine)
-    if job.source is not None and job.source.entrypoint:
+    command = [job.spec.engine]
+    descriptor, table = installed_engines().find(job.spec.engine), installed_engines().table(job.spec.engine)
+    if job.spec.source is not None and job.spec.source.entrypoint:
         option = [descriptor.entrypoint_option] if descriptor and descriptor.entrypoint_option else []
-        command += [*option, job.source.entrypoint]
+        command += [*option, job.spec.source.entrypoint]
     targets: list[str] = []
-    for written, value in (job.engine_parameters or {}).items():
+    for written, value in (job.spec.engine_parameters or {}).items():
         if table.is_for_every_engine(written):
             continue
         name, words = written.strip().lstrip("-").replace("_", "-"), shlex.split(value or "")
@@ -161,7 +161,7 @@ def command_of(job: Job) -> list[str]:
 def _engine_log(job: Job, addresses: Addresses) -> Log:
     has_begun = job.started_at is not None
     return Log(
-        name=job.pipeline_name,
+        name=job.spec.pipeline_name,
         cmd=command_of(job) if has_begun else UNSET,
         start_time=_time(job.started_at),
         end_time=_time(job.completed_at),
@@ -190,8 +190,8 @@ def _said_of_run(job: Job) -> list[str]:
         said.append(job.failure.message)
         said += _quoted(job.failure)
     has_made_nothing = job.state is JobState.COMPLETED and not job.output_files
-    if job.source is not None and (job.failure is not None or has_made_nothing):
-        said += [f"left out when it was submitted: {each.path}: {each.reason}" for each in job.source.left_out]
+    if job.spec.source is not None and (job.failure is not None or has_made_nothing):
+        said += [f"left out when it was submitted: {each.path}: {each.reason}" for each in job.spec.source.left_out]
     if job.cancel_reason is not None:
         said.append(f"cancelled: {job.cancel_reason}")
     if job.deleted_at is not None:

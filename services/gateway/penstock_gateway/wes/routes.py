@@ -7,7 +7,7 @@ from typing import Final
 from litestar.types import ASGIApp
 from msgspec import Struct
 
-from penstock_domain.job import JobEnded
+from penstock_domain.job.errors import JobEnded
 from penstock_gateway.http.bodies.multipart import MEDIA_TYPE as MULTIPART
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm, is_form
 from penstock_gateway.http.bodies.urlencoded import MEDIA_TYPE as URLENCODED

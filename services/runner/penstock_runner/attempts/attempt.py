@@ -18,7 +18,8 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_domain.job import JobEnded, Refused, UnknownJob, decide
+from penstock_domain.job.decide import decide
+from penstock_domain.job.errors import JobEnded, Refused, UnknownJob
 from penstock_execution.engine import Attempt, Engine, LogWritten, Outcome
 from penstock_execution.files.set_id_bits import strip_set_id_bits
 from penstock_execution.files.source_stamps import source_stamps
@@ -129,9 +130,9 @@ class AttemptRun:
         job = await self._jobs.load(min_version=self._order.job_version)
         if job is None:
             raise UnknownJob("there is no such job")
-        engine = self._place.engines.get(job.engine)
+        engine = self._place.engines.get(job.spec.engine)
         if engine is None:
-            await self._abandon(RequeueCause.REFUSED, f"the runner has no engine {job.engine!r}")
+            await self._abandon(RequeueCause.REFUSED, f"the runner has no engine {job.spec.engine!r}")
             return None
         return engine if await self._unless_ended(self._check_startable) else None
 
@@ -223,19 +224,19 @@ class AttemptRun:
             resume = await anyio.Path(work_dir).exists()
             await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
             if not resume:
-                await self._place.sources.prepare(job.source, work_dir, submitted_at=job.created_at)
+                await self._place.sources.prepare(job.spec.source, work_dir, submitted_at=job.created_at)
             stamps = await source_stamps(work_dir, folder.logs_of(job.id), resume=resume)
         return Attempt(
             job_id=job.id,
             tenant=job.tenant,
             attempt=self._order.attempt,
-            pipeline_name=job.pipeline_name,
-            parameters=job.parameters,
+            pipeline_name=job.spec.pipeline_name,
+            parameters=job.spec.parameters,
             work_dir=work_dir,
             log_dir=log_dir,
             entrypoint=_main_file(job),
             cores=self._place.cores,
-            engine_parameters=job.engine_parameters or {},
+            engine_parameters=job.spec.engine_parameters or {},
             resume=resume,
             source_files=stamps,
         )
@@ -409,8 +410,8 @@ def _job_log(place: AttemptDependencies, order: StartOrder) -> JobLog:
 
 
 def _main_file(job: Job) -> str | None:
-    if job.source is None:
+    if job.spec.source is None:
         return None
-    if job.source.entrypoint is None and Path(job.source.location).suffix in (".smk", ".snakefile"):
-        return Path(job.source.location).name
-    return job.source.entrypoint
+    if job.spec.source.entrypoint is None and Path(job.spec.source.location).suffix in (".smk", ".snakefile"):
+        return Path(job.spec.source.location).name
+    return job.spec.source.entrypoint

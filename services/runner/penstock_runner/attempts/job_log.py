@@ -8,7 +8,7 @@ import anyio
 
 from penstock_domain import aggregates
 from penstock_domain.deciders import JOB
-from penstock_domain.job import Refused
+from penstock_domain.job.errors import Refused
 from penstock_ports import EventLog, Unavailable
 from penstock_runtime.command_handler import CommandHandler, RetryPolicy, Target
 from penstock_runtime.runtime import SYSTEM, Runtime

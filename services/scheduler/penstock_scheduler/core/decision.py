@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from penstock_domain.job.decide import decide as decide_job
 from penstock_scheduler.core.isolation import isolate
 from penstock_scheduler.core.order import Key
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
@@ -113,34 +114,34 @@ def _abandoned_jobs(state: SchedulerState, gone: frozenset[RunnerId]) -> Iterato
     aggregates = set(state.orphans)
     for runner_id in gone:
         aggregates |= state.holding.get(runner_id, set())
-    jobs = (job for aggregate in aggregates if not (job := state.jobs[aggregate]).damaged_seq)
+    jobs = (job for aggregate in aggregates if not (job := state.jobs[aggregate]).life.damage)
     return iter(sorted(jobs, key=lambda job: job.created_seq))
 
 
 def _abandon(state: SchedulerState, job: LiveJob, now: datetime, gone: frozenset[RunnerId]) -> Abandoned:
-    runner_id = job.runner_id or RunnerId("")
+    runner_id = job.life.runner_id or RunnerId("")
     is_lost = runner_id in gone or state.runners[runner_id].state is RunnerStatus.LOST
     command = AbandonAttempt(
         now=now,
-        attempt=job.attempt,
+        attempt=job.life.attempt,
         runner_id=runner_id,
         cause=RequeueCause.LOST,
         reason=f"runner {runner_id} {'fell silent' if is_lost else 'ended without finishing it'}",
         is_runner_gone=runner_id in gone or state.runners[runner_id].is_crash,
     )
-    (data,) = job.decide(command)
+    (data,) = decide_job(job.life, command)
     return Abandoned(job, data)
 
 
 def _jobs_to_stop(state: SchedulerState, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
     jobs = (state.jobs[aggregate] for aggregate in state.untold)
-    return iter(sorted((job for job in jobs if job.runner_id not in gone), key=lambda job: job.created_seq))
+    return iter(sorted((job for job in jobs if job.life.runner_id not in gone), key=lambda job: job.created_seq))
 
 
 def _stop(job: LiveJob) -> Stop:
-    reason = "the events of the job are damaged" if job.damaged_seq else job.cancel_reason
-    order = StopOrdered(job_id=job.id, tenant=job.tenant, attempt=job.attempt, reason=reason)
-    return Stop(job.runner_id or RunnerId(""), order)
+    reason = "the events of the job are damaged" if job.life.damage else job.life.cancel_reason
+    order = StopOrdered(job_id=job.life.id, tenant=job.life.tenant, attempt=job.life.attempt, reason=reason)
+    return Stop(job.life.runner_id or RunnerId(""), order)
 
 
 def _starts(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cycle_id: EventId) -> Iterator[Start]:
@@ -161,9 +162,11 @@ def _starts(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cyc
 
 
 def _start(job: LiveJob, command: AssignJob) -> Start:
-    (data,) = job.decide(command)
+    (data,) = decide_job(job.life, command)
     assert isinstance(data, JobAssigned)
-    order = AttemptAssigned(job_id=job.id, tenant=job.tenant, attempt=data.attempt, job_version=job.head.version + 1)
+    order = AttemptAssigned(
+        job_id=job.life.id, tenant=job.life.tenant, attempt=data.attempt, job_version=job.life.head.version + 1
+    )
     return Start(job, data, order)
 
 
@@ -236,7 +239,7 @@ class _Candidates:
         while self._frontier:
             key, number = heappop(self._frontier)
             job = self._state.queue.at(key)
-            owner = (job.tenant, job.owner)
+            owner = job.account
             has_slot, is_allowed = self._pool.has(job.engine), self._is_allowed(owner)
             if number == self._due or (has_slot and (number < self._due or is_allowed)):
                 self._advance(number)

@@ -30,14 +30,14 @@ def record(
     state: SchedulerState, decision: Decision, now: datetime, observations: Observations, max_entries: int
 ) -> CycleDecided:
     """Return the record of `decision`, with all that is needed to take it again."""
-    ended = [(each.job.id, each.data) for each in decision.abandoned]
+    ended = [(each.job.life.id, each.data) for each in decision.abandoned]
     return CycleDecided(
         term=state.lease.term,
         seen=state.seq,
         now=now,
         silent_runners=dict(observations.silent),
         assigned=tuple(
-            Assignment(job_id=each.job.id, attempt=each.data.attempt, runner_id=each.data.runner_id)
+            Assignment(job_id=each.job.life.id, attempt=each.data.attempt, runner_id=each.data.runner_id)
             for each in decision.starts
         ),
         requeued=_ids(ended, JobRequeued),
@@ -60,11 +60,11 @@ def batch(
     for lost in decision.lost:
         writer.add(aggregates.runner(lost.runner_id), state.runners[lost.runner_id].head, lost)
     for abandoned in decision.abandoned:
-        writer.add(abandoned.job.aggregate, abandoned.job.head, abandoned.data)
+        writer.add(abandoned.job.aggregate, abandoned.job.life.head, abandoned.data)
     for stop in decision.stops:
         writer.add(aggregates.assign(stop.runner_id), state.runners[stop.runner_id].assign_head, stop.data)
     for start in decision.starts:
-        writer.add(start.job.aggregate, start.job.head, start.data)
+        writer.add(start.job.aggregate, start.job.life.head, start.data)
         runner_id = start.data.runner_id
         writer.add(aggregates.assign(runner_id), state.runners[runner_id].assign_head, start.order)
     return tuple(writer.entries)

@@ -41,7 +41,7 @@ def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], roo
     taken: set[RunnerId] = set()
     taken_of: dict[Owner, int] = {}
     for job in _suspects(state, now):
-        owner = (job.tenant, job.owner)
+        owner = job.account
         if (room is not None and len(starts) >= room) or not _is_allowed(state, owner, taken_of):
             continue
         fitting = [each for each in runners if job.engine in each.engines and each.slots > 0]
@@ -70,4 +70,4 @@ def _is_allowed(state: SchedulerState, owner: Owner, taken_of: Mapping[Owner, in
 
 
 def _is_alone(state: SchedulerState, runner: RunnerRecord) -> bool:
-    return any(state.jobs[each].is_alone for each in state.holding.get(runner.id, ()))
+    return any(state.jobs[each].life.is_alone for each in state.holding.get(runner.id, ()))

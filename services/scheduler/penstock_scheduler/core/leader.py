@@ -91,7 +91,7 @@ class Leader:
 
     def tracked(self) -> tuple[str, ...]:
         """Return every aggregate that a batch may append to and whose events are whole, as far as they were read."""
-        jobs = (aggregate for aggregate, job in self.state.jobs.items() if not job.damaged_seq)
+        jobs = (aggregate for aggregate, job in self.state.jobs.items() if not job.life.damage)
         runners = (name(each) for each in self.state.runners for name in (aggregates.runner, aggregates.assign))
         return (*jobs, *runners)
 
@@ -121,7 +121,7 @@ class Leader:
         kind, _, name = aggregate.partition(".")
         if kind == "job":
             job = self.state.jobs.get(aggregate)
-            return None if job is None or job.damaged_seq else job.head
+            return None if job is None or job.life.damage else job.life.head
         runner = self.state.runners.get(RunnerId(name))
         if runner is None:
             return None

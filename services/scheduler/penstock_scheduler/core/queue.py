@@ -94,7 +94,7 @@ class Queue:
 
     def lane(self, job: LiveJob) -> OrderedQueue:
         """Return the lane that `job` would be in."""
-        return self._lanes.get((job.engine, (job.tenant, job.owner)), _NOTHING)
+        return self._lanes.get((job.engine, job.account), _NOTHING)
 
     def lanes_of(self, engine: str) -> list[OrderedQueue]:
         """Return every lane of `engine`, those of shut owners included."""
@@ -130,7 +130,7 @@ class Queue:
         return frozenset(self._shut)
 
     def _enter_lane(self, job: LiveJob) -> None:
-        owner = (job.tenant, job.owner)
+        owner = job.account
         lane = self._lanes.get((job.engine, owner))
         if lane is None:
             lane = self._lanes[job.engine, owner] = OrderedQueue()
@@ -144,7 +144,7 @@ class Queue:
                 heads.add(key)
 
     def _leave_lane(self, job: LiveJob) -> None:
-        owner = (job.tenant, job.owner)
+        owner = job.account
         lane = self._lanes[job.engine, owner]
         was_first = lane.first() == job.key
         lane.remove(job.key)

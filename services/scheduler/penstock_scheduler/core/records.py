@@ -1,54 +1,40 @@
-"""What the scheduler remembers of each live job, runner and limit: no more than a decision needs."""
+"""What the scheduler keeps of each live job, runner and limit: no more than a decision needs."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
-from typing import Final
 
 from msgspec import Struct, field
 
 from penstock_domain import aggregates
-from penstock_domain.job import decide, is_suspect
+from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.policy.limits import Limit
 from penstock_scheduler.core.order import Key
-from penstock_schemas.commands import JobCommand
-from penstock_schemas.events import JobEventData
-from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
-from penstock_schemas.jobs import Damage, JobState
-from penstock_schemas.views import EMPTY_HEAD, Head, Job
+from penstock_schemas.ids import EventId, RunnerId, TenantId
+from penstock_schemas.jobs import Damage
+from penstock_schemas.views import EMPTY_HEAD, Head, JobLifecycle
 
 Owner = tuple[TenantId, str]
 """Whose jobs are counted together."""
 
-_UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
 
 class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
-    """A job that has not ended. It changes in place, and only `State` changes it."""
+    """A job that has not ended: its life, and what places it in the queue. Only `SchedulerState` changes it."""
 
-    id: JobId
-    tenant: TenantId
+    life: JobLifecycle
+    """Every rule about the job depends on this alone."""
     owner: str
     engine: str
     priority: int
     created_seq: int
-    head: Head
-    state: JobState = JobState.QUEUED
-    attempt: int = 0
-    runner_id: RunnerId | None = None
-    requeues: int = 0
     not_before: datetime | None = None
-    """`None` once a cycle saw that this time had come."""
-    cancel_reason: str | None = None
-    stop_told: bool = False
+    """When its back-off ends; `None` once a cycle found that it has ended."""
+    is_stop_ordered: bool = False
     """Whether its runner was ordered to stop the current attempt."""
-    requeue: bool = True
-    """Whether an attempt that had started may be made again."""
-    runner_crashes: int = 0
-    crashes_alone: int = 0
-    is_alone: bool = False
-    """Whether its current attempt has a runner for itself."""
-    damaged_seq: int = 0
-    """The sequence of its first damaged event, 0 for none: nothing is decided on it until an operator closes it."""
+
+    @property
+    def account(self) -> Owner:
+        """The owner whose jobs are counted together."""
+        return (self.life.tenant, self.owner)
 
     @property
     def key(self) -> Key:
@@ -57,37 +43,13 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
 
     @property
     def is_suspect(self) -> bool:
-        """Say whether it must run alone, because runners ended while they had it."""
-        return is_suspect(self.runner_crashes)
+        """Whether it must run alone, because runners crashed while they had it."""
+        return needs_isolation(self.life.runner_crashes)
 
     @property
     def aggregate(self) -> str:
         """The name of its events."""
-        return aggregates.job(self.tenant, self.id)
-
-    def decide(self, command: JobCommand) -> tuple[JobEventData, ...]:
-        """Return what the job core decides. Only what the core looks at for these commands is filled in."""
-        job = Job(
-            id=self.id,
-            tenant=self.tenant,
-            owner=self.owner,
-            pipeline_name="",
-            engine=self.engine,
-            state=self.state,
-            created_at=_UNKNOWN_TIME,
-            updated_at=_UNKNOWN_TIME,
-            created_seq=self.created_seq,
-            head=self.head,
-            attempt=self.attempt,
-            runner_id=self.runner_id,
-            requeues=self.requeues,
-            cancel_reason=self.cancel_reason,
-            requeue=self.requeue,
-            runner_crashes=self.runner_crashes,
-            crashes_alone=self.crashes_alone,
-            is_alone=self.is_alone,
-        )
-        return decide(job, command)
+        return aggregates.job(self.life.tenant, self.life.id)
 
 
 class RunnerStatus(Enum):

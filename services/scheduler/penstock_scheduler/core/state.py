@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored
-from penstock_domain.damage import closes, damage_of, following, job_fault, misfit
-from penstock_domain.job_fold import counts_as_requeue
+from penstock_domain.damage import damage_of, following, misfit
+from penstock_domain.job.lifecycle import advanced, begun
 from penstock_domain.policy import limits
 from penstock_domain.policy.limits import Limit
 from penstock_scheduler.core.queue import Queue
@@ -24,7 +24,7 @@ GLOBAL_LIMIT: Final = "global"
 OWNER_LIMIT: Final = "owner"
 MAX_DAMAGES: Final = 1_000
 """So many damaged events are remembered for the operator; the oldest are kept."""
-STATE_VERSION: Final = 4
+STATE_VERSION: Final = 1
 """Of the fold and of its encoding: a snapshot of another version is not used."""
 
 _NO_LIMIT: Final = Limit()
@@ -68,15 +68,7 @@ class SchedulerState:
         if fold is not None:
             fold(self, stored, data)
         elif (job := self.jobs.get(aggregate)) is not None:
-            if closes(job.head, stored):
-                self._close(job)
-            elif job.damaged_seq:
-                job.head = following(job.head, stored)
-            elif (fault := job_fault(job.state, job.attempt, job.head, stored)) is not None:
-                self._quarantine(job, damage_of(stored, fault))
-                job.head = following(job.head, stored)
-            else:
-                self._apply_to_job(job, stored, data)
+            self._advance(job, stored)
         elif isinstance(data, e.RecordDamaged):
             self._note_damage(stored, data)
         elif isinstance(data, e.JobClosed):
@@ -95,7 +87,7 @@ class SchedulerState:
     def free_slots(self, runner: RunnerRecord) -> int:
         """Return how many more attempts `runner` can hold."""
         held = self.holding.get(runner.id, set())
-        if len(held) == 1 and self.jobs[next(iter(held))].is_alone:
+        if len(held) == 1 and self.jobs[next(iter(held))].life.is_alone:
             return 0
         return runner.slots - len(held)
 
@@ -164,75 +156,44 @@ class SchedulerState:
             head = following(limit.head, stored)
             self.limits[aggregate.removeprefix(_LIMIT)] = Limit(slots=limit.slots, head=head)
 
-    def _quarantine(self, job: LiveJob, damage: Damage) -> None:
-        self._note(damage)
-        self._leave(job.aggregate, job)
-        job.damaged_seq = damage.seq
-        self._enter(job.aggregate, job)
-
-    def _close(self, job: LiveJob) -> None:
-        self._forget_damage(job.aggregate)
-        self._leave(job.aggregate, job)
-        del self.jobs[job.aggregate]
-
     # The life of a job.
 
-    def _apply_to_job(self, job: LiveJob, stored: Stored, data: object) -> None:
-        aggregate = stored.event.aggregate
-        match data:
-            case e.AttemptStarted():
-                if job.state is JobState.ASSIGNED:
-                    job.state = JobState.RUNNING
-            case e.ResultsDelayed():
-                pass  # it goes on, and what follows is appended behind this event
-            case e.JobAssigned():
-                self._leave(aggregate, job)
-                job.state, job.attempt, job.runner_id = JobState.ASSIGNED, data.attempt, data.runner_id
-                job.not_before, job.stop_told, job.is_alone = None, False, data.is_alone
-                self._enter(aggregate, job)
-            case e.JobHeld() | e.JobReleased():
-                self._leave(aggregate, job)
-                job.state = JobState.HELD if isinstance(data, e.JobHeld) else JobState.QUEUED
-                self._enter(aggregate, job)
-            case e.JobRequeued():
-                self._leave(aggregate, job)
-                job.state, job.runner_id, job.not_before = JobState.QUEUED, None, data.not_before
-                job.requeues += counts_as_requeue(data)
-                job.runner_crashes += data.is_runner_gone
-                job.crashes_alone += data.is_runner_gone and job.is_alone
-                job.is_alone = False
-                self._enter(aggregate, job)
-            case e.JobCancelRequested():
-                self._leave(aggregate, job)
-                job.state, job.cancel_reason = JobState.CANCELLING, data.reason
-                self._enter(aggregate, job)
-            case e.JobCompleted() | e.JobFailed() | e.JobCancelled():
-                self._leave(aggregate, job)
-                del self.jobs[aggregate]
-            case _:
-                return
-        job.head = stored.head
+    def _advance(self, job: LiveJob, stored: Stored) -> None:
+        """Fold the next event of a live job."""
+        before, after = job.life, advanced(job.life, stored)
+        if after.damage == before.damage and (after.state is before.state or after.state is JobState.RUNNING):
+            job.life = after  # it keeps its place in the queue, or its slot
+            return
+        self._leave(job.aggregate, job)
+        job.life = after
+        if isinstance(stored.event.data, e.JobClosed):
+            self._forget_damage(job.aggregate)
+        if after.damage is None and after.state.is_terminal:
+            del self.jobs[job.aggregate]
+            return
+        if after.damage is not None and before.damage is None:
+            self._note(after.damage)
+        if after.attempt != before.attempt:
+            job.is_stop_ordered = False
+        if after.not_before != before.not_before:
+            job.not_before = after.not_before
+        self._enter(job.aggregate, job)
 
     def _submit(self, stored: Stored, data: e.JobSubmitted) -> None:
         aggregate = stored.event.aggregate
         known = self.jobs.get(aggregate)
         if known is not None:
-            if not known.damaged_seq:
-                self._quarantine(known, damage_of(stored, "JobSubmitted cannot be here"))
-            known.head = following(known.head, stored)
+            self._advance(known, stored)
             return
         if misfit(EMPTY_HEAD, stored) is not None:
             return  # it follows a job that has ended, or events that cannot be read
+        spec = data.spec
         job = LiveJob(
-            id=data.job_id,
-            tenant=data.tenant,
-            owner=data.owner,
-            engine=data.engine,
-            priority=data.priority,
+            life=begun(data, stored),
+            owner=spec.owner,
+            engine=spec.engine,
+            priority=spec.priority,
             created_seq=stored.seq,
-            head=stored.head,
-            state=JobState.HELD if data.hold else JobState.QUEUED,
-            requeue=data.requeue,
         )
         self.jobs[aggregate] = job
         self._enter(aggregate, job)
@@ -241,12 +202,12 @@ class SchedulerState:
         """Take up a job that just came into its state."""
         if _is_apart(job):
             return  # it is nowhere but in `jobs` until it is released, and then where it was in the queue
-        if not job.state.holds_slot:
+        if not job.life.state.holds_slot:
             self.queue.add(job)
             if job.is_suspect:
                 self.suspects.add(aggregate)
             return
-        owner, runner_id = (job.tenant, job.owner), job.runner_id or RunnerId("")
+        owner, runner_id = job.account, job.life.runner_id or RunnerId("")
         self.holders += 1
         self.holders_of[owner] = self.holders_of.get(owner, 0) + 1
         self._open_or_shut(owner)
@@ -254,20 +215,20 @@ class SchedulerState:
         runner = self.runners.setdefault(runner_id, RunnerRecord(id=runner_id))
         self.holding.setdefault(runner_id, set()).add(aggregate)
         if runner.state.is_over:
-            if not job.damaged_seq:
+            if not job.life.damage:
                 self.orphans.add(aggregate)
-        elif (job.damaged_seq or job.state is JobState.CANCELLING) and not job.stop_told:
+        elif (job.life.damage or job.life.state is JobState.CANCELLING) and not job.is_stop_ordered:
             self.untold.add(aggregate)
 
     def _leave(self, aggregate: str, job: LiveJob) -> None:
         """Take back what `_enter` did."""
         if _is_apart(job):
             return
-        if not job.state.holds_slot:
+        if not job.life.state.holds_slot:
             self.queue.remove(job)
             self.suspects.discard(aggregate)
             return
-        owner, runner_id = (job.tenant, job.owner), job.runner_id or RunnerId("")
+        owner, runner_id = job.account, job.life.runner_id or RunnerId("")
         self.holders -= 1
         self.holders_of[owner] -= 1
         if not self.holders_of[owner]:
@@ -294,8 +255,8 @@ class SchedulerState:
         if isinstance(data, e.StopOrdered):
             aggregate = aggregates.job(data.tenant, data.job_id)
             job = self.jobs.get(aggregate)
-            if job is not None and job.attempt == data.attempt:
-                job.stop_told = True
+            if job is not None and job.life.attempt == data.attempt:
+                job.is_stop_ordered = True
                 self.untold.discard(aggregate)
 
     def _join(self, stored: Stored, data: e.RunnerJoined) -> None:
@@ -323,7 +284,7 @@ class SchedulerState:
             runner.state = RunnerStatus.LOST if isinstance(data, e.RunnerLost) else RunnerStatus.LEFT
             runner.is_crash = isinstance(data, e.RunnerLost) or data.is_crash
         held = self.holding.get(runner.id, set())
-        self.orphans |= {each for each in held if not self.jobs[each].damaged_seq}
+        self.orphans |= {each for each in held if not self.jobs[each].life.damage}
         self.untold -= held
         self._forget_if_over(runner.id)
 
@@ -353,7 +314,7 @@ class SchedulerState:
 
 def _is_apart(job: LiveJob) -> bool:
     """Return whether a job is neither in the queue nor on a runner."""
-    return job.state is JobState.HELD or (bool(job.damaged_seq) and not job.state.holds_slot)
+    return job.life.state is JobState.HELD or (job.life.damage is not None and not job.life.state.holds_slot)
 
 
 _FOLDS: Final[Mapping[type[Any], Any]] = {  # Any: each function takes the type that it stands under

@@ -35,8 +35,8 @@ def summarize(state: SchedulerState) -> QueueSummary:
     held = [job for jobs in state.holding.values() for job in map(state.jobs.__getitem__, jobs)]
     by_owner: dict[Owner, list[LiveJob]] = {owner: [] for owner in full}
     for job in held:
-        if (job.tenant, job.owner) in by_owner:
-            by_owner[job.tenant, job.owner].append(job)
+        if job.account in by_owner:
+            by_owner[job.account].append(job)
     offering = {name: {runner.id for runner in active if name in runner.engines} for name in names}
     return QueueSummary(
         engines={
@@ -44,8 +44,8 @@ def summarize(state: SchedulerState) -> QueueSummary:
                 slots=slots.get(name, 0),
                 free=free.get(name, 0),
                 waiting=waiting.get(name, 0),
-                first=tuple(job.id for job in islice(_in_order(state, name), MAX_FIRST)),
-                holders=_oldest((job for job in held if job.runner_id in offering[name]), MAX_HOLDERS),
+                first=tuple(job.life.id for job in islice(_in_order(state, name), MAX_FIRST)),
+                holders=_oldest((job for job in held if job.life.runner_id in offering[name]), MAX_HOLDERS),
             )
             for name in names
         },
@@ -67,9 +67,9 @@ def summarize(state: SchedulerState) -> QueueSummary:
 
 def _oldest(jobs: Iterable[LiveJob], limit: int) -> tuple[SlotHolder, ...]:
     return tuple(
-        SlotHolder(job_id=job.id, tenant=job.tenant, owner=job.owner, runner_id=job.runner_id)
+        SlotHolder(job_id=job.life.id, tenant=job.life.tenant, owner=job.owner, runner_id=job.life.runner_id)
         for job in nsmallest(limit, jobs, key=lambda job: job.created_seq)
-        if job.runner_id is not None
+        if job.life.runner_id is not None
     )
 
 

@@ -22,6 +22,7 @@ from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId, is_name
+from penstock_schemas.job_spec import JobSpec, client_fields
 from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
 from penstock_sources.staging.bundles import SourceBundle, make_bundle, path_source
 from penstock_sources.staging.source_kinds import is_laid, kind_of
@@ -208,27 +209,26 @@ def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None
 
 def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob:
     """Return the command that submits it."""
-    submission = admitted.submission
+    submission, engine = admitted.submission, admitted.engine
+    fields = client_fields(submission)
+    if installed_engines().table(engine).forbids_requeue(admitted.engine_parameters or {}):
+        fields["requeue"] = False
+    spec = JobSpec(
+        **fields,
+        engine=engine,
+        owner=admitted.owner,
+        source=admitted.source,
+        engine_parameters=admitted.engine_parameters,
+        pipeline=admitted.pipeline,
+        workflow=admitted.workflow,
+        idempotency_key=admitted.idempotency_key,
+    )
     return SubmitJob(
         now=now,
         job_id=job_id,
         tenant=admitted.principal.tenant,
-        owner=admitted.owner,
-        pipeline_name=submission.pipeline_name,
-        engine=admitted.engine,
-        parameters=submission.parameters,
-        description=submission.description,
-        source=admitted.source,
-        labels=submission.labels,
-        priority=submission.priority,
-        idempotency_key=admitted.idempotency_key,
+        spec=spec,
         request_sha256=admitted.request_sha256,
-        engine_parameters=admitted.engine_parameters,
-        pipeline=admitted.pipeline,
-        workflow=admitted.workflow,
-        hold=submission.hold,
-        requeue=submission.requeue
-        and not installed_engines().table(admitted.engine).forbids_requeue(admitted.engine_parameters or {}),
     )
 
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from penstock_domain import aggregates
 from penstock_domain.deciders import JOB
-from penstock_domain.job import Refused
-from penstock_domain.job_fold import fold
+from penstock_domain.job.errors import Refused
+from penstock_domain.job.evolve import fold
 from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.http.bodies.json_bodies import decode_aside

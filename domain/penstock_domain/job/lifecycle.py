@@ -1,0 +1,129 @@
+"""The one fold of a job's life, for every service: what an event makes of a `JobLifecycle`.
+
+Folding rejects nothing. An event that cannot be read, does not follow in the chain, or cannot happen in the job's state
+puts the job into quarantine: it keeps its state, and only the event by which an operator closes it changes it.
+"""
+
+from typing import TypeVar
+
+from msgspec.structs import replace
+
+from penstock_domain.chain import Stored
+from penstock_domain.damage import damage_of, following
+from penstock_domain.job.transitions import closes, next_event_fault
+from penstock_schemas.events import (
+    AttemptStarted,
+    JobAssigned,
+    JobCancelled,
+    JobCancelRequested,
+    JobClosed,
+    JobCompleted,
+    JobDeleted,
+    JobFailed,
+    JobHeld,
+    JobReleased,
+    JobRequeued,
+    JobSubmitted,
+)
+from penstock_schemas.ids import JobId, TenantId
+from penstock_schemas.jobs import JobState, RequeueCause
+from penstock_schemas.views import EMPTY_HEAD, JobLifecycle
+
+Life = TypeVar("Life", bound=JobLifecycle)
+"""A lifecycle, alone or with more fields, which the functions of this module keep as they are."""
+
+
+def begun(data: JobSubmitted, stored: Stored) -> JobLifecycle:
+    """Return the life of a job after its submission."""
+    return JobLifecycle(
+        id=data.job_id,
+        tenant=data.tenant,
+        state=JobState.HELD if data.spec.hold else JobState.QUEUED,
+        head=stored.head,
+        request_sha256=data.request_sha256,
+        can_requeue=data.spec.requeue,
+    )
+
+
+def unknown(tenant: TenantId, job_id: JobId) -> JobLifecycle:
+    """Return the life of a job whose submission cannot be read."""
+    return JobLifecycle(id=job_id, tenant=tenant, state=JobState.QUEUED, head=EMPTY_HEAD)
+
+
+def advanced(job: Life, stored: Stored) -> Life:
+    """Return `job` after the next event of its aggregate. Only the fields of `JobLifecycle` change."""
+    if closes(job.head, stored):
+        return applied(job, stored)
+    if job.damage is not None:
+        return replace(job, head=following(job.head, stored))
+    fault = next_event_fault(job, stored)
+    if fault is None:
+        return applied(job, stored)
+    return replace(job, damage=damage_of(stored, fault), head=following(job.head, stored))
+
+
+def applied(job: Life, stored: Stored) -> Life:
+    """Return `job` after an event that can follow."""
+    data = stored.event.data
+    job = replace(job, head=stored.head)
+    match data:
+        case JobAssigned():
+            return replace(
+                job,
+                state=JobState.ASSIGNED,
+                attempt=data.attempt,
+                runner_id=data.runner_id,
+                not_before=None,
+                is_alone=data.is_alone,
+            )
+        case JobRequeued():
+            return _requeued(job, data)
+        case JobCancelRequested():
+            return replace(job, state=JobState.CANCELLING, cancel_reason=data.reason)
+        case JobCancelled():
+            reason = data.reason if data.reason is not None else job.cancel_reason
+            return replace(job, state=JobState.CANCELLED, cancel_reason=reason)
+        case JobDeleted():
+            return replace(job, deleted_at=stored.event.time, cancel_reason=None)
+        case JobClosed():
+            return replace(job, state=job.state if job.state.is_terminal else JobState.FAILED, damage=None)
+        case _:
+            return replace(job, state=_state_after(job, data))
+
+
+def counts_as_requeue(data: JobRequeued) -> bool:
+    """Return whether a requeue counts towards `MAX_REQUEUES`.
+
+    The stop of a runner does not; its end is counted separately, see `runner_crashes`.
+    """
+    return data.cause is not RequeueCause.PREEMPTED and not data.is_runner_gone
+
+
+def _state_after(job: JobLifecycle, data: object) -> JobState:
+    match data:
+        case JobHeld():
+            return JobState.HELD
+        case JobReleased():
+            return JobState.QUEUED
+        case AttemptStarted():
+            # A job that is being cancelled stays so: the runner stops what it just started.
+            return JobState.CANCELLING if job.state is JobState.CANCELLING else JobState.RUNNING
+        case JobCompleted():
+            return JobState.COMPLETED
+        case JobFailed():
+            return JobState.FAILED
+        case _:
+            return job.state
+
+
+def _requeued(job: Life, data: JobRequeued) -> Life:
+    return replace(
+        job,
+        state=JobState.QUEUED,
+        runner_id=None,
+        requeues=job.requeues + counts_as_requeue(data),
+        runner_crashes=job.runner_crashes + data.is_runner_gone,
+        crashes_alone=job.crashes_alone + (data.is_runner_gone and job.is_alone),
+        is_alone=False,
+        not_before=data.not_before,
+    )
