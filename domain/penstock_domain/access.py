@@ -44,7 +44,7 @@ NEEDED_TO_CHANGE_CATALOGUE: Final = Role.ADMIN
 
 
 def require_role(principal: Principal, needed: Role, deed: str) -> None:
-    """Let pass whoever has the role, or a higher one.
+    """Let pass everybody who has the role, or a higher one.
 
     Raises:
         Forbidden: `principal` has a lower one.
@@ -55,7 +55,7 @@ def require_role(principal: Principal, needed: Role, deed: str) -> None:
 
 
 def owns(principal: Principal, job: Owned) -> bool:
-    """Say whether a job is somebody's own."""
+    """Return whether a job is somebody's own."""
     return job.tenant == principal.tenant and job.owner == principal.name
 
 
@@ -99,7 +99,7 @@ def needed_to_submit_for(principal: Principal, owner: str) -> Role:
 
 
 def may_see(principal: Principal, job: Owned, visibility: JobVisibility) -> bool:
-    """Say whether somebody sees a job. To everybody else it must look as if there were none."""
+    """Return whether somebody sees a job. To everybody else it must look as if there were none."""
     return principal.role.includes(needed_to_see(principal, job, visibility))
 
 

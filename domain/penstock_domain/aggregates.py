@@ -59,7 +59,7 @@ def audit(tenant: TenantId) -> str:
 
 
 def matches(pattern: str, aggregate: str) -> bool:
-    """Say whether `pattern`, an aggregate or a filter with `*` and a final `>`, takes in `aggregate`."""
+    """Return whether `pattern`, an aggregate or a filter with `*` and a final `>`, takes in `aggregate`."""
     if pattern in (EVERYTHING, aggregate):
         return True
     wanted, tokens = pattern.split("."), aggregate.split(".")

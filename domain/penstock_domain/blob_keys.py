@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 _UNPLAIN: Final = frozenset('#%*?"<>|\\')
-"""Characters that one store or another gives a meaning of its own."""
+"""Characters that one store or another gives a separate meaning."""
 _MAX_PLAIN_PATH_BYTES: Final = 800
 """Object stores take keys of 1,024 bytes, what goes before the path included."""
 _MAX_PLAIN_NAME_BYTES: Final = 200

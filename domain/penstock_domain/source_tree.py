@@ -28,7 +28,7 @@ _ABSOLUTE: Final = "the link's target is absolute; only targets relative to the 
 
 
 class LinkRefused(Exception):
-    """A link leads out of its folder, or nowhere; the text says how."""
+    """A link leads out of its folder, or nowhere; the text states how."""
 
 
 class LinkLoops(LinkRefused):
@@ -66,7 +66,7 @@ def shown(path: str) -> str:
 
 
 def fault_of_path(path: str) -> str | None:
-    """Say what keeps `path` from being a relative path that stays inside its folder; `None` when nothing does."""
+    """Return what keeps `path` from being a relative path that stays inside its folder; `None` when nothing does."""
     if not path:
         return "the path is empty"
     if "\0" in path:
@@ -92,13 +92,13 @@ def fault_of_path(path: str) -> str | None:
 
 
 def is_engine_cache(path: str) -> bool:
-    """Say whether `path` is in the engine's folder and none of the records that its rerun rules read."""
+    """Return whether `path` is in the engine's folder and none of the records that its rerun rules read."""
     parts = path.split("/", 2)
     return parts[0] == ENGINE_FOLDER and not (len(parts) > 2 and parts[1] in ENGINE_RECORDS)
 
 
 def fault_of_link(path: str, target: str) -> str | None:
-    """Say what keeps `target` from being the target of the link at `path`, whatever stands beside it."""
+    """Return what keeps `target` from being the target of the link at `path`, whatever is beside it."""
     try:
         size_bytes = len(_bytes(target))
     except UnicodeEncodeError:
@@ -155,11 +155,11 @@ class LinkMap:
             frames.pop()
 
     def stays_inside(self, path: str) -> bool:
-        """Say whether a path leads to nothing outside the tree; one that loops leads nowhere."""
+        """Return whether a path leads to nothing outside the tree; one that loops leads nowhere."""
         return self.fault_of(path) is None
 
     def fault_of(self, path: str) -> str | None:
-        """Say how `path` leads out of the tree; `None` when it does not."""
+        """Return how `path` leads out of the tree; `None` when it does not."""
         try:
             self.resolve(path)
         except LinkLoops:
@@ -194,7 +194,7 @@ class LinkMap:
 
 
 class _Frame:
-    """A path on its way: of a link, or the one that was asked for."""
+    """A path on its way: of a link, or the one that was requested."""
 
     def __init__(self, link: str, done: str, rest: str) -> None:
         self.link = link

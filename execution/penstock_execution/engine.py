@@ -43,7 +43,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     pipeline_name: str
     parameters: Parameters
     work_dir: Path
-    """The attempt's own directory, absolute; the workflow's files already lie in it."""
+    """The attempt's own directory, absolute; the workflow's files already are in it."""
     log_dir: Path
     """Where the engine keeps its own log, as `engine.log`, and its tasks' logs; outside `work_dir`; it exists."""
     entrypoint: str | None = None

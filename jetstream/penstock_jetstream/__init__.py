@@ -1,7 +1,7 @@
 """The one place that talks to NATS: it fills the ports of `penstock_ports` with JetStream, and blobs with obstore.
 
 `async with connect(NatsSettings(url=...)) as cluster:` gives `cluster.log`, `.jobs`, `.live`, `.tasks`, `.logs`,
-`.heartbeats` and `.snapshots`; `embedded.EmbeddedServer` runs a server of our own.
+`.heartbeats` and `.snapshots`; `embedded.EmbeddedServer` runs a separate server.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ __all__ = ["Cluster", "NatsSettings", "connect"]
 
 
 def __getattr__(name: str) -> Any:  # Any: the protocol of modules
-    """Import the client when it is asked for: whoever only runs a server does not wait half a second for it."""
+    """Import the client when it is requested: whoever only runs a server does not wait half a second for it."""
     if name in ("Cluster", "connect"):
         from penstock_jetstream import cluster
 

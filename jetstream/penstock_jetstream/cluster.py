@@ -40,11 +40,11 @@ class Cluster:
 
     @property
     def is_connected(self) -> bool:
-        """Say whether there is a server at the moment."""
+        """Return whether there is a server at the moment."""
         return self.connection.is_connected
 
     async def status(self, *, deadline_s: float = 2.0) -> ClusterStatus:
-        """Say how the log is.
+        """Return how the log is.
 
         Raises:
             Unavailable: no answer before the deadline.
@@ -67,7 +67,7 @@ async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
 
     Raises:
         Unavailable: no server answers in time.
-        LayoutError: the server cannot hold what Penstock needs; the message says what to do.
+        LayoutError: the server cannot hold what Penstock needs; the message states what to do.
 
     """
     failure: Exception | None = None

@@ -15,7 +15,7 @@ from penstock_ports import HEARTBEAT_TTL_S, PortError
 
 DEFAULT_EVENTS_MAX_BYTES: Final = 16 << 30
 KEEP_PAUSE_S: Final = 0.5
-"""Between tries to make a stream anew."""
+"""Between tries to make a stream again."""
 CLUSTER_REPLICAS: Final = 3
 NO_COMPRESSION: Final = "none"
 """A compressed stream with replicas loses messages when a server is killed: at every start nats-server truncates it and
@@ -29,7 +29,7 @@ _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 
 class LayoutError(PortError):
-    """A stream cannot be made, or is not what it must be; the message says what to do."""
+    """A stream cannot be made, or is not what it must be; the message states what to do."""
 
 
 def require_version(version: str) -> None:
@@ -98,7 +98,7 @@ async def ensure(connection: Connection, settings: NatsSettings) -> None:
 
 
 async def keep(connection: Connection, settings: NatsSettings) -> None:
-    """Make the streams anew that a server kept in its memory, each time one is reached after a restart. For ever."""
+    """Make the streams again that a server kept in its memory, each time one is reached after a restart. For ever."""
     generation = connection.generation
     while True:
         generation = await connection.wait_generation(after=generation)

@@ -74,7 +74,7 @@ SEQUENCE: Final = "Nats-Sequence"
 SUBJECT: Final = "Nats-Subject"
 NUM_PENDING: Final = "Nats-Num-Pending"
 PENDING_MESSAGES: Final = "Nats-Pending-Messages"
-"""What a NEXT request had asked for and will not get."""
+"""What a NEXT request had requested and will not get."""
 LAST_CONSUMER: Final = "Nats-Last-Consumer"
 """On a heartbeat: how many messages the consumer delivered."""
 GENERATION: Final = "Penstock-Generation"
@@ -113,7 +113,7 @@ STREAM_NAME_IN_USE: Final = 10058
 """A stream of this name exists with another configuration."""
 NO_MESSAGE: Final = 10037
 TOO_FEW_SERVERS: Final = frozenset({10005, 10074})
-"""There are not as many servers as replicas are asked for."""
+"""There are not as many servers as replicas are requested."""
 JETSTREAM_NOT_ENABLED: Final = frozenset({10039, 10076})
 
 # --- Bounds --------------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ READ_REQUEST_BYTES: Final = 16 << 20
 READ_REQUEST_EXPIRES_S: Final = 30.0
 READ_HEARTBEAT_S: Final = 1.0
 READ_SILENCE_S: Final = 3.5
-"""A reader that hears nothing for so long, heartbeats included, begins anew where it stands."""
+"""A reader that hears nothing for so long, heartbeats included, begins again where it stands."""
 READ_IDLE_WAITS: Final = 2
 """After so many waits of `READ_HEARTBEAT_S` without a message, a reader of the whole log checks whether it read all."""
 UNREACHABLE_SEQ: Final = 1 << 62

@@ -22,7 +22,7 @@ from penstock_jetstream.transport.retry import Retry
 from penstock_ports import PortError, Unavailable
 
 FILE_STREAMS: Final = (names.EVENTS, names.JOBS, names.TASKS, names.LOGS, names.SNAPSHOTS)
-"""The streams that lie on disks."""
+"""The streams that are on disks."""
 PLACEMENT_S: Final = 60.0
 """How long consumers are created until each server has one: each lands on a server at random."""
 STALLED_S: Final = 20.0

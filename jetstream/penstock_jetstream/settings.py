@@ -19,7 +19,7 @@ class NatsSettings(Struct, frozen=True, kw_only=True):
     """What `connect` needs to know."""
 
     url: str = "nats://127.0.0.1:4222"
-    """One URL, or several with commas between; a user and password may stand in it."""
+    """One URL, or several with commas between; a user and password may be in it."""
     name: str = "penstock"
     """What the server's monitoring calls this client."""
     credentials: Path | None = None
@@ -47,7 +47,7 @@ class NatsSettings(Struct, frozen=True, kw_only=True):
 
 
 class BadAddress(PortError, UnusableSetting):
-    """No NATS server can have this address; the message says what is wrong with it."""
+    """No NATS server can have this address; the message states what is wrong with it."""
 
 
 def check_address(settings: NatsSettings) -> None:

@@ -1,4 +1,4 @@
-"""The client against a server that says what it is told to: what the real one does only when something is broken."""
+"""The client against a scripted server, which does what the real one does only when something is broken."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""When a full disk is told of, and when nats-server is started anew after it."""
+"""When a full disk is told of, and when nats-server is started again after it."""
 
 from pathlib import Path
 

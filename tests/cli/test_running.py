@@ -32,7 +32,7 @@ def test_a_record_that_a_kill_left_behind_is_not_believed(tmp_path: Path) -> Non
     instance_record.write(tmp_path, RECORD)
     assert instance_record.find(tmp_path) is None
     with instance_record.held(tmp_path):
-        assert instance_record.find(tmp_path) is None  # nor by whoever asks while the next one starts
+        assert instance_record.find(tmp_path) is None  # nor by others while the next one starts
 
 
 def test_a_second_holder_is_told_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

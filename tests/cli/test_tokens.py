@@ -142,7 +142,7 @@ async def test_a_bootstrap_goes_by_the_log_alone(system: Up) -> None:
     assert done.returncode == Exit.USAGE
     assert "PENSTOCK_NATS_URL" in done.stderr
     nowhere = NatsSettings(url="nats://127.0.0.1:1", connect_s=0.3)
-    with pytest.raises(Stop, match=r"127\.0\.0\.1:1") as away:  # in a thread, because it has a loop of its own
+    with pytest.raises(Stop, match=r"127\.0\.0\.1:1") as away:  # in a thread, because it has a separate loop
         await anyio.to_thread.run_sync(bootstrap, TokenRequest(name="n"), nowhere)
     assert away.value.code == Exit.UNREACHABLE
     bad = call(system.home, "token", "create", "n", "--bootstrap", "--tenant", "a.b")

@@ -59,7 +59,7 @@ def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None
 
 
 def test_the_command_that_it_prints_works_in_another_terminal(tmp_path: Path) -> None:
-    """With a state folder and a port of its own, and settings that have no effect here."""
+    """With a state folder and a separate port, and settings that have no effect here."""
     workflow = tmp_path / "my workflow"
     workflow.mkdir()
     (workflow / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')

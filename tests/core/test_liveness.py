@@ -122,7 +122,7 @@ async def test_an_address_that_is_taken_is_a_clear_error(free_port: int) -> None
 
 @pytest.mark.parametrize("text", ["", "x", "127.0.0.1", ":", "host:0", "host:65536", "host:-1", "host:8\n"])
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # whoever reads the setting says what is expected
+    with pytest.raises(ValueError):  # the reader of the setting reports what is expected
         parse_address(text)
 
 

@@ -44,7 +44,7 @@ def test_a_link_leads_where_the_kernel_leads_it(
             found = known.resolve(path)
         except LinkLoops:
             with pytest.raises(OSError, match=r"Too many levels|No such file"):
-                os.stat(top / path)  # noqa: PTH116 - a `Path` has an error of its own for this
+                os.stat(top / path)  # noqa: PTH116 - a `Path` has a separate error for this
         except LinkRefused:
             pass  # stricter than the kernel at most: a tree that is refused harms nobody
         else:

@@ -1,4 +1,4 @@
-"""Which clients by others are tested: all when they are asked for, else the quick ones that are installed."""
+"""Which clients by others are tested: all when they are requested, else the quick ones that are installed."""
 
 import pytest
 from tests.interop.environments import CLIENTS
@@ -7,7 +7,7 @@ ABSENT = {client.name for client in CLIENTS if not (client.is_quick and client.i
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, unless `-m interop` asks for them, the clients that are slow or not installed."""
+    """Leave out, unless `-m interop` requests them, the clients that are slow or not installed."""
     if "interop" in (config.getoption("markexpr") or ""):
         return
     left_out = [item for item in items if any(mark.args[0] in ABSENT for mark in item.iter_markers("interop"))]

@@ -60,7 +60,7 @@ CLIENTS = (
 
 
 def make(client: Client, uv: str) -> None:
-    """Make a client's environment anew."""
+    """Make a client's environment again."""
     sys.stderr.write(f"making the environment of {client.name} ...\n")
     for command in (
         ["venv", "--quiet", "--clear", "--python", sys.executable, str(client.folder)],

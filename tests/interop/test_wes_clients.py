@@ -74,7 +74,7 @@ def test_a_client_by_others_lists_submits_follows_and_cancels(
     system: System = request.getfixturevalue("guarded" if client.has_password else "system")
     workflow = EXAMPLES / "workflows" / "word-count"
 
-    # -P: what lies beside the script is not to be found in place of the package that it is named after.
+    # -P: what is beside the script is not to be found in place of the package that it is named after.
     told = run([str(client.python), "-P", str(SCRIPTS / client.script), wes_url(system), str(workflow)], tmp_path)
 
     saw: dict[str, Any] = json.loads(told)

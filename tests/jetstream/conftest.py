@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, unless `-m stores` asks for them, the tests whose server `make stores` installs."""
+    """Leave out, unless `-m stores` requests them, the tests whose server `make stores` installs."""
     if "stores" in (config.getoption("markexpr") or ""):
         return
     left_out = [item for item in items if item.get_closest_marker("stores")]

@@ -1,4 +1,4 @@
-"""An operator, an account and a user with keys of their own: a NATS server that asks for credentials."""
+"""An operator, an account and a user with separate keys: a NATS server that requests credentials."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""How the tasks of a job keep their places in JetStream, whoever writes."""
+"""How the tasks of a job keep their places in JetStream, with any writer."""
 
 import uuid
 

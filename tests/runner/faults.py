@@ -140,7 +140,7 @@ class FailingBlobs(MemoryBlobs):
 
 
 class SlowBlobs(MemoryBlobs):
-    """Gives nothing until `gate` is set; `asked` is set by whoever asks."""
+    """Gives nothing until `gate` is set; `asked` is set by each caller."""
 
     def __init__(self) -> None:
         super().__init__()

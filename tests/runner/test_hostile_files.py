@@ -275,7 +275,7 @@ def test_folders_that_are_too_deep_are_reported(log_dir: Path) -> None:
 
 
 async def test_a_disk_that_hangs_ends_the_wait(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond its deadline the attempt gives up; other attempts have threads of their own."""
+    """Beyond its deadline the attempt gives up; other attempts have separate threads."""
     ends = threading.Event()
 
     def hang(path: Path, **how: object) -> bytes:

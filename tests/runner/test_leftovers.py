@@ -17,7 +17,7 @@ from penstock_runtime.state_folder import StateFolderTaken, StateFolderUnusable
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_testing.scripted_engine import ScriptedEngine
 
-# Starts a child in a session of its own, and both ignore SIGTERM.
+# Starts a child in a separate session, and both ignore SIGTERM.
 FAMILY = """
 import signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

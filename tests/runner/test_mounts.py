@@ -60,7 +60,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def in_process(who: Who, action: Callable[[], None]) -> None:
-    """Have a process of its own do `action`; fail where it fails."""
+    """Have a separate process do `action`; fail where it fails."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -131,7 +131,7 @@ def test_shared_memory_is_private_and_ends_with_its_user(place: Path, who: Who) 
 
 @everybody
 def test_what_is_closed_within_what_is_named_stays_as_it_is(place: Path, who: Who) -> None:
-    """The runner's folder may lie in one that the operator let workflows write to."""
+    """The runner's folder may be in one that the operator let workflows write to."""
 
     def act() -> None:
         seal([str(place), str(place / "other/mine"), str(place / "own")], closed=[str(place / "other")])

@@ -1,4 +1,4 @@
-"""The runner as a process of its own, on a real server: signals, crashes, outages and bad settings."""
+"""The runner as a separate process, on a real server: signals, crashes, outages and bad settings."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What waits to be told of a run stays small, and says where something is missing."""
+"""What waits to be told of a run stays small, and states where something is missing."""
 
 from datetime import UTC, datetime
 

@@ -301,7 +301,7 @@ def test_retries_end_with_success_or_at_the_bound(outages: list[int], workers: i
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("penstock_runner.attempts.upload_retries.PAUSES_S", (0.0, 0.001))
-        # In a thread of its own: tests that ran before may have left an event loop in this one.
+        # In a separate thread: tests that ran before may have left an event loop in this one.
         with ThreadPoolExecutor(1) as pool:
             pool.submit(anyio.run, main).result()
     assert all(tries >= 4 and tries & (tries - 1) == 0 for tries in reports)

@@ -189,7 +189,7 @@ def _log_room(client: Client) -> Check:
 
 
 def log_check(status: StatusResponse) -> Check:
-    """Say how full the log is, and how far the list of jobs is behind it."""
+    """Return how full the log is, and how far the list of jobs is behind it."""
     log = status.log
     found = f"{counted(log.events, 'event')}, {tables.size(log.bytes)}"
     if log.max_bytes > 0:
@@ -225,7 +225,7 @@ def _runners(client: Client) -> Check:
 
 
 def runners_check(runners: list[RunnerResponse]) -> Check:
-    """Say what runs can be run on."""
+    """Return what runs can be run on."""
     active = [runner for runner in runners if not runner.draining]
     if not active:
         found = "none is connected" if not runners else "all of them are draining"
@@ -246,7 +246,7 @@ def _sandbox(client: Client) -> Check:
 
 
 def sandbox_check(runners: list[RunnerResponse]) -> Check:
-    """Say what keeps workflows from what is not theirs: what the weakest of the runners has."""
+    """Return what keeps workflows from what is not theirs: what the weakest of the runners has."""
     levels = [runner.sandbox for runner in runners if runner.sandbox is not None]
     if not levels:
         return Check("sandbox", OK, "not looked at: no runner says")

@@ -1,4 +1,4 @@
-"""`hash-password`: what stands in the list of users in place of a password."""
+"""`hash-password`: what is in the list of users in place of a password."""
 
 import sys
 

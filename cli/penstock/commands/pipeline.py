@@ -187,7 +187,7 @@ def retire(name: str, version: str, url: str | None, state: Path | None) -> None
 
 
 def _print_object(value: msgspec.Struct, form: Format) -> bool:
-    """Print for a program; return whether that was asked for."""
+    """Print for a program; return whether that was requested."""
     if form is Format.JSON:
         print_json(value)
     elif form is Format.JSONL:

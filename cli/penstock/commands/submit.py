@@ -264,7 +264,7 @@ def software_choice(*, accepts: bool) -> EngineParameters:
 def elsewhere_source(
     git: str | None, ref: str | None, from_url: str | None, entrypoint: str | None
 ) -> tuple[SubmittedSource, str] | None:
-    """Return the source that the server fetches by itself, and its name; `None` when none was asked for."""
+    """Return the source that the server fetches by itself, and its name; `None` when none was requested."""
     if git is not None and from_url is not None:
         raise click.UsageError("give --git or --from-url, not both")
     if ref is not None and git is None:

@@ -49,9 +49,9 @@ def create(
 ) -> None:
     """Issue a token and print it. It is shown this once.
 
-    With --bootstrap nobody is asked who you are: it works for whoever can reach the NATS server of 'penstock up', else
-    the one of PENSTOCK_NATS_URL (and PENSTOCK_NATS_CREDENTIALS), as the services do. The token is an admin's and speaks
-    for 'admin' when --role and --principal do not say otherwise; the log keeps who issued it.
+    With --bootstrap the gateway is not used: the token is written to the log, through the NATS server of 'penstock up',
+    or through PENSTOCK_NATS_URL (and PENSTOCK_NATS_CREDENTIALS), as the services do. By default the token has the role
+    and the name 'admin' (--role, --principal); the log records who issued it.
     """
     asked = _request(
         name=name, principal=principal, tenant=tenant, role=role, expires_in_s=None if days is None else days * 86_400
@@ -106,7 +106,7 @@ def revoke(token_id: str, url: str | None, state: Path | None) -> None:
 
 
 def _request(**said: object) -> TokenRequest:
-    """Return what is asked for, checked as the server checks it."""
+    """Return what is requested, checked as the server checks it."""
     try:
         return msgspec.convert({key: value for key, value in said.items() if value is not None}, TokenRequest)
     except msgspec.ValidationError as error:

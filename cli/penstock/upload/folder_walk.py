@@ -198,7 +198,7 @@ class Walk:
                         self._records[inner] = FolderEntry.of_file(record)
 
     def _result(self, record: str) -> str | None:
-        """Return the path of the result that a record is about; `None` when it lies outside the folder."""
+        """Return the path of the result that a record is about; `None` when it is outside the folder."""
         before, _, after = record.rpartition(f"{ENGINE_FOLDER}/")
         result = result_of(after.partition("/")[2])
         if result is None or result.startswith("/"):
@@ -236,7 +236,7 @@ def _links_in(folder: Path, selection: Selection) -> dict[str, str]:
 
 
 def _leads_to_folder(place: Path) -> bool:
-    """Say whether `place` is a folder, or a link to one that may be looked at."""
+    """Return whether `place` is a folder, or a link to one that may be looked at."""
     try:
         return place.is_dir()
     except OSError:

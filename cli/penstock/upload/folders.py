@@ -17,7 +17,7 @@ from penstock_schemas.jobs import LeftOut
 MAX_FILES: Final = 5_000
 """A gateway takes no more with a submission."""
 IGNORE_FILE: Final = ".penstockignore"
-"""In the workflow's folder it says what stays behind, in the place of every `.gitignore`."""
+"""In the workflow's folder it states what stays behind, in the place of every `.gitignore`."""
 
 
 class Chosen(Struct, frozen=True, kw_only=True):

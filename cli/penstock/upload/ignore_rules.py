@@ -51,7 +51,7 @@ class Rule(Struct, frozen=True):
     reason: str
 
     def fits(self, path: str, *, is_folder: bool) -> bool:
-        """Say whether the pattern names `path`."""
+        """Return whether the pattern names `path`."""
         if self.is_folder and not is_folder:
             return False
         if self.is_anchored:
@@ -66,7 +66,7 @@ def rules_of_file(name: str, lines: Iterable[str]) -> Iterator[Rule]:
 
 
 def rules_of(patterns: Iterable[str], why: str) -> Iterator[Rule]:
-    """Yield the rules of patterns; `{}` in `why` stands for the pattern."""
+    """Yield the rules of patterns; `{}` in `why` represents the pattern."""
     for one_pattern in patterns:
         yield from _rules(one_pattern, why.replace("{}", one_pattern))
 

@@ -24,7 +24,7 @@ _OF_A_HOME: Final = (
 
 
 class BadWorkflow(Exception):
-    """The folder cannot be submitted; the text says why and what to do."""
+    """The folder cannot be submitted; the text has the reason and what to do."""
 
 
 class Place(Struct, frozen=True):
@@ -88,7 +88,7 @@ def check_folder(folder: Path) -> None:
 
 
 def protected(folder: Path) -> str | None:
-    """Say why all of `folder` is hardly meant to be sent; `None` when nothing speaks against it."""
+    """Return why all of `folder` is hardly meant to be sent; `None` when nothing speaks against it."""
     for place in {folder.absolute(), folder.resolve()}:
         what = _protected(place)
         if what is not None:
@@ -125,7 +125,7 @@ def _entrypoints(engine: str | None) -> tuple[str, ...]:
 
 
 def _is_of_workflow(path: Path) -> bool:
-    """Return whether a file is a workflow's main file, and what lies beside it belongs to the workflow."""
+    """Return whether a file is a workflow's main file, and what is beside it belongs to the workflow."""
     engines = tuple(installed_engines())
     if any(path.name == place.rpartition("/")[2] for engine in engines for place in engine.entrypoints):
         return True

@@ -43,7 +43,7 @@ class MockBehaviour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class BadBehaviour(Exception):
-    """What was asked of the mock engine makes no sense; the message says what."""
+    """What was asked of the mock engine makes no sense; the message states what."""
 
 
 class _Overrides(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@
                  |
               attempt (snakemake.api, our executor and logger plugin)
                  |  forks, for each job of the graph
-              task (a session of its own, its output in files)
+              task (a separate session, its output in files)
 
 `descriptor` is what the product knows of it, `launcher` creates the engine on a runner. The reasons are in `docs/adr/`.
 """

@@ -78,7 +78,7 @@ _PRELOADED: Final = (
     "snakemake.script",
     "snakemake.shell",
 )
-"""What Snakemake imports when it first needs it: every attempt would do so anew."""
+"""What Snakemake imports when it first needs it: every attempt would do so again."""
 
 for _name in _PRELOADED:
     importlib.import_module(_name)

@@ -71,9 +71,9 @@ class SnakemakeEngine:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
         `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
-        module `resource`; `sandbox` says what attempts may touch, `None` stands for what the runner's user may;
+        module `resource`; `sandbox` states what attempts may touch, `None` represents what the runner's user may;
         `unsupported` is what happens to a run that declares software that the runner does not provide; `umask` is for
-        what workflows make, `None` stands for that of this process; `max_processes` of a run are watched at a time.
+        what workflows make, `None` represents that of this process; `max_processes` of a run are watched at a time.
         """
         self._max_processes = max_processes
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(

@@ -35,7 +35,7 @@ Linemaps = Mapping[str, Mapping[int, int]]
 
 
 def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunProblem:
-    """Say what went wrong, and in which rule where that is known."""
+    """Return what went wrong, and in which rule where that is known."""
     rule = _rule(error)
     match error:
         case KeyboardInterrupt():
@@ -76,7 +76,7 @@ def _missing_variables(error: BaseException) -> str:
 
 
 def _too_few_resources(error: BaseException) -> str:
-    """Say what a group of jobs that run at the same time lacks, and which setting gives a run more."""
+    """Return what a group of jobs that run at the same time lacks, and which setting gives a run more."""
     excess = [line.strip() for line in str(getattr(error, "excess_resources", "")).splitlines() if line.strip()]
     text = "jobs that are joined by pipes or services run at the same time and together need more than the run has: "
     text += ", ".join(item.replace("_cores", "cores") for item in excess) or _essence(error)

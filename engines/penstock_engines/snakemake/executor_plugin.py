@@ -1,4 +1,4 @@
-"""Snakemake's executor plugin of this engine: every job is a process of its own, told of from its start to its end.
+"""Snakemake's executor plugin of this engine: every job is a separate process, told of from its start to its end.
 
 Stock Snakemake runs shell commands from threads, with their output mixed into its own, and starts a new `snakemake` for
 each `run:` block. Here each job has its own session, files for its output and an exact exit code. A plain `shell:` job

@@ -33,13 +33,13 @@ T = TypeVar("T")
 NOT_KEPT: Final = ("temp", "temporary", "pipe", "service")
 """Flags of outputs that are not meant to stay."""
 NO_FILES: Final = ("pipe", "service")
-"""Flags of outputs that are no files. A temporary one is stored where Snakemake left it: it was asked for."""
+"""Flags of outputs that are no files. A temporary one is stored where Snakemake left it: it was requested."""
 _RULE_CHARS: Final = 40
 _DIGEST_CHARS: Final = 12
 
 
 def task_key(rule: str, wildcards: Mapping[str, str]) -> str:
-    """Return the token that stands for (rule, wildcards) in every run of the workflow."""
+    """Return the token that represents (rule, wildcards) in every run of the workflow."""
     digest = hashlib.sha256(msgspec.json.encode([rule, sorted(wildcards.items())])).hexdigest()[:_DIGEST_CHARS]
     readable = re.sub(r"[^A-Za-z0-9]+", "-", rule).strip("-")[:_RULE_CHARS] or "rule"
     return f"{readable}-{digest}"
@@ -80,7 +80,7 @@ def declared_paths(job: Any, directive: str) -> tuple[str, ...]:
 
 
 class TaskNumbers:
-    """The numbers that stand for jobs of the graph in messages."""
+    """The numbers that represent jobs of the graph in messages."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -162,7 +162,7 @@ class GraphWatch:
             )
 
     def _lasting_outputs(self, job: Any) -> Iterator[str]:
-        """Yield the outputs that must be there when the job ended well, where they lie in the work directory."""
+        """Yield the outputs that must be there when the job ended well, where they are in the work directory."""
         chars = 0
         for output in job.output:
             flags = getattr(output, "flags", {})

@@ -1,7 +1,7 @@
 """Snakemake's logger plugin of this engine: what it says of each job and of errors becomes messages.
 
 It is a source of details, no source of truth: whether a job runs and how it ended, the executor plugin tells. Snakemake
-calls `emit` in a thread of its own; it never raises, because that would silence every later record, and never blocks.
+calls `emit` in a separate thread; it never raises, because that would silence every later record, and never blocks.
 """
 
 # Snakemake is not typed, so what comes from it is unknown to a type checker.

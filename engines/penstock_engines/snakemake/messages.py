@@ -21,7 +21,7 @@ from penstock_schemas.jobs import Finding, FindingKind
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 MAX_TEXT_CHARS: Final = 8_000
-"""No text in a message is longer; the whole of it stands in the logs."""
+"""No text in a message is longer; the whole of it is in the logs."""
 MAX_NAME_CHARS: Final = 1_000
 """Of the name of a rule, of a wildcard or of a resource."""
 MAX_VALUE_CHARS: Final = 4_096
@@ -54,7 +54,7 @@ _NUMBER_CHARS: Final = 7
 _LENGTH: Final = struct.Struct(">I")
 
 Number = Annotated[int, Meta(ge=0, lt=MAX_TASKS)]
-"""Stands for one job of the graph in all messages of a run."""
+"""Represents one job of the graph in all messages of a run."""
 Try = Annotated[int, Meta(ge=1, le=MAX_TRY)]
 Pid = Annotated[int, Meta(ge=1, le=MAX_PID)]
 ExitCode = Annotated[int, Meta(ge=-255, le=255)]
@@ -178,7 +178,7 @@ class RunProblem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One sentence."""
     rule: Annotated[str, Meta(max_length=MAX_NAME_CHARS)] | None = None
     from_jobs: bool = False
-    """Snakemake only says that a job failed: the tasks show which one."""
+    """Snakemake only states that a job failed: the tasks show which one."""
     text: Text = ""
     """How Snakemake itself puts it, in the engine's log."""
     is_complete: bool = False

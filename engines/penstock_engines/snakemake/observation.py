@@ -26,7 +26,7 @@ _GET_INFO: Final = 3 << 30 | _INFO.size << 16 | 0xFF << 8 | 11
 _ASK_IDS: Final = 1 << 0
 _ASK_EXIT: Final = 1 << 3
 _PARENT: Final = 4
-"""Where the parent's id stands in the structure."""
+"""Where the parent's id is in the structure."""
 
 
 class Watch:

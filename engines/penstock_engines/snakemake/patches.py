@@ -2,7 +2,7 @@
 
 Snakemake lists the folder of every input, to know at once which files exist, and ends the run when it may not. In the
 sandbox a single file may be readable, or all of a folder but a part: such a folder cannot be listed. Then each of its
-files is asked for by itself, as Snakemake does where it has no time for lists.
+files is checked separately, as Snakemake does where it has no time for lists.
 
 A search by `glob_wildcards` in a folder that may not be listed finds nothing, without a word, and the workflow would be
 complete with nothing done: there the run fails.
@@ -58,7 +58,7 @@ def refuse_blind_searches(rules: Rules) -> None:
 
 
 def blind_search(folder: str, rules: Rules) -> str:
-    """Say why a folder cannot be searched."""
+    """Return why a folder cannot be searched."""
     if rules.may_read(folder):
         return f"the sandbox refuses listing {folder}, because a part of it is hidden: search in its subfolders"
     return f"the sandbox refuses listing {folder}: {read_advice(folder, account_homes())}"

@@ -1,4 +1,4 @@
-"""The profile that lies beside a Snakefile: what the bare command would load from it, read by Snakemake's own parser.
+"""The profile that is beside a Snakefile: what the bare command would load from it, read by Snakemake's own parser.
 
 Snakemake 9 loads `profiles/default` by itself. Settings of the workflow are honoured with Snakemake's meaning. Settings
 of the machine that would run it (cores, colours, the log) are replaced by the runner's. Whatever else a profile sets is
@@ -183,7 +183,7 @@ def _entries(file: Path) -> Mapping[str, Any]:
 
 
 def _words(action: argparse.Action, name: str, value: object) -> Iterator[str]:
-    """Yield what stands on the command line for an entry of a profile."""
+    """Yield what is on the command line for an entry of a profile."""
     if action.nargs == 0:
         if str(value).lower() not in {"true", "yes", "on", "1"}:
             raise BadProfile(f"the profile sets {name.lstrip('-')} to {value!r}: expected true or false")

@@ -188,7 +188,7 @@ class TaskProgress:
         return TaskState.WAITING if key in self._will_retry else task.state
 
     def _expect_retry(self, key: str, *, is_expected: bool) -> None:
-        """Say whether a job that failed is tried again: until then it counts as waiting."""
+        """Return whether a job that failed is tried again: until then it counts as waiting."""
         task = self._tasks[key]
         self._states[self._counted(key, task)] -= 1
         (self._will_retry.add if is_expected else self._will_retry.discard)(key)
@@ -285,7 +285,7 @@ class TaskProgress:
         return explained
 
     def _has_room(self, *texts: str) -> bool:
-        """Say whether these may be kept as well, and count them."""
+        """Return whether these may be kept as well, and count them."""
         self._detail_chars += sum(map(len, texts))
         return self._detail_chars <= MAX_DETAIL_CHARS
 

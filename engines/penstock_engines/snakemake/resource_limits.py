@@ -1,4 +1,4 @@
-"""Failures that a resource limit caused: which limit, what it allows, what the run asked for and used.
+"""Failures that a resource limit caused: which limit, what it allows, what the run requested and used.
 
 A limit rarely kills. Most often a call fails and the program prints its own words for that, so each limit has the words
 and signals that show it. Only a limit that is in force is named.
@@ -101,7 +101,7 @@ _ASKED: Final = (
         re.IGNORECASE,
     ),
 )
-"""How programs print what they asked for."""
+"""How programs print what they requested."""
 
 
 def named_limit(failure: Failure, limits: Mapping[str, int], usage: Usage) -> Failure:

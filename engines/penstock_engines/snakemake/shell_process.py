@@ -1,4 +1,4 @@
-"""The command of a `shell:` rule as a process of its own, without a fork of the attempt around it.
+"""The command of a `shell:` rule as a separate process, without a fork of the attempt around it.
 
 Snakemake starts the command from a thread, with `subprocess.Popen` of the module that it knows as `sp`. In a thread
 that works for a job, that `Popen` is ours: the command gets a session, and files for what it writes. Forking the
@@ -65,7 +65,7 @@ class JobCommand(subprocess.Popen[Any]):
 
 
 def _in_thread(isolate: Callable[[], None], start: Callable[[], None]) -> None:
-    """Start a process from a thread of its own, which ends then: what isolates it must not hold for this one."""
+    """Start a process from a separate thread, which ends then: what isolates it must not hold for this one."""
     raised: list[BaseException] = []
 
     def work() -> None:
@@ -83,12 +83,12 @@ def _in_thread(isolate: Callable[[], None], start: Callable[[], None]) -> None:
 
 
 class _Subprocess:
-    """Stands in for the module `subprocess` within `snakemake.shell`."""
+    """Replaces the module `subprocess` within `snakemake.shell`."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
 
-    def Popen(self, command: str, **how: Any) -> "subprocess.Popen[Any]":  # noqa: N802 - the name that it stands in for
+    def Popen(self, command: str, **how: Any) -> "subprocess.Popen[Any]":  # noqa: N802 - the name that it replaces
         job: ShellJob | None = getattr(_thread, "job", None)
         return JobCommand(job, command, **how) if job else subprocess.Popen(command, **how)
 

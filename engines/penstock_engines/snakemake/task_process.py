@@ -1,4 +1,4 @@
-"""One job of the graph in a process of its own: a fork of the attempt, with its own session and output files."""
+"""One job of the graph in a separate process: a fork of the attempt, with its own session and output files."""
 
 # Snakemake is not typed, so what comes from it is unknown to a type checker.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -80,7 +80,7 @@ def fork_task(
 
 
 def report_of(error: BaseException, workflow: Any) -> TaskReport:
-    """Say how a job failed that raised `error`."""
+    """Return how a job failed that raised `error`."""
     text = shorten(str(format_exception_to_string(error, workflow.linemaps)))
     return TaskReport(exit_code=_exit_code(error), exception=type(error).__name__, text=text, raised=_raised(error))
 

@@ -145,7 +145,7 @@ def _threads(job: Any, cores: int) -> list[Finding]:
 
 
 def _declared_threads(job: Any) -> int | None:
-    """Return the threads that a rule asks for, before Snakemake cuts them to the cores; `None`: not known."""
+    """Return the threads that a rule requests, before Snakemake cuts them to the cores; `None`: not known."""
     with contextlib.suppress(Exception):  # a function of the workflow's author
         resource = job.rule.resources["_cores"]
         if resource.is_evaluable():
@@ -165,7 +165,7 @@ def _declared_threads(job: Any) -> int | None:
 
 
 def _no_threads_yet(_: object) -> int:
-    """Stand in for threads that depend on a checkpoint that did not run yet."""
+    """Replace threads that depend on a checkpoint that did not run yet."""
     return 0
 
 

@@ -93,7 +93,7 @@ def _step(folder: int, component: bytes, flags: int, mode: int) -> int:
 
 
 def _ends_in_link(folder: int, encoded: bytes) -> bool:
-    """Say whether the object of this name is a link; where it changes meanwhile either answer will do."""
+    """Return whether the object of this name is a link; where it changes meanwhile either answer will do."""
     how = _HOW.pack(os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW, 0, _RESOLVE)
     descriptor = int(_libc.syscall(_OPENAT2, folder, encoded, how, ctypes.c_size_t(_HOW.size)))
     if descriptor < 0:
@@ -111,7 +111,7 @@ def _is_link(folder: int, component: bytes) -> bool:
 
 
 def _components(name: str) -> list[bytes]:
-    """Return the components of a relative name; `.` alone stands for the folder itself.
+    """Return the components of a relative name; `.` alone represents the folder itself.
 
     Raises:
         OSError: `EINVAL` for a name that is absolute or empty, or holds `..`, an empty component or NUL.

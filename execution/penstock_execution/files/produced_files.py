@@ -279,7 +279,7 @@ class _Search:
     def _entry(
         self, shown: str, place: str, kind: OutputKind, chain: tuple[str, ...]
     ) -> tuple[str, str, tuple[str, ...]] | None:
-        """Take one entry of a folder; return the folder that it stands for, where it is one that is to be taken."""
+        """Take one entry of a folder; return the folder that it represents, where it is one that is to be taken."""
         try:
             content, status = place, self._folder.status(place)
             if status.kind is FileKind.LINK:
@@ -361,7 +361,7 @@ class _Search:
             return False
 
     def _relative(self, path: str) -> str | None:
-        """Return a path relative to the folder; `None`: it lies outside, as far as its text shows."""
+        """Return a path relative to the folder; `None`: it is outside, as far as its text shows."""
         if path.startswith("/"):
             # Without `..`: which folder that leads to depends on links.
             for root in self._roots:

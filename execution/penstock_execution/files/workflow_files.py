@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class UnsafeFile(OSError):
-    """What has this name is not opened: it is no regular file, or a link leads to it. The message says which."""
+    """What has this name is not opened: it is no regular file, or a link leads to it. The message states which."""
 
 
 class TooManyFiles(OSError):
@@ -49,7 +49,7 @@ class TooManyFiles(OSError):
 
 
 class FileKind(Enum):
-    """What a name stands for."""
+    """What a name represents."""
 
     FILE = "a regular file"
     FOLDER = "a folder"
@@ -109,7 +109,7 @@ class WorkflowFolder:
             os.close(descriptor)
 
     def status(self, name: str) -> FileStatus:
-        """Say what `name` stands for; a link is a link, whatever it leads to."""
+        """Return what `name` represents; a link is a link, whatever it leads to."""
         with self._reference(name) as descriptor:
             return _status(os.fstat(descriptor))
 
@@ -161,7 +161,7 @@ class WorkflowFolder:
                 os.close(descriptor)
 
     def link_target(self, name: str) -> str:
-        """Return what a link says that it leads to."""
+        """Return what a link states that it leads to."""
         with self._reference(name) as descriptor:
             return os.fsdecode(os.readlink(b"", dir_fd=descriptor))
 

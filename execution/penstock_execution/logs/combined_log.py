@@ -18,7 +18,7 @@ RECORDS_AT_ONCE: Final = 4096
 RECORDS_A_LOOK: Final = 20_000
 """So many are read in one look while the attempt runs."""
 MAX_RECORDS: Final = 1_000_000
-"""So many are read at the end: what lies behind them comes in no order."""
+"""So many are read at the end: what is behind them comes in no order."""
 MAX_LOG_BYTES: Final = 4 << 30
 """Of the whole log: a file with a hole in it can claim any size."""
 CUT: Final = "\n[penstock: the log is cut here, at {limit:,} bytes]\n"
@@ -85,12 +85,12 @@ class _Reader:
 
     def spans(self, *, is_over: bool = False) -> Iterator[tuple[int, int, int]]:
         """Yield (stream, start, end) of everything that is there now; with `is_over` nothing more will come."""
-        # Sizes first: every record of what lies before them was written by then.
+        # Sizes first: every record of what is before them was written by then.
         sizes = [size_of_file(path) or 0 for path in self._paths]
         for *cut, stream in self._records(MAX_RECORDS if is_over else RECORDS_A_LOOK):
             yield from self._up_to([min(item, size) for item, size in zip(cut, sizes, strict=True)])
             if not is_over and any(item > size for item, size in zip(cut, sizes, strict=True)):
-                return  # what lies before this record was still to come: it is read again the next time
+                return  # what is before this record was still to come: it is read again the next time
             self._offset += RECORD.size
             self._stream = STDERR if stream else STDOUT
         if is_over or self._offset >= (size_of_file(self._order) or 0):

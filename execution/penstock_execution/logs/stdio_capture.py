@@ -1,8 +1,8 @@
 """What the attempt's own process writes: standard output and error, each in a file, and in which order they came.
 
-Tasks write to files of their own; this is about the process that runs the workflow (what a Snakefile prints, what
+Tasks write to separate files; this is about the process that runs the workflow (what a Snakefile prints, what
 Snakemake logs) and about commands that it starts otherwise. Both descriptors lead to files, so nothing is lost
-whatever ends the process, and `/dev/stdout` can be opened. A third file says how the two are put together again: a
+whatever ends the process, and `/dev/stdout` can be opened. A third file states how the two are put together again: a
 record for every time that the process writes to the other stream than before, or after somebody else wrote.
 """
 
@@ -54,7 +54,7 @@ class _Order:
             return os.write(stream + 1, data)
         with self._lock:
             sizes = [os.fstat(file).st_size for file in self._files]
-            if sizes != self._known:  # others wrote: that stands between what this process wrote before and now
+            if sizes != self._known:  # others wrote: that is between what this process wrote before and now
                 # Less than before where somebody emptied a file, as `> /dev/stderr` does.
                 self._record([min(pair) for pair in zip(self._known, sizes, strict=True)], STDOUT)
                 self._record(sizes, stream)

@@ -51,7 +51,7 @@ class NullReporter:
 
 
 class FrameReporter(Generic[MessageT]):
-    """Writes frames from a thread of its own, so that a signal in the main thread cannot cut one in half.
+    """Writes frames from a separate thread, so that a signal in the main thread cannot cut one in half.
 
     What waits to be written is bounded by the workflow's graph: a few messages a job; logs do not pass here.
     """

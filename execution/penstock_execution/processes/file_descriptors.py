@@ -8,7 +8,7 @@ import resource
 from typing import Final
 
 MAX_OPEN: Final = 65_536
-"""More are not asked for."""
+"""More are not requested."""
 OF_RUNNER: Final = 256
 """What the runner has open for itself."""
 OF_ATTEMPT: Final = 32

@@ -4,7 +4,7 @@ Refused are the limits of other processes, by which one could be killed, and the
 starved; set-user-id and set-group-id bits, by which a
 file would lend the runner's rights to any process that executes it; the kernel's keyrings; and where an attempt has no
 network, sockets of whatever protocol. Where it may not change what files are (modes, owners, times), such a call does
-nothing and says that it did: Landlock does not know these, and programs give up over trifles. A filter sees the
+nothing and states that it did: Landlock does not know these, and programs give up over trifles. A filter sees the
 numbers in a system call and no addresses or names, so it cannot tell one port or file from another. Calls that take a
 mode or a request from memory (`openat2`, `io_uring`) are refused whole: programs fall back on the older ones.
 """
@@ -73,7 +73,7 @@ _MODES_OF_AARCH64: Final = (_Mode(52, 1), _Mode(53, 2), _FCHMODAT2, _Mode(56, 3,
 _OLD_MODES: Final = (_Mode(15, 1), _Mode(94, 1), _FCHMODAT2, _Mode(5, 2, flags=1), _Mode(8, 1), _Mode(14, 1))
 _MODES_OF_I386: Final = (*_OLD_MODES, _Mode(306, 2), _Mode(295, 3, flags=2), _Mode(297, 2))
 _MODES_OF_ARM: Final = (*_OLD_MODES, _Mode(333, 2), _Mode(322, 3, flags=2), _Mode(324, 2))
-"""`mkdir` is not among them: the kernel gives no new folder such a bit, whatever mode is asked for."""
+"""`mkdir` is not among them: the kernel gives no new folder such a bit, whatever mode is requested."""
 _PRIO_USER, _IOPRIO_WHO_USER = 2, 3
 
 
@@ -121,7 +121,7 @@ _FIRST_FOREIGN: Final = 0x40000000
 _AF_UNIX: Final = 1
 _NO_FAMILY: Final = 0xFFFFFFFF
 _OWN: Final = 0
-"""Stands for the calling process where a process id is asked for."""
+"""Represents the calling process where a process id is requested."""
 
 _PR_SET_SECCOMP: Final = 22
 _SECCOMP_MODE_FILTER: Final = 2
@@ -138,7 +138,7 @@ _IS_AT_LEAST: Final = 0x35
 _HAS_ANY: Final = 0x45
 _RETURN: Final = 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
-"""Where these lie in what a filter is given (`struct seccomp_data`)."""
+"""Where these are in what a filter is given (`struct seccomp_data`)."""
 
 _Line = tuple[int, int, int, int]
 """Operation, how many lines to skip when it is true and when it is false, operand."""
@@ -176,7 +176,7 @@ def filter_calls(*, network: bool, unix_sockets: bool, attributes: bool) -> None
 def _program(conventions: tuple[_Convention, ...], family: int | None, *, are_kept: bool = False) -> Iterator[_Line]:
     """Yield the filter.
 
-    `family` is the only one of which sockets may be made, `None` stands for all; `are_kept` is of files' attributes.
+    `family` is the only one of which sockets may be made, `None` represents all; `are_kept` is of files' attributes.
     """
     yield (_LOAD, 0, 0, _ARCHITECTURE)
     for convention in conventions:

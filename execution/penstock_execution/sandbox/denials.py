@@ -1,4 +1,4 @@
-"""Failures that the sandbox caused, told apart from others: with what it refused, and what can be done about it."""
+"""Failures that the sandbox caused, distinguished from others: with what it refused, and what can be done about it."""
 
 import contextlib
 import os
@@ -67,7 +67,7 @@ def explained(failure: Failure, rules: Rules | None, work_dir: Path) -> Failure:
 
 
 def refusal(lines: list[str], rules: Rules, machine: Machine, *, is_execution: bool = False) -> str | None:
-    """Return the sentence that says what the sandbox refused, as far as the `lines` of a failure show it.
+    """Return the sentence that states what the sandbox refused, as far as the `lines` of a failure show it.
 
     Only a path that the rules refuse and the file's own mode allows is named. `is_execution`: a command could not be
     executed, so nothing was written.
@@ -96,14 +96,14 @@ def refusal(lines: list[str], rules: Rules, machine: Machine, *, is_execution: b
 
 
 def read_advice(path: str, homes: tuple[str, ...]) -> str:
-    """Say how a path becomes readable for workflows; for folders of the system that is never by a setting."""
+    """Return how a path becomes readable for workflows; for folders of the system that is never by a setting."""
     if path in _TOO_WIDE or any(is_within(path, home) for home in (*_NEVER_READ, *homes)):
         return _ELSEWHERE
     return "let the operator add it to PENSTOCK_SANDBOX_READ"
 
 
 def write_advice(path: str, machine: Machine) -> str:
-    """Say how a path becomes writable for workflows; programs, the system and homes never do by a setting."""
+    """Return how a path becomes writable for workflows; programs, the system and homes never do by a setting."""
     if path in _TOO_WIDE or path.count("/") == 1 or _is_closed(path, machine):
         return _BELOW
     # What contains a closed folder would open it too.
@@ -166,6 +166,6 @@ def _objects(line: str) -> Iterator[str]:
     if parts and parts[-1]:
         yield parts[-1]
         words = [word.group().rstrip(".") for word in _BARE.finditer(parts[-1])]
-        # In the same part a program's words may stand before the path: `cannot open /data/x for reading`.
+        # In the same part a program's words may be before the path: `cannot open /data/x for reading`.
         yield from (word for word in reversed(words) if word and word != parts[-1])
     yield from (word.group().rstrip(".") for word in _BARE.finditer(line[found.end() :]) if "/" in word.group())

@@ -33,7 +33,7 @@ def restrict(grants: Iterable[Grant], *, abi: int, tcp: bool) -> None:
     """Confine this thread, and what it starts, for ever: to the files of `grants`, to signals among themselves.
 
     Args:
-        grants: a path that does not exist is passed over.
+        grants: a path that does not exist is skipped.
         abi: the version to use; `version()` at most.
         tcp: whether TCP connections may be made and taken.
 

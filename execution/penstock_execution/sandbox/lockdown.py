@@ -15,7 +15,7 @@ def confine(rules: Rules) -> None:
     """Apply `rules` for ever, as far as this kernel can.
 
     Raises:
-        OSError: the kernel refused what it says that it can, or this process has another thread, which the kernel would
+        OSError: the kernel refused what it announced, or this process has another thread, which the kernel would
             not confine and which the workflow's code could use.
 
     """

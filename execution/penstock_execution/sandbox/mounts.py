@@ -36,15 +36,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def seal(writable: Iterable[str], closed: Iterable[str] = (), *, memory: str | None = None) -> None:
-    """Let nothing be changed any more, by this process and what it starts, but what lies in `writable`.
+    """Let nothing be changed any more, by this process and what it starts, but what is in `writable`.
 
     A write elsewhere fails with EROFS. In `writable`, set-user-id and set-group-id bits and device files have no
-    effect. Each of its places becomes a mount of its own, between which files can be moved only by copying. What is
+    effect. Each of its places becomes a separate mount, between which files can be moved only by copying. What is
     opened already stays open; the current directory is entered again.
 
     Args:
         writable: absolute and resolved; a path that does not exist is skipped.
-        closed: places within `writable` that stay read-only, but for what of `writable` lies in them.
+        closed: places within `writable` that stay read-only, but for what of `writable` is in them.
         memory: one of `writable`, which becomes empty and private, as do the objects of System V and POSIX queues.
 
     Raises:

@@ -35,7 +35,7 @@ SECRET_OF_USER: Final = (
 )
 """Below the home of the runner's user."""
 _ENVIRONMENT_MARKS: Final = ("conda-meta", "pyvenv.cfg")
-"""What lies in the root of an environment whose programs are in `bin`."""
+"""What is in the root of an environment whose programs are in `bin`."""
 _SHIMS: Final = "shims"
 """The folder of pyenv and its like, whose programs call others beside it."""
 

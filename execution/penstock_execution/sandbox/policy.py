@@ -50,7 +50,7 @@ class SandboxPolicy(Struct, frozen=True, kw_only=True):
         return Rules(
             read=(*self.read, *(self.write if is_plan else ())),
             write=(*own, SHARED_MEMORY) if is_plan else (*own, SHARED_MEMORY, *self.write),
-            # It cannot be private where a folder of the machine lies in it that an attempt is to see.
+            # It cannot be private where a folder of the machine is in it that an attempt is to see.
             memory=None if any(is_within(item, SHARED_MEMORY) for item in named) else SHARED_MEMORY,
             logs=logs,
             devices=self.devices,

@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _seal() -> bool:
-    """Seal this process, and say whether a file's times can be changed no more. Root is refused by nothing else."""
+    """Seal this process, and return whether a file's times can be changed no more. Root is refused by nothing else."""
     seal((SHARED_MEMORY,), memory=SHARED_MEMORY)
     try:
         os.utime("/")
@@ -70,7 +70,7 @@ def _seal() -> bool:
 
 
 def _succeeds_in_child(action: Callable[[], bool]) -> bool:
-    """Say whether `action` returns true in a process of its own, which a half-done action cannot harm."""
+    """Return whether `action` returns true in a separate process, which a half-done action cannot harm."""
     pid = os.fork()
     if pid == 0:
         code = 1

@@ -19,32 +19,32 @@ class Rules(Struct, frozen=True, kw_only=True):
     stores them, elsewhere."""
     devices: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
-    """Taken away from every root above it. A root that lies in a hidden folder is granted all the same."""
+    """Taken away from every root above it. A root that is in a hidden folder is granted all the same."""
     network: bool = True
     """Whether sockets to other machines and services may be made."""
     unix_sockets: bool = True
     """Whether sockets of this machine may, where those of the network may not."""
     attributes: bool = True
-    """Whether the modes, owners and times of files can be changed; else they stay as they are, whoever owns them."""
+    """Whether the modes, owners and times of files can be changed; else they stay unchanged."""
     sealed: bool = False
     """Whether the file system is read-only but for `write` and `logs`: so they can be changed there alone."""
     memory: str | None = None
     """One of `write`: where it is sealed, this folder is empty at first, and nobody else's."""
 
     def may_read(self, path: str) -> bool:
-        """Say whether the rules let a path be read."""
+        """Return whether the rules let a path be read."""
         return _covers((*self.read, *self.write, *self.logs, *self.devices), self.hidden, path)
 
     def may_write(self, path: str) -> bool:
-        """Say whether the rules let a path be changed."""
+        """Return whether the rules let a path be changed."""
         return _covers((*self.write, *self.logs, *self.devices), self.hidden, path)
 
     def may_list(self, folder: str) -> bool:
-        """Say whether the names in a folder may be read: not where a part of it is hidden."""
+        """Return whether the names in a folder may be read: not where a part of it is hidden."""
         return self.may_read(folder) and not any(_is_below(item, folder) for item in self.hidden)
 
     def is_hidden(self, path: str) -> bool:
-        """Say whether a path lies in what was taken away."""
+        """Return whether a path is in what was taken away."""
         return any(is_within(path, item) for item in self.hidden)
 
 
@@ -156,7 +156,7 @@ def _covers(roots: Iterable[str], hidden: tuple[str, ...], path: str) -> bool:
 
 
 def is_within(path: str, root: str) -> bool:
-    """Say whether a path is `root` or lies below it."""
+    """Return whether a path is `root` or is below it."""
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 

@@ -13,7 +13,7 @@ class SandboxMode(Enum):
     """What the operator wants."""
 
     AUTO = "auto"
-    """Confine as far as the kernel can, and say where it cannot."""
+    """Confine as far as the kernel can, and state where it cannot."""
     REQUIRED = "required"
     """Do not start where it cannot be done in full."""
     OFF = "off"
@@ -57,7 +57,7 @@ _MEND: Final = (
 
 
 def standing(mode: SandboxMode, found: Capabilities) -> SandboxStatus:
-    """Say what is in force.
+    """Return what is in force.
 
     Raises:
         SandboxUnavailable: it is required, and not all of it can be had.

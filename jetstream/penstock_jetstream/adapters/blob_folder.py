@@ -31,7 +31,7 @@ def page_of(root: Path, folder: str, after: str, limit: int) -> tuple[WrittenBlo
 
 
 def is_unfinished(key: str) -> bool:
-    """Say whether this is no blob, but what a write that did not finish left."""
+    """Return whether this is no blob, but what a write that did not finish left."""
     return _UNFINISHED.search(key) is not None
 
 

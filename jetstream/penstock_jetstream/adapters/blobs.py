@@ -30,7 +30,7 @@ _SCHEMES: Final = ("file", "memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "
 
 
 class BadBlobsLocation(UnusableSetting, ValueError):
-    """Blobs cannot be kept there; the message says what to write instead."""
+    """Blobs cannot be kept there; the message states what to write instead."""
 
 
 def folder_of(location: str | Path) -> Path | None:

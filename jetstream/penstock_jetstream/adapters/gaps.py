@@ -91,7 +91,7 @@ async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 def decoded(seq: int, subject: str, payload: bytes) -> Stored:
-    """Return the event in a message, or what stands for one that cannot be read."""
+    """Return the event in a message, or what represents one that cannot be read."""
     aggregate, hash_ = subject.removeprefix(names.EVENTS_PREFIX), digest(payload)
     try:
         event = decode_event(payload)

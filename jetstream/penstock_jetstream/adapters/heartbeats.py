@@ -74,7 +74,7 @@ class JetStreamHeartbeats:
         try:
             return decode_view(held.payload, SchedulerBeat)
         except Undecodable as error:
-            # Whoever beats is alive: to say that it is silent would depose a leader of a later version.
+            # Whoever beats is alive: to state that it is silent would depose a leader of a later version.
             _log.error("scheduler_beat_undecodable", error=str(error))
             raise Unavailable(f"the scheduler's beat cannot be read: {error}") from error
 

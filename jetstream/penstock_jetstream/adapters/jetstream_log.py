@@ -142,7 +142,7 @@ class JetStreamLog:
             return await self._append_alone(write, retry, is_doubtful=False)
 
     async def _append_alone(self, write: "_Write", retry: Retry, *, is_doubtful: bool) -> int:
-        """Store a write as a request of its own; return its first sequence.
+        """Store a write as a separate request; return its first sequence.
 
         Once a try is doubtful, the write may be stored, or still be on its way, whatever later tries say. What settles
         it is the event that took its place.

@@ -1,6 +1,6 @@
 """The materialized jobs in a key-value bucket, written exactly once.
 
-The checkpoint lies in the same stream as the jobs, and each write is one atomic batch of the checkpoint, with an
+The checkpoint is in the same stream as the jobs, and each write is one atomic batch of the checkpoint, with an
 expectation, and the jobs. A projector that lost its place to a rival, or that cannot know whether its last batch was
 stored, finds the truth in the checkpoint.
 """

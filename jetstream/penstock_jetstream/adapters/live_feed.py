@@ -1,4 +1,4 @@
-"""What plain subscribers hear: each accepted event of a job, on a subject that says what happened to which."""
+"""What plain subscribers hear: each accepted event of a job, on a subject that states what happened to which."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

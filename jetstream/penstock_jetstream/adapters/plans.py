@@ -31,7 +31,7 @@ class NatsPlans:
             raise Unavailable(f"a runner answered {subject} with what cannot be read: {error}") from None
 
     async def serve(self, engines: Sequence[str], answer: PlanAnswer) -> None:
-        """Answer requests; they are subscribed to anew whenever a server is reached."""
+        """Answer requests; they are subscribed to again whenever a server is reached."""
         async with anyio.create_task_group() as group:
 
             def receive(message: Incoming) -> None:

@@ -95,7 +95,7 @@ class JetStreamSnapshots:
             return held.seq, None
 
     async def _point(self, name: str, manifest: _Manifest, revision: int) -> bool:
-        """Name a generation in place of the manifest at `revision`; say whether that one was still the last."""
+        """Name a generation in place of the manifest at `revision`; return whether that one was still the last."""
         message = Message(_manifest(name), encode(manifest), {names.EXPECTED_SEQ: str(revision)})
         retry = Retry(names.VIEW_WRITE_S)
         while True:

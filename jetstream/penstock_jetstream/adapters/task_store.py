@@ -63,7 +63,7 @@ class JetStreamTasks:
             for portion in streams.portions(messages):
                 await streams.store_until(self._connection, portion, deadline_s=names.VIEW_WRITE_S)
         except BaseException:
-            self._places.pop(prefix, None)  # what was stored is asked for before more is: no place may stay empty
+            self._places.pop(prefix, None)  # what was stored is requested before more is: no place may stay empty
             raise
 
     async def tasks(self, tenant: TenantId, job_id: JobId, *, after: int = 0, limit: int | None = None) -> TaskPage:

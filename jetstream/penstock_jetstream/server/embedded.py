@@ -1,6 +1,6 @@
 """A nats-server of our own: the one that `penstock up` keeps its log in.
 
-It listens on loopback alone and syncs every write to the disk. It runs in a session of its own, so that Ctrl-C on the
+It listens on loopback alone and syncs every write to the disk. It runs in a separate session, so that Ctrl-C on the
 terminal does not end it before the services that write to it, and it ends by itself when this process dies.
 """
 
@@ -57,7 +57,7 @@ feature_flags {{ js_ack_fc_v2: false }}
 
 
 class EmbeddedServerError(Exception):
-    """The server cannot start or ended; the message says why and what to do."""
+    """The server cannot start or ended; the message has the reason and what to do."""
 
 
 class EmbeddedServer:

@@ -31,7 +31,7 @@ _NOT_LET_IN: Final = "authorization"
 
 
 class Connection:
-    """What the adapters talk to NATS through. Run `run()` beside it: it opens the connection anew when it closed."""
+    """What the adapters talk to NATS through. Run `run()` beside it: it opens the connection again when it closed."""
 
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings
@@ -55,7 +55,7 @@ class Connection:
 
     @property
     def is_connected(self) -> bool:
-        """Say whether there is a server at the moment."""
+        """Return whether there is a server at the moment."""
         return self._is_open and self._client.is_connected
 
     @property
@@ -66,7 +66,7 @@ class Connection:
 
     @property
     def is_clustered(self) -> bool:
-        """Say whether the server that it is, or was last, connected to is part of a cluster."""
+        """Return whether the server that it is, or was last, connected to is part of a cluster."""
         return self._client.is_clustered
 
     @contextmanager
@@ -112,7 +112,7 @@ class Connection:
             ) from None
 
     async def run(self) -> None:
-        """Open the connection anew whenever the library gave it up. Ends by cancellation."""
+        """Open the connection again whenever the library gave it up. Ends by cancellation."""
         while True:
             await self._closed.wait()
             _log.warning("nats_closed", url=self._settings.shown_url, error=self._last_error)
@@ -192,7 +192,7 @@ class Connection:
 
     @asynccontextmanager
     async def answers(self) -> AsyncGenerator[JetStreamResponse, None]:
-        """Give a subject of its own to receive answers on."""
+        """Give a separate subject to receive answers on."""
         token = str(next(self._tokens))
         answer = JetStreamResponse(f"{self._inbox}.{token}")
         self._answers[token] = answer

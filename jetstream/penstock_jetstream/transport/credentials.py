@@ -11,7 +11,7 @@ _BLOCKS: Final = ("NATS USER JWT", "USER NKEY SEED")
 
 
 class BadCredentials(PortError, UnusableSetting):
-    """The `.creds` file cannot be used; the message says why."""
+    """The `.creds` file cannot be used; the message has the reason."""
 
 
 def check_credentials(path: Path) -> None:

@@ -1,6 +1,6 @@
 """A reader that follows a stream without loss or duplicate, through any outage, in bounded memory.
 
-It pulls through an ephemeral consumer in the server's memory that asks for no acknowledgements. A request for more is
+It pulls through an ephemeral consumer in the server's memory that requests no acknowledgements. A request for more is
 open at all times, so a message arrives as soon as it is stored. Whenever anything is odd (a gap in the consumer's
 numbers, silence, a new connection, a lost consumer) the reader makes a new consumer after the last message it has.
 """
@@ -153,7 +153,7 @@ class Session:
         self._delivered = 0
         """The consumer's number of the last message."""
         self._requested = 0
-        """Messages asked for that did not come yet."""
+        """Messages requested that did not come yet."""
         self._arrived = anyio.Event()
         self._was_heard = False
         self._quiet_waits = 0
@@ -255,7 +255,7 @@ class Session:
                 self._break(f"message {delivered} was delivered, {self._delivered} arrived")
             return
         unserved = header_of(message, names.PENDING_MESSAGES)
-        if unserved is not None:  # a request ended: it was too old, or had all the bytes it asked for
+        if unserved is not None:  # a request ended: it was too old, or had all the bytes it requested
             self._requested -= int(unserved)
             self._arrived.set()
         else:

@@ -40,7 +40,7 @@ class _MaybeError(Struct, frozen=True):
 
 
 class JetStreamResponse:
-    """What comes on a subject of its own."""
+    """What comes on a separate subject."""
 
     def __init__(self, subject: str) -> None:
         self.subject = subject

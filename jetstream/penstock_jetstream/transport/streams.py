@@ -38,7 +38,7 @@ class Held(Struct, frozen=True):
 
 
 class Ack(Struct, frozen=True):
-    """How the server says that it stored something."""
+    """How the server states that it stored something."""
 
     seq: int
     """Of the last message of a batch."""

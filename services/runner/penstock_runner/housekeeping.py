@@ -13,7 +13,7 @@ from penstock_schemas.ids import JobId
 
 INTERVAL_S: Final = 600.0
 MAX_ASKED: Final = 500
-"""Jobs that the view is asked for at a time."""
+"""Jobs that are requested from the view at a time."""
 
 _log = structlog.stdlib.get_logger()
 

@@ -175,7 +175,7 @@ class RunnerSession:
         self._fence("no heartbeat was heard for as long as the lease lasts")
 
     async def _watch_fate(self) -> None:
-        """End when somebody else says that this runner is no more: then its jobs are already given to others."""
+        """End when somebody else states that this runner is no more: then its jobs are already given to others."""
         async with aclosing(self._place.log.read(aggregates=aggregates.runner(self.runner_id))) as batches:
             async for batch in batches:
                 is_gone = any(

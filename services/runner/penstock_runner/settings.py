@@ -24,7 +24,7 @@ RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
 """A token with room for what tells one incarnation from another."""
 VARIABLE_PATTERN: Final = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
 SET_BY_ENGINE: Final = frozenset({"HOME", "TMPDIR", "XDG_CACHE_HOME"})
-"""Variables that each attempt gets with a value of its own."""
+"""Variables that each attempt gets with a separate value."""
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 LABEL_PATTERN: Final = rf"^[^=]+=.*{END}"
 
@@ -243,6 +243,6 @@ def _environment_mistakes(settings: RunnerSettings, environ: Mapping[str, str]) 
 
 
 def _overlapping(place: Path) -> tuple[str, ...]:
-    """Return the places of the runner's own code that lie in a folder, or in which it lies."""
+    """Return the places of the runner's own code that are in a folder, or in which it lies."""
     folder = place.resolve()
     return tuple(code for code in own_code() if folder.is_relative_to(code) or Path(code).is_relative_to(folder))

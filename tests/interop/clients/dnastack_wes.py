@@ -1,6 +1,6 @@
 """What the WES client of `dnastack-client-library` says and hears.
 
-Its `Run.info` asks a response for a method that responses do not have, so that no server can be asked for a run's log
+Its `Run.info` asks a response for a method that responses do not have, so that it can read a run's log from no server
 with it; states, lists and cancellation work.
 """
 

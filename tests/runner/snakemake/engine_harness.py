@@ -71,7 +71,7 @@ class Lab:
         self.stop = anyio.Event()
         self.attempts = 0
         self.keeps_track = False
-        """Whether the engine knows what lies in the work directory at the start, so that it finds undeclared files."""
+        """Whether the engine knows what is in the work directory at the start, so that it finds undeclared files."""
 
     @property
     def logs(self) -> Path:
@@ -94,7 +94,7 @@ class Lab:
         engine_parameters: Mapping[str, str | None] | None = None,
         is_dry: bool = False,
     ) -> Outcome:
-        """Run what lies in the work directory, with `snakefile` as its Snakefile."""
+        """Run what is in the work directory, with `snakefile` as its Snakefile."""
         if snakefile is not None:
             self.write({"Snakefile": snakefile})
         self.attempts += 1

@@ -1,6 +1,6 @@
 """What a hostile workflow tries, and what a decent one needs. It is laid beside a Snakefile and runs in its process.
 
-It stands for itself: `perform(targets, path)` writes for each deed whether it was done, or which error refused it.
+It is independent: `perform(targets, path)` writes for each deed whether it was done, or which error refused it.
 """
 
 import contextlib

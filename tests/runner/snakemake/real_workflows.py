@@ -1,8 +1,8 @@
-"""Workflows that others wrote, from where their authors publish them: nothing of them lies in this repository.
+"""Workflows that others wrote, from where their authors publish them: nothing of them is in this repository.
 
 They are the ones that Snakemake's own repository tests itself with, under the MIT licence. One comes with the installed
 package; the others with its source distribution, which is fetched from the package index once and kept beside the
-environment. `docs/reference/real-workflows.md` says what each of them exercises.
+environment. `docs/reference/real-workflows.md` states what each of them exercises.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ WORKFLOWS: Final = (
 
 
 class NotFetched(Exception):
-    """The source distribution could not be had; the message says why."""
+    """The source distribution could not be had; the message has the reason."""
 
 
 def place(workflow: RealWorkflow, target: Path) -> None:

@@ -189,7 +189,7 @@ async def test_run_blocks_are_sound_beside_threads_of_the_snakefile(lab: Lab) ->
             output: "out.txt"
             run:
                 import os
-                print("in a process of its own", file=open(output[0], "w"))
+                print("in a separate process", file=open(output[0], "w"))
         """
     )
     assert (lab.work / "out.txt").read_text() == "in a process of its own\n"

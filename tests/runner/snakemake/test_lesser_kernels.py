@@ -1,6 +1,6 @@
 """Machines whose kernel has no Landlock, or lets nobody filter system calls or make namespaces.
 
-`auto` runs there and says what is missing, `required` does not start.
+`auto` runs there and states what is missing, `required` does not start.
 """
 
 import os

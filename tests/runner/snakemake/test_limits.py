@@ -1,4 +1,4 @@
-"""What a workflow can do to the engine: print without end, write rubbish, ask for too much."""
+"""What a workflow can do to the engine: print without end, write rubbish, request too much."""
 
 import resource
 from pathlib import Path

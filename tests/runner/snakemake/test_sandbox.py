@@ -106,7 +106,7 @@ class Yard:
         )
 
     def lab(self, engine: SnakemakeEngine, name: str) -> Lab:
-        """A lab whose folders lie in the runner's, with the deeds in it."""
+        """A lab whose folders are in the runner's, with the deeds in it."""
         lab = Lab(engine, self.state / "lab" / name)
         shutil.copy(Path(__file__).with_name("hostile_workflow.py"), lab.work)
         targets = {
@@ -138,7 +138,7 @@ def sealed(settings: RunnerSettings, environ: Mapping[str, str]) -> SandboxPolic
 
 @pytest.fixture(scope="module")
 async def confined(anyio_backend: str) -> None:
-    """Skip where this machine's kernel cannot do it: `tests/runner/test_sandbox.py` says what happens there."""
+    """Skip where this machine's kernel cannot do it: `tests/runner/test_sandbox.py` states what happens there."""
     found = await probe()
     in_force = standing(SandboxMode.AUTO, found)
     if in_force.level is not SandboxLevel.FULL:

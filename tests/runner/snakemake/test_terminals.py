@@ -68,7 +68,7 @@ SNAKEFILE = """
 
 
 def run_at_terminal(root: Path) -> str:
-    """Run the runner with a terminal of its own, as a shell does; return what appeared on the screen."""
+    """Run the runner with a separate terminal, as a shell does; return what appeared on the screen."""
     screen, terminal = pty.openpty()
     helper = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
     command = [sys.executable, "-c", helper, sys.executable, "-c", dedent(RUNNER), str(root)]

@@ -36,7 +36,7 @@ class Planner:
     Args:
         engines: by name; they are ready.
         sources: lays the files of workflows out.
-        folder: each plan has a folder of its own below it.
+        folder: each plan has a separate folder below it.
         cores: for each attempt.
 
     """

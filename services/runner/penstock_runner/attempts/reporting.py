@@ -327,5 +327,5 @@ class _StoredLog(Struct, frozen=True):
 
 
 def _is_wanted(name: str, stored: Mapping[str, str]) -> bool:
-    """Say whether a part of the engine's log is worth to be stored beside what is stored of it."""
+    """Return whether a part of the engine's log is worth to be stored beside what is stored of it."""
     return name == ENGINE_LOG or (ENGINE_LOG if name == ENGINE_STDOUT else ENGINE_STDOUT) in stored

@@ -50,7 +50,7 @@ class HaltCause(Enum):
     """Why a running attempt is to end."""
 
     CANCELLED = "cancelled"
-    """Somebody asked for the job to be cancelled."""
+    """Somebody requested the job to be cancelled."""
     PREEMPTED = "preempted"
     """The runner stops and gives the job back."""
 
@@ -67,7 +67,7 @@ class DrainExpired(Struct, frozen=True):
 
 
 class AttemptLeft(Struct, frozen=True):
-    """The work of an attempt is over and its end stands in the log."""
+    """The work of an attempt is over and its end is in the log."""
 
     key: AttemptKey
 
@@ -193,7 +193,7 @@ def _start_order(data: AttemptAssigned, cause: EventId) -> StartOrder:
 class RunnerLease(Struct, frozen=True):
     """A runner's right to work: it ends `lease_s` after the last heartbeat that was heard had been sent.
 
-    Counting from the sending is what makes it safe: whoever listens hears it later, and so waits longer.
+    Counting from the sending is what makes it safe: every reader receives it later, and so waits longer.
     """
 
     lease_s: float

@@ -1,7 +1,7 @@
 """What a run says of itself, waiting to be delivered: bounded and coalesced, so that nothing can pile up.
 
 Pure. Of each task only the last view waits; log text waits up to a bound and at a bounded rate, and where something was
-left out a line says how much. Whole logs are stored as blobs, so nothing is lost by that.
+left out a line states how much. Whole logs are stored as blobs, so nothing is lost by that.
 """
 
 from datetime import datetime
@@ -61,7 +61,7 @@ class ReportQueue:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether everything was delivered."""
+        """Return whether everything was delivered."""
         return not (self._is_progress or self._chunks or self._left_out)
 
     def take(self, event: EngineEvent, *, now_s: float, time: datetime) -> None:
