@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_runtime.engine_plugins import installed_engines
+from penstock.upload.engines import known_engines
 
 MAX_READ_BYTES: Final = 1 << 20
 """Of a main file, to see what it names."""
@@ -120,13 +120,13 @@ def _homes() -> Iterator[Path]:
 
 
 def _entrypoints(engine: str | None) -> tuple[str, ...]:
-    descriptor = None if engine is None else installed_engines().find(engine)
-    return installed_engines().entrypoints if descriptor is None else descriptor.entrypoints
+    descriptor = None if engine is None else known_engines().find(engine)
+    return known_engines().entrypoints if descriptor is None else descriptor.entrypoints
 
 
 def _is_of_workflow(path: Path) -> bool:
     """Return whether a file is a workflow's main file, and what is beside it belongs to the workflow."""
-    engines = tuple(installed_engines())
+    engines = tuple(known_engines())
     if any(path.name == place.rpartition("/")[2] for engine in engines for place in engine.entrypoints):
         return True
     try:

@@ -154,6 +154,11 @@ class TaskProgress:
                 assert_never(message)
         return []
 
+    @property
+    def waiting(self) -> tuple[Task, ...]:
+        """The tasks that wait, in the order of the graph."""
+        return tuple(task for task in self._tasks.values() if task.state is TaskState.WAITING)
+
     def close(self, state: TaskState, reason: str, now: datetime) -> Iterator[Task]:
         """End every task that has no end, and yield it: what runs ends in `state`, what waits is cancelled."""
         culprit = self.failed_task

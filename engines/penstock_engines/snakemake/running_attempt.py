@@ -152,7 +152,10 @@ class RunningAttempt:
     async def finish(self, state: TaskState, reason: str) -> None:
         """Close every task that has no end, and show the rest of the logs."""
         turns = Turns()
-        for task in self._progress.close(state, reason, SYSTEM.now()):
+        now = SYSTEM.now()
+        # The tasks of a plan were never to start: they are reported as they are, with their reasons.
+        tasks = self._progress.waiting if self._attempt.is_dry else self._progress.close(state, reason, now)
+        for task in tasks:
             await self._tell(task)
             await turns.step()
         await self._logs.finish()

@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 import anyio
 import structlog
 
+from penstock_domain.engines.registry import InvalidEngines
 from penstock_gateway.http.request_log import RequestLog
 from penstock_gateway.http.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
 from penstock_gateway.settings import GatewaySettings, connection_limits, mistakes, with_other_names
@@ -21,6 +22,7 @@ from penstock_jetstream import connect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import PortError
 from penstock_runtime.background import described
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.liveness import Liveness, reported
 from penstock_runtime.logs import configure_logs
 from penstock_runtime.private_folders import create_files_privately
@@ -90,7 +92,8 @@ def main() -> None:
     try:
         os.environ.update(with_other_names(os.environ))  # the S3 client reads its region there
         settings = read_settings(GatewaySettings, os.environ)
-    except BadSettings as error:
+        installed_engines()  # an invalid plug-in is reported before anything else is done
+    except (BadSettings, InvalidEngines) as error:
         _exit(EXIT_SETTINGS, str(error))
     wrong = (*mistakes(settings), *access_mistakes(settings))
     if wrong:

@@ -117,7 +117,8 @@ def main() -> None:
     try:
         os.environ.update(with_storage_names(os.environ))  # the S3 client reads its region there
         settings = read_settings(RunnerSettings, os.environ)
-    except BadSettings as error:
+        installed_engines()  # an invalid plug-in is reported before anything else is done
+    except (BadSettings, InvalidEngines) as error:
         _exit(EXIT_SETTINGS, str(error))
     wrong = mistakes(settings, os.environ)
     if wrong:
