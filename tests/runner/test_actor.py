@@ -266,7 +266,7 @@ class TestFaults:
             await stage.desk.assign(job_id, await join(stage))
             job = await stage.desk.reaches(job_id, JobState.QUEUED)
         assert job.requeue_reason is not None
-        assert "without having been told to" in job.requeue_reason
+        assert "without a request to stop" in job.requeue_reason
 
     @pytest.mark.parametrize("event_type", [AttemptStarted, JobCompleted])
     @pytest.mark.parametrize("is_stored", [True, False])

@@ -13,7 +13,7 @@ from msgspec import Struct
 from penstock_execution.engine import Engine
 from penstock_execution.processes.orphan_processes import sweep
 from penstock_ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
-from penstock_runner.attempts.attempt import AttemptDependencies
+from penstock_runner.attempts.dependencies import AttemptDependencies
 from penstock_runner.attempts.planning import Planner
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S

@@ -16,8 +16,10 @@ from penstock_domain.chain import Stored
 from penstock_domain.lease import HEARTBEAT_DEADLINE_S, HEARTBEAT_INTERVAL_S, LEASE_CHECK_S
 from penstock_execution.sandbox.status import SandboxStatus
 from penstock_ports import Heartbeats, PortError
-from penstock_runner.attempts.attempt import AttemptDependencies, AttemptRun, give_back
+from penstock_runner.attempts.attempt import AttemptRun
+from penstock_runner.attempts.dependencies import AttemptDependencies
 from penstock_runner.attempts.failures import MAX_MESSAGE_CHARS
+from penstock_runner.attempts.returns import return_attempt
 from penstock_runner.core.orders import (
     Action,
     AttemptKey,
@@ -234,7 +236,7 @@ class RunnerSession:
 
     async def _give_back(self, order: StartOrder, cause: RequeueCause, reason: str) -> None:
         try:
-            await give_back(self._place, order, cause, reason)
+            await return_attempt(self._place, order, cause, reason)
         except Exception as error:  # noqa: BLE001 - as above
             await self._insist(order, error)
         self._close_one()
@@ -252,7 +254,7 @@ class RunnerSession:
             await anyio.sleep(pause_s)
             reason = f"fault of the runner: {type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS]
             try:
-                await give_back(self._place, order, RequeueCause.LOST, reason)
+                await return_attempt(self._place, order, RequeueCause.LOST, reason)
             except Exception as again:  # noqa: BLE001 - as above
                 error = again
             else:

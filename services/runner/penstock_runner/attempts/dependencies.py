@@ -1,0 +1,48 @@
+"""What attempts share on one runner."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from penstock_execution.engine import Engine
+from penstock_ports import EventLog
+from penstock_runner.attempts.job_log import JobLog
+from penstock_runner.attempts.reporting import Reports
+from penstock_runner.attempts.uploads import Uploads
+from penstock_runner.core.orders import StartOrder
+from penstock_runner.state_folder import StateFolder
+from penstock_runtime.runtime import SYSTEM, Runtime
+from penstock_schemas.ids import RunnerId
+from penstock_sources.workspace.sources import Sources
+
+
+class AttemptDependencies(Struct, frozen=True, kw_only=True):
+    """What an attempt needs."""
+
+    runner_id: RunnerId
+    log: EventLog
+    engines: Mapping[str, Engine]
+    sources: Sources
+    uploads: Uploads
+    reports: Reports
+    folder: StateFolder
+    cores: int
+    """For each attempt."""
+    keep_work: bool
+    """Whether the work directory of a job stays on the disk after the end of the job."""
+    upload_retry_s: float
+    """How long the upload of results that the blob store does not accept is retried."""
+    runtime: Runtime = SYSTEM
+    """The clocks and the source of ids."""
+
+
+def job_log(place: AttemptDependencies, order: StartOrder) -> JobLog:
+    """Return the job of an order, as this runner reads and changes it."""
+    return JobLog(
+        place.log,
+        tenant=order.tenant,
+        job_id=order.job_id,
+        runner_id=place.runner_id,
+        cause=order.cause,
+        runtime=place.runtime,
+    )

@@ -1,0 +1,65 @@
+"""The results of one attempt: which files are stored, and what the run's log gets to read about them."""
+
+import contextlib
+from collections.abc import Sequence
+
+import structlog
+
+from penstock_execution.engine import Attempt, LogWritten, Outcome
+from penstock_execution.files.workflow_files import in_thread
+from penstock_runner.attempts.notices import append_notices
+from penstock_runner.attempts.reporting import Report
+from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
+from penstock_runner.attempts.uploads import StoredFiles, Uploads
+from penstock_runner.core.attempt import StoredKinds
+from penstock_schemas.views import LogStream, OutputKind
+
+_log = structlog.stdlib.get_logger()
+
+
+class AttemptResults:
+    """Stores the results of one attempt."""
+
+    def __init__(self, uploads: Uploads, report: Report, attempt: Attempt) -> None:
+        self._uploads = uploads
+        self._report = report
+        self._attempt = attempt
+
+    async def store(self, outcome: Outcome, kinds: StoredKinds, retries: UploadRetries) -> StoredFiles:
+        """Store the files of these kinds; an earlier manifest is replaced.
+
+        Raises:
+            UnreadableOutput, UploadFailed: not everything is stored.
+
+        """
+        if kinds is StoredKinds.NONE:
+            return StoredFiles()
+        produced = outcome.produced
+        if kinds is StoredKinds.LOGS:
+            produced = produced.of_kinds(OutputKind.LOG, OutputKind.BENCHMARK)
+        attempt = self._attempt
+        if produced.is_empty and attempt.attempt == 1:  # an earlier attempt may have left a manifest
+            return StoredFiles()
+        stored = await self._uploads.put_outputs(attempt.job_id, attempt.attempt, attempt.work_dir, produced, retries)
+        await self._add_notices(stored.notices)
+        return stored
+
+    async def save_logs(self, *, has_files: bool) -> None:
+        """Store the logs that there are after a fault; a failure is logged only."""
+        try:
+            await self._report.finish(self._attempt.log_dir if has_files else None)
+        except (UploadFailed, OSError) as error:
+            self._write("uploads_incomplete", error=str(error))
+
+    async def _add_notices(self, sentences: Sequence[str]) -> None:
+        """Add sentences to the run's log, the live one and the stored one."""
+        for sentence in sentences:
+            self._report.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: {sentence}\n"))
+            self._write("output_left_out", reason=sentence)
+        if sentences:
+            # An engine may have no such file; the events have the sentences too.
+            with contextlib.suppress(OSError, TimeoutError):
+                await in_thread(lambda: append_notices(self._attempt.log_dir, sentences))
+
+    def _write(self, event: str, **fields: object) -> None:
+        _log.info(event, job_id=self._attempt.job_id, attempt=self._attempt.attempt, **fields)
