@@ -1,4 +1,4 @@
-"""What becomes of a submission, before a runner sees it."""
+"""Admission: what a submission becomes, or why it is rejected."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +8,20 @@ from msgspec.structs import replace
 
 from penstock_domain.access import Forbidden
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.jobs.submission.admission import SubmissionPolicy, admit, command_of, refuse_unknown_engine
+from penstock_gateway.jobs.submission.admission import (
+    AdmissionFacts,
+    Admitted,
+    SubmissionPolicy,
+    admit,
+    command_of,
+    context_of,
+    refuse_unknown_engine,
+)
 from penstock_gateway.jobs.submission.idempotency import job_ids_of
 from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
+from penstock_sources.failures import InvalidSource
 
 LENIENT = SubmissionPolicy(mock_unknown_pipelines=True)
 SOURCE = SubmittedSource(files={"Snakefile": "rule all:\n"})
@@ -22,21 +31,28 @@ def submission(**changes: Any) -> JobSubmission:
     return JobSubmission(pipeline_name="p", **changes)
 
 
+def admitted(
+    submitted: JobSubmission, principal: Principal, policy: SubmissionPolicy, header_key: str | None = None
+) -> Admitted:
+    return admit(context_of(principal, submitted, header_key=header_key), policy, AdmissionFacts())
+
+
 def places(submitted: JobSubmission, policy: SubmissionPolicy = LENIENT, key: str | None = None) -> set[str]:
-    with pytest.raises(Invalid) as caught:
-        admit(submitted, LOCAL_USER, policy, header_key=key)
-    return {each.pointer for each in caught.value.violations}
+    with pytest.raises((Invalid, InvalidSource)) as caught:
+        admitted(submitted, LOCAL_USER, policy, header_key=key)
+    assert isinstance(caught.value, Invalid | InvalidSource)
+    return {violation.pointer for violation in caught.value.violations}
 
 
 def test_a_source_runs_on_snakemake_unless_told_otherwise() -> None:
-    assert admit(submission(source=SOURCE), LOCAL_USER, LENIENT).engine == "snakemake"
-    assert admit(submission(source=SOURCE, engine="mock"), LOCAL_USER, LENIENT).engine == "mock"
+    assert admitted(submission(source=SOURCE), LOCAL_USER, LENIENT).engine == "snakemake"
+    assert admitted(submission(source=SOURCE, engine="mock"), LOCAL_USER, LENIENT).engine == "mock"
 
 
 def test_without_a_source_the_mock_engine_stands_in_where_the_operator_wants_it() -> None:
-    assert admit(submission(), LOCAL_USER, LENIENT).engine == "mock"
+    assert admitted(submission(), LOCAL_USER, LENIENT).engine == "mock"
     assert places(submission(), SubmissionPolicy()) == {"#/pipeline_name"}
-    assert admit(submission(engine="mock"), LOCAL_USER, SubmissionPolicy()).engine == "mock"
+    assert admitted(submission(engine="mock"), LOCAL_USER, SubmissionPolicy()).engine == "mock"
 
 
 def test_a_real_engine_needs_a_source() -> None:
@@ -49,17 +65,17 @@ def test_a_source_has_files_or_a_path() -> None:
 
 
 def test_the_key_may_come_in_either_place_but_not_as_two() -> None:
-    assert admit(submission(idempotency_key="k"), LOCAL_USER, LENIENT).idempotency_key == "k"
-    assert admit(submission(), LOCAL_USER, LENIENT, header_key="k").idempotency_key == "k"
-    assert admit(submission(idempotency_key="k"), LOCAL_USER, LENIENT, header_key="k").idempotency_key == "k"
+    assert admitted(submission(idempotency_key="k"), LOCAL_USER, LENIENT).context.key == "k"
+    assert admitted(submission(), LOCAL_USER, LENIENT, header_key="k").context.key == "k"
+    assert admitted(submission(idempotency_key="k"), LOCAL_USER, LENIENT, header_key="k").context.key == "k"
     assert places(submission(idempotency_key="k"), key="other") == {"#/idempotency_key"}
     assert places(submission(), key="") == {"Idempotency-Key"}
     assert places(submission(), key="x" * 256) == {"Idempotency-Key"}
 
 
 def test_the_same_request_has_the_same_fingerprint_whatever_the_order_of_its_keys() -> None:
-    one = admit(submission(parameters={"a": 1, "b": {"c": 2, "d": 3}}, idempotency_key="k"), LOCAL_USER, LENIENT)
-    other = admit(submission(parameters={"b": {"d": 3, "c": 2}, "a": 1}, idempotency_key="k"), LOCAL_USER, LENIENT)
+    one = admitted(submission(parameters={"a": 1, "b": {"c": 2, "d": 3}}, idempotency_key="k"), LOCAL_USER, LENIENT)
+    other = admitted(submission(parameters={"b": {"d": 3, "c": 2}, "a": 1}, idempotency_key="k"), LOCAL_USER, LENIENT)
 
     assert one.request_sha256 == other.request_sha256 != ""
 
@@ -76,9 +92,9 @@ def test_the_same_request_has_the_same_fingerprint_whatever_the_order_of_its_key
     ],
 )
 def test_another_request_has_another_fingerprint(change: dict[str, Any]) -> None:
-    one = admit(submission(idempotency_key="k"), LOCAL_USER, LENIENT)
+    one = admitted(submission(idempotency_key="k"), LOCAL_USER, LENIENT)
 
-    assert admit(submission(idempotency_key="k", **change), LOCAL_USER, LENIENT).request_sha256 != one.request_sha256
+    assert admitted(submission(idempotency_key="k", **change), LOCAL_USER, LENIENT).request_sha256 != one.request_sha256
 
 
 def test_a_key_stands_for_one_job_of_each_principal() -> None:
@@ -99,25 +115,31 @@ def test_a_key_stands_for_another_job_after_each_deletion() -> None:
 def test_a_job_is_of_whoever_submits_it_and_only_an_admin_may_name_somebody_else() -> None:
     ada = Principal(name="ada")
 
-    assert admit(submission(), ada, LENIENT).owner == "ada"
-    assert admit(submission(owner="ada"), ada, LENIENT).owner == "ada"
-    assert admit(submission(owner="bo"), replace(ada, role=Role.ADMIN), LENIENT).owner == "bo"
+    assert admitted(submission(), ada, LENIENT).context.owner == "ada"
+    assert admitted(submission(owner="ada"), ada, LENIENT).context.owner == "ada"
+    assert admitted(submission(owner="bo"), replace(ada, role=Role.ADMIN), LENIENT).context.owner == "bo"
     with pytest.raises(Forbidden, match="that bo owns, the role admin is needed"):
-        admit(submission(owner="bo"), replace(ada, role=Role.OPERATOR), LENIENT)
+        admitted(submission(owner="bo"), replace(ada, role=Role.OPERATOR), LENIENT)
     with pytest.raises(Forbidden, match="to submit a job, the role submitter is needed"):
-        admit(submission(), replace(ada, role=Role.VIEWER), LENIENT)
+        admitted(submission(), replace(ada, role=Role.VIEWER), LENIENT)
 
 
 def test_the_command_carries_everything() -> None:
     submitted = submission(parameters={"a": 1}, description="d", labels={"k": "v"}, priority=3, owner="ada")
     time = datetime(2026, 1, 1, tzinfo=UTC)
 
-    command = command_of(admit(submitted, LOCAL_USER, LENIENT), job_id=JobId("x"), now=time)
+    command = command_of(admitted(submitted, LOCAL_USER, LENIENT), job_id=JobId("x"), now=time)
 
     spec = command.spec
     assert (spec.pipeline_name, spec.parameters, spec.description) == ("p", {"a": 1}, "d")
     assert (spec.labels, spec.priority, spec.owner, spec.engine) == ({"k": "v"}, 3, "ada", "mock")
     assert (command.job_id, command.now, command.tenant) == ("x", time, DEFAULT_TENANT)
+
+
+def test_a_field_with_its_default_does_not_change_the_fingerprint() -> None:
+    one = admitted(submission(idempotency_key="k"), LOCAL_USER, LENIENT)
+    other = admitted(submission(idempotency_key="k", priority=0, hold=False, requeue=True), LOCAL_USER, LENIENT)
+    assert one.request_sha256 == other.request_sha256
 
 
 def test_an_engine_that_nobody_offers_is_refused_with_those_that_are() -> None:

@@ -1,4 +1,4 @@
-"""Whether a submission is taken, and as what: everything that can be known before a runner sees it."""
+"""Admission: whether a submission is accepted, and as what. Pure functions of the request and of facts."""
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
@@ -15,7 +15,12 @@ from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
-from penstock_gateway.jobs.submission.idempotency import asked_from_elsewhere, fingerprint, idempotency_key
+from penstock_gateway.jobs.submission.idempotency import (
+    asked_from_elsewhere,
+    fingerprint,
+    fingerprints_of,
+    idempotency_key,
+)
 from penstock_ports import MAX_EVENT_BYTES, TooLarge
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
@@ -35,92 +40,128 @@ class SubmissionPolicy(Struct, frozen=True, kw_only=True):
     source_roots: tuple[PurePosixPath, ...] = ()
 
 
-class Admitted(Struct, frozen=True, kw_only=True):
-    """A submission that is taken."""
+class SubmissionContext(Struct, frozen=True, kw_only=True):
+    """What a request alone determines, computed once for each request."""
 
-    submission: JobSubmission
     principal: Principal
-    engine: str
+    submission: JobSubmission
     owner: str
+    key: str | None
+    """The idempotency key, of the header or of the submission."""
+    brings_files: bool
+    """Whether files come beside it; `with_files` adds them when they have come."""
+    workflow: WorkflowRequest | None
+    """The request, when it came over WES."""
+
+    def fingerprints(self, brought: str | None) -> frozenset[str]:
+        """Return the possible fingerprints of the request, with the fingerprint of the files that came beside it."""
+        return fingerprints_of(self.submission, self.owner, brought=brought, brings_files=self.brings_files)
+
+
+class AdmissionFacts(Struct, frozen=True, kw_only=True):
+    """What admission depends on besides the request and the policy, as it was when the request came."""
+
+    pipeline: Pipeline | None = None
+    """The catalogue's entry of the submission's name; it is run when the submission has no source."""
+    known_names: tuple[str, ...] = ()
+    """The names of the catalogue, to suggest one that is similar to a name that it does not have."""
+
+
+class Admitted(Struct, frozen=True, kw_only=True):
+    """A submission that is accepted."""
+
+    context: SubmissionContext
+    submission: JobSubmission
+    """With the defaults of its catalogue entry."""
+    engine: str
     source: Source | None
     bundle: SourceBundle | None
     """What has to be in the blob store before the job may be submitted."""
     brings_files: bool
-    """Whether its files are laid into an upload first; `with_files` then says which they are."""
-    idempotency_key: str | None
+    """Whether its files are staged into an upload first; `with_files` then adds them."""
     request_sha256: str
     pipeline: PipelineRef | None = None
     engine_parameters: EngineParameters | None = None
-    workflow: WorkflowRequest | None = None
 
 
-def admit(
-    submission: JobSubmission,
+def context_of(
     principal: Principal,
-    policy: SubmissionPolicy,
+    submission: JobSubmission,
     *,
     header_key: str | None = None,
-    pipeline: Pipeline | None = None,
-    known_names: Iterable[str] = (),
     brings_files: bool = False,
     workflow: WorkflowRequest | None = None,
-) -> Admitted:
-    """Return what a submission of `principal` becomes.
+) -> SubmissionContext:
+    """Return the context of a request.
 
     Args:
-        submission: what is asked for.
-        principal: who asks.
-        policy: what the operator allows.
+        principal: the user who submits.
+        submission: the request.
         header_key: the header `Idempotency-Key`.
-        pipeline: what the catalogue has under the submission's name; it is run when the submission has no source.
-        known_names: of the catalogue, to say which ones are like one that it does not have.
-        brings_files: whether files come beside it; `with_files` adds them when they have come.
-        workflow: what a WES client asked for.
+        brings_files: whether files come beside it.
+        workflow: the request, when it came over WES.
 
     Raises:
         Forbidden: `principal` may not submit it.
-        Invalid: it cannot be taken; with the reasons.
+        Invalid: the owner's name or the idempotency key cannot be used.
 
     """
-    owner = owner_of(submission, principal)
-    key = idempotency_key(submission, header_key)
-    if submission.source is None and pipeline is not None and not brings_files:
-        version = choose(pipeline, submission.pipeline_version)
-        entry = version.entry
-        chosen = _engine_parameters(submission, entry.engine, entry.engine_parameters)
-        return Admitted(
-            submission=merged(submission, version),
-            principal=principal,
-            engine=entry.engine,
-            owner=owner,
-            source=entry.source,
-            bundle=None,
-            brings_files=False,
-            idempotency_key=key,
-            # Of what was asked for: the same request finds its job also after a newer version was registered.
-            request_sha256="" if key is None else fingerprint(submission, "", owner, None),
-            pipeline=reference_to(version),
-            engine_parameters=chosen,
-            workflow=workflow,
-        )
+    return SubmissionContext(
+        principal=principal,
+        submission=submission,
+        owner=owner_of(submission, principal),
+        key=idempotency_key(submission, header_key),
+        brings_files=brings_files,
+        workflow=workflow,
+    )
+
+
+def admit(context: SubmissionContext, policy: SubmissionPolicy, facts: AdmissionFacts) -> Admitted:
+    """Return what a submission becomes.
+
+    Raises:
+        Invalid: it cannot be accepted; with the reasons.
+
+    """
+    submission, key = context.submission, context.key
+    if submission.source is None and facts.pipeline is not None and not context.brings_files:
+        return _of_catalogue(context, facts.pipeline)
     if submission.source is not None:
-        _check_source(submission.source, brings_files=brings_files)
-    brings = brings_files or is_laid(submission.source)
-    engine = _engine(submission, policy, known_names, brings_files=brings)
+        _check_source(submission.source, brings_files=context.brings_files)
+    brings = context.brings_files or is_laid(submission.source)
+    engine = _engine(submission, policy, facts.known_names, brings_files=brings)
     chosen = _engine_parameters(submission, engine, None)
     bundle, source = (None, None) if brings else _source(submission, policy, engine)
+    asked = _asked(bundle, source)
     return Admitted(
+        context=context,
         submission=submission,
-        principal=principal,
         engine=engine,
-        owner=owner,
         source=source,
         bundle=bundle,
         brings_files=brings,
-        idempotency_key=key,
-        request_sha256="" if key is None else fingerprint(submission, engine, owner, _asked(bundle, source)),
+        request_sha256="" if key is None else fingerprint(submission, engine, context.owner, asked),
         engine_parameters=chosen,
-        workflow=workflow,
+    )
+
+
+def _of_catalogue(context: SubmissionContext, pipeline: Pipeline) -> Admitted:
+    submission = context.submission
+    version = choose(pipeline, submission.pipeline_version)
+    entry = version.entry
+    chosen = _engine_parameters(submission, entry.engine, entry.engine_parameters)
+    # Of the request: it finds its job also after a newer version was registered.
+    request_sha256 = "" if context.key is None else fingerprint(submission, "", context.owner, None)
+    return Admitted(
+        context=context,
+        submission=merged(submission, version),
+        engine=entry.engine,
+        source=entry.source,
+        bundle=None,
+        brings_files=False,
+        request_sha256=request_sha256,
+        pipeline=reference_to(version),
+        engine_parameters=chosen,
     )
 
 
@@ -161,12 +202,12 @@ def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid:
         laid: the fingerprint of all of them.
 
     """
-    if admitted.idempotency_key is None:
+    if admitted.context.key is None:
         return replace(admitted, source=source)
     asked = asked_from_elsewhere(admitted.submission.source, brought)
     if asked is None:
         asked = Source(kind=source.kind, location="", entrypoint=source.entrypoint, sha256=laid, origin=source.origin)
-    request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.owner, asked)
+    request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.context.owner, asked)
     return replace(admitted, source=source, request_sha256=request_sha256)
 
 
@@ -216,17 +257,17 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
     spec = JobSpec(
         **fields,
         engine=engine,
-        owner=admitted.owner,
+        owner=admitted.context.owner,
         source=admitted.source,
         engine_parameters=admitted.engine_parameters,
         pipeline=admitted.pipeline,
-        workflow=admitted.workflow,
-        idempotency_key=admitted.idempotency_key,
+        workflow=admitted.context.workflow,
+        idempotency_key=admitted.context.key,
     )
     return SubmitJob(
         now=now,
         job_id=job_id,
-        tenant=admitted.principal.tenant,
+        tenant=admitted.context.principal.tenant,
         spec=spec,
         request_sha256=admitted.request_sha256,
     )

@@ -9,6 +9,7 @@ from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request
+from penstock_gateway.jobs.submission.admission import context_of
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission
@@ -49,10 +50,11 @@ class FormSubmissions:
         form = MultipartForm(request, self._limits)
         submission = await _submission(form, is_lenient=request.is_lenient)
         header_key = request.header(IDEMPOTENCY_KEY)
-        admitted = await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
-        async with self._submissions.begin_upload(principal, key=admitted.idempotency_key) as upload:
+        context = context_of(principal, submission, header_key=header_key, brings_files=True)
+        admitted = await self._submissions.admit(context)
+        async with self._submissions.begin_upload(principal, key=context.key) as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)
-            return await self._submissions.submit(principal, submission, header_key=header_key, upload=upload)
+            return await self._submissions.submit_admitted(admitted, upload)
 
     async def plan(self, request: Request, principal: Principal) -> Plan:
         """Return what a form would run; nothing of it is kept.
@@ -65,10 +67,11 @@ class FormSubmissions:
         form = MultipartForm(request, self._limits)
         submission = await _submission(form, is_lenient=request.is_lenient)
         header_key = request.header(IDEMPOTENCY_KEY)
-        await self._submissions.admit(principal, submission, header_key=header_key, brings_files=True)
+        context = context_of(principal, submission, header_key=header_key, brings_files=True)
+        admitted = await self._submissions.admit(context)
         async with self._planning.begin_upload() as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)
-            return await self._planning.plan(principal, submission, upload=upload)
+            return await self._planning.plan_admitted(admitted, upload)
 
     async def _read(self, form: MultipartForm, submission: JobSubmission, upload: Upload, *, is_lenient: bool) -> None:
         """Store the files of a form. Once a part is unknown, the rest is only searched for further unknown ones."""

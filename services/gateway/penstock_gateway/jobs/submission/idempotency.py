@@ -1,4 +1,4 @@
-"""What an idempotency key stands for: the jobs that it makes, and how the same request is known again."""
+"""Idempotency keys: the jobs that a key makes, and how a repeated request is recognized."""
 
 import hashlib
 import uuid
@@ -13,10 +13,11 @@ from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import LOCAL_USER, Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.ids import MAX_KEY_CHARS, JobId, is_idempotency_key
+from penstock_schemas.job_spec import SubmissionFields, client_fields
 from penstock_schemas.jobs import Source, SourceKind
 
 KEY_NAMESPACE: Final = uuid.UUID("6f1f2a52-7a3b-5d0e-9d53-8e0a3b6d9c11")
-"""What job ids that come from an idempotency key are derived in. Changing it would forget every key."""
+"""The namespace of job ids that are derived from an idempotency key. With another one, no key would find its job."""
 
 MAX_DELETED_BEFORE: Final = 1000
 """A key makes no further job after so many that were deleted."""
@@ -38,7 +39,7 @@ def idempotency_key(submission: JobSubmission, header: str | None) -> str | None
         detail = f"the header Idempotency-Key must have 1 to {MAX_KEY_CHARS} visible characters"
         raise Invalid([Violation(pointer="Idempotency-Key", detail=detail)])
     if field is not None and field != header:
-        detail = "the header Idempotency-Key says something else; send one of the two"
+        detail = "the header Idempotency-Key differs from this field; send one of the two"
         raise Invalid([Violation(pointer=pointer("idempotency_key"), detail=detail)])
     return header
 
@@ -46,7 +47,7 @@ def idempotency_key(submission: JobSubmission, header: str | None) -> str | None
 def job_ids_of(principal: Principal, key: str) -> Iterator[JobId]:
     """Yield the ids that a key of `principal` stands for, each one once the job before it was deleted.
 
-    Nobody meets the keys of others.
+    Keys of different users are different.
     """
     first = _first_job_id(principal, key)
     yield first
@@ -62,9 +63,9 @@ def _first_job_id(principal: Principal, key: str) -> JobId:
 def fingerprints_of(
     submission: JobSubmission, owner: str, *, brought: str | None, brings_files: bool
 ) -> frozenset[str]:
-    """Return what the fingerprint of a submission can be, as far as that is known without asking anybody.
+    """Return what the fingerprint of a submission can be, as far as the request alone determines it.
 
-    So a repeated request finds its job whatever became of the catalogue, the repository or the runners since.
+    So a repeated request finds its job even if the catalogue, the repository or the runners changed since.
     """
     source, engines = submission.source, installed_engines()
     if source is None and not brings_files:
@@ -78,12 +79,12 @@ def fingerprints_of(
 
 
 def asked_from_elsewhere(submitted: SubmittedSource | None, brought: str | None) -> Source | None:
-    """Return a source as it was asked for, where it is fetched: a branch that moved on is still the same request."""
+    """Return a source that is fetched as the request names it: it stays the same request when a branch moves on."""
     address = None if submitted is None else submitted.git or submitted.url
     if submitted is None or address is None:
         return None
     return Source(
-        kind=SourceKind.BUNDLE,  # what they were kept as once: so that older keys keep their meaning
+        kind=SourceKind.FILES,
         location=address,
         entrypoint=submitted.entrypoint,
         sha256=brought,
@@ -92,23 +93,16 @@ def asked_from_elsewhere(submitted: SubmittedSource | None, brought: str | None)
 
 
 def fingerprint(submission: JobSubmission, engine: str, owner: str, source: Source | None) -> str:
-    """Return the hash of everything that was asked for, the same for every way to write the same request."""
-    asked: tuple[object, ...] = (
-        submission.pipeline_name,
-        submission.parameters,
-        submission.description,
-        source,
+    """Return the hash of the whole request, the same for every way to write the same request.
+
+    A field with its default is left out, so that a request keeps its hash when a field is added.
+    """
+    request = (
+        SubmissionFields(**client_fields(submission)),
         engine,
-        submission.labels,
-        submission.priority,
         owner,
+        source,
+        submission.pipeline_version,
+        submission.engine_parameters,
     )
-    if submission.pipeline_version is not None:
-        asked = (*asked, submission.pipeline_version)
-    if submission.engine_parameters:  # left out where there are none, so that older keys keep their meaning
-        asked = (*asked, submission.engine_parameters)
-    if submission.hold:
-        asked = (*asked, {"hold": True})
-    if not submission.requeue:
-        asked = (*asked, {"requeue": False})
-    return hashlib.sha256(_canonical.encode(asked)).hexdigest()
+    return hashlib.sha256(_canonical.encode(request)).hexdigest()

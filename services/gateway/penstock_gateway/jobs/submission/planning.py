@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.jobs.submission.admission import Admitted
+from penstock_gateway.jobs.submission.admission import Admitted, context_of
 from penstock_gateway.jobs.submission.submissions import Submissions
 from penstock_ports import Blobs, Plans, PortError, Unavailable
 from penstock_runtime.runtime import SYSTEM
@@ -48,30 +48,36 @@ class Planning:
         """Begin the upload of a workflow's files, for `plan` within the block that this opens."""
         return self._uploads.begin(_prefix())
 
-    async def plan(self, principal: Principal, submission: JobSubmission, *, upload: Upload | None = None) -> Plan:
-        """Return what a submission would run; nothing is queued, and the log hears nothing of it.
-
-        Args:
-            principal: who asks.
-            submission: what is asked for.
-            upload: the workflow's files, begun by `begin_upload` and all there; its block must still be open.
+    async def plan(self, principal: Principal, submission: JobSubmission) -> Plan:
+        """Return what a submission would run; nothing is queued, and no event is stored.
 
         Raises:
             Forbidden, Invalid: as `Submissions.submit`; also when the workflow would fail before its first task.
-            TooLarge: its parameters are more than a runner can be asked with.
+            TooLarge: its parameters are larger than a request to a runner can be.
             Unavailable: no runner answers in time, or it is busy.
 
         """
-        admitted = await self._submissions.admit(principal, submission, brings_files=upload is not None)
-        if upload is not None:
-            return await self._ask(await self._submissions.lay(admitted, upload))
+        admitted = await self._submissions.admit(context_of(principal, submission))
         if admitted.brings_files:
-            async with self.begin_upload() as begun:
-                return await self._ask(await self._submissions.lay(admitted, begun))
+            async with self.begin_upload() as upload:
+                return await self.plan_admitted(admitted, upload)
         if admitted.bundle is not None:
             async with self._kept(admitted.bundle) as source:
                 return await self._ask(replace(admitted, source=source))
         return await self._ask(admitted)
+
+    async def plan_admitted(self, admitted: Admitted, upload: Upload) -> Plan:
+        """Return what a submission that was admitted before its files came would run.
+
+        Args:
+            admitted: the result of `Submissions.admit`.
+            upload: the workflow's files, begun by `begin_upload` and all there; its block must still be open.
+
+        Raises:
+            Invalid, TooLarge, Unavailable: as `plan`.
+
+        """
+        return await self._ask(await self._submissions.lay(admitted, upload))
 
     async def _ask(self, admitted: Admitted) -> Plan:
         request = PlanRequest(

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import anyio.to_thread
 from msgspec import Struct
@@ -17,18 +16,20 @@ from penstock_gateway.http.bodies.json_bodies import decode_aside
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.submission.admission import (
+    AdmissionFacts,
     Admitted,
+    SubmissionContext,
     SubmissionPolicy,
     admit,
     command_of,
+    context_of,
     kept_on,
-    owner_of,
     refuse_unknown_engine,
     require_room,
     with_files,
     without_room,
 )
-from penstock_gateway.jobs.submission.idempotency import fingerprints_of, idempotency_key, job_ids_of
+from penstock_gateway.jobs.submission.idempotency import job_ids_of
 from penstock_ports import MAX_EVENT_BYTES, Blobs, Conflict, EventLog, LogFull, TooLarge
 from penstock_runtime.command_handler import CommandHandler, Target
 from penstock_runtime.runtime import Runtime
@@ -119,66 +120,76 @@ class Submissions:
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
-        owner, key = owner_of(submission, principal), idempotency_key(submission, header_key)
-        first: _LookedUp | None = None
-        brought = upload.fingerprint if upload is not None and upload.paths else None
-        prints = fingerprints_of(submission, owner, brought=brought, brings_files=upload is not None)
-        if key is not None and prints:
-            # Before anybody is asked what may have changed since the first one of these requests.
-            first = await self._find(principal, key)
-            if first[1] is not None and first[1].request_sha256 in prints:
-                self._index.put(first[1])
-                return Submitted(first[1], is_replay=True)
-        admitted = await self.admit(
+        context = context_of(
             principal, submission, header_key=header_key, brings_files=upload is not None, workflow=workflow
         )
+        # First of all: what a repeated request refers to may have changed since the first one.
+        looked_up = await self._look_up(context, upload)
+        if looked_up is not None and _is_same(looked_up, context, upload):
+            return self._replay(looked_up)
+        admitted = await self.admit(context)
         if upload is not None:
             return await self._submit_with_files(admitted, upload)
         if admitted.brings_files:
-            async with self.begin_upload(principal, key=admitted.idempotency_key) as begun:
+            async with self.begin_upload(principal, key=context.key) as begun:
                 return await self._submit_with_files(admitted, begun)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
             await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
-        return await self._append(admitted, None, looked_up=first)
+        return await self._append(admitted, None, looked_up=looked_up)
 
-    async def admit(
-        self,
-        principal: Principal,
-        submission: JobSubmission,
-        *,
-        header_key: str | None = None,
-        brings_files: bool = False,
-        workflow: WorkflowRequest | None = None,
-    ) -> Admitted:
-        """Return what a submission becomes, and store nothing: to refuse it before its files are read.
+    async def submit_admitted(self, admitted: Admitted, upload: Upload) -> Submitted:
+        """Make a job of a submission that was admitted before its files came.
+
+        Args:
+            admitted: the result of `admit`.
+            upload: the workflow's files, begun by `begin_upload` and all there; its block must still be open.
+
+        Raises:
+            Invalid, IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `submit`.
+
+        """
+        looked_up = await self._look_up(admitted.context, upload)
+        if looked_up is not None and _is_same(looked_up, admitted.context, upload):
+            return self._replay(looked_up)
+        return await self._submit_with_files(admitted, upload)
+
+    async def admit(self, context: SubmissionContext) -> Admitted:
+        """Return what a submission becomes, and store nothing: to reject it before its files are read.
 
         Raises:
             Forbidden, Invalid: as `submit`.
 
         """
-        if submission.engine is not None:
-            await self._check_engine(submission.engine)
-        is_named = submission.source is None and not brings_files
-        pipeline = await self._catalogue.find(submission.pipeline_name) if is_named else None
-        decide_on = partial(
-            admit,
-            submission,
-            principal,
-            self._policy,
-            header_key=header_key,
-            pipeline=pipeline,
-            known_names=self._catalogue.names,
-            brings_files=brings_files,
-            workflow=workflow,
-        )
-        if _takes_long(submission, pipeline):
-            decide_on.keywords["known_names"] = tuple(self._catalogue.names)  # the catalogue may change meanwhile
-            admitted = await anyio.to_thread.run_sync(decide_on)
+        facts = await self._facts(context)
+        if _takes_long(context.submission, facts.pipeline):
+            admitted = await anyio.to_thread.run_sync(admit, context, self._policy, facts)
         else:
-            admitted = decide_on()
-        if submission.engine is None:
+            admitted = admit(context, self._policy, facts)
+        if context.submission.engine is None:
             await self._check_engine(admitted.engine)
         return kept_on(admitted, self._runtime.now().date())
+
+    async def _facts(self, context: SubmissionContext) -> AdmissionFacts:
+        """Return what admission depends on besides the request, as it is now."""
+        submission = context.submission
+        if submission.engine is not None:
+            await self._check_engine(submission.engine)
+        is_named = submission.source is None and not context.brings_files
+        pipeline = await self._catalogue.find(submission.pipeline_name) if is_named else None
+        # Only a name that the catalogue does not have is compared with the others.
+        names = tuple(self._catalogue.names) if pipeline is None else ()
+        return AdmissionFacts(pipeline=pipeline, known_names=names)
+
+    async def _look_up(self, context: SubmissionContext, upload: Upload | None) -> _LookedUp | None:
+        if context.key is None or not context.fingerprints(_brought_by(upload)):
+            return None
+        return await self._find(context.principal, context.key)
+
+    def _replay(self, looked_up: _LookedUp) -> Submitted:
+        _, job = looked_up
+        assert job is not None, "a repeated request has a job"
+        self._index.put(job)
+        return Submitted(job, is_replay=True)
 
     @asynccontextmanager
     async def begin_upload(self, principal: Principal, *, key: str | None = None) -> AsyncGenerator[Upload, None]:
@@ -208,7 +219,7 @@ class Submissions:
 
         """
         asked = admitted.submission.source
-        brought = upload.fingerprint if upload.paths else None
+        brought = _brought_by(upload)
         main, origin = None if asked is None else asked.entrypoint, None
         if asked is not None and is_laid(asked):
             laid = await self._intake.lay(asked, upload, engine=admitted.engine)
@@ -251,7 +262,7 @@ class Submissions:
     async def _append(
         self, admitted: Admitted, uploaded_for: JobId | None, *, looked_up: _LookedUp | None = None
     ) -> Submitted:
-        principal, key = admitted.principal, admitted.idempotency_key
+        principal, key = admitted.context.principal, admitted.context.key
         job_id = uploaded_for or self._new_job_id()
         first: _LookedUp | None = looked_up if key is not None else (job_id, None)  # nothing is stored under a new id
 
@@ -295,6 +306,17 @@ async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmi
     if len(raw) > MAX_EVENT_BYTES:
         await anyio.to_thread.run_sync(require_room, submission)
     return submission
+
+
+def _brought_by(upload: Upload | None) -> str | None:
+    """Return the fingerprint of the files that came beside a submission; `None` without any."""
+    return upload.fingerprint if upload is not None and upload.paths else None
+
+
+def _is_same(looked_up: _LookedUp, context: SubmissionContext, upload: Upload | None) -> bool:
+    """Return whether the job that was found came from the same request."""
+    _, job = looked_up
+    return job is not None and job.request_sha256 in context.fingerprints(_brought_by(upload))
 
 
 def _takes_long(submission: JobSubmission, pipeline: Pipeline | None) -> bool:
