@@ -116,9 +116,8 @@ class System:
 
     def add(self, name: str, module: str, **environ: str) -> Service:
         """Add and start one more service."""
-        service = Service(
-            name, [sys.executable, "-m", module], {**self.environ(name), **environ}, self.root / f"{name}.log"
-        )
+        command = [sys.executable, "-m", "penstock.local.service_launch", module]  # as the local stack starts it
+        service = Service(name, command, {**self.environ(name), **environ}, self.root / f"{name}.log")
         self.services[name] = service
         service.start()
         return service
