@@ -7,11 +7,12 @@ import anyio
 import msgspec
 import structlog
 
+from penstock_domain.lease import HEARTBEAT_TTL_S
 from penstock_jetstream import names
 from penstock_jetstream.settings import NatsSettings
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.responses import Refusal
-from penstock_ports import HEARTBEAT_TTL_S, PortError
+from penstock_ports import PortError
 
 DEFAULT_EVENTS_MAX_BYTES: Final = 16 << 30
 KEEP_PAUSE_S: Final = 0.5

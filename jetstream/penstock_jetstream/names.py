@@ -16,7 +16,7 @@ LOGS: Final = "PENSTOCK_LOGS"
 JOBS: Final = "KV_penstock_jobs"
 """The materialized jobs and the projector's checkpoint: a key-value bucket made raw, for it needs atomic batches."""
 BEATS: Final = "KV_penstock_runners"
-"""Heartbeats, in memory, each forgotten after `ports.HEARTBEAT_TTL_S`."""
+"""Heartbeats, in memory, each forgotten after `lease.HEARTBEAT_TTL_S`."""
 SNAPSHOTS: Final = "KV_penstock_snapshots"
 """Folded states, in pieces."""
 

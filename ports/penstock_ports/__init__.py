@@ -18,7 +18,7 @@ from penstock_ports.failures import (
     Unavailable,
     Unreadable,
 )
-from penstock_ports.liveness import HEARTBEAT_TTL_S, Heartbeats, PlanAnswer, Plans
+from penstock_ports.liveness import Heartbeats, PlanAnswer, Plans
 from penstock_ports.log import (
     MAX_APPEND_BYTES,
     MAX_APPEND_ENTRIES,
@@ -36,7 +36,6 @@ from penstock_ports.views import JobsView, Snapshots
 
 __all__ = [
     "BLOB_PIECE_BYTES",
-    "HEARTBEAT_TTL_S",
     "MAX_APPEND_BYTES",
     "MAX_APPEND_ENTRIES",
     "MAX_EVENT_BYTES",

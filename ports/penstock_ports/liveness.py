@@ -1,14 +1,11 @@
 """Who is there, and answers: heartbeats, and plans that runners make."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.plans import PlanReply, PlanRequest
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
-
-HEARTBEAT_TTL_S: Final = 10.0
-"""A heartbeat is forgotten when it is this old."""
 
 
 class Heartbeats(Protocol):

@@ -16,9 +16,14 @@ from hypothesis import strategies as st
 from penstock_domain.lease import (
     HEARTBEAT_DEADLINE_S,
     HEARTBEAT_INTERVAL_S,
+    HEARTBEAT_TTL_S,
     KILL_S,
+    LEADER_GRACE_S,
+    LEADER_HEARTBEAT_INTERVAL_S,
+    LEADER_SILENT_S,
     LEASE_CHECK_S,
     MAX_LEASE_S,
+    MAX_READ_GAP_S,
     MIN_LEASE_S,
     RUNNER_LOST_S,
 )
@@ -145,6 +150,12 @@ def test_the_constants_leave_time_for_the_kill() -> None:
     assert MAX_LEASE_S + KILL_S <= RUNNER_LOST_S
     assert LEASE_CHECK_S < KILL_S
     assert HEARTBEAT_INTERVAL_S + HEARTBEAT_DEADLINE_S < MAX_LEASE_S
+
+
+def test_the_constants_of_heartbeats_fit_each_other() -> None:
+    assert HEARTBEAT_INTERVAL_S < MAX_READ_GAP_S < MAX_LEASE_S, "one lost read is no gap"
+    assert HEARTBEAT_TTL_S > MAX_LEASE_S, "a heartbeat is stored for longer than the lease that it renews"
+    assert LEADER_HEARTBEAT_INTERVAL_S < LEADER_GRACE_S < LEADER_SILENT_S
 
 
 def test_the_runner_takes_the_longest_lease_by_default_and_no_longer_one() -> None:

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from penstock_scheduler.core.liveness import LEADER_SILENT_S, FailureDetector, LeaderWatch
+from penstock_domain.lease import LEADER_SILENT_S
+from penstock_scheduler.core.liveness import FailureDetector, LeaderWatch
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
 

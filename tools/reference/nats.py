@@ -62,7 +62,7 @@ PAYLOADS: Final = (
     SlotHolder,
     Damage,
 )
-FORGOTTEN: Final = ", each forgotten after `ports.HEARTBEAT_TTL_S`"
+FORGOTTEN: Final = ", each forgotten after `lease.HEARTBEAT_TTL_S`"
 """Printed with the bounds."""
 NS: Final = 1_000_000_000
 

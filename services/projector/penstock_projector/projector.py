@@ -48,7 +48,7 @@ class Projector:
                 _log.info("rival_projector", pause_s=RIVAL_PAUSE_S)
                 await anyio.sleep(RIVAL_PAUSE_S)
             except (LogFull, TooLarge) as full:
-                _log.error("view_full", reason=str(full), mend="raise the view's max_bytes")
+                _log.error("view_full", reason=str(full), hint="raise the view's max_bytes")
                 await anyio.sleep(RIVAL_PAUSE_S)
             except PortError as outage:
                 # The write may have been stored: what the checkpoint says is what counts.

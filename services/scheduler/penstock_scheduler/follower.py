@@ -40,7 +40,7 @@ class Follower:
                 self.saved_seq = seq
                 _log.info("snapshot_restored", seq=seq, jobs=len(self.state.jobs))
         except (UnreadableSnapshot, Unavailable) as error:
-            _log.warning("snapshot_ignored", reason=str(error), mend="the log is replayed from its beginning")
+            _log.warning("snapshot_ignored", reason=str(error), hint="the log is replayed from its beginning")
 
     async def save(self) -> None:
         """Save a snapshot."""

@@ -11,7 +11,7 @@ import structlog
 
 from penstock_domain import aggregates
 from penstock_domain.deciders import LIMIT
-from penstock_domain.lease import HEARTBEAT_INTERVAL_S
+from penstock_domain.lease import HEARTBEAT_INTERVAL_S, LEADER_HEARTBEAT_INTERVAL_S
 from penstock_domain.policy.limits import Limit, SetLimit
 from penstock_ports import Conflict, Fenced, LogFull, TooLarge, Unavailable
 from penstock_ports.cluster import ClusterPorts
@@ -21,7 +21,7 @@ from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.events import damage_report, election
 from penstock_scheduler.core.leader import Batch, Leader
-from penstock_scheduler.core.liveness import BEAT_EVERY_S, FailureDetector
+from penstock_scheduler.core.liveness import FailureDetector
 from penstock_scheduler.core.summary import summarize
 from penstock_scheduler.follower import Follower
 from penstock_schemas.ids import EventId
@@ -280,7 +280,7 @@ class Term:
                 await self._cluster.heartbeats.beat_scheduler(beat)
             except Unavailable as outage:
                 _log.warning("beat_unheard", reason=str(outage))
-            await anyio.sleep(BEAT_EVERY_S)
+            await anyio.sleep(LEADER_HEARTBEAT_INTERVAL_S)
 
     async def _listen(self) -> None:
         while True:
@@ -332,7 +332,7 @@ class Term:
             while follower.state.seq - follower.saved_seq < SNAPSHOT_EVERY:
                 await follower.moved.wait()
             await follower.save()
-            await anyio.sleep(BEAT_EVERY_S)
+            await anyio.sleep(LEADER_HEARTBEAT_INTERVAL_S)
 
     async def _step_back(self) -> None:
         try:

@@ -130,7 +130,7 @@ class Scheduler:
             try:
                 end = await term.lead(on_elected=on_elected)
             except LogFull as full:
-                _log.error("log_full", reason=str(full), mend="raise the log's max_bytes")
+                _log.error("log_full", reason=str(full), hint="raise the log's max_bytes")
                 await anyio.sleep(FULL_PAUSE_S)
                 return
             except Unavailable as outage:

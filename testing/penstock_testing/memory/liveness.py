@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from penstock_ports import HEARTBEAT_TTL_S
+from penstock_domain.lease import HEARTBEAT_TTL_S
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
 

@@ -8,8 +8,9 @@ import anyio
 import structlog
 from msgspec.structs import replace
 
+from penstock_domain.lease import HEARTBEAT_TTL_S
 from penstock_domain.waiting import held_by, why
-from penstock_ports import HEARTBEAT_TTL_S, Heartbeats, PortError
+from penstock_ports import Heartbeats, PortError
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.api import Holder, Waiting
 from penstock_schemas.views import Job, SchedulerBeat, SlotHolder

@@ -1,40 +1,30 @@
-"""Who is silent, and since when: from what heartbeats were seen at which time of one's own clock.
+"""Failure detection: which runners are silent, and since when, and whether the leader is.
 
-Times are seconds of a monotonic clock. Only what was asked and answered counts, so a process that was paused, or could
-not ask, takes nobody for silent because of that.
+Times are seconds of the reader's monotonic clock. Only completed reads count, so a process that was paused, or could
+not read, declares no runner silent because of that.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
-from penstock_domain.lease import MAX_LEASE_S, RUNNER_LOST_S
+from penstock_domain.lease import LEADER_GRACE_S, LEADER_SILENT_S, MAX_LEASE_S, MAX_READ_GAP_S, RUNNER_LOST_S
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
 
-BEAT_EVERY_S: Final = 1.0
-"""The leading scheduler beats, and a standby looks, this often."""
-MAX_GAP_S: Final = 2.0
-"""Between two answers no more may have passed for the second one to say what happened in between."""
-LEADER_SILENT_S: Final = 4.0
-"""A standby takes over when the leader was silent for so long."""
-NEWCOMER_GRACE_S: Final = 2.0
-"""So long may a new leader take to its first beat."""
-
 
 class FailureDetector:
-    """The runners' silence, as one scheduler hears it.
+    """Detects silent runners from the heartbeats that one scheduler reads.
 
-    Heartbeats are kept in memory, and a server that restarts forgets them. So a runner that is missing may have been
-    heard after we asked last, unless it had been silent for so long by then that it had fenced itself.
+    The server keeps heartbeats in memory and forgets them when it restarts. So a runner without a heartbeat may have
+    sent one after the last read, unless it had been silent for so long by then that it had fenced itself.
     """
 
     def __init__(self, lost_s: float = RUNNER_LOST_S) -> None:
         self._lost_s = lost_s
         self._counts: dict[RunnerId, int] = {}
         self._present: frozenset[RunnerId] = frozenset()
-        """Who was there at the last answer."""
+        """The runners that had a heartbeat at the last read."""
         self._alive_until: dict[RunnerId, float] = {}
-        """The latest time at which a runner may have been heard, as far as we know."""
+        """The latest time at which each runner may have sent a heartbeat."""
         self._asked_at = 0.0
         self._answered_at = 0.0
 
@@ -46,17 +36,17 @@ class FailureDetector:
         asked_at: float,
         answered_at: float,
     ) -> None:
-        """Take in the heartbeats that were there at some time between `asked_at` and `answered_at`.
+        """Process the heartbeats that were stored at some time between `asked_at` and `answered_at`.
 
         Args:
             expected: the runners that should be alive. One that was not expected before counts from now.
-            beats: who was heard, and how often so far.
+            beats: the last heartbeat of each runner that has one.
             asked_at: a silence lasts at least until here.
             answered_at: a new beat may be as young as this.
 
         """
         known, self._alive_until = self._alive_until, {}
-        is_gap = asked_at - self._answered_at > MAX_GAP_S
+        is_gap = asked_at - self._answered_at > MAX_READ_GAP_S
         for runner_id in expected:
             beat, until = beats.get(runner_id), known.get(runner_id)
             if until is None or (beat is not None and self._counts.get(runner_id) != beat.count):
@@ -67,7 +57,7 @@ class FailureDetector:
             self._alive_until[runner_id] = answered_at if is_alive or until is None else until
             if beat is not None:
                 self._counts[runner_id] = beat.count
-        self._counts = {each: count for each, count in self._counts.items() if each in self._alive_until}
+        self._counts = {runner: count for runner, count in self._counts.items() if runner in self._alive_until}
         self._present = frozenset(beats)
         self._asked_at, self._answered_at = asked_at, answered_at
 
@@ -78,7 +68,7 @@ class FailureDetector:
 
 
 class LeaderWatch:
-    """A standby's watch: when the leader's place is free."""
+    """Decides for a standby when the leadership is vacant."""
 
     def __init__(self, silent_s: float = LEADER_SILENT_S) -> None:
         self._silent_s = silent_s
@@ -87,14 +77,14 @@ class LeaderWatch:
         self._grace_until = 0.0
 
     def expect(self, *, now: float) -> None:
-        """Give time: somebody was just elected, or nobody could be heard."""
-        self._grace_until = now + NEWCOMER_GRACE_S
+        """Begin a grace period: a leader was just elected, or heartbeats could not be read."""
+        self._grace_until = now + LEADER_GRACE_S
         self._changed_at = now
 
     def is_vacant(self, beat: SchedulerBeat | None, *, now: float) -> bool:
-        """Take in the leader's last beat, `None` when there is none, and say whether to take over."""
+        """Process the leader's last heartbeat, `None` when there is none; return whether to take over."""
         if beat is None:
-            # Silenced on a clean stop, or there never was a leader: nothing to wait for.
+            # The leader removed it on a clean stop, or there never was a leader: there is nothing to wait for.
             return now >= self._grace_until
         known = self._last
         if known is None or (known.holder, known.term, known.count) != (beat.holder, beat.term, beat.count):
