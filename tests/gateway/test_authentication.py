@@ -34,7 +34,9 @@ async def on_a_socket(stage: Stage, **settings: Any) -> AsyncGenerator[httpx.Asy
     """Serve as in production: uvicorn on a port of its own."""
     async with stage.serve(**settings):
         with listen("127.0.0.1", 0) as listening:
-            server = make_server(stage.gateway.app, graceful_s=1, limits=ConnectionLimits(most=100, most_per_address=0))
+            server = make_server(
+                stage.gateway.app, graceful_s=1, limits=ConnectionLimits(maximum=100, maximum_per_address=0)
+            )
             async with anyio.create_task_group() as group:
                 group.start_soon(server.serve, [listening])
                 async with httpx.AsyncClient(base_url=url_of(listening), timeout=10) as client:

@@ -19,7 +19,7 @@ from penstock_gateway.http import connections
 from penstock_gateway.http.connections import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
 from penstock_gateway.http.server import listen, make_server
 
-LIMITS = ConnectionLimits(most=20, most_per_address=5)
+LIMITS = ConnectionLimits(maximum=20, maximum_per_address=5)
 GET = b"GET /%s HTTP/1.1\r\nhost: localhost\r\n\r\n"
 DEADLINE_S = 20.0
 
@@ -244,7 +244,7 @@ def test_an_answer_that_nobody_reads_ends_the_connection(address: tuple[str, int
 
 
 def test_more_requests_than_there_may_be_connections_are_refused_with_the_reason(address: tuple[str, int]) -> None:
-    held = [connect(address) for _ in range(LIMITS.most)]
+    held = [connect(address) for _ in range(LIMITS.maximum)]
     for each in held:
         each.sendall(b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
         assert each.recv(100).startswith(b"HTTP/1.1 100")  # it is being answered
@@ -262,7 +262,7 @@ def test_more_requests_than_there_may_be_connections_are_refused_with_the_reason
 def test_an_idle_connection_makes_room_for_another() -> None:
     with ExitStack() as stack:
         address = stack.enter_context(serving())
-        held = [stack.enter_context(connect(address)) for _ in range(LIMITS.most)]
+        held = [stack.enter_context(connect(address)) for _ in range(LIMITS.maximum)]
         other = stack.enter_context(connect(address))
         other.sendall(GET % b"")
         assert answer_of(other).startswith(b"HTTP/1.1 200")
@@ -274,7 +274,7 @@ def test_an_idle_connection_makes_room_for_another() -> None:
 
 async def test_many_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 1.0)
-    limits = ConnectionLimits(most=100, most_per_address=0)
+    limits = ConnectionLimits(maximum=100, maximum_per_address=0)
     with serving(limits) as address:
         async with _many(address, 600) as readers:
             with anyio.fail_after(DEADLINE_S):
@@ -302,7 +302,7 @@ async def _ended(reader: asyncio.StreamReader) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["127.0.0.1", "::1", "10.0.0.1", "10.0.0.2", "192.0.2.1"]), st.booleans())))
 def test_what_is_counted_in_is_counted_out(steps: list[tuple[str, bool]]) -> None:
-    limits = ConnectionLimits(most=6, most_per_address=2, trusted_proxies=frozenset({"192.0.2.1"}))
+    limits = ConnectionLimits(maximum=6, maximum_per_address=2, trusted_proxies=frozenset({"192.0.2.1"}))
     counted, open_now = OpenConnections(limits), list[str]()
     for address, comes in steps:
         if comes:

@@ -116,7 +116,7 @@ def test_a_job_id_is_a_uuid_in_any_of_its_usual_forms() -> None:
 def test_seconds_are_cut_at_their_bound(text: str, expected: float) -> None:
     given = QueryParameters(text.encode(), LIST_EVENTS.parameters)
 
-    assert given.seconds("wait", most=60) == expected
+    assert given.seconds("wait", maximum=60) == expected
     given.check()
 
 
@@ -124,7 +124,7 @@ def test_seconds_are_cut_at_their_bound(text: str, expected: float) -> None:
 def test_what_is_no_number_of_seconds_is_refused(text: str) -> None:
     given = QueryParameters(f"wait={text}".encode(), LIST_EVENTS.parameters)
 
-    given.seconds("wait", most=60)
+    given.seconds("wait", maximum=60)
     with pytest.raises(Invalid):
         given.check()
 

@@ -324,8 +324,8 @@ def mistakes(settings: GatewaySettings) -> tuple[str, ...]:
 def connection_limits(settings: GatewaySettings) -> ConnectionLimits:
     """Return how many connections there may be."""
     return ConnectionLimits(
-        most=room_for(settings.max_connections),
-        most_per_address=settings.max_connections_per_address,
+        maximum=room_for(settings.max_connections),
+        maximum_per_address=settings.max_connections_per_address,
         trusted_proxies=frozenset(settings.trusted_proxies),
     )
 

@@ -142,7 +142,7 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
         (("a.smk",), {"workflow_params": "{"}, "workflow_params: this part is not valid JSON"),
         (("a.smk",), {"workflow_params": '{"a": NaN}'}, "NaN is not a number"),
         (("a.smk",), {"workflow_params": '{"a": 1e999}'}, "too large"),
-        (("a.smk",), {"workflow_params": '{"a": 1, "a": 2}'}, "workflow_params: the key `a` stands twice"),
+        (("a.smk",), {"workflow_params": '{"a": 1, "a": 2}'}, "workflow_params: Duplicate key `a`"),
         (("./a.smk",), {}, "not plain"),
         (("a.smk",), {"tags": '{"k": 1}'}, "tags/k"),
         (("a.smk",), {"tags": '{"": "v"}'}, "tags"),

@@ -24,7 +24,7 @@ MAX_FRAMING_BYTES: Final = 64 << 10
 """Of what a chunked body has without a byte of content between: chunk extensions, and trailers after the last chunk."""
 LINGER_S: Final = 5.0
 MAX_LINGER_BYTES: Final = 16 << 20
-"""What is left of a body after its answer is passed over within these bounds, so that the client reads the answer."""
+"""What is left of a body after its response is skipped within these bounds, so that the client reads the response."""
 REFUSED_LINGER_S: Final = 1.0
 MAX_LINGERING: Final = 64
 """Refused connections that stay open for a moment, so that the client reads why."""
@@ -33,7 +33,7 @@ UNREAD_S: Final = 120.0
 KEEPALIVE_IDLE_S: Final = 60
 KEEPALIVE_INTERVAL_S: Final = 15
 KEEPALIVE_PROBES: Final = 4
-"""The kernel asks a silent client whether it is still there, and ends the connection after so many probes."""
+"""The kernel probes a silent client, and ends the connection after so many probes without an answer."""
 SEEN_EVERY_S: Final = 60.0
 """Refused connections are logged once in so long."""
 
@@ -45,8 +45,8 @@ log = structlog.get_logger()
 class ConnectionLimits(Struct, frozen=True, kw_only=True):
     """How many connections there may be at the same time."""
 
-    most: int
-    most_per_address: int
+    maximum: int
+    maximum_per_address: int
     """From one address that is neither this machine nor a trusted proxy; 0: as many as there may be."""
     trusted_proxies: frozenset[str] = frozenset()
 
@@ -77,7 +77,7 @@ class OpenConnections:
 
         Where there is no room, the connection that has waited longest for a request is ended.
         """
-        if self._total >= self._limits.most and self._idle:
+        if self._total >= self._limits.maximum and self._idle:
             next(iter(self._idle)).evict()
         reason = self._refusal(address)
         if reason is None:
@@ -120,13 +120,13 @@ class OpenConnections:
 
     def _refusal(self, address: str) -> str | None:
         limits = self._limits
-        if self._total >= limits.most:
-            return f"the server has {limits.most} connections open and takes no more; try again"
-        is_bounded = limits.most_per_address and not (
+        if self._total >= limits.maximum:
+            return f"the server has {limits.maximum} connections open and takes no more; try again"
+        is_bounded = limits.maximum_per_address and not (
             address.startswith(_LOOPBACK) or address in limits.trusted_proxies or not address
         )
-        if is_bounded and self._by_address[address] >= limits.most_per_address:
-            return f"{address} has {limits.most_per_address} connections open; close some, or reuse them"
+        if is_bounded and self._by_address[address] >= limits.maximum_per_address:
+            return f"{address} has {limits.maximum_per_address} connections open; close some, or reuse them"
         return None
 
 
@@ -233,7 +233,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._await_request()
 
     def on_response_complete(self) -> None:
-        """Pass over what is left of the request's body, within bounds."""
+        """Skip what is left of the request's body, within bounds."""
         self._is_answering = len(self.pipeline) > 0
         super().on_response_complete()
         if not self._is_in_head and not self._is_answering and not self.transport.is_closing():
@@ -303,7 +303,7 @@ def bounded_protocol(limits: ConnectionLimits) -> type[BoundedProtocol]:
     return type("BoundedProtocol", (BoundedProtocol,), members)
 
 
-def keep_asking(listening: socket.socket) -> None:
+def enable_keepalive(listening: socket.socket) -> None:
     """Let the kernel end accepted connections whose client is gone."""
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (

@@ -1,4 +1,4 @@
-"""Query strings: read strictly, as an operation declares them, with everything that is wrong said at once."""
+"""Query strings: read strictly, as an operation declares them; every violation is reported at once."""
 
 import math
 import re
@@ -63,12 +63,12 @@ class QueryParameters:
     Args:
         query: the query string, as it came.
         declared: the parameters that this operation has; others are refused, so that a misspelt filter shows.
-        is_lenient: whether others are passed over.
+        is_lenient: whether others are ignored.
 
     """
 
     def __init__(self, query: bytes, declared: Iterable[Parameter], *, is_lenient: bool = False) -> None:
-        self._declared = {each.name: each for each in declared if each.where == "query"}
+        self._declared = {parameter.name: parameter for parameter in declared if parameter.where == "query"}
         self._values: dict[str, list[str]] = {name: [] for name in self._declared}
         self._violations: list[Violation] = []
         if not query:
@@ -94,9 +94,9 @@ class QueryParameters:
             self._violations.append(Violation(pointer=name, detail=detail))
 
     def include(self, other: "QueryParameters", place: str) -> None:
-        """Note what is wrong with parameters that stand within the parameter `place`."""
-        for each in other._violations:
-            self.refuse(f"{place}/{each.pointer}", each.detail)
+        """Note what is wrong with parameters inside the parameter `place`."""
+        for violation in other._violations:
+            self.refuse(f"{place}/{violation.pointer}", violation.detail)
 
     def check(self) -> None:
         """Raise everything that was noted.
@@ -120,12 +120,12 @@ class QueryParameters:
         return tuple(self._values[name])
 
     def one(self, name: str) -> str | None:
-        """Return the value of a parameter that may stand once."""
+        """Return the value of a parameter that may be sent once."""
         values = self._values[name]
         if not values:
             return None
         if len(values) > 1:
-            self.refuse(name, "this parameter may stand only once")
+            self.refuse(name, "this parameter is sent several times; send it once")
         return values[0]
 
     def integer(self, name: str) -> int:
@@ -141,8 +141,8 @@ class QueryParameters:
             return default
         return int(number)
 
-    def seconds(self, name: str, *, most: float) -> float:
-        """Return a number of seconds; more than `most` counts as `most`."""
+    def seconds(self, name: str, *, maximum: float) -> float:
+        """Return a number of seconds; more than `maximum` counts as `maximum`."""
         text = self.one(name)
         if text is None:
             return 0.0
@@ -150,7 +150,7 @@ class QueryParameters:
         if number is None or number < 0:
             self.refuse(name, f"a number of seconds is expected; it is `{text[:80]}`")
             return 0.0
-        return float(min(number, Decimal(most)))
+        return float(min(number, Decimal(maximum)))
 
     def flag(self, name: str) -> bool:
         """Return whether a parameter is `true`; without one it is false."""
@@ -185,10 +185,10 @@ class QueryParameters:
             return None
 
     def choices(self, name: str, shape: type[E]) -> tuple[E, ...]:
-        """Return the members of `shape` that are asked for; several may stand in one value, with commas between."""
+        """Return the requested members of `shape`; one value may contain several, with commas between."""
         parts = (part for text in self.many(name) for part in text.split(","))
         found = (self.choice(name, shape, part) for part in parts)
-        return tuple(dict.fromkeys(each for each in found if each is not None))
+        return tuple(dict.fromkeys(member for member in found if member is not None))
 
     def _validate(self, name: str) -> None:
         declared = self._declared[name]
@@ -198,7 +198,7 @@ class QueryParameters:
         elif schema.get("type") == "integer":
             self.integer(name)
         elif schema.get("type") == "number":
-            self.seconds(name, most=math.inf)
+            self.seconds(name, maximum=math.inf)
         elif schema.get("format") == "date-time":
             self.time(name)
         elif not declared.is_repeatable:
@@ -221,7 +221,7 @@ class QueryParameters:
             return
         values = self._values[name]
         if declared.max_values is not None and len(values) == declared.max_values:
-            self.refuse(name, f"at most {declared.max_values} can be asked for at once")
+            self.refuse(name, f"at most {declared.max_values} of these are allowed in one request")
         values.append(value)
 
 

@@ -28,8 +28,8 @@ def page() -> str:
     """Return the page: each kind of problem in a section that has its slug as id."""
     introduction = (
         f"<p>An error is answered as <code>{MEDIA_TYPE}</code> (RFC 9457). Its <code>type</code> leads here, its "
-        "<code>detail</code> says what is wrong with this request. "
-        '<a href="/docs">The API</a> says which operation answers which.</p>\n'
+        "<code>detail</code> describes what is wrong with this request. "
+        '<a href="/docs">The API</a> lists the problems of each operation.</p>\n'
     )
     return _HEAD + introduction + "".join(_section(kind) for kind in kinds()) + _TAIL
 

@@ -1,4 +1,4 @@
-"""What goes wrong, and how HTTP says it: the one table from domain errors to RFC 9457 problems."""
+"""The one table from errors to the problems of RFC 9457."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -16,9 +16,9 @@ MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "/docs/problems#"
 """What the `type` of a problem begins with; the reference lists every one."""
 RETRY_AFTER_S: Final = 2
-"""What a client is told to wait when the log is away."""
+"""Seconds after which a client may retry when the log does not answer."""
 RETRY_FULL_AFTER_S: Final = 60
-"""What a client is told to wait when the log is full: an operator has to make room."""
+"""Seconds after which a client may retry when the log is full: an operator has to free space."""
 NOT_A_NAME: Final = (
     "visible text of 1 to 200 characters in Unicode's form NFC is expected, without control characters and without "
     "blanks around it"
@@ -27,66 +27,66 @@ NOT_A_NAME: Final = (
 
 
 class Invalid(Exception):
-    """A request is not what it must be; it says every violation that was found."""
+    """The request is not valid; the problem lists every violation that was found."""
 
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations = tuple(violations)
-        super().__init__("; ".join(f"{each.pointer}: {each.detail}" for each in self.violations))
+        super().__init__("; ".join(f"{violation.pointer}: {violation.detail}" for violation in self.violations))
 
 
 class NotFound(Exception):
-    """What the address names does not exist."""
+    """What the address names was not found."""
 
 
 class Hidden(Exception):
-    """There is such a thing, and whoever asks must not know: it is answered as if there were none, and recorded."""
+    """The thing exists, but the caller must not know: the response is the same as for an unknown one, and recorded."""
 
 
 class MethodNotAllowed(Exception):
-    """The address exists, but not for this method."""
+    """The address exists, but not with this method."""
 
     def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
-        super().__init__(f"{method} is not possible here; use {' or '.join(allowed)}")
+        super().__init__(f"the method {method} is not allowed here; use {' or '.join(allowed)}")
         self.allowed = allowed
 
 
 class BodyTooLarge(Exception):
-    """The body has more bytes than this server takes."""
+    """The body has more bytes than this server accepts."""
 
 
 class BodyTooSlow(Exception):
-    """Nothing of the body came for too long, or it took too long as a whole."""
+    """No part of the body arrived for too long, or all of it took too long."""
 
 
 class UnsupportedMediaType(Exception):
-    """The body is not of a type that this address takes."""
+    """The body is not of a type that this address accepts."""
 
 
 class RangeNotSatisfiable(Exception):
-    """The requested range lies outside of the file."""
+    """The requested range is outside of the file."""
 
     def __init__(self, size_bytes: int) -> None:
-        super().__init__(f"the range lies outside of the {size_bytes:,} bytes that there are")
+        super().__init__(f"the range is outside of the file, which has {size_bytes:,} bytes")
         self.size_bytes = size_bytes
 
 
 class NotYet(Exception):
-    """The log reaches the sequence that the client asked for, but this server's view of it does not yet."""
+    """The log has reached the requested sequence, but this server's view of it has not."""
 
 
 class BeyondLog(Exception):
-    """The client asked for a sequence that the log does not reach, so no answer can have named it."""
+    """The log has not reached the requested sequence, so no response can have named it."""
 
 
 class Draining(Exception):
-    """The server is about to end."""
+    """The server is shutting down."""
 
 
 class Unauthenticated(Exception):
-    """It is not known who asks: no credentials, or such as are not right.
+    """The request has no credentials, or they are not valid.
 
     Args:
-        reason: what is wrong, told to whoever asks.
+        reason: what is wrong; the client sees it.
         challenges: the ways to authenticate, as in `WWW-Authenticate`.
 
     """
@@ -97,7 +97,7 @@ class Unauthenticated(Exception):
 
 
 class ProviderAway(Unavailable):
-    """The OpenID provider does not say by which keys its tokens are signed."""
+    """The keys of the OpenID provider cannot be fetched."""
 
 
 class TooManyRequests(Exception):
@@ -110,7 +110,7 @@ class TooManyRequests(Exception):
 
 
 class TooManyFailures(TooManyRequests):
-    """Too many failed logins: the next one is not even looked at before its time."""
+    """Too many failed logins: the next one is not checked before its time."""
 
     def __init__(self, challenges: tuple[str, ...], *, retry_after_s: int) -> None:
         super().__init__("too many failed logins", retry_after_s=retry_after_s)
@@ -118,7 +118,7 @@ class TooManyFailures(TooManyRequests):
 
 
 class CrossSite(Exception):
-    """A browser sent this for a page of another site, with what it knows of its user: nobody may have wanted it."""
+    """A browser sent this for a page of another site, with the credentials of its user, who may not know of it."""
 
 
 class Kind(Struct, frozen=True):
@@ -137,7 +137,7 @@ INVALID: Final = Kind(422, "invalid-request", "The request is not valid")
 NOT_FOUND: Final = Kind(404, "not-found", "Not found")
 METHOD_NOT_ALLOWED: Final = Kind(405, "method-not-allowed", "Method not allowed")
 TOO_LARGE: Final = Kind(413, "too-large", "Too large")
-TOO_SLOW: Final = Kind(408, "too-slow", "The request did not come in time")
+TOO_SLOW: Final = Kind(408, "too-slow", "The request did not arrive in time")
 UNSUPPORTED_MEDIA_TYPE: Final = Kind(415, "unsupported-media-type", "Unsupported media type")
 RANGE: Final = Kind(416, "range-not-satisfiable", "Range not satisfiable")
 UNAUTHENTICATED: Final = Kind(
@@ -182,7 +182,7 @@ PROVIDER_AWAY: Final = Kind(
     "provider-unavailable",
     "The OpenID provider does not answer",
     RETRY_AFTER_S,
-    "Whether your token is right cannot be said now. Try again, or use another way to log in.",
+    "Your token cannot be checked now. Try again, or use another way to log in.",
 )
 NOT_YET: Final = Kind(503, "not-yet", "Not there yet", RETRY_AFTER_S, "Try again.")
 BEYOND_LOG: Final = Kind(
@@ -195,7 +195,7 @@ DRAINING: Final = Kind(503, "draining", "The server is shutting down", RETRY_AFT
 INTERNAL: Final = Kind(500, "internal-error", "Internal error")
 
 _INTERNAL_DETAIL: Final = (
-    "Something went wrong inside the server. The log of the server has it under this instance's id."
+    "An error occurred inside the server. The server's log contains it under the id in `instance`."
 )
 
 TABLE: Final[Mapping[type[Exception], Kind]] = {
@@ -235,22 +235,22 @@ TABLE: Final[Mapping[type[Exception], Kind]] = {
 
 def kinds() -> tuple[Kind, ...]:
     """Return every kind, by status."""
-    return tuple(sorted({*TABLE.values(), INTERNAL}, key=lambda each: (each.status, each.slug)))
+    return tuple(sorted({*TABLE.values(), INTERNAL}, key=lambda kind: (kind.status, kind.slug)))
 
 
 def causes_of(kind: Kind) -> tuple[str, ...]:
-    """Return the sentences that say when a problem is of this kind."""
-    texts = ((each.__doc__ or "").split("\n\n")[0] for each, its_kind in TABLE.items() if its_kind is kind)
+    """Return the sentences that describe when a problem is of this kind."""
+    texts = ((error.__doc__ or "").split("\n\n")[0] for error, its_kind in TABLE.items() if its_kind is kind)
     return tuple(" ".join(text.split()) for text in texts) or (_INTERNAL_DETAIL,)
 
 
 def kind_of(error: Exception) -> Kind:
     """Return how HTTP shows `error`."""
-    return next((TABLE[each] for each in type(error).__mro__ if each in TABLE), INTERNAL)
+    return next((TABLE[base] for base in type(error).__mro__ if base in TABLE), INTERNAL)
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return the problem that tells of `error`. An internal one tells nothing of what is inside."""
+    """Return the problem that describes `error`. An internal one reveals nothing."""
     kind = kind_of(error)
     if kind is INTERNAL:
         detail = _INTERNAL_DETAIL
@@ -288,4 +288,6 @@ def _summary(violations: tuple[Violation, ...]) -> str:
     if len(violations) == 1:
         only = violations[0]
         return only.detail if only.pointer == "#" else f"{only.pointer}: {only.detail}"
-    return f"{len(violations)} things are wrong: " + "; ".join(f"{each.pointer}: {each.detail}" for each in violations)
+    return f"{len(violations)} things are wrong: " + "; ".join(
+        f"{violation.pointer}: {violation.detail}" for violation in violations
+    )

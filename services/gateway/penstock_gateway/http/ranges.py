@@ -1,4 +1,4 @@
-"""The Range header, for one range: what RFC 9110 asks of a file server."""
+"""The Range header, for one range, as RFC 9110 defines it for a file server."""
 
 import re
 from typing import Final
@@ -9,13 +9,13 @@ _ONE_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 def parse_range(header: str | None, size_bytes: int) -> tuple[int, int] | None:
-    """Return (start, length) of the one range that `header` asks for; `None`: send everything.
+    """Return (start, length) of the one range in `header`; `None`: send everything.
 
     Several ranges, other units and what is no range are ignored, as the standard allows. So is every range of an empty
-    file: programs that always ask for `bytes=0-` would take its refusal for a missing file.
+    file: programs that always send `bytes=0-` would take its refusal for a missing file.
 
     Raises:
-        RangeNotSatisfiable: it lies outside of the file.
+        RangeNotSatisfiable: it is outside of the file.
 
     """
     match = _ONE_RANGE.fullmatch(header.strip()) if header else None

@@ -147,7 +147,7 @@ async def read_json(request: Request, max_body_bytes: int, *, is_optional: bool 
 
     Raises:
         BodyTooLarge: it has more than `max_body_bytes`; no more than that was read.
-        UnsupportedMediaType: it says that it is something else, or is compressed.
+        UnsupportedMediaType: its type is not JSON, or it is compressed.
 
     """
     body = await read_body(request, max_body_bytes)
@@ -156,8 +156,8 @@ async def read_json(request: Request, max_body_bytes: int, *, is_optional: bool 
         return body
     if is_optional and not body:
         return body
-    shown = f"`{media_type}`" if media_type else "of no stated type"
-    raise UnsupportedMediaType(f"the body is {shown}: send JSON with the header Content-Type: application/json")
+    display = f"`{media_type}`" if media_type else "of no stated type"
+    raise UnsupportedMediaType(f"the body is {display}; send JSON with the header Content-Type: application/json")
 
 
 async def read_body(request: Request, max_body_bytes: int) -> bytes:
@@ -261,4 +261,4 @@ def _is_number(text: str) -> bool:
 
 
 def _too_large(max_body_bytes: int) -> str:
-    return f"the body has more than the {max_body_bytes:,} bytes that this server takes; it was not read further"
+    return f"the body has more than the {max_body_bytes:,} bytes that this server accepts; the rest was not read"

@@ -40,7 +40,7 @@ class BytesResponse:
             self._headers.extend((name.lower().encode(), value.encode("latin-1")) for name, value in headers.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it; without the body when only its headers were asked for."""
+        """Send it; for HEAD without the body."""
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
         body = b"" if _is_head(scope) else self._body
         await send({"type": "http.response.body", "body": body, "more_body": False})
@@ -62,7 +62,7 @@ class EmptyResponse:
 
 
 class StreamedBlob:
-    """A blob, or the one range of it that was asked for, opened before anything is sent."""
+    """A blob, or the requested range of it, opened before anything is sent."""
 
     __slots__ = ("_headers", "_key", "_sha256", "_stack", "_status", "_stream")
 
@@ -125,17 +125,15 @@ def encode(value: object) -> bytes:
 
 
 def not_modified(headers: dict[str, str]) -> EmptyResponse:
-    """Return the answer to a reader who has it already."""
+    """Return the response for a client that has it already."""
     return EmptyResponse(304, headers)
 
 
 def is_known(if_none_match: str | None, etag: str) -> bool:
-    """Say whether a reader already has what `etag` names."""
+    """Return whether a client already has what `etag` names."""
     if if_none_match is None:
         return False
-    return if_none_match.strip() == "*" or etag in (
-        each.strip().removeprefix("W/") for each in if_none_match.split(",")
-    )
+    return if_none_match.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
 
 
 def media_type_of(path: str) -> str:
@@ -149,7 +147,7 @@ def media_type_of(path: str) -> str:
 def attachment_headers(path: str) -> dict[str, str]:
     """Return headers that make a browser save a file under its name, and never run it as a page of this server."""
     name = path.rsplit("/", 1)[-1]
-    plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\' else "_" for each in name)
+    plain = "".join(char if char.isascii() and char.isprintable() and char not in '"\\' else "_" for char in name)
     return {
         "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
         "X-Content-Type-Options": "nosniff",
@@ -158,10 +156,10 @@ def attachment_headers(path: str) -> dict[str, str]:
 
 
 def text_reply(content: bytes, range_header: str | None) -> BytesResponse:
-    """Return a text, or the one range of it that was asked for.
+    """Return a text, or the requested range of it.
 
     Raises:
-        RangeNotSatisfiable: the range lies outside of it.
+        RangeNotSatisfiable: the range is outside of it.
 
     """
     wanted = parse_range(range_header, len(content))
@@ -183,14 +181,14 @@ async def stream_blob(
     headers: dict[str, str] | None = None,
     sha256: str | None = None,
 ) -> StreamedBlob:
-    """Open a blob for sending, with the range that was asked for.
+    """Open a blob for sending, with the requested range.
 
-    With `sha256` a whole one is checked on the way, and every answer has it as `Repr-Digest`: whoever fetches ranges
-    can check what they make of them.
+    With `sha256` a whole one is checked on the way, and every response has it as `Repr-Digest`: a client that fetches
+    ranges can check what it puts together.
 
     Raises:
         BlobMissing: there is none.
-        RangeNotSatisfiable: the range lies outside of it.
+        RangeNotSatisfiable: the range is outside of it.
 
     """
     wanted = parse_range(range_header, size_bytes)

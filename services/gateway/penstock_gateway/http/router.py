@@ -54,7 +54,7 @@ class Router:
 
     Args:
         routes: everything that is served.
-        prefixes: what stands before the paths of a surface; nothing for a surface that is not named.
+        prefixes: the prefix of the paths of a surface; a surface that is not named has none.
 
     """
 
@@ -114,16 +114,16 @@ class Router:
 
 def _endpoint(route: Route) -> Endpoint:
     operation = route.operation
-    by_name = {each.name: each for each in operation.parameters if each.where == "path"}
+    by_name = {parameter.name: parameter for parameter in operation.parameters if parameter.where == "path"}
     in_path = [segment[1:-1] for segment in operation.path.split("/") if segment.startswith("{")]
     return Endpoint(
         operation,
         route.handler,
         path_parameters=tuple(by_name[name] for name in in_path),
         constrained_headers=tuple(
-            each
-            for each in operation.parameters
-            if each.where == "header" and each.schema.keys() & {"pattern", "minLength", "maxLength"}
+            parameter
+            for parameter in operation.parameters
+            if parameter.where == "header" and parameter.schema.keys() & {"pattern", "minLength", "maxLength"}
         ),
         decodes_body=operation.body is not None and not operation.takes_files,
     )

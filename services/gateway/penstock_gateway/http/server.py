@@ -1,4 +1,4 @@
-"""Serving HTTP: a socket of our own, uvicorn on it, and an end that lets requests finish."""
+"""Serving HTTP: a listening socket, uvicorn on it, and a shutdown that lets requests finish."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
-from penstock_gateway.http.connections import ConnectionLimits, bounded_protocol, keep_asking
+from penstock_gateway.http.connections import ConnectionLimits, bounded_protocol, enable_keepalive
 from penstock_runtime.settings import UnusableSetting
 
 BACKLOG: Final = 2048
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class PortTaken(Exception):
-    """Another program listens on the address; the message says what to do."""
+    """Another program listens on the address; the message contains what to do."""
 
 
 class UnusableAddress(UnusableSetting):
@@ -61,7 +61,7 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {reason}; stop what uses it, or set PENSTOCK_PORT to another port"
         ) from None
     listening.setblocking(False)
-    keep_asking(listening)
+    enable_keepalive(listening)
     return listening
 
 

@@ -88,9 +88,9 @@ def document(
             "version": software_version,
             "summary": "Scientific pipelines as a service.",
             "description": "Submit workflows, watch them run, fetch what they made. Errors are problems as in "
-            "RFC 9457; every time is UTC. Say who you are in the header Authorization: a name with its password "
+            "RFC 9457; every time is UTC. Send credentials in the header Authorization: a name with its password "
             "(Basic), an API token, which `POST /tokens` and `penstock token` issue, or a token of the OpenID "
-            "provider (Bearer). X-API-Key takes API tokens, too. The server's operator says which of these it takes.",
+            "provider (Bearer). X-API-Key takes API tokens, too. The operator configures which are accepted.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
@@ -102,9 +102,14 @@ def document(
 
 
 def _shapes() -> list[Any]:
-    found = [Problem, ErrorResponse, FormManifest, *(each.body for each in OPERATIONS if each.body is not None)]
-    found.extend(answer.shape for each in OPERATIONS for answer in each.answers if answer.shape is not None)
-    return list({repr(each): each for each in found}.values())
+    found = [
+        Problem,
+        ErrorResponse,
+        FormManifest,
+        *(operation.body for operation in OPERATIONS if operation.body is not None),
+    ]
+    found.extend(answer.shape for operation in OPERATIONS for answer in operation.answers if answer.shape is not None)
+    return list({repr(shape): shape for shape in found}.values())
 
 
 def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
@@ -112,8 +117,8 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
     for answer in operation.answers:
         _add(responses, str(answer.status), _answer(answer, schema_of))
     for status, kinds in _by_status((*operation.problems, *_derived(operation)), operation.surface).items():
-        shown = _problem(kinds) if operation.surface is Surface.NATIVE else _error(status, kinds)
-        responses.setdefault(str(status), shown)
+        response = _problem(kinds) if operation.surface is Surface.NATIVE else _error(status, kinds)
+        responses.setdefault(str(status), response)
     rendered: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -124,7 +129,7 @@ def _operation(operation: Operation, schema_of: dict[str, Any]) -> dict[str, Any
         rendered["description"] = operation.description
     parameters = (*operation.parameters, *((PREFER,) if _can_ignore(operation) else ()))
     if parameters:
-        rendered["parameters"] = [_parameter(each) for each in parameters]
+        rendered["parameters"] = [_parameter(parameter) for parameter in parameters]
     if operation.body is not None:
         schema = schema_of[repr(operation.body)]
         examples = {name: {"value": value} for name, value in operation.body_examples.items()}
@@ -148,13 +153,13 @@ def _derived(operation: Operation) -> Iterator[Kind]:
 
 def _can_ignore(operation: Operation) -> bool:
     """Return whether a request may have fields or parameters that could be unknown."""
-    has_query = any(each.where == "query" for each in operation.parameters)
+    has_query = any(parameter.where == "query" for parameter in operation.parameters)
     return operation.surface is Surface.NATIVE and (has_query or operation.body is not None)
 
 
 def _plain_form(schema: dict[str, Any]) -> dict[str, Any]:
     """Return the two media types of a form: only one of them can have files."""
-    fields = {name: each for name, each in schema["properties"].items() if each["type"] != "array"}
+    fields = {name: field for name, field in schema["properties"].items() if field["type"] != "array"}
     return {
         "multipart/form-data": {"schema": schema},
         "application/x-www-form-urlencoded": {"schema": {**schema, "properties": fields}},
@@ -197,7 +202,7 @@ def _answer(answer: ResponseSpec, schema_of: dict[str, Any]) -> dict[str, Any]:
             name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in answer.headers
         }
     if answer.links:
-        rendered["links"] = {each.operation: _link(each) for each in answer.links}
+        rendered["links"] = {link.operation: _link(link) for link in answer.links}
     if answer.shape is not None:
         content: dict[str, Any] = {"schema": schema_of[repr(answer.shape)]}
         if answer.example is not None:

@@ -44,7 +44,7 @@ LIST_PARAMETERS: Final = (
     query(
         "status",
         "Only jobs of this status; may be repeated.",
-        {"type": "string", "enum": [each.value for each in JobStatus]},
+        {"type": "string", "enum": [status.value for status in JobStatus]},
         is_repeatable=True,
     ),
     query("pipeline", "Only jobs of this pipeline.", TEXT),
@@ -105,7 +105,7 @@ SUBMIT_JOB: Final = Operation(
         ),
         ResponseSpec(
             200,
-            "The job that this key already stands for",
+            "The job that was submitted with this key before",
             JobResponse,
             examples.JOB,
             headers=("Location", *JOB_HEADERS),
@@ -174,7 +174,9 @@ CANCEL_JOB: Final = Operation(
     body=CancelRequest,
     body_is_required=False,
     body_examples={"reason": {"reason": "wrong sample"}},
-    answers=(ResponseSpec(202, "The job as it stands now", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),),
+    answers=(
+        ResponseSpec(202, "The job in its present state", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),
+    ),
     problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
 )
 HOLD_JOB: Final = Operation(
@@ -215,7 +217,7 @@ CLOSE_JOB: Final = Operation(
     action="close job {job_id}",
     tag="Jobs",
     summary="Close a job whose events are damaged",
-    description="Such a job is in quarantine: its `damage` tells what is wrong, nothing happens to it any more, and it "
+    description="Such a job is in quarantine: its `damage` describes it, nothing happens to it any more, and it "
     "keeps its slot. Closed, it has failed and its slot is free. For operators. Any other job is refused.",
     parameters=(JOB_ID,),
     body=CloseRequest,

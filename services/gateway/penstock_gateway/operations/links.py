@@ -24,13 +24,13 @@ def job_links(place: str) -> tuple[Link, ...]:
     """Return the operations that take a job's id, in both APIs.
 
     Args:
-        place: where the id stands in the answer's body, as a JSON pointer.
+        place: where the id is in the response's body, as a JSON pointer.
 
     """
     value = f"$response.body#{place}"
     return (
-        *(Link(each, {"job_id": value}) for each in _OF_JOB),
-        *(Link(each, {"run_id": value}) for each in _OF_RUN),
+        *(Link(operation, {"job_id": value}) for operation in _OF_JOB),
+        *(Link(operation, {"run_id": value}) for operation in _OF_RUN),
     )
 
 
@@ -39,6 +39,6 @@ def version_links(name: str, version: str) -> tuple[Link, ...]:
     parameters = {"name": f"$response.body#{name}", "version": f"$response.body#{version}"}
     return (
         Link("getPipeline", {"name": parameters["name"]}),
-        *(Link(each, parameters) for each in _OF_VERSION),
+        *(Link(operation, parameters) for operation in _OF_VERSION),
         Link("submitJob", {}, {"pipeline_name": parameters["name"]}),
     )

@@ -56,7 +56,7 @@ AFTER: Final = query("after", "What comes after this; 0 for everything.", SEQ)
 
 
 def limit(default: int) -> Parameter:
-    """Return the parameter that says how many entries a page has."""
+    """Return the parameter for the number of entries of a page."""
     return query(
         "limit",
         "Entries of one page.",
@@ -69,7 +69,7 @@ MIN_SEQ_PROBLEMS: Final = (problems.BEYOND_LOG, problems.NOT_YET)
 """Of every operation that takes `min_seq`."""
 READ_PROBLEMS: Final = (problems.NOT_FOUND, problems.INVALID, problems.UNAVAILABLE)
 COMMAND_PROBLEMS: Final = (problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_POSSIBLE, problems.BUSY)
-"""Of whatever is told to one job."""
+"""Of every operation that changes one job."""
 WRITE_PROBLEMS: Final = (
     problems.TOO_LARGE,
     problems.TOO_SLOW,

@@ -131,13 +131,13 @@ READ_LOG: Final = Operation(
         query(
             "stream",
             "Only this stream; may be repeated.",
-            {"type": "string", "enum": [each.value for each in LogStream]},
+            {"type": "string", "enum": [stream.value for stream in LogStream]},
             is_repeatable=True,
         ),
         query(
             "source",
             "Where to read.",
-            {"type": "string", "enum": ["auto", *(each.value for each in LogSource)], "default": "auto"},
+            {"type": "string", "enum": ["auto", *(source.value for source in LogSource)], "default": "auto"},
         ),
         query(
             "format",

@@ -13,7 +13,7 @@ ECHO: Final = Operation(
     path="/",
     name="echo",
     tag="Server",
-    summary="Say hello",
+    summary="Read the configured message",
     answers=(ResponseSpec(200, "The configured message", Echo, {"message": "Hello World"}),),
 )
 HEALTH: Final = Operation(
@@ -22,7 +22,7 @@ HEALTH: Final = Operation(
     name="health",
     checks_query=False,
     tag="Server",
-    summary="Say that the process is alive",
+    summary="Check that the process is alive",
     answers=(ResponseSpec(200, "It is", str, "OK"),),
 )
 HEALTHZ: Final = Operation(
@@ -31,7 +31,7 @@ HEALTHZ: Final = Operation(
     name="healthz",
     checks_query=False,
     tag="Server",
-    summary="Say that the process is alive, for Kubernetes",
+    summary="Check that the process is alive, for Kubernetes",
     answers=(ResponseSpec(200, "It is", str, "OK"),),
 )
 READYZ: Final = Operation(
@@ -39,7 +39,7 @@ READYZ: Final = Operation(
     path="/readyz",
     name="readyz",
     tag="Server",
-    summary="Say whether the server can do its work",
+    summary="Check whether the server can do its work",
     answers=(
         ResponseSpec(200, "It can", Readiness, {"ready": True, "reasons": []}),
         ResponseSpec(
@@ -65,7 +65,7 @@ GET_STATUS: Final = Operation(
     role=NEEDED_TO_SEE_RUNNERS,
     action="read the server's status",
     tag="Server",
-    summary="Say how full the log is, how far the list of jobs is, and which scheduler leads",
+    summary="Read how full the log is, how far the list of jobs is, and which scheduler leads",
     answers=(ResponseSpec(200, "The status", StatusResponse, examples.STATUS),),
     problems=(problems.INVALID, problems.UNAVAILABLE),
 )
@@ -74,7 +74,7 @@ VERSION: Final = Operation(
     path="/version",
     name="version",
     tag="Server",
-    summary="Say which version this is",
+    summary="Read the version",
     answers=(ResponseSpec(200, "The version", VersionResponse, {"version": "v1.0.0"}),),
 )
 VERSION_DETAILS: Final = Operation(
@@ -82,7 +82,7 @@ VERSION_DETAILS: Final = Operation(
     path="/version/details",
     name="versionDetails",
     tag="Server",
-    summary="Say which version this is, as deployed and as software",
+    summary="Read the version of the deployment and of the software",
     answers=(ResponseSpec(200, "The versions", VersionDetails, {"version": "v1.0.0", "software_version": "0.1.0"}),),
 )
 

@@ -27,7 +27,7 @@ from penstock_schemas.api import DEFAULT_PAGE
 from penstock_schemas.ids import JobId
 
 MAX_PAGE_SIZE: Final = (1 << 63) - 1
-"""What a client may ask for; it gets no more than a page of this server has."""
+"""The largest value that is accepted; a page has no more entries than this server allows."""
 MAX_FILTERS_CHARS: Final = 8192
 
 
@@ -59,7 +59,7 @@ FOLLOW: Final = query_parameter("follow", "`true` goes on until the run or task 
 STATE: Final = query_parameter(
     "state",
     "Only runs in this state; repeated: in one of them.",
-    {"type": "string", "enum": [each.value for each in WesState]},
+    {"type": "string", "enum": [state.value for state in WesState]},
     is_repeatable=True,
 )
 TAG: Final = query_parameter(
@@ -86,12 +86,12 @@ SORT: Final = query_parameter(
 )
 TOTAL: Final = query_parameter("total", "`true` adds how many runs the list has over all pages.", FLAG)
 IN_FILTERS: Final = (STATE, WORKFLOW_URL, NAME, *TIMES, SORT, TOTAL)
-"""What may also stand in the JSON object `filters`, beside `tags`."""
+"""What the JSON object `filters` may contain, beside `tags`."""
 _STATE: Final[dict[str, Any]] = STATE.schema
 FILTERS_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
-        **{each.name: each.schema for each in IN_FILTERS},
+        **{parameter.name: parameter.schema for parameter in IN_FILTERS},
         "state": {"anyOf": [_STATE, {"type": "array", "items": _STATE}]},
         "total": {"type": "boolean"},
         "tags": {"type": "object", "additionalProperties": TEXT, "maxProperties": MAX_LABELS},

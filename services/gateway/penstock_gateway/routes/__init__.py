@@ -1,1 +1,1 @@
-"""HTTP handlers: they read a request, ask the application, and encode the answer. Nothing is decided here."""
+"""HTTP handlers: they read a request, call the application, and encode the response. Nothing is decided here."""

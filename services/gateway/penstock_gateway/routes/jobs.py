@@ -126,7 +126,7 @@ class JobRoutes:
         """Return the events of a job."""
         query = request.query
         after, limit = query.integer("after"), query.integer("limit")
-        wait_s = query.seconds("wait", most=MAX_WAIT_S)
+        wait_s = query.seconds("wait", maximum=MAX_WAIT_S)
         history = await self._jobs.history(request.principal, job_id, after=after, wait_s=wait_s, limit=limit)
         events = [render_event(stored) for stored in history.events]
         next_after = events[-1].seq if events else after

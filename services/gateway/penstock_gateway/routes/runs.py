@@ -73,7 +73,7 @@ class RunRoutes:
             request.principal,
             job_id,
             after=query.integer("after"),
-            wait_s=query.seconds("wait", most=MAX_WAIT_S),
+            wait_s=query.seconds("wait", maximum=MAX_WAIT_S),
             limit=query.integer("limit"),
             streams=streams,
             source=None if source in (None, "auto") else LogSource(source),

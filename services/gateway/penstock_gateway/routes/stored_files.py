@@ -19,7 +19,7 @@ from penstock_schemas.ids import JobId
 
 
 async def send_output(runs: Runs, blobs: Blobs, request: Request, job_id: JobId, path: str) -> ASGIApp:
-    """Return a file that a job produced, or the range of it that was asked for.
+    """Return a file that a job produced, or the requested range of it.
 
     Raises:
         NotFound: the job has no such output.
@@ -27,7 +27,7 @@ async def send_output(runs: Runs, blobs: Blobs, request: Request, job_id: JobId,
 
     """
     manifest = await runs.outputs(request.principal, job_id)
-    found = next((each for each in manifest.files if each.path == path), None)
+    found = next((file for file in manifest.files if file.path == path), None)
     if found is None:
         raise NotFound(f"job {job_id} has no output {path}: it was not found; /jobs/{job_id}/outputs lists them")
     etag = f'"{found.sha256}"'
@@ -47,7 +47,7 @@ async def send_output(runs: Runs, blobs: Blobs, request: Request, job_id: JobId,
 
 
 async def send_text(blobs: Blobs, text: StoredText | None, request: Request) -> ASGIApp:
-    """Return a stored text, or the range of it that was asked for; `None` stands for an empty one.
+    """Return a stored text, or the requested range of it; `None` is an empty one.
 
     Raises:
         NotFound: it is not there.

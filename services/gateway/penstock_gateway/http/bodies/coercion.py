@@ -23,27 +23,27 @@ def coerced(value: object, hint: Any, *, drops_unknown: bool) -> object:
     if isinstance(value, float):
         return int(value) if int in shapes and float not in shapes and value.is_integer() else value
     if isinstance(value, list):
-        item = next((get_args(each)[0] for each in shapes if get_origin(each) in (list, tuple)), Any)
-        return [coerced(each, item, drops_unknown=drops_unknown) for each in cast("list[object]", value)]
+        item = next((get_args(shape)[0] for shape in shapes if get_origin(shape) in (list, tuple)), Any)
+        return [coerced(element, item, drops_unknown=drops_unknown) for element in cast("list[object]", value)]
     if not isinstance(value, dict):
         return value
     given = cast("dict[str, object]", value)
-    struct = next((each for each in shapes if isinstance(each, type) and issubclass(each, msgspec.Struct)), None)
+    struct = next((shape for shape in shapes if isinstance(shape, type) and issubclass(shape, msgspec.Struct)), None)
     if struct is not None:
         return _coerced_members(given, struct, drops_unknown=drops_unknown)
-    mapping = next((each for each in shapes if get_origin(each) is dict), None)
+    mapping = next((shape for shape in shapes if get_origin(shape) is dict), None)
     if mapping is None:
         return given
     member: Any = get_args(mapping)[1]
-    return {key: coerced(each, member, drops_unknown=drops_unknown) for key, each in given.items()}
+    return {key: coerced(content, member, drops_unknown=drops_unknown) for key, content in given.items()}
 
 
 def _coerced_members(value: Mapping[str, object], shape: type[msgspec.Struct], *, drops_unknown: bool) -> object:
     hints = get_type_hints(shape, include_extras=True)
-    fields = {each.encode_name: hints[each.name] for each in msgspec.structs.fields(shape)}
+    fields = {field.encode_name: hints[field.name] for field in msgspec.structs.fields(shape)}
     return {
-        name: coerced(each, fields.get(name, Any), drops_unknown=drops_unknown)
-        for name, each in value.items()
+        name: coerced(content, fields.get(name, Any), drops_unknown=drops_unknown)
+        for name, content in value.items()
         if name in fields or not drops_unknown
     }
 
@@ -53,5 +53,5 @@ def allowed_types(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) is Annotated:
         return allowed_types(get_args(hint)[0])
     if get_origin(hint) in (Union, types.UnionType):
-        return tuple(member for each in get_args(hint) for member in allowed_types(each))
+        return tuple(member for option in get_args(hint) for member in allowed_types(option))
     return (hint,)

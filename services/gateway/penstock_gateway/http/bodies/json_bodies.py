@@ -1,4 +1,4 @@
-"""Request bodies: bytes become Structs once, and everything that is wrong with them is said at once."""
+"""Request bodies: bytes become Structs once, and every violation is reported at once."""
 
 import functools
 import json
@@ -51,7 +51,7 @@ def decode(raw: bytes, shape: type[T], *, what: str = "the body", is_lenient: bo
         value = _decode_slowly(raw, shape, what, is_lenient=is_lenient)
     repeated = _repeated_key(raw)
     if repeated is not None:
-        detail = f"the key `{repeated[:80]}` stands twice in one object; which of its values counts?"
+        detail = f"Duplicate key `{repeated[:80]}` in one object; send each key once"
         raise Invalid([Violation(pointer="#", detail=detail)])
     if _ESCAPED_NUL in raw:
         violations = _first(_unstorable(msgspec.json.decode(raw)))
@@ -78,7 +78,7 @@ def _decoder(shape: Hashable) -> msgspec.json.Decoder[Any]:
 
 
 def _repeated_key(raw: bytes) -> str | None:
-    """Return a key that stands twice in one object. Readers differ in which value they take."""
+    """Return a key that one object has twice. Parsers differ in which value they take."""
     repeated: list[str] = []
 
     def look(pairs: list[tuple[str, object]]) -> None:
@@ -109,7 +109,7 @@ def _explain(value: object, shape: type[Any], what: str) -> tuple[Violation, ...
 
 
 def _not_json(raw: bytes, error: Exception, what: str) -> str:
-    """Say where a text stops being JSON."""
+    """Describe where a text stops being JSON."""
     try:
         loaded = json.loads(raw, parse_constant=_refuse_constant)
         json.dumps(loaded, ensure_ascii=False).encode()
@@ -119,7 +119,7 @@ def _not_json(raw: bytes, error: Exception, what: str) -> str:
     except _NoNumber as found:
         return f"{what} is not valid JSON: {found} is not a number there; only finite numbers can be written"
     except UnicodeDecodeError as found:
-        return f"{what} is not valid UTF-8: byte {found.start} cannot stand there"
+        return f"{what} is not valid UTF-8: byte {found.start} is invalid there"
     except UnicodeEncodeError:
         return f"{what} is not valid JSON: an escape such as \\ud83d is half of a character without the other half"
     except ValueError:
@@ -142,30 +142,30 @@ def _unstorable(value: object) -> Iterator[Violation]:
     """Find what JSON allows and the log, a file or a process cannot take."""
     stack: list[tuple[tuple[str | int, ...], object]] = [((), value)]
     while stack:
-        place, each = stack.pop()
-        if isinstance(each, str):
-            if "\0" in each:
+        place, item = stack.pop()
+        if isinstance(item, str):
+            if "\0" in item:
                 yield Violation(pointer=pointer(*place), detail="the text holds a NUL character; remove it")
-        elif isinstance(each, dict):
-            members = cast("dict[str, object]", each)
+        elif isinstance(item, dict):
+            members = cast("dict[str, object]", item)
             for key, member in members.items():
                 if "\0" in key:
                     yield Violation(pointer=pointer(*place), detail="a key holds a NUL character; remove it")
                 stack.append(((*place, key), member))
-        elif isinstance(each, list):
-            stack.extend(((*place, index), member) for index, member in enumerate(cast("list[object]", each)))
+        elif isinstance(item, list):
+            stack.extend(((*place, index), member) for index, member in enumerate(cast("list[object]", item)))
 
 
 # From here on: msgspec stops at the first violation, so each part of the body is tried on its own.
 
 
 def _violations(value: object, hint: Any, place: tuple[str | int, ...]) -> Iterator[Violation]:
-    """Yield everything in `value` that is not what `hint` asks for."""
+    """Yield everything in `value` that does not match `hint`."""
     shapes = allowed_types(hint)
     if value is None and type(None) in shapes:
         return
-    structs = [each for each in shapes if isinstance(each, type) and issubclass(each, msgspec.Struct)]
-    mappings = [each for each in shapes if get_origin(each) is dict]
+    structs = [shape for shape in shapes if isinstance(shape, type) and issubclass(shape, msgspec.Struct)]
+    mappings = [shape for shape in shapes if get_origin(shape) is dict]
     members = _as_object(value)
     if members is not None and structs:
         yield from _in_struct(members, structs[0], place)
@@ -184,12 +184,12 @@ def _as_object(value: object) -> dict[str, object] | None:
 
 def _in_struct(value: Mapping[str, object], shape: type[Any], place: tuple[str | int, ...]) -> Iterator[Violation]:
     hints = get_type_hints(shape, include_extras=True)
-    fields = {each.encode_name: each for each in msgspec.structs.fields(shape)}
-    for name, each in fields.items():
+    fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    for name, field in fields.items():
         if name in value:
-            found = _first(_violations(value[name], hints[each.name], (*place, name)))
-            yield from found or _in_leaf(value[name], hints[each.name], (*place, name))
-        elif each.required:
+            found = _first(_violations(value[name], hints[field.name], (*place, name)))
+            yield from found or _in_leaf(value[name], hints[field.name], (*place, name))
+        elif field.required:
             yield Violation(pointer=pointer(*place, name), detail="this field is required and missing")
     if shape.__struct_config__.forbid_unknown_fields:
         for name in value:
@@ -208,7 +208,7 @@ def _in_mapping(value: Mapping[str, object], shape: Any, place: tuple[str | int,
 
 def _has_too_many(members: Mapping[str, object], hint: Any) -> bool:
     metas = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    return any(isinstance(each, msgspec.Meta) and len(members) > (each.max_length or len(members)) for each in metas)
+    return any(isinstance(meta, msgspec.Meta) and len(members) > (meta.max_length or len(members)) for meta in metas)
 
 
 def _first(found: Iterator[Violation]) -> tuple[Violation, ...]:
@@ -217,7 +217,7 @@ def _first(found: Iterator[Violation]) -> tuple[Violation, ...]:
 
 
 def _listed(found: tuple[Violation, ...]) -> tuple[Violation, ...]:
-    """Return the violations that are listed; the last one says it when there are more."""
+    """Return the violations that are listed; the last one reports when there are more."""
     if len(found) <= MAX_VIOLATIONS:
         return found
     detail = f"more is wrong than the {MAX_VIOLATIONS} things that are listed here"
@@ -251,7 +251,7 @@ _NAME_IN_WORDS: Final = "of visible characters on one line, without blanks aroun
 
 
 def _in_words(text: str) -> str:
-    """Say what msgspec says in the words of a reader who writes JSON."""
+    """Rephrase a message of msgspec for a reader who writes JSON."""
     text = re.sub(r" - at `[^`]*`\Z", "", text)
     for code, words in _WORDS.items():
         text = text.replace(code, words)

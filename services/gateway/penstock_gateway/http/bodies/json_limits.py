@@ -24,7 +24,7 @@ _TOO_DEEP: Final = f"arrays and objects nest deeper than {MAX_DEPTH} levels; mak
 _MARKS: Final = b'"{}[],'
 _NO_MARKS: Final = bytes(set(range(256)) - set(_MARKS))
 _IN_NUMBERS: Final = bytes(
-    0x30 if chr(each) in "0123456789" else ord("e") if chr(each) in "eE" else 0x20 for each in range(256)
+    0x30 if chr(byte) in "0123456789" else ord("e") if chr(byte) in "eE" else 0x20 for byte in range(256)
 )
 _TOO_MANY_DIGITS: Final = b"0" * (MAX_DIGITS + 1)
 _LONG: Final = b"0" * 16

@@ -1,4 +1,4 @@
-"""Bodies of the type multipart/form-data, read as they come: no part is ever held in memory whole, unless asked for.
+"""Bodies of the type multipart/form-data, read as they arrive; no part is held in memory unless `read` is called.
 
 form = Form(request, FormLimits(max_bytes=settings.max_upload_bytes))
 while (part := await form.next_part()) is not None:
@@ -8,7 +8,7 @@ while (part := await form.next_part()) is not None:
         fields[part.name] = await part.read()
 """
 
-# The library is typed within, without saying so.
+# The library has type hints, but no marker that declares them.
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
 
 from collections import deque
@@ -47,7 +47,7 @@ class FormLimits(Struct, frozen=True, kw_only=True):
 
 
 class Part:
-    """One part of a form: iterate over it, or `read` it. What is left is skipped when the next one is asked for."""
+    """One part of a form: iterate over it, or `read` it. What is left is skipped when the next one is requested."""
 
     def __init__(self, form: "MultipartForm", segment: MultipartSegment, limits: FormLimits) -> None:
         self.name = segment.name or ""
@@ -74,19 +74,19 @@ class Part:
             BodyTooLarge: it has more bytes than a field may have.
 
         """
-        pieces: list[bytes] = []
+        chunks: list[bytes] = []
         size_bytes = 0
-        async for piece in self:
-            size_bytes += len(piece)
+        async for chunk in self:
+            size_bytes += len(chunk)
             if size_bytes > self._limits.max_field_bytes:
                 raise BodyTooLarge(
                     f"the part `{self.name[:80]}` has more than the {self._limits.max_field_bytes:,} bytes of a field"
                 )
-            pieces.append(piece)
-        return b"".join(pieces)
+            chunks.append(chunk)
+        return b"".join(chunks)
 
     async def skip(self) -> None:
-        """Pass over what is left of it."""
+        """Skip what is left of it."""
         async for _ in self:
             pass
 
@@ -137,7 +137,7 @@ class MultipartForm:
             piece = await self._body.next_chunk()
             with _errors(self._limits):
                 if piece != b"":
-                    # Nothing at all is how the parser is told of the end.
+                    # The parser takes empty data as the end.
                     self._events.extend(self._parser.parse(piece or b""))
             if piece is None:
                 return None
@@ -145,7 +145,7 @@ class MultipartForm:
 
 
 def is_form(request: Request) -> bool:
-    """Say whether a request carries a form."""
+    """Return whether a request carries a form."""
     return media_type_of(request) == MEDIA_TYPE
 
 
@@ -153,8 +153,8 @@ def _boundary(content_type: str) -> str:
     parsed = parse_options_header(content_type)  # type: ignore[no-untyped-call]
     media_type, options = cast("tuple[str, dict[str, str]]", parsed)
     if media_type != MEDIA_TYPE:
-        shown = f"`{media_type[:80]}`" if media_type else "of no stated type"
-        raise UnsupportedMediaType(f"the body is {shown}; {MEDIA_TYPE} is expected here")
+        display = f"`{media_type[:80]}`" if media_type else "of no stated type"
+        raise UnsupportedMediaType(f"the body is {display}; send {MEDIA_TYPE}")
     boundary = options.get("boundary", "")
     if not 1 <= len(boundary) <= MAX_BOUNDARY_CHARS or not boundary.isascii() or not boundary.isprintable():
         raise Invalid([Violation(pointer="Content-Type", detail=f"{MEDIA_TYPE} needs its parameter `boundary`")])
@@ -173,7 +173,7 @@ def _parser(boundary: str, limits: FormLimits) -> PushMultipartParser:
 
 @contextmanager
 def _errors(limits: FormLimits) -> Generator[None, None, None]:
-    """Say in our own words what is wrong with a form."""
+    """Turn errors of the parser into problems."""
     try:
         yield
     except ParserLimitReached:

@@ -82,17 +82,17 @@ def parse_fields(body: bytes) -> tuple[Field, ...]:
 
 
 def _decoded(text: bytes) -> bytes:
-    """Return what a text stands for, decoded in pieces: each call holds the interpreter, and with it all requests."""
+    """Return a decoded text, decoded in parts: each call holds the interpreter, and with it all requests."""
     spaced = text.replace(b"+", b" ")
-    pieces: list[bytes] = []
+    parts: list[bytes] = []
     start = 0
     while start < len(spaced):
         end = start + PIECE_BYTES
         cut = spaced.rfind(b"%", end - 2, end)  # an escape has three bytes, and stays in one piece
         end = end if cut <= start else cut
-        pieces.append(unquote_to_bytes(spaced[start:end]))
+        parts.append(unquote_to_bytes(spaced[start:end]))
         start = end
-    return b"".join(pieces)
+    return b"".join(parts)
 
 
 def _name(text: bytes) -> str:
