@@ -5,7 +5,7 @@ gateway runs on the in-memory cluster without authentication. The adapters of NA
 """
 
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,7 +48,7 @@ async def measure() -> dict[str, tuple[str, ...]]:
 
 
 @contextmanager
-def _recorded() -> Iterator[set[str]]:
+def _recorded() -> Generator[set[str]]:
     """Record the files of the product whose functions are called within the block."""
     files: set[str] = set()
     task = anyio.get_current_task().id

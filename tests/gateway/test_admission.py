@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from penstock_domain.access import Forbidden
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.jobs.submission.admission import (
+from penstock_gateway.jobs.core.admission import (
     AdmissionFacts,
     Admitted,
     SubmissionPolicy,

@@ -21,7 +21,7 @@ from penstock_gateway.authentication.provider import ProviderSettings
 from penstock_gateway.http.parameters import parse_job_id
 from penstock_gateway.http.problems import Invalid, NotFound, Unauthenticated
 from penstock_gateway.index.queries import JobQuery, decode_cursor, encode_cursor
-from penstock_gateway.jobs.submission.idempotency import idempotency_key
+from penstock_gateway.jobs.core.fingerprints import idempotency_key
 from penstock_gateway.operations.runs import is_task_id
 from penstock_gateway.wes.tokens import TaskPlace, decode_token, encode_token
 from penstock_runner.settings import RUNNER_NAME_PATTERN

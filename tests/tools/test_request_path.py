@@ -11,4 +11,4 @@ async def test_a_request_passes_through_few_files() -> None:
     assert found.keys() == MAX_FILES.keys()
     for request, files in found.items():
         assert len(files) <= MAX_FILES[request], (request, files)
-    assert "services/gateway/penstock_gateway/jobs/submission/admission.py" in found["POST /jobs"]
+    assert "services/gateway/penstock_gateway/jobs/core/admission.py" in found["POST /jobs"]

@@ -20,6 +20,9 @@ from penstock_sources.staging.submitted_entries import SubmittedEntry, entry_of,
 
 _encoder = msgspec.json.Encoder()
 
+SourceRoots = tuple[PurePosixPath, ...]
+"""The folders on the runners' disks below which a submission may name its workflow."""
+
 
 class SourceBundle(Struct, frozen=True):
     """The files of a submission, as one blob under the hash of its content."""
@@ -71,7 +74,7 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
     return entries
 
 
-def path_source(submitted: SubmittedSource, roots: tuple[PurePosixPath, ...]) -> Source:
+def path_source(submitted: SubmittedSource, roots: SourceRoots) -> Source:
     """Return the source that names a folder or file on the runners' disk.
 
     Raises:
@@ -149,7 +152,7 @@ def _without_times(entries: Sequence[SubmittedEntry]) -> str:
     return hashlib.sha256(_encoder.encode(dict(sorted(timeless.items())))).hexdigest()
 
 
-def _check_root(path: str, roots: tuple[PurePosixPath, ...]) -> Violation | None:
+def _check_root(path: str, roots: SourceRoots) -> Violation | None:
     place = pointer("source", "path")
     pure = PurePosixPath(path)
     if not roots:

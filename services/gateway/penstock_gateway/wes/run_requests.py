@@ -14,7 +14,7 @@ from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.languages import Language, is_engine_version
 from penstock_gateway.http.bodies.json_bodies import decode
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.jobs.submission.admission import require_room
+from penstock_gateway.jobs.core.event_size import require_room
 from penstock_gateway.wes.languages import offered_languages
 from penstock_gateway.wes.workflow_sources import CatalogueReference, Files, name_of, read_workflow
 from penstock_ports import MAX_EVENT_BYTES

@@ -9,10 +9,10 @@ from penstock_gateway.catalogue.folder import CatalogueFolder
 from penstock_gateway.catalogue.presets import Presets, read_presets
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.http.bodies.multipart import FormLimits
+from penstock_gateway.jobs.core.admission import SubmissionPolicy
 from penstock_gateway.jobs.job_lists import JobLists
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
-from penstock_gateway.jobs.submission.admission import SubmissionPolicy
 from penstock_gateway.jobs.submission.form_submissions import FormSubmissions
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions

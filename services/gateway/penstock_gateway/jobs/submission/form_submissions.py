@@ -9,7 +9,7 @@ from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request
-from penstock_gateway.jobs.submission.admission import context_of
+from penstock_gateway.jobs.core.admission import context_of
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission

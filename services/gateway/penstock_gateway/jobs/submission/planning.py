@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.jobs.submission.admission import Admitted, context_of
+from penstock_gateway.jobs.core.admission import Admitted, context_of
 from penstock_gateway.jobs.submission.submissions import Submissions
 from penstock_ports import Blobs, Plans, PortError, Unavailable
 from penstock_runtime.runtime import SYSTEM
@@ -77,7 +77,7 @@ class Planning:
             Invalid, TooLarge, Unavailable: as `plan`.
 
         """
-        return await self._ask(await self._submissions.lay(admitted, upload))
+        return await self._ask(await self._submissions.stage(admitted, upload))
 
     async def _ask(self, admitted: Admitted) -> Plan:
         request = PlanRequest(

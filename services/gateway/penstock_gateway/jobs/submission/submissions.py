@@ -1,4 +1,4 @@
-"""Submissions: from what a client asks for to a job in the log, once and only once."""
+"""Submissions: from a request to a job in the log, exactly once for each idempotency key."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -14,8 +14,7 @@ from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.http.bodies.json_bodies import decode_aside
 from penstock_gateway.index.feeder import Index
-from penstock_gateway.jobs.engine_directory import EngineDirectory
-from penstock_gateway.jobs.submission.admission import (
+from penstock_gateway.jobs.core.admission import (
     AdmissionFacts,
     Admitted,
     SubmissionContext,
@@ -25,10 +24,10 @@ from penstock_gateway.jobs.submission.admission import (
     context_of,
     kept_on,
     refuse_unknown_engine,
-    require_room,
     with_files,
-    without_room,
 )
+from penstock_gateway.jobs.core.event_size import require_room, without_room
+from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.submission.idempotency import job_ids_of
 from penstock_ports import MAX_EVENT_BYTES, Blobs, Conflict, EventLog, LogFull, TooLarge
 from penstock_runtime.command_handler import CommandHandler, Target
@@ -46,7 +45,7 @@ from penstock_sources.staging.uploads import Upload, Uploads, job_prefix
 
 
 class Submitted(Struct, frozen=True):
-    """What a submission led to."""
+    """The result of a submission."""
 
     job: Job
     is_replay: bool
@@ -54,19 +53,19 @@ class Submitted(Struct, frozen=True):
 
 
 _LookedUp = tuple[JobId, Job | None]
-"""What an idempotency key stands for: the id that it makes, and the job if there is one."""
+"""The id that an idempotency key makes, and the job if there is one."""
 
 
 class Submissions:
-    """Takes submissions.
+    """Submits jobs.
 
     Args:
-        log: where jobs become true.
-        blobs: where their files go first.
-        index: told of every new job.
-        fleet: which engines are offered.
+        log: the event log.
+        blobs: the store of their files, which are stored before the event.
+        index: gets every new job at once.
+        fleet: the engines that runners offer.
         catalogue: the pipelines that can be run by name.
-        intake: gets the files of sources that lie elsewhere.
+        intake: fetches the files of sources on other servers.
         policy: what the operator allows.
         runtime: the clock and the source of ids.
 
@@ -107,15 +106,15 @@ class Submissions:
         """Make a job of a submission; it is durable when this returns.
 
         Args:
-            principal: who asks.
-            submission: what is asked for.
+            principal: the user who submits.
+            submission: the request.
             header_key: the header `Idempotency-Key`.
             upload: the workflow's files, begun by `begin_upload` and all there; its block must still be open.
-            workflow: what a WES client asked for.
+            workflow: the request, when it came over WES.
 
         Raises:
             Forbidden: `principal` may not submit it.
-            Invalid: it cannot be taken; nothing was stored.
+            Invalid: it cannot be accepted; nothing was stored.
             IdempotencyKeyReused: its key stands for another request.
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
@@ -196,7 +195,7 @@ class Submissions:
         """Begin the upload of a workflow's files, for `submit` within the block that this opens.
 
         Args:
-            principal: who submits.
+            principal: the user who submits.
             key: the idempotency key of the submission, which must be known before its files.
 
         Raises:
@@ -210,29 +209,29 @@ class Submissions:
         async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
             yield upload
 
-    async def lay(self, admitted: Admitted, upload: Upload) -> Admitted:
-        """Return what is admitted with its files: those of the upload, and those that its source names.
+    async def stage(self, admitted: Admitted, upload: Upload) -> Admitted:
+        """Return what was admitted with its files: those of the upload, and those that its source names.
 
         Raises:
-            Invalid: they cannot be taken.
-            Unavailable: the blob store does not take them.
+            Invalid: they cannot be used.
+            Unavailable: the blob store cannot store them.
 
         """
         asked = admitted.submission.source
         brought = _brought_by(upload)
         main, origin = None if asked is None else asked.entrypoint, None
         if asked is not None and is_laid(asked):
-            laid = await self._intake.lay(asked, upload, engine=admitted.engine)
-            main, origin = laid.main, laid.origin
+            found = await self._intake.lay(asked, upload, engine=admitted.engine)
+            main, origin = found.main, found.origin
         check_uploaded(upload.tree, main, engine=admitted.engine)
         left_out = () if asked is None else left_out_of(asked)
         source = await upload.seal(main=main, origin=origin, left_out=left_out)
-        return with_files(admitted, source, brought=brought, laid=upload.fingerprint)
+        return with_files(admitted, source, brought=brought, staged=upload.fingerprint)
 
     async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
-        admitted = await self.lay(admitted, upload)
+        admitted = await self.stage(admitted, upload)
         assert upload.job_id is not None, "it was begun for a job"
-        # From here on the files stay: when nobody knows whether the event was stored, they may be needed.
+        # From here on the files stay: when it is not known whether the event was stored, they may be needed.
         upload.is_kept = True
         try:
             submitted = await self._append(admitted, upload.job_id)
@@ -243,7 +242,7 @@ class Submissions:
         return submitted
 
     async def _find(self, principal: Principal, key: str) -> _LookedUp:
-        """Return the id that a key stands for now, and the job if there is one; deleted ones are passed over."""
+        """Return the id that a key stands for now, and the job if there is one; deleted jobs are skipped."""
         for job_id in job_ids_of(principal, key):
             seen = self._index.get(job_id)
             if seen is not None and seen.deleted_at is not None:
@@ -276,7 +275,7 @@ class Submissions:
                 known = await self._commands.load(JOB, aggregates.job(principal.tenant, job_id))
             first = None
             if uploaded_for not in (None, job_id):
-                raise Conflict("the job of this idempotency key was deleted while the files came; send them again")
+                raise Conflict("the job of this idempotency key was deleted while the files were sent; send them again")
             return Target(aggregates.job(principal.tenant, job_id), known)
 
         try:
@@ -298,8 +297,8 @@ async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmi
         is_lenient: whether unknown fields are ignored.
 
     Raises:
-        Invalid: it is none; with the violations.
-        TooLarge: a job has no room for its parameters.
+        Invalid: it is not a submission; with the violations.
+        TooLarge: its parameters do not fit into an event.
 
     """
     submission = await decode_aside(raw, JobSubmission, is_lenient=is_lenient)

@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
-from pathlib import PurePosixPath
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -15,13 +13,12 @@ from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
-from penstock_gateway.jobs.submission.idempotency import (
+from penstock_gateway.jobs.core.fingerprints import (
     asked_from_elsewhere,
     fingerprint,
     fingerprints_of,
     idempotency_key,
 )
-from penstock_ports import MAX_EVENT_BYTES, TooLarge
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
@@ -29,15 +26,15 @@ from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId, is_name
 from penstock_schemas.job_spec import JobSpec, client_fields
 from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
-from penstock_sources.staging.bundles import SourceBundle, make_bundle, path_source
+from penstock_sources.staging.bundles import SourceBundle, SourceRoots, make_bundle, path_source
 from penstock_sources.staging.source_kinds import is_laid, kind_of
 
 
 class SubmissionPolicy(Struct, frozen=True, kw_only=True):
-    """What the operator allows."""
+    """The operator's rules for submissions."""
 
     mock_unknown_pipelines: bool = False
-    source_roots: tuple[PurePosixPath, ...] = ()
+    source_roots: SourceRoots = ()
 
 
 class SubmissionContext(Struct, frozen=True, kw_only=True):
@@ -165,70 +162,43 @@ def _of_catalogue(context: SubmissionContext, pipeline: Pipeline) -> Admitted:
     )
 
 
-def require_room(submission: JobSubmission) -> None:
-    """Check that a job has room for a submission without its source: it becomes one event.
-
-    Raises:
-        TooLarge: it has not; the text names the largest part, and where it belongs.
-
-    """
-    size_bytes = len(msgspec.json.encode(replace(submission, source=None)))
-    if size_bytes > MAX_EVENT_BYTES:
-        raise without_room(submission)
-
-
-def without_room(submission: JobSubmission) -> TooLarge:
-    """Return the error for a submission that is too large as a whole, with the size of its largest part."""
-    sizes = {
-        name: len(msgspec.json.encode(getattr(submission, name)))
-        for name in ("parameters", "labels", "description", "engine_parameters")
-    }
-    name = max(sizes, key=lambda each: sizes[each])
-    return TooLarge(
-        f"the {name.replace('_', ' ')} of this submission {'has' if name == 'description' else 'have'} "
-        f"{sizes[name]:,} bytes; parameters, labels and description together take at most {MAX_EVENT_BYTES:,} bytes as "
-        "JSON. Put large parameters into a file of the workflow, which Snakemake reads by `configfile:`, and submit it "
-        "with the other files"
-    )
-
-
-def with_files(admitted: Admitted, source: Source, *, brought: str | None, laid: str) -> Admitted:
-    """Return what is admitted with its files.
+def with_files(admitted: Admitted, source: Source, *, brought: str | None, staged: str) -> Admitted:
+    """Return what was admitted with its files.
 
     Args:
         admitted: a submission that brings files.
         source: what they are as a source.
         brought: the fingerprint of those that came beside it; `None` without any.
-        laid: the fingerprint of all of them.
+        staged: the fingerprint of all of them.
 
     """
     if admitted.context.key is None:
         return replace(admitted, source=source)
     asked = asked_from_elsewhere(admitted.submission.source, brought)
     if asked is None:
-        asked = Source(kind=source.kind, location="", entrypoint=source.entrypoint, sha256=laid, origin=source.origin)
+        asked = Source(kind=source.kind, location="", entrypoint=source.entrypoint, sha256=staged, origin=source.origin)
     request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.context.owner, asked)
     return replace(admitted, source=source, request_sha256=request_sha256)
 
 
 def owner_of(submission: JobSubmission, principal: Principal) -> str:
-    """Return whose job it will be.
+    """Return the owner of the job.
 
     Raises:
         Forbidden: `principal` may not submit it.
-        Invalid: nobody can have this name.
+        Invalid: this cannot be the name of a user.
 
     """
     owner = submission.owner or principal.name
     if submission.owner is not None and not is_name(owner):
         raise Invalid([Violation(pointer=pointer("owner"), detail=NOT_A_NAME)])
-    deed = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
-    require_role(principal, needed_to_submit_for(principal, owner), deed)
+    action = "submit a job" if owner == principal.name else f"submit a job that {owner} owns"
+    require_role(principal, needed_to_submit_for(principal, owner), action)
     return owner
 
 
 def kept_on(admitted: Admitted, day: date) -> Admitted:
-    """Return what is admitted with its bundle under the key of a day: what submissions share is never old."""
+    """Return what was admitted with its bundle under the key of a day: then a shared bundle is not removed as old."""
     if admitted.bundle is None or admitted.source is None:
         return admitted
     key = f"sources/{day.isoformat()}/{admitted.bundle.key.rpartition('/')[2]}"
