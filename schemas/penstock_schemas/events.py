@@ -14,14 +14,7 @@ from msgspec import Meta, Struct, field
 from penstock_schemas.access import Role
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
-from penstock_schemas.jobs import (
-    EngineParameters,
-    Failure,
-    Parameters,
-    RequeueCause,
-    Source,
-    TaskCounts,
-)
+from penstock_schemas.jobs import EngineParameters, Failure, Parameters, RequeueCause, Source, TaskCounts
 
 Moment = Annotated[datetime, Meta(tz=True)]
 """A time with its zone, always UTC when we write it: one without could not be compared with the others."""

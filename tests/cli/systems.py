@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.local import instance_record
+from penstock.client import instance_record
 
 START_S = 60.0
 STOP_S = 40.0

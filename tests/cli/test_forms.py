@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.client.forms import PIECE_BYTES, NotSent, UploadForm
-from penstock.upload import workflow_upload
+from penstock.terminal import workflow_upload
 from penstock_schemas.api import JobSubmission, SubmittedSource
 
 MIB = 1024 * 1024

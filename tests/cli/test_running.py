@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock.local import instance_record
-from penstock.local.instance_record import Held, Running
+from penstock.client import instance_record
+from penstock.client.instance_record import Held, Running
 
 RECORD = Running(
     pid=os.getpid(),

@@ -14,9 +14,9 @@ import click
 import msgspec
 import urllib3
 
+from penstock.client import instance_record
 from penstock.client.client import Client
 from penstock.client.transport import ClientError, RequestRefused
-from penstock.local import instance_record
 from penstock.terminal import tables
 from penstock.terminal.connection import (
     CREDENTIALS_HINT,

@@ -10,9 +10,9 @@ from penstock.commands.submit import FETCH_DEADLINE_S, elsewhere_source, parse_l
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.workflow_upload import Choice, chosen_from, folder_options
 from penstock.upload.bundles import pack
 from penstock.upload.workflow_places import BadWorkflow
-from penstock.upload.workflow_upload import Choice, chosen_from, folder_options
 from penstock_schemas.api import PipelineRegistration, PipelineResponse, PipelineVersion
 
 ADD_EXAMPLES: Final = """\b

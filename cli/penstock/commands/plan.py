@@ -10,7 +10,7 @@ from penstock.commands.submit import parse_parameters, software_choice
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.terminal_text import plain_lines
-from penstock.upload.workflow_upload import Choice, UploadProgress, folder_options, from_here
+from penstock.terminal.workflow_upload import Choice, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.jobs import FindingKind
 from penstock_schemas.plans import Plan, PlannedTask

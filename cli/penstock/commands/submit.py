@@ -13,8 +13,8 @@ from penstock.client.transport import ClientError
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
+from penstock.terminal.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock.upload.declared_software import describe
-from penstock.upload.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobResponse, JobSubmission, RunnerResponse, SubmittedSource
 from penstock_schemas.jobs import EngineParameters, Parameters
 

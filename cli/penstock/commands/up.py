@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import click
 
-from penstock.local import instance_record
+from penstock.client import instance_record
 from penstock.local.free_ports import claim
 from penstock.local.local_defaults import blobs_of, is_anonymous, sandbox_settings
 from penstock.local.local_stack import StackConfig, already_running, overridden, planted

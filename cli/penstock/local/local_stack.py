@@ -14,9 +14,9 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
+from penstock.client import instance_record
 from penstock.client.client import Client
 from penstock.client.transport import ClientError
-from penstock.local import instance_record
 from penstock.local.disk_space import watch_disk_space
 from penstock.local.processes import EmbeddedNats, NotStarted, Service, ServiceProcess
 from penstock.local.service_logs import ServiceLogMonitor

@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from penstock.local import instance_record
+from penstock.client import instance_record
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock_jetstream.settings import NatsSettings, ServiceSettings
 from penstock_runtime.logs import configure_logs

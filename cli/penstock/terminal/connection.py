@@ -10,10 +10,10 @@ from typing import Any, Final, TypeVar
 import click
 import msgspec
 
+from penstock.client import instance_record
 from penstock.client.client import Client
 from penstock.client.job_lists import Ambiguous
 from penstock.client.transport import ClientError, RequestRefused, ResourceNotFound, Unreachable
-from penstock.local import instance_record
 from penstock.terminal.credentials import authorization, credential_options
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock_schemas.api import Violation
