@@ -102,7 +102,7 @@ def test_a_failed_run_says_what_broke(system: Up, workflow: Path) -> None:
 def test_the_mock_engine_fails_as_it_is_told(system: Up) -> None:
     done = call(system.home, "submit", "--pipeline", "x", "-p", FAILING, "--watch", "--url", system.record.url)
     assert done.returncode == Exit.RUN_FAILED
-    assert "warning: the server knows no pipeline 'x': the engine mock only pretends to run one" in done.stderr
+    assert "warning: the server knows no pipeline 'x': the engine mock only simulates one" in done.stderr
     assert f"penstock logs {done.stdout.strip()} --url {system.record.url}" in done.stderr
 
 

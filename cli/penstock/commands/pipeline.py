@@ -5,15 +5,18 @@ from typing import Any, Final, cast
 
 import click
 import msgspec
+from msgspec import Struct
 
-from penstock.commands.submit import FETCH_DEADLINE_S, elsewhere_source, parse_labels, parse_parameters
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.option_groups import option_group
+from penstock.terminal.parameters import parse_labels, parse_parameters
+from penstock.terminal.submission_options import FETCH_DEADLINE_S, fetched_source
 from penstock.terminal.workflow_upload import Choice, chosen_from, folder_options
 from penstock.upload.bundles import pack
 from penstock.upload.workflow_places import BadWorkflow
-from penstock_schemas.api import PipelineRegistration, PipelineResponse, PipelineVersion
+from penstock_schemas.api import PipelineRegistration, PipelineResponse, PipelineVersion, SubmittedSource
 
 ADD_EXAMPLES: Final = """\b
 Examples:
@@ -22,117 +25,146 @@ Examples:
 """
 
 
+class RegistrationOptions(Struct, frozen=True, kw_only=True):
+    """The workflow, and what the catalogue keeps of it."""
+
+    workflow: Path | None
+    git: str | None
+    ref: str | None
+    from_url: str | None
+    name: str | None
+    version: str
+    description: str | None
+    engine: str | None
+    entrypoint: str | None
+    schema: Path | None
+    param: tuple[str, ...]
+    defaults_file: tuple[Path, ...]
+    label: tuple[str, ...]
+    resource: tuple[str, ...]
+    preset: str | None
+
+
+_registration_options = option_group(
+    RegistrationOptions,
+    "options",
+    click.argument("workflow", metavar="DIR", type=click.Path(path_type=Path), required=False),
+    click.option(
+        "--git", metavar="URL", help="Register the workflow in this repository; the server must allow its host."
+    ),
+    click.option("--ref", help="The branch, tag or commit of the repository. [default: its default branch]"),
+    click.option("--from-url", metavar="URL", help="Register the archive or the Snakefile at this address."),
+    click.option("--name", help="The name of the pipeline. [default: the name of the folder or the repository]"),
+    click.option(
+        "--version", "version", required=True, help="The name of the new version; a version never changes afterwards."
+    ),
+    click.option("--description", help="A description for people who read the catalogue."),
+    click.option("--engine", help="The engine that runs it. [default: snakemake]"),
+    click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow."),
+    click.option(
+        "--schema",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The file with the parameters' JSON Schema.",
+    ),
+    click.option(
+        "-p",
+        "--default",
+        "param",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set the default of one parameter; a JSON value keeps its type. Can be repeated.",
+    ),
+    click.option(
+        "--defaults-file",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Read default parameters from this JSON or YAML file.",
+    ),
+    click.option(
+        "-l",
+        "--label",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Attach this label to every run of the pipeline. Can be repeated.",
+    ),
+    click.option(
+        "--resource",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        help="Limit a resource of each run, for example cores=4. Can be repeated.",
+    ),
+    click.option("--preset", help="The name of a set of engine parameters that the operator defined."),
+)
+
+
 @click.group()
 def pipeline() -> None:
     """Keep the catalogue: workflows that are offered under a name, in versions."""
 
 
 @pipeline.command(epilog=ADD_EXAMPLES)
-@click.argument("workflow", metavar="DIR", type=click.Path(path_type=Path), required=False)
-@click.option("--git", metavar="URL", help="Register the workflow in this repository; its host must be allowed there.")
-@click.option("--ref", help="The branch, tag or commit of the repository. [default: its default branch]")
-@click.option("--from-url", metavar="URL", help="Register the archive or the Snakefile at this address.")
-@click.option("--name", help="The name of the pipeline. [default: the name of the folder or the repository]")
-@click.option(
-    "--version", "version", required=True, help="The name of the new version; a version never changes afterwards."
-)
-@click.option("--description", help="A description for people who read the catalogue.")
-@click.option("--engine", help="The engine that runs it. [default: snakemake]")
-@click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow.")
-@click.option(
-    "--schema", metavar="FILE", type=click.Path(path_type=Path), help="The file with the JSON Schema of the parameters."
-)
-@click.option(
-    "-p",
-    "--default",
-    "param",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set the default of one parameter; a JSON value keeps its type. Can be repeated.",
-)
-@click.option(
-    "--defaults-file",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Read default parameters from this JSON or YAML file.",
-)
-@click.option(
-    "-l",
-    "--label",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Attach this label to every run of the pipeline. Can be repeated.",
-)
-@click.option(
-    "--resource",
-    multiple=True,
-    metavar="NAME=NUMBER",
-    help="Limit a resource of each run, for example cores=4. Can be repeated.",
-)
-@click.option("--preset", help="The name of a set of engine parameters that the operator defined.")
+@_registration_options
 @folder_options
 @format_option
 @server_options
-def add(
-    workflow: Path | None,
-    git: str | None,
-    ref: str | None,
-    from_url: str | None,
-    name: str | None,
-    version: str,
-    description: str | None,
-    engine: str | None,
-    entrypoint: str | None,
-    schema: Path | None,
-    param: tuple[str, ...],
-    defaults_file: tuple[Path, ...],
-    label: tuple[str, ...],
-    resource: tuple[str, ...],
-    preset: str | None,
-    choice: Choice,
-    form: Format,
-    url: str | None,
-    state: Path | None,
-) -> None:
+def add(options: RegistrationOptions, choice: Choice, form: Format, url: str | None, state: Path | None) -> None:
     """Register a workflow as a version of a pipeline: a folder from here, or a workflow from elsewhere.
 
     The parameters' schema is --schema, else the workflow's own config.schema.yaml or nextflow_schema.json.
     """
-    elsewhere = elsewhere_source(git, ref, from_url, entrypoint)
-    if (elsewhere is None) == (workflow is None):
+    fetched = fetched_source(options.git, options.ref, options.from_url, options.entrypoint)
+    if (fetched is None) == (options.workflow is None):
         raise click.UsageError("give one of a folder, --git and --from-url")
-    if elsewhere is not None:
-        source, called = elsewhere
-    else:
-        try:
-            bundle = pack(chosen_from(workflow or Path(), entrypoint, choice, engine=engine))
-        except BadWorkflow as error:
-            raise Stop(str(error), Exit.USAGE) from error
-        source, called = bundle.source, bundle.chosen.folder.name
-    rules: dict[str, Any] | None = None if schema is None else parse_parameters((schema,), (), ())
+    source, folder_name = _packed(options, choice) if fetched is None else fetched
+    registration = _registration(options, source, folder_name)
+    with connected(url, state, deadline_s=30.0 if fetched is None else FETCH_DEADLINE_S) as client:
+        made = client.catalogue.register(registration)
+    if not _print_object(made, form):
+        click.echo(f"{made.name} {made.version}")
+
+
+def _packed(options: RegistrationOptions, choice: Choice) -> tuple[SubmittedSource, str]:
+    """Return the files of a folder and its name.
+
+    Raises:
+        Stop: It cannot be sent.
+
+    """
     try:
-        asked = msgspec.convert(
+        packed = pack(chosen_from(options.workflow or Path(), options.entrypoint, choice, engine=options.engine))
+    except BadWorkflow as error:
+        raise Stop(str(error), Exit.USAGE) from error
+    return packed.source, packed.chosen.folder.name
+
+
+def _registration(options: RegistrationOptions, source: SubmittedSource, name: str) -> PipelineRegistration:
+    """Return the request.
+
+    Raises:
+        Stop: An option has a value that the request cannot hold.
+
+    """
+    schema: dict[str, Any] | None = None if options.schema is None else parse_parameters((options.schema,), (), ())
+    try:
+        return msgspec.convert(
             {
-                "name": name or called,
-                "version": version,
+                "name": options.name or name,
+                "version": options.version,
                 "source": msgspec.to_builtins(source),
-                "engine": engine,
-                "description": description,
-                "parameters_schema": rules,
-                "defaults": parse_parameters(defaults_file, param, ()),
-                "labels": parse_labels(label),
-                "resources": parse_parameters((), resource, ()),
-                "preset": preset,
+                "engine": options.engine,
+                "description": options.description,
+                "parameters_schema": schema,
+                "defaults": parse_parameters(options.defaults_file, options.param, ()),
+                "labels": parse_labels(options.label),
+                "resources": parse_parameters((), options.resource, ()),
+                "preset": options.preset,
             },
             PipelineRegistration,
         )
     except msgspec.ValidationError as error:
         raise Stop(f"this cannot be registered: {error}", Exit.USAGE) from error
-    with connected(url, state, deadline_s=30.0 if elsewhere is None else FETCH_DEADLINE_S) as client:
-        made = client.catalogue.register(asked)
-    if not _print_object(made, form):
-        click.echo(f"{made.name} {made.version}")
 
 
 @pipeline.command("ls")

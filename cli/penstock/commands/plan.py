@@ -6,9 +6,10 @@ from typing import Final
 
 import click
 
-from penstock.commands.submit import parse_parameters, software_choice
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.parameters import parse_parameters
+from penstock.terminal.submission_options import software_choice
 from penstock.terminal.terminal_text import plain_lines
 from penstock.terminal.workflow_upload import Choice, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobSubmission

@@ -1,17 +1,17 @@
 """What `submit` and `plan` send of a workflow, and how far they are with it."""
 
-import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final, Self
 
 import click
 from msgspec import Struct
 
 from penstock.terminal import tables
 from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.option_groups import option_group
 from penstock.terminal.reports import left_out_lines, printable
 from penstock.upload.bundles import packed
 from penstock.upload.declared_software import Declaration, declared_software
@@ -28,9 +28,6 @@ CONFIRM_BYTES: Final = 256 << 20
 QUIET_S: Final = 1.0
 """Whatever is sent within this time needs no progress display."""
 REDRAW_S: Final = 0.2
-
-
-R = TypeVar("R")
 
 
 class Sent(Struct, frozen=True):
@@ -55,44 +52,35 @@ class Choice(Struct, frozen=True, kw_only=True):
     confirm_above: int = CONFIRM_BYTES
 
 
-def folder_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a command the options of `Choice`, which it takes as the argument `choice`."""
-
-    @functools.wraps(command)
-    def with_choice(**given: Any) -> R:
-        return command(choice=Choice(**{name: given.pop(name) for name in Choice.__struct_fields__}), **given)
-
-    options = (
-        click.option(
-            "--exclude",
-            multiple=True,
-            metavar="PATTERN",
-            help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
-        ),
-        click.option(
-            "--include",
-            multiple=True,
-            metavar="PATTERN",
-            help="Send files that match this pattern although a rule excludes them, also secrets. Can be repeated.",
-        ),
-        click.option("--no-ignore", is_flag=True, help="Send files that .penstockignore or .gitignore excludes, too."),
-        click.option(
-            "--force", is_flag=True, help="Send the folder even if it is a home directory or a system folder."
-        ),
-        click.option("-y", "--yes", is_flag=True, help="Send the files without confirmation, however large they are."),
-        click.option(
-            "--confirm-above",
-            type=click.IntRange(min=0),
-            metavar="BYTES",
-            default=CONFIRM_BYTES,
-            show_default=True,
-            envvar="PENSTOCK_SEND_CONFIRM_BYTES",
-            help="Require confirmation before more bytes than this are sent. [PENSTOCK_SEND_CONFIRM_BYTES]",
-        ),
-    )
-    for option in reversed(options):
-        with_choice = option(with_choice)
-    return with_choice
+folder_options = option_group(
+    Choice,
+    "choice",
+    click.option(
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Leave out files that match this pattern, as in .gitignore. Can be repeated.",
+    ),
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Send files that match this pattern although a rule excludes them, also secrets. Can be repeated.",
+    ),
+    click.option("--no-ignore", is_flag=True, help="Send files that .penstockignore or .gitignore excludes, too."),
+    click.option("--force", is_flag=True, help="Send the folder even if it is a home directory or a system folder."),
+    click.option("-y", "--yes", is_flag=True, help="Send the files without confirmation, however large they are."),
+    click.option(
+        "--confirm-above",
+        type=click.IntRange(min=0),
+        metavar="BYTES",
+        default=CONFIRM_BYTES,
+        show_default=True,
+        envvar="PENSTOCK_SEND_CONFIRM_BYTES",
+        help="Require confirmation before more bytes than this are sent. [PENSTOCK_SEND_CONFIRM_BYTES]",
+    ),
+)
+"""The options of `Choice`, which a command receives as the argument `choice`."""
 
 
 def from_here(
