@@ -162,7 +162,7 @@ def test_a_silent_runner_is_lost_and_its_jobs_wait_again(log: History) -> None:
     assert isinstance(cancelled, JobCancelled)
     assert not log.cycle(Observations({runner: 12.5})), "it is lost once"
     assert log.state.runners == {}
-    assert log.state.holding == {}
+    assert log.state.jobs_by_runner == {}
     log.join("b", 2)
     (start,) = log.cycle().starts
     assert (start.data.attempt, start.data.runner_id) == (2, "b")
@@ -176,7 +176,7 @@ def test_attempts_of_a_runner_that_left_wait_again(log: History) -> None:
     (abandoned,) = log.cycle().abandoned
     assert isinstance(abandoned.data, JobRequeued)
     assert abandoned.data.reason == "runner a ended without finishing it"
-    assert log.state.holders == 0
+    assert log.state.slots_used == 0
 
 
 def test_an_assignment_that_crossed_with_the_runners_leaving_is_taken_back(log: History) -> None:
@@ -190,9 +190,9 @@ def test_an_assignment_that_crossed_with_the_runners_leaving_is_taken_back(log: 
     # What the leader stored without having seen the leave.
     for stored in seen.stored[3:]:
         log.add(stored.event.aggregate, stored.event.data)
-    assert log.state.holders == 1
+    assert log.state.slots_used == 1
     assert [type(each.data) for each in log.cycle().abandoned] == [JobRequeued]
-    assert (log.state.holders, log.state.runners) == (0, {})
+    assert (log.state.slots_used, log.state.runners) == (0, {})
 
 
 def test_back_off_is_waited_for_and_then_the_job_goes_first(log: History) -> None:
@@ -235,9 +235,9 @@ def test_a_batch_is_bounded(log: History) -> None:
     assert len(log.cycle().starts) == 600 - (MAX_ENTRIES - 1) // 2
     decision: Decision = log.cycle(Observations({next(iter(log.state.runners)): 12.0}), max_entries=101)
     assert len(decision.abandoned) == 99, "the record, the loss, and as many as fit"
-    while log.state.orphans:
+    while log.state.orphaned_jobs:
         log.cycle(max_entries=101)
-    assert log.state.holders == 0
+    assert log.state.slots_used == 0
 
 
 def test_a_quarantined_job_holds_nobody_up_and_its_attempt_is_stopped(log: History) -> None:
@@ -253,10 +253,10 @@ def test_a_quarantined_job_holds_nobody_up_and_its_attempt_is_stopped(log: Histo
     other = log.join("other", 1)
     decision = log.cycle()
     assert (started(decision), decision.abandoned, decision.stops) == ([(3, other)], (), ())
-    assert log.state.holders == 2, "its slot is held until it is closed"
+    assert log.state.slots_used == 2, "its slot is held until it is closed"
     log.close(2)
     log.close(1)
-    assert (log.state.holders, log.state.damages) == (1, {})
+    assert (log.state.slots_used, log.state.damages) == (1, {})
     assert list(check_decisions(log.stored)) == []
 
 

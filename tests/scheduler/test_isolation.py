@@ -97,9 +97,9 @@ def test_no_new_job_comes_to_a_runner_that_is_being_emptied() -> None:
     log.submit(6)
     decision = log.cycle()
     assert len(decision.starts) == 0 or not any(alone(decision))
-    less_busy = min((first, second), key=lambda each: (len(log.state.holding[each]), each))
+    less_busy = min((first, second), key=lambda each: (len(log.state.jobs_by_runner[each]), each))
     assert all(runner_id != less_busy for _, runner_id in started(decision))
-    for aggregate in list(log.state.holding[less_busy]):
+    for aggregate in list(log.state.jobs_by_runner[less_busy]):
         number = next(n for n in range(2, 7) if aggregates.job(DEFAULT_TENANT, job(n)) == aggregate)
         log.complete(number, less_busy)
     decision = log.cycle()
@@ -140,7 +140,7 @@ def test_a_stop_a_fence_and_a_fault_of_the_engine_make_nobody_a_suspect() -> Non
         log.leave(runner_id)
         log.cycle()
         log.wait(LONG_S)
-    assert not log.state.suspects
+    assert not log.state.isolation_candidates
 
 
 def test_a_runner_that_falls_silent_counts_as_crashed() -> None:
@@ -151,7 +151,7 @@ def test_a_runner_that_falls_silent_counts_as_crashed() -> None:
         log.cycle()
         log.cycle(Observations({runner_id: 9.0}))
         log.wait(LONG_S)
-    assert log.state.suspects
+    assert log.state.isolation_candidates
 
 
 @settings(max_examples=60, deadline=None)
@@ -170,11 +170,11 @@ def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
             runners += 1
             log.join(f"r-{runners}", data.draw(st.integers(1, 4)))
         for start in log.cycle().starts:
-            holders = log.state.holding[start.data.runner_id]
+            holders = log.state.jobs_by_runner[start.data.runner_id]
             is_alone = [log.state.jobs[each].life.is_alone for each in holders]
             assert not any(is_alone) or len(is_alone) == 1, "nothing runs beside a suspect"
         for runner_id in list(log.state.runners):
-            held = sorted(log.state.holding.get(runner_id, ()))
+            held = sorted(log.state.jobs_by_runner.get(runner_id, ()))
             numbers = {n: log.state.jobs[a] for n in range(1, 7) for a in held if a.endswith(job(n))}
             if hostile in numbers:
                 for ended in crash(log, runner_id).abandoned:
@@ -186,5 +186,5 @@ def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
                     if must_end or data.draw(st.booleans()):
                         log.complete(number, runner_id, attempt=live.life.attempt)
     assert job(hostile) not in {each.life.id for each in log.state.jobs.values()}, "it is quarantined in the end"
-    assert SchedulerState.restore(log.state.snapshot()).suspects == log.state.suspects
+    assert SchedulerState.restore(log.state.snapshot()).isolation_candidates == log.state.isolation_candidates
     assert not list(check_decisions(log.stored))

@@ -130,7 +130,7 @@ async def test_a_standby_takes_over_from_a_killed_leader(cluster: Cluster, proce
     stored = await history(cluster.log)
     assert sum(isinstance(each.event.data, JobAssigned) for each in stored) == 80
     assert list(check_decisions(stored)) == []
-    assert fold(stored).holders == 0
+    assert fold(stored).slots_used == 0
 
 
 async def test_a_clean_stop_hands_over_at_once(cluster: Cluster, processes: Processes) -> None:

@@ -45,13 +45,13 @@ def test_the_next_job_of_a_lane_becomes_its_head() -> None:
 
 def test_the_lanes_of_a_suspended_owner_have_no_head() -> None:
     queue = queue_of(waiting(1), waiting(3, "bo"))
-    queue.shut(ADA)
+    queue.suspend(ADA)
     queue.add(waiting(2, priority=5))
     assert list(queue.heads("mock")) == [(0, 3)]
-    assert queue.shut_owners() == {ADA}
-    queue.open(ADA)
+    assert queue.suspended_owners() == {ADA}
+    queue.resume(ADA)
     assert list(queue.heads("mock")) == [(-5, 2), (0, 3)]
-    assert queue.shut_owners() == frozenset()
+    assert queue.suspended_owners() == frozenset()
 
 
 def test_a_job_waits_apart_until_its_back_off_is_over() -> None:

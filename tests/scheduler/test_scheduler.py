@@ -57,7 +57,7 @@ async def test_jobs_flow_from_the_queue_to_their_end(cluster: MemoryCluster) -> 
         await until(lambda: states(cluster) == [JobState.COMPLETED] * 50, "all completed")
         tasks.cancel_scope.cancel()
     assert list(check_decisions(cluster.log.stored)) == []
-    assert fold(cluster.log.stored).holders == 0
+    assert fold(cluster.log.stored).slots_used == 0
     assert await cluster.heartbeats.scheduler() is None, "it left its place at once"
 
 
@@ -86,7 +86,7 @@ async def running_at_once(cluster: MemoryCluster, *, wanted: int | None, jobs: i
         cycle_id = EventId("next")
         await until(lambda: not decide(scheduler.state, now(), cycle_id=cycle_id), "settled")
         tasks.cancel_scope.cancel()
-    return scheduler.state.holders
+    return scheduler.state.slots_used
 
 
 async def test_a_standby_takes_over_when_the_leader_stops(cluster: MemoryCluster) -> None:

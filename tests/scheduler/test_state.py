@@ -43,9 +43,9 @@ ACTIONS = st.tuples(
 def plain_starts(state: SchedulerState, history: History, room: int) -> list[tuple[int, str]]:
     """The same rules without any index: the whole queue is looked at, job by job."""
     free = {each.id: state.free_slots(each) for each in state.runners.values() if each.state is RunnerStatus.ACTIVE}
-    held = dict(state.holders_of)
+    held = dict(state.slots_used_by)
     most, most_an_owner = state.limit("global"), state.limit("owner")
-    running = state.holders
+    running = state.slots_used
     starts: list[tuple[int, str]] = []
     for each in sorted(state.queue, key=lambda each: each.key):
         owner = each.account
@@ -81,9 +81,11 @@ def act(history: History, action: str, number: int) -> None:
             )
         case "cycle" | "few":
             bound = 12 if action == "few" else 1000
-            expected = plain_starts(state, history, (bound - 1 - len(state.orphans) - len(state.untold)) // 2)
+            expected = plain_starts(
+                state, history, (bound - 1 - len(state.orphaned_jobs) - len(state.pending_stops)) // 2
+            )
             decision = history.cycle(max_entries=bound)
-            if not state.orphans:
+            if not state.orphaned_jobs:
                 assert started(decision) == expected
         case "lost" if runner is not None:
             history.cycle(Observations({runner: 11.5}))
@@ -143,28 +145,28 @@ def check_summary(state: SchedulerState) -> None:
         assert queue.first == tuple(each.life.id for each in sorted(waiting, key=lambda each: each.key))
         held = [job for job in state.jobs.values() if job.life.runner_id in {runner.id for runner in fitting}]
         assert {holder.job_id for holder in queue.holders} == {job.life.id for job in held if job.life.state.holds_slot}
-    assert summary.running == state.holders == len(summary.holders)
+    assert summary.running == state.slots_used == len(summary.holders)
     for load in summary.full_owners:
         jobs = [job for job in state.jobs.values() if job.account == (load.tenant, load.owner)]
         oldest = sorted((job for job in jobs if job.life.state.holds_slot), key=lambda job: job.created_seq)
         assert [holder.job_id for holder in load.holders] == [job.life.id for job in oldest[:MAX_HOLDERS_OF_OWNER]]
-    assert {(each.tenant, each.owner) for each in summary.full_owners} == state.queue.shut_owners()
+    assert {(each.tenant, each.owner) for each in summary.full_owners} == state.queue.suspended_owners()
 
 
 def check_indices(state: SchedulerState) -> None:
     check_summary(state)
     """What is counted along the way is what counting anew gives."""
     holding = [each for each in state.jobs.values() if each.life.state.holds_slot]
-    assert state.holders == len(holding) == sum(state.holders_of.values())
+    assert state.slots_used == len(holding) == sum(state.slots_used_by.values())
     waiting = [each for each in state.jobs.values() if each.life.state is JobState.QUEUED]
     assert {each.life.id for each in state.queue} == {each.life.id for each in waiting if not each.life.damage}
     held = [each for each in state.jobs.values() if each.life.state is JobState.HELD]
     assert len(state.jobs) == len(holding) + len(waiting) + len(held)
-    assert {a for held in state.holding.values() for a in held} == {each.aggregate for each in holding}
-    assert all(state.holding.values())
+    assert {a for held in state.jobs_by_runner.values() for a in held} == {each.aggregate for each in holding}
+    assert all(state.jobs_by_runner.values())
     for runner in state.runners.values():
-        assert not runner.state.is_over or state.holding.get(runner.id)
-    assert state.orphans == {
+        assert not runner.state.is_over or state.jobs_by_runner.get(runner.id)
+    assert state.orphaned_jobs == {
         each.aggregate
         for each in holding
         if each.life.runner_id and state.runners[each.life.runner_id].state.is_over and not each.life.damage
@@ -314,9 +316,9 @@ def test_closing_frees_the_slot_also_where_the_damage_came_after_the_fold() -> N
     log.cycle()
     log.start(1, runner_id)
     live = log.state.jobs[aggregates.job(DEFAULT_TENANT, job(1))]
-    assert log.state.holders == 1
+    assert log.state.slots_used == 1
     seen = Head(seq=live.life.head.seq, version=live.life.head.version - 1, hash=live.life.head.hash)
     data = JobClosed(damaged_seq=live.life.head.seq)
     event = link(seen, live.aggregate, data, event_id=log.new_id(), time=log.now, actor="user:root")
     log.state.apply(Stored(log.state.seq + 1, event, digest(encode(event))))
-    assert (log.state.jobs, log.state.holders) == ({}, 0)
+    assert (log.state.jobs, log.state.slots_used) == ({}, 0)

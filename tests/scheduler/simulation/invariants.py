@@ -105,12 +105,12 @@ class Invariants:
         state = self.state
         most, most_an_owner = state.limit("global"), state.limit("owner")
         if most is not None:
-            require(state.holders <= most, "limits are never exceeded", f"{state.holders} of {most}")
+            require(state.slots_used <= most, "limits are never exceeded", f"{state.slots_used} of {most}")
         if most_an_owner is not None:
             require(
-                all(n <= most_an_owner for n in state.holders_of.values()),
+                all(n <= most_an_owner for n in state.slots_used_by.values()),
                 "limits are never exceeded",
-                state.holders_of,
+                state.slots_used_by,
             )
         for runner in state.runners.values():
             if not runner.state.is_over:
@@ -122,8 +122,14 @@ class Invariants:
         require(not waiting, "every job ends", waiting)
         require(not self.working, "nothing runs on", self.working)
         state = self.state
-        require((state.holders, state.holding, len(state.queue)) == (0, {}, 0), "no slot leaks", state.holding)
-        require(not (state.orphans or state.untold), "no slot leaks", state.orphans | state.untold)
+        require(
+            (state.slots_used, state.jobs_by_runner, len(state.queue)) == (0, {}, 0),
+            "no slot leaks",
+            state.jobs_by_runner,
+        )
+        require(
+            not (state.orphaned_jobs or state.pending_stops), "no slot leaks", state.orphaned_jobs | state.pending_stops
+        )
         require(encode_state(fold(history)) == encode_state(state), "replay equals live")
         differences = list(check_decisions(history))
         require(not differences, "recorded decisions follow from the log", differences[:1])

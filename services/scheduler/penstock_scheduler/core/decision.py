@@ -1,4 +1,4 @@
-"""What the scheduler does next: a pure function of the folded log, a time and what was heard of the runners.
+"""What the scheduler does next: a pure function of the folded log, a time and observations of the runners.
 
 Its cost grows with what it decides and with the number of runners, not with the length of the queue.
 """
@@ -51,7 +51,7 @@ class Start(Struct, frozen=True):
 
 
 class Observations(Struct, frozen=True):
-    """What the shell heard, besides the log."""
+    """What the shell observed, besides the log."""
 
     silent: Mapping[RunnerId, float] = field(default_factory=dict[RunnerId, float])
     """Runners that must have stopped their own work by now, with the seconds of their silence."""
@@ -92,7 +92,7 @@ def decide(
     """
     budget = max(max_entries, MIN_ENTRIES) - 1
     lost = _lost(state, observations, budget)
-    gone = frozenset(each.runner_id for each in lost)
+    gone = frozenset(runner.runner_id for runner in lost)
     budget -= len(lost)
     abandoned = tuple(_abandon(state, job, now, gone) for job in islice(_abandoned_jobs(state, gone), budget))
     budget -= len(abandoned)
@@ -111,9 +111,9 @@ def _lost(state: SchedulerState, observations: Observations, budget: int) -> tup
 
 
 def _abandoned_jobs(state: SchedulerState, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
-    aggregates = set(state.orphans)
+    aggregates = set(state.orphaned_jobs)
     for runner_id in gone:
-        aggregates |= state.holding.get(runner_id, set())
+        aggregates |= state.jobs_by_runner.get(runner_id, set())
     jobs = (job for aggregate in aggregates if not (job := state.jobs[aggregate]).life.damage)
     return iter(sorted(jobs, key=lambda job: job.created_seq))
 
@@ -134,7 +134,7 @@ def _abandon(state: SchedulerState, job: LiveJob, now: datetime, gone: frozenset
 
 
 def _jobs_to_stop(state: SchedulerState, gone: frozenset[RunnerId]) -> Iterator[LiveJob]:
-    jobs = (state.jobs[aggregate] for aggregate in state.untold)
+    jobs = (state.jobs[aggregate] for aggregate in state.pending_stops)
     return iter(sorted((job for job in jobs if job.life.runner_id not in gone), key=lambda job: job.created_seq))
 
 
@@ -146,19 +146,19 @@ def _stop(job: LiveJob) -> Stop:
 
 def _starts(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cycle_id: EventId) -> Iterator[Start]:
     """Yield assignments in the order of the queue, until a limit, the runners or the queue end them."""
-    room = None if (most := state.limit(GLOBAL_LIMIT)) is None else most - state.holders
-    isolation = isolate(state, now, gone, room)
-    for suspect, runner_id in isolation.starts:
-        yield _start(suspect, AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id, is_alone=True))
-    room = None if room is None else room - len(isolation.starts)
+    capacity = None if (limit := state.limit(GLOBAL_LIMIT)) is None else limit - state.slots_used
+    isolation = isolate(state, now, gone, capacity)
+    for alone, runner_id in isolation.starts:
+        yield _start(alone, AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id, is_alone=True))
+    capacity = None if capacity is None else capacity - len(isolation.starts)
     pool = _Pool(state, gone | isolation.taken)
     candidates = _Candidates(state, now, pool, isolation.taken_of)
-    while room is None or room > 0:
+    while capacity is None or capacity > 0:
         job = candidates.take()
         if job is None:
             return
         yield _start(job, AssignJob(now=now, runner_id=pool.take(job.engine), cycle_id=cycle_id))
-        room = None if room is None else room - 1
+        capacity = None if capacity is None else capacity - 1
 
 
 def _start(job: LiveJob, command: AssignJob) -> Start:
@@ -193,7 +193,7 @@ class _Pool:
         return sorted(self._by_engine)
 
     def has(self, engine: str) -> bool:
-        """Say whether a runner with `engine` has a free slot."""
+        """Return whether a runner with `engine` has a free slot."""
         heap = self._by_engine.get(engine)
         while heap:
             minus_free, runner_id = heap[0]
@@ -207,7 +207,7 @@ class _Pool:
         return False
 
     def take(self, engine: str) -> RunnerId:
-        """Take one slot on a runner with `engine`; `has` said that there is one."""
+        """Take one slot on a runner with `engine`; `has` must have found one."""
         heap = self._by_engine[engine]
         _, runner_id = heappop(heap)
         self._free[runner_id] -= 1
@@ -248,7 +248,7 @@ class _Candidates:
             if number < self._due:
                 self._sources.append(islice(self._state.queue.lane(job), 1, None))
                 self._advance(len(self._sources) - 1)
-            if job.is_suspect:
+            if job.must_run_alone:
                 continue
             self._taken_of[owner] = self._taken_of.get(owner, 0) + 1
             return job
@@ -257,7 +257,7 @@ class _Candidates:
     def _is_allowed(self, owner: Owner) -> bool:
         if self._most_an_owner is None:
             return True
-        held = self._state.holders_of.get(owner, 0) + self._taken_of.get(owner, 0)
+        held = self._state.slots_used_by.get(owner, 0) + self._taken_of.get(owner, 0)
         return held < self._most_an_owner
 
     def _advance(self, number: int) -> None:

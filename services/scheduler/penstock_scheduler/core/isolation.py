@@ -1,8 +1,8 @@
 """Jobs that had runners which crashed: each runs on a runner where nothing else does.
 
 When a runner crashes while it has several jobs, any of them may be the cause, and all of them lose their attempt. A job
-that was there twice is a suspect. Alone, a suspect takes no other job down with it: when it ends, it was innocent, and
-when its runners go on crashing, it is quarantined (`penstock_domain.job`). So no job fails for what another one did.
+that was there twice runs alone from then on, where it cannot harm another job. When it ends, it was not the cause; when
+its runners go on crashing, it is quarantined (`penstock_domain.job`). So no job fails for what another one did.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ from penstock_schemas.ids import RunnerId
 
 
 class Isolation(Struct, frozen=True):
-    """Which suspects start, and which runners are not for other jobs."""
+    """Which jobs start alone, and which runners take no other jobs."""
 
     starts: tuple[tuple[LiveJob, RunnerId], ...]
     taken: frozenset[RunnerId]
-    """Runners that a suspect gets now, and the one that is being emptied for the next suspect."""
+    """Runners that get a job alone now, and the one that takes no other job until it is empty."""
     taken_of: Mapping[Owner, int]
     """The slots that the starts take, by owner."""
 
@@ -28,46 +28,48 @@ class Isolation(Struct, frozen=True):
 _NOTHING = Isolation((), frozenset(), {})
 
 
-def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], room: int | None) -> Isolation:
-    """Return what to do for the suspects that wait, in the order of the queue.
+def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], capacity: int | None) -> Isolation:
+    """Return which waiting jobs that must run alone start, in the order of the queue.
 
-    At most half of the runners that offer an engine, and at least one, are for suspects at a time. When none of them is
-    empty, the one with the fewest jobs gets no other job until it is. `room` is how many jobs may start at all.
+    At most half of the runners that offer an engine, and at least one, run a single job at a time. When none of them is
+    empty, the one with the fewest jobs gets no other job until it is. `capacity` is how many jobs may start at all.
     """
-    if not state.suspects:
+    if not state.isolation_candidates:
         return _NOTHING
-    runners = [each for each in state.runners.values() if each.state is RunnerStatus.ACTIVE and each.id not in gone]
+    runners = [
+        runner for runner in state.runners.values() if runner.state is RunnerStatus.ACTIVE and runner.id not in gone
+    ]
     starts: list[tuple[LiveJob, RunnerId]] = []
     taken: set[RunnerId] = set()
     taken_of: dict[Owner, int] = {}
-    for job in _suspects(state, now):
+    for job in _due_candidates(state, now):
         owner = job.account
-        if (room is not None and len(starts) >= room) or not _is_allowed(state, owner, taken_of):
+        if (capacity is not None and len(starts) >= capacity) or not _is_allowed(state, owner, taken_of):
             continue
-        fitting = [each for each in runners if job.engine in each.engines and each.slots > 0]
-        alone = sum(each.id in taken or _is_alone(state, each) for each in fitting)
-        free = [each for each in fitting if each.id not in taken and not _is_alone(state, each)]
+        fitting = [runner for runner in runners if job.engine in runner.engines and runner.slots > 0]
+        alone = sum(runner.id in taken or _is_alone(state, runner) for runner in fitting)
+        free = [runner for runner in fitting if runner.id not in taken and not _is_alone(state, runner)]
         if not free or alone >= max(1, len(fitting) // 2):
             continue
-        best = min(free, key=lambda each: (len(state.holding.get(each.id, ())), each.id))
+        best = min(free, key=lambda runner: (len(state.jobs_by_runner.get(runner.id, ())), runner.id))
         taken.add(best.id)
-        if state.holding.get(best.id):
+        if state.jobs_by_runner.get(best.id):
             break  # it is being emptied, one at a time
         starts.append((job, best.id))
         taken_of[owner] = taken_of.get(owner, 0) + 1
     return Isolation(tuple(starts), frozenset(taken), taken_of)
 
 
-def _suspects(state: SchedulerState, now: datetime) -> Iterator[LiveJob]:
-    jobs = [state.jobs[aggregate] for aggregate in state.suspects]
+def _due_candidates(state: SchedulerState, now: datetime) -> Iterator[LiveJob]:
+    jobs = [state.jobs[aggregate] for aggregate in state.isolation_candidates]
     due = [job for job in jobs if job.not_before is None or job.not_before <= now]
     return iter(sorted(due, key=lambda job: job.key))
 
 
 def _is_allowed(state: SchedulerState, owner: Owner, taken_of: Mapping[Owner, int]) -> bool:
-    most = state.limit(OWNER_LIMIT)
-    return most is None or state.holders_of.get(owner, 0) + taken_of.get(owner, 0) < most
+    limit = state.limit(OWNER_LIMIT)
+    return limit is None or state.slots_used_by.get(owner, 0) + taken_of.get(owner, 0) < limit
 
 
 def _is_alone(state: SchedulerState, runner: RunnerRecord) -> bool:
-    return any(state.jobs[each].life.is_alone for each in state.holding.get(runner.id, ()))
+    return any(state.jobs[name].life.is_alone for name in state.jobs_by_runner.get(runner.id, ()))

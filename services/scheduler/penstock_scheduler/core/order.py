@@ -8,7 +8,7 @@ Key = tuple[int, int]
 """(-priority, sequence of the submission): smaller goes first. No two jobs have the same."""
 
 _FEW: Final = 64
-"""So many removed keys may lie in the heap before it is worth making anew."""
+"""So many removed keys may be in the heap before it is built again without them."""
 
 
 class OrderedQueue:
@@ -38,7 +38,7 @@ class OrderedQueue:
         if self._heap[0] != key:
             self._gone.add(key)
             if len(self._gone) > _FEW and 2 * len(self._gone) > len(self._heap):
-                self._heap = [each for each in self._heap if each not in self._gone]
+                self._heap = [kept for kept in self._heap if kept not in self._gone]
                 heapify(self._heap)
                 self._gone.clear()
             return

@@ -12,9 +12,9 @@ _NOTHING: Final = OrderedQueue()
 
 
 class Queue:
-    """Waiting jobs: in a lane for each engine and owner, or apart while their back-off lasts.
+    """Waiting jobs: in a lane for each engine and owner, or separate until their back-off ends.
 
-    An owner at the limit is shut: the owner's lanes do not show, so that they cost nothing until a slot is free again.
+    An owner at the limit is suspended: the heads of an engine leave out the owner's lanes, which cost nothing then.
     """
 
     def __init__(self) -> None:
@@ -22,10 +22,10 @@ class Queue:
         """By the sequence of their submission."""
         self._lanes: dict[tuple[str, Owner], OrderedQueue] = {}
         self._heads: dict[str, OrderedQueue] = {}
-        """By engine: the first key of each lane whose owner is not shut."""
-        self._shut: set[Owner] = set()
+        """By engine: the first key of each lane whose owner is not suspended."""
+        self._suspended: set[Owner] = set()
         self._backing_off: list[tuple[datetime, int]] = []
-        """A heap; an entry counts only while the job still waits for that very time."""
+        """A heap; an entry counts only while the job still waits for that time."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -39,7 +39,7 @@ class Queue:
         return self._jobs[key[1]]
 
     def add(self, job: LiveJob) -> None:
-        """Let `job` wait."""
+        """Add a job that waits."""
         self._jobs[job.created_seq] = job
         if job.not_before is None:
             self._enter_lane(job)
@@ -47,7 +47,7 @@ class Queue:
             heappush(self._backing_off, (job.not_before, job.created_seq))
 
     def remove(self, job: LiveJob) -> None:
-        """Take `job`, unchanged since it was added, out."""
+        """Remove `job`, which did not change since it was added."""
         del self._jobs[job.created_seq]
         if job.not_before is None:
             self._leave_lane(job)
@@ -97,7 +97,7 @@ class Queue:
         return self._lanes.get((job.engine, job.account), _NOTHING)
 
     def lanes_of(self, engine: str) -> list[OrderedQueue]:
-        """Return every lane of `engine`, those of shut owners included."""
+        """Return every lane of `engine`, those of suspended owners included."""
         return [lane for (name, _), lane in self._lanes.items() if name == engine]
 
     def waiting_by_engine(self) -> dict[str, int]:
@@ -107,27 +107,27 @@ class Queue:
             counts[engine] = counts.get(engine, 0) + len(lane)
         return counts
 
-    def shut(self, owner: Owner) -> None:
-        """Show no lane of `owner` any more."""
-        if owner not in self._shut:
-            self._shut.add(owner)
+    def suspend(self, owner: Owner) -> None:
+        """Leave the lanes of `owner` out of the heads."""
+        if owner not in self._suspended:
+            self._suspended.add(owner)
             for engine, heads in self._heads.items():
                 lane = self._lanes.get((engine, owner))
                 if lane is not None and (first := lane.first()) is not None:
                     heads.remove(first)
 
-    def open(self, owner: Owner) -> None:
-        """Show the lanes of `owner` again."""
-        if owner in self._shut:
-            self._shut.remove(owner)
+    def resume(self, owner: Owner) -> None:
+        """Take the lanes of `owner` into the heads again."""
+        if owner in self._suspended:
+            self._suspended.remove(owner)
             for engine, heads in self._heads.items():
                 lane = self._lanes.get((engine, owner))
                 if lane is not None and (first := lane.first()) is not None:
                     heads.add(first)
 
-    def shut_owners(self) -> frozenset[Owner]:
-        """Return who is shut."""
-        return frozenset(self._shut)
+    def suspended_owners(self) -> frozenset[Owner]:
+        """Return the suspended owners."""
+        return frozenset(self._suspended)
 
     def _enter_lane(self, job: LiveJob) -> None:
         owner = job.account
@@ -138,7 +138,7 @@ class Queue:
         lane.add(key)
         if before is None or key < before:
             heads = self._heads.setdefault(job.engine, OrderedQueue())
-            if owner not in self._shut:
+            if owner not in self._suspended:
                 if before is not None:
                     heads.remove(before)
                 heads.add(key)
@@ -149,7 +149,7 @@ class Queue:
         was_first = lane.first() == job.key
         lane.remove(job.key)
         after = lane.first()
-        if was_first and owner not in self._shut:
+        if was_first and owner not in self._suspended:
             heads = self._heads[job.engine]
             heads.remove(job.key)
             if after is not None:

@@ -42,7 +42,7 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
         return (-self.priority, self.created_seq)
 
     @property
-    def is_suspect(self) -> bool:
+    def must_run_alone(self) -> bool:
         """Whether it must run alone, because runners crashed while they had it."""
         return needs_isolation(self.life.runner_crashes)
 
@@ -62,7 +62,7 @@ class RunnerStatus(Enum):
 
     @property
     def is_over(self) -> bool:
-        """Say whether none of its work can still be running."""
+        """Whether none of its work can still be running."""
         return self in (RunnerStatus.LEFT, RunnerStatus.LOST)
 
 

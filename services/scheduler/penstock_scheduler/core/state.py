@@ -45,24 +45,24 @@ class SchedulerState:
         self.jobs: dict[str, LiveJob] = {}
         """Every job that has not ended, by the name of its events."""
         self.queue = Queue()
-        self.holders = 0
-        """How many jobs hold a slot."""
-        self.holders_of: dict[Owner, int] = {}
-        self.holding: dict[RunnerId, set[str]] = {}
+        self.slots_used = 0
+        """How many jobs have a slot."""
+        self.slots_used_by: dict[Owner, int] = {}
+        self.jobs_by_runner: dict[RunnerId, set[str]] = {}
         """The jobs that each runner holds."""
-        self.orphans: set[str] = set()
+        self.orphaned_jobs: set[str] = set()
         """The jobs that hold a slot on a runner that is gone."""
         self.damages: dict[int, Damage] = {}
         """What is damaged and was not closed, by the sequence of the damaged event."""
         self.gaps: list[int] = []
         """The missing sequences of which it is not known to which aggregate they belong."""
-        self.untold: set[str] = set()
-        """The jobs to be cancelled whose runner was not told yet."""
-        self.suspects: set[str] = set()
+        self.pending_stops: set[str] = set()
+        """The jobs that their runner must stop and was not ordered to yet."""
+        self.isolation_candidates: set[str] = set()
         """The jobs that wait and must run alone."""
 
     def apply(self, stored: Stored) -> None:
-        """Fold one event in. It never refuses; what it does not know it passes over."""
+        """Fold one event in. It never refuses; it ignores what it does not know."""
         data, aggregate = stored.event.data, stored.event.aggregate
         fold = _FOLDS.get(type(data))
         if fold is not None:
@@ -86,7 +86,7 @@ class SchedulerState:
 
     def free_slots(self, runner: RunnerRecord) -> int:
         """Return how many more attempts `runner` can hold."""
-        held = self.holding.get(runner.id, set())
+        held = self.jobs_by_runner.get(runner.id, set())
         if len(held) == 1 and self.jobs[next(iter(held))].life.is_alone:
             return 0
         return runner.slots - len(held)
@@ -100,9 +100,9 @@ class SchedulerState:
             cycle_id=self.cycle_id,
             cycle_head=self.cycle_head,
             limits=dict(sorted(self.limits.items())),
-            runners=[self.runners[each] for each in sorted(self.runners)],
+            runners=[self.runners[runner_id] for runner_id in sorted(self.runners)],
             jobs=sorted(self.jobs.values(), key=lambda job: job.created_seq),
-            damages=[self.damages[each] for each in sorted(self.damages)],
+            damages=[self.damages[seq] for seq in sorted(self.damages)],
             gaps=list(self.gaps),
         )
 
@@ -113,8 +113,8 @@ class SchedulerState:
         state.seq, state.lease = snapshot.seq, snapshot.lease
         state.cycle_head, state.cycle_id = snapshot.cycle_head, snapshot.cycle_id
         state.limits = dict(snapshot.limits)
-        state.runners = {each.id: each for each in snapshot.runners}
-        state.damages = {each.seq: each for each in snapshot.damages}
+        state.runners = {runner.id: runner for runner in snapshot.runners}
+        state.damages = {damage.seq: damage for damage in snapshot.damages}
         state.gaps = list(snapshot.gaps)
         for job in snapshot.jobs:
             state.jobs[job.aggregate] = job
@@ -130,7 +130,7 @@ class SchedulerState:
             self.gaps.remove(damage.seq)
 
     def _forget_damage(self, aggregate: str) -> None:
-        self.damages = {seq: each for seq, each in self.damages.items() if each.aggregate != aggregate}
+        self.damages = {seq: damage for seq, damage in self.damages.items() if damage.aggregate != aggregate}
 
     def _note_damage(self, stored: Stored, data: e.RecordDamaged) -> None:
         """Take note of a damaged event that is no live job's. What follows it in its aggregate follows its place."""
@@ -143,7 +143,7 @@ class SchedulerState:
         self._note(damage_of(stored, data.reason))
         kind, _, name = aggregate.partition(".")
         if aggregate == aggregates.SCHEDULER_LEASE:
-            # Whoever was elected, it was a term.
+            # The winner of the election is unknown; the term counts.
             self.lease = LeadershipLease(holder="", term=self.lease.term + 1, head=following(self.lease.head, stored))
         elif aggregate == aggregates.SCHEDULER_CYCLE:
             self.cycle_head = following(self.cycle_head, stored)
@@ -204,21 +204,21 @@ class SchedulerState:
             return  # it is nowhere but in `jobs` until it is released, and then where it was in the queue
         if not job.life.state.holds_slot:
             self.queue.add(job)
-            if job.is_suspect:
-                self.suspects.add(aggregate)
+            if job.must_run_alone:
+                self.isolation_candidates.add(aggregate)
             return
         owner, runner_id = job.account, job.life.runner_id or RunnerId("")
-        self.holders += 1
-        self.holders_of[owner] = self.holders_of.get(owner, 0) + 1
-        self._open_or_shut(owner)
+        self.slots_used += 1
+        self.slots_used_by[owner] = self.slots_used_by.get(owner, 0) + 1
+        self._suspend_or_resume(owner)
         # A runner may have left after the scheduler looked and before its decision was stored.
         runner = self.runners.setdefault(runner_id, RunnerRecord(id=runner_id))
-        self.holding.setdefault(runner_id, set()).add(aggregate)
+        self.jobs_by_runner.setdefault(runner_id, set()).add(aggregate)
         if runner.state.is_over:
             if not job.life.damage:
-                self.orphans.add(aggregate)
+                self.orphaned_jobs.add(aggregate)
         elif (job.life.damage or job.life.state is JobState.CANCELLING) and not job.is_stop_ordered:
-            self.untold.add(aggregate)
+            self.pending_stops.add(aggregate)
 
     def _leave(self, aggregate: str, job: LiveJob) -> None:
         """Take back what `_enter` did."""
@@ -226,25 +226,25 @@ class SchedulerState:
             return
         if not job.life.state.holds_slot:
             self.queue.remove(job)
-            self.suspects.discard(aggregate)
+            self.isolation_candidates.discard(aggregate)
             return
         owner, runner_id = job.account, job.life.runner_id or RunnerId("")
-        self.holders -= 1
-        self.holders_of[owner] -= 1
-        if not self.holders_of[owner]:
-            del self.holders_of[owner]
-        self._open_or_shut(owner)
-        self.holding[runner_id].discard(aggregate)
-        self.orphans.discard(aggregate)
-        self.untold.discard(aggregate)
+        self.slots_used -= 1
+        self.slots_used_by[owner] -= 1
+        if not self.slots_used_by[owner]:
+            del self.slots_used_by[owner]
+        self._suspend_or_resume(owner)
+        self.jobs_by_runner[runner_id].discard(aggregate)
+        self.orphaned_jobs.discard(aggregate)
+        self.pending_stops.discard(aggregate)
         self._forget_if_over(runner_id)
 
-    def _open_or_shut(self, owner: Owner) -> None:
-        most = self.limit(OWNER_LIMIT)
-        if most is not None and self.holders_of.get(owner, 0) >= most:
-            self.queue.shut(owner)
+    def _suspend_or_resume(self, owner: Owner) -> None:
+        limit = self.limit(OWNER_LIMIT)
+        if limit is not None and self.slots_used_by.get(owner, 0) >= limit:
+            self.queue.suspend(owner)
         else:
-            self.queue.open(owner)
+            self.queue.resume(owner)
 
     # Orders and runners.
 
@@ -257,7 +257,7 @@ class SchedulerState:
             job = self.jobs.get(aggregate)
             if job is not None and job.life.attempt == data.attempt:
                 job.is_stop_ordered = True
-                self.untold.discard(aggregate)
+                self.pending_stops.discard(aggregate)
 
     def _join(self, stored: Stored, data: e.RunnerJoined) -> None:
         self.runners[data.runner_id] = RunnerRecord(
@@ -283,14 +283,14 @@ class SchedulerState:
         if not runner.state.is_over:
             runner.state = RunnerStatus.LOST if isinstance(data, e.RunnerLost) else RunnerStatus.LEFT
             runner.is_crash = isinstance(data, e.RunnerLost) or data.is_crash
-        held = self.holding.get(runner.id, set())
-        self.orphans |= {each for each in held if not self.jobs[each].life.damage}
-        self.untold -= held
+        held = self.jobs_by_runner.get(runner.id, set())
+        self.orphaned_jobs |= {name for name in held if not self.jobs[name].life.damage}
+        self.pending_stops -= held
         self._forget_if_over(runner.id)
 
     def _forget_if_over(self, runner_id: RunnerId) -> None:
-        if not self.holding.get(runner_id):
-            self.holding.pop(runner_id, None)
+        if not self.jobs_by_runner.get(runner_id):
+            self.jobs_by_runner.pop(runner_id, None)
             if self.runners[runner_id].state.is_over:
                 del self.runners[runner_id]
 
@@ -308,8 +308,8 @@ class SchedulerState:
         if limit is not None:
             self.limits[data.name] = limit
         if data.name == OWNER_LIMIT:
-            for owner in self.queue.shut_owners() | self.holders_of.keys():
-                self._open_or_shut(owner)
+            for owner in self.queue.suspended_owners() | self.slots_used_by.keys():
+                self._suspend_or_resume(owner)
 
 
 def _is_apart(job: LiveJob) -> bool:

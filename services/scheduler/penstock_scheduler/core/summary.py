@@ -31,8 +31,8 @@ def summarize(state: SchedulerState) -> QueueSummary:
             free[engine] = free.get(engine, 0) + max(0, state.free_slots(runner))
     waiting = state.queue.waiting_by_engine()
     names = sorted(set(slots) | set(waiting), key=lambda name: (name not in slots, name))[:MAX_ENGINES]
-    full = sorted(state.queue.shut_owners())[:MAX_OWNERS]
-    held = [job for jobs in state.holding.values() for job in map(state.jobs.__getitem__, jobs)]
+    full = sorted(state.queue.suspended_owners())[:MAX_OWNERS]
+    held = [job for jobs in state.jobs_by_runner.values() for job in map(state.jobs.__getitem__, jobs)]
     by_owner: dict[Owner, list[LiveJob]] = {owner: [] for owner in full}
     for job in held:
         if job.account in by_owner:
@@ -49,7 +49,7 @@ def summarize(state: SchedulerState) -> QueueSummary:
             )
             for name in names
         },
-        running=state.holders,
+        running=state.slots_used,
         holders=_oldest(held, MAX_HOLDERS),
         max_running=state.limit(GLOBAL_LIMIT),
         max_running_per_owner=state.limit(OWNER_LIMIT),
@@ -57,7 +57,7 @@ def summarize(state: SchedulerState) -> QueueSummary:
             OwnerLoad(
                 tenant=TenantId(tenant),
                 owner=owner,
-                running=state.holders_of.get((tenant, owner), 0),
+                running=state.slots_used_by.get((tenant, owner), 0),
                 holders=_oldest(by_owner.get((tenant, owner), ()), MAX_HOLDERS_OF_OWNER),
             )
             for tenant, owner in full
