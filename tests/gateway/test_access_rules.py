@@ -21,8 +21,9 @@ from penstock_gateway.authentication.provider import is_safe_url
 from penstock_gateway.authentication.rate_limits import LONGEST_DELAY_S, MAX_KEYS, Failures, RateLimiter
 from penstock_gateway.authentication.token_service import new_token
 from penstock_gateway.authentication.users import BadUser, parse_users, split_file, split_list
-from penstock_gateway.settings import GatewaySettings, with_other_names
+from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wiring.access import access_mistakes
+from penstock_gateway.wiring.settings_checks import with_other_names
 from penstock_runtime.settings import BadSettings, read_settings
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
 from penstock_schemas.ids import DEFAULT_TENANT, TenantId

@@ -14,7 +14,8 @@ from tests.sources.test_archives import gzipped
 
 from penstock_gateway.catalogue.folder import Unfit, read_workflow
 from penstock_gateway.catalogue.registration import prepare
-from penstock_gateway.settings import GatewaySettings, mistakes
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.wiring.settings_checks import mistakes
 from penstock_schemas.api import PipelineRegistration, SubmittedSource
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import SourceManifest

@@ -14,7 +14,8 @@ from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, lay, ne
 from tests.sources.http_fixture_server import Elsewhere, elsewhere, git, repository
 from tests.sources.test_archives import gzipped
 
-from penstock_gateway.settings import GatewaySettings, mistakes, source_hosts
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.wiring.settings_checks import mistakes, source_hosts
 from penstock_ports import Unavailable
 from penstock_schemas.api import SubmittedSource
 from penstock_sources.egress import addresses, downloads

@@ -14,10 +14,11 @@ import structlog
 from penstock_domain.engines.registry import InvalidEngines
 from penstock_gateway.http.request_log import RequestLog
 from penstock_gateway.http.server import PortTaken, Server, listen, make_server, stop_on_signal, url_of
-from penstock_gateway.settings import GatewaySettings, connection_limits, mistakes, with_other_names
+from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wiring.access import access_mistakes, exposure
 from penstock_gateway.wiring.foundation import OWN_FILES
 from penstock_gateway.wiring.gateway import Gateway, build_gateway
+from penstock_gateway.wiring.settings_checks import connection_limits, mistakes, with_other_names
 from penstock_jetstream import connect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import PortError

@@ -1,25 +1,15 @@
-"""What the gateway is told by its environment."""
+"""The settings of a gateway, read from its environment."""
 
-import re
-import ssl
-from collections.abc import Iterator, Mapping
 from enum import Enum
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta
 
 from penstock_domain.access import JobVisibility
-from penstock_gateway.catalogue.presets import read_presets
-from penstock_gateway.http.connections import ConnectionLimits, room_for
 from penstock_jetstream.settings import ServiceSettings
-from penstock_runtime.setting_files import read_setting_file
 from penstock_runtime.settings import LogLevel, LogLevelSetting
-from penstock_runtime.storage_variables import with_storage_names
 from penstock_schemas.access import AuthMethod, Role
-from penstock_sources.egress.addresses import SourceHosts
-from penstock_sources.egress.credentials import parse_credentials, read_credentials
 
 
 class UnknownFields(Enum):
@@ -74,7 +64,7 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=604_800,
-            description="Seconds that links to outputs in the object store itself are valid; 0 gives none. Whoever has "
+            description="Seconds that links to outputs in the object store itself are valid; 0 gives none. A holder of "
             "such a link needs no credentials.",
         ),
     ] = 0
@@ -95,7 +85,7 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     source_allow_private: Annotated[
         bool,
         Meta(
-            description="UNSAFE: also fetch from addresses that are not public. Whoever may submit can then reach what "
+            description="UNSAFE: also fetch from addresses that are not public. A submitter can then reach what "
             "only this machine or its network can."
         ),
     ] = False
@@ -109,7 +99,7 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         str,
         Meta(
             description="Names and tokens for repositories and files that are not public: `https://name:token@host/path`"
-            ", several with commas between; each is used below its address alone. Whoever may submit can use them.",
+            ", several with commas between; each is used below its address alone. All submitters can use them.",
             extra={"secret": True},
         ),
     ] = ""
@@ -146,7 +136,7 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     service_name: Annotated[
         str, Meta(description="The service's name in service-info.", extra={"other_name": "SERVICE_NAME"})
     ] = "Penstock"
-    service_description: Annotated[str, Meta(description="What service-info says of the service.")] = (
+    service_description: Annotated[str, Meta(description="The description of the service in service-info.")] = (
         "Runs scientific pipelines."
     )
     service_organization: Annotated[
@@ -171,13 +161,13 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     auth: Annotated[
         tuple[AuthMethod, ...],
         Meta(
-            description="How those who ask show who they are. `none` is for one machine alone: everybody who reaches "
+            description="How users authenticate. `none` is for one machine alone: everybody who reaches "
             "the port is an admin.",
             extra={"other_name": "AUTH_METHOD"},
         ),
     ] = (AuthMethod.NONE,)
     allow_anonymous: Annotated[
-        bool, Meta(description="Whether `none` is meant although others reach the address that is listened on.")
+        bool, Meta(description="Whether `none` is intended although other machines reach the address.")
     ] = False
     basic_auth_users: Annotated[
         str,
@@ -198,7 +188,8 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="The audience that a token for this server must name; one of several.")
     ] = ()
     oidc_name_claim: Annotated[
-        str, Meta(min_length=1, description="The claim that holds who it is. It must be stable and never reused.")
+        str,
+        Meta(min_length=1, description="The claim with the user's name. It must be stable and never reused."),
     ] = "sub"
     oidc_tenant_claim: Annotated[str | None, Meta(description="The claim that holds the tenant.")] = None
     oidc_tenant: Annotated[str, Meta(description="The tenant of everybody, where no claim holds it.")] = "default"
@@ -209,7 +200,7 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[str, ...], Meta(description="What values of that claim give which role, as `value=role`.")
     ] = ()
     oidc_default_role: Annotated[
-        Role | None, Meta(description="The role of those to whom the claim gives none; empty: they may not come in.")
+        Role | None, Meta(description="The role of those to whom the claim gives none; empty: they have no access.")
     ] = None
     oidc_skew_s: Annotated[
         float, Meta(ge=0, le=600, description="Seconds by which the provider's clock may differ from ours.")
@@ -225,14 +216,17 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            description="Requests a second that each who asks may make on the average; 0: any. Not under `none`. Each "
+            description="Requests a second that each user may send on average; 0: any number. Not under `none`. Each "
             "gateway counts for itself.",
         ),
     ] = 200.0
-    rate_burst: Annotated[int, Meta(ge=1, description="Requests that each who asks may make at once.")] = 400
+    rate_burst: Annotated[int, Meta(ge=1, description="Requests that each user may send at once.")] = 400
     cors_origins: Annotated[
         tuple[str, ...],
-        Meta(description="Sites whose pages may ask this server, or `*`.", extra={"other_name": "CORS_ORIGINS"}),
+        Meta(
+            description="Sites whose pages may send requests here, or `*`.",
+            extra={"other_name": "CORS_ORIGINS"},
+        ),
     ] = ()
     trusted_proxies: Annotated[
         tuple[str, ...],
@@ -267,125 +261,10 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
     graceful_s: Annotated[
         int, Meta(ge=0, le=600, description="Seconds that running requests have to finish when the gateway stops.")
     ] = 10
-    echo_message: Annotated[str, Meta(description="What `GET /` says.", extra={"variable": "ECHO_MESSAGE"})] = (
+    echo_message: Annotated[str, Meta(description="The message of `GET /`.", extra={"variable": "ECHO_MESSAGE"})] = (
         "Hello World"
     )
-    image_tag: Annotated[str, Meta(description="What `GET /version` says.", extra={"variable": "IMAGE_TAG"})] = (
+    image_tag: Annotated[str, Meta(description="The version in `GET /version`.", extra={"variable": "IMAGE_TAG"})] = (
         "unknown"
     )
     log_level: LogLevelSetting = LogLevel.INFO
-
-
-_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_OWN_PATHS: Final = (
-    "/jobs",
-    "/pipelines",
-    "/tokens",
-    "/docs",
-    "/health",
-    "/healthz",
-    "/readyz",
-    "/version",
-    "/openapi.json",
-    "/redoc",
-)
-
-
-def with_other_names(environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return `environ` with what other servers name or call otherwise in our own words.
-
-    Raises:
-        BadSettings: as `with_storage_names`.
-
-    """
-    named = with_storage_names(environ)
-    is_openid = named.get("AUTH_METHOD", "").strip().lower() == "oauth2"
-    return {**named, "AUTH_METHOD": AuthMethod.OIDC.value} if is_openid else named
-
-
-def mistakes(settings: GatewaySettings) -> tuple[str, ...]:
-    """Return what is wrong with settings that are right one by one."""
-    return (
-        *(
-            f"PENSTOCK_SOURCE_ROOTS holds '{root}': expected absolute paths without `..`"
-            for root in settings.source_roots
-            if not root.is_absolute() or ".." in root.parts
-        ),
-        *(
-            ["PENSTOCK_SWEEP_AFTER_DAYS is 1: expected 0 or at least 2, for the submissions of a day share their files"]
-            if settings.sweep_after_days == 1
-            else []
-        ),
-        *_file_mistakes(settings),
-        *_wes_mistakes(settings),
-    )
-
-
-def connection_limits(settings: GatewaySettings) -> ConnectionLimits:
-    """Return how many connections there may be."""
-    return ConnectionLimits(
-        maximum=room_for(settings.max_connections),
-        maximum_per_address=settings.max_connections_per_address,
-        trusted_proxies=frozenset(settings.trusted_proxies),
-    )
-
-
-def source_hosts(settings: GatewaySettings) -> SourceHosts:
-    """Return where workflows may be fetched from.
-
-    Raises:
-        ValueError: the credentials cannot be read.
-
-    """
-    path = settings.source_credentials_file
-    return SourceHosts(
-        hosts=settings.source_hosts,
-        allows_private=settings.source_allow_private,
-        ca_file=None if settings.source_ca_file is None else settings.source_ca_file.absolute(),
-        credentials=(
-            *parse_credentials(settings.source_credentials),
-            *(() if path is None else read_credentials(path)),
-        ),
-    )
-
-
-def _file_mistakes(settings: GatewaySettings) -> Iterator[str]:
-    try:
-        parse_credentials(settings.source_credentials)
-    except ValueError as error:
-        yield f"PENSTOCK_SOURCE_CREDENTIALS is not right: {error}"
-    path, certificates = settings.source_credentials_file, settings.source_ca_file
-    if path is not None:
-        try:
-            read_credentials(path)
-        except ValueError as error:
-            yield f"PENSTOCK_SOURCE_CREDENTIALS_FILE is {path}: {error}"
-    if settings.presets_file is not None:
-        try:
-            read_presets(settings.presets_file)
-        except ValueError as error:
-            yield f"PENSTOCK_PRESETS_FILE is {settings.presets_file}: {error}"
-    if settings.catalogue_dir is not None and not settings.catalogue_dir.is_dir():
-        yield f"PENSTOCK_CATALOGUE_DIR is {settings.catalogue_dir}: expected a folder whose subfolders are workflows"
-    for address in settings.trusted_proxies:
-        try:
-            ip_address(address)
-        except ValueError:
-            yield f"PENSTOCK_TRUSTED_PROXIES holds '{address}': expected IP addresses, as connections come from"
-    if certificates is not None:
-        try:
-            read_setting_file(certificates)  # the library would wait for a FIFO
-            ssl.create_default_context(cafile=str(certificates))
-        except OSError as error:  # ssl.SSLError is one
-            yield f"PENSTOCK_SOURCE_CA_FILE is {certificates}: it holds no certificates that can be read ({error})"
-
-
-def _wes_mistakes(settings: GatewaySettings) -> Iterator[str]:
-    prefix = settings.wes_prefix
-    if not _PREFIX.fullmatch(prefix) or any(prefix == path or prefix.startswith(path + "/") for path in _OWN_PATHS):
-        yield f"PENSTOCK_WES_PREFIX is '{prefix}': expected a path such as /ga4gh/wes/v1 that is not the server's own"
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
-        yield f"PENSTOCK_PUBLIC_URL is '{settings.public_url}': expected an address with http:// or https://"
-    for tag in settings.service_tags:
-        if not tag.partition("=")[1]:
-            yield f"PENSTOCK_SERVICE_TAGS holds '{tag}': expected name=value"

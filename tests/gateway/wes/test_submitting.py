@@ -11,7 +11,8 @@ from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 from tests.sources.http_fixture_server import elsewhere, git, repository
 from tests.sources.test_archives import gzipped, zipped
 
-from penstock_gateway.settings import GatewaySettings, mistakes, with_other_names
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.wiring.settings_checks import mistakes, with_other_names
 from penstock_runtime.settings import BadSettings, read_settings
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import Source, SourceKind, SourceManifest

@@ -14,7 +14,8 @@ from penstock_gateway.index.feeder import Index
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog
 from penstock_gateway.maintenance.readiness import Readiness, ReadinessPolicy
-from penstock_gateway.settings import GatewaySettings, source_hosts
+from penstock_gateway.settings import GatewaySettings
+from penstock_gateway.wiring.settings_checks import source_hosts
 from penstock_jetstream.adapters.blobs import folder_of
 from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runtime.background import BackgroundTasks
