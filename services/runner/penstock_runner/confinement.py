@@ -33,8 +33,8 @@ async def confinement(
     wants = settings.sandbox is not SandboxMode.OFF
     found = await probe() if wants else Capabilities()
     in_force = standing(settings.sandbox, found)
-    say = _log.info if in_force.level is SandboxLevel.FULL else _log.warning
-    say("sandbox", in_force=in_force.level.value, workflows_can_still=list(in_force.lacks), landlock=found.abi)
+    write = _log.info if in_force.level is SandboxLevel.FULL else _log.warning
+    write("sandbox", in_force=in_force.level.value, workflows_can_still=list(in_force.lacks), landlock=found.abi)
     if not wants or found.is_refused:
         return None, in_force
     allowed = replace(policy(settings, environ), sealed=found.files and found.attributes)

@@ -12,7 +12,7 @@ from penstock_runner.state_folder import StateFolder
 from penstock_schemas.ids import JobId
 
 INTERVAL_S: Final = 600.0
-MAX_ASKED: Final = 500
+MAX_REQUESTED: Final = 500
 """Jobs that are requested from the view at a time."""
 
 _log = structlog.stdlib.get_logger()
@@ -43,8 +43,8 @@ class Housekeeping:
         """
         here = await anyio.to_thread.run_sync(self._folder.job_ids)
         removed = 0
-        for start in range(0, len(here), MAX_ASKED):
-            removed += await self._remove_deleted(here[start : start + MAX_ASKED])
+        for start in range(0, len(here), MAX_REQUESTED):
+            removed += await self._remove_deleted(here[start : start + MAX_REQUESTED])
         return removed
 
     async def _remove_deleted(self, job_ids: Sequence[JobId]) -> int:

@@ -46,11 +46,11 @@ class Ports(Struct, frozen=True, kw_only=True):
     plans: Plans | None = None
     """`None`: it makes no plans."""
     jobs: JobsView | None = None
-    """`None`: it does not hear which jobs were deleted."""
+    """`None`: it keeps the folders of deleted jobs."""
 
 
 class Runner:
-    """Runs attempts until it is asked to stop.
+    """Runs attempts until a stop is requested.
 
     Args:
         runner_id: of its first session. Its engines' processes must carry it in their environment, as

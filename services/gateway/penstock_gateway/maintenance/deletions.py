@@ -1,7 +1,7 @@
-"""Deleting jobs: first the log says so, then what they left behind goes; what a crash interrupts is taken up again.
+"""Deletion of jobs: it is recorded in the log first, then their files are removed; interrupted removals are resumed.
 
-A note, `deletions/<tenant>/<job_id>`, stands in the blob store from before the event until everything is removed. It is
-no truth, only where to look: nothing is removed that the log does not call deleted.
+A note, `deletions/<tenant>/<job_id>`, is in the blob store from before the event until everything is removed. It only
+names candidates: nothing is removed unless the log has the deletion.
 """
 
 from typing import Final
@@ -27,7 +27,7 @@ from penstock_schemas.views import Job
 NOTES: Final = "deletions/"
 SWEEP_INTERVAL_S: Final = 60.0
 MAX_SWEPT: Final = 1000
-"""Interrupted deletions that one sweep takes up."""
+"""Interrupted deletions that one sweep resumes."""
 PARALLEL_DELETES: Final = 8
 
 log = structlog.get_logger()
@@ -37,12 +37,12 @@ class Deletions:
     """Deletes jobs, and finishes deletions that were interrupted.
 
     Args:
-        jobs: finds jobs for whoever asks.
-        event_log: where a deletion becomes true.
+        jobs: finds the jobs that a caller may see.
+        event_log: where a deletion is recorded.
         blobs: holds sources, logs and outputs.
         tasks: holds the views of tasks.
         logs: holds the live tail.
-        index: told of every deletion.
+        index: updated by each deletion.
         runtime: the clock and the source of ids.
 
     """
@@ -66,12 +66,12 @@ class Deletions:
         self._logs = logs
         self._index = index
         self._runtime = runtime
-        self._doubtful: frozenset[str] = frozenset()
+        self._unconfirmed: frozenset[str] = frozenset()
 
     async def delete(self, principal: Principal, job_id: JobId, *, reason: str | None = None) -> None:
         """Delete a job that is over; nothing happens when it is deleted already.
 
-        When this returns the log has it, and what the job left behind is gone or will be.
+        When this returns the deletion is in the log, and the files of the job are removed or will be.
 
         Raises:
             UnknownJob: there is no such job, or none that `principal` sees.
@@ -85,7 +85,7 @@ class Deletions:
         await self.delete_as(principal.actor, job, reason=reason)
 
     async def delete_as(self, actor: str, job: Job, *, reason: str | None = None) -> None:
-        """Delete a job for whoever may do so.
+        """Delete a job without a check of permissions.
 
         Raises:
             JobNotEnded, Conflict, LogFull, Unavailable: as `delete`.
@@ -97,7 +97,7 @@ class Deletions:
         await self._remove_or_leave(job.tenant, job.id)
 
     async def run(self) -> None:
-        """Take up interrupted deletions for ever, now and then."""
+        """Resume interrupted deletions once every `SWEEP_INTERVAL_S`, for ever."""
         while True:
             try:
                 await self.sweep()
@@ -106,26 +106,26 @@ class Deletions:
             await anyio.sleep(SWEEP_INTERVAL_S)
 
     async def sweep(self) -> None:
-        """Take up deletions that were interrupted.
+        """Resume deletions that were interrupted.
 
-        A note of a job that is not deleted is thrown away by the second sweep that sees it: at the first, its event may
-        be under way.
+        A note of a job that is not deleted is removed by the second sweep that finds it: at the first, its event may
+        not be stored yet.
 
         Raises:
             Unavailable: the log or the blob store does not answer.
 
         """
-        doubtful: set[str] = set()
+        unconfirmed: set[str] = set()
         for info in (await self._blobs.list(NOTES))[:MAX_SWEPT]:
             tenant, _, job_id = info.key.removeprefix(NOTES).partition("/")
             job = fold(await self._log.load(aggregates.job(TenantId(tenant), JobId(job_id))))
             if job is not None and job.deleted_at is not None:
                 await self._remove_or_leave(job.tenant, job.id)
-            elif info.key in self._doubtful:
+            elif info.key in self._unconfirmed:
                 await self._blobs.delete(info.key)
             else:
-                doubtful.add(info.key)
-        self._doubtful = frozenset(doubtful)
+                unconfirmed.add(info.key)
+        self._unconfirmed = frozenset(unconfirmed)
 
     async def _append(self, actor: str, job: Job, reason: str | None) -> None:
         handled = await self._commands.handle(
@@ -138,7 +138,7 @@ class Deletions:
             self._index.put(handled.state)
 
     async def _remove_or_leave(self, tenant: TenantId, job_id: JobId) -> None:
-        """Remove what a deleted job left behind; what cannot be removed now is left to the next sweep."""
+        """Remove the files of a deleted job; what cannot be removed now is left to the next sweep."""
         try:
             await self._remove(tenant, job_id)
         except PortError as error:
@@ -162,7 +162,7 @@ class Deletions:
         async with anyio.create_task_group() as group:
             for info in await self._blobs.list(f"jobs/{job_id}/"):
                 group.start_soon(delete, info.key)
-        # Manifests stand beside the folders that they describe.
+        # Manifests are beside the folders that they describe, under the same prefix.
         if failures:
             raise failures[0]
         await self._blobs.delete(_note(tenant, job_id))

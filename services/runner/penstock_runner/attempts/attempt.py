@@ -156,7 +156,7 @@ class AttemptRun:
         """Stage what the engine needs."""
         try:
             with self._within_grace():
-                attempt = await self._lay_out(self._job, engine)
+                attempt = await self._stage(self._job, engine)
                 return attempt, self._handle(Prepared())
             return None, self._handle(Interrupted())
         except Exception as error:  # noqa: BLE001 - the boundary of an attempt, as below
@@ -197,7 +197,7 @@ class AttemptRun:
             with self._within_grace():
                 return await self._produce(engine, attempt, report, results)
             return self._handle(Interrupted())
-        except Exception as error:  # noqa: BLE001 - the boundary of an attempt: whatever an engine does stays in it
+        except Exception as error:  # noqa: BLE001 - the boundary of an attempt: no error of an engine leaves it
             with anyio.move_on_after(FAULT_LOGS_S):
                 await results.save_logs(has_files=engine.needs_files)
             return self._handle_fault(engine, error)
@@ -233,7 +233,7 @@ class AttemptRun:
             return end
         return self._handle(ResultsStored(outcome, _summary(stored)))
 
-    async def _lay_out(self, job: Job, engine: Engine) -> Attempt:
+    async def _stage(self, job: Job, engine: Engine) -> Attempt:
         folder = self._place.folder
         work_dir = log_dir = folder.root  # not used by an engine without files
         resume, stamps = False, None

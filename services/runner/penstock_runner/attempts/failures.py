@@ -1,4 +1,4 @@
-"""What went wrong with an attempt, as the log is told of it."""
+"""The failure of an attempt, as the log records it."""
 
 from typing import Final
 

@@ -107,5 +107,5 @@ class JobLog:
 
     async def _locate(self) -> Target[Job]:
         job = self.job if self._is_current else await self.load()
-        self._is_current = False  # whatever ends the append early: the job must be read again
+        self._is_current = False  # if the append is interrupted, the job must be read again
         return Target(self._aggregate, job)

@@ -22,7 +22,7 @@ from penstock_sources.workspace.layout import SourceRefused
 from penstock_sources.workspace.sources import Sources
 
 MAX_PLANS: Final = 2
-"""At the same time; further requests are told that the runner is busy."""
+"""At the same time; further requests get a reply that the runner is busy."""
 PLAN_DEADLINE_S: Final = 60.0
 MAX_REPLY_BYTES: Final = 700_000
 """Of the tasks in a reply: a message takes 1 MiB."""
@@ -35,7 +35,7 @@ class Planner:
 
     Args:
         engines: by name; they are ready.
-        sources: lays the files of workflows out.
+        sources: stages the files of workflows.
         folder: each plan has a separate folder below it.
         cores: for each attempt.
 
@@ -71,7 +71,7 @@ class Planner:
             return _failed(FailureCause.SYSTEM, f"the workflow's files could not be fetched: {error}")
         except Exception as error:  # noqa: BLE001 - the boundary of a plan: the runner goes on
             _log.error("plan_fault", engine=request.engine, exc_info=error)
-            return _failed(FailureCause.SYSTEM, "the plan could not be made; the runner's log says why")
+            return _failed(FailureCause.SYSTEM, "the plan could not be made; see the log of the runner for the reason")
         finally:
             self._open -= 1
             with anyio.CancelScope(shield=True):
@@ -121,18 +121,18 @@ def plan_of(tasks: Iterable[Task]) -> Plan:
         for task in tasks
     ]
     counts = Counter(item.rule for item in planned)
-    shown: list[PlannedTask] = []
-    room = MAX_REPLY_BYTES
+    included: list[PlannedTask] = []
+    left_bytes = MAX_REPLY_BYTES
     for item in planned[:MAX_PLANNED_TASKS]:
-        room -= len(msgspec.json.encode(item)) + 1
-        if room < 0:
+        left_bytes -= len(msgspec.json.encode(item)) + 1
+        if left_bytes < 0:
             break
-        shown.append(item)
+        included.append(item)
     return Plan(
         rules=tuple(PlannedRule(rule=rule, tasks=count) for rule, count in counts.items()),
-        tasks=tuple(shown),
+        tasks=tuple(included),
         total=len(planned),
-        is_cut=len(shown) < len(planned),
+        is_cut=len(included) < len(planned),
     )
 
 

@@ -117,7 +117,7 @@ class Reports:
 
 
 class Report:
-    """What one attempt says of itself."""
+    """The reports of one attempt: its tasks, its log lines, and its stored logs."""
 
     def __init__(self, reports: Reports, tenant: TenantId, job_id: JobId, attempt: int) -> None:
         self._reports = reports

@@ -8,7 +8,7 @@ import anyio
 PAUSES_S: Final = (0.2, 1.0, 4.0, 8.0, 15.0, 30.0)
 """Between tries; the last one again and again."""
 UPLOAD_RETRY_S: Final = 3600.0
-"""How long the results of a run are offered to the blob store, unless a setting says otherwise."""
+"""How long the results of a run are offered to the blob store, unless a setting changes it."""
 QUICK_S: Final = 6.0
 """How long an upload is tried that somebody else repeats later."""
 REPORT_DEADLINE_S: Final = 5.0
@@ -20,7 +20,7 @@ Report = Callable[[int, str], Awaitable[None]]
 
 
 class UploadFailed(Exception):
-    """The blob store did not take a file, after every retry; the message names it and says why."""
+    """The blob store did not take a file, after every retry; the message names the file and the reason."""
 
 
 class UploadRetries:
@@ -63,10 +63,10 @@ class UploadRetries:
                 pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
                 self._failures += 1
                 self._next_try_s = now_s + min(pause_s, left_s)
-                await self._tell(reason)
+                await self._report_delay(reason)
         await anyio.sleep(max(0.0, self._next_try_s - anyio.current_time()))
 
-    async def _tell(self, reason: str) -> None:
+    async def _report_delay(self, reason: str) -> None:
         tries = self._failures + 1
         if self._report is None or tries < 4 or tries & (tries - 1):
             return

@@ -54,11 +54,11 @@ class StoredFiles(Struct, frozen=True):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What the run's log gets of it: each file that was not stored, and the first undeclared ones."""
+        """Lines for the run's log: each file that was not stored, and the first undeclared ones."""
         if self.manifest is None:
             return ()
-        each = [f"{file.path} is not stored: {file.reason}" for file in self.manifest.not_stored]
-        return (*each, *(f"warning: {sentence}" for sentence in self.warnings))
+        lines = [f"{file.path} is not stored: {file.reason}" for file in self.manifest.not_stored]
+        return (*lines, *(f"warning: {sentence}" for sentence in self.warnings))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -250,8 +250,8 @@ def _counted(count: int, what: str) -> str:
 
 
 def _first(names: Sequence[str], count: int) -> str:
-    shown = [
+    named = [
         name if len(name) <= MAX_NAME_CHARS else f"{name[:MAX_NAME_CHARS]}..." for name in names[:MAX_NAMED_AT_ONCE]
     ]
-    more = f" and {count - len(shown):,} more" if count > len(shown) else ""
-    return ", ".join(shown) + more
+    more = f" and {count - len(named):,} more" if count > len(named) else ""
+    return ", ".join(named) + more
