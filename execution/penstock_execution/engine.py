@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import anyio
 from msgspec import Struct, field
 
-from penstock_execution.files.produced_files import Produced, Stamps
+from penstock_execution.files.produced import Produced, Stamps
 from penstock_execution.processes.file_descriptors import MAX_PROCESSES
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_schemas.commands import OutcomeKind

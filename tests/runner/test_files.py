@@ -13,7 +13,8 @@ from tests.runner.faults import DownBoard, FailingBlobs, HangingTail, Stuttering
 from tests.runner.runner_harness import eventually
 
 from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
-from penstock_execution.files.produced_files import Declared, Produced, collect
+from penstock_execution.files.produced import Declared, Produced
+from penstock_execution.files.produced_files import collect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_runner.attempts.reporting import TASKS_PER_SEND
 from penstock_schemas.commands import OutcomeKind

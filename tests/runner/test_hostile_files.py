@@ -14,7 +14,8 @@ from tests.runner.test_workflow_files import HOSTILE, SECRET, deepen, device
 from penstock_engines.snakemake.engine import find_snakefile
 from penstock_engines.snakemake.failures import tail_of_file, tails_of_logs
 from penstock_execution.engine import ENGINE_LOG, Attempt, LogWritten, TaskChanged
-from penstock_execution.files.produced_files import Declared, collect
+from penstock_execution.files.produced import Declared
+from penstock_execution.files.produced_files import collect
 from penstock_execution.files.workflow_files import UnsafeFile, written_bytes
 from penstock_execution.logs.combined_log import MAX_RECORDS, OwnLog
 from penstock_execution.logs.live_logs import LiveLogs

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_execution.files.produced_files import Declared, Produced, collect, stamps_of
+from penstock_execution.files.produced import Declared, Produced
+from penstock_execution.files.produced_files import collect, stamps_of
 from penstock_schemas.views import OutputKind
 
 

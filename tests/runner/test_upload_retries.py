@@ -15,7 +15,8 @@ from tests.runner.runner_harness import eventually
 from tests.s3 import BUCKET, running_s3
 
 from penstock_execution.engine import Attempt, Emit, LogWritten, Outcome
-from penstock_execution.files.produced_files import Declared, collect
+from penstock_execution.files.produced import Declared
+from penstock_execution.files.produced_files import collect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import Unavailable
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries

@@ -17,14 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_execution.files import beneath
-from penstock_execution.files.workflow_files import (
-    FileKind,
-    TooManyFiles,
-    UnsafeFile,
-    WorkflowFolder,
-    in_thread,
-    removed,
-)
+from penstock_execution.files.file_threads import in_thread, removed
+from penstock_execution.files.workflow_files import FileKind, TooManyFiles, UnsafeFile, WorkflowFolder
 from penstock_runtime.folder_removal import remove_tree
 
 SECRET = "the runner's own"
@@ -390,7 +384,7 @@ async def test_a_removal_ends_with_its_deadline(root: Path, monkeypatch: pytest.
     def hang(folder: Path) -> None:
         ends.wait(60)
 
-    monkeypatch.setattr("penstock_execution.files.workflow_files.remove_tree", hang)
+    monkeypatch.setattr("penstock_execution.files.file_threads.remove_tree", hang)
     assert not await removed(root, deadline_s=0.01)
     ends.set()
     monkeypatch.undo()

@@ -23,7 +23,7 @@ from penstock_execution.engine import (
     Outcome,
     RemainingLease,
 )
-from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, in_thread, removed
+from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, in_thread, removed
 from penstock_execution.logs.live_logs import TASK_LOGS
 from penstock_execution.processes.file_descriptors import MAX_PROCESSES
 from penstock_execution.processes.orphan_processes import sweep

@@ -10,7 +10,8 @@ from msgspec import Struct
 from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
 from penstock_engines.snakemake.progress import TaskProgress
 from penstock_execution.engine import Attempt
-from penstock_execution.files.produced_files import Declared, Produced, collect
+from penstock_execution.files.produced import Declared, Produced
+from penstock_execution.files.produced_files import collect
 from penstock_schemas.views import Task
 
 COLLECT_S: Final = 120.0

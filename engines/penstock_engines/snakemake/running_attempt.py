@@ -32,7 +32,8 @@ from penstock_execution.engine import (
     Outcome,
     TaskChanged,
 )
-from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder, in_thread
+from penstock_execution.files.file_threads import in_thread
+from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder
 from penstock_execution.logs.live_logs import LiveLogs
 from penstock_execution.logs.log_follower import LAST_LINE_CHARS
 from penstock_execution.processes.supervision_messages import Exited

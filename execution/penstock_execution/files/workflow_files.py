@@ -12,32 +12,21 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Self, TypeVar
+from typing import BinaryIO, Final, Self
 
-import anyio
-import anyio.to_thread
 from msgspec import Struct
 
 from penstock_execution.files import beneath
-from penstock_runtime.folder_removal import remove_tree
 
-FILE_DEADLINE_S: Final = 30.0
-"""How long one operation on a local file may take: beyond it the disk is taken to hang."""
-REMOVE_DEADLINE_S: Final = 600.0
-"""How long the removal of a folder may take, whatever a workflow put into it."""
-SHIELDED_REMOVE_S: Final = 10.0
-"""The same where nothing can cancel it."""
 MAX_EXTENTS: Final = 10_000
 """So many parts of a file with holes are counted."""
 MAX_LISTED: Final = 100_000
 """The most entries that are read below a folder where the caller gives no other bound."""
-
-T = TypeVar("T")
 
 
 class UnsafeFile(OSError):
@@ -287,33 +276,6 @@ def written_bytes(file: BinaryIO) -> int:
             return found if error.errno == errno.ENXIO else size  # no more data; or no such question to this disk
         found += end - start
     return size
-
-
-async def in_thread(
-    work: Callable[[], T], *, deadline_s: float = FILE_DEADLINE_S, limiter: anyio.CapacityLimiter | None = None
-) -> T:
-    """Do blocking work on files in a thread.
-
-    Raises:
-        TimeoutError: it took longer than `deadline_s`. The thread is left behind until the disk answers, so whoever
-            gets this must not go on with the same disk. With a `limiter` of its own, one run cannot keep others from
-            having a thread.
-
-    """
-    with anyio.fail_after(deadline_s):
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
-
-
-async def removed(folder: Path, *, deadline_s: float = REMOVE_DEADLINE_S) -> bool:
-    """Remove a folder as `remove_tree` does, in a thread; return whether all of it is gone.
-
-    What takes longer than `deadline_s` goes on behind.
-    """
-    try:
-        await in_thread(lambda: remove_tree(folder), deadline_s=deadline_s)
-    except OSError:  # TimeoutError is one
-        return False
-    return True
 
 
 def _status(found: os.stat_result) -> FileStatus:

@@ -8,7 +8,8 @@ import anyio
 from msgspec import Struct
 
 from penstock_execution.engine import ENGINE_LOG, Emit, LogWritten
-from penstock_execution.files.workflow_files import FILE_DEADLINE_S, in_thread, size_of_file
+from penstock_execution.files.file_threads import FILE_DEADLINE_S, in_thread
+from penstock_execution.files.workflow_files import size_of_file
 from penstock_execution.logs.combined_log import OwnLog
 from penstock_execution.logs.log_follower import Tail
 from penstock_schemas.views import LogStream

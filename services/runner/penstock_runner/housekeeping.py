@@ -6,7 +6,7 @@ from typing import Final
 import anyio
 import structlog
 
-from penstock_execution.files.workflow_files import removed
+from penstock_execution.files.file_threads import removed
 from penstock_ports import JobsView, PortError
 from penstock_runner.state_folder import StateFolder
 from penstock_schemas.ids import JobId

@@ -23,8 +23,9 @@ from penstock_execution.engine import (
     RemainingLease,
     TaskChanged,
 )
-from penstock_execution.files.produced_files import Declared, collect
-from penstock_execution.files.workflow_files import in_thread
+from penstock_execution.files.produced_files import collect
+from penstock_execution.files.produced import Declared
+from penstock_execution.files.file_threads import in_thread
 from penstock_execution.logs.live_logs import TASK_LOGS, LiveLogs
 from penstock_execution.processes.supervision_messages import Exited
 from penstock_execution.processes.zygote_client import AttemptHandle, ZygoteClient

@@ -18,9 +18,9 @@ import structlog
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import JobEnded, Refused, UnknownJob
 from penstock_execution.engine import Attempt, Engine, LogWritten
+from penstock_execution.files.file_threads import removed
 from penstock_execution.files.set_id_bits import strip_set_id_bits
 from penstock_execution.files.source_stamps import source_stamps
-from penstock_execution.files.workflow_files import removed
 from penstock_ports import TooLarge
 from penstock_runner.attempts.commands import delay_intent, end_intent, return_intent, start_intent
 from penstock_runner.attempts.dependencies import AttemptDependencies, job_log

@@ -11,7 +11,7 @@ import structlog
 from msgspec.structs import replace
 
 from penstock_execution.engine import Attempt, Engine, EngineEvent, TaskChanged
-from penstock_execution.files.workflow_files import SHIELDED_REMOVE_S, removed
+from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, removed
 from penstock_ports import PortError
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import DEFAULT_TENANT, JobId

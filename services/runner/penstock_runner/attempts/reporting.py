@@ -24,7 +24,8 @@ from penstock_execution.engine import (
     LogWritten,
     TaskChanged,
 )
-from penstock_execution.files.workflow_files import in_thread, size_of_file
+from penstock_execution.files.file_threads import in_thread
+from penstock_execution.files.workflow_files import size_of_file
 from penstock_ports import LogTail, PortError, TaskStore, TooLarge
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import Uploads, log_key, task_log_key

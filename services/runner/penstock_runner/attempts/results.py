@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from penstock_execution.engine import Attempt, LogWritten, Outcome
-from penstock_execution.files.workflow_files import in_thread
+from penstock_execution.files.file_threads import in_thread
 from penstock_runner.attempts.notices import append_notices
 from penstock_runner.attempts.reporting import Report
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries

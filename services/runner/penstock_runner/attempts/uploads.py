@@ -10,8 +10,10 @@ import anyio
 from msgspec import Struct
 
 from penstock_domain import blob_keys
-from penstock_execution.files.produced_files import MAX_NAMED, Produced, ProducedFile
-from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder, in_thread, open_file, written_bytes
+from penstock_execution.files.file_threads import in_thread
+from penstock_execution.files.produced import Produced, ProducedFile
+from penstock_execution.files.produced_files import MAX_NAMED
+from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder, open_file, written_bytes
 from penstock_ports import BLOB_PIECE_BYTES, Blobs, PortError
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_schemas.ids import JobId
