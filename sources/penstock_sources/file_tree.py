@@ -15,7 +15,7 @@ class FileTree(Struct, frozen=True):
     folders: Collection[str]
 
     def has_file(self, path: str) -> bool:
-        """Say whether `path` names a file, also through links."""
+        """Return whether `path` names a file, also through links."""
         return self.real(path) in self.files
 
     def real(self, path: str) -> str | None:

@@ -23,7 +23,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.absolute()  # git works in a folder of its own
+        self._folder = folder.absolute()  # git works in a separate folder
         self._prefix = f"{SYSTEM.new_id()}-"
         """What the names of this spool's folders begin with."""
 

@@ -66,7 +66,7 @@ def test_what_becomes_of_such_a_run_follows_from_the_runners(
     policies: list[UnsupportedDirectives | None], is_accepted: bool, words: str
 ) -> None:
     declared = (Declaration("Snakefile", 4, "conda", "snakemake"),)
-    first, last = describe(declared, [runner(each) for each in policies], is_accepted=is_accepted)
+    first, last = describe(declared, [runner(policy) for policy in policies], is_accepted=is_accepted)
     assert first == "Snakefile:4 declares `conda:`"
     assert words in last
 

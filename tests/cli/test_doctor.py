@@ -54,7 +54,7 @@ def status(*, used: int = 10, lag: int = 0, bound: int = 1000) -> StatusResponse
 def test_runners(runners: list[RunnerResponse], result: str, says: str) -> None:
     check = runners_check(runners)
     assert (check.result, says in check.found) == (result, True), check
-    assert (check.result == WARN) == bool(check.mend)
+    assert (check.result == WARN) == bool(check.hint)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_runners(runners: list[RunnerResponse], result: str, says: str) -> None:
 def test_the_log(given: StatusResponse, result: str, says: str) -> None:
     check = log_check(given)
     assert (check.result, says in check.found) == (result, True), check
-    assert (check.result == WARN) == bool(check.mend)
+    assert (check.result == WARN) == bool(check.hint)
 
 
 def test_damaged_events_are_named() -> None:
@@ -79,18 +79,18 @@ def test_damaged_events_are_named() -> None:
     check = damage_check(replace(status(), damaged=5, damages=known))
     assert check.result == FAIL
     assert check.found == "sequence 7 of job.default.x: no JSON; sequence 9 of an unknown run: missing; and 3 more"
-    assert "penstock close" in check.mend
+    assert "penstock close" in check.hint
 
 
 @pytest.mark.parametrize(
     ("levels", "result", "says"),
     [
-        ([], OK, "no runner says"),
-        ([None], OK, "no runner says"),
+        ([], OK, "no runner reports it"),
+        ([None], OK, "no runner reports it"),
         ([SandboxLevel.FULL, None], OK, "kept to their own folders"),
         ([SandboxLevel.FULL, SandboxLevel.PARTIAL], WARN, "partial: a workflow can still signal the runner"),
         ([SandboxLevel.NONE, SandboxLevel.PARTIAL], WARN, "none: a workflow can still signal the runner"),
-        ([SandboxLevel.OFF, SandboxLevel.FULL], WARN, "whatever the runner's user may"),
+        ([SandboxLevel.OFF, SandboxLevel.FULL], WARN, "everything that the runner's user may"),
     ],
 )
 def test_the_sandbox_is_as_weak_as_the_weakest(levels: list[SandboxLevel | None], result: str, says: str) -> None:
@@ -98,4 +98,4 @@ def test_the_sandbox_is_as_weak_as_the_weakest(levels: list[SandboxLevel | None]
     lacks = {level: ("signal the runner",) if level in lacking else () for level in levels}
     check = sandbox_check([replace(runner(), sandbox=level, sandbox_lacks=lacks[level]) for level in levels])
     assert (check.result, says in check.found) == (result, True), check
-    assert (check.result == WARN) == bool(check.mend)
+    assert (check.result == WARN) == bool(check.hint)

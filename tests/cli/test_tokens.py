@@ -50,7 +50,7 @@ def test_doctor_asks_as_who_is_said(system: Up, admin: str) -> None:
 
     blind = call(system.home, "doctor", "-o", "json")
     assert blind.returncode == Exit.OK, blind.stdout
-    unseen = [load for load in json.loads(blind.stdout) if load["found"].startswith("not looked at")]
+    unseen = [load for load in json.loads(blind.stdout) if load["found"].startswith("not checked")]
     assert {item["name"] for item in unseen} >= {"scheduler", "log room", "runners"}
     assert all("PENSTOCK_TOKEN" in item["mend"] for item in unseen)
 

@@ -156,8 +156,8 @@ def test_what_the_archive_says_of_programs_is_kept() -> None:
         untold = zipfile.ZipInfo("a")
         untold.create_system = 0
         archive.writestr(untold, "")
-    assert {each.path: each.is_executable for each in survey(tar, MAX_BYTES)} == {"a": False, "run": True}
-    assert {each.path: each.is_executable for each in survey(packed, MAX_BYTES)} == {"a": None, "run": True}
+    assert {item.path: item.is_executable for item in survey(tar, MAX_BYTES)} == {"a": False, "run": True}
+    assert {item.path: item.is_executable for item in survey(packed, MAX_BYTES)} == {"a": None, "run": True}
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def tree(*files: str) -> FileTree:
 
 
 def entries_of(raw: bytes) -> dict[str, ArchiveEntry]:
-    return {each.path: each for each in survey(io.BytesIO(raw), MAX_BYTES)}
+    return {item.path: item for item in survey(io.BytesIO(raw), MAX_BYTES)}
 
 
 def test_a_tar_keeps_links_folders_and_times_to_the_nanosecond() -> None:
@@ -286,7 +286,7 @@ def test_a_tar_keeps_links_folders_and_times_to_the_nanosecond() -> None:
             info.pax_headers = {"mtime": "1600000000.123456789"}
             archive.addfile(info)
     found = entries_of(raw.getvalue())
-    assert {each.mtime_ns for each in found.values()} == {1_600_000_000_123_456_789}
+    assert {item.mtime_ns for item in found.values()} == {1_600_000_000_123_456_789}
     assert (found["d/up"].target, found["again"].same_as, found["d"].is_folder) == ("../f", "f", True)
     assert "\udcff\n" in found
 

@@ -20,7 +20,7 @@ ROOTS = (PurePosixPath("/data/workflows"), PurePosixPath("/shared"))
 def wrong(submitted: SubmittedSource, engine: str = "snakemake") -> dict[str, str]:
     with pytest.raises(InvalidSource) as caught:
         make_bundle(submitted, engine=engine)
-    return {each.pointer: each.detail for each in caught.value.violations}
+    return {violation.pointer: violation.detail for violation in caught.value.violations}
 
 
 def test_the_bundle_is_stored_under_the_hash_of_its_content() -> None:

@@ -13,7 +13,7 @@ import click
 from penstock import examples
 from penstock.client.client import Client
 from penstock.commands.outputs import fetch
-from penstock.commands.up import say, short
+from penstock.commands.up import report, short
 from penstock.local.free_ports import claim
 from penstock.local.local_defaults import sandbox_settings
 from penstock.local.local_stack import LocalStack, StackConfig, planted
@@ -66,21 +66,21 @@ def demo(outputs: Path, keep: bool) -> int:
         raise
     finally:
         if is_kept:
-            say(f"the demo's state and logs are kept in {plan.state}")
+            report(f"the demo's state and logs are kept in {plan.state}")
         else:
             shutil.rmtree(state, ignore_errors=True)
     return code
 
 
 async def _demo(plan: StackConfig, example: Path, to: Path) -> Exit:
-    say(f"Penstock {software_version()} starts on free ports ...")
-    async with planted(plan, say) as tree:
+    report(f"Penstock {software_version()} starts on free ports ...")
+    async with planted(plan, report) as tree:
         await tree.start()
         if tree.stopped.is_set():
             return Exit.INTERRUPTED
-        say(f"ready at {plan.url}; submitting {short(example)}")
+        report(f"ready at {plan.url}; submitting {short(example)}")
         job = await tree.alongside(partial(_run_example, tree, example, to))
-    say("stopped")
+    report("stopped")
     return Exit.INTERRUPTED if job is None else EXIT_OF.get(job.state, Exit.INTERRUPTED)
 
 
@@ -89,11 +89,11 @@ def _run_example(tree: LocalStack, example: Path, to: Path) -> JobResponse:
     bundle = pack(choose(example, force=True))  # it may be installed below a home directory
     with connected(tree.plan.url, None) as client:
         job = client.submit(JobSubmission(pipeline_name=example.name, source=bundle.source, labels={"demo": "true"}))
-        shown = display()
-        job = follow(client, job.id, shown, is_stopped=tree.stopped.is_set)
-        shown.close()
+        screen = display()
+        job = follow(client, job.id, screen, is_stopped=tree.stopped.is_set)
+        screen.close()
         for line in end_lines(job, hints=False):
-            say(line)
+            report(line)
         if job.state is JobState.COMPLETED:
             _show_outputs(client, client.outputs(job.id), to)
     return job
@@ -101,20 +101,20 @@ def _run_example(tree: LocalStack, example: Path, to: Path) -> JobResponse:
 
 def _show_outputs(client: Client, found: OutputList, to: Path) -> None:
     fetch(client, found, to)
-    say("")
-    say(click.style(f"{counted(len(found.files), 'output')}, in {to.absolute()}:", bold=True))
+    report("")
+    report(click.style(f"{counted(len(found.files), 'output')}, in {to.absolute()}:", bold=True))
     for file in found.files[:MAX_LISTED]:
-        say(f"  {file.path}  {tables.size(file.size_bytes)}")
+        report(f"  {file.path}  {tables.size(file.size_bytes)}")
     if len(found.files) > MAX_LISTED:
-        say(f"  and {len(found.files) - MAX_LISTED} more")
+        report(f"  and {len(found.files) - MAX_LISTED} more")
     texts = [file for file in found.files if file.path.endswith(PREVIEWED) and file.size_bytes <= MAX_PREVIEW_BYTES]
     texts.sort(key=lambda text: ("summary" not in text.path, text.path.count("/")))
     for text in texts[:MAX_PREVIEWS]:
         lines = (to / text.path).read_text(errors="replace").splitlines()
-        say("")
-        say(click.style(text.path, bold=True))
+        report("")
+        report(click.style(text.path, bold=True))
         for line in lines[:PREVIEW_LINES]:
-            say(f"  {line.expandtabs(16)}"[:160])
+            report(f"  {line.expandtabs(16)}"[:160])
         if len(lines) > PREVIEW_LINES:
-            say(f"  ... {counted(len(lines) - PREVIEW_LINES, 'more line')}")
-    say("")
+            report(f"  ... {counted(len(lines) - PREVIEW_LINES, 'more line')}")
+    report("")

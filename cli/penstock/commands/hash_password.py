@@ -16,7 +16,7 @@ from penstock.terminal.exit_codes import Exit, Stop
     help="Read the password from the first line of standard input instead of prompting for it.",
 )
 def hash_password(name: str | None, from_stdin: bool) -> None:
-    """Ask for a password and print its hash; with NAME as an entry of PENSTOCK_BASIC_AUTH_USERS.
+    """Prompt for a password and print its hash; with NAME as an entry of PENSTOCK_BASIC_AUTH_USERS.
 
     The password is no argument, since other users of the machine can read those. When standard input is no terminal it
     is read from there, as with --stdin.

@@ -152,7 +152,7 @@ def _note(job: JobResponse) -> str:
 
 
 def id_length(ids: list[str], shortest: int = 8) -> int:
-    """Return how much of each id tells them apart."""
+    """Return how many characters of each id distinguish them."""
     for length in range(shortest, 36):
         if len({item[:length] for item in ids}) == len(ids):
             return length
@@ -206,11 +206,11 @@ def tasks(job_id: str, form: Format, url: str | None, state: Path | None) -> Non
 def delete(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int:
     """Delete runs that are over, with their source, logs and outputs. What happened to them stays in the log."""
 
-    def tell(client: Client, job_id: JobId) -> str:
+    def perform(client: Client, job_id: JobId) -> str:
         client.delete(job_id)
         return f"{job_id}  deleted"
 
-    return _tell_each(job_ids, url, state, tell)
+    return _perform_on_each(job_ids, url, state, perform)
 
 
 @click.command()
@@ -219,7 +219,7 @@ def delete(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int
 @server_options
 def hold(job_ids: tuple[str, ...], reason: str | None, url: str | None, state: Path | None) -> int:
     """Hold runs that wait: they are not started until they are released, and keep their place in the queue."""
-    return _tell_each(job_ids, url, state, lambda client, job_id: _shown(client.hold(job_id, reason=reason)))
+    return _perform_on_each(job_ids, url, state, lambda client, job_id: _shown(client.hold(job_id, reason=reason)))
 
 
 @click.command()
@@ -227,7 +227,7 @@ def hold(job_ids: tuple[str, ...], reason: str | None, url: str | None, state: P
 @server_options
 def release(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> int:
     """Release held runs: they wait for a slot again, where they would be had they never been held."""
-    return _tell_each(job_ids, url, state, lambda client, job_id: _shown(client.release(job_id)))
+    return _perform_on_each(job_ids, url, state, lambda client, job_id: _shown(client.release(job_id)))
 
 
 @click.command()
@@ -238,11 +238,11 @@ def release(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> in
 def cancel(job_ids: tuple[str, ...], reason: str | None, waits: bool, url: str | None, state: Path | None) -> int:
     """Cancel runs. A run that is over already is left as it is, and is no error."""
 
-    def tell(client: Client, job_id: JobId) -> str:
+    def perform(client: Client, job_id: JobId) -> str:
         job = client.cancel(job_id, reason=reason)
         return _shown(client.wait(job.id) if waits else job)
 
-    return _tell_each(job_ids, url, state, tell)
+    return _perform_on_each(job_ids, url, state, perform)
 
 
 @click.command()
@@ -251,18 +251,18 @@ def cancel(job_ids: tuple[str, ...], reason: str | None, waits: bool, url: str |
 @server_options
 def close(job_ids: tuple[str, ...], reason: str | None, url: str | None, state: Path | None) -> int:
     """Close runs whose events are damaged: they have failed then, and their slots are free. For operators."""
-    return _tell_each(job_ids, url, state, lambda client, job_id: _shown(client.close_job(job_id, reason=reason)))
+    return _perform_on_each(job_ids, url, state, lambda client, job_id: _shown(client.close_job(job_id, reason=reason)))
 
 
-def _tell_each(
-    job_ids: tuple[str, ...], url: str | None, state: Path | None, tell: Callable[[Client, JobId], str]
+def _perform_on_each(
+    job_ids: tuple[str, ...], url: str | None, state: Path | None, perform: Callable[[Client, JobId], str]
 ) -> int:
-    """Tell each run something and print what `tell` returns; of those that refuse, say why and go on."""
+    """Perform an action on each run and print its result; report a refusal and continue."""
     worst = Exit.OK
     for wanted in job_ids:
         try:
             with connected(url, state) as client:
-                line = tell(client, client.find(wanted))
+                line = perform(client, client.find(wanted))
         except Stop as stop:
             if stop.code is Exit.UNREACHABLE or len(job_ids) == 1:
                 raise

@@ -208,9 +208,9 @@ def _events(client: Client, job_id: str, *, follow: bool) -> Iterator[JobEvent]:
 
 
 def event_line(event: JobEvent) -> str:
-    """Write an event on one line: when, what, by whom, and what it says."""
-    said = {key: value for key, value in msgspec.to_builtins(event.data).items() if key not in ("type", "job_id")}
-    words = " ".join(f"{key}={_short(value)}" for key, value in said.items())
+    """Write an event on one line: when, what, by whom, and its members."""
+    members = {key: value for key, value in msgspec.to_builtins(event.data).items() if key not in ("type", "job_id")}
+    words = " ".join(f"{key}={_short(value)}" for key, value in members.items())
     line = f"{tables.moment(event.time)}  {event.type:<18}  {event.actor:<24}  {words}"
     width = tables.terminal_width()
     return line if width is None or len(line) <= width else line[: width - 1] + "…"

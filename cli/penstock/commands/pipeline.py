@@ -178,14 +178,14 @@ def list_pipelines(everything: bool, form: Format, url: str | None, state: Path 
     if form is Format.JSON:
         print_json(found)
     elif form is Format.JSONL:
-        for each in found:
-            print_line(each)
+        for item in found:
+            print_line(item)
     elif not found:
         click.echo("no pipelines; 'penstock pipeline add' registers one", err=True)
     else:
         rows = [
-            (each.name, each.newest or "(retired)", each.engine, str(len(each.versions)), each.description or "")
-            for each in found
+            (item.name, item.newest or "(retired)", item.engine, str(len(item.versions)), item.description or "")
+            for item in found
         ]
         click.echo(tables.table(("NAME", "NEWEST", "ENGINE", "VERSIONS", "ABOUT"), rows))
 
@@ -200,7 +200,7 @@ def show(name: str, version: str | None, form: Format, url: str | None, state: P
     with connected(url, state) as client:
         found = client.catalogue.entry(name)
     wanted = version or found.newest
-    chosen = next((each for each in found.versions if each.version == wanted), None)
+    chosen = next((one_version for one_version in found.versions if one_version.version == wanted), None)
     if version is not None and chosen is None:
         raise Stop(f"{name} has no version {version}", Exit.NOT_FOUND)
     if not _print_object(found if version is None or chosen is None else chosen, form):
@@ -230,12 +230,12 @@ def _print_object(value: msgspec.Struct, form: Format) -> bool:
 def _described(found: PipelineResponse, chosen: PipelineVersion | None) -> list[str]:
     rows = [
         (
-            each.version,
-            "retired" if each.retired_at else "newest" if each.version == found.newest else "offered",
-            tables.moment(each.registered_at),
-            each.registered_by,
+            one_version.version,
+            "retired" if one_version.retired_at else "newest" if one_version.version == found.newest else "offered",
+            tables.moment(one_version.registered_at),
+            one_version.registered_by,
         )
-        for each in found.versions
+        for one_version in found.versions
     ]
     lines = [tables.table(("VERSION", "STATE", "REGISTERED", "BY"), rows)]
     if chosen is None:
@@ -246,10 +246,10 @@ def _described(found: PipelineResponse, chosen: PipelineVersion | None) -> list[
     if chosen.preset:
         lines.append(f"preset {chosen.preset}")
     if chosen.engine_parameters:
-        told = (
+        described = (
             name if value is None else f"{name}={value}" for name, value in sorted(chosen.engine_parameters.items())
         )
-        lines.append(f"runs with {', '.join(told)}")
+        lines.append(f"runs with {', '.join(described)}")
     parameters = _parameter_rows(chosen)
     if parameters:
         lines += ["", tables.table(("PARAMETER", "TYPE", "DEFAULT", "ABOUT"), parameters)]
@@ -263,11 +263,11 @@ def _parameter_rows(chosen: PipelineVersion) -> list[tuple[str, str, str, str]]:
     known = _members(schema.get("properties"))
     rows: list[tuple[str, str, str, str]] = []
     for name in dict.fromkeys([*known, *chosen.defaults]):
-        told = _members(known.get(name))
-        default = chosen.defaults.get(name, told.get("default"))
+        described = _members(known.get(name))
+        default = chosen.defaults.get(name, described.get("default"))
         is_required = isinstance(required, list) and name in required and default is None
-        shown = "(required)" if is_required else "" if default is None else msgspec.json.encode(default).decode()
-        rows.append((name, str(told.get("type", "")), shown, str(told.get("description", ""))))
+        default_text = "(required)" if is_required else "" if default is None else msgspec.json.encode(default).decode()
+        rows.append((name, str(described.get("type", "")), default_text, str(described.get("description", ""))))
     return rows
 
 

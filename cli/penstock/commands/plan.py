@@ -84,8 +84,8 @@ def plan(
     if form is Format.JSON:
         print_json(made)
     elif form is Format.JSONL:
-        for each in made.tasks:
-            print_line(each)
+        for task in made.tasks:
+            print_line(task)
     else:
         click.echo(_tasks(made) if shows_tasks else _rules(made))
         for line in _findings(made):
@@ -97,9 +97,9 @@ def plan(
 
 def _findings(made: Plan) -> Iterator[str]:
     """Yield what the workflow declares and a run would not get, one rule and directive a line."""
-    for each in made.findings:
-        kind = "not provided" if each.kind is FindingKind.UNSUPPORTED else "note"
-        yield click.style(f"{kind}: ", fg="yellow") + plain_lines(each.message)
+    for finding in made.findings:
+        kind = "not provided" if finding.kind is FindingKind.UNSUPPORTED else "note"
+        yield click.style(f"{kind}: ", fg="yellow") + plain_lines(finding.message)
     if made.refusal is not None:
         yield click.style("a run would be refused: ", fg="red") + plain_lines(made.refusal)
 
@@ -112,20 +112,20 @@ def _rules(made: Plan) -> str:
     waits: dict[str, dict[str, None]] = {}
     checkpoints = {task.rule for task in made.tasks if task.is_checkpoint}
     for task in made.tasks:
-        waits.setdefault(task.rule, {}).update((rule_of[each], None) for each in task.depends_on if each in rule_of)
+        waits.setdefault(task.rule, {}).update((rule_of[item], None) for item in task.depends_on if item in rule_of)
     rows = [
         (
-            each.rule + (" (checkpoint)" if each.rule in checkpoints else ""),
-            str(each.tasks),
-            ", ".join(waits.get(each.rule, ())),
+            rule.rule + (" (checkpoint)" if rule.rule in checkpoints else ""),
+            str(rule.tasks),
+            ", ".join(waits.get(rule.rule, ())),
         )
-        for each in made.rules
+        for rule in made.rules
     ]
     return tables.table(("RULE", "TASKS", "AFTER"), [*rows, ("total", str(made.total), "")])
 
 
 def _tasks(made: Plan) -> str:
-    return tables.table(("RULE", "WILDCARDS", "WHY"), [_row(each) for each in made.tasks])
+    return tables.table(("RULE", "WILDCARDS", "WHY"), [_row(task) for task in made.tasks])
 
 
 def _row(task: PlannedTask) -> tuple[str, str, str]:

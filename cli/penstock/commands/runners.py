@@ -12,7 +12,7 @@ from penstock.terminal.connection import Format, connected, format_option, print
 @format_option
 @server_options
 def runners(form: Format, url: str | None, state: Path | None) -> None:
-    """List the runners that are connected: their slots, what they can run, when they were heard last."""
+    """List the runners that are connected: their slots, what they can run, when they reported last."""
     with connected(url, state) as client:
         found = client.server.runners()
     if form is Format.JSON:

@@ -23,7 +23,7 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option("--role", type=ROLES, help="The role of the token, at most your own. [default: submitter]")
-@click.option("--principal", help="The user that the token stands for; only admins may name another. [default: you]")
+@click.option("--principal", help="The user that the token represents; only admins may name another. [default: you]")
 @click.option("--tenant", help="The tenant of the token; only admins may name another. [default: yours]")
 @click.option(
     "--days", type=click.IntRange(1, 3660), help="The number of days for which the token is valid. [default: for ever]"
@@ -53,10 +53,10 @@ def create(
     or through PENSTOCK_NATS_URL (and PENSTOCK_NATS_CREDENTIALS), as the services do. By default the token has the role
     and the name 'admin' (--role, --principal); the log records who issued it.
     """
-    asked = _request(
+    request = _request(
         name=name, principal=principal, tenant=tenant, role=role, expires_in_s=None if days is None else days * 86_400
     )
-    issued = _bootstrap(asked, url, state) if is_first else _issue(asked, url, state)
+    issued = _bootstrap(request, url, state) if is_first else _issue(request, url, state)
     details = issued.details
     if form is not Format.TABLE:
         (print_json if form is Format.JSON else print_line)(issued)
@@ -105,29 +105,29 @@ def revoke(token_id: str, url: str | None, state: Path | None) -> None:
         client.tokens.revoke(token_id)
 
 
-def _request(**said: object) -> TokenRequest:
+def _request(**given: object) -> TokenRequest:
     """Return what is requested, checked as the server checks it."""
     try:
-        return msgspec.convert({key: value for key, value in said.items() if value is not None}, TokenRequest)
+        return msgspec.convert({key: value for key, value in given.items() if value is not None}, TokenRequest)
     except msgspec.ValidationError as error:
         raise Stop(f"no such token can be made: {error}", Exit.USAGE) from error
 
 
-def _issue(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
+def _issue(request: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
     with connected(url, state) as client:
-        return client.tokens.issue(asked)
+        return client.tokens.issue(request)
 
 
-def _bootstrap(asked: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
+def _bootstrap(request: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:
     from penstock.operations.bootstrap import bootstrap
     from penstock.operations.log_access import log_settings
 
     if click.get_current_context().get_parameter_source("url") is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError(f"--bootstrap does not ask the server at {url}; it needs PENSTOCK_NATS_URL or --state")
+        raise click.UsageError(f"--bootstrap does not use the server at {url}; it needs PENSTOCK_NATS_URL or --state")
     settings = log_settings(state, "penstock-bootstrap")
-    issued = bootstrap(asked, settings)
-    said = f"issued past the server, into the log at {settings.shown_url}, as {issued.details.issued_by}"
-    click.echo(said, err=True)
+    issued = bootstrap(request, settings)
+    notice = f"issued past the server, into the log at {settings.shown_url}, as {issued.details.issued_by}"
+    click.echo(notice, err=True)
     return issued
 
 

@@ -67,7 +67,7 @@ def up(
 ) -> None:
     """Start Penstock on this machine: nats-server, gateway, scheduler, projector and a runner.
 
-    Everything is durable: what was accepted is there again at the next start, whatever happened in between. Ctrl-C
+    Everything is durable: what was accepted is there again at the next start. Ctrl-C
     stops it cleanly; runs that do not end in time go on at the next start.
     """
     folder = (state or instance_record.default_state(os.environ)).absolute()
@@ -88,7 +88,7 @@ def up(
         blobs=blobs,
         blobs_region=region,
     )
-    anyio.run(_up, plan, say)
+    anyio.run(_up, plan, report)
 
 
 async def _up(plan: StackConfig, report: Callable[[str], None]) -> None:
@@ -117,7 +117,7 @@ def submit_command(plan: StackConfig) -> str:
     return "penstock submit DIR --watch" + ("" if is_usual else f" --url {plan.url}")
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Print a sentence for the person at the terminal."""
     with contextlib.suppress(OSError):  # a closed terminal must not keep anything from ending cleanly
         click.echo(text, err=True)

@@ -26,7 +26,7 @@ from penstock_schemas.api import SubmittedSource
 CONFIRM_BYTES: Final = 256 << 20
 """More than this is sent after a question only, unless the user chose otherwise."""
 QUIET_S: Final = 1.0
-"""Whatever is sent within this time needs no progress display."""
+"""A transfer within this time needs no progress display."""
 REDRAW_S: Final = 0.2
 
 
@@ -114,7 +114,7 @@ def chosen_from(workflow: Path, entrypoint: str | None, choice: Choice, *, engin
 
     Raises:
         BadWorkflow: as `choose`.
-        Stop: it is more than may be sent unasked, and nobody agreed.
+        Stop: it is more than may be sent without a confirmation, and there was none.
 
     """
     chosen = choose(
@@ -148,7 +148,7 @@ def _agree(chosen: Chosen, choice: Choice) -> None:
     """
     if choice.yes or chosen.bytes <= choice.confirm_above:
         return
-    largest = max(chosen.files.items(), key=lambda each: each[1])[0]
+    largest = max(chosen.files.items(), key=lambda file: file[1])[0]
     what = (
         f"{tables.size(chosen.bytes)} are more than {tables.size(choice.confirm_above)}; the largest file is "
         f"{printable(largest)}"

@@ -53,7 +53,7 @@ class FolderEntry(Struct, frozen=True, kw_only=True):
         )
 
     def described(self, path: str, label: str) -> SubmittedFile:
-        """Return what a submission says of it at `path`, under the key `label`, without the content of a file."""
+        """Return its entry in a submission at `path`, under the key `label`, without the content of a file."""
         link, link_base64 = (None, None) if self.link is None else wire_path(self.link)
         return SubmittedFile(
             link=None if link_base64 else link,

@@ -32,7 +32,7 @@ class Selection(Struct, frozen=True, kw_only=True):
     included: tuple[Rule, ...]
     caches: tuple[Rule, ...]
     secrets: tuple[Rule, ...]
-    asked: tuple[Rule, ...]
+    chosen_rules: tuple[Rule, ...]
     checkout: Checkout | None
     follows_git: bool
     """Whether what git ignores stays behind."""
@@ -44,7 +44,9 @@ class Selection(Struct, frozen=True, kw_only=True):
             return "version control"
         if deciding(path, self.included, is_folder=is_folder) is not None:
             return None
-        rule = deciding(path, self.asked, is_folder=is_folder) or deciding(path, self.secrets, is_folder=is_folder)
+        rule = deciding(path, self.chosen_rules, is_folder=is_folder) or deciding(
+            path, self.secrets, is_folder=is_folder
+        )
         if rule is None and (self.checkout is None or path not in self.checkout.tracked):
             rule = deciding(path, self.caches, is_folder=is_folder)
         if rule is not None:
@@ -130,8 +132,8 @@ class Walk:
         if is_folder and not is_link and place.name == ENGINE_FOLDER:
             return self._look_at_records(place, path)
         own = self._selection.reason_against(path, is_folder=is_folder)
-        is_asked_for = own is None and against is not None and self._is_included(path, is_folder=is_folder)
-        reason = own or (None if is_asked_for else against)
+        is_included = own is None and against is not None and self._is_included(path, is_folder=is_folder)
+        reason = own or (None if is_included else against)
         if is_link and self._stays_inside(path):
             if reason is None:
                 self._add(path, FolderEntry(place=place, mtime_ns=status.st_mtime_ns, link=self._links[path]))
@@ -186,7 +188,7 @@ class Walk:
     def _look_at_records(self, place: Path, path: str) -> None:
         """Collect the records; which of them go along is known once everything else is."""
         self.left_out.append(entry(f"{path}/", "Snakemake's caches, locks and logs", files=0))
-        if deciding(path, self._selection.asked, is_folder=True) is not None:
+        if deciding(path, self._selection.chosen_rules, is_folder=True) is not None:
             return
         for kind in ENGINE_RECORDS:
             top = place / kind

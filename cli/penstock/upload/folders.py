@@ -35,7 +35,7 @@ class Chosen(Struct, frozen=True, kw_only=True):
     @property
     def files(self) -> Mapping[str, int]:
         """Each file's size in bytes, by path."""
-        return {path: each.size_bytes for path, each in self.entries.items() if each.is_file}
+        return {path: entry.size_bytes for path, entry in self.entries.items() if entry.is_file}
 
     @property
     def bytes(self) -> int:
@@ -55,7 +55,7 @@ def choose(
 ) -> Chosen:
     """Find the files of the workflow at `target`: a folder, or its main file. None is read.
 
-    Version control, caches and secrets stay behind, and what `.penstockignore` says; without that, in a git checkout,
+    Version control, caches and secrets stay behind, and what `.penstockignore` names; without that, in a git checkout,
     untracked files that git ignores. Of Snakemake's own folder the records go along that its rerun rules read.
 
     Args:
@@ -96,7 +96,7 @@ def choose(
 
 
 def too_much(folder: Path, bound: str, where: str) -> str:
-    """Say that a folder has more than `bound`, where most of it is, and what to do in any case."""
+    """Return the refusal of a folder with more than `bound`: where most of it is, and what to do."""
     return f"{folder} has more than {bound} to send ({where}): leave data out with --exclude or a .penstockignore file"
 
 
@@ -108,20 +108,20 @@ def _selection(folder: Path, exclude: Sequence[str], include: Sequence[str], *, 
         included=tuple(rules_of(include, "")),
         caches=tuple(rules_of(CACHES, "a cache or build product, '{}'")),
         secrets=tuple(rules_of(SECRETS, "it may hold a secret, '{}'; --include PATTERN sends it")),
-        asked=(*rules_of_file(IGNORE_FILE, lines), *rules_of(exclude, "--exclude '{}'")),
+        chosen_rules=(*rules_of_file(IGNORE_FILE, lines), *rules_of(exclude, "--exclude '{}'")),
         checkout=read_checkout(folder),
         follows_git=ignore and not has_file,
     )
 
 
 def _check_main(main: str, entries: Mapping[str, FolderEntry], left_out: Sequence[LeftOut]) -> None:
-    links = {path: each.link for path, each in entries.items() if each.link is not None}
+    links = {path: entry.link for path, entry in entries.items() if entry.link is not None}
     try:
         real = LinkMap(links).resolve(main)
     except LinkRefused:
         real = main
     if real in entries:
         return
-    reasons = [each.reason for each in left_out if main == each.path or main.startswith(each.path.rstrip("/") + "/")]
+    reasons = [item.reason for item in left_out if main == item.path or main.startswith(item.path.rstrip("/") + "/")]
     why = reasons[0] if reasons else "a rule"
     raise BadWorkflow(f"{main} is left out by {why}: it is the workflow's main file")

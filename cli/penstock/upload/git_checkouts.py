@@ -1,6 +1,6 @@
 """What git knows of a folder: which files `.gitignore` leaves out, and which are tracked and so are never left out.
 
-The repository may be somebody else's. git runs with no hook, monitor or helper of its configuration, asks no network
+The repository may be somebody else's. git runs with no hook, monitor or helper of its configuration, uses no network
 and writes nothing.
 """
 

@@ -7,12 +7,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
-from penstock_runtime.engine_plugins import installed_engines
+from penstock.upload.engines import known_engines
 
 MAX_READ_BYTES: Final = 1 << 20
 """Of a main file, to see what it names."""
-WITHOUT_FORCE: Final = "give the workflow a folder of its own, or use --force to send all of this one"
+WITHOUT_FORCE: Final = "give the workflow a separate folder, or use --force to send all of this one"
 _QUOTED: Final = re.compile(r"""["']([^"'\n]{1,1000})["']""")
 _NEVER_BELOW: Final = ("/etc", "/proc", "/sys", "/dev", "/boot", "/run")
 _SYSTEM: Final = ("/usr", "/var", "/lib", "/lib64", "/bin", "/sbin")
@@ -89,7 +88,7 @@ def check_folder(folder: Path) -> None:
 
 
 def protected(folder: Path) -> str | None:
-    """Return why all of `folder` is hardly meant to be sent; `None` when nothing speaks against it."""
+    """Return why all of `folder` is hardly meant to be sent; `None` when there is no reason."""
     for place in {folder.absolute(), folder.resolve()}:
         what = _protected(place)
         if what is not None:
@@ -120,19 +119,6 @@ def _homes() -> Iterator[Path]:
         return
 
 
-def known_engines() -> EngineRegistry:
-    """Return the installed engines.
-
-    Raises:
-        BadWorkflow: a plug-in is invalid.
-
-    """
-    try:
-        return installed_engines()
-    except InvalidEngines as error:
-        raise BadWorkflow(str(error)) from error
-
-
 def _entrypoints(engine: str | None) -> tuple[str, ...]:
     descriptor = None if engine is None else known_engines().find(engine)
     return known_engines().entrypoints if descriptor is None else descriptor.entrypoints
@@ -156,7 +142,7 @@ def _is_of_workflow(path: Path) -> bool:
     ]
     if any((path.parent / sign).exists() for engine in meant for sign in engine.folder_signs):
         return True
-    named = {quoted.removeprefix("./").partition("/")[0] for quoted in _QUOTED.findall(text)} if meant else set()
+    named = {quoted.removeprefix("./").partition("/")[0] for quoted in _QUOTED.findall(text)} if meant else set[str]()
     return any(
         name not in ("", ".", "..", path.name) and "\0" not in name and (path.parent / name).exists() for name in named
     )

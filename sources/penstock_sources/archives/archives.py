@@ -43,7 +43,7 @@ _MAX_DETAIL_CHARS: Final = 200
 
 
 def is_archive(head: bytes) -> bool:
-    """Say whether a file that begins so is an archive that can be unpacked here, or told apart."""
+    """Return whether a file that begins so is an archive that can be unpacked here, or distinguished."""
     return head.startswith((*ZIP, GZIP, BZIP2, XZ, *_UNTAKEN)) or is_tar(head)
 
 
@@ -100,7 +100,7 @@ def _whole(entry: ArchiveEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def _faults(entry: ArchiveEntry | None = None) -> Generator[None]:
-    """Say in our own words what is wrong with an archive, or with one entry of it."""
+    """Return in our own words what is wrong with an archive, or with one entry of it."""
     try:
         yield
     except _BROKEN as error:

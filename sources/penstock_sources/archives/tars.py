@@ -33,7 +33,7 @@ class _Decompressor(Protocol):
 
 
 def is_tar(head: bytes) -> bool:
-    """Say whether a file that begins so is a tar, not packed."""
+    """Return whether a file that begins so is a tar, not packed."""
     return head[257:262] == b"ustar"
 
 
@@ -114,7 +114,7 @@ def _pieces(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes
 
 
 class _Forward:
-    """A stream that can only be passed over forwards, and gives no more than an archive may hold.
+    """A stream that can only be skipped forwards, and gives no more than an archive may hold.
 
     Args:
         stream: what there is to read.

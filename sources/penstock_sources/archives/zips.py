@@ -118,7 +118,7 @@ def _mtime_ns(info: zipfile.ZipInfo) -> int | None:
 
 def _refuse_shared_bytes(file: BinaryIO, listed: Sequence[zipfile.ZipInfo], end: int) -> None:
     """Check that no two entries are made of the same bytes, as they are in a bomb that does without a high ratio."""
-    for info in sorted(listed, key=lambda each: each.header_offset, reverse=True):
+    for info in sorted(listed, key=lambda item: item.header_offset, reverse=True):
         file.seek(info.header_offset)
         mark, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
         if mark != ZIP[0]:

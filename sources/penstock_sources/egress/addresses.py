@@ -26,7 +26,7 @@ class SourceHosts(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     """`example.org`, `*.example.org` for every name below it, or either with `:port`; without: the usual ports."""
     allows_private: bool = False
-    """Unsafe: whoever may submit can then reach what only this machine or its network can."""
+    """Unsafe: everybody who may submit can then reach what only this machine or its network can."""
     ca_file: Path | None = None
     """Certificates that are trusted in place of the system's."""
     credentials: tuple[Credential, ...] = ()
@@ -62,7 +62,7 @@ def check_url(text: str, allowed: SourceHosts) -> SplitResult:
         FetchFailed: it is none.
 
     """
-    if len(text) > MAX_URL_CHARS or any(ord(each) <= 32 or ord(each) >= 127 or each == "\\" for each in text):
+    if len(text) > MAX_URL_CHARS or any(ord(item) <= 32 or ord(item) >= 127 or item == "\\" for item in text):
         raise FetchFailed("an address of plain characters, without spaces, is expected")
     try:
         url = urlsplit(text)
@@ -75,8 +75,8 @@ def check_url(text: str, allowed: SourceHosts) -> SplitResult:
     if "@" in url.netloc:
         raise FetchFailed("the address holds a name or a password; addresses are kept, so leave it out")
     port = port or PORTS[url.scheme]
-    if not any(_fits(host, port, url.scheme, each.lower()) for each in allowed.hosts):
-        known = ", ".join(f"`{each}`" for each in allowed.hosts)
+    if not any(_fits(host, port, url.scheme, one_host.lower()) for one_host in allowed.hosts):
+        known = ", ".join(f"`{one_host}`" for one_host in allowed.hosts)
         shown = f"`{host}`" if port == PORTS[url.scheme] else f"port {port} of `{host}`"
         what = f"this server fetches from {known} alone" if known else "this server fetches from nowhere"
         raise FetchFailed(f"{what}, not from {shown}; its operator sets that with PENSTOCK_SOURCE_HOSTS")
@@ -99,8 +99,8 @@ async def resolve(url: SplitResult, allowed: SourceHosts) -> Target:
         found = [answer[4][0] for answer in answers]
     except (OSError, TimeoutError, UnicodeError):
         raise FetchFailed(f"the host `{host}` is not known") from None
-    addresses = [ipaddress.ip_address(str(each).partition("%")[0]) for each in found]
-    hidden = next((each for each in addresses if not is_public(each)), None)
+    addresses = [ipaddress.ip_address(str(item).partition("%")[0]) for item in found]
+    hidden = next((one_address for one_address in addresses if not is_public(one_address)), None)
     if hidden is not None and not allowed.allows_private:
         raise FetchFailed(f"the host `{host}` has the address {hidden}, which is not public; nothing is fetched there")
     if not addresses:
@@ -116,7 +116,7 @@ async def resolve(url: SplitResult, allowed: SourceHosts) -> Target:
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address is of the public network, also where IPv6 wraps one of IPv4."""
+    """Return whether an address is of the public network, also where IPv6 wraps one of IPv4."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = _wrapped(address)
         if inner is not None:

@@ -41,7 +41,7 @@ def parse_credentials(text: str) -> tuple[Credential, ...]:
     """Read credentials, one a line or with commas between; `#` begins a comment.
 
     Raises:
-        ValueError: a line holds none; the text says which line, and nothing of what it holds.
+        ValueError: a line holds none; the text states which line, and nothing of what it holds.
 
     """
     return tuple(_parsed(text))
@@ -67,11 +67,12 @@ def header_for(url: SplitResult, credentials: Sequence[Credential]) -> str | Non
     port = url.port or PORTS.get(url.scheme, 0)
     host = (url.hostname or "").rstrip(".")
     fitting = [
-        each
-        for each in credentials
-        if (each.scheme, each.host, each.port) == (url.scheme, host, port) and _is_below(url.path, each.path)
+        credential
+        for credential in credentials
+        if (credential.scheme, credential.host, credential.port) == (url.scheme, host, port)
+        and _is_below(url.path, credential.path)
     ]
-    return max(fitting, key=lambda each: len(each.path)).header if fitting else None
+    return max(fitting, key=lambda item: len(item.path)).header if fitting else None
 
 
 def _is_below(path: str, prefix: str) -> bool:
@@ -85,9 +86,9 @@ def _is_below(path: str, prefix: str) -> bool:
 
 def _parsed(text: str) -> Iterator[Credential]:
     for number, line in enumerate(text.splitlines(), start=1):
-        for each in line.partition("#")[0].split(","):
-            if each.strip():
-                yield _credential(each.strip(), number)
+        for part in line.partition("#")[0].split(","):
+            if part.strip():
+                yield _credential(part.strip(), number)
 
 
 def _credential(text: str, number: int) -> Credential:

@@ -1,4 +1,4 @@
-"""Files from addresses: each redirect is checked anew, and the connection goes to the address that was checked."""
+"""Files from addresses: each redirect is checked again, and the connection goes to the address that was checked."""
 
 import ssl
 from typing import BinaryIO, Final
@@ -119,7 +119,7 @@ def _hint(status: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Say why a connection failed, in words that hold nothing of what was sent."""
+    """Return why a connection failed, in words that hold nothing of what was sent."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -24,7 +24,7 @@ def as_repository(source: SubmittedSource) -> SubmittedSource | None:
     """Return the repository that an address is the page of; `None` when it is an address of something else.
 
     Raises:
-        UnusableSource: it is the page of a folder, which does not say what the workflow's main file is.
+        UnusableSource: it is the page of a folder, which does not state what the workflow's main file is.
 
     """
     try:

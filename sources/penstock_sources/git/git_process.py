@@ -26,7 +26,7 @@ _BOUNDED: Final = 'ulimit -f "$1" && ulimit -v "$2" && ulimit -c 0 && shift 2 &&
 
 
 class Git:
-    """The `git` program, in a folder of its own.
+    """The `git` program, in a separate folder.
 
     Args:
         folder: empty.
@@ -107,13 +107,15 @@ class Git:
                 await process.aclose()
 
     def _reason(self, said: bytes, code: int) -> str:
-        """Say in one line what git said, without addresses, which may be of another place than the one given."""
+        """Return in one line what git said, without addresses, which may be of another place than the one given."""
         if b"index-pack" in said:  # the system ends it when it writes more than it may
             return f"the commit has more than {self._max_bytes:,} bytes, or does not come whole"
         if b"could not read Username" in said or b"Authentication failed" in said:
             return f"it does not exist, or {ASKS_WHO}"
         lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
-        line = next((each for each in lines if each.startswith(("fatal:", "error:"))), lines[-1] if lines else "")
+        line = next(
+            (one_line for one_line in lines if one_line.startswith(("fatal:", "error:"))), lines[-1] if lines else ""
+        )
         return _SECRETIVE.sub("<address>", line.partition(": ")[2] or line)[:300] or f"git ended with {code}"
 
 

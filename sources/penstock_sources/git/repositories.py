@@ -20,7 +20,7 @@ from penstock_sources.spool import Spool
 
 MAX_LISTING_BYTES: Final = 32 << 20
 LFS: Final = b"version https://git-lfs.github.com/spec/"
-"""What stands in a repository in place of a file that Git LFS keeps."""
+"""What is in a repository in place of a file that Git LFS keeps."""
 _MAX_LFS_BYTES: Final = 1024
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SECONDS: Final = re.compile(rb"-?[0-9]{1,10}\n")

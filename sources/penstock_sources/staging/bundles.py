@@ -42,7 +42,7 @@ def make_bundle(submitted: SubmittedSource, *, engine: str) -> SourceBundle:
 
     """
     entries = read_entries(submitted, engine=engine)
-    content = _encoder.encode({"files": dict(sorted((each.label, each.file) for each in entries))})
+    content = _encoder.encode({"files": dict(sorted((entry.label, entry.file) for entry in entries))})
     sha256 = hashlib.sha256(content).hexdigest()
     key = f"sources/{sha256}.json"
     source = Source(
@@ -98,13 +98,13 @@ def path_source(submitted: SubmittedSource, roots: SourceRoots) -> Source:
 
 def _check_entries(entries: Sequence[SubmittedEntry]) -> Iterator[Violation]:
     tree = tree_of(entries)
-    places = {each.path: each.place for each in entries}
+    places = {entry.path: entry.place for entry in entries}
     for count, what in ((len(tree.files) + len(tree.links), "files"), (len(tree.folders), "folders")):
         if count > MAX_FILES:
             detail = f"{count:,} {what} are too many; at most {MAX_FILES:,} can come with a submission"
             yield Violation(pointer=pointer("source", "files"), detail=detail)
             return
-    yield from (Violation(pointer=each.place, detail=each.fault) for each in entries if each.fault is not None)
+    yield from (Violation(pointer=entry.place, detail=entry.fault) for entry in entries if entry.fault is not None)
     if len(places) < len(entries):
         yield Violation(pointer=pointer("source", "files"), detail="two entries have the same path; which one counts?")
     for path, fault in faults_of_tree(tree.files, tree.links, tree.folders):
@@ -115,7 +115,7 @@ def check_uploaded(tree: FileTree, main: str | None, *, engine: str) -> None:
     """Check that the files of an upload hold the workflow's main file.
 
     Raises:
-        InvalidSource: they do not; it says what they are.
+        InvalidSource: they do not; it states what they are.
 
     """
     violations = tuple(_check_main(tree, main, engine))
@@ -148,7 +148,7 @@ def _listed(files: Collection[str]) -> str:
 
 
 def _without_times(entries: Sequence[SubmittedEntry]) -> str:
-    timeless = {each.label: replace(each.file, mtime_ns=None) for each in entries}
+    timeless = {entry.label: replace(entry.file, mtime_ns=None) for entry in entries}
     return hashlib.sha256(_encoder.encode(dict(sorted(timeless.items())))).hexdigest()
 
 

@@ -30,5 +30,5 @@ def kind_of(source: SubmittedSource) -> str:
 
 
 def is_laid(source: SubmittedSource | None) -> bool:
-    """Say whether a source is one of `LAID`."""
+    """Return whether a source is one of `LAID`."""
     return source is not None and any(getattr(source, kind) is not None for kind in LAID)

@@ -1,4 +1,4 @@
-"""From a source that lies elsewhere, or in an archive, to its files: into an upload, one by one as they come."""
+"""From a source that is elsewhere, or in an archive, to its files: into an upload, one by one as they come."""
 
 import base64
 import binascii
@@ -159,7 +159,7 @@ class _Turn:
 
 @contextmanager
 def _faults(place: str) -> Generator[None]:
-    """Say what cannot be taken at the place where it was asked for."""
+    """Return what cannot be taken at the place where it was requested."""
     try:
         yield
     except (UnusableSource, FetchFailed) as error:
@@ -169,9 +169,9 @@ def _faults(place: str) -> Generator[None]:
 def _tree_of(entries: Sequence[ArchiveEntry]) -> FileTree:
     """Return the tree that a survey found."""
     return FileTree(
-        files={each.path for each in entries if not each.is_folder and not each.is_link},
-        links={each.path: each.target for each in entries if each.target is not None},
-        folders={each.path for each in entries if each.is_folder},
+        files={entry.path for entry in entries if not entry.is_folder and not entry.is_link},
+        links={entry.path: entry.target for entry in entries if entry.target is not None},
+        folders={entry.path for entry in entries if entry.is_folder},
     )
 
 

@@ -67,23 +67,23 @@ def entry_of(label: str, given: str | SubmittedFile, place: str, *, has_content:
 
 def tree_of(entries: Iterable[SubmittedEntry]) -> FileTree:
     """Return the tree that entries make; those with a fault are left out."""
-    sound = [each for each in entries if each.fault is None]
+    sound = [entry for entry in entries if entry.fault is None]
     return FileTree(
-        files={each.path for each in sound if each.is_file},
-        links={each.path: each.link for each in sound if each.link is not None},
-        folders={each.path for each in sound if each.file.folder},
+        files={item.path for item in sound if item.is_file},
+        links={item.path: item.link for item in sound if item.link is not None},
+        folders={item.path for item in sound if item.file.folder},
     )
 
 
 def left_out_of(source: SubmittedSource) -> tuple[LeftOut, ...]:
     """Return what a client left out, as it is stored and shown: short, and printable."""
     return tuple(
-        replace(each, path=_short(each.path), reason=_short(each.reason)) for each in source.left_out[:MAX_LEFT_OUT]
+        replace(item, path=_short(item.path), reason=_short(item.reason)) for item in source.left_out[:MAX_LEFT_OUT]
     )
 
 
 def _short(text: str) -> str:
-    return "".join(each if each.isprintable() else "?" for each in text[:MAX_LEFT_OUT_CHARS])
+    return "".join(item if item.isprintable() else "?" for item in text[:MAX_LEFT_OUT_CHARS])
 
 
 def _fault(file: SubmittedFile, path: str, link: str | None, *, has_content: bool) -> str | None:

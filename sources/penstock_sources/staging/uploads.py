@@ -12,7 +12,7 @@ For anything else:
         await upload.put(path, part)
         source = await upload.seal(main=None)    # stores the manifest
         upload.is_kept = True                    # just before the event that names the source is appended
-        await log.append(...)                    # set it back to False when that says that nothing was stored
+        await log.append(...)                    # set it back to False when that states that nothing was stored
 
 Whatever ends the block before `is_kept` is set removes what was stored: a refusal, a client that goes away, a
 cancellation. Only a gateway that is killed leaves files behind, under a prefix that no event names.
@@ -103,13 +103,13 @@ class Upload:
     @property
     def tree(self) -> FileTree:
         """What has come, by kind."""
-        links = {path: path_of(each.link or "", each.link_base64) for path, each in self._links.items()}
+        links = {path: path_of(link.link or "", link.link_base64) for path, link in self._links.items()}
         return FileTree(files=self._files, links=links, folders=self._empty_folders)
 
     @property
     def size_bytes(self) -> int:
         """Of all files that have come."""
-        return sum(each.size_bytes for each in self._files.values())
+        return sum(file.size_bytes for file in self._files.values())
 
     @property
     def fingerprint(self) -> str:
@@ -238,7 +238,7 @@ class Upload:
                 yield piece
         await self._blobs.delete(taken.key)
         del self._files[path]
-        self._folders = {folder for each in (*self._files, *self._links) for folder in folders_of(each)}
+        self._folders = {folder for file in (*self._files, *self._links) for folder in folders_of(file)}
         self._folders.update(self._empty_folders)
 
     async def seal(self, *, main: str | None, origin: str | None = None, left_out: Sequence[LeftOut] = ()) -> Source:
@@ -322,12 +322,12 @@ def fingerprint_of(files: Iterable[SourceFile]) -> str:
 
     Folders that hold a file do not count by themselves: an archive may name them or not.
     """
-    entries = sorted(files, key=lambda each: each.path)
-    needed = {folder for each in entries if not each.is_folder for folder in folders_of(each.path)}
+    entries = sorted(files, key=lambda file: file.path)
+    needed = {folder for entry in entries if not entry.is_folder for folder in folders_of(entry.path)}
     content = [
-        (each.path, each.path_base64, each.sha256, each.is_executable, each.link, each.link_base64)
-        for each in entries
-        if not (each.is_folder and each.path in needed)
+        (entry.path, entry.path_base64, entry.sha256, entry.is_executable, entry.link, entry.link_base64)
+        for entry in entries
+        if not (entry.is_folder and entry.path in needed)
     ]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 

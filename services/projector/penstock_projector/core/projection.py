@@ -63,12 +63,12 @@ class Projection:
 
     def written(self, write: Write) -> None:
         """Remember what was written. Jobs that ended are not looked at again."""
-        for each in write.jobs:
-            if each.state.is_terminal:
-                self._jobs.pop(each.id, None)
+        for job in write.jobs:
+            if job.state.is_terminal:
+                self._jobs.pop(job.id, None)
             else:
-                self._jobs[each.id] = each
-                self._jobs.move_to_end(each.id)
+                self._jobs[job.id] = job
+                self._jobs.move_to_end(job.id)
         while len(self._jobs) > self._max_jobs:
             self._jobs.popitem(last=False)
 

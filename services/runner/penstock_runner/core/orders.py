@@ -1,6 +1,6 @@
-"""The decisions of a runner: which orders it starts, refuses, queues or stops, and until when it may work.
+"""What a runner decides: which orders it starts, refuses, keeps for later or stops, and until when it may work.
 
-Pure: `handle(state, runner_input)` returns the new state and the actions. The shell in `session.py` does it.
+Pure: `handle(state, happening)` returns the new state and what is to be done. The shell in `session.py` does it.
 """
 
 from enum import Enum
@@ -15,7 +15,7 @@ from penstock_schemas.jobs import RequeueCause
 
 
 class AttemptKey(NamedTuple):
-    """The identity of an attempt."""
+    """Which attempt of which job."""
 
     job_id: JobId
     attempt: int
@@ -30,7 +30,7 @@ class Order(Struct, frozen=True):
 
 
 class StartOrder(Struct, frozen=True, kw_only=True):
-    """The order to make an attempt, before its job is loaded."""
+    """What is known of an attempt before its job was loaded."""
 
     job_id: JobId
     tenant: TenantId
@@ -42,28 +42,28 @@ class StartOrder(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> AttemptKey:
-        """The identity of the attempt."""
+        """Which attempt it is about."""
         return AttemptKey(self.job_id, self.attempt)
 
 
 class HaltCause(Enum):
-    """Why a running attempt is stopped."""
+    """Why a running attempt is to end."""
 
     CANCELLED = "cancelled"
     """Somebody requested the job to be cancelled."""
     PREEMPTED = "preempted"
-    """The runner stops and returns the job."""
+    """The runner stops and gives the job back."""
 
 
 # What happens to a runner.
 
 
 class DrainBegun(Struct, frozen=True):
-    """The runner finishes its attempts and starts no others."""
+    """It is to finish what runs and to take nothing new."""
 
 
 class DrainExpired(Struct, frozen=True):
-    """The time for the remaining attempts is over."""
+    """What still runs has no more time."""
 
 
 class AttemptLeft(Struct, frozen=True):
@@ -72,7 +72,7 @@ class AttemptLeft(Struct, frozen=True):
     key: AttemptKey
 
 
-RunnerInput = Order | DrainBegun | DrainExpired | AttemptLeft
+Happening = Order | DrainBegun | DrainExpired | AttemptLeft
 
 
 # What it does then.
@@ -85,7 +85,7 @@ class StartAttempt(Struct, frozen=True):
 
 
 class ReturnAttempt(Struct, frozen=True):
-    """Record that this attempt is not made here."""
+    """Tell the log that this attempt is not going to be made here."""
 
     order: StartOrder
     cause: RequeueCause
@@ -103,7 +103,7 @@ Action = StartAttempt | ReturnAttempt | StopAttempt
 
 
 class SessionState(Struct, frozen=True, kw_only=True):
-    """The attempts of a runner.
+    """What a runner holds.
 
     Invariants: no more attempts run than there are slots; the backlog waits only while every slot is taken; it never
     holds more than there are slots; no attempt is in both.
@@ -123,13 +123,13 @@ FULL_REASON: Final = "the runner has no free slot"
 UNKNOWN_REASON: Final = "the runner does not have this attempt"
 
 
-def handle(state: SessionState, runner_input: RunnerInput) -> tuple[SessionState, tuple[Action, ...]]:
-    """Return the state after `runner_input`, and the actions that it leads to."""
-    match runner_input:
+def handle(state: SessionState, happening: Happening) -> tuple[SessionState, tuple[Action, ...]]:
+    """Return the state after `happening` and what is to be done about it."""
+    match happening:
         case Order():
-            return _handle_order(state, runner_input)
+            return _handle_order(state, happening)
         case AttemptLeft():
-            return _leave(state, runner_input.key)
+            return _leave(state, happening.key)
         case DrainBegun():
             back = tuple(ReturnAttempt(order, RequeueCause.PREEMPTED, DRAINING_REASON) for order in state.backlog)
             return replace(state, draining=True, backlog=()), back
@@ -137,7 +137,7 @@ def handle(state: SessionState, runner_input: RunnerInput) -> tuple[SessionState
             halts = tuple(StopAttempt(key, HaltCause.PREEMPTED) for key in sorted(state.running))
             return state, halts
         case _:
-            assert_never(runner_input)
+            assert_never(happening)
 
 
 def _handle_order(state: SessionState, order: Order) -> tuple[SessionState, tuple[Action, ...]]:
@@ -170,8 +170,8 @@ def _stop(state: SessionState, order: StopOrdered, event_id: EventId) -> tuple[S
     if key in state.running:
         return state, (StopAttempt(key, HaltCause.CANCELLED),)
     backlog = tuple(item for item in state.backlog if item.key != key)
-    # An attempt that is not here has usually just ended, and then the log refuses this. If it has not, no other
-    # service would ever end it.
+    # An attempt that is not here has usually just ended, and then the log refuses this. If it has not, nobody else
+    # would ever end it.
     stopped = StartOrder(job_id=order.job_id, tenant=order.tenant, attempt=order.attempt, job_version=0, cause=event_id)
     return replace(state, backlog=backlog), (ReturnAttempt(stopped, RequeueCause.REFUSED, UNKNOWN_REASON),)
 
@@ -191,7 +191,7 @@ def _start_order(data: AttemptAssigned, cause: EventId) -> StartOrder:
 
 
 class RunnerLease(Struct, frozen=True):
-    """The lease of a runner: it ends `lease_s` after the last acknowledged heartbeat was sent.
+    """A runner's right to work: it ends `lease_s` after the last heartbeat that was heard had been sent.
 
     Counting from the sending is what makes it safe: every reader receives it later, and so waits longer.
     """
@@ -202,14 +202,14 @@ class RunnerLease(Struct, frozen=True):
 
     @property
     def ends_at_s(self) -> float:
-        """The time at which all work must have been killed."""
+        """When everything must be dead."""
         return self.renewed_at_s + self.lease_s
 
 
 def renew(lease: RunnerLease, sent_at_s: float, *, now_s: float) -> RunnerLease:
-    """Return the lease after a heartbeat, sent at `sent_at_s`, was acknowledged now.
+    """Return the lease after a heartbeat, sent at that time, was heard now.
 
-    An older one changes nothing. No heartbeat renews a lease that has ended: other runners may already do the work.
+    An older one changes nothing; nor does any once the lease is over: others may already do the work.
     """
     if now_s >= lease.ends_at_s or sent_at_s <= lease.renewed_at_s:
         return lease
