@@ -77,7 +77,7 @@ async def _write(server: EmbeddedServer, compression: str, size: Size) -> tuple[
     await connection.open()
     events_stream, *_ = layout.streams(NatsSettings())
     made = {**events_stream, "compression": compression}
-    await connection.ask(names.STREAM_CREATE + names.EVENTS, made, deadline_s=DEADLINE_S)
+    await connection.query(names.STREAM_CREATE + names.EVENTS, made, deadline_s=DEADLINE_S)
     group_commit = GroupCommit(connection)
     log = JetStreamLog(connection, group_commit=group_commit)
     events, in_batches_s, single_s = 0, 0.0, 0.0

@@ -126,14 +126,14 @@ async def _ensure(connection: Connection, wanted: dict[str, Any], settings: Nats
         if changes:
             _log.info("stream_updated", stream=name, changes=changes)
             body = {**existing, **changes}
-            await connection.ask(names.STREAM_UPDATE + name, body, deadline_s=settings.connect_s)
+            await connection.query(names.STREAM_UPDATE + name, body, deadline_s=settings.connect_s)
     except Refusal as refusal:
         raise _explained(name, wanted, refusal) from refusal
 
 
 async def _existing(connection: Connection, name: str, settings: NatsSettings) -> Mapping[str, Any] | None:
     try:
-        answer = await connection.ask(names.STREAM_INFO + name, deadline_s=settings.connect_s)
+        answer = await connection.query(names.STREAM_INFO + name, deadline_s=settings.connect_s)
     except Refusal as refusal:
         if refusal.err_code == names.STREAM_NOT_FOUND:
             return None
@@ -144,7 +144,7 @@ async def _existing(connection: Connection, name: str, settings: NatsSettings) -
 async def _create(connection: Connection, wanted: dict[str, Any], settings: NatsSettings) -> Mapping[str, Any]:
     name = wanted["name"]
     try:
-        answer = await connection.ask(names.STREAM_CREATE + name, wanted, deadline_s=settings.connect_s)
+        answer = await connection.query(names.STREAM_CREATE + name, wanted, deadline_s=settings.connect_s)
     except Refusal as refusal:
         if refusal.err_code != names.STREAM_NAME_IN_USE:
             raise

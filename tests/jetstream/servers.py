@@ -51,7 +51,7 @@ class ThreeServers:
         try:
             with anyio.fail_after(DEADLINE_S):
                 while True:
-                    answer = await connection.ask(names.STREAM_INFO + stream, deadline_s=DEADLINE_S)
+                    answer = await connection.query(names.STREAM_INFO + stream, deadline_s=DEADLINE_S)
                     name = msgspec.json.decode(answer, type=_Info).cluster.leader
                     if name:
                         return self.servers[int(name.removeprefix("n"))]

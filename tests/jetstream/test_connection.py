@@ -129,7 +129,7 @@ async def test_the_bound_of_the_log_changes_only_when_it_is_set(nats_server: Nat
 async def test_a_stream_of_somebody_else_is_refused(wrong: dict[str, Any], nats_settings: NatsSettings) -> None:
     connection = Connection(nats_settings)
     await connection.open()
-    await connection.ask(
+    await connection.query(
         names.STREAM_CREATE + names.EVENTS,
         {"name": names.EVENTS, "subjects": ["penstock.events.>"], "storage": "file", **wrong},
         deadline_s=DEADLINE_S,
@@ -143,9 +143,9 @@ async def test_a_stream_of_somebody_else_is_refused(wrong: dict[str, Any], nats_
 @pytest.mark.parametrize("stream", [names.EVENTS, names.TASKS, names.LOGS, names.JOBS, names.SNAPSHOTS])
 async def test_a_compressed_stream_is_refused_with_the_way_out(stream: str, nats_settings: NatsSettings) -> None:
     async with connect(nats_settings) as cluster:
-        made = msgspec.json.decode(await cluster.connection.ask(names.STREAM_INFO + stream, deadline_s=DEADLINE_S))
+        made = msgspec.json.decode(await cluster.connection.query(names.STREAM_INFO + stream, deadline_s=DEADLINE_S))
         config = {**made["config"], "compression": "s2"}
-        await cluster.connection.ask(names.STREAM_UPDATE + stream, config, deadline_s=DEADLINE_S)
+        await cluster.connection.query(names.STREAM_UPDATE + stream, config, deadline_s=DEADLINE_S)
     with pytest.raises(layout.LayoutError, match=rf"{stream} has compression s2.*--compression none.*how-to/repair"):
         async with connect(nats_settings):
             pass

@@ -110,13 +110,13 @@ async def test_compressed_streams_are_left_as_the_guide_describes(servers: Three
     await connection.open()
     events, *_ = layout.streams(servers.settings)
     compressed = {**events, "compression": "s2"}
-    await connection.ask(names.STREAM_CREATE + names.EVENTS, compressed, deadline_s=DEADLINE_S)
+    await connection.query(names.STREAM_CREATE + names.EVENTS, compressed, deadline_s=DEADLINE_S)
     log = JetStreamLog(connection, group_commit=None)
     await fill(log, LOG_BYTES)
     with pytest.raises(layout.LayoutError, match="repair-a-nats-cluster"):
         async with connect(servers.settings):
             pass
-    await connection.ask(names.STREAM_UPDATE + names.EVENTS, events, deadline_s=DEADLINE_S)
+    await connection.query(names.STREAM_UPDATE + names.EVENTS, events, deadline_s=DEADLINE_S)
     await connection.close()
 
     dice = random.Random(3)

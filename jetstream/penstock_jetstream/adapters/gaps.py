@@ -39,7 +39,7 @@ class Gaps:
 
         """
         if not events:
-            last_seq = await _insist(
+            last_seq = await _retry_until_answered(
                 lambda: streams.last_seq(self._connection, names.EVENTS, deadline_s=names.VIEW_READ_S)
             )
             if last_seq < self._reached:
@@ -62,9 +62,9 @@ class Gaps:
         """Return what the log has between what was read and `end`, and `missing` for each sequence that it has not."""
         found: list[Stored] = []
         for seq in range(self._reached + 1, end + 1):
-            held = await _insist(partial(self._get, seq))
+            held = await _retry_until_answered(partial(self._get, seq))
             if held is None:
-                _log.error("event_missing", seq=seq, mend="see 'penstock verify' and docs/how-to/repair-damage.md")
+                _log.error("event_missing", seq=seq, hint="see 'penstock verify' and docs/how-to/repair-damage.md")
                 found.append(missing(seq))
             else:
                 found.append(decoded(held.seq, held.subject, held.payload))
@@ -80,11 +80,11 @@ class Gaps:
         return None if found is None else Held(seq=found.seq, subject=found.subject, payload=found.payload)
 
 
-async def _insist(ask: Callable[[], Awaitable[T]]) -> T:
+async def _retry_until_answered(request: Callable[[], Awaitable[T]]) -> T:
     """Ask until there is an answer."""
     while True:
         try:
-            return await ask()
+            return await request()
         except PortError as error:
             _log.warning("log_does_not_answer", reason=str(error))
             await anyio.sleep(names.RETRY_WAIT_S[-1])

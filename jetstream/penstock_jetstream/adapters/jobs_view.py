@@ -87,10 +87,10 @@ class JetStreamJobs:
         if place.checkpoint.seq != previous:
             raise Conflict(f"the checkpoint is at {place.checkpoint.seq}, not at {previous}")
         puts = (Message(names.JOBS_KEY_PREFIX + job.id, encode(job)) for job in jobs)
-        portions = list(streams.portions(puts, most=names.MAX_BATCH_MESSAGES - 1)) or [[]]
-        for portion in portions[:-1]:
-            place = await self._write_portion(place, portion, previous, retry)
-        self._place = await self._write_portion(place, portions[-1], checkpoint, retry)
+        batches = list(streams.divided(puts, most=names.MAX_BATCH_MESSAGES - 1)) or [[]]
+        for batch in batches[:-1]:
+            place = await self._write_portion(place, batch, previous, retry)
+        self._place = await self._write_portion(place, batches[-1], checkpoint, retry)
 
     async def get(self, job_id: JobId) -> Job | None:
         """Return a job as last projected."""

@@ -25,11 +25,11 @@ class JetStreamLogTail:
     async def append(self, tenant: TenantId, chunks: Sequence[LogChunk]) -> None:
         """Publish chunks, in order."""
         messages = (Message(_subject(tenant, chunk.job_id), encode(chunk)) for chunk in chunks)
-        for portion in streams.portions(messages):
-            first = portion[0]
+        for batch in streams.divided(messages):
+            first = batch[0]
             # A second try of a batch that was stored is refused, so that no line comes twice.
-            portion[0] = Message(first.subject, first.payload, {names.MESSAGE_ID: streams.new_id()})
-            await streams.store_until(self._connection, portion, deadline_s=names.VIEW_WRITE_S)
+            batch[0] = Message(first.subject, first.payload, {names.MESSAGE_ID: streams.new_id()})
+            await streams.store_until(self._connection, batch, deadline_s=names.VIEW_WRITE_S)
 
     async def read(
         self, tenant: TenantId, job_id: JobId, *, after: int = 0, wait_s: float = 0.0, limit: int = 1000

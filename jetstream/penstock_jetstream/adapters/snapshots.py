@@ -50,8 +50,8 @@ class JetStreamSnapshots:
             )
             for number, start in enumerate(starts)
         )
-        for portion in streams.portions(pieces, most=names.SNAPSHOT_BATCH_PIECES):
-            await self._store(portion)
+        for batch in streams.divided(pieces, most=names.SNAPSHOT_BATCH_PIECES):
+            await self._store(batch)
         if await self._point(name, manifest, revision):
             await self._clear(name, manifest.generation)
         else:
@@ -131,7 +131,7 @@ class JetStreamSnapshots:
 
     async def _purge(self, what: dict[str, object]) -> None:
         try:
-            await self._connection.ask(names.STREAM_PURGE + names.SNAPSHOTS, what, deadline_s=names.VIEW_READ_S)
+            await self._connection.query(names.STREAM_PURGE + names.SNAPSHOTS, what, deadline_s=names.VIEW_READ_S)
         except Refusal as refusal:
             raise Unavailable(str(refusal)) from refusal
 

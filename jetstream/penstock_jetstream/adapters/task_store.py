@@ -60,8 +60,8 @@ class JetStreamTasks:
         counted = _Counts(**asdict(counts), placed=places.following)
         messages.append(Message(prefix + "counts", encode(counted)))
         try:
-            for portion in streams.portions(messages):
-                await streams.store_until(self._connection, portion, deadline_s=names.VIEW_WRITE_S)
+            for batch in streams.divided(messages):
+                await streams.store_until(self._connection, batch, deadline_s=names.VIEW_WRITE_S)
         except BaseException:
             self._places.pop(prefix, None)  # what was stored is requested before more is: no place may stay empty
             raise

@@ -171,7 +171,7 @@ class Connection:
         payload = b"" if body is None else msgspec.json.encode(body)
         return accepted((await self.request(subject, payload, deadline_s=deadline_s)).data)
 
-    async def ask(self, subject: str, body: object = None, *, deadline_s: float) -> bytes:
+    async def query(self, subject: str, body: object = None, *, deadline_s: float) -> bytes:
         """Ask the JetStream API something that may be asked again, until the deadline.
 
         Raises:

@@ -138,7 +138,7 @@ async def purge(connection: Connection, stream: str, subjects: str) -> None:
 
     """
     try:
-        await connection.ask(names.STREAM_PURGE + stream, {"filter": subjects}, deadline_s=names.VIEW_READ_S)
+        await connection.query(names.STREAM_PURGE + stream, {"filter": subjects}, deadline_s=names.VIEW_READ_S)
     except Refusal as refusal:
         raise Unavailable(str(refusal)) from refusal
 
@@ -169,18 +169,18 @@ async def store_until(connection: Connection, messages: Sequence[Message], *, de
             await retry.wait(refusal)
 
 
-def portions(messages: Iterable[Message], *, most: int = names.MAX_BATCH_MESSAGES) -> Iterator[list[Message]]:
+def divided(messages: Iterable[Message], *, most: int = names.MAX_BATCH_MESSAGES) -> Iterator[list[Message]]:
     """Divide messages into batches that the server takes."""
-    portion: list[Message] = []
+    batch: list[Message] = []
     size_bytes = 0
     for message in messages:
-        if portion and (len(portion) == most or size_bytes + len(message.payload) > names.MAX_BATCH_BYTES):
-            yield portion
-            portion, size_bytes = [], 0
-        portion.append(message)
+        if batch and (len(batch) == most or size_bytes + len(message.payload) > names.MAX_BATCH_BYTES):
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(message)
         size_bytes += len(message.payload)
-    if portion:
-        yield portion
+    if batch:
+        yield batch
 
 
 def new_id() -> str:
@@ -213,7 +213,7 @@ async def get_from_leader(
 
     """
     try:
-        answer = await connection.ask(names.LEADER_GET + stream, query, deadline_s=deadline_s)
+        answer = await connection.query(names.LEADER_GET + stream, query, deadline_s=deadline_s)
     except Refusal as refusal:
         if refusal.err_code == names.NO_MESSAGE:
             return None
@@ -321,7 +321,7 @@ async def info(connection: Connection, stream: str, *, deadline_s: float) -> Str
     """
     retry = Retry(deadline_s)
     while True:
-        answer = await connection.ask(names.STREAM_INFO + stream, deadline_s=retry.remaining_s)
+        answer = await connection.query(names.STREAM_INFO + stream, deadline_s=retry.remaining_s)
         found = msgspec.json.decode(answer, type=StreamInfo)
         if found.is_confirmed:
             return found
