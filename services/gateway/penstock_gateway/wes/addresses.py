@@ -55,7 +55,7 @@ def root_of(request: Request, *, public_url: str, trusted_proxies: Collection[st
 
     Args:
         request: of the client.
-        public_url: what the operator says; it counts before everything else. Empty: not said.
+        public_url: the setting, which takes precedence; empty: not set.
         trusted_proxies: who is believed when it sets `X-Forwarded-Host` and `X-Forwarded-Proto`.
 
     """
@@ -75,8 +75,8 @@ def _first(header: str | None) -> str:
 
 
 def _is_plain(host: str) -> bool:
-    """Say whether a header holds a host, and nothing that would lead elsewhere within an address."""
-    return all(each.isascii() and (each.isalnum() or each in "-._:[]") for each in host)
+    """Return whether a header contains a host, and nothing that would change an address otherwise."""
+    return all(char.isascii() and (char.isalnum() or char in "-._:[]") for char in host)
 
 
 def _host_of(request: Request) -> str:

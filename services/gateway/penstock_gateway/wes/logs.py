@@ -14,7 +14,7 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.views import LogStream
 
 WAIT_S: Final = 5.0
-"""Whoever follows looks this often whether what it follows is over."""
+"""A follower checks this often whether the run or task is over."""
 MAX_LIVE_PAGES: Final = 100
 """What runs has no more pages of log than this; the rest can be followed."""
 
@@ -22,8 +22,8 @@ MAX_LIVE_PAGES: Final = 100
 class Followed:
     """A response that is sent as it comes, until it is over or its reader is gone."""
 
-    def __init__(self, pieces: AsyncIterator[str]) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: AsyncIterator[str]) -> None:
+        self._chunks = chunks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
@@ -31,8 +31,8 @@ class Followed:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         async with anyio.create_task_group() as group:
             group.start_soon(_cancel_when_gone, receive, group.cancel_scope)
-            async for piece in self._pieces:
-                await send({"type": "http.response.body", "body": piece.encode(), "more_body": True})
+            async for chunk in self._chunks:
+                await send({"type": "http.response.body", "body": chunk.encode(), "more_body": True})
             group.cancel_scope.cancel()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -87,7 +87,7 @@ async def follow(
 
 async def so_far(runs: Runs, principal: Principal, run_id: JobId, *, stream: LogStream, task_id: str | None) -> bytes:
     """Return what was written until now, as far as the live tail still has it."""
-    after, pieces = 0, list[str]()
+    after, chunks = 0, list[str]()
     for _ in range(MAX_LIVE_PAGES):
         page = await runs.log(
             principal,
@@ -100,6 +100,6 @@ async def so_far(runs: Runs, principal: Principal, run_id: JobId, *, stream: Log
         )
         if not page.entries:
             break
-        pieces.extend(entry.text for entry in page.entries if task_id in (None, entry.task_id))
+        chunks.extend(entry.text for entry in page.entries if task_id in (None, entry.task_id))
         after = page.next_after
-    return "".join(pieces).encode()
+    return "".join(chunks).encode()

@@ -1,4 +1,4 @@
-"""What a list of runs is asked for, beyond the standard too: filters, order, pages."""
+"""Queries for lists of runs, beyond the standard too: filters, order, pages."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ from penstock_gateway.wes.tokens import RunPlace, decode_token, encode_token
 from penstock_schemas.api import MAX_PAGE
 from penstock_schemas.ids import TenantId
 
-TIMES: Final = tuple(each.name for each in TIME_PARAMETERS)
+TIMES: Final = tuple(parameter.name for parameter in TIME_PARAMETERS)
 OLDEST_FIRST: Final = "created"
 NEWEST_FIRST: Final = "-created"
 _EXAMPLE: Final = 'a JSON object such as {"state": ["RUNNING"], "tags": {"project": "demo"}} is expected'
@@ -35,7 +35,7 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     """Where it begins; `None`: it is the first."""
     with_total: bool
     is_empty: bool = False
-    """Whether no run can be in the list: its filters exclude each other, or no run is ever in the state asked for."""
+    """Whether no run can be in the list: its filters exclude each other, or no run is ever in the requested state."""
 
     @property
     def about(self) -> bytes:
@@ -110,7 +110,7 @@ def page_size_of(given: QueryParameters) -> int:
 def _query_of(given: QueryParameters, wanted: Restrictions, tenant: TenantId) -> RunQuery:
     times_us = {name: microseconds(time) for name, time in wanted.times.items()}
     if sum(key != WORKFLOW_URL for key, _ in wanted.labels) > MAX_LABELS:
-        given.refuse("tag", f"at most {MAX_LABELS} tags can be asked for at once")
+        given.refuse("tag", f"at most {MAX_LABELS} tags are allowed in one request")
     known = [state for state in WesState if state in STANDING_OF and state in (wanted.states or ())]
     return RunQuery(
         jobs=JobQuery(
@@ -145,11 +145,11 @@ def _restrictions(given: QueryParameters) -> Restrictions:
     sort, name = given.one("sort"), given.one("name")
     if sort not in (None, OLDEST_FIRST, NEWEST_FIRST):
         given.refuse("sort", f"`{OLDEST_FIRST}` or `{NEWEST_FIRST}` is expected")
-    times = {each: given.time(each) for each in TIMES}
+    times = {name: given.time(name) for name in TIMES}
     return Restrictions(
         states=states if given.many("state") else None,
         names=frozenset({name} if name else ()),
-        times={each: time for each, time in times.items() if time is not None},
+        times={name: time for name, time in times.items() if time is not None},
         sort=sort,
         with_total=given.flag("total") if given.many("total") else None,
     )
@@ -177,15 +177,15 @@ def _filters(given: QueryParameters, plain: Restrictions) -> Restrictions:
     try:
         members = decode(text.encode(), dict[str, object], what="this")
     except Invalid as error:
-        for each in error.violations:
-            given.refuse(FILTERS.name + each.pointer.removeprefix("#"), f"{each.detail}; {_EXAMPLE}")
+        for violation in error.violations:
+            given.refuse(FILTERS.name + violation.pointer.removeprefix("#"), f"{violation.detail}; {_EXAMPLE}")
         return Restrictions()
     inner = QueryParameters(urlencode(list(_texts(given, members))).encode(), IN_FILTERS)
     tags = members.get("tags", {})
     labels = tuple(_tags(given, tags))
     restrictions = replace(_restrictions(inner), labels=(*_workflow_url(inner), *labels))
     if None not in (plain.sort, restrictions.sort) and plain.sort != restrictions.sort:
-        inner.refuse("sort", "the parameter `sort` asks for another order")
+        inner.refuse("sort", "the parameter `sort` requests another order")
     given.include(inner, FILTERS.name)
     return restrictions
 

@@ -240,7 +240,7 @@ def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
 
 
 def _form(request: Request, limits: FormLimits) -> MultipartForm | UrlencodedForm:
-    """Return the form that asks for a run, in either of the two types that clients send."""
+    """Return the form of a run request, in either of the two types that clients send."""
     if is_urlencoded(request):
         return UrlencodedForm(request, limits.max_field_bytes)
     if is_form(request):

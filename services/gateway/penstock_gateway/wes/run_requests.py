@@ -68,7 +68,7 @@ class RunWanted(Struct, frozen=True, kw_only=True):
 def read_run_request(
     fields: Mapping[str, str], attachments: Sequence[str], *, offered: Offered | None, roots: tuple[PurePosixPath, ...]
 ) -> RunWanted:
-    """Return the run that a form asks for.
+    """Return the run that a form requests.
 
     Args:
         fields: the form's parts that are no attachments.

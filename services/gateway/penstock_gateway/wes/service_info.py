@@ -1,4 +1,4 @@
-"""What the service says of itself: asked of the runners and the index, and told by its operator."""
+"""The description of the service: from the runners, the index and the settings."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,7 +25,7 @@ WES_VERSIONS: Final = ("1.0.0", "1.1.0")
 
 
 class ServiceIdentity(Struct, frozen=True, kw_only=True):
-    """What the operator says of the service."""
+    """The operator's description of the service."""
 
     id: str
     name: str
@@ -42,7 +42,7 @@ class ServiceIdentity(Struct, frozen=True, kw_only=True):
 
 
 def identity_of(settings: GatewaySettings, software_version: str) -> ServiceIdentity:
-    """Return what the operator's settings say."""
+    """Return the description in the settings."""
     tags = (tag.partition("=") for tag in settings.service_tags)
     return ServiceIdentity(
         id=settings.service_id,
@@ -70,10 +70,10 @@ def service_info_of(
     counts: dict[DetailedStatus, int],
     addresses: Addresses,
 ) -> ServiceInfo:
-    """Return all that a client is told before it asks for anything else.
+    """Return what a client needs before its first request.
 
     Args:
-        identity: what the operator says.
+        identity: the operator's description.
         engines: the versions of each engine that the connected runners offer.
         counts: how many of the runs that the client sees stand where.
         addresses: where this server is.
