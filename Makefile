@@ -18,7 +18,7 @@ endif
 # What tests and benchmarks start by name is what was installed here.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo up test quick interop stores check format lint prose prose-ratchet types imports bench docs picture hooks dist clean
+.PHONY: help setup demo up test covered quick interop stores check format lint prose prose-ratchet types imports bench docs picture hooks dist clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ up: setup ## Start everything on this machine and keep it running
 test: setup ## Run every test
 	$(BIN)/pytest
 
+covered: setup ## Run every test and check the branch coverage
+	$(BIN)/coverage run -m pytest
+
 quick: setup ## Run the unit tests and the contracts on fakes, in seconds
 	$(BIN)/pytest -q -n 2 -m "not system and not real and not property and not simulation and not api"
 
@@ -60,7 +63,7 @@ stores: setup ## Run the tests with Azure's blob storage, against Azurite from n
 	@$(BIN)/python -m tests.jetstream.azurite
 	$(BIN)/pytest -m stores tests/jetstream
 
-check: format lint types imports test ## What CI runs: format, lint, types, import rules, tests
+check: format lint types imports covered ## What CI runs: format, lint, types, import rules, tests
 
 format: setup
 	$(BIN)/ruff format --check .

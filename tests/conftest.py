@@ -4,7 +4,7 @@ import itertools
 from collections.abc import AsyncGenerator, Generator
 
 import pytest
-from tests import tiers
+from tests import coverage_gate, tiers
 
 from penstock_jetstream import Cluster, NatsSettings, connect
 from penstock_jetstream.server.embedded import EmbeddedServer
@@ -44,6 +44,26 @@ def in_account(url: str, number: int) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tiers.mark(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    coverage_gate.check(session)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if coverage_gate.RESULT in terminalreporter.config.stash:
+        terminalreporter.write_line(terminalreporter.config.stash[coverage_gate.RESULT])
+
+
+@pytest.fixture(autouse=True)
+def simulations_are_not_measured(request: pytest.FixtureRequest) -> Generator[None]:
+    """Count no lines during a simulation."""
+    if request.node.get_closest_marker("simulation"):
+        with coverage_gate.paused():
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(autouse=True)
