@@ -404,7 +404,7 @@ def test_a_server_that_was_never_reached_is_given_up_early(is_silent: bool, is_s
 
 def test_a_server_that_was_reached_is_waited_for_until_the_deadline() -> None:
     with scripted((200, {"message": "x"})) as script:
-        transport = Transport(script.url, deadline_s=REACH_S + 1.5, authorization=None)
+        transport = Transport(script.url, deadline_s=REACH_S + LAST_PAUSE_S + 0.1, authorization=None)
         transport.repeat("GET", script.url, None, 0.0)
     transport.close()  # a connection that is kept would still be answered
     begun = time.monotonic()
