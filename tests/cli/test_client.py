@@ -20,6 +20,7 @@ from penstock.client.job_lists import Ambiguous
 from penstock.client.log_parts import LogPart
 from penstock.client.transport import (
     FIRST_CONNECT_S,
+    LAST_PAUSE_S,
     REACH_S,
     ClientError,
     RequestRefused,
