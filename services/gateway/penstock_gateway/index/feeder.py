@@ -1,7 +1,7 @@
 """The query index as the gateway uses it: fed from the jobs view and its own writes, never older than asked for."""
 
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -15,6 +15,7 @@ from anyio import to_thread
 from penstock_gateway.http.problems import NotYet
 from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.job_status import DetailedStatus
+from penstock_gateway.index.pending_writes import PendingWrites
 from penstock_gateway.index.point_in_time import Candidates
 from penstock_gateway.index.queries import JobQuery, microseconds
 from penstock_gateway.index.reading import Page
@@ -59,8 +60,7 @@ class Index:
         self._watchers = watchers
         self._store = IndexStore(path, boot_id=boot_id)
         self._writing = anyio.Lock()
-        self._pending: dict[JobId, Job] = {}
-        self._flushing: dict[JobId, Job] = {}
+        self._pending = PendingWrites()
         self._position = self._store.position
         self._moved = anyio.Event()
         self._is_useless = False
@@ -88,14 +88,12 @@ class Index:
     def put(self, job: Job) -> None:
         """Take in a job that this gateway just wrote, or folded from the log; every answer from now on has it."""
         self._own_seq = max(self._own_seq, job.head.seq)
-        known = self._pending.get(job.id)
-        if known is None or known.head.seq < job.head.seq:
-            self._pending[job.id] = job
+        if self._pending.add(job):
             self._watchers.beat(job.id)
 
     def get(self, job_id: JobId) -> Job | None:
         """Return a job as far as it is known here."""
-        found = self._pending.get(job_id) or self._flushing.get(job_id)
+        found = self._pending.get(job_id)
         try:
             stored = self._store.get(job_id)
         except sqlite3.Error:
@@ -228,7 +226,7 @@ class Index:
     def close(self) -> None:
         """Write what is pending and close the file."""
         try:
-            self._store.apply(tuple(self._pending.values()))
+            self._store.apply(self._pending.waiting)
             self._store.close()
         except sqlite3.Error as error:
             log.warning("index_not_closed", reason=str(error))
@@ -246,9 +244,7 @@ class Index:
                 await self._apply(jobs[whole:], position=position)
                 for job in jobs:
                     self._watchers.beat(job.id)
-                    own = self._pending.get(job.id)
-                    if own is not None and own.head.seq <= job.head.seq:
-                        del self._pending[job.id]  # it is in the file, from the view
+                    self._pending.remove(job)  # it is in the file, from the view
 
     async def _note_when_loaded(self) -> None:
         """Note when everything is here that was there at the start, each time that the file is filled."""
@@ -307,19 +303,16 @@ class Index:
         self._tell_moved()
 
     async def _flush(self) -> None:
-        if not self._pending and not self._flushing:
+        if not self._pending:
             return
         async with self._writing:
-            while self._pending:
-                self._flushing = _first(self._pending, MAX_APPLIED)
+            while jobs := self._pending.begin(MAX_APPLIED):
                 try:
-                    jobs = tuple(self._flushing.values())
                     await _in_thread(partial(self._store.apply, jobs))
                 except BaseException:
-                    self._pending = {**self._flushing, **self._pending}
+                    self._pending.undo()
                     raise
-                finally:
-                    self._flushing = {}
+                self._pending.end()
 
     async def _flush_now_and_then(self) -> None:
         while True:
@@ -349,15 +342,3 @@ class Index:
 async def _in_thread(work: Callable[[], T]) -> T:
     """Run `work` in a thread; a caller that is cancelled meanwhile goes on once it is done."""
     return await to_thread.run_sync(work)
-
-
-def _first(pending: dict[JobId, Job], count: int) -> dict[JobId, Job]:
-    """Take the first `count` entries out of `pending`."""
-    taken: dict[JobId, Job] = {}
-    for job_id in _up_to(pending, count):
-        taken[job_id] = pending.pop(job_id)
-    return taken
-
-
-def _up_to(keys: Iterable[JobId], count: int) -> tuple[JobId, ...]:
-    return tuple(key for key, _ in zip(keys, range(count), strict=False))
