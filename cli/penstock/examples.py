@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from penstock.terminal.exit_codes import Stop
-from penstock.upload.engines import known_engines
+from penstock_runtime.engine_plugins import installed_engines
 
 
 def find() -> Path:
@@ -18,6 +18,6 @@ def find() -> Path:
         if not folder.is_dir():
             continue
         for path in sorted(folder.iterdir()):
-            if any((path / name).is_file() for name in known_engines().entrypoints):
+            if any((path / name).is_file() for name in installed_engines().entrypoints):
                 return path
     raise Stop("the example workflow is not installed along with this package")

@@ -16,7 +16,7 @@ from penstock_jetstream.adapters.plans import NatsPlans
 from penstock_jetstream.adapters.snapshots import JetStreamSnapshots
 from penstock_jetstream.adapters.task_store import JetStreamTasks
 from penstock_jetstream.settings import NatsSettings
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_state
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.group_commit import GroupCommit
 from penstock_ports import ClusterStatus
@@ -50,7 +50,7 @@ class Cluster:
             Unavailable: no answer before the deadline.
 
         """
-        info = await streams.info(self.connection, names.EVENTS, deadline_s=deadline_s)
+        info = await stream_state.info(self.connection, names.EVENTS, deadline_s=deadline_s)
         return ClusterStatus(
             server_version=self.connection.server_version,
             messages=info.state.messages,
@@ -76,7 +76,7 @@ async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
     try:
         layout.require_version(connection.server_version)
         await layout.ensure(connection, settings)
-        info = await streams.info(connection, names.EVENTS, deadline_s=settings.connect_s)
+        info = await stream_state.info(connection, names.EVENTS, deadline_s=settings.connect_s)
         group_commit = GroupCommit(connection) if info.config.num_replicas == 1 else None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(background.keep, "connection", connection.run)

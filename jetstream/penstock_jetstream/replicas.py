@@ -14,11 +14,12 @@ import anyio
 from msgspec import Struct
 
 from penstock_jetstream import names
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_state
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.reader import Received, Session
 from penstock_jetstream.transport.responses import NoAnswer, Refusal
 from penstock_jetstream.transport.retry import Retry
+from penstock_jetstream.transport.stream_state import StreamInfo
 from penstock_ports import PortError, Unavailable
 
 FILE_STREAMS: Final = (names.EVENTS, names.JOBS, names.TASKS, names.LOGS, names.SNAPSHOTS)
@@ -64,8 +65,8 @@ async def compare(connection: Connection, stream: str, *, stalled_s: float = STA
         Unavailable: the stream has no leader, or a server that is online takes no consumer.
 
     """
-    info = await streams.info(connection, stream, deadline_s=names.VIEW_READ_S)
-    last_seq = await streams.last_seq(connection, stream, deadline_s=names.VIEW_READ_S)
+    info = await stream_state.info(connection, stream, deadline_s=names.VIEW_READ_S)
+    last_seq = await stream_state.last_seq(connection, stream, deadline_s=names.VIEW_READ_S)
     online, offline = _servers(info)
     first_seq = max(1, info.state.first_seq)
     readers: dict[str, _CopyReader] = {}
@@ -94,7 +95,7 @@ async def search_copies(connection: Connection, stream: str, seq: int) -> Receiv
         Unavailable: the stream has no leader, or a server that is online takes no consumer.
 
     """
-    info = await streams.info(connection, stream, deadline_s=names.VIEW_READ_S)
+    info = await stream_state.info(connection, stream, deadline_s=names.VIEW_READ_S)
     online, _ = _servers(info)
     unread = list(online) if len(online) > 1 else []
     failures = Counter[str]()
@@ -157,7 +158,7 @@ async def _session_on(
             raise Unavailable(f"a server took no consumer on stream {stream} within {PLACEMENT_S:g} s")
 
 
-def _servers(info: streams.StreamInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _servers(info: StreamInfo) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the servers with a copy that are online, and those that are not."""
     if info.cluster is None:
         return (SINGLE_SERVER,), ()
@@ -303,7 +304,7 @@ class _Comparison:
 
     async def _leader_has(self, seq: int) -> bool:
         try:
-            found = await streams.get_from_leader(
+            found = await stream_reads.get_from_leader(
                 self._connection, self._stream, {"seq": seq}, deadline_s=names.VIEW_READ_S
             )
         except PortError:

@@ -13,7 +13,7 @@ from penstock_jetstream import names
 from penstock_jetstream.cluster import Cluster
 from penstock_jetstream.replicas import Copy, compare
 from penstock_jetstream.server.embedded import EmbeddedServer
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_state
 from penstock_ports import EventLog
 
 LOG_BYTES = 17 << 20
@@ -63,7 +63,7 @@ async def compared(cluster: Cluster, servers: ThreeServers, stream: str = names.
     """Compare all copies once every server takes part again."""
     with anyio.fail_after(SETTLE_S):
         while True:
-            info = await streams.info(cluster.connection, stream, deadline_s=DEADLINE_S)
+            info = await stream_state.info(cluster.connection, stream, deadline_s=DEADLINE_S)
             assert info.cluster is not None
             if all(not replica.offline and replica.current for replica in info.cluster.replicas):
                 break

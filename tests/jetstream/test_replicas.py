@@ -17,7 +17,7 @@ from penstock_jetstream import NatsSettings, connect, layout, names
 from penstock_jetstream.adapters.jetstream_log import JetStreamLog
 from penstock_jetstream.replicas import compare
 from penstock_jetstream.transport.connection import Connection
-from penstock_jetstream.transport.streams import Replica, StreamCluster, StreamConfig, StreamInfo, StreamState
+from penstock_jetstream.transport.stream_state import Replica, StreamCluster, StreamConfig, StreamInfo, StreamState
 from penstock_ports import Unavailable
 
 pytestmark = pytest.mark.system

@@ -5,7 +5,8 @@ import pytest
 
 from penstock_jetstream import Cluster, names
 from penstock_jetstream.adapters.snapshots import JetStreamSnapshots
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads
+from penstock_jetstream.transport.messages import Message
 
 
 async def test_a_save_that_was_overtaken_changes_nothing(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -13,7 +14,7 @@ async def test_a_save_that_was_overtaken_changes_nothing(cluster: Cluster, monke
     await quick.save("scheduler", 1, b"first")
     await save_with_another_between(monkeypatch, slow, quick)
     assert await quick.load("scheduler") == (20, b"quick")
-    held = await streams.read(cluster.connection, names.SNAPSHOTS, names.SNAPSHOTS_PREFIX + ">", deadline_s=5)
+    held = await stream_reads.read(cluster.connection, names.SNAPSHOTS, names.SNAPSHOTS_PREFIX + ">", deadline_s=5)
     assert len(held) == 2, "one manifest, one piece: what lost is cleared away"
 
 
@@ -24,7 +25,7 @@ async def save_with_another_between(
     stored, overtaken = anyio.Event(), anyio.Event()
     original = slow._store  # pyright: ignore[reportPrivateUsage]  # there is no public seam between two steps of a save
 
-    async def store(messages: list[streams.Message]) -> None:
+    async def store(messages: list[Message]) -> None:
         await original(messages)
         stored.set()
         await overtaken.wait()

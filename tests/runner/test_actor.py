@@ -319,7 +319,7 @@ class TestContainment:
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("penstock_runner.session.UNTOLD_PAUSES_S", (0.01, 0.05))
+        monkeypatch.setattr("penstock_runner.session.REPORT_PAUSES_S", (0.01, 0.05))
 
     async def test_an_attempt_whose_end_is_refused_is_given_back(self, stage: Stage) -> None:
         stage.log = faulty = FaultyLog(stage.log)
@@ -355,7 +355,7 @@ class TestContainment:
                 await stage.desk.reaches(other, JobState.COMPLETED)
 
                 async def is_said() -> bool:
-                    return len([line for line in lines if line["event"] == "attempt_untold"]) > 1
+                    return len([line for line in lines if line["event"] == "attempt_not_reported"]) > 1
 
                 await eventually(is_said)
             faulty.unreadable.clear()

@@ -58,7 +58,7 @@ NOTHING_STORED: Final = StoredSummary()
 DISK_FULL: Final = Failure(cause=FailureCause.SYSTEM, message="the runner's disk is full")
 UNSTORED: Final = Failure(cause=FailureCause.SYSTEM, message="the blob store did not take a.txt")
 TO_RUN: Final = (Startable(), Prepared(), Started())
-FOLDER: Final = "/state/1"
+FOLDER: Final = "/srv/r/1"
 
 
 def fault(failure: Failure | None = None, *, is_upload: bool = False) -> Faulted:
@@ -168,7 +168,7 @@ def test_a_failure_is_reported_also_when_its_files_cannot_be_stored() -> None:
     assert isinstance(end, ReportEnd)
     assert end.outcome.failure is not None
     assert end.outcome.failure.message == (
-        "the rule a failed; its files are not stored: no answer; what the run made is kept in /state/1 on this runner"
+        "the rule a failed; its files are not stored: no answer; what the run made is kept in /srv/r/1 on this runner"
     )
 
 

@@ -14,9 +14,9 @@ from penstock_runner.core.orders import (
     DrainBegun,
     DrainExpired,
     HaltCause,
-    Happening,
     Order,
     ReturnAttempt,
+    RunnerInput,
     RunnerLease,
     SessionState,
     StartAttempt,
@@ -59,11 +59,11 @@ def key(job: str, attempt: int = 1) -> AttemptKey:
     return AttemptKey(JobId(job), attempt)
 
 
-def after(*happenings: Happening, given: SessionState = EMPTY) -> tuple[SessionState, tuple[Action, ...]]:
+def after(*inputs: RunnerInput, given: SessionState = EMPTY) -> tuple[SessionState, tuple[Action, ...]]:
     """Return the state after all of it, and the last one's actions."""
     state, actions = given, tuple[Action, ...]()
-    for happening in happenings:
-        state, actions = handle(state, happening)
+    for runner_input in inputs:
+        state, actions = handle(state, runner_input)
     return state, actions
 
 
@@ -172,8 +172,8 @@ class AnyOrders(RuleBasedStateMachine):
         self.assigned: set[AttemptKey] = set()
         self.settled: set[AttemptKey] = set()
 
-    def _happen(self, happening: Happening) -> None:
-        self.state, actions = handle(self.state, happening)
+    def _happen(self, runner_input: RunnerInput) -> None:
+        self.state, actions = handle(self.state, runner_input)
         for action in actions:
             match action:
                 case StartAttempt(order):

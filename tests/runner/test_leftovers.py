@@ -56,7 +56,7 @@ async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
 ) -> None:
     async with stage.runner(ScriptedEngine()):
         _, first = await stage.desk.joined()
-    # As if it had been killed: the record and processes of an incarnation that never left.
+    # As if it had been killed: the record and processes of a session that never left.
     lost = RunnerId("old-00000001")
     await stage.desk.append(f"runner.{lost}", first)
     StateFolder(stage.folder).remember(Predecessor(runner_id=lost, marker="old-00000000"))

@@ -102,7 +102,7 @@ def test_hostile_runs_fail_alone(tmp_path: Path) -> None:
         stored = [path for path in (tmp_path / "system" / "blobs").rglob("*") if path.is_file()]
         assert not [path for path in stored if SECRET.encode() in path.read_bytes()]
         log = (tmp_path / "system" / "runner.log").read_text()
-        assert "incarnation_fault" not in log
+        assert "session_fault" not in log
         assert "fenced" not in log
 
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock.upload.engines import known_engines
 from penstock_domain.engines.descriptor import EngineDescriptor
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import RunnerResponse
 from penstock_schemas.jobs import UnsupportedDirectives
 
@@ -36,7 +36,7 @@ class Declaration(Struct, frozen=True):
 
 def declared_software(folder: Path, paths: Iterable[str]) -> tuple[Declaration, ...]:
     """Return what workflow files among `paths`, relative to `folder`, declare; unreadable ones are skipped."""
-    engines = [engine for engine in known_engines() if engine.software is not None]
+    engines = [engine for engine in installed_engines() if engine.software is not None]
     files = [(path, engine) for path in sorted(paths) for engine in engines if engine.is_workflow_file(path)]
     return tuple(
         declaration for path, engine in files[:MAX_FILES] for declaration in _declared_in(folder / path, path, engine)

@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock.upload.engines import known_engines
+from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
+from penstock_runtime.engine_plugins import installed_engines
 
 MAX_READ_BYTES: Final = 1 << 20
 """Of a main file, to see what it names."""
@@ -117,6 +118,19 @@ def _homes() -> Iterator[Path]:
         yield Path.home()
     except RuntimeError:  # this user has none
         return
+
+
+def known_engines() -> EngineRegistry:
+    """Return the installed engines.
+
+    Raises:
+        BadWorkflow: a plug-in is invalid.
+
+    """
+    try:
+        return installed_engines()
+    except InvalidEngines as error:
+        raise BadWorkflow(str(error)) from error
 
 
 def _entrypoints(engine: str | None) -> tuple[str, ...]:

@@ -93,6 +93,8 @@ class EngineDescriptor(Struct, frozen=True, kw_only=True):
     def is_workflow_file(self, path: str) -> bool:
         """Return whether a file is one of the engine's workflow files, by its name."""
         name = path.rpartition("/")[2]
-        return any(name == location.rpartition("/")[2] for location in self.entrypoints) or name.endswith(
-            self.suffixes or ("\0",)
-        )
+        return self.has_suffix(name) or any(name == location.rpartition("/")[2] for location in self.entrypoints)
+
+    def has_suffix(self, path: str) -> bool:
+        """Return whether a file has one of the suffixes of the engine's workflow files."""
+        return path.endswith(self.suffixes)

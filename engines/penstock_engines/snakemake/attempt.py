@@ -35,7 +35,6 @@ from snakemake.settings.types import (
     WorkflowSettings,
 )
 from snakemake.utils import update_config
-from snakemake.workflow import Workflow
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
 from snakemake_interface_report_plugins.registry import ReportPluginRegistry
@@ -59,9 +58,16 @@ from penstock_engines.snakemake.messages import (
     found,
     shorten,
 )
-from penstock_engines.snakemake.patches import refuse_blind_searches, tolerate_closed_folders
+from penstock_engines.snakemake.patches import (
+    dag_of,
+    linemaps_of,
+    refuse_blind_searches,
+    remember_global_conda,
+    set_run_folder,
+    tolerate_closed_folders,
+)
 from penstock_engines.snakemake.profile import Profile, load
-from penstock_engines.snakemake.unsupported import Inspection, Software, remember_global_conda
+from penstock_engines.snakemake.unsupported import Inspection, Software, short_text
 from penstock_execution.logs.stdio_capture import record_streams
 from penstock_execution.processes.event_pipe import FrameReporter, Reporter
 from penstock_execution.sandbox.lockdown import confine
@@ -92,7 +98,7 @@ for _registry in (
     _registry()  # looks for plugins once
 executor_plugin.register()
 tolerate_closed_folders()
-remember_global_conda(Workflow)
+remember_global_conda(short_text)
 LoggerPluginRegistry().register_plugin(logger_plugin.PLUGIN_MODULE, logger_plugin)
 
 
@@ -142,7 +148,7 @@ def _settle_in(launch: Launch) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Python 3.12 and later warn of every fork beside a thread; see the executor plugin for why ours are sound.
     warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
-    Workflow._rundir = launch.work_dir  # pyright: ignore[reportPrivateUsage] - the log's header shows it
+    set_run_folder(launch.work_dir)
     sys.argv = ["snakemake", "--snakefile", launch.snakefile, "--cores", str(_cores(launch))]
     if launch.rules is not None:
         confine(launch.rules)
@@ -181,7 +187,7 @@ def _run(launch: Launch, reporter: Reporter[Message]) -> RunProblem | None:
         if dag_api is None or launch.is_dry or not _is_finished(dag_api):
             return _left(leave)
     except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the outcome
-        linemaps = _linemaps(api)
+        linemaps = linemaps_of(api)
         return replace(describe(error, linemaps, Path(launch.work_dir)), text=_print(error, linemaps))
     if numbers.graph is not None:
         numbers.graph.conclude()
@@ -292,7 +298,7 @@ def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: Reporter[
         scheduling_settings=SchedulingSettings(scheduler="greedy"),
         scheduler_settings=SchedulerSettings(),
     )
-    dag = _dag(dag_api)
+    dag = dag_of(dag_api)
     if dag is None:
         return
     GraphWatch(dag, reporter, numbers, Path(launch.work_dir)).refresh()
@@ -306,18 +312,14 @@ def _plan(dag_api: DAGApi, launch: Launch, profile: Profile, reporter: Reporter[
         reporter.report(found(findings, _software(launch).refusal(findings)))
 
 
-def _dag(dag_api: DAGApi) -> Any:
-    return getattr(getattr(dag_api.workflow_api, "_workflow_store", None), "_dag", None)
-
-
 def _is_finished(dag_api: DAGApi) -> bool:
-    dag = _dag(dag_api)
+    dag = dag_of(dag_api)
     return dag is not None and not any(True for _ in dag.needrun_jobs())
 
 
 def _report_outputs(dag_api: DAGApi, reporter: Reporter[Message]) -> None:
     with contextlib.suppress(Exception):  # a graph that was only half built
-        dag = _dag(dag_api)
+        dag = dag_of(dag_api)
         for paths in in_batches(_declared_outputs(dag, are_done=True), len):
             reporter.report(OutputsFound(paths=paths))
         for paths in in_batches(_declared_outputs(dag, are_done=False), len):
@@ -338,11 +340,6 @@ def _declared_outputs(dag: Any, *, are_done: bool) -> Iterator[str]:
             path = str(Path(str(output)).absolute())
             if len(path) <= MAX_VALUE_CHARS:
                 yield path
-
-
-def _linemaps(api: SnakemakeApi | None) -> Mapping[str, Mapping[int, int]]:
-    workflow = getattr(getattr(api, "_workflow_api", None), "_workflow_store", None)
-    return getattr(workflow, "linemaps", {})
 
 
 def _print(error: BaseException, linemaps: Mapping[str, Mapping[int, int]]) -> str:

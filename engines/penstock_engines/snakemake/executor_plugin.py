@@ -4,8 +4,6 @@ Stock Snakemake runs shell commands from threads, with their output mixed into i
 each `run:` block. Here each job has its own session, files for its output and an exact exit code. A plain `shell:` job
 is its command; every other one is forked from the attempt, so a `run:` block costs no cold start. Python threads that
 the Snakefile started do not survive a fork, so when there are any, `run:` blocks get a new `snakemake` as in stock.
-
-Leans on `snakemake.executors.local`: `Executor.job_args_and_prepare` and `run_wrapper`, which are no public interface.
 """
 
 # Snakemake is not typed, so what comes from it is unknown to a type checker.
@@ -24,7 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from snakemake.executors import local
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
@@ -32,6 +29,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from penstock_engines.snakemake.graph import GraphWatch, TaskNumbers, job_key, needed_jobs
 from penstock_engines.snakemake.messages import Message, ProcessStarted, TryEnded, TryStarted, found
+from penstock_engines.snakemake.patches import LocalExecutor, job_body, local_settings, pool_threads
 from penstock_engines.snakemake.shell_process import ShellJob, commands_of, watch_shell
 from penstock_engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report, report_of
 from penstock_engines.snakemake.unsupported import Inspection, MissingSoftware, Software
@@ -52,7 +50,7 @@ SERVICE_READY_S: Final = 5.0
 LOG_LISTENER: Final = "(_monitor)"
 """How the name of the thread ends in which Snakemake runs logger plugins."""
 
-common_settings = local.common_settings
+common_settings = local_settings
 
 
 @dataclass
@@ -109,7 +107,7 @@ class RunningTask:
     """When it gets SIGKILL, after SIGTERM; monotonic seconds."""
 
 
-class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
+class Executor(LocalExecutor):  # type: ignore[misc]  # Snakemake is not typed
     """Runs every job of the graph as a process."""
 
     def __post_init__(self) -> None:
@@ -221,12 +219,11 @@ class Executor(local.Executor):  # type: ignore[misc]  # Snakemake is not typed
         if job.is_run and not job.is_template_engine and not job.is_norun and self._has_foreign_threads():
             command = self.format_job_exec(job)
             return lambda: os.execv("/bin/sh", ["/bin/sh", "-c", command])  # noqa: S606 - Snakemake's own command line
-        arguments = self.job_args_and_prepare(job)
-        return lambda: local.run_wrapper(*arguments)
+        return job_body(self, job)
 
     def _has_foreign_threads(self) -> bool:
         """Whether Python threads run that neither Snakemake nor this executor started."""
-        pool = getattr(getattr(self.workflow, "_async_executor", None), "_threads", ())
+        pool = pool_threads(self.workflow)
         return any(
             not (
                 thread is threading.main_thread()

@@ -1,14 +1,7 @@
-"""Where Snakemake lists folders, and the sandbox may refuse it.
+"""Every use of parts of Snakemake that are not public; `tests/runner/snakemake/test_patches.py` checks each of them.
 
-Snakemake lists the folder of every input, to know at once which files exist, and ends the run when it may not. In the
-sandbox a single file may be readable, or all of a folder but a part: such a folder cannot be listed. Then each of its
-files is checked separately, as Snakemake does where it has no time for lists.
-
-A search by `glob_wildcards` in a folder that may not be listed finds nothing, without a word, and the workflow would be
-complete with nothing done: there the run fails.
-
-Leans on `snakemake.io._IOFile._local_inventory`, which is no public interface, and on `snakemake.workflow` having the
-names that a Snakefile sees.
+Snakemake may change them in any release. Then the test of that name fails and states what depends on it. No other
+module of this engine uses such a name.
 """
 
 # Snakemake is not typed, so what comes from it is unknown to a type checker.
@@ -16,31 +9,112 @@ names that a Snakefile sees.
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportPrivateUsage=false
 
 import contextlib
+import importlib
 import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import snakemake.api  # noqa: F401 - first: modules of Snakemake import one another in a circle
 from snakemake.exceptions import WorkflowError
+from snakemake.executors import local
 from snakemake.io import _IOFile
+from snakemake.workflow import Workflow
 
 from penstock_execution.sandbox.denials import account_homes, read_advice
 from penstock_execution.sandbox.rules import Rules
 
-_listed = _IOFile._local_inventory
+LocalExecutor: Final = local.Executor
+"""The base class of the executor: it prepares jobs, and formats the command line of a job."""
+local_settings: Final = local.common_settings
+_GLOBAL_CONDA: Final = "_penstock_global_conda"
+_list_folder = _IOFile._local_inventory
 
 
-async def _local_inventory(self: Any, cache: Any) -> None:
+def job_body(executor: Any, job: Any) -> Callable[[], None]:
+    """Prepare a job as the local executor does; return what runs it in the calling process."""
+    arguments = executor.job_args_and_prepare(job)
+    return lambda: local.run_wrapper(*arguments)
+
+
+def pool_threads(workflow: Any) -> Iterable[threading.Thread]:
+    """Return the threads in which a workflow runs its own asynchronous work."""
+    threads: Iterable[threading.Thread] = getattr(getattr(workflow, "_async_executor", None), "_threads", ())
+    return threads
+
+
+def replace_event_loops(workflow: Any) -> object:
+    """Have the workflow make new event loops in this process; return the old ones, which must not be closed here."""
+    kept: object = getattr(workflow, "_async_runners", None)
+    if kept is not None:
+        workflow._async_runners = {}
+    return kept
+
+
+def replace_subprocess(stand_in: object) -> None:
+    """Have `snakemake.shell` start commands through `stand_in`, in place of the module `subprocess`."""
+    importlib.import_module("snakemake.shell").sp = stand_in  # type: ignore[attr-defined]  # its name for subprocess
+
+
+def renew_shell_lock() -> None:
+    """Replace the lock of `snakemake.shell` after a fork: another thread may have held it."""
+    importlib.import_module("snakemake.shell").shell._lock = threading.Lock()
+
+
+def set_run_folder(folder: str) -> None:
+    """Set the folder that the header of Snakemake's log shows."""
+    Workflow._rundir = folder
+
+
+def dag_of(dag_api: Any) -> Any:
+    """Return the graph of jobs; `None` before it was built."""
+    return getattr(getattr(dag_api.workflow_api, "_workflow_store", None), "_dag", None)
+
+
+def linemaps_of(api: Any) -> Mapping[str, Mapping[int, int]]:
+    """Return which line of a workflow file each line of the compiled code comes from."""
+    workflow = getattr(getattr(api, "_workflow_api", None), "_workflow_store", None)
+    linemaps: Mapping[str, Mapping[int, int]] = getattr(workflow, "linemaps", {})
+    return linemaps
+
+
+def remember_global_conda(describe: Callable[[Any], str]) -> None:
+    """Have workflows remember a global `conda:` directive, which Snakemake drops when it uses no conda."""
+    original = Workflow.global_conda
+
+    def global_conda(self: Any, conda_env: Any) -> None:
+        self.__dict__.setdefault(_GLOBAL_CONDA, []).append(describe(conda_env))
+        original(self, conda_env)
+
+    Workflow.global_conda = global_conda
+
+
+def global_conda_of(workflow: Any) -> tuple[str, ...]:
+    """Return the descriptions of a workflow's global `conda:` directives."""
+    return tuple(workflow.__dict__.get(_GLOBAL_CONDA, ()))
+
+
+async def _tolerant_list_folder(self: Any, cache: Any) -> None:
     with contextlib.suppress(WorkflowError):
-        await _listed(self, cache)
+        await _list_folder(self, cache)
 
 
 def tolerate_closed_folders() -> None:
-    """Have inputs in folders that cannot be listed taken one by one."""
-    _IOFile._local_inventory = _local_inventory
+    """Have Snakemake look for each input by itself where the sandbox refuses to list its folder.
+
+    Snakemake lists the folder of every input, and ends the run when it may not. In the sandbox a single file may be
+    readable, or all of a folder but a part: such a folder cannot be listed.
+    """
+    _IOFile._local_inventory = _tolerant_list_folder
 
 
 def refuse_blind_searches(rules: Rules) -> None:
-    """Have `glob_wildcards` fail, in this process, where it would find nothing because of `rules`."""
+    """Have `glob_wildcards` fail, in this process, where it would find nothing because of `rules`.
+
+    Otherwise a search in a folder that may not be listed finds nothing without a message, and the workflow would be
+    complete with nothing done.
+    """
     import snakemake.io
     import snakemake.workflow
 

@@ -3,15 +3,12 @@
 Snakemake starts the command from a thread, with `subprocess.Popen` of the module that it knows as `sp`. In a thread
 that works for a job, that `Popen` is ours: the command gets a session, and files for what it writes. Forking the
 attempt would do as well, and costs several times what the command does.
-
-Leans on `snakemake.shell` calling `sp.Popen`, which is no public interface.
 """
 
 # Snakemake is not typed, so what comes from it is unknown to a type checker.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
-import importlib
 import os
 import subprocess
 import threading
@@ -21,6 +18,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from penstock_engines.snakemake.patches import replace_subprocess
 from penstock_engines.snakemake.task_process import TaskFiles, open_log
 from penstock_execution.processes.event_pipe import OWN_THREADS
 
@@ -95,12 +93,7 @@ class _Subprocess:
 
 def watch_shell() -> None:
     """Have Snakemake start commands through this module, in this process."""
-    importlib.import_module("snakemake.shell").sp = _Subprocess()  # type: ignore[attr-defined]  # what it calls subprocess
-
-
-def renew_lock() -> None:
-    """Replace the lock of `snakemake.shell` after a fork: another thread may have held it."""
-    importlib.import_module("snakemake.shell").shell._lock = threading.Lock()
+    replace_subprocess(_Subprocess())
 
 
 @contextmanager

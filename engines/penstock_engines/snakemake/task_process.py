@@ -6,7 +6,6 @@
 
 import contextlib
 import gc
-import importlib
 import io
 import logging
 import os
@@ -23,6 +22,7 @@ from msgspec import Struct
 from snakemake.exceptions import format_exception_to_string
 
 from penstock_engines.snakemake.messages import shorten
+from penstock_engines.snakemake.patches import renew_shell_lock, replace_event_loops
 from penstock_execution.processes.process_tree import children_of, die_with
 
 _RESET: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
@@ -119,8 +119,9 @@ def _run(
         signal.signal(signal.SIGTERM, _terminated)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _RESET)
         _redirect(files)
-        kept = _leave_event_loops(workflow)
-        importlib.import_module("penstock_engines.snakemake.shell_process").renew_lock()
+        # They share their selector with the attempt: closing them here would make it deaf there.
+        kept = replace_event_loops(workflow)
+        renew_shell_lock()
         body()
         del kept
         exit_code = 0
@@ -156,17 +157,6 @@ def _redirect(files: TaskFiles) -> None:
 def open_log(path: Path) -> int:
     """Open a log file to write at its end, as the runner's user alone may; return the descriptor."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-
-
-def _leave_event_loops(workflow: Any) -> object:
-    """Have the workflow make new event loops here; return the old ones, which must not be closed.
-
-    They share their selector with the attempt: closing them here would make it deaf there.
-    """
-    kept = getattr(workflow, "_async_runners", None)
-    if kept is not None:
-        workflow._async_runners = {}
-    return kept
 
 
 def _tell(error: BaseException, workflow: Any, report: int) -> int:

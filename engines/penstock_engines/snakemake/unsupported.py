@@ -17,6 +17,7 @@ from msgspec import Struct
 from snakemake.exceptions import WorkflowError
 
 from penstock_domain.quantities import counted
+from penstock_engines.snakemake.patches import global_conda_of
 from penstock_schemas.jobs import Finding, FindingKind, UnsupportedDirectives
 
 ALLOW: Final = "allow-missing-software"
@@ -25,7 +26,6 @@ POLICY_SETTING: Final = "PENSTOCK_UNSUPPORTED_DIRECTIVES"
 MAX_NAMED: Final = 20
 """Findings that one failure text names."""
 MAX_DETAIL_CHARS: Final = 200
-_GLOBAL_CONDA: Final = "_penstock_global_conda"
 
 
 class MissingSoftware(WorkflowError):  # type: ignore[misc]  # Snakemake is not typed
@@ -64,17 +64,6 @@ class Software(Struct, frozen=True, kw_only=True):
         )
 
 
-def remember_global_conda(workflow: Any) -> None:
-    """Make the class `Workflow` remember a global `conda:` directive, which Snakemake drops when it uses no conda."""
-    original = workflow.global_conda
-
-    def global_conda(self: Any, conda_env: Any) -> None:
-        self.__dict__.setdefault(_GLOBAL_CONDA, []).append(_short(conda_env))
-        original(self, conda_env)
-
-    workflow.global_conda = global_conda
-
-
 class Inspection:
     """Looks at the rules of a growing graph, each rule once."""
 
@@ -97,7 +86,7 @@ class Inspection:
         """Return the findings of rules that were not seen before."""
         found: list[Finding] = []
         if self._pending is not None:
-            declared = self._workflow.__dict__.get(_GLOBAL_CONDA, ())
+            declared = global_conda_of(self._workflow)
             found += [*self._pending, *(_finding("conda", None, item) for item in declared)]
             self._pending = None
         for job in jobs:
@@ -117,13 +106,13 @@ def _software_of(job: Any) -> Iterator[tuple[str, str]]:
     """Yield each directive that declares software for a job, and what it declares."""
     rule = job.rule
     if rule.wrapper:
-        yield "wrapper", f"{_short(rule.wrapper)} (it needs a conda environment)"
+        yield "wrapper", f"{short_text(rule.wrapper)} (it needs a conda environment)"
     elif rule.conda_env and (not callable(rule.conda_env) or job.conda_env_spec is not None):
-        yield "conda", _short(rule.conda_env)
+        yield "conda", short_text(rule.conda_env)
     if rule.container_img:
-        yield "containerized" if rule.is_containerized else "container", _short(rule.container_img)
+        yield "containerized" if rule.is_containerized else "container", short_text(rule.container_img)
     if rule.env_modules:
-        yield "envmodules", _short(", ".join(map(str, getattr(rule.env_modules, "names", ()))))
+        yield "envmodules", short_text(", ".join(map(str, getattr(rule.env_modules, "names", ()))))
 
 
 def _finding(directive: str, rule: str | None, detail: str) -> Finding:
@@ -169,7 +158,7 @@ def _no_threads_yet(_: object) -> int:
     return 0
 
 
-def _short(value: Any) -> str:
+def short_text(value: Any) -> str:
     """Return what a directive holds, on one line; functions have no text of their own."""
     if callable(value):
         return "a function"

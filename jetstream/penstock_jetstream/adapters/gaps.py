@@ -12,9 +12,9 @@ from penstock_domain.damage import missing, unreadable
 from penstock_domain.placement import belongs
 from penstock_jetstream import names
 from penstock_jetstream.replicas import search_copies
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_state
 from penstock_jetstream.transport.connection import Connection
-from penstock_jetstream.transport.streams import Held
+from penstock_jetstream.transport.messages import Held
 from penstock_ports import LogTruncated, PortError
 from penstock_schemas.wire import Undecodable, decode_event, digest
 
@@ -40,7 +40,7 @@ class Gaps:
         """
         if not events:
             last_seq = await _retry_until_answered(
-                lambda: streams.last_seq(self._connection, names.EVENTS, deadline_s=names.VIEW_READ_S)
+                lambda: stream_state.last_seq(self._connection, names.EVENTS, deadline_s=names.VIEW_READ_S)
             )
             if last_seq < self._reached:
                 raise LogTruncated(
@@ -73,7 +73,9 @@ class Gaps:
 
     async def _get(self, seq: int) -> Held | None:
         """Return a message from the leader, or from any other copy when the leader's is damaged."""
-        held = await streams.get_from_leader(self._connection, names.EVENTS, {"seq": seq}, deadline_s=names.VIEW_READ_S)
+        held = await stream_reads.get_from_leader(
+            self._connection, names.EVENTS, {"seq": seq}, deadline_s=names.VIEW_READ_S
+        )
         if held is not None:
             return held
         found = await search_copies(self._connection, names.EVENTS, seq)

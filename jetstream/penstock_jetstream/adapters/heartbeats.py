@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import structlog
 
 from penstock_jetstream import names
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_state, stream_writes
 from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.messages import Held, Message
 from penstock_jetstream.transport.retry import Retry
-from penstock_jetstream.transport.streams import Held, Message
 from penstock_ports import Unavailable
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import RunnerHeartbeat, SchedulerBeat
@@ -34,7 +34,7 @@ class JetStreamHeartbeats:
     async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
         """Say that a runner is alive."""
         message = Message(names.BEATS_RUNNER_PREFIX + heartbeat.runner_id, encode(heartbeat))
-        await streams.store_until(self._connection, [message], deadline_s=deadline_s)
+        await stream_writes.store_until(self._connection, [message], deadline_s=deadline_s)
 
     async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
         """Return the last heartbeat of every runner that is alive."""
@@ -56,7 +56,7 @@ class JetStreamHeartbeats:
 
     async def beat_scheduler(self, beat: SchedulerBeat, *, deadline_s: float = 2.0) -> None:
         """Say that the leading scheduler is alive."""
-        await streams.store_until(
+        await stream_writes.store_until(
             self._connection, [Message(names.BEATS_SCHEDULER, encode(beat))], deadline_s=deadline_s
         )
 
@@ -67,7 +67,7 @@ class JetStreamHeartbeats:
             Unavailable: no answer, or there is a beat that cannot be read.
 
         """
-        get = streams.last_from_leader if self._has_replicas else streams.get_last
+        get = stream_reads.last_from_leader if self._has_replicas else stream_reads.get_last
         held = await get(self._connection, names.BEATS, names.BEATS_SCHEDULER, deadline_s=names.LIVENESS_READ_S)
         if held is None or not held.payload:
             return None
@@ -89,12 +89,12 @@ class JetStreamHeartbeats:
         while True:
             leader = None
             if self._has_replicas:
-                leader = await streams.info(self._connection, names.BEATS, deadline_s=retry.remaining_s)
-            held = await streams.read(self._connection, names.BEATS, subjects, deadline_s=retry.remaining_s)
+                leader = await stream_state.info(self._connection, names.BEATS, deadline_s=retry.remaining_s)
+            held = await stream_reads.read(self._connection, names.BEATS, subjects, deadline_s=retry.remaining_s)
             if leader is None or leader.state.messages == 0 or (held and held[-1].seq >= leader.state.last_seq):
                 return held
             await retry.wait(Unavailable("a replica of the heartbeats lags"))
 
     async def _forget(self, subject: str) -> None:
         """Put an empty message in place of the beat; it is forgotten as a beat would be."""
-        await streams.store_until(self._connection, [Message(subject, b"")], deadline_s=names.LIVENESS_READ_S)
+        await stream_writes.store_until(self._connection, [Message(subject, b"")], deadline_s=names.LIVENESS_READ_S)

@@ -16,13 +16,13 @@ from penstock_domain.damage import is_unreadable
 from penstock_domain.placement import job_of
 from penstock_jetstream import names
 from penstock_jetstream.adapters.gaps import Gaps, decoded
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_state, stream_writes
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.group_commit import GroupCommit, Together
+from penstock_jetstream.transport.messages import Held, Message
 from penstock_jetstream.transport.reader import StreamReader
 from penstock_jetstream.transport.responses import NoAnswer, Refusal
 from penstock_jetstream.transport.retry import Retry
-from penstock_jetstream.transport.streams import Held, Message
 from penstock_ports import (
     AppendEntry,
     Conflict,
@@ -86,7 +86,7 @@ class JetStreamLog:
     async def head(self, aggregate: str, *, deadline_s: float = 10.0) -> Head:
         """Return the last event's place."""
         subject = names.EVENTS_PREFIX + aggregate
-        held = await streams.last_from_leader(self._connection, names.EVENTS, subject, deadline_s=deadline_s)
+        held = await stream_reads.last_from_leader(self._connection, names.EVENTS, subject, deadline_s=deadline_s)
         if held is None:
             return EMPTY_HEAD
         hash_ = digest(held.payload)
@@ -100,7 +100,7 @@ class JetStreamLog:
         probe = Message(names.EVENTS_PREFIX + aggregate, b"", {names.EXPECTED_SEQ: str(names.UNREACHABLE_SEQ)})
         while True:
             try:
-                await streams.store(self._connection, [probe], deadline_s=retry.attempt_s)
+                await stream_writes.store(self._connection, [probe], deadline_s=retry.attempt_s)
             except NoAnswer as error:
                 await retry.wait(error)
             except Refusal as refusal:
@@ -113,7 +113,7 @@ class JetStreamLog:
 
     async def last_seq(self, *, deadline_s: float = 10.0) -> int:
         """Return the last sequence."""
-        return await streams.last_seq(self._connection, names.EVENTS, deadline_s=deadline_s)
+        return await stream_state.last_seq(self._connection, names.EVENTS, deadline_s=deadline_s)
 
     async def read(self, *, after: int = 0, aggregates: str = ">") -> AsyncGenerator[tuple[Stored, ...], None]:
         """Yield batches of events, for ever."""
@@ -151,7 +151,7 @@ class JetStreamLog:
             if is_doubtful and (seq := await self._find(write, retry)) is not None:
                 return seq
             try:
-                ack = await streams.store(self._connection, write.messages, deadline_s=retry.attempt_s)
+                ack = await stream_writes.store(self._connection, write.messages, deadline_s=retry.attempt_s)
             except NoAnswer as error:
                 is_doubtful = True
                 await retry.wait(error)
@@ -186,7 +186,7 @@ class JetStreamLog:
         await retry.wait(refusal)
 
     async def _require_fence(self, write: "_Write", fence: Fence, retry: Retry, *, is_doubtful: bool) -> None:
-        last = await streams.last_from_leader(
+        last = await stream_reads.last_from_leader(
             self._connection, names.EVENTS, names.EVENTS_PREFIX + fence.aggregate, deadline_s=retry.remaining_s
         )
         seq = 0 if last is None else last.seq
@@ -204,7 +204,7 @@ class JetStreamLog:
             if entry.expected is None:
                 continue
             subject = names.EVENTS_PREFIX + entry.event.aggregate
-            held = await streams.next_from_leader(
+            held = await stream_reads.next_from_leader(
                 self._connection, names.EVENTS, subject, after=entry.expected, deadline_s=retry.remaining_s
             )
             if held is None:
@@ -217,7 +217,9 @@ class JetStreamLog:
     async def _find_by_id(self, entry: AppendEntry, fence: Fence | None, retry: Retry) -> int | None:
         after = 0 if fence is None else fence.seq
         subject = names.EVENTS_PREFIX + entry.event.aggregate
-        last = await streams.last_from_leader(self._connection, names.EVENTS, subject, deadline_s=retry.remaining_s)
+        last = await stream_reads.last_from_leader(
+            self._connection, names.EVENTS, subject, deadline_s=retry.remaining_s
+        )
         if last is None or last.seq <= after or _envelope(last).version < entry.event.version:
             return None
         for held in await self._read_all(entry.event.aggregate, retry.remaining_s, after=after):
@@ -228,7 +230,7 @@ class JetStreamLog:
     async def _read_all(self, aggregate: str, deadline_s: float, *, after: int = 0) -> list[Held]:
         """Return what the leader has of an aggregate, read from wherever it is quickest."""
         # On a single server there is no replica that could lag.
-        read = streams.read_to_end if self._group_commit is None else streams.read
+        read = stream_reads.read_to_end if self._group_commit is None else stream_reads.read
         subject = names.EVENTS_PREFIX + aggregate
         return await read(self._connection, names.EVENTS, subject, after=after, deadline_s=deadline_s)
 

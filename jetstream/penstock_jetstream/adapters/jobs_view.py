@@ -13,12 +13,12 @@ import structlog
 from msgspec import Struct
 
 from penstock_jetstream import names
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_state, stream_writes
 from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.messages import Message
 from penstock_jetstream.transport.reader import StreamReader
 from penstock_jetstream.transport.responses import NoAnswer, Refusal
 from penstock_jetstream.transport.retry import Retry
-from penstock_jetstream.transport.streams import Message
 from penstock_ports import Conflict, LogFull, PortError, PositionLost, Unavailable
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job
@@ -87,7 +87,7 @@ class JetStreamJobs:
         if place.checkpoint.seq != previous:
             raise Conflict(f"the checkpoint is at {place.checkpoint.seq}, not at {previous}")
         puts = (Message(names.JOBS_KEY_PREFIX + job.id, encode(job)) for job in jobs)
-        batches = list(streams.divided(puts, most=names.MAX_BATCH_MESSAGES - 1)) or [[]]
+        batches = list(stream_writes.divided(puts, most=names.MAX_BATCH_MESSAGES - 1)) or [[]]
         for batch in batches[:-1]:
             place = await self._write_portion(place, batch, previous, retry)
         self._place = await self._write_portion(place, batches[-1], checkpoint, retry)
@@ -95,7 +95,7 @@ class JetStreamJobs:
     async def get(self, job_id: JobId) -> Job | None:
         """Return a job as last projected."""
         subject = names.JOBS_KEY_PREFIX + job_id
-        get = streams.last_from_leader if self._has_replicas else streams.get_last
+        get = stream_reads.last_from_leader if self._has_replicas else stream_reads.get_last
         held = await get(self._connection, names.JOBS, subject, deadline_s=names.VIEW_READ_S)
         return None if held is None else _job(held.payload, held.seq)
 
@@ -104,7 +104,7 @@ class JetStreamJobs:
         if self._has_replicas:
             return await self._get_many_from_leader(job_ids)
         subjects = [names.JOBS_KEY_PREFIX + job_id for job_id in job_ids]
-        held = await streams.get_last_of_each(self._connection, names.JOBS, subjects, deadline_s=names.VIEW_READ_S)
+        held = await stream_reads.get_last_of_each(self._connection, names.JOBS, subjects, deadline_s=names.VIEW_READ_S)
         jobs = (_job(item.payload, item.seq) for item in held)
         return {job.id: job for job in jobs if job is not None}
 
@@ -128,7 +128,7 @@ class JetStreamJobs:
 
     async def changes(self, *, after: int = 0) -> AsyncGenerator[tuple[int, tuple[Job, ...]], None]:
         """Yield (position, jobs) for ever."""
-        last_seq = await streams.last_seq(self._connection, names.JOBS, deadline_s=names.VIEW_READ_S)
+        last_seq = await stream_state.last_seq(self._connection, names.JOBS, deadline_s=names.VIEW_READ_S)
         if after > last_seq:
             raise PositionLost(f"the view ends at {last_seq}, before {after}")
         reader = StreamReader(self._connection, names.JOBS, names.JOBS_KEY_PREFIX + ">", after=after)
@@ -148,12 +148,12 @@ class JetStreamJobs:
             Unavailable: no answer before the deadline.
 
         """
-        checkpoint = _Checkpoint(seq=seq, write=streams.new_id(), jobs=len(puts), position_before=place.position)
+        checkpoint = _Checkpoint(seq=seq, write=stream_writes.new_id(), jobs=len(puts), position_before=place.position)
         headers = {names.EXPECTED_SEQ: str(place.revision)}
         messages = [Message(names.JOBS_CHECKPOINT, encode(checkpoint), headers), *puts]
         while True:
             try:
-                ack = await streams.store(self._connection, messages, deadline_s=retry.attempt_s)
+                ack = await stream_writes.store(self._connection, messages, deadline_s=retry.attempt_s)
             except NoAnswer as error:
                 reason: NoAnswer | Refusal = error
             except Refusal as refusal:
@@ -172,7 +172,7 @@ class JetStreamJobs:
             await retry.wait(reason)
 
     async def _read_place(self, deadline_s: float) -> _Place:
-        held = await streams.last_from_leader(
+        held = await stream_reads.last_from_leader(
             self._connection, names.JOBS, names.JOBS_CHECKPOINT, deadline_s=deadline_s
         )
         if held is None:

@@ -6,9 +6,9 @@ import anyio
 import structlog
 
 from penstock_jetstream import names
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_writes
 from penstock_jetstream.transport.connection import Connection
-from penstock_jetstream.transport.streams import Message
+from penstock_jetstream.transport.messages import Message
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import LogChunk
 from penstock_schemas.wire import Undecodable, decode_view, encode
@@ -25,11 +25,11 @@ class JetStreamLogTail:
     async def append(self, tenant: TenantId, chunks: Sequence[LogChunk]) -> None:
         """Publish chunks, in order."""
         messages = (Message(_subject(tenant, chunk.job_id), encode(chunk)) for chunk in chunks)
-        for batch in streams.divided(messages):
+        for batch in stream_writes.divided(messages):
             first = batch[0]
             # A second try of a batch that was stored is refused, so that no line comes twice.
-            batch[0] = Message(first.subject, first.payload, {names.MESSAGE_ID: streams.new_id()})
-            await streams.store_until(self._connection, batch, deadline_s=names.VIEW_WRITE_S)
+            batch[0] = Message(first.subject, first.payload, {names.MESSAGE_ID: stream_writes.new_id()})
+            await stream_writes.store_until(self._connection, batch, deadline_s=names.VIEW_WRITE_S)
 
     async def read(
         self, tenant: TenantId, job_id: JobId, *, after: int = 0, wait_s: float = 0.0, limit: int = 1000
@@ -54,10 +54,10 @@ class JetStreamLogTail:
 
     async def forget(self, tenant: TenantId, job_id: JobId) -> None:
         """Remove every chunk of a job."""
-        await streams.purge(self._connection, names.LOGS, _subject(tenant, job_id))
+        await stream_writes.purge(self._connection, names.LOGS, _subject(tenant, job_id))
 
     async def _read(self, subject: str, after: int, limit: int) -> tuple[tuple[int, LogChunk], ...]:
-        held = await streams.read(
+        held = await stream_reads.read(
             self._connection, names.LOGS, subject, after=after, limit=limit, deadline_s=names.VIEW_READ_S
         )
         found: list[tuple[int, LogChunk]] = []

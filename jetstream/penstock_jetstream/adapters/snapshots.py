@@ -12,11 +12,11 @@ import structlog
 from msgspec import Struct
 
 from penstock_jetstream import names
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_writes
 from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.messages import Message
 from penstock_jetstream.transport.responses import NoAnswer, Refusal
 from penstock_jetstream.transport.retry import Retry
-from penstock_jetstream.transport.streams import Message
 from penstock_ports import Unavailable
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
@@ -41,7 +41,7 @@ class JetStreamSnapshots:
         """Keep `state` in place of the last one, unless somebody else did so meanwhile."""
         revision, _ = await self._manifest(name)
         manifest = _Manifest(
-            seq=seq, generation=streams.new_id(), size_bytes=len(state), sha256=hashlib.sha256(state).hexdigest()
+            seq=seq, generation=stream_writes.new_id(), size_bytes=len(state), sha256=hashlib.sha256(state).hexdigest()
         )
         starts = range(0, len(state), names.SNAPSHOT_PIECE_BYTES)
         pieces = (
@@ -50,7 +50,7 @@ class JetStreamSnapshots:
             )
             for number, start in enumerate(starts)
         )
-        for batch in streams.divided(pieces, most=names.SNAPSHOT_BATCH_PIECES):
+        for batch in stream_writes.divided(pieces, most=names.SNAPSHOT_BATCH_PIECES):
             await self._store(batch)
         if await self._point(name, manifest, revision):
             await self._clear(name, manifest.generation)
@@ -65,7 +65,7 @@ class JetStreamSnapshots:
             _, manifest = await self._manifest(name)
             if manifest is None:
                 return None
-            pieces = await streams.read(
+            pieces = await stream_reads.read(
                 self._connection,
                 names.SNAPSHOTS,
                 _pieces(name, manifest.generation) + "*",
@@ -83,7 +83,7 @@ class JetStreamSnapshots:
 
     async def _manifest(self, name: str) -> tuple[int, _Manifest | None]:
         """Return the last manifest, and its place among the messages."""
-        held = await streams.last_from_leader(
+        held = await stream_reads.last_from_leader(
             self._connection, names.SNAPSHOTS, _manifest(name), deadline_s=names.VIEW_READ_S
         )
         if held is None:
@@ -100,7 +100,7 @@ class JetStreamSnapshots:
         retry = Retry(names.VIEW_WRITE_S)
         while True:
             try:
-                await streams.store(self._connection, [message], deadline_s=retry.attempt_s)
+                await stream_writes.store(self._connection, [message], deadline_s=retry.attempt_s)
             except NoAnswer as error:
                 await retry.wait(error)
             except Refusal as refusal:
@@ -115,11 +115,11 @@ class JetStreamSnapshots:
                 return True
 
     async def _store(self, messages: list[Message]) -> None:
-        await streams.store_until(self._connection, messages, deadline_s=names.VIEW_WRITE_S)
+        await stream_writes.store_until(self._connection, messages, deadline_s=names.VIEW_WRITE_S)
 
     async def _clear(self, name: str, generation: str) -> None:
         """Drop what is older than a whole generation."""
-        first = await streams.next_from_leader(
+        first = await stream_reads.next_from_leader(
             self._connection,
             names.SNAPSHOTS,
             _pieces(name, generation) + "*",

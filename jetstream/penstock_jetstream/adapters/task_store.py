@@ -10,9 +10,9 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from penstock_jetstream import names
-from penstock_jetstream.transport import streams
+from penstock_jetstream.transport import stream_reads, stream_writes
 from penstock_jetstream.transport.connection import Connection
-from penstock_jetstream.transport.streams import Held, Message
+from penstock_jetstream.transport.messages import Held, Message
 from penstock_ports import TaskPage
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
@@ -60,8 +60,8 @@ class JetStreamTasks:
         counted = _Counts(**asdict(counts), placed=places.following)
         messages.append(Message(prefix + "counts", encode(counted)))
         try:
-            for batch in streams.divided(messages):
-                await streams.store_until(self._connection, batch, deadline_s=names.VIEW_WRITE_S)
+            for batch in stream_writes.divided(messages):
+                await stream_writes.store_until(self._connection, batch, deadline_s=names.VIEW_WRITE_S)
         except BaseException:
             self._places.pop(prefix, None)  # what was stored is requested before more is: no place may stay empty
             raise
@@ -92,7 +92,7 @@ class JetStreamTasks:
 
     async def counts(self, tenant: TenantId, job_id: JobId) -> TaskCounts | None:
         """Return the last totals."""
-        held = await streams.get_last(
+        held = await stream_reads.get_last(
             self._connection, names.TASKS, _prefix(tenant, job_id) + "counts", deadline_s=names.VIEW_READ_S
         )
         return None if held is None else decode_view(held.payload, TaskCounts)
@@ -100,16 +100,20 @@ class JetStreamTasks:
     async def forget(self, tenant: TenantId, job_id: JobId) -> None:
         """Remove everything about a job."""
         self._places.pop(_prefix(tenant, job_id), None)
-        await streams.purge(self._connection, names.TASKS, _prefix(tenant, job_id) + ">")
+        await stream_writes.purge(self._connection, names.TASKS, _prefix(tenant, job_id) + ">")
 
     async def _last(self, subjects: Sequence[str]) -> list[Held]:
-        return await streams.get_last_of_each(self._connection, names.TASKS, subjects, deadline_s=names.VIEW_READ_S)
+        return await stream_reads.get_last_of_each(
+            self._connection, names.TASKS, subjects, deadline_s=names.VIEW_READ_S
+        )
 
     async def _places_of(self, prefix: str) -> _Places:
         places = self._places.get(prefix)
         if places is None:
             # A replica that lags would give a place to two tasks.
-            held = await streams.read_to_end(self._connection, names.TASKS, prefix + ">", deadline_s=names.VIEW_READ_S)
+            held = await stream_reads.read_to_end(
+                self._connection, names.TASKS, prefix + ">", deadline_s=names.VIEW_READ_S
+            )
             stands = (stand for item in held if (stand := _place_and_id(item)) is not None)
             found = {task_id: place for place, task_id in stands}
             places = _Places(found, max((_placed(held), *(place + 1 for place in found.values()))))

@@ -12,8 +12,9 @@ import structlog
 
 from penstock_jetstream import names
 from penstock_jetstream.transport.connection import Connection
+from penstock_jetstream.transport.messages import Message
 from penstock_jetstream.transport.responses import NoAnswer
-from penstock_jetstream.transport.streams import Message, store
+from penstock_jetstream.transport.stream_writes import store
 from penstock_ports import PortError, Unavailable
 
 _PENDING: Final = 0

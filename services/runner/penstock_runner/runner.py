@@ -1,4 +1,4 @@
-"""The runner: one incarnation after the other, on one folder, with the same engines."""
+"""The runner: one session after the other, on one folder, with the same engines."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -30,7 +30,7 @@ from penstock_sources.workspace.sources import Sources
 PLANS: Final = "plans"
 """The folder below the runner's in which plans are made."""
 REJOIN_PAUSES_S: Final = (0.0, 1.0, 5.0, 10.0)
-"""Before the next incarnation, after so many that ended by a fault in a row."""
+"""Before the next session, after so many that ended by a fault in a row."""
 
 _log = structlog.stdlib.get_logger()
 
@@ -53,7 +53,7 @@ class Runner:
     """Runs attempts until a stop is requested.
 
     Args:
-        runner_id: of its first incarnation. Its engines' processes must carry it in their environment, as
+        runner_id: of its first session. Its engines' processes must carry it in their environment, as
             `RUNNER_MARKER`: by it a successor finds what this process may leave behind.
         terms: what it is, and how long things may take.
         ports: what it is connected to.
@@ -125,23 +125,23 @@ class Runner:
                 if self._ports.jobs is not None:
                     housekeeping = Housekeeping(self._ports.jobs, self._folder)
                     group.start_soon(self._background.keep, "housekeeping", housekeeping.run)
-                await self._live_on(shutdown, predecessor)
+                await self._run_sessions(shutdown, predecessor)
                 group.cancel_scope.cancel()
 
-    async def _live_on(self, shutdown: Shutdown, predecessor: Predecessor | None) -> None:
-        """Live one incarnation after the other."""
+    async def _run_sessions(self, shutdown: Shutdown, predecessor: Predecessor | None) -> None:
+        """Run one session after the other."""
         runner_id = self._first_id
         faults = 0
-        is_crash = True  # a predecessor that was found at the start is a process that ended without a word
+        is_crash = True  # a predecessor that is found at the start is a process that ended without leaving
         while not shutdown.requested.is_set():
-            await _unless(shutdown, self._bury, predecessor, is_crash)
+            await _unless(shutdown, self._close_predecessor, predecessor, is_crash)
             predecessor = Predecessor(runner_id=runner_id, marker=self._first_id)
             await anyio.to_thread.run_sync(self._folder.remember, predecessor)
-            incarnation = RunnerSession(self._terms, self._workplace(runner_id), self._ports.heartbeats, shutdown)
+            session = RunnerSession(self._terms, self._dependencies(runner_id), self._ports.heartbeats, shutdown)
             try:
-                ending = await incarnation.live()
-            except Exception as error:  # noqa: BLE001 - the boundary of an incarnation: the next one starts afresh
-                _log.error("incarnation_fault", runner_id=runner_id, exc_info=error)
+                ending = await session.run()
+            except Exception as error:  # noqa: BLE001 - the boundary of a session: the next one starts again
+                _log.error("session_fault", runner_id=runner_id, exc_info=error)
                 ending, faults, is_crash = SessionEnd.FENCED, faults + 1, True
             else:
                 faults, is_crash = 0, False
@@ -150,14 +150,14 @@ class Runner:
             runner_id = new_runner_id(self._terms.name, self._runtime)
             await _unless(shutdown, anyio.sleep, REJOIN_PAUSES_S[min(faults, len(REJOIN_PAUSES_S) - 1)])
 
-    async def _bury(self, predecessor: Predecessor | None, is_crash: bool) -> None:
-        """Record that none of the work of the incarnation before this one is running: its jobs can go on at once."""
+    async def _close_predecessor(self, predecessor: Predecessor | None, is_crash: bool) -> None:
+        """Record that none of the work of the session before this one is running: its jobs can go on at once."""
         if predecessor is not None:
             reason = "its process ended; all of its work was killed" if is_crash else "all of its work was killed"
             registration = RunnerRegistration(self._ports.log, predecessor.runner_id, runtime=self._runtime)
             await registration.leave(reason, is_crash=is_crash)
 
-    def _workplace(self, runner_id: RunnerId) -> AttemptDependencies:
+    def _dependencies(self, runner_id: RunnerId) -> AttemptDependencies:
         return AttemptDependencies(
             runner_id=runner_id,
             log=self._ports.log,
@@ -179,7 +179,7 @@ def new_runner_id(name: str, runtime: Runtime = SYSTEM) -> RunnerId:
 
 
 async def _unless(shutdown: Shutdown, work: Callable[..., Awaitable[object]], *args: object) -> None:
-    """Do `work`, or as much of it as there is time for until `shutdown` is requested."""
+    """Do `work` until it is done or `shutdown` is requested."""
 
     async def watch(scope: anyio.CancelScope) -> None:
         await shutdown.requested.wait()

@@ -1,4 +1,4 @@
-"""One life of a runner: from joining to leaving, or to when its lease ran out and all its work was killed."""
+"""A runner session: from joining to leaving, or until the lease ends and all work is killed."""
 
 import itertools
 from contextlib import aclosing
@@ -26,9 +26,9 @@ from penstock_runner.core.orders import (
     AttemptLeft,
     DrainBegun,
     DrainExpired,
-    Happening,
     Order,
     ReturnAttempt,
+    RunnerInput,
     RunnerLease,
     SessionState,
     StartAttempt,
@@ -44,26 +44,26 @@ from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
 from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
 
-LAST_WORDS_S: Final = 6.0
-"""After the drain's end, what still runs is stopped, given back and told within this time."""
+STOP_DEADLINE_S: Final = 6.0
+"""After the end of the drain, remaining attempts are stopped and returned within this time."""
 LEAVE_DEADLINE_S: Final = 3.0
-UNTOLD_PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
-"""Between tries to give back an attempt whose end could not be told; the last one again and again."""
+REPORT_PAUSES_S: Final = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
+"""Between tries to return an attempt whose end could not be reported; the last one is repeated."""
 
 _log = structlog.stdlib.get_logger()
 
 
 class SessionEnd(Enum):
-    """How an incarnation ended."""
+    """How a session ended."""
 
     LEFT = "left"
-    """It was asked to leave; all is told."""
+    """It was asked to leave, and left."""
     FENCED = "fenced"
     """It lost the right to work, and killed everything."""
 
 
 class RunnerConfig(Struct, frozen=True, kw_only=True):
-    """What a runner is and how long things may take."""
+    """The properties of a runner, and its deadlines."""
 
     name: str
     slots: int
@@ -77,23 +77,23 @@ class RunnerConfig(Struct, frozen=True, kw_only=True):
 
 
 class Shutdown:
-    """The wish that a runner should end; it can be made more urgent."""
+    """A request that a runner ends; it can be made urgent."""
 
     def __init__(self) -> None:
         self.requested = anyio.Event()
-        """Finish what runs, take nothing new, leave."""
+        """Finish the running attempts, start no others, leave."""
         self.urgent = anyio.Event()
-        """Stop what runs, give it back, leave."""
+        """Stop the running attempts, return them, leave."""
 
     def request(self) -> None:
-        """Ask to leave; the second time, to leave at once."""
+        """Request to leave; the second request is urgent."""
         if self.requested.is_set():
             self.urgent.set()
         self.requested.set()
 
 
 class RunnerSession:
-    """One life of a runner."""
+    """One session of a runner."""
 
     def __init__(
         self,
@@ -110,11 +110,11 @@ class RunnerSession:
         self._clock = place.runtime.boot_time
         self._state = SessionState(slots=terms.slots)
         self._lease: RunnerLease | None = None
-        """Once the first heartbeat was heard."""
+        """Set by the first heartbeat that was acknowledged."""
         self._life = anyio.CancelScope()
         self._runs: dict[AttemptKey, AttemptRun] = {}
         self._open = 0
-        """Attempts and refusals whose end is not told yet."""
+        """Attempts that are running or being returned, whose end is not reported yet."""
         self._changed = anyio.Event()
         self._ending = SessionEnd.FENCED
         self._is_leaving = False
@@ -122,19 +122,19 @@ class RunnerSession:
 
     @property
     def runner_id(self) -> RunnerId:
-        """Its name in the log."""
+        """The id of the runner in the log."""
         return self._place.runner_id
 
-    async def live(self) -> SessionEnd:
-        """Join, work, and leave or be fenced. When it returns or raises, nothing of its work runs any more."""
+    async def run(self) -> SessionEnd:
+        """Join, work, and leave or be fenced. When it returns or raises, none of its work is running."""
         with self._life:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._obey_shutdown_before_joining)
+                group.start_soon(self._end_before_joining)
                 await group.start(self._beat)
                 group.start_soon(self._watch_lease)
                 await self._register.join(self._joined())
                 _log.info("ready", runner_id=self.runner_id, slots=self._terms.slots, engines=self._engines())
-                group.start_soon(self._watch_fate)
+                group.start_soon(self._watch_registration)
                 async with anyio.create_task_group() as work:
                     work.start_soon(self._follow_orders, work)
                     await self._shutdown.requested.wait()
@@ -145,7 +145,7 @@ class RunnerSession:
                 group.cancel_scope.cancel()
         return self._ending
 
-    # The right to work.
+    # The lease.
 
     async def _beat(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         while True:
@@ -154,7 +154,7 @@ class RunnerSession:
                 with anyio.fail_after(HEARTBEAT_DEADLINE_S):
                     await self._heartbeats.beat(self._heartbeat(), deadline_s=HEARTBEAT_DEADLINE_S)
             except (PortError, TimeoutError) as error:
-                _log.warning("heartbeat_unheard", runner_id=self.runner_id, error=str(error))
+                _log.warning("heartbeat_not_acknowledged", runner_id=self.runner_id, error=str(error))
             else:
                 if self._lease is None:
                     self._lease = RunnerLease(self._terms.lease_s, sent_at_s)
@@ -174,9 +174,9 @@ class RunnerSession:
                 break
             # In steps: a machine that was suspended wakes up with timers that are too late.
             await anyio.sleep(min(left_s, LEASE_CHECK_S))
-        self._fence("no heartbeat was heard for as long as the lease lasts")
+        self._fence("no heartbeat was acknowledged for the length of the lease")
 
-    async def _watch_fate(self) -> None:
+    async def _watch_registration(self) -> None:
         """End when somebody else states that this runner is no more: then its jobs are already given to others."""
         async with aclosing(self._place.log.read(aggregates=aggregates.runner(self.runner_id))) as batches:
             async for batch in batches:
@@ -184,7 +184,7 @@ class RunnerSession:
                     isinstance(stored.event.data, RunnerLost | RunnerLeft | RecordDamaged) for stored in batch
                 )
                 if is_gone and not self._is_leaving:
-                    self._fence("the log says that this runner is lost")
+                    self._fence("the log has the end of this runner")
 
     def _fence(self, reason: str) -> None:
         _log.error("fenced", runner_id=self.runner_id, killed=len(self._runs), reason=reason)
@@ -198,14 +198,14 @@ class RunnerSession:
             async for batch in batches:
                 for stored in batch:
                     if isinstance(stored.event.data, RecordDamaged):
-                        # It is not known which job it was about, and this runner must not keep a slot for it.
+                        # Its job is not known, and this runner must not keep a slot for it.
                         self._fence(f"order {stored.seq} to this runner is damaged")
                     order = _order(stored)
                     if order is not None:
                         self._handle(order, group)
 
-    def _handle(self, happening: Happening, group: TaskGroup) -> None:
-        self._state, actions = handle(self._state, happening)
+    def _handle(self, runner_input: RunnerInput, group: TaskGroup) -> None:
+        self._state, actions = handle(self._state, runner_input)
         for action in actions:
             self._do(action, group)
 
@@ -218,7 +218,7 @@ class RunnerSession:
                 group.start_soon(self._run, run, group)
             case ReturnAttempt():
                 self._open += 1
-                group.start_soon(self._give_back, action.order, action.cause, action.reason)
+                group.start_soon(self._return, action.order, action.cause, action.reason)
             case StopAttempt():
                 self._runs[action.key].halt(action.cause)
             case _:
@@ -228,28 +228,32 @@ class RunnerSession:
         try:
             await run.run()
         except Exception as error:  # noqa: BLE001 - the boundary of an attempt: the others go on
-            await self._insist(run.order, error)
+            await self._return_until_reported(run.order, error)
         # Only now is the slot free, here as in the log.
         del self._runs[run.key]
         self._handle(AttemptLeft(run.key), group)
         self._close_one()
 
-    async def _give_back(self, order: StartOrder, cause: RequeueCause, reason: str) -> None:
+    async def _return(self, order: StartOrder, cause: RequeueCause, reason: str) -> None:
         try:
             await return_attempt(self._place, order, cause, reason)
         except Exception as error:  # noqa: BLE001 - as above
-            await self._insist(order, error)
+            await self._return_until_reported(order, error)
         self._close_one()
 
-    async def _insist(self, order: StartOrder, error: Exception) -> None:
-        """Give an attempt back whose start or end could not be told; try until it is told.
+    async def _return_until_reported(self, order: StartOrder, error: Exception) -> None:
+        """Return an attempt whose start or end could not be reported; retry until that is stored.
 
-        Nobody else frees its slot while this incarnation lives. When that ends first, by its lease or because it is
-        asked to leave, the scheduler takes the job back from a runner that is gone.
+        No other service frees its slot while this session runs. When the session ends first, the scheduler takes the
+        job back from a runner that is gone.
         """
-        for pause_s in itertools.chain(UNTOLD_PAUSES_S, itertools.repeat(UNTOLD_PAUSES_S[-1])):
+        for pause_s in itertools.chain(REPORT_PAUSES_S, itertools.repeat(REPORT_PAUSES_S[-1])):
             _log.error(
-                "attempt_untold", job_id=order.job_id, attempt=order.attempt, next_try_in_s=pause_s, exc_info=error
+                "attempt_not_reported",
+                job_id=order.job_id,
+                attempt=order.attempt,
+                next_try_in_s=pause_s,
+                exc_info=error,
             )
             await anyio.sleep(pause_s)
             reason = f"fault of the runner: {type(error).__name__}: {error}"[:MAX_MESSAGE_CHARS]
@@ -267,7 +271,7 @@ class RunnerSession:
 
     # The end.
 
-    async def _obey_shutdown_before_joining(self) -> None:
+    async def _end_before_joining(self) -> None:
         await self._shutdown.requested.wait()
         if not self._register.is_joined:
             self._ending = SessionEnd.LEFT
@@ -278,18 +282,18 @@ class RunnerSession:
         self._handle(DrainBegun(), group)
         with anyio.move_on_after(LEAVE_DEADLINE_S):
             await self._register.drain()
-        with anyio.move_on_after(self._terms.drain_timeout_s) as patience:
+        with anyio.move_on_after(self._terms.drain_timeout_s) as drain_scope:
             async with anyio.create_task_group() as waiting:
-                waiting.start_soon(self._cut_short, patience)
+                waiting.start_soon(self._cut_short, drain_scope)
                 await self._finish_all()
                 waiting.cancel_scope.cancel()
         if self._open:
             self._handle(DrainExpired(), group)
-            with anyio.move_on_after(LAST_WORDS_S):
+            with anyio.move_on_after(STOP_DEADLINE_S):
                 await self._finish_all()
 
     async def _leave(self) -> None:
-        """Say goodbye, with nothing running any more. What could not be told of an attempt is told by this."""
+        """Record the end of the runner, when nothing is running. This also frees slots that were not returned."""
         self._is_leaving = True
         with anyio.move_on_after(LEAVE_DEADLINE_S):
             await self._register.leave("stopped")
@@ -298,18 +302,18 @@ class RunnerSession:
                 await self._heartbeats.silence(self.runner_id)
         except PortError as error:
             _log.warning("heartbeat_not_silenced", runner_id=self.runner_id, error=str(error))
-        _log.info("left", runner_id=self.runner_id, untold=self._open)
+        _log.info("left", runner_id=self.runner_id, not_reported=self._open)
 
-    async def _cut_short(self, patience: anyio.CancelScope) -> None:
+    async def _cut_short(self, drain_scope: anyio.CancelScope) -> None:
         await self._shutdown.urgent.wait()
-        patience.cancel()
+        drain_scope.cancel()
 
     async def _finish_all(self) -> None:
         while self._open:
             self._changed = anyio.Event()
             await self._changed.wait()
 
-    # What it says of itself.
+    # The description of the runner.
 
     def _engines(self) -> dict[str, str]:
         return {engine.name: engine.version for engine in self._place.engines.values()}

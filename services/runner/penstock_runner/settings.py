@@ -21,7 +21,7 @@ from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.patterns import END
 
 RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
-"""A token with room for what tells one incarnation from another."""
+"""A token that leaves room for the suffix of a runner id."""
 VARIABLE_PATTERN: Final = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
 SET_BY_ENGINE: Final = frozenset({"HOME", "TMPDIR", "XDG_CACHE_HOME"})
 """Variables that each attempt gets with a separate value."""

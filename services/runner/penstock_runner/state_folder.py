@@ -23,7 +23,7 @@ class Predecessor(Struct, frozen=True, kw_only=True):
     """Who used this folder last."""
 
     runner_id: RunnerId
-    """Its last incarnation."""
+    """The id of its last session."""
     marker: str
     """What its processes carry in their environment."""
 

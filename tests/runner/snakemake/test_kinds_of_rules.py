@@ -192,7 +192,7 @@ async def test_run_blocks_are_sound_beside_threads_of_the_snakefile(lab: Lab) ->
                 print("in a separate process", file=open(output[0], "w"))
         """
     )
-    assert (lab.work / "out.txt").read_text() == "in a process of its own\n"
+    assert (lab.work / "out.txt").read_text() == "in a separate process\n"
     assert [task.state for task in lab.told.of_rule("compute")] == [TaskState.COMPLETED]
 
 

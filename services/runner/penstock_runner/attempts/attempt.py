@@ -60,6 +60,7 @@ from penstock_runner.core.attempt import (
 )
 from penstock_runner.core.orders import AttemptKey, HaltCause, StartOrder
 from penstock_runtime.command_handler import TooManyConflicts
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job, LogStream
 
@@ -251,7 +252,7 @@ class AttemptRun:
             parameters=job.spec.parameters,
             work_dir=work_dir,
             log_dir=log_dir,
-            entrypoint=_main_file(job),
+            entrypoint=_entrypoint(job),
             cores=self._place.cores,
             engine_parameters=job.spec.engine_parameters or {},
             resume=resume,
@@ -324,9 +325,11 @@ def _summary(stored: StoredFiles) -> StoredSummary:
     return StoredSummary(output_files=stored.output_files, output_bytes=stored.output_bytes, warnings=stored.warnings)
 
 
-def _main_file(job: Job) -> str | None:
-    if job.spec.source is None:
-        return None
-    if job.spec.source.entrypoint is None and Path(job.spec.source.location).suffix in (".smk", ".snakefile"):
-        return Path(job.spec.source.location).name
-    return job.spec.source.entrypoint
+def _entrypoint(job: Job) -> str | None:
+    """Return the main file; that of a source that is a single workflow file on the runner's disk is the file itself."""
+    source = job.spec.source
+    if source is None or source.entrypoint is not None:
+        return None if source is None else source.entrypoint
+    name = Path(source.location).name
+    engine = installed_engines().find(job.spec.engine)
+    return name if engine is not None and engine.has_suffix(name) else None

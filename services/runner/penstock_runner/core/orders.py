@@ -1,6 +1,6 @@
-"""What a runner decides: which orders it starts, refuses, keeps for later or stops, and until when it may work.
+"""The decisions of a runner: which orders it starts, refuses, queues or stops, and until when it may work.
 
-Pure: `handle(state, happening)` returns the new state and what is to be done. The shell in `session.py` does it.
+Pure: `handle(state, runner_input)` returns the new state and the actions. The shell in `session.py` does it.
 """
 
 from enum import Enum
@@ -15,7 +15,7 @@ from penstock_schemas.jobs import RequeueCause
 
 
 class AttemptKey(NamedTuple):
-    """Which attempt of which job."""
+    """The identity of an attempt."""
 
     job_id: JobId
     attempt: int
@@ -30,7 +30,7 @@ class Order(Struct, frozen=True):
 
 
 class StartOrder(Struct, frozen=True, kw_only=True):
-    """What is known of an attempt before its job was loaded."""
+    """The order to make an attempt, before its job is loaded."""
 
     job_id: JobId
     tenant: TenantId
@@ -42,28 +42,28 @@ class StartOrder(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> AttemptKey:
-        """Which attempt it is about."""
+        """The identity of the attempt."""
         return AttemptKey(self.job_id, self.attempt)
 
 
 class HaltCause(Enum):
-    """Why a running attempt is to end."""
+    """Why a running attempt is stopped."""
 
     CANCELLED = "cancelled"
     """Somebody requested the job to be cancelled."""
     PREEMPTED = "preempted"
-    """The runner stops and gives the job back."""
+    """The runner stops and returns the job."""
 
 
 # What happens to a runner.
 
 
 class DrainBegun(Struct, frozen=True):
-    """It is to finish what runs and to take nothing new."""
+    """The runner finishes its attempts and starts no others."""
 
 
 class DrainExpired(Struct, frozen=True):
-    """What still runs has no more time."""
+    """The time for the remaining attempts is over."""
 
 
 class AttemptLeft(Struct, frozen=True):
@@ -72,7 +72,7 @@ class AttemptLeft(Struct, frozen=True):
     key: AttemptKey
 
 
-Happening = Order | DrainBegun | DrainExpired | AttemptLeft
+RunnerInput = Order | DrainBegun | DrainExpired | AttemptLeft
 
 
 # What it does then.
@@ -85,7 +85,7 @@ class StartAttempt(Struct, frozen=True):
 
 
 class ReturnAttempt(Struct, frozen=True):
-    """Tell the log that this attempt is not going to be made here."""
+    """Record that this attempt is not made here."""
 
     order: StartOrder
     cause: RequeueCause
@@ -103,7 +103,7 @@ Action = StartAttempt | ReturnAttempt | StopAttempt
 
 
 class SessionState(Struct, frozen=True, kw_only=True):
-    """What a runner holds.
+    """The attempts of a runner.
 
     Invariants: no more attempts run than there are slots; the backlog waits only while every slot is taken; it never
     holds more than there are slots; no attempt is in both.
@@ -123,13 +123,13 @@ FULL_REASON: Final = "the runner has no free slot"
 UNKNOWN_REASON: Final = "the runner does not have this attempt"
 
 
-def handle(state: SessionState, happening: Happening) -> tuple[SessionState, tuple[Action, ...]]:
-    """Return the state after `happening` and what is to be done about it."""
-    match happening:
+def handle(state: SessionState, runner_input: RunnerInput) -> tuple[SessionState, tuple[Action, ...]]:
+    """Return the state after `runner_input`, and the actions that it leads to."""
+    match runner_input:
         case Order():
-            return _handle_order(state, happening)
+            return _handle_order(state, runner_input)
         case AttemptLeft():
-            return _leave(state, happening.key)
+            return _leave(state, runner_input.key)
         case DrainBegun():
             back = tuple(ReturnAttempt(order, RequeueCause.PREEMPTED, DRAINING_REASON) for order in state.backlog)
             return replace(state, draining=True, backlog=()), back
@@ -137,7 +137,7 @@ def handle(state: SessionState, happening: Happening) -> tuple[SessionState, tup
             halts = tuple(StopAttempt(key, HaltCause.PREEMPTED) for key in sorted(state.running))
             return state, halts
         case _:
-            assert_never(happening)
+            assert_never(runner_input)
 
 
 def _handle_order(state: SessionState, order: Order) -> tuple[SessionState, tuple[Action, ...]]:
@@ -170,8 +170,8 @@ def _stop(state: SessionState, order: StopOrdered, event_id: EventId) -> tuple[S
     if key in state.running:
         return state, (StopAttempt(key, HaltCause.CANCELLED),)
     backlog = tuple(item for item in state.backlog if item.key != key)
-    # An attempt that is not here has usually just ended, and then the log refuses this. If it has not, nobody else
-    # would ever end it.
+    # An attempt that is not here has usually just ended, and then the log refuses this. If it has not, no other
+    # service would ever end it.
     stopped = StartOrder(job_id=order.job_id, tenant=order.tenant, attempt=order.attempt, job_version=0, cause=event_id)
     return replace(state, backlog=backlog), (ReturnAttempt(stopped, RequeueCause.REFUSED, UNKNOWN_REASON),)
 
@@ -191,7 +191,7 @@ def _start_order(data: AttemptAssigned, cause: EventId) -> StartOrder:
 
 
 class RunnerLease(Struct, frozen=True):
-    """A runner's right to work: it ends `lease_s` after the last heartbeat that was heard had been sent.
+    """The lease of a runner: it ends `lease_s` after the last acknowledged heartbeat was sent.
 
     Counting from the sending is what makes it safe: every reader receives it later, and so waits longer.
     """
@@ -202,14 +202,14 @@ class RunnerLease(Struct, frozen=True):
 
     @property
     def ends_at_s(self) -> float:
-        """When everything must be dead."""
+        """The time at which all work must have been killed."""
         return self.renewed_at_s + self.lease_s
 
 
 def renew(lease: RunnerLease, sent_at_s: float, *, now_s: float) -> RunnerLease:
-    """Return the lease after a heartbeat, sent at that time, was heard now.
+    """Return the lease after a heartbeat, sent at `sent_at_s`, was acknowledged now.
 
-    An older one changes nothing; nor does any once the lease is over: others may already do the work.
+    An older one changes nothing. No heartbeat renews a lease that has ended: other runners may already do the work.
     """
     if now_s >= lease.ends_at_s or sent_at_s <= lease.renewed_at_s:
         return lease

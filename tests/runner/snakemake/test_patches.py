@@ -1,0 +1,127 @@
+"""One canary for each part of Snakemake that is not public: what changed, and what of the engine depends on it."""
+
+# Snakemake is not typed, so what comes from it is unknown to a type checker.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false, reportPrivateUsage=false
+
+import ast
+import inspect
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from snakemake import api, io, workflow
+from snakemake.executors import local
+
+from penstock_engines.snakemake import patches
+
+pytestmark = pytest.mark.system
+
+PRIVATE: Final = frozenset(
+    {
+        *("_async_executor", "_async_runners", "_dag", "_local_inventory", "_lock", "_rundir"),
+        *("_workflow_api", "_workflow_store", "job_args_and_prepare", "run_wrapper"),
+    }
+)
+
+
+def check(condition: bool, name: str, dependent: str) -> None:
+    assert condition, f"Snakemake changed {name}: adapt `patches.{dependent}`"
+
+
+def source(subject: Any) -> str:
+    return inspect.getsource(subject)
+
+
+def test_job_args_and_prepare() -> None:
+    parameters = list(inspect.signature(local.Executor.job_args_and_prepare).parameters)
+    check(parameters == ["self", "job"], "`local.Executor.job_args_and_prepare`", "job_body")
+
+
+def test_run_wrapper() -> None:
+    count = len(inspect.signature(local.run_wrapper).parameters)
+    check(count == 27, "the parameters of `local.run_wrapper`", "job_body")
+
+
+def test_common_settings() -> None:
+    check(hasattr(local, "common_settings"), "`local.common_settings`", "local_settings")
+
+
+def test_async_executor() -> None:
+    text = source(workflow.Workflow)
+    check("self._async_executor = ThreadPoolExecutor()" in text, "`Workflow._async_executor`", "pool_threads")
+
+
+def test_async_runners() -> None:
+    text = source(workflow.Workflow)
+    check("self._async_runners = dict()" in text, "`Workflow._async_runners`", "replace_event_loops")
+
+
+def test_rundir() -> None:
+    check("_rundir" in source(workflow.Workflow), "`Workflow._rundir`", "set_run_folder")
+
+
+def test_global_conda() -> None:
+    parameters = list(inspect.signature(workflow.Workflow.global_conda).parameters)
+    check(parameters == ["self", "conda_env"], "`Workflow.global_conda`", "remember_global_conda")
+
+
+def test_dag() -> None:
+    check("self._dag" in source(workflow.Workflow), "`Workflow._dag`", "dag_of")
+
+
+def test_workflow_store() -> None:
+    check("_workflow_store" in source(api.WorkflowApi), "`WorkflowApi._workflow_store`", "dag_of")
+
+
+def test_workflow_api() -> None:
+    check("self._workflow_api" in source(api.SnakemakeApi), "`SnakemakeApi._workflow_api`", "linemaps_of")
+
+
+def test_linemaps() -> None:
+    check("linemaps" in source(workflow.Workflow), "`Workflow.linemaps`", "linemaps_of")
+
+
+def test_sp() -> None:
+    text = source(import_module("snakemake.shell"))
+    is_known = "import subprocess as sp" in text and text.count("sp.Popen(") == 1
+    check(is_known, "how `snakemake.shell` starts commands", "replace_subprocess")
+
+
+def test_shell_lock() -> None:
+    text = source(import_module("snakemake.shell"))
+    check("_lock = threading.Lock()" in text, "`shell._lock`", "renew_shell_lock")
+
+
+def test_local_inventory() -> None:
+    text = source(io._IOFile)
+    is_known = (
+        text.count("await self.exists_local()") > 0
+        and "tasks.append(self._local_inventory(cache))" in text
+        and "except PermissionError:\n                raise WorkflowError(" in text
+    )
+    check(is_known, "`_IOFile._local_inventory`", "tolerate_closed_folders")
+
+
+def test_glob_wildcards() -> None:
+    is_known = vars(workflow).get("glob_wildcards") is not None and list(
+        inspect.signature(io.glob_wildcards).parameters
+    ) == ["pattern", "files", "followlinks"]
+    check(is_known, "`glob_wildcards` among the names that a Snakefile sees", "refuse_blind_searches")
+
+
+def test_no_other_module_uses_a_private_name() -> None:
+    folder = Path(patches.__file__).parent
+    for path in sorted(folder.glob("*.py")):
+        if path.name == "patches.py":
+            continue
+        used = {
+            node.attr
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute)
+            and node.attr in PRIVATE
+            and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+        }
+        assert not used, f"{path.name} uses {sorted(used)}: move it to patches.py"
+        assert "snakemake.executors" not in path.read_text() or path.name == "attempt.py", path.name
