@@ -10,7 +10,7 @@ import anyio
 import pytest
 from tests.gateway.certificates import Authority
 from tests.gateway.gateway_harness import Stage, problem
-from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, lay, near, submission
+from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, near, stage_source, submission
 from tests.sources.http_fixture_server import Elsewhere, elsewhere, git, repository
 from tests.sources.test_archives import gzipped
 
@@ -329,10 +329,10 @@ async def test_the_page_of_a_main_file_is_its_repository_at_that_ref(tmp_path: P
     git(folder, "tag", "v1")
     git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "repositories" / "lab" / "bare"))
     with elsewhere(repositories=tmp_path / "repositories") as place:
-        files, origin = await lay(near(place), url=f"{place.url}/lab/bare/blob/v1/workflow/main.smk")
+        files, origin = await stage_source(near(place), url=f"{place.url}/lab/bare/blob/v1/workflow/main.smk")
         assert (files, origin) == ({"workflow/main.smk": SNAKEFILE.encode()}, f"git+{place.url}/lab/bare@{commit}")
         with pytest.raises(InvalidSource, match="page of a folder"):
-            await lay(near(place), url=f"{place.url}/lab/bare/tree/v1/workflow")
+            await stage_source(near(place), url=f"{place.url}/lab/bare/tree/v1/workflow")
         place.pages["/w.tgz"] = gzipped({"w/sub/main.smk": SNAKEFILE.encode()})
-        files, _ = await lay(near(place), url=f"{place.url}/w.tgz#sub/main.smk")
+        files, _ = await stage_source(near(place), url=f"{place.url}/w.tgz#sub/main.smk")
         assert list(files) == ["sub/main.smk"]

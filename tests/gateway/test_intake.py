@@ -24,7 +24,7 @@ from penstock_sources.egress.failures import FetchFailed
 from penstock_sources.failures import InvalidSource, UnusableSource
 from penstock_sources.git import repositories
 from penstock_sources.spool import Spool
-from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.local_staging import LocalStaging
 from penstock_sources.staging.uploads import Uploads
 from penstock_testing.memory import MemoryBlobs
 
@@ -228,14 +228,14 @@ async def test_a_download_is_bounded_and_whole(place: Elsewhere) -> None:
         await download(f"https://127.0.0.1:{place.port}/", near(place))
 
 
-async def lay(allowed: SourceHosts, **source: str | Base64File) -> tuple[dict[str, bytes], str | None]:
+async def stage_source(allowed: SourceHosts, **source: str | Base64File) -> tuple[dict[str, bytes], str | None]:
     blobs = MemoryBlobs()
     with tempfile.TemporaryDirectory() as folder:
-        intake = Intake(allowed, Spool(Path(folder)), max_bytes=MAX_BYTES)
+        staging = LocalStaging(allowed, Spool(Path(folder)), max_bytes=MAX_BYTES)
         async with Uploads(blobs).begin("x") as upload:
-            laid = await intake.lay(SubmittedSource(**source), upload, engine="snakemake")  # type: ignore[arg-type]
+            staged = await staging.stage(SubmittedSource(**source), upload, engine="snakemake")  # type: ignore[arg-type]
             files = {path: await blobs.get_bytes(file.key) for path, file in upload.files.items()}
-            return files, laid.origin
+            return files, staged.origin
 
 
 async def test_an_address_gives_an_archive_or_a_snakefile(place: Elsewhere) -> None:
@@ -246,14 +246,14 @@ async def test_an_address_gives_an_archive_or_a_snakefile(place: Elsewhere) -> N
         "/page": b"<!doctype html><html>",
         "/image": b"\x89PNG\xff",
     }
-    files, origin = await lay(near(place), url=f"{place.url}/w.tgz?token=secret")
+    files, origin = await stage_source(near(place), url=f"{place.url}/w.tgz?token=secret")
     assert files == {"Snakefile": SNAKEFILE.encode(), "data.bin": b"\xff"}
     assert origin == f"{place.url}/w.tgz"
-    assert (await lay(near(place), url=f"{place.url}/w.zip"))[0] == {"Snakefile": SNAKEFILE.encode()}
-    assert (await lay(near(place), url=f"{place.url}/main.smk"))[0] == {"Snakefile": SNAKEFILE.encode()}
+    assert (await stage_source(near(place), url=f"{place.url}/w.zip"))[0] == {"Snakefile": SNAKEFILE.encode()}
+    assert (await stage_source(near(place), url=f"{place.url}/main.smk"))[0] == {"Snakefile": SNAKEFILE.encode()}
     for path, why in (("/page", "for people"), ("/image", "no archive")):
         with pytest.raises(InvalidSource, match=why):
-            await lay(near(place), url=place.url + path)
+            await stage_source(near(place), url=place.url + path)
 
 
 @pytest.mark.system
@@ -268,7 +268,7 @@ async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: Elsewhere, tmp
     address = f"{place.url}/w.git/.git"
     for ref, commit in ((None, first), ("v1.0", first), (first, first), ("feature/x", second), (second, second)):
         told = {"git": address} | ({} if ref is None else {"ref": ref})
-        files, origin = await lay(near(place), **told)
+        files, origin = await stage_source(near(place), **told)
         assert origin == f"git+{address}@{commit}"
         assert files["Snakefile"].decode() == (SNAKEFILE if commit == first else SNAKEFILE + "# more\n")
         assert files["data/x.bin"] == b"\xff\x00"
@@ -288,7 +288,7 @@ async def test_a_commit_with_a_link_that_leads_out_is_refused(
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE, **files})
     async with Uploads(MemoryBlobs()).begin("x") as upload:
-        await Intake(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).lay(
+        await LocalStaging(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).stage(
             SubmittedSource(git=f"{place.url}/w.git/.git"), upload, engine="snakemake"
         )
         with pytest.raises(InvalidSource, match=why):
@@ -304,7 +304,7 @@ async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Els
     committed_ns = int(git(folder, "log", "-1", "--format=%ct")) * 1_000_000_000
     blobs = MemoryBlobs()
     async with Uploads(blobs).begin("x") as upload:
-        await Intake(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).lay(
+        await LocalStaging(near(place), Spool(tmp_path / "spool"), max_bytes=MAX_BYTES).stage(
             SubmittedSource(git=f"{place.url}/w.git/.git"), upload, engine="snakemake"
         )
         source = await upload.seal(main=None)

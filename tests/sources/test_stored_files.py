@@ -1,4 +1,4 @@
-"""Files that are kept one by one: fetched together, checked against their hashes, laid out completely or not at all."""
+"""Files that are kept one by one: fetched together, checked against their hashes, placed completely or not at all."""
 
 import hashlib
 import os
@@ -64,9 +64,9 @@ async def refused(blobs: MemoryBlobs, source: Source, folder: Path) -> Failure:
 async def test_files_are_laid_out_as_they_were(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
     await Sources(blobs, ()).prepare(await source_of(blobs, await stored(blobs)), tmp_path / "work")
-    laid = files_in(tmp_path / "work")
-    assert {path: item.read_bytes() for path, item in laid.items()} == CONTENT
-    assert {path for path, item in laid.items() if os.access(item, os.X_OK)} == {"bin/run"}
+    placed = files_in(tmp_path / "work")
+    assert {path: item.read_bytes() for path, item in placed.items()} == CONTENT
+    assert {path for path, item in placed.items() if os.access(item, os.X_OK)} == {"bin/run"}
 
 
 @pytest.mark.parametrize("content", [b"rule b:\n", b"rule a:\n\n", b""])
@@ -179,10 +179,10 @@ async def manifest_of(blobs: MemoryBlobs, *entries: SourceFile) -> Source:
 )
 async def test_a_link_or_folder_that_leads_outside_is_refused(tmp_path: Path, entries: list[SourceFile]) -> None:
     blobs = MemoryBlobs()
-    (tmp_path / "laid").mkdir()
-    failure = await refused(blobs, await manifest_of(blobs, *entries), tmp_path / "laid")
+    (tmp_path / "placed").mkdir()
+    failure = await refused(blobs, await manifest_of(blobs, *entries), tmp_path / "placed")
     assert failure.cause is FailureCause.WORKFLOW
-    assert names_in(tmp_path) == ["laid"]
+    assert names_in(tmp_path) == ["placed"]
 
 
 async def test_what_has_no_time_gets_the_time_of_the_submission(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A workflow's files: checked before use, laid out completely or not at all."""
+"""A workflow's files: checked before use, staged out completely or not at all."""
 
 import hashlib
 import json

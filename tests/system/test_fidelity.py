@@ -34,7 +34,7 @@ from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Source, SourceKind
 from penstock_sources.egress.addresses import SourceHosts
 from penstock_sources.spool import Spool
-from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.local_staging import LocalStaging
 from penstock_sources.staging.uploads import Uploads
 from penstock_sources.workspace.sources import Sources
 from penstock_testing.memory import MemoryBlobs
@@ -92,7 +92,7 @@ async def in_place(folder: Path, place: Path) -> Path:
 async def by_catalogue(folder: Path, place: Path) -> Path:
     blobs = MemoryBlobs()
     async with Uploads(blobs).begin("x") as upload:
-        await read_workflow(folder, MAX_BYTES).lay(upload)
+        await read_workflow(folder, MAX_BYTES).stage(upload)
         source = await upload.seal(main="Snakefile")
         upload.is_kept = True
     return await staged(blobs, source, place)
@@ -186,8 +186,8 @@ async def from_repository(address: str, port: int, place: Path) -> Path:
     allowed = SourceHosts(hosts=(f"127.0.0.1:{port}",), allows_private=True)
     blobs = MemoryBlobs()
     async with Uploads(blobs).begin("x") as upload:
-        intake = Intake(allowed, Spool(place / "spool"), max_bytes=MAX_BYTES)
-        await intake.lay(SubmittedSource(git=address), upload, engine="snakemake")
+        staging = LocalStaging(allowed, Spool(place / "spool"), max_bytes=MAX_BYTES)
+        await staging.stage(SubmittedSource(git=address), upload, engine="snakemake")
         source = await upload.seal(main=None)
         upload.is_kept = True
     return await staged(blobs, source, place)

@@ -1,4 +1,4 @@
-"""What a submitted source can be: one of several things, and which of them the gateway has to take apart."""
+"""The kinds of submitted sources, and which of them need staging."""
 
 from typing import Final
 
@@ -7,15 +7,15 @@ from penstock_schemas.api import SubmittedSource, Violation
 from penstock_sources.failures import InvalidSource
 
 KINDS: Final = ("files", "path", "archive", "git", "url")
-LAID: Final = ("archive", "git", "url")
-"""Those whose files the gateway finds, and lays into an upload."""
+STAGED_KINDS: Final = ("archive", "git", "url")
+"""Kinds whose files are fetched or unpacked into an upload."""
 
 
 def kind_of(source: SubmittedSource) -> str:
     """Return which of `KINDS` a source is.
 
     Raises:
-        InvalidSource: that is not clear.
+        InvalidSource: It is none of them, or several at once.
 
     """
     given = [kind for kind in KINDS if getattr(source, kind) is not None]
@@ -29,6 +29,6 @@ def kind_of(source: SubmittedSource) -> str:
     return given[0]
 
 
-def is_laid(source: SubmittedSource | None) -> bool:
-    """Return whether a source is one of `LAID`."""
-    return source is not None and any(getattr(source, kind) is not None for kind in LAID)
+def needs_staging(source: SubmittedSource | None) -> bool:
+    """Return whether a source is one of `STAGED_KINDS`."""
+    return source is not None and any(getattr(source, kind) is not None for kind in STAGED_KINDS)

@@ -1,233 +1,48 @@
-"""From a source that is elsewhere, or in an archive, to its files: into an upload, one by one as they come."""
+"""The port of source staging, so that it can run in another process than the one that receives requests."""
 
-import base64
-import binascii
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Sequence
-from contextlib import aclosing, contextmanager
-from typing import BinaryIO, Final
+from collections.abc import AsyncIterable
+from typing import Protocol
 
-import anyio
+from msgspec import Struct
 
-from penstock_domain.json_pointers import pointer
-from penstock_domain.source_tree import ENGINE_FOLDER, MAX_LINK_BYTES, is_engine_cache
-from penstock_domain.source_tree import shown as shown_name
-from penstock_runtime.engine_plugins import installed_engines
-from penstock_schemas.api import SubmittedSource, Violation
-from penstock_schemas.jobs import LeftOut
-from penstock_sources.archives.archives import HEAD_BYTES, TAKEN, contents, is_archive, survey
-from penstock_sources.archives.entries import ArchiveEntry, top_folder
-from penstock_sources.egress.addresses import SourceHosts, check_url, shown
-from penstock_sources.egress.downloads import download
-from penstock_sources.egress.failures import FetchFailed
-from penstock_sources.failures import InvalidSource, UnusableSource
-from penstock_sources.file_tree import FileTree
-from penstock_sources.git.forges import as_repository
-from penstock_sources.git.repositories import fetch_commit
-from penstock_sources.limits import MAX_FETCHES, MAX_WAIT_S
-from penstock_sources.spool import Spool, fill, pieces_of
-from penstock_sources.staging.source_kinds import LAID, kind_of
+from penstock_schemas.api import SubmittedSource
 from penstock_sources.staging.uploads import Upload
 
-MAX_SNAKEFILE_BYTES: Final = 1 << 20
-"""Of a single file at an address."""
-ENGINE_CACHE: Final = LeftOut(path=f"{ENGINE_FOLDER}/", reason="the engine's caches, locks and logs are of one machine")
+
+class StagedSource(Struct, frozen=True, kw_only=True):
+    """The result of staging a source."""
+
+    origin: str | None
+    """The address that its files were fetched from; `None`: they came with the request."""
+    main: str | None
+    """The workflow's main file, where the source names it."""
 
 
-class StagedSource:
-    """What became of a source.
+class SourceStaging(Protocol):
+    """Adds the files of a source to an upload."""
 
-    Attributes:
-        origin: where its files were taken from; `None`: they came with the request.
-        main: the workflow's main file, where the source names it.
-
-    """
-
-    def __init__(self, *, origin: str | None, main: str | None) -> None:
-        self.origin = origin
-        self.main = main
-
-
-class Intake:
-    """Gets the files of sources.
-
-    Args:
-        allowed: where it may fetch from.
-        spool: where archives and repositories are kept while they are read.
-        max_bytes: of all files of one source, and of what is fetched for it.
-
-    """
-
-    def __init__(self, allowed: SourceHosts, spool: Spool, *, max_bytes: int) -> None:
-        self._allowed = allowed
-        self._spool = spool
-        self._max_bytes = max_bytes
-        self._turns = anyio.Semaphore(MAX_FETCHES)
-
-    async def lay(self, source: SubmittedSource, upload: Upload, *, engine: str) -> StagedSource:
-        """Lay the files of an archive, a repository or an address beside those that an upload has.
+    async def stage(self, source: SubmittedSource, upload: Upload, *, engine: str) -> StagedSource:
+        """Add the files of an archive, a repository or an address to an upload.
 
         Raises:
-            InvalidSource: it may not or cannot be fetched, or it cannot be taken.
-            Unavailable: the blob store does not take it.
+            InvalidSource: The source may not or cannot be fetched, or cannot be used.
+            Unavailable: The blob store or the disk refuses the files.
 
         """
-        kind = kind_of(source)
-        assert kind in LAID, "files and paths are no concern of the intake"
-        with _faults(pointer("source", kind)):
-            if kind == "archive":
-                async with self._spool.file() as file:
-                    await fill(file, _decoded(source), self._max_bytes)
-                    await self._unpack(file, upload, source.entrypoint, "the archive")
-                return StagedSource(origin=None, main=source.entrypoint)
-            repository = as_repository(source) if kind == "url" else source
-            async with _Turn(self._turns):
-                if repository is None:
-                    return await self._from_address(source, upload, engine)
-                return await self._from_git(repository, upload)
+        ...
 
     async def unpack(self, chunks: AsyncIterable[bytes], upload: Upload, *, main: str | None, place: str) -> None:
-        """Lay the files of an archive that comes in pieces beside those that an upload has.
+        """Add the files of an archive that arrives in chunks to an upload.
 
         Args:
-            chunks: the archive; what it raises goes through.
-            upload: where its files go.
-            main: the workflow's main file, where it is known.
-            place: how a refusal names the archive.
+            chunks: The archive; errors that it raises pass through.
+            upload: Receives the files.
+            main: The workflow's main file, where it is known.
+            place: The name of the archive in a refusal.
 
         Raises:
-            InvalidSource: it cannot be taken.
-            Unavailable: the blob store does not take it.
+            InvalidSource: The archive cannot be used.
+            Unavailable: The blob store or the disk refuses the files.
 
         """
-        with _faults(place):
-            async with self._spool.file() as file:
-                await fill(file, chunks, self._max_bytes)
-                async with _Turn(self._turns):
-                    await self._unpack(file, upload, main, place)
-
-    async def _unpack(self, file: BinaryIO, upload: Upload, main: str | None, place: str) -> None:
-        """Unpack in two rounds: the first one checks every name, so that little is stored in vain."""
-        max_bytes = self._max_bytes - upload.size_bytes
-        found = await anyio.to_thread.run_sync(survey, file, max_bytes)
-        top = top_folder(_tree_of(found), main)
-        unpacked = contents(file, max_bytes)
-        while (following := await anyio.to_thread.run_sync(next, unpacked, None)) is not None:
-            entry, pieces = following
-            if f"{entry.path}/" != top:
-                await _put(upload, entry, pieces_of(pieces), top=top, place=place)
-
-    async def _from_git(self, source: SubmittedSource, upload: Upload) -> StagedSource:
-        max_bytes = self._max_bytes - upload.size_bytes
-        fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
-        async with fetched as commit, aclosing(commit.files()) as files:
-            async for entry, pieces in files:
-                await _put(upload, entry, pieces, top="", place=pointer("source", "git"))
-        return StagedSource(origin=f"git+{commit.address}@{commit.id}", main=source.entrypoint)
-
-    async def _from_address(self, source: SubmittedSource, upload: Upload, engine: str) -> StagedSource:
-        address, _, main = (source.url or "").partition("#")
-        named = source.entrypoint or main or None
-        async with self._spool.file() as file:
-            await download(address, self._allowed, file, max_bytes=self._max_bytes)
-            origin = shown(check_url(address, self._allowed))
-            file.seek(0)
-            if is_archive(file.read(HEAD_BYTES)):
-                await self._unpack(file, upload, named, origin)
-                return StagedSource(origin=origin, main=named)
-            path = source.entrypoint or _default_entrypoint(engine)
-            _refuse_both(path, upload)
-            await upload.put(path, _one(_snakefile(file)), place=pointer("source", "url"))
-            return StagedSource(origin=origin, main=path)
-
-
-class _Turn:
-    """A turn at fetching or unpacking, waited for no longer than `MAX_WAIT_S`."""
-
-    def __init__(self, turns: anyio.Semaphore) -> None:
-        self._turns = turns
-
-    async def __aenter__(self) -> None:
-        try:
-            with anyio.fail_after(MAX_WAIT_S):
-                await self._turns.acquire()
-        except TimeoutError:
-            raise UnusableSource("too many sources are being fetched at the moment; try again") from None
-
-    async def __aexit__(self, *exc: object) -> None:
-        self._turns.release()
-
-
-@contextmanager
-def _faults(place: str) -> Generator[None]:
-    """Return what cannot be taken at the place where it was requested."""
-    try:
-        yield
-    except (UnusableSource, FetchFailed) as error:
-        raise InvalidSource([Violation(pointer=place, detail=str(error))]) from None
-
-
-def _tree_of(entries: Sequence[ArchiveEntry]) -> FileTree:
-    """Return the tree that a survey found."""
-    return FileTree(
-        files={entry.path for entry in entries if not entry.is_folder and not entry.is_link},
-        links={entry.path: entry.target for entry in entries if entry.target is not None},
-        folders={entry.path for entry in entries if entry.is_folder},
-    )
-
-
-async def _put(upload: Upload, entry: ArchiveEntry, pieces: AsyncIterable[bytes], *, top: str, place: str) -> None:
-    """Lay one entry into an upload, out of the folder `top`; what is the engine's own is left out."""
-    path = entry.path.removeprefix(top)
-    if is_engine_cache(path):
-        return upload.leave_out(ENGINE_CACHE)
-    _refuse_both(path, upload)
-    mtime_ns = entry.mtime_ns
-    if entry.is_folder:
-        return upload.put_folder(path, mtime_ns=mtime_ns, place=place)
-    if entry.same_as is not None:
-        return upload.put_again(path, entry.same_as.removeprefix(top), mtime_ns=mtime_ns, place=place)
-    if entry.is_link:
-        if entry.size_bytes > MAX_LINK_BYTES:
-            raise UnusableSource(f"`{shown_name(path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
-        target = b"".join([piece async for piece in pieces]).decode(errors="surrogateescape")
-        return upload.put_link(path, target, mtime_ns=mtime_ns, place=place)
-    await upload.put(path, pieces, place=place, is_executable=entry.is_executable, mtime_ns=mtime_ns)
-    return None
-
-
-def _refuse_both(path: str, upload: Upload) -> None:
-    if path in upload.files:
-        raise UnusableSource(f"`{shown_name(path)}` came with the request, and the workflow has it too; leave one out")
-
-
-def _default_entrypoint(engine: str) -> str:
-    """Return the path of a workflow that is a single file without a name."""
-    descriptor = installed_engines().find(engine)
-    return (descriptor.default_entrypoint if descriptor else "") or "workflow"
-
-
-def _snakefile(file: BinaryIO) -> bytes:
-    file.seek(0)
-    raw = file.read(MAX_SNAKEFILE_BYTES + 1)
-    if len(raw) > MAX_SNAKEFILE_BYTES:
-        raise UnusableSource(
-            f"the address leads to no archive ({TAKEN}), and to more than {MAX_SNAKEFILE_BYTES:,} bytes for a Snakefile"
-        )
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        raise UnusableSource(f"the address leads to no archive ({TAKEN}) and to no text") from None
-    if text.lstrip()[:1] == "<":
-        raise UnusableSource("the address leads to a page for people; give the one of the file itself")
-    return raw
-
-
-async def _decoded(source: SubmittedSource) -> AsyncIterator[bytes]:
-    try:
-        yield base64.b64decode("" if source.archive is None else source.archive.base64, validate=True)
-    except (binascii.Error, ValueError):
-        raise UnusableSource("this is not standard base64 (RFC 4648, with padding)") from None
-
-
-async def _one(content: bytes) -> AsyncGenerator[bytes]:
-    yield content
+        ...

@@ -1,4 +1,4 @@
-"""Where a workflow's files come from: checked before anything of them is used, then laid into a work directory.
+"""Where a workflow's files come from: checked before anything of them is used, then staged into a work directory.
 
 A source that cannot be used is the workflow's failure when its author can mend it, and the system's when the stored
 bundle is missing or changed.

@@ -39,7 +39,7 @@ async def fetch_whole(blobs: Blobs, source: Source) -> bytes:
 
 
 async def fetch_files(blobs: Blobs, source: Source, target: Path, time_ns: int) -> None:
-    """Lay the entries of a source's manifest into the folder `target`, several at a time and none in memory whole.
+    """Stage the entries of a source's manifest into the folder `target`, several at a time and none in memory whole.
 
     Raises:
         SourceRefused: a file is missing, or not what was submitted, or the entries cannot be made as they are.

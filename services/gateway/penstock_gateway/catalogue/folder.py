@@ -89,7 +89,7 @@ class CatalogueFolder:
             read = await anyio.to_thread.run_sync(read_workflow, workflow, self._max_bytes)
             if not read.is_versioned and await self._registrations.is_offered(read.asked.name, read.asked.version):
                 return  # its version is the hash of all that it holds
-            version, is_new = await self._registrations.register(read.asked, actor=ACTOR, lay=read.lay)
+            version, is_new = await self._registrations.register(read.asked, actor=ACTOR, stage=read.stage)
         except (Unfit, Invalid, InvalidSource, VersionTaken) as error:
             log.warning("pipeline_refused", folder=workflow.name, reason=str(error))
         else:
@@ -130,8 +130,8 @@ class FolderWorkflow(Struct, frozen=True):
     items: tuple[FolderItem, ...]
     left_out: tuple[LeftOut, ...]
 
-    async def lay(self, upload: Upload) -> None:
-        """Lay the entries into an upload.
+    async def stage(self, upload: Upload) -> None:
+        """Stage the entries into an upload.
 
         Raises:
             Unfit: a file changed since the folder was read.

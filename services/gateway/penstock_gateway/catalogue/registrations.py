@@ -21,11 +21,11 @@ from penstock_schemas.events import PipelineRegistered
 from penstock_schemas.jobs import Source
 from penstock_sources.staging.bundles import check_uploaded, path_source, read_entries
 from penstock_sources.staging.source_kinds import kind_of
-from penstock_sources.staging.source_staging import Intake, StagedSource
+from penstock_sources.staging.source_staging import SourceStaging, StagedSource
 from penstock_sources.staging.submitted_entries import left_out_of
 from penstock_sources.staging.uploads import Upload, Uploads
 
-Lay = Callable[[Upload], Awaitable[None]]
+Stage = Callable[[Upload], Awaitable[None]]
 """Lays a workflow's files into an upload."""
 
 
@@ -35,31 +35,36 @@ class Registrations:
     Args:
         catalogue: where entries become true.
         blobs: where their files go first.
-        intake: gets the files of sources that lie elsewhere.
+        staging: fetches and unpacks sources.
         roots: folders on the runners' disk below which a source may be a path.
         presets: engine parameters that the operator named.
 
     """
 
     def __init__(
-        self, catalogue: Catalogue, blobs: Blobs, intake: Intake, roots: tuple[PurePosixPath, ...], presets: Presets
+        self,
+        catalogue: Catalogue,
+        blobs: Blobs,
+        staging: SourceStaging,
+        roots: tuple[PurePosixPath, ...],
+        presets: Presets,
     ) -> None:
         self._catalogue = catalogue
         self._blobs = blobs
         self._uploads = Uploads(blobs)
-        self._intake = intake
+        self._staging = staging
         self._roots = roots
         self._presets = presets
 
     async def register(
-        self, asked: PipelineRegistration, *, actor: str, lay: Lay | None = None
+        self, asked: PipelineRegistration, *, actor: str, stage: Stage | None = None
     ) -> tuple[Version, bool]:
         """Register a version; it is durable when this returns. Return it, and whether that is new.
 
         Args:
             asked: what is to be registered.
             actor: who asks.
-            lay: lays the files, where the source itself does not say what they are.
+            stage: adds the files, where the source itself does not name them.
 
         Raises:
             Invalid: it cannot be taken; nothing was stored.
@@ -67,7 +72,7 @@ class Registrations:
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
-        if lay is None and kind_of(asked.source) == "path":
+        if stage is None and kind_of(asked.source) == "path":
             source = path_source(asked.source, self._roots)
             no_files: Files = {}
             entry = await anyio.to_thread.run_sync(prepare, asked, source, no_files, self._presets)
@@ -76,7 +81,7 @@ class Registrations:
         # request, so that one that is refused removes nothing of another.
         prefix = f"pipelines/{asked.name}/{asked.version}/{SYSTEM.new_id()[:12]}"
         async with self._uploads.begin(prefix) as upload:
-            entry = await self._entry(asked, upload, lay)
+            entry = await self._entry(asked, upload, stage)
             return await self._register(entry, upload, actor)
 
     async def is_offered(self, name: str, version: str) -> bool:
@@ -90,24 +95,24 @@ class Registrations:
         known = None if pipeline is None else pipeline.versions.get(version)
         return known is not None and known.retired_at is None
 
-    async def _entry(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> PipelineRegistered:
-        laid = await self._lay(asked, upload, lay)
-        check_uploaded(upload.tree, laid.main, engine=asked.engine or installed_engines().default)
-        source = await upload.seal(main=laid.main, origin=laid.origin, left_out=left_out_of(asked.source))
-        files = await read_files(self._blobs, upload, laid.main, engine=asked.engine or installed_engines().default)
+    async def _entry(self, asked: PipelineRegistration, upload: Upload, stage: Stage | None) -> PipelineRegistered:
+        staged = await self._stage(asked, upload, stage)
+        check_uploaded(upload.tree, staged.main, engine=asked.engine or installed_engines().default)
+        source = await upload.seal(main=staged.main, origin=staged.origin, left_out=left_out_of(asked.source))
+        files = await read_files(self._blobs, upload, staged.main, engine=asked.engine or installed_engines().default)
         return await anyio.to_thread.run_sync(prepare, asked, source, files, self._presets)
 
-    async def _lay(self, asked: PipelineRegistration, upload: Upload, lay: Lay | None) -> StagedSource:
+    async def _stage(self, asked: PipelineRegistration, upload: Upload, stage: Stage | None) -> StagedSource:
         source = asked.source
-        if lay is not None:
-            await lay(upload)
+        if stage is not None:
+            await stage(upload)
         elif kind_of(source) == "files":
             read = partial(read_entries, source, engine=asked.engine or installed_engines().default)
             for entry in await anyio.to_thread.run_sync(read):
                 content = await anyio.to_thread.run_sync(entry.content) if entry.is_file else b""
                 await upload.put_entry(entry, _one(content))
         else:
-            return await self._intake.lay(source, upload, engine=asked.engine or installed_engines().default)
+            return await self._staging.stage(source, upload, engine=asked.engine or installed_engines().default)
         return StagedSource(origin=None, main=source.entrypoint)
 
     async def _register(self, entry: PipelineRegistered, upload: Upload, actor: str) -> tuple[Version, bool]:

@@ -37,8 +37,8 @@ from penstock_schemas.access import Principal
 from penstock_schemas.api import Violation
 from penstock_schemas.views import Job
 from penstock_sources.failures import InvalidSource
-from penstock_sources.staging.source_kinds import is_laid
-from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.source_kinds import needs_staging
+from penstock_sources.staging.source_staging import SourceStaging
 from penstock_sources.staging.uploads import Upload
 
 
@@ -47,7 +47,7 @@ class RunSubmissions:
 
     Args:
         submissions: makes jobs.
-        intake: unpacks attached archives.
+        staging: unpacks attached archives.
         catalogue: the workflows that can be run by name.
         fleet: which engines are offered.
         roots: the folders below which a workflow's address may lead.
@@ -57,13 +57,13 @@ class RunSubmissions:
     def __init__(
         self,
         submissions: Submissions,
-        intake: Intake,
+        staging: SourceStaging,
         catalogue: Catalogue,
         fleet: EngineDirectory,
         roots: tuple[PurePosixPath, ...],
     ) -> None:
         self._submissions = submissions
-        self._intake = intake
+        self._staging = staging
         self._catalogue = catalogue
         self._fleet = fleet
         self._roots = roots
@@ -96,13 +96,13 @@ class RunSubmissions:
                 main = None if submission.source is None else submission.source.entrypoint
                 place = f"{ATTACHMENT}/{wanted.archive[:200]}"
                 async with aclosing(upload.take_out(wanted.archive)) as packed:
-                    await self._intake.unpack(packed, upload, main=main, place=place)
+                    await self._staging.unpack(packed, upload, main=main, place=place)
             try:
                 submitted = await self._submissions.submit(
                     principal,
                     submission,
                     header_key=key,
-                    upload=upload if upload.paths or is_laid(submission.source) else None,
+                    upload=upload if upload.paths or needs_staging(submission.source) else None,
                     workflow=wanted.request,
                 )
             except (Invalid, InvalidSource) as error:

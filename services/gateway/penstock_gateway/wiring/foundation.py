@@ -21,7 +21,8 @@ from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView,
 from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_sources.spool import Spool
-from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.local_staging import LocalStaging
+from penstock_sources.staging.source_staging import SourceStaging
 
 INDEX_FILE: Final = "index.sqlite3"
 SPOOL_FOLDER: Final = "intake"
@@ -65,7 +66,7 @@ class Foundation(Struct, frozen=True, kw_only=True):
     tokens: TokenService
     denials: DenialLog
     spool: Spool
-    intake: Intake
+    staging: SourceStaging
 
 
 def build_foundation(settings: GatewaySettings, ports: Ports, blobs: Blobs, runtime: Runtime) -> Foundation:
@@ -100,7 +101,7 @@ def build_foundation(settings: GatewaySettings, ports: Ports, blobs: Blobs, runt
         tokens=TokenService(log, runtime=runtime),
         denials=DenialLog(log, runtime=runtime),
         spool=spool,
-        intake=Intake(source_hosts(settings), spool, max_bytes=settings.max_upload_bytes),
+        staging=LocalStaging(source_hosts(settings), spool, max_bytes=settings.max_upload_bytes),
     )
 
 

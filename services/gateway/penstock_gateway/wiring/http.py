@@ -122,7 +122,7 @@ def _wes_routes(base: Foundation, jobs: JobServices) -> tuple[Route, ...]:
         public_url=settings.public_url,
         trusted_proxies=frozenset(settings.trusted_proxies),
     )
-    submissions = RunSubmissions(jobs.submissions, base.intake, base.catalogue, base.fleet, source_roots(settings))
+    submissions = RunSubmissions(jobs.submissions, base.staging, base.catalogue, base.fleet, source_roots(settings))
     return (
         *WesRunRoutes(
             rules=rules,

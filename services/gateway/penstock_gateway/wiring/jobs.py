@@ -60,7 +60,7 @@ def build_jobs(base: Foundation) -> JobServices:
         index=base.index,
         fleet=base.fleet,
         catalogue=base.catalogue,
-        intake=base.intake,
+        staging=base.staging,
         policy=SubmissionPolicy(
             mock_unknown_pipelines=settings.mock_unknown_pipelines, source_roots=source_roots(settings)
         ),
@@ -79,7 +79,7 @@ def build_jobs(base: Foundation) -> JobServices:
     return JobServices(
         submissions=submissions,
         planning=planning,
-        forms=FormSubmissions(submissions, planning, base.intake, form_limits(settings)),
+        forms=FormSubmissions(submissions, planning, base.staging, form_limits(settings)),
         jobs=jobs,
         lists=JobLists(visibility=settings.job_visibility, log=base.log, index=base.index),
         runs=Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=base.blobs, watchers=base.notifier),
@@ -90,7 +90,7 @@ def build_catalogue(base: Foundation) -> CatalogueServices:
     """Return the services of the catalogue."""
     settings = base.settings
     presets: Presets = {} if settings.presets_file is None else read_presets(settings.presets_file)
-    registrations = Registrations(base.catalogue, base.blobs, base.intake, source_roots(settings), presets)
+    registrations = Registrations(base.catalogue, base.blobs, base.staging, source_roots(settings), presets)
     return CatalogueServices(
         presets=presets,
         registrations=registrations,

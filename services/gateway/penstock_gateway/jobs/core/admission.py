@@ -27,7 +27,7 @@ from penstock_schemas.ids import JobId, is_name
 from penstock_schemas.job_spec import JobSpec, client_fields
 from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
 from penstock_sources.staging.bundles import SourceBundle, SourceRoots, make_bundle, path_source
-from penstock_sources.staging.source_kinds import is_laid, kind_of
+from penstock_sources.staging.source_kinds import kind_of, needs_staging
 
 
 class SubmissionPolicy(Struct, frozen=True, kw_only=True):
@@ -125,7 +125,7 @@ def admit(context: SubmissionContext, policy: SubmissionPolicy, facts: Admission
         return _of_catalogue(context, facts.pipeline)
     if submission.source is not None:
         _check_source(submission.source, brings_files=context.brings_files)
-    brings = context.brings_files or is_laid(submission.source)
+    brings = context.brings_files or needs_staging(submission.source)
     engine = _engine(submission, policy, facts.known_names, brings_files=brings)
     chosen = _engine_parameters(submission, engine, None)
     bundle, source = (None, None) if brings else _source(submission, policy, engine)
@@ -284,7 +284,7 @@ def _check_source(submitted: SubmittedSource, *, brings_files: bool) -> None:
     if brings_files and (submitted.files is not None or submitted.path is not None):
         detail = "the files come in the parts of the form; of `source`, leave out `files` and `path`"
         raise Invalid([Violation(pointer=pointer("source"), detail=detail)])
-    if not brings_files or is_laid(submitted) or submitted.ref is not None:
+    if not brings_files or needs_staging(submitted) or submitted.ref is not None:
         kind_of(submitted)
 
 

@@ -16,7 +16,7 @@ from penstock_gateway.jobs.submission.submissions import Submissions, Submitted,
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.plans import Plan
-from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.source_staging import SourceStaging
 from penstock_sources.staging.uploads import Upload
 
 _PARTS = "a form has the part `job`, then a part `manifest` or none, then parts `files`, or a part `archive`, or both"
@@ -28,15 +28,17 @@ class FormSubmissions:
     Args:
         submissions: makes jobs of them.
         planning: makes plans of them.
-        intake: unpacks archives.
+        staging: unpacks archives.
         limits: what a form may have.
 
     """
 
-    def __init__(self, submissions: Submissions, planning: Planning, intake: Intake, limits: FormLimits) -> None:
+    def __init__(
+        self, submissions: Submissions, planning: Planning, staging: SourceStaging, limits: FormLimits
+    ) -> None:
         self._submissions = submissions
         self._planning = planning
-        self._intake = intake
+        self._staging = staging
         self._limits = limits
 
     async def submit(self, request: Request, principal: Principal) -> Submitted:
@@ -89,7 +91,7 @@ class FormSubmissions:
                 if has_archive:
                     raise Invalid([Violation(pointer="archive", detail="this part may stand only once")])
                 has_archive = True
-                await self._intake.unpack(part, upload, main=main, place="archive")
+                await self._staging.unpack(part, upload, main=main, place="archive")
             elif part.name == "manifest":
                 await files.take_manifest(part)
             else:

@@ -38,8 +38,8 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import WorkflowRequest
 from penstock_schemas.views import Job
 from penstock_sources.staging.bundles import check_uploaded
-from penstock_sources.staging.source_kinds import is_laid
-from penstock_sources.staging.source_staging import Intake
+from penstock_sources.staging.source_kinds import needs_staging
+from penstock_sources.staging.source_staging import SourceStaging
 from penstock_sources.staging.submitted_entries import left_out_of
 from penstock_sources.staging.uploads import Upload, Uploads, job_prefix
 
@@ -65,7 +65,7 @@ class Submissions:
         index: gets every new job at once.
         fleet: the engines that runners offer.
         catalogue: the pipelines that can be run by name.
-        intake: fetches the files of sources on other servers.
+        staging: fetches the files of sources on other servers.
         policy: what the operator allows.
         runtime: the clock and the source of ids.
 
@@ -79,7 +79,7 @@ class Submissions:
         index: Index,
         fleet: EngineDirectory,
         catalogue: Catalogue,
-        intake: Intake,
+        staging: SourceStaging,
         policy: SubmissionPolicy,
         runtime: Runtime,
     ) -> None:
@@ -90,7 +90,7 @@ class Submissions:
         self._index = index
         self._fleet = fleet
         self._catalogue = catalogue
-        self._intake = intake
+        self._staging = staging
         self._policy = policy
         self._runtime = runtime
 
@@ -220,8 +220,8 @@ class Submissions:
         asked = admitted.submission.source
         brought = _brought_by(upload)
         main, origin = None if asked is None else asked.entrypoint, None
-        if asked is not None and is_laid(asked):
-            found = await self._intake.lay(asked, upload, engine=admitted.engine)
+        if asked is not None and needs_staging(asked):
+            found = await self._staging.stage(asked, upload, engine=admitted.engine)
             main, origin = found.main, found.origin
         check_uploaded(upload.tree, main, engine=admitted.engine)
         left_out = () if asked is None else left_out_of(asked)
