@@ -397,7 +397,7 @@ async def test_a_submission_from_git_keeps_the_commit(stage: Stage, place: Elsew
         first = await client.post("/jobs", json=asked, headers={"idempotency-key": "k"})
         assert first.status_code == 201, first.text
         data = (await client.get(f"/jobs/{first.json()['id']}/events")).json()["events"][0]["data"]
-        assert data["source"]["origin"] == f"git+{address}@{commit}"
+        assert data["spec"]["source"]["origin"] == f"git+{address}@{commit}"
         repository(folder, {"Snakefile": SNAKEFILE + "# moved on\n"})
         again = await client.post("/jobs", json=asked, headers={"idempotency-key": "k"})
         assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
