@@ -156,9 +156,9 @@ def _faults(place: str) -> Generator[None]:
 def _tree_of(entries: Sequence[ArchiveEntry]) -> FileTree:
     """Return the tree that a survey found."""
     return FileTree(
-        files={each.path for each in entries if not each.is_folder and not each.is_link},
-        links={each.path: each.target for each in entries if each.target is not None},
-        folders={each.path for each in entries if each.is_folder},
+        files={entry.path for entry in entries if not entry.is_folder and not entry.is_link},
+        links={entry.path: entry.target for entry in entries if entry.target is not None},
+        folders={entry.path for entry in entries if entry.is_folder},
     )
 
 
