@@ -12,7 +12,6 @@ from anyio.abc import TaskGroup, TaskStatus
 from msgspec import Struct
 
 from penstock_domain import aggregates
-from penstock_domain.chain import Stored
 from penstock_domain.lease import HEARTBEAT_DEADLINE_S, HEARTBEAT_INTERVAL_S, LEASE_CHECK_S
 from penstock_execution.sandbox.status import SandboxStatus
 from penstock_ports import Heartbeats, PortError
@@ -26,7 +25,6 @@ from penstock_runner.core.orders import (
     AttemptLeft,
     DrainBegun,
     DrainExpired,
-    Order,
     ReturnAttempt,
     RunnerInput,
     RunnerLease,
@@ -35,11 +33,12 @@ from penstock_runner.core.orders import (
     StartOrder,
     StopAttempt,
     handle,
+    order_of,
     remaining_s,
     renew,
 )
 from penstock_runner.registration import RunnerRegistration
-from penstock_schemas.events import AttemptAssigned, RecordDamaged, RunnerJoined, RunnerLeft, RunnerLost, StopOrdered
+from penstock_schemas.events import RecordDamaged, RunnerJoined, RunnerLeft, RunnerLost
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
 from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
@@ -200,8 +199,10 @@ class RunnerSession:
                     if isinstance(stored.event.data, RecordDamaged):
                         # Its job is not known, and this runner must not keep a slot for it.
                         self._fence(f"order {stored.seq} to this runner is damaged")
-                    order = _order(stored)
-                    if order is not None:
+                    order = order_of(stored)
+                    if order is None:
+                        _log.error("order_unknown", seq=stored.seq, type=type(stored.event.data).__name__)
+                    else:
                         self._handle(order, group)
 
     def _handle(self, runner_input: RunnerInput, group: TaskGroup) -> None:
@@ -344,11 +345,3 @@ class RunnerSession:
             host=self._terms.host,
             software_version=self._terms.software_version,
         )
-
-
-def _order(stored: Stored) -> Order | None:
-    data = stored.event.data
-    if isinstance(data, AttemptAssigned | StopOrdered):
-        return Order(stored.seq, stored.event.id, data)
-    _log.error("order_unknown", seq=stored.seq, type=type(data).__name__)
-    return None

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock_domain.chain import Stored
 from penstock_schemas.events import AssignEventData, AttemptAssigned, StopOrdered
 from penstock_schemas.ids import EventId, JobId, TenantId
 from penstock_schemas.jobs import RequeueCause
@@ -27,6 +28,14 @@ class Order(Struct, frozen=True):
     seq: int
     event_id: EventId
     data: AssignEventData
+
+
+def order_of(stored: Stored) -> Order | None:
+    """Return the order that an event is; `None` when it is of another kind."""
+    data = stored.event.data
+    if isinstance(data, AttemptAssigned | StopOrdered):
+        return Order(stored.seq, stored.event.id, data)
+    return None
 
 
 class StartOrder(Struct, frozen=True, kw_only=True):
