@@ -53,7 +53,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def importable(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Import it in this process, too; the engine passes PYTHONPATH on to its own processes."""
-    monkeypatch.syspath_prepend(str(installed))
+    monkeypatch.setattr(sys, "path", [str(installed), *sys.path])
     monkeypatch.setenv("PYTHONPATH", str(installed))
     yield
     for name in [name for name in sys.modules if name.partition(".")[0] == "penstock_engine_shell"]:

@@ -31,7 +31,11 @@ def test_it_passes_when_nothing_of_the_lease_is_left(deadline: Deadline) -> None
 def test_a_pause_while_it_is_extended_makes_it_earlier(deadline: Deadline, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lease ends at 10: whatever time passes between reading the clock and the lease, so does the deadline."""
     clock = [4.0]
-    monkeypatch.setattr(time, "clock_gettime", lambda _clock: clock[0])
+
+    def boot_time(_clock: int) -> float:
+        return clock[0]
+
+    monkeypatch.setattr(time, "clock_gettime", boot_time)
 
     def remaining_s() -> float:
         clock[0] += 3.0  # the process was stopped here

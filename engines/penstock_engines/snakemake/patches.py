@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import snakemake.api  # noqa: F401 - first: modules of Snakemake import one another in a circle
+import snakemake.api  # noqa: F401  # pyright: ignore[reportUnusedImport] - first: modules of Snakemake import one another in a circle
 from snakemake.exceptions import WorkflowError
 from snakemake.executors import local
 from snakemake.io import _IOFile

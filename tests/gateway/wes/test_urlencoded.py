@@ -111,7 +111,11 @@ def cwl_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Install an engine by its entry point."""
     found = (*metadata.entry_points(group=GROUP), metadata.EntryPoint("cwl", "cwl_plugin:CWL", GROUP))
     monkeypatch.setitem(sys.modules, "cwl_plugin", SimpleNamespace(CWL=CWL))
-    monkeypatch.setattr(metadata, "entry_points", lambda group: found)
+
+    def entry_points(*, group: str) -> tuple[metadata.EntryPoint, ...]:
+        return tuple(point for point in found if point.group == group)
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
     installed_engines.cache_clear()
     yield
     installed_engines.cache_clear()
