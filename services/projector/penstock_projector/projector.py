@@ -18,7 +18,7 @@ import structlog
 from penstock_domain.chain import Stored
 from penstock_ports import Conflict, LogFull, PortError, TooLarge
 from penstock_ports.cluster import ClusterPorts
-from penstock_projector.core.projection import Projection, pieces
+from penstock_projector.core.projection import MAX_CACHED_JOBS, Projection, pieces
 
 RIVAL_PAUSE_S: Final = 1.0
 """How long to leave the field to another projector before trying again: it takes over from one that was killed."""
@@ -28,11 +28,17 @@ _log = structlog.get_logger("penstock_projector")
 
 
 class Projector:
-    """One projector process."""
+    """One projector process.
 
-    def __init__(self, cluster: ClusterPorts) -> None:
+    Args:
+        cluster: where the log and the view are.
+        max_cached_jobs: how many unfinished jobs it keeps in memory.
+
+    """
+
+    def __init__(self, cluster: ClusterPorts, *, max_cached_jobs: int = MAX_CACHED_JOBS) -> None:
         self._cluster = cluster
-        self._projection = Projection()
+        self._projection = Projection(max_cached_jobs)
 
     async def run(self, *, on_ready: Callable[[], None] = lambda: None) -> None:
         """Project for ever."""

@@ -159,8 +159,9 @@ class Deletions:
                 except PortError as error:
                     failures.append(error)
 
+        found = await self._blobs.list(f"jobs/{job_id}/")  # not within the group: it would wrap a failure
         async with anyio.create_task_group() as group:
-            for info in await self._blobs.list(f"jobs/{job_id}/"):
+            for info in found:
                 group.start_soon(delete, info.key)
         # Manifests are beside the folders that they describe, under the same prefix.
         if failures:
