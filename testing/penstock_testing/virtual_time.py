@@ -28,9 +28,12 @@ _current: Final = contextvars.ContextVar["Process | None"]("process", default=No
 OUTSIDE: Final = contextvars.Context()
 """The context of what belongs to no process."""
 
+MAX_ROUNDS: Final = 10_000
+"""So often something is ready to run at the same time; more is a loop that never waits."""
+
 
 class Stalled(AssertionError):
-    """Nothing is ready, nothing waits for a time, and yet the run is not over."""
+    """The run is not over, and time does not pass any more."""
 
 
 class Process:
@@ -50,6 +53,12 @@ class Process:
         context = contextvars.copy_context()
         context.run(_current.set, self)
         return self._loop.create_task(work(), context=context)
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Run a callback as a part of this process, as a signal handler does."""
+        context = contextvars.copy_context()
+        context.run(_current.set, self)
+        self._loop.call_soon(callback, context=context)
 
     def pause(self, seconds: float) -> None:
         """Let nothing of it run for so long."""
@@ -112,6 +121,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._steps: list[_Step] = []
         self._timers: list[tuple[float, int, _Step]] = []
         self._count = 0
+        self._rounds = 0
+        """Since time passed last."""
         self.steps = 0
         """How many were run."""
         self.faults: list[BaseException] = []
@@ -158,8 +169,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        """Refuse: a thread would make the run depend on more than the seed."""
-        raise AssertionError("a thread calls into the virtual loop")
+        """Run a callback next; there are no threads."""
+        return self.call_soon(callback, *args, context=context)
 
     def _make_task(self, loop: Any, coro: Any, context: Any = None) -> "asyncio.Task[Any]":
         self._count += 1
@@ -173,6 +184,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         if not self._steps:
             self._advance()
+        elif self._rounds > MAX_ROUNDS:
+            raise Stalled(f"time stands still: {self._steps[0].callback}")
+        self._rounds += 1
         timers, batch = self._timers, self._steps
         self._steps = []
         while timers and timers[0][0] <= self._now:
@@ -196,6 +210,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not timers:
             raise Stalled("nothing is left to wait for")
         self._now = max(self._now, timers[0][0])
+        self._rounds = 0
 
     def _in_random_order(self, batch: list[_Step]) -> list[_Step]:
         """Shuffle tasks; what was made ready from a set comes in the order of its addresses, so sort first."""

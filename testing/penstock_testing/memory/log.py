@@ -65,9 +65,10 @@ class MemoryLog:
 
     async def load(self, aggregate: str, *, min_version: int = 0, deadline_s: float = 10.0) -> tuple[Stored, ...]:
         """Return every event of one aggregate."""
-        with anyio.move_on_after(deadline_s):
-            while len(self._histories.get(aggregate, ())) < min_version:
-                await self._appended.wait()
+        if len(self._histories.get(aggregate, ())) < min_version:
+            with anyio.move_on_after(deadline_s):
+                while len(self._histories.get(aggregate, ())) < min_version:
+                    await self._appended.wait()
         history = tuple(self._histories.get(aggregate, ()))
         if len(history) < min_version:
             raise Unavailable(f"{aggregate} has no version {min_version}")

@@ -74,9 +74,10 @@ class MemoryLogTail:
         self, tenant: TenantId, job_id: JobId, *, after: int = 0, wait_s: float = 0.0, limit: int = 1000
     ) -> tuple[tuple[int, LogChunk], ...]:
         """Return (position, chunk) pairs above `after`."""
-        with anyio.move_on_after(wait_s):
-            while not self._above(tenant, job_id, after):
-                await self._appended.wait()
+        if wait_s and not self._above(tenant, job_id, after):
+            with anyio.move_on_after(wait_s):
+                while not self._above(tenant, job_id, after):
+                    await self._appended.wait()
         return self._above(tenant, job_id, after)[:limit]
 
     async def forget(self, tenant: TenantId, job_id: JobId) -> None:
