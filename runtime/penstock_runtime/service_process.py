@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from penstock_ports import PortError
 from penstock_runtime.background import described
+from penstock_runtime.folders.private_folders import create_files_privately
 from penstock_runtime.logs import configure_logs
-from penstock_runtime.private_folders import create_files_privately
 from penstock_runtime.settings import BadSettings, LogLevel, UnusableSetting, read_settings, without_effect
 
 EXIT_OK: Final = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock_runtime.private_folders import Corrected, create_files_privately, make_private
+from penstock_runtime.folders.private_folders import Corrected, create_files_privately, make_private
 
 OWN = ("runner", "blobs", "up.json*", "program", "link")
 

@@ -13,7 +13,7 @@ from tests.runner.conftest import Stage
 from penstock_execution.engine import RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import find, sweep
 from penstock_runner.state_folder import Predecessor, StateFolder
-from penstock_runtime.state_folder import StateFolderTaken, StateFolderUnusable
+from penstock_runtime.folders.state_folder import StateFolderTaken, StateFolderUnusable
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_testing.scripted_engine import ScriptedEngine
 

@@ -24,7 +24,7 @@ from penstock.local.supervisor import GivenUp, Supervisor, first
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.versions import software_version
 from penstock_domain.quantities import counted
-from penstock_runtime.private_folders import make_private
+from penstock_runtime.folders.private_folders import make_private
 from penstock_runtime.runtime import SYSTEM
 from penstock_runtime.storage_variables import BLOBS, CLIENT_REGION, STORAGE_NAMES
 

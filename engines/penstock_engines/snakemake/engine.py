@@ -84,7 +84,7 @@ class SnakemakeEngine:
         self._sandbox = sandbox
         self._unsupported = unsupported
         self._zygote = ZygoteClient(
-            "penstock_engines.snakemake.zygote",
+            "penstock_engines.snakemake.attempt_process.zygote",
             "Snakemake",
             self._environment,
             hint="is the extra `snakemake` installed?",

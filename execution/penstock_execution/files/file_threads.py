@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
-from penstock_runtime.folder_removal import remove_tree
+from penstock_runtime.folders.folder_removal import remove_tree
 
 FILE_DEADLINE_S: Final = 30.0
 """How long one operation on a local file may take: beyond it the disk is taken to hang."""

@@ -19,8 +19,8 @@ from penstock_domain import blob_keys
 from penstock_jetstream import names
 from penstock_jetstream.adapters import blob_folder
 from penstock_ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, BlobsUnavailable, PortError, WrittenBlob
+from penstock_runtime.folders.state_folder import close_to_others
 from penstock_runtime.settings import UnusableSetting
-from penstock_runtime.state_folder import close_to_others
 
 _DETAILS: Final = "\n\nDebug source:"
 """What follows in the library's errors is for its authors."""

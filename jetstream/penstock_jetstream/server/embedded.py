@@ -20,8 +20,8 @@ import anyio
 import msgspec
 
 from penstock_jetstream.server.users import OWNER, users
-from penstock_runtime.private_folders import PRIVATE_UMASK
-from penstock_runtime.state_folder import close_to_others
+from penstock_runtime.folders.private_folders import PRIVATE_UMASK
+from penstock_runtime.folders.state_folder import close_to_others
 
 START_S: Final = 60.0
 """A server with a long log that was killed checks it before it answers."""

@@ -24,11 +24,11 @@ from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import PortError
 from penstock_runtime.background import described
 from penstock_runtime.engine_plugins import installed_engines
+from penstock_runtime.folders.private_folders import create_files_privately
+from penstock_runtime.folders.state_folder import StateFolderTaken, hold
 from penstock_runtime.liveness import Liveness, reported
 from penstock_runtime.logs import configure_logs
-from penstock_runtime.private_folders import create_files_privately
 from penstock_runtime.settings import BadSettings, UnusableSetting, read_settings, without_effect
-from penstock_runtime.state_folder import StateFolderTaken, hold
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

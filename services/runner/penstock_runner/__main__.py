@@ -31,11 +31,11 @@ from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime import exception_groups
 from penstock_runtime.engine_plugins import installed_engines
+from penstock_runtime.folders.private_folders import create_files_privately
+from penstock_runtime.folders.state_folder import StateFolderTaken
 from penstock_runtime.liveness import Liveness, reported
 from penstock_runtime.logs import configure_logs
-from penstock_runtime.private_folders import create_files_privately
 from penstock_runtime.settings import BadSettings, UnusableSetting, read_settings, without_effect
-from penstock_runtime.state_folder import StateFolderTaken
 from penstock_runtime.storage_variables import with_storage_names
 
 EXIT_OK: Final = 0

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_runtime.state_folder import hold
+from penstock_runtime.folders.state_folder import hold
 from penstock_schemas.ids import JobId, RunnerId, is_token
 from penstock_schemas.wire import Undecodable, decode_view, encode
 from penstock_sources.workspace.sources import remove
@@ -38,7 +38,7 @@ class StateFolder:
         """Keep every other runner out of the folder.
 
         Raises:
-            StateFolderTaken, StateFolderUnusable: as `penstock_runtime.state_folder.hold`.
+            StateFolderTaken, StateFolderUnusable: as `penstock_runtime.folders.state_folder.hold`.
 
         """
         # What a run made keeps its modes: nobody else gets as far as there.

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from penstock_domain.source_tree import ENGINE_FOLDER, path_of
 from penstock_ports import Blobs
-from penstock_runtime.folder_removal import remove_tree
+from penstock_runtime.folders.folder_removal import remove_tree
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import FailureCause, Source, SourceKind

@@ -16,8 +16,8 @@ from snakemake.io import is_flagged
 from snakemake.workflow import Workflow
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
-from penstock_engines.snakemake import executor_plugin
-from penstock_engines.snakemake.exception_messages import JOBS_FAILED
+from penstock_engines.snakemake.attempt_process import executor_plugin
+from penstock_engines.snakemake.attempt_process.exception_messages import JOBS_FAILED
 
 pytestmark = pytest.mark.system
 

@@ -14,7 +14,7 @@ import pytest
 from snakemake import api, io, workflow
 from snakemake.executors import local
 
-from penstock_engines.snakemake import patches
+from penstock_engines.snakemake.attempt_process import patches
 
 pytestmark = pytest.mark.system
 
@@ -112,8 +112,8 @@ def test_glob_wildcards() -> None:
 
 
 def test_no_other_module_uses_a_private_name() -> None:
-    folder = Path(patches.__file__).parent
-    for path in sorted(folder.glob("*.py")):
+    folder = Path(patches.__file__).parents[1]
+    for path in sorted(folder.rglob("*.py")):
         if path.name == "patches.py":
             continue
         used = {

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from penstock_engines.snakemake.attempt_process.graph import task_key
 from penstock_engines.snakemake.engine import clean_environment
 from penstock_engines.snakemake.exit_reasons import why_it_failed
 from penstock_engines.snakemake.failures import TAIL_BYTES, tail_of_file, tail_of_text
-from penstock_engines.snakemake.graph import task_key
 from penstock_engines.snakemake.messages import (
     MAX_FRAME_BYTES,
     ErrorLogged,

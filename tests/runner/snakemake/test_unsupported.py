@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import Lab
 
+from penstock_engines.snakemake.attempt_process.unsupported import ALLOW, MAX_NAMED, Software
 from penstock_engines.snakemake.engine import SnakemakeEngine
-from penstock_engines.snakemake.unsupported import ALLOW, MAX_NAMED, Software
 from penstock_schemas.jobs import Failure, Finding, FindingKind, UnsupportedDirectives
 from penstock_schemas.views import LogStream
 

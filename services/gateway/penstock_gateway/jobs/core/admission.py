@@ -13,12 +13,7 @@ from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
-from penstock_gateway.jobs.core.fingerprints import (
-    asked_from_elsewhere,
-    fingerprint,
-    fingerprints_of,
-    idempotency_key,
-)
+from penstock_gateway.jobs.core.fingerprints import asked_from_elsewhere, fingerprint, fingerprints_of, idempotency_key
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation

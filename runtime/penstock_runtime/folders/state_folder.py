@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from penstock_runtime.private_folders import make_private
+from penstock_runtime.folders.private_folders import make_private
 from penstock_runtime.settings import UnusableSetting
 
 MAX_NAMED: Final = 5

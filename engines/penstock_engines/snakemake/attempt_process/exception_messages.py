@@ -18,9 +18,9 @@ from snakemake.exceptions import (
     get_exception_origin,
 )
 
+from penstock_engines.snakemake.attempt_process.profile import BadProfile
+from penstock_engines.snakemake.attempt_process.unsupported import MissingSoftware
 from penstock_engines.snakemake.messages import RunProblem
-from penstock_engines.snakemake.profile import BadProfile
-from penstock_engines.snakemake.unsupported import MissingSoftware
 
 MAX_FILES: Final = 5
 """The most files that a sentence names."""

@@ -19,7 +19,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from penstock_engines.snakemake.graph import TaskNumbers
+from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
 from penstock_engines.snakemake.messages import (
     MAX_FIELDS,
     MAX_NAME_CHARS,

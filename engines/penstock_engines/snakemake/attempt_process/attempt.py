@@ -41,9 +41,26 @@ from snakemake_interface_report_plugins.registry import ReportPluginRegistry
 from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegistry
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
-from penstock_engines.snakemake import executor_plugin, logger_plugin
-from penstock_engines.snakemake.exception_messages import describe
-from penstock_engines.snakemake.graph import NO_FILES, GraphWatch, TaskNumbers, declared_paths, in_batches, needed_jobs
+from penstock_engines.snakemake.attempt_process import executor_plugin, logger_plugin
+from penstock_engines.snakemake.attempt_process.exception_messages import describe
+from penstock_engines.snakemake.attempt_process.graph import (
+    NO_FILES,
+    GraphWatch,
+    TaskNumbers,
+    declared_paths,
+    in_batches,
+    needed_jobs,
+)
+from penstock_engines.snakemake.attempt_process.patches import (
+    dag_of,
+    linemaps_of,
+    refuse_blind_searches,
+    remember_global_conda,
+    set_run_folder,
+    tolerate_closed_folders,
+)
+from penstock_engines.snakemake.attempt_process.profile import Profile, load
+from penstock_engines.snakemake.attempt_process.unsupported import Inspection, Software, short_text
 from penstock_engines.snakemake.launching import Launch, decode_launch
 from penstock_engines.snakemake.messages import (
     MAX_NAME_CHARS,
@@ -58,16 +75,6 @@ from penstock_engines.snakemake.messages import (
     found,
     shorten,
 )
-from penstock_engines.snakemake.patches import (
-    dag_of,
-    linemaps_of,
-    refuse_blind_searches,
-    remember_global_conda,
-    set_run_folder,
-    tolerate_closed_folders,
-)
-from penstock_engines.snakemake.profile import Profile, load
-from penstock_engines.snakemake.unsupported import Inspection, Software, short_text
 from penstock_execution.logs.stdio_capture import record_streams
 from penstock_execution.processes.event_pipe import FrameReporter, Reporter
 from penstock_execution.sandbox.lockdown import confine

@@ -21,8 +21,8 @@ import msgspec
 from msgspec import Struct
 from snakemake.exceptions import format_exception_to_string
 
+from penstock_engines.snakemake.attempt_process.patches import renew_shell_lock, replace_event_loops
 from penstock_engines.snakemake.messages import shorten
-from penstock_engines.snakemake.patches import renew_shell_lock, replace_event_loops
 from penstock_execution.processes.process_tree import children_of, die_with
 
 _RESET: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)

@@ -9,7 +9,7 @@ def main() -> None:
 
 
 def _prepare() -> RunAttempt:
-    from penstock_engines.snakemake.attempt import run_encoded
+    from penstock_engines.snakemake.attempt_process.attempt import run_encoded
 
     return run_encoded
 

@@ -27,12 +27,18 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from penstock_engines.snakemake.graph import GraphWatch, TaskNumbers, job_key, needed_jobs
+from penstock_engines.snakemake.attempt_process.graph import GraphWatch, TaskNumbers, job_key, needed_jobs
+from penstock_engines.snakemake.attempt_process.patches import LocalExecutor, job_body, local_settings, pool_threads
+from penstock_engines.snakemake.attempt_process.shell_process import ShellJob, commands_of, watch_shell
+from penstock_engines.snakemake.attempt_process.task_process import (
+    TaskFiles,
+    TaskReport,
+    fork_task,
+    read_report,
+    report_of,
+)
+from penstock_engines.snakemake.attempt_process.unsupported import Inspection, MissingSoftware, Software
 from penstock_engines.snakemake.messages import Message, ProcessStarted, TryEnded, TryStarted, found
-from penstock_engines.snakemake.patches import LocalExecutor, job_body, local_settings, pool_threads
-from penstock_engines.snakemake.shell_process import ShellJob, commands_of, watch_shell
-from penstock_engines.snakemake.task_process import TaskFiles, TaskReport, fork_task, read_report, report_of
-from penstock_engines.snakemake.unsupported import Inspection, MissingSoftware, Software
 from penstock_execution.processes.event_pipe import OWN_THREADS, NullReporter, Reporter
 from penstock_execution.processes.process_tree import kill_group, kill_session
 from penstock_execution.sandbox.task_domain import enter_own_domain

@@ -17,7 +17,7 @@ from msgspec import Struct
 from snakemake.exceptions import WorkflowError
 
 from penstock_domain.quantities import counted
-from penstock_engines.snakemake.patches import global_conda_of
+from penstock_engines.snakemake.attempt_process.patches import global_conda_of
 from penstock_schemas.jobs import Finding, FindingKind, UnsupportedDirectives
 
 ALLOW: Final = "allow-missing-software"
