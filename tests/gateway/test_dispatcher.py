@@ -73,7 +73,7 @@ def client(role: Role = Role.ADMIN, *, ignores_unknown_fields: bool = False) -> 
 
         request = request_of(scope, receive)
         request.authenticate(Principal(name="ada", tenant=TenantId("t"), role=role), is_admitted)
-        await dispatcher(scope, receive, send)
+        await dispatcher.serve(scope, receive, send)
 
     transport = httpx.ASGITransport(cast("Any", authenticated), raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")

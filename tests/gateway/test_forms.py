@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_gateway.http.bodies.multipart import MAX_HEADER_BYTES, FormLimits, MultipartForm, is_form
+from penstock_gateway.http.bodies.multipart import MAX_HEADER_BYTES, FormLimits, MultipartForm
 from penstock_gateway.http.problems import BodyTooLarge, Invalid, UnsupportedMediaType
-from penstock_gateway.http.requests import ClientGone, Request
+from penstock_gateway.http.requests import ClientGone, Request, is_form
 
 LIMITS = FormLimits(max_bytes=1 << 20, max_parts=5, max_field_bytes=1000)
 PARTS = [("job", None, b'{"pipeline_name": "p"}'), ("files", "a/b.txt", b"one\r\n--two\r\n"), ("files", "c", b"")]

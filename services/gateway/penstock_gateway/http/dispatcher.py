@@ -45,7 +45,7 @@ class Dispatcher:
         self._policy = policy
         self._render_error = render_error
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if scope["type"] != ScopeType.HTTP:
             await send({"type": "websocket.close", "code": 1000, "reason": "no WebSocket is served here"})

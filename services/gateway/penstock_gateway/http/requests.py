@@ -19,6 +19,7 @@ IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 UPLOAD_STATE: Final = "penstock.upload_state"
 """The key of the scope under which the server keeps what knows whether the whole body has arrived."""
 _SLASHES: Final = re.compile("/{2,}")
+FORM_TYPE: Final = "multipart/form-data"
 JSON_TYPES: Final = ("application/json", "text/json")
 BODY_S: Final = 12 * 3600.0
 """A body comes whole within this. What is stored of it is young until then, and so the sweeper leaves it alone."""
@@ -135,6 +136,11 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 async def _always() -> bool:
     return True
+
+
+def is_form(request: Request) -> bool:
+    """Return whether a request carries a form of the type multipart/form-data."""
+    return media_type_of(request) == FORM_TYPE
 
 
 def media_type_of(request: Request) -> str:

@@ -6,9 +6,8 @@ from typing import Final
 
 from litestar.types import ASGIApp
 
-from penstock_gateway.http.bodies.multipart import is_form
 from penstock_gateway.http.operations import Route
-from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, read_json
+from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, is_form, read_json
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, is_known, not_modified
 from penstock_gateway.index.feeder import Index
 from penstock_gateway.index.queries import encode_cursor, parse_query

@@ -8,14 +8,13 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_domain.job.errors import JobEnded
-from penstock_gateway.http.bodies.multipart import MEDIA_TYPE as MULTIPART
-from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm, is_form
+from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.bodies.urlencoded import MEDIA_TYPE as URLENCODED
 from penstock_gateway.http.bodies.urlencoded import UrlencodedForm, is_urlencoded
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import Invalid, NotFound, UnsupportedMediaType
-from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, media_type_of
+from penstock_gateway.http.requests import FORM_TYPE, IDEMPOTENCY_KEY, Request, is_form, media_type_of
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, text_reply
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.jobs import Jobs
@@ -247,7 +246,7 @@ def _form(request: Request, limits: FormLimits) -> MultipartForm | UrlencodedFor
         return MultipartForm(request, limits)
     shown = f"`{media_type_of(request)[:80]}`" if media_type_of(request) else "of no stated type"
     raise UnsupportedMediaType(
-        f"the body is {shown}; send a form: {MULTIPART}, or {URLENCODED} where there are no attachments"
+        f"the body is {shown}; send a form: {FORM_TYPE}, or {URLENCODED} where there are no attachments"
     )
 
 

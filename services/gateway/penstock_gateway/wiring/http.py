@@ -3,7 +3,7 @@
 from importlib import metadata
 
 from litestar import Litestar, asgi
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 
 from penstock_gateway.authentication.authenticator import Provider
 from penstock_gateway.http.dispatcher import Dispatcher, DispatchPolicy
@@ -68,11 +68,7 @@ def software_version() -> str:
 
 def _registered(dispatcher: Dispatcher, render_error: ErrorRenderer) -> Litestar:
     """Register the operations with Litestar as one ASGI application, which it passes every request to."""
-
-    @asgi("/", is_mount=True, copy_scope=False)
-    async def operations(scope: Scope, receive: Receive, send: Send) -> None:
-        await dispatcher(scope, receive, send)
-
+    operations = asgi("/", is_mount=True, copy_scope=False)(dispatcher.serve)
     return Litestar(
         route_handlers=[operations],
         openapi_config=None,

@@ -20,10 +20,9 @@ from msgspec import Struct
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 
 from penstock_gateway.http.problems import BodyTooLarge, Invalid, UnsupportedMediaType
-from penstock_gateway.http.requests import Body, Request, media_type_of
+from penstock_gateway.http.requests import FORM_TYPE, Body, Request
 from penstock_schemas.api import Violation
 
-MEDIA_TYPE: Final = "multipart/form-data"
 MAX_BOUNDARY_CHARS: Final = 200
 """RFC 2046 allows 70; some clients are more generous."""
 MAX_HEADER_BYTES: Final = 8 * 1024
@@ -144,20 +143,15 @@ class MultipartForm:
         return self._events.popleft()
 
 
-def is_form(request: Request) -> bool:
-    """Return whether a request carries a form."""
-    return media_type_of(request) == MEDIA_TYPE
-
-
 def _boundary(content_type: str) -> str:
     parsed = parse_options_header(content_type)  # type: ignore[no-untyped-call]
     media_type, options = cast("tuple[str, dict[str, str]]", parsed)
-    if media_type != MEDIA_TYPE:
+    if media_type != FORM_TYPE:
         display = f"`{media_type[:80]}`" if media_type else "of no stated type"
-        raise UnsupportedMediaType(f"the body is {display}; send {MEDIA_TYPE}")
+        raise UnsupportedMediaType(f"the body is {display}; send {FORM_TYPE}")
     boundary = options.get("boundary", "")
     if not 1 <= len(boundary) <= MAX_BOUNDARY_CHARS or not boundary.isascii() or not boundary.isprintable():
-        raise Invalid([Violation(pointer="Content-Type", detail=f"{MEDIA_TYPE} needs its parameter `boundary`")])
+        raise Invalid([Violation(pointer="Content-Type", detail=f"{FORM_TYPE} needs its parameter `boundary`")])
     return boundary
 
 
@@ -183,7 +177,7 @@ def _errors(limits: FormLimits) -> Generator[None, None, None]:
         ) from None
     except MultipartError as error:
         detail = (
-            f"the body is no well-formed {MEDIA_TYPE}: {str(error).lower()}; does it begin and end with the `boundary` "
+            f"the body is no well-formed {FORM_TYPE}: {str(error).lower()}; does it begin and end with the `boundary` "
             "of Content-Type, and was it sent whole?"
         )
         raise Invalid([Violation(pointer="#", detail=detail)]) from None
