@@ -185,7 +185,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not self._steps:
             self._advance()
         elif self._rounds > MAX_ROUNDS:
-            raise Stalled(f"time stands still: {self._steps[0].callback}")
+            raise Stalled(f"time does not advance: {self._steps[0].callback}")
         self._rounds += 1
         timers, batch = self._timers, self._steps
         self._steps = []

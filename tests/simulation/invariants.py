@@ -69,7 +69,7 @@ class Invariants:
         self.begun.add(job_id)
 
     def work_ends(self, job_id: JobId) -> None:
-        """Its process is gone, whatever the reason."""
+        """Its process is gone, for any reason."""
         self.working.pop(job_id, None)
 
     def _check_chain(self, stored: Stored) -> None:
@@ -117,12 +117,12 @@ class Invariants:
 
     def _check_limits(self) -> None:
         state = self.state
-        most, most_an_owner = state.limit("global"), state.limit("owner")
-        if most is not None:
-            require(state.slots_used <= most, "limits are never exceeded", f"{state.slots_used} of {most}")
-        if most_an_owner is not None:
+        limit, limit_of_owner = state.limit("global"), state.limit("owner")
+        if limit is not None:
+            require(state.slots_used <= limit, "limits are never exceeded", f"{state.slots_used} of {limit}")
+        if limit_of_owner is not None:
             require(
-                all(n <= most_an_owner for n in state.slots_used_by.values()),
+                all(n <= limit_of_owner for n in state.slots_used_by.values()),
                 "limits are never exceeded",
                 state.slots_used_by,
             )
@@ -132,7 +132,7 @@ class Invariants:
 
     def check_end(self, history: Sequence[Stored], view: dict[str, Job], published: set[int]) -> None:
         """Check what must hold when everything has come to rest."""
-        waiting = [each for name, each in self.jobs.items() if name not in self.ended]
+        waiting = [job for name, job in self.jobs.items() if name not in self.ended]
         require(not waiting, "every job ends", waiting)
         require(not self.working, "nothing runs on", self.working)
         state = self.state
@@ -148,12 +148,12 @@ class Invariants:
         differences = list(check_decisions(history))
         require(not differences, "recorded decisions follow from the log", differences[:1])
         require(view == self.jobs, "the view equals the fold", [n for n in self.jobs if view.get(n) != self.jobs[n]])
-        accepted = {each.seq for each in history}
+        accepted = {item.seq for item in history}
         require(published <= accepted, "only accepted events are published", published - accepted)
-        of_jobs = {each.seq for each in history if each.event.aggregate.startswith("job.")}
+        of_jobs = {item.seq for item in history if item.event.aggregate.startswith("job.")}
         require(of_jobs <= published, "every event of a job is published", of_jobs - published)
 
 
 def view_of(jobs: Sequence[Job]) -> dict[str, Job]:
     """The view as the invariants keep it."""
-    return {aggregates.job(each.tenant, each.id): each for each in jobs}
+    return {aggregates.job(job.tenant, job.id): job for job in jobs}

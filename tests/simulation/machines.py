@@ -112,7 +112,7 @@ class ProjectorMachine(Service):
 
 
 class SimulatedEngine:
-    """An engine whose attempts take a random time; what it runs dies with the lease, whatever the runner does."""
+    """An engine whose attempts take a random time; what it runs dies with the lease, regardless of the runner."""
 
     name = "mock"
     version = "1"
@@ -191,7 +191,7 @@ class RunnerMachine(Service):
         self.world.after(self.world.random.random() * 0.5, self.engine.kill_all)
 
     async def serve(self) -> None:
-        """Run attempts until it was asked to leave."""
+        """Run attempts until it must leave."""
         self.shutdown = Shutdown()
         config = RunnerConfig(
             name=self.name,
@@ -214,7 +214,7 @@ class RunnerMachine(Service):
         await Runner(self.id, config, ports, (self.engine,), folder, runtime=self.runtime).run(self.shutdown)
 
     def leave(self) -> None:
-        """Ask it to leave; asked twice, to leave at once."""
+        """Request that it leaves; a second request makes it leave at once."""
         if self.shutdown is not None:
             self.process.call_soon(self.shutdown.request)
 

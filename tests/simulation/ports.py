@@ -73,7 +73,7 @@ class SimulatedLog:
             seen = stored[after : after + world.random.randint(1, MAX_READ_EVENTS)]
             after += len(seen)
             batch = tuple(
-                each for each in seen if aggregates == EVERYTHING or matches(aggregates, each.event.aggregate)
+                item for item in seen if aggregates == EVERYTHING or matches(aggregates, item.event.aggregate)
             )
             if batch:
                 yield batch

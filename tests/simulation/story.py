@@ -97,9 +97,9 @@ class Story:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def kill_leftovers(self, marker: str) -> int:
+    def kill_orphans(self, marker: str) -> int:
         """Kill what a predecessor's process left behind."""
-        return self.world.kill_leftovers(marker)
+        return self.world.kill_orphans(marker)
 
     async def _main(self, loop: VirtualLoop) -> World:
         self.world = world = World(self.seed, loop, self.faults)
@@ -340,7 +340,7 @@ def _made_small(story: Story) -> Generator[None, None, None]:
         patch.setattr(penstock_scheduler.scheduler, "SNAPSHOT_AT_STOP", 1)
         patch.setattr(penstock_gateway.maintenance.deletions, "SWEEP_INTERVAL_S", SWEEP_INTERVAL_S)
         patch.setattr(penstock_gateway.maintenance.retention, "SWEEP_INTERVAL_S", SWEEP_INTERVAL_S)
-        patch.setattr(penstock_runner.runner, "sweep", story.kill_leftovers)
+        patch.setattr(penstock_runner.runner, "sweep", story.kill_orphans)
         before = structlog.get_config()
         structlog.configure(
             wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False

@@ -32,7 +32,7 @@ def test_no_fault_breaks_an_invariant(chunk: int) -> None:
 def digest_of(story: Story) -> str:
     """Return the digest of all that a run stored."""
     stored = story.run().cluster.log.stored
-    return hashlib.sha256("".join(each.hash for each in stored).encode()).hexdigest()
+    return hashlib.sha256("".join(item.hash for item in stored).encode()).hexdigest()
 
 
 def test_a_seed_makes_the_same_run_each_time() -> None:

@@ -120,7 +120,7 @@ class World:
         if not self.is_over:
             self.check(lambda: require(False, "no process ends by a fault", f"{process}: {error!r}"))
 
-    def kill_leftovers(self, marker: str) -> int:
+    def kill_orphans(self, marker: str) -> int:
         """Kill what a predecessor's process left behind, as `orphan_processes.sweep` does."""
         if marker in self.runners:
             self.runners[marker].kill_all()
