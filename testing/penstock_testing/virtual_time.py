@@ -143,7 +143,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Handle:
         """Run a callback next."""
         handle = asyncio.Handle(callback, args, self, context)
-        step = _Step(callback, args, context or contextvars.copy_context())
+        step = _Step(callback, args, contextvars.copy_context() if context is None else context)
         step.handle = handle
         self._steps.append(step)
         return handle
@@ -153,7 +153,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """Run a callback at a time."""
         timer = asyncio.TimerHandle(when, callback, args, self, context)
-        step = _Step(callback, args, context or contextvars.copy_context())
+        step = _Step(callback, args, contextvars.copy_context() if context is None else context)
         step.handle = timer
         self._count += 1
         if when < math.inf:

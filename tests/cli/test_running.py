@@ -49,7 +49,7 @@ def test_a_second_holder_is_told_of_the_first(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.system
 def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     program = (
-        "import os, pathlib, sys, signal\nfrom penstock.local import instance_record\n"
+        "import os, pathlib, sys, signal\nfrom penstock.client import instance_record\n"
         "with instance_record.held(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", program, tmp_path], check=False).returncode == -9

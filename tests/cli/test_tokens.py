@@ -52,7 +52,7 @@ def test_doctor_asks_as_who_is_said(system: Up, admin: str) -> None:
     assert blind.returncode == Exit.OK, blind.stdout
     unseen = [load for load in json.loads(blind.stdout) if load["found"].startswith("not checked")]
     assert {item["name"] for item in unseen} >= {"scheduler", "log room", "runners"}
-    assert all("PENSTOCK_TOKEN" in item["mend"] for item in unseen)
+    assert all("PENSTOCK_TOKEN" in item["hint"] for item in unseen)
 
 
 def test_from_nobody_to_a_second_token_and_its_end(system: Up, admin: str) -> None:
@@ -127,7 +127,7 @@ def test_who_asks_is_said_in_three_ways(system: Up, admin: str, tmp_path: Path) 
 def test_who_is_not_let_in_is_told_why(system: Up) -> None:
     for arguments, says in (
         (("--token", f"pst_{'0' * 16}_x"), "unknown, expired or revoked"),
-        (("--user", "ada:secret"), "takes no names with passwords"),
+        (("--user", "ada:secret"), "does not accept names with passwords"),
     ):
         done = call(system.home, "ls", *arguments)
         assert done.returncode == Exit.DENIED, done.stderr

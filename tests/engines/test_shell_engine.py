@@ -39,6 +39,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pip",
         "install",
         "--no-deps",
+        "--no-build-isolation",  # with the build backend of this environment: nothing is fetched
         "--python",
         sys.executable,
         "--target",

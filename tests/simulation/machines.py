@@ -133,8 +133,10 @@ class SimulatedEngine:
 
     def extend_lease(self, remaining_s: RemainingLease) -> None:
         """Let attempts run for the rest of the lease."""
-        self._until_s = self._world.loop.time() + remaining_s()
-        self._world.after(max(0.0, remaining_s()), self._kill_at_the_end_of_the_lease)
+        left_s = remaining_s()
+        self._until_s = until_s = self._world.loop.time() + left_s
+        # Compared with the same number: the loop's time may differ from it by a rounding.
+        self._world.after(max(0.0, left_s), lambda: self._kill_at_the_end_of_the_lease(until_s))
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         """Work for a random time; end as the seed decides."""
@@ -169,8 +171,8 @@ class SimulatedEngine:
         for job_id, attempt in list(self.work.items()):
             self.end(job_id, attempt)
 
-    def _kill_at_the_end_of_the_lease(self) -> None:
-        if self._world.loop.time() >= self._until_s:
+    def _kill_at_the_end_of_the_lease(self, until_s: float) -> None:
+        if until_s == self._until_s:  # it was not renewed
             self.kill_all()
 
 

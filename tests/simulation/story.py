@@ -53,7 +53,7 @@ TROUBLES: Final = (
     "scheduler pause",
     "any pause",
     "cut off",
-    "cut off",
+    "runner cut off",
     "outage",
     "clock",
     "log full",
@@ -235,7 +235,9 @@ class Story:
             case "any pause":
                 random.choice(machines).process.pause(random.random() * random.choice([2, 15]))
             case "cut off":
-                random.choice(machines).cut_off_until = now + random.random() * 20
+                random.choice(machines).cut_off(now + random.random() * 20)
+            case "runner cut off":
+                random.choice(self.runners).cut_off(now + random.random() * 30)
             case "outage":
                 world.outage_until = now + random.random() * 12
                 if random.random() < 0.5:

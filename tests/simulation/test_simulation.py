@@ -4,7 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,8 @@ from tests.simulation.invariants import Violated
 from tests.simulation.story import Story
 from tests.simulation.world import Faults
 
-from penstock_scheduler.core.leader import Batch, Leader
-from penstock_scheduler.leading import End, Term
+from penstock_domain.chain import Stored
+from penstock_projector.projector import Projector
 
 pytestmark = pytest.mark.simulation
 
@@ -59,17 +59,29 @@ def test_a_seed_makes_the_same_run_in_every_process() -> None:
 
 
 class TestMistakesAreNoticed:
-    """A mutation must break the invariant that guards it; `tests.scheduler.simulation` has others."""
+    """A mutation must break the invariant that guards it. The troubles are those that the guarded rule is for.
 
-    def test_a_leader_goes_on_after_an_append_of_unknown_outcome(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original = Term._append  # pyright: ignore[reportPrivateUsage]  # the mutated branch
+    `tests.scheduler.simulation` has one more: a leader that goes on after an append of unknown outcome.
+    """
 
-        async def append(self: Term, leader: Leader, batch: Batch) -> End | None:
-            end = await original(self, leader, batch)
-            return None if end is End.DOUBT else end
+    def test_the_log_ignores_the_fence(self) -> None:
+        faults = Faults(is_fence_ignored=True, lost_share=0.2)
+        is_noticed(lambda seed: Story(seed, faults=faults), "the chain of hashes is whole")
 
-        monkeypatch.setattr(Term, "_append", append)
-        is_noticed(lambda seed: Story(seed, faults=Faults(lost_share=0.4)), "the chain of hashes is whole")
+    def test_a_lease_is_longer_than_the_scheduler_waits(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tests.simulation.story.TROUBLES", ("runner cut off",))
+        monkeypatch.setattr("tests.simulation.machines.MAX_WORK_S", 60.0)
+        is_noticed(lambda seed: Story(seed, lease_s=60.0), "no two attempts at the same time")
+
+    def test_a_projector_ignores_where_the_checkpoint_was(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        original = Projector._write  # pyright: ignore[reportPrivateUsage]  # the mutated branch
+
+        async def write(self: Projector, piece: Sequence[Stored], _previous: int) -> int:
+            return await original(self, piece, await self._cluster.jobs.checkpoint())  # pyright: ignore[reportPrivateUsage]
+
+        monkeypatch.setattr(Projector, "_write", write)
+        monkeypatch.setattr("tests.simulation.story.TROUBLES", ("any pause", "projector crash", "cut off"))
+        is_noticed(Story, "the view equals the fold")
 
 
 def is_noticed(make: Callable[[int], Story], name: str) -> None:

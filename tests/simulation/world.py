@@ -82,6 +82,10 @@ class Machine:
         self.readers_stall_until = 0.0
         """It receives no new events, while its requests are answered."""
 
+    def cut_off(self, until_s: float) -> None:
+        """Take its part of the network down; a later end counts."""
+        self.cut_off_until = max(self.cut_off_until, until_s)
+
 
 class World:
     """Everything outside the processes."""
@@ -181,8 +185,9 @@ class World:
         if loop.time() < self.back_at(machine) or self.chance(self.faults.lost_share):
             self._lose(reply, wait_s)
             if writes and self.chance(0.5):
-                # It was kept in a buffer, and nobody waits for it any more.
-                self.after(wait_s + self.random.random() * LATE_S, lambda: _outcome_of(perform))
+                # It was kept in a buffer until the network was back, and nobody waits for it any more.
+                back_s = max(wait_s, self.back_at(machine) - loop.time())
+                self.after(back_s + self.random.random() * LATE_S, lambda: _outcome_of(perform))
         elif writes and self.chance(0.04):
             self._lose(reply, wait_s)
             self.after(there, lambda: _outcome_of(perform))

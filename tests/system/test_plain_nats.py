@@ -109,19 +109,21 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
         job |= {"version": event["version"], "seq": seq, "updated_at": event["time"]}
         match kind:
             case "JobSubmitted":
+                spec = data["spec"]
                 job |= {
                     "id": data["job_id"],
                     "created_seq": seq,
-                    "state": "HELD" if data.get("hold", False) else "QUEUED",
-                    "pipeline_name": data["pipeline_name"],
-                    "engine": data["engine"],
-                    "owner": data.get("owner", "anonymous"),
-                    "parameters": data.get("parameters", {}),
-                    "description": data.get("description"),
-                    "labels": data.get("labels", {}),
-                    "priority": data.get("priority", 0),
-                    "pipeline": data.get("pipeline"),
-                    "requeue": data.get("requeue", True),
+                    "state": "HELD" if spec.get("hold", False) else "QUEUED",
+                    "pipeline_name": spec["pipeline_name"],
+                    "engine": spec["engine"],
+                    "owner": spec.get("owner", "anonymous"),
+                    "parameters": spec.get("parameters", {}),
+                    "description": spec.get("description"),
+                    "labels": spec.get("labels", {}),
+                    "priority": spec.get("priority", 0),
+                    "pipeline": spec.get("pipeline"),
+                    "requeue": spec.get("requeue", True),
+                    "hold": spec.get("hold", False),
                     "created_at": event["time"],
                     "started_at": None,
                     "completed_at": None,
@@ -133,7 +135,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "output_files": 0,
                     "output_bytes": 0,
                     "warnings": [],
-                    "left_out": left_out_of(data),
+                    "left_out": left_out_of(spec),
                     "damage": None,
                 }
             case "JobHeld":

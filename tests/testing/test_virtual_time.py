@@ -6,7 +6,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from penstock_testing.virtual_time import Process, Stalled, VirtualLoop, run
+from penstock_testing.virtual_time import OUTSIDE, Process, Stalled, VirtualLoop, run
 
 
 def steps_of(seed: int) -> list[tuple[str, float]]:
@@ -62,6 +62,24 @@ def test_a_killed_process_runs_nothing_more_and_a_paused_one_goes_on() -> None:
         assert steps == ["paused at 10", "paused ends"]
 
     run(main, Random(0))
+
+
+def test_what_a_paused_process_began_outside_itself_goes_on() -> None:
+    """A message that it sent is delivered, and a timer of another machine ends."""
+    steps: list[float] = []
+
+    async def main(loop: VirtualLoop) -> None:
+        async def send() -> None:
+            loop.call_later(2, lambda: steps.append(loop.time()), context=OUTSIDE)
+
+        sender = Process(loop)
+        sender.start(send)
+        await anyio.sleep(1)
+        sender.pause(9)
+        await anyio.sleep(50)
+
+    run(main, Random(0))
+    assert steps == [2.0]
 
 
 def test_what_would_run_in_a_thread_runs_in_the_loop() -> None:
