@@ -53,7 +53,7 @@ covered: setup ## Run every test and check the branch coverage
 	$(BIN)/coverage run -m pytest
 
 quick: setup ## Run the unit tests and the contracts on fakes, in seconds
-	$(BIN)/pytest -q -n 2 -m "not system and not real and not property and not simulation and not api"
+	$(BIN)/pytest -q -n 2 -m "not system and not real and not property and not simulation and not api and not slow"
 
 interop: setup ## Run the tests with WES clients of other projects, from PyPI, each in a separate environment
 	@$(BIN)/python -m tests.interop.environments --uv "$(UV)"

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-SLOW: Final = ("system", "real", "property", "simulation", "api")
+SLOW: Final = ("system", "real", "property", "simulation", "api", "slow")
 """Markers of the tiers that `make quick` leaves out."""
 FOLDERS: Final = {
     "docs": "system",

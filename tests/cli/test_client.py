@@ -389,6 +389,7 @@ class _Piece:
         yield b"x"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_stream", [False, True])
 @pytest.mark.parametrize("is_silent", [False, True])
 def test_a_server_that_was_never_reached_is_given_up_early(is_silent: bool, is_stream: bool) -> None:
@@ -403,6 +404,7 @@ def test_a_server_that_was_never_reached_is_given_up_early(is_silent: bool, is_s
     assert FIRST_CONNECT_S <= REACH_S < 3.0
 
 
+@pytest.mark.slow
 def test_a_server_that_was_reached_is_waited_for_until_the_deadline() -> None:
     with scripted((200, {"message": "x"})) as script:
         transport = Transport(script.url, deadline_s=REACH_S + LAST_PAUSE_S + 0.1, authorization=None)

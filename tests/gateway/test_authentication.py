@@ -141,6 +141,7 @@ async def test_a_right_password_is_computed_once_and_an_unknown_name_like_a_wron
     assert len(set(computed)) == 1
 
 
+@pytest.mark.slow
 async def test_hashes_of_both_kinds_are_checked() -> None:
     long = "ä" * 60
     known = Passwords(UserList(f"ada:{hash_password('pw')}:admin@lab,bo:{hashed('pw')},cy:{hash_password(long)}"))

@@ -90,6 +90,7 @@ def answer_of(connection: socket.socket) -> bytes:
     return received
 
 
+@pytest.mark.slow
 def test_requests_on_one_connection_are_answered(address: tuple[str, int]) -> None:
     with connect(address) as connection:
         for _ in range(3):
@@ -116,6 +117,7 @@ def test_a_head_that_does_not_come_after_an_answer_ends_the_connection(address: 
         assert all_of(connection) == b""
 
 
+@pytest.mark.slow
 def test_a_request_that_takes_longer_than_a_head_may_is_answered(address: tuple[str, int]) -> None:
     with connect(address) as connection:
         connection.sendall(GET % b"wait" + b"GET / HTTP/1.1\r\n")  # and the next one begins meanwhile
@@ -234,6 +236,7 @@ def test_a_body_that_ends_after_its_answer_leaves_the_connection(address: tuple[
         assert answer_of(connection).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_reads_ends_the_connection(address: tuple[str, int]) -> None:
     with connect(address) as connection:
         connection.sendall(GET % b"large")
@@ -272,6 +275,7 @@ def test_an_idle_connection_makes_room_for_another() -> None:
             assert answer_of(each).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
 async def test_many_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 1.0)
     limits = ConnectionLimits(maximum=100, maximum_per_address=0)

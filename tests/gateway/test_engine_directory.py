@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import anyio
 import anyio.lowlevel
+import pytest
 from tests.gateway.gateway_harness import now
 
 from penstock_gateway.jobs.engine_directory import EngineDirectory
@@ -39,6 +40,7 @@ class Heartbeats(MemoryHeartbeats):
         return await super().runners()
 
 
+@pytest.mark.slow
 async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     fleet = EngineDirectory(heartbeats)

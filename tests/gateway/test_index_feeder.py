@@ -87,12 +87,14 @@ async def test_an_own_write_is_there_before_the_view_knows_it(tmp_path: Path) ->
         assert (await index.page(ALL)).total == 1
 
 
+@pytest.mark.slow
 async def test_what_the_view_does_not_reach_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     async with running(Feed(), tmp_path) as index:
         with pytest.raises(NotYet):
             await index.reach(7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_longer", [True, False])
 async def test_an_index_of_another_log_is_thrown_away(tmp_path: Path, is_longer: bool) -> None:
     old = Feed()
@@ -108,6 +110,7 @@ async def test_an_index_of_another_log_is_thrown_away(tmp_path: Path, is_longer:
         assert index.get(make_job(1).id) is None
 
 
+@pytest.mark.slow
 async def test_a_file_that_breaks_while_it_is_used_is_made_anew(tmp_path: Path) -> None:
     feed = Feed()
     await feed.write(*(make_job(seq) for seq in range(1, 400)), checkpoint=400)
@@ -133,6 +136,7 @@ async def test_a_list_that_a_full_disk_holds_up_says_so_and_loses_nothing(tmp_pa
         assert (await index.page(ALL)).total == 1
 
 
+@pytest.mark.slow
 async def test_a_view_that_is_away_for_a_while_is_followed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ async def every(pause_s: float, piece: bytes, count: int) -> AsyncIterator[bytes
         yield piece
 
 
+@pytest.mark.slow
 async def test_a_slow_body_that_progresses_is_read() -> None:
     count = 10  # each piece in time, all of them together not
     body = await read_body(request_of(every(IDLE_S / 8, bytes(MIN_PROGRESS_BYTES), count)), 1 << 20)
@@ -54,6 +55,7 @@ async def test_a_small_body_may_end_at_any_time() -> None:
     assert await read_body(request_of(every(0, b".", 3)), 1 << 20) == b"..."
 
 
+@pytest.mark.slow
 async def test_a_reader_that_takes_its_time_is_no_slow_client() -> None:
     body = requests.Body(request_of(every(0, b".", 20)), 1 << 20)
     pieces = 0

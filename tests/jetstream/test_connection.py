@@ -66,6 +66,7 @@ async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
             pass
 
 
+@pytest.mark.slow
 async def test_why_it_is_not_let_in_is_said_also_when_it_is_cut_off_afterwards() -> None:
     tries = 0
 

@@ -55,6 +55,7 @@ async def costs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str,
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PERIODIC)
 async def test_a_periodic_call_costs_the_same_with_many_jobs(name: str, costs: dict[int, dict[str, Cost]]) -> None:
     few, many = costs[FEW][name], costs[MANY][name]

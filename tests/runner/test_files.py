@@ -126,6 +126,7 @@ class TestOutputs:
         stage.blobs = FailingBlobs(3)
         assert (await run(stage, writes({"a": b"x"}))).output_files == 1
 
+    @pytest.mark.slow
     async def test_that_the_store_does_not_take_fail_the_job_and_say_so(self, stage: Stage) -> None:
         stage.blobs = FailingBlobs(100)
         job = await run(stage, writes({"a": b"x"}), JobState.FAILED)
@@ -388,6 +389,7 @@ class TestProgress:
         [task] = (await stage.tasks.tasks(DEFAULT_TENANT, job.id)).tasks
         assert task.stdout_key is not None
 
+    @pytest.mark.slow
     async def test_a_lost_log_does_not_hide_why_the_run_failed(self, stage: Stage) -> None:
         stage.blobs = FailingBlobs(100)
 

@@ -71,6 +71,7 @@ async def test_a_cancelled_job_is_not_started_and_leaves_nothing(stage: Stage, b
     assert not (stage.folder / "work" / job_id).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "preempted"])
 async def test_files_that_do_not_come_keep_nobody_from_ending(
     stage: Stage, blobs: SlowBlobs, monkeypatch: pytest.MonkeyPatch, is_cancelled: bool

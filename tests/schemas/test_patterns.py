@@ -26,6 +26,7 @@ PRODUCT = (
 )
 
 
+@pytest.mark.slow
 def test_no_pattern_of_the_product_ends_with_a_dollar_sign() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text}"

@@ -139,6 +139,7 @@ def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
     assert log.read_text() == "o1\n"
 
 
+@pytest.mark.slow
 async def test_what_a_workflow_prints_is_apart_from_what_snakemake_logs(lab: Lab) -> None:
     await lab.succeed("""
         print("parsing")
