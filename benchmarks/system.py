@@ -146,12 +146,13 @@ class Meter:
             if service.process is not None and service.process.poll() is None
         }
         return {
-            **{name: sum(map(_processor_s, tree([pid]))) for name, pid in running.items()},
-            GENERATOR: _processor_s(os.getpid()),
+            **{name: sum(map(processor_s, tree([pid]))) for name, pid in running.items()},
+            GENERATOR: processor_s(os.getpid()),
         }
 
 
-def _processor_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
+    """Return the processor time of a process so far; 0 of one that ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
