@@ -8,12 +8,13 @@ import asyncio
 import resource
 import socket
 from collections import Counter
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import structlog
 from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from penstock_gateway.http.joined_writes import JoinedWrites
 from penstock_gateway.http.requests import UPLOAD_STATE
 
 HEAD_S: Final = 20.0
@@ -219,6 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
         super().on_headers_complete()
+        self.cycle.transport = cast("asyncio.Transport", JoinedWrites(self.transport, self.loop))
         self.scope[UPLOAD_STATE] = self.cycle  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
