@@ -59,12 +59,10 @@ class JetStreamLog:
         encoded = append_rules.check(entries, fence)
         write = _Write(entries=entries, fence=fence, messages=_messages(entries, encoded, fence))
         try:
-            with anyio.fail_after(deadline_s):
-                if fence is None:
-                    first = await self._append(write, Retry(deadline_s))
-                else:
-                    async with self._fenced:
-                        first = await self._append_alone(write, Retry(deadline_s), is_doubtful=False)
+            if fence is None and self._group_commit is not None:
+                first = await self._append_in_group(self._group_commit, write, Retry(deadline_s))
+            else:
+                first = await self._append_separately(write, Retry(deadline_s))
         except TimeoutError:
             raise Unavailable(f"the log did not answer an append within {deadline_s:g} s") from None
         return tuple(
@@ -127,19 +125,27 @@ class JetStreamLog:
                 if events:
                     yield tuple(events)
 
-    async def _append(self, write: "_Write", retry: Retry) -> int:
-        if self._group_commit is None:
-            return await self._append_alone(write, retry, is_doubtful=False)
+    async def _append_separately(self, write: "_Write", retry: Retry) -> int:
+        with anyio.fail_after(retry.remaining_s):
+            if write.fence is None:
+                return await self._append_alone(write, retry, is_doubtful=False)
+            async with self._fenced:
+                return await self._append_alone(write, retry, is_doubtful=False)
+
+    async def _append_in_group(self, group_commit: GroupCommit, write: "_Write", retry: Retry) -> int:
         try:
-            return await self._group_commit.store(write.messages)
-        except Together:
-            return await self._append_alone(write, retry, is_doubtful=False)
-        except NoAnswer as error:
-            await retry.wait(error)
-            return await self._append_alone(write, retry, is_doubtful=True)
-        except Refusal as refusal:
-            await self._judge(write, refusal, retry, is_doubtful=False)
-            return await self._append_alone(write, retry, is_doubtful=False)
+            return await group_commit.store(write.messages, deadline_s=retry.remaining_s)
+        except (Together, NoAnswer, Refusal) as error:
+            failure = error
+        with anyio.fail_after(retry.remaining_s):
+            match failure:
+                case NoAnswer():
+                    await retry.wait(failure)
+                case Refusal():
+                    await self._judge(write, failure, retry, is_doubtful=False)
+                case Together():
+                    pass
+            return await self._append_alone(write, retry, is_doubtful=isinstance(failure, NoAnswer))
 
     async def _append_alone(self, write: "_Write", retry: Retry, *, is_doubtful: bool) -> int:
         """Store a write as a separate request; return its first sequence.

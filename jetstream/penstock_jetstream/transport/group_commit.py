@@ -3,9 +3,9 @@
 This is for a single node. A cluster groups by itself.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
 
 import anyio
 import structlog
@@ -16,8 +16,6 @@ from penstock_jetstream.transport.messages import Message
 from penstock_jetstream.transport.responses import NoAnswer
 from penstock_jetstream.transport.stream_writes import store
 from penstock_ports import PortError, Unavailable
-
-_PENDING: Final = 0
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -30,30 +28,34 @@ class GroupCommit:
         self._waiting: deque[_Waiting] = deque()
         self._arrived = anyio.Event()
 
-    async def store(self, messages: Sequence[Message]) -> int:
+    async def store(self, messages: Sequence[Message], *, deadline_s: float) -> int:
         """Store `messages` with whatever else leaves at the same time; one try. Return the first one's sequence.
 
         Raises:
             Together: a group was refused that had others in it too; nothing was stored, try alone.
             Refusal, TooLarge: these messages were refused; nothing was stored.
             NoAnswer: whether they were stored is not known.
+            TimeoutError: the same, after `deadline_s`.
             Unavailable: too many are waiting; nothing was stored.
 
         """
         if len(self._waiting) >= names.MAX_WAITING_APPENDS:
             raise Unavailable(f"{len(self._waiting)} appends are waiting")
-        waiting = _Waiting(messages)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(messages, loop.create_future())
+        # A timer costs a tenth of a cancel scope, and there is one for every append.
+        deadline = loop.call_later(deadline_s, waiting.fail, TimeoutError())
         self._waiting.append(waiting)
         self._arrived.set()
         try:
-            await waiting.done.wait()
-        except BaseException:
+            outcome = await waiting.outcome
+        finally:
+            deadline.cancel()
             if not waiting.is_sent:
                 self._waiting.remove(waiting)
-            raise
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting.seq
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     async def run(self) -> None:
         """Send groups. Ends by cancellation."""
@@ -70,21 +72,21 @@ class GroupCommit:
         subjects: set[str] = set()
         messages = size_bytes = 0
         while self._waiting:
-            each = self._waiting.popleft()
+            waiting = self._waiting.popleft()
             if group and (
-                messages + len(each.messages) > names.MAX_BATCH_MESSAGES
-                or size_bytes + each.size_bytes > names.MAX_BATCH_BYTES
+                messages + len(waiting.messages) > names.MAX_BATCH_MESSAGES
+                or size_bytes + waiting.size_bytes > names.MAX_BATCH_BYTES
             ):
-                left.append(each)
+                left.append(waiting)
                 break
-            if not subjects.isdisjoint(each.subjects):
-                left.append(each)
+            if not subjects.isdisjoint(waiting.subjects):
+                left.append(waiting)
                 continue
-            subjects |= each.subjects
-            messages += len(each.messages)
-            size_bytes += each.size_bytes
-            each.is_sent = True
-            group.append(each)
+            subjects |= waiting.subjects
+            messages += len(waiting.messages)
+            size_bytes += waiting.size_bytes
+            waiting.is_sent = True
+            group.append(waiting)
         self._waiting.extendleft(reversed(left))
         return group
 
@@ -117,19 +119,20 @@ class Together(Exception):
 class _Waiting:
     """An append that waits for its group."""
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    __slots__ = ("is_sent", "messages", "outcome", "size_bytes", "subjects")
+
+    def __init__(self, messages: Sequence[Message], outcome: "asyncio.Future[int | Exception]") -> None:
         self.messages = messages
-        self.subjects = frozenset(message.subject for message in messages)
-        self.size_bytes = sum(len(message.payload) for message in messages)
+        self.outcome = outcome
+        """The first sequence, or why there is none."""
+        self.subjects = frozenset([message.subject for message in messages])
+        self.size_bytes = sum([len(message.payload) for message in messages])
         self.is_sent = False
-        self.done = anyio.Event()
-        self.seq = _PENDING
-        self.error: Exception | None = None
 
     def succeed(self, seq: int) -> None:
-        self.seq = seq
-        self.done.set()
+        if not self.outcome.done():
+            self.outcome.set_result(seq)
 
     def fail(self, error: Exception) -> None:
-        self.error = error
-        self.done.set()
+        if not self.outcome.done():
+            self.outcome.set_result(error)
