@@ -2,9 +2,11 @@
 
 import json
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Struct
 
 from penstock_domain.json_pointers import pointer
@@ -175,3 +177,40 @@ async def test_a_large_body_is_decoded_beside_the_event_loop() -> None:
         await decode_aside(json.dumps({"text": "x" * size}).encode(), Noted)
     assert threads[0] == threading.get_ident()
     assert threads[1] != threading.get_ident()
+
+
+MEMBERS = st.recursive(
+    st.none() | st.integers(0, 9) | st.text('":,{\\', max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.lists(st.tuples(st.sampled_from('ab:"'), inner), max_size=3).map(tuple)
+    ),
+    max_leaves=8,
+)
+"""JSON values; an object is a tuple of its members, which may repeat a key."""
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        members = cast("tuple[tuple[str, object], ...]", value)
+        return "{" + ", ".join(f"{json.dumps(key)}: {_written(member)}" for key, member in members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, cast("list[object]", value))) + "]"
+    return json.dumps(value)
+
+
+def _has_repeated_key(value: object) -> bool:
+    if isinstance(value, tuple):
+        members = cast("tuple[tuple[str, object], ...]", value)
+        keys = [key for key, _ in members]
+        return len(keys) > len(set(keys)) or any(_has_repeated_key(member) for _, member in members)
+    return isinstance(value, list) and any(map(_has_repeated_key, cast("list[object]", value)))
+
+
+@given(value=MEMBERS)
+def test_a_repeated_key_is_found_at_any_place(value: object) -> None:
+    raw = _written(value).encode()
+    if _has_repeated_key(value):
+        with pytest.raises(Invalid, match="Duplicate key"):
+            decode(raw, cast("type[object]", Any))
+    else:
+        decode(raw, cast("type[object]", Any))

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""What nearly every local request names: these are not parsed."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -39,7 +41,7 @@ def network_of(address: str) -> str:
 def is_loopback(host: str) -> bool:
     """Return whether a host, to listen on or in a request, is this machine alone."""
     name = host.strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
+    if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
     try:
         return ipaddress.ip_address(name).is_loopback

@@ -76,9 +76,13 @@ class EngineDirectory:
         )
         return replace(waiting, holders=tuple(visible), holder_count=count)
 
+    @property
+    def _is_fresh(self) -> bool:
+        return self._runtime.monotonic() - self._asked_at <= FRESH_S
+
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
-        if engine not in (self._versions or ()):
+        if engine not in (self._versions or ()) and not self._is_fresh:
             await self.ask()
         return self.offered
 
@@ -88,7 +92,7 @@ class EngineDirectory:
         Where nobody answers, they are those that were heard last, for as long as a silent runner counts as alive.
         """
         async with self._asking:  # who waits here takes the answer that another one gets
-            if self._runtime.monotonic() - self._asked_at > FRESH_S:
+            if not self._is_fresh:
                 await self._listen()
                 self._asked_at = self._runtime.monotonic()
         return self._versions or {}
