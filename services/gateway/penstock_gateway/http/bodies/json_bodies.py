@@ -97,14 +97,13 @@ def _count_members(value: object) -> int:
     """Return how many members all objects of a JSON value have."""
     count, unread = 0, [value]
     while unread:
-        match unread.pop():
-            case dict() as members:
-                count += len(cast("dict[str, object]", members))
-                unread.extend(cast("dict[str, object]", members).values())
-            case list() as items:
-                unread.extend(cast("list[object]", items))
-            case _:
-                pass
+        value = unread.pop()
+        if isinstance(value, dict):
+            members = cast("dict[str, object]", value)
+            count += len(members)
+            unread.extend(members.values())
+        elif isinstance(value, list):
+            unread.extend(cast("list[object]", value))
     return count
 
 
