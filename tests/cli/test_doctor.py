@@ -10,11 +10,14 @@ from penstock.commands.doctor import (
     MANY_EVENTS_BEHIND,
     OK,
     WARN,
+    Check,
     damage_check,
+    engines_check,
     log_check,
     runners_check,
     sandbox_check,
 )
+from penstock_runtime.engine_plugins import UnusableEngine
 from penstock_schemas.api import LogStatus, RunnerResponse, StatusResponse
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import Damage
@@ -38,6 +41,14 @@ def runner(*engines: str, draining: bool = False, slots: int = 4) -> RunnerRespo
 def status(*, used: int = 10, lag: int = 0, bound: int = 1000) -> StatusResponse:
     log = LogStatus(events=3, bytes=used, max_bytes=bound, last_seq=3, replicas=1, server_version="2.15.1")
     return StatusResponse(log=log, projected_seq=3, lag=lag, scheduler=None)
+
+
+def test_engine_plugins_that_cannot_be_used_are_named() -> None:
+    assert engines_check(("mock", "snakemake"), ()) == Check("engines", OK, "mock, snakemake")
+    check = engines_check(("mock",), (UnusableEngine("the engine plug-in 'x' (y:Z)", "it cannot be imported"),))
+    assert check.result == WARN
+    assert check.found == "mock; the engine plug-in 'x' (y:Z) is not used: it cannot be imported"
+    assert "uninstall" in check.hint
 
 
 @pytest.mark.parametrize(

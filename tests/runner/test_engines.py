@@ -1,18 +1,19 @@
 """Which engines a runner launches, and what it reports about one that it cannot launch."""
 
 import pytest
+import structlog
 from msgspec.structs import replace
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
+from penstock_engines.mock import launcher as mock_launcher
 from penstock_engines.mock.descriptor import DESCRIPTOR as MOCK
-from penstock_execution.engine import LaunchContext
+from penstock_execution.engine import Engine, LaunchContext
 from penstock_runner.engines import UnknownEngine, launched_engines
 
 MISSING = replace(
     MOCK, name="missing", languages=(), default_rank=0, requires=("absent_package",), install_hint="install it"
 )
-BROKEN = replace(MOCK, name="broken", languages=(), default_rank=0, launcher="penstock_engines.mock:absent")
 
 
 def names(descriptors: tuple[EngineDescriptor, ...], *chosen: str) -> list[str]:
@@ -41,6 +42,38 @@ def test_an_engine_that_cannot_run_here_is_refused(chosen: str, message: str) ->
     assert message in str(caught.value)
 
 
-def test_a_launcher_that_cannot_be_imported_is_reported() -> None:
-    with pytest.raises(InvalidEngines, match=r"launcher penstock_engines\.mock:absent of the engine 'broken'"):
-        names((BROKEN,))
+def test_a_parent_of_a_required_module_may_be_missing() -> None:
+    below = replace(MISSING, name="below", requires=("absent_package.module",))
+    assert names((MOCK, below)) == ["mock"]
+    with pytest.raises(UnknownEngine, match=r"needs absent_package\.module, which is not installed"):
+        names((MOCK, below), "below")
+
+
+def fails(_context: LaunchContext) -> Engine:
+    raise ValueError("no licence")
+
+
+def lies(context: LaunchContext) -> Engine:
+    return mock_launcher.launch(context)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "fault"),
+    [
+        ("absent_package:launch", "cannot be imported: ModuleNotFoundError"),
+        ("penstock_engines.mock:absent", "cannot be imported: AttributeError"),
+        (f"{__name__}:fails", "failed: ValueError: no licence"),
+        (f"{__name__}:lies", "returned an engine with another name, 'mock'"),
+    ],
+)
+def test_a_launcher_that_fails_is_reported_and_stops_no_other_engine(launcher: str, fault: str) -> None:
+    broken = replace(MOCK, name="broken", languages=(), default_rank=0, launcher=launcher)
+    with structlog.testing.capture_logs() as logged:
+        assert names((MOCK, broken)) == ["mock"]
+    (event,) = logged
+    assert (event["event"], event["engine"]) == ("engine_not_launched", "broken")
+    assert fault in event["reason"]
+    for descriptors, chosen in (((MOCK, broken), ("mock", "broken")), ((broken,), ())):
+        with pytest.raises(InvalidEngines) as caught:
+            names(descriptors, *chosen)
+        assert f"the launcher {launcher} of the engine 'broken' {fault}" in str(caught.value)

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from email.utils import parsedate_to_datetime
 from importlib import metadata, util
 from pathlib import Path
@@ -32,7 +32,9 @@ from penstock.terminal.connection import (
 from penstock.terminal.credentials import authorization
 from penstock.terminal.exit_codes import Exit
 from penstock.versions import software_version
+from penstock_domain.engines.registry import InvalidEngines
 from penstock_domain.quantities import counted
+from penstock_runtime.engine_plugins import UnusableEngine, installed_engines, unusable_engines
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import RunnerResponse, StatusResponse
 from penstock_schemas.views import SandboxLevel
@@ -92,7 +94,7 @@ def doctor(url: str | None, state: Path | None, form: Format) -> int:
 
 
 def _checks(url: str | None, state: Path | None, folder: Path) -> Iterator[Check]:
-    for check in (_python, _packages, _nats_server):
+    for check in (_python, _packages, _engines, _nats_server):
         yield check()
     yield _state_folder(folder)
     yield _disk(folder)
@@ -117,6 +119,23 @@ def _packages() -> Check:
             f"to run these services here: pip install 'penstock[{','.join(lacking)}]'",
         )
     return Check("packages", OK, f"every service can run here; snakemake {metadata.version('snakemake')}")
+
+
+def _engines() -> Check:
+    try:
+        return engines_check(installed_engines().names, unusable_engines())
+    except InvalidEngines as error:
+        return Check("engines", FAIL, str(error))
+
+
+def engines_check(names: Iterable[str], unusable: Sequence[UnusableEngine]) -> Check:
+    """Report the engine plug-ins of this installation that can be used, and those that cannot."""
+    found = ", ".join(names)
+    if not unusable:
+        return Check("engines", OK, found)
+    faults = "; ".join(map(str, unusable))
+    hint = "services here work without it: update or uninstall its distribution, and restart them"
+    return Check("engines", WARN, f"{found}; {faults}", hint)
 
 
 def _nats_server() -> Check:

@@ -1,8 +1,8 @@
 """The engines that an installation has, by name; invalid and conflicting descriptors are refused."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.languages import Language
@@ -92,6 +92,10 @@ def _faults(descriptors: tuple[EngineDescriptor, ...]) -> Iterator[str]:
     languages: dict[str, str] = {}
     ranks: dict[tuple[bool, int], str] = {}
     for descriptor in descriptors:
+        wrong_types = [*_wrong_types(descriptor)]
+        if wrong_types:
+            yield f"engine {descriptor.name!r}: {', '.join(wrong_types)}"
+            continue
         yield from (f"engine {descriptor.name!r}: {fault}" for fault in _own_faults(descriptor))
         if descriptor.name in names:
             yield f"engine {descriptor.name!r}: two plug-ins have this name"
@@ -104,6 +108,24 @@ def _faults(descriptors: tuple[EngineDescriptor, ...]) -> Iterator[str]:
         rank = (descriptor.needs_source, descriptor.default_rank)
         if descriptor.default_rank > 0 and ranks.setdefault(rank, descriptor.name) != descriptor.name:
             yield f"engine {descriptor.name!r}: it has the same default rank as the engine {ranks[rank]!r}"
+
+
+def _wrong_types(descriptor: EngineDescriptor) -> Iterator[str]:
+    """Yield the fields whose value has another type than is declared; a Struct does not check what it is made of."""
+    for name, hint in get_type_hints(EngineDescriptor).items():
+        value: object = getattr(descriptor, name)
+        if not _has_type(value, hint):
+            yield f"`{name}` has the wrong type, {type(value).__name__}"
+
+
+def _has_type(value: object, hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is tuple:
+        members = cast("tuple[object, ...]", value)
+        return isinstance(value, tuple) and all(_has_type(member, get_args(hint)[0]) for member in members)
+    if origin is Callable:
+        return callable(value)
+    return isinstance(value, hint)
 
 
 def _own_faults(descriptor: EngineDescriptor) -> Iterator[str]:

@@ -23,7 +23,7 @@ from penstock_jetstream import connect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import PortError
 from penstock_runtime.background import described
-from penstock_runtime.engine_plugins import installed_engines
+from penstock_runtime.engine_plugins import installed_engines, unusable_engines
 from penstock_runtime.folders.private_folders import create_files_privately
 from penstock_runtime.folders.state_folder import StateFolderTaken, hold
 from penstock_runtime.liveness import Liveness, reported
@@ -93,7 +93,7 @@ def main() -> None:
     try:
         os.environ.update(with_other_names(os.environ))  # the S3 client reads its region there
         settings = read_settings(GatewaySettings, os.environ)
-        installed_engines()  # an invalid plug-in is reported before anything else is done
+        installed_engines()  # that no engine can be used is reported before anything else is done
     except (BadSettings, InvalidEngines) as error:
         _exit(EXIT_SETTINGS, str(error))
     wrong = (*mistakes(settings), *access_mistakes(settings))
@@ -102,6 +102,8 @@ def main() -> None:
     configure_logs(settings.log_level, service="gateway")
     for sentence in without_effect(os.environ):
         log.warning("setting_without_effect", reason=sentence)
+    for engine in unusable_engines():
+        log.error("engine_plugin_not_used", plugin=engine.plugin, reason=engine.reason)
     try:
         anyio.run(serve, settings, backend_options={"use_uvloop": True})
     except (Exposed, UnusableSetting) as error:

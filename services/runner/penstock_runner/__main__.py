@@ -30,7 +30,7 @@ from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime import exception_groups
-from penstock_runtime.engine_plugins import installed_engines
+from penstock_runtime.engine_plugins import installed_engines, unusable_engines
 from penstock_runtime.folders.private_folders import create_files_privately
 from penstock_runtime.folders.state_folder import StateFolderTaken
 from penstock_runtime.liveness import Liveness, reported
@@ -117,7 +117,7 @@ def main() -> None:
     try:
         os.environ.update(with_storage_names(os.environ))  # the S3 client reads its region there
         settings = read_settings(RunnerSettings, os.environ)
-        installed_engines()  # an invalid plug-in is reported before anything else is done
+        installed_engines()  # that no engine can be used is reported before anything else is done
     except (BadSettings, InvalidEngines) as error:
         _exit(EXIT_SETTINGS, str(error))
     wrong = mistakes(settings, os.environ)
@@ -126,6 +126,8 @@ def main() -> None:
     configure_logs(settings.log_level, service="runner")
     for sentence in without_effect(os.environ):
         _log.warning("setting_without_effect", reason=sentence)
+    for engine in unusable_engines():
+        _log.error("engine_plugin_not_used", plugin=engine.plugin, reason=engine.reason)
     try:
         serving = partial(serve, settings, workflow_umask=workflow_umask)
         anyio.run(serving, backend_options={"use_uvloop": True})

@@ -4,11 +4,15 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module, util
 from typing import cast
 
+import structlog
 from msgspec.structs import replace
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
 from penstock_execution.engine import Engine, LaunchContext, Launcher
+from penstock_runtime.settings import UnusableSetting
+
+_log = structlog.stdlib.get_logger()
 
 
 class UnknownEngine(Exception):
@@ -21,7 +25,9 @@ def launched_engines(
     context: LaunchContext,
     options: Mapping[str, Mapping[str, object]],
 ) -> tuple[Engine, ...]:
-    """Launch the chosen engines; without a choice all that can run here.
+    """Launch the chosen engines; without a choice all that can be launched here.
+
+    Without a choice, an engine whose launcher fails is left out and logged: a faulty plug-in does not stop the others.
 
     Args:
         installed: every engine that is installed.
@@ -31,22 +37,39 @@ def launched_engines(
 
     Raises:
         UnknownEngine: a chosen engine is not installed, or modules that it needs are missing.
-        InvalidEngines: a launcher cannot be imported.
+        InvalidEngines: the launcher of a chosen engine fails, or every launcher does.
 
     """
     usable = {descriptor.name: descriptor for descriptor in installed if not _missing(descriptor)}
-    wanted = tuple(dict.fromkeys(chosen)) or tuple(usable)
+    wanted = tuple(dict.fromkeys(chosen))
     unknown = [name for name in wanted if name not in usable]
     if unknown:
         reasons = "; ".join(_reason(installed.find(name), name) for name in unknown)
         raise UnknownEngine(
             f"PENSTOCK_ENGINES holds {', '.join(unknown)}: {reasons}; this installation has {', '.join(usable)}"
         )
-    return tuple(_launch(usable[name], replace(context, options=options.get(name, {}))) for name in wanted)
+    faults: list[InvalidEngines] = []
+    engines: list[Engine] = []
+    for name in wanted or usable:
+        try:
+            engines.append(_launch(usable[name], replace(context, options=options.get(name, {}))))
+        except InvalidEngines as fault:
+            _log.error("engine_not_launched", engine=name, reason=str(fault))
+            faults.append(fault)
+    if faults and (wanted or not engines):
+        raise InvalidEngines("; ".join(map(str, faults)))
+    return tuple(engines)
 
 
 def _missing(descriptor: EngineDescriptor) -> tuple[str, ...]:
-    return tuple(module for module in descriptor.requires if util.find_spec(module) is None)
+    return tuple(module for module in descriptor.requires if not _is_installed(module))
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return util.find_spec(module) is not None
+    except (ImportError, ValueError):  # the package that it is in is missing, or is broken itself
+        return False
 
 
 def _reason(descriptor: EngineDescriptor | None, name: str) -> str:
@@ -59,10 +82,18 @@ def _reason(descriptor: EngineDescriptor | None, name: str) -> str:
 
 def _launch(descriptor: EngineDescriptor, context: LaunchContext) -> Engine:
     module, _, function = descriptor.launcher.partition(":")
+    launcher_name = f"the launcher {descriptor.launcher} of the engine {descriptor.name!r}"
     try:
         launcher = cast("Launcher", getattr(import_module(module), function))
-    except (ImportError, AttributeError) as error:
-        raise InvalidEngines(
-            f"the launcher {descriptor.launcher} of the engine {descriptor.name!r} cannot be imported: {error}"
-        ) from error
-    return launcher(context)
+    except (Exception, SystemExit) as error:
+        raise InvalidEngines(f"{launcher_name} cannot be imported: {type(error).__name__}: {error}") from error
+    try:
+        engine = launcher(context)
+    except UnusableSetting:
+        raise
+    except Exception as error:
+        raise InvalidEngines(f"{launcher_name} failed: {type(error).__name__}: {error}") from error
+    name: object = getattr(engine, "name", None)
+    if name != descriptor.name:
+        raise InvalidEngines(f"{launcher_name} returned an engine with another name, {name!r}")
+    return engine

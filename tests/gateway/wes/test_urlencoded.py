@@ -21,7 +21,7 @@ from penstock_domain.engines.languages import Language
 from penstock_gateway.http.bodies import urlencoded
 from penstock_gateway.http.bodies.urlencoded import MAX_BYTES, MAX_FIELDS, MEDIA_TYPE, THREAD_BYTES, parse_fields
 from penstock_gateway.http.problems import Invalid
-from penstock_runtime.engine_plugins import GROUP, installed_engines
+from penstock_runtime.engine_plugins import GROUP, loaded_engines
 
 FIELDS = {"workflow_type": "MOCK", "workflow_type_version": "1.0", "workflow_url": "calls"}
 TYPE = {"content-type": MEDIA_TYPE}
@@ -116,9 +116,9 @@ def cwl_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return tuple(point for point in found if point.group == group)
 
     monkeypatch.setattr(metadata, "entry_points", entry_points)
-    installed_engines.cache_clear()
+    loaded_engines.cache_clear()
     yield
-    installed_engines.cache_clear()
+    loaded_engines.cache_clear()
 
 
 @pytest.mark.usefixtures("cwl_plugin")
