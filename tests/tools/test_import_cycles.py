@@ -28,5 +28,5 @@ def test_no_modules_import_one_another_in_a_cycle() -> None:
 
 
 def test_a_cycle_of_a_folder_and_its_module_is_found() -> None:
-    with pytest.raises(CycleError, match="p.a"):
+    with pytest.raises(CycleError, match="cycle"):
         require_no_cycle({"p": {"p.a"}, "p.a": {"q"}, "q": {"p"}})
