@@ -52,13 +52,13 @@ class World:
     def __init__(self, lease_s: float) -> None:
         self.now_s = START_S
         self.lease = RunnerLease(lease_s, START_S)
-        self.silences = FailureDetector()
+        self.detector = FailureDetector()
         self.count = 0
         self.stored: RunnerHeartbeat | None = None
         self.lost_at_s: float | None = None
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self.silences.heard([A], {}, asked_at=START_S, answered_at=START_S)
+        self.detector.observe([A], {}, requested_at=START_S, answered_at=START_S)
 
     def at(self, time_s: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (time_s, next(self._order), action))
@@ -89,19 +89,19 @@ class World:
         self.stored = None
 
     def read(self, before_s: float, after_s: float) -> None:
-        asked_at, beats = self.now_s, dict[RunnerId, RunnerHeartbeat]()
+        requested_at, beats = self.now_s, dict[RunnerId, RunnerHeartbeat]()
 
         def look() -> None:
             if self.stored is not None:
                 beats[A] = self.stored
 
         def answer() -> None:
-            self.silences.heard([A], beats, asked_at=asked_at, answered_at=self.now_s)
-            if self.silences.silent():
+            self.detector.observe([A], beats, requested_at=requested_at, answered_at=self.now_s)
+            if self.detector.silent():
                 self.lost_at_s = self.now_s
 
-        self.at(asked_at + before_s, look)
-        self.at(asked_at + before_s + after_s, answer)
+        self.at(requested_at + before_s, look)
+        self.at(requested_at + before_s + after_s, answer)
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""Who is silent: only what was asked and answered counts, and a forgetful server takes nobody's life."""
+"""Failure detection: only completed reads count, and a server that lost its memory makes no runner silent."""
 
 from datetime import UTC, datetime
 
@@ -11,77 +11,77 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 A = RunnerId("a")
 
 
-class Ear:
-    """Polls answered at once."""
+class Reader:
+    """Reads heartbeats; each read is answered at once."""
 
     def __init__(self) -> None:
-        self.silences = FailureDetector()
+        self.detector = FailureDetector()
 
-    def hear(self, at: float, count: int | None) -> dict[RunnerId, float]:
+    def read(self, at: float, count: int | None) -> dict[RunnerId, float]:
         beats = (
             {}
             if count is None
             else {A: RunnerHeartbeat(runner_id=A, count=count, time=NOW, name="a", slots=1, busy=0, engines={})}
         )
-        self.silences.heard([A], beats, asked_at=at, answered_at=at)
-        return self.silences.silent()
+        self.detector.observe([A], beats, requested_at=at, answered_at=at)
+        return self.detector.silent()
 
 
 def test_a_runner_that_stops_beating_is_silent_after_a_while() -> None:
-    ear = Ear()
+    reader = Reader()
     for second in range(100, 111):
-        assert ear.hear(second, 1 if second < 110 else None) == {}
-    assert ear.hear(111, None) == {A: 11.0}
+        assert reader.read(second, 1 if second < 110 else None) == {}
+    assert reader.read(111, None) == {A: 11.0}
 
 
 def test_a_runner_that_beats_is_never_silent() -> None:
-    ear = Ear()
-    assert not any(ear.hear(100 + second, second) for second in range(60))
+    reader = Reader()
+    assert not any(reader.read(100 + second, second) for second in range(60))
 
 
-def test_a_runner_that_was_never_heard_counts_from_when_it_was_expected() -> None:
-    ear = Ear()
-    assert not any(ear.hear(100 + second, None) for second in range(11))
-    assert ear.hear(111, None) == {A: 11.0}
+def test_a_runner_that_was_never_seen_counts_from_when_it_was_expected() -> None:
+    reader = Reader()
+    assert not any(reader.read(100 + second, None) for second in range(11))
+    assert reader.read(111, None) == {A: 11.0}
 
 
 def test_a_pause_of_ones_own_makes_nobody_silent() -> None:
-    ear = Ear()
-    ear.hear(100, 1)
-    assert ear.hear(160, 2) == {}
-    assert ear.hear(161, 2) == {}
+    reader = Reader()
+    reader.read(100, 1)
+    assert reader.read(160, 2) == {}
+    assert reader.read(161, 2) == {}
 
 
 def test_the_same_beat_after_an_outage_was_a_silence() -> None:
-    ear = Ear()
-    ear.hear(100, 1)
-    assert ear.hear(112, 1) == {A: 12.0}
+    reader = Reader()
+    reader.read(100, 1)
+    assert reader.read(112, 1) == {A: 12.0}
 
 
-def test_a_server_that_forgot_while_nobody_listened_says_nothing_of_that_time() -> None:
-    ear = Ear()
-    ear.hear(100, 1)
-    # The runner was heard at 106; then the server was restarted.
-    assert ear.hear(112, None) == {}
-    assert ear.hear(113, 9) == {}
+def test_a_server_that_restarted_between_two_reads_makes_no_runner_silent() -> None:
+    reader = Reader()
+    reader.read(100, 1)
+    # The runner sent a heartbeat at 106; then the server was restarted.
+    assert reader.read(112, None) == {}
+    assert reader.read(113, 9) == {}
 
 
 def test_a_server_that_just_forgot_takes_no_runner_for_silent() -> None:
-    ear = Ear()
-    ear.hear(100, 1)
+    reader = Reader()
+    reader.read(100, 1)
     for second in (101, 102, 103):
-        ear.hear(second, 1)
-    ear.hear(104, None)
+        reader.read(second, 1)
+    reader.read(104, None)
     for second in range(105, 115):
-        assert ear.hear(second, None) == {}
-    assert ear.hear(115, None) == {A: 11.0}
+        assert reader.read(second, None) == {}
+    assert reader.read(115, None) == {A: 11.0}
 
 
 def test_a_runner_that_is_expected_no_more_is_forgotten() -> None:
-    ear = Ear()
-    ear.hear(100, 1)
-    ear.silences.heard([], {}, asked_at=120, answered_at=120)
-    assert ear.silences.silent() == {}
+    reader = Reader()
+    reader.read(100, 1)
+    reader.detector.observe([], {}, requested_at=120, answered_at=120)
+    assert reader.detector.silent() == {}
 
 
 def beat(count: int) -> SchedulerBeat:

@@ -1,4 +1,4 @@
-"""Start a scheduler, `python -m penstock_scheduler`: it leads, or stands by until the leader is gone."""
+"""Start a scheduler, `python -m penstock_scheduler`: it leads, or is a standby until the leader is gone."""
 
 import structlog
 

@@ -19,7 +19,7 @@ _log = structlog.get_logger("penstock_scheduler")
 
 
 class Follower:
-    """Folds the log for ever; others read `state` between two of their own awaits and wait for it to move."""
+    """Folds the log for ever; others read `state` without an await in between and wait for it to move."""
 
     def __init__(self, log: EventLog, snapshots: Snapshots, *, on_progress: Callable[[], None] = lambda: None) -> None:
         self._log = log

@@ -31,7 +31,7 @@ APPEND_DEADLINE_S: Final = 5.0
 OUTAGE_PAUSE_S: Final = 0.5
 FULL_PAUSE_S: Final = 5.0
 LIMIT_RETRY: Final = RetryPolicy(max_conflicts=5, append_deadline_s=APPEND_DEADLINE_S)
-STRIKES: Final = 3
+CONFLICTS_BEFORE_SEARCH: Final = 3
 """After so many conflicts in a row the aggregates of the batch are searched for a missing event."""
 SEARCHES_AT_ONCE: Final = 16
 MANY_CONFLICTS: Final = 10
@@ -44,7 +44,7 @@ MAX_SHOWN_DAMAGES: Final = 20
 """A heartbeat names no more damaged events."""
 SNAPSHOT_EVERY: Final = 50_000
 """Events folded between two snapshots: they take about a second to fold again."""
-SILENCE_DEADLINE_S: Final = 2.0
+STEP_BACK_DEADLINE_S: Final = 2.0
 
 _log = structlog.get_logger("penstock_scheduler")
 
@@ -53,9 +53,9 @@ class End(Enum):
     """Why a term ended."""
 
     DEPOSED = auto()
-    """Somebody else leads now."""
-    DOUBT = auto()
-    """It is not known what became of the last append: only a new election makes it certain."""
+    """Another scheduler leads now."""
+    UNKNOWN_OUTCOME = auto()
+    """Whether the last append was stored is not known; after a new election it can no longer be stored."""
 
 
 class Term:
@@ -64,8 +64,8 @@ class Term:
     Args:
         follower: it must be following.
         holder: the name to be elected under.
-        limits: what the settings ask for, by the limit's name.
-        silences: empty; hears the runners during this term.
+        limits: what the settings require, by the limit's name.
+        failure_detector: empty; receives the runners' heartbeats during this term.
         on_progress: called at least with every heartbeat.
         runtime: the clocks and the source of ids.
 
@@ -78,7 +78,7 @@ class Term:
         *,
         holder: str,
         limits: dict[str, int | None],
-        silences: FailureDetector,
+        failure_detector: FailureDetector,
         on_progress: Callable[[], None] = lambda: None,
         runtime: Runtime = SYSTEM,
     ) -> None:
@@ -88,14 +88,14 @@ class Term:
         self._follower = follower
         self._holder = holder
         self._limits = limits
-        self._silences = silences
+        self._failure_detector = failure_detector
         self._on_progress = on_progress
-        self._heard = anyio.Event()
+        self._runner_is_silent = anyio.Event()
         self._searched: frozenset[int] = frozenset()
         """The missing events whose aggregate was looked for."""
 
     async def lead(self, *, on_elected: Callable[[int], None]) -> End:
-        """Have itself elected and decide until the end of the term.
+        """Be elected and decide until the end of the term.
 
         Raises:
             Unavailable, LogFull: it could not be elected.
@@ -107,7 +107,7 @@ class Term:
         term = leader.term
         _log.info("leading", term=term, seq=leader.fence.seq)
         on_elected(term)
-        end = End.DOUBT
+        end = End.UNKNOWN_OUTCOME
         try:
             async with anyio.create_task_group() as tasks:
                 background = BackgroundTasks(clock=self._runtime.monotonic)
@@ -118,14 +118,14 @@ class Term:
                 tasks.cancel_scope.cancel()
         except anyio.get_cancelled_exc_class():
             # A clean stop: let a standby take over at once.
-            with anyio.move_on_after(SILENCE_DEADLINE_S, shield=True):
+            with anyio.move_on_after(STEP_BACK_DEADLINE_S, shield=True):
                 await self._step_back()
             raise
         _log.info("leading_ended", term=term, why=end.name.lower())
         return end
 
     async def _win_election(self) -> Leader | None:
-        """Append the election; `None` when somebody else was faster."""
+        """Append the election; `None` when another scheduler was faster."""
         state = self._follower.state
         entry = election(
             state, self._holder, event_id=self._new_id(), now=self._runtime.now(), actor=f"scheduler:{self._holder}"
@@ -145,23 +145,23 @@ class Term:
             await self._set_limits()
         except Unavailable as outage:
             _log.warning("limits_outcome_unknown", reason=str(outage))
-            return End.DOUBT
+            return End.UNKNOWN_OUTCOME
         except LogFull as full:
             _log.error("limits_not_set", reason=str(full), hint="raise the log's max_bytes")
         return await self._decide(leader)
 
     async def _decide(self, leader: Leader) -> End:
         while not leader.is_deposed:
-            moved, heard = self._follower.moved, self._heard
+            moved, runner_is_silent = self._follower.moved, self._runner_is_silent
             if not leader.may_decide:
                 await moved.wait()
                 continue
             await self._search_gaps(leader)
             if not leader.may_decide:
                 continue
-            batch = leader.next_batch(self._runtime.now(), Observations(self._silences.silent()))
+            batch = leader.next_batch(self._runtime.now(), Observations(self._failure_detector.silent()))
             if batch is None:
-                await self._idle(moved, heard)
+                await self._idle(moved, runner_is_silent)
                 continue
             end = await self._append(leader, batch)
             if end is not None:
@@ -178,12 +178,12 @@ class Term:
             try:
                 last_seq = await log.last_seq()
             except Unavailable:
-                return End.DOUBT
+                return End.UNKNOWN_OUTCOME
             leader.refused(last_seq=last_seq)
             level = _log.info if leader.conflicts < MANY_CONFLICTS else _log.error
             level("cycle_refused", reason=str(refusal), seen=batch.cycle.seen, in_a_row=leader.conflicts)
             await self._follower.reach(last_seq)
-            if leader.conflicts >= STRIKES and isinstance(refusal, Conflict):
+            if leader.conflicts >= CONFLICTS_BEFORE_SEARCH and isinstance(refusal, Conflict):
                 await self._search(leader, leader.expected(batch))
             if leader.conflicts >= MANY_CONFLICTS:
                 doublings = min(leader.conflicts - MANY_CONFLICTS, MAX_DOUBLINGS)
@@ -192,8 +192,8 @@ class Term:
             _log.error("log_full", reason=str(full), hint="raise the log's max_bytes")
             await anyio.sleep(FULL_PAUSE_S)
         except Unavailable as outage:
-            _log.warning("cycle_in_doubt", reason=str(outage), seen=batch.cycle.seen)
-            return End.DOUBT
+            _log.warning("cycle_outcome_unknown", reason=str(outage), seen=batch.cycle.seen)
+            return End.UNKNOWN_OUTCOME
         else:
             _log.debug(
                 "cycle_decided",
@@ -202,7 +202,7 @@ class Term:
                 assigned=len(batch.cycle.assigned),
                 requeued=len(batch.cycle.requeued),
                 stopped=len(batch.cycle.stopped),
-                lost=[str(each) for each in batch.cycle.silent_runners],
+                lost=[str(runner_id) for runner_id in batch.cycle.silent_runners],
             )
         return None
 
@@ -247,7 +247,7 @@ class Term:
             self._searched |= gaps
             await self._search(leader, leader.tracked())
 
-    async def _idle(self, moved: anyio.Event, heard: anyio.Event) -> None:
+    async def _idle(self, moved: anyio.Event, runner_is_silent: anyio.Event) -> None:
         """Wait for an event, for a heartbeat that changes something, or for the end of a back-off."""
         time_now = self._runtime.now()
         due = self._follower.state.queue.next_due(time_now)
@@ -260,7 +260,7 @@ class Term:
                     tasks.cancel_scope.cancel()
 
                 tasks.start_soon(wait, moved)
-                tasks.start_soon(wait, heard)
+                tasks.start_soon(wait, runner_is_silent)
 
     async def _beat(self, term: int) -> None:
         count = 0
@@ -279,23 +279,25 @@ class Term:
             try:
                 await self._cluster.heartbeats.beat_scheduler(beat)
             except Unavailable as outage:
-                _log.warning("beat_unheard", reason=str(outage))
+                _log.warning("beat_not_sent", reason=str(outage))
             await anyio.sleep(LEADER_HEARTBEAT_INTERVAL_S)
 
     async def _listen(self) -> None:
         while True:
             state = self._follower.state
-            expected = [each.id for each in state.runners.values() if not each.state.is_over]
-            asked_at = self._runtime.monotonic()
+            expected = [runner.id for runner in state.runners.values() if not runner.state.is_over]
+            requested_at = self._runtime.monotonic()
             try:
                 beats = await self._cluster.heartbeats.runners()
             except Unavailable as outage:
-                _log.warning("runners_unheard", reason=str(outage))
+                _log.warning("heartbeats_not_read", reason=str(outage))
             else:
-                self._silences.heard(expected, beats, asked_at=asked_at, answered_at=self._runtime.monotonic())
-                if self._silences.silent():
-                    heard, self._heard = self._heard, anyio.Event()
-                    heard.set()
+                self._failure_detector.observe(
+                    expected, beats, requested_at=requested_at, answered_at=self._runtime.monotonic()
+                )
+                if self._failure_detector.silent():
+                    runner_is_silent, self._runner_is_silent = self._runner_is_silent, anyio.Event()
+                    runner_is_silent.set()
             await anyio.sleep(HEARTBEAT_INTERVAL_S)
 
     async def _set_limits(self) -> None:
@@ -338,7 +340,7 @@ class Term:
         try:
             await self._cluster.heartbeats.silence_scheduler()
         except Unavailable:
-            _log.info("not_silenced", hint="a standby notices by itself")
+            _log.info("heartbeat_not_removed", hint="a standby notices by itself")
 
     def _new_id(self) -> EventId:
         return EventId(self._runtime.new_id())

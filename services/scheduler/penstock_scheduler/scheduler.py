@@ -1,7 +1,7 @@
-"""The scheduler's shell: follows the log, stands by, leads.
+"""The scheduler's shell: follows the log, waits as a standby, leads.
 
-It does what `penstock_scheduler.core` says and keeps nothing that is not a fold of the log, so it may be killed at any
-point. Any number may run; one leads.
+It does what `penstock_scheduler.core` decides and keeps nothing that is not a fold of the log, so it may be killed at
+any point. Any number may run; one leads.
 """
 
 from collections.abc import Awaitable, Callable
@@ -114,7 +114,7 @@ class Scheduler:
             await anyio.sleep(WATCH_EVERY_S)
 
     async def _lead(self, on_elected: Callable[[int], None]) -> None:
-        """Lead until deposed. After a doubt it has itself elected anew, unless somebody else was."""
+        """Lead until deposed. After an unknown outcome it starts another election, unless another scheduler leads."""
         while True:
             await self._catch_up()
             before = self.state.lease.head.seq
@@ -123,7 +123,7 @@ class Scheduler:
                 self._follower,
                 holder=self._holder,
                 limits=self._limits,
-                silences=FailureDetector(),
+                failure_detector=FailureDetector(),
                 on_progress=self._note_progress,
                 runtime=self._runtime,
             )
@@ -135,7 +135,7 @@ class Scheduler:
                 return
             except Unavailable as outage:
                 _log.warning("not_elected", reason=str(outage))
-                end = End.DOUBT
+                end = End.UNKNOWN_OUTCOME
             if end is End.DEPOSED:
                 return
             await self._catch_up()
@@ -148,12 +148,12 @@ class Scheduler:
     async def _catch_up(self) -> None:
         await self._follower.reach(await self._insist(self._cluster.log.last_seq))
 
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until there is an answer."""
+    async def _insist(self, request: Callable[[], Awaitable[T]]) -> T:
+        """Repeat a request until it is answered."""
         while True:
             self._note_progress()
             try:
-                return await ask()
+                return await request()
             except LogTruncated:
                 raise
             except PortError as outage:

@@ -12,7 +12,7 @@ NamePart = Annotated[
     str,
     Meta(
         pattern=rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,50}}{END}",
-        description="What its name in elections begins with; each process adds digits of its own.",
+        description="What its name in elections begins with; each process adds its own digits.",
     ),
 ]
 Bound = Annotated[int, Meta(ge=0, le=1_000_000)]

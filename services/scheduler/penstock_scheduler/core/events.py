@@ -30,18 +30,18 @@ def record(
     state: SchedulerState, decision: Decision, now: datetime, observations: Observations, max_entries: int
 ) -> CycleDecided:
     """Return the record of `decision`, with all that is needed to take it again."""
-    ended = [(each.job.life.id, each.data) for each in decision.abandoned]
+    ended = [(abandoned.job.life.id, abandoned.data) for abandoned in decision.abandoned]
     return CycleDecided(
         term=state.lease.term,
         seen=state.seq,
         now=now,
         silent_runners=dict(observations.silent),
         assigned=tuple(
-            Assignment(job_id=each.job.life.id, attempt=each.data.attempt, runner_id=each.data.runner_id)
-            for each in decision.starts
+            Assignment(job_id=start.job.life.id, attempt=start.data.attempt, runner_id=start.data.runner_id)
+            for start in decision.starts
         ),
         requeued=_ids(ended, JobRequeued),
-        stopped=tuple(each.data.job_id for each in decision.stops),
+        stopped=tuple(stop.data.job_id for stop in decision.stops),
         failed=_ids(ended, JobFailed),
         cancelled=_ids(ended, JobCancelled),
         max_entries=max_entries,

@@ -3,8 +3,8 @@
 The shell and the simulation drive the same object, so what the simulation proves holds for the shell.
 
 Why no decision is ever doubled: a batch is decided from a strict prefix of the log that contains the leader's own
-election and everything that it wrote since. It is stored only while that election is the last one. When the fate of a
-batch is not known, the leader has itself elected anew: from then on the old batch either is below the new election,
+election and everything that it wrote since. It is stored only while that election is the last one. When the outcome of
+an append is not known, the leader starts another election: from then on the old batch either is below the new election,
 and will be folded before the next decision, or can never be stored.
 """
 
@@ -51,12 +51,12 @@ class Leader:
 
     @property
     def is_deposed(self) -> bool:
-        """Say whether somebody was elected later, as far as the log is folded."""
+        """Return whether another scheduler was elected later, as far as the log is folded."""
         return self.state.lease.head.seq > self.fence.seq
 
     @property
     def may_decide(self) -> bool:
-        """Say whether the state contains all that this leader knows to be stored."""
+        """Return whether the state contains all that this leader knows to be stored."""
         return self.state.seq >= self.awaited and self.state.lease.head.seq == self.fence.seq
 
     def next_batch(self, now: datetime, observations: Observations) -> Batch | None:
@@ -92,7 +92,9 @@ class Leader:
     def tracked(self) -> tuple[str, ...]:
         """Return every aggregate that a batch may append to and whose events are whole, as far as they were read."""
         jobs = (aggregate for aggregate, job in self.state.jobs.items() if not job.life.damage)
-        runners = (name(each) for each in self.state.runners for name in (aggregates.runner, aggregates.assign))
+        runners = (
+            name(runner_id) for runner_id in self.state.runners for name in (aggregates.runner, aggregates.assign)
+        )
         return (*jobs, *runners)
 
     def expected(self, batch: Batch) -> tuple[str, ...]:

@@ -25,46 +25,48 @@ class FailureDetector:
         """The runners that had a heartbeat at the last read."""
         self._alive_until: dict[RunnerId, float] = {}
         """The latest time at which each runner may have sent a heartbeat."""
-        self._asked_at = 0.0
+        self._requested_at = 0.0
         self._answered_at = 0.0
 
-    def heard(
+    def observe(
         self,
         expected: Iterable[RunnerId],
         beats: Mapping[RunnerId, RunnerHeartbeat],
         *,
-        asked_at: float,
+        requested_at: float,
         answered_at: float,
     ) -> None:
-        """Process the heartbeats that were stored at some time between `asked_at` and `answered_at`.
+        """Process the heartbeats that were stored at some time between `requested_at` and `answered_at`.
 
         Args:
             expected: the runners that should be alive. One that was not expected before counts from now.
             beats: the last heartbeat of each runner that has one.
-            asked_at: a silence lasts at least until here.
+            requested_at: a silence lasts at least until here.
             answered_at: a new beat may be as young as this.
 
         """
         known, self._alive_until = self._alive_until, {}
-        is_gap = asked_at - self._answered_at > MAX_READ_GAP_S
+        is_gap = requested_at - self._answered_at > MAX_READ_GAP_S
         for runner_id in expected:
             beat, until = beats.get(runner_id), known.get(runner_id)
             if until is None or (beat is not None and self._counts.get(runner_id) != beat.count):
                 is_alive = True
             else:
-                was_fenced = self._asked_at - until >= MAX_LEASE_S
+                was_fenced = self._requested_at - until >= MAX_LEASE_S
                 is_alive = beat is None and not was_fenced and (is_gap or runner_id in self._present)
             self._alive_until[runner_id] = answered_at if is_alive or until is None else until
             if beat is not None:
                 self._counts[runner_id] = beat.count
         self._counts = {runner: count for runner, count in self._counts.items() if runner in self._alive_until}
         self._present = frozenset(beats)
-        self._asked_at, self._answered_at = asked_at, answered_at
+        self._requested_at, self._answered_at = requested_at, answered_at
 
     def silent(self) -> dict[RunnerId, float]:
         """Return the runners that were silent for too long, with the seconds."""
-        silences = {runner_id: round(self._asked_at - until, 3) for runner_id, until in self._alive_until.items()}
-        return {runner_id: silent_s for runner_id, silent_s in silences.items() if silent_s >= self._lost_s}
+        silent_for_s = {
+            runner_id: round(self._requested_at - until, 3) for runner_id, until in self._alive_until.items()
+        }
+        return {runner_id: silent_s for runner_id, silent_s in silent_for_s.items() if silent_s >= self._lost_s}
 
 
 class LeaderWatch:

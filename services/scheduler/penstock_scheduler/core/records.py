@@ -53,7 +53,7 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
 
 
 class RunnerStatus(Enum):
-    """What may still be asked of a runner."""
+    """Which orders a runner may still receive."""
 
     ACTIVE = "active"
     DRAINING = "draining"
@@ -78,7 +78,7 @@ class RunnerRecord(Struct, kw_only=True, array_like=True):
     assign_head: Head = EMPTY_HEAD
     """Of `assign.<id>`."""
     is_crash: bool = False
-    """Whether it ended without having been asked to."""
+    """Whether it ended without a request."""
 
 
 class LeadershipLease(Struct, frozen=True, array_like=True):

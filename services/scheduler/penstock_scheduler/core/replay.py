@@ -37,8 +37,8 @@ class DecisionCheck:
         data, difference = stored.event.data, None
         if isinstance(data, CycleDecided):
             self.cycles += 1
-            rest = [each for each in self._unseen if each.seq > data.seen]
-            self._state.apply_all(each for each in self._unseen if each.seq <= data.seen)
+            rest = [unseen for unseen in self._unseen if unseen.seq > data.seen]
+            self._state.apply_all(unseen for unseen in self._unseen if unseen.seq <= data.seen)
             self._unseen = rest
             observations = Observations(data.silent_runners)
             decision = decide(

@@ -39,5 +39,5 @@ def restore_state(stored: bytes, *, seq: int) -> SchedulerState:
     if snapshot.version != STATE_VERSION:
         raise UnreadableSnapshot(f"it has version {snapshot.version}; this program writes {STATE_VERSION}")
     if snapshot.seq != seq:
-        raise UnreadableSnapshot(f"it was saved for sequence {seq} and says {snapshot.seq}")
+        raise UnreadableSnapshot(f"it was saved for sequence {seq} and contains {snapshot.seq}")
     return SchedulerState.restore(snapshot)

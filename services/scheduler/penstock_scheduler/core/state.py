@@ -317,7 +317,7 @@ def _is_apart(job: LiveJob) -> bool:
     return job.life.state is JobState.HELD or (job.life.damage is not None and not job.life.state.holds_slot)
 
 
-_FOLDS: Final[Mapping[type[Any], Any]] = {  # Any: each function takes the type that it stands under
+_FOLDS: Final[Mapping[type[Any], Any]] = {  # Any: each function takes the type that is its key
     e.JobSubmitted: SchedulerState._submit,  # pyright: ignore[reportPrivateUsage] - the table belongs to the class
     e.AttemptAssigned: SchedulerState._order,  # pyright: ignore[reportPrivateUsage]
     e.StopOrdered: SchedulerState._order,  # pyright: ignore[reportPrivateUsage]

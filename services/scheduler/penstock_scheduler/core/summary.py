@@ -22,7 +22,7 @@ MAX_HOLDERS_OF_OWNER: Final = 5
 
 def summarize(state: SchedulerState) -> QueueSummary:
     """Return the summary. Its size is bounded, and it costs O(slots + owners with waiting jobs)."""
-    active = [each for each in state.runners.values() if each.state is RunnerStatus.ACTIVE]
+    active = [runner for runner in state.runners.values() if runner.state is RunnerStatus.ACTIVE]
     slots: dict[str, int] = {}
     free: dict[str, int] = {}
     for runner in active:
