@@ -40,8 +40,14 @@ class SimulatedLog:
     async def append(
         self, entries: Sequence[AppendEntry], *, fence: Fence | None = None, deadline_s: float = 10.0
     ) -> tuple[Stored, ...]:
-        return await self._world.request(
-            self._machine, lambda: self._world.append(entries, fence), writes=True, deadline_s=deadline_s
+        world = self._world
+        lost_share = 0.0 if fence is None else world.faults.delayed_batch_share
+        return await world.request(
+            self._machine,
+            lambda: world.append(entries, fence),
+            writes=True,
+            deadline_s=deadline_s,
+            lost_share=lost_share,
         )
 
     async def load(self, aggregate: str, *, min_version: int = 0, deadline_s: float = 10.0) -> tuple[Stored, ...]:

@@ -61,6 +61,10 @@ TROUBLES: Final = (
     "snapshot",
 )
 RELEASE_INTERVAL_S: Final = 30.0
+CANCEL_SHARE: Final = 0.3
+HOLD_SHARE: Final = 0.2
+DELETE_SHARE: Final = 0.2
+"""Of the jobs whose clients do this."""
 RERUN: Final = "rerun with: python -m tests.simulation"
 
 
@@ -180,11 +184,11 @@ class Story:
         world, random = self.world, self.world.random
         await anyio.sleep(random.random() * 25)
         actions: list[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = []
-        if world.chance(0.3):
+        if world.chance(CANCEL_SHARE):
             actions.append((random.random() * 20, client.cancel))
-        if world.chance(0.2):
+        if world.chance(HOLD_SHARE):
             actions.append((random.random() * 10, client.hold))
-        if world.chance(0.2):
+        if world.chance(DELETE_SHARE):
             actions.append((random.random() * 30, client.delete))
         async with anyio.create_task_group() as group:
             group.start_soon(client.run)

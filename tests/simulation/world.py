@@ -42,6 +42,8 @@ class Faults:
 
     lost_share: float = 0.02
     """Of the requests."""
+    delayed_batch_share: float = 0.0
+    """Of the leader's batches: they have no answer, and arrive when the leader no longer waits for one."""
     is_fence_ignored: bool = False
     """Whether the log stores what a deposed leader appends: a mutation, which invariants must notice."""
 
@@ -173,7 +175,13 @@ class World:
         return 0.0 if self.is_calm else max(self.outage_until, machine.cut_off_until)
 
     async def request(
-        self, machine: Machine, perform: Callable[[], Awaitable[T]], *, writes: bool, deadline_s: float = DEADLINE_S
+        self,
+        machine: Machine,
+        perform: Callable[[], Awaitable[T]],
+        *,
+        writes: bool,
+        deadline_s: float = DEADLINE_S,
+        lost_share: float = 0.0,
     ) -> T:
         """Have the server perform a request, unless the network loses the request or its answer."""
         loop = self.loop
@@ -182,9 +190,9 @@ class World:
         wait_s = min(deadline_s, DEADLINE_S)
         if self.is_over:
             raise Unavailable("the simulation is over")
-        if loop.time() < self.back_at(machine) or self.chance(self.faults.lost_share):
+        if loop.time() < self.back_at(machine) or self.chance(max(self.faults.lost_share, lost_share)):
             self._lose(reply, wait_s)
-            if writes and self.chance(0.5):
+            if writes and (lost_share or self.chance(0.5)):
                 # It was kept in a buffer until the network was back, and nobody waits for it any more.
                 back_s = max(wait_s, self.back_at(machine) - loop.time())
                 self.after(back_s + self.random.random() * LATE_S, lambda: _outcome_of(perform))

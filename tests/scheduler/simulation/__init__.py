@@ -1,1 +1,0 @@
-"""The whole system in one process and in virtual time, with everything that can go wrong."""
