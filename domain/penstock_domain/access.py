@@ -1,10 +1,10 @@
-"""Who may do what: for every deed the least role that it takes, of the one who asks and on the job it is about.
+"""Permissions: the least role that each action requires, by the tenant and the owner of the job that it concerns.
 
-Whoever owns a job needs less than others of its tenant, and they need less than those of other tenants.
+The owner of a job needs a lower role than others of its tenant, and they need a lower one than those of other tenants.
 """
 
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final
 
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.ids import TenantId
@@ -17,21 +17,12 @@ class JobVisibility(Enum):
     TENANT = "tenant"
 
 
-class Owned(Protocol):
-    """What access to a job depends on."""
-
-    @property
-    def tenant(self) -> TenantId: ...  # noqa: D102
-    @property
-    def owner(self) -> str: ...  # noqa: D102
-
-
 class Forbidden(Exception):
-    """Somebody who is known may not do this; the text names the role that it takes."""
+    """The role of a principal does not permit an action; the text names the role that it requires."""
 
-    def __init__(self, deed: str, *, needed: Role, principal: Principal) -> None:
+    def __init__(self, action: str, *, needed: Role, principal: Principal) -> None:
         super().__init__(
-            f"to {deed}, the role {needed.value} is needed; {principal.name} of the tenant {principal.tenant} "
+            f"to {action}, the role {needed.value} is needed; {principal.name} of the tenant {principal.tenant} "
             f"has the role {principal.role.value}"
         )
         self.needed = needed
@@ -43,67 +34,77 @@ NEEDED_TO_SEE_RUNNERS: Final = Role.OPERATOR
 NEEDED_TO_CHANGE_CATALOGUE: Final = Role.ADMIN
 
 
-def require_role(principal: Principal, needed: Role, deed: str) -> None:
-    """Let pass everybody who has the role, or a higher one.
+def has_role(principal: Principal, needed: Role) -> bool:
+    """Return whether a principal may do everything that the role `needed` permits."""
+    return principal.role.rank >= needed.rank
+
+
+def require_role(principal: Principal, needed: Role, action: str) -> None:
+    """Check that a principal has a role, or a higher one.
 
     Raises:
         Forbidden: `principal` has a lower one.
 
     """
-    if not principal.role.includes(needed):
-        raise Forbidden(deed, needed=needed, principal=principal)
+    if not has_role(principal, needed):
+        raise Forbidden(action, needed=needed, principal=principal)
 
 
-def owns(principal: Principal, job: Owned) -> bool:
-    """Return whether a job is somebody's own."""
-    return job.tenant == principal.tenant and job.owner == principal.name
+def actor_of(principal: Principal) -> str:
+    """Return the name of a principal in events."""
+    return f"user:{principal.name}"
 
 
-def needed_to_see(principal: Principal, job: Owned, visibility: JobVisibility) -> Role:
-    """Return the role that it takes to see a job and all that belongs to it."""
-    if job.tenant != principal.tenant:
+def owns(principal: Principal, tenant: TenantId, owner: str) -> bool:
+    """Return whether a job of `owner` in `tenant` belongs to a principal."""
+    return tenant == principal.tenant and owner == principal.name
+
+
+def needed_to_see(principal: Principal, tenant: TenantId, owner: str, visibility: JobVisibility) -> Role:
+    """Return the role that is required to see a job and all that belongs to it."""
+    if tenant != principal.tenant:
         return Role.ADMIN
-    return Role.VIEWER if visibility is JobVisibility.TENANT or owns(principal, job) else Role.OPERATOR
+    return Role.VIEWER if visibility is JobVisibility.TENANT or owns(principal, tenant, owner) else Role.OPERATOR
 
 
-def needed_to_cancel(principal: Principal, job: Owned) -> Role:
-    """Return the role that it takes to cancel a job."""
-    if job.tenant != principal.tenant:
+def needed_to_cancel(principal: Principal, tenant: TenantId, owner: str) -> Role:
+    """Return the role that is required to cancel a job."""
+    if tenant != principal.tenant:
         return Role.ADMIN
-    return Role.SUBMITTER if owns(principal, job) else Role.OPERATOR
+    return Role.SUBMITTER if owns(principal, tenant, owner) else Role.OPERATOR
 
 
-def needed_to_hold(principal: Principal, job: Owned) -> Role:
-    """Return the role that it takes to hold and to release a job: the same as to cancel it."""
-    return needed_to_cancel(principal, job)
+def needed_to_hold(principal: Principal, tenant: TenantId, owner: str) -> Role:
+    """Return the role that is required to hold and to release a job: the same as to cancel it."""
+    return needed_to_cancel(principal, tenant, owner)
 
 
-def needed_to_close(principal: Principal, job: Owned) -> Role:
-    """Return the role that it takes to end a job whose events are damaged."""
-    return Role.OPERATOR if job.tenant == principal.tenant else Role.ADMIN
+def needed_to_close(principal: Principal, tenant: TenantId, _owner: str) -> Role:
+    """Return the role that is required to end a job whose events are damaged."""
+    return Role.OPERATOR if tenant == principal.tenant else Role.ADMIN
 
 
-def needed_to_delete(principal: Principal, job: Owned) -> Role:
-    """Return the role that it takes to remove what a job left behind."""
-    return Role.SUBMITTER if owns(principal, job) else Role.ADMIN
+def needed_to_delete(principal: Principal, tenant: TenantId, owner: str) -> Role:
+    """Return the role that is required to remove what a job left behind."""
+    return Role.SUBMITTER if owns(principal, tenant, owner) else Role.ADMIN
 
 
 def needed_to_list(principal: Principal, tenant: TenantId) -> Role:
-    """Return the role that it takes to list jobs of a tenant: of those, whoever lists gets the visible ones."""
+    """Return the role that is required to list jobs of a tenant: the list contains the visible ones."""
     return Role.VIEWER if tenant == principal.tenant else Role.ADMIN
 
 
 def needed_to_submit_for(principal: Principal, owner: str) -> Role:
-    """Return the role that it takes to submit a job that `owner` shall own."""
+    """Return the role that is required to submit a job that `owner` will own."""
     return NEEDED_TO_SUBMIT if owner == principal.name else NEEDED_TO_SUBMIT_FOR_OTHERS
 
 
-def may_see(principal: Principal, job: Owned, visibility: JobVisibility) -> bool:
-    """Return whether somebody sees a job. To everybody else it must look as if there were none."""
-    return principal.role.includes(needed_to_see(principal, job, visibility))
+def may_see(principal: Principal, tenant: TenantId, owner: str, visibility: JobVisibility) -> bool:
+    """Return whether a principal may see a job. For every other principal the job does not exist."""
+    return has_role(principal, needed_to_see(principal, tenant, owner, visibility))
 
 
 def visible_owner(principal: Principal, visibility: JobVisibility) -> str | None:
-    """Return the one owner whose jobs somebody sees in its tenant; `None` when it sees those of everybody."""
-    sees_all = visibility is JobVisibility.TENANT or principal.role.includes(Role.OPERATOR)
+    """Return the only owner whose jobs a principal may see in its tenant; `None` when it may see all of them."""
+    sees_all = visibility is JobVisibility.TENANT or has_role(principal, Role.OPERATOR)
     return None if sees_all else principal.name

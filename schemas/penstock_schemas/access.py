@@ -20,17 +20,9 @@ class Role(Enum):
     ADMIN = "admin"
     """Everything, in every tenant: also tokens, the catalogue, and deleting jobs of others."""
 
-    @property
-    def rank(self) -> int:
+    def __init__(self, _value: str) -> None:
+        self.rank: Final = len(type(self).__members__)
         """The place in the order of roles, from 0."""
-        return _RANKS[self]
-
-    def includes(self, other: "Role") -> bool:
-        """Return whether this role may do everything that `other` may."""
-        return self.rank >= other.rank
-
-
-_RANKS: Final = {role: rank for rank, role in enumerate(Role)}
 
 
 class AuthMethod(Enum):
@@ -49,11 +41,6 @@ class Principal(Struct, frozen=True, kw_only=True):
     tenant: TenantId = DEFAULT_TENANT
     role: Role = Role.SUBMITTER
     method: AuthMethod = AuthMethod.NONE
-
-    @property
-    def actor(self) -> str:
-        """What events call it."""
-        return f"user:{self.name}"
 
 
 LOCAL_USER: Final = Principal(name="anonymous", role=Role.ADMIN)

@@ -26,19 +26,11 @@ class JobState(Enum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
-    @property
-    def is_terminal(self) -> bool:
-        """Return whether the job has ended."""
-        return self in _TERMINAL
-
-    @property
-    def holds_slot(self) -> bool:
-        """Return whether the job holds a slot on a runner."""
-        return self in _HOLDING
-
-
-_TERMINAL: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
-_HOLDING: Final = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.CANCELLING})
+    def __init__(self, value: str) -> None:
+        self.is_terminal: Final = value in ("COMPLETED", "FAILED", "CANCELLED")
+        """Whether the job has ended."""
+        self.holds_slot: Final = value in ("ASSIGNED", "RUNNING", "CANCELLING")
+        """Whether the job holds a slot on a runner."""
 
 
 class JobStatus(Enum):

@@ -82,11 +82,6 @@ class Job(JobLifecycle, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     """What its user must know of the last attempt that ended, one sentence each."""
 
-    @property
-    def owner(self) -> str:
-        """The user that the job belongs to."""
-        return self.spec.owner
-
 
 class TaskState(Enum):
     """The state of one task of a run."""

@@ -495,7 +495,7 @@ def test_deleting_a_job_that_ended_leaves_a_tombstone() -> None:
     assert deleted == JobDeleted(reason="old")
     left = given([*DONE, deleted])
     assert left is not None
-    assert (left.state, left.owner, left.spec.parameters, left.output_files) == (JobState.COMPLETED, "ada", {}, 0)
+    assert (left.state, left.spec.owner, left.spec.parameters, left.output_files) == (JobState.COMPLETED, "ada", {}, 0)
     assert left.deleted_at is not None
 
 

@@ -137,7 +137,7 @@ def _matches(job: Job, query: JobQuery) -> bool:
         and (bool(query.standings) or not query.statuses or STATUS_OF[job.state] in query.statuses)
         and (not query.standings or detailed_status(job) in query.standings)
         and query.pipeline in (None, job.spec.pipeline_name)
-        and query.owner in (None, job.owner)
+        and query.owner in (None, job.spec.owner)
         and all(_has(job, key, value) for key, value in query.labels)
         and (query.text is None or query.text in text_of(job))
         and (query.after_us is None or created_us > query.after_us)

@@ -211,7 +211,7 @@ def test_the_slim_fold_agrees_with_the_job_core(actions: list[tuple[str, int]]) 
         slim = history.state.jobs[name]
         for field in JobLifecycle.__struct_fields__:
             assert getattr(slim.life, field) == getattr(each, field), field
-        assert (slim.created_seq, slim.priority, slim.owner) == (each.created_seq, each.spec.priority, each.owner)
+        assert (slim.created_seq, slim.priority, slim.owner) == (each.created_seq, each.spec.priority, each.spec.owner)
 
 
 def test_a_changed_decision_is_found_by_the_replay() -> None:

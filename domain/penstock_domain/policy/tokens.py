@@ -13,7 +13,7 @@ from typing import Final, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_domain.access import Forbidden
+from penstock_domain.access import Forbidden, has_role
 from penstock_domain.chain import Stored
 from penstock_domain.damage import misfit
 from penstock_schemas.access import AuthMethod, Principal, Role
@@ -151,7 +151,7 @@ def check_issue(principal: Principal, *, name: str, tenant: TenantId, role: Role
         return
     if (name, tenant) != (principal.name, principal.tenant):
         raise Forbidden(f"issue a token for {name} of the tenant {tenant}", needed=Role.ADMIN, principal=principal)
-    if not principal.role.includes(role):
+    if not has_role(principal, role):
         raise Forbidden(f"issue a token with the role {role.value}", needed=role, principal=principal)
     if principal.method is AuthMethod.TOKEN:
         raise Forbidden("issue a token by means of another token", needed=Role.ADMIN, principal=principal)

@@ -11,6 +11,7 @@ import structlog
 from msgspec import Struct
 
 from penstock_domain import aggregates
+from penstock_domain.access import actor_of
 from penstock_domain.deciders import TOKEN
 from penstock_domain.policy.tokens import (
     PREFIX,
@@ -129,7 +130,7 @@ class TokenService:
         """
         check_issue(principal, name=holder, tenant=tenant, role=role)
         return await self.bootstrap(
-            principal.actor, name=name, holder=holder, tenant=tenant, role=role, expires_at=expires_at
+            actor_of(principal), name=name, holder=holder, tenant=tenant, role=role, expires_at=expires_at
         )
 
     async def bootstrap(
@@ -163,7 +164,7 @@ class TokenService:
                 raise (NotFound if token is None else HiddenToken)(f"token {token_id[:80]} was not found")
             return Target(aggregates.token(token_id), token)
 
-        await self._perform(locate, RevokeToken(token_id=token_id, reason=reason), principal.actor)
+        await self._perform(locate, RevokeToken(token_id=token_id, reason=reason), actor_of(principal))
 
     def visible(self, principal: Principal) -> tuple[Token, ...]:
         """Return the tokens that `principal` may see, newest first, revoked and expired ones too."""

@@ -6,7 +6,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from penstock_domain.access import require_role
+from penstock_domain.access import has_role, require_role
 from penstock_gateway.http.bodies.json_bodies import decode_aside
 from penstock_gateway.http.error_responses import ErrorRenderer
 from penstock_gateway.http.parameters import reason_against
@@ -103,7 +103,7 @@ def _check(request: Request, endpoint: Endpoint, values: tuple[str, ...]) -> Non
 
     """
     operation = endpoint.operation
-    if operation.role is not None and not request.principal.role.includes(operation.role):
+    if operation.role is not None and not has_role(request.principal, operation.role):
         names = (parameter.name for parameter in endpoint.path_parameters)
         action = operation.action.format(**dict(zip(names, values, strict=True)))
         require_role(request.principal, operation.role, action)

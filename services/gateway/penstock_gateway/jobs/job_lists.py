@@ -92,8 +92,8 @@ class JobLists:
 
     def _visible(self, principal: Principal, query: JobQuery) -> JobQuery | None:
         """Return the part of a list that `principal` sees; `None` when it is none of it."""
-        deed = f"list jobs of the tenant {query.tenant}"
-        require_role(principal, needed_to_list(principal, query.tenant), deed)
+        action = f"list jobs of the tenant {query.tenant}"
+        require_role(principal, needed_to_list(principal, query.tenant), action)
         owner = visible_owner(principal, self._visibility)
         if owner is None or query.owner == owner:
             return query

@@ -10,7 +10,7 @@ from msgspec import Struct
 from penstock_domain import aggregates
 from penstock_domain.access import (
     JobVisibility,
-    Owned,
+    actor_of,
     may_see,
     needed_to_cancel,
     needed_to_close,
@@ -30,7 +30,7 @@ from penstock_runtime.command_handler import CommandHandler, Target
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob
-from penstock_schemas.ids import JobId
+from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import JobState, TaskCounts
 from penstock_schemas.views import Job
 
@@ -81,9 +81,9 @@ class Jobs:
         self._runtime = runtime
         self._is_behind = is_behind
 
-    def is_visible(self, principal: Principal, job: Owned) -> bool:
-        """Return whether somebody may see a job."""
-        return may_see(principal, job, self._visibility)
+    def is_visible(self, principal: Principal, tenant: TenantId, owner: str) -> bool:
+        """Return whether a principal may see a job of `owner` in `tenant`."""
+        return may_see(principal, tenant, owner, self._visibility)
 
     async def get(self, principal: Principal, job_id: JobId, *, min_seq: int = 0) -> Job:
         """Return a job, at least as it was at `min_seq`.
@@ -95,7 +95,7 @@ class Jobs:
 
         """
         job = self._index.get(job_id)
-        if job is not None and job.deleted_at is None and may_see(principal, job, self._visibility):
+        if job is not None and job.deleted_at is None and self.is_visible(principal, job.tenant, job.spec.owner):
             is_fresh = job.head.seq >= min_seq or self._index.covered >= min_seq
             if job.state.is_terminal or (is_fresh and not self._is_behind()):
                 return job
@@ -191,17 +191,17 @@ class Jobs:
         job_id: JobId,
         command: Callable[[datetime], JobCommand],
         *,
-        role_for: Callable[[Principal, Job], Role],
+        role_for: Callable[[Principal, TenantId, str], Role],
         action: str,
     ) -> Job:
         """Perform a command on a job; nothing happens when its effect is there already."""
 
         async def locate() -> Target[Job]:
             job = await self.load(principal, job_id)
-            require_role(principal, role_for(principal, job), action)
+            require_role(principal, role_for(principal, job.tenant, job.spec.owner), action)
             return Target(aggregates.job(job.tenant, job_id), job)
 
-        handled = await self._commands.handle_at(JOB, locate, lambda _, now: command(now), actor=principal.actor)
+        handled = await self._commands.handle_at(JOB, locate, lambda _, now: command(now), actor=actor_of(principal))
         assert handled.state is not None, "a command on an existing job leaves a job"
         if handled.events:
             self._index.put(handled.state)
@@ -233,14 +233,14 @@ class Jobs:
         work that an unknown one takes, so that time tells nothing either.
         """
         known = self._index.get(job_id)
-        is_hidden = known is not None and not may_see(principal, known, self._visibility)
+        is_hidden = known is not None and not self.is_visible(principal, known.tenant, known.spec.owner)
         tenant = principal.tenant if known is None or is_hidden else known.tenant
         stored = await self._log.load(aggregates.job(tenant, NOWHERE if is_hidden else job_id))
         if not stored and known is None and principal.role is Role.ADMIN:
             found = await self._index.ask(job_id)  # of another tenant, and so new that it is not here yet
             stored = () if found is None else await self._log.load(aggregates.job(found.tenant, job_id))
         job = fold(stored)
-        if job is None or not may_see(principal, job, self._visibility):
+        if job is None or not self.is_visible(principal, job.tenant, job.spec.owner):
             raise (UnknownJob if job is None and not is_hidden else HiddenJob)(f"job {job_id} was not found")
         if job.deleted_at is not None and not with_deleted:
             raise DeletedJob(

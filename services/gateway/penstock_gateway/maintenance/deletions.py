@@ -10,7 +10,7 @@ import anyio
 import structlog
 
 from penstock_domain import aggregates
-from penstock_domain.access import needed_to_delete, require_role
+from penstock_domain.access import actor_of, needed_to_delete, require_role
 from penstock_domain.deciders import JOB
 from penstock_domain.job.decide import decide
 from penstock_domain.job.evolve import fold
@@ -81,8 +81,8 @@ class Deletions:
 
         """
         job = await self._jobs.load(principal, job_id, with_deleted=True)
-        require_role(principal, needed_to_delete(principal, job), f"delete job {job_id}")
-        await self.delete_as(principal.actor, job, reason=reason)
+        require_role(principal, needed_to_delete(principal, job.tenant, job.spec.owner), f"delete job {job_id}")
+        await self.delete_as(actor_of(principal), job, reason=reason)
 
     async def delete_as(self, actor: str, job: Job, *, reason: str | None = None) -> None:
         """Delete a job without a check of permissions.

@@ -111,7 +111,9 @@ class JobRoutes:
         min_seq = request.query.integer("min_seq") if request.has_query else 0
         job = await self._jobs.get(request.principal, job_id, min_seq=max(min_seq, _min_seq(request)))
         counts = await self._jobs.counts(job)
-        waiting = self._fleet.waiting(job, lambda other: self._jobs.is_visible(request.principal, other))
+        waiting = self._fleet.waiting(
+            job, lambda other: self._jobs.is_visible(request.principal, other.tenant, other.owner)
+        )
         body = render(job, waiting=waiting, tasks=counts)
         live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
         if body.waiting is not None:  # it changes with the queue, not with the job

@@ -4,6 +4,7 @@ from typing import Final
 
 from litestar.types import ASGIApp
 
+from penstock_domain.access import actor_of
 from penstock_domain.policy.pipelines import UnknownPipeline
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
@@ -43,7 +44,7 @@ class PipelineRoutes:
 
     async def register(self, request: Request, body: PipelineRegistration) -> ASGIApp:
         """Register a version."""
-        version, is_new = await self._registrations.register(body, actor=request.principal.actor)
+        version, is_new = await self._registrations.register(body, actor=actor_of(request.principal))
         response = render_version(version)
         headers = {**NO_CACHE, "location": f"/pipelines/{response.name}/versions/{response.version}"}
         return BytesResponse(encode(response), status=201 if is_new else 200, headers=headers)
@@ -78,7 +79,7 @@ class PipelineRoutes:
     async def retire(self, request: Request, name: str, version: str) -> ASGIApp:
         """Retire a version."""
         await self._catalogue.get(name)
-        retired = await self._catalogue.retire(name, version, actor=request.principal.actor)
+        retired = await self._catalogue.retire(name, version, actor=actor_of(request.principal))
         return BytesResponse(encode(render_version(retired)), headers=NO_CACHE)
 
     async def of_job(self, request: Request, job_id: JobId) -> ASGIApp:

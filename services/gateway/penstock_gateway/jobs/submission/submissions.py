@@ -7,6 +7,7 @@ import anyio.to_thread
 from msgspec import Struct
 
 from penstock_domain import aggregates
+from penstock_domain.access import actor_of
 from penstock_domain.deciders import JOB
 from penstock_domain.job.errors import Refused
 from penstock_domain.job.evolve import fold
@@ -280,7 +281,7 @@ class Submissions:
 
         try:
             handled = await self._commands.handle_at(
-                JOB, locate, lambda _, now: command_of(admitted, job_id=job_id, now=now), actor=principal.actor
+                JOB, locate, lambda _, now: command_of(admitted, job_id=job_id, now=now), actor=actor_of(principal)
             )
         except TooLarge:
             raise without_room(admitted.submission) from None
