@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import Final
 
-from litestar.types import Message, Send
+from penstock_gateway.http.asgi import Message, Send
 
 _PREFERENCE: Final = re.compile(r'\s*handling\s*=\s*"?(strict|lenient)"?\s*', re.IGNORECASE)
 
@@ -21,8 +21,7 @@ def confirming(send: Send, preference: str) -> Send:
 
     async def confirm(message: Message) -> None:
         if message["type"] == "http.response.start":
-            start = cast("dict[str, Any]", message)
-            start["headers"] = [*start["headers"], (b"preference-applied", f"handling={preference}".encode())]
+            message["headers"] = [*message["headers"], (b"preference-applied", f"handling={preference}".encode())]
         await send(message)
 
     return confirm

@@ -3,9 +3,8 @@
 from typing import Final
 
 import structlog
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock_gateway.http.asgi import HTTP, ASGIApp, Message, Receive, Scope, Send
 from penstock_runtime.runtime import SYSTEM
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -22,7 +21,7 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and log how it went."""
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != HTTP:
             await self._app(scope, receive, send)
             return
         started_s = SYSTEM.monotonic()

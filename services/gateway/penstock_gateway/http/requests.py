@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol
 
 import anyio
-from litestar.types import HTTPReceiveMessage, Receive, Scope, WebSocketReceiveMessage
 
+from penstock_gateway.http.asgi import Message, Receive, Scope
 from penstock_gateway.http.operations import Operation
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
@@ -58,19 +58,18 @@ class Request:
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        raw = cast("dict[str, Any]", scope)
-        path = str(raw["path"])
+        path = str(scope["path"])
         if "//" in path:
             path = _SLASHES.sub("/", path)
         if path.endswith("/") and len(path) > 1:
             path = path[:-1]
-        raw["path"] = path
-        raw[REQUEST] = self
-        self.scope: Final = raw
+        scope["path"] = path
+        scope[REQUEST] = self
+        self.scope: Final = scope
         self.receive: Final = receive
-        self.method: Final = str(raw.get("method", "GET"))
+        self.method: Final = str(scope.get("method", "GET"))
         self.path: Final = path
-        self.headers: Final = headers_of(raw["headers"])
+        self.headers: Final = headers_of(scope["headers"])
         """By name in lower case; handlers read them with `header`."""
         self._query: QueryParameters | None = None
         self._principal: Principal | None = None
@@ -125,7 +124,7 @@ class Request:
 
 def request_of(scope: Scope, receive: Receive) -> Request:
     """Return the request that an outer layer made of this scope, or a new one."""
-    known = cast("dict[str, Any]", scope).get(REQUEST)
+    known = scope.get(REQUEST)
     return known if isinstance(known, Request) else Request(scope, receive)
 
 
@@ -236,15 +235,16 @@ class Body:
         if message["type"] != "http.request":
             return b""
         self._is_over = not message["more_body"]
-        self._size_bytes += len(message["body"])
+        chunk: bytes = message["body"]
+        self._size_bytes += len(chunk)
         if self._size_bytes - self._progress_bytes >= MIN_PROGRESS_BYTES:
             self._progress_bytes = self._size_bytes
             self._waited_s = 0.0
         if self._size_bytes > self._max_bytes:
             raise BodyTooLarge(_too_large(self._max_bytes))
-        return message["body"]
+        return chunk
 
-    async def _wait(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+    async def _wait(self) -> Message:
         started = anyio.current_time()
         if self._deadline is None:
             self._deadline = started + BODY_S

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from litestar.types import ASGIApp
-
+from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.requests import Request
 from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode
