@@ -9,7 +9,7 @@ import anyio
 from msgspec import Struct
 
 from penstock_domain import aggregates
-from penstock_domain.chain import link
+from penstock_domain.chain import digest, link
 from penstock_ports import MAX_APPEND_ENTRIES, AppendEntry, EventLog
 from penstock_schemas.events import (
     AttemptAssigned,
@@ -29,7 +29,7 @@ from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import EMPTY_HEAD, Head
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 
 OWNERS: Final = tuple(f"owner-{number}" for number in range(20))
 PIPELINES: Final = ("rna-seq", "variant-calling", "assembly", "methylation", "proteomics")

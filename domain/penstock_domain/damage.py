@@ -1,4 +1,4 @@
-"""Damaged events: what replaces a message that cannot be read, and when an event does not follow in its chain.
+"""Damaged events: what replaces a message that cannot be read, and how damage is described.
 
 Every fold decides by these functions, from the log alone. So a replay finds the same damage as the service that read
 the events first, and decides the same.
@@ -11,7 +11,6 @@ from penstock_domain.chain import Stored
 from penstock_schemas.events import Event, RecordDamaged
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import Damage
-from penstock_schemas.views import Head
 
 UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of a message that cannot be read."""
@@ -44,23 +43,6 @@ def missing(seq: int) -> Stored:
 def is_unreadable(stored: Stored) -> bool:
     """Return whether it stands for a message that cannot be read, instead of an event that was written."""
     return stored.event.id == NO_ID
-
-
-def following(head: Head, stored: Stored) -> Head:
-    """Return the head of an aggregate after an event that may not fit it: the next event follows this one."""
-    return Head(seq=stored.seq, version=head.version + 1, hash=stored.hash)
-
-
-def misfit(head: Head, stored: Stored) -> str | None:
-    """Return why an event does not follow `head` in its aggregate's chain; `None` when it does."""
-    event = stored.event
-    if isinstance(event.data, RecordDamaged):
-        return event.data.reason
-    if event.version != head.version + 1:
-        return f"version {event.version} follows version {head.version}: an event is missing, or one was inserted"
-    if event.previous != head.hash:
-        return f"version {event.version} does not follow what is stored before it: an event was changed"
-    return None
 
 
 def damage_of(stored: Stored, reason: str) -> Damage:

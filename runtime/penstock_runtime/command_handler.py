@@ -11,14 +11,14 @@ from typing import Final, Generic
 import anyio
 from msgspec import Struct
 
-from penstock_domain.chain import Stored, link
+from penstock_domain.chain import Stored, digest, link
 from penstock_domain.decider import CommandT, Decider, StateT
 from penstock_ports import AppendEntry, Conflict, EventLog, LogFull, Unavailable
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.events import EventData
 from penstock_schemas.ids import EventId
 from penstock_schemas.views import EMPTY_HEAD, Head
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):

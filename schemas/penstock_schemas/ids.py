@@ -16,7 +16,9 @@ EventId = NewType("EventId", str)
 
 DEFAULT_TENANT: Final = TenantId("default")
 
-TOKEN_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,62}}{END}"
+TOKEN: Final = "[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
+"""A regular expression for one token of a subject."""
+TOKEN_PATTERN: Final = rf"^{TOKEN}{END}"
 """What may be one token of a subject: tenants, runner ids, names of limits."""
 
 MAX_NAME_CHARS: Final = 200

@@ -1,6 +1,8 @@
 """What a job is to do. Command, event, view and response share these declarations of a submission's fields."""
 
-from typing import Any
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
 
 from msgspec import Struct, field
 
@@ -41,6 +43,6 @@ class JobSpec(SubmissionFields, frozen=True, kw_only=True, omit_defaults=True):
     idempotency_key: str | None = None
 
 
-def client_fields(value: SubmissionFields) -> dict[str, Any]:
-    """Return the fields of `SubmissionFields` that `value` has, by name: the arguments of another such struct."""
-    return {name: getattr(value, name) for name in SubmissionFields.__struct_fields__}
+CLIENT_FIELDS: Final = SubmissionFields.__struct_fields__
+client_values: Final[Callable[[SubmissionFields], tuple[Any, ...]]] = attrgetter(*CLIENT_FIELDS)
+"""Returns the values of `CLIENT_FIELDS`: `zip` of both is the arguments of another such struct."""

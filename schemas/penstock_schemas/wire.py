@@ -1,6 +1,6 @@
 """Events and views to bytes and back: the only place where they are encoded."""
 
-import hashlib
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -12,7 +12,8 @@ T = TypeVar("T")
 # Besides its own errors, msgspec lets bytes that are not UTF-8 (a ValueError) and endless nesting out as they are.
 _UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 
-_encoder = msgspec.json.Encoder()
+encode: Final[Callable[[msgspec.Struct], bytes]] = msgspec.json.Encoder().encode
+"""Encodes an event or a view as JSON, without spaces and in the order of its fields."""
 _event_decoder = msgspec.json.Decoder(Event)
 
 
@@ -26,11 +27,6 @@ class _Header(msgspec.Struct):
 
 
 _header_decoder = msgspec.json.Decoder(_Header)
-
-
-def encode(value: msgspec.Struct) -> bytes:
-    """Encode an event or a view as JSON, without spaces and in the order of its fields."""
-    return _encoder.encode(value)
 
 
 def decode_event(raw: bytes) -> Event:
@@ -60,11 +56,6 @@ def decode_view(raw: bytes, shape: type[T]) -> T:
         return msgspec.json.decode(raw, type=shape)
     except _UNREADABLE as error:
         raise Undecodable(f"not a {shape.__name__}: {error}") from error
-
-
-def digest(raw: bytes) -> str:
-    """Return the SHA-256 of `raw`, hexadecimal: the link to it in the next event of the aggregate."""
-    return hashlib.sha256(raw).hexdigest()
 
 
 def _reason(raw: bytes, error: Exception) -> str:

@@ -9,7 +9,7 @@ from tests.scheduler.history import History
 
 from penstock.operations.audit import Audit, Broken, audit, verify_job
 from penstock_domain import aggregates
-from penstock_domain.chain import Stored, link
+from penstock_domain.chain import Stored, digest, link
 from penstock_domain.damage import unreadable
 from penstock_gateway.jobs.rendering import render_event
 from penstock_ports import AppendEntry
@@ -17,7 +17,7 @@ from penstock_schemas.events import CycleDecided, JobCancelled, JobSubmitted
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 from penstock_testing.memory import MemoryCluster
 
 

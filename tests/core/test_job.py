@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock_domain import aggregates
-from penstock_domain.chain import BrokenChain, Stored, link, verify
+from penstock_domain.chain import BrokenChain, Stored, digest, link, verify
 from penstock_domain.damage import unreadable
 from penstock_domain.job.attempts import MAX_CRASHES_ALONE, MAX_REQUEUES, MAX_SHARED_CRASHES, needs_isolation
 from penstock_domain.job.decide import decide
@@ -24,7 +24,7 @@ from penstock_domain.job.errors import (
     UnknownJob,
 )
 from penstock_domain.job.evolve import evolve, fold
-from penstock_domain.job.transitions import STATES_BEFORE
+from penstock_domain.job.lifecycle import STATES_BEFORE
 from penstock_schemas.commands import (
     AbandonAttempt,
     AssignJob,
@@ -62,7 +62,7 @@ from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
 from penstock_schemas.views import EMPTY_HEAD, Job
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 JOB = JobId("0190f3c4-5b1e-7c3a-9d2e-000000000001")

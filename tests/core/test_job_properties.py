@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_domain import aggregates
-from penstock_domain.chain import Stored, link, verify
+from penstock_domain.chain import Stored, digest, link, verify
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import Refused
 from penstock_domain.job.evolve import evolve, fold
@@ -28,7 +28,7 @@ from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import JobState, RequeueCause
 from penstock_schemas.views import EMPTY_HEAD, Job
-from penstock_schemas.wire import decode_event, decode_view, digest, encode
+from penstock_schemas.wire import decode_event, decode_view, encode
 
 JOB = JobId("0190f3c4-5b1e-7c3a-9d2e-000000000001")
 NOW = st.integers(0, 1000).map(lambda s: datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=s))

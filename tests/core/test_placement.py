@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock_domain import aggregates
-from penstock_domain.placement import belongs, job_of
+from penstock_domain.aggregates import belongs, job_of
 from penstock_schemas import events as e
 from penstock_schemas.access import Role
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId

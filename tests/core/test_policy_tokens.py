@@ -5,14 +5,14 @@ from typing import Final
 
 import pytest
 
-from penstock_domain.chain import Stored, link
+from penstock_domain.chain import Stored, digest, link
 from penstock_domain.deciders import TOKEN
 from penstock_domain.policy.tokens import IssueToken, RevokeToken, UnknownToken, decide
 from penstock_schemas.access import Role
 from penstock_schemas.events import EventData, TokenIssued, TokenRevoked
 from penstock_schemas.ids import DEFAULT_TENANT, EventId
 from penstock_schemas.views import EMPTY_HEAD
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 ISSUED: Final = TokenIssued(

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from penstock_domain import aggregates
-from penstock_domain.chain import Stored, link
-from penstock_domain.damage import following, unreadable
+from penstock_domain.chain import Stored, digest, following, link
+from penstock_domain.damage import unreadable
 from penstock_ports import AppendEntry
 from penstock_scheduler.core.decision import NO_OBSERVATIONS, Decision, Observations, decide
 from penstock_scheduler.core.events import batch, record
@@ -29,7 +29,7 @@ from penstock_schemas.events import (
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD, Head
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

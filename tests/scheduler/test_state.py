@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.scheduler.history import History, job, started
 
 from penstock_domain import aggregates
-from penstock_domain.chain import Stored, link
+from penstock_domain.chain import Stored, digest, link
 from penstock_domain.job.evolve import evolve
 from penstock_domain.job.evolve import fold as fold_job
 from penstock_domain.waiting import why
@@ -25,7 +25,7 @@ from penstock_schemas.events import CycleDecided, JobClosed, ResultsDelayed
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, RunnerId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Head, Job, JobLifecycle
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 
 ENGINES = ("mock", "snakemake", "cwl")
 OWNERS = ("ada", "bob", "eve")

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock_domain.chain import digest
 from penstock_schemas.events import EVENT_TYPES, Assignment, Event, LimitSet
 from penstock_schemas.ids import EventId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, Source, TaskCounts
 from penstock_schemas.views import Job
-from penstock_schemas.wire import Undecodable, decode_event, decode_view, digest, encode
+from penstock_schemas.wire import Undecodable, decode_event, decode_view, encode
 
 # Text that JSON can carry: a lone surrogate has no UTF-8.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 import msgspec
 import pytest
 
+from penstock_domain.chain import digest
 from penstock_domain.source_tree import fault_of_path
 from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import SourceKind
-from penstock_schemas.wire import digest
 from penstock_sources.failures import InvalidSource
 from penstock_sources.limits import MAX_FILES
 from penstock_sources.staging.bundles import make_bundle, path_source

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from penstock_domain.chain import Stored
+from penstock_domain.chain import Stored, digest
 from penstock_jetstream import names
 from penstock_jetstream.adapters.live_feed import LIVE_TYPES, live_headers, live_subject
 from penstock_jetstream.layout import streams
@@ -22,7 +22,7 @@ from penstock_schemas.views import (
     Task,
     TaskState,
 )
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 from tools.reference.events import example
 from tools.reference.markdown import code, fenced, heading, table
 from tools.reference.shapes import enum_table, module_notes, struct_table, summary

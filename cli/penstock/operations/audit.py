@@ -7,8 +7,8 @@ from typing import Final
 import anyio
 from msgspec import Struct
 
-from penstock_domain.chain import BrokenChain, Stored, verify
-from penstock_domain.damage import following, is_unreadable, misfit
+from penstock_domain.chain import BrokenChain, Stored, following, misfit, verify
+from penstock_domain.damage import is_unreadable
 from penstock_ports import EventLog, Unavailable
 from penstock_scheduler.core.replay import DecisionCheck
 from penstock_schemas.api import JobEvent

@@ -6,11 +6,10 @@ from typing import Final, get_args
 
 from msgspec.structs import asdict, replace
 
-from penstock_domain.chain import Stored
-from penstock_domain.damage import damage_message, damage_of, following
-from penstock_domain.job.lifecycle import advanced, applied, begun, unknown
-from penstock_domain.job.transitions import first_event_fault
-from penstock_domain.placement import job_of
+from penstock_domain.aggregates import job_of
+from penstock_domain.chain import Stored, following
+from penstock_domain.damage import damage_message, damage_of
+from penstock_domain.job.lifecycle import advanced, applied, begun, first_event_fault, unknown
 from penstock_schemas.events import (
     AttemptStarted,
     JobCancelled,

@@ -1,18 +1,18 @@
-"""The one fold of a job's life, for every service: what an event makes of a `JobLifecycle`.
+"""The one fold of a job's life, for every service: what an event makes of a `JobLifecycle`, and when it can follow.
 
 Folding rejects nothing. An event that cannot be read, does not follow in the chain, or cannot happen in the job's state
 puts the job into quarantine: it keeps its state, and only the event by which an operator closes it changes it.
 """
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from penstock_domain.chain import Stored
-from penstock_domain.damage import damage_of, following
-from penstock_domain.job.transitions import closes, next_event_fault
+from penstock_domain.chain import Stored, following, misfit
+from penstock_domain.damage import damage_of
 from penstock_schemas.events import (
     AttemptStarted,
+    EventData,
     JobAssigned,
     JobCancelled,
     JobCancelRequested,
@@ -24,13 +24,32 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    ResultsDelayed,
 )
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import JobState, RequeueCause
-from penstock_schemas.views import EMPTY_HEAD, JobLifecycle
+from penstock_schemas.views import EMPTY_HEAD, Head, JobLifecycle
 
 Life = TypeVar("Life", bound=JobLifecycle)
 """A lifecycle, alone or with more fields, which the functions of this module keep as they are."""
+
+_HOLDING: Final = frozenset(state for state in JobState if state.holds_slot)
+_TERMINAL: Final = frozenset(state for state in JobState if state.is_terminal)
+_OF_ATTEMPT: Final = (JobAssigned, AttemptStarted, ResultsDelayed, JobCompleted, JobFailed, JobRequeued)
+STATES_BEFORE: Final[dict[type[EventData], frozenset[JobState]]] = {
+    JobHeld: frozenset({JobState.QUEUED}),
+    JobReleased: frozenset({JobState.HELD}),
+    JobAssigned: frozenset({JobState.QUEUED}),
+    AttemptStarted: frozenset({JobState.ASSIGNED}),
+    ResultsDelayed: frozenset({JobState.RUNNING}),
+    JobCompleted: _HOLDING,
+    JobFailed: _HOLDING,
+    JobRequeued: _HOLDING,
+    JobCancelRequested: frozenset({JobState.ASSIGNED, JobState.RUNNING}),
+    JobCancelled: frozenset({JobState.QUEUED, JobState.HELD, JobState.CANCELLING}),
+    JobDeleted: _TERMINAL,
+}
+"""The states that each event can follow."""
 
 
 def begun(data: JobSubmitted, stored: Stored) -> JobLifecycle:
@@ -89,6 +108,40 @@ def applied(job: Life, stored: Stored) -> Life:
             return replace(job, state=job.state if job.state.is_terminal else JobState.FAILED, damage=None)
         case _:
             return replace(job, state=_state_after(job, data))
+
+
+def first_event_fault(stored: Stored, head: Head) -> str | None:
+    """Return why `stored` cannot be the first event of a job; `None` when it can."""
+    fault = misfit(head, stored)
+    if fault is not None or isinstance(stored.event.data, JobSubmitted):
+        return fault
+    return f"{type(stored.event.data).__name__} cannot be here"
+
+
+def next_event_fault(job: JobLifecycle, stored: Stored) -> str | None:
+    """Return why `stored` cannot be the next event of `job`; `None` when it can."""
+    fault = misfit(job.head, stored)
+    if fault is not None:
+        return fault
+    data = stored.event.data
+    name = type(data).__name__
+    if isinstance(data, JobSubmitted):
+        return f"{name} cannot be here"
+    if job.state not in STATES_BEFORE.get(type(data), frozenset()):
+        return f"{name} cannot follow while the job is {job.state.value}"
+    expected = job.attempt + 1 if isinstance(data, JobAssigned) else job.attempt
+    if isinstance(data, _OF_ATTEMPT) and data.attempt != expected:
+        return f"{name} is of attempt {data.attempt}, and {expected} is the current one"
+    return None
+
+
+def closes(head: Head, stored: Stored) -> bool:
+    """Return whether an event closes a job that ends at `head`.
+
+    Its version counts the events that its writer could read, so it need not follow. A service that read the job before
+    the damage closes the job as well.
+    """
+    return isinstance(stored.event.data, JobClosed) and stored.event.previous == head.hash
 
 
 def counts_as_requeue(data: JobRequeued) -> bool:

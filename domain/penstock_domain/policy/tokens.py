@@ -14,8 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.access import Forbidden, has_role
-from penstock_domain.chain import Stored
-from penstock_domain.damage import misfit
+from penstock_domain.chain import Stored, misfit
 from penstock_schemas.access import AuthMethod, Principal, Role
 from penstock_schemas.events import TokenIssued, TokenRevoked
 from penstock_schemas.ids import TenantId

@@ -7,16 +7,16 @@ from typing import TypeVar
 import anyio
 import structlog
 
-from penstock_domain.chain import Stored
+from penstock_domain.aggregates import belongs
+from penstock_domain.chain import Stored, digest
 from penstock_domain.damage import missing, unreadable
-from penstock_domain.placement import belongs
 from penstock_jetstream import names
 from penstock_jetstream.replicas import search_copies
 from penstock_jetstream.transport import stream_reads, stream_state
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.messages import Held
 from penstock_ports import LogTruncated, PortError
-from penstock_schemas.wire import Undecodable, decode_event, digest
+from penstock_schemas.wire import Undecodable, decode_event
 
 T = TypeVar("T")
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()

@@ -10,10 +10,9 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from penstock_domain.aggregates import EVERYTHING
-from penstock_domain.chain import Stored
+from penstock_domain.aggregates import EVERYTHING, job_of
+from penstock_domain.chain import Stored, digest
 from penstock_domain.damage import is_unreadable
-from penstock_domain.placement import job_of
 from penstock_jetstream import names
 from penstock_jetstream.adapters.gaps import Gaps, decoded
 from penstock_jetstream.transport import stream_reads, stream_state, stream_writes
@@ -37,7 +36,6 @@ from penstock_ports import (
 from penstock_schemas.events import RecordDamaged
 from penstock_schemas.ids import EventId
 from penstock_schemas.views import EMPTY_HEAD, Head
-from penstock_schemas.wire import digest
 
 T = TypeVar("T")
 _log: structlog.stdlib.BoundLogger = structlog.get_logger()

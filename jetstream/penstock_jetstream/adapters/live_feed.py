@@ -1,49 +1,22 @@
 """What plain subscribers hear: each accepted event of a job, on a subject that states what happened to which."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
+from penstock_domain.aggregates import job_of
 from penstock_domain.chain import Stored
-from penstock_domain.placement import job_of
 from penstock_jetstream import names
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.responses import NoAnswer
-from penstock_schemas.events import (
-    AttemptStarted,
-    EventData,
-    JobAssigned,
-    JobCancelled,
-    JobCancelRequested,
-    JobClosed,
-    JobCompleted,
-    JobDeleted,
-    JobFailed,
-    JobHeld,
-    JobReleased,
-    JobRequeued,
-    JobSubmitted,
-    RecordDamaged,
-    ResultsDelayed,
-)
+from penstock_schemas.events import EventData, JobEventData
 from penstock_schemas.wire import encode
 
 LIVE_TYPES: Final[Mapping[type[EventData], str]] = {
-    JobSubmitted: "submitted",
-    JobHeld: "held",
-    JobReleased: "released",
-    JobAssigned: "assigned",
-    AttemptStarted: "started",
-    ResultsDelayed: "results-delayed",
-    JobCompleted: "completed",
-    JobFailed: "failed",
-    JobRequeued: "requeued",
-    JobCancelRequested: "cancel-requested",
-    JobCancelled: "cancelled",
-    JobDeleted: "deleted",
-    JobClosed: "closed",
-    RecordDamaged: "damaged",
+    shape: re.sub(r"(?<=[a-z])(?=[A-Z])", "-", re.sub("^(Job|Attempt|Record)", "", shape.__name__)).lower()
+    for shape in get_args(JobEventData)
 }
-"""The word in the subject for each event of a job; the log's other events are not published."""
+"""The word in the subject for each type of event of a job; the other events of the log are not published."""
 
 
 class JetStreamLive:

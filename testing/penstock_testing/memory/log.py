@@ -4,10 +4,9 @@ from collections.abc import AsyncGenerator, Sequence
 
 import anyio
 
-from penstock_domain.aggregates import EVERYTHING, matches
-from penstock_domain.chain import Stored
+from penstock_domain.aggregates import EVERYTHING, job_of, matches
+from penstock_domain.chain import Stored, digest
 from penstock_domain.damage import is_unreadable, missing, unreadable
-from penstock_domain.placement import job_of
 from penstock_ports import (
     MAX_READ_EVENTS,
     AppendEntry,
@@ -21,7 +20,6 @@ from penstock_ports import (
 )
 from penstock_runtime.notify import Notifier
 from penstock_schemas.views import EMPTY_HEAD, Head
-from penstock_schemas.wire import digest
 
 
 class MemoryLog:

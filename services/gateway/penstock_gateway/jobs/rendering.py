@@ -4,7 +4,7 @@ from typing import assert_never
 
 from penstock_domain.chain import Stored
 from penstock_schemas.api import JobEvent, JobResponse, Waiting
-from penstock_schemas.job_spec import client_fields
+from penstock_schemas.job_spec import CLIENT_FIELDS, client_values
 from penstock_schemas.jobs import STATUS_OF, JobState, TaskCounts
 from penstock_schemas.views import Job
 
@@ -19,7 +19,7 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
 
     """
     return JobResponse(
-        **client_fields(job.spec),
+        **dict(zip(CLIENT_FIELDS, client_values(job.spec), strict=True)),
         id=job.id,
         status=STATUS_OF[job.state],
         created_at=job.created_at,

@@ -6,9 +6,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_domain.aggregates import job_of
 from penstock_domain.chain import Stored
 from penstock_domain.job.evolve import evolve
-from penstock_domain.placement import job_of
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job

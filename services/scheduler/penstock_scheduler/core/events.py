@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from penstock_domain import aggregates
-from penstock_domain.chain import link
+from penstock_domain.chain import digest, link
 from penstock_ports import AppendEntry
 from penstock_scheduler.core.decision import Decision, Observations
 from penstock_scheduler.core.state import SchedulerState
@@ -20,7 +20,7 @@ from penstock_schemas.events import (
 )
 from penstock_schemas.ids import EventId, JobId
 from penstock_schemas.views import Head
-from penstock_schemas.wire import digest, encode
+from penstock_schemas.wire import encode
 
 NewId = Callable[[], EventId]
 """Makes ids: the core has no dice."""

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from penstock_domain import aggregates
-from penstock_domain.chain import Stored
-from penstock_domain.damage import damage_of, following, misfit
+from penstock_domain.chain import Stored, following, misfit
+from penstock_domain.damage import damage_of
 from penstock_domain.job.lifecycle import advanced, begun
 from penstock_domain.policy import limits
 from penstock_domain.policy.limits import Limit

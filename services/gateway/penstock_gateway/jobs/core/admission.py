@@ -19,7 +19,7 @@ from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId, is_name
-from penstock_schemas.job_spec import JobSpec, client_fields
+from penstock_schemas.job_spec import CLIENT_FIELDS, JobSpec, client_values
 from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
 from penstock_sources.staging.bundles import SourceBundle, SourceRoots, make_bundle, path_source
 from penstock_sources.staging.source_kinds import kind_of, needs_staging
@@ -215,16 +215,16 @@ def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None
 
 def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob:
     """Return the command that submits it."""
-    submission, engine = admitted.submission, admitted.engine
-    fields = client_fields(submission)
-    if installed_engines().table(engine).forbids_requeue(admitted.engine_parameters or {}):
+    submission, engine, chosen = admitted.submission, admitted.engine, admitted.engine_parameters
+    fields = dict(zip(CLIENT_FIELDS, client_values(submission), strict=True))
+    if chosen and installed_engines().table(engine).forbids_requeue(chosen):
         fields["requeue"] = False
     spec = JobSpec(
         **fields,
         engine=engine,
         owner=admitted.context.owner,
         source=admitted.source,
-        engine_parameters=admitted.engine_parameters,
+        engine_parameters=chosen,
         pipeline=admitted.pipeline,
         workflow=admitted.context.workflow,
         idempotency_key=admitted.context.key,
@@ -270,6 +270,8 @@ def _engine_parameters(
     submission: JobSubmission, engine: str, defaults: EngineParameters | None
 ) -> EngineParameters | None:
     """Return the checked choice of a submission, on top of what its catalogue entry chose."""
+    if not submission.engine_parameters and not defaults:
+        return None
     chosen = installed_engines().table(engine).overlaid(defaults or {}, submission.engine_parameters)
     require_allowed(engine, chosen)  # of an entry, too: it may be older than the list of what is taken
     return chosen or None

@@ -9,7 +9,7 @@ from penstock_gateway.http.problems import Invalid
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.ids import MAX_KEY_CHARS, is_idempotency_key
-from penstock_schemas.job_spec import SubmissionFields, client_fields
+from penstock_schemas.job_spec import CLIENT_FIELDS, SubmissionFields, client_values
 from penstock_schemas.jobs import Source, SourceKind
 
 _canonical = msgspec.json.Encoder(order="deterministic")
@@ -72,7 +72,7 @@ def fingerprint(submission: JobSubmission, engine: str, owner: str, source: Sour
     A field with its default is left out, so that a request keeps its hash when a field is added.
     """
     request = (
-        SubmissionFields(**client_fields(submission)),
+        SubmissionFields(**dict(zip(CLIENT_FIELDS, client_values(submission), strict=True))),
         engine,
         owner,
         source,

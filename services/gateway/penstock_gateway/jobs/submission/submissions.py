@@ -175,10 +175,11 @@ class Submissions:
         if submission.engine is not None:
             await self._check_engine(submission.engine)
         is_named = submission.source is None and not context.brings_files
-        pipeline = await self._catalogue.find(submission.pipeline_name) if is_named else None
+        if not is_named:
+            return AdmissionFacts()
+        pipeline = await self._catalogue.find(submission.pipeline_name)
         # Only a name that the catalogue does not have is compared with the others.
-        names = tuple(self._catalogue.names) if pipeline is None else ()
-        return AdmissionFacts(pipeline=pipeline, known_names=names)
+        return AdmissionFacts(pipeline=pipeline, known_names=() if pipeline else tuple(self._catalogue.names))
 
     async def _look_up(self, context: SubmissionContext, upload: Upload | None) -> _LookedUp | None:
         if context.key is None or not context.fingerprints(_brought_by(upload)):
