@@ -1,6 +1,7 @@
 """One term of a leading scheduler: elected, deciding, deposed."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from enum import Enum, auto
 from functools import partial
 from itertools import islice
@@ -159,9 +160,10 @@ class Term:
             await self._search_gaps(leader)
             if not leader.may_decide:
                 continue
-            batch = leader.next_batch(self._runtime.now(), Observations(self._failure_detector.silent()))
+            now = self._runtime.now()
+            batch = leader.next_batch(now, Observations(self._failure_detector.silent()))
             if batch is None:
-                await self._idle(moved, runner_is_silent)
+                await self._idle(moved, runner_is_silent, due=leader.next_due(now))
                 continue
             end = await self._append(leader, batch)
             if end is not None:
@@ -247,11 +249,9 @@ class Term:
             self._searched |= gaps
             await self._search(leader, leader.tracked())
 
-    async def _idle(self, moved: anyio.Event, runner_is_silent: anyio.Event) -> None:
-        """Wait for an event, for a heartbeat that changes something, or for the end of a back-off."""
-        time_now = self._runtime.now()
-        due = self._follower.state.queue.next_due(time_now)
-        pause_s = None if due is None else (due - time_now).total_seconds()
+    async def _idle(self, moved: anyio.Event, runner_is_silent: anyio.Event, *, due: datetime | None) -> None:
+        """Wait for an event, for a heartbeat that changes something, or until `due`, when the next back-off ends."""
+        pause_s = None if due is None else max(0.0, (due - self._runtime.now()).total_seconds())
         with anyio.move_on_after(pause_s):
             async with anyio.create_task_group() as tasks:
 

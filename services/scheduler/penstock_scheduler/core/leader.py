@@ -77,6 +77,16 @@ class Leader:
         )
         return Batch(cycle, entries)
 
+    def next_due(self, now: datetime) -> datetime | None:
+        """Return when `next_batch` may have something to do although nothing happened since `now`, if ever.
+
+        Args:
+            now: the time that `next_batch` was called with, not a later one: a back-off that ended in between would be
+                missed, and its job would wait until something else happens.
+
+        """
+        return self.state.queue.next_due(now)
+
     def stored(self, stored: tuple[Stored, ...]) -> None:
         """Take note that the batch is stored: nothing is decided until it comes back through the log."""
         self.awaited = stored[-1].seq
