@@ -32,7 +32,7 @@ PLANS: Final = {
     Size.FULL: _Plan((1_000, 100_000), 1_000, 10_000),
 }
 PAGE_MS: Final = 5.0
-"""The budget of a list's first page, whatever the number of jobs."""
+"""The budget of a list's first page, for any number of jobs."""
 JOB_MS: Final = 1.0
 WES: Final = "/ga4gh/wes/v1"
 RUN_FILTERS: Final = (f"name={PIPELINES[0]}", "state=EXECUTOR_ERROR", "state=COMPLETE&tag=batch:3", "sort=created")

@@ -36,7 +36,7 @@ async def measure() -> dict[str, tuple[str, ...]]:
     """Return the files of each measured request, relative to the repository."""
     with TemporaryDirectory() as folder:
         async with _gateway(Path(folder)) as client:
-            await client.post("/jobs", json=SUBMISSION)  # whatever is done once is done
+            await client.post("/jobs", json=SUBMISSION)  # initial work is done
             with _recorded() as submitting:
                 response = await client.post("/jobs", json=SUBMISSION)
             response.raise_for_status()

@@ -15,11 +15,11 @@ from penstock_schemas.jobs import Damage
 UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of a message that cannot be read."""
 NO_ID: Final = EventId("")
-"""The id of the event that stands for a message that cannot be read."""
+"""The id of the event that replaces a message that cannot be read."""
 
 
 def unreadable(seq: int, aggregate: str, raw: bytes, hash_: str, reason: str) -> Stored:
-    """Return what stands for a message that cannot be read; `aggregate` is empty when there is no message at all."""
+    """Return the event that replaces a message that cannot be read; `aggregate` is empty without a message."""
     what = f"the event cannot be read: {reason}" if raw else reason
     event = Event(
         id=NO_ID,
@@ -36,12 +36,12 @@ def unreadable(seq: int, aggregate: str, raw: bytes, hash_: str, reason: str) ->
 
 
 def missing(seq: int) -> Stored:
-    """Return what stands for a message that the server does not have."""
+    """Return the event that replaces a message that the server does not have."""
     return unreadable(seq, "", b"", "", "the event is missing: the server has no message with this sequence")
 
 
 def is_unreadable(stored: Stored) -> bool:
-    """Return whether it stands for a message that cannot be read, instead of an event that was written."""
+    """Return whether an event replaces a message that cannot be read, instead of an event that was written."""
     return stored.event.id == NO_ID
 
 

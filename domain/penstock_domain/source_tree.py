@@ -60,9 +60,9 @@ def path_of(label: str, encoded: str | None) -> str:
         raise ValueError("this is not standard base64 (RFC 4648, with padding)") from None
 
 
-def shown(path: str) -> str:
+def path_text(path: str) -> str:
     """Return a path as a message, a log or a header may have it: printable, valid Unicode and short."""
-    return "".join(item if item.isprintable() else "?" for item in path[:_MAX_SHOWN_CHARS])
+    return "".join(character if character.isprintable() else "?" for character in path[:_MAX_SHOWN_CHARS])
 
 
 def fault_of_path(path: str) -> str | None:
@@ -98,7 +98,7 @@ def is_engine_cache(path: str) -> bool:
 
 
 def fault_of_link(path: str, target: str) -> str | None:
-    """Return what keeps `target` from being the target of the link at `path`, whatever is beside it."""
+    """Return why `target` cannot be the target of the link at `path`, without regard to other paths; empty: it can."""
     try:
         size_bytes = len(_bytes(target))
     except UnicodeEncodeError:
@@ -213,13 +213,13 @@ def faults_of_tree(
     for path in (*files, *links, *folders):
         for parent in folders_of(path):
             if parent in links:
-                yield path, f"`{shown(parent)}` is a link here and a folder there"
+                yield path, f"`{path_text(parent)}` is a link here and a folder there"
                 break
             if parent in files:
-                yield path, f"`{shown(parent)}` is a file here and a folder there"
+                yield path, f"`{path_text(parent)}` is a file here and a folder there"
                 break
         if (path in files) + (path in links) + (path in folders) > 1:
-            yield path, "this path stands twice; which one counts?"
+            yield path, "this path is given twice; give it once"
     known = LinkMap(links)
     for path, target in links.items():
         fault = fault_of_link(path, target)

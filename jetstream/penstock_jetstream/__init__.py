@@ -15,7 +15,7 @@ __all__ = ["Cluster", "NatsSettings", "connect"]
 
 
 def __getattr__(name: str) -> Any:  # Any: the protocol of modules
-    """Import the client when it is requested: whoever only runs a server does not wait half a second for it."""
+    """Import the client when it is first used: this takes half a second, which a server process saves."""
     if name in ("Cluster", "connect"):
         from penstock_jetstream import cluster
 

@@ -63,7 +63,7 @@ class Cluster:
 
 @asynccontextmanager
 async def connect(settings: NatsSettings) -> AsyncGenerator[Cluster, None]:
-    """Connect, make sure that the streams are as they must be, and stay connected whatever happens to the servers.
+    """Connect, make sure that the streams are as they must be, and reconnect for as long as the context lasts.
 
     Raises:
         Unavailable: no server answers in time.

@@ -70,7 +70,7 @@ def streams(settings: NatsSettings, *, is_clustered: bool = False) -> tuple[dict
     }
     jobs = {
         **_bucket(replicas, names.JOBS, names.JOBS_PREFIX + ">"),
-        "description": "Every job as it stands, and how far the log is folded in",
+        "description": "The current state of every job, and the sequence up to which the log is folded in",
     }
     beats = {
         **_bucket(replicas, names.BEATS, names.BEATS_PREFIX + ">"),
@@ -194,7 +194,7 @@ def _explained(name: str, wanted: Mapping[str, Any], refusal: Refusal) -> Layout
     if refusal.err_code in names.TOO_FEW_SERVERS:
         return LayoutError(
             f"the cluster has too few servers with JetStream for {wanted['num_replicas']} copies of stream {name}: "
-            f"add servers, or ask for fewer replicas ({refusal})"
+            f"add servers, or configure fewer replicas ({refusal})"
         )
     if refusal.err_code in names.JETSTREAM_NOT_ENABLED:
         return LayoutError(f"the server, or this account on it, has no JetStream: enable it ({refusal})")

@@ -25,7 +25,7 @@ SNAPSHOTS: Final = "KV_penstock_snapshots"
 EVENTS_PREFIX: Final = "penstock.events."
 """Before an aggregate's name: `penstock.events.job.<tenant>.<job_id>`."""
 LIVE_PREFIX: Final = "penstock.live."
-"""Before `<tenant>.<type>.<job_id>`: what plain subscribers hear, published after acceptance, stored nowhere."""
+"""Before `<tenant>.<type>.<job_id>`: the live feed, published after acceptance, stored nowhere."""
 PLANS_PREFIX: Final = "penstock.plans."
 """Before an engine's name: requests for plans, stored nowhere."""
 PLANS_QUEUE: Final = "planners"
@@ -119,13 +119,13 @@ JETSTREAM_NOT_ENABLED: Final = frozenset({10039, 10076})
 # --- Bounds --------------------------------------------------------------------------------------------------------
 
 MINIMUM_SERVER: Final = (2, 15, 1)
-"""Earlier ones lost data in ways that no client can mend."""
+"""Earlier versions lost data in ways that no client can repair."""
 MAX_BATCH_MESSAGES: Final = 1000
 """The server takes no more in an atomic batch."""
 MAX_BATCH_BYTES: Final = 16 << 20
 """A group of appends leaves as one batch up to this size; a single append may be larger."""
 MAX_WAITING_APPENDS: Final = 20_000
-"""Appends that wait for their group; further ones are told that the log is not available."""
+"""Appends that wait for their group; further ones fail because the log is not available."""
 ATTEMPT_S: Final = 3.0
 """One try of a request, within the caller's deadline."""
 RETRY_WAIT_S: Final = (0.02, 0.05, 0.1, 0.25)
@@ -136,7 +136,7 @@ READ_REQUEST_BYTES: Final = 16 << 20
 READ_REQUEST_EXPIRES_S: Final = 30.0
 READ_HEARTBEAT_S: Final = 1.0
 READ_SILENCE_S: Final = 3.5
-"""A reader that hears nothing for so long, heartbeats included, begins again where it stands."""
+"""A reader that receives nothing for so long, heartbeats included, begins again at its position."""
 READ_IDLE_WAITS: Final = 2
 """After so many waits of `READ_HEARTBEAT_S` without a message, a reader of the whole log checks whether it read all."""
 UNREACHABLE_SEQ: Final = 1 << 62
@@ -163,7 +163,7 @@ HEADER_ROOM_BYTES: Final = 64
 """The first line of a message's headers, and what ends them."""
 OUTBOUND_BUFFER_BYTES: Final = 8 << 20
 REMEMBERED_JOBS: Final = 1000
-"""Jobs whose tasks' order of appearance is remembered without asking the server."""
+"""Jobs whose tasks' order of appearance is remembered without a request to the server."""
 VIEW_READ_S: Final = 10.0
 VIEW_WRITE_S: Final = 30.0
 """How long reads and writes of views are tried where the port names no deadline."""

@@ -292,8 +292,8 @@ class _Comparison:
     async def _judge(self, seq: int, contents: Mapping[str, str]) -> None:
         counts = Counter(content for content in contents.values() if content != _NO_MESSAGE)
         is_removed = self._next_seq is None and _NO_MESSAGE in contents.values() and not await self._leader_has(seq)
-        ((right, most), *others) = counts.most_common()
-        is_undecided = bool(others) and others[0][1] == most
+        ((right, highest), *others) = counts.most_common()
+        is_undecided = bool(others) and others[0][1] == highest
         for server, content in contents.items():
             if content == _NO_MESSAGE and not is_removed:
                 self._note(server, seq, self._readers[server].stopped or "the message is missing")

@@ -62,7 +62,7 @@ def check_address(settings: NatsSettings) -> None:
             "PENSTOCK_NATS_URL holds no address: expected nats://host:4222, or several with commas between"
         )
     for url in settings.servers:
-        shown = re.sub(r"//[^/@]*@", "//", url)
+        without_password = re.sub(r"//[^/@]*@", "//", url)
         try:
             parts = urlsplit(url if "//" in url else f"nats://{url}")
             is_right = parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
@@ -70,16 +70,18 @@ def check_address(settings: NatsSettings) -> None:
             is_right = False
         if not is_right:
             schemes = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-            raise BadAddress(f"PENSTOCK_NATS_URL holds {shown!r}: expected a host and a port after one of {schemes}")
+            raise BadAddress(
+                f"PENSTOCK_NATS_URL holds {without_password!r}: expected a host and a port after one of {schemes}"
+            )
 
 
 class ServiceSettings(Struct, frozen=True, kw_only=True):
-    """What every service is told of NATS by its environment: the base of each one's own settings."""
+    """The NATS settings that every service reads from its environment; the base of the services' settings."""
 
     nats_url: Annotated[
         str,
         Meta(
-            description="Where the NATS server listens; several with commas between. A user and password may stand in "
+            description="Where the NATS server listens; several with commas between. A user and password may be in "
             "it: `nats://user:password@host:4222`."
         ),
     ] = "nats://127.0.0.1:4222"

@@ -45,9 +45,9 @@ class Blobs(Protocol):
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         """Store what `chunks` yields, as it comes; return its bytes and SHA-256.
 
-        No more than a few MiB are held at a time. The blob appears when everything has come: whatever `chunks` raises
-        goes through, and then nothing of it is stored and an earlier blob stays as it was. How long `chunks` may take
-        is for the caller to bound.
+        No more than a few MiB are held at a time. The blob appears when everything has come. An error that
+        `chunks` raises is passed on; then nothing is stored and an earlier blob stays as it was. The caller
+        bounds the time that `chunks` may take.
         """
         ...
 

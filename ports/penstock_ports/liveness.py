@@ -53,7 +53,7 @@ PlanAnswer = Callable[[PlanRequest], Awaitable[PlanReply]]
 class Plans(Protocol):
     """Plans of jobs, requested by gateways and made by runners. Nothing of it is stored."""
 
-    async def ask(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
+    async def request(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
         """Have one of the runners that offer the request's engine make a plan.
 
         Raises:

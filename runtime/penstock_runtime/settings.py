@@ -1,7 +1,7 @@
 """One frozen Struct of settings a service, read from environment variables, with every mistake reported at once.
 
 A field's variable is the prefix and its name in upper case: `nats_url` is read from `PENSTOCK_NATS_URL`. Another name
-stands in the field's annotation, with what the field means and its bounds:
+is in the field's annotation, with what the field means and its bounds:
 
     class Settings(Struct, frozen=True, kw_only=True):
         nats_url: Annotated[str, Meta(description="Where the NATS server listens.")] = "nats://127.0.0.1:4222"

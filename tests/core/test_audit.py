@@ -27,8 +27,8 @@ def denial(path: str = "/jobs") -> Denial:
 
 def counted(*denials: tuple[TenantId, Denial]) -> dict[TenantId, DenialCounts]:
     counts: dict[TenantId, DenialCounts] = {}
-    for tenant, each in denials:
-        counts = count_denial(counts, tenant, each)
+    for tenant, one_denial in denials:
+        counts = count_denial(counts, tenant, one_denial)
     return counts
 
 

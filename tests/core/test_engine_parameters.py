@@ -122,7 +122,7 @@ def test_a_choice_goes_before_a_default_however_it_is_written() -> None:
 
 
 def test_every_violation_is_reported() -> None:
-    assert [each.name for each in TABLE.check({"profile": "x", "cores": "1", "retries": "x"})] == [
+    assert [item.name for item in TABLE.check({"profile": "x", "cores": "1", "retries": "x"})] == [
         "profile",
         "retries",
     ]
@@ -170,7 +170,7 @@ def test_a_submission_may_choose_otherwise_than_its_entry() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.sampled_from([each.name for each in PARAMETERS]), st.none() | st.text(max_size=30)))
+@given(st.dictionaries(st.sampled_from([parameter.name for parameter in PARAMETERS]), st.none() | st.text(max_size=30)))
 def test_what_passes_the_check_can_be_read_and_the_rest_cannot(parameters: dict[str, str | None]) -> None:
     if TABLE.check(parameters):
         with pytest.raises(ValueError, match=r".+"):
@@ -183,4 +183,4 @@ def test_defaults_are_values_that_can_be_given() -> None:
     for parameter in (*PARAMETERS, *FOR_EVERY_ENGINE):
         value = parameter.default_value
         assert value is None or not TABLE.check({parameter.name: value})
-    assert {each.kind for each in PARAMETERS} == set(Kind)
+    assert {one_parameter.kind for one_parameter in PARAMETERS} == set(Kind)

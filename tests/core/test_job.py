@@ -326,7 +326,7 @@ REFUSED: list[tuple[str, Sequence[JobEventData], JobCommand, type[Refused]]] = [
 
 
 @pytest.mark.parametrize(
-    ("history", "command", "expected"), [each[1:] for each in ACCEPTED], ids=[a[0] for a in ACCEPTED]
+    ("history", "command", "expected"), [item[1:] for item in ACCEPTED], ids=[a[0] for a in ACCEPTED]
 )
 def test_accepts(history: Sequence[JobEventData], command: JobCommand, expected: tuple[JobEventData, ...]) -> None:
     assert decide(given(history), command) == expected

@@ -124,10 +124,10 @@ def test_random_commands_keep_the_invariants(commands: list[JobCommand]) -> None
         if after is not None:
             assert (after.completed_at is not None) == after.state.is_terminal
             assert after.hold_reason is None or after.state is JobState.HELD
-    ends = [each for each in life.history if isinstance(each.event.data, JobCompleted | JobFailed | JobCancelled)]
+    ends = [item for item in life.history if isinstance(item.event.data, JobCompleted | JobFailed | JobCancelled)]
     assert len(ends) == (life.job is not None and life.job.state.is_terminal)
-    assert sum(isinstance(each.event.data, JobSubmitted) for each in life.history) <= 1
-    attempts = [each.event.data.attempt for each in life.history if isinstance(each.event.data, JobAssigned)]
+    assert sum(isinstance(item.event.data, JobSubmitted) for item in life.history) <= 1
+    attempts = [item.event.data.attempt for item in life.history if isinstance(item.event.data, JobAssigned)]
     assert attempts == list(range(1, len(attempts) + 1))
     verify(life.history)
     assert fold(life.history) == life.job, "replay equals live"

@@ -117,5 +117,5 @@ def test_any_order_of_commands_replays_to_the_same_and_twice_is_once(
     stored = history(*events)
     replayed = fold(stored)
     assert fold([*stored, *stored]) == replayed
-    for each in stored:
-        assert evolve(replayed, each) == replayed
+    for item in stored:
+        assert evolve(replayed, item) == replayed

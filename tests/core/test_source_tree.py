@@ -16,7 +16,7 @@ from penstock_domain.source_tree import (
     fault_of_path,
     faults_of_tree,
     path_of,
-    shown,
+    path_text,
     wire_path,
 )
 
@@ -58,7 +58,7 @@ def test_a_name_of_any_bytes_survives_the_wire(raw: bytes) -> None:
     label, encoded = wire_path(path)
     label.encode()
     assert path_of(label, encoded) == path
-    assert shown(path).isprintable()
+    assert path_text(path).isprintable()
     if fault_of_path(path) is None:
         assert b"\0" not in raw
         assert not raw.startswith(b"/")

@@ -34,7 +34,7 @@ class Exchange:
 
     def note_header(self, name: str) -> None:
         """Note that a header is read."""
-        declared = {each["name"].lower() for each in self.operation.get("parameters", ()) if each["in"] == "header"}
+        declared = {item["name"].lower() for item in self.operation.get("parameters", ()) if item["in"] == "header"}
         if name.lower() not in declared | TRANSPORT_HEADERS:
             self.found.append(f"{self.title} reads the header {name}, which the document does not have")
 
@@ -43,7 +43,7 @@ class Exchange:
         answer = self.operation["responses"].get(str(status))
         if answer is None:
             self.found.append(f"{self.title} answers {status}, which the document does not have")
-        elif media_type and not any(_covers(each, media_type) for each in answer.get("content", ())):
+        elif media_type and not any(_covers(item, media_type) for item in answer.get("content", ())):
             self.found.append(f"{self.title} answers {status} as {media_type}, which the document does not have")
 
 
@@ -98,7 +98,7 @@ class Documented:
 def _patterns(wes_prefix: str) -> tuple[tuple[re.Pattern[str], str, Json], ...]:
     paths: Json = document("", wes_prefix=wes_prefix)["paths"]
     found: list[tuple[re.Pattern[str], str, Json]] = []
-    for template in sorted(paths, key=lambda each: (each.count("{"), each)):
+    for template in sorted(paths, key=lambda path: (path.count("{"), path)):
         written = template.replace("{path}", "\0")
         pattern = re.sub(r"\\\{[^/]*?\\\}", "[^/]+", re.escape(written)).replace("\0", ".+").replace("\\.+", ".+")
         found.append((re.compile(pattern, re.DOTALL), template, paths[template]))

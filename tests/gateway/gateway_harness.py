@@ -146,4 +146,4 @@ def problem(response: httpx.Response, status: int) -> Json:
 
 
 def pointers(response: httpx.Response) -> set[str]:
-    return {each["pointer"] for each in problem(response, 422)["errors"]}
+    return {error["pointer"] for error in problem(response, 422)["errors"]}

@@ -101,7 +101,7 @@ def queries(draw: st.DrawFn) -> JobQuery:
     return JobQuery(
         tenant=DEFAULT_TENANT,
         statuses=tuple(draw(st.lists(st.sampled_from(list(JobStatus)), unique=True, max_size=3))),
-        standings=tuple(draw(st.lists(st.sampled_from(list(DetailedStatus)), unique=True, max_size=1))),
+        detailed_statuses=tuple(draw(st.lists(st.sampled_from(list(DetailedStatus)), unique=True, max_size=1))),
         pipeline=maybe(st.sampled_from(["p", "q", "none"])),
         owner=maybe(st.sampled_from(["ada", "bo", "none"])),
         labels=tuple(
@@ -134,8 +134,8 @@ def _matches(job: Job, query: JobQuery) -> bool:
     created_us = microseconds(job.created_at)
     return (
         job.tenant == query.tenant
-        and (bool(query.standings) or not query.statuses or STATUS_OF[job.state] in query.statuses)
-        and (not query.standings or detailed_status(job) in query.standings)
+        and (bool(query.detailed_statuses) or not query.statuses or STATUS_OF[job.state] in query.statuses)
+        and (not query.detailed_statuses or detailed_status(job) in query.detailed_statuses)
         and query.pipeline in (None, job.spec.pipeline_name)
         and query.owner in (None, job.spec.owner)
         and all(_has(job, key, value) for key, value in query.labels)

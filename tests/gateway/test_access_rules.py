@@ -35,8 +35,8 @@ def test_users_of_both_hashes_are_parted_where_one_ends() -> None:
         split_list(f"ada:{argon}:admin@lab, bo:{bcrypted},cy:{argon},di:{bcrypted}:viewer,ed:{argon}:@x")
     )
 
-    standing = {name: (user.principal.role.value, user.principal.tenant) for name, user in users.items()}
-    assert standing == {
+    access = {name: (user.principal.role.value, user.principal.tenant) for name, user in users.items()}
+    assert access == {
         "ada": ("admin", "lab"),
         "bo": ("submitter", "default"),
         "cy": ("submitter", "default"),
@@ -105,9 +105,9 @@ def test_a_token_is_issued_for_oneself_up_to_the_own_role_and_not_by_a_token() -
         {"name": "ada", "tenant": TenantId("x"), "role": Role.VIEWER},
         {"name": "ada", "tenant": DEFAULT_TENANT, "role": Role.OPERATOR},
     )
-    for each in wrong:
+    for item in wrong:
         with pytest.raises(Forbidden):
-            check_issue(ada, **each)
+            check_issue(ada, **item)
     with pytest.raises(Forbidden, match="another token"):
         check_issue(Principal(name="ada", method=AuthMethod.TOKEN), name="ada", tenant=DEFAULT_TENANT, role=Role.VIEWER)
 

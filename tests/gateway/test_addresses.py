@@ -20,7 +20,7 @@ def address_of(operation: Operation, stage: Stage, job_id: str) -> str:
     return prefix + re.sub(r"\{([^}]*)\}", lambda match: names[match[1]], operation.path)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=[each.name for each in OPERATIONS])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[one_operation.name for one_operation in OPERATIONS])
 async def test_a_slash_at_the_end_changes_nothing(
     stage: Stage, client: httpx.AsyncClient, operation: Operation
 ) -> None:

@@ -99,7 +99,7 @@ def test_another_request_has_another_fingerprint(change: dict[str, Any]) -> None
 
 def test_a_key_stands_for_one_job_of_each_principal() -> None:
     ada, bo = Principal(name="ada"), Principal(name="bo")
-    first = [next(job_ids_of(each, "k")) for each in (LOCAL_USER, ada, bo, replace(ada, tenant=TenantId("other")))]
+    first = [next(job_ids_of(item, "k")) for item in (LOCAL_USER, ada, bo, replace(ada, tenant=TenantId("other")))]
 
     assert first[0] == next(job_ids_of(LOCAL_USER, "k")) == "0d8fdf58-0f54-50d8-83cb-9a8f331aced3"
     assert len(set(first)) == 4

@@ -31,7 +31,7 @@ async def test_a_damaged_job_is_reported_and_can_be_closed(stage: Stage, client:
     refused = problem(await client.post(f"/jobs/{job_id}/cancel"), 409)
     assert f"he event log of this job is damaged at sequence {seq}" in refused["detail"]
     events = (await client.get(f"/jobs/{job_id}/events")).json()["events"]
-    assert [each["type"] for each in events] == ["JobSubmitted", "RecordDamaged"]
+    assert [event["type"] for event in events] == ["JobSubmitted", "RecordDamaged"]
     closed = await client.post(f"/jobs/{job_id}/close", json={"reason": "a disk failed"})
     assert closed.status_code == 200, closed.text
     body = closed.json()

@@ -28,7 +28,7 @@ def form(files: dict[str, bytes] | None = None, **changes: Any) -> list[tuple[st
     """The parts of a form, for httpx."""
     job = json.dumps(submission(**changes))
     parts: list[tuple[str, Any]] = [("job", (None, job, "application/json"))]
-    return parts + [("files", each) for each in (FILES if files is None else files).items()]
+    return parts + [("files", file) for file in (FILES if files is None else files).items()]
 
 
 async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, client: httpx.AsyncClient) -> None:
@@ -41,13 +41,13 @@ async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, clie
     assert event["data"]["spec"]["source"]["location"] == f"jobs/{job_id}/source.json"
     assert event["data"]["spec"]["engine_parameters"] == {"keep-going": None, "retries": "2"}
     manifest = msgspec.json.decode(await stage.blobs.get_bytes(f"jobs/{job_id}/source.json"), type=SourceManifest)
-    assert {each.path: each.is_executable for each in manifest.files} == {
+    assert {file.path: file.is_executable for file in manifest.files} == {
         "Snakefile": False,
         "data/reads.fq": False,
         "scripts/a.py": True,
     }
-    for each in manifest.files:
-        assert await stage.blobs.get_bytes(each.key) == FILES[each.path]
+    for file in manifest.files:
+        assert await stage.blobs.get_bytes(file.key) == FILES[file.path]
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ async def test_an_archive_is_unpacked_file_by_file(
     source = event["data"]["spec"]["source"]
     assert source["kind"] == "files"
     manifest = msgspec.json.decode(await stage.blobs.get_bytes(source["location"]), type=SourceManifest)
-    assert {each.path for each in manifest.files} == {*FILES, "extra/params.json"}
-    assert not any(each.is_executable for each in manifest.files), "the archive has the mode of every file"
-    for each in manifest.files:
-        assert await stage.blobs.get_bytes(each.key) == {**FILES, "extra/params.json": b"{}"}[each.path]
+    assert {file.path for file in manifest.files} == {*FILES, "extra/params.json"}
+    assert not any(file.is_executable for file in manifest.files), "the archive has the mode of every file"
+    for file in manifest.files:
+        assert await stage.blobs.get_bytes(file.key) == {**FILES, "extra/params.json": b"{}"}[file.path]
 
     kept = await stage.blobs.list("")
     again = await client.post("/jobs", files=parts, headers={"idempotency-key": "k"})
@@ -209,13 +209,13 @@ async def test_a_manifest_tells_what_file_names_cannot(stage: Stage, client: htt
     response = await client.post("/jobs", files=parts)
     assert response.status_code == 201, response.text
     raw = await stage.blobs.get_bytes(f"jobs/{response.json()['id']}/source.json")
-    found = {each.path: each for each in msgspec.json.decode(raw, type=SourceManifest).files}
+    found = {file.path: file for file in msgspec.json.decode(raw, type=SourceManifest).files}
     assert found["Snakefile"].mtime_ns == 1_600_000_000_123_456_789
     assert found["tool"].is_executable
     assert (found["latest"].link, found["latest"].mtime_ns) == ("data", 5)
     assert found["data"].is_folder
     assert found["z"].mtime_ns is None
-    assert [each.mtime_ns for each in found.values() if each.path_base64] == [-1]
+    assert [item.mtime_ns for item in found.values() if item.path_base64] == [-1]
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ async def test_a_held_job_waits_until_it_is_released(stage: Stage, client: httpx
     assert (released["status"], released["state"]) == ("pending", "QUEUED")
     assert "held" not in released["status_detail"]
     events = (await client.get(f"/jobs/{job['id']}/events")).json()["events"]
-    assert [each["type"] for each in events] == ["JobSubmitted", "JobHeld", "JobReleased"]
-    assert [each["data"].get("reason") for each in events] == [None, "new reference", None]
+    assert [event["type"] for event in events] == ["JobSubmitted", "JobHeld", "JobReleased"]
+    assert [event["data"].get("reason") for event in events] == [None, "new reference", None]
     assert events[1]["actor"] == events[0]["actor"]
 
 
@@ -98,13 +98,13 @@ async def test_the_owner_and_operators_hold_and_release(stage: Stage) -> None:
         assert (await client.post(f"{address}/release", headers=basic("bo"))).status_code == 404, "it is hidden"
         assert (await client.post(f"{address}/release", headers=basic("ada"))).json()["state"] == "QUEUED"
         events = (await client.get(f"{address}/events", headers=basic("ada"))).json()["events"]
-        assert [each["actor"] for each in events] == ["user:ada", "user:olga", "user:ada"]
+        assert [event["actor"] for event in events] == ["user:ada", "user:olga", "user:ada"]
 
 
 async def test_held_jobs_are_pending_in_lists(stage: Stage, client: httpx.AsyncClient) -> None:
     held, _ = await submit(client, hold=True), await submit(client)
     listed = (await client.get("/jobs", params={"status": "pending"})).json()
-    assert {each["id"]: each["state"] for each in listed["jobs"]}[held["id"]] == "HELD"
+    assert {job["id"]: job["state"] for job in listed["jobs"]}[held["id"]] == "HELD"
     assert listed["total"] == 2
 
 

@@ -65,7 +65,7 @@ async def test_a_workflow_brings_its_schema_and_its_configuration_along(
     assert (version["source"]["kind"], version["source"]["location"][:20]) == ("files", "pipelines/calls/1.0/")
     raw = await stage.blobs.get_bytes(version["source"]["location"])
     stored = msgspec.json.decode(raw, type=SourceManifest).files
-    assert {each.path: await stage.blobs.get_bytes(each.key) for each in stored} == {
+    assert {item.path: await stage.blobs.get_bytes(item.key) for item in stored} == {
         path: content.encode() for path, content in FILES.items()
     }
     listed = (await client.get("/pipelines")).json()
@@ -317,9 +317,9 @@ async def test_a_list_has_pages(client: httpx.AsyncClient) -> None:
     for name in ("c", "a", "b"):
         await register(client, name=name)
     page = (await client.get("/pipelines?limit=2")).json()
-    assert ([each["name"] for each in page["pipelines"]], page["next_after"]) == (["a", "b"], "b")
+    assert ([pipeline["name"] for pipeline in page["pipelines"]], page["next_after"]) == (["a", "b"], "b")
     rest = (await client.get("/pipelines?limit=2&after=b")).json()
-    assert ([each["name"] for each in rest["pipelines"]], rest["next_after"]) == (["c"], None)
+    assert ([pipeline["name"] for pipeline in rest["pipelines"]], rest["next_after"]) == (["c"], None)
 
 
 async def test_another_gateway_knows_it_at_once(stage: Stage, client: httpx.AsyncClient, tmp_path: Path) -> None:
@@ -368,8 +368,8 @@ def test_links_and_engines_folders_stay_out_of_the_catalogue(tmp_path: Path) -> 
     (folder / "Snakefile").write_bytes(b"\xff\x00")
     (folder / "link").symlink_to("/etc/passwd")
     read = read_workflow(folder, 1 << 20)
-    assert [each.path for each in read.items] == ["Snakefile"]
-    assert [each.path for each in read.left_out] == ["link"]
+    assert [item.path for item in read.items] == ["Snakefile"]
+    assert [item.path for item in read.left_out] == ["link"]
     with pytest.raises(Unfit, match="more than"):
         read_workflow(folder, 1)
 

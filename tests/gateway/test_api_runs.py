@@ -62,8 +62,8 @@ async def test_events_are_those_of_the_log(stage: Stage, client: httpx.AsyncClie
         "AttemptStarted",
         "JobCompleted",
     ]
-    for event, each in zip(shown["events"], stored, strict=True):
-        assert (event["seq"], event["hash"], event["id"]) == (each.seq, each.hash, each.event.id)
+    for event, item in zip(shown["events"], stored, strict=True):
+        assert (event["seq"], event["hash"], event["id"]) == (item.seq, item.hash, item.event.id)
         assert event["data"]["type"] == event["type"]
     assert [event["previous"] for event in shown["events"][1:]] == [event["hash"] for event in shown["events"][:-1]]
     assert (shown["next_after"], shown["done"]) == (stored[-1].seq, True)
@@ -312,7 +312,7 @@ async def test_a_part_of_an_output(client: httpx.AsyncClient, job_id: JobId, out
     head = await client.head(address)
     assert (head.content, head.headers["content-length"]) == (b"", str(len(content)))
     whole = f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
-    assert {each.headers["repr-digest"] for each in (part, head, await ask())} == {whole}
+    assert {item.headers["repr-digest"] for item in (part, head, await ask())} == {whole}
 
 
 async def test_only_outputs_can_be_downloaded(
@@ -330,7 +330,7 @@ async def test_a_changed_output_never_arrives_whole(
     stage: Stage, client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
 ) -> None:
     path, content = next((path, content) for path, content in outputs.items() if content)
-    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs/{path}", bytes(each ^ 1 for each in content))
+    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs/{path}", bytes(item ^ 1 for item in content))
 
     for headers in ({}, {"range": "bytes=0-"}):
         response = await client.get(f"/jobs/{job_id}/outputs/{quote(path)}", headers=headers)
@@ -344,7 +344,7 @@ async def test_links_into_the_store_are_given_where_they_are_wanted_and_possible
         return f"https://store/{key}?for={valid_s}"
 
     monkeypatch.setattr(stage.blobs, "presign", presign)
-    assert {each["download_url"] for each in (await get(client, f"/jobs/{job_id}/outputs"))["files"]} == {None}
+    assert {file["download_url"] for file in (await get(client, f"/jobs/{job_id}/outputs"))["files"]} == {None}
     async with stage.serve(presigned_url_s=60, state_dir=stage.settings.state_dir / "other") as linked:
-        for each in (await get(linked, f"/jobs/{job_id}/outputs"))["files"]:
-            assert each["download_url"] == f"https://store/jobs/{job_id}/outputs/{each['path']}?for=60"
+        for file in (await get(linked, f"/jobs/{job_id}/outputs"))["files"]:
+            assert file["download_url"] == f"https://store/jobs/{job_id}/outputs/{file['path']}?for=60"

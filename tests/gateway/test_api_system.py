@@ -81,7 +81,7 @@ async def test_an_internal_error_tells_nothing_but_where_to_look(
 
     shown = problem(response, 500)
     assert "secret" not in response.text
-    (line,) = [each for each in lines if each["event"] == "request_failed"]
+    (line,) = [one_line for one_line in lines if one_line["event"] == "request_failed"]
     assert shown["instance"].replace("-", "").endswith(line["failure_id"])
     assert "secret" in str(line["exc_info"])
 
@@ -99,7 +99,7 @@ async def test_writes_and_errors_are_logged_in_one_line_each(stage: Stage) -> No
                 await client.get("/jobs")
                 await client.get("/nowhere")
 
-    shown = [(each["log_level"], each["method"], each["status"]) for each in lines if each["event"] == "request"]
+    shown = [(line["log_level"], line["method"], line["status"]) for line in lines if line["event"] == "request"]
     assert shown == [("info", "POST", 201), ("debug", "GET", 200), ("info", "GET", 404)]
 
 
@@ -192,6 +192,6 @@ async def test_every_operation_that_could_ignore_something_takes_the_preference(
     paths = (await client.get("/openapi.json")).json()["paths"]
 
     for path in ("/jobs", "/pipelines", "/tokens"):
-        assert "Prefer" in {each["name"] for each in paths[path]["post"]["parameters"]}
-    assert "Prefer" in {each["name"] for each in paths["/jobs"]["get"]["parameters"]}
+        assert "Prefer" in {parameter["name"] for parameter in paths[path]["post"]["parameters"]}
+    assert "Prefer" in {parameter["name"] for parameter in paths["/jobs"]["get"]["parameters"]}
     assert "parameters" not in paths["/version"]["get"]

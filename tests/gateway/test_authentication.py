@@ -75,7 +75,7 @@ async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(stage: Stage) 
         problem(await client.get("/jobs", headers=bearer(secret[:-1] + "~")), 401)
 
         listed = (await client.get("/tokens", headers=basic("root"))).json()["tokens"]
-        assert [each["id"] for each in listed] == [details["id"]]
+        assert [item["id"] for item in listed] == [details["id"]]
         assert (await client.get("/tokens", headers=basic("bo"))).json() == {"tokens": []}
         assert (await client.delete(f"/tokens/{details['id']}", headers=basic("ada"))).status_code == 204
         assert (await client.delete(f"/tokens/{details['id']}", headers=basic("ada"))).status_code == 204
@@ -83,9 +83,9 @@ async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(stage: Stage) 
             problem(await client.get("/jobs", headers=way), 401)
 
     stored = [
-        each.event for each in stage.cluster.log.stored if each.event.aggregate == f"policy.token.{details['id']}"
+        item.event for item in stage.cluster.log.stored if item.event.aggregate == f"policy.token.{details['id']}"
     ]
-    assert [(type(each.data).__name__, each.actor) for each in stored] == [
+    assert [(type(item.data).__name__, item.actor) for item in stored] == [
         ("TokenIssued", "user:ada"),
         ("TokenRevoked", "user:ada"),
     ]
@@ -172,8 +172,8 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
         assert "Basic" in over_wes.headers["www-authenticate"]
         await stage.gateway.base.denials.flush()
 
-    recorded = [each.event.data for each in stage.cluster.log.stored if each.event.aggregate == "audit.default"]
-    assert all(isinstance(each, AccessDenied) for each in recorded)
+    recorded = [item.event.data for item in stage.cluster.log.stored if item.event.aggregate == "audit.default"]
+    assert all(isinstance(item, AccessDenied) for item in recorded)
     first = recorded[0]
     assert isinstance(first, AccessDenied)
     assert (first.principal, first.path, first.times) == ("ada", "/jobs", 5)
@@ -189,9 +189,9 @@ async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
         )
     await refusals.flush()
 
-    recorded = [each.event.data for each in stage.cluster.log.stored]
+    recorded = [item.event.data for item in stage.cluster.log.stored]
     assert len(recorded) == 11
-    assert sum(each.times for each in recorded if isinstance(each, AccessDenied)) == 1000
+    assert sum(item.times for item in recorded if isinstance(item, AccessDenied)) == 1000
     assert await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))
 
 
@@ -215,7 +215,7 @@ async def test_a_refused_deed_is_recorded_with_who_tried(stage: Stage) -> None:
         await client.get("/jobs")
         await stage.gateway.base.denials.flush()
 
-    (recorded,) = [each.event.data for each in stage.cluster.log.stored]
+    (recorded,) = [item.event.data for item in stage.cluster.log.stored]
     assert isinstance(recorded, AccessDenied)
     assert (recorded.principal, recorded.method, recorded.path) == ("vi", "POST", "/jobs")
 

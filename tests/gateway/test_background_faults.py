@@ -13,7 +13,7 @@ async def test_a_fault_of_an_essential_task_makes_it_not_ready(stage: Stage, mon
         raise ZeroDivisionError("in the fleet")
 
     async with stage.serve() as client:
-        monkeypatch.setattr(stage.gateway.base.fleet, "ask", fails)
+        monkeypatch.setattr(stage.gateway.base.fleet, "refresh", fails)
         with anyio.fail_after(10):
             while (response := await client.get("/readyz")).status_code == 200:
                 await anyio.lowlevel.checkpoint()

@@ -19,7 +19,7 @@ from penstock_schemas.api import JobSubmission
 def wrong(raw: bytes) -> dict[str, str]:
     with pytest.raises(Invalid) as caught:
         decode(raw, JobSubmission)
-    return {each.pointer: each.detail for each in caught.value.violations}
+    return {violation.pointer: violation.detail for violation in caught.value.violations}
 
 
 def body(**fields: Any) -> bytes:
@@ -152,7 +152,7 @@ def test_a_whole_number_may_be_written_with_a_fraction(written: str) -> None:
 def test_other_numbers_are_not_made_whole(written: str) -> None:
     with pytest.raises(Invalid) as caught:
         decode(f'{{"pipeline_name": "p", "priority": {written}}}'.encode(), JobSubmission)
-    assert [each.pointer for each in caught.value.violations] == ["#/priority"]
+    assert [violation.pointer for violation in caught.value.violations] == ["#/priority"]
 
 
 def test_digits_within_a_text_are_no_number() -> None:

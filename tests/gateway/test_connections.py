@@ -248,18 +248,18 @@ def test_an_answer_that_nobody_reads_ends_the_connection(address: tuple[str, int
 
 def test_more_requests_than_there_may_be_connections_are_refused_with_the_reason(address: tuple[str, int]) -> None:
     held = [connect(address) for _ in range(LIMITS.maximum)]
-    for each in held:
-        each.sendall(b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
-        assert each.recv(100).startswith(b"HTTP/1.1 100")  # it is being answered
+    for item in held:
+        item.sendall(b"POST /read HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n")
+        assert item.recv(100).startswith(b"HTTP/1.1 100")  # it is being answered
     with connect(address) as refused:
         received = all_of(refused)
     assert received.startswith(b"HTTP/1.1 503")
     assert b"retry-after: 2" in received
     assert b"20 connections open" in received
-    for each in held:
-        each.sendall(b"ok")
-        assert each.recv(100).startswith(b"HTTP/1.1 200"), "those that were there are served"
-        each.close()
+    for item in held:
+        item.sendall(b"ok")
+        assert item.recv(100).startswith(b"HTTP/1.1 200"), "those that were there are served"
+        item.close()
 
 
 def test_an_idle_connection_makes_room_for_another() -> None:
@@ -270,9 +270,9 @@ def test_an_idle_connection_makes_room_for_another() -> None:
         other.sendall(GET % b"")
         assert answer_of(other).startswith(b"HTTP/1.1 200")
         assert all_of(held[0]) == b"", "the one that waited longest is closed"
-        for each in held[1:]:
-            each.sendall(GET % b"")
-            assert answer_of(each).startswith(b"HTTP/1.1 200")
+        for item in held[1:]:
+            item.sendall(GET % b"")
+            assert answer_of(item).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.slow

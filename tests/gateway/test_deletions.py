@@ -36,7 +36,7 @@ async def ended(stage: Stage, client: httpx.AsyncClient, failure: Failure | None
 
 
 async def keys(stage: Stage) -> list[str]:
-    return [each.key for each in await stage.blobs.list("")]
+    return [item.key for item in await stage.blobs.list("")]
 
 
 async def listed(client: httpx.AsyncClient, **parameters: str) -> tuple[int, list[str]]:
@@ -71,7 +71,7 @@ async def test_deleting_again_does_no_harm(stage: Stage, client: httpx.AsyncClie
     for _ in range(2):
         assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
     events = (await client.get(f"/jobs/{job_id}/events")).json()["events"]
-    assert [each["type"] for each in events].count("JobDeleted") == 1
+    assert [event["type"] for event in events].count("JobDeleted") == 1
 
 
 class TestIdempotencyKey:
@@ -83,8 +83,8 @@ class TestIdempotencyKey:
         ids: list[str] = []
         for _ in range(3):
             answers = [await client.post("/jobs", json=submission(), headers=self.KEY) for _ in range(2)]
-            assert [each.status_code for each in answers] == [201, 200]
-            assert len({each.json()["id"] for each in answers}) == 1
+            assert [answer.status_code for answer in answers] == [201, 200]
+            assert len({answer.json()["id"] for answer in answers}) == 1
             ids.append(answers[0].json()["id"])
             await stage.start(ids[-1])
             await stage.end(ids[-1])
@@ -117,7 +117,7 @@ class TestIdempotencyKey:
             response = await client.post("/jobs", files=form, headers=self.KEY)
             assert response.status_code == 201, response.text
             job_id: str = response.json()["id"]
-            assert all(each.startswith(f"jobs/{job_id}/") for each in await keys(stage))
+            assert all(key.startswith(f"jobs/{job_id}/") for key in await keys(stage))
             return job_id
 
         first = await send()

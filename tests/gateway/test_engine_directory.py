@@ -45,7 +45,7 @@ async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     fleet = EngineDirectory(heartbeats)
     assert fleet.versions is None
-    assert await fleet.ask() == {}
+    assert await fleet.refresh() == {}
 
     for name, version in (("one", "9.27.1"), ("other", "8.0")):
         await heartbeats.beat(runner(name, version))
@@ -60,11 +60,11 @@ async def test_what_was_heard_last_stands_while_nobody_answers() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     await heartbeats.beat(runner("one", "9"))
     fleet = EngineDirectory(heartbeats)
-    await fleet.ask()
+    await fleet.refresh()
     heartbeats.is_down = True
     with anyio.fail_after(DEADLINE_S):
         while heartbeats.asked < 2:
-            assert await fleet.ask() == {"snakemake": ("9",)}
+            assert await fleet.refresh() == {"snakemake": ("9",)}
 
 
 async def test_those_who_ask_at_once_share_one_answer() -> None:
@@ -72,7 +72,7 @@ async def test_those_who_ask_at_once_share_one_answer() -> None:
     fleet = EngineDirectory(heartbeats)
     async with anyio.create_task_group() as group:
         for _ in range(10):
-            group.start_soon(fleet.ask)
+            group.start_soon(fleet.refresh)
     assert heartbeats.asked == 1
 
 
@@ -84,7 +84,7 @@ def runner(name: str, version: str) -> RunnerHeartbeat:
 
 async def until(fleet: EngineDirectory, expected: Mapping[str, tuple[str, ...]]) -> None:
     with anyio.fail_after(DEADLINE_S):
-        while await fleet.ask() != expected:
+        while await fleet.refresh() != expected:
             await anyio.lowlevel.checkpoint()
 
 
@@ -100,7 +100,7 @@ async def test_a_caller_learns_only_of_holders_that_it_may_see() -> None:
         SchedulerBeat(holder="s", term=1, count=1, time=now(), queue=QueueSummary(engines=engines, running=2))
     )
     directory = EngineDirectory(heartbeats)
-    await directory.ask()
+    await directory.refresh()
 
     listed, shown = directory.waiting(WAITING), directory.waiting(WAITING, lambda job: job.tenant == DEFAULT_TENANT)
     assert listed is not None

@@ -183,9 +183,9 @@ async def test_no_token_is_kept_or_said(
         said.append((await client.post("/jobs", json=submission(git=address))).text)
         said.append(problem(await client.post("/jobs", json=submission(url=f"{address}/x")), 422)["detail"])
     out = capfd.readouterr()
-    for each in (*said, out.out, out.err, repr(source_hosts(GatewaySettings(**settings)))):  # type: ignore[arg-type]
-        assert "s3cr3t" not in each
-        assert "cm9ib3Q6" not in each
+    for item in (*said, out.out, out.err, repr(source_hosts(GatewaySettings(**settings)))):  # type: ignore[arg-type]
+        assert "s3cr3t" not in item
+        assert "cm9ib3Q6" not in item
 
 
 def test_the_longest_address_that_fits_counts() -> None:
@@ -213,7 +213,7 @@ def test_a_wrong_credential_is_named_at_start_without_what_it_holds(tmp_path: Pa
     path = tmp_path / "credentials"
     path.write_text(f"\n{line}:hunter2\n")
     told = mistakes(GatewaySettings(source_credentials_file=path, source_credentials=line, source_ca_file=path))
-    assert [each.partition(" ")[0] for each in told] == [
+    assert [item.partition(" ")[0] for item in told] == [
         "PENSTOCK_SOURCE_CREDENTIALS",
         "PENSTOCK_SOURCE_CREDENTIALS_FILE",
         "PENSTOCK_SOURCE_CA_FILE",

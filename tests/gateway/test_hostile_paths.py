@@ -38,7 +38,7 @@ def _insertions(path: str, strange: str) -> list[str]:
     """Return the path with something strange at the end of each part that a client chooses."""
     parts = path.split("/")
     chosen = [index for index, part in enumerate(parts) if part in ("calls", "1", "call", "a.txt") or _is_id(part)]
-    return ["/".join([*parts[:each], parts[each] + strange, *parts[each + 1 :]]) for each in chosen]
+    return ["/".join([*parts[:item], parts[item] + strange, *parts[item + 1 :]]) for item in chosen]
 
 
 def _is_id(part: str) -> bool:

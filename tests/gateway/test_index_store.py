@@ -118,7 +118,7 @@ def test_pages_show_the_moment_of_the_first_one_while_jobs_change(data: st.DataO
             ]
             newcomer = make_job(next(events), pipeline="p", owner="ada", labels={"k": "v"})
             store.apply([*changes, newcomer])
-            found = store.candidates(asked, most=most)
+            found = store.candidates(asked, limit=most)
             page = page_of(found, {job.id: known[job.id] for job in doubtful(found, asked)}, asked)
             if total is None and query.is_counted and not found.is_cut:
                 assert page.total == len(right)
@@ -136,7 +136,7 @@ def test_pages_show_the_moment_of_the_first_one_while_jobs_change(data: st.DataO
 @given(st.data())
 def test_turning_pages_neither_repeats_nor_misses_while_jobs_arrive(data: st.DataObject) -> None:
     there = data.draw(SEQS.flatmap(jobs))
-    query = replace(data.draw(queries()), statuses=(), standings=(), up_to_seq=4000)
+    query = replace(data.draw(queries()), statuses=(), detailed_statuses=(), up_to_seq=4000)
     newcomers = iter(range(5000, 5400))
 
     with fresh() as store:
@@ -159,7 +159,7 @@ def test_it_counts_where_jobs_stand(tmp_path: Path) -> None:
         store.apply([make_job(2, head_seq=4, state=JobState.RUNNING, owner="ada")])
 
         everybody = store.counts(DEFAULT_TENANT, None)
-        assert {standing: count for standing, count in everybody.items() if count} == {
+        assert {detailed_status: count for detailed_status, count in everybody.items() if count} == {
             DetailedStatus.QUEUED: 1,
             DetailedStatus.RUNNING: 1,
             DetailedStatus.FAILED_BY_WORKFLOW: 1,
@@ -184,7 +184,7 @@ def test_a_job_whose_first_event_was_lost_later_keeps_its_place(tmp_path: Path) 
         later = replace(job, created_seq=job.created_seq + 1, head=replace(job.head, seq=job.head.seq + 5))
         store.apply([job, make_job(2)])
         store.apply([later])
-        assert [each.head.seq for each in store.page(ALL).jobs if each.id == job.id] == [later.head.seq]
+        assert [one_job.head.seq for one_job in store.page(ALL).jobs if one_job.id == job.id] == [later.head.seq]
         assert store.get(job.id) == replace(later, created_seq=job.created_seq)
 
 
@@ -250,7 +250,7 @@ FILTERS = {
     "label, status": JobQuery(tenant=DEFAULT_TENANT, labels=(("k", "v1"),), statuses=(JobStatus.FAILED,)),
     "time": JobQuery(tenant=DEFAULT_TENANT, after_us=1, before_us=1 << 60),
     "time, status": JobQuery(tenant=DEFAULT_TENANT, after_us=1, statuses=(JobStatus.FAILED,)),
-    "standing": JobQuery(tenant=DEFAULT_TENANT, standings=(DetailedStatus.FAILED_BY_SYSTEM,)),
+    "detailed_status": JobQuery(tenant=DEFAULT_TENANT, detailed_statuses=(DetailedStatus.FAILED_BY_SYSTEM,)),
     "oldest first": JobQuery(tenant=DEFAULT_TENANT, is_oldest_first=True, up_to_seq=7000),
     "workflow": JobQuery(tenant=DEFAULT_TENANT, labels=((WORKFLOW_URL, "p1"),)),
     "start, end": JobQuery(tenant=DEFAULT_TENANT, started_after_us=1, ended_before_us=1 << 60),

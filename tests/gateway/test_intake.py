@@ -63,7 +63,7 @@ async def fetch_commit(
     with tempfile.TemporaryDirectory() as folder:
         fetched = repositories.fetch_commit(address, ref, allowed, Spool(Path(folder)), max_bytes=max_bytes)
         async with fetched as commit:
-            files = {entry.path: b"".join([each async for each in pieces]) async for entry, pieces in commit.files()}
+            files = {entry.path: b"".join([piece async for piece in pieces]) async for entry, pieces in commit.files()}
         assert os.listdir(folder) == []  # noqa: PTH208 - of a path, in an async function, the linter takes it for slow
     return commit.address, commit.id, files
 
@@ -309,13 +309,13 @@ async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Els
         )
         source = await upload.seal(main=None)
         manifest = msgspec.json.decode(await blobs.get_bytes(source.location), type=SourceManifest)
-    assert {each.path: each.link for each in manifest.files} == {
+    assert {file.path: file.link for file in manifest.files} == {
         ".snakemake/metadata/YQ==": None,
         "pkg/workflow/Snakefile": None,
         "workflow": "pkg/workflow",
     }
-    assert {each.mtime_ns for each in manifest.files} == {committed_ns}
-    assert [each.path for each in source.left_out] == [".snakemake/"]
+    assert {file.mtime_ns for file in manifest.files} == {committed_ns}
+    assert [item.path for item in source.left_out] == [".snakemake/"]
 
 
 @pytest.mark.system

@@ -25,7 +25,7 @@ from penstock_schemas.api import JobSubmission
 MARKS = st.text(st.sampled_from('"\\{}[],:a0'), max_size=8)
 VALUES = st.recursive(
     st.none() | st.integers(-9, 9) | MARKS,
-    lambda each: st.lists(each, max_size=5) | st.dictionaries(MARKS, each, max_size=5),
+    lambda item: st.lists(item, max_size=5) | st.dictionaries(MARKS, item, max_size=5),
     max_leaves=30,
 )
 DECODED_S = 0.2

@@ -196,12 +196,12 @@ def test_a_job_id_has_one_form(each: uuid.UUID) -> None:
 
 def test_every_text_of_a_request_is_a_name_or_free_text() -> None:
     requests = [
-        each
-        for each in vars(api).values()
-        if isinstance(each, type) and issubclass(each, Struct) and each.__struct_config__.forbid_unknown_fields
+        var
+        for var in vars(api).values()
+        if isinstance(var, type) and issubclass(var, Struct) and var.__struct_config__.forbid_unknown_fields
     ]
     assert JobSubmission in requests
-    unchecked = {field for each in requests for field in _unchecked(each)}
+    unchecked = {field for request in requests for field in _unchecked(request)}
     assert unchecked == FREE_TEXT, "give a new text a pattern, or list it as free text with the reason"
 
 
@@ -217,10 +217,10 @@ def _has_bare_text(hint: Any) -> bool:
         return True
     if get_origin(hint) is Annotated:
         inner, *metas = get_args(hint)
-        has_pattern = any(isinstance(each, Meta) and each.pattern is not None for each in metas)
+        has_pattern = any(isinstance(meta, Meta) and meta.pattern is not None for meta in metas)
         return False if inner is str and has_pattern else _has_bare_text(inner)
     if get_origin(hint) in (Union, types.UnionType):
-        return any(_has_bare_text(each) for each in get_args(hint))
+        return any(_has_bare_text(arg) for arg in get_args(hint))
     if get_origin(hint) is dict:
         # Parameters are the workflow's own; the files of a source are paths that the intake checks.
         key = get_args(hint)[0]

@@ -170,7 +170,7 @@ async def test_what_others_read_does_not_change_by_what_somebody_does(stage: Sta
         after = await asked_lists(client, person)
         for was, then in zip(before[person], after, strict=True):
             assert without_moment(then) == without_moment(was)
-        assert SECRET not in str([each[1][1] for each in after]).replace("filters", "")
+        assert SECRET not in str([item[1][1] for item in after]).replace("filters", "")
         assert job_id not in str(after)
     listed = (await client.get("/jobs", headers=basic("ada"))).json()
     assert (listed["total"], listed["jobs"][0]["id"]) == (1, job_id)
@@ -208,8 +208,8 @@ async def test_an_id_that_somebody_guessed_is_an_unknown_one_everywhere(
                 for trick in TRICKS if method == "GET" else TRICKS[:1]:
                     headers = {**basic(person), **trick}
                     found, unknown = [
-                        told(await client.request(method, path.format(id=each), headers=headers), job_id, UNKNOWN)
-                        for each in (job_id, UNKNOWN)
+                        told(await client.request(method, path.format(id=item), headers=headers), job_id, UNKNOWN)
+                        for item in (job_id, UNKNOWN)
                     ]
                     assert found == unknown, (person, method, path, trick)
                     assert SECRET not in found[1]
@@ -244,17 +244,17 @@ async def test_a_hidden_job_takes_as_many_reads_as_an_unknown_one(
             watch(port, name)
     for person in OTHERS:
         await client.get("/jobs", headers=basic(person))
-        for method, path in [("GET", each) for each in BELOW] + [
+        for method, path in [("GET", item) for item in BELOW] + [
             ("POST", "/jobs/{id}/cancel"),
             ("DELETE", "/jobs/{id}"),
         ]:
             work: list[list[str]] = []
-            for each in (job_id, UNKNOWN):
+            for item in (job_id, UNKNOWN):
                 reads.clear()
-                await client.request(method, path.format(id=each), headers=basic(person))
+                await client.request(method, path.format(id=item), headers=basic(person))
                 work.append([f"{kind}.{name}" for kind, name, _ in reads])
             assert work[0] == work[1], (person, method, path)
-            assert not [each for each in work[0] if not each.startswith("MemoryLog.")], "only the log is asked"
+            assert not [item for item in work[0] if not item.startswith("MemoryLog.")], "only the log is asked"
 
 
 async def test_a_key_of_somebody_else_makes_a_job_of_ones_own(stage: Stage, client: httpx.AsyncClient) -> None:
@@ -290,13 +290,13 @@ async def test_the_place_in_somebody_elses_list_opens_none_of_it(stage: Stage, c
         assert native.status_code == 404 or native.json()["jobs"] == []
         assert wes.status_code == 400 or wes.json()["runs"] == []
         for answer in (native, wes):
-            assert not any(each in answer.text for each in ids)
+            assert not any(item in answer.text for item in ids)
 
 
 async def test_a_link_to_the_store_is_made_for_who_sees_the_job_alone(stage: Stage, client: httpx.AsyncClient) -> None:
     job_id = await secret_run(stage, client)
     mine = (await client.get(f"/jobs/{job_id}/outputs", headers=basic("ada"))).json()
-    assert [each["path"] for each in mine["files"]] == ["out/result.txt"]
+    assert [file["path"] for file in mine["files"]] == ["out/result.txt"]
     for person in OTHERS:
         for path in (f"/jobs/{job_id}/outputs", f"{WES}/runs/{job_id}/outputs"):
             answer = await client.get(path, headers=basic(person))
@@ -310,8 +310,8 @@ async def test_tokens_of_others_are_unknown_ones(client: httpx.AsyncClient) -> N
     for person in OTHERS:
         assert (await client.get("/tokens", headers=basic(person))).json() == {"tokens": []}
         hidden, unknown = [
-            told(await client.delete(f"/tokens/{each}", headers=basic(person)), token_id, "0" * 16)
-            for each in (token_id, "0" * 16)
+            told(await client.delete(f"/tokens/{item}", headers=basic(person)), token_id, "0" * 16)
+            for item in (token_id, "0" * 16)
         ]
         assert hidden == unknown
         assert hidden[0] == 404
@@ -320,9 +320,9 @@ async def test_tokens_of_others_are_unknown_ones(client: httpx.AsyncClient) -> N
 
 def recorded(stage: Stage, tenant: str) -> Iterator[AccessDenied]:
     aggregate = aggregates.audit(TenantId(tenant))
-    for each in stage.cluster.log.stored:
-        if each.event.aggregate == aggregate and isinstance(each.event.data, AccessDenied):
-            yield each.event.data
+    for item in stage.cluster.log.stored:
+        if item.event.aggregate == aggregate and isinstance(item.event.data, AccessDenied):
+            yield item.event.data
 
 
 async def test_who_hits_an_id_is_recorded_and_who_misses_is_not(stage: Stage, client: httpx.AsyncClient) -> None:
@@ -332,11 +332,11 @@ async def test_who_hits_an_id_is_recorded_and_who_misses_is_not(stage: Stage, cl
     await stage.gateway.base.denials.flush()
 
     found = list(recorded(stage, "other"))
-    assert [(each.principal, each.method, each.path) for each in found] == [
+    assert [(item.principal, item.method, item.path) for item in found] == [
         ("stranger", "GET", f"/jobs/{job_id}"),
         ("stranger", "GET", f"{WES}/runs/{job_id}/outputs"),
     ]
-    assert {each.reason for each in found} == {HIDDEN}
+    assert {item.reason for item in found} == {HIDDEN}
     assert not list(recorded(stage, "default"))
 
 

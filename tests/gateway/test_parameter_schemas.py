@@ -34,7 +34,7 @@ def test_every_violation_has_its_pointer_in_every_draft(draft: str) -> None:
     }
     assert fault_of_schema(schema) is None
     found = violations({"threads": 0, "samples": [{"a/b": 1}, {}], "colour": 1}, schema)
-    assert {each.pointer for each in found} == {
+    assert {item.pointer for item in found} == {
         "#/parameters/threads",
         "#/parameters/samples/1/a~1b",
         "#/parameters/genome",
@@ -62,7 +62,7 @@ def test_a_schema_that_cannot_be_used_says_why(schema: dict[str, Any], why: str)
 def test_references_within_the_document_are_followed() -> None:
     schema = {"properties": {"a": {"$ref": "#/$defs/positive"}}, "$defs": {"positive": {"exclusiveMinimum": 0}}}
     assert fault_of_schema(schema) is None
-    assert [each.pointer for each in violations({"a": 0}, schema)] == ["#/parameters/a"]
+    assert [violation.pointer for violation in violations({"a": 0}, schema)] == ["#/parameters/a"]
 
 
 def test_a_regular_expression_cannot_hold_a_gateway_up() -> None:

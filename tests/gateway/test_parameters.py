@@ -24,7 +24,7 @@ def parsed(query: bytes) -> tuple[JobQuery, int]:
 def wrong(query: str) -> dict[str, str]:
     with pytest.raises(Invalid) as caught:
         parsed(query.encode())
-    return {each.pointer: each.detail for each in caught.value.violations}
+    return {violation.pointer: violation.detail for violation in caught.value.violations}
 
 
 def test_every_filter_is_read() -> None:

@@ -138,7 +138,7 @@ async def test_a_heartbeat_of_a_runner_counts(stage: Stage) -> None:
         before = stage.gateway.base.fleet.without_runner_s
         await stage.connect_runner("mock")
         await anyio.sleep(0.25)  # what was heard a moment ago is not asked for again
-        await stage.gateway.base.fleet.ask()
+        await stage.gateway.base.fleet.refresh()
         assert stage.gateway.base.fleet.without_runner_s < before + 0.25
 
 
@@ -149,7 +149,7 @@ async def _beat(stage: Stage, *, waiting: int) -> None:
     with anyio.fail_after(10):
         while stage.gateway.base.fleet.has_waiting_jobs != bool(waiting):
             await anyio.lowlevel.checkpoint()
-            await stage.gateway.base.fleet.ask()
+            await stage.gateway.base.fleet.refresh()
 
 
 async def test_a_real_log_that_is_full_makes_it_not_ready(tmp_path: Path, nats_server: NatsServer) -> None:
@@ -161,7 +161,7 @@ async def test_a_real_log_that_is_full_makes_it_not_ready(tmp_path: Path, nats_s
             with anyio.fail_after(60):
                 while (await client.post("/jobs", json=body)).status_code != 503:
                     pass
-                while not any("the event log" in each for each in reasons):
+                while not any("the event log" in reason for reason in reasons):
                     response = await client.get("/readyz")
                     reasons = response.json()["reasons"]
             assert (await client.get("/readyz")).status_code == 503

@@ -36,9 +36,9 @@ async def http() -> AsyncGenerator[httpx.AsyncClient]:
 def gateways(folder: Path, nats_url: str, count: int, **environ: str) -> Generator[tuple[Process, ...]]:
     """Run gateways on one log."""
     folders = [folder / f"gateway{number}" for number in range(count)]
-    for each in folders:
-        each.mkdir()
-    processes = tuple(Process(each, nats_url, **environ) for each in folders)
+    for one_folder in folders:
+        one_folder.mkdir()
+    processes = tuple(Process(one_folder, nats_url, **environ) for one_folder in folders)
     try:
         yield processes
     finally:
@@ -64,7 +64,7 @@ async def test_whoever_is_taken_out_is_out_on_every_gateway(
     with gateways(
         tmp_path, nats_url, 2, **seed, PENSTOCK_AUTH="basic,token", PENSTOCK_BASIC_AUTH_FILE=str(users)
     ) as running:
-        one, other = (each.url() for each in running)
+        one, other = (item.url() for item in running)
         asked = {"name": "n", "principal": "cy", "role": "viewer"}
         issued: Json = (await http.post(f"{one}/tokens", json=asked, headers=basic("root"))).json()
         for url in (one, other):

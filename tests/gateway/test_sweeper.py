@@ -39,7 +39,7 @@ async def begin(stage: Stage) -> None:
 
 
 async def keys(stage: Stage) -> list[str]:
-    return [each.key for each in await stage.blobs.list("")]
+    return [item.key for item in await stage.blobs.list("")]
 
 
 async def upload(client: httpx.AsyncClient, key: str | None = None) -> Json:

@@ -181,7 +181,7 @@ async def test_a_cancellation_names_who_did_it(place: Place) -> None:
     await place.jobs.cancel(OPERATOR, job.id, reason=None)
 
     history = await place.jobs.history(ADA, job.id, after=0, wait_s=0, limit=10)
-    assert [each.event.actor for each in history.events] == ["test", "user:olga"]
+    assert [event.event.actor for event in history.events] == ["test", "user:olga"]
 
 
 async def test_lists_totals_and_searches_hold_what_is_visible(place: Place) -> None:

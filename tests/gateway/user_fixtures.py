@@ -24,7 +24,7 @@ def hashed(password: str) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
 
 
-USERS: Final = ",".join(f"{name}:{hashed('pw-' + name)}:{standing}" for name, standing in PEOPLE.items())
+USERS: Final = ",".join(f"{name}:{hashed('pw-' + name)}:{access}" for name, access in PEOPLE.items())
 """As in PENSTOCK_BASIC_AUTH_USERS; the password of `ada` is `pw-ada`."""
 BASIC: Final = {"auth": (AuthMethod.BASIC, AuthMethod.TOKEN), "basic_auth_users": USERS}
 """Settings."""

@@ -100,10 +100,10 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_what_the_server_says_is_quoted(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match=r"(?s)ended with code 1; it said:.*no_such_option"):
+    with pytest.raises(EmbeddedServerError, match=r"(?s)ended with code 1; its last output:.*no_such_option"):
         await EmbeddedServer(tmp_path, extra="no_such_option: 7").start()
     (tmp_path / "store").write_text("in the way")
-    with pytest.raises(EmbeddedServerError, match=r"(?s)it said:.*storage directory"):
+    with pytest.raises(EmbeddedServerError, match=r"(?s)its last output:.*storage directory"):
         await EmbeddedServer(tmp_path).start()
 
 

@@ -14,7 +14,7 @@ async def until_served(ports: Ports, engine: str) -> PlanReply:
     with anyio.fail_after(10):
         while True:
             try:
-                return await ports.plans.ask(PlanRequest(pipeline_name="p", engine=engine), deadline_s=5)
+                return await ports.plans.request(PlanRequest(pipeline_name="p", engine=engine), deadline_s=5)
             except Unavailable:
                 await anyio.lowlevel.checkpoint()
 
@@ -28,11 +28,11 @@ async def test_a_request_is_answered_by_whoever_serves_its_engine(ports: Ports) 
         for engine in ("snakemake", "mock"):
             assert (await until_served(ports, engine)).plan == EMPTY
         request = PlanRequest(pipeline_name="p", engine="mock", parameters={"a": 1, "b": [2]})
-        found = (await ports.plans.ask(request, deadline_s=5)).plan
+        found = (await ports.plans.request(request, deadline_s=5)).plan
         assert found is not None
         assert found.total == 2
         with pytest.raises(Unavailable):
-            await ports.plans.ask(PlanRequest(pipeline_name="p", engine="other"), deadline_s=1)
+            await ports.plans.request(PlanRequest(pipeline_name="p", engine="other"), deadline_s=1)
         group.cancel_scope.cancel()
 
 
@@ -50,7 +50,7 @@ async def test_an_answer_that_does_not_come_in_time_is_none(ports: Ports) -> Non
         group.start_soon(ports.plans.serve, ("mock",), answer)
         await until_served(ports, "mock")
         with pytest.raises(Unavailable, match="within"):
-            await ports.plans.ask(PlanRequest(pipeline_name="slow", engine="mock"), deadline_s=0.2)
+            await ports.plans.request(PlanRequest(pipeline_name="slow", engine="mock"), deadline_s=0.2)
         assert asked.is_set()
         group.cancel_scope.cancel()
 
@@ -65,6 +65,6 @@ async def test_a_fault_in_one_answer_leaves_the_others(ports: Ports) -> None:
         group.start_soon(ports.plans.serve, ("mock",), answer)
         await until_served(ports, "mock")
         with pytest.raises(Unavailable):
-            await ports.plans.ask(PlanRequest(pipeline_name="faulty", engine="mock"), deadline_s=1)
+            await ports.plans.request(PlanRequest(pipeline_name="faulty", engine="mock"), deadline_s=1)
         assert (await until_served(ports, "mock")).plan == EMPTY
         group.cancel_scope.cancel()

@@ -13,7 +13,7 @@ from penstock_domain.chain import Stored
 from penstock_domain.job.evolve import evolve
 from penstock_ports import Unavailable
 from penstock_projector import Projector
-from penstock_projector.core.projection import MAX_JOBS_A_WRITE, Projection, pieces
+from penstock_projector.core.projection import MAX_JOBS_A_WRITE, Projection, divided
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 from penstock_testing.memory import MemoryCluster
@@ -91,10 +91,10 @@ def test_a_batch_is_cut_where_too_many_jobs_would_change() -> None:
     for number in range(1, 2 * MAX_JOBS_A_WRITE + 2):
         log.submit(number)
         log.cancel_waiting(number)
-    cut = list(pieces(log.stored))
+    cut = list(divided(log.stored))
     assert [each for piece in cut for each in piece] == log.stored
     assert [len(piece) for piece in cut] == [1 + 2 * MAX_JOBS_A_WRITE, 2 * MAX_JOBS_A_WRITE, 2]
-    assert list(pieces([])) == []
+    assert list(divided([])) == []
 
 
 def test_the_cache_is_bounded_and_forgets_what_ended() -> None:

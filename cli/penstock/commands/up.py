@@ -13,7 +13,7 @@ from penstock.local.free_ports import claim
 from penstock.local.local_defaults import blobs_of, is_anonymous, sandbox_settings
 from penstock.local.local_stack import StackConfig, already_running, overridden, planted
 from penstock.versions import software_version
-from penstock_domain.source_tree import shown
+from penstock_domain.source_tree import path_text
 from penstock_jetstream.settings import MIN_LOG_BYTES, NatsSettings
 from penstock_runtime.settings import PREFIX, without_effect
 
@@ -71,7 +71,7 @@ def up(
     stops it cleanly; runs that do not end in time go on at the next start.
     """
     folder = (state or instance_record.default_state(os.environ)).absolute()
-    if shown(str(folder)) != str(folder):
+    if path_text(str(folder)) != str(folder):
         raise click.UsageError(f"the path of the state folder, {str(folder)!r}, has characters that cannot be shown")
     if other := instance_record.find(folder):
         raise already_running(folder, other)

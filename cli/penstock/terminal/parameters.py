@@ -44,7 +44,7 @@ def _pair(text: str, option: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _json_or_text(text: str) -> Any:  # Any: whatever JSON holds
+def _json_or_text(text: str) -> Any:  # Any: any JSON value
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except ValueError:

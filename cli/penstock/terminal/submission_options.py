@@ -112,7 +112,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
 
     def engine_parameters(self) -> EngineParameters:
-        """Return the engine parameters that the flags stand for."""
+        """Return the engine parameters that the flags set."""
         kept: EngineParameters = {"keep-undeclared": None} if self.keep_undeclared else {}
         return software_choice(accepts=self.allow_missing_software) | kept
 

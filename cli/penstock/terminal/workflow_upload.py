@@ -19,7 +19,7 @@ from penstock.upload.folder_entries import FolderEntry
 from penstock.upload.folders import Chosen, choose
 from penstock.upload.workflow_places import BadWorkflow
 from penstock_domain.quantities import counted
-from penstock_domain.source_tree import shown
+from penstock_domain.source_tree import path_text
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import SubmittedSource
 
@@ -97,7 +97,7 @@ def from_here(
     try:
         if in_place:
             folder = workflow.resolve() if ".." in workflow.parts else workflow.absolute()
-            return Sent(SubmittedSource(path=str(folder), entrypoint=entrypoint), shown(folder.name) or "workflow")
+            return Sent(SubmittedSource(path=str(folder), entrypoint=entrypoint), path_text(folder.name) or "workflow")
         chosen = chosen_from(workflow, entrypoint, choice, engine=engine)
         files = packed(chosen)
     except BadWorkflow as error:
@@ -106,7 +106,7 @@ def from_here(
     name = chosen.main if chosen.is_alone else chosen.folder.name
     source = SubmittedSource(files=files, entrypoint=chosen.main, left_out=list(chosen.left_out))
     declared = declared_software(chosen.folder, chosen.files)
-    return Sent(source, shown(name) or "workflow", beside, declared)
+    return Sent(source, path_text(name) or "workflow", beside, declared)
 
 
 def chosen_from(workflow: Path, entrypoint: str | None, choice: Choice, *, engine: str | None = None) -> Chosen:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from penstock.upload.folders import Chosen, too_much
 from penstock.upload.workflow_places import BadWorkflow
-from penstock_domain.source_tree import shown, wire_path
+from penstock_domain.source_tree import path_text, wire_path
 from penstock_schemas.api import SubmittedFile, SubmittedSource
 
 MAX_BYTES: Final = 15 * 1024 * 1024
@@ -35,7 +35,7 @@ def pack(chosen: Chosen) -> PackedFolder:
     files = packed(chosen)
     if files is None:
         largest = max(chosen.files.items(), key=lambda file: file[1])[0]
-        problem = too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {shown(largest)}")
+        problem = too_much(chosen.folder, f"{MAX_BYTES // 1024**2} MiB", f"the largest file is {path_text(largest)}")
         raise BadWorkflow(
             f"{problem}, or let the server fetch it: from a repository (--git) or an archive (--from-url)"
         )
@@ -77,7 +77,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise BadWorkflow(f"cannot read {shown(str(path))}: {error.strerror}; leave it out with --exclude") from error
+        raise BadWorkflow(
+            f"cannot read {path_text(str(path))}: {error.strerror}; leave it out with --exclude"
+        ) from error
 
 
 def _with_content(described: SubmittedFile, content: bytes) -> SubmittedFile:

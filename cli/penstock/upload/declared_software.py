@@ -47,16 +47,16 @@ def describe(
     declared: tuple[Declaration, ...], runners: Iterable[RunnerResponse], *, is_accepted: bool
 ) -> Iterator[str]:
     """Yield hints for the user about declarations that were sent, given the runners that are connected."""
-    for each in declared[:MAX_SHOWN]:
-        yield f"{each.path}:{each.line} declares `{each.directive}:`"
+    for item in declared[:MAX_SHOWN]:
+        yield f"{item.path}:{item.line} declares `{item.directive}:`"
     if len(declared) > MAX_SHOWN:
         yield f"and {len(declared) - MAX_SHOWN} more such lines"
-    if any(each.is_variable for each in declared):
+    if any(item.is_variable for item in declared):
         yield "the run is refused unless the operator passes these variables on (PENSTOCK_WORKFLOW_ENVIRONMENT)"
-    if all(each.is_variable for each in declared):
+    if all(item.is_variable for item in declared):
         return
     engines = {declaration.engine for declaration in declared}
-    policies = {each.unsupported_directives for each in runners if engines & set(each.engines)}
+    policies = {runner.unsupported_directives for runner in runners if engines & set(runner.engines)}
     if policies == {UnsupportedDirectives.WARN}:
         yield "the runners do not provide such software: the run uses what is installed there, and carries a warning"
     elif is_accepted and UnsupportedDirectives.REFUSE not in policies:

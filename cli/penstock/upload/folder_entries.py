@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from penstock.upload.workflow_places import BadWorkflow
-from penstock_domain.source_tree import shown, wire_path
+from penstock_domain.source_tree import path_text, wire_path
 from penstock_schemas.api import MAX_MTIME_NS, SubmittedFile
 
 
@@ -40,10 +40,12 @@ class FolderEntry(Struct, frozen=True, kw_only=True):
         try:
             status = place.stat()
             if not os.access(place, os.R_OK):
-                raise BadWorkflow(f"cannot read {shown(str(place))}: permission denied; leave it out with --exclude")
+                raise BadWorkflow(
+                    f"cannot read {path_text(str(place))}: permission denied; leave it out with --exclude"
+                )
         except OSError as error:
             raise BadWorkflow(
-                f"cannot read {shown(str(place))}: {error.strerror}; leave it out with --exclude"
+                f"cannot read {path_text(str(place))}: {error.strerror}; leave it out with --exclude"
             ) from error
         return FolderEntry(
             place=place,

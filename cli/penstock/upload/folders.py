@@ -11,7 +11,7 @@ from penstock.upload.folder_walk import Selection, Walk
 from penstock.upload.git_checkouts import read_checkout
 from penstock.upload.ignore_rules import CACHES, SECRETS, grouped, rules_of, rules_of_file
 from penstock.upload.workflow_places import BadWorkflow, check_folder, locate
-from penstock_domain.source_tree import LinkMap, LinkRefused, shown, wire_path
+from penstock_domain.source_tree import LinkMap, LinkRefused, path_text, wire_path
 from penstock_schemas.jobs import LeftOut
 
 MAX_FILES: Final = 5_000
@@ -76,7 +76,7 @@ def choose(
         check_folder(target)
     place = locate(target, entrypoint, engine)
     if wire_path(place.main)[1] is not None:
-        raise BadWorkflow(f"the name of the main file {shown(place.main)!r} is not UTF-8: rename it")
+        raise BadWorkflow(f"the name of the main file {path_text(place.main)!r} is not UTF-8: rename it")
     if place.is_alone:
         alone = FolderEntry.of_file(place.folder / place.main)
         return Chosen(folder=place.folder, main=place.main, entries={place.main: alone}, is_alone=True)
@@ -86,7 +86,7 @@ def choose(
     walk.run()
     if walk.is_too_much:
         raise BadWorkflow(
-            f"{too_much(place.folder, f'{MAX_FILES:,} files', f'reached at {shown(walk.last)}')}, or use "
+            f"{too_much(place.folder, f'{MAX_FILES:,} files', f'reached at {path_text(walk.last)}')}, or use "
             "'penstock submit --in-place' where the server may read the folder itself"
         )
     entries = dict(sorted(walk.entries.items()))

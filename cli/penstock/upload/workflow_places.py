@@ -99,7 +99,7 @@ def protected(folder: Path) -> str | None:
 
 def _protected(place: Path) -> str | None:
     text = str(place)
-    if any(place.is_relative_to(each) for each in _NEVER_BELOW):
+    if any(place.is_relative_to(item) for item in _NEVER_BELOW):
         return "part of the operating system"
     if text in _SYSTEM or str(place.parent) in _SYSTEM:
         return "part of the operating system"

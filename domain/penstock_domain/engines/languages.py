@@ -15,7 +15,7 @@ class Language(Struct, frozen=True, kw_only=True):
     engine_names: tuple[str, ...] = ()
     """Programs by whose names clients request the engine."""
     follows_engine: bool = False
-    """Whether the language has no versions of its own: then an engine runs everything up to its own version."""
+    """Whether the language has no separate versions: then an engine runs everything up to its own version."""
 
     def is_named(self, text: str) -> bool:
         """Return whether a client means this language; upper and lower case are the same."""

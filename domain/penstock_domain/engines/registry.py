@@ -51,7 +51,7 @@ class EngineRegistry:
         return self._by_name.get(name)
 
     def table(self, name: str) -> ParameterTable:
-        """Return the parameters of an engine; an unknown engine has none of its own."""
+        """Return the parameters of an engine; an unknown engine has no parameters."""
         descriptor = self.find(name)
         return ParameterTable(name) if descriptor is None else descriptor.table
 

@@ -26,7 +26,7 @@ class NotQueued(Refused):
 
 
 class IdempotencyKeyReused(Refused):
-    """The key belongs to a submission that asked for something else."""
+    """The key belongs to a submission with other content."""
 
 
 class JobQuarantined(Refused):

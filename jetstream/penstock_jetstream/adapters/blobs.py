@@ -94,11 +94,11 @@ class ObjectBlobs:
         blob_keys.check(key)
         async with await anyio.open_file(path, "rb") as file:
 
-            async def pieces() -> AsyncGenerator[bytes, None]:
+            async def chunks() -> AsyncGenerator[bytes, None]:
                 while piece := await file.read(BLOB_PIECE_BYTES):
                     yield piece
 
-            return await self.put_stream(key, pieces())
+            return await self.put_stream(key, chunks())
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         """Store what `chunks` yields."""
@@ -111,8 +111,8 @@ class ObjectBlobs:
             return incoming.size_bytes, incoming.sha256
         try:
             with _errors(key), anyio.fail_after(names.BLOB_S) as deadline:
-                pieces = incoming.pieces(first, deadline)
-                await obstore.put_async(self._store, key, pieces, max_concurrency=names.BLOB_PARALLEL_PARTS)
+                parts = incoming.parts(first, deadline)
+                await obstore.put_async(self._store, key, parts, max_concurrency=names.BLOB_PARALLEL_PARTS)
                 deadline.deadline = anyio.current_time() + names.BLOB_S
                 await self._sync(key)
         except PortError:
@@ -237,7 +237,7 @@ class _Incoming:
         self._hash.update(piece)
         return piece
 
-    async def pieces(self, first: bytes, deadline: anyio.CancelScope) -> AsyncGenerator[bytes, None]:
+    async def parts(self, first: bytes, deadline: anyio.CancelScope) -> AsyncGenerator[bytes, None]:
         """Yield every piece; `deadline` is held open while one is awaited, for that time is not the store's."""
         piece = first
         while piece:

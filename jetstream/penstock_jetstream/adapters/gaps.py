@@ -83,7 +83,7 @@ class Gaps:
 
 
 async def _retry_until_answered(request: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer."""
+    """Repeat the request until it is answered."""
     while True:
         try:
             return await request()

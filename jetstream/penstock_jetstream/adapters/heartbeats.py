@@ -32,7 +32,7 @@ class JetStreamHeartbeats:
         self._has_replicas = has_replicas
 
     async def beat(self, heartbeat: RunnerHeartbeat, *, deadline_s: float = 2.0) -> None:
-        """Say that a runner is alive."""
+        """Publish a heartbeat of a runner."""
         message = Message(names.BEATS_RUNNER_PREFIX + heartbeat.runner_id, encode(heartbeat))
         await stream_writes.store_until(self._connection, [message], deadline_s=deadline_s)
 
@@ -55,7 +55,7 @@ class JetStreamHeartbeats:
         await self._forget(names.BEATS_RUNNER_PREFIX + runner_id)
 
     async def beat_scheduler(self, beat: SchedulerBeat, *, deadline_s: float = 2.0) -> None:
-        """Say that the leading scheduler is alive."""
+        """Publish a heartbeat of the leading scheduler."""
         await stream_writes.store_until(
             self._connection, [Message(names.BEATS_SCHEDULER, encode(beat))], deadline_s=deadline_s
         )
@@ -74,7 +74,7 @@ class JetStreamHeartbeats:
         try:
             return decode_view(held.payload, SchedulerBeat)
         except Undecodable as error:
-            # Whoever beats is alive: to state that it is silent would depose a leader of a later version.
+            # A sender of heartbeats is alive: to report it as silent would depose a leader of a later version.
             _log.error("scheduler_beat_undecodable", error=str(error))
             raise Unavailable(f"the scheduler's beat cannot be read: {error}") from error
 

@@ -148,8 +148,8 @@ class JetStreamLog:
     async def _append_alone(self, write: "_Write", retry: Retry, *, is_doubtful: bool) -> int:
         """Store a write as a separate request; return its first sequence.
 
-        Once a try is doubtful, the write may be stored, or still be on its way, whatever later tries say. What settles
-        it is the event that took its place.
+        Once a try is doubtful, the write may be stored, or be on its way, regardless of the result of later tries.
+        The event at its place decides.
         """
         while True:
             if is_doubtful and (seq := await self._find(write, retry)) is not None:

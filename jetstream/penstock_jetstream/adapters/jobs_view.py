@@ -87,7 +87,7 @@ class JetStreamJobs:
         if place.checkpoint.seq != previous:
             raise Conflict(f"the checkpoint is at {place.checkpoint.seq}, not at {previous}")
         puts = (Message(names.JOBS_KEY_PREFIX + job.id, encode(job)) for job in jobs)
-        batches = list(stream_writes.divided(puts, most=names.MAX_BATCH_MESSAGES - 1)) or [[]]
+        batches = list(stream_writes.divided(puts, limit=names.MAX_BATCH_MESSAGES - 1)) or [[]]
         for batch in batches[:-1]:
             place = await self._write_portion(place, batch, previous, retry)
         self._place = await self._write_portion(place, batches[-1], checkpoint, retry)

@@ -1,4 +1,4 @@
-"""What plain subscribers hear: each accepted event of a job, on a subject that states what happened to which."""
+"""The live feed: each accepted event of a job, published on a subject that names the type and the job."""
 
 import re
 from collections.abc import Mapping, Sequence

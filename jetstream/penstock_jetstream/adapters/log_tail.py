@@ -43,7 +43,7 @@ class JetStreamLogTail:
         arrived = anyio.Event()
         subscription = await self._connection.subscribe(subject, lambda _: arrived.set())
         try:
-            # What a subscriber hears is not stored yet, and may never be: it only states when to look.
+            # A message that a subscriber receives may never be stored: it only shows when to look.
             while not (found := await self._read(subject, after, limit)) and anyio.current_time() < end:
                 with anyio.move_on_after(min(names.LOG_POLL_S, end - anyio.current_time())):
                     await arrived.wait()

@@ -21,7 +21,7 @@ class NatsPlans:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def ask(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
+    async def request(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
         """Have a plan made."""
         subject = names.PLANS_PREFIX + request.engine
         message = await self._connection.request(subject, encode(request), deadline_s=deadline_s)

@@ -44,13 +44,13 @@ class JetStreamSnapshots:
             seq=seq, generation=stream_writes.new_id(), size_bytes=len(state), sha256=hashlib.sha256(state).hexdigest()
         )
         starts = range(0, len(state), names.SNAPSHOT_PIECE_BYTES)
-        pieces = (
+        chunks = (
             Message(
                 f"{_pieces(name, manifest.generation)}{number:06}", state[start : start + names.SNAPSHOT_PIECE_BYTES]
             )
             for number, start in enumerate(starts)
         )
-        for batch in stream_writes.divided(pieces, most=names.SNAPSHOT_BATCH_PIECES):
+        for batch in stream_writes.divided(chunks, limit=names.SNAPSHOT_BATCH_PIECES):
             await self._store(batch)
         if await self._point(name, manifest, revision):
             await self._clear(name, manifest.generation)
@@ -65,13 +65,13 @@ class JetStreamSnapshots:
             _, manifest = await self._manifest(name)
             if manifest is None:
                 return None
-            pieces = await stream_reads.read(
+            chunks = await stream_reads.read(
                 self._connection,
                 names.SNAPSHOTS,
                 _pieces(name, manifest.generation) + "*",
                 deadline_s=retry.remaining_s,
             )
-            state = b"".join(piece.payload for piece in pieces)
+            state = b"".join(piece.payload for piece in chunks)
             if len(state) == manifest.size_bytes and hashlib.sha256(state).hexdigest() == manifest.sha256:
                 return manifest.seq, state
             # A newer one took its place meanwhile, or the replica that answers does not have it all yet.

@@ -37,7 +37,7 @@ class _Counts(TaskCounts, frozen=True, kw_only=True):
 
 
 class _Places(Struct):
-    """Where the tasks of a job stand, for its writer."""
+    """The places of a job's tasks, for its writer."""
 
     of: dict[str, int]
     following: int
@@ -153,7 +153,7 @@ def _place_and_id(held: Held) -> tuple[int, str] | None:
 
 
 def _placed(held: Iterable[Held]) -> int:
-    """Return how many tasks have a place, as the counts among these messages say."""
+    """Return how many tasks have a placeaccording to the counts among these messages."""
     counts = (item for item in held if item.subject.endswith(".counts"))
     return max((decode_view(count.payload, _Counts).placed for count in counts), default=0)
 

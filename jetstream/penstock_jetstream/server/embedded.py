@@ -1,4 +1,4 @@
-"""A nats-server of our own: the one that `penstock up` keeps its log in.
+"""The embedded nats-server, in which `penstock up` keeps its log.
 
 It listens on loopback alone and syncs every write to the disk. It runs in a separate session, so that Ctrl-C on the
 terminal does not end it before the services that write to it, and it ends by itself when this process dies.
@@ -67,7 +67,7 @@ class EmbeddedServer:
         folder: where everything is kept; made when it does not exist.
         port: on loopback; 0 chooses a free one, which stays the same over restarts of this object.
         name: the server's, distinct within a cluster.
-        password: what its owner must show; empty: whoever connects may do everything.
+        password: what its owner must show; empty: every client may do everything.
         is_feed_open: whether others may listen to the live feed all the same.
         extra: further lines of its configuration.
 
@@ -215,11 +215,11 @@ class EmbeddedServer:
         )
         for stale in self._folder.glob("*.ports"):
             stale.unlink()
-        said_before = _size(self._folder / SERVER_LOG)
+        log_start = _size(self._folder / SERVER_LOG)
         assert self._lock is not None
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
         with os.fdopen(os.open(self._folder / "nats-server.out", flags, 0o600), "wb") as out:
-            self._process = subprocess.Popen(  # noqa: ASYNC220  # a fork; the parent's death is told by its main thread
+            self._process = subprocess.Popen(  # noqa: ASYNC220  # a fork; the kernel reports the death of the parent's main thread
                 [program, "--config", config],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -234,9 +234,9 @@ class EmbeddedServer:
                 await self._wait_ready()
         except TimeoutError:
             reason = f"did not answer within {deadline_s:.0f} s"
-            raise EmbeddedServerError(self._explain(reason, said_before)) from None
+            raise EmbeddedServerError(self._explain(reason, log_start)) from None
         except _Exited as ended:
-            raise EmbeddedServerError(self._explain(f"ended with code {ended.code}", said_before)) from None
+            raise EmbeddedServerError(self._explain(f"ended with code {ended.code}", log_start)) from None
 
     async def _wait_ready(self) -> None:
         assert self._process is not None
@@ -250,17 +250,17 @@ class EmbeddedServer:
                     return
             await anyio.sleep(POLL_S)
 
-    def _explain(self, what: str, said_before: int) -> str:
-        said: list[str] = []
-        for name, start in (("nats-server.out", 0), (SERVER_LOG, said_before)):
+    def _explain(self, what: str, log_start: int) -> str:
+        lines: list[str] = []
+        for name, start in (("nats-server.out", 0), (SERVER_LOG, log_start)):
             path = self._folder / name
             if path.exists():
                 with path.open("rb") as log:
                     log.seek(start)
-                    said += log.read().decode(errors="replace").splitlines()
-        bad = [line for line in said if "[ERR]" in line or "[FTL]" in line or "error" in line.lower()]
-        quoted = "\n".join(f"  {line}" for line in (bad or said)[-QUOTED_LINES:]) or "  (it said nothing)"
-        return f"nats-server {what}; it said:\n{quoted}\nIts log is {self._folder / SERVER_LOG}"
+                    lines += log.read().decode(errors="replace").splitlines()
+        bad = [line for line in lines if "[ERR]" in line or "[FTL]" in line or "error" in line.lower()]
+        quoted = "\n".join(f"  {line}" for line in (bad or lines)[-QUOTED_LINES:]) or "  (no output)"
+        return f"nats-server {what}; its last output:\n{quoted}\nIts log is in {self._folder / SERVER_LOG}"
 
 
 class _Exited(Exception):
@@ -304,12 +304,12 @@ def _size(path: Path) -> int:
 
 
 def _end_with_parent(parent: int) -> Callable[[], None]:
-    """Return what the child does between fork and exec: ask the kernel for SIGTERM when its parent dies."""
+    """Return a function that the child calls between fork and exec: it requests SIGTERM for its parent's death."""
     prctl = ctypes.CDLL(None).prctl
 
-    def ask() -> None:
+    def request_signal() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # it died in between
             os._exit(1)
 
-    return ask
+    return request_signal

@@ -25,7 +25,7 @@ def users(password: str, *, is_feed_open: bool) -> str:
 
     Args:
         password: the owner's; letters, digits, `-` and `_`.
-        is_feed_open: whether whoever connects without a name may subscribe to the live feed.
+        is_feed_open: whether clients without a name may subscribe to the live feed.
 
     """
     lines = _AND_LISTENERS if is_feed_open else _OWNER_ALONE

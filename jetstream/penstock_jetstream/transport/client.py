@@ -45,7 +45,7 @@ class ReceivingClient(Client):
 
     @property
     def is_clustered(self) -> bool:
-        """Say whether the server is part of a cluster."""
+        """Return whether the server is part of a cluster."""
         return bool(self._server_info.get("cluster"))
 
     async def receive(self, subject: str, receive: Receive, *, queue: str = "") -> Subscription:
@@ -179,5 +179,5 @@ def _status_line(message: Incoming) -> tuple[str, str]:
 
 
 async def _unexpected(message: Msg) -> None:
-    """Stand in for the callback that the library requires: messages go to the receivers instead."""
+    """Do nothing. The library requires this callback; messages go to the receivers instead."""
     raise AssertionError(f"a message on {message.subject} took the library's way")

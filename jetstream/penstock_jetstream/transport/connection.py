@@ -161,7 +161,7 @@ class Connection:
         return message
 
     async def api(self, subject: str, body: object = None, *, deadline_s: float = names.ATTEMPT_S) -> bytes:
-        """Ask the JetStream API once; return its answer.
+        """Send one request to the JetStream API and return its answer.
 
         Raises:
             NoAnswer: as for `request`.
@@ -172,7 +172,7 @@ class Connection:
         return accepted((await self.request(subject, payload, deadline_s=deadline_s)).data)
 
     async def query(self, subject: str, body: object = None, *, deadline_s: float) -> bytes:
-        """Ask the JetStream API something that may be asked again, until the deadline.
+        """Send a request that may be repeated to the JetStream API, until it is answered or the deadline passes.
 
         Raises:
             Unavailable: no answer before the deadline.
@@ -297,11 +297,11 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         if isinstance(error, OSError) and _NOT_LET_IN in self._last_error.lower():
-            return  # the server hung up after it had said why
-        said = str(error) or type(error).__name__
-        if said != self._last_error and not self._is_closing:
-            self._last_error = said
-            _log.warning("nats_error", url=self._settings.shown_url, error=said)
+            return  # the server closed the connection after it had sent the reason
+        text = str(error) or type(error).__name__
+        if text != self._last_error and not self._is_closing:
+            self._last_error = text
+            _log.warning("nats_error", url=self._settings.shown_url, error=text)
 
     async def _on_disconnected(self) -> None:
         for answer in self._answers.values():

@@ -101,7 +101,7 @@ class GroupCommit:
             for item in group:
                 item.fail(error if len(group) == 1 else Together(str(error)))
         except Exception as error:  # noqa: BLE001
-            # The boundary of a group: whatever is wrong with one append, the next group leaves.
+            # The boundary of a group: a failed append does not stop the next group.
             _log.error("group_not_sent", appends=len(group), exc_info=error)
             for item in group:
                 item.fail(error if len(group) == 1 else Together(str(error)))

@@ -155,7 +155,7 @@ class Session:
         self._requested = 0
         """Messages requested that did not come yet."""
         self._arrived = anyio.Event()
-        self._was_heard = False
+        self._has_received = False
         self._quiet_waits = 0
 
     async def start(self) -> None:
@@ -188,7 +188,7 @@ class Session:
         self.server = "" if created.cluster is None else created.cluster.leader
 
     async def refill(self) -> None:
-        """Ask for more when little is on its way.
+        """Request more messages when few requested ones are outstanding.
 
         Raises:
             NoAnswer: there is no server.
@@ -204,11 +204,11 @@ class Session:
         if self.broken is not None:
             return
         self._arrived = anyio.Event()
-        self._was_heard = False
+        self._has_received = False
         with anyio.move_on_after(names.READ_HEARTBEAT_S):
             await self._arrived.wait()
         # Whole waits are counted, not time: a busy event loop is no reason to distrust the server.
-        self._quiet_waits = 0 if self._was_heard else self._quiet_waits + 1
+        self._quiet_waits = 0 if self._has_received else self._quiet_waits + 1
         if self._quiet_waits * names.READ_HEARTBEAT_S >= names.READ_SILENCE_S:
             self._break("the server fell silent")
 
@@ -226,7 +226,7 @@ class Session:
                     return  # the server forgets it by itself
 
     def _receive(self, message: Incoming) -> None:
-        self._was_heard = True
+        self._has_received = True
         if self.broken is not None:
             return
         if message.data or message.reply.startswith("$JS.ACK."):

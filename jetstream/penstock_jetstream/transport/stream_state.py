@@ -19,7 +19,7 @@ class StreamState(Struct, frozen=True):
 
 
 class StreamConfig(Struct, frozen=True):
-    """What is asked of a stream's configuration after it was made."""
+    """The part of a stream's configuration that is read after it was made."""
 
     max_bytes: int
     num_replicas: int
@@ -52,7 +52,7 @@ class StreamInfo(Struct, frozen=True):
     def is_confirmed(self) -> bool:
         """Whether a leader reported it.
 
-        While a stream has no leader, every replica answers with the state of its own copy. After all servers were
+        While a stream has no leader, every replica answers with the state of its copy. After all servers were
         killed such a copy is shorter than what was acknowledged. A server reports itself as the leader only after it
         applied everything that the former leader had acknowledged.
         """

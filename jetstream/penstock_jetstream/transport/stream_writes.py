@@ -89,12 +89,12 @@ async def store_until(connection: Connection, messages: Sequence[Message], *, de
             await retry.wait(refusal)
 
 
-def divided(messages: Iterable[Message], *, most: int = names.MAX_BATCH_MESSAGES) -> Iterator[list[Message]]:
+def divided(messages: Iterable[Message], *, limit: int = names.MAX_BATCH_MESSAGES) -> Iterator[list[Message]]:
     """Divide messages into batches that the server takes."""
     batch: list[Message] = []
     size_bytes = 0
     for message in messages:
-        if batch and (len(batch) == most or size_bytes + len(message.payload) > names.MAX_BATCH_BYTES):
+        if batch and (len(batch) == limit or size_bytes + len(message.payload) > names.MAX_BATCH_BYTES):
             yield batch
             batch, size_bytes = [], 0
         batch.append(message)

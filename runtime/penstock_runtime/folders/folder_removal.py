@@ -15,7 +15,7 @@ NAMES_AT_ONCE: Final = 10_000
 def remove_tree(folder: Path) -> None:
     """Remove a folder and all that is in it, write-protected parts too; a link in its place is removed itself.
 
-    Nothing happens when there is none. It is not recursive: however deep the folders lie, three descriptors are open.
+    Nothing happens when there is none. It is not recursive: for any depth of folders, three descriptors are open.
 
     Raises:
         OSError: something could not be removed.

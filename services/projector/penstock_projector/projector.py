@@ -1,10 +1,10 @@
-"""The projector: folds the log into the jobs view exactly once, and lets plain subscribers hear what was accepted.
+"""The projector: folds the log into the jobs view exactly once, and publishes accepted events on the live feed.
 
 Each write moves the view's checkpoint together with the jobs, on condition that nobody else moved it. So any number
 of projectors may run: the view stays right, and only the work is done twice.
 
 Live events are published before the write that passes them. An event is on the log when it is read, so it was accepted;
-and one whose write did not come about is published again by whoever writes it. Whoever listens recognises a repetition
+and one whose write failed is published again when the write is repeated. A subscriber recognises a repetition
 by `Penstock-Seq`, the event's sequence in the log, which grows along each job.
 """
 
@@ -18,7 +18,7 @@ import structlog
 from penstock_domain.chain import Stored
 from penstock_ports import Conflict, LogFull, PortError, TooLarge
 from penstock_ports.cluster import ClusterPorts
-from penstock_projector.core.projection import MAX_CACHED_JOBS, Projection, pieces
+from penstock_projector.core.projection import MAX_CACHED_JOBS, Projection, divided
 
 RIVAL_PAUSE_S: Final = 1.0
 """How long to leave the field to another projector before trying again: it takes over from one that was killed."""
@@ -57,15 +57,15 @@ class Projector:
                 _log.error("view_full", reason=str(full), hint="raise the view's max_bytes")
                 await anyio.sleep(RIVAL_PAUSE_S)
             except PortError as outage:
-                # The write may have been stored: what the checkpoint says is what counts.
+                # The write may have been stored: the checkpoint decides.
                 _log.warning("projection_interrupted", reason=str(outage))
                 await anyio.sleep(OUTAGE_PAUSE_S)
 
     async def _project(self, checkpoint: int) -> None:
         async with aclosing(self._cluster.log.read(after=checkpoint)) as batches:
             async for batch in batches:
-                for piece in pieces(batch):
-                    checkpoint = await self._write(piece, checkpoint)
+                for part in divided(batch):
+                    checkpoint = await self._write(part, checkpoint)
 
     async def _write(self, piece: Sequence[Stored], previous: int) -> int:
         await self._cluster.live.publish(piece)

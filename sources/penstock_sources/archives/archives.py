@@ -16,7 +16,7 @@ from typing import BinaryIO, Final
 
 from msgspec.structs import replace
 
-from penstock_domain.source_tree import MAX_LINK_BYTES, shown
+from penstock_domain.source_tree import MAX_LINK_BYTES, path_text
 from penstock_sources.archives.entries import ArchiveEntry, Contents
 from penstock_sources.archives.tars import BZIP2, GZIP, XZ, is_tar, tar_contents
 from penstock_sources.archives.zips import ZIP, zip_contents
@@ -89,7 +89,7 @@ def _with_target(entry: ArchiveEntry, pieces: Iterator[bytes]) -> ArchiveEntry:
     if not entry.is_link:
         return entry
     if entry.size_bytes > MAX_LINK_BYTES:
-        raise UnusableSource(f"`{shown(entry.path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
+        raise UnusableSource(f"`{path_text(entry.path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
     return replace(entry, target=b"".join(pieces).decode(errors="surrogateescape"))
 
 
@@ -104,6 +104,6 @@ def _faults(entry: ArchiveEntry | None = None) -> Generator[None]:
     try:
         yield
     except _BROKEN as error:
-        what = "the archive" if entry is None else f"`{shown(entry.path)}` in the archive"
+        what = "the archive" if entry is None else f"`{path_text(entry.path)}` in the archive"
         detail = " ".join(str(error).split())[:_MAX_DETAIL_CHARS] or type(error).__name__
         raise UnusableSource(f"{what} is broken: {detail}") from None

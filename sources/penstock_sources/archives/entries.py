@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_domain.source_tree import fault_of_path, folders_of, is_engine_cache, shown
+from penstock_domain.source_tree import fault_of_path, folders_of, is_engine_cache, path_text
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_sources.failures import UnusableSource
 from penstock_sources.file_tree import FileTree
@@ -84,7 +84,7 @@ class Names:
     def _enter(self, path: str, *, is_file: bool) -> None:
         fault = fault_of_path(path)
         if fault is not None:
-            raise UnusableSource(f"`{shown(path)}` in the archive: {fault}")
+            raise UnusableSource(f"`{path_text(path)}` in the archive: {fault}")
         for parent in reversed(folders_of(path)):
             self._put(parent, path, is_file=False)
         self._put(path, path, is_file=is_file)
@@ -95,9 +95,11 @@ class Names:
             self._known[name] = is_file
             return
         if is_file != was_file:
-            raise UnusableSource(f"`{shown(path)}` in the archive: `{shown(name)}` is a file here and a folder there")
+            raise UnusableSource(
+                f"`{path_text(path)}` in the archive: `{path_text(name)}` is a file here and a folder there"
+            )
         if is_file:
-            raise UnusableSource(f"`{shown(path)}` stands twice in the archive; which one counts?")
+            raise UnusableSource(f"`{path_text(path)}` stands twice in the archive; which one counts?")
 
 
 def top_folder(tree: FileTree, main: str | None) -> str:

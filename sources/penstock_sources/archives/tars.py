@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_FLOOR, Decimal
 from typing import BinaryIO, Final, Protocol, cast
 
-from penstock_domain.source_tree import shown
+from penstock_domain.source_tree import path_text
 from penstock_schemas.api import MAX_MTIME_NS
 from penstock_sources.archives.entries import ArchiveEntry, Contents, Names
 from penstock_sources.failures import UnusableSource
@@ -53,7 +53,7 @@ def tar_contents(file: BinaryIO, head: bytes, size_bytes: int, max_bytes: int) -
             total += member.size if member.isreg() else 0
             if total > max_bytes:
                 raise UnusableSource(
-                    f"the archive holds more than {max_bytes:,} bytes (reached at `{shown(member.name)}`)"
+                    f"the archive holds more than {max_bytes:,} bytes (reached at `{path_text(member.name)}`)"
                 )
             if entry is None:
                 continue
@@ -71,7 +71,7 @@ def _entry(member: tarfile.TarInfo, names: Names) -> ArchiveEntry | None:
         return None if path is None else ArchiveEntry(path=path, mtime_ns=_mtime_ns(member), is_folder=True)
     if (not member.isreg() and not member.issym() and not member.islnk()) or member.issparse():
         what = "a sparse file" if member.issparse() else "a device"
-        raise UnusableSource(f"`{shown(member.name)}` is {what}; only plain files, links and folders are taken")
+        raise UnusableSource(f"`{path_text(member.name)}` is {what}; only plain files, links and folders are taken")
     path = names.file(member.name)
     if path is None:
         return None
@@ -174,7 +174,7 @@ class _Forward:
         piece = self._stream.read(size)
         self._place += len(piece)
         if self._place > self._max_bytes:
-            at = f" (reached at `{shown(self.at)}`)" if self.at else ""
+            at = f" (reached at `{path_text(self.at)}`)" if self.at else ""
             raise UnusableSource(
                 f"the archive grows to more than {self._max_bytes:,} bytes{at}; at most {MAX_RATIO} times its own size "
                 "is taken"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import BinaryIO, Final, cast
 
-from penstock_domain.source_tree import shown
+from penstock_domain.source_tree import path_text
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import MAX_MTIME_NS
 from penstock_sources.archives.entries import ArchiveEntry, Contents, Names
@@ -64,20 +64,22 @@ def _taken(listed: Sequence[zipfile.ZipInfo], size_bytes: int, max_bytes: int) -
                 yield info, folder
             continue
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFLNK):
-            raise UnusableSource(f"`{shown(info.filename)}` is a device; only plain files, links and folders are taken")
+            raise UnusableSource(
+                f"`{path_text(info.filename)}` is a device; only plain files, links and folders are taken"
+            )
         if info.flag_bits & 0x1:
-            raise UnusableSource(f"`{shown(info.filename)}` in the archive is encrypted")
+            raise UnusableSource(f"`{path_text(info.filename)}` in the archive is encrypted")
         if info.compress_type not in _METHODS:
-            raise UnusableSource(f"`{shown(info.filename)}` is packed in an unusual way; deflate is taken")
+            raise UnusableSource(f"`{path_text(info.filename)}` is packed in an unusual way; deflate is taken")
         path = names.file(_name_of(info))
         total += info.file_size
         if total > max_bytes:
             raise UnusableSource(
-                f"the archive holds more than {max_bytes:,} bytes (reached at `{shown(info.filename)}`)"
+                f"the archive holds more than {max_bytes:,} bytes (reached at `{path_text(info.filename)}`)"
             )
         if total > max(RATIO_FREE_BYTES, MAX_RATIO * size_bytes):
             raise UnusableSource(
-                f"the archive grows to more than {MAX_RATIO} times its size (reached at `{shown(info.filename)}`)"
+                f"the archive grows to more than {MAX_RATIO} times its size (reached at `{path_text(info.filename)}`)"
             )
         if path is not None:
             yield info, path
@@ -122,9 +124,9 @@ def _refuse_shared_bytes(file: BinaryIO, listed: Sequence[zipfile.ZipInfo], end:
         file.seek(info.header_offset)
         mark, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
         if mark != ZIP[0]:
-            raise zipfile.BadZipFile(f"`{shown(info.filename)}` is not where the list says")
+            raise zipfile.BadZipFile(f"`{path_text(info.filename)}` is not where the list says")
         if info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes + info.compress_size > end:
-            raise UnusableSource(f"`{shown(info.filename)}` in the archive overlaps another entry; that is refused")
+            raise UnusableSource(f"`{path_text(info.filename)}` in the archive overlaps another entry; that is refused")
         end = info.header_offset
 
 
@@ -135,7 +137,7 @@ def _pieces(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
             size_bytes += len(piece)
             yield piece
         if size_bytes != info.file_size:
-            raise zipfile.BadZipFile(f"`{shown(info.filename)}` has {size_bytes:,} bytes, not {info.file_size:,}")
+            raise zipfile.BadZipFile(f"`{path_text(info.filename)}` has {size_bytes:,} bytes, not {info.file_size:,}")
 
 
 class _Listed:

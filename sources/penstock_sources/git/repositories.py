@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 from msgspec import Struct
 
-from penstock_domain.source_tree import fault_of_path, is_engine_cache, shown
+from penstock_domain.source_tree import fault_of_path, is_engine_cache, path_text
 from penstock_sources.archives.entries import ArchiveEntry
 from penstock_sources.egress.addresses import SourceHosts, Target, check_url, resolve
 from penstock_sources.egress.limits import FETCH_DEADLINE_S
@@ -65,8 +65,8 @@ class Commit:
         async for piece in self._contents.read(file.blob, CHUNK_BYTES):
             if is_first and piece.startswith(LFS) and not file.entry.is_link:
                 raise UnusableSource(
-                    f"`{shown(file.entry.path)}` in the repository is kept by Git LFS, from where this server fetches "
-                    "nothing; submit a clone that holds the file"
+                    f"`{path_text(file.entry.path)}` in the repository is kept by Git LFS, which is not supported; "
+                    "submit a clone that holds the file"
                 )
             is_first = False
             yield piece
@@ -83,7 +83,7 @@ async def fetch_commit(
 
     """
     if ref is not None and (not _REF.fullmatch(ref) or ".." in ref or "@{" in ref):
-        raise UnusableSource(f"`{shown(ref[:80])}` is no branch, tag or commit")
+        raise UnusableSource(f"`{path_text(ref[:80])}` is no branch, tag or commit")
     if shutil.which("git") is None:
         raise UnusableSource("this server has no git; its operator has to install it")
     url = check_url(address, allowed)
@@ -127,10 +127,12 @@ def _listed(listing: bytes, max_bytes: int, mtime_ns: int) -> Sequence[_File]:
         path = name.decode(errors="surrogateescape")
         if mode not in _FILES and mode != _LINK:
             what = _KINDS.get(mode, "no plain file")
-            raise UnusableSource(f"`{shown(path)}` in the repository is {what}; only plain files and links are taken")
+            raise UnusableSource(
+                f"`{path_text(path)}` in the repository is {what}; only plain files and links are taken"
+            )
         fault = fault_of_path(path)
         if fault is not None and not is_engine_cache(path):
-            raise UnusableSource(f"`{shown(path)}` in the repository: {fault}")
+            raise UnusableSource(f"`{path_text(path)}` in the repository: {fault}")
         total += int(size)
         if total > max_bytes or len(files) >= MAX_ENTRIES:
             raise UnusableSource(

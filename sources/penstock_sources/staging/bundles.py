@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.json_pointers import pointer
-from penstock_domain.source_tree import fault_of_path, faults_of_tree, shown
+from penstock_domain.source_tree import fault_of_path, faults_of_tree, path_text
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import Source, SourceKind
@@ -67,7 +67,9 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
     if len(files) > MAX_SUBMITTED_ENTRIES:
         detail = f"{len(files):,} entries are too many; at most {MAX_SUBMITTED_ENTRIES:,} can come with a submission"
         raise InvalidSource([Violation(pointer=pointer("source", "files"), detail=detail)])
-    entries = tuple(entry_of(label, file, pointer("source", "files", shown(label))) for label, file in files.items())
+    entries = tuple(
+        entry_of(label, file, pointer("source", "files", path_text(label))) for label, file in files.items()
+    )
     violations = [*_check_entries(entries), *_check_main(tree_of(entries), submitted.entrypoint, engine)]
     if violations:
         raise InvalidSource(violations[:50])
@@ -128,7 +130,7 @@ def _check_main(tree: FileTree, main: str | None, engine: str) -> Iterator[Viola
         if not tree.has_file(main):
             yield Violation(
                 pointer=pointer("source", "entrypoint"),
-                detail=f"`{shown(main)}` is not among the files; they are {_listed(tree.files)}",
+                detail=f"`{path_text(main)}` is not among the files; they are {_listed(tree.files)}",
             )
         return
     descriptor = installed_engines().find(engine)
@@ -143,7 +145,7 @@ def _check_main(tree: FileTree, main: str | None, engine: str) -> Iterator[Viola
 
 def _listed(files: Collection[str]) -> str:
     names = sorted(files)
-    some = ", ".join(f"`{shown(name)}`" for name in names[:10]) or "no files at all"
+    some = ", ".join(f"`{path_text(name)}`" for name in names[:10]) or "no files at all"
     return f"{some} and {len(names) - 10} more" if len(names) > 10 else some
 
 

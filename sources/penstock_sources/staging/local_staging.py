@@ -9,8 +9,7 @@ from typing import BinaryIO, Final
 import anyio
 
 from penstock_domain.json_pointers import pointer
-from penstock_domain.source_tree import ENGINE_FOLDER, MAX_LINK_BYTES, is_engine_cache
-from penstock_domain.source_tree import shown as shown_name
+from penstock_domain.source_tree import ENGINE_FOLDER, MAX_LINK_BYTES, is_engine_cache, path_text
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import LeftOut
@@ -175,7 +174,7 @@ async def _put(upload: Upload, entry: ArchiveEntry, pieces: AsyncIterable[bytes]
         return upload.put_again(path, entry.same_as.removeprefix(top), mtime_ns=mtime_ns, place=place)
     if entry.is_link:
         if entry.size_bytes > MAX_LINK_BYTES:
-            raise UnusableSource(f"`{shown_name(path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
+            raise UnusableSource(f"`{path_text(path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
         target = b"".join([piece async for piece in pieces]).decode(errors="surrogateescape")
         return upload.put_link(path, target, mtime_ns=mtime_ns, place=place)
     await upload.put(path, pieces, place=place, is_executable=entry.is_executable, mtime_ns=mtime_ns)
@@ -184,7 +183,7 @@ async def _put(upload: Upload, entry: ArchiveEntry, pieces: AsyncIterable[bytes]
 
 def _refuse_both(path: str, upload: Upload) -> None:
     if path in upload.files:
-        raise UnusableSource(f"`{shown_name(path)}` came with the request, and the workflow has it too; leave one out")
+        raise UnusableSource(f"`{path_text(path)}` came with the request, and the workflow has it too; leave one out")
 
 
 def _default_entrypoint(engine: str) -> str:

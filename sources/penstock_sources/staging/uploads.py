@@ -36,7 +36,7 @@ from penstock_domain.source_tree import (
     faults_of_tree,
     folders_of,
     path_of,
-    shown,
+    path_text,
     wire_path,
 )
 from penstock_ports import Blobs, PortError
@@ -139,7 +139,7 @@ class Upload:
             Unavailable: the blob store did not take it.
 
         """
-        self._check(path, place or shown(path))
+        self._check(path, place or path_text(path))
         key = blob_keys.below(self._prefix, path)
         self._begun.append(key)
         noticed = _Noticed(chunks)
@@ -181,7 +181,7 @@ class Upload:
             InvalidSource: as `put`; or its target cannot be one.
 
         """
-        self._check(path, place or shown(path), fault_of_link(path, target))
+        self._check(path, place or path_text(path), fault_of_link(path, target))
         (label, encoded), (link, link_encoded) = wire_path(path), wire_path(target)
         self._links[path] = SourceFile(
             path=label, path_base64=encoded, link=link, link_base64=link_encoded, mtime_ns=mtime_ns
@@ -200,7 +200,7 @@ class Upload:
         else:
             fault = fault_of_path(path) or self._fault_beside_others(path)
         if fault:
-            raise InvalidSource([Violation(pointer=place or shown(path), detail=f"`{shown(path)}`: {fault}")])
+            raise InvalidSource([Violation(pointer=place or path_text(path), detail=f"`{path_text(path)}`: {fault}")])
         label, encoded = wire_path(path)
         self._empty_folders[path] = SourceFile(path=label, path_base64=encoded, is_folder=True, mtime_ns=mtime_ns)
         self._folders.update((path, *folders_of(path)))
@@ -214,7 +214,9 @@ class Upload:
         """
         known = self._files.get(of)
         self._check(
-            path, place or shown(path), None if known else f"`{shown(of)}`, which it is a link to, has not come"
+            path,
+            place or path_text(path),
+            None if known else f"`{path_text(of)}`, which it is a link to, has not come",
         )
         assert known is not None, "it was checked"
         label, encoded = wire_path(path)
@@ -280,7 +282,7 @@ class Upload:
         faults = list(islice(faults_of_tree(tree.files, tree.links, tree.folders), MAX_FAULTS))
         if faults:
             raise InvalidSource(
-                [Violation(pointer=shown(path), detail=f"`{shown(path)}`: {fault}") for path, fault in faults]
+                [Violation(pointer=path_text(path), detail=f"`{path_text(path)}`: {fault}") for path, fault in faults]
             )
 
     async def discard(self) -> None:
@@ -301,7 +303,7 @@ class Upload:
     def _check(self, path: str, place: str, fault: str | None = None) -> None:
         fault = fault_of_path(path) or self._fault_beside_others(path) or fault
         if fault:
-            raise InvalidSource([Violation(pointer=place, detail=f"`{shown(path)}`: {fault}" if path else fault)])
+            raise InvalidSource([Violation(pointer=place, detail=f"`{path_text(path)}`: {fault}" if path else fault)])
 
     def _fault_beside_others(self, path: str) -> str | None:
         if path in self._files or path in self._links or path in self._empty_folders:
@@ -311,7 +313,7 @@ class Upload:
         for parent in folders_of(path):
             if parent in self._files or parent in self._links:
                 what = "file" if parent in self._files else "link"
-                return f"`{shown(parent)}` is a {what} here and a folder there"
+                return f"`{path_text(parent)}` is a {what} here and a folder there"
         if len(self._files) + len(self._links) >= MAX_FILES or len(self._empty_folders) >= MAX_FILES:
             return f"at most {MAX_FILES:,} files can come with a submission, and as many folders"
         return None

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_domain.source_tree import fault_of_path, faults_of_tree, folders_of, path_of, shown
+from penstock_domain.source_tree import fault_of_path, faults_of_tree, folders_of, path_of, path_text
 from penstock_schemas.jobs import Failure, FailureCause
 
 FILE_MODE: Final = 0o644
@@ -121,4 +121,4 @@ def entry_path(label: str, encoded: str | None) -> str:
 
 def _check(files: set[str], links: Mapping[str, str], folders: Mapping[str, LayoutEntry]) -> None:
     for path, fault in faults_of_tree(files, links, folders):
-        raise SourceRefused(FailureCause.WORKFLOW, f"the workflow's file {shown(path)!r} is refused: {fault}")
+        raise SourceRefused(FailureCause.WORKFLOW, f"the workflow's file {path_text(path)!r} is refused: {fault}")

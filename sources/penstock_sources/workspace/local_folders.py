@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_domain.source_tree import ENGINE_FOLDER, ENGINE_RECORDS, MAX_DEPTH, LinkMap, shown
+from penstock_domain.source_tree import ENGINE_FOLDER, ENGINE_RECORDS, MAX_DEPTH, LinkMap, path_text
 from penstock_schemas.jobs import FailureCause
 from penstock_sources.workspace.layout import SourceRefused
 
@@ -211,4 +211,4 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _refused(path: str, why: str) -> SourceRefused:
-    return SourceRefused(FailureCause.WORKFLOW, f"{shown(path)} {why}")
+    return SourceRefused(FailureCause.WORKFLOW, f"{path_text(path)} {why}")

@@ -15,7 +15,7 @@ class MemoryPlans:
     def __init__(self) -> None:
         self._answers: dict[str, PlanAnswer] = {}
 
-    async def ask(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
+    async def request(self, request: PlanRequest, *, deadline_s: float) -> PlanReply:
         """Have a plan made."""
         answer = self._answers.get(request.engine)
         if answer is None:

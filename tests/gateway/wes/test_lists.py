@@ -26,7 +26,7 @@ async def listed(client: httpx.AsyncClient, **parameters: Any) -> Json:
 
 
 async def ids(client: httpx.AsyncClient, **parameters: Any) -> list[str]:
-    return [each["run_id"] for each in (await listed(client, **parameters))["runs"]]
+    return [run["run_id"] for run in (await listed(client, **parameters))["runs"]]
 
 
 @pytest.mark.parametrize("sort", ["-created", "created"])
@@ -36,7 +36,7 @@ async def test_pages_neither_repeat_nor_miss_while_runs_arrive(client: httpx.Asy
     token = ""
     while True:
         page = await listed(client, page_size=3, sort=sort, total="true", page_token=token)
-        found += [each["run_id"] for each in page["runs"]]
+        found += [run["run_id"] for run in page["runs"]]
         assert page["total"] == 7
         token = page["next_page_token"]
         if not token:
@@ -58,7 +58,7 @@ async def test_pages_show_the_states_of_the_moment_of_the_first_one(
     for _ in range(4):
         assert (await client.get(f"/jobs?min_seq={await stage.project()}")).status_code == 200
         page = await listed(client, page_size=2, sort=sort, total="true", page_token=token, **filters)
-        found += [(each["run_id"], each["state"]) for each in page["runs"]]
+        found += [(run["run_id"], run["state"]) for run in page["runs"]]
         assert page["total"] == 7
         token = page["next_page_token"]
         for _ in range(2):
@@ -118,7 +118,7 @@ async def test_a_token_goes_on_in_a_list_with_a_json_object(client: httpx.AsyncC
     filters, token, found = json.dumps({"tags": {"k": "v"}, "state": "QUEUED"}), "", list[str]()
     for _ in range(3):
         page = await listed(client, filters=filters, page_size=1, page_token=token)
-        found += [each["run_id"] for each in page["runs"]]
+        found += [run["run_id"] for run in page["runs"]]
         token = page["next_page_token"]
 
     assert (found, token) == (there[::-1], "")
@@ -131,7 +131,7 @@ async def test_service_info_counts_all_eleven_states(client: httpx.AsyncClient) 
     await submit(client)
     counts = answered(await client.get(f"{PREFIX}/service-info"), "ServiceInfo")["system_state_counts"]
 
-    assert counts == {each.value: 1 if each is WesState.QUEUED else 0 for each in WesState}
+    assert counts == {item.value: 1 if item is WesState.QUEUED else 0 for item in WesState}
     assert len(counts) == 11
 
 

@@ -7,12 +7,12 @@ from tests.gateway.jobs import make_job, respecified
 
 from penstock_gateway.http.problems import problem_of
 from penstock_gateway.http.requests import Request
-from penstock_gateway.index.job_status import STANDINGS_OF, DetailedStatus
+from penstock_gateway.index.job_status import DETAILED_STATUSES_OF, DetailedStatus
 from penstock_gateway.operations.wes_models import WesState
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.failures import error_of, in_words_of_wes
 from penstock_gateway.wes.rendering import command_of, request_of
-from penstock_gateway.wes.states import STANDING_OF, state_counts, state_of
+from penstock_gateway.wes.states import DETAILED_STATUS_OF, state_counts, state_of
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind
 
 CASES = [
@@ -35,8 +35,10 @@ def test_every_state_is_shown_as_what_it_is(state: JobState, cause: FailureCause
 
 
 def test_every_state_but_unknown_stands_for_something() -> None:
-    assert {state for _, _, state in CASES} == set(STANDING_OF) == set(WesState) - {WesState.UNKNOWN}
-    assert {standing for each in STANDINGS_OF.values() for standing in each} == set(DetailedStatus)
+    assert {state for _, _, state in CASES} == set(DETAILED_STATUS_OF) == set(WesState) - {WesState.UNKNOWN}
+    assert {detailed_status for item in DETAILED_STATUSES_OF.values() for detailed_status in item} == set(
+        DetailedStatus
+    )
     counts = state_counts({DetailedStatus.RUNNING: 3})
     assert counts == {state.value: 3 if state is WesState.RUNNING else 0 for state in WesState}
 

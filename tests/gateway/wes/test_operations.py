@@ -192,8 +192,8 @@ async def test_both_surfaces_show_the_same_jobs(client: httpx.AsyncClient) -> No
     assert (await log_of(client, mock["id"]))["request"]["workflow_type"] == "MOCK"
     job = (await client.get(f"/jobs/{over_wes}")).json()
     assert (job["status"], job["pipeline_name"], job["labels"]) == ("pending", "Snakefile", {"k": "w"})
-    ids = [each["id"] for each in (await client.get("/jobs")).json()["jobs"]]
-    assert [each["run_id"] for each in (await listed(client))["runs"]] == ids
+    ids = [one_job["id"] for one_job in (await client.get("/jobs")).json()["jobs"]]
+    assert [one_run["run_id"] for one_run in (await listed(client))["runs"]] == ids
 
 
 async def test_outputs_are_listed_with_where_they_can_be_had(stage: Stage, client: httpx.AsyncClient) -> None:
@@ -351,7 +351,7 @@ async def test_what_the_service_says_of_itself_is_true(stage: Stage) -> None:
     assert body["documentationUrl"] == "http://localhost/docs"
     assert body["tags"] == {"region": "eu"}
     assert "1.1.0" in body["supported_wes_versions"]
-    defaults = {each["name"]: each for each in body["default_workflow_engine_parameters"]}
+    defaults = {parameter["name"]: parameter for parameter in body["default_workflow_engine_parameters"]}
     assert defaults["keep-going"]["default_value"] == "false"
 
 

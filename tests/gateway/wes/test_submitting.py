@@ -61,7 +61,7 @@ async def test_the_main_file_is_one_of_the_attachments(stage: Stage, client: htt
     source = stored.event.data.spec.source
     assert source is not None
     assert (source.kind, source.entrypoint) == (SourceKind.FILES, "workflow/main.smk")
-    keys = {each.key for each in await stage.blobs.list(f"jobs/{job['id']}/source")}
+    keys = {item.key for item in await stage.blobs.list(f"jobs/{job['id']}/source")}
     assert len(keys) == 4
 
 
@@ -120,7 +120,7 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
         (("a", "a/b"), {}, "workflow_attachment"),
         (("a.smk",), {"workflow_url": "https://host.example/a.smk"}, "workflow_url: "),
         ((), {"workflow_url": "https://host.example/a.smk"}, "workflow_url: "),
-        (("a.smk",), {"workflow_url": "trs://host.example/a"}, "no tool registry (TRS)"),
+        (("a.smk",), {"workflow_url": "trs://host.example/a"}, "not use tool registries (TRS)"),
         ((), {"workflow_url": "s3://bucket/a.smk"}, "`s3:`"),
         ((), {"workflow_url": "git@github.com:o/r.git"}, "write git+https://"),
         ((), {"workflow_url": "ssh://git@github.com/o/r.git"}, "write git+https://"),
@@ -245,7 +245,7 @@ async def test_a_workflow_may_be_fetched_from_an_allowed_host(stage: Stage) -> N
 
 
 async def post_files(client: httpx.AsyncClient, files: dict[str, bytes], **fields: str) -> httpx.Response:
-    parts = [("workflow_attachment", each) for each in files.items()]
+    parts = [("workflow_attachment", file) for file in files.items()]
     return await client.post(f"{PREFIX}/runs", data=FIELDS | fields, files=parts)
 
 
@@ -256,7 +256,7 @@ async def source_of(stage: Stage) -> tuple[Source, dict[str, bytes]]:
     assert submitted.spec.source is not None
     raw = await stage.blobs.get_bytes(submitted.spec.source.location)
     files = msgspec.json.decode(raw, type=SourceManifest).files
-    return submitted.spec.source, {each.path: await stage.blobs.get_bytes(each.key) for each in files}
+    return submitted.spec.source, {file.path: await stage.blobs.get_bytes(file.key) for file in files}
 
 
 WORKFLOW = {"workflow/Snakefile": b"rule all:\n", "scripts/a.py": b"#!/usr/bin/python\n"}
@@ -269,7 +269,7 @@ WORKFLOW = {"workflow/Snakefile": b"rule all:\n", "scripts/a.py": b"#!/usr/bin/p
         ({"w.zip": zipped(WORKFLOW)}, "w.zip", None),
         ({"in/w.tgz": gzipped(WORKFLOW)}, "./in/w.tgz#workflow/Snakefile", "workflow/Snakefile"),
         ({"w.tar.gz": gzipped(WORKFLOW)}, "workflow/Snakefile", "workflow/Snakefile"),
-        ({"w.tar.gz": gzipped({f"w-1/{name}": each for name, each in WORKFLOW.items()})}, "w.tar.gz", None),
+        ({"w.tar.gz": gzipped({f"w-1/{name}": item for name, item in WORKFLOW.items()})}, "w.tar.gz", None),
         ({"w.tar.gz": gzipped(WORKFLOW), "params/a.json": b"{}"}, "workflow/Snakefile", "workflow/Snakefile"),
         ({"w.zip": zipped(WORKFLOW), "data.tar.gz": b"data"}, "w.zip", None),
     ],
@@ -418,7 +418,7 @@ def test_two_names_of_a_setting_must_not_contradict_each_other() -> None:
 def test_a_prefix_is_a_path_of_its_own(prefix: str) -> None:
     settings = GatewaySettings(wes_prefix=prefix, public_url="host", service_tags=("x",))
 
-    assert [each.partition(" ")[0] for each in mistakes(settings)] == [
+    assert [mistake.partition(" ")[0] for mistake in mistakes(settings)] == [
         "PENSTOCK_WES_PREFIX",
         "PENSTOCK_PUBLIC_URL",
         "PENSTOCK_SERVICE_TAGS",

@@ -134,7 +134,7 @@ async def test_an_engine_is_known_by_its_programs_name(stage: Stage) -> None:
 def test_what_was_encoded_comes_back(pairs: list[tuple[str, str]]) -> None:
     found = parse_fields(urlencode(pairs).encode())
 
-    assert [(each.name, each.content.decode()) for each in found] == pairs
+    assert [(item.name, item.content.decode()) for item in found] == pairs
 
 
 @given(st.binary(max_size=200))

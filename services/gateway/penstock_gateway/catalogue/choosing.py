@@ -18,13 +18,13 @@ MAX_NAMED: Final = 5
 
 
 def choose(pipeline: Pipeline, wanted: str | None) -> Version:
-    """Return the version that a submission asks for: the newest that is offered where it names none.
+    """Return the version that a submission names; the newest offered version when it names none.
 
     Raises:
         Invalid: there is no such version, or it is offered no longer.
 
     """
-    offered = [name for name, each in pipeline.versions.items() if each.retired_at is None]
+    offered = [name for name, version in pipeline.versions.items() if version.retired_at is None]
     listed = f"offered: {_listed(reversed(offered))}" if offered else "no version of it is offered"
     if wanted is None:
         if pipeline.newest is None:
@@ -40,7 +40,7 @@ def choose(pipeline: Pipeline, wanted: str | None) -> Version:
 
 
 def merged(submission: JobSubmission, version: Version) -> JobSubmission:
-    """Return the submission with what the entry says where it says nothing itself.
+    """Return the submission, completed with the entry's values.
 
     Raises:
         Invalid: another engine is asked for, or the parameters are not what the entry's schema allows; with each
@@ -70,12 +70,12 @@ def reference_to(version: Version) -> PipelineRef:
 
 
 def similar(name: str, known: Iterable[str]) -> str:
-    """Say which known names are like `name`; empty when none is."""
+    """Return a question with the known names similar to `name`; empty when none is similar."""
     close = get_close_matches(name, list(known), n=MAX_NAMED, cutoff=0.6)
-    return f"; did you mean {' or '.join(f'`{each}`' for each in close)}?" if close else ""
+    return f"; did you mean {' or '.join(f'`{item}`' for item in close)}?" if close else ""
 
 
 def _listed(names: Iterable[str]) -> str:
     every = list(names)
-    shown = ", ".join(f"`{each}`" for each in every[:MAX_NAMED])
-    return f"{shown} and {len(every) - MAX_NAMED} more" if len(every) > MAX_NAMED else shown
+    listed = ", ".join(f"`{item}`" for item in every[:MAX_NAMED])
+    return f"{listed} and {len(every) - MAX_NAMED} more" if len(every) > MAX_NAMED else listed

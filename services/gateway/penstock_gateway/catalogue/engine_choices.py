@@ -18,6 +18,9 @@ def require_allowed(engine: str, parameters: Mapping[str, str | None]) -> None:
     violations = installed_engines().table(engine).check(parameters)
     if violations:
         raise Invalid(
-            Violation(pointer=pointer("engine_parameters", *([each.name] if each.name else [])), detail=each.detail)
-            for each in violations
+            Violation(
+                pointer=pointer("engine_parameters", *([violation.name] if violation.name else [])),
+                detail=violation.detail,
+            )
+            for violation in violations
         )

@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from penstock_domain.policy.pipelines import VersionTaken
-from penstock_domain.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache, shown, wire_path
+from penstock_domain.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache, path_text, wire_path
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
 from penstock_gateway.http.problems import Invalid
@@ -26,7 +26,7 @@ from penstock_sources.limits import CHUNK_BYTES, MAX_SUBMITTED_ENTRIES
 from penstock_sources.staging.uploads import Upload
 
 DESCRIPTIONS: Final = ("penstock.json", "penstock.yaml", "penstock.yml")
-"""What a workflow's folder may say of itself: `entrypoint`, and all of `PipelineRegistration` but the source."""
+"""The description in a workflow's folder: `entrypoint`, and the fields of `PipelineRegistration` except the source."""
 IGNORED: Final = frozenset({".git", "__pycache__", ".venv", "node_modules"})
 INTERVAL_S: Final = 2.0
 """Between two looks at the folder."""
@@ -40,11 +40,11 @@ log = structlog.get_logger()
 
 
 class Unfit(Exception):
-    """A folder cannot be registered; the text says why."""
+    """A folder cannot be registered; the text is the reason."""
 
 
 class CatalogueFolder:
-    """Registers what lies in a folder.
+    """Registers the workflows in a folder.
 
     A folder that disappears retires nothing: other gateways may still have it.
 
@@ -84,12 +84,14 @@ class CatalogueFolder:
                 log.warning("pipeline_not_registered", folder=workflow.name, reason=str(error))
 
     async def _register(self, workflow: Path) -> None:
-        """Register one workflow, or say in the log why it cannot be: another try would not change that."""
+        """Register one workflow, or log why it cannot be registered: another try would not change that."""
         try:
             read = await anyio.to_thread.run_sync(read_workflow, workflow, self._max_bytes)
-            if not read.is_versioned and await self._registrations.is_offered(read.asked.name, read.asked.version):
+            if not read.is_versioned and await self._registrations.is_offered(
+                read.registration.name, read.registration.version
+            ):
                 return  # its version is the hash of all that it holds
-            version, is_new = await self._registrations.register(read.asked, actor=ACTOR, stage=read.stage)
+            version, is_new = await self._registrations.register(read.registration, actor=ACTOR, stage=read.stage)
         except (Unfit, Invalid, InvalidSource, VersionTaken) as error:
             log.warning("pipeline_refused", folder=workflow.name, reason=str(error))
         else:
@@ -123,7 +125,7 @@ class FolderItem(Struct, frozen=True, kw_only=True):
 class FolderWorkflow(Struct, frozen=True):
     """A workflow's folder, read."""
 
-    asked: PipelineRegistration
+    registration: PipelineRegistration
     """Without the files."""
     is_versioned: bool
     """Whether its description names the version."""
@@ -140,25 +142,25 @@ class FolderWorkflow(Struct, frozen=True):
         """
         for note in self.left_out:
             upload.leave_out(note)
-        for each in self.items:
-            if each.link is not None:
-                upload.put_link(each.path, each.link, mtime_ns=each.mtime_ns)
-            elif each.is_folder:
-                upload.put_folder(each.path, mtime_ns=each.mtime_ns)
+        for item in self.items:
+            if item.link is not None:
+                upload.put_link(item.path, item.link, mtime_ns=item.mtime_ns)
+            elif item.is_folder:
+                upload.put_folder(item.path, mtime_ns=item.mtime_ns)
             else:
-                async with await anyio.open_file(each.place, "rb") as file:
+                async with await anyio.open_file(item.place, "rb") as file:
                     stored = await upload.put(
-                        each.path, _pieces(file), is_executable=each.is_executable, mtime_ns=each.mtime_ns
+                        item.path, _pieces(file), is_executable=item.is_executable, mtime_ns=item.mtime_ns
                     )
-                if stored.sha256 != each.sha256:
-                    raise Unfit(f"{shown(each.path)} changed while it was read")
+                if stored.sha256 != item.sha256:
+                    raise Unfit(f"{path_text(item.path)} changed while it was read")
 
 
 def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
     """Return the registration of a workflow's folder.
 
     Its name is the folder's, and its version is made of the hash of its content, unless its `penstock.json` or
-    `penstock.yaml` says otherwise. Links that lead out of the folder are left out.
+    `penstock.yaml` has other values. Links that lead out of the folder are left out.
 
     Raises:
         Unfit: its description or its content cannot be taken.
@@ -175,25 +177,25 @@ def read_workflow(folder: Path, max_bytes: int) -> FolderWorkflow:
     total = 0
     for name, path in places.items():
         if name in links and not known.stays_inside(name):
-            left_out.append(LeftOut(path=shown(name), reason="a link that leads out of the workflow's folder"))
+            left_out.append(LeftOut(path=path_text(name), reason="a link that leads out of the workflow's folder"))
             continue
         size_bytes = 0 if name in links or path.is_dir() else path.stat().st_size
         total += size_bytes
         if total > max_bytes:
-            raise Unfit(f"it has more than {max_bytes:,} bytes (reached at {shown(name)})")
+            raise Unfit(f"it has more than {max_bytes:,} bytes (reached at {path_text(name)})")
         items.append(_item(name, path, links.get(name), digest))
-    told = _description(folder)
-    is_versioned = "version" in told
-    source = {"entrypoint": told.pop("entrypoint", None)}
-    told.setdefault("name", folder.name)
-    told.setdefault("version", digest.hexdigest()[:12])
-    if "source" in told:
+    description = _description(folder)
+    is_versioned = "version" in description
+    source = {"entrypoint": description.pop("entrypoint", None)}
+    description.setdefault("name", folder.name)
+    description.setdefault("version", digest.hexdigest()[:12])
+    if "source" in description:
         raise Unfit("its description names a source; the folder itself is the source")
     try:
-        asked = msgspec.convert({**told, "source": source}, PipelineRegistration)
+        registration = msgspec.convert({**description, "source": source}, PipelineRegistration)
     except msgspec.ValidationError as error:
         raise Unfit(f"its description cannot be used: {error}") from None
-    return FolderWorkflow(asked, is_versioned, tuple(items), tuple(left_out[:MAX_LEFT_OUT]))
+    return FolderWorkflow(registration, is_versioned, tuple(items), tuple(left_out[:MAX_LEFT_OUT]))
 
 
 def _item(name: str, path: Path, link: str | None, digest: "_Digest") -> FolderItem:
@@ -256,8 +258,8 @@ def _workflows(folder: Path) -> Iterator[Path]:
 def _entries(folder: Path) -> Iterator[Path]:
     """Yield every file, link and folder, in order; no link is followed."""
     for parent, folders, names in os.walk(folder):
-        links = [each for each in folders if Path(parent, each).is_symlink()]
-        folders[:] = sorted(each for each in folders if each not in IGNORED and each not in links)
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in IGNORED and name not in links)
         for name in sorted([*folders, *links, *names]):
             path = Path(parent, name)
             relative = path.relative_to(folder).as_posix()

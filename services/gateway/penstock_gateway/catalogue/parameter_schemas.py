@@ -1,6 +1,6 @@
-"""JSON Schemas of parameters: checked once when a pipeline is registered, asked at every submission.
+"""JSON Schemas of parameters: checked once when a pipeline is registered, applied to every submission.
 
-Written by whoever registers a pipeline, so they are bounded: nothing is fetched for them, and a regular expression
+Their author is not trusted, so they are bounded: nothing is fetched for them, and a regular expression
 gives up instead of backtracking for ever.
 """
 
@@ -36,7 +36,7 @@ _MAX_DEPTH: Final = 32
 
 
 def fault_of_schema(schema: Schema) -> str | None:
-    """Say what is wrong with a schema; `None` when it can be used."""
+    """Return the fault of a schema; `None` when it can be used."""
     try:
         if len(msgspec.json.encode(schema)) > MAX_SCHEMA_BYTES:
             return f"the schema has more than {MAX_SCHEMA_BYTES:,} bytes"
@@ -111,11 +111,11 @@ class _Steps:
     def of(self, part: object) -> int:
         """Return the number of parts; a reference that leads back to itself counts once."""
         if isinstance(part, list):
-            return 1 + sum(self.of(each) for each in cast("list[object]", part))
+            return 1 + sum(self.of(item) for item in cast("list[object]", part))
         if not isinstance(part, dict):
             return 1
         members = cast("Schema", part)
-        steps = 1 + sum(self.of(each) for name, each in members.items() if name not in _DEFINITIONS)
+        steps = 1 + sum(self.of(member) for name, member in members.items() if name not in _DEFINITIONS)
         for name in _REFERENCES:
             target = members.get(name)
             if isinstance(target, str):
@@ -132,16 +132,16 @@ class _Steps:
 def _references_outside(schema: object) -> Iterator[str]:
     stack = [schema]
     while stack:
-        each = stack.pop()
-        if isinstance(each, dict):
-            members = cast("Mapping[str, object]", each)
+        part = stack.pop()
+        if isinstance(part, dict):
+            members = cast("Mapping[str, object]", part)
             for key in _REFERENCES:
                 target = members.get(key)
                 if isinstance(target, str) and not target.startswith("#"):
                     yield target
             stack.extend(members.values())
-        elif isinstance(each, list):
-            stack.extend(cast("Sequence[object]", each))
+        elif isinstance(part, list):
+            stack.extend(cast("Sequence[object]", part))
 
 
 def _in_words(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
@@ -177,11 +177,11 @@ def _filled(value: object, schema: object, root: Schema, depth: int) -> object:
     properties = rules.get("properties")
     if isinstance(properties, dict):
         for name, rule in cast("dict[str, object]", properties).items():
-            told = _members(rule)
-            if "default" in told:
-                filled.setdefault(name, told["default"])
+            rule_members = _members(rule)
+            if "default" in rule_members:
+                filled.setdefault(name, rule_members["default"])
             if name in filled:
-                filled[name] = _filled(filled[name], told, root, depth - 1)
+                filled[name] = _filled(filled[name], rule_members, root, depth - 1)
     return filled
 
 

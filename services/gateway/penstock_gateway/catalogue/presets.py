@@ -39,18 +39,18 @@ def read_presets(path: Path) -> Presets:
     return presets
 
 
-def engine_parameters_of(asked: PipelineRegistration, engine: str, presets: Presets) -> EngineParameters | None:
+def engine_parameters_of(registration: PipelineRegistration, engine: str, presets: Presets) -> EngineParameters | None:
     """Return what the jobs of an entry are run with; what is closer to the entry counts.
 
     Raises:
         Invalid: there is no such preset, or the engine does not take what is given.
 
     """
-    preset = {} if asked.preset is None else _named(asked.preset, presets)
+    preset = {} if registration.preset is None else _named(registration.preset, presets)
     _require(engine, preset, "preset")
-    resources = _of_resources(asked.resources)
+    resources = _of_resources(registration.resources)
     _require(engine, resources, "resources")
-    own = asked.engine_parameters or {}
+    own = registration.engine_parameters or {}
     require_allowed(engine, own)
     table = installed_engines().table(engine)
     return table.overlaid(table.overlaid(preset, resources), own) or None
@@ -59,7 +59,7 @@ def engine_parameters_of(asked: PipelineRegistration, engine: str, presets: Pres
 def _named(name: str, presets: Presets) -> EngineParameters:
     if name in presets:
         return presets[name]
-    known = ", ".join(f"`{each}`" for each in sorted(presets))
+    known = ", ".join(f"`{preset}`" for preset in sorted(presets))
     listed = f"there are {known}" if known else "its operator named none in PENSTOCK_PRESETS_FILE"
     raise Invalid([Violation(pointer=pointer("preset"), detail=f"this server has no preset `{name}`; {listed}")])
 
@@ -73,4 +73,7 @@ def _of_resources(resources: Mapping[str, int]) -> EngineParameters:
 def _require(engine: str, given: EngineParameters, place: str) -> None:
     violations = installed_engines().table(engine).check(given)
     if violations:
-        raise Invalid(Violation(pointer=pointer(place), detail=f"`{each.name}`: {each.detail}") for each in violations)
+        raise Invalid(
+            Violation(pointer=pointer(place), detail=f"`{violation.name}`: {violation.detail}")
+            for violation in violations
+        )

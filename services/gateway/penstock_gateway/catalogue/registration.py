@@ -22,34 +22,34 @@ MAX_ENTRY_BYTES: Final = 512 << 10
 
 
 def prepare(
-    asked: PipelineRegistration, source: Source, files: Files, presets: Presets = NO_PRESETS
+    registration: PipelineRegistration, source: Source, files: Files, presets: Presets = NO_PRESETS
 ) -> PipelineRegistered:
     """Return the entry that a registration becomes.
 
     Args:
-        asked: what is to be registered.
+        registration: the request.
         source: its files, as jobs will name them.
-        files: those of them that say something of its parameters; empty for a path.
+        files: the workflow's files that describe its parameters; empty for a path.
         presets: what the operator named.
 
     Raises:
         Invalid: it cannot be taken; with the reasons.
 
     """
-    engine = asked.engine or installed_engines().default
+    engine = registration.engine or installed_engines().default
     descriptor = installed_engines().find(engine)
     entry = PipelineRegistered(
-        name=asked.name,
-        pipeline_version=asked.version,
+        name=registration.name,
+        pipeline_version=registration.version,
         engine=engine,
         source=source,
-        description=asked.description,
-        parameters_schema=_schema(asked, files, descriptor),
-        defaults=merge(own_configuration(files, source.entrypoint, descriptor), asked.defaults),
-        engine_parameters=engine_parameters_of(asked, engine, presets),
-        labels=asked.labels,
-        resources=asked.resources,
-        preset=asked.preset,
+        description=registration.description,
+        parameters_schema=_schema(registration, files, descriptor),
+        defaults=merge(own_configuration(files, source.entrypoint, descriptor), registration.defaults),
+        engine_parameters=engine_parameters_of(registration, engine, presets),
+        labels=registration.labels,
+        resources=registration.resources,
+        preset=registration.preset,
     )
     if len(msgspec.json.encode(entry)) > MAX_ENTRY_BYTES:
         detail = f"the entry without its files has more than {MAX_ENTRY_BYTES:,} bytes; shorten its defaults or schema"
@@ -58,9 +58,9 @@ def prepare(
     return entry
 
 
-def _schema(asked: PipelineRegistration, files: Files, descriptor: EngineDescriptor | None) -> Schema | None:
-    if asked.parameters_schema is not None:
-        schema, place = asked.parameters_schema, pointer("parameters_schema")
+def _schema(registration: PipelineRegistration, files: Files, descriptor: EngineDescriptor | None) -> Schema | None:
+    if registration.parameters_schema is not None:
+        schema, place = registration.parameters_schema, pointer("parameters_schema")
     else:
         found = find_schema(files, descriptor)
         if found is None:
@@ -77,9 +77,9 @@ def _check_defaults(defaults: Parameters, schema: Schema | None) -> None:
     if schema is None:
         return
     wrong = [
-        Violation(pointer=each.pointer.replace("#/parameters", "#/defaults", 1), detail=each.detail)
-        for each in violations(defaults, schema)
-        if not each.detail.endswith("required and missing")
+        Violation(pointer=violation.pointer.replace("#/parameters", "#/defaults", 1), detail=violation.detail)
+        for violation in violations(defaults, schema)
+        if not violation.detail.endswith("required and missing")
     ]
     if wrong:
         raise Invalid(wrong)

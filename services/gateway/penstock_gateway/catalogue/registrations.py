@@ -26,7 +26,7 @@ from penstock_sources.staging.submitted_entries import left_out_of
 from penstock_sources.staging.uploads import Upload, Uploads
 
 Stage = Callable[[Upload], Awaitable[None]]
-"""Lays a workflow's files into an upload."""
+"""Stages a workflow's files into an upload."""
 
 
 class Registrations:
@@ -57,13 +57,13 @@ class Registrations:
         self._presets = presets
 
     async def register(
-        self, asked: PipelineRegistration, *, actor: str, stage: Stage | None = None
+        self, registration: PipelineRegistration, *, actor: str, stage: Stage | None = None
     ) -> tuple[Version, bool]:
         """Register a version; it is durable when this returns. Return it, and whether that is new.
 
         Args:
-            asked: what is to be registered.
-            actor: who asks.
+            registration: the request.
+            actor: who registers.
             stage: adds the files, where the source itself does not name them.
 
         Raises:
@@ -72,20 +72,20 @@ class Registrations:
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
-        if stage is None and kind_of(asked.source) == "path":
-            source = path_source(asked.source, self._roots)
+        if stage is None and kind_of(registration.source) == "path":
+            source = path_source(registration.source, self._roots)
             no_files: Files = {}
-            entry = await anyio.to_thread.run_sync(prepare, asked, source, no_files, self._presets)
+            entry = await anyio.to_thread.run_sync(prepare, registration, source, no_files, self._presets)
             return await self._catalogue.register(entry, actor=actor)
         # Under the entry's own name, so that no job that is deleted takes it along; and a prefix of its own for each
         # request, so that one that is refused removes nothing of another.
-        prefix = f"pipelines/{asked.name}/{asked.version}/{SYSTEM.new_id()[:12]}"
+        prefix = f"pipelines/{registration.name}/{registration.version}/{SYSTEM.new_id()[:12]}"
         async with self._uploads.begin(prefix) as upload:
-            entry = await self._entry(asked, upload, stage)
+            entry = await self._entry(registration, upload, stage)
             return await self._register(entry, upload, actor)
 
     async def is_offered(self, name: str, version: str) -> bool:
-        """Say whether a version is offered.
+        """Return whether a version is offered.
 
         Raises:
             Unavailable: the log does not answer.
@@ -95,24 +95,28 @@ class Registrations:
         known = None if pipeline is None else pipeline.versions.get(version)
         return known is not None and known.retired_at is None
 
-    async def _entry(self, asked: PipelineRegistration, upload: Upload, stage: Stage | None) -> PipelineRegistered:
-        staged = await self._stage(asked, upload, stage)
-        check_uploaded(upload.tree, staged.main, engine=asked.engine or installed_engines().default)
-        source = await upload.seal(main=staged.main, origin=staged.origin, left_out=left_out_of(asked.source))
-        files = await read_files(self._blobs, upload, staged.main, engine=asked.engine or installed_engines().default)
-        return await anyio.to_thread.run_sync(prepare, asked, source, files, self._presets)
+    async def _entry(
+        self, registration: PipelineRegistration, upload: Upload, stage: Stage | None
+    ) -> PipelineRegistered:
+        staged = await self._stage(registration, upload, stage)
+        check_uploaded(upload.tree, staged.main, engine=registration.engine or installed_engines().default)
+        source = await upload.seal(main=staged.main, origin=staged.origin, left_out=left_out_of(registration.source))
+        files = await read_files(
+            self._blobs, upload, staged.main, engine=registration.engine or installed_engines().default
+        )
+        return await anyio.to_thread.run_sync(prepare, registration, source, files, self._presets)
 
-    async def _stage(self, asked: PipelineRegistration, upload: Upload, stage: Stage | None) -> StagedSource:
-        source = asked.source
+    async def _stage(self, registration: PipelineRegistration, upload: Upload, stage: Stage | None) -> StagedSource:
+        source = registration.source
         if stage is not None:
             await stage(upload)
         elif kind_of(source) == "files":
-            read = partial(read_entries, source, engine=asked.engine or installed_engines().default)
+            read = partial(read_entries, source, engine=registration.engine or installed_engines().default)
             for entry in await anyio.to_thread.run_sync(read):
                 content = await anyio.to_thread.run_sync(entry.content) if entry.is_file else b""
                 await upload.put_entry(entry, _one(content))
         else:
-            return await self._staging.stage(source, upload, engine=asked.engine or installed_engines().default)
+            return await self._staging.stage(source, upload, engine=registration.engine or installed_engines().default)
         return StagedSource(origin=None, main=source.entrypoint)
 
     async def _register(self, entry: PipelineRegistered, upload: Upload, actor: str) -> tuple[Version, bool]:
@@ -124,7 +128,7 @@ class Registrations:
             known = await self._source_of(entry, upload.fingerprint)
             if known is None:
                 raise
-            # The same files are there already, and only lie elsewhere: what differs is at most what is said of them.
+            # The same files are there already, under another prefix: at most the entry's description differs.
             same = replace(entry, source=replace(known, entrypoint=entry.source.entrypoint))
             return await self._catalogue.register(same, actor=actor)
         except (Conflict, LogFull, TooLarge):

@@ -33,17 +33,17 @@ def render_pipeline(pipeline: Pipeline) -> PipelineResponse:
     return PipelineResponse(
         name=pipeline.name,
         newest=None if newest is None else newest.entry.pipeline_version,
-        versions=[render_version(each) for each in reversed(pipeline.versions.values())],
+        versions=[render_version(version) for version in reversed(pipeline.versions.values())],
     )
 
 
 def render_entry(pipeline: Pipeline) -> PipelineEntry:
     """Return a pipeline as a list shows it."""
-    shown = pipeline.newest or next(reversed(pipeline.versions.values()))
+    described = pipeline.newest or next(reversed(pipeline.versions.values()))
     return PipelineEntry(
         name=pipeline.name,
-        newest=None if pipeline.newest is None else shown.entry.pipeline_version,
-        engine=shown.entry.engine,
-        description=shown.entry.description,
-        versions=[name for name, each in reversed(pipeline.versions.items()) if each.retired_at is None],
+        newest=None if pipeline.newest is None else described.entry.pipeline_version,
+        engine=described.entry.engine,
+        description=described.entry.description,
+        versions=[name for name, version in reversed(pipeline.versions.items()) if version.retired_at is None],
     )

@@ -19,7 +19,7 @@ class _Bundle(Struct, frozen=True):
 
 
 async def read_files(blobs: Blobs, upload: Upload, main: str | None, *, engine: str) -> Files:
-    """Return those files of an upload that say something of the workflow's parameters.
+    """Return the files of an upload that describe the workflow's parameters.
 
     Raises:
         Unavailable: the blob store does not give them.
@@ -42,7 +42,7 @@ async def read_files(blobs: Blobs, upload: Upload, main: str | None, *, engine: 
 
 
 async def stored_fingerprint(blobs: Blobs, source: Source) -> str | None:
-    """Return the hash of the files that a source stands for, as `Upload.fingerprint`; `None` for a path.
+    """Return the hash of a source's files, as `Upload.fingerprint`; `None` for a path.
 
     Raises:
         BlobMissing: the blob store does not have it.

@@ -1,4 +1,4 @@
-"""What a workflow's own files say of its parameters: their schema, and the configuration that it brings along."""
+"""A workflow's parameters according to its files: their schema, and the configuration that it contains."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ class WorkflowParameters(Struct, frozen=True):
 
 
 class BadDocument(Exception):
-    """A file does not hold an object; the text says why."""
+    """A file does not hold an object; the text is the reason."""
 
 
 def find_schema(files: Files, engine: EngineDescriptor | None) -> WorkflowParameters | None:
@@ -64,7 +64,7 @@ def own_configuration(files: Files, entrypoint: str | None, engine: EngineDescri
             try:
                 configuration.update(read_object(path, files[path]))
             except BadDocument:
-                return {}  # the workflow itself will say so
+                return {}  # the workflow reports the fault itself
     return configuration
 
 
@@ -72,14 +72,14 @@ def wanted(is_there: Callable[[str], bool], entrypoint: str | None, engine: Engi
     """Return the paths of a workflow's schema and main file, which `configuration_paths` then reads.
 
     Args:
-        is_there: says whether a path names a file of the workflow.
+        is_there: returns whether a path is a file of the workflow.
         entrypoint: its main file, where it is known.
         engine: the engine that runs it; `None` when it is not installed here.
 
     """
     schema = next((path for path in _schema_locations(engine) if is_there(path)), None)
     main = _main(is_there, entrypoint, engine)
-    return tuple(each for each in (schema, main) if each is not None)
+    return tuple(item for item in (schema, main) if item is not None)
 
 
 def configuration_paths(files: Files, entrypoint: str | None, engine: EngineDescriptor | None) -> tuple[str, ...]:
@@ -129,11 +129,11 @@ def _check_size(value: object, path: str) -> None:
     """Count what a document holds, without expanding it."""
     count, stack = 0, [value]
     while stack:
-        each = stack.pop()
+        part = stack.pop()
         count += 1
         if count > MAX_NODES:
             raise BadDocument(f"{path} holds more than {MAX_NODES:,} values")
-        if isinstance(each, dict):
-            stack.extend(cast("dict[object, object]", each).values())
-        elif isinstance(each, list):
-            stack.extend(cast("list[object]", each))
+        if isinstance(part, dict):
+            stack.extend(cast("dict[object, object]", part).values())
+        elif isinstance(part, list):
+            stack.extend(cast("list[object]", part))

@@ -14,7 +14,7 @@ class Change(Struct, frozen=True):
 
 
 class ChangeNotifier:
-    """Wakes whoever waits for a job, and everyone when the server ends."""
+    """Wakes the tasks that wait for a job, and all when the server ends."""
 
     def __init__(self) -> None:
         self._changes: dict[JobId, Change] = {}

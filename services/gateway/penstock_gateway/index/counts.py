@@ -26,7 +26,7 @@ class Counted(Struct, frozen=True):
 class Counts:
     """Counts what a query leaves.
 
-    Everything but where a job stands, its start and its end is fixed when it is made, so old counts stay right.
+    Everything except a job's status, start and end is fixed when it is submitted, so old counts stay right.
     """
 
     def __init__(self) -> None:

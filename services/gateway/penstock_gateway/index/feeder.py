@@ -1,4 +1,4 @@
-"""The query index as the gateway uses it: fed from the jobs view and its own writes, never older than asked for."""
+"""The gateway's query index: fed from the jobs view and its own writes, never older than a request requires."""
 
 import sqlite3
 from collections.abc import AsyncGenerator, Callable
@@ -33,7 +33,7 @@ FLUSH_INTERVAL_S: Final = 0.25
 """Own writes are in the file this soon; before that they are answered from memory."""
 RETRY_S: Final = 1.0
 REACH_S: Final = 2.0
-"""How long a list waits for the view to come as far as its client asked."""
+"""How long a list waits for the view to reach the sequence that its client requires."""
 POLL_S: Final = 0.01
 LOAD_S: Final = 5.0
 """How long a list waits for an index that is being filled."""
@@ -49,7 +49,7 @@ class Index:
         path: the database file.
         boot_id: names the run of the machine.
         view: what it is fed from.
-        watchers: told of every job that changed.
+        watchers: notified of every job that changed.
 
     """
 
@@ -97,12 +97,12 @@ class Index:
         try:
             stored = self._store.get(job_id)
         except sqlite3.Error:
-            return found  # the log knows it; the feeder notices the broken file and makes it anew
+            return found  # the log has it; the feeder notices the broken file and rebuilds it
         if found is None or (stored is not None and stored.head.seq > found.head.seq):
             return stored
         return found
 
-    async def ask(self, job_id: JobId) -> Job | None:
+    async def read_view(self, job_id: JobId) -> Job | None:
         """Return a job that is not known here as the view has it.
 
         Raises:
@@ -115,7 +115,7 @@ class Index:
         """Return one page of a list.
 
         Raises:
-            Unavailable: the index is being made or filled anew, or cannot be written.
+            Unavailable: the index is being built or filled, or cannot be written.
 
         """
         return await self._list(lambda: self._store.page(query))
@@ -139,31 +139,31 @@ class Index:
             return await to_thread.run_sync(read)
 
     async def counts(self, tenant: TenantId, owner: str | None) -> dict[DetailedStatus, int]:
-        """Return how many jobs of a tenant, or of one owner in it, stand where.
+        """Return the number of jobs of a tenant, or of one owner in it, by detailed status.
 
         Raises:
-            Unavailable: the index is being made anew, or cannot be written.
+            Unavailable: the index is being rebuilt, or cannot be written.
 
         """
         async with self._reading():
             return self._store.counts(tenant, owner)
 
-    async def ended_before(self, standing: DetailedStatus, before: datetime, *, limit: int) -> tuple[Job, ...]:
-        """Return jobs of every tenant that stand so and ended earlier, as far as they are known here.
+    async def ended_before(self, detailed_status: DetailedStatus, before: datetime, *, limit: int) -> tuple[Job, ...]:
+        """Return jobs of every tenant that have this status and ended earlier, as far as the index has them.
 
         Raises:
-            Unavailable: the index is being made anew, or cannot be written.
+            Unavailable: the index is being rebuilt, or cannot be written.
 
         """
-        read = partial(self._store.ended_before, standing, microseconds(before), limit=limit)
+        read = partial(self._store.ended_before, detailed_status, microseconds(before), limit=limit)
         async with self._reading():
             return await to_thread.run_sync(read)
 
     async def has_bundle(self, key: str) -> bool:
-        """Say whether a job that is known here and not deleted may have brought the bundle under this key.
+        """Return whether a job that is in the index and not deleted may have the bundle under this key.
 
         Raises:
-            Unavailable: the index is being made anew, or cannot be written.
+            Unavailable: the index is being rebuilt, or cannot be written.
 
         """
         async with self._reading():
@@ -174,7 +174,7 @@ class Index:
         """Have everything that is pending in the file, to read from it within the block.
 
         Raises:
-            Unavailable: the file is broken and made anew, or cannot be written, as on a full disk.
+            Unavailable: the file is broken and being rebuilt, or cannot be written, as on a full disk.
 
         """
         try:
@@ -183,7 +183,7 @@ class Index:
         except sqlite3.OperationalError as error:  # the file itself is whole
             raise Unavailable(f"the list of jobs cannot be had just now: {error}") from error
         except sqlite3.Error as error:
-            raise Unavailable(f"the list of jobs is being made anew ({error})") from error
+            raise Unavailable(f"the list of jobs is being rebuilt ({error})") from error
 
     async def reach(self, min_seq: int) -> None:
         """Wait until everything up to `min_seq` is in the index.
@@ -209,7 +209,7 @@ class Index:
             while True:
                 try:
                     if self._is_useless:
-                        await self._start_anew()
+                        await self._rebuild()
                     await self._follow()
                 except PositionLost:
                     log.warning("index_is_of_another_log")
@@ -234,7 +234,7 @@ class Index:
     async def _follow(self) -> None:
         await self._check_same_log()
         self._is_checked = True
-        self._tell_moved()
+        self._notify_moved()
         async with aclosing(self._view.changes(after=self._position)) as changes:
             async for position, jobs in changes:
                 limit = MAX_APPLIED if self._is_loaded else MAX_FILLED
@@ -276,7 +276,7 @@ class Index:
         self._covered = max(self._covered, checkpoint)
         if not self._is_loaded:
             self._is_loaded = True
-            self._tell_moved()
+            self._notify_moved()
             log.info("index_loaded", position=self._position, covered=self._covered)
 
     async def _complete(self) -> None:
@@ -300,7 +300,7 @@ class Index:
             await _in_thread(partial(self._store.apply, jobs, position=position))
             if position is not None:
                 self._position = position
-        self._tell_moved()
+        self._notify_moved()
 
     async def _flush(self) -> None:
         if not self._pending:
@@ -322,7 +322,7 @@ class Index:
             except sqlite3.Error as error:
                 log.warning("index_not_writable", reason=str(error))
 
-    async def _start_anew(self) -> None:
+    async def _rebuild(self) -> None:
         async with self._writing:
             self._is_checked = False
             self._is_loaded = False
@@ -332,9 +332,9 @@ class Index:
             self._store = await _in_thread(partial(IndexStore, self._path, boot_id=self._boot_id))
             self._position = 0
             self._is_useless = False
-        self._tell_moved()
+        self._notify_moved()
 
-    def _tell_moved(self) -> None:
+    def _notify_moved(self) -> None:
         moved, self._moved = self._moved, anyio.Event()
         moved.set()
 

@@ -1,4 +1,4 @@
-"""Where a job stands, as finely as any surface shows it: what lists are filtered by and counted in."""
+"""The detailed status of a job, used for the filters and the counters of lists."""
 
 from enum import Enum
 from typing import Final, assert_never
@@ -39,15 +39,14 @@ _FAILED: Final = {
     FailureCause.SYSTEM: DetailedStatus.FAILED_BY_SYSTEM,
     FailureCause.PREEMPTED: DetailedStatus.PREEMPTED,
 }
-STANDINGS_OF: Final = {
-    status: tuple(standing for standing, state in _STATE_OF.items() if STATUS_OF[state] is status)
-    for status in JobStatus
+DETAILED_STATUSES_OF: Final = {
+    status: tuple(detail for detail, state in _STATE_OF.items() if STATUS_OF[state] is status) for status in JobStatus
 }
-"""The standings that the native API shows as one status."""
+"""The detailed statuses that the native API shows as one status."""
 
 
 def detailed_status(job: Job) -> DetailedStatus:
-    """Return where `job` stands."""
+    """Return the detailed status of `job`."""
     match job.state:
         case JobState.FAILED:
             # What a deleted job failed of was removed with it; the workflow is the usual reason.

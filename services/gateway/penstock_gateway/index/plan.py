@@ -25,7 +25,7 @@ class Window(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """The window of time that one of a job's times must lie in; both ends excluded."""
+    """The window of time for one of a job's times; both ends excluded."""
 
     column: str
     after_us: int
@@ -36,9 +36,9 @@ class Sizes(Struct, frozen=True):
     """How many jobs each filter leaves, as the counters know it."""
 
     columns: int
-    """By pipeline, owner and standing together."""
+    """By pipeline, owner and detailed status together."""
     labels: tuple[int, ...]
-    """By each label and standing together, in the order of the query."""
+    """By each label and detailed status together, in the order of the query."""
     spans: tuple[int, ...]
     """By each label alone: what has to be looked through when it leads."""
     is_sole_tenant: bool
@@ -69,12 +69,12 @@ def page_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
 def changed_statement(query: JobQuery, limit: int) -> Statement:
     """Return the SQL for the bodies of jobs that changed after `up_to_seq`, in the order of the list.
 
-    They fit what the list asks of what never changes: where they stand, their start and their end are not looked at.
+    They fit the filters on what never changes: their status, start and end are not checked.
     """
     fixed = replace(
         query,
         statuses=(),
-        standings=(),
+        detailed_statuses=(),
         started_after_us=None,
         started_before_us=None,
         ended_after_us=None,
@@ -100,21 +100,21 @@ def count_statement(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
 
 
 def spans(query: JobQuery) -> tuple[Span, ...]:
-    """Return the windows of time that the query asks for."""
-    asked = (
+    """Return the windows of time of the query."""
+    bounds = (
         ("created_us", query.after_us, query.before_us),
         ("started_us", query.started_after_us, query.started_before_us),
         ("ended_us", query.ended_after_us, query.ended_before_us),
     )
     return tuple(
         Span(column, -MAX_SEQ if after_us is None else after_us, MAX_SEQ if before_us is None else before_us)
-        for column, after_us, before_us in asked
+        for column, after_us, before_us in bounds
         if after_us is not None or before_us is not None
     )
 
 
 def label_token(key: str, value: str | None) -> str:
-    """Return what stands for a label in the index."""
+    """Return the form of a label in the index."""
     return key if value is None else f"{key}:{value}"
 
 
@@ -124,7 +124,7 @@ def phrase(text: str) -> str:
 
 
 def _keys(query: JobQuery, window: Window, sizes: Sizes) -> Statement:
-    """Return the SQL for the keys, coming in the order of the list from whatever leads."""
+    """Return the SQL for the keys, in the order of the list, from the leading index."""
     smallest = min((sizes.columns, *sizes.spans))
     if query.text is not None and len(query.text) >= MIN_TRIGRAM and smallest > SMALL:
         return _led_by_text(query, query.text, window, is_sole_tenant=sizes.is_sole_tenant)
@@ -155,25 +155,25 @@ def _led_by_label(query: JobQuery, window: Window, leading: int) -> Statement:
 
 
 def _led_by_columns(query: JobQuery, window: Window) -> Statement:
-    """Merge one ordered stretch of an index for each standing."""
+    """Merge one ordered stretch of an index for each detailed status."""
     named: list[tuple[str, str]] = []
     if query.pipeline is not None:
         named.append(("pipeline", query.pipeline))
     if query.owner is not None:
         named.append(("owner", query.owner))
-    index = "_".join(["by", *(name for name, _ in named)]) if named else "by_standing"
+    index = "_".join(["by", *(name for name, _ in named)]) if named else "by_detailed_status"
     equal = "".join(f" AND j.{name} = ?" for name, _ in named)
     rest = _join(_times(query), _labels(query, skip=None), _short_text(query))
     stretch = (
         f"SELECT j.created_seq AS created_seq FROM jobs AS j INDEXED BY {index} "
-        f"WHERE j.tenant = ?{equal} AND j.standing = ? AND j.created_seq BETWEEN ? AND ?{rest.sql}"
+        f"WHERE j.tenant = ?{equal} AND j.detailed_status = ? AND j.created_seq BETWEEN ? AND ?{rest.sql}"
     )
-    standings = query.wanted or tuple(DetailedStatus)
+    detailed_statuses = query.wanted or tuple(DetailedStatus)
     values: list[Value] = []
-    for standing in standings:
-        values.extend((query.tenant, *(value for _, value in named), standing.value, window.low, window.high))
+    for detailed_status in detailed_statuses:
+        values.extend((query.tenant, *(value for _, value in named), detailed_status.value, window.low, window.high))
         values.extend(rest.values)
-    return Statement(" UNION ALL ".join([stretch] * len(standings)), tuple(values))
+    return Statement(" UNION ALL ".join([stretch] * len(detailed_statuses)), tuple(values))
 
 
 def _columns(query: JobQuery, *, with_tenant: bool = False) -> Statement:
@@ -188,8 +188,8 @@ def _columns(query: JobQuery, *, with_tenant: bool = False) -> Statement:
         sql += " AND j.owner = ?"
         values.append(query.owner)
     if query.wanted:
-        sql += f" AND j.standing IN ({', '.join('?' * len(query.wanted))})"
-        values.extend(each.value for each in query.wanted)
+        sql += f" AND j.detailed_status IN ({', '.join('?' * len(query.wanted))})"
+        values.extend(item.value for item in query.wanted)
     return Statement(sql, tuple(values))
 
 
@@ -205,12 +205,12 @@ def _times(query: JobQuery) -> Statement:
 
 
 def _labels(query: JobQuery, *, skip: int | None) -> Statement:
-    each = (
+    condition = (
         " AND EXISTS (SELECT 1 FROM labels AS x WHERE x.tenant = ? AND x.token = ? AND x.created_seq = j.created_seq)"
     )
     wanted = [label for place, label in enumerate(query.labels) if place != skip]
     values = tuple(value for label in wanted for value in (str(query.tenant), label_token(*label)))
-    return Statement(each * len(wanted), values)
+    return Statement(condition * len(wanted), values)
 
 
 def _short_text(query: JobQuery) -> Statement:
@@ -223,5 +223,6 @@ def _short_text(query: JobQuery) -> Statement:
 
 def _join(*statements: Statement) -> Statement:
     return Statement(
-        "".join(each.sql for each in statements), tuple(value for each in statements for value in each.values)
+        "".join(statement.sql for statement in statements),
+        tuple(value for statement in statements for value in statement.values),
     )

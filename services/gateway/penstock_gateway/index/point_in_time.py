@@ -61,7 +61,7 @@ def page_of(found: Candidates, then: Mapping[JobId, Job], query: JobQuery) -> Pa
 
 
 def is_in(job: Job, query: JobQuery) -> bool:
-    """Say whether a list's filters let a job through, as far as they look at what changes."""
+    """Return whether a job passes those filters of a list that depend on what changes."""
     if query.wanted and detailed_status(job) not in query.wanted:
         return False
     times = {"started_us": job.started_at, "ended_us": job.completed_at}

@@ -1,4 +1,4 @@
-"""What a list of jobs is asked for: filters, pages and cursors."""
+"""Queries of lists of jobs: filters, pages and cursors."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import NotFound
-from penstock_gateway.index.job_status import STANDINGS_OF, DetailedStatus
+from penstock_gateway.index.job_status import DETAILED_STATUSES_OF, DetailedStatus
 from penstock_schemas.api import DEFAULT_PAGE
 from penstock_schemas.ids import TenantId
 from penstock_schemas.jobs import JobStatus
@@ -24,24 +24,24 @@ MAX_SEQ: Final = (1 << 62) - 1
 CURSOR_CHARS: Final = 20
 """Of a cursor: 15 bytes in base64."""
 WORKFLOW_URL: Final = "\x1fworkflow_url"
-"""Asked for like a label, the address of a job's workflow; no label can have this key."""
+"""The address of a job's workflow, filtered like a label; no label can have this key."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class JobQuery(Struct, frozen=True, kw_only=True):
-    """A list of jobs, newest first unless told otherwise. Filters that are `None` or empty let everything through."""
+    """A list of jobs, newest first by default. Filters that are `None` or empty accept every job."""
 
     tenant: TenantId
     statuses: tuple[JobStatus, ...] = ()
-    standings: tuple[DetailedStatus, ...] = ()
+    detailed_statuses: tuple[DetailedStatus, ...] = ()
     """Finer than `statuses`, and in place of them."""
     pipeline: str | None = None
     owner: str | None = None
     labels: tuple[tuple[str, str | None], ...] = ()
-    """Every one must be there; a value of `None` asks for the key alone."""
+    """Every one must be there; a value of `None` accepts every value of the key."""
     text: str | None = None
-    """Folded; it must stand somewhere in the job's text."""
+    """Case-folded; the job's text must contain it."""
     after_us: int | None = None
     """Created later than this, in microseconds since 1970."""
     before_us: int | None = None
@@ -52,12 +52,12 @@ class JobQuery(Struct, frozen=True, kw_only=True):
     ended_before_us: int | None = None
     limit: int = DEFAULT_PAGE
     below_seq: int | None = None
-    """Only jobs whose first event stands before this sequence: where the page before ended."""
+    """Only jobs whose first event is before this sequence: the end of the page before."""
     is_oldest_first: bool = False
     above_seq: int | None = None
     """The same as `below_seq`, for a list with the oldest first."""
     up_to_seq: int | None = None
-    """Only jobs whose first event stands at or before this sequence: the moment that the list is of."""
+    """Only jobs whose first event is at or before this sequence: the snapshot that the list shows."""
     is_settled: bool = False
     """Only jobs that have not changed since `up_to_seq`."""
     is_counted: bool = True
@@ -65,12 +65,14 @@ class JobQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> tuple[DetailedStatus, ...]:
-        """Where jobs of this list stand; empty: anywhere."""
-        return self.standings or tuple(each for status in self.statuses for each in STANDINGS_OF[status])
+        """The detailed statuses of this list's jobs; empty: every one."""
+        return self.detailed_statuses or tuple(
+            item for status in self.statuses for item in DETAILED_STATUSES_OF[status]
+        )
 
 
 def parse_query(given: QueryParameters, tenant: TenantId) -> tuple[JobQuery, int]:
-    """Return the list that a query string asks for, and the `min_seq` that it must not predate (0: any).
+    """Return the list that a query string describes, and the `min_seq` that it must include (0: any).
 
     The list is of `tenant` where the query string names no other.
 
@@ -80,7 +82,7 @@ def parse_query(given: QueryParameters, tenant: TenantId) -> tuple[JobQuery, int
 
     """
     after, before = given.time("created_after"), given.time("created_before")
-    asked = JobQuery(
+    query = JobQuery(
         tenant=TenantId(given.one("tenant") or tenant),
         statuses=given.choices("status", JobStatus),
         pipeline=given.one("pipeline") or None,
@@ -94,11 +96,11 @@ def parse_query(given: QueryParameters, tenant: TenantId) -> tuple[JobQuery, int
     cursor, min_seq = given.one("cursor"), given.integer("min_seq")
     given.check()
     if cursor is not None:
-        below_seq = decode_cursor(cursor, asked)
+        below_seq = decode_cursor(cursor, query)
         if below_seq is None:
             raise NotFound("no page of this list has this cursor; take `next_cursor` of a page with the same filters")
-        asked = msgspec.structs.replace(asked, below_seq=below_seq)
-    return asked, min_seq
+        query = msgspec.structs.replace(query, below_seq=below_seq)
+    return query, min_seq
 
 
 def encode_cursor(below_seq: int, query: JobQuery) -> str:
@@ -137,7 +139,7 @@ def text_of(job: Job) -> str:
 
 
 def _seal(raw: bytes, query: JobQuery) -> bytes:
-    """Bind a cursor to its list, whatever the size of the page."""
+    """Bind a cursor to its list, for every size of the page."""
     filters = msgspec.structs.replace(query, limit=0, below_seq=None)  # native lists have no other place to begin at
     return hashlib.sha256(raw + msgspec.msgpack.encode(filters)).digest()[:7]
 

@@ -31,7 +31,7 @@ class Page(Struct, frozen=True):
 
     jobs: tuple[Job, ...]
     total: int
-    """How many jobs the filters leave over all pages; at least that many when it was not asked for."""
+    """The number of jobs that pass the filters, over all pages; a lower bound when the total was not requested."""
     next_below: int | None
     """The `below_seq` of the next page, or its `above_seq` with the oldest first; `None` on the last one."""
 
@@ -72,14 +72,14 @@ def read_changed(connection: sqlite3.Connection, query: JobQuery, limit: int) ->
 
 
 def _sizes(connection: sqlite3.Connection, query: JobQuery) -> Sizes:
-    standings = tuple(each.value for each in query.wanted) or (ANY,)
-    marks = ", ".join("?" * len(standings))
+    detailed_statuses = tuple(item.value for item in query.wanted) or (ANY,)
+    marks = ", ".join("?" * len(detailed_statuses))
     columns = connection.execute(
         "SELECT coalesce(sum(total), 0) FROM totals "
-        f"WHERE tenant = ? AND pipeline = ? AND owner = ? AND standing IN ({marks})",
-        (query.tenant, query.pipeline or ANY, query.owner or ANY, *standings),
+        f"WHERE tenant = ? AND pipeline = ? AND owner = ? AND detailed_status IN ({marks})",
+        (query.tenant, query.pipeline or ANY, query.owner or ANY, *detailed_statuses),
     ).fetchone()[0]
-    labels = tuple(_label_size(connection, query, label, standings) for label in query.labels)
+    labels = tuple(_label_size(connection, query, label, detailed_statuses) for label in query.labels)
     unfiltered = tuple(_label_size(connection, query, label, (ANY,)) for label in query.labels)
     others = connection.execute(
         "SELECT 1 FROM totals WHERE tenant > ?1 UNION ALL SELECT 1 FROM totals WHERE tenant < ?1 LIMIT 1",
@@ -89,18 +89,18 @@ def _sizes(connection: sqlite3.Connection, query: JobQuery) -> Sizes:
 
 
 def _label_size(
-    connection: sqlite3.Connection, query: JobQuery, label: tuple[str, str | None], standings: tuple[str, ...]
+    connection: sqlite3.Connection, query: JobQuery, label: tuple[str, str | None], detailed_statuses: tuple[str, ...]
 ) -> int:
     row = connection.execute(
         "SELECT coalesce(sum(total), 0) FROM label_totals "
-        f"WHERE tenant = ? AND token = ? AND standing IN ({', '.join('?' * len(standings))})",
-        (query.tenant, label_token(*label), *standings),
+        f"WHERE tenant = ? AND token = ? AND detailed_status IN ({', '.join('?' * len(detailed_statuses))})",
+        (query.tenant, label_token(*label), *detailed_statuses),
     ).fetchone()
     return int(row[0])
 
 
 def _window(connection: sqlite3.Connection, query: JobQuery) -> Window | None:
-    """Return the stretch of the log outside of which nothing lies in the query's windows of time."""
+    """Return the stretch of the log outside of which no job is in the query's windows of time."""
     wanted = spans(query)
     if not wanted:
         return Window()
@@ -128,7 +128,7 @@ def _known_total(connection: sqlite3.Connection, query: JobQuery, sizes: Sizes) 
 
 
 def _total_in_time(connection: sqlite3.Connection, query: JobQuery) -> int:
-    """Sum the stretches that lie wholly within the window of time, and look into those at its ends."""
+    """Sum the stretches that are wholly within the window of time, and count within those at its ends."""
     (span,) = spans(query)
     low_us, high_us = span.after_us, span.before_us
     rows = connection.execute(
@@ -147,12 +147,13 @@ def _total_in_time(connection: sqlite3.Connection, query: JobQuery) -> int:
 
 
 def read_counts(connection: sqlite3.Connection, tenant: TenantId, owner: str | None) -> dict[DetailedStatus, int]:
-    """Return how many jobs of a tenant, or of one owner in it, stand where."""
+    """Return the number of jobs of a tenant, or of one owner in it, by detailed status."""
     rows = connection.execute(
-        "SELECT standing, total FROM totals WHERE tenant = ? AND pipeline = ? AND owner = ? AND standing <> ?",
+        "SELECT detailed_status, total FROM totals "
+        "WHERE tenant = ? AND pipeline = ? AND owner = ? AND detailed_status <> ?",
         (tenant, ANY, owner or ANY, ANY),
     ).fetchall()
-    return {DetailedStatus(standing): int(total) for standing, total in rows}
+    return {DetailedStatus(detailed_status): int(total) for detailed_status, total in rows}
 
 
 def explain_page(connection: sqlite3.Connection, query: JobQuery) -> tuple[str, ...]:

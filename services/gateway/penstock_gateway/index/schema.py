@@ -1,19 +1,19 @@
-"""The tables of the query index. Another schema means another number; the file is then thrown away and filled anew."""
+"""The tables of the query index. A changed schema has another number; an old file is then discarded and rebuilt."""
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 7
+SCHEMA_VERSION: Final = 8
 
 ANY: Final = ""
-"""Stands for every value in `totals`; a name is never empty."""
+"""Represents every value in `totals`; a name is never empty."""
 HIDDEN: Final = ""
-"""Stands for the tenant of a deleted job; no tenant is called so, and no list looks there."""
+"""Replaces the tenant of a deleted job; no tenant has this name, and no list reads it."""
 BLOCK_BITS: Final = 10
 """`blocks` has one row for 2**BLOCK_BITS sequences of the log."""
 
 PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = OFF",  # disposable: a crash of the machine means that it is filled anew
+    "PRAGMA synchronous = OFF",  # disposable: a crash of the machine means that it is rebuilt
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -32768",  # 32 MiB a connection
     "PRAGMA mmap_size = 268435456",
@@ -29,7 +29,7 @@ CREATE TABLE jobs (
     id BLOB NOT NULL UNIQUE,
     seq INTEGER NOT NULL,
     tenant TEXT NOT NULL,
-    standing TEXT NOT NULL,
+    detailed_status TEXT NOT NULL,
     pipeline TEXT NOT NULL,
     owner TEXT NOT NULL,
     created_us INTEGER NOT NULL,
@@ -45,8 +45,8 @@ CREATE TABLE labels (
     PRIMARY KEY (tenant, token, created_seq)
 ) WITHOUT ROWID;
 CREATE TABLE label_totals (
-    tenant TEXT NOT NULL, token TEXT NOT NULL, standing TEXT NOT NULL, total INTEGER NOT NULL,
-    PRIMARY KEY (tenant, token, standing)
+    tenant TEXT NOT NULL, token TEXT NOT NULL, detailed_status TEXT NOT NULL, total INTEGER NOT NULL,
+    PRIMARY KEY (tenant, token, detailed_status)
 ) WITHOUT ROWID;
 
 -- Which jobs brought which bundle of files: the beginning of the hash of its key, for that is enough to keep it.
@@ -55,8 +55,9 @@ WITHOUT ROWID;
 
 -- How many jobs there are for every combination of these three, each of them a value or any.
 CREATE TABLE totals (
-    tenant TEXT NOT NULL, pipeline TEXT NOT NULL, owner TEXT NOT NULL, standing TEXT NOT NULL, total INTEGER NOT NULL,
-    PRIMARY KEY (tenant, pipeline, owner, standing)
+    tenant TEXT NOT NULL, pipeline TEXT NOT NULL, owner TEXT NOT NULL, detailed_status TEXT NOT NULL,
+    total INTEGER NOT NULL,
+    PRIMARY KEY (tenant, pipeline, owner, detailed_status)
 ) WITHOUT ROWID;
 
 -- The earliest and latest creation within a stretch of the log, and the same of starts and ends. Times are nearly in
@@ -74,14 +75,14 @@ CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'trigram case_sensitive 
 """
 
 INDICES: Final = (
-    # Each ends with the key, so that jobs of one standing come in order; several are merged.
-    "CREATE INDEX IF NOT EXISTS by_standing ON jobs (tenant, standing)",
-    "CREATE INDEX IF NOT EXISTS by_pipeline ON jobs (tenant, pipeline, standing)",
-    "CREATE INDEX IF NOT EXISTS by_owner ON jobs (tenant, owner, standing)",
-    "CREATE INDEX IF NOT EXISTS by_pipeline_owner ON jobs (tenant, pipeline, owner, standing)",
+    # Each ends with the key, so that jobs of one detailed status come in order; several are merged.
+    "CREATE INDEX IF NOT EXISTS by_detailed_status ON jobs (tenant, detailed_status)",
+    "CREATE INDEX IF NOT EXISTS by_pipeline ON jobs (tenant, pipeline, detailed_status)",
+    "CREATE INDEX IF NOT EXISTS by_owner ON jobs (tenant, owner, detailed_status)",
+    "CREATE INDEX IF NOT EXISTS by_pipeline_owner ON jobs (tenant, pipeline, owner, detailed_status)",
     # What changed since a moment.
     "CREATE INDEX IF NOT EXISTS by_seq ON jobs (seq)",
     # What retention deletes: the jobs that ended first.
-    "CREATE INDEX IF NOT EXISTS by_end ON jobs (standing, ended_us) WHERE ended_us IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS by_end ON jobs (detailed_status, ended_us) WHERE ended_us IS NOT NULL",
 )
 """Built once a new file is filled: to sort a million rows once is quicker than to insert each in six places."""

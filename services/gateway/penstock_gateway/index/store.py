@@ -30,8 +30,8 @@ class IndexStore:
     """The tables, with one connection that writes and some that read.
 
     Args:
-        path: the database file. One that is missing, of another schema, or broken is made anew and empty.
-        boot_id: names the run of the machine. A file that was not closed in another run may be torn, and is made anew.
+        path: the database file. One that is missing, of another schema, or broken is replaced by an empty one.
+        boot_id: identifies the boot of the machine. A file that was not closed before the last boot is replaced.
 
     """
 
@@ -107,36 +107,36 @@ class IndexStore:
         finally:
             self._readers.put(connection)
 
-    def candidates(self, query: JobQuery, *, most: int = MAX_CHANGED) -> Candidates:
+    def candidates(self, query: JobQuery, *, limit: int = MAX_CHANGED) -> Candidates:
         """Return what may be on a page of a list as it was at `up_to_seq`, all of it at the same moment."""
         connection = self._readers.get()
         try:
             with _transaction(connection, mode="DEFERRED"):
                 settled = read_settled(connection, query, self._counts)
-                changed = read_changed(connection, query, most + 1)
+                changed = read_changed(connection, query, limit + 1)
         finally:
             self._readers.put(connection)
-        return Candidates(settled, changed[:most], len(changed) > most)
+        return Candidates(settled, changed[:limit], len(changed) > limit)
 
     def counts(self, tenant: TenantId, owner: str | None) -> dict[DetailedStatus, int]:
-        """Return how many jobs of a tenant, or of one owner in it, stand where."""
+        """Return the number of jobs of a tenant, or of one owner in it, by detailed status."""
         return read_counts(self._point, tenant, owner)
 
-    def ended_before(self, standing: DetailedStatus, before_us: int, *, limit: int) -> tuple[Job, ...]:
+    def ended_before(self, detailed_status: DetailedStatus, before_us: int, *, limit: int) -> tuple[Job, ...]:
         """Return jobs of every tenant with this status that ended earlier, in the order of their ends."""
         connection = self._readers.get()
         try:
             rows = connection.execute(
                 "SELECT b.body FROM jobs AS j CROSS JOIN bodies AS b ON b.created_seq = j.created_seq "
-                "WHERE j.standing = ? AND j.tenant <> ? AND j.ended_us < ? ORDER BY j.ended_us LIMIT ?",
-                (standing.value, HIDDEN, before_us, limit),
+                "WHERE j.detailed_status = ? AND j.tenant <> ? AND j.ended_us < ? ORDER BY j.ended_us LIMIT ?",
+                (detailed_status.value, HIDDEN, before_us, limit),
             ).fetchall()
         finally:
             self._readers.put(connection)
         return tuple(_job_decoder.decode(body) for (body,) in rows)
 
     def has_bundle(self, digest: int) -> bool:
-        """Say whether a job that is not deleted may have brought the bundle of this digest."""
+        """Return whether a job that is not deleted may have the bundle of this digest."""
         return self._point.execute("SELECT 1 FROM bundles WHERE digest = ?", (digest,)).fetchone() is not None
 
     def explain(self, query: JobQuery) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ def _transaction(
 
 
 def _is_usable(path: Path, boot_id: str) -> bool:
-    """Say whether a file can be resumed: of this schema, and whole."""
+    """Return whether a file can be used again: it has this schema and is complete."""
     if not path.exists():
         return False
     try:

@@ -67,9 +67,9 @@ def bundle_digest(key: str) -> int:
 
 
 def _known(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """Return (seq, standing) of those that are here."""
+    """Return (seq, detailed_status) of those that are here."""
     rows = connection.execute(
-        "SELECT created_seq, seq, standing FROM jobs WHERE created_seq IN (SELECT value FROM json_each(?))",
+        "SELECT created_seq, seq, detailed_status FROM jobs WHERE created_seq IN (SELECT value FROM json_each(?))",
         (_encoder.encode(keys).decode(),),
     )
     return {row[0]: (row[1], row[2]) for row in rows}
@@ -124,7 +124,7 @@ def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[in
         [(job.head.seq, _maybe(job.started_at), _maybe(job.completed_at), job.created_seq) for job in later],
     )
     connection.executemany(
-        "UPDATE jobs SET standing = ? WHERE created_seq = ?",
+        "UPDATE jobs SET detailed_status = ? WHERE created_seq = ?",
         [(detailed_status(job).value, job.created_seq) for job in moved],
     )
     _extend_blocks(connection, later)
@@ -140,7 +140,7 @@ def _hide(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None:
     """Take jobs that are listed out of everything that lists and counts; they are known by what they were before."""
     for job in deleted:
         row = connection.execute(
-            "SELECT b.body, j.standing FROM bodies AS b CROSS JOIN jobs AS j ON j.created_seq = b.created_seq "
+            "SELECT b.body, j.detailed_status FROM bodies AS b CROSS JOIN jobs AS j ON j.created_seq = b.created_seq "
             "WHERE b.created_seq = ? AND j.tenant <> ?",
             (job.created_seq, HIDDEN),
         ).fetchone()
@@ -159,7 +159,7 @@ def _hide(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None:
             "UPDATE blocks SET total = total - 1 WHERE tenant = ? AND block = ?",
             (before.tenant, before.created_seq >> BLOCK_BITS),
         )
-    if deleted:  # totals that are remembered are counted anew
+    if deleted:  # cached totals are counted again
         connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'late'")
 
 
@@ -194,7 +194,7 @@ def _add_to_blocks(connection: sqlite3.Connection, jobs: Iterable[Job]) -> None:
     connection.executemany(
         "INSERT INTO blocks VALUES (?1, ?2, ?3, ?4, NULL, NULL, NULL, NULL, ?5) ON CONFLICT DO UPDATE SET "
         "created_us_low = min(created_us_low, ?3), created_us_high = max(created_us_high, ?4), total = total + ?5",
-        [(*block, min(each), max(each), len(each)) for block, each in times.items()],
+        [(*block, min(block_times), max(block_times), len(block_times)) for block, block_times in times.items()],
     )
 
 
@@ -204,15 +204,15 @@ def _extend_blocks(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     _extend(connection, "ended_us", ((job, job.completed_at) for job in jobs))
 
 
-def _extend(connection: sqlite3.Connection, column: str, moments: Iterable[tuple[Job, datetime | None]]) -> None:
+def _extend(connection: sqlite3.Connection, column: str, job_times: Iterable[tuple[Job, datetime | None]]) -> None:
     times: dict[tuple[str, int], list[int]] = {}
-    for job, time in moments:
+    for job, time in job_times:
         if time is not None:
             times.setdefault((job.tenant, job.created_seq >> BLOCK_BITS), []).append(microseconds(time))
     connection.executemany(
         f"UPDATE blocks SET {column}_low = min(coalesce({column}_low, ?1), ?1), "
         f"{column}_high = max(coalesce({column}_high, ?2), ?2) WHERE tenant = ?3 AND block = ?4",
-        [(min(each), max(each), *block) for block, each in times.items()],
+        [(min(block_times), max(block_times), *block) for block, block_times in times.items()],
     )
 
 
@@ -229,13 +229,13 @@ def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, Detailed
         for token in dict.fromkeys(_tokens(job)):
             labels[job.tenant, token, status.value] += change
     columns: Counter[tuple[str, str, str, str]] = Counter()
-    for (tenant, pipeline, owner, shown), change in jobs.items():
-        for key in product((tenant,), (ANY, pipeline), (ANY, owner), (ANY, shown)):
+    for (tenant, pipeline, owner, status_name), change in jobs.items():
+        for key in product((tenant,), (ANY, pipeline), (ANY, owner), (ANY, status_name)):
             columns[key] += change
     label_totals: Counter[tuple[str, str, str]] = Counter()
-    for (tenant, token, shown), change in labels.items():
+    for (tenant, token, status_name), change in labels.items():
         label_totals[tenant, token, ANY] += change
-        label_totals[tenant, token, shown] += change
+        label_totals[tenant, token, status_name] += change
     connection.executemany(
         "INSERT INTO totals VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET total = total + excluded.total",
         [(*key, count) for key, count in columns.items() if count],

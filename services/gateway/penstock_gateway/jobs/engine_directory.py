@@ -83,10 +83,10 @@ class EngineDirectory:
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
         """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
         if engine not in (self._versions or ()) and not self._is_fresh:
-            await self.ask()
+            await self.refresh()
         return self.offered
 
-    async def ask(self) -> Mapping[str, tuple[str, ...]]:
+    async def refresh(self) -> Mapping[str, tuple[str, ...]]:
         """Ask who is alive now, and return the versions of each engine that is offered.
 
         Where nobody answers, they are those that were heard last, for as long as a silent runner counts as alive.
@@ -100,7 +100,7 @@ class EngineDirectory:
     async def run(self) -> None:
         """Keep asking, for ever."""
         while True:
-            await self.ask()
+            await self.refresh()
             await anyio.sleep(INTERVAL_S)
 
     async def _listen(self) -> None:

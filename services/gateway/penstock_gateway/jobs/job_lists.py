@@ -81,7 +81,7 @@ class JobLists:
         await self._come_to(seq)
         return seq
 
-    async def standings(self, principal: Principal) -> dict[DetailedStatus, int]:
+    async def counts(self, principal: Principal) -> dict[DetailedStatus, int]:
         """Return how many of the jobs that `principal` sees in its tenant stand where.
 
         Raises:

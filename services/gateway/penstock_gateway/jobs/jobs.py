@@ -237,7 +237,7 @@ class Jobs:
         tenant = principal.tenant if known is None or is_hidden else known.tenant
         stored = await self._log.load(aggregates.job(tenant, NOWHERE if is_hidden else job_id))
         if not stored and known is None and principal.role is Role.ADMIN:
-            found = await self._index.ask(job_id)  # of another tenant, and so new that it is not here yet
+            found = await self._index.read_view(job_id)  # of another tenant, and so new that it is not here yet
             stored = () if found is None else await self._log.load(aggregates.job(found.tenant, job_id))
         job = fold(stored)
         if job is None or not self.is_visible(principal, job.tenant, job.spec.owner):

@@ -40,7 +40,7 @@ class IndexState(Protocol):
 
 
 class ReadinessPorts(Protocol):
-    """What says how the log is."""
+    """Reports the state of the log."""
 
     async def status(self) -> ClusterStatus: ...  # noqa: D102
 
@@ -83,7 +83,7 @@ class Readiness:
         self._heartbeats = heartbeats
         self._background = background
         self._damaged = 0
-        self._log_fault: str | None = "the event log was not asked yet"
+        self._log_fault: str | None = "the event log was not checked yet"
         self._unseen: tuple[int, float] | None = None
 
     def reasons(self) -> list[str]:
@@ -114,7 +114,7 @@ class Readiness:
         return warnings
 
     def is_behind(self) -> bool:
-        """Say whether what was written here stays out of the jobs view for too long."""
+        """Return whether what was written here stays out of the jobs view for too long."""
         return self._unseen is not None and SYSTEM.monotonic() - self._unseen[1] > BEHIND_S
 
     async def refresh(self) -> None:

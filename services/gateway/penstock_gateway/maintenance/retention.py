@@ -43,7 +43,7 @@ class RetentionPolicy(Struct, frozen=True, kw_only=True):
             DetailedStatus.PREEMPTED: self.failed_days,
             DetailedStatus.CANCELLED: self.cancelled_days,
         }
-        return {standing: now - timedelta(days=each) for standing, each in days.items() if each}
+        return {status: now - timedelta(days=day) for status, day in days.items() if day}
 
 
 class Retention:
@@ -80,11 +80,11 @@ class Retention:
 
         """
         deleted = 0
-        for standing, cutoff in self._policy.cutoffs(self._runtime.now()).items():
-            for job in await self._index.ended_before(standing, cutoff, limit=MAX_DELETED - deleted):
+        for detailed_status, cutoff in self._policy.cutoffs(self._runtime.now()).items():
+            for job in await self._index.ended_before(detailed_status, cutoff, limit=MAX_DELETED - deleted):
                 try:
-                    await self._deletions.delete_as(ACTOR, job, reason="kept as long as the retention policy says")
-                except Refused as error:  # it is not what the index says
+                    await self._deletions.delete_as(ACTOR, job, reason="the retention period has ended")
+                except Refused as error:  # the index was behind
                     log.warning("retention_refused", job_id=job.id, reason=str(error))
                 else:
                     deleted += 1

@@ -1,7 +1,7 @@
 """The sweeper: removes blobs that nothing refers to, such as what a killed gateway left of an upload.
 
-Whoever refers to a blob does so within hours of its writing: the files of an upload, for a job or an entry of the
-catalogue, have a prefix of their own, and the bundles that submissions share are those of one day. So what was written
+A reference to a blob is written within hours of the blob: the files of an upload, for a job or an entry of the
+catalogue, have a separate prefix, and the bundles that submissions share are those of one day. So what was written
 some days ago, and is referred to by nothing that the log holds, will never be referred to. To the files of a plan
 nothing refers. What was there before the log stays, because the store may have served another one. No gateway has to
 lead: a blob that two of them remove is gone all the same.
@@ -62,9 +62,9 @@ class Sweeper:
 
     Args:
         after: how old they must be; nothing: they stay for ever.
-        blobs: where they lie.
+        blobs: the blob store.
         index: knows which jobs there are, and which bundles they brought.
-        event_log: says how far the index must have come; knows the catalogue's entries.
+        event_log: gives the sequence that the index must have reached, and the catalogue's entries.
         runtime: the clock and the source of ids.
 
     """
@@ -106,7 +106,7 @@ class Sweeper:
             for _ in range(MAX_PAGES):
                 page = await self._blobs.page(folder, after=self._places[folder], limit=PAGE)
                 seen += len(page)
-                old = [each for each in page if began_at - BEFORE_LOG <= each.written_at < cutoff]
+                old = [item for item in page if began_at - BEFORE_LOG <= item.written_at < cutoff]
                 removed += await self._sweep_page(folder, old, cutoff)
                 self._places[folder] = page[-1].key if len(page) == PAGE else ""
                 if len(page) < PAGE:
@@ -129,8 +129,8 @@ class Sweeper:
         return self._began_at
 
     async def _sweep_page(self, folder: str, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
-        unfinished = await self._remove([each.key for each in old if not each.is_finished])
-        old = [each for each in old if each.is_finished]
+        unfinished = await self._remove([item.key for item in old if not item.is_finished])
+        old = [item for item in old if item.is_finished]
         return [*unfinished, *(await self._sweep_finished(folder, old, cutoff))] if old else unfinished
 
     async def _sweep_finished(self, folder: str, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
@@ -141,8 +141,8 @@ class Sweeper:
         if folder == PIPELINES:
             return await self._sweep_entries(old)
         if folder == PLANS:
-            return await self._remove([each.key for each in old])
-        return await self._remove([each.key for each in old if not await self._index.has_bundle(each.key)])
+            return await self._remove([item.key for item in old])
+        return await self._remove([item.key for item in old if not await self._index.has_bundle(item.key)])
 
     async def _sweep_jobs(self, old: Sequence[WrittenBlob], cutoff: datetime) -> list[str]:
         removed: list[str] = []
@@ -153,9 +153,9 @@ class Sweeper:
             # One young file shows that the upload goes on; its first files may be older.
             start = f"{JOBS}/{job_id}/{BEFORE_SOURCES if job is not None and job.deleted_at is None else ''}"
             whole = await self._blobs.page(f"{JOBS}/{job_id}", after=start, limit=MAX_UPLOAD_FILES)
-            loose = [each for each in whole if not belongs_to(job, each.key)]
-            if all(each.written_at < cutoff for each in loose):
-                removed += await self._remove([each.key for each in loose])
+            loose = [item for item in whole if not belongs_to(job, item.key)]
+            if all(item.written_at < cutoff for item in loose):
+                removed += await self._remove([item.key for item in loose])
         return removed
 
     async def _sweep_entries(self, old: Sequence[WrittenBlob]) -> list[str]:
@@ -180,7 +180,7 @@ class Sweeper:
 
 
 def belongs_to(job: Job | None, key: str) -> bool:
-    """Say whether a blob below `jobs/<job_id>/` is of that job: all that it left behind, and of uploads its own."""
+    """Return whether a blob below `jobs/<job_id>/` belongs to that job; of uploads, only to its own."""
     if job is None or job.deleted_at is not None:
         return False
     part = key.split("/")[2]
@@ -190,21 +190,21 @@ def belongs_to(job: Job | None, key: str) -> bool:
 
 
 def is_of_entry(pipeline: Pipeline | None, key: str) -> bool:
-    """Say whether a blob below `pipelines/<name>/` is of a version of that pipeline."""
+    """Return whether a blob below `pipelines/<name>/` belongs to a version of that pipeline."""
     versions = () if pipeline is None else pipeline.versions.values()
-    return any(_is_at(key, each.entry.source.location) for each in versions)
+    return any(_is_at(key, version.entry.source.location) for version in versions)
 
 
 def _is_at(key: str, location: str) -> bool:
-    """Say whether a blob is a source's bundle or manifest, or one of the files that a manifest there lists."""
+    """Return whether a blob is a source's bundle or manifest, or one of the files that a manifest there lists."""
     return key == location or key.startswith(f"{location.removesuffix('.json')}/")
 
 
 def _by_owner(blobs: Iterable[WrittenBlob]) -> Mapping[str, Sequence[str]]:
-    """Return keys by their second part: the job, or the name in the catalogue, that they lie under."""
+    """Return keys by their second part: the job or the catalogue name that they belong to."""
     found: dict[str, list[str]] = {}
-    for each in blobs:
-        found.setdefault(each.key.split("/")[1], []).append(each.key)
+    for blob in blobs:
+        found.setdefault(blob.key.split("/")[1], []).append(blob.key)
     return found
 
 

@@ -84,5 +84,5 @@ def _host_of(request: Request) -> str:
     if server is None:
         return _DEFAULT_HOST
     host, port = server
-    shown = f"[{host}]" if ":" in host else host
-    return shown if port is None else f"{shown}:{port}"
+    formatted = f"[{host}]" if ":" in host else host
+    return formatted if port is None else f"{formatted}:{port}"

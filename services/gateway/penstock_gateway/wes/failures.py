@@ -21,7 +21,7 @@ _PARTS: Final = {
     "`source.entrypoint`": "`workflow_url`",
     "`source`": "`workflow_attachment`",
 }
-"""Places in a native submission, and the parts of a run request that stand for them."""
+"""Places in a native submission, and the parts of a run request that correspond to them."""
 _QUOTED: Final = re.compile(r"""(`[^`]*`|(?<!\w)'[^']*'|"[^"]*")""")
 _JOB: Final = re.compile(r"(?<![\w/.-])([Jj])ob(s?)(?![\w/.-])")
 

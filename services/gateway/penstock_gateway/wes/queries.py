@@ -16,7 +16,7 @@ from penstock_gateway.index.queries import MAX_LABELS, WORKFLOW_URL, JobQuery, m
 from penstock_gateway.operations.wes import FILTERS, IN_FILTERS, MAX_FILTERS_CHARS
 from penstock_gateway.operations.wes import TIMES as TIME_PARAMETERS
 from penstock_gateway.operations.wes_models import WesState
-from penstock_gateway.wes.states import STANDING_OF
+from penstock_gateway.wes.states import DETAILED_STATUS_OF
 from penstock_gateway.wes.tokens import RunPlace, decode_token, encode_token
 from penstock_schemas.api import MAX_PAGE
 from penstock_schemas.ids import TenantId
@@ -39,7 +39,7 @@ class RunQuery(Struct, frozen=True, kw_only=True):
 
     @property
     def about(self) -> bytes:
-        """Name the list, whatever the page and its size."""
+        """Name the list, for every page and page size."""
         bare = replace(self.jobs, limit=0, below_seq=None, above_seq=None, up_to_seq=None, is_counted=False)
         return msgspec.msgpack.encode((bare, self.with_total, self.is_empty))
 
@@ -81,7 +81,7 @@ class Restrictions(Struct, frozen=True, kw_only=True):
 
 
 def parse_run_query(given: QueryParameters, tenant: TenantId) -> RunQuery:
-    """Return the page of the list that a query string asks for.
+    """Return the page of the list that a query string describes.
 
     Raises:
         Invalid: a parameter is wrong or unknown, or a token is of another list.
@@ -89,17 +89,17 @@ def parse_run_query(given: QueryParameters, tenant: TenantId) -> RunQuery:
     """
     tags = tuple(_label(text) for text in given.many("tag"))
     plain = replace(_restrictions(given), labels=(*_workflow_url(given), *tags))
-    asked = _query_of(given, plain.and_also(_filters(given, plain)), tenant)
+    query = _query_of(given, plain.and_also(_filters(given, plain)), tenant)
     token = given.one("page_token")
     if token:
-        place = decode_token(token, RunPlace, asked.about)
+        place = decode_token(token, RunPlace, query.about)
         if place is None:
             detail = "this is no token of this list; take `next_page_token` of a page with the same filters"
             given.refuse("page_token", detail)
         else:
-            asked = _turned(asked, place)
+            query = _at_place(query, place)
     given.check()
-    return asked
+    return query
 
 
 def page_size_of(given: QueryParameters) -> int:
@@ -111,11 +111,11 @@ def _query_of(given: QueryParameters, wanted: Restrictions, tenant: TenantId) ->
     times_us = {name: microseconds(time) for name, time in wanted.times.items()}
     if sum(key != WORKFLOW_URL for key, _ in wanted.labels) > MAX_LABELS:
         given.refuse("tag", f"at most {MAX_LABELS} tags are allowed in one request")
-    known = [state for state in WesState if state in STANDING_OF and state in (wanted.states or ())]
+    known = [state for state in WesState if state in DETAILED_STATUS_OF and state in (wanted.states or ())]
     return RunQuery(
         jobs=JobQuery(
             tenant=tenant,
-            standings=tuple(STANDING_OF[state] for state in known),
+            detailed_statuses=tuple(DETAILED_STATUS_OF[state] for state in known),
             pipeline=next(iter(wanted.names), None),
             labels=wanted.labels,
             after_us=times_us.get("submitted_after"),
@@ -134,10 +134,10 @@ def _query_of(given: QueryParameters, wanted: Restrictions, tenant: TenantId) ->
     )
 
 
-def _turned(asked: RunQuery, place: RunPlace) -> RunQuery:
-    jobs = replace(asked.jobs, up_to_seq=place.moment, is_counted=False)
+def _at_place(query: RunQuery, place: RunPlace) -> RunQuery:
+    jobs = replace(query.jobs, up_to_seq=place.moment, is_counted=False)
     jobs = replace(jobs, above_seq=place.last) if jobs.is_oldest_first else replace(jobs, below_seq=place.last)
-    return replace(asked, jobs=jobs, place=place)
+    return replace(query, jobs=jobs, place=place)
 
 
 def _restrictions(given: QueryParameters) -> Restrictions:
@@ -198,11 +198,11 @@ def _texts(given: QueryParameters, members: Mapping[str, object]) -> Iterator[tu
         several: list[object] = [value]
         if isinstance(value, list) and name == "state":
             several = cast("list[object]", value)
-        for each in several:
-            if isinstance(each, bool):
-                yield name, "true" if each else "false"
-            elif isinstance(each, str):
-                yield name, each
+        for item in several:
+            if isinstance(item, bool):
+                yield name, "true" if item else "false"
+            elif isinstance(item, str):
+                yield name, item
             else:
                 given.refuse(f"{FILTERS.name}/{name[:80]}", "a text is expected")
 

@@ -64,14 +64,14 @@ def run_log_of(job: Job, tasks: Sequence[Task] | None, manifest: OutputManifest 
         state=state_of(job),
         run_log=_engine_log(job, addresses),
         task_logs_url=addresses.tasks(job.id),
-        task_logs=None if tasks is None else [task_log_of(each, addresses) for each in tasks],
+        task_logs=None if tasks is None else [task_log_of(task, addresses) for task in tasks],
         outputs=outputs_of(job, manifest, addresses),
     )
 
 
 def request_of(job: Job) -> RunRequest:
-    """Return what was asked for; for a job that came another way, what would have asked for the same over WES."""
-    asked = job.spec.workflow
+    """Return the WES request of a job; for a job that was submitted otherwise, an equivalent one."""
+    requested = job.spec.workflow
     language = installed_engines().language_of(job.spec.engine)
     table = installed_engines().table(job.spec.engine)
     parameters = job.spec.engine_parameters
@@ -79,15 +79,19 @@ def request_of(job: Job) -> RunRequest:
         parameters = table.overlaid(parameters or {}, {NO_REQUEUE.name: None})
     return RunRequest(
         workflow_params=job.spec.parameters,
-        workflow_type=asked.workflow_type if asked else language.name if language else job.spec.engine,
-        workflow_type_version=asked.workflow_type_version if asked else language.versions[0] if language else "1.0",
+        workflow_type=requested.workflow_type if requested else language.name if language else job.spec.engine,
+        workflow_type_version=requested.workflow_type_version
+        if requested
+        else language.versions[0]
+        if language
+        else "1.0",
         workflow_url=workflow_url_of(job),
         tags=job.spec.labels,
         workflow_engine_parameters=UNSET
         if parameters is None
         else {name: value or "" for name, value in parameters.items()},
-        workflow_engine=(asked.workflow_engine or UNSET) if asked else job.spec.engine,
-        workflow_engine_version=(asked.workflow_engine_version or UNSET) if asked else UNSET,
+        workflow_engine=(requested.workflow_engine or UNSET) if requested else job.spec.engine,
+        workflow_engine_version=(requested.workflow_engine_version or UNSET) if requested else UNSET,
     )
 
 
@@ -103,23 +107,23 @@ def outputs_of(job: Job, manifest: OutputManifest | None, addresses: Addresses, 
     """
     if manifest is None or not manifest.files:
         return Outputs()
-    shown = manifest.files
-    if not is_whole and len(shown) > MAX_INLINE_OUTPUTS:
+    listed = manifest.files
+    if not is_whole and len(listed) > MAX_INLINE_OUTPUTS:
         # Where not all are shown, logs and benchmarks give way to outputs.
-        shown = tuple(sorted(shown, key=lambda each: each.kind is not OutputKind.OUTPUT)[:MAX_INLINE_OUTPUTS])
+        listed = tuple(sorted(listed, key=lambda output: output.kind is not OutputKind.OUTPUT)[:MAX_INLINE_OUTPUTS])
     return Outputs(
         files=[
             OutputFile(
-                path=each.path,
-                size=each.size_bytes,
-                sha256=each.sha256,
-                url=addresses.output(job.id, each.path),
-                kind=each.kind,
+                path=output.path,
+                size=output.size_bytes,
+                sha256=output.sha256,
+                url=addresses.output(job.id, output.path),
+                kind=output.kind,
             )
-            for each in shown
+            for output in listed
         ],
         total_files=len(manifest.files),
-        total_bytes=sum(each.size_bytes for each in manifest.files),
+        total_bytes=sum(file.size_bytes for file in manifest.files),
     )
 
 
@@ -129,7 +133,7 @@ def task_log_of(task: Task, addresses: Addresses) -> TaskLog:
     return TaskLog(
         id=task.id,
         name=task.name,
-        system_logs=_said_of(task),
+        system_logs=_system_logs_of_task(task),
         cmd=UNSET if task.command is None else [task.command],
         start_time=_time(task.started_at),
         end_time=_time(task.ended_at) if has_begun else UNSET,
@@ -168,7 +172,7 @@ def _engine_log(job: Job, addresses: Addresses) -> Log:
         stdout=addresses.run_log(job.id, "stdout") if has_begun else UNSET,
         stderr=addresses.run_log(job.id, "stderr") if has_begun else UNSET,
         exit_code=_exit_code(job),
-        system_logs=_said_of_run(job) or UNSET,
+        system_logs=_system_logs_of_run(job) or UNSET,
     )
 
 
@@ -179,24 +183,24 @@ def _exit_code(job: Job) -> int | UnsetType:
     return WORKFLOW_FAILED if has_begun and state_of(job) is WesState.EXECUTOR_ERROR else UNSET
 
 
-def _said_of_run(job: Job) -> list[str]:
-    said: list[str] = []
+def _system_logs_of_run(job: Job) -> list[str]:
+    lines: list[str] = []
     if job.state is JobState.HELD:
-        said.append(f"held: {job.hold_reason or 'no reason was given'}")
+        lines.append(f"held: {job.hold_reason or 'no reason was given'}")
     if job.requeue_reason is not None:
-        said.append(f"an earlier attempt ended without an outcome: {job.requeue_reason}")
-    said += [f"warning: {each}" for each in job.warnings]
+        lines.append(f"an earlier attempt ended without an outcome: {job.requeue_reason}")
+    lines += [f"warning: {warning}" for warning in job.warnings]
     if job.failure is not None:
-        said.append(job.failure.message)
-        said += _quoted(job.failure)
+        lines.append(job.failure.message)
+        lines += _quoted(job.failure)
     has_made_nothing = job.state is JobState.COMPLETED and not job.output_files
     if job.spec.source is not None and (job.failure is not None or has_made_nothing):
-        said += [f"left out when it was submitted: {each.path}: {each.reason}" for each in job.spec.source.left_out]
+        lines += [f"left out when it was submitted: {entry.path}: {entry.reason}" for entry in job.spec.source.left_out]
     if job.cancel_reason is not None:
-        said.append(f"cancelled: {job.cancel_reason}")
+        lines.append(f"cancelled: {job.cancel_reason}")
     if job.deleted_at is not None:
-        said.append("the data of this run was removed")
-    return said
+        lines.append("the data of this run was removed")
+    return lines
 
 
 def _quoted(failure: Failure) -> list[str]:
@@ -204,18 +208,18 @@ def _quoted(failure: Failure) -> list[str]:
     quoted = [failure.stderr_tail] if failure.stderr_tail else []
     if failure.stdout_tail:
         quoted.append(f"standard output:\n{failure.stdout_tail}")
-    return quoted + [f"{each.path}:\n{each.text}" for each in failure.log_tails]
+    return quoted + [f"{tail.path}:\n{tail.text}" for tail in failure.log_tails]
 
 
-def _said_of(task: Task) -> list[str]:
-    said = [f"state: {task.state.value}", f"attempt: {task.attempt}", f"try: {task.try_number}"]
-    said += [f"wildcard {name}: {value}" for name, value in task.wildcards.items()]
-    said += [f"resource {name}: {value}" for name, value in task.resources.items()]
+def _system_logs_of_task(task: Task) -> list[str]:
+    lines = [f"state: {task.state.value}", f"attempt: {task.attempt}", f"try: {task.try_number}"]
+    lines += [f"wildcard {name}: {value}" for name, value in task.wildcards.items()]
+    lines += [f"resource {name}: {value}" for name, value in task.resources.items()]
     if task.reason:
-        said.append(f"reason: {task.reason}")
+        lines.append(f"reason: {task.reason}")
     if task.message and task.state is not TaskState.COMPLETED:
-        said.append(f"message: {task.message}")
-    return said
+        lines.append(f"message: {task.message}")
+    return lines
 
 
 def _time(time: datetime | None) -> str | UnsetType:

@@ -85,10 +85,10 @@ class WesRunRoutes:
 
     async def service_info(self, request: Request) -> ASGIApp:
         """Describe the service."""
-        counts = await self._lists.standings(request.principal)
+        counts = await self._lists.counts(request.principal)
         body = service_info_of(
             self._identity,
-            engines=await self._fleet.ask(),
+            engines=await self._fleet.refresh(),
             counts=counts,
             addresses=self._rules.addresses(request),
         )
@@ -235,7 +235,7 @@ def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
         given.check()
     except Invalid as error:
         raise NotFound(f"there is no such page of tasks: {error}") from None
-    return 0 if place is None else max(place.shown, 0), size
+    return 0 if place is None else max(place.delivered, 0), size
 
 
 def _form(request: Request, limits: FormLimits) -> MultipartForm | UrlencodedForm:
@@ -244,9 +244,9 @@ def _form(request: Request, limits: FormLimits) -> MultipartForm | UrlencodedFor
         return UrlencodedForm(request, limits.max_field_bytes)
     if is_form(request):
         return MultipartForm(request, limits)
-    shown = f"`{media_type_of(request)[:80]}`" if media_type_of(request) else "of no stated type"
+    stated_type = f"`{media_type_of(request)[:80]}`" if media_type_of(request) else "of no stated type"
     raise UnsupportedMediaType(
-        f"the body is {shown}; send a form: {FORM_TYPE}, or {URLENCODED} where there are no attachments"
+        f"the body is {stated_type}; send a form: {FORM_TYPE}, or {URLENCODED} where there are no attachments"
     )
 
 

@@ -1,6 +1,6 @@
-"""What `POST /runs` asks for: read out of the form's fields, and refused here where it cannot be done.
+"""The request of `POST /runs`: read from the form's fields, and refused here when it cannot be executed.
 
-Pure: nothing is stored and nothing is asked. Whatever can be known before a runner sees the workflow is known here.
+Pure: nothing is stored or requested. Everything that can be checked without a runner is checked here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -131,7 +131,11 @@ def _engine(
     engine, version = _text(fields, "workflow_engine"), _text(fields, "workflow_engine_version")
     if engine and engine.lower() not in (runs_it.name, *language.engine_names):
         raise _wrong("workflow_engine", f"`{engine[:80]}` is not offered for {language.name}; offered: {runs_it.name}")
-    if version and engine_versions and not any(is_engine_version(version, each) for each in engine_versions):
+    if (
+        version
+        and engine_versions
+        and not any(is_engine_version(version, one_version) for one_version in engine_versions)
+    ):
         offered = ", ".join(engine_versions)
         raise _wrong("workflow_engine_version", f"{runs_it.name} `{version[:80]}` is not offered; offered: {offered}")
     return engine or None, version or None
@@ -146,8 +150,8 @@ def _engine_parameters(fields: Mapping[str, str], engine: str) -> EngineParamete
     if violations:
         raise Invalid(
             [
-                Violation(pointer=f"workflow_engine_parameters/{each.name[:80]}", detail=each.detail)
-                for each in violations
+                Violation(pointer=f"workflow_engine_parameters/{violation.name[:80]}", detail=violation.detail)
+                for violation in violations
             ]
         )
     return parameters
@@ -168,7 +172,7 @@ def _json(fields: Mapping[str, str], name: str, shape: type[T]) -> T | None:
         return decode(text.encode("utf-8", "surrogatepass"), shape, what="this part")
     except Invalid as error:
         raise Invalid(
-            [replace(each, pointer=name + each.pointer.removeprefix("#")) for each in error.violations]
+            [replace(violation, pointer=name + violation.pointer.removeprefix("#")) for violation in error.violations]
         ) from None
 
 
@@ -191,7 +195,7 @@ def _wrong(part: str, detail: str) -> Invalid:
 
 
 def part_of(pointer: str) -> str:
-    """Return the part of the form that stands for a place in a native submission; of a parameter, also which one."""
+    """Return the part of the form that corresponds to a place in a native submission; with the name of a parameter."""
     for place, part in _PARTS.items():
         if pointer == place or pointer.startswith(place + "/"):
             return part + pointer.removeprefix(place) if place == "#/parameters" else part

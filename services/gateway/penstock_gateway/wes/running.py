@@ -69,10 +69,10 @@ class RunSubmissions:
         self._roots = roots
 
     async def submit(self, principal: Principal, form: MultipartForm | UrlencodedForm, *, key: str | None) -> Job:
-        """Queue the run that `form` asks for; it is durable when this returns.
+        """Queue the run that `form` describes; it is durable when this returns.
 
         Args:
-            principal: who asks.
+            principal: who submits.
             form: its attachments go into the blob store as they come.
             key: the header `Idempotency-Key`, beyond the standard: a repeated request finds the first run.
 
@@ -106,7 +106,9 @@ class RunSubmissions:
                     workflow=wanted.request,
                 )
             except (Invalid, InvalidSource) as error:
-                raise Invalid(replace(each, pointer=part_of(each.pointer)) for each in error.violations) from None
+                raise Invalid(
+                    replace(violation, pointer=part_of(violation.pointer)) for violation in error.violations
+                ) from None
             return submitted.job
 
     async def _check_name(self, name: str) -> None:
@@ -116,7 +118,7 @@ class RunSubmissions:
             raise Invalid([Violation(pointer="workflow_url", detail=detail)])
 
     async def _offered(self, fields: Mapping[str, str]) -> Offered | None:
-        """Return what runners offer, asked for once more when what is wanted is missing there."""
+        """Return the engines that runners offer, refreshed once when a requested one is missing."""
         found = installed_engines().language_named(fields.get("workflow_type", ""))
         if found is not None:
             await self._fleet.offered_to(found[0].name)
@@ -137,7 +139,7 @@ async def _read(form: MultipartForm | UrlencodedForm, upload: Upload) -> dict[st
             await upload.put(part.filename, part, place=ATTACHMENT)
         elif part.name in FIELDS:
             if part.name in fields:
-                raise Invalid([Violation(pointer=part.name, detail="this part may stand only once")])
+                raise Invalid([Violation(pointer=part.name, detail="this part may occur only once")])
             content = await part.read()
             fields[part.name] = (
                 await anyio.to_thread.run_sync(read_text, part.name, content)
@@ -153,14 +155,14 @@ class RunLists:
     def __init__(self, lists: JobLists) -> None:
         self._lists = lists
 
-    async def standings(self, principal: Principal) -> dict[DetailedStatus, int]:
-        """Return how many runs that `principal` sees stand where.
+    async def counts(self, principal: Principal) -> dict[DetailedStatus, int]:
+        """Return the number of runs that `principal` may see, by detailed status.
 
         Raises:
-            Unavailable: as `JobLists.standings`.
+            Unavailable: as `JobLists.counts`.
 
         """
-        return await self._lists.standings(principal)
+        return await self._lists.counts(principal)
 
     async def page(self, principal: Principal, query: RunQuery) -> RunListResponse:
         """Return one page.

@@ -75,7 +75,7 @@ def service_info_of(
     Args:
         identity: the operator's description.
         engines: the versions of each engine that the connected runners offer.
-        counts: how many of the runs that the client sees stand where.
+        counts: the number of runs that the client may see, by detailed status.
         addresses: where this server is.
 
     """
@@ -98,8 +98,13 @@ def service_info_of(
             for engine, versions in sorted(engines.items())
         },
         default_workflow_engine_parameters=[
-            DefaultWorkflowEngineParameter(name=each.name, type=each.kind.value, default_value=each.default_value or "")
-            for each in (*(own for engine in sorted(engines) for own in installed.table(engine).own), *FOR_EVERY_ENGINE)
+            DefaultWorkflowEngineParameter(
+                name=one_engine.name, type=one_engine.kind.value, default_value=one_engine.default_value or ""
+            )
+            for one_engine in (
+                *(own for engine in sorted(engines) for own in installed.table(engine).own),
+                *FOR_EVERY_ENGINE,
+            )
         ],
         system_state_counts=state_counts(counts),
         auth_instructions_url=identity.auth_instructions_url or addresses.docs,

@@ -1,4 +1,4 @@
-"""The states of WES for where jobs stand."""
+"""The WES state of each detailed status."""
 
 from typing import Final
 
@@ -18,8 +18,8 @@ _STATE_OF: Final = {
     DetailedStatus.PREEMPTED: WesState.PREEMPTED,
     DetailedStatus.CANCELLED: WesState.CANCELED,
 }
-STANDING_OF: Final = {state: standing for standing, state in _STATE_OF.items()}
-"""Where jobs stand that WES shows in a state. No job is ever `UNKNOWN`."""
+DETAILED_STATUS_OF: Final = {state: status for status, state in _STATE_OF.items()}
+"""The detailed status that WES shows as a state. No job is ever `UNKNOWN`."""
 
 
 def state_of(job: Job) -> WesState:
@@ -29,4 +29,7 @@ def state_of(job: Job) -> WesState:
 
 def state_counts(counts: dict[DetailedStatus, int]) -> dict[str, int]:
     """Return how many runs are in which state; every state is there."""
-    return {state.value: counts.get(STANDING_OF[state], 0) if state in STANDING_OF else 0 for state in WesState}
+    return {
+        state.value: counts.get(DETAILED_STATUS_OF[state], 0) if state in DETAILED_STATUS_OF else 0
+        for state in WesState
+    }

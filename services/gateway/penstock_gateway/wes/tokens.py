@@ -21,17 +21,17 @@ class RunPlace(Struct, frozen=True, array_like=True):
     """Where the next page of a list of runs begins."""
 
     moment: int
-    """The sequence of the log that the list reflects: the end of the log when its first page was asked for."""
+    """The sequence of the log that the list reflects: the end of the log when its first page was requested."""
     last: int
     """The first sequence of the last run that was shown."""
     total: int
-    """The list's total, as the first page said it; negative when it was not asked for."""
+    """The list's total, as on the first page; negative when it was not requested."""
 
 
 class TaskPlace(Struct, frozen=True, array_like=True):
     """Where the next page of a list of tasks begins."""
 
-    shown: int
+    delivered: int
     """The tasks of the pages before. Tasks keep their places, new ones come at the end."""
 
 

@@ -26,7 +26,7 @@ _OTHER_GIT: Final = re.compile(r"(git\+)?(ssh|git|file)://|[A-Za-z0-9._-]+@[A-Za
 
 
 class Files(Struct, frozen=True):
-    """Files: attached, on the runners' disk, or to be fetched, where attachments may stand beside them."""
+    """Files: attached, on the runners' disk, or to be fetched, possibly with attachments beside them."""
 
     source: SubmittedSource
     archive: str | None = None
@@ -52,7 +52,7 @@ def read_workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[Pu
         roots: the folders below which an address of the runners' disk may lead.
 
     Raises:
-        Invalid: it is nothing that can be run here; the text says what can.
+        Invalid: it cannot be run here; the text lists what can.
 
     """
     if not workflow_url:
@@ -74,7 +74,7 @@ def read_workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[Pu
             return Files(SubmittedSource(url=workflow_url))
         case "trs":
             raise _wrong(
-                "this server asks no tool registry (TRS); give the address that the registry names for the workflow, "
+                "this server does not use tool registries (TRS); give the address of the workflow itself, "
                 "as git+https://host/repository@version#path/Snakefile, or attach its files"
             )
         case scheme:
@@ -90,8 +90,8 @@ def name_of(workflow: Workflow, workflow_url: str) -> str:
         case CatalogueReference():
             return workflow.name
         case Files():
-            shown = workflow_url or workflow.source.entrypoint or workflow.archive or ""
-            return shown.rstrip("/").rpartition("/")[2] or "workflow"
+            address = workflow_url or workflow.source.entrypoint or workflow.archive or ""
+            return address.rstrip("/").rpartition("/")[2] or "workflow"
         case _:
             assert_never(workflow)
 
@@ -113,7 +113,7 @@ def _relative(workflow_url: str, attachments: Sequence[str]) -> Workflow:
                 if _is_archive(plain):
                     return _unpacked(plain, inner or None)
                 return Files(SubmittedSource(entrypoint=plain))
-    archives = [each for each in attachments if _is_archive(each)]
+    archives = [attachment for attachment in attachments if _is_archive(attachment)]
     if len(archives) == 1:
         return _unpacked(archives[0], unquote(workflow_url).removeprefix("./"))
     if not attachments and is_token(workflow_url.partition("@")[0]):
@@ -159,7 +159,7 @@ def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSo
     try:
         path_source(submitted, roots)
     except InvalidSource as error:
-        raise Invalid([replace(each, pointer="workflow_url") for each in error.violations]) from None
+        raise Invalid([replace(violation, pointer="workflow_url") for violation in error.violations]) from None
     return submitted
 
 
@@ -173,15 +173,15 @@ def _is_archive(name: str) -> bool:
 
 def _scheme(text: str) -> str:
     head, colon, _ = text.partition(":")
-    is_scheme = bool(colon) and head[:1].isalpha() and all(each.isalnum() or each in "+-." for each in head)
+    is_scheme = bool(colon) and head[:1].isalpha() and all(item.isalnum() or item in "+-." for item in head)
     return head.lower() if is_scheme and head.isascii() and len(head) > 1 else ""
 
 
 def _listed(attachments: Sequence[str]) -> str:
     if not attachments:
         return "there are no attachments (parts named workflow_attachment)"
-    shown = ", ".join(f"`{name}`" for name in attachments[:10])
-    return f"attached are {shown}" + (f" and {len(attachments) - 10} more" if len(attachments) > 10 else "")
+    listed = ", ".join(f"`{name}`" for name in attachments[:10])
+    return f"attached are {listed}" + (f" and {len(attachments) - 10} more" if len(attachments) > 10 else "")
 
 
 def _wrong(detail: str) -> Invalid:

@@ -77,7 +77,7 @@ class Projection:
         self._jobs.clear()
 
 
-def pieces(batch: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
+def divided(batch: Sequence[Stored]) -> Iterator[Sequence[Stored]]:
     """Cut a reader's batch where too many jobs would change in one write."""
     start = 0
     jobs: set[JobId] = set()

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from itertools import islice
 
 from penstock_domain.json_pointers import pointer
-from penstock_domain.source_tree import shown
+from penstock_domain.source_tree import path_text
 from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS, decode_aside
 from penstock_gateway.http.bodies.multipart import Part
 from penstock_gateway.http.problems import Invalid
@@ -44,7 +44,8 @@ class FormFiles:
             )
             raise Invalid([Violation(pointer="manifest", detail=detail)])
         entries = [
-            entry_of(label, file, pointer("files", shown(label)), has_content=False) for label, file in files.items()
+            entry_of(label, file, pointer("files", path_text(label)), has_content=False)
+            for label, file in files.items()
         ]
         wrong = [Violation(pointer=each.place, detail=each.fault) for each in entries if each.fault is not None]
         if wrong:
@@ -70,7 +71,7 @@ class FormFiles:
         if entry is not None:
             await self._upload.put_entry(entry, part)
         else:
-            await self._upload.put(part.filename, part, place=f"files/{shown(part.filename)}")
+            await self._upload.put(part.filename, part, place=f"files/{path_text(part.filename)}")
 
     def check_complete(self) -> None:
         """Check that every file that the manifest describes has come.

@@ -4,7 +4,7 @@ Each part `files` has its path as its file name; a part `archive` is unpacked. A
 what file names cannot: times, modes, links, folders, and names that are no UTF-8.
 """
 
-from penstock_domain.source_tree import shown
+from penstock_domain.source_tree import path_text
 from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.problems import Invalid
@@ -84,7 +84,7 @@ class FormSubmissions:
         while (part := await form.next_part()) is not None:
             if part.name not in ("archive", "manifest", "files"):
                 if not is_lenient and len(unknown) < MAX_VIOLATIONS:
-                    unknown[part.name] = Violation(pointer=shown(part.name)[:80] or "#", detail=_PARTS)
+                    unknown[part.name] = Violation(pointer=path_text(part.name)[:80] or "#", detail=_PARTS)
             elif unknown:
                 continue
             elif part.name == "archive":

@@ -63,8 +63,8 @@ class Planning:
                 return await self.plan_admitted(admitted, upload)
         if admitted.bundle is not None:
             async with self._kept(admitted.bundle) as source:
-                return await self._ask(replace(admitted, source=source))
-        return await self._ask(admitted)
+                return await self._request(replace(admitted, source=source))
+        return await self._request(admitted)
 
     async def plan_admitted(self, admitted: Admitted, upload: Upload) -> Plan:
         """Return what a submission that was admitted before its files came would run.
@@ -77,9 +77,9 @@ class Planning:
             Invalid, TooLarge, Unavailable: as `plan`.
 
         """
-        return await self._ask(await self._submissions.stage(admitted, upload))
+        return await self._request(await self._submissions.stage(admitted, upload))
 
-    async def _ask(self, admitted: Admitted) -> Plan:
+    async def _request(self, admitted: Admitted) -> Plan:
         request = PlanRequest(
             pipeline_name=admitted.submission.pipeline_name,
             engine=admitted.engine,
@@ -87,7 +87,7 @@ class Planning:
             source=admitted.source,
             engine_parameters=admitted.engine_parameters,
         )
-        reply = await self._plans.ask(request, deadline_s=PLAN_DEADLINE_S)
+        reply = await self._plans.request(request, deadline_s=PLAN_DEADLINE_S)
         if reply.plan is not None:
             return reply.plan
         if reply.failure is None:
