@@ -92,5 +92,5 @@ def test_between_a_decision_and_the_next_wake_up_nothing_can_start(data: st.Data
         assert not decide(log.state, log.now + later * MICROSECOND, cycle_id=EventId("c"))
     if due is not None:
         assert due > log.now
-        later = leader.next_due(due)
-        assert later is None or later > due
+        following = leader.next_due(due)
+        assert following is None or following > due
