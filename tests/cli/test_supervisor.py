@@ -32,11 +32,18 @@ class Stage:
         self.said = said
         self.heard = heard
         self._folder = folder
+        self._names: set[str] = set()
 
     async def start(self, program: str, *, name: str = "it", grace_s: float = DEADLINE_S, **environ: str) -> None:
         service = Service(name=name, command=(sys.executable, "-c", program), environ=environ)
         kept = ServiceProcess(service, self._folder / f"{name}.log", lambda who, line: self.heard.append((who, line)))
+        self._names.add(name)
         await self.supervisor.start(kept, grace_s=grace_s)
+
+    async def stop_all(self) -> None:
+        self.supervisor.hurry.set()
+        for name in self._names:
+            await self.supervisor.stop(name)
 
     def log(self, name: str = "it") -> str:
         return (self._folder / f"{name}.log").read_text()
@@ -48,7 +55,12 @@ async def stage(folder: Path) -> AsyncGenerator[Stage]:
     with anyio.fail_after(DEADLINE_S * 2):
         async with anyio.create_task_group() as group:
             supervisor = Supervisor(group, said.append)
-            yield Stage(supervisor, folder, said, [])
+            started = Stage(supervisor, folder, said, [])
+            try:
+                yield started
+            finally:  # a supervisor ignores cancellation, so a failed test would never end
+                with anyio.CancelScope(shield=True):
+                    await started.stop_all()
 
 
 async def until(condition: Callable[[], bool]) -> None:

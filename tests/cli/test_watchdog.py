@@ -49,8 +49,9 @@ async def test_a_service_that_hangs_is_started_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.usefixtures("quick")
-async def test_a_service_that_is_stopped_is_killed(tmp_path: Path) -> None:
+async def test_a_service_that_is_stopped_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.05)
+    monkeypatch.setattr(watchdog, "HUNG_S", 5.0)  # a loaded machine pauses a process for longer than half a second
     async with stage(tmp_path) as at:
         await at.start(BEATS)
         await until(lambda: ("it", "here") in at.heard)
