@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from benchmarks.system import nats_binary
 
-PACKAGES: Final = ("penstock", "nats-py", "msgspec", "anyio", "uvicorn", "uvloop", "snakemake")
+PACKAGES: Final = ("penstock", "nats-py", "msgspec", "anyio", "litestar", "uvicorn", "uvloop", "snakemake")
 
 
 class Machine(Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import pytest
 from penstock.__main__ import ENTRIES, run
 from penstock.terminal.exit_codes import Exit
 
-HEAVY = {"httpx", "nats", "uvicorn", "anyio", "asyncio", "msgspec", "urllib3", "snakemake", "structlog", "rich"}
+HEAVY = {"httpx", "nats", "litestar", "anyio", "asyncio", "msgspec", "urllib3", "snakemake", "structlog", "rich"}
 
 
 @pytest.fixture(autouse=True)

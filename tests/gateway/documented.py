@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from penstock_gateway.http.asgi import HTTP, ASGIApp, Message, Receive, Scope, Send
 from penstock_gateway.http.requests import Request
 from penstock_gateway.openapi import document
 
@@ -84,7 +85,7 @@ class Documented:
 
     def _exchange(self, scope: Scope) -> Exchange | None:
         """Return what the document has for a request; `None` for what it leaves out, such as pages for people."""
-        if scope["type"] != HTTP:
+        if scope["type"] != ScopeType.HTTP:
             return None
         method = {"HEAD": "get"}.get(scope["method"], scope["method"].lower())
         path = scope["path"].rstrip("/") or "/"

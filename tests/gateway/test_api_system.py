@@ -9,10 +9,10 @@ import httpx
 import msgspec
 import pytest
 import structlog
+from litestar.types import ASGIApp
 from structlog.testing import capture_logs
 from tests.gateway.gateway_harness import Stage, problem, submission, submit
 
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.problems import INTERNAL, TABLE
 from penstock_gateway.http.request_log import RequestLog
 from penstock_gateway.operations import OPERATIONS
@@ -91,7 +91,7 @@ async def test_writes_and_errors_are_logged_in_one_line_each(stage: Stage) -> No
         app: ASGIApp = RequestLog(stage.gateway.app)
         structlog.configure()
         async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
+            transport=httpx.ASGITransport(app),  # type: ignore[arg-type]  # the same ASGI, spelt by two libraries
             base_url="http://localhost",
         ) as client:
             with capture_logs() as lines:

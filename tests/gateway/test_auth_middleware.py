@@ -4,12 +4,12 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from litestar.types import Receive, Scope, Send
 
 from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication.authenticator import Authenticator
 from penstock_gateway.authentication.middleware import GUEST, AccessSettings, AuthMiddleware
 from penstock_gateway.authentication.rate_limits import RateLimiter
-from penstock_gateway.http.asgi import Receive, Scope, Send
 from penstock_gateway.http.requests import Request, request_of
 from penstock_gateway.http.responses import BytesResponse, encode
 from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role

@@ -12,10 +12,10 @@ import pytest
 import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
+from litestar.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from penstock_gateway.http import connections
-from penstock_gateway.http.asgi import Receive, Scope, Send
 from penstock_gateway.http.connections import MAX_FRAMING_BYTES, MAX_HEAD_BYTES, ConnectionLimits, OpenConnections
 from penstock_gateway.http.server import listen, make_server
 

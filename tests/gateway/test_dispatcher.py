@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from penstock_gateway.http.asgi import ASGIApp, Receive, Scope, Send
 from penstock_gateway.http.dispatcher import Dispatcher, DispatchPolicy
 from penstock_gateway.http.error_responses import problem_response
 from penstock_gateway.http.operations import Operation, Parameter, Route

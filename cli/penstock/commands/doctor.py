@@ -53,7 +53,7 @@ _MAIN_ENGINE: Final = "snakemake"
 _WEAKNESS: Final = (SandboxLevel.FULL, SandboxLevel.PARTIAL, SandboxLevel.NONE, SandboxLevel.OFF)
 _COLOURS: Final = {OK: "green", WARN: "yellow", FAIL: "red"}
 _PACKAGES: Final = {
-    "gateway": ("uvicorn", "obstore"),
+    "gateway": ("litestar", "uvicorn", "obstore"),
     "runner": ("obstore",),
     "snakemake": ("snakemake",),
 }

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from msgspec import Struct
 
 from penstock_gateway.audit.denials import DenialLog
@@ -12,7 +14,6 @@ from penstock_gateway.authentication.callers import Caller, caller_of, host_name
 from penstock_gateway.authentication.credentials import Credentials, Malformed, Password, is_ambient, read_credentials
 from penstock_gateway.authentication.rate_limits import RateLimitDecision, RateLimiter
 from penstock_gateway.authentication.response_headers import HeaderRules
-from penstock_gateway.http.asgi import HTTP, WEBSOCKET, ASGIApp, Message, Receive, Scope, Send
 from penstock_gateway.http.error_responses import ErrorRenderer, problem_response
 from penstock_gateway.http.problems import (
     FORBIDDEN,
@@ -91,7 +92,7 @@ class AuthMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on once its sender is known, or answer it here."""
-        if scope["type"] not in (HTTP, WEBSOCKET):
+        if scope["type"] not in (ScopeType.HTTP, ScopeType.WEBSOCKET):
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
@@ -218,7 +219,7 @@ class AuthMiddleware:
         return self._rate_limiter.acquire(f"{principal.tenant}\n{principal.name}", self._clock())
 
     async def _answer(self, error: Exception, request: Request, scope: Scope, send: Send) -> None:
-        if scope["type"] == WEBSOCKET:
+        if scope["type"] == ScopeType.WEBSOCKET:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
             return
         await self._render_error(request, error)(scope, request.receive, send)

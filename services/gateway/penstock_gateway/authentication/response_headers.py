@@ -1,11 +1,12 @@
 """Headers of every response: what browsers may do with it, and how many requests the caller has left."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, cast
+
+from litestar.types import Message, Send
 
 from penstock_gateway.authentication.callers import Caller
 from penstock_gateway.authentication.rate_limits import RateLimitDecision
-from penstock_gateway.http.asgi import Message, Send
 
 ANY_ORIGIN: Final = "*"
 PREFLIGHT_S: Final = 600
@@ -45,7 +46,8 @@ class HeaderRules:
 
     def add(self, message: Message, caller: Caller, origin: str | None, allowance: RateLimitDecision | None) -> None:
         """Add to the start of a response what it lacks."""
-        headers: list[tuple[bytes, bytes]] = list(message["headers"])
+        start = cast("dict[str, Any]", message)
+        headers: list[tuple[bytes, bytes]] = list(start["headers"])
         present = {name for name, _ in headers}
         if present.isdisjoint(_ALWAYS_NAMES):
             headers.extend(_ALWAYS)
@@ -61,7 +63,7 @@ class HeaderRules:
             headers.append(_VARY)
             if origin is not None and self._is_allowed(origin):
                 headers.extend(self._permission(origin))
-        message["headers"] = headers
+        start["headers"] = headers
 
     def _permission(self, origin: str) -> tuple[tuple[bytes, bytes], ...]:
         """Return what lets a page read an answer; with a browser's own credentials only where its site is listed."""

@@ -2,10 +2,11 @@
 
 from typing import cast
 
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
 from penstock_domain.access import has_role, require_role
-from penstock_gateway.http.asgi import HTTP, ASGIApp, Receive, Scope, Send
 from penstock_gateway.http.bodies.json_bodies import decode_aside
 from penstock_gateway.http.error_responses import ErrorRenderer
 from penstock_gateway.http.parameters import reason_against
@@ -46,7 +47,7 @@ class Dispatcher:
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != HTTP:
+        if scope["type"] != ScopeType.HTTP:
             await send({"type": "websocket.close", "code": 1000, "reason": "no WebSocket is served here"})
             return
         request = request_of(scope, receive)

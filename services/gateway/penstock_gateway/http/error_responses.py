@@ -4,9 +4,9 @@ import uuid
 from collections.abc import Callable
 
 import structlog
+from litestar.types import ASGIApp
 from msgspec.structs import replace
 
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.problems import INTERNAL, MEDIA_TYPE, Hidden, Invalid, headers_of, kind_of, problem_of
 from penstock_gateway.http.requests import ClientGone, Request
 from penstock_gateway.http.responses import BytesResponse, encode

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any
 
+from litestar.types import ASGIApp
 from msgspec import Struct, field
 
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.problems import Kind
 from penstock_schemas.access import Role
 

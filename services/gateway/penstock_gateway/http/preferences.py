@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, cast
 
-from penstock_gateway.http.asgi import Message, Send
+from litestar.types import Message, Send
 
 _PREFERENCE: Final = re.compile(r'\s*handling\s*=\s*"?(strict|lenient)"?\s*', re.IGNORECASE)
 
@@ -21,7 +21,8 @@ def confirming(send: Send, preference: str) -> Send:
 
     async def confirm(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], (b"preference-applied", f"handling={preference}".encode())]
+            start = cast("dict[str, Any]", message)
+            start["headers"] = [*start["headers"], (b"preference-applied", f"handling={preference}".encode())]
         await send(message)
 
     return confirm

@@ -3,8 +3,9 @@
 from typing import Final
 
 import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from penstock_gateway.http.asgi import HTTP, ASGIApp, Message, Receive, Scope, Send
 from penstock_runtime.runtime import SYSTEM
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -21,7 +22,7 @@ class RequestLog:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and log how it went."""
-        if scope["type"] != HTTP:
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         started_s = SYSTEM.monotonic()

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import anyio
+from litestar.types import HTTPReceiveMessage, Receive, Scope, WebSocketReceiveMessage
 
-from penstock_gateway.http.asgi import Message, Receive, Scope
 from penstock_gateway.http.operations import Operation
 from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import BodyTooLarge, BodyTooSlow, UnsupportedMediaType
@@ -58,18 +58,19 @@ class Request:
     )
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        path = str(scope["path"])
+        raw = cast("dict[str, Any]", scope)
+        path = str(raw["path"])
         if "//" in path:
             path = _SLASHES.sub("/", path)
         if path.endswith("/") and len(path) > 1:
             path = path[:-1]
-        scope["path"] = path
-        scope[REQUEST] = self
-        self.scope: Final = scope
+        raw["path"] = path
+        raw[REQUEST] = self
+        self.scope: Final = raw
         self.receive: Final = receive
-        self.method: Final = str(scope.get("method", "GET"))
+        self.method: Final = str(raw.get("method", "GET"))
         self.path: Final = path
-        self.headers: Final = headers_of(scope["headers"])
+        self.headers: Final = headers_of(raw["headers"])
         """By name in lower case; handlers read them with `header`."""
         self._query: QueryParameters | None = None
         self._principal: Principal | None = None
@@ -124,7 +125,7 @@ class Request:
 
 def request_of(scope: Scope, receive: Receive) -> Request:
     """Return the request that an outer layer made of this scope, or a new one."""
-    known = scope.get(REQUEST)
+    known = cast("dict[str, Any]", scope).get(REQUEST)
     return known if isinstance(known, Request) else Request(scope, receive)
 
 
@@ -235,16 +236,15 @@ class Body:
         if message["type"] != "http.request":
             return b""
         self._is_over = not message["more_body"]
-        chunk: bytes = message["body"]
-        self._size_bytes += len(chunk)
+        self._size_bytes += len(message["body"])
         if self._size_bytes - self._progress_bytes >= MIN_PROGRESS_BYTES:
             self._progress_bytes = self._size_bytes
             self._waited_s = 0.0
         if self._size_bytes > self._max_bytes:
             raise BodyTooLarge(_too_large(self._max_bytes))
-        return chunk
+        return message["body"]
 
-    async def _wait(self) -> Message:
+    async def _wait(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
         started = anyio.current_time()
         if self._deadline is None:
             self._deadline = started + BODY_S

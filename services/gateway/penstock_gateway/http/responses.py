@@ -5,13 +5,13 @@ import hashlib
 import mimetypes
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, cast
 from urllib.parse import quote
 
 import msgspec
 import structlog
+from litestar.types import HTTPScope, Receive, Scope, Send
 
-from penstock_gateway.http.asgi import Receive, Scope, Send
 from penstock_gateway.http.ranges import parse_range
 from penstock_ports import Blobs, BlobStream
 
@@ -116,7 +116,7 @@ class BlobChanged(Exception):
 
 
 def _is_head(scope: Scope) -> bool:
-    return bool(scope["method"] == "HEAD")
+    return cast("HTTPScope", scope)["method"] == "HEAD"  # nothing here answers a WebSocket
 
 
 def encode(value: object) -> bytes:

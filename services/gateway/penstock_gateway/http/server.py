@@ -11,8 +11,8 @@ from typing import Final
 import anyio
 import structlog
 import uvicorn
+from litestar.types import ASGIApp
 
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.connections import ConnectionLimits, bounded_protocol, enable_keepalive
 from penstock_runtime.settings import UnusableSetting
 

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from penstock_gateway.http.asgi import ASGIApp
+from litestar.types import ASGIApp
+
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.requests import Request
 from penstock_gateway.http.responses import BytesResponse, EmptyResponse, encode

@@ -4,7 +4,8 @@ import hashlib
 import zlib
 from typing import Final
 
-from penstock_gateway.http.asgi import ASGIApp
+from litestar.types import ASGIApp
+
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, is_form, read_json
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, is_known, not_modified

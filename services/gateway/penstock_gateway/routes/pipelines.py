@@ -2,12 +2,13 @@
 
 from typing import Final
 
+from litestar.types import ASGIApp
+
 from penstock_domain.access import actor_of
 from penstock_domain.policy.pipelines import UnknownPipeline
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.catalogue.rendering import render_entry, render_pipeline, render_version
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.problems import NotFound
 from penstock_gateway.http.requests import Request

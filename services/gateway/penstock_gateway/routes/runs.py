@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import quote
 
-from penstock_gateway.http.asgi import ASGIApp
+from litestar.types import ASGIApp
+
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.problems import NotFound
 from penstock_gateway.http.requests import Request

@@ -1,6 +1,7 @@
 """Responses that send stored files: outputs and logs, whole or one range of them."""
 
-from penstock_gateway.http.asgi import ASGIApp
+from litestar.types import ASGIApp
+
 from penstock_gateway.http.problems import NotFound
 from penstock_gateway.http.requests import Request
 from penstock_gateway.http.responses import (

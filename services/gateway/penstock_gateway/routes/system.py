@@ -4,8 +4,9 @@ import hashlib
 from importlib import resources
 from typing import Final
 
+from litestar.types import ASGIApp
+
 from penstock_gateway.http import problem_page
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.problems import NotFound
 from penstock_gateway.http.requests import Request

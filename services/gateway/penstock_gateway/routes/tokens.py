@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from litestar.types import ASGIApp
+
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.authentication.token_service import TokenService, described
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
 from penstock_gateway.http.requests import Request

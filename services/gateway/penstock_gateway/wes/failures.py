@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
+from litestar.types import ASGIApp
 from msgspec.structs import replace
 
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.error_responses import ErrorRenderer, describe, problem_response
 from penstock_gateway.http.problems import INVALID, UNAUTHENTICATED, UNSUPPORTED_MEDIA_TYPE, Kind, TooManyFailures
 from penstock_gateway.http.requests import Request

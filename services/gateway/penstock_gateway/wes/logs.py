@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 import anyio
+from litestar.types import Receive, Scope, Send
 
-from penstock_gateway.http.asgi import Receive, Scope, Send
 from penstock_gateway.http.responses import TEXT
 from penstock_gateway.jobs.run_files import Runs
 from penstock_schemas.access import Principal

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from litestar.types import ASGIApp
 from msgspec import Struct
 
 from penstock_domain.job.errors import JobEnded
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.bodies.urlencoded import MEDIA_TYPE as URLENCODED
 from penstock_gateway.http.bodies.urlencoded import UrlencodedForm, is_urlencoded

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from litestar.types import ASGIApp
+
 from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication.authenticator import Authenticator, Provider
 from penstock_gateway.authentication.callers import is_loopback
@@ -15,7 +17,6 @@ from penstock_gateway.authentication.response_headers import ANY_ORIGIN
 from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import BadUser
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.error_responses import ErrorRenderer
 from penstock_gateway.settings import GatewaySettings
 from penstock_schemas.access import AuthMethod, Role

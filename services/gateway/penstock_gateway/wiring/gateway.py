@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from functools import partial
 
 import anyio
+from litestar.types import ASGIApp
 
 from penstock_gateway.authentication.authenticator import Provider
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.router import Router
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wiring.access import make_provider

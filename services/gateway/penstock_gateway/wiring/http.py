@@ -1,10 +1,13 @@
-"""The HTTP application: the table of operations and its dispatcher, behind authentication."""
+"""The HTTP application: the table of operations, registered with Litestar, behind authentication."""
 
 from importlib import metadata
 
+from litestar import Litestar, asgi
+from litestar.types import ASGIApp
+
 from penstock_gateway.authentication.authenticator import Provider
-from penstock_gateway.http.asgi import ASGIApp
 from penstock_gateway.http.dispatcher import Dispatcher, DispatchPolicy
+from penstock_gateway.http.error_responses import ErrorRenderer
 from penstock_gateway.http.operations import Route, Surface
 from penstock_gateway.http.responses import encode
 from penstock_gateway.http.router import Router
@@ -48,7 +51,7 @@ def build_app(base: Foundation, router: Router, provider: Provider | None) -> AS
         ignores_unknown_fields=settings.unknown_fields is UnknownFields.IGNORE,
     )
     return build_auth_middleware(
-        Dispatcher(router, policy, render_error).serve,
+        _registered(Dispatcher(router, policy, render_error), render_error),
         settings,
         methods_at=router.methods_at,
         render_error=render_error,
@@ -61,6 +64,17 @@ def build_app(base: Foundation, router: Router, provider: Provider | None) -> AS
 def software_version() -> str:
     """Return the version of this distribution."""
     return metadata.version("penstock")
+
+
+def _registered(dispatcher: Dispatcher, render_error: ErrorRenderer) -> Litestar:
+    """Register the operations with Litestar as one ASGI application, which it passes every request to."""
+    operations = asgi("/", is_mount=True, copy_scope=False)(dispatcher.serve)
+    return Litestar(
+        route_handlers=[operations],
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,  # `http.requests.Body` bounds what each operation reads
+    )
 
 
 def _job_routes(
