@@ -168,20 +168,20 @@ def require_refused(response: httpx.Response, name: str, value: object) -> None:
 async def test_values_outside_the_declaration_of_a_parameter_are_refused(stage: Stage) -> None:
     async with stage.serve() as client:
         checked = 0
-        for each in await declared(stage, client):
-            for name, schema, is_repeatable in each.parameters("query"):
+        for operation in await declared(stage, client):
+            for name, schema, is_repeatable in operation.parameters("query"):
                 values = wrong_values(schema)
                 queries = [f"{name}={quote(value)}" for value in values]
                 if not is_repeatable:
                     right = quote((right_values(schema) or ["x"])[0])
                     queries.append(f"{name}={right}&{name}={right}")
                 for query in queries:
-                    require_refused(await each.send(client, f"?{query}"), name, query)
+                    require_refused(await operation.send(client, f"?{query}"), name, query)
                     checked += 1
-            for name, schema, _ in each.parameters("header"):
+            for name, schema, _ in operation.parameters("header"):
                 for value in wrong_values(schema):
                     if value.isprintable() and value.isascii() and value:
-                        require_refused(await each.send(client, headers={name: value}), name, value)
+                        require_refused(await operation.send(client, headers={name: value}), name, value)
                         checked += 1
         assert checked > 100
 
@@ -192,43 +192,43 @@ async def test_values_within_the_declaration_of_a_parameter_are_accepted(stage: 
         (job,) = (await client.get("/jobs")).json()["jobs"]
         await client.post(f"/jobs/{job['id']}/cancel")
         await stage.project()  # its log ends here, for those who follow it
-        for each in operations:
-            if each.method != "GET":
+        for operation in operations:
+            if operation.method != "GET":
                 continue
-            plain = (await each.send(client)).status_code
-            for name, schema, _ in each.parameters("query"):
+            plain = (await operation.send(client)).status_code
+            for name, schema, _ in operation.parameters("query"):
                 for value in () if name in SERVER_ONLY else right_values(schema):
-                    response = await each.send(client, f"?{name}={quote(value)}")
-                    assert response.status_code == plain, f"{each.template}: {name}={value!r}: {response.text}"
+                    response = await operation.send(client, f"?{name}={quote(value)}")
+                    assert response.status_code == plain, f"{operation.template}: {name}={value!r}: {response.text}"
 
 
 async def test_parameters_that_are_not_declared_are_refused(stage: Stage) -> None:
     async with stage.serve() as client:
-        for each in await declared(stage, client):
-            response = await each.send(client, "?undeclared=1")
-            has_query = any(True for _ in each.parameters("query"))
-            if each.template in IGNORES_UNDECLARED or (each.template.startswith(WES) and not has_query):
+        for operation in await declared(stage, client):
+            response = await operation.send(client, "?undeclared=1")
+            has_query = any(True for _ in operation.parameters("query"))
+            if operation.template in IGNORES_UNDECLARED or (operation.template.startswith(WES) and not has_query):
                 assert "undeclared" not in response.text
-            elif each.template != LIST_TASKS:
+            elif operation.template != LIST_TASKS:
                 require_refused(response, "undeclared", 1)
 
 
 async def test_fields_outside_the_declaration_of_a_body_are_refused(stage: Stage) -> None:
     async with stage.serve() as client:
         checked = 0
-        for each in await declared(stage, client):
-            schema = each.body_schema
+        for operation in await declared(stage, client):
+            schema = operation.body_schema
             if schema is None:
                 continue
-            body: Json = BODIES.get(each.template, {})
-            require_refused(await each.send(client, body={**body, "undeclared": 1}), "undeclared", 1)
+            body: Json = BODIES.get(operation.template, {})
+            require_refused(await operation.send(client, body={**body, "undeclared": 1}), "undeclared", 1)
             for name in schema.get("required", ()):
                 less = {key: value for key, value in body.items() if key != name}
-                require_refused(await each.send(client, body=less), name, "nothing")
+                require_refused(await operation.send(client, body=less), name, "nothing")
             for name, field in schema["properties"].items():
-                types = json_types(each.document, field)
+                types = json_types(operation.document, field)
                 for value in WRONG_JSON:
                     if not types & types_of(value):
-                        require_refused(await each.send(client, body={**body, name: value}), name, value)
+                        require_refused(await operation.send(client, body={**body, name: value}), name, value)
                         checked += 1
         assert checked > 20
