@@ -12,7 +12,7 @@ from tests.cli.systems import environment, read_until
 
 from penstock.commands.hash_password import hash_password
 from penstock.terminal.exit_codes import Exit, Stop
-from penstock_gateway.authentication.credentials import Password
+from penstock_gateway.authentication.callers import Password
 from penstock_gateway.authentication.passwords import MAX_PASSWORD, Passwords
 from penstock_gateway.authentication.user_list import UserList
 

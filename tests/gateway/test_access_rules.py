@@ -14,8 +14,17 @@ from tests.gateway.user_fixtures import USERS, hashed
 from penstock_domain.access import Forbidden
 from penstock_domain.policy.tokens import check_issue, id_of
 from penstock_gateway.__main__ import Exposed, check_exposure
-from penstock_gateway.authentication.callers import caller_of, is_loopback, is_of_another_site, network_of
-from penstock_gateway.authentication.credentials import ApiToken, Malformed, Password, SignedToken, read_credentials
+from penstock_gateway.authentication.callers import (
+    ApiToken,
+    Malformed,
+    Password,
+    SignedToken,
+    caller_of,
+    is_loopback,
+    is_of_another_site,
+    network_of,
+    read_credentials,
+)
 from penstock_gateway.authentication.passwords import hash_password
 from penstock_gateway.authentication.provider import is_safe_url
 from penstock_gateway.authentication.rate_limits import LONGEST_DELAY_S, MAX_KEYS, Failures, RateLimiter

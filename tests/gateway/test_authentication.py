@@ -15,7 +15,7 @@ from tests.gateway.user_fixtures import BASIC, basic, bearer, hashed
 from penstock_domain import aggregates
 from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication import passwords, token_service
-from penstock_gateway.authentication.credentials import Password
+from penstock_gateway.authentication.callers import Password
 from penstock_gateway.authentication.passwords import Passwords, hash_password
 from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.authentication.user_list import UserList

@@ -6,12 +6,12 @@ import pytest
 from tests.gateway.user_fixtures import hashed
 
 from penstock_gateway.authentication.authenticator import BASIC, BEARER, Authenticator
-from penstock_gateway.authentication.credentials import ApiToken, Password, SignedToken
+from penstock_gateway.authentication.callers import ApiToken, Password, SignedToken
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.rate_limits import FREE_FAILURES
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.http.problems import TooManyFailures, Unauthenticated
-from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal, Role
+from penstock_schemas.access import AuthMethod, Principal, Role
 from penstock_schemas.ids import DEFAULT_TENANT
 
 TOKEN_HOLDER = Principal(name="robot", role=Role.VIEWER, method=AuthMethod.TOKEN)
@@ -84,11 +84,10 @@ async def test_a_method_that_is_off_is_refused() -> None:
             await authenticator(method).principal_of(credentials, ADDRESS)
 
 
-async def test_without_authentication_everybody_is_the_local_user() -> None:
+def test_without_authentication_there_is_no_challenge() -> None:
     found = authenticator(AuthMethod.NONE)
     assert found.is_open
     assert found.challenges == ()
-    assert await found.principal_of(None, ADDRESS) == LOCAL_USER
 
 
 async def test_after_many_failures_an_address_has_to_wait() -> None:

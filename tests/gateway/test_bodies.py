@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from penstock_domain.json_pointers import pointer
-from penstock_gateway.http.bodies.json_bodies import ASIDE_BYTES, decode, decode_aside
-from penstock_gateway.http.bodies.json_limits import MAX_DEPTH
+from penstock_gateway.http.bodies.json_bodies import ASIDE_BYTES, MAX_DEPTH, decode, decode_aside
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import JobSubmission
 

@@ -8,13 +8,11 @@ import pytest
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from penstock_gateway.http.dispatcher import Dispatcher, DispatchPolicy
+from penstock_gateway.http.dispatcher import Dispatcher, DispatchPolicy, Router, parse_job_id
 from penstock_gateway.http.error_responses import problem_response
 from penstock_gateway.http.operations import Operation, Parameter, Route
-from penstock_gateway.http.parameters import parse_job_id
 from penstock_gateway.http.requests import Request, request_of
 from penstock_gateway.http.responses import BytesResponse, encode
-from penstock_gateway.http.router import Router
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.ids import TenantId
 

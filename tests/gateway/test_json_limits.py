@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_gateway.http.bodies import json_limits
-from penstock_gateway.http.bodies.json_bodies import decode
-from penstock_gateway.http.bodies.json_limits import (
+from penstock_gateway.http.bodies import json_bodies
+from penstock_gateway.http.bodies.json_bodies import (
     MAX_DEPTH,
     MAX_EXTREME_NUMBERS,
     MAX_LONG_NUMBERS,
     MAX_VALUES,
+    decode,
     fault_of_text,
 )
 from penstock_gateway.http.problems import Invalid
@@ -54,8 +54,8 @@ def marks_of(value: object) -> int:
 def test_it_counts_what_there_is(value: object, ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_limits, "MAX_DEPTH", SMALL_DEPTH)
-        patch.setattr(json_limits, "MAX_VALUES", SMALL_VALUES)
+        patch.setattr(json_bodies, "MAX_DEPTH", SMALL_DEPTH)
+        patch.setattr(json_bodies, "MAX_VALUES", SMALL_VALUES)
         fault = fault_of_text(raw)
     if marks_of(value) > SMALL_VALUES:
         assert fault is not None
@@ -69,8 +69,8 @@ def test_it_counts_what_there_is(value: object, ascii_only: bool) -> None:
 @given(st.binary(max_size=200) | st.text(st.sampled_from('"\\{}[],'), max_size=200).map(str.encode))
 def test_any_bytes_are_judged(raw: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_limits, "MAX_DEPTH", SMALL_DEPTH)
-        patch.setattr(json_limits, "MAX_VALUES", SMALL_VALUES)
+        patch.setattr(json_bodies, "MAX_DEPTH", SMALL_DEPTH)
+        patch.setattr(json_bodies, "MAX_VALUES", SMALL_VALUES)
         fault_of_text(raw)
         with suppress(Invalid):
             decode(raw, JobSubmission)

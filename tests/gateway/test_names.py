@@ -18,7 +18,7 @@ from penstock_domain.policy import tokens
 from penstock_gateway.authentication import users
 from penstock_gateway.authentication.oidc import principal_of
 from penstock_gateway.authentication.provider import ProviderSettings
-from penstock_gateway.http.parameters import parse_job_id
+from penstock_gateway.http.dispatcher import parse_job_id
 from penstock_gateway.http.problems import Invalid, NotFound, Unauthenticated
 from penstock_gateway.index.queries import JobQuery, decode_cursor, encode_cursor
 from penstock_gateway.jobs.core.fingerprints import idempotency_key

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock_gateway.http.parameters import MAX_VIOLATIONS, QueryParameters, parse_job_id
+from penstock_gateway.http.dispatcher import parse_job_id
+from penstock_gateway.http.parameters import MAX_VIOLATIONS, QueryParameters
 from penstock_gateway.http.problems import Invalid, RangeNotSatisfiable
 from penstock_gateway.http.ranges import parse_range
 from penstock_gateway.index.queries import JobQuery, decode_cursor, encode_cursor, microseconds, parse_query

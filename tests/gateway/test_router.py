@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from penstock_gateway.http.dispatcher import Router
 from penstock_gateway.http.operations import Operation, Parameter, Route, Surface
-from penstock_gateway.http.router import Router
 
 TEXT = {"type": "string"}
 

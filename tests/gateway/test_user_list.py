@@ -10,7 +10,7 @@ import structlog
 from tests.gateway.gateway_harness import Stage, problem
 from tests.gateway.user_fixtures import basic, hashed
 
-from penstock_gateway.authentication.credentials import Password
+from penstock_gateway.authentication.callers import Password
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import BadUser

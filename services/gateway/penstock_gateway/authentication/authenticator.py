@@ -3,13 +3,12 @@
 from collections.abc import Callable, Collection
 from typing import Final, Protocol, assert_never
 
-from penstock_gateway.authentication.callers import network_of
-from penstock_gateway.authentication.credentials import ApiToken, Credentials, Password, SignedToken
+from penstock_gateway.authentication.callers import ApiToken, Credentials, Password, SignedToken, network_of
 from penstock_gateway.authentication.passwords import Passwords
 from penstock_gateway.authentication.rate_limits import Failures
 from penstock_gateway.http.problems import TooManyFailures, Unauthenticated
 from penstock_runtime.runtime import SYSTEM
-from penstock_schemas.access import LOCAL_USER, AuthMethod, Principal
+from penstock_schemas.access import AuthMethod, Principal
 
 BASIC: Final = 'Basic realm="penstock", charset="UTF-8"'
 BEARER: Final = 'Bearer realm="penstock"'
@@ -86,8 +85,6 @@ class Authenticator:
             Unavailable: the log or the provider does not answer.
 
         """
-        if self.is_open:
-            return LOCAL_USER
         if credentials is None:
             raise Unauthenticated("no credentials were sent", self.challenges)
         network = f"address {network_of(address)}"

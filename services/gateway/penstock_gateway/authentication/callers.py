@@ -1,5 +1,7 @@
-"""The origin of a request: pure, from its headers and the peer of the connection."""
+"""The sender of a request as its headers and its connection state it: address, site and credentials. Pure."""
 
+import base64
+import binascii
 import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -7,9 +9,13 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from penstock_domain.policy.tokens import PREFIX
+
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 """What nearly every local request names: these are not parsed."""
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+MAX_HEADER: Final = 16 * 1024
+"""Characters. Longer credentials are not looked at."""
 
 
 class Caller(Struct, frozen=True):
@@ -69,3 +75,82 @@ def is_of_another_site(method: str, headers: Mapping[str, str], allowed: Collect
         return urlsplit(origin).netloc.lower() != headers.get("host", "").lower() or origin == "null"
     except ValueError:  # no address at all: no page of ours is there
         return True
+
+
+class Password(Struct, frozen=True):
+    """A name and a password."""
+
+    name: str
+    password: str
+
+
+class ApiToken(Struct, frozen=True):
+    """An API token."""
+
+    secret: str
+    is_ambient: bool = False
+    """Whether a browser may have added it by itself, as it does with Basic."""
+
+
+class SignedToken(Struct, frozen=True):
+    """A JSON Web Token, not verified yet."""
+
+    text: str
+
+
+Credentials = Password | ApiToken | SignedToken
+
+
+class Malformed(Exception):
+    """The headers contain credentials of an unknown kind."""
+
+
+def read_credentials(headers: Mapping[str, str]) -> Credentials | None:
+    """Return the credentials in headers (names in lower case); `None` without any.
+
+    Raises:
+        Malformed: they are of an unknown kind.
+
+    """
+    authorization, key = headers.get("authorization"), headers.get("x-api-key")
+    if len(authorization or key or "") > MAX_HEADER:
+        raise Malformed("the credentials are too long")
+    if authorization is None:
+        return None if key is None else _bearer(key.strip())
+    scheme, _, rest = authorization.strip().partition(" ")
+    match scheme.lower():
+        case "basic":
+            return _basic(rest.strip())
+        case "bearer":
+            return _bearer(rest.strip())
+        case _:
+            raise Malformed("the scheme of the header Authorization is neither Basic nor Bearer")
+
+
+def is_ambient(credentials: Credentials | None) -> bool:
+    """Return whether a browser may have added these by itself, for a page of another site."""
+    match credentials:
+        case None | Password():
+            return True
+        case ApiToken():
+            return credentials.is_ambient
+        case SignedToken():
+            return False
+
+
+def _basic(text: str) -> Credentials:
+    try:
+        name, colon, password = base64.b64decode(text, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        raise Malformed("the value after Basic is not the base64 of name:password") from None
+    if not colon:
+        raise Malformed("the value after Basic is not the base64 of name:password")
+    return ApiToken(password, is_ambient=True) if password.startswith(PREFIX) else Password(name, password)
+
+
+def _bearer(text: str) -> Credentials:
+    if text.startswith(PREFIX):
+        return ApiToken(text)
+    if text.count(".") == 2:
+        return SignedToken(text)
+    raise Malformed(f"the credentials are neither an API token, which begins with {PREFIX}, nor a JSON Web Token")

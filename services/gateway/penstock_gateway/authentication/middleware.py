@@ -10,8 +10,18 @@ from msgspec import Struct
 
 from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication.authenticator import Authenticator
-from penstock_gateway.authentication.callers import Caller, caller_of, host_name, is_loopback, is_of_another_site
-from penstock_gateway.authentication.credentials import Credentials, Malformed, Password, is_ambient, read_credentials
+from penstock_gateway.authentication.callers import (
+    Caller,
+    Credentials,
+    Malformed,
+    Password,
+    caller_of,
+    host_name,
+    is_ambient,
+    is_loopback,
+    is_of_another_site,
+    read_credentials,
+)
 from penstock_gateway.authentication.rate_limits import RateLimitDecision, RateLimiter
 from penstock_gateway.authentication.response_headers import HeaderRules
 from penstock_gateway.http.error_responses import ErrorRenderer, problem_response
@@ -196,9 +206,11 @@ class AuthMiddleware:
         return credentials.name
 
     async def _identify(self, request: Request, credentials: Credentials | None, caller: Caller) -> Principal:
+        if self._authenticator.is_open:
+            return LOCAL_USER
         path = request.path
         is_open = path in OPEN or path in self._access.open_paths or path.startswith(OPEN_BELOW)
-        if is_open and credentials is None and request.method in READS and not self._authenticator.is_open:
+        if is_open and credentials is None and request.method in READS:
             return GUEST
         return await self._authenticator.principal_of(credentials, caller.address)
 

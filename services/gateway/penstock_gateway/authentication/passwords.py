@@ -13,7 +13,7 @@ import argon2
 import bcrypt
 from anyio import to_thread
 
-from penstock_gateway.authentication.credentials import Password
+from penstock_gateway.authentication.callers import Password
 from penstock_gateway.authentication.user_list import UserList
 from penstock_gateway.authentication.users import User
 from penstock_gateway.http.problems import TooManyRequests

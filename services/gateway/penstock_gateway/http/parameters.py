@@ -2,7 +2,6 @@
 
 import math
 import re
-import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,47 +11,19 @@ from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
 from penstock_gateway.http.operations import Parameter
-from penstock_gateway.http.problems import Invalid, NotFound
+from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import Violation
-from penstock_schemas.ids import JobId
 
 E = TypeVar("E", bound=Enum)
 
 MAX_FIELDS: Final = 200
 MAX_VIOLATIONS: Final = 50
 """More than these are not listed."""
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _LOST_PLUS: Final = re.compile(r" (\d\d:?\d\d)\Z")
 """An offset whose `+` was not escaped, so that it arrived as a space."""
 _LEAP_SECOND: Final = re.compile(r":60(?=[.Z+-]|\Z)")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]{1,400})?(?:[eE][+ -]?[0-9]{1,3})?")
 """A number as JSON writes it; the `+` of an exponent may have arrived as a space."""
-
-
-def require_visible(text: str) -> None:
-    """Refuse a part of a path with control characters: nothing has such a name.
-
-    Raises:
-        NotFound: it holds one.
-
-    """
-    if not text.isprintable():
-        raise NotFound(f"there is nothing with the name {text[:80]!r}")
-
-
-def parse_job_id(text: str) -> JobId:
-    """Return the job id that `text` is, in its canonical form.
-
-    Raises:
-        NotFound: it holds what cannot be shown.
-        Invalid: it is no UUID.
-
-    """
-    require_visible(text)
-    if not _UUID.fullmatch(text):
-        detail = f"`{text[:80]}` is no job id; a job id is a UUID such as 550e8400-e29b-41d4-a716-446655440000"
-        raise Invalid([Violation(pointer="job_id", detail=detail)])
-    return JobId(str(uuid.UUID(text)))
 
 
 class QueryParameters:

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from penstock_gateway.http import problems, requests
+from penstock_gateway.http.dispatcher import parse_job_id
 from penstock_gateway.http.operations import Parameter
-from penstock_gateway.http.parameters import parse_job_id
 from penstock_gateway.index.queries import MAX_SEQ
 from penstock_schemas.api import MAX_PAGE
 

@@ -4,8 +4,8 @@ import re
 from typing import Final
 
 from penstock_gateway.http import problems
+from penstock_gateway.http.dispatcher import require_visible
 from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec
-from penstock_gateway.http.parameters import require_visible
 from penstock_gateway.http.problems import Invalid, NotFound
 from penstock_gateway.operations import examples
 from penstock_gateway.operations.parts import (

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 from penstock_gateway.http import problems
+from penstock_gateway.http.dispatcher import parse_job_id
 from penstock_gateway.http.operations import Link, Operation, Parameter, ResponseSpec, Surface
-from penstock_gateway.http.parameters import parse_job_id
 from penstock_gateway.http.problems import Invalid, Kind, NotFound
 from penstock_gateway.index.queries import MAX_LABELS
 from penstock_gateway.operations import examples

@@ -7,7 +7,7 @@ import anyio
 from litestar.types import ASGIApp
 
 from penstock_gateway.authentication.authenticator import Provider
-from penstock_gateway.http.router import Router
+from penstock_gateway.http.dispatcher import Router
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wiring.access import make_provider
 from penstock_gateway.wiring.foundation import Foundation, Ports, build_foundation

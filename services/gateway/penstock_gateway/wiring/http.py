@@ -6,11 +6,10 @@ from litestar import Litestar, asgi
 from litestar.types import ASGIApp
 
 from penstock_gateway.authentication.authenticator import Provider
-from penstock_gateway.http.dispatcher import Dispatcher, DispatchPolicy
+from penstock_gateway.http.dispatcher import Dispatcher, DispatchPolicy, Router
 from penstock_gateway.http.error_responses import ErrorRenderer
 from penstock_gateway.http.operations import Route, Surface
 from penstock_gateway.http.responses import encode
-from penstock_gateway.http.router import Router
 from penstock_gateway.openapi import document
 from penstock_gateway.routes.job_commands import JobCommandRoutes
 from penstock_gateway.routes.jobs import JobRoutes, SubmissionRoutes

@@ -5,7 +5,8 @@ from itertools import islice
 
 from penstock_domain.json_pointers import pointer
 from penstock_domain.source_tree import path_text
-from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS, decode_aside
+from penstock_gateway.http.bodies.json_bodies import decode_aside
+from penstock_gateway.http.bodies.json_violations import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import Part
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import FormManifest, Violation

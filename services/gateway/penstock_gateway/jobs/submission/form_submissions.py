@@ -5,7 +5,7 @@ what file names cannot: times, modes, links, folders, and names that are no UTF-
 """
 
 from penstock_domain.source_tree import path_text
-from penstock_gateway.http.bodies.json_bodies import MAX_VIOLATIONS
+from penstock_gateway.http.bodies.json_violations import MAX_VIOLATIONS
 from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request
