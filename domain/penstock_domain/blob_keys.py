@@ -25,16 +25,3 @@ def below(prefix: str, path: str) -> str:
         return f"{prefix}/{path}"
     raw = path.encode(errors="surrogateescape")
     return f"{prefix}/.by-hash/{hashlib.sha256(raw).hexdigest()}"
-
-
-def check(key: str) -> None:
-    """Check that `key` is a relative path of printable text without `.`, `..` and empty parts.
-
-    Raises:
-        ValueError: it is not.
-
-    """
-    if not key.isprintable() or any(part in ("", ".", "..") for part in key.split("/")):
-        raise ValueError(
-            f"{key!r} is not the key of a blob: it must be a relative path of printable text without '..', '.' or '//'"
-        )

@@ -1,7 +1,6 @@
 """Why a job waits, for the person who waits for it: from the job and from what the leading scheduler reports."""
 
 from collections.abc import Set as AbstractSet
-from datetime import datetime
 
 from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.quantities import counted
@@ -11,7 +10,7 @@ from penstock_schemas.views import Job, OwnerLoad, QueueSummary, SlotHolder
 
 
 def why(
-    job: Job, queue: QueueSummary | None, offered: AbstractSet[str] | None, now: datetime, *, is_led: bool | None
+    job: Job, queue: QueueSummary | None, offered: AbstractSet[str] | None, delay_s: float, *, is_led: bool | None
 ) -> Waiting | None:
     """Return why a job waits; `None` when it does not, or when the reason is not known.
 
@@ -19,7 +18,7 @@ def why(
         job: the job.
         queue: what the leading scheduler reported last; `None` when it is not known.
         offered: the engines that connected runners offer; `None` when it is not known.
-        now: the present time.
+        delay_s: the time until its next attempt may start, in seconds; 0 and less: it may start now.
         is_led: whether a scheduler leads; `None` when it is not known.
 
     """
@@ -28,9 +27,8 @@ def why(
         return Waiting(reason=WaitReason.HELD, text=f"held{reason}; it waits until somebody releases it")
     if job.state is not JobState.QUEUED:
         return None
-    if job.not_before is not None and job.not_before > now:
-        seconds = (job.not_before - now).total_seconds()
-        return Waiting(reason=WaitReason.BACK_OFF, text=f"the next attempt may start in {seconds:.0f} s")
+    if delay_s > 0:
+        return Waiting(reason=WaitReason.BACK_OFF, text=f"the next attempt may start in {delay_s:.0f} s")
     if offered is not None and job.spec.engine not in offered:
         return Waiting(reason=WaitReason.NO_RUNNER, text=f"no runner offers the engine {job.spec.engine}")
     if queue is not None:

@@ -60,30 +60,34 @@ def test_the_reason_and_the_place(
     job: Job, queue: QueueSummary, reason: WaitReason, position: int | None, words: str
 ) -> None:
     offered = {"mock", "other"}
-    waiting = why(job, queue, offered, NOW, is_led=True)
+    waiting = why(job, queue, offered, _delay_s(job), is_led=True)
     assert waiting is not None
     assert (waiting.reason, waiting.position) == (reason, position)
     assert words in waiting.text
 
 
+def _delay_s(job: Job) -> float:
+    return 0.0 if job.not_before is None else (job.not_before - NOW).total_seconds()
+
+
 def test_without_a_scheduler_or_a_runner() -> None:
-    waiting = why(JOB, None, {"mock"}, NOW, is_led=False)
+    waiting = why(JOB, None, {"mock"}, 0.0, is_led=False)
     assert waiting is not None
     assert waiting.reason is WaitReason.NO_SCHEDULER
-    waiting = why(JOB, None, set(), NOW, is_led=False)
+    waiting = why(JOB, None, set(), 0.0, is_led=False)
     assert waiting is not None
     assert waiting.reason is WaitReason.NO_RUNNER
 
 
 def test_what_is_not_known_is_not_guessed() -> None:
-    assert why(JOB, None, None, NOW, is_led=None) is None
+    assert why(JOB, None, None, 0.0, is_led=None) is None
     newer = replace(JOB, id=JobId("job-4"))
-    assert why(newer, QUEUE, {"mock"}, NOW, is_led=True) is None
+    assert why(newer, QUEUE, {"mock"}, 0.0, is_led=True) is None
 
 
 @pytest.mark.parametrize("state", [item for item in JobState if item not in (JobState.QUEUED, JobState.HELD)])
 def test_a_job_that_does_not_wait_has_no_reason(state: JobState) -> None:
-    assert why(replace(JOB, state=state), QUEUE, {"mock"}, NOW, is_led=True) is None
+    assert why(replace(JOB, state=state), QUEUE, {"mock"}, 0.0, is_led=True) is None
 
 
 def holder(job_id: str, owner: str = "ada") -> SlotHolder:
@@ -124,13 +128,13 @@ HELD = replace(
 def test_who_holds_what_a_job_waits_for(
     job: Job, queue: QueueSummary, holders: tuple[SlotHolder, ...], count: int
 ) -> None:
-    waiting = why(job, queue, {"mock", "other"}, NOW, is_led=True)
+    waiting = why(job, queue, {"mock", "other"}, 0.0, is_led=True)
     assert waiting is not None
     assert held_by(waiting, job, queue) == (holders, count)
 
 
 def test_without_a_report_nobody_is_known_to_hold_anything() -> None:
-    waiting = why(JOB, None, {"mock"}, NOW, is_led=False)
+    waiting = why(JOB, None, {"mock"}, 0.0, is_led=False)
     assert waiting is not None
     assert waiting.reason is WaitReason.NO_SCHEDULER
     assert held_by(waiting, JOB, None) == ((), 0)

@@ -10,10 +10,11 @@ from tests.disks import full_after
 from tests.gateway.jobs import make_job
 
 from penstock_gateway.http.problems import NotYet
-from penstock_gateway.index.change_notifier import ChangeNotifier
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.feeder import IndexFeeder
+from penstock_gateway.index.index import Index
 from penstock_gateway.index.queries import JobQuery
 from penstock_ports import Unavailable
+from penstock_runtime.notify import ChangeNotifier
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job
@@ -38,7 +39,7 @@ class Feed:
 async def running(feed: Feed, folder: Path) -> AsyncGenerator[Index, None]:
     index = Index(folder / "index.sqlite3", boot_id="boot", view=feed.view, watchers=ChangeNotifier())
     async with anyio.create_task_group() as group:
-        group.start_soon(index.run)
+        group.start_soon(IndexFeeder(index).run)
         yield index
         group.cancel_scope.cancel()
     index.close()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
-from penstock_domain import aggregates, blob_keys
+from penstock_domain import aggregates
 from penstock_domain.policy import tokens
 from penstock_gateway.authentication import users
 from penstock_gateway.authentication.oidc import principal_of
@@ -24,6 +24,7 @@ from penstock_gateway.index.queries import JobQuery, decode_cursor, encode_curso
 from penstock_gateway.jobs.core.fingerprints import idempotency_key
 from penstock_gateway.operations.runs import is_task_id
 from penstock_gateway.wes.tokens import TaskPlace, decode_token, encode_token
+from penstock_ports.adapter_checks import check_key
 from penstock_runner.settings import RUNNER_NAME_PATTERN
 from penstock_scheduler.settings import NamePart
 from penstock_schemas import api
@@ -113,7 +114,7 @@ TEXTS: Final[dict[str, tuple[Accepts, str]]] = {
         unless(Invalid, use=lambda text: idempotency_key(JobSubmission(pipeline_name="x"), text)),
         "order 66",
     ),
-    "key of a blob": (unless(ValueError, use=blob_keys.check), "jobs/7/a b"),
+    "key of a blob": (unless(ValueError, use=check_key), "jobs/7/a b"),
 }
 """What takes visible text of any language, with one that it takes."""
 

@@ -2,7 +2,7 @@
 
 from tests.gateway.jobs import make_job
 
-from penstock_gateway.index.pending_writes import PendingWrites
+from penstock_gateway.index.index import PendingWrites
 
 
 def test_the_newest_form_of_a_job_waits() -> None:

@@ -12,6 +12,7 @@ from tests.conftest import NatsServer
 from tests.gateway.gateway_harness import Stage, submission
 from tests.gateway.processes import Process
 
+from penstock_gateway.maintenance import readiness
 from penstock_gateway.maintenance.capacity import MIN_FREE_BYTES, REFUSED_S, ObservedLog, fault_of_log, faults_of_disks
 from penstock_ports import AppendEntry, ClusterStatus, LogFull, Unavailable
 from penstock_schemas.views import EngineQueue, QueueSummary, SchedulerBeat
@@ -65,6 +66,23 @@ async def test_an_append_that_is_not_answered_counts_until_one_is_taken_or_time_
             await observed.append([entry])
     await observed.append([entry])
     assert observed.refusal is None
+
+
+async def test_a_list_without_the_own_writes_is_behind_until_the_view_has_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "BEHIND_S", 0.0)
+    async with stage.serve() as client:
+        base = stage.gateway.base
+        assert not base.index.is_behind
+        assert (await client.post("/jobs", json=submission())).status_code == 201
+        await base.readiness.refresh()  # notes the write
+        await base.readiness.refresh()
+        assert base.index.is_behind
+        assert any("behind the log" in reason for reason in base.readiness.reasons())
+        await stage.project()
+        await base.readiness.refresh()
+        assert not base.index.is_behind
 
 
 async def test_a_refused_append_counts_until_one_is_taken_or_time_passed(stage: Stage) -> None:

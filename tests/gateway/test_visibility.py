@@ -15,13 +15,14 @@ from penstock_domain.chain import link
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import UnknownJob
 from penstock_domain.job.evolve import evolve
-from penstock_gateway.index.change_notifier import ChangeNotifier
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.feeder import IndexFeeder
+from penstock_gateway.index.index import Index
 from penstock_gateway.index.queries import JobQuery, fold
 from penstock_gateway.jobs.job_lists import JobLists
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
 from penstock_ports import AppendEntry
+from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import SubmitJob
@@ -58,7 +59,6 @@ class Place:
             index=self.index,
             watchers=self._watchers,
             runtime=SYSTEM,
-            is_behind=lambda: False,
         )
 
     @property
@@ -99,7 +99,7 @@ class Place:
 async def place(tmp_path: Path) -> AsyncGenerator[Place, None]:
     place = Place(tmp_path)
     async with anyio.create_task_group() as group:
-        group.start_soon(place.index.run)
+        group.start_soon(IndexFeeder(place.index).run)
         yield place
         group.cancel_scope.cancel()
     place.index.close()

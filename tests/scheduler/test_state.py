@@ -272,7 +272,8 @@ def test_why_a_job_waits() -> None:
         aggregate = f"job.default.{job(number)}"
         found = fold_job([each for each in history.stored if each.event.aggregate == aggregate])
         assert found is not None
-        return why(found, summarize(history.state), None, history.now, is_led=True)
+        delay_s = 0.0 if found.not_before is None else (found.not_before - history.now).total_seconds()
+        return why(found, summarize(history.state), None, delay_s, is_led=True)
 
     def reason(number: int) -> tuple[WaitReason, int | None] | None:
         wait = waiting(number)

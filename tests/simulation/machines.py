@@ -13,8 +13,8 @@ from tests.simulation.world import Machine, World
 from penstock_domain.access import JobVisibility
 from penstock_execution.engine import Attempt, Emit, LogWritten, Outcome, RemainingLease
 from penstock_gateway.catalogue.registry import Catalogue
-from penstock_gateway.index.change_notifier import ChangeNotifier
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.feeder import IndexFeeder
+from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.core.admission import SubmissionPolicy
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.jobs import Jobs
@@ -26,6 +26,7 @@ from penstock_runner.runner import Ports, Runner, new_runner_id
 from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.notify import ChangeNotifier
 from penstock_scheduler.scheduler import Scheduler
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, RunnerId
@@ -248,7 +249,6 @@ class GatewayMachine(Service):
             index=self.index,
             watchers=watchers,
             runtime=self.runtime,
-            is_behind=lambda: False,
         )
         self.deletions = Deletions(
             jobs=self.jobs,
@@ -266,7 +266,7 @@ class GatewayMachine(Service):
         """Do what a gateway does beside answering requests."""
         background = BackgroundTasks(clock=self.runtime.monotonic)
         duties: dict[str, Callable[[], Awaitable[object]]] = {
-            "index": self.index.run,
+            "index": IndexFeeder(self.index).run,
             "engines": self.engines.run,
             "catalogue": self.catalogue.run,
             "deletions": self.deletions.run,

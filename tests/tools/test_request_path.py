@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MAX_FILES = {"POST /jobs": 29, "GET /jobs/{id}": 18}
+MAX_FILES = {"POST /jobs": 26, "GET /jobs/{id}": 14}
 """Lower these bounds when a path gets shorter; a new file on a path needs a reason."""
 ROOT = Path(__file__).parents[2]
 

@@ -15,10 +15,10 @@ from anyio import to_thread
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, ObjectStore, S3Store, from_url
 
-from penstock_domain import blob_keys
 from penstock_jetstream import names
 from penstock_jetstream.adapters import blob_folder
 from penstock_ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, BlobsUnavailable, PortError, WrittenBlob
+from penstock_ports.adapter_checks import check_key
 from penstock_runtime.folders.state_folder import close_to_others
 from penstock_runtime.settings import UnusableSetting
 
@@ -84,14 +84,14 @@ class ObjectBlobs:
 
     async def put_bytes(self, key: str, content: bytes) -> None:
         """Store `content`."""
-        blob_keys.check(key)
+        check_key(key)
         with _errors(key), anyio.fail_after(names.BLOB_S):
             await obstore.put_async(self._store, key, content)
             await self._sync(key)
 
     async def put_file(self, key: str, path: Path) -> tuple[int, str]:
         """Store a file, streamed."""
-        blob_keys.check(key)
+        check_key(key)
         async with await anyio.open_file(path, "rb") as file:
 
             async def chunks() -> AsyncGenerator[bytes, None]:
@@ -102,7 +102,7 @@ class ObjectBlobs:
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         """Store what `chunks` yields."""
-        blob_keys.check(key)
+        check_key(key)
         incoming = _Incoming(chunks)
         first = await incoming.next_piece()
         if incoming.is_over:
@@ -123,7 +123,7 @@ class ObjectBlobs:
 
     async def get_bytes(self, key: str) -> bytes:
         """Return a whole blob."""
-        blob_keys.check(key)
+        check_key(key)
         with _errors(key), anyio.fail_after(names.BLOB_S):
             found = await obstore.get_async(self._store, key)
             return bytes(await found.bytes_async())
@@ -133,7 +133,7 @@ class ObjectBlobs:
         self, key: str, *, start: int = 0, length: int | None = None
     ) -> AsyncGenerator["ObjectStream", None]:
         """Open a blob, or a range of it."""
-        blob_keys.check(key)
+        check_key(key)
         with _errors(key), anyio.fail_after(names.BLOB_S):
             size_bytes = (await obstore.head_async(self._store, key))["size"]
         end = size_bytes if length is None else min(start + length, size_bytes)
@@ -141,7 +141,7 @@ class ObjectBlobs:
 
     async def info(self, key: str) -> BlobInfo | None:
         """Return its size."""
-        blob_keys.check(key)
+        check_key(key)
         try:
             with _errors(key), anyio.fail_after(names.BLOB_S):
                 found = await obstore.head_async(self._store, key)
@@ -176,7 +176,7 @@ class ObjectBlobs:
 
     async def delete(self, key: str) -> None:
         """Remove it."""
-        blob_keys.check(key)
+        check_key(key)
         try:
             with _errors(key), anyio.fail_after(names.BLOB_S):
                 if self._folder is not None and blob_folder.is_unfinished(key):
@@ -188,7 +188,7 @@ class ObjectBlobs:
 
     async def presign(self, key: str, *, valid_s: int) -> str | None:
         """Return a URL that reads the blob; `None` where the store has no such URLs."""
-        blob_keys.check(key)
+        check_key(key)
         if not isinstance(self._store, S3Store | GCSStore | AzureStore):
             return None
         if isinstance(self._store, AzureStore) and quote(key) != key:

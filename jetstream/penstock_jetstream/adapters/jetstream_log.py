@@ -31,7 +31,7 @@ from penstock_ports import (
     TooLarge,
     Unavailable,
     Unreadable,
-    append_rules,
+    adapter_checks,
 )
 from penstock_schemas.events import RecordDamaged
 from penstock_schemas.ids import EventId
@@ -54,7 +54,7 @@ class JetStreamLog:
         self, entries: Sequence[AppendEntry], *, fence: Fence | None = None, deadline_s: float = 10.0
     ) -> tuple[Stored, ...]:
         """Store all `entries`, or none."""
-        encoded = append_rules.check(entries, fence)
+        encoded = adapter_checks.check_append(entries, fence)
         write = _Write(entries=entries, fence=fence, messages=_messages(entries, encoded, fence))
         try:
             if fence is None and self._group_commit is not None:

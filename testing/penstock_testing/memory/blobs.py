@@ -8,8 +8,8 @@ from pathlib import Path
 
 import anyio
 
-from penstock_domain import blob_keys
 from penstock_ports import BLOB_PIECE_BYTES, BlobInfo, BlobMissing, WrittenBlob
+from penstock_ports.adapter_checks import check_key
 from penstock_runtime.runtime import SYSTEM
 
 
@@ -23,26 +23,26 @@ class MemoryBlobs:
 
     async def put_bytes(self, key: str, content: bytes) -> None:
         """Store `content`."""
-        blob_keys.check(key)
+        check_key(key)
         self._put(key, content)
 
     async def put_file(self, key: str, path: Path) -> tuple[int, str]:
         """Store a file; return its bytes and SHA-256."""
-        blob_keys.check(key)
+        check_key(key)
         content = await anyio.Path(path).read_bytes()
         self._put(key, content)
         return len(content), hashlib.sha256(content).hexdigest()
 
     async def put_stream(self, key: str, chunks: AsyncIterable[bytes]) -> tuple[int, str]:
         """Store what `chunks` yields; return its bytes and SHA-256."""
-        blob_keys.check(key)
+        check_key(key)
         content = b"".join([chunk async for chunk in chunks])
         self._put(key, content)
         return len(content), hashlib.sha256(content).hexdigest()
 
     async def get_bytes(self, key: str) -> bytes:
         """Return a whole blob."""
-        blob_keys.check(key)
+        check_key(key)
         try:
             return self._blobs[key]
         except KeyError:
@@ -59,7 +59,7 @@ class MemoryBlobs:
 
     async def info(self, key: str) -> BlobInfo | None:
         """Return its size."""
-        blob_keys.check(key)
+        check_key(key)
         content = self._blobs.get(key)
         return None if content is None else BlobInfo(key=key, size_bytes=len(content))
 
@@ -78,12 +78,12 @@ class MemoryBlobs:
 
     async def delete(self, key: str) -> None:
         """Remove it."""
-        blob_keys.check(key)
+        check_key(key)
         self._blobs.pop(key, None)
 
     async def presign(self, key: str, *, valid_s: int) -> str | None:
         """Return nothing: there are no URLs here."""
-        blob_keys.check(key)
+        check_key(key)
         return None
 
     def _put(self, key: str, content: bytes) -> None:

@@ -16,7 +16,7 @@ from penstock_ports import (
     LogFull,
     Unavailable,
     Unreadable,
-    append_rules,
+    adapter_checks,
 )
 from penstock_runtime.notify import Notifier
 from penstock_schemas.views import EMPTY_HEAD, Head
@@ -38,7 +38,7 @@ class MemoryLog:
         self, entries: Sequence[AppendEntry], *, fence: Fence | None = None, deadline_s: float = 10.0
     ) -> tuple[Stored, ...]:
         """Store all `entries`, or none."""
-        encoded = append_rules.check(entries, fence)
+        encoded = adapter_checks.check_append(entries, fence)
         if fence is not None and self._last_seq(fence.aggregate) != fence.seq:
             raise Fenced(f"{fence.aggregate} moved on from {fence.seq} to {self._last_seq(fence.aggregate)}")
         for entry in entries:

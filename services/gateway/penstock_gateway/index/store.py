@@ -1,4 +1,4 @@
-"""The query index on disk. Everything here blocks; `penstock_gateway.index.feeder` calls it from threads."""
+"""The query index on disk. Everything here blocks; `penstock_gateway.index.index` calls it from threads."""
 
 import queue
 import sqlite3
@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
+from uuid import UUID
 
 import msgspec
 
@@ -15,7 +16,7 @@ from penstock_gateway.index.point_in_time import MAX_CHANGED, Candidates
 from penstock_gateway.index.queries import JobQuery
 from penstock_gateway.index.reading import Page, explain_page, read_changed, read_counts, read_page, read_settled
 from penstock_gateway.index.schema import HIDDEN, INDICES, PRAGMAS, SCHEMA_VERSION, TABLES
-from penstock_gateway.index.writing import id_bytes, write_jobs
+from penstock_gateway.index.writing import write_jobs
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 
@@ -82,7 +83,7 @@ class IndexStore:
         """Return a job as it was last applied."""
         row = self._point.execute(
             "SELECT b.body FROM jobs AS j CROSS JOIN bodies AS b ON b.created_seq = j.created_seq WHERE j.id = ?",
-            (id_bytes(job_id),),
+            (UUID(job_id).bytes,),
         ).fetchone()
         return None if row is None else _job_decoder.decode(row[0])
 

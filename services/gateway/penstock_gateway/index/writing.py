@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import chain, product
 from typing import Final
+from uuid import UUID
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +17,6 @@ from penstock_gateway.index.plan import label_token
 from penstock_gateway.index.queries import WORKFLOW_URL, microseconds, text_of
 from penstock_gateway.index.schema import ANY, BLOCK_BITS, HIDDEN
 from penstock_gateway.index.workflow_urls import workflow_url_of
-from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import SourceKind
 from penstock_schemas.views import Job
 
@@ -46,19 +46,14 @@ def _placed(connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Job]:
     """
     places: dict[bytes, int] = {}
     for first in range(0, len(jobs), MAX_VARIABLES):
-        ids = [id_bytes(job.id) for job in jobs[first : first + MAX_VARIABLES]]
+        ids = [UUID(job.id).bytes for job in jobs[first : first + MAX_VARIABLES]]
         marks = ",".join("?" * len(ids))
         places.update(connection.execute(f"SELECT id, created_seq FROM jobs WHERE id IN ({marks})", ids))
     placed: list[Job] = []
     for job in sorted(jobs, key=lambda job: job.head.seq):
-        seq = places.setdefault(id_bytes(job.id), job.created_seq)
+        seq = places.setdefault(UUID(job.id).bytes, job.created_seq)
         placed.append(job if seq == job.created_seq else replace(job, created_seq=seq))
     return placed
-
-
-def id_bytes(job_id: JobId) -> bytes:
-    """Return a job id as the index keeps it."""
-    return bytes.fromhex(job_id.replace("-", ""))
 
 
 def bundle_digest(key: str) -> int:
@@ -86,7 +81,7 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
         [
             (
                 job.created_seq,
-                id_bytes(job.id),
+                UUID(job.id).bytes,
                 job.head.seq,
                 job.tenant,
                 detailed_status(job).value,
@@ -170,7 +165,7 @@ def _keep_hidden(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None
         [
             (
                 job.created_seq,
-                id_bytes(job.id),
+                UUID(job.id).bytes,
                 job.head.seq,
                 HIDDEN,
                 detailed_status(job).value,

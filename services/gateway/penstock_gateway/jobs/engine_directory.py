@@ -65,9 +65,10 @@ class EngineDirectory:
             may_see: whether the caller may see a job; without it, the answer names no holders.
 
         """
+        delay_s = 0.0 if job.not_before is None else (job.not_before - self._runtime.now()).total_seconds()
         is_led = None if self._versions is None else self._beat is not None
         queue = None if self._beat is None else self._beat.queue
-        waiting = why(job, queue, self.offered, self._runtime.now(), is_led=is_led)
+        waiting = why(job, queue, self.offered, delay_s, is_led=is_led)
         if waiting is None or may_see is None:
             return waiting
         holders, count = held_by(waiting, job, queue)

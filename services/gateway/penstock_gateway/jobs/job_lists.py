@@ -11,7 +11,7 @@ from penstock_domain import aggregates
 from penstock_domain.access import JobVisibility, needed_to_list, require_role, visible_owner
 from penstock_domain.job.evolve import fold
 from penstock_gateway.http.problems import NotYet
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.index import Index
 from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.index.point_in_time import doubtful, page_of
 from penstock_gateway.index.queries import JobQuery

@@ -22,11 +22,11 @@ from penstock_domain.deciders import JOB
 from penstock_domain.job.errors import UnknownJob
 from penstock_domain.job.evolve import fold
 from penstock_gateway.http.problems import Hidden
-from penstock_gateway.index.change_notifier import ChangeNotifier
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.log_end import require_reached
 from penstock_ports import EventLog, PortError, TaskStore
 from penstock_runtime.command_handler import CommandHandler, Target
+from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob
@@ -70,7 +70,6 @@ class Jobs:
         index: Index,
         watchers: ChangeNotifier,
         runtime: Runtime,
-        is_behind: Callable[[], bool],
     ) -> None:
         self._visibility = visibility
         self._log = log
@@ -79,7 +78,6 @@ class Jobs:
         self._index = index
         self._watchers = watchers
         self._runtime = runtime
-        self._is_behind = is_behind
 
     def is_visible(self, principal: Principal, tenant: TenantId, owner: str) -> bool:
         """Return whether a principal may see a job of `owner` in `tenant`."""
@@ -97,7 +95,7 @@ class Jobs:
         job = self._index.get(job_id)
         if job is not None and job.deleted_at is None and self.is_visible(principal, job.tenant, job.spec.owner):
             is_fresh = job.head.seq >= min_seq or self._index.covered >= min_seq
-            if job.state.is_terminal or (is_fresh and not self._is_behind()):
+            if job.state.is_terminal or (is_fresh and not self._index.is_behind):
                 return job
         if min_seq:
             await require_reached(self._log, min_seq)

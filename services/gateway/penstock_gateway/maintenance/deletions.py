@@ -14,7 +14,7 @@ from penstock_domain.access import actor_of, needed_to_delete, require_role
 from penstock_domain.deciders import JOB
 from penstock_domain.job.decide import decide
 from penstock_domain.job.evolve import fold
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_ports import Blobs, EventLog, LogTail, PortError, TaskStore
 from penstock_runtime.command_handler import CommandHandler

@@ -9,11 +9,11 @@ import structlog
 from msgspec import Struct
 
 from penstock_domain.quantities import counted
-from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog, fault_of_log, faults_of_disks
 from penstock_ports import ClusterStatus, Heartbeats, JobsView, PortError
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import SYSTEM
 
 INTERVAL_S: Final = 1.0
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 
 class IndexState(Protocol):
     """What readiness needs to know of the index."""
+
+    is_behind: bool
+    """Whether what this gateway wrote has been missing from the view for longer than `BEHIND_S`."""
 
     @property
     def is_loaded(self) -> bool:
@@ -95,7 +98,7 @@ class Readiness:
             reasons.append(self._log_fault)
         if not self._index.is_loaded:
             reasons.append("the list of jobs is still being loaded")
-        if self.is_behind():
+        if self._index.is_behind:
             reasons.append("the list of jobs is behind the log: the projector does not keep up or does not run")
         reasons += self._full
         needs_runner_s = self._policy.needs_runner_s
@@ -113,10 +116,6 @@ class Readiness:
             warnings.append(f"{events} damaged: 'penstock doctor' lists the damage")
         return warnings
 
-    def is_behind(self) -> bool:
-        """Return whether what was written here stays out of the jobs view for too long."""
-        return self._unseen is not None and SYSTEM.monotonic() - self._unseen[1] > BEHIND_S
-
     async def refresh(self) -> None:
         """Look once."""
         fault: str | None = "the event log does not answer"
@@ -131,6 +130,7 @@ class Readiness:
                 self._damaged = self._damaged if beat is None else beat.damaged
         except PortError as error:
             fault = f"the event log does not answer ({error})" if fault else f"the jobs view does not answer ({error})"
+        self._index.is_behind = self._unseen is not None and SYSTEM.monotonic() - self._unseen[1] > BEHIND_S
         full_disks = await self._look_at_disks()
         faults = full_disks if full is None else [full, *full_disks]
         if faults != self._full:

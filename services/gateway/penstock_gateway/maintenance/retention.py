@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from penstock_domain.job.errors import Refused
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.index import Index
 from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.maintenance.deletions import Deletions
 from penstock_ports import PortError

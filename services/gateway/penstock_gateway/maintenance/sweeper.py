@@ -21,7 +21,7 @@ from penstock_domain import aggregates
 from penstock_domain.damage import is_unreadable
 from penstock_domain.policy.pipelines import Pipeline, fold
 from penstock_gateway.http.problems import NotYet
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.index import Index
 from penstock_ports import Blobs, EventLog, PortError, Unreadable, WrittenBlob
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.ids import JobId, is_token

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, is_form, read_json
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, is_known, not_modified
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.index import Index
 from penstock_gateway.index.queries import encode_cursor, parse_query
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.job_lists import JobLists

@@ -8,6 +8,7 @@ from litestar.types import ASGIApp
 
 from penstock_gateway.authentication.authenticator import Provider
 from penstock_gateway.http.dispatcher import Router
+from penstock_gateway.index.feeder import IndexFeeder
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wiring.access import make_provider
 from penstock_gateway.wiring.foundation import Foundation, Ports, build_foundation
@@ -98,7 +99,7 @@ def build_gateway(settings: GatewaySettings, ports: Ports, blobs: Blobs, *, runt
 
 def _essential_work(base: Foundation, provider: Provider | None) -> dict[str, Work]:
     work: dict[str, Work] = {
-        "index": base.index.run,
+        "index": IndexFeeder(base.index).run,
         "fleet": base.fleet.run,
         "catalogue": base.catalogue.run,
         "readiness": base.readiness.run,

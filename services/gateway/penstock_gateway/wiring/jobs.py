@@ -74,7 +74,6 @@ def build_jobs(base: Foundation) -> JobServices:
         index=base.index,
         watchers=base.notifier,
         runtime=base.runtime,
-        is_behind=base.readiness.is_behind,
     )
     return JobServices(
         submissions=submissions,

@@ -1,6 +1,6 @@
 """JSON bodies become Structs once, within bounds that are checked before the text becomes objects.
 
-The checks are a few passes over the bytes in C, so that a text of many megabytes takes milliseconds and no memory
+The checks are a few scans of the bytes in C, so that a text of many megabytes takes milliseconds and no memory
 beyond copies of it. They assume valid JSON: the decoder refuses invalid text anyway.
 
 How a text is reduced to its structure: escaped backslashes and quotes go first, then every byte that is no quote and no

@@ -14,7 +14,7 @@ from penstock_domain.job.evolve import fold
 from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.http.bodies.json_bodies import decode_aside
-from penstock_gateway.index.feeder import Index
+from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.core.admission import (
     AdmissionFacts,
     Admitted,

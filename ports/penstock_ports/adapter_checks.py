@@ -1,4 +1,4 @@
-"""What every event log checks of an append before it stores anything."""
+"""What every implementation of a port checks before it stores anything: appends and the keys of blobs."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from penstock_ports import MAX_APPEND_BYTES, MAX_APPEND_ENTRIES, MAX_EVENT_BYTES
 from penstock_schemas.wire import encode
 
 
-def check(entries: Sequence[AppendEntry], fence: Fence | None) -> tuple[bytes, ...]:
+def check_append(entries: Sequence[AppendEntry], fence: Fence | None) -> tuple[bytes, ...]:
     """Return the encoded events of a well-formed append.
 
     Raises:
@@ -35,6 +35,19 @@ def check(entries: Sequence[AppendEntry], fence: Fence | None) -> tuple[bytes, .
     if size_bytes > MAX_APPEND_BYTES:
         raise TooLarge(f"{size_bytes:,} bytes in one append; it takes {MAX_APPEND_BYTES:,}")
     return encoded
+
+
+def check_key(key: str) -> None:
+    """Check that `key` is a relative path of printable text without `.`, `..` and empty parts.
+
+    Raises:
+        ValueError: it is not.
+
+    """
+    if not key.isprintable() or any(part in ("", ".", "..") for part in key.split("/")):
+        raise ValueError(
+            f"{key!r} is not the key of a blob: it must be a relative path of printable text without '..', '.' or '//'"
+        )
 
 
 def _encode(entry: AppendEntry) -> bytes:
