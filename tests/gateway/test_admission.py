@@ -18,6 +18,7 @@ from penstock_gateway.jobs.core.admission import (
     refuse_unknown_engine,
 )
 from penstock_gateway.jobs.submission.idempotency import job_ids_of
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.api import JobSubmission, SubmittedSource
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
@@ -34,7 +35,9 @@ def submission(**changes: Any) -> JobSubmission:
 def admitted(
     submitted: JobSubmission, principal: Principal, policy: SubmissionPolicy, header_key: str | None = None
 ) -> Admitted:
-    return admit(context_of(principal, submitted, header_key=header_key), policy, AdmissionFacts())
+    return admit(
+        context_of(principal, submitted, engines=installed_engines(), header_key=header_key), policy, AdmissionFacts()
+    )
 
 
 def places(submitted: JobSubmission, policy: SubmissionPolicy = LENIENT, key: str | None = None) -> set[str]:

@@ -8,13 +8,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.access import needed_to_submit_for, require_role
+from penstock_domain.engines.registry import EngineRegistry
 from penstock_domain.json_pointers import pointer
 from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
 from penstock_gateway.jobs.core.fingerprints import asked_from_elsewhere, fingerprint, fingerprints_of, idempotency_key
-from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
@@ -37,6 +37,8 @@ class SubmissionContext(Struct, frozen=True, kw_only=True):
 
     principal: Principal
     submission: JobSubmission
+    engines: EngineRegistry
+    """The engines that are installed."""
     owner: str
     key: str | None
     """The idempotency key, of the header or of the submission."""
@@ -47,7 +49,9 @@ class SubmissionContext(Struct, frozen=True, kw_only=True):
 
     def fingerprints(self, brought: str | None) -> frozenset[str]:
         """Return the possible fingerprints of the request, with the fingerprint of the files that came beside it."""
-        return fingerprints_of(self.submission, self.owner, brought=brought, brings_files=self.brings_files)
+        return fingerprints_of(
+            self.submission, self.owner, self.engines, brought=brought, brings_files=self.brings_files
+        )
 
 
 class AdmissionFacts(Struct, frozen=True, kw_only=True):
@@ -80,6 +84,7 @@ def context_of(
     principal: Principal,
     submission: JobSubmission,
     *,
+    engines: EngineRegistry,
     header_key: str | None = None,
     brings_files: bool = False,
     workflow: WorkflowRequest | None = None,
@@ -89,6 +94,7 @@ def context_of(
     Args:
         principal: the user who submits.
         submission: the request.
+        engines: the engines that are installed.
         header_key: the header `Idempotency-Key`.
         brings_files: whether files come beside it.
         workflow: the request, when it came over WES.
@@ -101,6 +107,7 @@ def context_of(
     return SubmissionContext(
         principal=principal,
         submission=submission,
+        engines=engines,
         owner=owner_of(submission, principal),
         key=idempotency_key(submission, header_key),
         brings_files=brings_files,
@@ -121,8 +128,8 @@ def admit(context: SubmissionContext, policy: SubmissionPolicy, facts: Admission
     if submission.source is not None:
         _check_source(submission.source, brings_files=context.brings_files)
     brings = context.brings_files or needs_staging(submission.source)
-    engine = _engine(submission, policy, facts.known_names, brings_files=brings)
-    chosen = _engine_parameters(submission, engine, None)
+    engine = _engine(context, policy, facts.known_names, brings_files=brings)
+    chosen = _engine_parameters(context, engine, None)
     bundle, source = (None, None) if brings else _source(submission, policy, engine)
     asked = _asked(bundle, source)
     return Admitted(
@@ -141,7 +148,7 @@ def _of_catalogue(context: SubmissionContext, pipeline: Pipeline) -> Admitted:
     submission = context.submission
     version = choose(pipeline, submission.pipeline_version)
     entry = version.entry
-    chosen = _engine_parameters(submission, entry.engine, entry.engine_parameters)
+    chosen = _engine_parameters(context, entry.engine, entry.engine_parameters)
     # Of the request: it finds its job also after a newer version was registered.
     request_sha256 = "" if context.key is None else fingerprint(submission, "", context.owner, None)
     return Admitted(
@@ -217,7 +224,7 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
     """Return the command that submits it."""
     submission, engine, chosen = admitted.submission, admitted.engine, admitted.engine_parameters
     fields = dict(zip(CLIENT_FIELDS, client_values(submission), strict=True))
-    if chosen and installed_engines().table(engine).forbids_requeue(chosen):
+    if chosen and admitted.context.engines.table(engine).forbids_requeue(chosen):
         fields["requeue"] = False
     spec = JobSpec(
         **fields,
@@ -239,10 +246,10 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
 
 
 def _engine(
-    submission: JobSubmission, policy: SubmissionPolicy, known_names: Iterable[str], *, brings_files: bool
+    context: SubmissionContext, policy: SubmissionPolicy, known_names: Iterable[str], *, brings_files: bool
 ) -> str:
+    submission, engines = context.submission, context.engines
     has_source = submission.source is not None or brings_files
-    engines = installed_engines()
     if submission.pipeline_version is not None:
         detail = (
             "a version is of a pipeline in the catalogue; leave it out with a source of your own"
@@ -267,12 +274,13 @@ def _engine(
 
 
 def _engine_parameters(
-    submission: JobSubmission, engine: str, defaults: EngineParameters | None
+    context: SubmissionContext, engine: str, defaults: EngineParameters | None
 ) -> EngineParameters | None:
     """Return the checked choice of a submission, on top of what its catalogue entry chose."""
-    if not submission.engine_parameters and not defaults:
+    chosen_here = context.submission.engine_parameters
+    if not chosen_here and not defaults:
         return None
-    chosen = installed_engines().table(engine).overlaid(defaults or {}, submission.engine_parameters)
+    chosen = context.engines.table(engine).overlaid(defaults or {}, chosen_here)
     require_allowed(engine, chosen)  # of an entry, too: it may be older than the list of what is taken
     return chosen or None
 

@@ -4,9 +4,9 @@ import hashlib
 
 import msgspec
 
+from penstock_domain.engines.registry import EngineRegistry
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
-from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.ids import MAX_KEY_CHARS, is_idempotency_key
 from penstock_schemas.job_spec import CLIENT_FIELDS, SubmissionFields, client_values
@@ -35,13 +35,13 @@ def idempotency_key(submission: JobSubmission, header: str | None) -> str | None
 
 
 def fingerprints_of(
-    submission: JobSubmission, owner: str, *, brought: str | None, brings_files: bool
+    submission: JobSubmission, owner: str, engines: EngineRegistry, *, brought: str | None, brings_files: bool
 ) -> frozenset[str]:
     """Return what the fingerprint of a submission can be, as far as the request alone determines it.
 
     So a repeated request finds its job even if the catalogue, the repository or the runners changed since.
     """
-    source, engines = submission.source, installed_engines()
+    source = submission.source
     if source is None and not brings_files:
         return frozenset(
             fingerprint(submission, engine, owner, None) for engine in ("", engines.default_without_source)

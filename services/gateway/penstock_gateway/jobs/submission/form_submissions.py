@@ -13,6 +13,7 @@ from penstock_gateway.jobs.core.admission import context_of
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.plans import Plan
@@ -36,6 +37,7 @@ class FormSubmissions:
     def __init__(
         self, submissions: Submissions, planning: Planning, staging: SourceStaging, limits: FormLimits
     ) -> None:
+        self._engines = installed_engines()
         self._submissions = submissions
         self._planning = planning
         self._staging = staging
@@ -52,7 +54,7 @@ class FormSubmissions:
         form = MultipartForm(request, self._limits)
         submission = await _submission(form, is_lenient=request.is_lenient)
         header_key = request.header(IDEMPOTENCY_KEY)
-        context = context_of(principal, submission, header_key=header_key, brings_files=True)
+        context = context_of(principal, submission, engines=self._engines, header_key=header_key, brings_files=True)
         admitted = await self._submissions.admit(context)
         async with self._submissions.begin_upload(principal, key=context.key) as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)
@@ -69,7 +71,7 @@ class FormSubmissions:
         form = MultipartForm(request, self._limits)
         submission = await _submission(form, is_lenient=request.is_lenient)
         header_key = request.header(IDEMPOTENCY_KEY)
-        context = context_of(principal, submission, header_key=header_key, brings_files=True)
+        context = context_of(principal, submission, engines=self._engines, header_key=header_key, brings_files=True)
         admitted = await self._submissions.admit(context)
         async with self._planning.begin_upload() as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)

@@ -13,6 +13,7 @@ from penstock_gateway.http.problems import Invalid
 from penstock_gateway.jobs.core.admission import Admitted, context_of
 from penstock_gateway.jobs.submission.submissions import Submissions
 from penstock_ports import Blobs, Plans, PortError, Unavailable
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation
@@ -39,6 +40,7 @@ class Planning:
     """
 
     def __init__(self, submissions: Submissions, blobs: Blobs, plans: Plans) -> None:
+        self._engines = installed_engines()
         self._submissions = submissions
         self._blobs = blobs
         self._uploads = Uploads(blobs)
@@ -57,7 +59,7 @@ class Planning:
             Unavailable: no runner answers in time, or it is busy.
 
         """
-        admitted = await self._submissions.admit(context_of(principal, submission))
+        admitted = await self._submissions.admit(context_of(principal, submission, engines=self._engines))
         if admitted.brings_files:
             async with self.begin_upload() as upload:
                 return await self.plan_admitted(admitted, upload)

@@ -32,6 +32,7 @@ from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.submission.idempotency import job_ids_of
 from penstock_ports import MAX_EVENT_BYTES, Blobs, Conflict, EventLog, LogFull, TooLarge
 from penstock_runtime.command_handler import CommandHandler, Target
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission
@@ -84,6 +85,7 @@ class Submissions:
         policy: SubmissionPolicy,
         runtime: Runtime,
     ) -> None:
+        self._engines = installed_engines()
         self._log = log
         self._commands = CommandHandler(log, runtime=runtime)
         self._blobs = blobs
@@ -121,7 +123,12 @@ class Submissions:
 
         """
         context = context_of(
-            principal, submission, header_key=header_key, brings_files=upload is not None, workflow=workflow
+            principal,
+            submission,
+            engines=self._engines,
+            header_key=header_key,
+            brings_files=upload is not None,
+            workflow=workflow,
         )
         # First of all: what a repeated request refers to may have changed since the first one.
         looked_up = await self._look_up(context, upload)
