@@ -81,5 +81,5 @@ def _in_memory_service(log: Path) -> Generator[_Peer]:
     try:
         yield _Peer(port, process.pid)
     finally:
-        process.terminate()
+        process.kill()  # stopped by a signal, it would wait for the pipelines that it simulates
         process.wait(STOP_S)
