@@ -24,6 +24,12 @@ RIVAL_PAUSE_S: Final = 1.0
 """How long to leave the field to another projector before trying again: it takes over from one that was killed."""
 OUTAGE_PAUSE_S: Final = 0.5
 
+BUSY_EVENTS: Final = 8
+"""Events that were read at once: with more of them, the system is busy."""
+BUSY_PAUSE_S: Final = 0.03
+"""How long a busy projector collects events before the next write: a write costs the server a dozen file operations,
+for one job or for hundreds."""
+
 _log = structlog.get_logger("penstock_projector")
 
 
@@ -66,6 +72,8 @@ class Projector:
             async for batch in batches:
                 for part in divided(batch):
                     checkpoint = await self._write(part, checkpoint)
+                if len(batch) > BUSY_EVENTS:
+                    await anyio.sleep(BUSY_PAUSE_S)
 
     async def _write(self, piece: Sequence[Stored], previous: int) -> int:
         await self._cluster.live.publish(piece)
