@@ -42,6 +42,7 @@ from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegist
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
 from penstock_engines.snakemake.attempt_process import executor_plugin, logger_plugin
+from penstock_engines.snakemake.attempt_process.deferred_imports import deferred
 from penstock_engines.snakemake.attempt_process.exception_messages import describe
 from penstock_engines.snakemake.attempt_process.graph import (
     NO_FILES,
@@ -82,7 +83,6 @@ from penstock_execution.sandbox.lockdown import confine
 MAX_REASON_CHARS: Final = 600
 """Of the text that a Snakefile gave to `sys.exit`, in the sentence about it."""
 _PRELOADED: Final = (
-    "smart_open",
     "snakemake.benchmark",
     "snakemake.executors.local",
     "snakemake.persistence.file",
@@ -93,6 +93,8 @@ _PRELOADED: Final = (
 )
 """What Snakemake imports when it first needs it: every attempt would do so again."""
 
+with deferred("boto3", "botocore.client"):
+    importlib.import_module("smart_open")
 for _name in _PRELOADED:
     importlib.import_module(_name)
 for _registry in (
