@@ -14,7 +14,7 @@ def test_a_deferred_module_is_executed_at_its_first_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "deferred_example.py").write_text("print('executed')\nVALUE = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with deferred("deferred_example"):
         module = importlib.import_module("deferred_example")
     assert capsys.readouterr().out == ""
