@@ -129,6 +129,8 @@ def _rules(line: str, reason: str) -> Iterator[Rule]:
 def _fits_parts(parts: list[str], pattern: list[str]) -> bool:
     if not pattern:
         return not parts
+    if pattern == ["**"]:
+        return bool(parts)  # what is in the folder, and not the folder: a later rule may take some of it back
     if pattern[0] == "**":
         return any(_fits_parts(parts[skip:], pattern[1:]) for skip in range(len(parts) + 1))
     return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits_parts(parts[1:], pattern[1:])
