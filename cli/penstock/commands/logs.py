@@ -14,6 +14,7 @@ from penstock.terminal.connection import Format, connected, format_option, print
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.hints import next_command
 from penstock.terminal.log_printing import LivePrinter, print_entries, print_stored
+from penstock_domain.damage import UNKNOWN_TIME
 from penstock_domain.quantities import counted
 from penstock_schemas.api import EventList, JobEvent, LogEntry, LogSource
 from penstock_schemas.views import LIVE_LOG_GAP, LogStream, Task
@@ -211,7 +212,8 @@ def event_line(event: JobEvent) -> str:
     """Write an event on one line: when, what, by whom, and its members."""
     members = {key: value for key, value in msgspec.to_builtins(event.data).items() if key not in ("type", "job_id")}
     words = " ".join(f"{key}={_short(value)}" for key, value in members.items())
-    line = f"{tables.moment(event.time)}  {event.type:<18}  {event.actor:<24}  {words}"
+    time = tables.moment(None if event.time == UNKNOWN_TIME else event.time)
+    line = f"{time:<19}  {event.type:<18}  {event.actor:<24}  {words}"
     width = tables.terminal_width()
     return line if width is None or len(line) <= width else line[: width - 1] + "…"
 
