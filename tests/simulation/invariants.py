@@ -1,29 +1,38 @@
 """What must hold after each step, and at the end. Each has a name, which a failure shows."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from penstock_domain import aggregates
-from penstock_domain.chain import BrokenChain, Stored, verify
+from penstock_domain.chain import BrokenChain, Stored, following, verify
+from penstock_domain.damage import is_unreadable
 from penstock_domain.job.evolve import evolve
+from penstock_ports import WrittenBlob
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import encode_state
 from penstock_scheduler.core.state import SchedulerState, fold
 from penstock_schemas.events import (
     AttemptStarted,
-    CycleDecided,
     JobAssigned,
     JobCancelled,
+    JobClosed,
     JobCompleted,
     JobDeleted,
     JobFailed,
     JobRequeued,
     JobSubmitted,
+    RecordDamaged,
 )
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EMPTY_HEAD, Head, Job
 
-ENDS = JobCompleted | JobFailed | JobCancelled
+RETENTION_ACTOR: Final = "system:retention"
+START: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
+KEPT: Final = timedelta(days=30)
+CLOCK_ERROR: Final = timedelta(hours=1)
+"""No simulated clock is off by more."""
 
 
 class Violated(AssertionError):
@@ -44,16 +53,20 @@ class Invariants:
         self.ended: dict[str, int] = {}
         self.working: dict[JobId, tuple[RunnerId, int]] = {}
         self.begun: set[JobId] = set()
+        self._now = START
+        self._deleted_at: dict[str, datetime] = {}
+        """When the server stored the deletion of each deleted job."""
         self._heads: dict[str, Head] = {}
         self._jobs_of_key: dict[tuple[str, str | None], list[str]] = {}
 
-    def stored(self, batch: Sequence[Stored]) -> None:
-        """Check what one append added."""
+    def stored(self, batch: Sequence[Stored], now: datetime) -> None:
+        """Check what one append added at the time `now` of the server."""
+        self._now = now
         for stored in batch:
             self._check_chain(stored)
             self._check_job(stored)
         self.state.apply_all(batch)
-        if isinstance(batch[0].event.data, CycleDecided):
+        if batch[0].event.aggregate == aggregates.SCHEDULER_CYCLE:
             self._check_limits()
 
     def work_begins(self, job_id: JobId, runner_id: RunnerId, attempt: int) -> None:
@@ -74,8 +87,12 @@ class Invariants:
 
     def _check_chain(self, stored: Stored) -> None:
         aggregate = stored.event.aggregate
+        head = self._heads.get(aggregate, EMPTY_HEAD)
+        if is_unreadable(stored):
+            self._heads[aggregate] = following(head, stored)
+            return
         try:
-            verify([stored], after=self._heads.get(aggregate, EMPTY_HEAD))
+            verify([stored], after=head)
         except BrokenChain as error:
             raise Violated(f"the chain of hashes is whole: {error}") from error
         self._heads[aggregate] = stored.head
@@ -88,7 +105,9 @@ class Invariants:
         if isinstance(data, JobDeleted):
             require(aggregate in self.ended, "only what ended is deleted", (aggregate, data))
             require(before is not None and before.deleted_at is None, "a job is deleted once", (aggregate, data))
-        else:
+            self._check_retention(stored, before)
+            self._deleted_at[aggregate.rpartition(".")[2]] = self._now
+        elif not isinstance(data, RecordDamaged | JobClosed):
             require(aggregate not in self.ended, "a job ends once", (aggregate, data))
         if isinstance(data, AttemptStarted | JobCompleted | JobFailed | JobRequeued) or (
             isinstance(data, JobCancelled) and data.runner_id is not None
@@ -105,11 +124,18 @@ class Invariants:
         after = evolve(before, stored)
         assert after is not None
         self.jobs[aggregate] = after
-        if isinstance(data, ENDS):
-            self.ended[aggregate] = stored.seq
+        if after.state.is_terminal and after.damage is None:
+            self.ended.setdefault(aggregate, stored.seq)
+
+    def _check_retention(self, stored: Stored, job: Job | None) -> None:
+        if stored.event.actor == RETENTION_ACTOR and job is not None and job.completed_at is not None:
+            kept_for = stored.event.time - job.completed_at
+            require(kept_for >= KEPT - CLOCK_ERROR, "retention deletes only what is old", (job.id, kept_for))
 
     def _check_key(self, data: JobSubmitted) -> None:
         key = (data.spec.owner, data.spec.idempotency_key)
+        if data.spec.idempotency_key is None:
+            return
         earlier = self._jobs_of_key.setdefault(key, [])
         kept = [name for name in earlier if self.jobs[name].deleted_at is None]
         require(not kept, "an idempotency key makes one job at a time", (key, kept))
@@ -150,8 +176,29 @@ class Invariants:
         require(view == self.jobs, "the view equals the fold", [n for n in self.jobs if view.get(n) != self.jobs[n]])
         accepted = {item.seq for item in history}
         require(published <= accepted, "only accepted events are published", published - accepted)
+        unread = {stored.seq for stored in history if is_unreadable(stored)}
         of_jobs = {item.seq for item in history if item.event.aggregate.startswith("job.")}
-        require(of_jobs <= published, "every event of a job is published", of_jobs - published)
+        require(of_jobs <= published | unread, "every event of a job is published", of_jobs - published - unread)
+
+    def check_files(self, files: Sequence[WrittenBlob]) -> None:
+        """Check that deleted jobs have no files, and that retention deleted what is old.
+
+        A file that arrived after the deletion is left to the sweeper.
+        """
+        deleted = self._deleted_at
+        left = [file.key for file in files if file.written_at < deleted.get(file.key.split("/")[1], START)]
+        require(not left, "the files of deleted jobs are removed", left)
+        old = [
+            job.id
+            for job in self.jobs.values()
+            if job.completed_at is not None and job.completed_at < START - KEPT and job.deleted_at is None
+        ]
+        require(not old, "retention deletes what is old", old)
+
+    def check_state(self, history: Sequence[Stored], state: SchedulerState) -> None:
+        """Check the state that a scheduler reached from a snapshot or from the beginning of the log."""
+        is_equal = encode_state(fold(history[: state.seq])) == encode_state(state)
+        require(is_equal, "a scheduler's state is the fold of the log", state.seq)
 
 
 def view_of(jobs: Sequence[Job]) -> dict[str, Job]:

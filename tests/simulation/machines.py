@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import anyio
+from tests.simulation.invariants import KEPT
 from tests.simulation.ports import SimulatedCluster
 from tests.simulation.world import Machine, World
 
@@ -37,7 +38,6 @@ from penstock_sources.staging.source_staging import SourceStaging
 MAX_CACHED_JOBS: Final = 3
 """Of a projector: so few that it reads jobs from the view again."""
 MAX_WORK_S: Final = 25.0
-KEPT_DAYS: Final = 30
 
 
 class Service(Machine):
@@ -259,7 +259,7 @@ class GatewayMachine(Service):
             index=self.index,
             runtime=self.runtime,
         )
-        policy = RetentionPolicy(completed_days=KEPT_DAYS, failed_days=KEPT_DAYS, cancelled_days=KEPT_DAYS)
+        policy = RetentionPolicy(completed_days=KEPT.days, failed_days=KEPT.days, cancelled_days=KEPT.days)
         self.retention = Retention(policy, index=self.index, deletions=self.deletions, runtime=self.runtime)
 
     async def serve(self) -> None:

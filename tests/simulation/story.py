@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Final, TypeVar
@@ -14,53 +15,31 @@ import anyio
 import pytest
 import structlog
 from tests.simulation.clients import Client
-from tests.simulation.invariants import Violated, require, view_of
+from tests.simulation.invariants import KEPT, START, Violated, require, view_of
 from tests.simulation.machines import GatewayMachine, ProjectorMachine, RunnerMachine, SchedulerMachine, Service
-from tests.simulation.world import START, Faults, World
+from tests.simulation.past import Past
+from tests.simulation.troubles import Troubles
+from tests.simulation.world import Faults, World
 
-import penstock_gateway.maintenance.deletions
 import penstock_gateway.maintenance.retention
 import penstock_runner.runner
 import penstock_scheduler.leading
 import penstock_scheduler.scheduler
-from penstock_domain import aggregates
-from penstock_domain.chain import link
 from penstock_domain.lease import MAX_LEASE_S
-from penstock_ports import AppendEntry
-from penstock_schemas.events import LimitSet
-from penstock_schemas.ids import EventId
+from penstock_gateway.maintenance.deletions import NOTES
 from penstock_schemas.jobs import JobState
-from penstock_schemas.views import EMPTY_HEAD
-from penstock_testing.memory import MemoryHeartbeats
 from penstock_testing.virtual_time import VirtualLoop, at_once
 from penstock_testing.virtual_time import run as run_in_virtual_time
 
 JOBS: Final = 8
 TROUBLE_S: Final = 40.0
 """Things go wrong for so long; then they calm down, and everything must come to its end."""
+MAX_FILES: Final = 10_000
 END_S: Final = 800.0
 CHECK_S: Final = 0.5
 SNAPSHOT_EVERY: Final = 30
 SWEEP_INTERVAL_S: Final = 5.0
-TROUBLES: Final = (
-    "scheduler crash",
-    "scheduler stop",
-    "runner crash",
-    "runner leave",
-    "projector crash",
-    "gateway crash",
-    "scheduler pause",
-    "scheduler pause",
-    "any pause",
-    "cut off",
-    "runner cut off",
-    "outage",
-    "clock",
-    "log full",
-    "oversized",
-    "snapshot",
-)
-RELEASE_INTERVAL_S: Final = 30.0
+OPERATOR_INTERVAL_S: Final = 15.0
 CANCEL_SHARE: Final = 0.3
 HOLD_SHARE: Final = 0.2
 DELETE_SHARE: Final = 0.2
@@ -110,8 +89,11 @@ class Story:
         self.services: list[Service] = []
         """Every process that ever was."""
         try:
-            self._set_limit("global", world.random.choice([None, 2, 3]))
-            self._set_limit("owner", world.random.choice([None, 1, 2]))
+            past = Past(world)
+            past.set_limit("global", world.random.choice([None, 2, 3]))
+            past.set_limit("owner", world.random.choice([None, 1, 2]))
+            past.add_ended_job(START - KEPT - timedelta(days=1))
+            past.add_ended_job(START - KEPT + timedelta(days=1))
             self.schedulers = [self._begin(SchedulerMachine(world)) for _ in range(2)]
             self.runners = [self._new_runner(f"r{number}", world.random.randint(1, 2)) for number in range(3)]
             self.projectors = [self._begin(ProjectorMachine(world)) for _ in range(world.random.randint(1, 2))]
@@ -131,12 +113,19 @@ class Story:
 
     async def _play(self) -> None:
         world = self.world
+        troubles = Troubles(
+            world,
+            schedulers=self.schedulers,
+            runners=self.runners,
+            projectors=self.projectors,
+            gateways=self.gateways,
+        )
         async with anyio.create_task_group() as group:
             for client in self.clients:
                 group.start_soon(self._use, client)
-            group.start_soon(self._make_trouble)
+            group.start_soon(troubles.run)
             group.start_soon(self._supervise)
-            group.start_soon(self._release_held)
+            group.start_soon(self._operate)
             await self._until(lambda: False, deadline_s=TROUBLE_S)
             self._calm_down()
             is_over = await self._until(self._is_at_rest, deadline_s=END_S)
@@ -166,6 +155,7 @@ class Story:
             and len(world.invariants.ended) == len(world.invariants.jobs)
             and not world.invariants.working
             and at_once(world.cluster.jobs.checkpoint()) == len(world.cluster.log.stored)
+            and not at_once(world.blobs.list(NOTES))
         )
 
     def _check_end(self) -> None:
@@ -177,6 +167,9 @@ class Story:
             view_of(list(view.values())),
             {stored.seq for stored in world.cluster.live.published if stored.event.aggregate.startswith("job.")},
         )
+        world.invariants.check_files(at_once(world.blobs.page("jobs", limit=MAX_FILES)))
+        for scheduler in self.schedulers:
+            world.invariants.check_state(world.cluster.log.stored, scheduler.scheduler.state)
 
     # Clients.
 
@@ -195,73 +188,22 @@ class Story:
             for after_s, action in actions:
                 group.start_soon(_later, after_s, action)
 
-    async def _release_held(self) -> None:
-        """Release what is held at the end: a gateway may have held a job long after its client released it."""
+    async def _operate(self) -> None:
+        """Close damaged jobs, and release what is held at the end.
+
+        A gateway may have held a job long after its client released it.
+        """
         world = self.world
         while True:
-            await anyio.sleep(RELEASE_INTERVAL_S)
-            held = [job for job in world.invariants.jobs.values() if job.state is JobState.HELD]
-            for job in held if world.is_calm else []:
-                client = next(client for client in self.clients if client.owner == job.spec.owner)
-                await client.release(job.id)
+            await anyio.sleep(OPERATOR_INTERVAL_S)
+            for job in list(world.invariants.jobs.values()):
+                if job.damage is not None and not world.chance(0.5):
+                    await self.clients[0].close(job.id)
+                elif job.state is JobState.HELD and world.is_calm:
+                    client = next(client for client in self.clients if client.owner == job.spec.owner)
+                    await client.release(job.id)
 
-    # What goes wrong.
-
-    async def _make_trouble(self) -> None:
-        world = self.world
-        await anyio.sleep(world.random.random() * 2)
-        while not world.is_calm:
-            self._trouble(world.random.choice(TROUBLES))
-            await anyio.sleep(world.random.random() * 4)
-
-    def _trouble(self, kind: str) -> None:
-        world, random = self.world, self.world.random
-        now = world.loop.time()
-        machines: list[Service] = [*self.schedulers, *self.runners, *self.projectors, *self.gateways]
-        match kind:
-            case "scheduler crash":
-                random.choice(self.schedulers).crash()
-            case "scheduler stop":
-                random.choice(self.schedulers).stop()
-            case "runner crash":
-                random.choice(self.runners).crash()
-            case "runner leave":
-                random.choice(self.runners).leave()
-            case "projector crash":
-                random.choice(self.projectors).crash()
-            case "gateway crash":
-                random.choice(self.gateways).crash()
-            case "scheduler pause":
-                # As long as it may take: when it goes on it still takes itself for the leader, for a while.
-                scheduler, seconds = random.choice(self.schedulers), random.random() * 20
-                scheduler.process.pause(seconds)
-                scheduler.readers_stall_until = now + seconds + random.random() * 10
-            case "any pause":
-                random.choice(machines).process.pause(random.random() * random.choice([2, 15]))
-            case "cut off":
-                random.choice(machines).cut_off(now + random.random() * 20)
-            case "runner cut off":
-                random.choice(self.runners).cut_off(now + random.random() * 30)
-            case "outage":
-                world.outage_until = now + random.random() * 12
-                if random.random() < 0.5:
-                    # The server was restarted: what it had in memory is gone, while the leader is alive and well.
-                    world.cluster.heartbeats = MemoryHeartbeats(clock=world.loop.time)
-            case "log full":
-                world.full_until = now + random.random() * 10
-            case "oversized":
-                world.oversize_until = now + random.random() * 10
-            case "snapshot":
-                self._damage_snapshot()
-            case _:
-                random.choice(machines).runtime.offset_s += random.uniform(-60, 60)
-
-    def _damage_snapshot(self) -> None:
-        snapshots = self.world.cluster.snapshots
-        saved = at_once(snapshots.load("scheduler"))
-        if saved is not None:
-            seq, state = saved
-            at_once(snapshots.save("scheduler", seq, state[:-5]))
+    # Processes.
 
     async def _supervise(self) -> None:
         """Start processes again that ended, as a supervisor does."""
@@ -290,8 +232,6 @@ class Story:
             if service.process.is_alive:
                 service.process.resume()
 
-    # Processes.
-
     def _begin(self, service: ServiceT) -> ServiceT:
         self.services.append(service)
         service.begin()
@@ -305,17 +245,6 @@ class Story:
 
     def _new_gateway(self, folder: Path) -> GatewayMachine:
         return self._begin(GatewayMachine(self.world, folder))
-
-    def _set_limit(self, name: str, slots: int | None) -> None:
-        event = link(
-            EMPTY_HEAD,
-            aggregates.limit(name),
-            LimitSet(name=name, slots=slots),
-            event_id=EventId(self.world.new_uuid().hex),
-            time=START,
-            actor="test",
-        )
-        at_once(self.world.append([AppendEntry(event, 0)], None))
 
     async def _tear_down(self) -> None:
         """End every task, also of processes that were killed."""
@@ -344,7 +273,6 @@ def _made_small(story: Story) -> Generator[None, None, None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(penstock_scheduler.leading, "SNAPSHOT_EVERY", SNAPSHOT_EVERY)
         patch.setattr(penstock_scheduler.scheduler, "SNAPSHOT_AT_STOP", 1)
-        patch.setattr(penstock_gateway.maintenance.deletions, "SWEEP_INTERVAL_S", SWEEP_INTERVAL_S)
         patch.setattr(penstock_gateway.maintenance.retention, "SWEEP_INTERVAL_S", SWEEP_INTERVAL_S)
         patch.setattr(penstock_runner.runner, "sweep", story.kill_orphans)
         before = structlog.get_config()

@@ -3,13 +3,13 @@
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
-from tests.simulation.invariants import Invariants, require
+from tests.simulation.invariants import START, Invariants, require
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored
@@ -20,8 +20,9 @@ from penstock_schemas.events import CycleDecided, JobCompleted
 from penstock_testing.memory import MemoryBlobs, MemoryCluster
 from penstock_testing.virtual_time import OUTSIDE, Process, VirtualLoop, at_once
 
-START: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DEADLINE_S: Final = 5.0
+DAMAGED_SHARE: Final = 0.3
+"""Of the appends while the disk is bad."""
 LATE_S: Final = 30.0
 """A request that was given up may still arrive so much later than its deadline."""
 
@@ -44,6 +45,8 @@ class Faults:
     """Of the requests."""
     delayed_batch_share: float = 0.0
     """Of the leader's batches: they have no answer, and arrive when the leader no longer waits for one."""
+    missing_share: float = 0.0
+    """Of the damaged events: the server loses them, the others cannot be read."""
     is_fence_ignored: bool = False
     """Whether the log stores what a deposed leader appends: a mutation, which invariants must notice."""
 
@@ -105,6 +108,8 @@ class World:
         """The log takes nothing."""
         self.oversize_until = 0.0
         """The log takes no batch and no result that is larger than the smallest."""
+        self.damage_until = 0.0
+        """The disk damages events as they are written."""
         self.cluster = MemoryCluster(clock=loop.time)
         self.blobs = MemoryBlobs(self._server_time)
         self.appended = Notifier()
@@ -161,7 +166,13 @@ class World:
         if fence is not None and self.faults.is_fence_ignored:
             fence = Fence(fence.aggregate, at_once(log.head(aggregates.SCHEDULER_LEASE)).seq)
         stored = await log.append(entries, fence=fence)
-        self.check(lambda: self.invariants.stored(stored))
+        if now < self.damage_until and self.chance(DAMAGED_SHARE):
+            log.damage(
+                self.random.choice(stored).seq,
+                None if self.chance(self.faults.missing_share) else "the disk changed it",
+            )
+        written = log.stored[stored[0].seq - 1 : stored[-1].seq]
+        self.check(lambda: self.invariants.stored(written, self._server_time()))
         self.appended.beat()
         return stored
 
