@@ -17,7 +17,7 @@ from penstock_gateway.jobs.core.admission import (
     context_of,
     refuse_unknown_engine,
 )
-from penstock_gateway.jobs.submission.idempotency import job_ids_of
+from penstock_gateway.jobs.core.idempotency import job_ids_of
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import LOCAL_USER, Principal, Role
 from penstock_schemas.api import JobSubmission, SubmittedSource

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from tests.gateway.gateway_harness import RUNNER, Json, Stage, now, pointers, problem, submission, submit
 
-from penstock_gateway.index import feeder
+from penstock_gateway.index import index
 from penstock_ports import MAX_EVENT_BYTES
 from penstock_schemas.commands import DelayResults, StartAttempt
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId, TenantId
@@ -401,7 +401,7 @@ async def test_a_sequence_beyond_the_log_is_refused(client: httpx.AsyncClient, a
 
 
 async def test_a_list_that_is_behind_the_log_is_not_made_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeder, "REACH_S", 0.1)
+    monkeypatch.setattr(index, "REACH_S", 0.1)
     async with stage.serve() as client:
         seq = (await submit(client))["seq"]
 

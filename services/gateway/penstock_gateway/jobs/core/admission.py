@@ -14,7 +14,8 @@ from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid
-from penstock_gateway.jobs.core.fingerprints import asked_from_elsewhere, fingerprint, fingerprints_of, idempotency_key
+from penstock_gateway.jobs.core.fingerprints import fingerprint, fingerprints_of, requested_from_elsewhere
+from penstock_gateway.jobs.core.idempotency import key_of_header
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
@@ -104,12 +105,13 @@ def context_of(
         Invalid: the owner's name or the idempotency key cannot be used.
 
     """
+    field = submission.idempotency_key
     return SubmissionContext(
         principal=principal,
         submission=submission,
         engines=engines,
         owner=owner_of(submission, principal),
-        key=idempotency_key(submission, header_key),
+        key=field if header_key is None else key_of_header(header_key, field),
         brings_files=brings_files,
         workflow=workflow,
     )
@@ -131,7 +133,7 @@ def admit(context: SubmissionContext, policy: SubmissionPolicy, facts: Admission
     engine = _engine(context, policy, facts.known_names, brings_files=brings)
     chosen = _engine_parameters(context, engine, None)
     bundle, source = (None, None) if brings else _source(submission, policy, engine)
-    asked = _asked(bundle, source)
+    requested = _requested(bundle, source)
     return Admitted(
         context=context,
         submission=submission,
@@ -139,7 +141,7 @@ def admit(context: SubmissionContext, policy: SubmissionPolicy, facts: Admission
         source=source,
         bundle=bundle,
         brings_files=brings,
-        request_sha256="" if key is None else fingerprint(submission, engine, context.owner, asked),
+        request_sha256="" if key is None else fingerprint(submission, engine, context.owner, requested),
         engine_parameters=chosen,
     )
 
@@ -176,10 +178,12 @@ def with_files(admitted: Admitted, source: Source, *, brought: str | None, stage
     """
     if admitted.context.key is None:
         return replace(admitted, source=source)
-    asked = asked_from_elsewhere(admitted.submission.source, brought)
-    if asked is None:
-        asked = Source(kind=source.kind, location="", entrypoint=source.entrypoint, sha256=staged, origin=source.origin)
-    request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.context.owner, asked)
+    requested = requested_from_elsewhere(admitted.submission.source, brought)
+    if requested is None:
+        requested = Source(
+            kind=source.kind, location="", entrypoint=source.entrypoint, sha256=staged, origin=source.origin
+        )
+    request_sha256 = fingerprint(admitted.submission, admitted.engine, admitted.context.owner, requested)
     return replace(admitted, source=source, request_sha256=request_sha256)
 
 
@@ -293,7 +297,7 @@ def _check_source(submitted: SubmittedSource, *, brings_files: bool) -> None:
         kind_of(submitted)
 
 
-def _asked(bundle: SourceBundle | None, source: Source | None) -> Source | None:
+def _requested(bundle: SourceBundle | None, source: Source | None) -> Source | None:
     """Return a source by what its files hold: when they were written, and what stayed behind, is no other request."""
     if source is None:
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 import anyio.to_thread
 from msgspec import Struct
@@ -28,8 +29,8 @@ from penstock_gateway.jobs.core.admission import (
     with_files,
 )
 from penstock_gateway.jobs.core.event_size import require_room, without_room
+from penstock_gateway.jobs.core.idempotency import KeyMeaning, job_ids_of, meaning_of, require_upload_for
 from penstock_gateway.jobs.engine_directory import EngineDirectory
-from penstock_gateway.jobs.submission.idempotency import job_ids_of
 from penstock_ports import MAX_EVENT_BYTES, Blobs, Conflict, EventLog, LogFull, TooLarge
 from penstock_runtime.command_handler import CommandHandler, Target
 from penstock_runtime.engine_plugins import installed_engines
@@ -54,8 +55,12 @@ class Submitted(Struct, frozen=True):
     """Whether the job had been submitted before, under the same idempotency key."""
 
 
-_LookedUp = tuple[JobId, Job | None]
-"""The id that an idempotency key makes, and the job if there is one."""
+class _Found(NamedTuple):
+    """What an idempotency key means now."""
+
+    job_id: JobId
+    job: Job | None
+    """The job, if there is one."""
 
 
 class Submissions:
@@ -118,7 +123,7 @@ class Submissions:
         Raises:
             Forbidden: `principal` may not submit it.
             Invalid: it cannot be accepted; nothing was stored.
-            IdempotencyKeyReused: its key stands for another request.
+            IdempotencyKeyReused: its key means the job of another request.
             Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
 
         """
@@ -131,9 +136,9 @@ class Submissions:
             workflow=workflow,
         )
         # First of all: what a repeated request refers to may have changed since the first one.
-        looked_up = await self._look_up(context, upload)
-        if looked_up is not None and _is_same(looked_up, context, upload):
-            return self._replay(looked_up)
+        found, repeated = await self._look_up(context, upload)
+        if repeated is not None:
+            return self._replay(repeated)
         admitted = await self.admit(context)
         if upload is not None:
             return await self._submit_with_files(admitted, upload)
@@ -142,7 +147,7 @@ class Submissions:
                 return await self._submit_with_files(admitted, begun)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
             await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
-        return await self._append(admitted, None, looked_up=looked_up)
+        return await self._append(admitted, None, found=found)
 
     async def submit_admitted(self, admitted: Admitted, upload: Upload) -> Submitted:
         """Make a job of a submission that was admitted before its files came.
@@ -155,9 +160,9 @@ class Submissions:
             Invalid, IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `submit`.
 
         """
-        looked_up = await self._look_up(admitted.context, upload)
-        if looked_up is not None and _is_same(looked_up, admitted.context, upload):
-            return self._replay(looked_up)
+        _, repeated = await self._look_up(admitted.context, upload)
+        if repeated is not None:
+            return self._replay(repeated)
         return await self._submit_with_files(admitted, upload)
 
     async def admit(self, context: SubmissionContext) -> Admitted:
@@ -188,14 +193,18 @@ class Submissions:
         # Only a name that the catalogue does not have is compared with the others.
         return AdmissionFacts(pipeline=pipeline, known_names=() if pipeline else tuple(self._catalogue.names))
 
-    async def _look_up(self, context: SubmissionContext, upload: Upload | None) -> _LookedUp | None:
-        if context.key is None or not context.fingerprints(_brought_by(upload)):
-            return None
-        return await self._find(context.principal, context.key)
+    async def _look_up(self, context: SubmissionContext, upload: Upload | None) -> tuple[_Found | None, Job | None]:
+        """Return what the key of a request means, if it can be a repeated one, and the job if it is one."""
+        if context.key is None:
+            return None, None
+        fingerprints = context.fingerprints(_brought_by(upload))
+        if not fingerprints:
+            return None, None
+        found = await self._find(context.principal, context.key)
+        is_repeated = meaning_of(found.job, fingerprints) is KeyMeaning.REPEATED
+        return found, found.job if is_repeated else None
 
-    def _replay(self, looked_up: _LookedUp) -> Submitted:
-        _, job = looked_up
-        assert job is not None, "a repeated request has a job"
+    def _replay(self, job: Job) -> Submitted:
         self._index.put(job)
         return Submitted(job, is_replay=True)
 
@@ -213,7 +222,7 @@ class Submissions:
         """
         job_id, upload_id = self._new_job_id(), None
         if key is not None:
-            job_id, _ = await self._find(principal, key)
+            job_id = (await self._find(principal, key)).job_id
             upload_id = self._runtime.new_id()[:12]
         async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
             yield upload
@@ -226,14 +235,14 @@ class Submissions:
             Unavailable: the blob store cannot store them.
 
         """
-        asked = admitted.submission.source
+        requested = admitted.submission.source
         brought = _brought_by(upload)
-        main, origin = None if asked is None else asked.entrypoint, None
-        if asked is not None and needs_staging(asked):
-            found = await self._staging.stage(asked, upload, engine=admitted.engine)
+        main, origin = None if requested is None else requested.entrypoint, None
+        if requested is not None and needs_staging(requested):
+            found = await self._staging.stage(requested, upload, engine=admitted.engine)
             main, origin = found.main, found.origin
         check_uploaded(upload.tree, main, engine=admitted.engine)
-        left_out = () if asked is None else left_out_of(asked)
+        left_out = () if requested is None else left_out_of(requested)
         source = await upload.seal(main=main, origin=origin, left_out=left_out)
         return with_files(admitted, source, brought=brought, staged=upload.fingerprint)
 
@@ -250,15 +259,20 @@ class Submissions:
         upload.is_kept = not submitted.is_replay
         return submitted
 
-    async def _find(self, principal: Principal, key: str) -> _LookedUp:
-        """Return the id that a key stands for now, and the job if there is one; deleted jobs are skipped."""
+    async def _find(self, principal: Principal, key: str) -> _Found:
+        """Return what a key means now.
+
+        Raises:
+            Conflict: every job that it may make was deleted.
+            Unavailable: the log does not answer.
+
+        """
         for job_id in job_ids_of(principal, key):
-            seen = self._index.get(job_id)
-            if seen is not None and seen.deleted_at is not None:
-                continue
-            known = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
-            if known is None or known.deleted_at is None:
-                return job_id, known
+            if meaning_of(self._index.get(job_id), frozenset()) is KeyMeaning.DELETED:
+                continue  # the log need not be read
+            job = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
+            if meaning_of(job, frozenset()) is not KeyMeaning.DELETED:
+                return _Found(job_id, job)
         raise Conflict("every job that this idempotency key may make was deleted; use another key")
 
     def _new_job_id(self) -> JobId:
@@ -268,11 +282,11 @@ class Submissions:
         refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
 
     async def _append(
-        self, admitted: Admitted, uploaded_for: JobId | None, *, looked_up: _LookedUp | None = None
+        self, admitted: Admitted, uploaded_for: JobId | None, *, found: _Found | None = None
     ) -> Submitted:
         principal, key = admitted.context.principal, admitted.context.key
         job_id = uploaded_for or self._new_job_id()
-        first: _LookedUp | None = looked_up if key is not None else (job_id, None)  # nothing is stored under a new id
+        first = found if key is not None else _Found(job_id, None)  # nothing is stored under a new id
 
         async def locate() -> Target[Job]:
             nonlocal job_id, first
@@ -283,8 +297,8 @@ class Submissions:
             else:
                 known = await self._commands.load(JOB, aggregates.job(principal.tenant, job_id))
             first = None
-            if uploaded_for not in (None, job_id):
-                raise Conflict("the job of this idempotency key was deleted while the files were sent; send them again")
+            if uploaded_for is not None:
+                require_upload_for(job_id, uploaded_for)
             return Target(aggregates.job(principal.tenant, job_id), known)
 
         try:
@@ -319,12 +333,6 @@ async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmi
 def _brought_by(upload: Upload | None) -> str | None:
     """Return the fingerprint of the files that came beside a submission; `None` without any."""
     return upload.fingerprint if upload is not None and upload.paths else None
-
-
-def _is_same(looked_up: _LookedUp, context: SubmissionContext, upload: Upload | None) -> bool:
-    """Return whether the job that was found came from the same request."""
-    _, job = looked_up
-    return job is not None and job.request_sha256 in context.fingerprints(_brought_by(upload))
 
 
 def _takes_long(submission: JobSubmission, pipeline: Pipeline | None) -> bool:
