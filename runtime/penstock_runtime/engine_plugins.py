@@ -82,7 +82,7 @@ def load_engines(entry_points: Iterable[metadata.EntryPoint]) -> LoadedEngines:
     for point in _ordered(entry_points):
         try:
             descriptor = _load(point)
-            EngineRegistry((*used, descriptor))  # refuses it when it is invalid, or in conflict with one of those
+            _check((*used, descriptor))
         except InvalidEngines as error:
             unusable.append(UnusableEngine(_name(point), str(error)))
         else:
@@ -117,6 +117,16 @@ def _load(point: metadata.EntryPoint) -> EngineDescriptor:
     if loaded.name != point.name:
         raise InvalidEngines(f"it describes an engine with another name, {loaded.name!r}")
     return loaded
+
+
+def _check(descriptors: tuple[EngineDescriptor, ...]) -> None:
+    """Refuse the last descriptor when it is invalid, or conflicts with one of the others."""
+    try:
+        EngineRegistry(descriptors)
+    except InvalidEngines:
+        raise
+    except Exception as error:  # of a value inside it whose type its author did not check
+        raise InvalidEngines(f"its descriptor is invalid: {type(error).__name__}: {error}") from error
 
 
 def _distribution(point: metadata.EntryPoint) -> str:

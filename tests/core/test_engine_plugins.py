@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
+from penstock_domain.engines.languages import Language
 from penstock_domain.engines.registry import InvalidEngines
 from penstock_engines.mock.descriptor import DESCRIPTOR as MOCK
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
@@ -53,6 +54,7 @@ def test_when_no_plugin_can_be_used_each_is_named_in_the_refusal() -> None:
         (EntryPoint("snakemake", f"{OTHERS}:same_name", GROUP), "'snakemake': two plug-ins have this name"),
         (EntryPoint("x", f"{OTHERS}:same_language", GROUP), "the language 'SMK' belongs to the engine 'snakemake'"),
         (EntryPoint("x", f"{OTHERS}:same_rank", GROUP), "it has the same default rank as the engine 'snakemake'"),
+        (EntryPoint("x", f"{OTHERS}:wrong_names", GROUP), "its descriptor is invalid: TypeError"),
         (EntryPoint("x", f"{OTHERS}:wrong_types", GROUP), "`entrypoints` has the wrong type, str"),
     ],
 )
@@ -64,6 +66,7 @@ def test_a_plugin_that_cannot_be_used_is_left_out(
         "same_name": replace(DESCRIPTOR, languages=(), default_rank=0, title="Another"),
         "same_language": replace(engine, languages=DESCRIPTOR.languages),
         "same_rank": replace(engine, default_rank=DESCRIPTOR.default_rank),
+        "wrong_names": replace(engine, languages=(Language(name="X", other_names=cast("tuple[str, ...]", None)),)),
         "wrong_types": replace(engine, entrypoints=cast("tuple[str, ...]", "Snakefile")),
     }
     monkeypatch.setitem(sys.modules, OTHERS, SimpleNamespace(**others))

@@ -138,6 +138,13 @@ def _own_faults(descriptor: EngineDescriptor) -> Iterator[str]:
     for path in (*descriptor.entrypoints, *descriptor.schema_locations, *descriptor.reserved_folders):
         if path.startswith("/") or ".." in path.split("/") or not path:
             yield f"{path!r} is not a path within a source"
+    for suffix in descriptor.suffixes:
+        if len(suffix) < 2 or not suffix.startswith("."):  # an empty one would fit every file
+            yield f"the suffix {suffix!r} does not begin with a dot, or is only a dot"
+    for language in descriptor.languages:
+        for name in (language.name, *language.other_names):
+            if not name or name != name.strip().upper():  # a client's name is compared like this
+                yield f"the language {name!r} is not named in capitals"
     seen: set[str] = set()
     for parameter in (*descriptor.parameters, *FOR_EVERY_ENGINE):
         for name in filter(None, (parameter.name, parameter.short)):
