@@ -45,10 +45,13 @@ PURE_MODULES: Final = frozenset(
         "types",
         "typing",
         "unicodedata",
+        "uuid",
         "zlib",
     }
 )
 """Of the standard library: what reads no clock, file, environment or entropy, and starts nothing."""
+IMPURE_MEMBERS: Final = frozenset({"uuid1", "uuid4", "uuid6", "uuid7", "uuid8", "getnode"})
+"""Of `uuid`: what reads a clock, the network card or entropy; `uuid3` and `uuid5` are hashes."""
 IMPURE_BUILTINS: Final = frozenset({"open", "print", "input", "exec", "eval", "compile", "breakpoint", "__import__"})
 ASYNCHRONOUS: Final = (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
 
@@ -62,6 +65,8 @@ def faults(source: str) -> Iterator[str]:
             case ast.ImportFrom(module=str(module)):
                 yield from filter(None, [_import_fault(module)])
             case ast.Name(id=name, ctx=ast.Load()) if name in IMPURE_BUILTINS:
+                yield f"line {node.lineno}: {name}"
+            case ast.Attribute(attr=name) | ast.alias(name=name) if name in IMPURE_MEMBERS:
                 yield f"line {node.lineno}: {name}"
             case ast.Global():
                 yield f"line {node.lineno}: global"
@@ -96,6 +101,8 @@ def test_a_pure_module_calls_nothing_impure(path: Path) -> None:
         "text = open('a').read()",
         "read = open",
         "print(1)",
+        "import uuid\nuuid.uuid4()",
+        "from uuid import uuid1 as new_id",
         "async def f(): ...",
         "def f():\n    global x\n    x = 1",
     ],
