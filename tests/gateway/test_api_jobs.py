@@ -353,7 +353,7 @@ async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> 
             return body
 
         with anyio.fail_after(DEADLINE_S):
-            while (await shown())["waiting"]["reason"] != "no slot":  # noqa: ASYNC110  # the fleet asks by itself
+            while (await shown())["waiting"]["reason"] != "no slot":  # noqa: ASYNC110  # the directory refreshes itself
                 await anyio.sleep(0.05)
         job = await shown()
         assert job["waiting"]["position"] == 2

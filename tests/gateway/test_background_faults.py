@@ -10,14 +10,16 @@ from tests.gateway.gateway_harness import Stage, submit
 
 async def test_a_fault_of_an_essential_task_makes_it_not_ready(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: Any, **__: Any) -> None:
-        raise ZeroDivisionError("in the fleet")
+        raise ZeroDivisionError("in the directory")
 
     async with stage.serve() as client:
-        monkeypatch.setattr(stage.gateway.base.fleet, "refresh", fails)
+        monkeypatch.setattr(stage.gateway.base.engine_directory, "refresh", fails)
         with anyio.fail_after(10):
             while (response := await client.get("/readyz")).status_code == 200:
                 await anyio.lowlevel.checkpoint()
-        assert response.json()["reasons"] == ["the background task fleet failed (ZeroDivisionError: in the fleet)"]
+        assert response.json()["reasons"] == [
+            "the background task engine directory failed (ZeroDivisionError: in the directory)"
+        ]
         assert (await client.get("/healthz")).status_code == 200
         monkeypatch.undo()
         await submit(client)

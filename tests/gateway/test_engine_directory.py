@@ -43,36 +43,36 @@ class Heartbeats(MemoryHeartbeats):
 @pytest.mark.slow
 async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
-    fleet = EngineDirectory(heartbeats)
-    assert fleet.versions is None
-    assert await fleet.refresh() == {}
+    engine_directory = EngineDirectory(heartbeats)
+    assert engine_directory.versions is None
+    assert await engine_directory.refresh() == {}
 
     for name, version in (("one", "9.27.1"), ("other", "8.0")):
         await heartbeats.beat(runner(name, version))
-    await until(fleet, {"snakemake": ("8.0", "9.27.1")})
+    await until(engine_directory, {"snakemake": ("8.0", "9.27.1")})
     await heartbeats.silence(RunnerId("one"))
-    await until(fleet, {"snakemake": ("8.0",)})
+    await until(engine_directory, {"snakemake": ("8.0",)})
     await heartbeats.silence(RunnerId("other"))
-    await until(fleet, {})
+    await until(engine_directory, {})
 
 
 async def test_what_was_heard_last_stands_while_nobody_answers() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     await heartbeats.beat(runner("one", "9"))
-    fleet = EngineDirectory(heartbeats)
-    await fleet.refresh()
+    engine_directory = EngineDirectory(heartbeats)
+    await engine_directory.refresh()
     heartbeats.is_down = True
     with anyio.fail_after(DEADLINE_S):
         while heartbeats.asked < 2:
-            assert await fleet.refresh() == {"snakemake": ("9",)}
+            assert await engine_directory.refresh() == {"snakemake": ("9",)}
 
 
 async def test_those_who_ask_at_once_share_one_answer() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
-    fleet = EngineDirectory(heartbeats)
+    engine_directory = EngineDirectory(heartbeats)
     async with anyio.create_task_group() as group:
         for _ in range(10):
-            group.start_soon(fleet.refresh)
+            group.start_soon(engine_directory.refresh)
     assert heartbeats.asked == 1
 
 
@@ -82,9 +82,9 @@ def runner(name: str, version: str) -> RunnerHeartbeat:
     )
 
 
-async def until(fleet: EngineDirectory, expected: Mapping[str, tuple[str, ...]]) -> None:
+async def until(engine_directory: EngineDirectory, expected: Mapping[str, tuple[str, ...]]) -> None:
     with anyio.fail_after(DEADLINE_S):
-        while await fleet.refresh() != expected:
+        while await engine_directory.refresh() != expected:
             await anyio.lowlevel.checkpoint()
 
 

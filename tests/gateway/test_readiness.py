@@ -139,7 +139,7 @@ async def test_work_that_waits_without_a_runner_is_named_when_asked_for(
     async with stage.serve(ready_needs_runner_s=needs_runner_s) as client:
         await _beat(stage, waiting=1)
         assert (await client.get("/readyz")).status_code == 200, "it has not been missing for long"
-        monkeypatch.setattr(type(stage.gateway.base.fleet), "without_runner_s", 61.0)
+        monkeypatch.setattr(type(stage.gateway.base.engine_directory), "without_runner_s", 61.0)
         response = await client.get("/readyz")
         assert response.status_code == (503 if needs_runner_s else 200)
         if needs_runner_s:
@@ -153,11 +153,11 @@ async def test_work_that_waits_without_a_runner_is_named_when_asked_for(
 async def test_a_heartbeat_of_a_runner_counts(stage: Stage) -> None:
     async with stage.serve() as client:
         assert (await client.get("/readyz")).status_code == 200
-        before = stage.gateway.base.fleet.without_runner_s
+        before = stage.gateway.base.engine_directory.without_runner_s
         await stage.connect_runner("mock")
         await anyio.sleep(0.25)  # what was heard a moment ago is not asked for again
-        await stage.gateway.base.fleet.refresh()
-        assert stage.gateway.base.fleet.without_runner_s < before + 0.25
+        await stage.gateway.base.engine_directory.refresh()
+        assert stage.gateway.base.engine_directory.without_runner_s < before + 0.25
 
 
 async def _beat(stage: Stage, *, waiting: int) -> None:
@@ -165,9 +165,9 @@ async def _beat(stage: Stage, *, waiting: int) -> None:
     beat = SchedulerBeat(holder="s", term=1, count=waiting, time=datetime.now(UTC), queue=queue)
     await stage.cluster.heartbeats.beat_scheduler(beat)
     with anyio.fail_after(10):
-        while stage.gateway.base.fleet.has_waiting_jobs != bool(waiting):
+        while stage.gateway.base.engine_directory.has_waiting_jobs != bool(waiting):
             await anyio.lowlevel.checkpoint()
-            await stage.gateway.base.fleet.refresh()
+            await stage.gateway.base.engine_directory.refresh()
 
 
 async def test_a_real_log_that_is_full_makes_it_not_ready(tmp_path: Path, nats_server: NatsServer) -> None:

@@ -236,7 +236,7 @@ class GatewayMachine(Service):
             log=cluster.log,
             blobs=cluster.blobs,
             index=self.index,
-            fleet=self.engines,
+            engine_directory=self.engines,
             catalogue=self.catalogue,
             staging=cast("SourceStaging", None),  # no simulated job has files
             policy=SubmissionPolicy(mock_unknown_pipelines=True),

@@ -70,11 +70,11 @@ class Readiness:
         watchers: ChangeNotifier,
         heartbeats: Heartbeats,
         background: BackgroundTasks,
-        fleet: EngineDirectory,
+        engine_directory: EngineDirectory,
         policy: ReadinessPolicy,
     ) -> None:
         self._cluster = cluster
-        self._fleet = fleet
+        self._engine_directory = engine_directory
         self._policy = policy
         self._full: list[str] = []
         self._is_looking = False
@@ -102,8 +102,12 @@ class Readiness:
             reasons.append("the list of jobs is behind the log: the projector does not keep up or does not run")
         reasons += self._full
         needs_runner_s = self._policy.needs_runner_s
-        if needs_runner_s and self._fleet.has_waiting_jobs and self._fleet.without_runner_s > needs_runner_s:
-            silent_s = self._fleet.without_runner_s
+        if (
+            needs_runner_s
+            and self._engine_directory.has_waiting_jobs
+            and self._engine_directory.without_runner_s > needs_runner_s
+        ):
+            silent_s = self._engine_directory.without_runner_s
             reasons.append(f"work waits, and no runner has sent a heartbeat for {silent_s:.0f} s: start a runner")
         reasons += [str(fault) for fault in self._background.faults() if fault.is_essential]
         return reasons

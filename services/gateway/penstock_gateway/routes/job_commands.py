@@ -21,10 +21,10 @@ from penstock_schemas.views import Job
 class JobCommandRoutes:
     """Handlers that change one job."""
 
-    def __init__(self, *, jobs: Jobs, deletions: Deletions, fleet: EngineDirectory) -> None:
+    def __init__(self, *, jobs: Jobs, deletions: Deletions, engine_directory: EngineDirectory) -> None:
         self._jobs = jobs
         self._deletions = deletions
-        self._fleet = fleet
+        self._engine_directory = engine_directory
         self.routes: Final = (
             Route(CANCEL_JOB, self.cancel),
             Route(HOLD_JOB, self.hold),
@@ -55,5 +55,5 @@ class JobCommandRoutes:
         return EmptyResponse(204, {})
 
     def _job(self, job: Job, *, status: int = 200) -> ASGIApp:
-        body = render(job, waiting=self._fleet.waiting(job))
+        body = render(job, waiting=self._engine_directory.waiting(job))
         return BytesResponse(encode(body), status=status, headers=job_headers(body, str(body.seq)))

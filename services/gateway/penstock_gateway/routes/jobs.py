@@ -36,13 +36,13 @@ class SubmissionRoutes:
         submissions: Submissions,
         planning: Planning,
         forms: FormSubmissions,
-        fleet: EngineDirectory,
+        engine_directory: EngineDirectory,
         max_body_bytes: int,
     ) -> None:
         self._submissions = submissions
         self._planning = planning
         self._forms = forms
-        self._fleet = fleet
+        self._engine_directory = engine_directory
         self._max_body_bytes = max_body_bytes
         self.routes: Final = (Route(SUBMIT_JOB, self.submit),)
 
@@ -58,7 +58,7 @@ class SubmissionRoutes:
             submission = await decode_submission(raw, is_lenient=request.is_lenient)
             key = request.header(IDEMPOTENCY_KEY)
             submitted = await self._submissions.submit(principal, submission, header_key=key)
-        job = render(submitted.job, waiting=self._fleet.waiting(submitted.job))
+        job = render(submitted.job, waiting=self._engine_directory.waiting(submitted.job))
         headers = {**job_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
         if submitted.is_replay:
             headers["idempotent-replay"] = "true"
@@ -77,11 +77,11 @@ class SubmissionRoutes:
 class JobRoutes:
     """Handlers that read jobs."""
 
-    def __init__(self, *, jobs: Jobs, lists: JobLists, index: Index, fleet: EngineDirectory) -> None:
+    def __init__(self, *, jobs: Jobs, lists: JobLists, index: Index, engine_directory: EngineDirectory) -> None:
         self._jobs = jobs
         self._lists = lists
         self._index = index
-        self._fleet = fleet
+        self._engine_directory = engine_directory
         self.routes: Final = (
             Route(LIST_JOBS, self.list_jobs),
             Route(GET_JOB, self.get),
@@ -95,7 +95,7 @@ class JobRoutes:
         page = await self._lists.page(principal, query, min_seq=max(min_seq, _min_seq(request)))
         body = encode(
             JobList(
-                jobs=[render(job, waiting=self._fleet.waiting(job)) for job in page.jobs],
+                jobs=[render(job, waiting=self._engine_directory.waiting(job)) for job in page.jobs],
                 total=page.total,
                 next_cursor=None if page.next_below is None else encode_cursor(page.next_below, query),
             )
@@ -111,7 +111,7 @@ class JobRoutes:
         min_seq = request.query.integer("min_seq") if request.has_query else 0
         job = await self._jobs.get(request.principal, job_id, min_seq=max(min_seq, _min_seq(request)))
         counts = await self._jobs.counts(job)
-        waiting = self._fleet.waiting(
+        waiting = self._engine_directory.waiting(
             job, lambda other: self._jobs.is_visible(request.principal, other.tenant, other.owner)
         )
         body = render(job, waiting=waiting, tasks=counts)

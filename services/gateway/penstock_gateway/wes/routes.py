@@ -64,7 +64,7 @@ class WesRunRoutes:
         runs: Runs,
         lists: RunLists,
         submissions: RunSubmissions,
-        fleet: EngineDirectory,
+        engine_directory: EngineDirectory,
     ) -> None:
         self._rules = rules
         self._identity = identity
@@ -73,7 +73,7 @@ class WesRunRoutes:
         self._runs = runs
         self._lists = lists
         self._submissions = submissions
-        self._fleet = fleet
+        self._engine_directory = engine_directory
         self.routes: Final = (
             Route(operations.GET_SERVICE_INFO, self.service_info),
             Route(operations.LIST_RUNS, self.list_runs),
@@ -88,7 +88,7 @@ class WesRunRoutes:
         counts = await self._lists.counts(request.principal)
         body = service_info_of(
             self._identity,
-            engines=await self._fleet.refresh(),
+            engines=await self._engine_directory.refresh(),
             counts=counts,
             addresses=self._rules.addresses(request),
         )

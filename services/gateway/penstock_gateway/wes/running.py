@@ -49,7 +49,7 @@ class RunSubmissions:
         submissions: makes jobs.
         staging: unpacks attached archives.
         catalogue: the workflows that can be run by name.
-        fleet: which engines are offered.
+        engine_directory: which engines are offered.
         roots: the folders below which a workflow's address may lead.
 
     """
@@ -59,13 +59,13 @@ class RunSubmissions:
         submissions: Submissions,
         staging: SourceStaging,
         catalogue: Catalogue,
-        fleet: EngineDirectory,
+        engine_directory: EngineDirectory,
         roots: tuple[PurePosixPath, ...],
     ) -> None:
         self._submissions = submissions
         self._staging = staging
         self._catalogue = catalogue
-        self._fleet = fleet
+        self._engine_directory = engine_directory
         self._roots = roots
 
     async def submit(self, principal: Principal, form: MultipartForm | UrlencodedForm, *, key: str | None) -> Job:
@@ -121,8 +121,8 @@ class RunSubmissions:
         """Return the engines that runners offer, refreshed once when a requested one is missing."""
         found = installed_engines().language_named(fields.get("workflow_type", ""))
         if found is not None:
-            await self._fleet.offered_to(found[0].name)
-        return self._fleet.versions
+            await self._engine_directory.offered_to(found[0].name)
+        return self._engine_directory.versions
 
 
 async def _read(form: MultipartForm | UrlencodedForm, upload: Upload) -> dict[str, str]:

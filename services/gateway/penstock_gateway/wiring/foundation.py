@@ -59,7 +59,7 @@ class Foundation(Struct, frozen=True, kw_only=True):
     log: ObservedLog
     notifier: ChangeNotifier
     background: BackgroundTasks
-    fleet: EngineDirectory
+    engine_directory: EngineDirectory
     index: Index
     readiness: Readiness
     catalogue: Catalogue
@@ -72,7 +72,7 @@ class Foundation(Struct, frozen=True, kw_only=True):
 def build_foundation(settings: GatewaySettings, ports: Ports, blobs: Blobs, runtime: Runtime) -> Foundation:
     """Return what every area uses."""
     notifier, background = ChangeNotifier(), BackgroundTasks()
-    fleet = EngineDirectory(ports.heartbeats, runtime=runtime)
+    engine_directory = EngineDirectory(ports.heartbeats, runtime=runtime)
     index = Index(settings.state_dir / INDEX_FILE, boot_id=_boot_id(), view=ports.jobs, watchers=notifier)
     log = ObservedLog(ports.log)
     spool = Spool(settings.state_dir / SPOOL_FOLDER)
@@ -84,7 +84,7 @@ def build_foundation(settings: GatewaySettings, ports: Ports, blobs: Blobs, runt
         log=log,
         notifier=notifier,
         background=background,
-        fleet=fleet,
+        engine_directory=engine_directory,
         index=index,
         readiness=Readiness(
             cluster=ports,
@@ -94,7 +94,7 @@ def build_foundation(settings: GatewaySettings, ports: Ports, blobs: Blobs, runt
             watchers=notifier,
             heartbeats=ports.heartbeats,
             background=background,
-            fleet=fleet,
+            engine_directory=engine_directory,
             policy=readiness_policy(settings),
         ),
         catalogue=Catalogue(log, runtime=runtime),

@@ -100,7 +100,7 @@ def build_gateway(settings: GatewaySettings, ports: Ports, blobs: Blobs, *, runt
 def _essential_work(base: Foundation, provider: Provider | None) -> dict[str, Work]:
     work: dict[str, Work] = {
         "index": IndexFeeder(base.index).run,
-        "fleet": base.fleet.run,
+        "engine directory": base.engine_directory.run,
         "catalogue": base.catalogue.run,
         "readiness": base.readiness.run,
         "tokens": base.tokens.run,

@@ -85,11 +85,13 @@ def _job_routes(
             submissions=jobs.submissions,
             planning=jobs.planning,
             forms=jobs.forms,
-            fleet=base.fleet,
+            engine_directory=base.engine_directory,
             max_body_bytes=settings.max_body_bytes,
         ).routes,
-        *JobRoutes(jobs=jobs.jobs, lists=jobs.lists, index=base.index, fleet=base.fleet).routes,
-        *JobCommandRoutes(jobs=jobs.jobs, deletions=maintenance.deletions, fleet=base.fleet).routes,
+        *JobRoutes(jobs=jobs.jobs, lists=jobs.lists, index=base.index, engine_directory=base.engine_directory).routes,
+        *JobCommandRoutes(
+            jobs=jobs.jobs, deletions=maintenance.deletions, engine_directory=base.engine_directory
+        ).routes,
         *RunRoutes(jobs=jobs.jobs, runs=jobs.runs, blobs=base.blobs, presigned_s=settings.presigned_url_s).routes,
         *PipelineRoutes(catalogue=base.catalogue, registrations=catalogue.registrations, jobs=jobs.jobs).routes,
     )
@@ -117,7 +119,9 @@ def _wes_routes(base: Foundation, jobs: JobServices) -> tuple[Route, ...]:
         public_url=settings.public_url,
         trusted_proxies=frozenset(settings.trusted_proxies),
     )
-    submissions = RunSubmissions(jobs.submissions, base.staging, base.catalogue, base.fleet, source_roots(settings))
+    submissions = RunSubmissions(
+        jobs.submissions, base.staging, base.catalogue, base.engine_directory, source_roots(settings)
+    )
     return (
         *WesRunRoutes(
             rules=rules,
@@ -127,7 +131,7 @@ def _wes_routes(base: Foundation, jobs: JobServices) -> tuple[Route, ...]:
             runs=jobs.runs,
             lists=RunLists(jobs.lists),
             submissions=submissions,
-            fleet=base.fleet,
+            engine_directory=base.engine_directory,
         ).routes,
         *WesFileRoutes(
             rules=rules,

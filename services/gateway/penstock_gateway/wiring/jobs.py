@@ -58,7 +58,7 @@ def build_jobs(base: Foundation) -> JobServices:
         log=base.log,
         blobs=base.blobs,
         index=base.index,
-        fleet=base.fleet,
+        engine_directory=base.engine_directory,
         catalogue=base.catalogue,
         staging=base.staging,
         policy=SubmissionPolicy(

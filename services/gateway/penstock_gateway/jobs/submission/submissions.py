@@ -70,7 +70,7 @@ class Submissions:
         log: the event log.
         blobs: the store of their files, which are stored before the event.
         index: gets every new job at once.
-        fleet: the engines that runners offer.
+        engine_directory: the engines that runners offer.
         catalogue: the pipelines that can be run by name.
         staging: fetches the files of sources on other servers.
         policy: what the operator allows.
@@ -84,7 +84,7 @@ class Submissions:
         log: EventLog,
         blobs: Blobs,
         index: Index,
-        fleet: EngineDirectory,
+        engine_directory: EngineDirectory,
         catalogue: Catalogue,
         staging: SourceStaging,
         policy: SubmissionPolicy,
@@ -96,7 +96,7 @@ class Submissions:
         self._blobs = blobs
         self._uploads = Uploads(blobs)
         self._index = index
-        self._fleet = fleet
+        self._engine_directory = engine_directory
         self._catalogue = catalogue
         self._staging = staging
         self._policy = policy
@@ -279,7 +279,7 @@ class Submissions:
         return JobId(str(self._runtime.new_uuid()))
 
     async def _check_engine(self, engine: str) -> None:
-        refuse_unknown_engine(engine, await self._fleet.offered_to(engine))
+        refuse_unknown_engine(engine, await self._engine_directory.offered_to(engine))
 
     async def _append(
         self, admitted: Admitted, uploaded_for: JobId | None, *, found: _Found | None = None
