@@ -170,8 +170,8 @@ def _errors() -> str:
 def _bodies() -> Iterator[str]:
     bodies = [
         shape
-        for shape in vars(api).values()
-        if isinstance(shape, type) and issubclass(shape, msgspec.Struct) and shape.__module__ == api.__name__
+        for shape in (getattr(api, name) for name in api.__all__)
+        if isinstance(shape, type) and issubclass(shape, msgspec.Struct)
     ]
     bodies.append(Plan)
     inner = named_shapes(bodies)

@@ -1,0 +1,82 @@
+"""The bodies of a run's tasks, logs and outputs."""
+
+from datetime import datetime
+from enum import Enum
+
+from msgspec import Struct
+
+from penstock_schemas.ids import JobId
+from penstock_schemas.jobs import TaskCounts
+from penstock_schemas.views import LogStream, OutputKind, Task, UndeclaredFile, UnstoredFile
+
+
+class TaskList(Struct, frozen=True, kw_only=True):
+    """A job's tasks, in the order of their first appearance, and their counts."""
+
+    tasks: list[Task]
+    counts: TaskCounts
+    next_after: int | None
+    """The `after` of the next page; null on the last one."""
+    done: bool
+    """Whether the job is over and nothing further will come."""
+
+
+class LogEntry(Struct, frozen=True, kw_only=True):
+    """A piece of a run's log."""
+
+    position: int
+    attempt: int
+    stream: LogStream
+    text: str
+    time: datetime | None
+    """Null in a log that was read back from the blob store."""
+    task_id: str | None
+
+
+class LogSource(Enum):
+    """Where log entries were read."""
+
+    LIVE = "live"
+    """The live tail, while the job runs and for some time after."""
+    ARCHIVE = "archive"
+    """The whole engine log in the blob store."""
+
+
+class LogList(Struct, frozen=True, kw_only=True):
+    """A job's log above `after`, in order."""
+
+    entries: list[LogEntry]
+    next_after: int
+    """The `after` of the next request."""
+    done: bool
+    """Whether the job is over and nothing further will come."""
+    source: LogSource
+
+
+class OutputEntry(Struct, frozen=True, kw_only=True):
+    """One file that a run produced."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+    url: str
+    """Where it can be downloaded: a path on this server."""
+    download_url: str | None = None
+    """A link to the object store itself, valid for a while for everybody who has it; null unless this is enabled."""
+    kind: OutputKind = OutputKind.OUTPUT
+
+
+class OutputList(Struct, frozen=True, kw_only=True):
+    """Every file of a run that was stored, and those that were not."""
+
+    job_id: JobId
+    attempt: int
+    files: list[OutputEntry]
+    total_bytes: int
+    not_stored: list[UnstoredFile] = []
+    """Declared files that are there and were not stored, each with the reason: the first 1,000."""
+    not_stored_count: int = 0
+    undeclared: list[UndeclaredFile] = []
+    """Files that the run made or changed, that no rule declares, and that were not kept: the first 1,000."""
+    undeclared_count: int = 0
+    undeclared_bytes: int = 0
