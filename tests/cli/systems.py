@@ -1,4 +1,4 @@
-"""`penstock up` as its user starts it, in a state folder of its own."""
+"""`penstock up` as its user starts it, in its own state folder."""
 
 import os
 import select
@@ -26,7 +26,7 @@ def wait_until(condition: Callable[[], bool], what: str, *, deadline_s: float = 
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return the environment of a user whose home folder is `home`; everything that they start can be told by it."""
+    """Return the environment of a user whose home folder is `home`; it identifies everything that the user starts."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PENSTOCK_", "XDG_"))}
     return kept | {"XDG_STATE_HOME": str(home / "state"), "HOME": str(home)}
 
@@ -61,11 +61,11 @@ def call(
 
 def read_until(terminal: int, mark: bytes, *, deadline_s: float = 30.0) -> bytes:
     """Return what a terminal shows, up to `mark`."""
-    said, ends = b"", time.monotonic() + deadline_s
-    while mark not in said:
-        assert select.select([terminal], [], [], max(0.0, ends - time.monotonic()))[0], said
-        said += os.read(terminal, 65536)
-    return said
+    output, ends = b"", time.monotonic() + deadline_s
+    while mark not in output:
+        assert select.select([terminal], [], [], max(0.0, ends - time.monotonic()))[0], output
+        output += os.read(terminal, 65536)
+    return output
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Up:
 
     home: Path
     process: subprocess.Popen[bytes]
-    said_in: Path
+    output_path: Path
     folder: Path | None = None
     """The state folder, where it is not the usual one."""
 
@@ -85,19 +85,19 @@ class Up:
     @property
     def record(self) -> instance_record.Running:
         found = instance_record.find(self.state)
-        assert found is not None, self.said()
+        assert found is not None, self.output()
         return found
 
-    def said(self) -> str:
+    def output(self) -> str:
         """Return what it wrote to its terminal."""
-        return self.said_in.read_text()
+        return self.output_path.read_text()
 
     def await_ready(self) -> None:
         def is_ready() -> bool:
-            assert self.process.poll() is None, self.said()
+            assert self.process.poll() is None, self.output()
             return instance_record.find(self.state) is not None
 
-        wait_until(is_ready, f"ready:\n{self.said()}")
+        wait_until(is_ready, f"ready:\n{self.output()}")
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """End it as its user would; return its exit code."""
@@ -108,8 +108,8 @@ class Up:
 @contextmanager
 def up(home: Path, *options: str, environ: Mapping[str, str] | None = None, state: Path | None = None) -> Generator[Up]:
     """Start `penstock up` on a free port and wait until it is ready; nothing of it is left afterwards."""
-    said_in = home / "up.log"
-    with said_in.open("wb") as said:
+    output_path = home / "up.log"
+    with output_path.open("wb") as output:
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -123,10 +123,10 @@ def up(home: Path, *options: str, environ: Mapping[str, str] | None = None, stat
             ],
             env=environment(home) | dict(environ or {}),
             stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
         )
-    started = Up(home, process, said_in, state)
+    started = Up(home, process, output_path, state)
     try:
         started.await_ready()
         yield started

@@ -229,8 +229,8 @@ def test_times_modes_and_empty_folders_go_along(tmp_path: Path) -> None:
 def record_of(result: str) -> str:
     """Return the path of Snakemake's record of a result."""
     encoded = base64.urlsafe_b64encode(result.encode()).decode()
-    pieces = [encoded[start : start + 254] for start in range(0, len(encoded), 254)]
-    return "/".join([".snakemake/metadata", *(f"@{piece}" for piece in pieces[:-1]), pieces[-1]])
+    names = [encoded[start : start + 254] for start in range(0, len(encoded), 254)]
+    return "/".join([".snakemake/metadata", *(f"@{name}" for name in names[:-1]), names[-1]])
 
 
 def test_records_of_results_go_along_also_where_the_result_is_gone_or_left_out(tmp_path: Path) -> None:
@@ -248,15 +248,15 @@ def test_no_record_goes_along_where_no_result_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "says"),
+    ("target", "expected"),
     [
         ("missing", "there is no file or folder"),
         ("empty", "has no Snakefile or snakefile or"),
     ],
 )
-def test_what_is_no_workflow_is_refused(tmp_path: Path, target: str, says: str) -> None:
+def test_what_is_no_workflow_is_refused(tmp_path: Path, target: str, expected: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadWorkflow, match=says):
+    with pytest.raises(BadWorkflow, match=expected):
         pack(tmp_path / target)
 
 

@@ -210,7 +210,7 @@ def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
         ),
     ],
 )
-def test_what_a_refusal_says_is_printed_once(violations: list[tuple[str, str]], lines: list[str]) -> None:
+def test_the_text_of_a_refusal_is_printed_once(violations: list[tuple[str, str]], lines: list[str]) -> None:
     problem = problem_of(Invalid([Violation(pointer=where, detail=detail) for where, detail in violations]))
     assert refusal(RequestRefused(422, problem, "http://server")).splitlines() == lines
 
@@ -225,7 +225,7 @@ def test_another_kind_of_server_is_recognized(body: Any) -> None:
         client.job(JOB_ID)
 
 
-def test_an_error_that_is_no_problem_is_still_told() -> None:
+def test_an_error_without_a_problem_document_is_still_reported() -> None:
     with scripted((404, b"nginx")) as script, Client(script.url) as client:
         with pytest.raises(ResourceNotFound) as caught:
             client.job(JOB_ID)
@@ -264,7 +264,7 @@ def test_every_page_of_a_list_is_read() -> None:
     assert script.requests[1][1].endswith("&cursor=more")
 
 
-def test_so_many_jobs_are_asked_for_as_are_wanted() -> None:
+def test_as_many_jobs_are_requested_as_are_wanted() -> None:
     answers = (
         (200, {"jobs": [job("a"), job("b")], "total": 9, "next_cursor": "more"}),
         (200, {"jobs": [job("c")], "total": 9, "next_cursor": "further"}),
@@ -300,10 +300,10 @@ def test_a_stored_log_goes_on_where_it_broke_off() -> None:
     text = bytes(range(256)) * (5 * TEXT_PIECE // 512)
     with scripted((200, text), (206, text[2 * TEXT_PIECE :])) as script, Client(script.url) as client:
         script.breaks_off = True
-        pieces = client.stored_log(PART)
-        first = next(pieces)
+        chunks = client.stored_log(PART)
+        first = next(chunks)
         script.breaks_off = False
-        assert first + b"".join(pieces) == text
+        assert first + b"".join(chunks) == text
     assert [path for _, path, _ in script.requests] == [PART.path, PART.path]
 
 
@@ -327,7 +327,7 @@ def test_a_stored_log_that_always_breaks_off_is_given_up() -> None:
         assert len(script.requests) == MAX_BREAKS + 1
 
 
-def test_a_download_that_breaks_off_is_said_to(tmp_path: Path) -> None:
+def test_a_download_that_breaks_off_is_reported(tmp_path: Path) -> None:
     with scripted((200, b"hello")) as script, Client(script.url) as client:
         script.breaks_off = True
         with pytest.raises(Damaged, match=r"a\.txt was cut off before its end .* contact an operator"):
@@ -349,7 +349,7 @@ def test_waiting_has_an_end() -> None:
         client.wait(JOB_ID, timeout_s=0.05)
 
 
-def test_readiness_is_asked_once_and_read_when_it_is_bad() -> None:
+def test_readiness_is_requested_once_and_read_when_it_is_bad() -> None:
     with scripted((503, {"ready": False, "reasons": ["no log"]})) as script, Client(script.url) as client:
         assert client.server.readiness().reasons == ["no log"]
         assert len(script.requests) == 1

@@ -55,8 +55,8 @@ def test_without_a_command_the_overview_is_shown(capsys: pytest.CaptureFixture[s
 
 def test_the_exit_codes_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
     run(["--help"])
-    shown = " ".join(capsys.readouterr().out.split())
-    assert all(f"{code.value} " in shown for code in Exit)
+    help_text = " ".join(capsys.readouterr().out.split())
+    assert all(f"{code.value} " in help_text for code in Exit)
 
 
 def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,7 +65,7 @@ def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "expected"),
     [
         (["ls", "--since", "yesterday"], "'yesterday' is no time"),
         (["ls", "-n", "0"], "0 is not in the range"),
@@ -86,11 +86,11 @@ def test_a_misspelt_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
         (["up", "--host", "192.0.2.1"], "192.0.2.1 is no address of this machine"),
     ],
 )
-def test_wrong_usage_ends_with_2_and_says_why(
-    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+def test_wrong_usage_ends_with_2_and_the_reason(
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == Exit.USAGE
-    assert says in " ".join(capsys.readouterr().err.split())
+    assert expected in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_a_server_that_is_not_there_ends_with_6(
 ) -> None:
     monkeypatch.setattr("penstock.client.transport.FIRST_PAUSE_S", 100.0)  # no second try
     assert run([*arguments, "--url", nowhere]) == Exit.UNREACHABLE
-    said = capsys.readouterr().err
-    assert f"{nowhere} does not answer: connection refused" in said
-    assert len(said.splitlines()) == 2
+    errors = capsys.readouterr().err
+    assert f"{nowhere} does not answer: connection refused" in errors
+    assert len(errors.splitlines()) == 2
 
 
 def test_a_state_folder_without_a_system_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ rule all:
 
 rule one:
     output: "out/{sample}.txt"
-    shell: "echo {wildcards.sample} says {config[word]} > {output}"
+    shell: "echo {wildcards.sample} has {config[word]} > {output}"
 
 rule total:
     input: "out/a.txt", "out/b.txt"
@@ -64,9 +64,9 @@ def test_a_workflow_goes_all_the_way(system: Up, workflow: Path) -> None:
     assert "sending 1 file" in done.stderr
     assert f"{job_id} completed" in done.stderr
 
-    shown = json.loads(call(system.home, "show", job_id[:12], "-o", "json").stdout)
-    assert (shown["id"], shown["pipeline_name"], shown["parameters"]) == (job_id, "adder", {"word": 7})
-    assert shown["tasks"] == {"total": 4, "done": 4, "running": 0, "failed": 0}
+    details = json.loads(call(system.home, "show", job_id[:12], "-o", "json").stdout)
+    assert (details["id"], details["pipeline_name"], details["parameters"]) == (job_id, "adder", {"word": 7})
+    assert details["tasks"] == {"total": 4, "done": 4, "running": 0, "failed": 0}
 
     tasks = [json.loads(line) for line in call(system.home, "tasks", job_id, "-o", "jsonl").stdout.splitlines()]
     assert sorted((task["name"], task["state"]) for task in tasks) == [
@@ -80,7 +80,7 @@ def test_a_workflow_goes_all_the_way(system: Up, workflow: Path) -> None:
 
     got = workflow.parent / "got"
     assert call(system.home, "outputs", job_id, "--get", str(got)).returncode == Exit.OK
-    assert (got / "out" / "total.txt").read_text() == "a says 7\nb says 7\n"
+    assert (got / "out" / "total.txt").read_text() == "a has 7\nb has 7\n"
     assert "rule total" in call(system.home, "logs", job_id).stdout
 
     listed = json.loads(call(system.home, "ls", "-l", "project=tuna", "-o", "json").stdout)
@@ -88,18 +88,18 @@ def test_a_workflow_goes_all_the_way(system: Up, workflow: Path) -> None:
     assert call(system.home, "ls", "-l", "project=cod").stderr.strip() == "no runs"
 
 
-def test_a_failed_run_says_what_broke(system: Up, workflow: Path) -> None:
+def test_a_failed_run_shows_what_failed(system: Up, workflow: Path) -> None:
     (workflow / "Snakefile").write_text(BROKEN)
     done = call(system.home, "submit", str(workflow), "--watch")
     assert done.returncode == Exit.RUN_FAILED
     assert "rule breaks, exit code 7" in done.stderr
     assert "the disk is made of cheese" in done.stderr
-    shown = call(system.home, "show", done.stdout.strip()).stdout
-    assert "rule breaks, exit code 7" in shown
-    assert "the disk is made of cheese" in shown
+    details = call(system.home, "show", done.stdout.strip()).stdout
+    assert "rule breaks, exit code 7" in details
+    assert "the disk is made of cheese" in details
 
 
-def test_the_mock_engine_fails_as_it_is_told(system: Up) -> None:
+def test_the_mock_engine_fails_on_request(system: Up) -> None:
     done = call(system.home, "submit", "--pipeline", "x", "-p", FAILING, "--watch", "--url", system.record.url)
     assert done.returncode == Exit.RUN_FAILED
     assert "warning: the server knows no pipeline 'x': the engine mock only simulates one" in done.stderr
@@ -123,9 +123,9 @@ def test_a_run_is_held_and_released(system: Up) -> None:
     assert f"penstock release {job_id[:8]}" in done.stderr
     again = call(system.home, "hold", job_id[:13], "--reason", "not yet")
     assert again.stdout.split() == [job_id, "held"]
-    shown = call(system.home, "show", job_id).stdout
-    assert "held; it waits until somebody releases it" in shown
-    assert "not requeued" in shown
+    details = call(system.home, "show", job_id).stdout
+    assert "held; it waits until somebody releases it" in details
+    assert "not requeued" in details
     assert call(system.home, "release", job_id).stdout.split() == [job_id, "queued"]
     assert call(system.home, "watch", job_id).returncode == Exit.OK
     refused = call(system.home, "hold", job_id)
@@ -144,9 +144,9 @@ def test_a_deleted_run_is_shown_as_such(system: Up) -> None:
     for _ in range(2):
         deleted = call(system.home, "delete", job_id)
         assert (deleted.returncode, deleted.stdout.split()) == (Exit.OK, [job_id, "deleted"])
-    shown = call(system.home, "show", job_id)
-    assert shown.returncode == Exit.NOT_FOUND
-    assert "was deleted at" in shown.stderr
+    deleted = call(system.home, "show", job_id)
+    assert deleted.returncode == Exit.NOT_FOUND
+    assert "was deleted at" in deleted.stderr
 
 
 def test_ctrl_c_on_a_terminal_detaches(system: Up) -> None:
@@ -157,14 +157,14 @@ def test_ctrl_c_on_a_terminal_detaches(system: Up) -> None:
         preexec_fn=lambda: os.login_tty(terminal),
     )
     os.close(terminal)
-    said = read_until(main, b"running")
+    output = read_until(main, b"running")
     os.write(main, b"\x03")
-    said += read_until(main, b"penstock cancel")
+    output += read_until(main, b"penstock cancel")
     assert watching.wait(30) == Exit.INTERRUPTED
     os.close(main)
-    assert b"detached: the run goes on" in said
+    assert b"detached: the run goes on" in output
     job_id = json.loads(call(system.home, "ls", "-n", "1", "-o", "json").stdout)["jobs"][0]["id"]
-    assert f"penstock watch {job_id}".encode() in said
+    assert f"penstock watch {job_id}".encode() in output
     assert json.loads(call(system.home, "show", job_id, "-o", "json").stdout)["status"] == "running"
     assert call(system.home, "cancel", job_id, "--wait").returncode == Exit.OK
 
@@ -189,7 +189,7 @@ def test_the_same_key_finds_the_same_run(system: Up) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "expected"),
     [
         (["show", "00000000-0000-4000-8000-000000000000"], Exit.NOT_FOUND, "not found"),
         (["show", "zzz"], Exit.NOT_FOUND, "no run found whose id begins with 'zzz'"),
@@ -201,10 +201,12 @@ def test_the_same_key_finds_the_same_run(system: Up) -> None:
         (["submit", "/etc", "--in-place"], Exit.USAGE, "PENSTOCK_SOURCE_ROOTS"),
     ],
 )
-def test_what_the_server_refuses_is_said_in_its_words(system: Up, arguments: list[str], code: Exit, says: str) -> None:
+def test_a_refusal_of_the_server_is_shown_in_its_words(
+    system: Up, arguments: list[str], code: Exit, expected: str
+) -> None:
     done = call(system.home, *arguments)
     assert done.returncode == code, done.stderr
-    assert says in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -246,16 +248,16 @@ def test_the_log_is_verified(system: Up) -> None:
 
 
 def test_versions(system: Up) -> None:
-    said = call(system.home, "version").stdout
-    assert system.record.url in said
+    output = call(system.home, "version").stdout
+    assert system.record.url in output
 
 
 def test_a_watch_survives_the_gateway(system: Up) -> None:
     job_id = call(system.home, "submit", "--pipeline", "x", "-p", LONG).stdout.strip()
     log = system.home / "watch.log"
-    with log.open("wb") as said:
+    with log.open("wb") as errors:
         watching = subprocess.Popen(
-            [sys.executable, "-m", "penstock", "watch", job_id], env=environment(system.home), stderr=said
+            [sys.executable, "-m", "penstock", "watch", job_id], env=environment(system.home), stderr=errors
         )
     wait_until(lambda: b"running" in log.read_bytes(), "it watches")
     os.kill(system.record.services["gateway"], signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What `doctor` makes of what a server says."""
+"""The findings of `doctor` about a server's answers."""
 
 from datetime import UTC, datetime
 
@@ -52,7 +52,7 @@ def test_engine_plugins_that_cannot_be_used_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("runners", "result", "says"),
+    ("runners", "result", "expected"),
     [
         ([], WARN, "none is connected"),
         ([runner("snakemake", draining=True)], WARN, "all of them are draining"),
@@ -62,14 +62,14 @@ def test_engine_plugins_that_cannot_be_used_are_named() -> None:
         ([runner("snakemake"), runner("mock", draining=True)], OK, "1 more draining"),
     ],
 )
-def test_runners(runners: list[RunnerResponse], result: str, says: str) -> None:
+def test_runners(runners: list[RunnerResponse], result: str, expected: str) -> None:
     check = runners_check(runners)
-    assert (check.result, says in check.found) == (result, True), check
+    assert (check.result, expected in check.found) == (result, True), check
     assert (check.result == WARN) == bool(check.hint)
 
 
 @pytest.mark.parametrize(
-    ("given", "result", "says"),
+    ("given", "result", "expected"),
     [
         (status(), OK, "3 events, 10 B of 1000 B (1 %); nats-server 2.15.1"),
         (status(used=800), OK, "(80 %)"),
@@ -78,9 +78,9 @@ def test_runners(runners: list[RunnerResponse], result: str, says: str) -> None:
         (status(lag=MANY_EVENTS_BEHIND + 1), WARN, "10,001 events behind"),
     ],
 )
-def test_the_log(given: StatusResponse, result: str, says: str) -> None:
+def test_the_log(given: StatusResponse, result: str, expected: str) -> None:
     check = log_check(given)
-    assert (check.result, says in check.found) == (result, True), check
+    assert (check.result, expected in check.found) == (result, True), check
     assert (check.result == WARN) == bool(check.hint)
 
 
@@ -94,7 +94,7 @@ def test_damaged_events_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("levels", "result", "says"),
+    ("levels", "result", "expected"),
     [
         ([], OK, "no runner reports it"),
         ([None], OK, "no runner reports it"),
@@ -104,9 +104,9 @@ def test_damaged_events_are_named() -> None:
         ([SandboxLevel.OFF, SandboxLevel.FULL], WARN, "everything that the runner's user may"),
     ],
 )
-def test_the_sandbox_is_as_weak_as_the_weakest(levels: list[SandboxLevel | None], result: str, says: str) -> None:
+def test_the_sandbox_is_as_weak_as_the_weakest(levels: list[SandboxLevel | None], result: str, expected: str) -> None:
     lacking = (SandboxLevel.PARTIAL, SandboxLevel.NONE)
     lacks = {level: ("signal the runner",) if level in lacking else () for level in levels}
     check = sandbox_check([replace(runner(), sandbox=level, sandbox_lacks=lacks[level]) for level in levels])
-    assert (check.result, says in check.found) == (result, True), check
+    assert (check.result, expected in check.found) == (result, True), check
     assert (check.result == WARN) == bool(check.hint)

@@ -28,7 +28,7 @@ def form_of(tmp_path: Path, **sizes: int) -> UploadForm:
     return UploadForm(SUBMISSION, {name: tmp_path / name for name in sizes})
 
 
-def test_it_is_as_long_as_it_says_and_the_same_every_time(tmp_path: Path) -> None:
+def test_it_has_the_stated_length_and_is_always_the_same(tmp_path: Path) -> None:
     form = form_of(tmp_path, Snakefile=0, a=1, b=PIECE_BYTES, c=3 * PIECE_BYTES + 1)
     first = b"".join(form)
     assert len(first) == form.size_bytes

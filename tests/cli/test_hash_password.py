@@ -21,21 +21,21 @@ def lets_in(entry: str, password: str) -> bool:
     return anyio.run(Passwords(UserList(entry)).verify, Password("ada", password)) is not None
 
 
-def ask(*arguments: str, typed: str) -> Result:
+def run(*arguments: str, typed: str) -> Result:
     return CliRunner().invoke(hash_password, arguments, input=typed)
 
 
 @pytest.mark.parametrize("arguments", [("ada",), ("ada", "--stdin")])
 def test_a_password_is_read_from_standard_input(arguments: tuple[str, ...]) -> None:
-    done = ask(*arguments, typed="pä ss:word,\r\nnot this\n")
+    done = run(*arguments, typed="pä ss:word,\r\nnot this\n")
     assert (done.exit_code, done.stderr) == (Exit.OK, "")
     assert lets_in(done.stdout.strip(), "pä ss:word,")
 
 
 @pytest.mark.system
-def test_a_password_is_asked_for_twice_and_not_shown(tmp_path: Path) -> None:
+def test_a_password_is_prompted_for_twice_and_not_shown(tmp_path: Path) -> None:
     main, terminal = os.openpty()
-    asking = subprocess.Popen(
+    prompting = subprocess.Popen(
         [sys.executable, "-m", "penstock", "hash-password", "ada"],
         env=environment(tmp_path),
         preexec_fn=lambda: os.login_tty(os.dup(terminal)),
@@ -45,7 +45,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(tmp_path: Path) -> None:
     for question in (b"Password: ", b"confirmation: "):
         seen += read_until(main, question)
         os.write(main, b"secret\n")
-    assert asking.wait(30) == Exit.OK
+    assert prompting.wait(30) == Exit.OK
     seen += os.read(main, 65536)
     os.close(main)
     assert b"secret" not in seen
@@ -53,7 +53,7 @@ def test_a_password_is_asked_for_twice_and_not_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "typed", "says"),
+    ("arguments", "typed", "expected"),
     [
         (("ada",), "\n", "empty"),
         ((), "", "empty"),
@@ -62,10 +62,10 @@ def test_a_password_is_asked_for_twice_and_not_shown(tmp_path: Path) -> None:
         (("ada", "secret"), "x\n", "unexpected extra argument"),
     ],
 )
-def test_what_cannot_be_is_refused(arguments: tuple[str, ...], typed: str, says: str) -> None:
-    done = ask(*arguments, typed=typed)
-    said = done.exception.message if isinstance(done.exception, Stop) else done.output
-    assert says in said
+def test_what_cannot_be_is_refused(arguments: tuple[str, ...], typed: str, expected: str) -> None:
+    done = run(*arguments, typed=typed)
+    output = done.exception.message if isinstance(done.exception, Stop) else done.output
+    assert expected in output
     assert done.exit_code != Exit.OK
     assert done.stdout == ""
-    assert not typed.strip() or typed.strip() not in said.split()
+    assert not typed.strip() or typed.strip() not in output.split()

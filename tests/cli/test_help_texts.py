@@ -14,7 +14,7 @@ _BRACKETS = re.compile(r"(\s*\[[^\[\]]*\])+$")
 
 
 def texts(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
-    """Yield each help text below a command, by where it stands."""
+    """Yield each help text below a command, by its place."""
     yield name, (command.help or "").split("\n\n")[0]
     for param in command.params:
         if isinstance(param, click.Option) and param.name != "help":

@@ -56,10 +56,10 @@ def test_a_large_folder_is_planned_run_and_found_again(system: Up, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("large_bytes", "option", "says"),
+    ("large_bytes", "option", "expected"),
     [(64 * MIB, "--name=x", f"{48 * MIB:,} bytes"), (20 * MIB, "--engine=excel", "no runner offers `excel`")],
 )
-def test_a_refusal_comes_through(system: Up, tmp_path: Path, large_bytes: int, option: str, says: str) -> None:
+def test_a_refusal_comes_through(system: Up, tmp_path: Path, large_bytes: int, option: str, expected: str) -> None:
     refused = call(system.home, "submit", folder(tmp_path, large_bytes), option)
     assert refused.returncode == Exit.USAGE, refused.stderr
-    assert refused.stderr.count(says) == 1
+    assert refused.stderr.count(expected) == 1

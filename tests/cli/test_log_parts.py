@@ -42,7 +42,7 @@ def test_other_words_mean_other_tasks(words: str) -> None:
     assert not is_meant(task("align", sample="A", lane="2"), words)
 
 
-def test_a_label_is_a_way_to_mean_a_task_whatever_its_wildcards_hold() -> None:
+def test_a_label_selects_a_task_for_all_values_of_its_wildcards() -> None:
     odd = task("align", sample="a b, c=(d)")
     assert is_meant(odd, label_of(odd))
 

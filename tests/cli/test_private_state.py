@@ -51,7 +51,7 @@ def test_a_state_folder_that_was_open_to_others_is_closed(tmp_path: Path) -> Non
     before = os.umask(0o022)
     try:
         with up(tmp_path, environ={"PENSTOCK_AUTH": "token", "PENSTOCK_KEEP_WORK": "true"}) as system:
-            assert "other users could reach the state folder" in system.said()
+            assert "other users could reach the state folder" in system.output()
             made = call(tmp_path, "token", "create", "first", "--bootstrap")
             token = made.stdout.strip()
             done = call(tmp_path, "submit", str(workflow), "--watch", PENSTOCK_TOKEN=token)

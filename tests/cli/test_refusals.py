@@ -32,15 +32,15 @@ async def test_they_are_listed_by_tenant(cluster: Cluster, nats_settings: NatsSe
     note_some(refusals)
     await refusals.flush()
 
-    def ask(*arguments: str) -> str:
+    def run(*arguments: str) -> str:
         done = call(tmp_path, "refusals", *arguments, PENSTOCK_NATS_URL=nats_settings.url)
         assert done.returncode == Exit.OK, done.stderr
         return done.stdout
 
-    table = await anyio.to_thread.run_sync(ask, "--since", "1h")
+    table = await anyio.to_thread.run_sync(run, "--since", "1h")
     (line,) = table.splitlines()[1:]
     assert line.split()[-6:] == ["ada", "192.0.2.1", "3", "GET", "/jobs", "wrong"]
-    (found,) = json.loads(await anyio.to_thread.run_sync(ask, "--tenant", "lab", "-o", "json"))["refusals"]
+    (found,) = json.loads(await anyio.to_thread.run_sync(run, "--tenant", "lab", "-o", "json"))["refusals"]
     assert (found["principal"], found["path"], found["times"]) == ("bo", "/jobs/1", 1)
 
 

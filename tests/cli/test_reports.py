@@ -66,21 +66,21 @@ def words(job: JobResponse) -> str:
 
 
 def test_a_run_that_is_running() -> None:
-    said = words(RUNNING)
-    assert "state:      running\n" in said
-    assert "tasks:      1 of 3 done, 1 running\n" in said
-    assert "labels:     a=1 b=2\n" in said
-    assert " ago\n" in said
-    assert "ended" not in said
+    report = words(RUNNING)
+    assert "state:      running\n" in report
+    assert "tasks:      1 of 3 done, 1 running\n" in report
+    assert "labels:     a=1 b=2\n" in report
+    assert " ago\n" in report
+    assert "ended" not in report
 
 
-def test_a_run_that_waits_says_why() -> None:
+def test_a_run_that_waits_shows_the_reason() -> None:
     waiting = msgspec.structs.replace(
         RUNNING, state=JobState.QUEUED, started_at=None, attempt=0, status_detail="no runner offers the engine"
     )
-    said = words(waiting)
-    assert "state:      queued (no runner offers the engine)\n" in said
-    assert "started" not in said
+    report = words(waiting)
+    assert "state:      queued (no runner offers the engine)\n" in report
+    assert "started" not in report
 
 
 def test_a_detail_that_repeats_the_state_is_not_repeated() -> None:
@@ -122,11 +122,11 @@ def test_what_a_workflow_wrote_cannot_steer_the_terminal() -> None:
         cause=FailureCause.WORKFLOW, message=hostile, rule=hostile, wildcards={hostile: hostile}, stderr_tail=hostile
     )
     job = msgspec.structs.replace(FAILED, failure=failure, warnings=(hostile,), status_detail=hostile)
-    said = "\n".join((*describe_job(job), *describe_job(msgspec.structs.replace(job, error_message=hostile))))
-    assert "\x1b[2J" not in said
-    assert "\x9b" not in said
-    assert "\r" not in said
-    assert "\ttab" in said
+    report = "\n".join((*describe_job(job), *describe_job(msgspec.structs.replace(job, error_message=hostile))))
+    assert "\x1b[2J" not in report
+    assert "\x9b" not in report
+    assert "\r" not in report
+    assert "\ttab" in report
 
 
 def test_a_task_shows_its_wildcards_and_its_cause() -> None:
@@ -141,8 +141,8 @@ def test_a_task_shows_its_wildcards_and_its_cause() -> None:
         message="failed with exit code 6",
     )
     headers, [row] = task_rows([task])
-    shown = dict(zip(headers, row, strict=True))
-    assert (shown["WILDCARDS"], shown["NOTE"]) == ("i=1", "failed with exit code 6")
+    cells = dict(zip(headers, row, strict=True))
+    assert (cells["WILDCARDS"], cells["NOTE"]) == ("i=1", "failed with exit code 6")
 
 
 def test_files_that_are_missing_from_the_outputs_are_listed() -> None:
@@ -183,31 +183,31 @@ def test_a_failure_without_particulars() -> None:
 
 def test_each_change_is_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
     task = Task(id="t1", job_id=RUNNING.id, attempt=1, name="align", state=TaskState.RUNNING, wildcards={"s": "a"})
-    shown = PlainDisplay()
+    display = PlainDisplay()
     for state in (TaskState.RUNNING, TaskState.RUNNING, TaskState.COMPLETED):
-        shown.show(RUNNING, [msgspec.structs.replace(task, state=state)])
-    said = [click.unstyle(line)[9:] for line in capsys.readouterr().err.splitlines()]
-    assert said == [
+        display.show(RUNNING, [msgspec.structs.replace(task, state=state)])
+    report = [click.unstyle(line)[9:] for line in capsys.readouterr().err.splitlines()]
+    assert report == [
         "0b9c1f4e running",
         "0b9c1f4e ● align s=a running  [0 of 3 done, 1 running]",
         "0b9c1f4e ✓ align s=a completed  [1 of 3 done]",
     ]
 
 
-def test_changes_are_told_in_the_order_in_which_they_happened(capsys: pytest.CaptureFixture[str]) -> None:
+def test_changes_are_shown_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
     early, late = datetime(2026, 1, 31, 10, 0, tzinfo=UTC), datetime(2026, 1, 31, 10, 1, tzinfo=UTC)
     ended = Task(id="t1", job_id=RUNNING.id, attempt=1, name="all", state=TaskState.COMPLETED, ended_at=late)
     before = msgspec.structs.replace(ended, id="t2", name="align", ended_at=early)
     PlainDisplay().show(RUNNING, [ended, before])
-    said = click.unstyle(capsys.readouterr().err)
-    assert said.index("✓ align") < said.index("✓ all")
+    report = click.unstyle(capsys.readouterr().err)
+    assert report.index("✓ align") < report.index("✓ all")
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.integers(0, 9))
 def test_the_counts_on_a_line_agree_with_the_lines_before_it(done_at: list[int], counted: int) -> None:
     """The server's counts may be of another moment than its list of tasks."""
     with contextlib.redirect_stderr(io.StringIO()) as written:
-        shown = PlainDisplay()
+        display = PlainDisplay()
         job = msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=counted, done=counted // 2))
         for look in range(6):
             tasks = [
@@ -220,7 +220,7 @@ def test_the_counts_on_a_line_agree_with_the_lines_before_it(done_at: list[int],
                 )
                 for n, at in enumerate(done_at)
             ]
-            shown.show(job, tasks)
+            display.show(job, tasks)
     lines = [line for line in click.unstyle(written.getvalue()).splitlines() if "[" in line]
     completed = 0
     for line in lines:
@@ -244,9 +244,9 @@ def test_a_narrow_terminal_shows_the_numbers_and_no_bar_looks_full(
     monkeypatch.setattr("penstock.terminal.tables.stderr_width", lambda: width)
     fresh = msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=12), runner_id=None)
     LiveDisplay().show(fresh, [])
-    shown = capsys.readouterr().err
-    assert "0/12 tasks" in shown
-    assert "━" not in shown
+    output = capsys.readouterr().err
+    assert "0/12 tasks" in output
+    assert "━" not in output
     width = 40
     LiveDisplay().show(fresh, [])
     assert "0/12 tasks" in capsys.readouterr().err
@@ -268,16 +268,16 @@ def test_a_run_ends_after_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:
     assert last.startswith(f"{FAILED.id[:8]} failed")
 
 
-def test_services_are_heard_when_they_are_ready_or_in_trouble() -> None:
-    told: list[str] = []
-    heard = ServiceLogMonitor(told.append)
-    heard.feed("runner", '{"event":"ready","level":"info"}')
-    heard.feed("runner", '{"event":"job_ended","level":"info","error":null}')
-    heard.feed("gateway", '{"event":"broken","level":"error","why":"rain","timestamp":"2026"}')
-    heard.feed("gateway", '{"event":"broken","level":"error","why":"snow"}')
-    heard.feed("gateway", 'no JSON but an "error"')
-    assert heard.ready == {"runner"}
-    assert told == ["gateway: broken why=rain"]
+def test_readiness_and_errors_of_services_are_detected() -> None:
+    reported: list[str] = []
+    monitor = ServiceLogMonitor(reported.append)
+    monitor.feed("runner", '{"event":"ready","level":"info"}')
+    monitor.feed("runner", '{"event":"job_ended","level":"info","error":null}')
+    monitor.feed("gateway", '{"event":"broken","level":"error","why":"rain","timestamp":"2026"}')
+    monitor.feed("gateway", '{"event":"broken","level":"error","why":"snow"}')
+    monitor.feed("gateway", 'no JSON but an "error"')
+    assert monitor.ready == {"runner"}
+    assert reported == ["gateway: broken why=rain"]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_a_record_that_a_kill_left_behind_is_not_believed(tmp_path: Path) -> Non
         assert instance_record.find(tmp_path) is None  # nor by others while the next one starts
 
 
-def test_a_second_holder_is_told_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_holder_gets_the_record_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance_record, "LOCK_WAIT_S", 0.0)
     with instance_record.held(tmp_path):
         instance_record.write(tmp_path, RECORD)

@@ -98,8 +98,8 @@ def test_what_was_left_out_is_named_again_when_the_run_fails(system: Up, tmp_pat
     assert line in call(system.home, "show", job_id).stdout
     assert line in call(system.home, "plan", str(folder)).stderr
     with urllib.request.urlopen(f"{system.record.url}/ga4gh/wes/v1/runs/{job_id}", timeout=30) as answer:
-        said = json.load(answer)["run_log"]["system_logs"]
-    assert any(item.endswith("data/raw/: .penstockignore line 3 'data/raw/'") for item in said), said
+        lines = json.load(answer)["run_log"]["system_logs"]
+    assert any(line.endswith("data/raw/: .penstockignore line 3 'data/raw/'") for line in lines), lines
 
 
 def test_much_is_sent_after_a_question_alone(system: Up, tmp_path: Path) -> None:

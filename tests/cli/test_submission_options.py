@@ -1,4 +1,4 @@
-"""The options of `submit` that exclude one another, and what they stand for."""
+"""The options of `submit` that exclude one another, and their meaning."""
 
 from pathlib import Path
 

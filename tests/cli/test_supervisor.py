@@ -25,18 +25,18 @@ STUBBORN = (
 
 
 class Stage:
-    """A supervisor, and everything that it said."""
+    """A supervisor, and its messages."""
 
-    def __init__(self, supervisor: Supervisor, folder: Path, said: list[str], heard: list[tuple[str, str]]) -> None:
+    def __init__(self, supervisor: Supervisor, folder: Path, messages: list[str], lines: list[tuple[str, str]]) -> None:
         self.supervisor = supervisor
-        self.said = said
-        self.heard = heard
+        self.messages = messages
+        self.lines = lines
         self._folder = folder
         self._names: set[str] = set()
 
     async def start(self, program: str, *, name: str = "it", grace_s: float = DEADLINE_S, **environ: str) -> None:
         service = Service(name=name, command=(sys.executable, "-c", program), environ=environ)
-        kept = ServiceProcess(service, self._folder / f"{name}.log", lambda who, line: self.heard.append((who, line)))
+        kept = ServiceProcess(service, self._folder / f"{name}.log", lambda who, line: self.lines.append((who, line)))
         self._names.add(name)
         await self.supervisor.start(kept, grace_s=grace_s)
 
@@ -51,11 +51,11 @@ class Stage:
 
 @asynccontextmanager
 async def stage(folder: Path) -> AsyncGenerator[Stage]:
-    said: list[str] = []
+    messages: list[str] = []
     with anyio.fail_after(DEADLINE_S * 2):
         async with anyio.create_task_group() as group:
-            supervisor = Supervisor(group, said.append)
-            started = Stage(supervisor, folder, said, [])
+            supervisor = Supervisor(group, messages.append)
+            started = Stage(supervisor, folder, messages, [])
             try:
                 yield started
             finally:  # a supervisor ignores cancellation, so a failed test would never end
@@ -80,20 +80,20 @@ def is_alive(pid: int) -> bool:
 async def test_output_goes_to_the_log_and_to_the_listener(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         await at.start("import os, time; print(os.environ['NAME'], flush=True); time.sleep(1000)", NAME="Ada")
-        await until(lambda: ("it", "Ada") in at.heard)
+        await until(lambda: ("it", "Ada") in at.lines)
         await at.supervisor.stop("it")
     assert at.log() == "Ada\n"
-    assert at.said == []
+    assert at.messages == []
 
 
 async def test_what_dies_is_started_again(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         await at.start(STAY)
-        await until(lambda: len(at.heard) == 1)
+        await until(lambda: len(at.lines) == 1)
         os.kill(at.supervisor.pids()["it"], signal.SIGKILL)
-        await until(lambda: len(at.heard) == 2)
+        await until(lambda: len(at.lines) == 2)
         await at.supervisor.stop("it")
-    assert at.said == ["it was killed by SIGKILL; starting it again"]
+    assert at.messages == ["it was killed by SIGKILL; starting it again"]
 
 
 async def test_what_does_not_stay_alive_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ async def test_what_does_not_stay_alive_is_given_up(tmp_path: Path, monkeypatch:
     assert given_up is not None
     assert given_up.reason == "died 3 times soon after its start; at last it ended with exit code 1"
     assert given_up.last_lines == ("no luck",) * 3
-    assert len(at.said) == 2
+    assert len(at.messages) == 2
 
 
 async def test_what_dies_again_and_again_of_its_work_is_started_again(
@@ -119,10 +119,10 @@ async def test_what_dies_again_and_again_of_its_work_is_started_again(
     line = '{"event":"ready","level":"info"}'
     async with stage(tmp_path) as at:
         await at.start(f"print({line!r}, flush=True); raise SystemExit('a run took it down')")
-        await until(lambda: at.heard.count(("it", line)) >= 10)
+        await until(lambda: at.lines.count(("it", line)) >= 10)
         await at.supervisor.stop("it")
     assert at.supervisor.given_up is None
-    assert "it ended with exit code 1; starting it again" in at.said
+    assert "it ended with exit code 1; starting it again" in at.messages
 
 
 async def test_refused_settings_are_no_reason_to_try_again(tmp_path: Path) -> None:
@@ -131,26 +131,26 @@ async def test_refused_settings_are_no_reason_to_try_again(tmp_path: Path) -> No
         await at.supervisor.trouble.wait()
     assert at.supervisor.given_up is not None
     assert at.supervisor.given_up.last_lines == ("PENSTOCK_X is wrong",)
-    assert at.said == []
+    assert at.messages == []
 
 
 async def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         await at.start(STUBBORN, grace_s=0.1)
-        await until(lambda: len(at.heard) == 1)
+        await until(lambda: len(at.lines) == 1)
         pid = at.supervisor.pids()["it"]
         await at.supervisor.stop("it")
         assert not is_alive(pid)
-    assert at.said == ["it did not end within 0.1 s: killing it"]
+    assert at.messages == ["it did not end within 0.1 s: killing it"]
 
 
 async def test_hurry_ends_the_grace(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         await at.start(STUBBORN)
-        await until(lambda: len(at.heard) == 1)
+        await until(lambda: len(at.lines) == 1)
         at.supervisor.hurry.set()
         await at.supervisor.stop("it")
-    assert at.said == []
+    assert at.messages == []
 
 
 async def test_stopping_during_the_pause_before_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +158,7 @@ async def test_stopping_during_the_pause_before_a_restart(tmp_path: Path, monkey
     monkeypatch.setattr(supervision, "LAST_PAUSE_S", 1000.0)
     async with stage(tmp_path) as at:
         await at.start("pass")
-        await until(lambda: len(at.said) == 1)
+        await until(lambda: len(at.messages) == 1)
         await at.supervisor.stop("it")
 
 
@@ -170,11 +170,11 @@ async def test_a_process_left_behind_does_not_hold_up_the_restart(tmp_path: Path
     )
     async with stage(tmp_path) as at:
         await at.start(program)
-        await until(lambda: len(at.heard) == 1)
+        await until(lambda: len(at.lines) == 1)
         os.kill(at.supervisor.pids()["it"], signal.SIGKILL)
-        await until(lambda: len(at.heard) == 2)
+        await until(lambda: len(at.lines) == 2)
         await at.supervisor.stop("it")
-    for _, pid in at.heard:
+    for _, pid in at.lines:
         os.kill(int(pid), signal.SIGKILL)
 
 

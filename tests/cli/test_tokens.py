@@ -1,4 +1,4 @@
-"""`penstock token`, and who the command line asks as, against a fresh system that knows tokens alone."""
+"""`penstock token`, and the principal of the command line, against a fresh system that knows tokens alone."""
 
 import json
 from collections.abc import Generator
@@ -39,12 +39,12 @@ def admin(system: Up) -> str:
 
 
 def test_the_live_feed_is_not_offered_to_everybody(system: Up) -> None:
-    assert "ready at " in system.said()
-    assert "nats sub" not in system.said()
+    assert "ready at " in system.output()
+    assert "nats sub" not in system.output()
     assert "@127.0.0.1" in system.record.nats_url
 
 
-def test_doctor_asks_as_who_is_said(system: Up, admin: str) -> None:
+def test_doctor_uses_the_given_credentials(system: Up, admin: str) -> None:
     looked = call(system.home, "doctor", "-o", "json", PENSTOCK_TOKEN=admin)
     assert [load["name"] for load in json.loads(looked.stdout) if load["result"] == "fail"] == []
 
@@ -68,8 +68,8 @@ def test_from_nobody_to_a_second_token_and_its_end(system: Up, admin: str) -> No
     ada = issued["token"]
     submitted = call(system.home, "submit", "--pipeline", "x", "-p", QUICK, PENSTOCK_TOKEN=ada)
     assert submitted.returncode == Exit.OK, submitted.stderr
-    shown = json.loads(call(system.home, "show", submitted.stdout.strip(), "-o", "json", PENSTOCK_TOKEN=ada).stdout)
-    assert shown["owner"] == "ada"
+    details = json.loads(call(system.home, "show", submitted.stdout.strip(), "-o", "json", PENSTOCK_TOKEN=ada).stdout)
+    assert details["owner"] == "ada"
     listed = json.loads(call(system.home, "token", "ls", "-o", "json", PENSTOCK_TOKEN=admin).stdout)["tokens"]
     assert {item["name"] for item in listed} >= {"first", "nightly"}
     assert not any(secret in json.dumps(listed) for secret in (admin, ada))
@@ -103,9 +103,9 @@ async def test_the_log_keeps_who_issued_the_first_one_and_nothing_of_the_secret(
 
 
 def test_a_token_that_ended_is_worth_nothing(system: Up, admin: str) -> None:
-    asked = {"name": "short", "expires_in_s": 1}
+    requested = {"name": "short", "expires_in_s": 1}
     headers = {"authorization": f"Bearer {admin}"}
-    issued = httpx.post(f"{system.record.url}/tokens", json=asked, headers=headers).json()
+    issued = httpx.post(f"{system.record.url}/tokens", json=requested, headers=headers).json()
     expires_at = datetime.fromisoformat(issued["details"]["expires_at"])
     wait_until(lambda: datetime.now(UTC) > expires_at, "it ended")
     done = call(system.home, "ls", PENSTOCK_TOKEN=issued["token"])
@@ -115,7 +115,7 @@ def test_a_token_that_ended_is_worth_nothing(system: Up, admin: str) -> None:
     assert any(issued["details"]["id"] in row and row.rstrip().endswith("expired") for row in rows)
 
 
-def test_who_asks_is_said_in_three_ways(system: Up, admin: str, tmp_path: Path) -> None:
+def test_credentials_can_be_given_in_three_ways(system: Up, admin: str, tmp_path: Path) -> None:
     held = tmp_path / "token"
     held.write_text(f"{admin}\n")
     for arguments in (("--token", admin), ("--token-file", str(held)), ("--user", f"whoever:{admin}")):
@@ -124,14 +124,14 @@ def test_who_asks_is_said_in_three_ways(system: Up, admin: str, tmp_path: Path) 
         assert admin not in done.stdout + done.stderr
 
 
-def test_who_is_not_let_in_is_told_why(system: Up) -> None:
-    for arguments, says in (
+def test_a_refused_principal_gets_the_reason(system: Up) -> None:
+    for arguments, expected in (
         (("--token", f"pst_{'0' * 16}_x"), "unknown, expired or revoked"),
         (("--user", "ada:secret"), "does not accept names with passwords"),
     ):
         done = call(system.home, "ls", *arguments)
         assert done.returncode == Exit.DENIED, done.stderr
-        assert says in done.stderr
+        assert expected in done.stderr
         assert "Traceback" not in done.stderr
         assert "secret" not in done.stderr
     wait_until(lambda: "GET /jobs" in call(system.home, "refusals").stdout, "it is recorded")

@@ -1,4 +1,4 @@
-"""What the services of `penstock up` are told."""
+"""The configuration that `penstock up` gives to its services."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ PLAN = StackConfig(state=Path("/state"), host="127.0.0.1", port=8000, slots=None
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_every_service_is_told_what_the_log_may_take(name: str) -> None:
+def test_every_service_gets_the_capacity_of_the_log(name: str) -> None:
     plan = StackConfig(state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, log_max_bytes=5_000_000)
     assert service(name, plan, "nats://127.0.0.1:1").environ["PENSTOCK_LOG_MAX_BYTES"] == "5000000"
     assert "PENSTOCK_LOG_MAX_BYTES" not in service(name, PLAN, "nats://127.0.0.1:1").environ
@@ -63,16 +63,16 @@ def test_what_else_is_to_be_hidden_stays_so() -> None:
     )
 
 
-def test_only_the_runner_is_told_of_the_sandbox() -> None:
+def test_only_the_runner_gets_the_settings_of_the_sandbox() -> None:
     plan = StackConfig(
         state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, sandbox={"PENSTOCK_SANDBOX_READ": "/"}
     )
-    told = {name for name in MODULES if "PENSTOCK_SANDBOX_READ" in service(name, plan, "nats://h:1").environ}
-    assert told == {"runner"}
+    configured = {name for name in MODULES if "PENSTOCK_SANDBOX_READ" in service(name, plan, "nats://h:1").environ}
+    assert configured == {"runner"}
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_blobs_are_kept_where_the_plan_says_in_our_own_words(name: str) -> None:
+def test_blobs_are_stored_where_the_plan_has_them(name: str) -> None:
     assert service(name, PLAN, "nats://h:1").environ["PENSTOCK_BLOBS"] == "/state/blobs"
     plan = StackConfig(
         state=PLAN.state, host=PLAN.host, port=PLAN.port, slots=None, blobs="s3://b", blobs_region="eu-central-1"

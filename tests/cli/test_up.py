@@ -46,10 +46,10 @@ def test_it_starts_serves_keeps_and_ends_without_a_trace(tmp_path: Path) -> None
         assert first.record.url in rival.stderr
         assert f"kill {first.record.pid}" in rival.stderr
         assert first.stop(signal.SIGINT) == Exit.OK
-        assert "ready at http://127.0.0.1:" in first.said()
-        assert f"nats sub -s {nats_url} " in first.said()
-        assert first.said().rstrip().endswith("stopped; everything is kept")
-        assert "did not end" not in first.said()
+        assert "ready at http://127.0.0.1:" in first.output()
+        assert f"nats sub -s {nats_url} " in first.output()
+        assert first.output().rstrip().endswith("stopped; everything is kept")
+        assert "did not end" not in first.output()
     assert processes_of(tmp_path) == {}
     with up(tmp_path) as second:
         assert status(tmp_path, job_id) == "completed"
@@ -67,12 +67,12 @@ def test_the_command_that_it_prints_works_in_another_terminal(tmp_path: Path) ->
     (workflow / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')
     elsewhere = {"PENSTOCK_REPLICAS": "3", "PENSTOCK_XYZZY": "1", "PENSTOCK_SLOTS": "1"}
     with up(tmp_path, environ=elsewhere, state=tmp_path / "apart") as system:
-        wait_until(lambda: "stop: Ctrl-C" in system.said(), "everything is printed")
-        said = system.said()
-        assert "PENSTOCK_REPLICAS is set, and has no effect" in said
-        assert "PENSTOCK_XYZZY is set, and nothing reads it" in said
-        assert "PENSTOCK_SLOTS" not in said
-        (printed,) = re.findall(r"submit a workflow:  penstock (submit DIR .*?)      ", said)
+        wait_until(lambda: "stop: Ctrl-C" in system.output(), "everything is printed")
+        output = system.output()
+        assert "PENSTOCK_REPLICAS is set, and has no effect" in output
+        assert "PENSTOCK_XYZZY is set, and nothing reads it" in output
+        assert "PENSTOCK_SLOTS" not in output
+        (printed,) = re.findall(r"submit a workflow:  penstock (submit DIR .*?)      ", output)
         arguments = [str(workflow) if part == "DIR" else part for part in printed.split()]
         done = call(tmp_path, *arguments)
         assert done.returncode == Exit.OK, done.stderr
@@ -83,7 +83,7 @@ def test_what_runs_at_ctrl_c_goes_on_at_the_next_start(tmp_path: Path) -> None:
         job_id = submit(tmp_path, "-p", LONG)
         wait_until(lambda: status(tmp_path, job_id) == "running", "running")
         first.process.send_signal(signal.SIGINT)
-        wait_until(lambda: "stopping" in first.said(), "the first Ctrl-C")
+        wait_until(lambda: "stopping" in first.output(), "the first Ctrl-C")
         assert first.stop(signal.SIGINT) == Exit.OK  # a second one: quicker
     assert processes_of(tmp_path) == {}
     with up(tmp_path):
@@ -105,15 +105,15 @@ def test_a_killed_supervisor_takes_everything_along_and_the_next_one_recovers(tm
         assert status(tmp_path, job_id) == "cancelled"
 
 
-def await_said(system: Up, text: str) -> None:
-    wait_until(lambda: text in system.said(), text)
+def await_output(system: Up, text: str) -> None:
+    wait_until(lambda: text in system.output(), text)
 
 
 def test_services_that_are_killed_come_back(tmp_path: Path) -> None:
     with up(tmp_path) as system:
         for name in sorted(SERVICES):
             os.kill(system.record.services[name], signal.SIGKILL)
-            await_said(system, f"{name} was killed by SIGKILL; starting it again")
+            await_output(system, f"{name} was killed by SIGKILL; starting it again")
             assert call(tmp_path, "submit", "--pipeline", "trial", "-p", QUICK, "--watch").returncode == Exit.OK
         assert system.stop() == Exit.OK
     assert processes_of(tmp_path) == {}

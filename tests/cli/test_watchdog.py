@@ -41,9 +41,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_service_that_hangs_is_started_again(tmp_path: Path) -> None:
     async with stage(tmp_path) as at:
         await at.start(HANGS_LATER)
-        await until(lambda: ("it", "here") in at.heard)
-        await until(lambda: "it was killed by SIGABRT; starting it again" in at.said)
-        assert any('"event":"hung"' in line for _, line in at.heard)
+        await until(lambda: ("it", "here") in at.lines)
+        await until(lambda: "it was killed by SIGABRT; starting it again" in at.messages)
+        assert any('"event":"hung"' in line for _, line in at.lines)
         assert '"event":"hung"' in at.log()
         await at.supervisor.stop("it")
 
@@ -54,9 +54,9 @@ async def test_a_service_that_is_stopped_is_killed(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(watchdog, "HUNG_S", 5.0)  # a loaded machine pauses a process for longer than half a second
     async with stage(tmp_path) as at:
         await at.start(BEATS)
-        await until(lambda: ("it", "here") in at.heard)
+        await until(lambda: ("it", "here") in at.lines)
         os.kill(at.supervisor.pids()["it"], signal.SIGSTOP)
-        await until(lambda: "it was killed by SIGKILL; starting it again" in at.said)
+        await until(lambda: "it was killed by SIGKILL; starting it again" in at.messages)
         await at.supervisor.stop("it")
 
 
@@ -88,9 +88,9 @@ def test_up_starts_every_service_again_that_is_stopped(tmp_path: Path) -> None:
         for name in services:
             os.kill(running.record.services[name], signal.SIGSTOP)
         wait_until(
-            lambda: all(f"{name} was killed by SIGKILL; starting it again" in running.said() for name in services),
+            lambda: all(f"{name} was killed by SIGKILL; starting it again" in running.output() for name in services),
             "every service started again",
             deadline_s=3 * HUNG_S,
         )
-        assert "nats-server was" not in running.said()
+        assert "nats-server was" not in running.output()
         assert running.stop(signal.SIGTERM) == Exit.OK

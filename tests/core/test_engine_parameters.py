@@ -156,7 +156,7 @@ def test_what_is_begun_may_be_chosen_not_to_be_begun_again(
     assert installed_engines().table(engine).forbids_requeue(parameters) is is_forbidden
 
 
-def test_the_engine_hears_nothing_of_what_every_engine_takes() -> None:
+def test_the_engine_does_not_get_the_common_parameters() -> None:
     assert snakemake_options({"no-requeue": None, "cores": "2"}) == SnakemakeOptions(cores=2, given=("cores",))
     assert TABLE.is_for_every_engine("--no-requeue")
     assert not TABLE.is_for_every_engine("cores")

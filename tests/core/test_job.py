@@ -392,9 +392,9 @@ def test_crashes_beside_others_never_wear_a_job_out() -> None:
     assert job(history).requeues == 0
 
 
-def test_delayed_results_are_told_until_another_attempt_starts() -> None:
-    told = job([*RUNNING, DELAYED])
-    assert (told.state, told.results_delay, told.results_tries) == (JobState.RUNNING, "the store is full", 4)
+def test_delayed_results_are_shown_until_another_attempt_starts() -> None:
+    delayed = job([*RUNNING, DELAYED])
+    assert (delayed.state, delayed.results_delay, delayed.results_tries) == (JobState.RUNNING, "the store is full", 4)
     again: Sequence[JobEventData] = [
         JobAssigned(attempt=2, runner_id=R1, cycle_id=CYCLE),
         AttemptStarted(attempt=2, runner_id=R1),
@@ -424,7 +424,7 @@ def test_a_whole_life() -> None:
     assert (made.tasks.done, made.output_files, made.output_bytes) == (2, 3, 9)
 
 
-def test_a_held_job_says_why_until_it_is_released_or_over() -> None:
+def test_a_held_job_has_the_reason_until_it_is_released_or_over() -> None:
     assert (job(HELD).state, job(HELD).hold_reason) == (JobState.HELD, "wait for the new reference")
     assert (job([*HELD, JobReleased()]).state, job([*HELD, JobReleased()]).hold_reason) == (JobState.QUEUED, None)
     assert job([*HELD, JobCancelled()]).hold_reason is None

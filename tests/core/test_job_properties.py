@@ -82,7 +82,7 @@ class Life:
         self.job: Job | None = None
         self.history: list[Stored] = []
 
-    def tell(self, command: JobCommand) -> None:
+    def execute(self, command: JobCommand) -> None:
         try:
             happened = decide(self.job, command)
         except Refused:
@@ -106,7 +106,7 @@ def test_random_commands_keep_the_invariants(commands: list[JobCommand]) -> None
     life = Life()
     for command in commands:
         before = life.job
-        life.tell(command)
+        life.execute(command)
         after = life.job
         if before is not None:
             assert after is not None
@@ -140,8 +140,8 @@ def test_what_was_decided_once_is_not_decided_again(commands: list[JobCommand], 
     """A command that is delivered twice changes nothing the second time."""
     life = Life()
     for command in commands:
-        life.tell(command)
-    life.tell(last)
+        life.execute(command)
+    life.execute(last)
     once = life.job
-    life.tell(last)
+    life.execute(last)
     assert life.job == once

@@ -136,7 +136,7 @@ def test_a_longer_lease_would_let_two_attempts_run() -> None:
     world.at(START_S, lambda: world.beat(0.0, 0.0))
     for second in range(9):
         world.at(START_S + 0.25 + second, lambda: world.read(0.0, 0.0))
-    # Heard once more, in a ninth second that the constants do not allow; then the server forgets.
+    # One more heartbeat is seen, in a ninth second that the constants do not allow; then the server forgets.
     world.at(START_S + 8.5, lambda: world.beat(0.0, 0.0))
     world.at(START_S + 8.6, world.forget)
     for second in range(9, 13):

@@ -83,15 +83,15 @@ async def test_it_answers_over_http(free_port: int) -> None:
     clock = Clock()
     liveness = Liveness(clock=clock)
     async with reported(liveness, f"127.0.0.1:{free_port}", environ={}):
-        assert (await ask(free_port)).startswith("HTTP/1.1 200 OK")
+        assert (await request(free_port)).startswith("HTTP/1.1 200 OK")
         liveness.progress("scheduling", within_s=60)
         clock.now += 100
-        answer = await ask(free_port)
+        answer = await request(free_port)
         assert answer.startswith("HTTP/1.1 503")
         assert answer.endswith("scheduling made no progress for 100 s\n")
         async with await anyio.connect_tcp("127.0.0.1", free_port):
-            pass  # one that asks nothing harms nobody
-        assert (await ask(free_port)).startswith("HTTP/1.1 503")
+            pass  # a connection without a request does no harm
+        assert (await request(free_port)).startswith("HTTP/1.1 503")
 
 
 async def test_a_hung_duty_is_not_reported_as_well() -> None:
@@ -145,7 +145,7 @@ def free_port() -> int:
         return port
 
 
-async def ask(port: int) -> str:
+async def request(port: int) -> str:
     received = b""
     with anyio.fail_after(10):
         async with await anyio.connect_tcp("127.0.0.1", port) as stream:

@@ -37,7 +37,7 @@ def test_an_event_is_one_line_of_json(out: io.StringIO) -> None:
     assert str(line["timestamp"]).endswith("Z")
 
 
-def test_libraries_are_heard_from_warnings_upward(out: io.StringIO) -> None:
+def test_libraries_are_logged_from_warnings_upward(out: io.StringIO) -> None:
     configure_logs(LogLevel.INFO, service="gateway", stream=out)
     logging.getLogger("library").info("chatter")
     logging.getLogger("library").warning("trouble %d", 7)

@@ -1,4 +1,4 @@
-"""A folder that others could reach is their business no more, whatever was in it before."""
+"""A folder that other users could reach becomes private, with any content."""
 
 import os
 import stat

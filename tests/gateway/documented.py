@@ -18,7 +18,7 @@ from penstock_gateway.openapi import document
 
 Json = dict[str, Any]
 TRANSPORT_HEADERS: Final = frozenset({"content-type", "content-length", "content-encoding"})
-"""Read of every body, and said by its media type in the document."""
+"""The first bytes of every body that are read."""
 
 UNDOCUMENTED: Final[list[str]] = []
 """What the gateways of the test that runs did and their document does not have."""
@@ -49,7 +49,7 @@ class Exchange:
 
 
 class Documented:
-    """An ASGI application around a gateway: notes what is not as its document says.
+    """An ASGI application around a gateway: records every difference from its document.
 
     Args:
         app: the gateway.

@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 class Stage:
-    """What a test of the HTTP surface stands on."""
+    """The dependencies of a test of the HTTP surface."""
 
     def __init__(self, folder: Path) -> None:
         self.cluster = MemoryCluster()
@@ -61,7 +61,7 @@ class Stage:
             group.cancel_scope.cancel()
         gateway.close()
 
-    async def tell(self, job_id: str, command: JobCommand) -> Job:
+    async def execute(self, job_id: str, command: JobCommand) -> Job:
         """Do to a job what another service would."""
         aggregate = aggregates.job(DEFAULT_TENANT, JobId(job_id))
         job = fold(await self.cluster.log.load(aggregate))
@@ -74,16 +74,16 @@ class Stage:
         return after
 
     async def assign(self, job_id: str) -> Job:
-        return await self.tell(job_id, AssignJob(now=now(), runner_id=RUNNER, cycle_id=EventId("c")))
+        return await self.execute(job_id, AssignJob(now=now(), runner_id=RUNNER, cycle_id=EventId("c")))
 
     async def start(self, job_id: str) -> Job:
         job = await self.assign(job_id)
-        return await self.tell(job_id, StartAttempt(now=now(), attempt=job.attempt, runner_id=RUNNER))
+        return await self.execute(job_id, StartAttempt(now=now(), attempt=job.attempt, runner_id=RUNNER))
 
     async def end(self, job_id: str, failure: Failure | None = None) -> Job:
         outcome = OutcomeKind.SUCCEEDED if failure is None else OutcomeKind.FAILED
         counts = TaskCounts(total=2, done=2 if failure is None else 1, failed=0 if failure is None else 1)
-        return await self.tell(
+        return await self.execute(
             job_id,
             EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=outcome, failure=failure, tasks=counts),
         )

@@ -125,7 +125,7 @@ def queries(draw: st.DrawFn) -> JobQuery:
 
 
 def expected(all_jobs: Iterable[Job], query: JobQuery) -> list[Job]:
-    """Return what the query asks for, found by looking at every job."""
+    """Return the jobs that match the query, found by checking every job."""
     found = (job for job in all_jobs if _matches(job, query))
     return sorted(found, key=lambda job: job.created_seq, reverse=not query.is_oldest_first)
 

@@ -24,8 +24,8 @@ ED = ed25519.Ed25519PrivateKey.generate()
 def jwk(key: Any, key_id: str, algorithm: str) -> dict[str, Any]:
     """Return the public half of a key as a provider publishes it."""
     shapes: dict[str, Any] = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
-    shown: dict[str, Any] = json.loads(shapes[algorithm].to_jwk(key.public_key()))
-    return {**{name: value for name, value in shown.items() if name != "key_ops"}, "kid": key_id, "alg": algorithm}
+    exported: dict[str, Any] = json.loads(shapes[algorithm].to_jwk(key.public_key()))
+    return {**{name: value for name, value in exported.items() if name != "key_ops"}, "kid": key_id, "alg": algorithm}
 
 
 class Provider:
@@ -36,7 +36,7 @@ class Provider:
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                provider.asked += 1
+                provider.request_count += 1
                 documents: dict[str, Any] = {
                     "/.well-known/openid-configuration": {
                         "issuer": provider.calls_itself or provider.issuer,
@@ -60,7 +60,7 @@ class Provider:
         self.keys = [jwk(RSA, "one", "RS256"), jwk(EC, "two", "ES256"), jwk(ED, "three", "EdDSA")]
         self.calls_itself: str | None = None
         self.is_down = False
-        self.asked = 0
+        self.request_count = 0
 
     def token(self, key: Any = RSA, key_id: str | None = "one", algorithm: str | None = "RS256", **changes: Any) -> str:
         claims = {

@@ -1,4 +1,4 @@
-"""Every route of the gateway, asked by everybody: a route that is not in the matrix fails the test."""
+"""Every route of the gateway, requested by every principal: a route that is not in the matrix fails the test."""
 
 import re
 from collections.abc import AsyncGenerator
@@ -26,7 +26,7 @@ class Row(Struct, frozen=True):
     answers: tuple[int, ...]
     body: Any = None
     is_form: bool = False
-    asked: str | None = None
+    example: str | None = None
     """The address, where it is not the path with the job's id in it."""
 
 
@@ -34,7 +34,7 @@ FORM = {"workflow_url": (None, "Snakefile")}
 """Of which the rest is missing."""
 JOB = (401, 404, 404, 404, 200, 200, 200)
 NOTHING_THERE = (401, *(404,) * 6)
-"""What belongs to a job is not there in this stage, or is hidden: nobody can tell which."""
+"""A part of a job is missing in this test, or hidden: the answers are the same."""
 MATRIX = (
     Row("GET", "/", EVERYBODY),
     Row("GET", "/health", EVERYBODY),
@@ -46,10 +46,10 @@ MATRIX = (
     Row("GET", "/docs", EVERYBODY),
     Row("GET", "/docs/problems", EVERYBODY),
     Row("GET", "/redoc", EVERYBODY),
-    Row("GET", "/docs/assets/{path}", EVERYBODY, asked="/docs/assets/swagger-ui/swagger-ui.css"),
+    Row("GET", "/docs/assets/{path}", EVERYBODY, example="/docs/assets/swagger-ui/swagger-ui.css"),
     Row("POST", "/jobs", (401, 403, 403, 201, 201, 201, 201), submission()),
     Row("GET", "/jobs", SIGNED_IN),
-    Row("GET", "/jobs", (401, 403, 403, 403, 403, 403, 200), asked="/jobs?tenant=third"),
+    Row("GET", "/jobs", (401, 403, 403, 403, 403, 403, 200), example="/jobs?tenant=third"),
     Row("GET", "/jobs/{job_id}", JOB),
     Row("POST", "/jobs/{job_id}/cancel", (401, 403, 403, 404, 202, 202, 202)),
     Row("POST", "/jobs/{job_id}/hold", (401, 403, 403, 404, 200, 200, 200)),
@@ -59,19 +59,19 @@ MATRIX = (
     Row("GET", "/jobs/{job_id}/events", JOB),
     Row("GET", "/jobs/{job_id}/tasks", JOB),
     Row("GET", "/jobs/{job_id}/logs", JOB),
-    Row("GET", "/jobs/{job_id}/tasks/{task_id}/{stream}", NOTHING_THERE, asked="/jobs/{job_id}/tasks/t-1/stdout"),
+    Row("GET", "/jobs/{job_id}/tasks/{task_id}/{stream}", NOTHING_THERE, example="/jobs/{job_id}/tasks/t-1/stdout"),
     Row("GET", "/jobs/{job_id}/outputs", JOB),
-    Row("GET", "/jobs/{job_id}/outputs/{path}", NOTHING_THERE, asked="/jobs/{job_id}/outputs/a/b.txt"),
+    Row("GET", "/jobs/{job_id}/outputs/{path}", NOTHING_THERE, example="/jobs/{job_id}/outputs/a/b.txt"),
     Row("GET", "/jobs/{job_id}/pipeline", NOTHING_THERE),
     Row("GET", "/pipelines", SIGNED_IN),
     Row("POST", "/pipelines", (401, 403, 403, 403, 403, 403, 422), {}),
-    Row("GET", "/pipelines/{name}", NOTHING_THERE, asked="/pipelines/none"),
-    Row("GET", "/pipelines/{name}/versions/{version}", NOTHING_THERE, asked="/pipelines/none/versions/1"),
+    Row("GET", "/pipelines/{name}", NOTHING_THERE, example="/pipelines/none"),
+    Row("GET", "/pipelines/{name}/versions/{version}", NOTHING_THERE, example="/pipelines/none/versions/1"),
     Row(
         "DELETE",
         "/pipelines/{name}/versions/{version}",
         (401, 403, 403, 403, 403, 403, 404),
-        asked="/pipelines/none/versions/1",
+        example="/pipelines/none/versions/1",
     ),
     Row("GET", f"{WES}/service-info", EVERYBODY),
     Row("GET", f"{WES}/runs", SIGNED_IN),
@@ -80,16 +80,18 @@ MATRIX = (
     Row("GET", f"{WES}/runs/{{run_id}}/status", JOB),
     Row("POST", f"{WES}/runs/{{run_id}}/cancel", JOB),
     Row("GET", f"{WES}/runs/{{run_id}}/tasks", JOB),
-    Row("GET", f"{WES}/runs/{{run_id}}/tasks/{{task_id}}", NOTHING_THERE, asked=f"{WES}/runs/{{run_id}}/tasks/t"),
-    Row("GET", f"{WES}/runs/{{run_id}}/logs/{{stream}}", JOB, asked=f"{WES}/runs/{{run_id}}/logs/stdout"),
+    Row("GET", f"{WES}/runs/{{run_id}}/tasks/{{task_id}}", NOTHING_THERE, example=f"{WES}/runs/{{run_id}}/tasks/t"),
+    Row("GET", f"{WES}/runs/{{run_id}}/logs/{{stream}}", JOB, example=f"{WES}/runs/{{run_id}}/logs/stdout"),
     Row(
         "GET",
         f"{WES}/runs/{{run_id}}/tasks/{{task_id}}/logs/{{stream}}",
         NOTHING_THERE,
-        asked=f"{WES}/runs/{{run_id}}/tasks/t/logs/stdout",
+        example=f"{WES}/runs/{{run_id}}/tasks/t/logs/stdout",
     ),
     Row("GET", f"{WES}/runs/{{run_id}}/outputs", JOB),
-    Row("GET", f"{WES}/runs/{{run_id}}/outputs/{{path}}", NOTHING_THERE, asked=f"{WES}/runs/{{run_id}}/outputs/a.txt"),
+    Row(
+        "GET", f"{WES}/runs/{{run_id}}/outputs/{{path}}", NOTHING_THERE, example=f"{WES}/runs/{{run_id}}/outputs/a.txt"
+    ),
     Row("GET", "/runners", (401, 403, 403, 403, 403, 200, 200)),
     Row("GET", "/status", (401, 403, 403, 403, 403, 200, 200)),
     Row("POST", "/tokens", (401, 201, 201, 201, 201, 201, 201), {"name": "t"}),
@@ -116,23 +118,23 @@ async def test_every_route_is_in_the_matrix(stage: Stage, client: httpx.AsyncCli
     assert served == {(row.method, row.path) for row in MATRIX}
 
 
-async def test_everybody_is_told_which_methods_there_are(client: httpx.AsyncClient) -> None:
+async def test_every_principal_gets_the_allowed_methods(client: httpx.AsyncClient) -> None:
     for row in MATRIX:
-        path = (row.asked or row.path).format(job_id="x", run_id="x", token_id="x")
+        path = (row.example or row.path).format(job_id="x", run_id="x", token_id="x")
         for method in ("TRACE", "PUT"):
             answer = await client.request(method, path)
             assert answer.status_code == 405
             assert row.method in answer.headers["allow"]
 
 
-@pytest.mark.parametrize("row", MATRIX, ids=lambda row: f"{row.method} {row.asked or row.path}")
+@pytest.mark.parametrize("row", MATRIX, ids=lambda row: f"{row.method} {row.example or row.path}")
 async def test_everybody_gets_what_its_role_shows(client: httpx.AsyncClient, row: Row) -> None:
     for person, expected in zip(PEOPLE, row.answers, strict=True):
         client.headers = httpx.Headers(basic("ada"))
         job = await submit(client)
         token = (await client.post("/tokens", json={"name": "t"})).json()["details"]
         client.headers = httpx.Headers()
-        path = (row.asked or row.path).format(job_id=job["id"], run_id=job["id"], token_id=token["id"])
+        path = (row.example or row.path).format(job_id=job["id"], run_id=job["id"], token_id=token["id"])
         headers = {} if person == "nobody" else basic(person)
         response = await client.request(
             row.method, path, json=row.body, files=FORM if row.is_form else None, headers=headers

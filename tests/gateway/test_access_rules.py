@@ -89,7 +89,7 @@ def test_anything_else_is_malformed_and_breaks_nothing(text: str) -> None:
             read_credentials(headers)
 
 
-def test_a_token_says_its_id() -> None:
+def test_a_token_contains_its_id() -> None:
     secret, issued = new_token(name="n", holder="ada", tenant=DEFAULT_TENANT, role=Role.VIEWER, expires_at=None)
     assert id_of(secret) == issued.token_id
     assert issued.secret_sha256 not in secret
@@ -157,12 +157,12 @@ def test_no_stretch_of_time_has_more_than_rate_and_burst(pauses: list[float], bu
     assert taken <= burst + per_s * time_s + 1e-6
 
 
-def test_a_caller_is_who_a_trusted_proxy_says() -> None:
+def test_a_trusted_proxy_determines_the_caller() -> None:
     headers = {"x-forwarded-for": "6.6.6.6, 9.9.9.9, 10.0.0.2", "x-forwarded-proto": "https"}
     assert caller_of("1.2.3.4", "http", headers, ()).address == "1.2.3.4"
     assert not caller_of("1.2.3.4", "http", headers, ()).is_secure
-    told = caller_of("10.0.0.1", "http", headers, ("10.0.0.1", "10.0.0.2"))
-    assert (told.address, told.is_secure) == ("9.9.9.9", True)
+    caller = caller_of("10.0.0.1", "http", headers, ("10.0.0.1", "10.0.0.2"))
+    assert (caller.address, caller.is_secure) == ("9.9.9.9", True)
     assert caller_of("10.0.0.1", "http", {}, ("10.0.0.1",)).address == "10.0.0.1"
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff") != network_of("2001:db9::1")
     assert network_of("1.2.3.4") == "1.2.3.4"
@@ -210,9 +210,9 @@ def wrong(**environ: str) -> str:
 def test_without_authentication_it_listens_on_this_machine_alone() -> None:
     assert wrong() == ""
     assert wrong(PENSTOCK_HOST="::1") == ""
-    told = wrong(PENSTOCK_HOST="0.0.0.0")
-    assert "PENSTOCK_AUTH" in told
-    assert "PENSTOCK_ALLOW_ANONYMOUS=true" in told
+    mistakes = wrong(PENSTOCK_HOST="0.0.0.0")
+    assert "PENSTOCK_AUTH" in mistakes
+    assert "PENSTOCK_ALLOW_ANONYMOUS=true" in mistakes
     assert wrong(PENSTOCK_HOST="0.0.0.0", PENSTOCK_ALLOW_ANONYMOUS="true") == ""
     assert wrong(PENSTOCK_HOST="0.0.0.0", AUTH_METHOD="basic", BASIC_AUTH_USERS=USERS) == ""
     assert "beside" in wrong(PENSTOCK_AUTH="none,token")
@@ -235,14 +235,14 @@ def test_only_what_is_surely_this_machine_needs_no_login() -> None:
         assert f"PENSTOCK_HOST is '{host}'" in wrong(PENSTOCK_HOST=host)
 
 
-def test_every_mistake_of_access_is_said_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_of_access_are_reported_together(tmp_path: Path) -> None:
     assert "no user" in wrong(PENSTOCK_AUTH="basic")
     assert "cannot be read" in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_FILE=str(tmp_path / "none"))
     assert "not a hash" in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_USERS="ada:secret")
     assert "secret" not in wrong(PENSTOCK_AUTH="basic", PENSTOCK_BASIC_AUTH_USERS="ada:secret")
-    told = wrong(AUTH_METHOD="oauth2", PENSTOCK_OIDC_ISSUER="http://issuer.example", PENSTOCK_OIDC_ROLES="x")
+    mistakes = wrong(AUTH_METHOD="oauth2", PENSTOCK_OIDC_ISSUER="http://issuer.example", PENSTOCK_OIDC_ROLES="x")
     for variable in ("OIDC_ISSUER", "OIDC_AUDIENCE", "OIDC_ROLES"):
-        assert f"PENSTOCK_{variable}" in told
+        assert f"PENSTOCK_{variable}" in mistakes
     assert "OIDC_DEFAULT_ROLE" in wrong(AUTH_METHOD="oidc")
     assert "CORS" in wrong(CORS_ORIGINS="portal.example")
     for origin in ("https://a.example/b", "https://", "ftp://a.example", "null", "https://u@a.example"):

@@ -47,7 +47,7 @@ def places(submitted: JobSubmission, policy: SubmissionPolicy = LENIENT, key: st
     return {violation.pointer for violation in caught.value.violations}
 
 
-def test_a_source_runs_on_snakemake_unless_told_otherwise() -> None:
+def test_a_source_runs_on_snakemake_by_default() -> None:
     assert admitted(submission(source=SOURCE), LOCAL_USER, LENIENT).engine == "snakemake"
     assert admitted(submission(source=SOURCE, engine="mock"), LOCAL_USER, LENIENT).engine == "mock"
 
@@ -76,7 +76,7 @@ def test_the_key_may_come_in_either_place_but_not_as_two() -> None:
     assert places(submission(), key="x" * 256) == {"Idempotency-Key"}
 
 
-def test_the_same_request_has_the_same_fingerprint_whatever_the_order_of_its_keys() -> None:
+def test_the_fingerprint_does_not_depend_on_the_order_of_keys() -> None:
     one = admitted(submission(parameters={"a": 1, "b": {"c": 2, "d": 3}}, idempotency_key="k"), LOCAL_USER, LENIENT)
     other = admitted(submission(parameters={"b": {"d": 3, "c": 2}, "a": 1}, idempotency_key="k"), LOCAL_USER, LENIENT)
 
@@ -115,7 +115,7 @@ def test_a_key_stands_for_another_job_after_each_deletion() -> None:
     assert set(ids).isdisjoint(job_ids_of(LOCAL_USER, "l"))
 
 
-def test_a_job_is_of_whoever_submits_it_and_only_an_admin_may_name_somebody_else() -> None:
+def test_the_submitter_owns_a_job_and_only_an_admin_may_name_another_owner() -> None:
     ada = Principal(name="ada")
 
     assert admitted(submission(), ada, LENIENT).context.owner == "ada"

@@ -65,7 +65,7 @@ async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, clie
         pytest.param(
             [form()[0], ("archive", ("x", ARCHIVE)), *form()[1:]], "files/Snakefile", id="a file of the archive"
         ),
-        pytest.param([*form(pipeline_version="1")], "#/pipeline_version", id="a version of its own files"),
+        pytest.param([*form(pipeline_version="1")], "#/pipeline_version", id="a version with its files"),
         pytest.param([*form(), ("files", (None, b""))], "files", id="a file without a name"),
         pytest.param(form({"../x": b""}), "files/../x", id="a path that leads out"),
         pytest.param([*form(), ("files", ("Snakefile", b""))], "files/Snakefile", id="a file twice"),
@@ -197,7 +197,7 @@ def with_manifest(files: dict[str, Any], *parts: tuple[str, Any], source: dict[s
 SNAKEFILE = ("files", ("Snakefile", FILES["Snakefile"]))
 
 
-async def test_a_manifest_tells_what_file_names_cannot(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_manifest_describes_what_file_names_cannot(stage: Stage, client: httpx.AsyncClient) -> None:
     about = {
         "Snakefile": {"mtime_ns": 1_600_000_000_123_456_789},
         "tool": {"executable": True},
@@ -265,8 +265,8 @@ async def test_what_was_left_out_stays_with_the_job(client: httpx.AsyncClient) -
     ]
     for sent in requests:
         made = await client.post("/jobs", **sent)
-        (shown,) = (await client.get(f"/jobs/{made.json()['id']}")).json()["left_out"]
-        assert (shown["path"], shown["files"], shown["size_bytes"]) == ("data/?[2J", 12, 7)
-        assert len(shown["reason"]) == MAX_LEFT_OUT_CHARS
+        (left_out,) = (await client.get(f"/jobs/{made.json()['id']}")).json()["left_out"]
+        assert (left_out["path"], left_out["files"], left_out["size_bytes"]) == ("data/?[2J", 12, 7)
+        assert len(left_out["reason"]) == MAX_LEFT_OUT_CHARS
     many = submission(source={"files": {"Snakefile": ""}, "left_out": left_out * 41})
     assert pointers(await client.post("/jobs", json=many)) == {"#/source/left_out"}

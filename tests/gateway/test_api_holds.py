@@ -21,7 +21,7 @@ async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
         yield client
 
 
-async def shown(response: httpx.Response, status: int = 200) -> Json:
+async def body_of(response: httpx.Response, status: int = 200) -> Json:
     assert response.status_code == status, response.text
     body: Json = response.json()
     return body
@@ -29,11 +29,11 @@ async def shown(response: httpx.Response, status: int = 200) -> Json:
 
 async def test_a_held_job_waits_until_it_is_released(stage: Stage, client: httpx.AsyncClient) -> None:
     job = await submit(client)
-    held = await shown(await client.post(f"/jobs/{job['id']}/hold", json={"reason": "new reference"}))
+    held = await body_of(await client.post(f"/jobs/{job['id']}/hold", json={"reason": "new reference"}))
     assert (held["status"], held["state"]) == ("pending", "HELD")
     assert held["status_detail"] == "held: new reference; it waits until somebody releases it"
     assert (await client.get(f"/jobs/{job['id']}")).json() == held
-    released = await shown(await client.post(f"/jobs/{job['id']}/release"))
+    released = await body_of(await client.post(f"/jobs/{job['id']}/release"))
     assert (released["status"], released["state"]) == ("pending", "QUEUED")
     assert "held" not in released["status_detail"]
     events = (await client.get(f"/jobs/{job['id']}/events")).json()["events"]
@@ -44,41 +44,41 @@ async def test_a_held_job_waits_until_it_is_released(stage: Stage, client: httpx
 
 async def test_holding_and_releasing_again_does_no_harm(client: httpx.AsyncClient) -> None:
     job = await submit(client)
-    assert (await shown(await client.post(f"/jobs/{job['id']}/release")))["seq"] == job["seq"]
-    held = await shown(await client.post(f"/jobs/{job['id']}/hold"))
+    assert (await body_of(await client.post(f"/jobs/{job['id']}/release")))["seq"] == job["seq"]
+    held = await body_of(await client.post(f"/jobs/{job['id']}/hold"))
     assert held["status_detail"] == "held; it waits until somebody releases it"
     again = await client.post(f"/jobs/{job['id']}/hold", json={"reason": "another"})
-    assert await shown(again) == held
+    assert await body_of(again) == held
     assert again.headers["etag"] == f'"{held["seq"]}"'
 
 
 async def test_a_job_can_be_submitted_held(stage: Stage, client: httpx.AsyncClient) -> None:
     job = await submit(client, hold=True)
     assert job["state"] == "HELD"
-    assert (await shown(await client.post(f"/jobs/{job['id']}/release")))["state"] == "QUEUED"
+    assert (await body_of(await client.post(f"/jobs/{job['id']}/release")))["state"] == "QUEUED"
     await stage.start(job["id"])
 
 
 async def test_a_held_job_is_cancelled_at_once(client: httpx.AsyncClient) -> None:
     job = await submit(client, hold=True)
-    cancelled = await shown(await client.post(f"/jobs/{job['id']}/cancel", json={"reason": "wrong"}), 202)
+    cancelled = await body_of(await client.post(f"/jobs/{job['id']}/cancel", json={"reason": "wrong"}), 202)
     assert (cancelled["state"], cancelled["status_detail"]) == ("CANCELLED", "wrong")
-    told = problem(await client.post(f"/jobs/{job['id']}/release"), 409)
-    assert told["type"].endswith("#not-possible-now")
-    assert "is already cancelled" in told["detail"]
+    refusal = problem(await client.post(f"/jobs/{job['id']}/release"), 409)
+    assert refusal["type"].endswith("#not-possible-now")
+    assert "is already cancelled" in refusal["detail"]
 
 
-@pytest.mark.parametrize("told", ["hold", "release"])
+@pytest.mark.parametrize("action", ["hold", "release"])
 async def test_what_does_not_wait_is_neither_held_nor_released(
-    stage: Stage, client: httpx.AsyncClient, told: str
+    stage: Stage, client: httpx.AsyncClient, action: str
 ) -> None:
     job = await submit(client)
     await stage.start(job["id"])
-    participle = {"hold": "held", "release": "released"}[told]
-    refused = problem(await client.post(f"/jobs/{job['id']}/{told}"), 409)
+    participle = {"hold": "held", "release": "released"}[action]
+    refused = problem(await client.post(f"/jobs/{job['id']}/{action}"), 409)
     assert refused["detail"] == f"Job {job['id']} is running; only one that waits can be {participle}."
     await stage.end(job["id"])
-    refused = problem(await client.post(f"/jobs/{job['id']}/{told}"), 409)
+    refused = problem(await client.post(f"/jobs/{job['id']}/{action}"), 409)
     assert "already completed" in refused["detail"]
 
 
@@ -108,7 +108,7 @@ async def test_held_jobs_are_pending_in_lists(stage: Stage, client: httpx.AsyncC
     assert listed["total"] == 2
 
 
-async def test_a_repeated_submission_must_ask_for_the_same_hold_and_requeue(client: httpx.AsyncClient) -> None:
+async def test_a_repeated_submission_must_have_the_same_hold_and_requeue(client: httpx.AsyncClient) -> None:
     headers = {"Idempotency-Key": "k"}
     first = await client.post("/jobs", json=submission(hold=True), headers=headers)
     same = await client.post("/jobs", json=submission(hold=True), headers=headers)
@@ -118,7 +118,7 @@ async def test_a_repeated_submission_must_ask_for_the_same_hold_and_requeue(clie
 
 
 @pytest.mark.parametrize(
-    ("asked", "requeue"),
+    ("fields", "requeue"),
     [
         ({}, True),
         ({"requeue": False}, False),
@@ -129,9 +129,9 @@ async def test_a_repeated_submission_must_ask_for_the_same_hold_and_requeue(clie
     ],
 )
 async def test_a_job_can_be_submitted_not_to_be_requeued(
-    stage: Stage, client: httpx.AsyncClient, asked: Json, requeue: bool
+    stage: Stage, client: httpx.AsyncClient, fields: Json, requeue: bool
 ) -> None:
-    job = await submit(client, **asked)
+    job = await submit(client, **fields)
     assert job["requeue"] is requeue
     submitted = stage.cluster.log.stored[-1].event.data
     assert isinstance(submitted, JobSubmitted)
@@ -145,7 +145,7 @@ async def test_what_must_not_be_begun_twice_fails_once_it_began(
     job = await submit(client, requeue=False)
     abandon = AbandonAttempt(now=now(), attempt=1, runner_id=RUNNER, cause=cause, reason="the machine is gone")
     await stage.start(job["id"])
-    await stage.tell(job["id"], abandon)
+    await stage.execute(job["id"], abandon)
     failed = (await client.get(f"/jobs/{job['id']}", params={"min_seq": await stage.cluster.log.last_seq()})).json()
     assert (failed["status"], failed["failure"]["cause"]) == ("failed", blamed)
     assert failed["error_message"] == (

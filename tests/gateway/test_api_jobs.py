@@ -32,8 +32,8 @@ SEED_FIELDS = {
 
 
 async def test_a_submitted_job_is_pending_and_whole(client: httpx.AsyncClient) -> None:
-    asked = submission(description="Run variant calling on sample S001")
-    response = await client.post("/jobs", json=asked)
+    submitted = submission(description="Run variant calling on sample S001")
+    response = await client.post("/jobs", json=submitted)
 
     job: Json = response.json()
     assert response.status_code == 201
@@ -41,7 +41,7 @@ async def test_a_submitted_job_is_pending_and_whole(client: httpx.AsyncClient) -
     assert response.headers["penstock-seq"] == str(job["seq"])
     assert job.keys() >= SEED_FIELDS
     assert uuid.UUID(job["id"])
-    assert {key: job[key] for key in asked} == asked
+    assert {key: job[key] for key in submitted} == submitted
     assert (job["status"], job["state"]) == ("pending", "QUEUED")
     assert job["created_at"] == job["updated_at"]
     assert job["created_at"].endswith("Z")
@@ -78,13 +78,13 @@ async def test_many_at_once_all_become_jobs(client: httpx.AsyncClient) -> None:
     assert {job["id"] for job in listed["jobs"]} == set(ids)
 
 
-async def test_a_wrong_body_says_everything_that_is_wrong(client: httpx.AsyncClient) -> None:
+async def test_every_fault_of_a_body_is_reported(client: httpx.AsyncClient) -> None:
     response = await client.post("/jobs", json={"parameters": "x", "priority": "high", "descripton": "typo"})
 
     assert pointers(response) == {"#/pipeline_name", "#/parameters", "#/priority", "#/descripton"}
 
 
-async def test_a_body_that_is_no_json_says_where(client: httpx.AsyncClient) -> None:
+async def test_invalid_json_is_reported_with_its_place(client: httpx.AsyncClient) -> None:
     response = await client.post("/jobs", content=b'{"pipeline_name": }', headers={"content-type": "application/json"})
 
     assert "line 1, column 19" in problem(response, 422)["detail"]
@@ -181,13 +181,13 @@ async def test_a_life_from_pending_to_completed(stage: Stage, client: httpx.Asyn
     assigned = await read()
     assert (assigned["status"], assigned["state"], assigned["attempt"]) == ("pending", "ASSIGNED", 1)
     assert RUNNER in assigned["status_detail"]
-    await stage.tell(job_id, StartAttempt(now=now(), attempt=1, runner_id=RUNNER))
+    await stage.execute(job_id, StartAttempt(now=now(), attempt=1, runner_id=RUNNER))
     running = await read()
     assert (running["status"], running["completed_at"]) == ("running", None)
     assert running["started_at"] >= running["created_at"]
     assert running["status_detail"] is None
     delay = DelayResults(now=now(), attempt=1, runner_id=RUNNER, tries=4, reason="the store is full")
-    await stage.tell(job_id, delay)
+    await stage.execute(job_id, delay)
     assert (await read())["status_detail"] == "uploading results, attempt 4: the store is full"
     await stage.end(job_id)
     completed = await read()
@@ -196,7 +196,7 @@ async def test_a_life_from_pending_to_completed(stage: Stage, client: httpx.Asyn
     assert completed["tasks"] == {"total": 2, "done": 2, "running": 0, "failed": 0}
 
 
-async def test_a_failed_job_says_why(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_failed_job_has_the_reason(stage: Stage, client: httpx.AsyncClient) -> None:
     job_id = (await submit(client))["id"]
     await stage.start(job_id)
     failure = Failure(
@@ -246,7 +246,7 @@ async def test_a_waiting_job_is_cancelled_at_once_and_again_without_harm(client:
     assert (await client.get("/jobs?status=cancelled")).json()["total"] == 1
 
 
-async def test_a_running_job_is_asked_to_end(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_running_job_is_cancelled_by_its_runner(stage: Stage, client: httpx.AsyncClient) -> None:
     job_id = (await submit(client))["id"]
     await stage.start(job_id)
 
@@ -320,7 +320,7 @@ async def test_an_engine_that_no_runner_offers_is_refused(stage: Stage) -> None:
         assert (await submit(client, engine="mock"))["waiting"]["reason"] == "no scheduler"
 
 
-async def test_without_any_runner_a_job_waits_and_says_for_what(client: httpx.AsyncClient) -> None:
+async def test_without_any_runner_a_job_waits_with_the_reason(client: httpx.AsyncClient) -> None:
     assert "no runner offers the engine mock" in (await submit(client))["status_detail"]
 
 
@@ -348,14 +348,14 @@ async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> 
         beat = SchedulerBeat(holder="s", term=1, count=1, time=now(), queue=queue)
         await stage.cluster.heartbeats.beat_scheduler(beat)
 
-        async def shown() -> Json:
+        async def job_details() -> Json:
             body: Json = (await client.get(f"/jobs/{second}")).json()
             return body
 
         with anyio.fail_after(DEADLINE_S):
-            while (await shown())["waiting"]["reason"] != "no slot":  # noqa: ASYNC110  # the directory refreshes itself
+            while (await job_details())["waiting"]["reason"] != "no slot":  # noqa: ASYNC110  # it refreshes itself
                 await anyio.sleep(0.05)
-        job = await shown()
+        job = await job_details()
         assert job["waiting"]["position"] == 2
         assert job["status_detail"] == "all 2 slots with the engine mock are taken; 1 run goes before it"
         assert [held["id"] for held in job["waiting"]["holders"]] == [MINE.job_id, OF_ANOTHER_TENANT.job_id]
@@ -380,7 +380,7 @@ async def test_a_full_log_takes_nothing_and_loses_nothing(stage: Stage, client: 
     assert (await client.get("/jobs")).json()["total"] == 1
 
 
-async def test_a_reader_may_ask_for_what_another_gateway_wrote(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_reader_may_require_what_another_gateway_wrote(stage: Stage, client: httpx.AsyncClient) -> None:
     job = await submit(client)
     await stage.start(job["id"])
     seq = await stage.cluster.log.last_seq()
@@ -420,7 +420,7 @@ async def test_unchanged_answers_need_not_be_sent_again(client: httpx.AsyncClien
         assert again.headers["etag"] == first.headers["etag"]
 
 
-async def test_headers_alone_can_be_asked_for(client: httpx.AsyncClient) -> None:
+async def test_head_returns_the_headers_alone(client: httpx.AsyncClient) -> None:
     job = await submit(client)
     for address in ("/", "/jobs", f"/jobs/{job['id']}", "/docs"):
         head, get = await client.head(address), await client.get(address)

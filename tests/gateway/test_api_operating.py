@@ -1,4 +1,4 @@
-"""What operators ask over HTTP: runners, the log's room, who leads."""
+"""Operations for operators over HTTP: runners, the capacity of the log, the leader."""
 
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ async def test_the_runners_that_are_connected(stage: Stage, client: httpx.AsyncC
     }
 
 
-async def test_the_status_says_how_full_the_log_is_and_how_far_the_list_is_behind(
+async def test_the_status_has_the_size_of_the_log_and_the_lag_of_the_list(
     stage: Stage, client: httpx.AsyncClient
 ) -> None:
     await submit(client)
@@ -45,7 +45,7 @@ async def test_the_status_says_how_full_the_log_is_and_how_far_the_list_is_behin
 
 
 @pytest.mark.parametrize("address", ["/runners", "/status"])
-async def test_heartbeats_that_cannot_be_heard_are_a_503(
+async def test_unavailable_heartbeats_are_a_503(
     stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     async def no_answer() -> None:

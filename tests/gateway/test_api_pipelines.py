@@ -52,8 +52,8 @@ async def register(client: httpx.AsyncClient, **changes: Any) -> Json:
 
 
 async def run(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
-    asked = {"pipeline_name": "calls", "parameters": {"sample_id": "S1"}, **changes}
-    return await client.post("/jobs", json=asked)
+    requested = {"pipeline_name": "calls", "parameters": {"sample_id": "S1"}, **changes}
+    return await client.post("/jobs", json=requested)
 
 
 async def test_a_workflow_brings_its_schema_and_its_configuration_along(
@@ -98,8 +98,8 @@ async def test_registering_again_changes_nothing_and_other_content_is_refused(
     other = {**FILES, "workflow/Snakefile": SNAKEFILE + "# other\n"}
     problem(await client.post("/pipelines", json=registration(source={"files": other})), 409)
     await client.delete("/pipelines/calls/versions/1.0")
-    anew = await client.post("/pipelines", json=registration())
-    assert (anew.status_code, anew.json()["source"], anew.json()["retired_at"]) == (201, version["source"], None)
+    again = await client.post("/pipelines", json=registration())
+    assert (again.status_code, again.json()["source"], again.json()["retired_at"]) == (201, version["source"], None)
     assert await stage.blobs.list("") == kept
     refused = problem(await client.post("/pipelines", json=registration(description="other")), 409)
     assert refused["type"].endswith("#version-taken")
@@ -107,10 +107,10 @@ async def test_registering_again_changes_nothing_and_other_content_is_refused(
 
 
 async def test_an_entry_of_one_bundle_is_the_same_as_its_files(stage: Stage, client: httpx.AsyncClient) -> None:
-    asked = PipelineRegistration(name="calls", version="1.0", source=SubmittedSource(files=dict(FILES)))
-    bundle = make_bundle(asked.source, engine="snakemake")
+    requested = PipelineRegistration(name="calls", version="1.0", source=SubmittedSource(files=dict(FILES)))
+    bundle = make_bundle(requested.source, engine="snakemake")
     await stage.blobs.put_bytes(bundle.key, bundle.content)
-    old = prepare(asked, bundle.source, {path: content.encode() for path, content in FILES.items()})
+    old = prepare(requested, bundle.source, {path: content.encode() for path, content in FILES.items()})
     known, _ = await stage.gateway.base.catalogue.register(old, actor="test")
     again = await client.post("/pipelines", json=registration())
     assert (again.status_code, again.json()["event_id"]) == (200, known.event_id)
@@ -139,7 +139,7 @@ async def test_a_job_runs_the_newest_version_with_its_defaults(stage: Stage, cli
     assert first.spec.engine_parameters == {"cores": "2"}
 
 
-async def test_an_entry_may_say_that_its_jobs_are_begun_once(client: httpx.AsyncClient) -> None:
+async def test_an_entry_may_forbid_that_its_jobs_are_requeued(client: httpx.AsyncClient) -> None:
     await register(client, engine_parameters={"no-requeue": None})
     assert (await run(client)).json()["requeue"] is False
     assert (await run(client, engine_parameters={"no-requeue": "false"})).json()["requeue"] is True
@@ -148,8 +148,8 @@ async def test_an_entry_may_say_that_its_jobs_are_begun_once(client: httpx.Async
 
 async def test_every_violation_of_the_schema_is_named(client: httpx.AsyncClient) -> None:
     await register(client)
-    asked = {"sample_id": "x", "threads": 0, "genome": 7, "colour": "red"}
-    assert pointers(await run(client, parameters=asked)) == {
+    requested = {"sample_id": "x", "threads": 0, "genome": 7, "colour": "red"}
+    assert pointers(await run(client, parameters=requested)) == {
         "#/parameters/sample_id",
         "#/parameters/threads",
         "#/parameters/genome",
@@ -196,9 +196,9 @@ async def test_a_preset_and_resources_become_engine_parameters(stage: Stage, tmp
 def test_wrong_presets_are_named_at_start(tmp_path: Path, content: str, why: str) -> None:
     path = tmp_path / "presets.yaml"
     path.write_text(content)
-    (told,) = mistakes(GatewaySettings(presets_file=path))
-    assert told.startswith(f"PENSTOCK_PRESETS_FILE is {path}: ")
-    assert why in told
+    (mistake,) = mistakes(GatewaySettings(presets_file=path))
+    assert mistake.startswith(f"PENSTOCK_PRESETS_FILE is {path}: ")
+    assert why in mistake
 
 
 async def test_an_old_job_shows_the_entry_as_it_was(client: httpx.AsyncClient) -> None:
@@ -235,7 +235,7 @@ async def test_an_unknown_name_lists_similar_ones(stage: Stage) -> None:
         assert pointers(await run(client, pipeline_name="zzz", pipeline_version="1")) == {"#/pipeline_version"}
 
 
-async def test_a_source_of_ones_own_is_run_whatever_the_name(client: httpx.AsyncClient) -> None:
+async def test_a_submitted_source_is_run_under_any_name(client: httpx.AsyncClient) -> None:
     await register(client)
     source = {"files": {"Snakefile": "rule all:\n"}}
     job = (await run(client, source=source)).json()
@@ -290,7 +290,7 @@ async def test_the_same_key_finds_its_job_after_its_version_was_retired(stage: S
         ),
     ],
 )
-async def test_what_cannot_be_registered_says_why(
+async def test_a_refused_registration_has_the_reason(
     stage: Stage, client: httpx.AsyncClient, changes: Json, places: set[str]
 ) -> None:
     assert pointers(await client.post("/pipelines", json=registration(**changes))) == places
@@ -343,7 +343,7 @@ async def test_a_folder_is_registered_as_it_changes(stage: Stage, tmp_path: Path
         first = (await client.get("/pipelines/calls")).json()["newest"]
         (folder / "calls" / "workflow" / "Snakefile").write_text(SNAKEFILE + "# changed\n")
         with anyio.fail_after(10):
-            while (await client.get("/pipelines/calls")).json()["newest"] == first:  # noqa: ASYNC110 - only HTTP tells
+            while (await client.get("/pipelines/calls")).json()["newest"] == first:  # noqa: ASYNC110 - only HTTP shows it
                 await anyio.sleep(0.02)
     before = len(stage.cluster.log.stored)
     async with stage.serve(catalogue_dir=folder) as client:
@@ -355,7 +355,9 @@ async def test_a_folder_is_registered_as_it_changes(stage: Stage, tmp_path: Path
     ("description", "why"),
     [("- a list", "object"), ("colour: red", "colour"), ("version: '?'", "version"), ("source: {}", "source")],
 )
-def test_a_folder_with_a_wrong_description_says_why(tmp_path: Path, description: str, why: str) -> None:
+def test_a_folder_with_a_wrong_description_is_refused_with_the_reason(
+    tmp_path: Path, description: str, why: str
+) -> None:
     (tmp_path / "penstock.yaml").write_text(description)
     with pytest.raises(Unfit, match=why):
         read_workflow(tmp_path, 1 << 20)
@@ -376,5 +378,5 @@ def test_links_and_engines_folders_stay_out_of_the_catalogue(tmp_path: Path) -> 
 
 async def until_listed(client: httpx.AsyncClient, count: int) -> None:
     with anyio.fail_after(10):
-        while len((await client.get("/pipelines")).json()["pipelines"]) < count:  # noqa: ASYNC110 - only HTTP tells
+        while len((await client.get("/pipelines")).json()["pipelines"]) < count:  # noqa: ASYNC110 - only HTTP shows it
             await anyio.sleep(0.02)

@@ -21,15 +21,15 @@ PLAN = Plan(
 )
 
 
-async def ask(
+async def plan_with(
     stage: Stage, client: httpx.AsyncClient, reply: PlanReply, **sent: Any
 ) -> tuple[httpx.Response, PlanRequest | None]:
-    """Ask for a plan; the runner finds the files that it is named, and afterwards none of them is left."""
-    asked: list[PlanRequest] = []
+    """Request a plan that a runner answers with `reply`; the files of the request exist only for that time."""
+    requests: list[PlanRequest] = []
     kept = await stage.blobs.list("")
 
     async def answer(request: PlanRequest) -> PlanReply:
-        asked.append(request)
+        requests.append(request)
         assert request.source is not None
         raw = await stage.blobs.get_bytes(request.source.location)
         if request.source.kind is SourceKind.FILES:
@@ -45,11 +45,11 @@ async def ask(
         group.cancel_scope.cancel()
     assert not stage.cluster.log.stored
     assert await stage.blobs.list("") == kept
-    return responses[0], asked[0] if asked else None
+    return responses[0], requests[0] if requests else None
 
 
 async def test_a_plan_comes_from_a_runner_and_nothing_is_queued(stage: Stage, client: httpx.AsyncClient) -> None:
-    response, request = await ask(stage, client, PlanReply(plan=PLAN))
+    response, request = await plan_with(stage, client, PlanReply(plan=PLAN))
     assert response.status_code == 200, response.text
     assert response.json() == {
         "rules": [{"rule": "all", "tasks": 1}],
@@ -69,7 +69,7 @@ async def test_a_workflow_that_would_fail_is_refused_with_its_own_words(
     stage: Stage, client: httpx.AsyncClient
 ) -> None:
     failure = Failure(cause=FailureCause.WORKFLOW, message="syntax error in Snakefile, line 2: invalid syntax")
-    response, _ = await ask(stage, client, PlanReply(failure=failure))
+    response, _ = await plan_with(stage, client, PlanReply(failure=failure))
     assert pointers(response) == {"#/source"}
     assert "syntax error in Snakefile, line 2" in response.text
 
@@ -80,12 +80,12 @@ async def test_a_workflow_that_would_fail_is_refused_with_its_own_words(
 async def test_a_runner_that_cannot_is_no_fault_of_the_request(
     stage: Stage, client: httpx.AsyncClient, reply: PlanReply
 ) -> None:
-    response, _ = await ask(stage, client, reply)
+    response, _ = await plan_with(stage, client, reply)
     problem(response, 503)
     assert response.headers["retry-after"]
 
 
-async def test_what_is_wrong_is_said_before_a_runner_is_asked(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_faults_of_the_request_are_reported_without_a_runner(stage: Stage, client: httpx.AsyncClient) -> None:
     problem(await client.post("/jobs?dry_run=true", json=SUBMISSION), 503)
     assert pointers(await client.post("/jobs?dry_run=maybe", json=SUBMISSION)) == {"dry_run"}
     assert pointers(await client.post("/jobs?dryrun=true", json=SUBMISSION)) == {"dryrun"}
@@ -104,19 +104,19 @@ async def test_a_form_has_a_plan_too_and_nothing_of_it_is_kept(
 ) -> None:
     job = json.dumps({"pipeline_name": "p", "parameters": {"a": 1}, "idempotency_key": "k"})
     parts: list[tuple[str, Any]] = [("job", (None, job)), part]
-    response, request = await ask(stage, client, PlanReply(plan=PLAN), files=parts)
+    response, request = await plan_with(stage, client, PlanReply(plan=PLAN), files=parts)
     assert (response.status_code, response.json()["total"]) == (200, 1), response.text
     assert request is not None
     assert request.source is not None
     assert request.source.kind is SourceKind.FILES
     for reply in (PlanReply(is_busy=True), PlanReply(failure=Failure(cause=FailureCause.WORKFLOW, message="no"))):
-        response, _ = await ask(stage, client, reply, files=parts)
+        response, _ = await plan_with(stage, client, reply, files=parts)
         assert response.status_code in (422, 503)
     assert pointers(await client.post("/jobs?dry_run=true", files=[parts[0]])) == {"#/source/files"}
 
 
 async def test_an_archive_has_a_plan(stage: Stage, client: httpx.AsyncClient) -> None:
     archive = {"base64": base64.b64encode(gzipped({"w/Snakefile": b"rule all:\n"})).decode()}
-    asked = {"pipeline_name": "p", "source": {"archive": archive}}
-    response, _ = await ask(stage, client, PlanReply(plan=PLAN), json=asked)
+    submitted = {"pipeline_name": "p", "source": {"archive": archive}}
+    response, _ = await plan_with(stage, client, PlanReply(plan=PLAN), json=submitted)
     assert response.status_code == 200, response.text

@@ -54,19 +54,19 @@ async def test_events_are_those_of_the_log(stage: Stage, client: httpx.AsyncClie
     await stage.start(job_id)
     await stage.end(job_id)
 
-    shown = await get(client, f"/jobs/{job_id}/events")
+    history = await get(client, f"/jobs/{job_id}/events")
     stored = await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id))
-    assert [event["type"] for event in shown["events"]] == [
+    assert [event["type"] for event in history["events"]] == [
         "JobSubmitted",
         "JobAssigned",
         "AttemptStarted",
         "JobCompleted",
     ]
-    for event, item in zip(shown["events"], stored, strict=True):
+    for event, item in zip(history["events"], stored, strict=True):
         assert (event["seq"], event["hash"], event["id"]) == (item.seq, item.hash, item.event.id)
         assert event["data"]["type"] == event["type"]
-    assert [event["previous"] for event in shown["events"][1:]] == [event["hash"] for event in shown["events"][:-1]]
-    assert (shown["next_after"], shown["done"]) == (stored[-1].seq, True)
+    assert [event["previous"] for event in history["events"][1:]] == [event["hash"] for event in history["events"][:-1]]
+    assert (history["next_after"], history["done"]) == (stored[-1].seq, True)
 
 
 async def test_events_come_in_pages(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
@@ -105,9 +105,9 @@ async def test_a_long_poll_ends_when_the_server_does(stage: Stage, client: httpx
 
 
 async def test_a_long_poll_without_news_ends_in_time(client: httpx.AsyncClient, job_id: JobId) -> None:
-    shown = await get(client, f"/jobs/{job_id}/events?after=1&wait=0.05")
+    history = await get(client, f"/jobs/{job_id}/events?after=1&wait=0.05")
 
-    assert shown == {"events": [], "next_after": 1, "done": False}
+    assert history == {"events": [], "next_after": 1, "done": False}
 
 
 async def test_tasks_come_in_pages_with_their_counts(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
@@ -286,7 +286,7 @@ async def test_outputs_are_listed_and_downloaded(
         (PATHS[3], "application/octet-stream"),
     ],
 )
-async def test_outputs_say_what_they_are(
+async def test_outputs_have_their_metadata(
     client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes], path: str, media_type: str
 ) -> None:
     response = await client.get(f"/jobs/{job_id}/outputs/{path}")
@@ -298,21 +298,21 @@ async def test_outputs_say_what_they_are(
 async def test_a_part_of_an_output(client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]) -> None:
     address, content = f"/jobs/{job_id}/outputs/{PATHS[0]}", outputs[PATHS[0]]
 
-    async def ask(**headers: Any) -> httpx.Response:
+    async def download(**headers: Any) -> httpx.Response:
         return await client.get(address, headers=headers)
 
-    part = await ask(range="bytes=2-5")
+    part = await download(range="bytes=2-5")
     assert (part.status_code, part.content) == (206, content[2:6])
     assert part.headers["content-range"] == f"bytes 2-5/{len(content)}"
-    outside = await ask(range="bytes=1000-")
+    outside = await download(range="bytes=1000-")
     problem(outside, 416)
     assert outside.headers["content-range"] == f"bytes */{len(content)}"
-    assert (await ask(range="bytes=0-1", **{"if-range": '"other"'})).status_code == 200
-    assert (await ask(range="bytes=0-1", **{"if-range": part.headers["etag"]})).status_code == 206
+    assert (await download(range="bytes=0-1", **{"if-range": '"other"'})).status_code == 200
+    assert (await download(range="bytes=0-1", **{"if-range": part.headers["etag"]})).status_code == 206
     head = await client.head(address)
     assert (head.content, head.headers["content-length"]) == (b"", str(len(content)))
     whole = f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
-    assert {item.headers["repr-digest"] for item in (part, head, await ask())} == {whole}
+    assert {item.headers["repr-digest"] for item in (part, head, await download())} == {whole}
 
 
 async def test_only_outputs_can_be_downloaded(

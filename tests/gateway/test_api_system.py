@@ -21,7 +21,7 @@ from penstock_ports import Unavailable
 from penstock_schemas.api import Problem
 
 
-async def test_root_says_hello_or_what_it_is_told(stage: Stage) -> None:
+async def test_root_returns_hello_or_the_configured_text(stage: Stage) -> None:
     async with stage.serve() as client:
         assert (await client.get("/")).json() == {"message": "Hello World"}
     async with stage.serve(echo_message="Grüezi") as client:
@@ -56,7 +56,7 @@ async def test_it_is_not_ready_without_the_log(stage: Stage, monkeypatch: pytest
         assert "does not answer" in response.json()["reasons"][0]
 
 
-async def test_a_log_that_is_away_is_a_503_that_says_what_to_do(
+async def test_an_unavailable_log_is_a_503_with_a_hint(
     stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def no_answer(*_: Any, **__: Any) -> Any:
@@ -69,7 +69,7 @@ async def test_a_log_that_is_away_is_a_503_that_says_what_to_do(
     assert response.headers["retry-after"]
 
 
-async def test_an_internal_error_tells_nothing_but_where_to_look(
+async def test_an_internal_error_reveals_only_its_failure_id(
     stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any, **__: Any) -> Any:
@@ -79,10 +79,10 @@ async def test_an_internal_error_tells_nothing_but_where_to_look(
     with capture_logs() as lines:
         response = await client.post("/jobs", json=submission())
 
-    shown = problem(response, 500)
+    body = problem(response, 500)
     assert "secret" not in response.text
     (line,) = [one_line for one_line in lines if one_line["event"] == "request_failed"]
-    assert shown["instance"].replace("-", "").endswith(line["failure_id"])
+    assert body["instance"].replace("-", "").endswith(line["failure_id"])
     assert "secret" in str(line["exc_info"])
 
 
@@ -99,8 +99,8 @@ async def test_writes_and_errors_are_logged_in_one_line_each(stage: Stage) -> No
                 await client.get("/jobs")
                 await client.get("/nowhere")
 
-    shown = [(line["log_level"], line["method"], line["status"]) for line in lines if line["event"] == "request"]
-    assert shown == [("info", "POST", 201), ("debug", "GET", 200), ("info", "GET", 404)]
+    logged = [(line["log_level"], line["method"], line["status"]) for line in lines if line["event"] == "request"]
+    assert logged == [("info", "POST", 201), ("debug", "GET", 200), ("info", "GET", 404)]
 
 
 async def test_the_documentation_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

@@ -153,9 +153,9 @@ async def test_a_preflight_is_answered_for_listed_origins_only() -> None:
     origin = "https://portal.example.org"
     served = Served(AuthMethod.TOKEN, access=AccessSettings(allowed_origins=frozenset({origin})))
     async with served.client() as client:
-        asked = {"access-control-request-method": "POST"}
-        allowed = await client.options("/jobs", headers={**asked, "origin": origin})
-        other = await client.options("/jobs", headers={**asked, "origin": "https://example.org"})
+        preflight = {"access-control-request-method": "POST"}
+        allowed = await client.options("/jobs", headers={**preflight, "origin": origin})
+        other = await client.options("/jobs", headers={**preflight, "origin": "https://example.org"})
     assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (204, origin)
     assert "access-control-allow-origin" not in other.headers
     assert served.requests == []

@@ -31,7 +31,7 @@ from penstock_testing.runtime import RuntimeAt
 
 @asynccontextmanager
 async def on_a_socket(stage: Stage, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:
-    """Serve as in production: uvicorn on a port of its own."""
+    """Serve as in production: uvicorn on its own port."""
     async with stage.serve(**settings):
         with listen("127.0.0.1", 0) as listening:
             server = make_server(
@@ -209,7 +209,7 @@ async def test_the_first_refusal_is_written_soon(stage: Stage, monkeypatch: pyte
     assert len(await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))) == 2, "the rest is written at the end"
 
 
-async def test_a_refused_deed_is_recorded_with_who_tried(stage: Stage) -> None:
+async def test_a_denied_action_is_recorded_with_its_principal(stage: Stage) -> None:
     async with stage.serve(**BASIC) as client:
         problem(await client.post("/jobs", json=submission(), headers=basic("vi")), 403)
         await client.get("/jobs")
@@ -220,7 +220,7 @@ async def test_a_refused_deed_is_recorded_with_who_tried(stage: Stage) -> None:
     assert (recorded.principal, recorded.method, recorded.path) == ("vi", "POST", "/jobs")
 
 
-async def test_everybody_may_ask_so_often(stage: Stage) -> None:
+async def test_the_request_rate_is_limited(stage: Stage) -> None:
     async with stage.serve(**BASIC, rate_limit=0.001, rate_burst=2) as client:
         first = await client.get("/jobs", headers=basic("ada"))
         assert (first.headers["ratelimit-limit"], first.headers["ratelimit-remaining"]) == ("2", "1")
@@ -267,11 +267,13 @@ async def test_a_page_of_another_site_cannot_use_a_browsers_password(stage: Stag
         assert allowed.headers["access-control-allow-origin"] == "https://portal.example"
         token = (await client.post("/tokens", json={"name": "n"}, headers=basic("ada"))).json()["token"]
         assert (await client.post("/jobs", json=submission(), headers={**bearer(token), **evil})).status_code == 201
-        asked = {"access-control-request-method": "POST"}
-        preflight = await client.options("/jobs", headers={**portal, **asked})
+        requested = {"access-control-request-method": "POST"}
+        preflight = await client.options("/jobs", headers={**portal, **requested})
         assert (preflight.status_code, preflight.headers["access-control-allow-origin"]) == (204, portal["origin"])
         assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
-        assert "access-control-allow-origin" not in (await client.options("/jobs", headers={**evil, **asked})).headers
+        assert (
+            "access-control-allow-origin" not in (await client.options("/jobs", headers={**evil, **requested})).headers
+        )
         assert allowed.headers["access-control-allow-credentials"] == "true"
         assert preflight.headers["access-control-allow-credentials"] == "true"
         failed = await client.get("/jobs", headers=portal)
@@ -285,10 +287,10 @@ async def test_a_page_of_another_site_cannot_use_a_browsers_password(stage: Stag
         assert "access-control-allow-credentials" not in read.headers
         problem(await client.post("/jobs", json=submission(), headers={**basic("ada"), **evil}), 403)
     async with stage.serve(**BASIC) as client:
-        assert (await client.options("/jobs", headers={**portal, **asked})).status_code == 401
+        assert (await client.options("/jobs", headers={**portal, **requested})).status_code == 401
 
 
-async def test_every_response_tells_browsers_what_they_may_do(stage: Stage) -> None:
+async def test_every_response_has_the_security_headers(stage: Stage) -> None:
     async with stage.serve(**BASIC, trusted_proxies=("127.0.0.1",)) as client:
         for path in ("/health", "/jobs", "/docs", "/nothing"):
             headers = (await client.get(path)).headers

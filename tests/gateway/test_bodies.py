@@ -1,4 +1,4 @@
-"""Bodies become Structs, or everything that is wrong with them is said."""
+"""Bodies become Structs, or all their faults are reported."""
 
 import json
 import threading
@@ -42,7 +42,7 @@ def test_a_right_body_keeps_the_types_of_its_parameters() -> None:
     assert type(decoded.parameters["real"]) is float
 
 
-def test_every_violation_is_said_at_once() -> None:
+def test_all_violations_are_reported_together() -> None:
     found = wrong(
         b'{"pipeline_name": "", "parameters": [], "description": 7, "priority": "high", "labels": {"a b": 1, "ok": 2}}'
     )

@@ -25,7 +25,7 @@ DEADLINE_S = 20.0
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer at once, after the body (/read, /late, /headers), when told (/wait), or with much (/large)."""
+    """Answer at once, after the body (/read, /late, /headers), when released (/wait), or with much (/large)."""
     path, body = scope["path"], b"ok"
     if path == "/late":
         await anyio.sleep(0.1)  # meanwhile the rest of the body waits, to be read in one piece
@@ -46,7 +46,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 @contextmanager
 def serving(limits: ConnectionLimits = LIMITS) -> Generator[tuple[str, int], None, None]:
-    """Serve in a thread with a loop of its own, as a process would."""
+    """Serve in a thread with its own event loop, like a separate process."""
     with listen("127.0.0.1", 0) as listening:
         server = make_server(app, graceful_s=1, limits=limits)
         thread = threading.Thread(target=lambda: uvloop.run(server.serve([listening])))

@@ -1,4 +1,4 @@
-"""Deleting jobs over HTTP and by policy: said first, removed then, and taken up again after a crash."""
+"""Deleting jobs over HTTP and by policy: logged first, then performed, and continued after a crash."""
 
 import itertools
 from collections.abc import Awaitable, Callable
@@ -127,7 +127,7 @@ class TestIdempotencyKey:
         assert await send() != first
 
 
-async def test_nothing_that_it_was_told_is_left_of_it(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_no_submitted_data_is_left(stage: Stage, client: httpx.AsyncClient) -> None:
     secrets = {"parameters": {"a": "word1"}, "description": "word2", "labels": {"k": "word3"}}
     job_id = (await submit(client, **secrets, idempotency_key="word4"))["id"]
     await client.post(f"/jobs/{job_id}/cancel", json={"reason": "word5"})
@@ -137,14 +137,14 @@ async def test_nothing_that_it_was_told_is_left_of_it(stage: Stage, client: http
     assert "word" not in str(left)
 
 
-async def test_the_list_stays_right_when_the_view_tells_of_the_deletion(stage: Stage) -> None:
+async def test_the_list_stays_right_when_the_view_has_the_deletion(stage: Stage) -> None:
     async with stage.serve() as client:
         job_id = await ended(stage, client)
         kept = (await submit(client))["id"]
         await client.delete(f"/jobs/{job_id}")
         seq = await stage.project()
         assert await listed(client, min_seq=str(seq)) == (1, [kept])
-    async with stage.serve(state_dir=stage.settings.state_dir / "new") as client:  # filled anew
+    async with stage.serve(state_dir=stage.settings.state_dir / "new") as client:  # filled again
         assert await listed(client, min_seq=str(seq)) == (1, [kept])
         problem(await client.get(f"/jobs/{job_id}"), 404)
 
@@ -180,7 +180,9 @@ class TestInterruption:
         await stage.gateway.maintenance.deletions.sweep()
         assert await keys(stage) == []
 
-    async def test_asking_again_removes_it_too(self, stage: Stage, client: httpx.AsyncClient, deleted: str) -> None:
+    async def test_a_repeated_deletion_removes_it_too(
+        self, stage: Stage, client: httpx.AsyncClient, deleted: str
+    ) -> None:
         assert (await client.delete(f"/jobs/{deleted}")).status_code == 204
         assert await keys(stage) == []
 

@@ -1,4 +1,4 @@
-"""Which engines the gateway says that runners offer."""
+"""The engines that runners offer, according to the gateway."""
 
 import time
 from collections.abc import Mapping
@@ -31,17 +31,17 @@ class Heartbeats(MemoryHeartbeats):
     """Heartbeats that can be out of reach."""
 
     is_down = False
-    asked = 0
+    reads = 0
 
     async def runners(self) -> Mapping[RunnerId, RunnerHeartbeat]:
-        self.asked += 1
+        self.reads += 1
         if self.is_down:
             raise Unavailable("no answer")
         return await super().runners()
 
 
 @pytest.mark.slow
-async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
+async def test_the_directory_follows_runners_as_they_come_and_go() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     engine_directory = EngineDirectory(heartbeats)
     assert engine_directory.versions is None
@@ -56,24 +56,24 @@ async def test_who_asks_hears_of_runners_as_they_come_and_go() -> None:
     await until(engine_directory, {})
 
 
-async def test_what_was_heard_last_stands_while_nobody_answers() -> None:
+async def test_the_last_answer_stays_valid_while_heartbeats_are_unavailable() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     await heartbeats.beat(runner("one", "9"))
     engine_directory = EngineDirectory(heartbeats)
     await engine_directory.refresh()
     heartbeats.is_down = True
     with anyio.fail_after(DEADLINE_S):
-        while heartbeats.asked < 2:
+        while heartbeats.reads < 2:
             assert await engine_directory.refresh() == {"snakemake": ("9",)}
 
 
-async def test_those_who_ask_at_once_share_one_answer() -> None:
+async def test_concurrent_refreshes_share_one_read() -> None:
     heartbeats = Heartbeats(clock=time.monotonic)
     engine_directory = EngineDirectory(heartbeats)
     async with anyio.create_task_group() as group:
         for _ in range(10):
             group.start_soon(engine_directory.refresh)
-    assert heartbeats.asked == 1
+    assert heartbeats.reads == 1
 
 
 def runner(name: str, version: str) -> RunnerHeartbeat:
@@ -102,12 +102,12 @@ async def test_a_caller_learns_only_of_holders_that_it_may_see() -> None:
     directory = EngineDirectory(heartbeats)
     await directory.refresh()
 
-    listed, shown = directory.waiting(WAITING), directory.waiting(WAITING, lambda job: job.tenant == DEFAULT_TENANT)
+    listed, visible = directory.waiting(WAITING), directory.waiting(WAITING, lambda job: job.tenant == DEFAULT_TENANT)
     assert listed is not None
     assert listed.holders == ()
-    assert shown is not None
-    assert [str(held.id) for held in shown.holders] == [str(DEFAULT_TENANT)]
-    assert shown.holder_count == 2
+    assert visible is not None
+    assert [str(held.id) for held in visible.holders] == [str(DEFAULT_TENANT)]
+    assert visible.holder_count == 2
 
 
 WAITING = Job(

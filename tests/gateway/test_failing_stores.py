@@ -1,4 +1,4 @@
-"""A blob store that fails within an upload: nothing is queued, the client is told, and nothing is left in the end."""
+"""A blob store that fails within an upload: nothing is queued, the client gets an error."""
 
 import json
 import signal
@@ -49,13 +49,13 @@ async def submit_large(client: httpx.AsyncClient, at_half: Callable[[], None]) -
 
 
 async def refused(client: httpx.AsyncClient, at_half: Callable[[], None]) -> str:
-    """Submit, be refused, and find nothing queued; return what the client was told."""
-    told = problem(await submit_large(client, at_half), 503)
-    assert told["type"].endswith("#blob-store-unavailable")
-    assert "Nothing of this request was queued" in told["detail"]
-    assert "Try again" in told["detail"]
+    """Submit, be refused, and find nothing queued; return the detail that the client received."""
+    refusal = problem(await submit_large(client, at_half), 503)
+    assert refusal["type"].endswith("#blob-store-unavailable")
+    assert "Nothing of this request was queued" in refusal["detail"]
+    assert "Try again" in refusal["detail"]
     assert (await client.get("/jobs")).json()["total"] == 0
-    return str(told["detail"])
+    return str(refusal["detail"])
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_a_store_that_stops_within_an_upload(stage: Stage, s3: S3Server) -
     async with stage.serve() as client:
         await refused(client, lambda: s3.process.send_signal(signal.SIGSTOP))
     s3.process.send_signal(signal.SIGCONT)
-    # Whether it heard that it shall forget what it had taken is not known; what it has of that is swept.
+    # Whether the store received the request to discard the parts is unknown; the sweeper removes what is left.
     late = now() + timedelta(days=3)
     stage.clock = lambda: late
     async with stage.serve() as client:

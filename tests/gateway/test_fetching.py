@@ -11,7 +11,7 @@ import pytest
 from tests.gateway.certificates import Authority
 from tests.gateway.gateway_harness import Stage, problem
 from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, near, stage_source, submission
-from tests.sources.http_fixture_server import Elsewhere, elsewhere, git, repository
+from tests.sources.http_fixture_server import FixtureServer, fixture_server, git, repository
 from tests.sources.test_archives import gzipped
 
 from penstock_gateway.settings import GatewaySettings
@@ -46,13 +46,13 @@ def authority(tmp_path: Path) -> Authority:
 
 
 @pytest.fixture
-def secure(tmp_path: Path, authority: Authority) -> Generator[Elsewhere]:
+def secure(tmp_path: Path, authority: Authority) -> Generator[FixtureServer]:
     (tmp_path / "repositories").mkdir()
-    with elsewhere(repositories=tmp_path / "repositories", tls=authority.server(HOST)) as started:
+    with fixture_server(repositories=tmp_path / "repositories", tls=authority.server(HOST)) as started:
         yield started
 
 
-def trusting(authority: Authority | None, *places: Elsewhere, credentials: str = "") -> SourceHosts:
+def trusting(authority: Authority | None, *places: FixtureServer, credentials: str = "") -> SourceHosts:
     return SourceHosts(
         hosts=tuple(f"*.test:{place.port}" for place in places),
         allows_private=True,
@@ -62,8 +62,8 @@ def trusting(authority: Authority | None, *places: Elsewhere, credentials: str =
 
 
 @pytest.mark.system
-async def test_https_is_spoken_with_those_whose_certificate_is_trusted(
-    secure: Elsewhere, authority: Authority, tmp_path: Path
+async def test_https_requires_a_trusted_certificate(
+    secure: FixtureServer, authority: Authority, tmp_path: Path
 ) -> None:
     secure.pages["/w"] = b"there"
     commit = repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE})
@@ -84,19 +84,19 @@ async def test_https_is_spoken_with_those_whose_certificate_is_trusted(
 async def test_a_certificate_of_another_name_or_time_is_refused(
     authority: Authority, host: str, days: int, why: str
 ) -> None:
-    with elsewhere(tls=authority.server(host, days=days)) as place:
+    with fixture_server(tls=authority.server(host, days=days)) as place:
         allowed = trusting(authority, place)
         with pytest.raises(FetchFailed, match=why):
             await download(f"https://{HOST}:{place.port}/w", allowed)
         with pytest.raises(UnusableSource, match=r"cannot be read: .*(certificate|subject)"):
             await fetch_commit(f"https://{HOST}:{place.port}/w.git", None, allowed)
-        assert not place.asked
+        assert not place.requests
 
 
 async def test_https_leads_to_nothing_less(
-    secure: Elsewhere, authority: Authority, monkeypatch: pytest.MonkeyPatch
+    secure: FixtureServer, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with elsewhere() as plain:
+    with fixture_server() as plain:
         plain.pages["/w"] = b"plain"
         secure.pages |= {"/down": f"http://{HOST}:{plain.port}/w", "/same": "/w", "/w": b"there"}
         secure.pages["/broken"] = "https://[::1"
@@ -107,7 +107,7 @@ async def test_https_leads_to_nothing_less(
                 await download(f"{scheme}://{HOST}:{secure.port}/down", allowed)
         with pytest.raises(FetchFailed, match="no address"):
             await download(f"https://{HOST}:{secure.port}/broken", allowed)
-        assert not plain.asked
+        assert not plain.requests
 
         secure.pages["/in"] = f"https://inside.test:{secure.port}/w"
 
@@ -120,17 +120,17 @@ async def test_https_leads_to_nothing_less(
             return [(2, 1, 6, "", ("127.0.0.2" if host == "inside.test" else "127.0.0.1", port))]
 
         monkeypatch.setattr(anyio, "getaddrinfo", look_up)
-        asked = len(secure.asked)
+        requests = len(secure.requests)
         with pytest.raises(FetchFailed, match=r"`inside.test` has the address 127.0.0.2, which is not public"):
             await download(f"https://{HOST}:{secure.port}/in", SourceHosts(hosts=allowed.hosts, ca_file=authority.file))
-        assert len(secure.asked) == asked + 1
+        assert len(secure.requests) == requests + 1
 
 
 @pytest.mark.system
 async def test_a_token_opens_what_lies_below_its_address_alone(
-    secure: Elsewhere, authority: Authority, tmp_path: Path
+    secure: FixtureServer, authority: Authority, tmp_path: Path
 ) -> None:
-    secure.asks_for = "Basic cm9ib3Q6c2VjcmV0"  # robot:secret
+    secure.required_authorization = "Basic cm9ib3Q6c2VjcmV0"  # robot:secret
     secure.pages["/files/w"] = b"there"
     commit = repository(tmp_path / "repositories" / "lab", {"Snakefile": SNAKEFILE})
     base = f"https://{HOST}:{secure.port}"
@@ -150,8 +150,8 @@ async def test_a_token_opens_what_lies_below_its_address_alone(
         assert "wrong" not in str(caught.value)
 
 
-async def test_a_token_goes_nowhere_else_after_a_redirect(secure: Elsewhere, authority: Authority) -> None:
-    with elsewhere(tls=authority.server("other.test")) as other:
+async def test_a_token_goes_nowhere_else_after_a_redirect(secure: FixtureServer, authority: Authority) -> None:
+    with fixture_server(tls=authority.server("other.test")) as other:
         other.pages["/w"] = b"there"
         secure.pages["/w"] = f"https://other.test:{other.port}/w"
         allowed = trusting(authority, secure, other, credentials=f"https://robot:secret@{HOST}:{secure.port}")
@@ -159,11 +159,11 @@ async def test_a_token_goes_nowhere_else_after_a_redirect(secure: Elsewhere, aut
         assert (secure.authorizations, other.authorizations) == (["Basic cm9ib3Q6c2VjcmV0"], [None])
 
 
-async def test_no_token_is_kept_or_said(
-    stage: Stage, secure: Elsewhere, authority: Authority, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+async def test_no_token_is_stored_or_shown(
+    stage: Stage, secure: FixtureServer, authority: Authority, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     logging.getLogger().setLevel(logging.DEBUG)
-    secure.asks_for = "Basic cm9ib3Q6czNjcjN0"
+    secure.required_authorization = "Basic cm9ib3Q6czNjcjN0"
     commit = repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE})
     listed = tmp_path / "credentials"
     listed.write_text(f"# of the lab\nhttps://robot:s3cr3t@{HOST}:{secure.port}/w\n")
@@ -177,15 +177,15 @@ async def test_no_token_is_kept_or_said(
     async with stage.serve(**settings) as client:
         response = await client.post("/jobs", json=submission(git=address))
         assert response.status_code == 201, response.text
-        said = [response.text, (await client.get(f"/jobs/{response.json()['id']}/events")).text]
-        assert f"git+{address}@{commit}" in said[1]
-        secure.asks_for = "Basic other"
-        said.append((await client.post("/jobs", json=submission(git=address))).text)
-        said.append(problem(await client.post("/jobs", json=submission(url=f"{address}/x")), 422)["detail"])
+        texts = [response.text, (await client.get(f"/jobs/{response.json()['id']}/events")).text]
+        assert f"git+{address}@{commit}" in texts[1]
+        secure.required_authorization = "Basic other"
+        texts.append((await client.post("/jobs", json=submission(git=address))).text)
+        texts.append(problem(await client.post("/jobs", json=submission(url=f"{address}/x")), 422)["detail"])
     out = capfd.readouterr()
-    for item in (*said, out.out, out.err, repr(source_hosts(GatewaySettings(**settings)))):  # type: ignore[arg-type]
-        assert "s3cr3t" not in item
-        assert "cm9ib3Q6" not in item
+    for text in (*texts, out.out, out.err, repr(source_hosts(GatewaySettings(**settings)))):  # type: ignore[arg-type]
+        assert "s3cr3t" not in text
+        assert "cm9ib3Q6" not in text
 
 
 def test_the_longest_address_that_fits_counts() -> None:
@@ -212,15 +212,17 @@ def test_the_longest_address_that_fits_counts() -> None:
 def test_a_wrong_credential_is_named_at_start_without_what_it_holds(tmp_path: Path, line: str) -> None:
     path = tmp_path / "credentials"
     path.write_text(f"\n{line}:hunter2\n")
-    told = mistakes(GatewaySettings(source_credentials_file=path, source_credentials=line, source_ca_file=path))
-    assert [item.partition(" ")[0] for item in told] == [
+    mistakes_found = mistakes(
+        GatewaySettings(source_credentials_file=path, source_credentials=line, source_ca_file=path)
+    )
+    assert [mistake.partition(" ")[0] for mistake in mistakes_found] == [
         "PENSTOCK_SOURCE_CREDENTIALS",
         "PENSTOCK_SOURCE_CREDENTIALS_FILE",
         "PENSTOCK_SOURCE_CA_FILE",
     ]
-    assert "line 1 " in told[0]
-    assert "line 2 " in told[1]
-    assert "hunter2" not in "".join(told)
+    assert "line 1 " in mistakes_found[0]
+    assert "line 2 " in mistakes_found[1]
+    assert "hunter2" not in "".join(mistakes_found)
     missing = mistakes(GatewaySettings(source_credentials_file=tmp_path / "none"))
     assert missing[0].endswith("cannot be read: No such file or directory")
 
@@ -231,7 +233,7 @@ async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
     repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE, "data/reads.bam": pointer})
     with (
-        elsewhere(repositories=tmp_path / "repositories") as place,
+        fixture_server(repositories=tmp_path / "repositories") as place,
         pytest.raises(UnusableSource, match=r"`data/reads.bam` in the repository is kept by Git LFS"),
     ):
         await fetch_commit(f"{place.url}/w/.git", None, near(place))
@@ -239,7 +241,7 @@ async def test_a_file_of_git_lfs_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.system
 async def test_settings_may_name_files_and_folders_from_where_the_gateway_was_started(
-    secure: Elsewhere, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secure: FixtureServer, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = repository(tmp_path / "repositories" / "w", {"Snakefile": SNAKEFILE})
     monkeypatch.chdir(tmp_path)
@@ -263,7 +265,7 @@ def full() -> Generator[BinaryIO]:
 
 
 async def test_a_disk_that_is_full_is_no_fault_of_the_request(full: BinaryIO) -> None:
-    with elsewhere() as place:
+    with fixture_server() as place:
         place.pages["/w"] = b"x" * 100
         with pytest.raises(Unavailable, match="No space left on device"):
             await downloads.download(f"{place.url}/w", near(place), full, max_bytes=1000)
@@ -271,14 +273,14 @@ async def test_a_disk_that_is_full_is_no_fault_of_the_request(full: BinaryIO) ->
             await fill(full, some(b"x"), 1000)
 
 
-async def some(*pieces: bytes) -> AsyncGenerator[bytes]:
-    for piece in pieces:
-        yield piece
+async def some(*chunks: bytes) -> AsyncGenerator[bytes]:
+    for chunk in chunks:
+        yield chunk
 
 
 @pytest.mark.system
-async def test_where_nobody_listens_is_said() -> None:
-    with elsewhere() as gone:
+async def test_a_closed_port_is_reported() -> None:
+    with fixture_server() as gone:
         pass
     with pytest.raises(FetchFailed, match="nobody listens there"):
         await download(f"{gone.url}/w", near(gone))
@@ -289,7 +291,7 @@ async def test_where_nobody_listens_is_said() -> None:
 @pytest.mark.parametrize(
     "address", ["ext::sh -c x", "ext::sh", "file::/etc", "file:///etc", "/etc", "git@h:w", "ssh://h/w"]
 )
-async def test_git_is_asked_for_http_addresses_alone(address: str) -> None:
+async def test_git_fetches_from_http_addresses_alone(address: str) -> None:
     with pytest.raises(FetchFailed, match="address"):
         await fetch_commit(address, None, SourceHosts(hosts=("h",), allows_private=True))
 
@@ -328,7 +330,7 @@ async def test_the_page_of_a_main_file_is_its_repository_at_that_ref(tmp_path: P
     commit = repository(folder, {"workflow/main.smk": SNAKEFILE})
     git(folder, "tag", "v1")
     git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "repositories" / "lab" / "bare"))
-    with elsewhere(repositories=tmp_path / "repositories") as place:
+    with fixture_server(repositories=tmp_path / "repositories") as place:
         files, origin = await stage_source(near(place), url=f"{place.url}/lab/bare/blob/v1/workflow/main.smk")
         assert (files, origin) == ({"workflow/main.smk": SNAKEFILE.encode()}, f"git+{place.url}/lab/bare@{commit}")
         with pytest.raises(InvalidSource, match="page of a folder"):

@@ -25,10 +25,10 @@ def body_of(parts: Iterable[tuple[str, str | None, bytes]], boundary: str = "cut
 
 
 def request_of(
-    pieces: Sequence[bytes], *, content_type: str = "multipart/form-data; boundary=cut", is_whole: bool = True
+    chunks: Sequence[bytes], *, content_type: str = "multipart/form-data; boundary=cut", is_whole: bool = True
 ) -> Request:
     """A request whose body comes in these pieces; then it ends, or the client goes away."""
-    waiting = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    waiting = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
     waiting[-1]["more_body"] = not is_whole
 
     async def receive() -> Any:
@@ -51,8 +51,8 @@ async def parts_of(request: Request, limits: FormLimits = LIMITS) -> list[tuple[
 async def test_parts_are_the_same_however_they_are_cut(cuts: list[int]) -> None:
     body = body_of(PARTS)
     places = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
-    pieces = [body[start:end] for start, end in itertools.pairwise(places)]
-    assert await parts_of(request_of(pieces)) == PARTS
+    chunks = [body[start:end] for start, end in itertools.pairwise(places)]
+    assert await parts_of(request_of(chunks)) == PARTS
 
 
 async def test_what_is_not_read_of_a_part_is_skipped() -> None:

@@ -1,4 +1,4 @@
-"""Unknown fields and parameters: refused all at once, or ignored for who asks for it."""
+"""Unknown fields and parameters: refused together, or ignored on request."""
 
 import json
 
@@ -25,7 +25,7 @@ async def test_every_unknown_field_is_named(client: httpx.AsyncClient) -> None:
     assert pointers(await client.post("/jobs", json=STRANGE, headers={"prefer": "handling=strict"})) == UNKNOWN
 
 
-async def test_a_long_list_says_that_it_is_cut(client: httpx.AsyncClient) -> None:
+async def test_a_cut_list_is_marked(client: httpx.AsyncClient) -> None:
     found = pointers(await client.post("/jobs", json=submission(**{f"f{number}": 1 for number in range(200)})))
 
     assert len(found) == 51

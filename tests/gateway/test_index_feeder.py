@@ -1,4 +1,4 @@
-"""The index follows the jobs view, never answers older than asked, and heals itself."""
+"""The index follows the jobs view, is never older than required, and repairs itself."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -112,7 +112,7 @@ async def test_an_index_of_another_log_is_thrown_away(tmp_path: Path, is_longer:
 
 
 @pytest.mark.slow
-async def test_a_file_that_breaks_while_it_is_used_is_made_anew(tmp_path: Path) -> None:
+async def test_a_file_that_breaks_during_use_is_rebuilt(tmp_path: Path) -> None:
     feed = Feed()
     await feed.write(*(make_job(seq) for seq in range(1, 400)), checkpoint=400)
     async with running(feed, tmp_path) as index:
@@ -127,7 +127,7 @@ async def test_a_file_that_breaks_while_it_is_used_is_made_anew(tmp_path: Path) 
         assert page.jobs[-1].state is JobState.FAILED
 
 
-async def test_a_list_that_a_full_disk_holds_up_says_so_and_loses_nothing(tmp_path: Path) -> None:
+async def test_a_full_disk_makes_the_list_unavailable_and_loses_nothing(tmp_path: Path) -> None:
     async with running(Feed(), tmp_path) as index:
         assert (await index.page(ALL)).total == 0
         with full_after(0):

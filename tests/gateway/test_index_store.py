@@ -59,7 +59,7 @@ def turned(query: JobQuery, place: int) -> JobQuery:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_it_answers_as_a_look_at_every_job(data: st.DataObject) -> None:
-    """Whatever the order in which jobs and their later forms come, and however they are cut into batches."""
+    """For every order of jobs and their later versions, and every division into batches."""
     made = data.draw(SEQS.flatmap(jobs))
     later = [
         replace(job, state=data.draw(st.sampled_from(list(JobState))), head=Head(seq=job.head.seq + 5000, version=2))
@@ -69,14 +69,14 @@ def test_it_answers_as_a_look_at_every_job(data: st.DataObject) -> None:
     newest = {job.id: job for job in (*made, *later)}
     coming = data.draw(st.permutations([*made, *later]))
     cut = data.draw(st.integers(0, len(coming)))
-    asked = data.draw(st.lists(queries(), min_size=1, max_size=5))
+    drawn = data.draw(st.lists(queries(), min_size=1, max_size=5))
 
     with fresh() as store:
         store.apply(coming[:cut])
-        for query in asked:  # so that remembered totals are from before the rest
+        for query in drawn:  # so that remembered totals are from before the rest
             store.page(query)
         store.apply(coming[cut:])
-        for query in asked:
+        for query in drawn:
             everything = expected(newest.values(), query)
             right = [job for job in everything if query.up_to_seq is None or job.created_seq <= query.up_to_seq]
             assert every_page(store, query) == right
@@ -89,14 +89,14 @@ def test_it_answers_as_a_look_at_every_job(data: st.DataObject) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_pages_show_the_moment_of_the_first_one_while_jobs_change(data: st.DataObject) -> None:
-    """Whatever the filters look at, whichever pages the changes come between, and however many are looked at."""
+    """For all filters, all places of changes between pages, and all limits."""
     then = data.draw(SEQS.flatmap(jobs))
     dice = data.draw(st.randoms(use_true_random=False))
     drawn = data.draw(queries())
     if dice.random() < 0.7:  # most of what is drawn leaves next to nothing
         drawn = replace(drawn, pipeline=None, owner=None, text=None, labels=(), after_us=None, before_us=None)
     query = replace(drawn, up_to_seq=MOMENT)
-    most = data.draw(st.sampled_from([1, 3, MAX_CHANGED]))
+    limit = data.draw(st.sampled_from([1, 3, MAX_CHANGED]))
     events = itertools.count(MOMENT + 1)
     right = expected(then, query)
 
@@ -104,7 +104,7 @@ def test_pages_show_the_moment_of_the_first_one_while_jobs_change(data: st.DataO
         store.apply(then)
         known = {job.id: job for job in then}
         pages: list[Job] = []
-        asked, total = query, None
+        page_query, total = query, None
         for _ in range(4 * len(then) + 4):
             changes = [
                 replace(
@@ -118,15 +118,15 @@ def test_pages_show_the_moment_of_the_first_one_while_jobs_change(data: st.DataO
             ]
             newcomer = make_job(next(events), pipeline="p", owner="ada", labels={"k": "v"})
             store.apply([*changes, newcomer])
-            found = store.candidates(asked, limit=most)
-            page = page_of(found, {job.id: known[job.id] for job in doubtful(found, asked)}, asked)
+            found = store.candidates(page_query, limit=limit)
+            page = page_of(found, {job.id: known[job.id] for job in doubtful(found, page_query)}, page_query)
             if total is None and query.is_counted and not found.is_cut:
                 assert page.total == len(right)
             total = page.total
             pages += page.jobs
             if page.next_below is None:
                 break
-            asked = turned(replace(query, is_counted=False), page.next_below)
+            page_query = turned(replace(query, is_counted=False), page.next_below)
         else:
             raise AssertionError("the list has no end")
     assert pages == right
@@ -209,7 +209,7 @@ def test_a_process_that_was_killed_resumes_within_the_same_boot_alone(tmp_path: 
 
 
 @pytest.mark.parametrize("damage", ["garbage", "schema", "truncated", "other database"])
-def test_a_file_that_cannot_be_used_is_made_anew(tmp_path: Path, damage: str) -> None:
+def test_an_unusable_file_is_rebuilt(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "index.sqlite3"
     with opened(tmp_path) as store:
         store.apply([make_job(seq) for seq in range(1, 200)], position=7)

@@ -13,7 +13,7 @@ import anyio
 import msgspec
 import pytest
 from tests.gateway.gateway_harness import Json, Stage, problem
-from tests.sources.http_fixture_server import Elsewhere, elsewhere, git, repository
+from tests.sources.http_fixture_server import FixtureServer, fixture_server, git, repository
 from tests.sources.test_archives import gzipped, tarred, zipped
 
 from penstock_schemas.api import Base64File, SubmittedSource
@@ -32,12 +32,12 @@ SNAKEFILE = 'rule all:\n    output: "a"\n    shell: "touch {output}"\n'
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Generator[Elsewhere]:
-    with elsewhere(repositories=tmp_path / "repositories") as started:
+def place(tmp_path: Path) -> Generator[FixtureServer]:
+    with fixture_server(repositories=tmp_path / "repositories") as started:
         yield started
 
 
-def near(*places: Elsewhere) -> SourceHosts:
+def near(*places: FixtureServer) -> SourceHosts:
     hosts = tuple(f"{place.server.server_address[0]!s}:{place.port}" for place in places)
     return SourceHosts(hosts=hosts, allows_private=True)
 
@@ -63,7 +63,7 @@ async def fetch_commit(
     with tempfile.TemporaryDirectory() as folder:
         fetched = repositories.fetch_commit(address, ref, allowed, Spool(Path(folder)), max_bytes=max_bytes)
         async with fetched as commit:
-            files = {entry.path: b"".join([piece async for piece in pieces]) async for entry, pieces in commit.files()}
+            files = {entry.path: b"".join([chunk async for chunk in chunks]) async for entry, chunks in commit.files()}
         assert os.listdir(folder) == []  # noqa: PTH208 - of a path, in an async function, the linter takes it for slow
     return commit.address, commit.id, files
 
@@ -156,23 +156,25 @@ def test_without_hosts_nothing_is_fetched() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"])
-async def test_no_spelling_of_a_name_leads_to_a_private_address(place: Elsewhere, host: str) -> None:
+async def test_no_spelling_of_a_name_leads_to_a_private_address(place: FixtureServer, host: str) -> None:
     place.pages["/a"] = b"secret"
     allowed = SourceHosts(hosts=(f"{host.strip('[]')}:{place.port}",))
     with pytest.raises(FetchFailed, match=r"not public|not known"):
         await download(f"http://{host}:{place.port}/a", allowed)
     with pytest.raises(FetchFailed, match=r"not public|not known"):
         await fetch_commit(f"http://{host}:{place.port}/a.git", None, allowed)
-    assert not place.asked
+    assert not place.requests
 
 
-async def test_a_redirect_is_checked_as_the_first_address(place: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_redirect_is_checked_as_the_first_address(
+    place: FixtureServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # One loopback address plays the public network, the other one the private.
     def plays_public(address: addresses.Address) -> bool:
         return str(address) == "127.0.0.2"
 
     monkeypatch.setattr(addresses, "is_public", plays_public)
-    with elsewhere("127.0.0.2") as outside:
+    with fixture_server("127.0.0.2") as outside:
         place.pages["/secret"] = b"secret"
         outside.pages |= {"/in": f"{place.url}/secret", "/loop": "/loop", "/once": "/file", "/file": b"fine"}
         outside.pages["/named"] = f"http://localhost:{place.port}/secret"
@@ -186,14 +188,14 @@ async def test_a_redirect_is_checked_as_the_first_address(place: Elsewhere, monk
             await download(f"{outside.url}/loop", allowed)
         with pytest.raises(FetchFailed, match="alone"):
             await download(f"{outside.url}/in", SourceHosts(hosts=hosts[:1]))
-    assert not place.asked
+    assert not place.requests
 
 
 @pytest.mark.system
 async def test_the_connection_goes_to_the_address_that_was_checked(
-    place: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: FixtureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The name means nothing to anybody but the one look-up: whoever looked again would find nothing.
+    # The name resolves only in the first look-up; a second one would find nothing.
     async def once(host: str, port: int, **_: object) -> list[object]:
         assert host == "rebound.test"
         return [(2, 1, 6, "", ("127.0.0.1", port))]
@@ -206,7 +208,7 @@ async def test_the_connection_goes_to_the_address_that_was_checked(
     assert await download(f"http://rebound.test:{place.port}/a", allowed) == b"there"
     address, found, _ = await fetch_commit(f"http://rebound.test:{place.port}/w.git/.git", None, allowed)
     assert (address, found) == (f"http://rebound.test:{place.port}/w.git/.git", commit)
-    assert {host for host, _ in place.asked} == {f"rebound.test:{place.port}"}
+    assert {host for host, _ in place.requests} == {f"rebound.test:{place.port}"}
 
 
 async def test_every_address_of_a_name_must_be_public(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +220,7 @@ async def test_every_address_of_a_name_must_be_public(monkeypatch: pytest.Monkey
         await resolve(check_url("https://example.org/", ALLOWED), ALLOWED)
 
 
-async def test_a_download_is_bounded_and_whole(place: Elsewhere) -> None:
+async def test_a_download_is_bounded_and_whole(place: FixtureServer) -> None:
     place.pages["/big"] = bytes(2_000_000)
     with pytest.raises(FetchFailed, match="more than 1,000,000 bytes"):
         await download(f"{place.url}/big", near(place), max_bytes=1_000_000)
@@ -238,7 +240,7 @@ async def stage_source(allowed: SourceHosts, **source: str | Base64File) -> tupl
             return files, staged.origin
 
 
-async def test_an_address_gives_an_archive_or_a_snakefile(place: Elsewhere) -> None:
+async def test_an_address_gives_an_archive_or_a_snakefile(place: FixtureServer) -> None:
     place.pages |= {
         "/w.tgz": gzipped({"w-1/Snakefile": SNAKEFILE.encode(), "w-1/data.bin": b"\xff"}),
         "/w.zip": zipped({"Snakefile": SNAKEFILE.encode()}),
@@ -257,7 +259,7 @@ async def test_an_address_gives_an_archive_or_a_snakefile(place: Elsewhere) -> N
 
 
 @pytest.mark.system
-async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: Elsewhere, tmp_path: Path) -> None:
+async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: FixtureServer, tmp_path: Path) -> None:
     folder = tmp_path / "repositories" / "w.git"
     folder.parent.mkdir()
     first = repository(folder, {"Snakefile": SNAKEFILE, "data/x.bin": b"\xff\x00"})
@@ -267,8 +269,8 @@ async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: Elsewhere, tmp
     git(folder, "switch", "--quiet", "main")
     address = f"{place.url}/w.git/.git"
     for ref, commit in ((None, first), ("v1.0", first), (first, first), ("feature/x", second), (second, second)):
-        told = {"git": address} | ({} if ref is None else {"ref": ref})
-        files, origin = await stage_source(near(place), **told)
+        fields = {"git": address} | ({} if ref is None else {"ref": ref})
+        files, origin = await stage_source(near(place), **fields)
         assert origin == f"git+{address}@{commit}"
         assert files["Snakefile"].decode() == (SNAKEFILE if commit == first else SNAKEFILE + "# more\n")
         assert files["data/x.bin"] == b"\xff\x00"
@@ -283,7 +285,7 @@ async def test_a_branch_a_tag_and_a_commit_become_a_commit(place: Elsewhere, tmp
     ],
 )
 async def test_a_commit_with_a_link_that_leads_out_is_refused(
-    place: Elsewhere, tmp_path: Path, files: dict[str, str | bytes | Path], why: str
+    place: FixtureServer, tmp_path: Path, files: dict[str, str | bytes | Path], why: str
 ) -> None:
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE, **files})
@@ -296,7 +298,7 @@ async def test_a_commit_with_a_link_that_leads_out_is_refused(
 
 
 @pytest.mark.system
-async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Elsewhere, tmp_path: Path) -> None:
+async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: FixtureServer, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     folder = tmp_path / "repositories" / "w.git"
     files: dict[str, str | bytes | Path] = {"pkg/workflow/Snakefile": SNAKEFILE, "workflow": Path("pkg/workflow")}
@@ -319,7 +321,7 @@ async def test_a_commit_keeps_links_and_gives_every_file_its_own_time(place: Els
 
 
 @pytest.mark.system
-async def test_a_submodule_is_refused(place: Elsewhere, tmp_path: Path) -> None:
+async def test_a_submodule_is_refused(place: FixtureServer, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     folder = tmp_path / "repositories" / "w.git"
     commit = repository(folder, {"Snakefile": SNAKEFILE})
@@ -330,7 +332,7 @@ async def test_a_submodule_is_refused(place: Elsewhere, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_a_repository_is_bounded(place: Elsewhere, tmp_path: Path) -> None:
+async def test_a_repository_is_bounded(place: FixtureServer, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE, "zeros": bytes(200_000)})
     address = f"{place.url}/w.git/.git"
@@ -343,14 +345,14 @@ async def test_a_repository_is_bounded(place: Elsewhere, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("ref", ["-x", "--upload-pack=x", "a..b", "a b", "", "v1@{1}", "a:b", "HEAD^"])
-async def test_a_ref_is_a_name_and_no_option(place: Elsewhere, ref: str) -> None:
+async def test_a_ref_is_a_name_and_no_option(place: FixtureServer, ref: str) -> None:
     with pytest.raises(UnusableSource, match="no branch"):
         await fetch_commit(f"{place.url}/w.git", ref, near(place))
-    assert not place.asked
+    assert not place.requests
 
 
 @pytest.mark.system
-async def test_what_git_cannot_read_says_why(place: Elsewhere, tmp_path: Path) -> None:
+async def test_a_failed_fetch_with_git_has_the_reason(place: FixtureServer, tmp_path: Path) -> None:
     (tmp_path / "repositories").mkdir()
     repository(tmp_path / "repositories" / "w.git", {"Snakefile": SNAKEFILE})
     with pytest.raises(UnusableSource, match=r"not found|cannot be read"):
@@ -363,9 +365,9 @@ async def test_what_git_cannot_read_says_why(place: Elsewhere, tmp_path: Path) -
 
 
 @pytest.mark.system
-async def test_a_fetch_that_takes_too_long_is_ended(place: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fetch_that_takes_too_long_is_ended(place: FixtureServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repositories, "FETCH_DEADLINE_S", 0.3)
-    with elsewhere() as silent:
+    with fixture_server() as silent:
         silent.is_silent = True
         started = anyio.current_time()
         with pytest.raises(UnusableSource, match="took longer"):
@@ -387,26 +389,26 @@ async def test_a_submission_from_an_archive(stage: Stage) -> None:
             ].startswith("#/source")
 
 
-async def test_a_submission_from_git_keeps_the_commit(stage: Stage, place: Elsewhere, tmp_path: Path) -> None:
+async def test_a_submission_from_git_keeps_the_commit(stage: Stage, place: FixtureServer, tmp_path: Path) -> None:
     folder = tmp_path / "repositories" / "w.git"
     folder.parent.mkdir()
     commit = repository(folder, {"Snakefile": SNAKEFILE})
     address = f"{place.url}/w.git/.git"
     async with stage.serve(source_hosts=near(place).hosts, source_allow_private=True) as client:
-        asked = submission(git=address, ref="main")
-        first = await client.post("/jobs", json=asked, headers={"idempotency-key": "k"})
+        submitted = submission(git=address, ref="main")
+        first = await client.post("/jobs", json=submitted, headers={"idempotency-key": "k"})
         assert first.status_code == 201, first.text
         data = (await client.get(f"/jobs/{first.json()['id']}/events")).json()["events"][0]["data"]
         assert data["spec"]["source"]["origin"] == f"git+{address}@{commit}"
         repository(folder, {"Snakefile": SNAKEFILE + "# moved on\n"})
-        again = await client.post("/jobs", json=asked, headers={"idempotency-key": "k"})
+        again = await client.post("/jobs", json=submitted, headers={"idempotency-key": "k"})
         assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
         entry = {"name": "w", "version": "1", "source": {"git": address, "ref": commit}}
         registered = await client.post("/pipelines", json=entry)
         assert registered.status_code == 201, registered.text
         assert registered.json()["source"]["origin"] == f"git+{address}@{commit}"
     async with stage.serve(state_dir=tmp_path / "strict") as client:
-        refused = problem(await client.post("/jobs", json=asked), 422)
+        refused = problem(await client.post("/jobs", json=submitted), 422)
         assert refused["errors"][0]["pointer"] == "#/source/git"
 
 

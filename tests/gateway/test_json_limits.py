@@ -146,4 +146,4 @@ def test_a_large_body_is_judged_in_little_time(raw: bytes) -> None:
     started = time.thread_time()
     with pytest.raises(Invalid):
         decode(raw, JobSubmission)
-    assert time.thread_time() - started < 2, "a few passes over the bytes, not one step for each value"
+    assert time.thread_time() - started < 2, "a few passes over the bytes, not one step per value"

@@ -39,7 +39,7 @@ Accepts = Callable[[str], bool]
 
 
 def shaped(hint: Any) -> Accepts:
-    """Return what says whether msgspec takes a text for `hint`."""
+    """Return a function that returns whether msgspec takes a text for `hint`."""
 
     def accepts(text: str) -> bool:
         with suppress(msgspec.ValidationError):
@@ -50,7 +50,7 @@ def shaped(hint: Any) -> Accepts:
 
 
 def unless(*refusals: type[Exception], use: Callable[[str], object]) -> Accepts:
-    """Return what says whether `use` takes a text."""
+    """Return a function that returns whether `use` takes a text."""
 
     def accepts(text: str) -> bool:
         with suppress(*refusals):
@@ -191,8 +191,8 @@ def test_a_name_that_gives_rights_has_one_form(name: str) -> None:
 
 
 @given(st.uuids())
-def test_a_job_id_has_one_form(each: uuid.UUID) -> None:
-    assert parse_job_id(each.hex.upper()) == str(each)
+def test_a_job_id_has_one_form(job_id: uuid.UUID) -> None:
+    assert parse_job_id(job_id.hex.upper()) == str(job_id)
 
 
 def test_every_text_of_a_request_is_a_name_or_free_text() -> None:
@@ -213,7 +213,7 @@ def _unchecked(shape: type[Struct]) -> Iterator[str]:
 
 
 def _has_bare_text(hint: Any) -> bool:
-    """Return whether a text may stand there, or be the key of an object there, that no pattern checks."""
+    """Return whether the type allows a text, or a key of an object, that no pattern checks."""
     if hint is str:
         return True
     if get_origin(hint) is Annotated:

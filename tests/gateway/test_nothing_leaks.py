@@ -26,7 +26,7 @@ WES = "/ga4gh/wes/v1"
 UNKNOWN = "550e8400-e29b-41d4-a716-446655440000"
 OTHERS = ("stranger", "bo")
 SECRET = "zebrafish"
-"""Stands in everything that the job has: no answer to others may hold it."""
+"""Contained in everything that the job has: no answer to others may contain it."""
 TASK = "align-0"
 KEY = "nightly"
 LISTS = (
@@ -110,8 +110,8 @@ async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
 async def secret_run(stage: Stage, client: httpx.AsyncClient) -> str:
     """Let ada run something to its end, with everything that a job can have."""
     mine = {"description": SECRET, "labels": {"project": SECRET}, "idempotency_key": KEY, "engine": "mock"}
-    asked = submission(pipeline_name=SECRET, source={"files": {"Snakefile": "rule all:\n"}}, **mine)
-    submitted = await client.post("/jobs", json=asked, headers=basic("ada"))
+    body = submission(pipeline_name=SECRET, source={"files": {"Snakefile": "rule all:\n"}}, **mine)
+    submitted = await client.post("/jobs", json=body, headers=basic("ada"))
     assert submitted.status_code == 201, submitted.text
     job: Json = submitted.json()
     job_id = JobId(job["id"])
@@ -137,8 +137,8 @@ async def secret_run(stage: Stage, client: httpx.AsyncClient) -> str:
     return job_id
 
 
-def told(response: httpx.Response, *ids: str) -> tuple[int, str, list[tuple[str, str]]]:
-    """Return all that an answer says, without ids and what counts the whole log."""
+def observable(response: httpx.Response, *ids: str) -> tuple[int, str, list[tuple[str, str]]]:
+    """Return what a client can observe, without ids and without the counters of the whole log."""
 
     def hidden(text: str) -> str:
         return re.sub("|".join(ids), "it", text) if ids else text
@@ -149,11 +149,11 @@ def told(response: httpx.Response, *ids: str) -> tuple[int, str, list[tuple[str,
     return response.status_code, hidden(response.text), headers
 
 
-async def asked_lists(client: httpx.AsyncClient, person: str) -> list[Any]:
+async def lists_of(client: httpx.AsyncClient, person: str) -> list[Any]:
     answers = [await client.get(path, headers=basic(person)) for path in LISTS]
     assert sum(answer.status_code == 200 for answer in answers) >= len(LISTS) // 2
     return [
-        (path, told(answer)[:2], answer.headers.get("content-length"))
+        (path, observable(answer)[:2], answer.headers.get("content-length"))
         for path, answer in zip(LISTS, answers, strict=True)
     ]
 
@@ -161,13 +161,13 @@ async def asked_lists(client: httpx.AsyncClient, person: str) -> list[Any]:
 async def test_what_others_read_does_not_change_by_what_somebody_does(stage: Stage, client: httpx.AsyncClient) -> None:
     own = {person: await submit_as(client, person) for person in ("bo",)}
     await client.get(f"/jobs/{own['bo']}?min_seq={await stage.project()}", headers=basic("bo"))
-    before = {person: await asked_lists(client, person) for person in OTHERS}
+    before = {person: await lists_of(client, person) for person in OTHERS}
 
     job_id = await secret_run(stage, client)
     await client.post("/tokens", json={"name": SECRET}, headers=basic("ada"))
 
     for person in OTHERS:
-        after = await asked_lists(client, person)
+        after = await lists_of(client, person)
         for was, then in zip(before[person], after, strict=True):
             assert without_moment(then) == without_moment(was)
         assert SECRET not in str([item[1][1] for item in after]).replace("filters", "")
@@ -208,7 +208,7 @@ async def test_an_id_that_somebody_guessed_is_an_unknown_one_everywhere(
                 for trick in TRICKS if method == "GET" else TRICKS[:1]:
                     headers = {**basic(person), **trick}
                     found, unknown = [
-                        told(await client.request(method, path.format(id=item), headers=headers), job_id, UNKNOWN)
+                        observable(await client.request(method, path.format(id=item), headers=headers), job_id, UNKNOWN)
                         for item in (job_id, UNKNOWN)
                     ]
                     assert found == unknown, (person, method, path, trick)
@@ -220,16 +220,16 @@ async def test_an_id_that_somebody_guessed_is_an_unknown_one_everywhere(
 async def test_a_hidden_job_takes_as_many_reads_as_an_unknown_one(
     stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time tells nothing where the same is asked of the same stores, and comes back as empty."""
+    """Response times reveal nothing when the same stores get the same calls, and return nothing."""
     job_id = await secret_run(stage, client)
     reads: list[Any] = []
 
     def watch(port: Any, name: str) -> None:
-        asked: Callable[..., Any] = getattr(port, name)
+        original: Callable[..., Any] = getattr(port, name)
 
         def counted(*arguments: Any, **options: Any) -> Any:
             reads.append((type(port).__name__, name, str((arguments, options)).replace(job_id, "it")))
-            return asked(*arguments, **options)
+            return original(*arguments, **options)
 
         monkeypatch.setattr(port, name, counted)
 
@@ -254,15 +254,15 @@ async def test_a_hidden_job_takes_as_many_reads_as_an_unknown_one(
                 await client.request(method, path.format(id=item), headers=basic(person))
                 work.append([f"{kind}.{name}" for kind, name, _ in reads])
             assert work[0] == work[1], (person, method, path)
-            assert not [item for item in work[0] if not item.startswith("MemoryLog.")], "only the log is asked"
+            assert not [item for item in work[0] if not item.startswith("MemoryLog.")], "only the log is read"
 
 
 async def test_a_key_of_somebody_else_makes_a_job_of_ones_own(stage: Stage, client: httpx.AsyncClient) -> None:
     job_id = await secret_run(stage, client)
     for person in ("bo", "stranger"):
         for headers in ({"idempotency-key": KEY}, {}):
-            asked = submission(pipeline_name="own", engine="mock", **({} if headers else {"idempotency_key": KEY}))
-            mine = await client.post("/jobs", json=asked, headers={**basic(person), **headers})
+            submitted = submission(pipeline_name="own", engine="mock", **({} if headers else {"idempotency_key": KEY}))
+            mine = await client.post("/jobs", json=submitted, headers={**basic(person), **headers})
             assert mine.status_code in (200, 201), mine.text
             assert mine.json()["id"] != job_id
             assert mine.json()["owner"] == person
@@ -310,7 +310,7 @@ async def test_tokens_of_others_are_unknown_ones(client: httpx.AsyncClient) -> N
     for person in OTHERS:
         assert (await client.get("/tokens", headers=basic(person))).json() == {"tokens": []}
         hidden, unknown = [
-            told(await client.delete(f"/tokens/{item}", headers=basic(person)), token_id, "0" * 16)
+            observable(await client.delete(f"/tokens/{item}", headers=basic(person)), token_id, "0" * 16)
             for item in (token_id, "0" * 16)
         ]
         assert hidden == unknown
@@ -340,7 +340,7 @@ async def test_who_hits_an_id_is_recorded_and_who_misses_is_not(stage: Stage, cl
     assert not list(recorded(stage, "default"))
 
 
-async def test_who_follows_is_heard_no_longer_once_its_token_is_revoked(
+async def test_a_follower_is_disconnected_when_its_token_is_revoked(
     stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = (await client.post("/tokens", json={"name": "n"}, headers=basic("ada"))).json()

@@ -37,7 +37,7 @@ async def test_every_algorithm_that_is_taken(provider: Provider) -> None:
     for key, key_id, algorithm in ((RSA, "one", "RS256"), (EC, "two", "ES256"), (ED, "three", "EdDSA")):
         found = await verifier.verify(provider.token(key, key_id, algorithm))
         assert found == Principal(name="ada", role=Role.OPERATOR, method=AuthMethod.OIDC)
-    assert provider.asked == 2, "the keys are fetched once"
+    assert provider.request_count == 2, "the keys are fetched once"
 
 
 async def test_every_wrong_token_is_refused(provider: Provider) -> None:
@@ -78,7 +78,7 @@ async def test_keys_may_rotate_and_the_provider_may_be_away(provider: Provider) 
     fresh = provider.token(NEXT_RSA, "next")
     with pytest.raises(Unauthenticated):
         await verifier.verify(fresh)
-    assert provider.asked == 2, "unknown keys are not looked for without end"
+    assert provider.request_count == 2, "unknown keys are not looked for without end"
     time_s += LOOK_AGAIN_S
     assert await verifier.verify(fresh)
     with pytest.raises(Unauthenticated):

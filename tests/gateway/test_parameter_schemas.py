@@ -55,7 +55,7 @@ def test_every_violation_has_its_pointer_in_every_draft(draft: str) -> None:
         ({"description": "x" * 300_000}, "bytes"),
     ],
 )
-def test_a_schema_that_cannot_be_used_says_why(schema: dict[str, Any], why: str) -> None:
+def test_an_unusable_schema_is_refused_with_the_reason(schema: dict[str, Any], why: str) -> None:
     assert why in (fault_of_schema(schema) or "")
 
 

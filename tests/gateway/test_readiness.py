@@ -25,9 +25,9 @@ def status(stored_bytes: int, max_bytes: int) -> ClusterStatus:
     )
 
 
-@pytest.mark.parametrize(("stored", "most", "is_full"), [(0, 0, False), (1, -1, False), (9000, 10_000, True)])
-def test_a_log_without_room_is_full(stored: int, most: int, is_full: bool) -> None:
-    assert (fault_of_log(status(stored, most), None) is not None) == is_full
+@pytest.mark.parametrize(("stored", "limit", "is_full"), [(0, 0, False), (1, -1, False), (9000, 10_000, True)])
+def test_a_log_without_capacity_is_full(stored: int, limit: int, is_full: bool) -> None:
+    assert (fault_of_log(status(stored, limit), None) is not None) == is_full
 
 
 def test_disks_are_named_by_their_folders(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ async def test_a_refused_append_counts_until_one_is_taken_or_time_passed(stage: 
 
 async def test_a_full_log_is_named_until_there_is_room(stage: Stage) -> None:
     async with stage.serve() as client:
-        room = stage.cluster.log.max_bytes
+        capacity = stage.cluster.log.max_bytes
         stage.cluster.log.max_bytes = stage.cluster.log.stored_bytes + 100
         await stage.gateway.base.readiness.refresh()
         response = await client.get("/readyz")
         assert response.status_code == 503
         assert "the event log is full" in response.json()["reasons"][0]
-        stage.cluster.log.max_bytes = room
+        stage.cluster.log.max_bytes = capacity
         await stage.gateway.base.readiness.refresh()
         assert (await client.get("/readyz")).status_code == 200
 
@@ -133,7 +133,7 @@ async def test_a_full_disk_is_named_until_there_is_room(stage: Stage, monkeypatc
 
 
 @pytest.mark.parametrize("needs_runner_s", [0, 60])
-async def test_work_that_waits_without_a_runner_is_named_when_asked_for(
+async def test_waiting_work_without_a_runner_is_reported_on_request(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, needs_runner_s: int
 ) -> None:
     async with stage.serve(ready_needs_runner_s=needs_runner_s) as client:
@@ -155,7 +155,7 @@ async def test_a_heartbeat_of_a_runner_counts(stage: Stage) -> None:
         assert (await client.get("/readyz")).status_code == 200
         before = stage.gateway.base.engine_directory.without_runner_s
         await stage.connect_runner("mock")
-        await anyio.sleep(0.25)  # what was heard a moment ago is not asked for again
+        await anyio.sleep(0.25)  # a fresh result is not read again
         await stage.gateway.base.engine_directory.refresh()
         assert stage.gateway.base.engine_directory.without_runner_s < before + 0.25
 

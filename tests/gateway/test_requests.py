@@ -18,10 +18,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "IDLE_S", IDLE_S)
 
 
-def request_of(pieces: AsyncIterator[bytes]) -> Request:
+def request_of(chunks: AsyncIterator[bytes]) -> Request:
     async def receive() -> Any:
         try:
-            return {"type": "http.request", "body": await anext(pieces), "more_body": True}
+            return {"type": "http.request", "body": await anext(chunks), "more_body": True}
         except StopAsyncIteration:
             return {"type": "http.request", "body": b"", "more_body": False}
 
@@ -58,8 +58,8 @@ async def test_a_small_body_may_end_at_any_time() -> None:
 @pytest.mark.slow
 async def test_a_reader_that_takes_its_time_is_no_slow_client() -> None:
     body = requests.Body(request_of(every(0, b".", 20)), 1 << 20)
-    pieces = 0
+    chunks = 0
     while await body.next_chunk() is not None:
-        pieces += 1
+        chunks += 1
         await anyio.sleep(IDLE_S / 10)  # the blob store, for instance
-    assert pieces >= 20
+    assert chunks >= 20

@@ -116,7 +116,7 @@ async def test_a_body_without_end_is_refused_while_it_is_read(tmp_path: Path, na
         assert process.end() == 0
 
 
-async def test_a_download_of_a_changed_file_breaks_off_and_the_log_says_so(
+async def test_a_download_of_a_changed_file_breaks_off_and_is_logged(
     process: Process, url: str, tmp_path: Path
 ) -> None:
     async with httpx.AsyncClient(base_url=url) as client:
@@ -136,11 +136,11 @@ async def test_a_download_of_a_changed_file_breaks_off_and_the_log_says_so(
                     await client.get(f"/jobs/{job_id}/outputs/a")
             else:
                 assert len((await client.get(f"/jobs/{job_id}/outputs/a")).content) == size_bytes
-    (said,) = [json.loads(line) for line in process.log.splitlines() if '"blob_changed"' in line]
-    assert (said["key"], said["stored_sha256"], said["level"]) == (key, sha256, "error")
+    (record,) = [json.loads(line) for line in process.log.splitlines() if '"blob_changed"' in line]
+    assert (record["key"], record["stored_sha256"], record["level"]) == (key, sha256, "error")
 
 
-def test_a_taken_port_is_said_in_one_line(tmp_path: Path, nats_url: str) -> None:
+def test_a_taken_port_is_reported_in_one_line(tmp_path: Path, nats_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = Process(tmp_path, nats_url, PENSTOCK_PORT="", PORT=str(port))
@@ -165,7 +165,7 @@ def test_a_second_gateway_on_the_same_state_folder_is_refused_in_one_line(
     assert httpx.get(f"{url}/readyz").status_code == 200
 
 
-def test_wrong_settings_are_said_all_at_once(tmp_path: Path, nats_url: str) -> None:
+def test_all_wrong_settings_are_reported_together(tmp_path: Path, nats_url: str) -> None:
     process = Process(tmp_path, nats_url, PENSTOCK_PORT="http", LOG_LEVEL="LOUD", PENSTOCK_MAX_BODY_BYTES="1")
 
     assert process.popen.wait(DEADLINE_S) == 2

@@ -1,4 +1,4 @@
-"""Who may come in, asked of gateways as they run: processes on sockets, one real log, a real OpenID provider."""
+"""Authentication of running gateways: processes on sockets, one real log, a real OpenID provider."""
 
 import itertools
 import time
@@ -46,14 +46,14 @@ def gateways(folder: Path, nats_url: str, count: int, **environ: str) -> Generat
             process.end()
 
 
-async def until(asked: Callable[[], Awaitable[httpx.Response]], status: int) -> None:
-    """Ask again until the answer has a status."""
+async def until(send: Callable[[], Awaitable[httpx.Response]], status: int) -> None:
+    """Repeat a request until the answer has a status."""
     with anyio.fail_after(DEADLINE_S):
-        while (await asked()).status_code != status:  # noqa: ASYNC110  # another process makes it true
+        while (await send()).status_code != status:  # noqa: ASYNC110  # another process makes it true
             await anyio.sleep(0.02)
 
 
-async def test_whoever_is_taken_out_is_out_on_every_gateway(
+async def test_a_removed_user_has_no_access_on_any_gateway(
     tmp_path: Path, nats_url: str, http: httpx.AsyncClient
 ) -> None:
     users = tmp_path / "users"
@@ -65,8 +65,8 @@ async def test_whoever_is_taken_out_is_out_on_every_gateway(
         tmp_path, nats_url, 2, **seed, PENSTOCK_AUTH="basic,token", PENSTOCK_BASIC_AUTH_FILE=str(users)
     ) as running:
         one, other = (item.url() for item in running)
-        asked = {"name": "n", "principal": "cy", "role": "viewer"}
-        issued: Json = (await http.post(f"{one}/tokens", json=asked, headers=basic("root"))).json()
+        requested = {"name": "n", "principal": "cy", "role": "viewer"}
+        issued: Json = (await http.post(f"{one}/tokens", json=requested, headers=basic("root"))).json()
         for url in (one, other):
             for headers in (basic("ada"), basic("bo"), basic("root"), bearer(issued["token"])):
                 assert (await http.get(f"{url}/jobs", headers=headers)).status_code == 200
@@ -106,8 +106,8 @@ async def test_an_openid_provider_from_its_first_key_to_its_next(
         with gateways(tmp_path, nats_url, 1, **settings) as (process,):
             url, addresses = process.url(), itertools.count()
 
-            async def ask(token: str, path: str = "/jobs") -> httpx.Response:
-                # Each time from an address of its own: after five failures one would have to wait.
+            async def request(token: str, path: str = "/jobs") -> httpx.Response:
+                # Each request comes from another address: five failures from one address cause a delay.
                 return await http.get(
                     url + path, headers=bearer(token) | {"x-forwarded-for": f"192.0.2.{next(addresses)}"}
                 )
@@ -115,25 +115,25 @@ async def test_an_openid_provider_from_its_first_key_to_its_next(
             def of(group: str, **changes: Any) -> str:
                 return provider.token(group=group, **changes)
 
-            away = await ask(of("lab"))
+            away = await request(of("lab"))
             assert provider.issuer in problem(away, 503)["detail"]
             assert away.headers["retry-after"]
-            assert (await ask(of("lab"), f"{WES}/runs")).json()["status_code"] == 503
+            assert (await request(of("lab"), f"{WES}/runs")).json()["status_code"] == 503
             assert '"oidc_keys_not_fetched"' in process.log
             assert (await http.get(f"{url}/health")).status_code == 200
 
             provider.is_down = False
-            await until(lambda: ask(of("lab")), 200)
+            await until(lambda: request(of("lab")), 200)
             job: Json = (await http.post(f"{url}/jobs", json=submission(), headers=bearer(of("lab")))).json()
-            assert (job["owner"], (await ask(of("lab"), f"/jobs/{job['id']}")).status_code) == ("ada", 200)
-            problem(await ask(of("elsewhere"), f"/jobs/{job['id']}"), 404)
-            problem(await ask(of("elsewhere", sub="bo"), "/status"), 403)
+            assert (job["owner"], (await request(of("lab"), f"/jobs/{job['id']}")).status_code) == ("ada", 200)
+            problem(await request(of("elsewhere"), f"/jobs/{job['id']}"), 404)
+            problem(await request(of("elsewhere", sub="bo"), "/status"), 403)
             chief = of("elsewhere", sub="bo", realm={"roles": ["chiefs"]})
-            assert (await ask(chief, f"/jobs/{job['id']}")).status_code == 200
-            assert (await ask(of("lab", aud=["x", "other"]))).status_code == 200
-            assert (await ask(provider.token(EC, "two", "ES256", group="lab"))).status_code == 200
+            assert (await request(chief, f"/jobs/{job['id']}")).status_code == 200
+            assert (await request(of("lab", aud=["x", "other"]))).status_code == 200
+            assert (await request(provider.token(EC, "two", "ES256", group="lab"))).status_code == 200
             now = time.time()
-            assert (await ask(of("lab", exp=now - 30, nbf=now + 30))).status_code == 200
+            assert (await request(of("lab", exp=now - 30, nbf=now + 30))).status_code == 200
 
             wrong = {
                 "audience": of("lab", aud="else"),
@@ -149,15 +149,15 @@ async def test_an_openid_provider_from_its_first_key_to_its_next(
             }
             for name, token in wrong.items():
                 for path in ("/jobs", f"{WES}/runs"):
-                    refused = await ask(token, path)
+                    refused = await request(token, path)
                     assert refused.status_code == 401, name
                     assert refused.headers["www-authenticate"].count("Bearer") == 1, name
                     assert token not in refused.text
 
             provider.is_down = True
-            assert (await ask(of("lab"))).status_code == 200, "the known keys go on being used"
+            assert (await request(of("lab"))).status_code == 200, "the known keys go on being used"
             provider.keys, provider.is_down = [jwk(NEXT_RSA, "next", "RS256")], False
             fresh = provider.token(NEXT_RSA, "next", group="lab")
-            await until(lambda: ask(fresh), 200)
-            problem(await ask(of("lab")), 401)
-            assert (await ask(fresh)).status_code == 200
+            await until(lambda: request(fresh), 200)
+            problem(await request(of("lab")), 401)
+            assert (await request(fresh)).status_code == 200

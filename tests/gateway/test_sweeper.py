@@ -92,7 +92,7 @@ async def test_what_is_older_than_the_log_is_another_logs(stage: Stage) -> None:
     assert await keys(stage) == before
 
 
-async def test_a_young_bundle_stays_for_whoever_is_about_to_bring_it_too(stage: Stage) -> None:
+async def test_a_young_bundle_stays_for_submissions_that_share_it(stage: Stage) -> None:
     await begin(stage)
     await stage.blobs.put_bytes("sources/2026-01-01/x.json", b"x")
     async with days_later(stage, 1.9):
@@ -100,13 +100,13 @@ async def test_a_young_bundle_stays_for_whoever_is_about_to_bring_it_too(stage: 
 
 
 async def test_submissions_share_a_bundle_for_a_day_and_a_key_means_the_same_ever_after(stage: Stage) -> None:
-    asked = {**submission(source=FILES), "idempotency_key": "k"}
+    submitted = {**submission(source=FILES), "idempotency_key": "k"}
     async with stage.serve() as client:
-        first = (await client.post("/jobs", json=asked)).json()
+        first = (await client.post("/jobs", json=submitted)).json()
         await submit(client, source=FILES)
         assert len(await keys(stage)) == 1
     async with days_later(stage) as client:
-        again = await client.post("/jobs", json=asked)
+        again = await client.post("/jobs", json=submitted)
         assert (again.status_code, again.json()["id"]) == (200, first["id"])
         await submit(client, source=FILES)
         assert len(await keys(stage)) == 2

@@ -62,16 +62,16 @@ def test_a_file_that_did_not_change_is_not_read(path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("broken", ["ada:plain", "", "x" * (MAX_SETTING_FILE_BYTES + 1), "\udcff", None])
-def test_a_file_that_broke_leaves_the_users_as_they_were_and_is_said_once(path: Path, broken: str | None) -> None:
+def test_a_broken_file_leaves_the_users_unchanged_and_is_logged_once(path: Path, broken: str | None) -> None:
     users = UserList("", path)
     if broken is None:
         path.unlink()
     else:
         path.write_bytes(broken.encode("utf-8", "surrogateescape"))
-    with structlog.testing.capture_logs() as said:
+    with structlog.testing.capture_logs() as records:
         for _ in range(3):
             assert set(users.now()) == {"ada", "bo"}
-    (line,) = said
+    (line,) = records
     assert (line["event"], line["log_level"], line["kept"]) == ("users_not_read", "error", 2)
     assert "plain" not in str(line)
     put(path, BO)
@@ -101,7 +101,7 @@ def test_a_file_that_is_replaced_by_a_link_is_seen(path: Path, tmp_path: Path) -
     assert set(users.now()) == {"bo"}
 
 
-def test_what_is_wrong_at_the_start_is_said(path: Path) -> None:
+def test_faults_at_the_start_are_reported(path: Path) -> None:
     with pytest.raises(BadUser, match="twice"):
         UserList(ADA, path)
     path.unlink()

@@ -77,13 +77,13 @@ class Place:
 
     async def submit(self, owner: str, tenant: TenantId = DEFAULT_TENANT, *, is_indexed: bool = True) -> Job:
         job_id, now = JobId(str(uuid.uuid4())), datetime.now(UTC)
-        asked = SubmitJob(
+        command = SubmitJob(
             now=now, job_id=job_id, tenant=tenant, spec=JobSpec(owner=owner, pipeline_name="secret", engine="mock")
         )
         event = link(
             EMPTY_HEAD,
             aggregates.job(tenant, job_id),
-            decide(None, asked)[0],
+            decide(None, command)[0],
             event_id=EventId(uuid.uuid4().hex),
             time=now,
             actor="test",
@@ -106,7 +106,7 @@ async def place(tmp_path: Path) -> AsyncGenerator[Place, None]:
 
 
 async def refusals(place: Place, principal: Principal, job_id: JobId) -> list[str]:
-    """Ask for a job in every way there is; every way must deny that there is one."""
+    """Request a job by every operation; every one must answer that it does not exist."""
     ways = (
         place.jobs.get(principal, job_id),
         place.jobs.get(principal, job_id, min_seq=1),
@@ -117,12 +117,12 @@ async def refusals(place: Place, principal: Principal, job_id: JobId) -> list[st
         place.runs.log(principal, job_id, after=0, wait_s=0, limit=10, streams=frozenset(), source=None),
         place.runs.outputs(principal, job_id),
     )
-    said: list[str] = []
+    answers: list[str] = []
     for way in ways:
         with pytest.raises(UnknownJob) as caught:
             await way
-        said.append(str(caught.value).replace(job_id, "it"))
-    return said
+        answers.append(str(caught.value).replace(job_id, "it"))
+    return answers
 
 
 @pytest.mark.parametrize("is_indexed", [True, False])

@@ -1,4 +1,4 @@
-"""People who ask: users with passwords, and what they send."""
+"""Users with passwords, and their credentials."""
 
 import base64
 from typing import Final

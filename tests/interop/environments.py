@@ -1,4 +1,4 @@
-"""WES clients by others, each in a virtual environment of its own: their requirements exclude one another and ours.
+"""WES clients by others, each in its own virtual environment: their requirements exclude one another and ours.
 
     python -m tests.interop.environments [--uv UV]
 
@@ -22,7 +22,7 @@ class Client:
 
     name: str
     script: str
-    """Speaks with a server, and says in JSON what it saw."""
+    """Sends requests to a server, and prints the results as JSON."""
     requirements: tuple[str, ...]
     is_quick: bool = False
     """Whether it is tested wherever its environment is there."""

@@ -75,9 +75,9 @@ def test_a_client_by_others_lists_submits_follows_and_cancels(
     workflow = EXAMPLES / "workflows" / "word-count"
 
     # -P: what is beside the script is not to be found in place of the package that it is named after.
-    told = run([str(client.python), "-P", str(SCRIPTS / client.script), wes_url(system), str(workflow)], tmp_path)
+    output = run([str(client.python), "-P", str(SCRIPTS / client.script), wes_url(system), str(workflow)], tmp_path)
 
-    saw: dict[str, Any] = json.loads(told)
+    saw: dict[str, Any] = json.loads(output)
     assert saw["service"] == "Penstock"
     assert saw["completed"]["state"] == "COMPLETE"
     assert saw["cancelled"]["state"] == "CANCELED"
@@ -107,7 +107,7 @@ def test_the_example_client_runs_a_workflow_of_many_files(system: System, tmp_pa
     assert (tmp_path / "fetched" / "results" / "summary.tsv").read_text() == SUMMARY
 
 
-def test_the_example_client_cancels_and_tells_how_a_run_ended(system: System, tmp_path: Path) -> None:
+def test_the_example_client_cancels_and_reports_how_a_run_ended(system: System, tmp_path: Path) -> None:
     (tmp_path / "long.json").write_text('{"pause_s": 600}')
     workflow = str(EXAMPLES / "workflows" / "one-file.smk")
     run_id = example(system, tmp_path, "submit", workflow, "--params", "long.json").strip()
@@ -118,17 +118,17 @@ def test_the_example_client_cancels_and_tells_how_a_run_ended(system: System, tm
     assert run_id in example(system, tmp_path, "list", "--state", "CANCELED")
 
 
-def test_the_example_client_tells_of_a_refusal_in_a_line(system: System, tmp_path: Path) -> None:
+def test_the_example_client_reports_a_refusal_in_one_line(system: System, tmp_path: Path) -> None:
     example(system, tmp_path, "watch", "nobody", code=1)
 
 
 @needs_curl
 def test_the_example_script_runs_its_workflows(system: System, tmp_path: Path) -> None:
-    told = run(["bash", str(EXAMPLES / "run_workflows.sh")], tmp_path, WES_URL=wes_url(system))
+    output = run(["bash", str(EXAMPLES / "run_workflows.sh")], tmp_path, WES_URL=wes_url(system))
 
-    assert SUMMARY in told
-    assert "numbers:\n" + "".join(f"{number}\n" for number in range(1, 11)) in told
-    assert told.splitlines()[-1].endswith("was cancelled")
+    assert SUMMARY in output
+    assert "numbers:\n" + "".join(f"{number}\n" for number in range(1, 11)) in output
+    assert output.splitlines()[-1].endswith("was cancelled")
 
 
 def test_the_examples_show_who_they_are(guarded: System, tmp_path: Path) -> None:

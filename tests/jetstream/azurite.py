@@ -38,7 +38,7 @@ def is_there() -> bool:
 
 @contextmanager
 def running_azurite(folder: Path) -> Generator[dict[str, str]]:
-    """Start a server with one container; yield what a service is told to reach it."""
+    """Start a server with one container; yield the settings with which a service reaches it."""
     port = free_port()
     options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence"]
     switches = ["--silent", "--disableTelemetry", "--skipApiVersionCheck"]
@@ -68,8 +68,8 @@ def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:
 
 def _make_container(port: int) -> None:
     headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-08-06"}
-    said = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    signed = "PUT" + "\n" * 12 + f"{said}/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
+    signed_headers = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    signed = "PUT" + "\n" * 12 + f"{signed_headers}/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
     signature = base64.b64encode(hmac.new(base64.b64decode(KEY), signed.encode(), hashlib.sha256).digest()).decode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/{ACCOUNT}/{CONTAINER}?restype=container",

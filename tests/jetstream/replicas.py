@@ -37,14 +37,14 @@ async def kill_round(servers: ThreeServers, log: EventLog, dice: random.Random, 
     """
 
     async def kill(workload: Workload) -> None:
-        await workload.until_more(least=50, most=400)
+        await workload.until_more(at_least=50, at_most=400)
         killed = dice.sample(servers.servers, victims)
         for item in killed:
             item.kill()
         if victims == 1:
-            await workload.until_more(least=1, most=200)
+            await workload.until_more(at_least=1, at_most=200)
         await start_all(killed)
-        await workload.until_more(least=50, most=200)
+        await workload.until_more(at_least=50, at_most=200)
 
     after = await log.last_seq(deadline_s=DEADLINE_S)
     workload = Workload(log, seed=seed, after=after)

@@ -40,30 +40,30 @@ async def test_s3_signs_links_and_a_folder_does_not(s3: S3Server, tmp_path: Path
     assert await open_blobs(tmp_path / "folder").presign("a", valid_s=60) is None
 
 
-async def test_a_store_that_dies_within_an_upload_says_so(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_dies_within_an_upload_is_reported(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock_jetstream.names.BLOB_S", 3.0)
     blobs = open_blobs(f"s3://{BUCKET}")
 
-    async def pieces() -> AsyncGenerator[bytes, None]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         for number in range(20):
             if number == 8:
                 s3.kill()
             yield bytes(BLOB_PIECE_BYTES)
 
     with pytest.raises(BlobsUnavailable, match=r"^blob jobs/1/x: [^\n]+$"):
-        await blobs.put_stream("jobs/1/x", pieces())
+        await blobs.put_stream("jobs/1/x", chunks())
 
 
-async def test_a_folder_that_takes_no_more_says_so_and_keeps_what_it_had(tmp_path: Path) -> None:
+async def test_a_full_folder_is_reported_and_keeps_its_blobs(tmp_path: Path) -> None:
     blobs = open_blobs(tmp_path / "blobs")
     await blobs.put_bytes("jobs/1/old", b"old")
 
-    async def pieces() -> AsyncGenerator[bytes, None]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         for _ in range(20):
             yield bytes(BLOB_PIECE_BYTES)
 
     with full_after(3 * BLOB_PIECE_BYTES), pytest.raises(BlobsUnavailable) as caught:
-        await blobs.put_stream("jobs/1/old", pieces())
+        await blobs.put_stream("jobs/1/old", chunks())
     assert os.strerror(errno.EFBIG) in str(caught.value)
     assert await blobs.get_bytes("jobs/1/old") == b"old"
     assert [item.key for item in await blobs.list("")] == ["jobs/1/old"]

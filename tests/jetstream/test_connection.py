@@ -59,7 +59,7 @@ async def test_a_password_is_not_shown() -> None:
     assert settings.shown_url == "nats://a:1,tls://b:2,nats://c:3"
 
 
-async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
+async def test_a_wrong_password_is_reported(nats_server: NatsServer) -> None:
     url = nats_server.server.url.replace("nats://", "nats://nobody:wrong@")
     with pytest.raises(Unavailable, match="Authorization"):
         async with connect(NatsSettings(url=url, connect_s=1.0)):
@@ -67,7 +67,7 @@ async def test_a_wrong_password_is_said(nats_server: NatsServer) -> None:
 
 
 @pytest.mark.slow
-async def test_why_it_is_not_let_in_is_said_also_when_it_is_cut_off_afterwards() -> None:
+async def test_the_reason_of_a_refused_connection_is_kept_after_it_is_closed() -> None:
     tries = 0
 
     async def turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,7 +94,7 @@ async def test_why_it_is_not_let_in_is_said_also_when_it_is_cut_off_afterwards()
 
 
 @pytest.mark.system
-async def test_an_account_without_jetstream_is_said(tmp_path: Path) -> None:
+async def test_an_account_without_jetstream_is_reported(tmp_path: Path) -> None:
     extra = "accounts { A { users: [{user: a, password: b}] } }"
     async with own_server(tmp_path, extra=extra) as server:
         with pytest.raises(layout.LayoutError, match="enable it"):
@@ -190,7 +190,7 @@ async def test_a_request_that_nobody_answers_fails_at_its_deadline(nats_settings
     await connection.close()
 
 
-async def test_a_connection_that_the_library_gave_up_is_opened_anew(nats_settings: NatsSettings) -> None:
+async def test_a_connection_that_the_library_gave_up_is_opened_again(nats_settings: NatsSettings) -> None:
     async with connect(nats_settings) as cluster:
         await cluster.log.append([submission(new_aggregate())])
         before = cluster.connection.generation
@@ -202,7 +202,7 @@ async def test_a_connection_that_the_library_gave_up_is_opened_anew(nats_setting
         assert await cluster.log.last_seq() == 2
 
 
-async def test_a_cluster_keeps_three_copies_without_being_asked(three_nodes: ThreeServers) -> None:
+async def test_a_cluster_keeps_three_copies_by_default(three_nodes: ThreeServers) -> None:
     settings = replace(three_nodes.new_settings(), replicas=None)
     async with connect(settings) as cluster:
         assert (await cluster.status()).replicas == 3

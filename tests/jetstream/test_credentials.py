@@ -31,17 +31,17 @@ async def test_a_credentials_file_lets_in_and_nothing_else_does(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("held", "says"),
+    ("held", "expected"),
     [
         (None, "penstock.creds cannot be read: No such file"),
         (b"\xff\xfe", "it is no text"),
         (b"user: me", "no NATS credentials file"),
     ],
 )
-async def test_a_file_that_is_none_is_said_at_once(tmp_path: Path, held: bytes | None, says: str) -> None:
+async def test_an_invalid_file_is_reported_at_once(tmp_path: Path, held: bytes | None, expected: str) -> None:
     path = tmp_path / "penstock.creds"
     if held is not None:
         path.write_bytes(held)
-    with pytest.raises(BadCredentials, match=says):
+    with pytest.raises(BadCredentials, match=expected):
         async with connect(NatsSettings(url="nats://127.0.0.1:1", credentials=path)):
             pass

@@ -97,7 +97,7 @@ async def test_an_event_of_another_aggregate_is_damage(
 
 
 async def test_an_id_of_another_form_is_damage(nats_settings: NatsSettings) -> None:
-    """It would stand in the headers of the live feed."""
+    """It would be in the headers of the live feed."""
     async with connect(nats_settings) as cluster:
         event = submission(new_aggregate()).event
         await intrude(cluster, event.aggregate, encode(replace(event, id=EventId("0" * 31 + "\n"))))

@@ -1,4 +1,4 @@
-"""The server of our own starts, stops, and says clearly why it cannot."""
+"""The embedded server starts and stops, and its failures have a clear reason."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ async def test_its_process_ends_with_it(tmp_path: Path) -> None:
     await server.start()
     pid = server.pid
     assert pid is not None
-    assert os.getsid(pid) == pid, "it has a session of its own"
+    assert os.getsid(pid) == pid, "it has its own session"
     await server.stop()
     assert server.pid is None
     with pytest.raises(ProcessLookupError):
@@ -44,7 +44,7 @@ async def test_its_process_ends_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_whoever_waits_learns_that_it_ended(tmp_path: Path) -> None:
+async def test_a_waiting_task_learns_that_it_ended(tmp_path: Path) -> None:
     async with own_server(tmp_path) as server:
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
@@ -99,7 +99,7 @@ async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-async def test_what_the_server_says_is_quoted(tmp_path: Path) -> None:
+async def test_the_output_of_the_server_is_quoted(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedServerError, match=r"(?s)ended with code 1; its last output:.*no_such_option"):
         await EmbeddedServer(tmp_path, extra="no_such_option: 7").start()
     (tmp_path / "store").write_text("in the way")

@@ -38,10 +38,10 @@ async def test_the_owner_may_do_everything(tmp_path: Path) -> None:
 
 
 async def test_others_may_listen_to_the_live_feed_and_no_more(tmp_path: Path) -> None:
-    said: list[str] = []
+    errors: list[str] = []
 
     async def note(error: Exception) -> None:
-        said.append(str(error).lower())
+        errors.append(str(error).lower())
 
     async with guarded(tmp_path, is_feed_open=True) as server:
         # nats-py's options have no types.
@@ -58,15 +58,15 @@ async def test_others_may_listen_to_the_live_feed_and_no_more(tmp_path: Path) ->
             await owner.publish("penstock.live.default.held.x", b"true")
             assert (await feed.next_msg(timeout=DEADLINE_S)).data == b"true"
             with anyio.fail_after(DEADLINE_S):
-                while len(said) < len(FORBIDDEN) + 3:
+                while len(errors) < len(FORBIDDEN) + 3:
                     await other.flush()
         finally:
             await other.close()
             await owner.close()
     for subject in FORBIDDEN:
-        assert any(f'publish to "{subject.lower()}"' in item for item in said), said
+        assert any(f'publish to "{subject.lower()}"' in message for message in errors), errors
     for subject in ("penstock.events.>", "$kv.>", ">"):
-        assert any(f'subscription to "{subject}"' in item for item in said), said
+        assert any(f'subscription to "{subject}"' in message for message in errors), errors
 
 
 @pytest.mark.parametrize("options", [b"{}", b'{"user":"penstock","pass":"guess"}'])
@@ -76,5 +76,5 @@ async def test_where_the_feed_is_closed_nobody_comes_in_without_the_password(tmp
         with anyio.fail_after(DEADLINE_S):
             async with await anyio.connect_tcp(host, int(port)) as stream:
                 await stream.send(b"CONNECT " + options + b"\r\nPING\r\n")
-                said = b"".join([piece async for piece in stream])
-    assert b"-ERR 'Authorization Violation'" in said
+                answer = b"".join([piece async for piece in stream])
+    assert b"-ERR 'Authorization Violation'" in answer

@@ -26,10 +26,10 @@ async def test_a_server_that_is_killed_loses_nothing(seed: int, tmp_path: Path) 
 
         async def kill(workload: Workload) -> None:
             for _ in range(5):
-                await workload.until_more(least=1, most=1500)
+                await workload.until_more(at_least=1, at_most=1500)
                 server.kill()
                 await server.start()
-            await workload.until_more(least=500, most=500)
+            await workload.until_more(at_least=500, at_most=500)
 
         await Workload(cluster.log, seed=seed).run(kill)
 
@@ -39,15 +39,15 @@ async def test_a_server_that_is_restarted_cleanly_loses_nothing(tmp_path: Path) 
 
         async def restart(workload: Workload) -> None:
             for _ in range(3):
-                await workload.until_more(least=1, most=1000)
+                await workload.until_more(at_least=1, at_most=1000)
                 await server.stop()
                 await server.start()
-            await workload.until_more(least=200, most=200)
+            await workload.until_more(at_least=200, at_most=200)
 
         await Workload(cluster.log, seed=3).run(restart)
 
 
-async def test_heartbeats_are_heard_by_a_server_that_came_back(tmp_path: Path) -> None:
+async def test_heartbeats_reach_a_server_that_came_back(tmp_path: Path) -> None:
     beat = SchedulerBeat(holder="a", term=1, count=1, time=datetime.now(UTC))
     async with own_server(tmp_path) as server, connect(NatsSettings(url=server.url)) as cluster:
         await cluster.heartbeats.beat_scheduler(beat)
@@ -94,7 +94,7 @@ async def test_an_overloaded_reader_misses_nothing(cluster: Cluster) -> None:
             tasks.start_soon(write_on)
             async with aclosing(cluster.log.read()) as batches:
                 async for batch in batches:
-                    time.sleep(0.01)  # noqa: ASYNC251  # the whole event loop stands still while messages come in
+                    time.sleep(0.01)  # noqa: ASYNC251  # the whole event loop is blocked while messages come in
                     seqs += [item.seq for item in batch]
                     if seqs[-1] == 20_000:
                         break

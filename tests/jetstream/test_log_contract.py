@@ -126,7 +126,7 @@ async def test_an_append_without_an_expectation_is_a_mistake(log: EventLog) -> N
 
 
 @pytest.mark.three_nodes
-async def test_load_waits_for_the_version_that_it_is_asked_for(log: EventLog) -> None:
+async def test_load_waits_for_the_required_version(log: EventLog) -> None:
     aggregate = new_aggregate()
     (first,) = await log.append([submission(aggregate)])
     with pytest.raises(Unavailable):
@@ -159,12 +159,12 @@ async def test_concurrent_appends_are_each_stored_once_or_refused(log: EventLog)
     assert await log.last_seq() == 25
 
 
-async def test_a_reader_begins_where_it_is_told(log: EventLog) -> None:
+async def test_a_reader_begins_at_the_given_sequence(log: EventLog) -> None:
     stored = [(await log.append([submission(new_aggregate())]))[0] for _ in range(10)]
     assert await read_all(log, after=7, count=3) == stored[7:]
 
 
-async def test_a_reader_takes_only_the_aggregates_that_it_asked_for(log: EventLog) -> None:
+async def test_a_reader_takes_only_the_requested_aggregates(log: EventLog) -> None:
     (lease,) = await log.append([election()])
     (job,) = await log.append([submission(new_aggregate())])
     (later,) = await log.append([election(lease.head)])

@@ -1,4 +1,4 @@
-"""Plans: asked of one of those who serve an engine, answered in time or not at all."""
+"""Plans: requested from one of the services of an engine, answered in time or not at all."""
 
 import anyio
 import pytest
@@ -19,7 +19,7 @@ async def until_served(ports: Ports, engine: str) -> PlanReply:
                 await anyio.lowlevel.checkpoint()
 
 
-async def test_a_request_is_answered_by_whoever_serves_its_engine(ports: Ports) -> None:
+async def test_a_request_is_answered_by_a_service_of_its_engine(ports: Ports) -> None:
     async def answer(request: PlanRequest) -> PlanReply:
         return PlanReply(plan=Plan(rules=(), tasks=(), total=len(request.parameters)))
 
@@ -37,12 +37,12 @@ async def test_a_request_is_answered_by_whoever_serves_its_engine(ports: Ports) 
 
 
 async def test_an_answer_that_does_not_come_in_time_is_none(ports: Ports) -> None:
-    asked = anyio.Event()
+    requested = anyio.Event()
 
     async def answer(request: PlanRequest) -> PlanReply:
         if request.pipeline_name == "p":
             return PlanReply(plan=EMPTY)
-        asked.set()
+        requested.set()
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -51,7 +51,7 @@ async def test_an_answer_that_does_not_come_in_time_is_none(ports: Ports) -> Non
         await until_served(ports, "mock")
         with pytest.raises(Unavailable, match="within"):
             await ports.plans.request(PlanRequest(pipeline_name="slow", engine="mock"), deadline_s=0.2)
-        assert asked.is_set()
+        assert requested.is_set()
         group.cancel_scope.cancel()
 
 

@@ -35,12 +35,12 @@ async def test_a_leader_that_is_killed_loses_nothing(servers: ThreeServers) -> N
 
         async def kill(workload: Workload) -> None:
             for _ in range(2):
-                await workload.until_more(least=50, most=500)
+                await workload.until_more(at_least=50, at_most=500)
                 leader = await servers.leader()
                 leader.kill()
-                await workload.until_more(least=50, most=300)
+                await workload.until_more(at_least=50, at_most=300)
                 await leader.start()
-            await workload.until_more(least=200, most=200)
+            await workload.until_more(at_least=200, at_most=200)
 
         await Workload(cluster.log, seed=4).run(kill)
 

@@ -58,7 +58,7 @@ async def test_a_job_that_reported_nothing_has_no_tasks(ports: Ports) -> None:
 @pytest.mark.parametrize("seed", range(4))
 async def test_pages_neither_repeat_nor_miss_a_task_while_some_arrive(ports: Ports, seed: int) -> None:
     dice, job_id = random.Random(seed), new_job_id()
-    appeared, shown, after = dict[str, Task](), list[str](), 0
+    appeared, listed, after = dict[str, Task](), list[str](), 0
     while after < 60:
         if len(appeared) < 60:
             names = [f"t{dice.randrange(1000)}" for _ in range(dice.randrange(12))]
@@ -70,9 +70,9 @@ async def test_pages_neither_repeat_nor_miss_a_task_while_some_arrive(ports: Por
         page = await ports.tasks.tasks(DEFAULT_TENANT, job_id, after=after, limit=limit)
         assert page.tasks == tuple(appeared.values())[after : after + limit]
         assert page.next_after == (after + limit if after + limit < len(appeared) else None)
-        shown += [task.id for task in page.tasks]
+        listed += [task.id for task in page.tasks]
         after += len(page.tasks)
-    assert shown == list(appeared)[:after]
+    assert listed == list(appeared)[:after]
     assert (await ports.tasks.tasks(DEFAULT_TENANT, job_id)).tasks == tuple(appeared.values())
 
 
@@ -177,8 +177,8 @@ async def test_a_snapshot_takes_the_place_of_the_last_one(ports: Ports) -> None:
 
 
 async def test_of_snapshots_saved_at_once_one_is_whole(ports: Ports) -> None:
-    pieces = 3
-    states = {seq: bytes([seq]) * (pieces * 512 * 1024) for seq in range(1, 5)}
+    chunk_count = 3
+    states = {seq: bytes([seq]) * (chunk_count * 512 * 1024) for seq in range(1, 5)}
     for _ in range(4):
         async with anyio.create_task_group() as savers:
             for seq, state in states.items():
@@ -230,9 +230,9 @@ async def test_a_blob_is_read_back_whole_and_in_part(blobs: Blobs, tmp_path: Pat
     ):
         async with blobs.open("jobs/1/out.bin", start=start, length=length) as stream:
             assert stream.size_bytes == len(content)
-            pieces = [piece async for piece in stream]
-        assert b"".join(pieces) == content[start : None if length is None else start + length]
-        assert all(len(piece) <= BLOB_PIECE_BYTES for piece in pieces)
+            chunks = [piece async for piece in stream]
+        assert b"".join(chunks) == content[start : None if length is None else start + length]
+        assert all(len(piece) <= BLOB_PIECE_BYTES for piece in chunks)
 
 
 @pytest.mark.system

@@ -53,9 +53,9 @@ class Workload:
             self._progress = anyio.Event()
             await self._progress.wait()
 
-    async def until_more(self, *, least: int, most: int) -> None:
+    async def until_more(self, *, at_least: int, at_most: int) -> None:
         """Wait until a random number of further events are acknowledged."""
-        goal = len(self.acknowledged) + self._dice.randint(least, most)
+        goal = len(self.acknowledged) + self._dice.randint(at_least, at_most)
         await self.until(lambda: len(self.acknowledged) >= goal)
 
     async def _write(self) -> None:

@@ -21,17 +21,17 @@ GIT = {
 GIT_PATHS = ("/info/refs", "/git-upload-pack")
 
 
-class Elsewhere:
-    """What a server gives, by path: bytes, or the address that it redirects to; and what it was asked."""
+class FixtureServer:
+    """What a server gives, by path: bytes, or the address that it redirects to; and what it was requests."""
 
     def __init__(self, host: str, repositories: Path | None, tls: ssl.SSLContext | None) -> None:
         self.pages: dict[str, bytes | str] = {}
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         """(Host header, path)"""
         self.repositories = repositories
         self.authorizations: list[str | None] = []
         """What came with each request."""
-        self.asks_for: str | None = None
+        self.required_authorization: str | None = None
         """The header `Authorization` without which it gives nothing."""
         self.is_silent = False
         """Whether it answers nothing."""
@@ -58,9 +58,12 @@ class Elsewhere:
         while self.is_silent:
             if not request.rfile.read(1):
                 return
-        self.asked.append((request.headers.get("Host", ""), request.path))
+        self.requests.append((request.headers.get("Host", ""), request.path))
         self.authorizations.append(request.headers.get("Authorization"))
-        if self.asks_for is not None and request.headers.get("Authorization") != self.asks_for:
+        if (
+            self.required_authorization is not None
+            and request.headers.get("Authorization") != self.required_authorization
+        ):
             request.send_response(401)
             request.send_header("WWW-Authenticate", 'Basic realm="elsewhere"')
             request.send_header("Content-Length", "0")
@@ -108,10 +111,10 @@ class Elsewhere:
 
 
 @contextmanager
-def elsewhere(
+def fixture_server(
     host: str = "127.0.0.1", repositories: Path | None = None, tls: ssl.SSLContext | None = None
-) -> Generator[Elsewhere]:
-    place = Elsewhere(host, repositories, tls)
+) -> Generator[FixtureServer]:
+    place = FixtureServer(host, repositories, tls)
     thread = threading.Thread(target=place.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

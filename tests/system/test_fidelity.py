@@ -20,7 +20,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from tests.gateway.gateway_harness import Stage
-from tests.sources.http_fixture_server import elsewhere, git
+from tests.sources.http_fixture_server import fixture_server, git
 from tests.system.trees import SNAKEFILE, Tree, make, read, trees
 
 from penstock.client.forms import UploadForm
@@ -201,7 +201,7 @@ def test_a_commit_arrives_as_it_is_with_its_own_time(tree: dict[tuple[str, ...],
         place.mkdir()
         make(folder, tree)
         time_ns = committed(folder)
-        with elsewhere(repositories=folder.parent) as server:
+        with fixture_server(repositories=folder.parent) as server:
             arrived = asyncio.run(from_repository(f"{server.url}/flow/.git", server.port, place))
         shutil.rmtree(folder / ".git")
         sent = {path: item for path, item in read(folder).items() if item[0] != "folder"}

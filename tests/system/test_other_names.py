@@ -18,7 +18,7 @@ OTHERS = {"STORAGE_BACKEND": "local", "DAEMON_MAX_CONCURRENT_RUNS": "1", "SERVIC
 def test_it_keeps_files_where_the_other_server_did(tmp_path: Path) -> None:
     storage = tmp_path / "wes storage"
     with up(tmp_path, environ=OTHERS | {"LOCAL_STORAGE_PATH": str(storage)}) as system:
-        wait_until(lambda: f"kept in {storage}" in system.said(), "the folder is named")
+        wait_until(lambda: f"kept in {storage}" in system.output(), "the folder is named")
         with httpx.Client(base_url=system.record.url + WES, timeout=30) as client:
             assert client.get("/service-info/").json()["name"] == "Theirs"
             fields = {"workflow_type": "SMK", "workflow_type_version": "1.0", "workflow_url": "Snakefile"}

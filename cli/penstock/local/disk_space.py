@@ -16,22 +16,22 @@ from penstock_runtime.runtime import SYSTEM
 
 FULL_BYTES: Final = 16 << 20
 """With less free, a write may have failed."""
-ROOM_BYTES: Final = 64 << 20
-"""With this much free again, it is worth a new start."""
-LOOK_S: Final = 1.0
+RESUME_BYTES: Final = 64 << 20
+"""With this much free again, nats-server is restarted."""
+CHECK_EVERY_S: Final = 1.0
 RESTART_S: Final = 30.0
-"""So long passes at least between two starts because nats-server could not write."""
+"""The least time between two restarts because nats-server could not write."""
 MAX_READ_BYTES: Final = 64 << 10
-"""Of the log of nats-server at each look."""
+"""Of the log of nats-server at each check."""
 CANNOT_STORE: Final = b"[ERR] JetStream failed to store a msg"
 """What nats-server logs for each message that it cannot write."""
 
 
 class Change(Enum):
-    """What a look at the disk found that was not so before."""
+    """A change of the free disk space."""
 
     FULL = "full"
-    ROOM_AGAIN = "room again"
+    ENOUGH_SPACE = "enough space"
 
 
 class DiskSpaceMonitor:
@@ -47,13 +47,13 @@ class DiskSpaceMonitor:
         self._clock = clock
         self._restarted_at = float("-inf")
 
-    def look(self, free_bytes: int, *, cannot_store: bool = False) -> Change | None:
+    def update(self, free_bytes: int, *, cannot_store: bool = False) -> Change | None:
         """Return what changed.
 
         Args:
             free_bytes: what the disk has.
-            cannot_store: whether nats-server failed to write since the last look. It goes on to refuse everything,
-                although the disk was full for a moment only, or has little room again.
+            cannot_store: whether nats-server failed to write since the last check. It goes on to refuse everything,
+                although the disk was full for a moment only, or has little space again.
 
         """
         if free_bytes < FULL_BYTES:
@@ -62,10 +62,10 @@ class DiskSpaceMonitor:
             return change
         now = self._clock()
         refuses = cannot_store and now - self._restarted_at >= RESTART_S
-        if refuses or (self._was_full and free_bytes >= ROOM_BYTES):
+        if refuses or (self._was_full and free_bytes >= RESUME_BYTES):
             self._was_full = False
             self._restarted_at = now
-            return Change.ROOM_AGAIN
+            return Change.ENOUGH_SPACE
         return None
 
 
@@ -82,7 +82,7 @@ class ServerLog:
         self._read_to = self._size()
 
     def cannot_store(self) -> bool:
-        """Return whether the server logged since the last look that it cannot write."""
+        """Return whether the server logged since the last check that it cannot write."""
         size, start = self._size(), self._read_to
         self._read_to = size
         if size == start:
@@ -103,7 +103,7 @@ class ServerLog:
 
 
 async def watch_disk_space(folder: Path, restart: Callable[[], None], report: Callable[[str], None]) -> None:
-    """Look at the disk that nats-server writes to, for ever; report when it is full, and `restart` when it was.
+    """Check the disk of nats-server periodically; report when it is full, and call `restart` when it has space again.
 
     Args:
         folder: where nats-server keeps its data.
@@ -113,16 +113,16 @@ async def watch_disk_space(folder: Path, restart: Callable[[], None], report: Ca
     """
     monitor, log = DiskSpaceMonitor(), ServerLog(folder / SERVER_LOG)
     while True:
-        match monitor.look(_free_bytes(folder), cannot_store=log.cannot_store()):
+        match monitor.update(_free_bytes(folder), cannot_store=log.cannot_store()):
             case Change.FULL:
                 report(f"the disk is full: less than {FULL_BYTES >> 20} MiB are free in {folder}; free some")
                 report("until then submissions are refused; nothing that was accepted is lost")
-            case Change.ROOM_AGAIN:
+            case Change.ENOUGH_SPACE:
                 report("the disk has space again; restarting nats-server, which refuses to write after a full disk")
                 restart()
             case None:
                 pass
-        await anyio.sleep(LOOK_S)
+        await anyio.sleep(CHECK_EVERY_S)
 
 
 def _free_bytes(folder: Path) -> int:
@@ -130,4 +130,4 @@ def _free_bytes(folder: Path) -> int:
     try:
         return shutil.disk_usage(folder).free
     except OSError:
-        return ROOM_BYTES - 1
+        return RESUME_BYTES - 1

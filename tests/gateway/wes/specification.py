@@ -1,4 +1,4 @@
-"""The official document, and what it says of bodies."""
+"""The official document, and the checks of bodies against it."""
 
 import json
 import re
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @cache
 def document() -> Json:
-    """Return the document, with `nullable` said as JSON Schema says it."""
+    """Return the document, with `nullable` in the form of JSON Schema."""
     loaded: Json = yaml.safe_load(DOCUMENT.read_text())
     schemas: Json = loaded["components"]["schemas"]
     schemas["RunLog"]["properties"]["task_logs"]["type"] = ["array", "null"]
@@ -25,7 +25,7 @@ def document() -> Json:
 
 
 def check(body: Any, schema: str) -> None:
-    """Check a body against one of the document's schemas; times have the form that the descriptions ask for."""
+    """Check a body against one of the document's schemas; times have the form that the descriptions require."""
     whole = {"$ref": f"#/components/schemas/{schema}", "components": document()["components"]}
     validate(body, whole, cls=Draft4Validator)
     for time in re.findall(r'"(?:start|end)_time": "([^"]*)"', json.dumps(body)):

@@ -171,7 +171,7 @@ async def test_service_info_counts_all_eleven_states(client: httpx.AsyncClient) 
         ("filters=" + " " * 8193, "8,192 characters"),
     ],
 )
-async def test_what_is_wrong_with_a_list_is_said(client: httpx.AsyncClient, query: str, name: str) -> None:
+async def test_faults_of_a_list_request_are_reported(client: httpx.AsyncClient, query: str, name: str) -> None:
     assert name in refused(await client.get(f"{PREFIX}/runs?{query}"), 400)
 
 

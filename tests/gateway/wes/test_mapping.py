@@ -1,4 +1,4 @@
-"""From jobs to runs: states, languages, the command line, and what a run shows that was not asked for over WES."""
+"""From jobs to runs: states, languages, the command line, and runs that were not submitted over WES."""
 
 from typing import Any, cast
 
@@ -29,9 +29,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("state", "cause", "shown"), CASES)
-def test_every_state_is_shown_as_what_it_is(state: JobState, cause: FailureCause | None, shown: WesState) -> None:
-    assert state_of(make_job(1, state=state, cause=cause)) is shown
+@pytest.mark.parametrize(("state", "cause", "expected"), CASES)
+def test_every_state_is_shown_as_what_it_is(state: JobState, cause: FailureCause | None, expected: WesState) -> None:
+    assert state_of(make_job(1, state=state, cause=cause)) is expected
 
 
 def test_every_state_but_unknown_stands_for_something() -> None:
@@ -78,16 +78,16 @@ def test_a_job_that_came_another_way_has_a_workflow_too(source: Source | None, u
     assert request_of(respecified(make_job(1), source=source)).workflow_url == url
 
 
-def test_a_job_that_is_not_to_be_requeued_shows_what_would_have_asked_for_it() -> None:
+def test_a_job_without_requeue_shows_the_equivalent_parameter() -> None:
     once = respecified(make_job(1), requeue=False)
     assert request_of(once).workflow_engine_parameters == {"no-requeue": ""}
-    asked = respecified(once, engine_parameters={"--no_requeue": "true"})
-    assert request_of(asked).workflow_engine_parameters == {"--no_requeue": "true"}
+    equivalent = respecified(once, engine_parameters={"--no_requeue": "true"})
+    assert request_of(equivalent).workflow_engine_parameters == {"--no_requeue": "true"}
     otherwise = respecified(once, engine_parameters={"--no_requeue": "false"})
     assert request_of(otherwise).workflow_engine_parameters == {"no-requeue": ""}
 
 
-def test_an_internal_error_tells_nothing_of_what_is_inside() -> None:
+def test_an_internal_error_reveals_nothing() -> None:
     error = error_of(problem_of(RuntimeError("secret")))
     assert error.status_code == 500
     assert "secret" not in error.msg
@@ -128,7 +128,7 @@ def test_where_a_client_reached_the_server(headers: dict[str, str], root: str) -
     assert found == root
 
 
-def test_nobody_but_a_trusted_proxy_says_under_which_name_it_was_reached() -> None:
+def test_only_a_trusted_proxy_determines_the_public_address() -> None:
     headers = [(b"host", b"host"), (b"x-forwarded-host", b"front")]
     scope = {"type": "http", "scheme": "http", "server": None, "client": ("10.0.0.2", 5000), "headers": headers}
     found = root_of(request_from(scope), public_url="", trusted_proxies={"10.0.0.1"})

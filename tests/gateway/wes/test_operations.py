@@ -1,4 +1,4 @@
-"""The operations of WES over real jobs in every state; every body is what the official document says."""
+"""The operations of WES over real jobs in every state; every body conforms to the official document."""
 
 import hashlib
 import json
@@ -67,7 +67,7 @@ async def seen(stage: Stage, client: httpx.AsyncClient, run_id: str) -> None:
     await client.get(f"/jobs/{run_id}?min_seq={await stage.project()}")
 
 
-async def test_a_queued_run_shows_what_was_asked_for(client: httpx.AsyncClient) -> None:
+async def test_a_queued_run_shows_its_request(client: httpx.AsyncClient) -> None:
     run_id = await run(
         client,
         workflow_params=json.dumps({"samples": ["a", "b"], "depth": 3}),
@@ -133,7 +133,7 @@ async def test_a_run_from_its_queue_to_its_end(stage: Stage, client: httpx.Async
         (FailureCause.PREEMPTED, "PREEMPTED", None),
     ],
 )
-async def test_a_failed_run_says_who_is_to_blame(
+async def test_a_failed_run_shows_the_cause(
     stage: Stage, client: httpx.AsyncClient, cause: FailureCause, state: str, exit_code: int | None
 ) -> None:
     run_id = await run(client)
@@ -166,7 +166,7 @@ async def test_cancelling_passes_through_canceling_and_may_be_repeated(stage: St
         assert answered(response, "RunId") == {"run_id": run_id}
         assert (await log_of(client, run_id))["state"] == "CANCELING"
 
-    await stage.tell(run_id, EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.STOPPED))
+    await stage.execute(run_id, EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.STOPPED))
     await seen(stage, client, run_id)
     assert (await log_of(client, run_id))["state"] == "CANCELED"
     assert answered(await client.post(f"{PREFIX}/runs/{run_id}/cancel"), "RunId") == {"run_id": run_id}
@@ -207,7 +207,7 @@ async def test_outputs_are_listed_with_where_they_can_be_had(stage: Stage, clien
     await stage.blobs.put_bytes(f"jobs/{run_id}/outputs.json", encode(manifest))
     await stage.start(run_id)
     end = EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.SUCCEEDED, output_files=1)
-    await stage.tell(run_id, end)
+    await stage.execute(run_id, end)
     await seen(stage, client, run_id)
 
     outputs = (await log_of(client, run_id))["outputs"]
@@ -263,15 +263,15 @@ async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx
     await seen(stage, client, run_id)
     job_id = JobId(run_id)
 
-    async def say(text: str, stream: LogStream, task_id: str | None = None) -> None:
+    async def append(text: str, stream: LogStream, task_id: str | None = None) -> None:
         chunk = LogChunk(job_id=job_id, attempt=1, stream=stream, text=text, time=now(), task_id=task_id)
         await stage.cluster.logs.append(DEFAULT_TENANT, [chunk])
 
-    await say("one\n", LogStream.ENGINE)
-    await say("of the task\n", LogStream.STDERR, "align-0")
-    await say("of another\n", LogStream.STDERR, "align-1")
-    await say("printed\n", LogStream.WORKFLOW)
-    await say("two\n", LogStream.ENGINE)
+    await append("one\n", LogStream.ENGINE)
+    await append("of the task\n", LogStream.STDERR, "align-0")
+    await append("of another\n", LogStream.STDERR, "align-1")
+    await append("printed\n", LogStream.WORKFLOW)
+    await append("two\n", LogStream.ENGINE)
     body = await log_of(client, run_id)
 
     address = body["run_log"]["stderr"]
@@ -284,7 +284,7 @@ async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx
     assert (await client.get(body["task_logs"][0]["stderr"])).text == "of the task\n"
 
     head = await client.head(address, params={"follow": "true"})
-    assert (head.status_code, head.text) == (200, ""), "who asks for headers need not wait for the run's end"
+    assert (head.status_code, head.text) == (200, ""), "a request for headers does not wait for the run's end"
     await stage.end(run_id)
     await seen(stage, client, run_id)
     assert (await client.get(address, params={"follow": "true"})).text == "one\ntwo\n"
@@ -319,7 +319,7 @@ async def test_addresses_are_the_ones_that_clients_use(stage: Stage) -> None:
         assert body["task_logs_url"] == f"https://public.example/base{PREFIX}/runs/{run_id}/tasks"
 
 
-async def test_what_the_service_says_of_itself_is_true(stage: Stage) -> None:
+async def test_the_service_info_is_correct(stage: Stage) -> None:
     await stage.connect_runner("snakemake", "mock")
     settings = {
         "service_name": "WES of the lab",
@@ -356,7 +356,7 @@ async def test_what_the_service_says_of_itself_is_true(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["x", "%00", "%2e%2e", "0" * 300, NOBODY, "{run_id}", "-1"])
-async def test_whatever_is_no_run_is_not_found(client: httpx.AsyncClient, run_id: str) -> None:
+async def test_unknown_runs_are_not_found(client: httpx.AsyncClient, run_id: str) -> None:
     for suffix in ("", "/status", "/tasks", "/tasks/t", "/logs/stderr", "/outputs", "/outputs/x"):
         refused(await client.get(f"{PREFIX}/runs/{run_id}{suffix}"), 404)
     refused(await client.post(f"{PREFIX}/runs/{run_id}/cancel"), 404)
@@ -386,7 +386,7 @@ async def test_the_prefix_can_be_another(stage: Stage) -> None:
         assert (await client.get(f"{PREFIX}/runs")).status_code == 404
 
 
-async def test_a_held_run_says_why(client: httpx.AsyncClient) -> None:
+async def test_a_held_run_has_the_reason(client: httpx.AsyncClient) -> None:
     run_id = await run(client)
     assert (await client.post(f"/jobs/{run_id}/hold", json={"reason": "new reference"})).status_code == 200
     body = await log_of(client, run_id)

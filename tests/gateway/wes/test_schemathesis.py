@@ -21,7 +21,7 @@ CONFIGURATION = Path(__file__).parents[3] / "schemathesis.toml"
 """What is found by itself in the repository's root."""
 DEADLINE_S = 120.0
 EXAMPLES = "15"
-"""For each operation and phase; what a run by hand with more finds becomes a test of its own."""
+"""For each operation and phase; a finding of a manual run with more examples becomes a separate test."""
 
 pytestmark = pytest.mark.system
 
@@ -78,7 +78,7 @@ async def test_with_authentication(tmp_path: Path, settings: NatsSettings) -> No
 
 
 async def find(url: str, folder: Path, configuration: str, *more: str) -> str:
-    """Return what schemathesis says when it finds something."""
+    """Return the message of schemathesis for a finding."""
     (folder / CONFIGURATION.name).write_text(configuration)  # found by itself, as in the repository's root
     options = ["--url", url + PREFIX, "--max-examples", EXAMPLES, "--continue-on-failure", "--no-color", *more]
     program = Path(sys.executable).with_name("schemathesis")

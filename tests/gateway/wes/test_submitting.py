@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from tests.gateway.gateway_harness import Stage
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
-from tests.sources.http_fixture_server import elsewhere, git, repository
+from tests.sources.http_fixture_server import fixture_server, git, repository
 from tests.sources.test_archives import gzipped, zipped
 
 from penstock_gateway.settings import GatewaySettings
@@ -69,7 +69,7 @@ async def test_one_attachment_needs_no_address(client: httpx.AsyncClient) -> Non
     assert (await request_of(client, await post(client, "pipeline.smk")))["workflow_url"] == "pipeline.smk"
 
 
-async def test_json_parts_may_say_their_type(client: httpx.AsyncClient) -> None:
+async def test_json_parts_may_have_a_media_type(client: httpx.AsyncClient) -> None:
     parts: list[tuple[str, tuple[str | None, str] | tuple[str | None, str, str]]] = [
         *((name, (None, value)) for name, value in FIELDS.items()),
         ("workflow_params", (None, json.dumps({"a": [1, {"b": None}]}), "application/json")),
@@ -107,7 +107,7 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
 
 
 @pytest.mark.parametrize(
-    ("names", "fields", "said"),
+    ("names", "fields", "expected"),
     [
         ((), {}, "workflow_url"),
         (("a.smk", "b.smk"), {}, "not exactly one attachment"),
@@ -158,11 +158,11 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
     ],
 )
 async def test_what_cannot_be_done_is_refused_before_anything_is_queued(
-    stage: Stage, client: httpx.AsyncClient, names: tuple[str, ...], fields: dict[str, str | None], said: str
+    stage: Stage, client: httpx.AsyncClient, names: tuple[str, ...], fields: dict[str, str | None], expected: str
 ) -> None:
     message = refused(await post(client, *names, **fields), 400)
 
-    assert said in message
+    assert expected in message
     assert await is_nothing_queued(stage)
 
 
@@ -202,8 +202,8 @@ async def test_what_is_compressed_is_not_guessed_at(stage: Stage, client: httpx.
 async def test_another_prefix_behind_a_proxy_with_a_path(stage: Stage) -> None:
     async with stage.serve(wes_prefix="/wes", public_url="https://front.example/lab/") as client:
         run_id = (await client.post("/wes/runs", files=attached("Snakefile"), data=FIELDS)).json()["run_id"]
-        shown = answered(await client.get(f"/wes/runs/{run_id}"), "RunLog")
-        assert shown["task_logs_url"] == f"https://front.example/lab/wes/runs/{run_id}/tasks"
+        run_log = answered(await client.get(f"/wes/runs/{run_id}"), "RunLog")
+        assert run_log["task_logs_url"] == f"https://front.example/lab/wes/runs/{run_id}/tasks"
         refused(await client.get("/wes/nowhere"), 404)
         assert (await client.get(f"{PREFIX}/runs")).status_code == 404
 
@@ -232,7 +232,7 @@ async def test_a_workflow_may_lie_on_the_servers_disk(stage: Stage) -> None:
 
 
 async def test_a_workflow_may_be_fetched_from_an_allowed_host(stage: Stage) -> None:
-    with elsewhere() as place:
+    with fixture_server() as place:
         place.pages["/wf/main.smk"] = b"rule all:\n"
         settings = {"source_hosts": (f"127.0.0.1:{place.port}",), "source_allow_private": True}
         async with stage.serve(**settings) as client:
@@ -292,7 +292,7 @@ async def test_an_archive_beside_the_workflow_is_data(stage: Stage, client: http
 
 
 @pytest.mark.parametrize(
-    ("files", "url", "said"),
+    ("files", "url", "expected"),
     [
         ({"w.zip": zipped({"../Snakefile": b""})}, "w.zip", "`../Snakefile` in the archive"),
         ({"w.zip": zipped({"a": b""})}, "w.zip", "there is no Snakefile"),
@@ -302,9 +302,9 @@ async def test_an_archive_beside_the_workflow_is_data(stage: Stage, client: http
     ],
 )
 async def test_an_attached_archive_that_cannot_be_taken_leaves_nothing(
-    stage: Stage, client: httpx.AsyncClient, files: dict[str, bytes], url: str, said: str
+    stage: Stage, client: httpx.AsyncClient, files: dict[str, bytes], url: str, expected: str
 ) -> None:
-    assert said in refused(await post_files(client, files, workflow_url=url), 400)
+    assert expected in refused(await post_files(client, files, workflow_url=url), 400)
     assert await is_nothing_queued(stage)
 
 
@@ -315,7 +315,7 @@ async def test_a_repository_may_be_named_in_every_way_that_people_do(stage: Stag
     git(folder, "tag", "v1")
     git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "bare" / "lab" / "w"))
     git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "bare" / "lab" / "w.git"))
-    with elsewhere(repositories=tmp_path / "bare") as place:
+    with fixture_server(repositories=tmp_path / "bare") as place:
         host = f"127.0.0.1:{place.port}"
         async with stage.serve(source_hosts=(host,), source_allow_private=True) as client:
             for url, base in (
@@ -344,8 +344,8 @@ async def test_a_repository_may_be_named_in_every_way_that_people_do(stage: Stag
             assert await stage.blobs.list("") == kept
 
 
-async def test_attachments_are_laid_beside_what_is_fetched(stage: Stage) -> None:
-    with elsewhere() as place:
+async def test_attachments_are_staged_beside_fetched_files(stage: Stage) -> None:
+    with fixture_server() as place:
         place.pages |= {"/main.smk": b"rule all:\n", "/w.tgz": gzipped({"w/Snakefile": b"rule all:\n"})}
         host = f"127.0.0.1:{place.port}"
         async with stage.serve(source_hosts=(host,), source_allow_private=True) as client:
@@ -382,15 +382,15 @@ async def test_a_workflow_of_the_catalogue_runs_by_its_name(stage: Stage) -> Non
             job = (await client.get("/jobs?limit=1")).json()["jobs"][0]
             assert (job["pipeline"]["version"], job["pipeline_name"]) == (version, "calls")
         native = (await client.post("/jobs", json={"pipeline_name": "calls", "parameters": {"threads": 1}})).json()
-        shown = answered(await client.get(f"{PREFIX}/runs/{native['id']}"), "RunLog")["request"]
-        assert shown["workflow_url"] == "penstock:calls@2.0+x"
+        run_log = answered(await client.get(f"{PREFIX}/runs/{native['id']}"), "RunLog")["request"]
+        assert run_log["workflow_url"] == "penstock:calls@2.0+x"
         before = len(stage.cluster.log.stored)
-        for url, params, said in (
+        for url, params, expected in (
             ("calls@9", "{}", "offered: `2.0+x`, `1.0`"),
             ("cals", "{}", "did you mean `calls`?"),
             ("calls", '{"threads": 0}', "workflow_params/threads"),
         ):
-            assert said in refused(await post(client, workflow_url=url, workflow_params=params), 400)
+            assert expected in refused(await post(client, workflow_url=url, workflow_params=params), 400)
         assert len(stage.cluster.log.stored) == before
 
 

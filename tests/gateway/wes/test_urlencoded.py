@@ -63,7 +63,7 @@ async def test_a_large_one_is_taken_apart_too(catalogued: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "expected"),
     [
         (b"", "workflow_type: "),
         (urlencode(FIELDS | {"workflow_params": "{"}).encode(), "workflow_params: this part is not valid JSON"),
@@ -77,9 +77,9 @@ async def test_a_large_one_is_taken_apart_too(catalogued: httpx.AsyncClient) -> 
     ],
 )
 async def test_what_is_wrong_is_refused_before_anything_is_queued(
-    stage: Stage, client: httpx.AsyncClient, body: bytes, said: str
+    stage: Stage, client: httpx.AsyncClient, body: bytes, expected: str
 ) -> None:
-    assert said in refused(await client.post(f"{PREFIX}/runs", content=body, headers=TYPE), 400)
+    assert expected in refused(await client.post(f"{PREFIX}/runs", content=body, headers=TYPE), 400)
     assert await is_nothing_queued(stage)
 
 

@@ -1,6 +1,6 @@
-"""What the WES client of `dnastack-client-library` says and hears.
+"""The requests and results of the WES client of `dnastack-client-library`.
 
-Its `Run.info` asks a response for a method that responses do not have, so that it can read a run's log from no server
+Its `Run.info` calls a method that responses do not have, so that it can read a run's log from no server
 with it; states, lists and cancellation work.
 """
 

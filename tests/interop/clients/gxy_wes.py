@@ -1,4 +1,4 @@
-"""What `gxy-wes` says and hears. It attaches one file and never names it: `workflow_url` is left out."""
+"""The requests and results of `gxy-wes`. It attaches one file and never names it: `workflow_url` is left out."""
 
 import json
 import sys

@@ -1,6 +1,6 @@
-"""What `toil-wes-cwl-runner` says and hears: Basic authentication, a lower-case type, flags of the engine as null.
+"""The requests and results of `toil-wes-cwl-runner`: Basic authentication, lower-case type, null flags.
 
-It reads the version of a workflow out of CWL: of a Snakemake workflow it has to be told.
+It reads the version of a workflow out of CWL: for a Snakemake workflow it needs an option.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""What `wes-client` of the package `wes-service` says and hears.
+"""The requests and results of `wes-client` from the package `wes-service`.
 
-It knows workflows by the endings `.cwl`, `.wdl` and `.py`: of a Snakemake workflow it has to be told type and version.
+It knows workflows by the endings `.cwl`, `.wdl` and `.py`: for a Snakemake workflow type and version are options.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from wes_client import util, wes_client_main
 
 
-def say(*arguments):
+def run(*arguments):
     """Return what the command line client writes."""
     with contextlib.redirect_stdout(io.StringIO()) as written:
         code = wes_client_main.main(list(arguments))
@@ -37,14 +37,14 @@ def main(url, folder):
     state = follow(completed)
     cancelled = client.run(main_file, json.dumps({"pause_s": 600}), attachments)["run_id"]
     assert client.cancel(cancelled) == {"run_id": cancelled}
-    ask = ("--host", host, "--proto", "http")
-    log = json.loads(say(*ask, "--get", completed))
+    options = ("--host", host, "--proto", "http")
+    log = json.loads(run(*options, "--get", completed))
     return {
-        "service": json.loads(say(*ask, "--info"))["name"],
-        "listed": [run["run_id"] for run in json.loads(say(*ask, "--list"))["runs"]],
+        "service": json.loads(run(*options, "--info"))["name"],
+        "listed": [run["run_id"] for run in json.loads(run(*options, "--list"))["runs"]],
         "completed": {"id": completed, "state": state, "outputs": [file["path"] for file in log["outputs"]["files"]]},
         "cancelled": {"id": cancelled, "state": follow(cancelled)},
-        "log": say(*ask, "--log", completed),
+        "log": run(*options, "--log", completed),
     }
 
 
