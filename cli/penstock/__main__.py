@@ -45,7 +45,7 @@ ENTRIES: Final = {
     "hash-password": LazyCommand(
         _HELP, "penstock.commands.hash_password:hash_password", "Make the hash of a password for the gateway's users."
     ),
-    "refusals": LazyCommand(_HELP, "penstock.commands.refusals:refusals", "List who was turned away, and why."),
+    "refusals": LazyCommand(_HELP, "penstock.commands.refusals:refusals", "List refused requests with their reasons."),
     "doctor": LazyCommand(
         _HELP, "penstock.commands.doctor:doctor", "Check the installation and show how to fix problems."
     ),

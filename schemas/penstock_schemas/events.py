@@ -325,7 +325,7 @@ class TokenRevoked(EventData, tag=True, frozen=True, kw_only=True):
 
 
 class AccessDenied(EventData, tag=True, frozen=True, kw_only=True):
-    """Somebody was turned away, or several times within a short while."""
+    """A request was denied, or several equal ones within a short time."""
 
     principal: str | None
     """`None` when it is not known who it was."""

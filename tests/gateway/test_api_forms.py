@@ -265,8 +265,8 @@ async def test_what_was_left_out_stays_with_the_job(client: httpx.AsyncClient) -
     ]
     for sent in requests:
         made = await client.post("/jobs", **sent)
-        (left_out,) = (await client.get(f"/jobs/{made.json()['id']}")).json()["left_out"]
-        assert (left_out["path"], left_out["files"], left_out["size_bytes"]) == ("data/?[2J", 12, 7)
-        assert len(left_out["reason"]) == MAX_LEFT_OUT_CHARS
+        (entry,) = (await client.get(f"/jobs/{made.json()['id']}")).json()["left_out"]
+        assert (entry["path"], entry["files"], entry["size_bytes"]) == ("data/?[2J", 12, 7)
+        assert len(entry["reason"]) == MAX_LEFT_OUT_CHARS
     many = submission(source={"files": {"Snakefile": ""}, "left_out": left_out * 41})
     assert pointers(await client.post("/jobs", json=many)) == {"#/source/left_out"}

@@ -85,6 +85,7 @@ WHOLE_NAMES: Final = {
 ALLOWANCES: Final = (
     Allowance("tell", re.compile(r"\.tell\("), "a method of Python's file objects"),
     Allowance("standing", re.compile(r"long[-_ ]standing"), "an ordinary adjective"),
+    Allowance("passes over", re.compile(r"a few passes over"), "a noun: iterations"),
 )
 
 

@@ -21,7 +21,7 @@ LOAD_S = 60.0
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """Somebody who was turned away, or several times within a minute."""
+    """A refused request, or several equal ones within a minute."""
 
     time: datetime
     """When it was recorded: up to a minute after it was refused."""
@@ -115,7 +115,7 @@ def _print(found: list[Refusal], form: Format) -> None:
         for item in found:
             print_line(item)
     elif not found:
-        click.echo("nobody was turned away", err=True)
+        click.echo("no request was refused", err=True)
     else:
         rows = [
             (
@@ -128,4 +128,4 @@ def _print(found: list[Refusal], form: Format) -> None:
             )
             for item in found
         ]
-        click.echo(tables.table(("TIME", "WHO", "FROM", "TIMES", "ASKED", "REASON"), rows))
+        click.echo(tables.table(("TIME", "PRINCIPAL", "ADDRESS", "COUNT", "REQUEST", "REASON"), rows))

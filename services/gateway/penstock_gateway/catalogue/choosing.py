@@ -43,7 +43,7 @@ def merged(submission: JobSubmission, version: Version) -> JobSubmission:
     """Return the submission, completed with the entry's values.
 
     Raises:
-        Invalid: another engine is asked for, or the parameters are not what the entry's schema allows; with each
+        Invalid: another engine is requested, or the parameters do not match the entry's schema; with each
             violation.
 
     """

@@ -1,4 +1,4 @@
-"""Which engines the connected runners offer, and how the queue stands: asked for in the background and on demand."""
+"""The engines that connected runners offer and the state of the queue, refreshed in the background and on demand."""
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -18,7 +18,7 @@ from penstock_schemas.views import Job, SchedulerBeat, SlotHolder
 INTERVAL_S: Final = 2.0
 DEADLINE_S: Final = 2.0
 FRESH_S: Final = 0.2
-"""What was heard this recently is not asked for again."""
+"""A result of this age is not read again."""
 
 log = structlog.get_logger()
 
@@ -31,10 +31,10 @@ class EngineDirectory:
         self._heartbeats = heartbeats
         self._versions: Mapping[str, tuple[str, ...]] | None = None
         self._beat: SchedulerBeat | None = None
-        self._heard_at = -HEARTBEAT_TTL_S
+        self._received_at = -HEARTBEAT_TTL_S
         self._runner_at = self._runtime.monotonic()
-        self._asked_at = -FRESH_S
-        self._asking = anyio.Lock()
+        self._refreshed_at = -FRESH_S
+        self._refreshing = anyio.Lock()
 
     @property
     def offered(self) -> AbstractSet[str] | None:
@@ -55,7 +55,7 @@ class EngineDirectory:
     def has_waiting_jobs(self) -> bool:
         """Whether the leading scheduler reports jobs that wait for a slot."""
         queue = None if self._beat is None else self._beat.queue
-        return queue is not None and any(each.waiting for each in queue.engines.values())
+        return queue is not None and any(engine.waiting for engine in queue.engines.values())
 
     def waiting(self, job: Job, may_see: Callable[[SlotHolder], bool] | None = None) -> Waiting | None:
         """Return why a job waits; `None` when it does not, or when that is not known.
@@ -79,47 +79,47 @@ class EngineDirectory:
 
     @property
     def _is_fresh(self) -> bool:
-        return self._runtime.monotonic() - self._asked_at <= FRESH_S
+        return self._runtime.monotonic() - self._refreshed_at <= FRESH_S
 
     async def offered_to(self, engine: str) -> AbstractSet[str] | None:
-        """Return what is offered, asked for once more when `engine` is missing there: its runner may just have come."""
+        """Return the offered engines, refreshed when `engine` is missing: its runner may just have come."""
         if engine not in (self._versions or ()) and not self._is_fresh:
             await self.refresh()
         return self.offered
 
     async def refresh(self) -> Mapping[str, tuple[str, ...]]:
-        """Ask who is alive now, and return the versions of each engine that is offered.
+        """Read the heartbeats, and return the versions of each engine that is offered.
 
-        Where nobody answers, they are those that were heard last, for as long as a silent runner counts as alive.
+        When they cannot be read, the last result is returned, for as long as a silent runner counts as alive.
         """
-        async with self._asking:  # who waits here takes the answer that another one gets
+        async with self._refreshing:  # concurrent callers share one result
             if not self._is_fresh:
-                await self._listen()
-                self._asked_at = self._runtime.monotonic()
+                await self._read_heartbeats()
+                self._refreshed_at = self._runtime.monotonic()
         return self._versions or {}
 
     async def run(self) -> None:
-        """Keep asking, for ever."""
+        """Refresh periodically, without end."""
         while True:
             await self.refresh()
             await anyio.sleep(INTERVAL_S)
 
-    async def _listen(self) -> None:
+    async def _read_heartbeats(self) -> None:
         try:
             with anyio.fail_after(DEADLINE_S):
                 beats = await self._heartbeats.runners()
                 scheduler = await self._heartbeats.scheduler()
         except (PortError, TimeoutError) as error:
             log.debug("runners_not_known", reason=str(error))
-            if self._runtime.monotonic() - self._heard_at > HEARTBEAT_TTL_S:
+            if self._runtime.monotonic() - self._received_at > HEARTBEAT_TTL_S:
                 self._versions = self._beat = None
             return
         self._beat = scheduler
         if beats:
             self._runner_at = self._runtime.monotonic()
-        heard: dict[str, set[str]] = {}
+        versions: dict[str, set[str]] = {}
         for beat in beats.values():
             for engine, version in beat.engines.items():
-                heard.setdefault(engine, set()).add(version)
-        self._versions = {engine: tuple(sorted(heard[engine])) for engine in sorted(heard)}
-        self._heard_at = self._runtime.monotonic()
+                versions.setdefault(engine, set()).add(version)
+        self._versions = {engine: tuple(sorted(versions[engine])) for engine in sorted(versions)}
+        self._received_at = self._runtime.monotonic()

@@ -1,4 +1,4 @@
-"""Lists of jobs: as they are now, never older than asked for, and as they were at a moment of the log."""
+"""Lists of jobs: as they are now, never older than required, and as they were at a sequence of the log."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,7 +25,7 @@ from penstock_schemas.views import Job
 MOMENT_S: Final = 0.25
 """How long the first page of a list waits so that it misses nothing that others just wrote."""
 LOADS: Final = 16
-"""Jobs that one list asks the log for at the same time."""
+"""Jobs that one list loads from the log at the same time."""
 
 
 class JobLists:
@@ -45,11 +45,11 @@ class JobLists:
             NotYet, Unavailable: as `Index.reach` and `Index.page`.
 
         """
-        asked = self._visible(principal, query)
+        visible = self._visible(principal, query)
         if min_seq > self._index.covered:
             await require_reached(self._log, min_seq)
             await self._index.reach(min_seq)
-        return Page((), 0, None) if asked is None else await self._index.page(asked)
+        return Page((), 0, None) if visible is None else await self._index.page(visible)
 
     async def page_then(self, principal: Principal, query: JobQuery) -> Page:
         """Return one page of a list as it was at `query.up_to_seq`; the jobs on it are as they were then, too.
@@ -58,16 +58,16 @@ class JobLists:
 
         Raises:
             Forbidden: as `page`.
-            Unavailable: the index is being made anew, or the log does not answer.
+            Unavailable: the index is being rebuilt, or the log does not answer.
 
         """
-        asked = self._visible(principal, query)
-        if asked is None or asked.up_to_seq is None:
+        visible = self._visible(principal, query)
+        if visible is None or visible.up_to_seq is None:
             return Page((), 0, None)
-        await self._come_to(asked.up_to_seq)
-        found = await self._index.candidates(asked)
-        then = await self._then(doubtful(found, asked), asked.up_to_seq)
-        return page_of(found, then, asked)
+        await self._come_to(visible.up_to_seq)
+        found = await self._index.candidates(visible)
+        then = await self._then(doubtful(found, visible), visible.up_to_seq)
+        return page_of(found, then, visible)
 
     async def moment(self) -> int:
         """Return the end of the log: a list up to there shows what is true now.
@@ -82,10 +82,10 @@ class JobLists:
         return seq
 
     async def counts(self, principal: Principal) -> dict[DetailedStatus, int]:
-        """Return how many of the jobs that `principal` sees in its tenant stand where.
+        """Return the number of jobs that `principal` may see in its tenant, by detailed status.
 
         Raises:
-            Unavailable: the index is being made anew.
+            Unavailable: the index is being rebuilt.
 
         """
         return await self._index.counts(principal.tenant, visible_owner(principal, self._visibility))
@@ -118,7 +118,7 @@ class JobLists:
                 except PortError as error:
                     failed.append(error)
                     return
-            was = fold(each for each in stored if each.seq <= seq)
+            was = fold(event for event in stored if event.seq <= seq)
             if was is not None:
                 then[job.id] = was
 

@@ -51,7 +51,7 @@ class History(Struct, frozen=True):
 
 
 class HiddenJob(UnknownJob, Hidden):
-    """There is such a job; to whoever asks it is an unknown one."""
+    """The job exists, but the caller must not learn this."""
 
 
 class DeletedJob(UnknownJob):
@@ -59,7 +59,7 @@ class DeletedJob(UnknownJob):
 
 
 class Jobs:
-    """What can be asked of jobs, and told to them."""
+    """Queries of jobs and commands to them."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Jobs:
         Raises:
             UnknownJob: there is no such job, or none that `principal` sees.
             BeyondLog: the log does not reach `min_seq`.
-            Unavailable: it has to be asked and does not answer.
+            Unavailable: it does not answer.
 
         """
         job = self._index.get(job_id)
@@ -127,7 +127,7 @@ class Jobs:
         return job.tasks if counts is None else counts
 
     async def cancel(self, principal: Principal, job_id: JobId, *, reason: str | None) -> Job:
-        """End a job, wherever it stands; nothing happens when it already ends for that reason.
+        """End a job in any state; nothing happens when it already ends for that reason.
 
         Raises:
             UnknownJob: there is no such job, or none that `principal` sees.
@@ -217,18 +217,18 @@ class Jobs:
         while True:
             changed = self._watchers.next(job_id)
             job, stored = await self._load(principal, job_id, with_deleted=principal.role is Role.ADMIN)
-            later = tuple(each for each in stored if each.seq > after)
+            later = tuple(event for event in stored if event.seq > after)
             left_s = deadline - self._runtime.monotonic()
             if later or job.state.is_terminal or left_s <= 0 or self._watchers.is_draining:
-                shown = later[:limit]
-                return History(shown, job.state.is_terminal and len(shown) == len(later))
+                events = later[:limit]
+                return History(events, job.state.is_terminal and len(events) == len(later))
             await self._watchers.wait(changed, min(left_s, LOOK_AGAIN_S))
 
     async def _load(self, principal: Principal, job_id: JobId, *, with_deleted: bool) -> tuple[Job, tuple[Stored, ...]]:
         """Return a job with its events.
 
         A job that is known here and hidden from `principal` is looked for where nothing ever is: its refusal takes the
-        work that an unknown one takes, so that time tells nothing either.
+        work that an unknown one takes, so that the response time reveals nothing.
         """
         known = self._index.get(job_id)
         is_hidden = known is not None and not self.is_visible(principal, known.tenant, known.spec.owner)

@@ -8,7 +8,7 @@ from penstock_gateway.http.problems import BeyondLog
 from penstock_ports import EventLog
 
 SETTLE_S: Final = 0.5
-"""How long the log's end is asked for again: a server that just took over may not know the last events yet."""
+"""The time for which the log's end is read again: a new leader of the log may not know the last events yet."""
 POLL_S: Final = 0.05
 
 

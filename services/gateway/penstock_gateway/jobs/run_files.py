@@ -16,7 +16,7 @@ from penstock_schemas.ids import JobId
 from penstock_schemas.views import Job, LogChunk, LogStream, OutputManifest, Task
 
 LOOK_AGAIN_S: Final = 1.0
-"""A long-poll on a log asks this often whether the job is over."""
+"""A long-poll on a log checks at this interval whether the job has ended."""
 ARCHIVE_PIECE_BYTES: Final = 64 * 1024
 """A log that is read back comes in entries of at most this size."""
 MAX_ARCHIVE_BYTES: Final = 8 << 20
@@ -107,13 +107,13 @@ class Runs:
             must_end = job.state.is_terminal or left_s <= 0 or self._watchers.is_draining
             pause_s = 0.0 if must_end else min(left_s, LOOK_AGAIN_S)
             chunks = await self._logs.read(job.tenant, job_id, after=after, wait_s=pause_s, limit=limit)
-            shown = [_entry(position, chunk) for position, chunk in chunks if not streams or chunk.stream in streams]
+            entries = [_entry(position, chunk) for position, chunk in chunks if not streams or chunk.stream in streams]
             after = chunks[-1][0] if chunks else after
             if not chunks and after == 0 and job.state.is_terminal and source is None:
                 return await self._archive(job, streams, after=0, limit=limit)
-            if shown or (must_end and not chunks):
+            if entries or (must_end and not chunks):
                 is_done = job.state.is_terminal and not chunks
-                return LogList(entries=shown, next_after=after, done=is_done, source=LogSource.LIVE)
+                return LogList(entries=entries, next_after=after, done=is_done, source=LogSource.LIVE)
 
     async def engine_log(self, job: Job, stream: LogStream | None = None) -> "StoredText | None":
         """Return where the newest whole engine log of a job is, or one of its two streams.
@@ -207,7 +207,7 @@ class Runs:
 
 
 def own_stream(streams: frozenset[LogStream]) -> LogStream | None:
-    """Return the one stream of the engine's own log that is asked for; `None`: the whole log."""
+    """Return the one requested stream of the engine's log; `None`: the whole log."""
     own = streams & OWN_STREAMS
     return next(iter(own)) if len(own) == 1 else None
 

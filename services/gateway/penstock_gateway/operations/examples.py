@@ -174,7 +174,7 @@ OUTPUTS: Final[dict[str, Any]] = {
 REGISTER_PIPELINE: Final[dict[str, Any]] = {
     "name": "hello",
     "version": "1.0",
-    "description": "Says hello",
+    "description": "Prints hello",
     "source": SUBMIT_WORKFLOW["source"],
     "parameters_schema": {
         "type": "object",
@@ -187,7 +187,7 @@ PIPELINE_VERSION: Final[dict[str, Any]] = {
     "name": "hello",
     "version": "1.0",
     "engine": "snakemake",
-    "description": "Says hello",
+    "description": "Prints hello",
     "parameters_schema": REGISTER_PIPELINE["parameters_schema"],
     "defaults": {"name": "world"},
     "engine_parameters": {"cores": "2"},
@@ -209,7 +209,7 @@ PIPELINE_VERSION: Final[dict[str, Any]] = {
 PIPELINE: Final[dict[str, Any]] = {"name": "hello", "newest": "1.0", "versions": [PIPELINE_VERSION]}
 PIPELINE_LIST: Final[dict[str, Any]] = {
     "pipelines": [
-        {"name": "hello", "newest": "1.0", "engine": "snakemake", "description": "Says hello", "versions": ["1.0"]}
+        {"name": "hello", "newest": "1.0", "engine": "snakemake", "description": "Prints hello", "versions": ["1.0"]}
     ],
     "next_after": None,
 }

@@ -9,7 +9,7 @@ from penstock_schemas.views import OutputKind
 
 
 class WesState(Enum):
-    """Where a run stands."""
+    """The state of a run."""
 
     UNKNOWN = "UNKNOWN"
     QUEUED = "QUEUED"
@@ -111,11 +111,11 @@ class RunListResponse(Struct, frozen=True, kw_only=True):
     next_page_token: str
     """Empty on the last page."""
     total: int | UnsetType = UNSET
-    """Beyond the standard, when it was asked for: how many runs the list has over all pages."""
+    """Beyond the standard, when it was requested: the number of runs over all pages."""
 
 
 class RunRequest(Struct, frozen=True, kw_only=True):
-    """What was asked for."""
+    """The request of a run."""
 
     workflow_params: dict[str, Any]
     workflow_type: str
@@ -128,7 +128,7 @@ class RunRequest(Struct, frozen=True, kw_only=True):
 
 
 class Log(Struct, frozen=True, kw_only=True):
-    """What ran, when, and where it is written what it said."""
+    """The command, its times, and the addresses of its output."""
 
     name: str
     cmd: list[str] | UnsetType = UNSET

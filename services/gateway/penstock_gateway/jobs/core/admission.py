@@ -220,7 +220,7 @@ def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None
 
     """
     if offered and engine not in offered:
-        names = ", ".join(f"`{each}`" for each in sorted(offered))
+        names = ", ".join(f"`{name}`" for name in sorted(offered))
         raise Invalid([Violation(pointer=pointer("engine"), detail=f"no runner offers `{engine}`; offered: {names}")])
 
 

@@ -25,7 +25,7 @@ def without_room(submission: JobSubmission) -> TooLarge:
         name: len(msgspec.json.encode(getattr(submission, name)))
         for name in ("parameters", "labels", "description", "engine_parameters")
     }
-    name = max(sizes, key=lambda each: sizes[each])
+    name = max(sizes, key=lambda name: sizes[name])
     return TooLarge(
         f"the {name.replace('_', ' ')} of this submission {'has' if name == 'description' else 'have'} "
         f"{sizes[name]:,} bytes; parameters, labels and description together take at most {MAX_EVENT_BYTES:,} bytes as "

@@ -1,4 +1,4 @@
-"""The files of a form, with what its part `manifest` says of them: times, modes, links, folders, names of any bytes."""
+"""The files of a form, as its part `manifest` describes them: times, modes, links, folders, names of any bytes."""
 
 from collections.abc import AsyncGenerator
 from itertools import islice
@@ -29,14 +29,14 @@ class FormFiles:
         self._described: dict[str, SubmittedEntry] = {}
 
     async def take_manifest(self, part: Part) -> None:
-        """Take the links and folders of a manifest, and what it says of files that are to come.
+        """Take the links and folders of a manifest, and its descriptions of later files.
 
         Raises:
             Invalid: it cannot be taken, is the second one, or comes after a file.
 
         """
         if self._has_manifest or self._upload.paths:
-            raise Invalid([Violation(pointer="manifest", detail="this part may stand only once, before the files")])
+            raise Invalid([Violation(pointer="manifest", detail="this part may occur only once, before the files")])
         self._has_manifest = True
         files = (await decode_aside(await part.read(), FormManifest)).files
         if len(files) > MAX_SUBMITTED_ENTRIES:
@@ -48,14 +48,14 @@ class FormFiles:
             entry_of(label, file, pointer("files", path_text(label)), has_content=False)
             for label, file in files.items()
         ]
-        wrong = [Violation(pointer=each.place, detail=each.fault) for each in entries if each.fault is not None]
+        wrong = [Violation(pointer=entry.place, detail=entry.fault) for entry in entries if entry.fault is not None]
         if wrong:
             raise Invalid(wrong[:MAX_VIOLATIONS])
-        for each in entries:
-            if each.is_file:
-                self._described[each.label] = each
+        for entry in entries:
+            if entry.is_file:
+                self._described[entry.label] = entry
             else:
-                await self._upload.put_entry(each, _nothing())
+                await self._upload.put_entry(entry, _nothing())
 
     async def take_file(self, part: Part) -> None:
         """Store a file as the manifest describes it, or else under its file name.
@@ -84,7 +84,7 @@ class FormFiles:
         if self._described:
             detail = "the manifest names this file, and no part `files` with this file name came"
             missing = islice(self._described.values(), MAX_VIOLATIONS)
-            raise Invalid([Violation(pointer=each.place, detail=detail) for each in missing])
+            raise Invalid([Violation(pointer=entry.place, detail=detail) for entry in missing])
 
 
 async def _nothing() -> AsyncGenerator[bytes]:

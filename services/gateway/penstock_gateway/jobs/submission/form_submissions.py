@@ -1,6 +1,6 @@
 """`POST /jobs` as a form: the part `job` first, then the workflow's files, or an archive of them.
 
-Each part `files` has its path as its file name; a part `archive` is unpacked. A part `manifest` before the files says
+Each part `files` has its path as its file name; a part `archive` is unpacked. A part `manifest` before the files has
 what file names cannot: times, modes, links, folders, and names that are no UTF-8.
 """
 
@@ -91,7 +91,7 @@ class FormSubmissions:
                 continue
             elif part.name == "archive":
                 if has_archive:
-                    raise Invalid([Violation(pointer="archive", detail="this part may stand only once")])
+                    raise Invalid([Violation(pointer="archive", detail="this part may occur only once")])
                 has_archive = True
                 await self._staging.unpack(part, upload, main=main, place="archive")
             elif part.name == "manifest":

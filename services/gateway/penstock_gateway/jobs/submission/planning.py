@@ -23,7 +23,7 @@ from penstock_sources.staging.bundles import SourceBundle
 from penstock_sources.staging.uploads import Upload, Uploads
 
 PLAN_DEADLINE_S: Final = 65.0
-"""A runner gives up earlier, and says so."""
+"""A runner gives up earlier, and reports it."""
 REMOVE_S: Final = 30.0
 
 log = structlog.get_logger()
@@ -33,9 +33,9 @@ class Planning:
     """Has plans made.
 
     Args:
-        submissions: says what a submission becomes.
+        submissions: admits the submissions.
         blobs: where its files are until the plan is made.
-        plans: has runners say what a job would do.
+        plans: requests plans from runners.
 
     """
 
@@ -93,7 +93,7 @@ class Planning:
         if reply.plan is not None:
             return reply.plan
         if reply.failure is None:
-            raise Unavailable("the runner that was asked makes as many plans as it may; try again")
+            raise Unavailable("every plan slot of the runner is in use; try again later")
         if reply.failure.cause is FailureCause.SYSTEM:
             raise Unavailable(reply.failure.message)
         raise Invalid([Violation(pointer=pointer("source"), detail=reply.failure.message)])
