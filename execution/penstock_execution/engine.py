@@ -1,32 +1,29 @@
-"""The port of a workflow engine: run one attempt, report events, return the outcome."""
+"""The port of a workflow engine: run one attempt, report events, return the outcome.
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+It assumes neither a local path nor a local process nor the clock of this machine: a container in a cluster or an
+allocation of a batch system can implement it.
+"""
+
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import anyio
 from msgspec import Struct, field
 
-from penstock_execution.files.produced import Produced, Stamps
-from penstock_execution.processes.file_descriptors import MAX_PROCESSES
-from penstock_execution.sandbox.policy import SandboxPolicy
+from penstock_execution.files.produced import Produced
+from penstock_execution.workspace import RunnerStorage, Workspace, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
-from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts, UnsupportedDirectives
+from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
 from penstock_schemas.views import LogStream, OutputKind, Task
 
 ENGINE_LOG: Final = "engine.log"
-"""The engine's own log in `Attempt.log_dir`: the runner stores it whole before the attempt ends."""
+"""The engine's own log among the logs of a workspace: the runner stores it whole before the attempt ends."""
 ENGINE_STDOUT: Final = "engine.stdout"
 ENGINE_STDERR: Final = "engine.stderr"
-"""The same log taken apart, where the engine keeps it so: what its main process wrote to standard output and error."""
+"""The same log in two parts, where the engine keeps them: standard output and error of its main process."""
 ENGINE_DIGESTS: Final = "engine.json"
 """Stored beside them: the SHA-256 of each, by its name."""
-RUNNER_MARKER: Final = "PENSTOCK_RUNNER_ID"
-"""Set in the runner's own environment before an engine starts. Every process of an engine inherits it: by it a
-restarted runner finds what its predecessor left behind."""
-ATTEMPT_MARKER: Final = "PENSTOCK_ATTEMPT"
-"""An engine sets it to `<job_id>/<attempt>` in the environment of an attempt's processes."""
 
 
 class EngineFault(Exception):
@@ -34,42 +31,38 @@ class EngineFault(Exception):
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
-    """What an engine is asked to run."""
+    """What an engine is to run."""
 
     job_id: JobId
     tenant: TenantId
     attempt: int
-    """1 for the first; a later one may find the work directory of an earlier one."""
+    """1 for the first; a later one may find the work of an earlier one."""
     pipeline_name: str
     parameters: Parameters
-    work_dir: Path
-    """The attempt's own directory, absolute; the workflow's files already are in it."""
-    log_dir: Path
-    """Where the engine keeps its own log, as `engine.log`, and its tasks' logs; outside `work_dir`; it exists."""
+    workspace: Workspace | None = None
+    """Its files: the source is staged. `None` for an engine without files."""
     entrypoint: str | None = None
-    """The main file, relative to `work_dir`; `None`: look in the standard places."""
+    """The main file, relative to the work directory; `None`: it is looked for in the standard locations."""
     cores: int = 1
     engine_parameters: EngineParameters = field(default_factory=EngineParameters)
     """What the submission chose of the engine's own settings; the descriptor's table lists what can be."""
     resume: bool = False
-    """Whether an earlier attempt left its work here."""
-    source_files: Stamps | None = None
-    """The workflow's own files as they were laid out; `None`: not known, so no file is called undeclared."""
+    """Whether an earlier attempt left its work in the workspace."""
     is_dry: bool = False
-    """Whether only to tell which tasks would run, as tasks that wait; nothing is run."""
+    """Whether to report the tasks that would run, as tasks that wait; nothing is run."""
 
 
 class TaskChanged(Struct, frozen=True, kw_only=True):
-    """A task has a new view. `stdout_key` and `stderr_key` are filled by the runner, from the paths here."""
+    """A task has a new view. The runner stores its logs and fills `stdout_key` and `stderr_key`."""
 
     task: Task
-    stdout_path: Path | None = None
-    """Its whole standard output, on the local disk; set once the task ended."""
-    stderr_path: Path | None = None
+    stdout: str | None = None
+    """The name of the log with its whole standard output in the workspace; set once the task ended."""
+    stderr: str | None = None
 
 
 class CountsChanged(Struct, frozen=True, kw_only=True):
-    """The run is further on, or its graph grew."""
+    """Tasks ended or started, or the graph grew."""
 
     counts: TaskCounts
 
@@ -99,7 +92,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     """What the workflow declares and the run did not get."""
     refusal: str | None = None
-    """Why a run is refused because of them: told of by a dry attempt, which itself goes on."""
+    """Why a run is refused because of them; a dry attempt reports it and continues."""
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -116,7 +109,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """What jobs call it: `snakemake`, `mock`."""
+        """Its name in jobs: `snakemake`, `mock`."""
         ...
 
     @property
@@ -124,9 +117,11 @@ class Engine(Protocol):
         """The engine's own version."""
         ...
 
-    @property
-    def needs_files(self) -> bool:
-        """Whether `work_dir` and `log_dir` must exist: an engine that says no costs the disk nothing."""
+    def workspaces(self, storage: RunnerStorage) -> Workspaces | None:
+        """Return where the files of its attempts are; `None`: it has no files, and its attempts no workspace.
+
+        An engine that runs processes on this machine returns `storage.local`.
+        """
         ...
 
     def extend_lease(self, remaining_s: RemainingLease) -> None:
@@ -150,32 +145,13 @@ class Engine(Protocol):
         ...
 
     async def __aenter__(self) -> "Engine":
-        """Make ready: start what is kept warm."""
+        """Make ready: start what is kept warm.
+
+        When this returns, nothing of an earlier process of this runner is running. The runner has ended the processes
+        on this machine already; an engine whose work is elsewhere ends it here.
+        """
         ...
 
     async def __aexit__(self, *exc: object) -> None:
-        """Stop what is kept warm, and whatever still runs."""
+        """Stop what is kept warm, and everything that still runs."""
         ...
-
-
-class LaunchContext(Struct, frozen=True, kw_only=True):
-    """What a runner passes to the launcher of an engine."""
-
-    environment: Mapping[str, str] = {}
-    """Variables that workflows get besides those that the engine itself passes on."""
-    limits: Mapping[str, int] = {}
-    """Resource limits of each process of an attempt, by their names in the module `resource`."""
-    sandbox: SandboxPolicy | None = None
-    """What attempts may access; `None`: what the runner's user may."""
-    unsupported_directives: UnsupportedDirectives = UnsupportedDirectives.CHOOSE
-    """What happens to a run that declares software that the runner does not provide."""
-    umask: int | None = None
-    """Of what workflows create; `None`: that of this process."""
-    max_processes: int = MAX_PROCESSES
-    """Processes of one run that are watched at the same time."""
-    options: Mapping[str, object] = {}
-    """The engine's own settings on this runner."""
-
-
-Launcher = Callable[[LaunchContext], Engine]
-"""Creates an engine on a runner. A descriptor names it as `module:function`."""

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from penstock_execution.engine import Attempt, Emit, Outcome, RemainingLease
+from penstock_execution.workspace import RunnerStorage, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId
 
@@ -47,10 +48,9 @@ class ScriptedEngine:
         self.killed: list[tuple[JobId, int]] = []
         self.is_open = False
 
-    @property
-    def needs_files(self) -> bool:
-        """Whether attempts get folders."""
-        return self._needs_files
+    def workspaces(self, storage: RunnerStorage) -> Workspaces | None:
+        """Return folders on this machine, if attempts need files."""
+        return storage.local if self._needs_files else None
 
     async def __aenter__(self) -> "ScriptedEngine":
         """Note that it is ready."""

@@ -8,7 +8,7 @@ from tests.docs.test_text import markdown_files
 from tools.reference import ROOT
 from tools.reference.configuration import SERVICES
 
-from penstock_execution.engine import ATTEMPT_MARKER, RUNNER_MARKER
+from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_jetstream import names
 from penstock_runtime.liveness import WATCHDOG_VARIABLE
 from penstock_runtime.settings import describe

@@ -16,7 +16,8 @@ from tests.cli.systems import call, up, wait_until
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry
-from penstock_execution.engine import Engine, LaunchContext
+from penstock_execution.engine import Engine
+from penstock_execution.launching import LaunchContext, LocalProcesses
 from penstock_runner.confinement import policy
 from penstock_runner.engines import launched_engines
 from penstock_runner.settings import RunnerSettings
@@ -71,22 +72,20 @@ class TestShell(EngineContract):
     async def engine(self, importable: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
         root = tmp_path_factory.mktemp("runner")
         settings = RunnerSettings(state_dir=root / "state", blobs=str(root / "blobs"))
-        context = LaunchContext(sandbox=policy(settings, os.environ))
+        context = LaunchContext(local=LocalProcesses(sandbox=policy(settings, os.environ)))
         (engine,) = launched_engines(EngineRegistry((self.descriptor,)), (), context, {})
         async with engine:
             yield engine
 
-    def succeeding(self, work_dir: Path) -> Workflow:
-        (work_dir / "run.sh").write_text('mkdir outputs; echo "$PARAMETERS" > outputs/p.json; echo hello\n')
-        return Workflow(parameters={"a": 1}, outputs=("outputs/p.json",))
+    def succeeding(self) -> Workflow:
+        text = 'mkdir outputs; echo "$PARAMETERS" > outputs/p.json; echo hello\n'
+        return Workflow(files={"run.sh": text}, parameters={"a": 1}, outputs={"outputs/p.json": b'{"a":1}\n'})
 
-    def failing(self, work_dir: Path) -> Workflow:
-        (work_dir / "run.sh").write_text("echo broken >&2; exit 3\n")
-        return Workflow()
+    def failing(self) -> Workflow:
+        return Workflow(files={"run.sh": "echo broken >&2; exit 3\n"})
 
-    def endless(self, work_dir: Path) -> Workflow:
-        (work_dir / "run.sh").write_text("touch running; sleep 3600\n")
-        return Workflow(marker=work_dir / "running")
+    def endless(self) -> Workflow:
+        return Workflow(files={"run.sh": "touch running; sleep 3600\n"}, marker="running")
 
 
 def test_a_job_runs_through_the_whole_system_once_the_engine_is_installed(installed: Path, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Every engine of the product passes the contract of engines."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -20,11 +19,11 @@ class TestMock(EngineContract):
         async with MockEngine(MockBehaviour(min_duration=0.05, max_duration=0.05, success_rate=1)) as engine:
             yield engine
 
-    def succeeding(self, work_dir: Path) -> Workflow:
+    def succeeding(self) -> Workflow:
         return Workflow()
 
-    def failing(self, work_dir: Path) -> Workflow:
+    def failing(self) -> Workflow:
         return Workflow(parameters={"mock": {"success_rate": 0}})
 
-    def endless(self, work_dir: Path) -> Workflow:
+    def endless(self) -> Workflow:
         return Workflow(parameters={"mock": {"min_duration": 3600, "max_duration": 3600}})

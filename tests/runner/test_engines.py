@@ -8,7 +8,8 @@ from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
 from penstock_engines.mock import launcher as mock_launcher
 from penstock_engines.mock.descriptor import DESCRIPTOR as MOCK
-from penstock_execution.engine import Engine, LaunchContext
+from penstock_execution.engine import Engine
+from penstock_execution.launching import LaunchContext
 from penstock_runner.engines import UnknownEngine, launched_engines
 
 MISSING = replace(

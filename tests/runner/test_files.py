@@ -15,6 +15,7 @@ from tests.runner.runner_harness import eventually
 from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, TaskChanged
 from penstock_execution.files.produced import Declared, Produced
 from penstock_execution.files.produced_files import collect
+from penstock_execution.local_workspace import local_folders
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_runner.attempts.reporting import TASKS_PER_SEND
 from penstock_schemas.commands import OutcomeKind
@@ -41,7 +42,7 @@ def writes(files: dict[str, bytes], *also: str, kind: OutcomeKind = OutcomeKind.
 
     async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
         for name, content in files.items():
-            path = attempt.work_dir / name
+            path = local_folders(attempt.workspace).work_dir / name
             await anyio.Path(path.parent).mkdir(parents=True, exist_ok=True)
             await anyio.Path(path).write_bytes(content)
         return Outcome(kind=kind, produced=produced(attempt, *files, *also))
@@ -51,7 +52,11 @@ def writes(files: dict[str, bytes], *also: str, kind: OutcomeKind = OutcomeKind.
 
 def produced(attempt: Attempt, *outputs: str) -> Produced:
     """Return what an engine finds in the work directory of these outputs."""
-    return collect(attempt.work_dir, Declared(outputs=outputs), source=attempt.source_files)
+    return collect(
+        local_folders(attempt.workspace).work_dir,
+        Declared(outputs=outputs),
+        source=local_folders(attempt.workspace).source_files,
+    )
 
 
 async def run(
@@ -99,12 +104,12 @@ class TestOutputs:
         secret.write_text("secret")
 
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-            (attempt.work_dir / "link").symlink_to(secret)
-            (attempt.work_dir / "folder").symlink_to(secret.parent)
-            (attempt.work_dir / "loop").symlink_to("loop")
-            (attempt.work_dir / "good").write_text("good")
-            (attempt.work_dir / "inside").symlink_to("good")
-            os.mkfifo(attempt.work_dir / "pipe")
+            (local_folders(attempt.workspace).work_dir / "link").symlink_to(secret)
+            (local_folders(attempt.workspace).work_dir / "folder").symlink_to(secret.parent)
+            (local_folders(attempt.workspace).work_dir / "loop").symlink_to("loop")
+            (local_folders(attempt.workspace).work_dir / "good").write_text("good")
+            (local_folders(attempt.workspace).work_dir / "inside").symlink_to("good")
+            os.mkfifo(local_folders(attempt.workspace).work_dir / "pipe")
             outputs = ("link", "folder/secret", "loop", "good", "inside", "gone", "pipe", "../x", str(secret), "a\nb")
             emit(LogWritten(stream=LogStream.ENGINE, text="done\n"))
             return Outcome(kind=OutcomeKind.SUCCEEDED, produced=produced(attempt, *outputs))
@@ -143,9 +148,9 @@ class TestOutputs:
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             seen.append((attempt.attempt, attempt.resume))
             if attempt.attempt == 1:
-                (attempt.work_dir / "half").write_text("half")
+                (local_folders(attempt.workspace).work_dir / "half").write_text("half")
                 raise RuntimeError("fault")
-            assert (attempt.work_dir / "half").read_text() == "half"
+            assert (local_folders(attempt.workspace).work_dir / "half").read_text() == "half"
             return Outcome(kind=OutcomeKind.SUCCEEDED)
 
         async with stage.runner(ScriptedEngine(script, needs_files=True)):
@@ -162,10 +167,14 @@ class TestOutputs:
 class TestFilesThatAreNoOutputs:
     async def test_logs_of_a_cancelled_run_are_stored(self, stage: Stage) -> None:
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-            (attempt.work_dir / "a.log").write_text("so far")
-            (attempt.work_dir / "half").write_text("half")
+            (local_folders(attempt.workspace).work_dir / "a.log").write_text("so far")
+            (local_folders(attempt.workspace).work_dir / "half").write_text("half")
             await stop.wait()
-            left = collect(attempt.work_dir, Declared(outputs=("half",), logs=("a.log",)), source=attempt.source_files)
+            left = collect(
+                local_folders(attempt.workspace).work_dir,
+                Declared(outputs=("half",), logs=("a.log",)),
+                source=local_folders(attempt.workspace).source_files,
+            )
             return Outcome(kind=OutcomeKind.STOPPED, produced=left)
 
         async with stage.runner(ScriptedEngine(script, needs_files=True)):
@@ -182,7 +191,7 @@ class TestFilesThatAreNoOutputs:
     async def test_undeclared_files_are_listed_and_the_user_is_warned(self, stage: Stage) -> None:
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             for name in ("out", "one", "two", "three", "four"):
-                (attempt.work_dir / name).write_text(name)
+                (local_folders(attempt.workspace).work_dir / name).write_text(name)
             return Outcome(kind=OutcomeKind.SUCCEEDED, produced=produced(attempt, "out"))
 
         job = await run(stage, script)
@@ -201,10 +210,9 @@ class TestFilesThatAreNoOutputs:
         source = Source(kind=SourceKind.BUNDLE, location="sources/x.json", sha256=hashlib.sha256(raw).hexdigest())
 
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-            assert attempt.source_files is not None
-            assert set(attempt.source_files) == {"Snakefile"}
+            assert set(local_folders(attempt.workspace).source_files or ()) == {"Snakefile"}
             if attempt.attempt == 1:
-                (attempt.work_dir / "side.csv").write_text("1")
+                (local_folders(attempt.workspace).work_dir / "side.csv").write_text("1")
                 raise RuntimeError("fault")
             return Outcome(kind=OutcomeKind.SUCCEEDED, produced=produced(attempt))
 
@@ -235,7 +243,7 @@ class TestFolders:
         source = Source(kind=SourceKind.BUNDLE, location="sources/x.json", sha256=hashlib.sha256(raw).hexdigest())
 
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-            assert (attempt.work_dir / "Snakefile").read_text() == "rule"
+            assert (local_folders(attempt.workspace).work_dir / "Snakefile").read_text() == "rule"
             return Outcome(kind=OutcomeKind.SUCCEEDED)
 
         await run(stage, script, source=source)
@@ -284,7 +292,7 @@ class TestProgress:
     async def test_what_a_workflow_prints_is_stored_apart(self, stage: Stage) -> None:
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             for name, text in (("log", "o1\ne1\n"), ("stdout", "o1\n"), ("stderr", "e1\n")):
-                (attempt.log_dir / f"engine.{name}").write_text(text)
+                (local_folders(attempt.workspace).log_dir / f"engine.{name}").write_text(text)
             return Outcome(kind=OutcomeKind.SUCCEEDED)
 
         job = await run(stage, script)
@@ -405,14 +413,14 @@ class TestProgress:
 async def reports(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
     """Say something of everything."""
     task = Task(id="t1", job_id=JobId(attempt.job_id), attempt=1, name="rule", state=TaskState.RUNNING)
-    stdout, stderr = attempt.log_dir / "t1.out", attempt.log_dir / "t1.err"
-    stdout.write_text("hello\n")
-    stderr.write_text("")
-    (attempt.log_dir / "engine.log").write_text("engine says\n")
+    log_dir = local_folders(attempt.workspace).log_dir
+    (log_dir / "t1.out").write_text("hello\n")
+    (log_dir / "t1.err").write_text("")
+    (log_dir / "engine.log").write_text("engine says\n")
     counts = TaskCounts(total=1, done=1)
     ended = Task(id="t1", job_id=attempt.job_id, attempt=1, name="rule", state=TaskState.COMPLETED, exit_code=0)
     emit(TaskChanged(task=task))
     emit(LogWritten(stream=LogStream.STDOUT, text="working\n", task_id="t1"))
-    emit(TaskChanged(task=ended, stdout_path=stdout, stderr_path=stderr))
+    emit(TaskChanged(task=ended, stdout="t1.out", stderr="t1.err"))
     emit(CountsChanged(counts=counts))
     return Outcome(kind=OutcomeKind.SUCCEEDED, tasks=counts)

@@ -13,17 +13,18 @@ from tests.runner.test_workflow_files import HOSTILE, SECRET, deepen, device
 
 from penstock_engines.snakemake.engine import find_snakefile
 from penstock_engines.snakemake.failures import tail_of_file, tails_of_logs
-from penstock_execution.engine import ENGINE_LOG, Attempt, LogWritten, TaskChanged
+from penstock_execution.engine import ENGINE_LOG, LogWritten, TaskChanged
 from penstock_execution.files.produced import Declared
 from penstock_execution.files.produced_files import collect
-from penstock_execution.files.workflow_files import UnsafeFile, written_bytes
+from penstock_execution.files.workflow_files import written_bytes
+from penstock_execution.local_workspace import LocalWorkspace, append_text
 from penstock_execution.logs.combined_log import MAX_RECORDS, OwnLog
-from penstock_execution.logs.live_logs import LiveLogs
+from penstock_execution.logs.live_logs import LiveLogs, log_name
 from penstock_execution.logs.log_follower import Tail
 from penstock_execution.logs.stdio_capture import ORDER_SUFFIX, RECORD, SUFFIXES
-from penstock_runner.attempts.notices import append_notices
+from penstock_execution.workspace import UnsafeFile
 from penstock_runner.attempts.uploads import Uploads
-from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Failure
 from penstock_schemas.views import LogStream
 from penstock_sources.workspace.sources import remove
@@ -41,16 +42,9 @@ def log_dir(tmp_path: Path) -> Path:
     return folder
 
 
-def attempt_in(folder: Path) -> Attempt:
-    return Attempt(
-        job_id=JOB,
-        tenant=DEFAULT_TENANT,
-        attempt=1,
-        pipeline_name="p",
-        parameters={},
-        work_dir=folder,
-        log_dir=folder,
-    )
+async def store_log(blobs: MemoryBlobs, log_dir: Path, name: str) -> tuple[int, str]:
+    async with LocalWorkspace(log_dir, log_dir).open_log(name) as log:
+        return await Uploads(blobs).put_log("key", log)
 
 
 def read_tail(place: Path) -> str:
@@ -98,13 +92,13 @@ def note(place: Path) -> str:
     log = place.with_name(ENGINE_LOG)
     place.rename(log)
     with contextlib.suppress(OSError):
-        append_notices(place.parent, ["a sentence"])
+        append_text(log, "a sentence\n")
     return ""
 
 
 def look_for_snakefile(place: Path) -> str:
     place.rename(place.with_name("Snakefile"))
-    found = find_snakefile(attempt_in(place.parent))
+    found = find_snakefile(place.parent, None)
     return "" if isinstance(found, Failure) or found == "Snakefile" else found
 
 
@@ -150,7 +144,7 @@ async def test_a_hostile_log_is_neither_shown_nor_stored(log_dir: Path, put: Cal
     blobs = MemoryBlobs()
     for stream in ("stdout", "stderr"):
         with pytest.raises(UnsafeFile):
-            await Uploads(blobs).put_log("key", logs.path("t", stream))
+            await store_log(blobs, log_dir, log_name("t", stream))
     assert await blobs.info("key") is None
     assert not [event for event in told if isinstance(event, LogWritten | TaskChanged)]
 
@@ -160,7 +154,7 @@ async def test_a_hostile_output_is_not_stored_and_is_reported(log_dir: Path, put
     put(log_dir / "x")
     produced = collect(log_dir, Declared(outputs=("x", "x/y", "../secret.txt")), source=None)
     assert produced.files == ()
-    stored = await Uploads(MemoryBlobs()).put_outputs(JOB, 1, log_dir, produced)
+    stored = await Uploads(MemoryBlobs()).put_outputs(JOB, 1, LocalWorkspace(log_dir, log_dir), produced)
     assert stored.output_files == 0
     assert any("secret.txt" in sentence for sentence in stored.warnings)
 
@@ -174,7 +168,7 @@ async def test_an_output_that_is_swapped_after_it_was_found_is_not_stored(
     (log_dir / "x").unlink()
     put(log_dir / "x")
     blobs = MemoryBlobs()
-    stored = await Uploads(blobs).put_outputs(JOB, 1, log_dir, produced)
+    stored = await Uploads(blobs).put_outputs(JOB, 1, LocalWorkspace(log_dir, log_dir), produced)
     assert stored.output_files == 0
     assert len(stored.warnings) == 1
     assert [item.key for item in await blobs.list("jobs/")] == [f"jobs/{JOB}/outputs.json"]
@@ -185,7 +179,7 @@ async def test_an_output_of_any_name_is_stored_or_reported(log_dir: Path, name: 
     (log_dir / name).parent.mkdir(parents=True, exist_ok=True)
     (log_dir / name).write_text("fine")
     produced = collect(log_dir, Declared(outputs=(name,)), source=None)
-    stored = await Uploads(MemoryBlobs()).put_outputs(JOB, 1, log_dir, produced)
+    stored = await Uploads(MemoryBlobs()).put_outputs(JOB, 1, LocalWorkspace(log_dir, log_dir), produced)
     assert stored.output_files + len(stored.warnings) == 1
 
 
@@ -194,10 +188,10 @@ async def test_a_file_with_a_huge_hole_is_not_stored(log_dir: Path) -> None:
         file.write(b"begin")
         file.truncate(1 << 40)
     produced = collect(log_dir, Declared(outputs=("x",)), source=None)
-    stored = await Uploads(MemoryBlobs()).put_outputs(JOB, 1, log_dir, produced)
+    stored = await Uploads(MemoryBlobs()).put_outputs(JOB, 1, LocalWorkspace(log_dir, log_dir), produced)
     assert "of its 1,099,511,627,776 bytes were ever written" in stored.warnings[0]
     with pytest.raises(UnsafeFile):
-        await Uploads(MemoryBlobs()).put_log("key", log_dir / "x")
+        await store_log(MemoryBlobs(), log_dir, "x")
 
 
 def test_what_was_written_of_a_file_is_counted(log_dir: Path) -> None:
@@ -224,7 +218,7 @@ async def test_a_log_that_grows_is_stored_as_far_as_it_was(log_dir: Path) -> Non
 
             return await super().put_stream(key, grown())  # type: ignore[arg-type]
 
-    assert (await Uploads(Growing()).put_log("key", path))[0] == 100
+    assert (await store_log(Growing(), log_dir, "x"))[0] == 100
 
 
 async def test_a_log_that_shrinks_is_stored_as_far_as_it_is(log_dir: Path) -> None:
@@ -236,7 +230,7 @@ async def test_a_log_that_shrinks_is_stored_as_far_as_it_is(log_dir: Path) -> No
             os.truncate(path, 10)
             return await super().put_stream(key, chunks)  # type: ignore[arg-type]
 
-    assert (await Uploads(Shrinking()).put_log("key", path))[0] == 10
+    assert (await store_log(Shrinking(), log_dir, "x"))[0] == 10
 
 
 @pytest.mark.system

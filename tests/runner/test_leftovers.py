@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 from tests.runner.conftest import Stage
 
-from penstock_execution.engine import RUNNER_MARKER
+from penstock_execution.local_workspace import LocalWorkspaces
+from penstock_execution.processes.markers import RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import find, sweep
 from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runtime.folders.state_folder import StateFolderTaken, StateFolderUnusable
 from penstock_schemas.ids import JobId, RunnerId
+from penstock_sources.workspace.sources import Sources
+from penstock_testing.memory import MemoryBlobs
 from penstock_testing.scripted_engine import ScriptedEngine
 
 # Starts a child in a separate session, and both ignore SIGTERM.
@@ -71,13 +74,13 @@ async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
 
 
 def test_work_that_nobody_came_back_for_is_discarded(tmp_path: Path) -> None:
-    folder = StateFolder(tmp_path)
-    old, new = folder.work_dir(JobId("old")), folder.work_dir(JobId("new"))
+    workspaces = LocalWorkspaces(tmp_path, Sources(MemoryBlobs(), ()))
+    old, new = (workspaces.of_attempt(JobId(name), 1).work_dir for name in ("old", "new"))
     for item in (old, new):
         item.mkdir(parents=True)
         (item / "file").write_text("x")
     os.utime(old, (1000, 1000))
-    assert folder.discard_abandoned(now_s=time.time()) == 1
+    assert workspaces.discard_abandoned(now_s=time.time()) == 1
     assert not old.exists()
     assert (new / "file").exists()
 

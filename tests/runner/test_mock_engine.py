@@ -1,7 +1,6 @@
 """The engine that only pretends."""
 
 import uuid
-from pathlib import Path
 from time import monotonic
 
 import anyio
@@ -24,8 +23,6 @@ def attempt(number: int = 1, job_id: str = "", **parameters: object) -> Attempt:
         attempt=number,
         pipeline_name="demo",
         parameters=Parameters(parameters),
-        work_dir=Path("/nonexistent"),
-        log_dir=Path("/nonexistent"),
     )
 
 

@@ -10,6 +10,7 @@ from tests.runner.conftest import Stage
 
 from penstock_execution.engine import Attempt, Emit, Outcome
 from penstock_execution.files.set_id_bits import strip_set_id_bits
+from penstock_execution.local_workspace import local_folders
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import JobState
 from penstock_testing.scripted_engine import STOPPED, ScriptedEngine
@@ -48,7 +49,7 @@ async def test_a_run_whose_work_is_kept_leaves_none(stage: Stage, kind: OutcomeK
     stage.keep_work = True
 
     async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-        lay(attempt.work_dir)
+        lay(local_folders(attempt.workspace).work_dir)
         if kind is OutcomeKind.STOPPED:
             await stop.wait()
             return STOPPED

@@ -17,6 +17,7 @@ from tests.s3 import BUCKET, running_s3
 from penstock_execution.engine import Attempt, Emit, LogWritten, Outcome
 from penstock_execution.files.produced import Declared
 from penstock_execution.files.produced_files import collect
+from penstock_execution.local_workspace import local_folders
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import Unavailable
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
@@ -41,9 +42,13 @@ def writes(size_bytes: int = 1, *, failure: Failure | None = None) -> Script:
     """Write one output."""
 
     async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-        await anyio.Path(attempt.work_dir / "result").write_bytes(b"x" * size_bytes)
+        await anyio.Path(local_folders(attempt.workspace).work_dir / "result").write_bytes(b"x" * size_bytes)
         emit(LogWritten(stream=LogStream.ENGINE, text="done\n"))
-        produced = collect(attempt.work_dir, Declared(outputs=("result",)), source=attempt.source_files)
+        produced = collect(
+            local_folders(attempt.workspace).work_dir,
+            Declared(outputs=("result",)),
+            source=local_folders(attempt.workspace).source_files,
+        )
         kind = OutcomeKind.SUCCEEDED if failure is None else OutcomeKind.FAILED
         return Outcome(kind=kind, produced=produced, failure=failure)
 

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from penstock_execution.files import beneath
 from penstock_execution.files.file_threads import in_thread, removed
-from penstock_execution.files.workflow_files import FileKind, TooManyFiles, UnsafeFile, WorkflowFolder
+from penstock_execution.files.workflow_files import FileKind, TooManyFiles, WorkflowFolder
+from penstock_execution.workspace import UnsafeFile
 from penstock_runtime.folders.folder_removal import remove_tree
 
 SECRET = "the runner's own"

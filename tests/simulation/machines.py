@@ -13,6 +13,7 @@ from tests.simulation.world import Machine, World
 
 from penstock_domain.access import JobVisibility
 from penstock_execution.engine import Attempt, Emit, LogWritten, Outcome, RemainingLease
+from penstock_execution.workspace import RunnerStorage
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.index.feeder import IndexFeeder
 from penstock_gateway.index.index import Index
@@ -117,7 +118,6 @@ class SimulatedEngine:
 
     name = "mock"
     version = "1"
-    needs_files = False
 
     def __init__(self, world: World, runner: str) -> None:
         self._world = world
@@ -131,6 +131,9 @@ class SimulatedEngine:
 
     async def __aexit__(self, *exc: object) -> None:
         self.kill_all()
+
+    def workspaces(self, storage: RunnerStorage) -> None:
+        """Have no files."""
 
     def extend_lease(self, remaining_s: RemainingLease) -> None:
         """Let attempts run for the rest of the lease."""

@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.__main__ import penstock
-from penstock_execution.engine import ATTEMPT_MARKER, RUNNER_MARKER
+from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_gateway.settings import GatewaySettings
 from penstock_projector.settings import ProjectorSettings
 from penstock_runner.settings import RunnerSettings

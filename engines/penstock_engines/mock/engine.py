@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, RemainingLease, TaskChanged
+from penstock_execution.workspace import RunnerStorage
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
@@ -69,7 +70,6 @@ class MockEngine:
 
     name = "mock"
     version = "1"
-    needs_files = False
 
     def __init__(self, behaviour: MockBehaviour | None = None) -> None:
         self._behaviour = behaviour or MockBehaviour()
@@ -79,6 +79,9 @@ class MockEngine:
 
     async def __aexit__(self, *exc: object) -> None:
         return None
+
+    def workspaces(self, storage: RunnerStorage) -> None:
+        """Have no files."""
 
     def extend_lease(self, remaining_s: RemainingLease) -> None:
         """Do nothing: the simulated work stops with the runner."""

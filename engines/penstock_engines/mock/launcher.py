@@ -3,7 +3,8 @@
 import msgspec
 
 from penstock_engines.mock.engine import MockBehaviour, MockEngine
-from penstock_execution.engine import Engine, LaunchContext
+from penstock_execution.engine import Engine
+from penstock_execution.launching import LaunchContext
 
 
 def launch(context: LaunchContext) -> Engine:

@@ -1,4 +1,4 @@
-"""Runs Snakemake workflows: one forked process an attempt, told of by its own plugins, ended without a trace."""
+"""Runs Snakemake workflows: one forked process for each attempt, which reports by plug-ins of Snakemake."""
 
 import os
 import sys
@@ -13,23 +13,17 @@ from penstock_engines.snakemake.descriptor import DESCRIPTOR, ENTRYPOINTS
 from penstock_engines.snakemake.launching import Launch, encode_launch
 from penstock_engines.snakemake.parameters import SnakemakeOptions, snakemake_options
 from penstock_engines.snakemake.running_attempt import RunningAttempt
-from penstock_execution.engine import (
-    ATTEMPT_MARKER,
-    ENGINE_LOG,
-    RUNNER_MARKER,
-    Attempt,
-    Emit,
-    EngineFault,
-    Outcome,
-    RemainingLease,
-)
+from penstock_execution.engine import ENGINE_LOG, Attempt, Emit, EngineFault, Outcome, RemainingLease
 from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, in_thread, removed
+from penstock_execution.local_workspace import LocalWorkspace, local_folders
 from penstock_execution.logs.live_logs import TASK_LOGS
 from penstock_execution.processes.file_descriptors import MAX_PROCESSES
+from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import sweep
 from penstock_execution.processes.zygote_client import ZygoteClient
 from penstock_execution.sandbox.policy import PLAN_LIMITS, SandboxPolicy
 from penstock_execution.sandbox.rules import Rules
+from penstock_execution.workspace import RunnerStorage, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, UnsupportedDirectives
 from penstock_schemas.views import TaskState
@@ -55,7 +49,6 @@ class SnakemakeEngine:
     """Fills the `Engine` port with Snakemake."""
 
     name = DESCRIPTOR.name
-    needs_files = True
 
     def __init__(
         self,
@@ -99,6 +92,10 @@ class SnakemakeEngine:
     async def __aexit__(self, *exc: object) -> None:
         await self._zygote.__aexit__(None, None, None)
 
+    def workspaces(self, storage: RunnerStorage) -> Workspaces:
+        """Return folders on this machine."""
+        return storage.local
+
     def extend_lease(self, remaining_s: RemainingLease) -> None:
         """Let attempts run for the rest of the lease."""
         self._zygote.extend_lease(remaining_s)
@@ -115,7 +112,8 @@ class SnakemakeEngine:
             EngineFault: the attempt was killed from outside, or could not be started.
 
         """
-        snakefile = await in_thread(lambda: find_snakefile(attempt))
+        place = local_folders(attempt.workspace)
+        snakefile = await in_thread(lambda: find_snakefile(place.work_dir, attempt.entrypoint))
         if isinstance(snakefile, Failure):
             return Outcome(kind=OutcomeKind.FAILED, failure=snakefile)
         try:
@@ -125,10 +123,10 @@ class SnakemakeEngine:
             return Outcome(kind=OutcomeKind.FAILED, failure=failure)
         if stop.is_set():
             return Outcome(kind=OutcomeKind.STOPPED)
-        scratch = attempt.log_dir / SCRATCH
-        launch = await in_thread(lambda: self._launch(attempt, snakefile, scratch, options))
+        scratch = place.log_dir / SCRATCH
+        launch = await in_thread(lambda: self._launch(attempt, place, snakefile, options))
         child = await self._zygote.launch(encode_launch(launch))
-        run = RunningAttempt(attempt, emit, launch.rules, launch.limits, max_processes=self._max_processes)
+        run = RunningAttempt(attempt, place, emit, launch.rules, launch.limits, max_processes=self._max_processes)
         try:
             exited = await run.follow(child, stop)
             await run.join_log()
@@ -144,23 +142,24 @@ class SnakemakeEngine:
             raise EngineFault(f"the supervisor of the attempt was killed; {killed} processes were swept up")
         return await run.conclude(exited, was_stopped=stop.is_set())
 
-    def _launch(self, attempt: Attempt, snakefile: str, scratch: Path, options: SnakemakeOptions) -> Launch:
+    def _launch(self, attempt: Attempt, place: LocalWorkspace, snakefile: str, options: SnakemakeOptions) -> Launch:
+        scratch = place.log_dir / SCRATCH
         folders = {"HOME": scratch / "home", "TMPDIR": scratch / "tmp", "XDG_CACHE_HOME": scratch / "cache"}
-        for folder in (*folders.values(), attempt.log_dir / TASK_LOGS):
+        for folder in (*folders.values(), place.log_dir / TASK_LOGS):
             folder.mkdir(parents=True, exist_ok=True)
         environment = self._environment | {name: str(folder) for name, folder in folders.items()}
         environment[ATTEMPT_MARKER] = _marker(attempt)
-        # Whoever calls plain `python` or `snakemake` and has none gets ours.
+        # Rules that call `python` or `snakemake` where there is none get those of this installation.
         environment["PATH"] = f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"
         rules: Rules | None = None
         if self._sandbox is not None:
             rules = self._sandbox.rules(
-                work_dir=attempt.work_dir, log_dir=attempt.log_dir, scratch=scratch, is_plan=attempt.is_dry
+                work_dir=place.work_dir, log_dir=place.log_dir, scratch=scratch, is_plan=attempt.is_dry
             )
         return Launch(
-            work_dir=str(attempt.work_dir),
-            log_dir=str(attempt.log_dir / TASK_LOGS),
-            engine_log=str(attempt.log_dir / ENGINE_LOG),
+            work_dir=str(place.work_dir),
+            log_dir=str(place.log_dir / TASK_LOGS),
+            engine_log=str(place.log_dir / ENGINE_LOG),
             snakefile=snakefile,
             parameters=attempt.parameters,
             cores=attempt.cores,
@@ -173,18 +172,17 @@ class SnakemakeEngine:
         )
 
 
-def find_snakefile(attempt: Attempt) -> str | Failure:
+def find_snakefile(work_dir: Path, wanted: str | None) -> str | Failure:
     """Return the main file, relative to the work directory, or why there is none."""
-    wanted = attempt.entrypoint
     if wanted is not None:
-        path = Path(os.path.realpath(attempt.work_dir / wanted))
-        if Path(wanted).is_absolute() or not path.is_relative_to(os.path.realpath(attempt.work_dir)):
+        path = Path(os.path.realpath(work_dir / wanted))
+        if Path(wanted).is_absolute() or not path.is_relative_to(os.path.realpath(work_dir)):
             return _no_snakefile(f"the Snakefile must lie within the workflow's folder: {wanted!r} does not")
         if not path.is_file():
             return _no_snakefile(f"there is no Snakefile {wanted!r} in the workflow's folder")
         return wanted
     for name in ENTRYPOINTS:
-        if (attempt.work_dir / name).is_file():
+        if (work_dir / name).is_file():
             return name
     return _no_snakefile(f"no Snakefile was found; looked for {', '.join(ENTRYPOINTS)}")
 

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
 from penstock_engines.snakemake.progress import TaskProgress
-from penstock_execution.engine import Attempt
 from penstock_execution.files.produced import Declared, Produced
 from penstock_execution.files.produced_files import collect
+from penstock_execution.local_workspace import LocalWorkspace
 from penstock_schemas.views import Task
 
 COLLECT_S: Final = 120.0
@@ -26,12 +26,12 @@ class Results(Struct, frozen=True, kw_only=True):
 
 
 def collect_results(
-    attempt: Attempt, progress: TaskProgress, log_path: Callable[[Task, str], Path], *, keep_undeclared: bool
+    place: LocalWorkspace, progress: TaskProgress, log_path: Callable[[Task, str], Path], *, keep_undeclared: bool
 ) -> Results:
     """Look at what a run left; blocks.
 
     Args:
-        attempt: none of its processes runs any more.
+        place: the workspace of the attempt, none of whose processes runs any more.
         progress: what it reported.
         log_path: where a task's `stdout` or `stderr` is.
         keep_undeclared: whether files that no job declares are stored too.
@@ -47,18 +47,18 @@ def collect_results(
         unfinished=tuple(progress.unfinished),
     )
     # A run that did not come to its end did not report what all of its jobs declare.
-    source = attempt.source_files if progress.ended is not None else None
-    produced = collect(attempt.work_dir, declared, source=source, keep_undeclared=keep_undeclared)
+    source = place.source_files if progress.ended is not None else None
+    produced = collect(place.work_dir, declared, source=source, keep_undeclared=keep_undeclared)
     task = progress.failed_task
     if task is None:
         return Results(produced=produced)
     contents = {file.path: file.content for file in produced.files}
-    names = [_relative(path, attempt.work_dir) for path in progress.logs_of(task)]
+    names = [_relative(path, place.work_dir) for path in progress.logs_of(task)]
     logs = [(name, contents[name]) for name in names if name in contents]
     words = LastWords(
         stderr=tail_of_file(log_path(task, "stderr")),
         stdout=tail_of_file(log_path(task, "stdout")),
-        logs=tails_of_logs(attempt.work_dir, logs[:MAX_LOG_TAILS]),
+        logs=tails_of_logs(place.work_dir, logs[:MAX_LOG_TAILS]),
     )
     return Results(produced=produced, words=words)
 

@@ -33,7 +33,8 @@ from penstock_execution.engine import (
     TaskChanged,
 )
 from penstock_execution.files.file_threads import in_thread
-from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder
+from penstock_execution.files.workflow_files import WorkflowFolder
+from penstock_execution.local_workspace import LocalWorkspace
 from penstock_execution.logs.live_logs import LiveLogs
 from penstock_execution.logs.log_follower import LAST_LINE_CHARS
 from penstock_execution.processes.supervision_messages import Exited
@@ -41,6 +42,7 @@ from penstock_execution.processes.turns import Turns
 from penstock_execution.processes.zygote_client import AttemptHandle
 from penstock_execution.sandbox.denials import explained
 from penstock_execution.sandbox.rules import Rules
+from penstock_execution.workspace import UnsafeFile
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
@@ -56,9 +58,17 @@ class RunningAttempt:
     """Follows one attempt; its messages and logs become events."""
 
     def __init__(
-        self, attempt: Attempt, emit: Emit, rules: Rules | None, limits: Mapping[str, int], *, max_processes: int
+        self,
+        attempt: Attempt,
+        place: LocalWorkspace,
+        emit: Emit,
+        rules: Rules | None,
+        limits: Mapping[str, int],
+        *,
+        max_processes: int,
     ) -> None:
         self._attempt = attempt
+        self._place = place
         self._max_processes = max_processes
         self._rules = rules
         self._limits = limits
@@ -69,7 +79,7 @@ class RunningAttempt:
         self._progress = TaskProgress(attempt.job_id, attempt.attempt)
         self._frames = FrameReader()
         self._counts = TaskCounts()
-        self._engine_log = attempt.log_dir / ENGINE_LOG
+        self._engine_log = place.log_dir / ENGINE_LOG
         self._results = Results()
         self._protocol = Protocol(is_dry=attempt.is_dry)
         self._watch: Watch | None = None
@@ -78,7 +88,7 @@ class RunningAttempt:
         self._invalid: InvalidEvent | None = None
         self._started_at = SYSTEM.now()
         self._files = anyio.CapacityLimiter(FILE_THREADS)
-        self._logs = LiveLogs(attempt.log_dir, emit, self._files)
+        self._logs = LiveLogs(place.log_dir, emit, self._files)
 
     async def follow(self, child: AttemptHandle, stop: anyio.Event) -> Exited | None:
         """Tell what happens until the attempt is gone; when cancelled, kill it first."""
@@ -119,7 +129,7 @@ class RunningAttempt:
 
         """
         self._results = await in_thread(
-            lambda: collect_results(self._attempt, self._progress, self._log_path, keep_undeclared=keep_undeclared),
+            lambda: collect_results(self._place, self._progress, self._log_path, keep_undeclared=keep_undeclared),
             deadline_s=COLLECT_S,
             limiter=self._files,
         )
@@ -136,6 +146,9 @@ class RunningAttempt:
             raise EngineFault(f"{exited.left} processes of the attempt cannot be killed")
         if self._invalid is not None:
             return await self._refused(self._invalid)
+        if exited.was_killed and not was_stopped:
+            await self.finish(TaskState.FAILED, "the attempt was killed")
+            raise EngineFault("the attempt was killed: the lease of its runner ended")
         ended = self._progress.ended
         is_refused = self._progress.refusal is not None and not self._attempt.is_dry
         succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None and not is_refused
@@ -168,7 +181,7 @@ class RunningAttempt:
         message = f"the workflow sent an invalid event: {invalid}"
         tail = await in_thread(lambda: tail_of_file(self._engine_log), limiter=self._files)
         failure = Failure(cause=FailureCause.WORKFLOW, message=message, stderr_tail=tail)
-        failure = without_folder(failure, self._attempt.work_dir)
+        failure = without_folder(failure, self._place.work_dir)
         return Outcome(kind=OutcomeKind.FAILED, failure=failure, tasks=self._progress.counts)
 
     def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
@@ -188,7 +201,7 @@ class RunningAttempt:
             failure = task_failure(task, self._progress, self._results.words)
         else:
             failure = run_failure(self._progress, exited.exit_code, tail_of_file(self._engine_log))
-        work_dir = self._attempt.work_dir
+        work_dir = self._place.work_dir
         failure = named_limit(explained(failure, self._rules, work_dir), self._limits, self._usage(exited))
         return without_folder(failure, work_dir)
 
@@ -256,9 +269,7 @@ class RunningAttempt:
         """
         entry = self._protocol.entry(task)
         if entry.outputs:
-            missing = await in_thread(
-                lambda: _first_missing(self._attempt.work_dir, entry.outputs), limiter=self._files
-            )
+            missing = await in_thread(lambda: _first_missing(self._place.work_dir, entry.outputs), limiter=self._files)
             if missing is not None:
                 raise InvalidEvent(f"rule {entry.rule[:100]} ended well, and its output {missing[:200]!r} is not there")
 
@@ -276,7 +287,7 @@ class RunningAttempt:
             return
         ended = await self._logs.end(task.id)
         task = self._with_cause(task, ended.last_line)
-        self._emit(TaskChanged(task=task, stdout_path=ended.stdout, stderr_path=ended.stderr))
+        self._emit(TaskChanged(task=task, stdout=ended.stdout, stderr=ended.stderr))
 
     async def _quote_log_file(self) -> None:
         """Give the task that failed first the last line of its log file as the cause, where it printed none itself."""

@@ -22,15 +22,12 @@ from typing import BinaryIO, Final, Self
 from msgspec import Struct
 
 from penstock_execution.files import beneath
+from penstock_execution.workspace import UnsafeFile
 
 MAX_EXTENTS: Final = 10_000
 """So many parts of a file with holes are counted."""
 MAX_LISTED: Final = 100_000
 """The most entries that are read below a folder where the caller gives no other bound."""
-
-
-class UnsafeFile(OSError):
-    """What has this name is not opened: it is no regular file, or a link leads to it. The message states which."""
 
 
 class TooManyFiles(OSError):

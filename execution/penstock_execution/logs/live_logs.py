@@ -24,12 +24,17 @@ JOIN_DEADLINE_S: Final = 300.0
 T = TypeVar("T")
 
 
-class EndedLogs(Struct, frozen=True, kw_only=True):
-    """What a task that ended wrote."""
+def log_name(task_id: str, stream: str) -> str:
+    """Return the name of a task's `stdout` or `stderr` among the logs of an attempt."""
+    return f"{TASK_LOGS}/{task_id}.{stream}"
 
-    stdout: Path | None = None
-    """`None`: there is no such file."""
-    stderr: Path | None = None
+
+class EndedLogs(Struct, frozen=True, kw_only=True):
+    """The logs of a task that ended."""
+
+    stdout: str | None = None
+    """Its name among the logs; `None`: there is no such file."""
+    stderr: str | None = None
     last_line: str = ""
     """The last line with text in it, of standard error if there is one."""
 
@@ -54,7 +59,7 @@ class LiveLogs:
 
     def path(self, task_id: str, stream: str) -> Path:
         """Return where a task's `stdout` or `stderr` is. The id is the runner's own and no text of the workflow."""
-        return self._log_dir / TASK_LOGS / f"{task_id}.{stream}"
+        return self._log_dir / log_name(task_id, stream)
 
     def begin(self, task_id: str) -> None:
         """Read the output of a task from now on."""
@@ -90,8 +95,8 @@ class LiveLogs:
             written = [item for tail in tails for item in tail.read(is_over=True)]
             stdout, stderr = self.path(task_id, "stdout"), self.path(task_id, "stderr")
             ended = EndedLogs(
-                stdout=None if size_of_file(stdout) is None else stdout,
-                stderr=None if size_of_file(stderr) is None else stderr,
+                stdout=None if size_of_file(stdout) is None else log_name(task_id, "stdout"),
+                stderr=None if size_of_file(stderr) is None else log_name(task_id, "stderr"),
                 last_line=next((tail.last_line for tail in reversed(tails) if tail.last_line), ""),
             )
             return written

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from penstock_execution.engine import RUNNER_MARKER
+from penstock_execution.processes.markers import RUNNER_MARKER
 from penstock_runtime.runtime import SYSTEM
 
 SWEEP_DEADLINE_S: Final = 10.0

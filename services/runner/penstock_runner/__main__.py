@@ -15,8 +15,9 @@ import anyio
 import structlog
 
 from penstock_domain.engines.registry import InvalidEngines
-from penstock_execution.engine import RUNNER_MARKER, LaunchContext
+from penstock_execution.launching import LaunchContext, LocalProcesses
 from penstock_execution.processes.file_descriptors import processes_of_run, raise_limit
+from penstock_execution.processes.markers import RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import LeftoversRemain
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.status import SandboxStatus, SandboxUnavailable
@@ -167,12 +168,15 @@ def _launch_context(
     settings: RunnerSettings, policy: SandboxPolicy | None, workflow_umask: int | None
 ) -> LaunchContext:
     return LaunchContext(
+        runner_name=settings.name,
         environment={name: os.environ[name] for name in settings.workflow_environment},
-        limits=settings.limits,
-        sandbox=policy,
         unsupported_directives=settings.unsupported_directives,
-        umask=workflow_umask,
-        max_processes=processes_of_run(raise_limit(), settings.slots),
+        local=LocalProcesses(
+            limits=settings.limits,
+            sandbox=policy,
+            umask=workflow_umask,
+            max_processes=processes_of_run(raise_limit(), settings.slots),
+        ),
     )
 
 

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
-from penstock_execution.engine import Engine, LaunchContext, Launcher
+from penstock_execution.engine import Engine
+from penstock_execution.launching import LaunchContext, Launcher
 from penstock_runtime.settings import UnusableSetting
 
 _log = structlog.stdlib.get_logger()

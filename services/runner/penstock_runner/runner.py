@@ -11,7 +11,9 @@ import structlog
 from msgspec import Struct
 
 from penstock_execution.engine import Engine
+from penstock_execution.local_workspace import LocalWorkspaces
 from penstock_execution.processes.orphan_processes import sweep
+from penstock_execution.workspace import RunnerStorage
 from penstock_ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runner.attempts.dependencies import AttemptDependencies
 from penstock_runner.attempts.planning import Planner
@@ -27,8 +29,6 @@ from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
 from penstock_sources.workspace.sources import Sources
 
-PLANS: Final = "plans"
-"""The folder below the runner's in which plans are made."""
 REJOIN_PAUSES_S: Final = (0.0, 1.0, 5.0, 10.0)
 """Before the next session, after so many that ended by a fault in a row."""
 
@@ -92,9 +92,11 @@ class Runner:
         self._runtime = runtime
         self._background = BackgroundTasks(clock=runtime.monotonic)
         self._uploads = Uploads(ports.blobs)
-        self._sources = Sources(ports.blobs, roots)
-        by_name = {engine.name: engine for engine in engines}
-        self._planner = Planner(by_name, self._sources, folder.root / PLANS, cores=cores)
+        self._local = LocalWorkspaces(folder.root, Sources(ports.blobs, roots))
+        storage = RunnerStorage(local=self._local, blobs=ports.blobs)
+        of_engines = {engine.name: engine.workspaces(storage) for engine in engines}
+        self._workspaces = {name: workspaces for name, workspaces in of_engines.items() if workspaces is not None}
+        self._planner = Planner({engine.name: engine for engine in engines}, self._workspaces, cores=cores)
         self._reports = Reports(ports.tasks, ports.logs, self._uploads, runtime=runtime)
 
     async def run(self, shutdown: Shutdown) -> None:
@@ -110,7 +112,7 @@ class Runner:
             _log.info("predecessor_found", runner_id=predecessor.runner_id, killed=killed)
         if not self._keep_work:
             discarded = await anyio.to_thread.run_sync(
-                lambda: self._folder.discard_abandoned(now_s=self._runtime.now().timestamp())
+                lambda: self._local.discard_abandoned(now_s=self._runtime.now().timestamp())
             )
             if discarded:
                 _log.info("abandoned_work_discarded", folders=discarded)
@@ -123,7 +125,7 @@ class Runner:
                     plans = partial(self._ports.plans.serve, self._planner.engines, self._planner.answer)
                     group.start_soon(self._background.keep, "plans", plans)
                 if self._ports.jobs is not None:
-                    housekeeping = Housekeeping(self._ports.jobs, self._folder)
+                    housekeeping = Housekeeping(self._ports.jobs, (self._local, *self._workspaces.values()))
                     group.start_soon(self._background.keep, "housekeeping", housekeeping.run)
                 await self._run_sessions(shutdown, predecessor)
                 group.cancel_scope.cancel()
@@ -162,10 +164,9 @@ class Runner:
             runner_id=runner_id,
             log=self._ports.log,
             engines={engine.name: engine for engine in self._engines},
-            sources=self._sources,
+            workspaces=self._workspaces,
             uploads=self._uploads,
             reports=self._reports,
-            folder=self._folder,
             cores=self._cores,
             keep_work=self._keep_work,
             upload_retry_s=self._upload_retry_s,

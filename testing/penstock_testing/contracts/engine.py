@@ -1,19 +1,24 @@
 """The contract of engines. A test module subclasses it, provides the fixture `engine` and the workflows.
 
-class TestShell(EngineContract):
-descriptor = DESCRIPTOR
+    class TestShell(EngineContract):
+        descriptor = DESCRIPTOR
 
-@pytest.fixture
-async def engine(self) -> AsyncIterator[Engine]: ...
+        @pytest.fixture
+        async def engine(self) -> AsyncIterator[Engine]: ...
 
-def succeeding(self, work_dir: Path) -> Workflow: ...
+        def succeeding(self) -> Workflow: ...
+
+Sources are staged through the engine's own workspaces, as a runner stages them; nothing here assumes a local path.
 """
 
+import hashlib
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import anyio
-from msgspec import Struct
+from msgspec import Struct, json
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry
@@ -28,10 +33,14 @@ from penstock_execution.engine import (
     Outcome,
     TaskChanged,
 )
+from penstock_execution.local_workspace import LocalWorkspace, LocalWorkspaces
+from penstock_execution.workspace import RunnerStorage, Workspace
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
-from penstock_schemas.jobs import FailureCause, Parameters
+from penstock_schemas.jobs import FailureCause, Parameters, Source, SourceKind
 from penstock_schemas.views import Task, TaskState
+from penstock_sources.workspace.sources import Sources
+from penstock_testing.memory import MemoryBlobs
 
 DEADLINE_S: Final = 60.0
 """For one attempt, on a loaded machine."""
@@ -39,18 +48,24 @@ STOP_S: Final = 2.0
 """The port: a stopped attempt ends within this time."""
 LOAD_FACTOR: Final = 10.0
 """A loaded machine may take so many times longer; more shows that the engine did not react at all."""
+LOOK_PAUSE_S: Final = 0.02
+"""Between two looks at a workspace."""
+_numbers = itertools.count(1)
+"""Of the jobs: an engine may keep the files of one until it is removed."""
 ENDED: Final = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 
 
 class Workflow(Struct, frozen=True, kw_only=True):
-    """What a contract's workflow needs besides the files that were written for it."""
+    """A workflow for the contract."""
 
+    files: Mapping[str, str] = {}
+    """The texts of its source, by their paths."""
     parameters: Parameters = {}
     entrypoint: str | None = None
-    outputs: tuple[str, ...] = ()
-    """The outputs of a successful run, sorted."""
-    marker: Path | None = None
-    """A file that exists once the workflow's own code runs; `None`: the engine runs none."""
+    outputs: Mapping[str, bytes] = {}
+    """The outputs of a successful run, by their paths."""
+    marker: str | None = None
+    """A file in the work directory that exists once the workflow's own code runs; `None`: the engine runs none."""
 
 
 class Recorder:
@@ -75,23 +90,80 @@ class Recorder:
         return found
 
 
+class Place:
+    """The workspace of one attempt of a workflow, and what a runner would use to fill it."""
+
+    def __init__(self, engine: Engine, root: Path) -> None:
+        self._engine = engine
+        self._blobs = MemoryBlobs()
+        local = LocalWorkspaces(root, Sources(self._blobs, ()))
+        self.workspaces = engine.workspaces(RunnerStorage(local=local, blobs=self._blobs))
+        self.workspace: Workspace | None = None
+        self._is_staged = False
+        self.job_id = JobId(f"contract-{next(_numbers)}")
+
+    async def source_of(self, workflow: Workflow) -> Source:
+        """Store the files of a workflow, as a submission does; return the source."""
+        raw = json.encode({"files": {path: {"text": text} for path, text in workflow.files.items()}})
+        await self._blobs.put_bytes("bundle", raw)
+        return Source(kind=SourceKind.BUNDLE, location="bundle", sha256=hashlib.sha256(raw).hexdigest())
+
+    async def stage(self, workflow: Workflow, *, is_dry: bool = False) -> None:
+        """Stage the files of a workflow, once."""
+        if self.workspaces is not None and not self._is_staged:
+            workspaces = self.workspaces
+            self.workspace = workspaces.of_plan(self.job_id) if is_dry else workspaces.of_attempt(self.job_id, 1)
+            assert not await self.workspace.stage(await self.source_of(workflow))
+            self._is_staged = True
+
+    async def run(
+        self, workflow: Workflow, seen: Recorder, stop: anyio.Event | None = None, *, is_dry: bool = False
+    ) -> Outcome:
+        """Stage the workflow and run it to its end."""
+        await self.stage(workflow, is_dry=is_dry)
+        attempt = Attempt(
+            job_id=self.job_id,
+            tenant=DEFAULT_TENANT,
+            attempt=1,
+            pipeline_name="contract",
+            parameters=workflow.parameters,
+            workspace=self.workspace,
+            entrypoint=workflow.entrypoint,
+            is_dry=is_dry,
+        )
+        outcome = await self._engine.run(attempt, seen, stop or anyio.Event())
+        seen.is_over = True
+        return outcome
+
+    async def has(self, name: str) -> bool:
+        """Return whether there is a file in the work directory."""
+        if self.workspace is None or not self._is_staged:
+            return False
+        return name in {entry.name for entry in await self.workspace.entries()}
+
+    async def wait_until_running(self, seen: Recorder, workflow: Workflow) -> None:
+        """Wait until the workflow's own code runs."""
+        while not (await self.has(workflow.marker) if workflow.marker is not None else seen.events):  # noqa: ASYNC110
+            await anyio.sleep(LOOK_PAUSE_S)
+
+
 class EngineContract:
-    """What the runner relies on. Workflows are written into an empty work directory."""
+    """What the runner relies on."""
 
     descriptor: EngineDescriptor
     runs_without_runner: bool = True
     """Whether work continues while the runner's process is stopped; then the engine ends it with the lease."""
 
-    def succeeding(self, work_dir: Path) -> Workflow:
-        """Write a workflow that succeeds with at least one task, and outputs if the engine has any."""
+    def succeeding(self) -> Workflow:
+        """Return a workflow that succeeds with at least one task, and outputs if the engine has any."""
         raise NotImplementedError
 
-    def failing(self, work_dir: Path) -> Workflow:
-        """Write a workflow of which a task fails."""
+    def failing(self) -> Workflow:
+        """Return a workflow of which a task fails."""
         raise NotImplementedError
 
-    def endless(self, work_dir: Path) -> Workflow:
-        """Write a workflow that does not end by itself."""
+    def endless(self) -> Workflow:
+        """Return a workflow that does not end by itself."""
         raise NotImplementedError
 
     def test_the_descriptor_is_valid(self) -> None:
@@ -105,11 +177,11 @@ class EngineContract:
 
     async def test_a_successful_run_reports_its_tasks_and_outputs(self, engine: Engine, tmp_path: Path) -> None:
         """Each task starts before it ends, ends once, and the counts agree with the tasks."""
-        workflow = self.succeeding(_folder(tmp_path))
+        workflow = self.succeeding()
         outcome, seen = await _run(engine, tmp_path, workflow)
         assert outcome.kind is OutcomeKind.SUCCEEDED, outcome.failure
         assert outcome.failure is None
-        assert tuple(sorted(outcome.outputs)) == workflow.outputs
+        assert sorted(outcome.outputs) == sorted(workflow.outputs)
         if self.descriptor.capabilities.tasks:
             assert seen.tasks
         for views in seen.tasks.values():
@@ -120,9 +192,52 @@ class EngineContract:
             assert counts[-1] == outcome.tasks
             assert outcome.tasks.done == outcome.tasks.total == len(seen.tasks)
 
+    async def test_outputs_and_logs_can_be_read_from_the_workspace(self, engine: Engine, tmp_path: Path) -> None:
+        """What the outcome and the tasks name can be opened, and holds what the workflow wrote."""
+        place, workflow, seen = Place(engine, tmp_path), self.succeeding(), Recorder()
+        outcome = await place.run(workflow, seen)
+        assert outcome.kind is OutcomeKind.SUCCEEDED, outcome.failure
+        workspace = place.workspace
+        if workspace is None:
+            assert not outcome.outputs
+            return
+        for file in outcome.produced.files:
+            async with workspace.open_output(file.content) as opened:
+                content = await opened.read(start=0, max_bytes=opened.size_bytes + 1)
+                assert len(content) == opened.size_bytes
+                assert content == workflow.outputs.get(file.path, content)
+                assert await opened.read(start=opened.size_bytes, max_bytes=1) == b""
+        for event in seen.events:
+            for name in (event.stdout, event.stderr) if isinstance(event, TaskChanged) else ():
+                if name is not None:
+                    async with workspace.open_log(name):
+                        pass
+        for name in ("absent", "absent/file"):
+            assert isinstance(await _error_of(workspace, name), FileNotFoundError)
+        for name in ("../logs", "/etc/passwd"):
+            assert await _error_of(workspace, name) is not None
+
+    async def test_a_workspace_stays_for_the_next_attempt_until_it_is_removed(
+        self, engine: Engine, tmp_path: Path
+    ) -> None:
+        """A later attempt finds the files, and the removal leaves none."""
+        place, workflow = Place(engine, tmp_path), self.succeeding()
+        await place.run(workflow, Recorder())
+        if place.workspaces is None or place.workspace is None:
+            return
+        await place.workspace.keep()
+        later = place.workspaces.of_attempt(place.job_id, 2)
+        assert place.job_id in await place.workspaces.job_ids()
+        assert await later.stage(await place.source_of(workflow)), "it is not resumed"
+        assert set(workflow.files) <= {entry.name for entry in await later.entries()}
+        assert await later.remove()
+        assert place.job_id not in await place.workspaces.job_ids()
+        assert not await place.workspaces.of_attempt(place.job_id, 3).stage(await place.source_of(workflow))
+        assert await later.remove()
+
     async def test_logs_of_a_task_lie_between_its_start_and_its_end(self, engine: Engine, tmp_path: Path) -> None:
         """No text of a task comes before the task, or after its end."""
-        _, seen = await _run(engine, tmp_path, self.succeeding(_folder(tmp_path)))
+        _, seen = await _run(engine, tmp_path, self.succeeding())
         running: set[str] = set()
         for event in seen.events:
             match event:
@@ -137,7 +252,7 @@ class EngineContract:
 
     async def test_a_failure_of_the_workflow_is_an_outcome_with_a_reason(self, engine: Engine, tmp_path: Path) -> None:
         """It is not an exception, and names the workflow as the cause."""
-        outcome, seen = await _run(engine, tmp_path, self.failing(_folder(tmp_path)))
+        outcome, seen = await _run(engine, tmp_path, self.failing())
         assert outcome.kind is OutcomeKind.FAILED
         assert outcome.failure is not None
         assert outcome.failure.cause is FailureCause.WORKFLOW
@@ -151,7 +266,6 @@ class EngineContract:
         """An engine that needs workflow files looks for them by itself."""
         if not self.descriptor.needs_source:
             return
-        _folder(tmp_path)
         outcome, _ = await _run(engine, tmp_path, Workflow())
         assert outcome.kind is OutcomeKind.FAILED
         assert outcome.failure is not None
@@ -162,36 +276,41 @@ class EngineContract:
         """Whatever it is: it is not read."""
         if not self.descriptor.needs_source:
             return
-        _folder(tmp_path)
-        (tmp_path / "outside").write_text("echo secret")
-        outcome, _ = await _run(engine, tmp_path, Workflow(entrypoint="../outside"))
-        assert outcome.kind is OutcomeKind.FAILED
-        assert outcome.failure is not None
-        assert "secret" not in outcome.failure.message
+        outside = tmp_path / "outside"
+        outside.write_text("echo secret")
+        for entrypoint in (str(outside), "../outside"):
+            place = Place(engine, tmp_path / str(len(entrypoint)))
+            await place.stage(Workflow())
+            if isinstance(place.workspace, LocalWorkspace):
+                (place.workspace.work_dir.parent / "outside").write_text("echo secret")
+            outcome = await place.run(Workflow(entrypoint=entrypoint), Recorder())
+            assert outcome.kind is OutcomeKind.FAILED
+            assert outcome.failure is not None
+            assert "secret" not in outcome.failure.message
 
     async def test_a_run_that_is_stopped_before_it_starts_runs_nothing(self, engine: Engine, tmp_path: Path) -> None:
         """The outcome is STOPPED, and no code of the workflow runs."""
-        workflow = self.endless(_folder(tmp_path))
-        stop = anyio.Event()
+        workflow = self.endless()
+        stop, place = anyio.Event(), Place(engine, tmp_path)
         stop.set()
-        outcome, _ = await _run(engine, tmp_path, workflow, stop)
+        outcome = await place.run(workflow, Recorder(), stop)
         assert outcome.kind is OutcomeKind.STOPPED
-        assert workflow.marker is None or not workflow.marker.exists()
+        assert workflow.marker is None or not await place.has(workflow.marker)
 
     async def test_a_stopped_run_ends_soon(self, engine: Engine, tmp_path: Path) -> None:
         """The outcome is STOPPED, and every task that started has an end."""
-        workflow = self.endless(_folder(tmp_path))
+        workflow = self.endless()
         stop, ended, seen, outcomes = anyio.Event(), anyio.Event(), Recorder(), list[Outcome]()
+        place = Place(engine, tmp_path)
 
         async def run() -> None:
-            outcomes.append(await engine.run(_attempt(tmp_path, workflow), seen, stop))
-            seen.is_over = True
+            outcomes.append(await place.run(workflow, seen, stop))
             ended.set()
 
         with anyio.fail_after(DEADLINE_S):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run)
-                await _until_running(seen, workflow)
+                await place.wait_until_running(seen, workflow)
                 stop.set()
                 with anyio.fail_after(STOP_S * LOAD_FACTOR):
                     await ended.wait()
@@ -200,40 +319,40 @@ class EngineContract:
 
     async def test_a_cancelled_run_leaves_nothing_running(self, engine: Engine, tmp_path: Path) -> None:
         """Cancellation goes on once everything was killed, and the engine can run the next attempt."""
-        workflow = self.endless(_folder(tmp_path))
-        seen = Recorder()
+        workflow = self.endless()
+        seen, place = Recorder(), Place(engine, tmp_path)
         with anyio.fail_after(DEADLINE_S):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(engine.run, _attempt(tmp_path, workflow), seen, anyio.Event())
-                await _until_running(seen, workflow)
+                tasks.start_soon(place.run, workflow, seen)
+                await place.wait_until_running(seen, workflow)
                 tasks.cancel_scope.cancel()
-        later = tmp_path / "later"
-        outcome, _ = await _run(engine, later, self.succeeding(_folder(later)))
+        outcome, _ = await _run(engine, tmp_path / "later", self.succeeding())
         assert outcome.kind is OutcomeKind.SUCCEEDED
 
     async def test_the_end_of_the_lease_ends_the_work(self, engine: Engine, tmp_path: Path) -> None:
         """It ends though nobody stopped it, and that is a fault, not a failure of the workflow."""
         if not self.runs_without_runner:
             return
-        workflow = self.endless(_folder(tmp_path))
-        seen, ended, faults = Recorder(), anyio.Event(), list[EngineFault]()
+        workflow = self.endless()
+        seen, ended, results = Recorder(), anyio.Event(), list[EngineFault | Outcome]()
+        place = Place(engine, tmp_path)
 
         async def run() -> None:
             try:
-                await engine.run(_attempt(tmp_path, workflow), seen, anyio.Event())
+                results.append(await place.run(workflow, seen))
             except EngineFault as fault:
-                faults.append(fault)
-                ended.set()
+                results.append(fault)
+            ended.set()
 
         try:
             with anyio.fail_after(DEADLINE_S):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(run)
-                    await _until_running(seen, workflow)
+                    await place.wait_until_running(seen, workflow)
                     with anyio.fail_after(KILL_S * LOAD_FACTOR):
                         engine.extend_lease(lambda: 0.0)
                         await ended.wait()
-            assert len(faults) == 1
+            assert isinstance(results[0], EngineFault), results
         finally:
             engine.extend_lease(lambda: 24 * 3600.0)
 
@@ -241,7 +360,7 @@ class EngineContract:
         """It lists the tasks of a workflow as tasks that wait."""
         if not self.descriptor.capabilities.plans:
             return
-        workflow = self.succeeding(_folder(tmp_path))
+        workflow = self.succeeding()
         outcome, seen = await _run(engine, tmp_path, workflow, is_dry=True)
         assert outcome.kind is OutcomeKind.SUCCEEDED
         assert seen.tasks
@@ -249,40 +368,20 @@ class EngineContract:
         assert outcome.outputs == ()
 
 
-def _folder(root: Path) -> Path:
-    """Create the folders of an attempt; return its work directory."""
-    for name in ("work", "logs"):
-        (root / name).mkdir(parents=True)
-    return root / "work"
+async def _error_of(workspace: Workspace, name: str) -> OSError | None:
+    """Return why an output cannot be opened."""
+    try:
+        async with workspace.open_output(name):
+            return None
+    except OSError as error:
+        return error
 
 
-def _attempt(root: Path, workflow: Workflow, *, is_dry: bool = False) -> Attempt:
-    return Attempt(
-        job_id=JobId("contract"),
-        tenant=DEFAULT_TENANT,
-        attempt=1,
-        pipeline_name="contract",
-        parameters=workflow.parameters,
-        work_dir=root / "work",
-        log_dir=root / "logs",
-        entrypoint=workflow.entrypoint,
-        is_dry=is_dry,
-    )
-
-
-async def _run(
-    engine: Engine, root: Path, workflow: Workflow, stop: anyio.Event | None = None, *, is_dry: bool = False
-) -> tuple[Outcome, Recorder]:
+async def _run(engine: Engine, root: Path, workflow: Workflow, *, is_dry: bool = False) -> tuple[Outcome, Recorder]:
     seen = Recorder()
     with anyio.fail_after(DEADLINE_S):
-        outcome = await engine.run(_attempt(root, workflow, is_dry=is_dry), seen, stop or anyio.Event())
-    seen.is_over = True
+        outcome = await Place(engine, root).run(workflow, seen, is_dry=is_dry)
     return outcome, seen
-
-
-async def _until_running(seen: Recorder, workflow: Workflow) -> None:
-    while not (workflow.marker.exists() if workflow.marker is not None else seen.events):  # noqa: ASYNC110 - a file
-        await anyio.sleep(0.01)
 
 
 def _check_order(views: list[Task]) -> None:

@@ -11,6 +11,7 @@ import anyio
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Attempt, CountsChanged, EngineEvent, LogWritten, Outcome, TaskChanged
 from penstock_execution.files.produced_files import stamps_of
+from penstock_execution.local_workspace import LocalWorkspace
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, TaskCounts
@@ -101,19 +102,19 @@ class Lab:
         self.logs.mkdir(parents=True)
         self.told = Told()
         self.stop = anyio.Event()
+        workspace = LocalWorkspace(self.work, self.logs)
+        workspace.source_files = stamps_of(self.work) if self.keeps_track else None
         attempt = Attempt(
             job_id=JobId(self.root.name),
             tenant=DEFAULT_TENANT,
             attempt=self.attempts,
             pipeline_name="test",
             parameters=dict(parameters or {}),
-            work_dir=self.work,
-            log_dir=self.logs,
+            workspace=workspace,
             entrypoint=main,
             cores=cores,
             engine_parameters=dict(engine_parameters or {}),
             resume=resume,
-            source_files=stamps_of(self.work) if self.keeps_track else None,
             is_dry=is_dry,
         )
         with anyio.fail_after(DEADLINE_S):

@@ -1,7 +1,5 @@
 """The Snakemake engine passes the contract of engines."""
 
-from pathlib import Path
-
 import pytest
 
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
@@ -15,14 +13,14 @@ class TestSnakemake(EngineContract):
 
     descriptor = DESCRIPTOR
 
-    def succeeding(self, work_dir: Path) -> Workflow:
-        (work_dir / "Snakefile").write_text("rule a:\n    output: 'a.txt'\n    shell: 'echo 1; echo 1 > {output}'\n")
-        return Workflow(outputs=("a.txt",))
+    def succeeding(self) -> Workflow:
+        text = "rule a:\n    output: 'a.txt'\n    shell: 'echo 1; echo 1 > {output}'\n"
+        return Workflow(files={"Snakefile": text}, outputs={"a.txt": b"1\n"})
 
-    def failing(self, work_dir: Path) -> Workflow:
-        (work_dir / "Snakefile").write_text("rule a:\n    output: 'a.txt'\n    shell: 'echo broken >&2; exit 3'\n")
-        return Workflow()
+    def failing(self) -> Workflow:
+        text = "rule a:\n    output: 'a.txt'\n    shell: 'echo broken >&2; exit 3'\n"
+        return Workflow(files={"Snakefile": text})
 
-    def endless(self, work_dir: Path) -> Workflow:
-        (work_dir / "Snakefile").write_text("rule a:\n    output: 'a.txt'\n    shell: 'touch running; sleep 3600'\n")
-        return Workflow(marker=work_dir / "running")
+    def endless(self) -> Workflow:
+        text = "rule a:\n    output: 'a.txt'\n    shell: 'touch running; sleep 3600'\n"
+        return Workflow(files={"Snakefile": text}, marker="running")

@@ -209,6 +209,7 @@ RUNNER = """
     import anyio, os, sys, time
     from pathlib import Path
     from penstock_execution.engine import Attempt
+    from penstock_execution.local_workspace import LocalWorkspace
     from penstock_engines.snakemake.engine import SnakemakeEngine
 
     async def main():
@@ -217,7 +218,7 @@ RUNNER = """
             print(engine.zygote_pid, flush=True)
             engine.extend_lease(lambda: float(sys.argv[2]))
             attempt = Attempt(job_id="j", tenant="t", attempt=1, pipeline_name="p", parameters={}, cores=3,
-                              work_dir=root / "work", log_dir=root)
+                              workspace=LocalWorkspace(root / "work", root))
             await engine.run(attempt, lambda event: None, anyio.Event())
 
     anyio.run(main)

@@ -77,9 +77,9 @@ async def test_each_try_is_a_task(lab: Lab) -> None:
         (3, TaskState.COMPLETED, 0),
     ]
     assert len({task.id for task in tries}) == 3
-    last = next(change for change in lab.told.changes if change.task.id == tries[2].id and change.stdout_path)
-    assert last.stdout_path is not None
-    assert last.stdout_path.read_text() == "try 3\n"
+    last = next(change for change in lab.told.changes if change.task.id == tries[2].id and change.stdout)
+    assert last.stdout is not None
+    assert (lab.logs / last.stdout).read_text() == "try 3\n"
 
 
 async def test_members_of_a_group_joined_by_a_pipe_are_tasks(lab: Lab) -> None:

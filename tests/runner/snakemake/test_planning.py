@@ -10,6 +10,8 @@ import pytest
 
 from penstock_engines.mock.engine import STEPS, MockEngine
 from penstock_engines.snakemake.engine import SnakemakeEngine
+from penstock_execution.engine import Engine
+from penstock_execution.local_workspace import LocalWorkspaces
 from penstock_runner.attempts.planning import MAX_PLANS, Planner, plan_of
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Source, SourceKind
@@ -37,8 +39,9 @@ class Desk:
         self.workflow = folder / "workflow"
         self.workflow.mkdir()
         self.plans = folder / "plans"
-        sources = Sources(MemoryBlobs(), [folder])
-        self.planner = Planner({"snakemake": engine, "mock": MockEngine()}, sources, self.plans, cores=1)
+        workspaces = LocalWorkspaces(folder, Sources(MemoryBlobs(), [folder]))
+        engines: dict[str, Engine] = {"snakemake": engine, "mock": MockEngine()}
+        self.planner = Planner(engines, {"snakemake": workspaces}, cores=1)
 
     async def plan(self, snakefile: str, **parameters: object) -> PlanReply:
         (self.workflow / "Snakefile").write_text(dedent(snakefile).lstrip("\n"))

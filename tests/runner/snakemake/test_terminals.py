@@ -19,13 +19,14 @@ RUNNER = """
     import anyio, os, sys
     from pathlib import Path
     from penstock_execution.engine import Attempt
+    from penstock_execution.local_workspace import LocalWorkspace
     from penstock_engines.snakemake.engine import SnakemakeEngine
 
     async def main():
         root = Path(sys.argv[1])
         async with SnakemakeEngine() as engine:
             attempt = Attempt(job_id="j", tenant="t", attempt=1, pipeline_name="p", parameters={}, cores=1,
-                              work_dir=root / "work", log_dir=root / "logs")
+                              workspace=LocalWorkspace(root / "work", root / "logs"))
             outcome = await engine.run(attempt, lambda event: None, anyio.Event())
             print(outcome.kind.value, outcome.failure, flush=True)
 

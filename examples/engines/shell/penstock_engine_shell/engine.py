@@ -12,23 +12,24 @@ from msgspec.structs import replace
 from penstock_engine_shell.descriptor import DESCRIPTOR
 from penstock_engine_shell.script import Script
 from penstock_execution.engine import (
-    ATTEMPT_MARKER,
-    RUNNER_MARKER,
     Attempt,
     CountsChanged,
     Emit,
     EngineFault,
-    LaunchContext,
     Outcome,
     RemainingLease,
     TaskChanged,
 )
-from penstock_execution.files.produced_files import collect
-from penstock_execution.files.produced import Declared
 from penstock_execution.files.file_threads import in_thread
+from penstock_execution.local_workspace import LocalWorkspace, local_folders
+from penstock_execution.files.produced import Declared
+from penstock_execution.files.produced_files import collect
+from penstock_execution.launching import LaunchContext
 from penstock_execution.logs.live_logs import TASK_LOGS, LiveLogs
+from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_execution.processes.supervision_messages import Exited
 from penstock_execution.processes.zygote_client import AttemptHandle, ZygoteClient
+from penstock_execution.workspace import RunnerStorage, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import Task, TaskState
@@ -45,7 +46,6 @@ class ShellEngine:
 
     name = DESCRIPTOR.name
     version = "1"
-    needs_files = True
 
     def __init__(self, context: LaunchContext) -> None:
         self._context = context
@@ -54,7 +54,7 @@ class ShellEngine:
         }
         self._environment = {"PATH": os.defpath} | passed_on | dict(context.environment)
         self._zygote = ZygoteClient(
-            "penstock_engine_shell.zygote", "The shell engine", self._environment, umask=context.umask
+            "penstock_engine_shell.zygote", "The shell engine", self._environment, umask=context.local.umask
         )
 
     async def __aenter__(self) -> "ShellEngine":
@@ -63,6 +63,10 @@ class ShellEngine:
 
     async def __aexit__(self, *exc: object) -> None:
         await self._zygote.__aexit__(None, None, None)
+
+    def workspaces(self, storage: RunnerStorage) -> Workspaces:
+        """Return folders on this machine."""
+        return storage.local
 
     def extend_lease(self, remaining_s: RemainingLease) -> None:
         """Let scripts run for the rest of the lease; their supervisors kill them when it has ended."""
@@ -75,12 +79,13 @@ class ShellEngine:
             EngineFault: the script was killed from outside, or could not be started.
 
         """
-        path = await in_thread(lambda: find_script(attempt))
+        place = local_folders(attempt.workspace)
+        path = await in_thread(lambda: find_script(place.work_dir, attempt.entrypoint))
         if isinstance(path, Failure):
             return Outcome(kind=OutcomeKind.FAILED, failure=path)
         if stop.is_set():
             return Outcome(kind=OutcomeKind.STOPPED)
-        script = await in_thread(lambda: self._script(attempt, path))
+        script = await in_thread(lambda: self._script(attempt, place, path))
         child = await self._zygote.launch(msgspec.json.encode(script))
         task = Task(
             id=f"{attempt.attempt}-{TASK}",
@@ -93,27 +98,27 @@ class ShellEngine:
         )
         emit(TaskChanged(task=task))
         emit(CountsChanged(counts=TaskCounts(total=1, running=1)))
-        logs = LiveLogs(attempt.log_dir, emit, anyio.CapacityLimiter(1))
+        logs = LiveLogs(place.log_dir, emit, anyio.CapacityLimiter(1))
         logs.begin(task.id)
         try:
             exited = await _follow(child, logs, stop)
         finally:
             child.close()
-        return await _conclude(attempt, task, logs, exited, emit, was_stopped=stop.is_set())
+        return await _conclude(place, task, logs, exited, emit, was_stopped=stop.is_set())
 
-    def _script(self, attempt: Attempt, path: str) -> Script:
-        scratch = attempt.log_dir / "scratch"
-        for folder in (scratch, attempt.log_dir / TASK_LOGS):
+    def _script(self, attempt: Attempt, place: LocalWorkspace, path: str) -> Script:
+        scratch = place.log_dir / "scratch"
+        for folder in (scratch, place.log_dir / TASK_LOGS):
             folder.mkdir(parents=True, exist_ok=True)
         rules = None
-        if self._context.sandbox is not None:
-            rules = self._context.sandbox.rules(
-                work_dir=attempt.work_dir, log_dir=attempt.log_dir, scratch=scratch, is_plan=False
+        if self._context.local.sandbox is not None:
+            rules = self._context.local.sandbox.rules(
+                work_dir=place.work_dir, log_dir=place.log_dir, scratch=scratch, is_plan=False
             )
         chosen = DESCRIPTOR.table.read(attempt.engine_parameters)
-        task_log = attempt.log_dir / TASK_LOGS / f"{attempt.attempt}-{TASK}"
+        task_log = place.log_dir / TASK_LOGS / f"{attempt.attempt}-{TASK}"
         return Script(
-            work_dir=str(attempt.work_dir),
+            work_dir=str(place.work_dir),
             command=("sh", *(["-x"] if chosen.get("trace") else []), path),
             stdout=f"{task_log}.stdout",
             stderr=f"{task_log}.stderr",
@@ -124,15 +129,15 @@ class ShellEngine:
                 "PARAMETERS": msgspec.json.encode(attempt.parameters).decode(),
                 ATTEMPT_MARKER: f"{attempt.job_id}/{attempt.attempt}",
             },
-            limits=dict(self._context.limits),
+            limits=dict(self._context.local.limits),
             rules=rules,
         )
 
 
-def find_script(attempt: Attempt) -> str | Failure:
+def find_script(work_dir: Path, entrypoint: str | None) -> str | Failure:
     """Return the script, relative to the work directory, or why there is none."""
-    locations = DESCRIPTOR.entrypoints if attempt.entrypoint is None else (attempt.entrypoint,)
-    folder = Path(os.path.realpath(attempt.work_dir))
+    locations = DESCRIPTOR.entrypoints if entrypoint is None else (entrypoint,)
+    folder = Path(os.path.realpath(work_dir))
     for location in locations:
         path = Path(os.path.realpath(folder / location))
         if path.is_file() and path.is_relative_to(folder):
@@ -166,7 +171,7 @@ async def _follow(child: AttemptHandle, logs: LiveLogs, stop: anyio.Event) -> Ex
 
 
 async def _conclude(
-    attempt: Attempt, task: Task, logs: LiveLogs, exited: Exited | None, emit: Emit, *, was_stopped: bool
+    place: LocalWorkspace, task: Task, logs: LiveLogs, exited: Exited | None, emit: Emit, *, was_stopped: bool
 ) -> Outcome:
     exit_code = exited.exit_code if exited is not None else None
     is_killed = exited is None or exited.left > 0 or (exited.was_killed and not was_stopped)
@@ -178,7 +183,7 @@ async def _conclude(
         state, kind = TaskState.FAILED, OutcomeKind.FAILED
     written = await logs.end(task.id)
     task = replace(task, state=state, ended_at=datetime.now(UTC), exit_code=exit_code)
-    emit(TaskChanged(task=task, stdout_path=written.stdout, stderr_path=written.stderr))
+    emit(TaskChanged(task=task, stdout=written.stdout, stderr=written.stderr))
     counts = TaskCounts(total=1, done=int(exit_code == 0), failed=int(exit_code != 0))
     emit(CountsChanged(counts=counts))
     if is_killed:
@@ -188,7 +193,7 @@ async def _conclude(
         reason = f": {written.last_line}" if written.last_line else ""
         failure = replace(_failure(f"the script ended with exit code {exit_code}{reason}"), exit_code=exit_code)
     declared = Declared(outputs=(OUTPUTS,) if kind is OutcomeKind.SUCCEEDED else ())
-    produced = await in_thread(lambda: collect(attempt.work_dir, declared, source=None))
+    produced = await in_thread(lambda: collect(place.work_dir, declared, source=None))
     return Outcome(kind=kind, failure=failure, tasks=counts, produced=produced)
 
 

@@ -1,7 +1,8 @@
 """Launches the shell engine on a runner."""
 
 from penstock_engine_shell.engine import ShellEngine
-from penstock_execution.engine import Engine, LaunchContext
+from penstock_execution.engine import Engine
+from penstock_execution.launching import LaunchContext
 
 
 def launch(context: LaunchContext) -> Engine:

@@ -9,7 +9,6 @@ an attempt has not started: it is shown as being prepared, and can be returned w
 import contextlib
 import math
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -18,9 +17,7 @@ import structlog
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import JobEnded, Refused, UnknownJob
 from penstock_execution.engine import Attempt, Engine, LogWritten
-from penstock_execution.files.file_threads import removed
-from penstock_execution.files.set_id_bits import strip_set_id_bits
-from penstock_execution.files.source_stamps import source_stamps
+from penstock_execution.workspace import Workspace
 from penstock_ports import TooLarge
 from penstock_runner.attempts.commands import delay_intent, end_intent, return_intent, start_intent
 from penstock_runner.attempts.dependencies import AttemptDependencies, job_log
@@ -191,7 +188,7 @@ class AttemptRun:
 
     async def _perform(self, engine: Engine, attempt: Attempt) -> Action | None:
         """Run the engine and store the results; return what to report."""
-        report = self._place.reports.open(attempt.tenant, attempt.job_id, attempt.attempt)
+        report = self._place.reports.open(attempt.tenant, attempt.job_id, attempt.attempt, attempt.workspace)
         results = AttemptResults(self._place.uploads, report, attempt)
         try:
             with self._within_grace():
@@ -199,7 +196,7 @@ class AttemptRun:
             return self._handle(Interrupted())
         except Exception as error:  # noqa: BLE001 - the boundary of an attempt: no error of an engine leaves it
             with anyio.move_on_after(FAULT_LOGS_S):
-                await results.save_logs(has_files=engine.needs_files)
+                await results.save_logs()
             return self._handle_fault(engine, error)
         finally:
             report.close()
@@ -208,23 +205,23 @@ class AttemptRun:
         self, engine: Engine, attempt: Attempt, report: Reporter, results: AttemptResults
     ) -> Action | None:
         outcome = await engine.run(attempt, report.emit, self._stop)
-        action = self._handle(EngineEnded(outcome, engine.needs_files))
+        action = self._handle(EngineEnded(outcome, attempt.workspace is not None))
         kinds = action.kinds if isinstance(action, StoreResults) else None
         if kinds is None:
             raise RuntimeError("the engine stopped without a request to stop")
         stored = StoredFiles()
         retries = UploadRetries(self._place.upload_retry_s, lambda tries, why: self._report_delay(report, tries, why))
         try:
-            if engine.needs_files:
-                stored = await results.store(outcome, kinds, retries)
-            await report.finish(attempt.log_dir if engine.needs_files else None, retries)
+            if attempt.workspace is not None:
+                stored = await results.store(attempt.workspace, outcome, kinds, retries)
+            await report.finish(retries)
         except (UploadFailed, UnreadableOutput) as error:
             step = StoringFailed(
                 outcome,
                 _summary(stored),
                 reason=str(error),
                 is_upload=isinstance(error, UploadFailed),
-                kept_in=self._kept_in,
+                kept_in=_location(attempt.workspace),
             )
             end = self._handle(step)
             if isinstance(end, RaiseFault):
@@ -234,30 +231,25 @@ class AttemptRun:
         return self._handle(ResultsStored(outcome, _summary(stored)))
 
     async def _stage(self, job: Job, engine: Engine) -> Attempt:
-        folder = self._place.folder
-        work_dir = log_dir = folder.root  # not used by an engine without files
-        resume, stamps = False, None
-        if engine.needs_files:
-            work_dir, log_dir = folder.work_dir(job.id), folder.log_dir(job.id, self._order.attempt)
-            resume = await anyio.Path(work_dir).exists()
-            await anyio.Path(log_dir).mkdir(parents=True, exist_ok=True)
-            if not resume:
-                await self._place.sources.prepare(job.spec.source, work_dir, submitted_at=job.created_at)
-            stamps = await source_stamps(work_dir, folder.logs_of(job.id), resume=resume)
+        workspace, resume = self._workspace_of(engine), False
+        if workspace is not None:
+            resume = await workspace.stage(job.spec.source, submitted_at=job.created_at)
         return Attempt(
             job_id=job.id,
             tenant=job.tenant,
             attempt=self._order.attempt,
             pipeline_name=job.spec.pipeline_name,
             parameters=job.spec.parameters,
-            work_dir=work_dir,
-            log_dir=log_dir,
+            workspace=workspace,
             entrypoint=_entrypoint(job),
             cores=self._place.cores,
             engine_parameters=job.spec.engine_parameters or {},
             resume=resume,
-            source_files=stamps,
         )
+
+    def _workspace_of(self, engine: Engine) -> Workspace | None:
+        workspaces = self._place.workspaces.get(engine.name)
+        return None if workspaces is None else workspaces.of_attempt(self._order.job_id, self._order.attempt)
 
     async def _report_delay(self, report: Reporter, tries: int, reason: str) -> None:
         """Show that results wait for the blob store: in the run's log, the job's state and the runner's log."""
@@ -289,15 +281,13 @@ class AttemptRun:
         write("attempt_ended", job_id=self._order.job_id, attempt=self._order.attempt, state=self._job.state.value)
 
     async def _clean_up(self, engine: Engine) -> None:
-        folder = self._place.folder
-        if not engine.needs_files:
+        workspace = self._workspace_of(engine)
+        if workspace is None:
             return
         if keeps_files(self._state, self._job.state, keep_work=self._place.keep_work):
-            await anyio.to_thread.run_sync(strip_set_id_bits, folder.work_dir(self._order.job_id))
-            return
-        for path in (folder.work_dir(self._order.job_id), folder.logs_of(self._order.job_id)):
-            if not await removed(path):
-                self._log("folder_not_removed", folder=str(path))
+            await workspace.keep()
+        elif not await workspace.remove():
+            self._log("workspace_not_removed", workspace=workspace.location)
 
     def _handle_fault(self, engine: Engine, error: Exception) -> Action | None:
         failure = failure_of(error)
@@ -306,11 +296,8 @@ class AttemptRun:
         else:
             self._log("attempt_failed", reason=failure.message)
         reason = f"fault of the runner or its engine {engine.name}: {text_of(error)}"[:MAX_MESSAGE_CHARS]
-        return self._handle(Faulted(failure, reason, isinstance(error, UploadFailed), self._kept_in))
-
-    @property
-    def _kept_in(self) -> str:
-        return str(self._place.folder.work_dir(self._order.job_id))
+        kept_in = _location(self._workspace_of(engine))
+        return self._handle(Faulted(failure, reason, isinstance(error, UploadFailed), kept_in))
 
     @property
     def _job(self) -> Job:
@@ -325,11 +312,15 @@ def _summary(stored: StoredFiles) -> StoredSummary:
     return StoredSummary(output_files=stored.output_files, output_bytes=stored.output_bytes, warnings=stored.warnings)
 
 
+def _location(workspace: Workspace | None) -> str:
+    return "" if workspace is None else workspace.location
+
+
 def _entrypoint(job: Job) -> str | None:
     """Return the main file; that of a source that is a single workflow file on the runner's disk is the file itself."""
     source = job.spec.source
     if source is None or source.entrypoint is not None:
         return None if source is None else source.entrypoint
-    name = Path(source.location).name
+    name = source.location.rpartition("/")[2]
     engine = installed_engines().find(job.spec.engine)
     return name if engine is not None and engine.has_suffix(name) else None

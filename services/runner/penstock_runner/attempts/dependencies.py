@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from penstock_execution.engine import Engine
+from penstock_execution.workspace import Workspaces
 from penstock_ports import EventLog
 from penstock_runner.attempts.job_log import JobLog
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.core.orders import StartOrder
-from penstock_runner.state_folder import StateFolder
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
-from penstock_sources.workspace.sources import Sources
 
 
 class AttemptDependencies(Struct, frozen=True, kw_only=True):
@@ -22,14 +21,14 @@ class AttemptDependencies(Struct, frozen=True, kw_only=True):
     runner_id: RunnerId
     log: EventLog
     engines: Mapping[str, Engine]
-    sources: Sources
+    workspaces: Mapping[str, Workspaces]
+    """Of each engine that has files, by its name."""
     uploads: Uploads
     reports: Reports
-    folder: StateFolder
     cores: int
     """For each attempt."""
     keep_work: bool
-    """Whether the work directory of a job stays on the disk after the end of the job."""
+    """Whether the files of a job stay in its workspace after the end of the job."""
     upload_retry_s: float
     """How long the upload of results that the blob store does not accept is retried."""
     runtime: Runtime = SYSTEM

@@ -1,8 +1,7 @@
-"""Plans: what a job would run, found by a dry attempt in a folder that is gone afterwards."""
+"""Plans: what a job would run, found by a dry attempt in a workspace that is removed afterwards."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -11,7 +10,7 @@ import structlog
 from msgspec.structs import replace
 
 from penstock_execution.engine import Attempt, Engine, EngineEvent, TaskChanged
-from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, removed
+from penstock_execution.workspace import Workspace, Workspaces
 from penstock_ports import PortError
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -19,7 +18,6 @@ from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
 from penstock_schemas.views import Task
 from penstock_sources.workspace.layout import SourceRefused
-from penstock_sources.workspace.sources import Sources
 
 MAX_PLANS: Final = 2
 """At the same time; further requests get a reply that the runner is busy."""
@@ -35,16 +33,14 @@ class Planner:
 
     Args:
         engines: by name; they are ready.
-        sources: stages the files of workflows.
-        folder: each plan has a separate folder below it.
+        workspaces: of each engine that has files, by its name.
         cores: for each attempt.
 
     """
 
-    def __init__(self, engines: Mapping[str, Engine], sources: Sources, folder: Path, *, cores: int) -> None:
+    def __init__(self, engines: Mapping[str, Engine], workspaces: Mapping[str, Workspaces], *, cores: int) -> None:
         self._engines = engines
-        self._sources = sources
-        self._folder = folder
+        self._workspaces = workspaces
         self._cores = cores
         self._open = 0
 
@@ -59,10 +55,12 @@ class Planner:
         if engine is None or self._open >= MAX_PLANS:
             return PlanReply(is_busy=True)
         self._open += 1
-        place = self._folder / SYSTEM.new_id()
+        plan_id = SYSTEM.new_id()
+        workspaces = self._workspaces.get(engine.name)
+        workspace = None if workspaces is None else workspaces.of_plan(plan_id)
         try:
             with anyio.fail_after(PLAN_DEADLINE_S):
-                return await self._plan(engine, request, place)
+                return await self._plan(engine, request, plan_id, workspace)
         except TimeoutError:
             return _failed(FailureCause.WORKFLOW, f"the plan was not made within {PLAN_DEADLINE_S:.0f} s")
         except SourceRefused as refused:
@@ -74,13 +72,13 @@ class Planner:
             return _failed(FailureCause.SYSTEM, "the plan could not be made; see the log of the runner for the reason")
         finally:
             self._open -= 1
-            with anyio.CancelScope(shield=True):
-                await removed(place, deadline_s=SHIELDED_REMOVE_S)
+            if workspace is not None:
+                with anyio.CancelScope(shield=True):
+                    await workspace.remove()
 
-    async def _plan(self, engine: Engine, request: PlanRequest, place: Path) -> PlanReply:
-        work_dir, log_dir = place / "work", place / "logs"
-        await anyio.to_thread.run_sync(lambda: log_dir.mkdir(parents=True))
-        await self._sources.prepare(request.source, work_dir)
+    async def _plan(self, engine: Engine, request: PlanRequest, plan_id: str, workspace: Workspace | None) -> PlanReply:
+        if workspace is not None:
+            await workspace.stage(request.source)
         tasks: dict[str, Task] = {}
 
         def take(event: EngineEvent) -> None:
@@ -88,13 +86,12 @@ class Planner:
                 tasks[event.task.id] = event.task
 
         attempt = Attempt(
-            job_id=JobId(f"plan-{place.name}"),
+            job_id=JobId(f"plan-{plan_id}"),
             tenant=DEFAULT_TENANT,
             attempt=1,
             pipeline_name=request.pipeline_name,
             parameters=request.parameters,
-            work_dir=work_dir,
-            log_dir=log_dir,
+            workspace=workspace,
             entrypoint=None if request.source is None else request.source.entrypoint,
             cores=self._cores,
             engine_parameters=request.engine_parameters or {},

@@ -6,7 +6,6 @@ blob store before an attempt ends, and only that can fail it.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 import anyio
@@ -24,8 +23,7 @@ from penstock_execution.engine import (
     LogWritten,
     TaskChanged,
 )
-from penstock_execution.files.file_threads import in_thread
-from penstock_execution.files.workflow_files import size_of_file
+from penstock_execution.workspace import Workspace
 from penstock_ports import LogTail, PortError, TaskStore, TooLarge
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import Uploads, log_key, task_log_key
@@ -85,9 +83,17 @@ class Reports:
         self.with_progress = _Worklist()
         self.with_task_logs = _Worklist()
 
-    def open(self, tenant: TenantId, job_id: JobId, attempt: int) -> "Report":
-        """Return where one attempt reports to; it costs nothing until something is reported."""
-        return Report(self, tenant, job_id, attempt)
+    def open(self, tenant: TenantId, job_id: JobId, attempt: int, workspace: Workspace | None) -> "Report":
+        """Return the reports of one attempt; they cost nothing until something is reported.
+
+        Args:
+            tenant: of the job.
+            job_id: the job.
+            attempt: the attempt.
+            workspace: has the logs; `None` for an engine without files.
+
+        """
+        return Report(self, tenant, job_id, attempt, workspace)
 
     async def run(self) -> None:
         """Deliver, for ever."""
@@ -120,8 +126,11 @@ class Reports:
 class Report:
     """The reports of one attempt: its tasks, its log lines, and its stored logs."""
 
-    def __init__(self, reports: Reports, tenant: TenantId, job_id: JobId, attempt: int) -> None:
+    def __init__(
+        self, reports: Reports, tenant: TenantId, job_id: JobId, attempt: int, workspace: Workspace | None
+    ) -> None:
         self._reports = reports
+        self._workspace = workspace
         self._tenant = tenant
         self._job_id = job_id
         self._attempt = attempt
@@ -141,7 +150,7 @@ class Report:
         if self._progress is None:
             self._progress = ReportQueue(self._job_id, self._attempt, now_s=self._reports.runtime.monotonic())
             self._sending, self._storing = anyio.Lock(), anyio.Lock()
-        if isinstance(event, TaskChanged) and (event.stdout_path or event.stderr_path):
+        if isinstance(event, TaskChanged) and (event.stdout or event.stderr):
             self._ended[event.task.id] = event
             self._reports.with_task_logs.add(self)
         if isinstance(event, LogWritten) and event.stream in _OWN_STREAMS and event.task_id is None:
@@ -175,8 +184,8 @@ class Report:
             for task_id, changed in list(self._ended.items()):
                 try:
                     stored = (
-                        await self._store(changed.stdout_path, self._task_key(task_id, LogStream.STDOUT), last),
-                        await self._store(changed.stderr_path, self._task_key(task_id, LogStream.STDERR), last),
+                        await self._store(changed.stdout, self._task_key(task_id, LogStream.STDOUT), last),
+                        await self._store(changed.stderr, self._task_key(task_id, LogStream.STDERR), last),
                     )
                 except UploadFailed:
                     if last is not None:
@@ -189,11 +198,10 @@ class Report:
                 self._reports.with_progress.add(self)
         return True
 
-    async def finish(self, log_dir: Path | None, retries: UploadRetries | None = None) -> None:
+    async def finish(self, retries: UploadRetries | None = None) -> None:
         """Store the whole logs, send the last progress as far as it gets out, and take nothing more.
 
         Args:
-            log_dir: where the engine kept its logs; `None` for an engine without files.
             retries: of what the blob store does not take; a few quick ones where none are given.
 
         Raises:
@@ -202,7 +210,7 @@ class Report:
         """
         retries = retries or UploadRetries()
         await self.store_task_logs(retries)
-        await self._store_engine_log(log_dir, retries)
+        await self._store_engine_log(retries)
         if self._progress is not None:
             with anyio.move_on_after(FINAL_FLUSH_S):
                 await self._send_all()
@@ -268,31 +276,32 @@ class Report:
     def _task_key(self, task_id: str, stream: LogStream) -> str:
         return task_log_key(self._job_id, self._attempt, task_id, stream)
 
-    async def _store(self, path: Path | None, key: str, retries: UploadRetries | None) -> "_StoredLog":
+    async def _store(self, name: str | None, key: str, retries: UploadRetries | None) -> "_StoredLog":
         """Store a log, if anything was written."""
-        if path is None:
+        if name is None or self._workspace is None:
             return _StoredLog()
         try:
-            if not await in_thread(lambda: size_of_file(path)):
-                return _StoredLog()
-            _, sha256 = await self._reports.uploads.put_log(key, path, retries)
+            async with self._workspace.open_log(name) as log:
+                if not log.size_bytes:
+                    return _StoredLog()
+                _, sha256 = await self._reports.uploads.put_log(key, log, retries)
+        except FileNotFoundError:
+            return _StoredLog()
         except OSError as error:
-            reason = error.strerror or "its disk did not answer"
-            _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, log=path.name, error=reason)
-            self.emit(
-                LogWritten(stream=LogStream.ENGINE, text=f"penstock: the log {path.name} is not stored: {reason}\n")
-            )
+            reason, last = error.strerror or "its storage did not answer", name.rpartition("/")[2]
+            _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, log=last, error=reason)
+            self.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: the log {last} is not stored: {reason}\n"))
             return _StoredLog()
         return _StoredLog(key, sha256)
 
-    async def _store_engine_log(self, log_dir: Path | None, retries: UploadRetries) -> None:
+    async def _store_engine_log(self, retries: UploadRetries) -> None:
         stored: dict[str, str] = {}
-        if log_dir is not None:
+        if self._workspace is not None:
             # Taken apart only where that makes a difference: else the whole log is standard error.
             for name in (ENGINE_LOG, ENGINE_STDOUT, ENGINE_STDERR):
                 if not _is_wanted(name, stored):
                     continue
-                kept = await self._store(log_dir / name, self._own_key(name), retries)
+                kept = await self._store(name, self._own_key(name), retries)
                 if kept.sha256 is not None:
                     stored[name] = kept.sha256
         if not stored:

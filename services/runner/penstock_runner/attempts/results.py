@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from penstock_execution.engine import Attempt, LogWritten, Outcome
-from penstock_execution.files.file_threads import in_thread
-from penstock_runner.attempts.notices import append_notices
+from penstock_execution.engine import ENGINE_LOG, Attempt, LogWritten, Outcome
+from penstock_execution.workspace import Workspace
 from penstock_runner.attempts.reporting import Report
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import StoredFiles, Uploads
@@ -25,7 +24,9 @@ class AttemptResults:
         self._report = report
         self._attempt = attempt
 
-    async def store(self, outcome: Outcome, kinds: StoredKinds, retries: UploadRetries) -> StoredFiles:
+    async def store(
+        self, workspace: Workspace, outcome: Outcome, kinds: StoredKinds, retries: UploadRetries
+    ) -> StoredFiles:
         """Store the files of these kinds; an earlier manifest is replaced.
 
         Raises:
@@ -40,18 +41,18 @@ class AttemptResults:
         attempt = self._attempt
         if produced.is_empty and attempt.attempt == 1:  # an earlier attempt may have left a manifest
             return StoredFiles()
-        stored = await self._uploads.put_outputs(attempt.job_id, attempt.attempt, attempt.work_dir, produced, retries)
-        await self._add_notices(stored.notices)
+        stored = await self._uploads.put_outputs(attempt.job_id, attempt.attempt, workspace, produced, retries)
+        await self._add_notices(workspace, stored.notices)
         return stored
 
-    async def save_logs(self, *, has_files: bool) -> None:
+    async def save_logs(self) -> None:
         """Store the logs that there are after a fault; a failure is logged only."""
         try:
-            await self._report.finish(self._attempt.log_dir if has_files else None)
+            await self._report.finish()
         except (UploadFailed, OSError) as error:
             self._write("uploads_incomplete", error=str(error))
 
-    async def _add_notices(self, sentences: Sequence[str]) -> None:
+    async def _add_notices(self, workspace: Workspace, sentences: Sequence[str]) -> None:
         """Add sentences to the run's log, the live one and the stored one."""
         for sentence in sentences:
             self._report.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: {sentence}\n"))
@@ -59,7 +60,8 @@ class AttemptResults:
         if sentences:
             # An engine may have no such file; the events have the sentences too.
             with contextlib.suppress(OSError, TimeoutError):
-                await in_thread(lambda: append_notices(self._attempt.log_dir, sentences))
+                text = "".join(f"penstock: {sentence}\n" for sentence in sentences)
+                await workspace.append_log(ENGINE_LOG, text)
 
     def _write(self, event: str, **fields: object) -> None:
         _log.info(event, job_id=self._attempt.job_id, attempt=self._attempt.attempt, **fields)

@@ -1,19 +1,15 @@
 """Files of an attempt on their way to the blob store."""
 
-import errno
-import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import anyio
 from msgspec import Struct
 
 from penstock_domain import blob_keys
-from penstock_execution.files.file_threads import in_thread
 from penstock_execution.files.produced import Produced, ProducedFile
 from penstock_execution.files.produced_files import MAX_NAMED
-from penstock_execution.files.workflow_files import UnsafeFile, WorkflowFolder, open_file, written_bytes
+from penstock_execution.workspace import UnsafeFile, Workspace, WorkspaceFile
 from penstock_ports import BLOB_PIECE_BYTES, Blobs, PortError
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_schemas.ids import JobId
@@ -24,8 +20,6 @@ UPLOAD_BASE_S: Final = 60.0
 UPLOAD_MIN_BYTES_PER_S: Final = 1 << 20
 """A try may take the base and what this rate allows for the file's size."""
 PARALLEL_UPLOADS: Final = 4
-MAX_HOLE_BYTES: Final = 64 << 30
-"""A file with larger holes is not stored: they cost its writer nothing, and the store what they claim to be."""
 MAX_LOG_BYTES: Final = 16 << 30
 """Of one log."""
 MAX_NAMED_AT_ONCE: Final = 3
@@ -78,33 +72,29 @@ class Uploads:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
 
-    async def put_log(self, key: str, path: Path, retries: UploadRetries | None = None) -> tuple[int, str]:
-        """Store a file that a workflow writes to, as far as it goes now; return its bytes and SHA-256.
+    async def put_log(self, key: str, log: WorkspaceFile, retries: UploadRetries | None = None) -> tuple[int, str]:
+        """Store a log, up to the size that it had when it was opened; return its bytes and SHA-256.
 
         Raises:
-            UnsafeFile, OSError: it is no regular file, or cannot be read.
-            UploadFailed: the blob store did not take it.
+            UploadFailed: the blob store did not accept it.
 
         """
-        with await in_thread(lambda: open_file(path)) as opened:
-            return await self._put(key, opened, retries or UploadRetries(), max_bytes=MAX_LOG_BYTES)
+        return await self._put(key, log, retries or UploadRetries(), max_bytes=MAX_LOG_BYTES)
 
     async def _put(
-        self, key: str, opened: BinaryIO, retries: UploadRetries, *, max_bytes: int | None = None
+        self, key: str, opened: WorkspaceFile, retries: UploadRetries, *, max_bytes: int | None = None
     ) -> tuple[int, str]:
-        """Store an open file, up to the size that it has now: a process that still writes to it could do so for ever.
+        """Store an open file, up to the size that it had then: a process could write to it without end.
 
         Raises:
-            UnsafeFile: it is next to all holes, which would be stored as zeros.
-            UploadFailed: the blob store did not take it.
+            UploadFailed: the blob store did not accept it.
 
         """
-        size = await in_thread(lambda: _bytes_to_store(opened))
-        size = size if max_bytes is None else min(size, max_bytes)
+        size = opened.size_bytes if max_bytes is None else min(opened.size_bytes, max_bytes)
         while True:
             try:
                 with anyio.fail_after(UPLOAD_BASE_S + size / UPLOAD_MIN_BYTES_PER_S):
-                    stored = await self._blobs.put_stream(key, _pieces(opened, size))
+                    stored = await self._blobs.put_stream(key, _chunks(opened, size))
             except (PortError, OSError) as error:
                 await retries.pause(key, error)
             else:
@@ -115,7 +105,7 @@ class Uploads:
         """Store `content`.
 
         Raises:
-            UploadFailed: the blob store did not take it.
+            UploadFailed: the blob store did not accept it.
 
         """
         retries = retries or UploadRetries()
@@ -130,7 +120,12 @@ class Uploads:
                 return
 
     async def put_outputs(
-        self, job_id: JobId, attempt: int, work_dir: Path, produced: Produced, retries: UploadRetries | None = None
+        self,
+        job_id: JobId,
+        attempt: int,
+        workspace: Workspace,
+        produced: Produced,
+        retries: UploadRetries | None = None,
     ) -> StoredFiles:
         """Store the files that a run left, and their manifest.
 
@@ -145,20 +140,18 @@ class Uploads:
         limiter = anyio.CapacityLimiter(PARALLEL_UPLOADS)
         failures: list[Exception] = []
 
-        async def put(folder: WorkflowFolder, file: ProducedFile) -> None:
+        async def put(file: ProducedFile) -> None:
             async with limiter:
                 if failures:
                     return
                 try:
-                    stored[file.path] = await self._put_output(job_id, folder, file, retries)
+                    stored[file.path] = await self._put_output(job_id, workspace, file, retries)
                 except (UnreadableOutput, UploadFailed) as error:
                     failures.append(error)
 
-        if produced.files:
-            with await in_thread(lambda: WorkflowFolder(work_dir)) as folder:
-                async with anyio.create_task_group() as group:
-                    for file in produced.files:
-                        group.start_soon(put, folder, file)
+        async with anyio.create_task_group() as group:
+            for file in produced.files:
+                group.start_soon(put, file)
         if failures:
             raise failures[0]
         in_order = [stored[path] for path in sorted(stored)]
@@ -177,11 +170,11 @@ class Uploads:
         return StoredFiles(manifest)
 
     async def _put_output(
-        self, job_id: JobId, folder: WorkflowFolder, file: ProducedFile, retries: UploadRetries
+        self, job_id: JobId, workspace: Workspace, file: ProducedFile, retries: UploadRetries
     ) -> OutputFile | UnstoredFile:
         key = blob_keys.below(f"jobs/{job_id}/outputs", file.path)
         try:
-            with await in_thread(lambda: folder.open_file(file.content)) as opened:
+            async with workspace.open_output(file.content) as opened:
                 size_bytes, sha256 = await self._put(key, opened, retries)
         except FileNotFoundError:
             return UnstoredFile(path=file.path, reason="it vanished before it could be stored")
@@ -192,7 +185,7 @@ class Uploads:
         except UnsafeFile as error:
             return UnstoredFile(path=file.path, reason=error.strerror or "it is not a regular file")
         except TimeoutError:
-            return UnstoredFile(path=file.path, reason="its disk did not answer")
+            return UnstoredFile(path=file.path, reason="its storage did not answer")
         except ValueError:
             return UnstoredFile(path=file.path, reason="its name cannot be the key of a blob")
         return OutputFile(path=file.path, size_bytes=size_bytes, sha256=sha256, key=key, kind=file.kind)
@@ -208,30 +201,15 @@ def task_log_key(job_id: JobId, attempt: int, task_id: str, stream: LogStream) -
     return log_key(job_id, attempt, f"tasks/{task_id}.{stream.value}")
 
 
-def _bytes_to_store(opened: BinaryIO) -> int:
-    """Return a file's size.
-
-    Raises:
-        UnsafeFile: it is next to all holes.
-
-    """
-    size = os.fstat(opened.fileno()).st_size
-    written = written_bytes(opened) if size > MAX_HOLE_BYTES else size
-    if size - written > MAX_HOLE_BYTES:
-        raise UnsafeFile(errno.EFBIG, f"only {written:,} of its {size:,} bytes were ever written")
-    return size
-
-
-async def _pieces(opened: BinaryIO, size: int) -> AsyncGenerator[bytes, None]:
+async def _chunks(opened: WorkspaceFile, size: int) -> AsyncGenerator[bytes, None]:
     """Yield the first `size` bytes of a file, fewer where it was cut."""
     start = 0
     while start < size:
-        at, length = start, min(BLOB_PIECE_BYTES, size - start)
-        piece = await in_thread(lambda: os.pread(opened.fileno(), length, at))  # noqa: B023 - it is awaited at once
-        if not piece:
+        chunk = await opened.read(start=start, max_bytes=min(BLOB_PIECE_BYTES, size - start))
+        if not chunk:
             return
-        yield piece
-        start += len(piece)
+        yield chunk
+        start += len(chunk)
 
 
 def _warnings(manifest: OutputManifest) -> Iterator[str]:
