@@ -98,8 +98,8 @@ def _wait(
         if watchdog.pid in ended:
             watchdog.replace()
         if pid in ended:
-            # The watchdog may have been faster than this process.
-            return ended[pid], ended[pid] == -signal.SIGKILL and deadline.has_passed()
+            # The watchdog may have been faster: it killed the attempt, or a child without which the attempt failed.
+            return ended[pid], ended[pid] != 0 and deadline.has_passed()
         if deadline.has_passed():
             return None, True
         left_s = LEASE_CHECK_S if kill_at is None else max(0.0, kill_at - time.monotonic())
