@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from msgspec import Struct
+
 from penstock_domain.access import NEEDED_TO_SUBMIT
 from penstock_gateway.http import problems
 from penstock_gateway.http.operations import Link, Operation, ResponseSpec
@@ -19,6 +21,7 @@ from penstock_gateway.operations.parts import (
     MIN_SEQ_HEADER,
     MIN_SEQ_PROBLEMS,
     READ_PROBLEMS,
+    STORE_PROBLEMS,
     TEXT,
     TIME,
     WRITE_PROBLEMS,
@@ -74,6 +77,47 @@ LIST_PARAMETERS: Final = (
     MIN_SEQ_HEADER,
     IF_NONE_MATCH,
 )
+
+
+def _command(
+    verb: str,
+    answer: ResponseSpec,
+    *,
+    summary: str,
+    description: str,
+    role: Role = Role.SUBMITTER,
+    body: type[Struct] | None = None,
+    reason: str = "",
+) -> Operation:
+    """Return an operation that performs a command on one job.
+
+    Args:
+        verb: the last part of its path.
+        answer: its response.
+        summary: one line.
+        description: more.
+        role: the least role of its sender.
+        body: the optional body, which has the field `reason`; `None`: there is no body.
+        reason: an example of a reason.
+
+    """
+    return Operation(
+        method="post",
+        path=f"/jobs/{{job_id}}/{verb}",
+        name=f"{verb}Job",
+        role=role,
+        action=f"{verb} job {{job_id}}",
+        tag="Jobs",
+        summary=summary,
+        description=description,
+        parameters=(JOB_ID,),
+        body=body,
+        body_is_required=body is None,
+        body_examples={} if body is None else {"reason": {"reason": reason}},
+        answers=(answer,),
+        problems=(*COMMAND_PROBLEMS, *(STORE_PROBLEMS if body is None else WRITE_PROBLEMS)),
+    )
+
 
 SUBMIT_JOB: Final = Operation(
     method="post",
@@ -159,72 +203,40 @@ DELETE_JOB: Final = Operation(
     "events, which admins can read. For its owner, and for admins. Repeating does no harm.",
     parameters=(JOB_ID, query("reason", "Why; it is kept in the log.", {**TEXT, "maxLength": MAX_DESCRIPTION})),
     answers=(ResponseSpec(204, "It is deleted"),),
-    problems=(*COMMAND_PROBLEMS, problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE),
+    problems=(*COMMAND_PROBLEMS, *STORE_PROBLEMS),
 )
-CANCEL_JOB: Final = Operation(
-    method="post",
-    path="/jobs/{job_id}/cancel",
-    name="cancelJob",
-    role=Role.SUBMITTER,
-    action="cancel job {job_id}",
-    tag="Jobs",
+CANCEL_JOB: Final = _command(
+    "cancel",
+    ResponseSpec(202, "The job in its present state", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),
     summary="Cancel a job",
     description="A job that waits is cancelled at once; one that runs is stopped soon after. Repeating does no harm.",
-    parameters=(JOB_ID,),
     body=CancelRequest,
-    body_is_required=False,
-    body_examples={"reason": {"reason": "wrong sample"}},
-    answers=(
-        ResponseSpec(202, "The job in its present state", JobResponse, examples.CANCELLED_JOB, headers=JOB_HEADERS),
-    ),
-    problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
+    reason="wrong sample",
 )
-HOLD_JOB: Final = Operation(
-    method="post",
-    path="/jobs/{job_id}/hold",
-    name="holdJob",
-    role=Role.SUBMITTER,
-    action="hold job {job_id}",
-    tag="Jobs",
+HOLD_JOB: Final = _command(
+    "hold",
+    ResponseSpec(200, "The job, which is held", JobResponse, examples.HELD_JOB, headers=JOB_HEADERS),
     summary="Hold a job",
     description="A job that waits is not started until it is released; its place in the queue stays its own. "
     "Repeating does no harm.",
-    parameters=(JOB_ID,),
     body=HoldRequest,
-    body_is_required=False,
-    body_examples={"reason": {"reason": "the reference is being replaced"}},
-    answers=(ResponseSpec(200, "The job, which is held", JobResponse, examples.HELD_JOB, headers=JOB_HEADERS),),
-    problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
+    reason="the reference is being replaced",
 )
-RELEASE_JOB: Final = Operation(
-    method="post",
-    path="/jobs/{job_id}/release",
-    name="releaseJob",
-    role=Role.SUBMITTER,
-    action="release job {job_id}",
-    tag="Jobs",
+RELEASE_JOB: Final = _command(
+    "release",
+    ResponseSpec(200, "The job, which waits", JobResponse, examples.RELEASED_JOB, headers=JOB_HEADERS),
     summary="Release a held job",
     description="It waits for a slot again, where it would be had it never been held. Repeating does no harm.",
-    parameters=(JOB_ID,),
-    answers=(ResponseSpec(200, "The job, which waits", JobResponse, examples.RELEASED_JOB, headers=JOB_HEADERS),),
-    problems=(*COMMAND_PROBLEMS, problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE),
 )
-CLOSE_JOB: Final = Operation(
-    method="post",
-    path="/jobs/{job_id}/close",
-    name="closeJob",
-    role=Role.OPERATOR,
-    action="close job {job_id}",
-    tag="Jobs",
+CLOSE_JOB: Final = _command(
+    "close",
+    ResponseSpec(200, "The job, which has failed", JobResponse, examples.CLOSED_JOB, headers=JOB_HEADERS),
     summary="Close a job whose events are damaged",
     description="Such a job is in quarantine: its `damage` describes it, nothing happens to it any more, and it "
     "keeps its slot. Closed, it has failed and its slot is free. For operators. Any other job is refused.",
-    parameters=(JOB_ID,),
+    role=Role.OPERATOR,
     body=CloseRequest,
-    body_is_required=False,
-    body_examples={"reason": {"reason": "a disk failed"}},
-    answers=(ResponseSpec(200, "The job, which has failed", JobResponse, examples.CLOSED_JOB, headers=JOB_HEADERS),),
-    problems=(*COMMAND_PROBLEMS, *WRITE_PROBLEMS),
+    reason="a disk failed",
 )
 
 JOBS: Final = (

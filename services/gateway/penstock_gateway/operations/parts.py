@@ -70,6 +70,8 @@ MIN_SEQ_PROBLEMS: Final = (problems.BEYOND_LOG, problems.NOT_YET)
 READ_PROBLEMS: Final = (problems.NOT_FOUND, problems.INVALID, problems.UNAVAILABLE)
 COMMAND_PROBLEMS: Final = (problems.FORBIDDEN, problems.NOT_FOUND, problems.NOT_POSSIBLE, problems.BUSY)
 """Of every operation that changes one job."""
+STORE_PROBLEMS: Final = (problems.INVALID, problems.LOG_FULL, problems.UNAVAILABLE)
+"""Of every operation without a body that stores an event."""
 WRITE_PROBLEMS: Final = (
     problems.TOO_LARGE,
     problems.TOO_SLOW,

@@ -85,46 +85,61 @@ WAIT: Final = query(
     {"type": "number", "minimum": 0, "default": 0},
 )
 
-LIST_EVENTS: Final = Operation(
-    method="get",
-    path="/jobs/{job_id}/events",
-    name="listEvents",
-    tag="Runs",
-    summary="Read what happened to a job",
+
+def _read(
+    path: str,
+    name: str,
+    summary: str,
+    *answers: ResponseSpec,
+    parameters: tuple[Parameter, ...] = (),
+    description: str = "",
+) -> Operation:
+    """Return an operation that reads something of one job, below the path of the job."""
+    return Operation(
+        method="get",
+        path=f"/jobs/{{job_id}}/{path}",
+        name=name,
+        tag="Runs",
+        summary=summary,
+        description=description,
+        parameters=(JOB_ID, *parameters),
+        answers=answers,
+        problems=(*READ_PROBLEMS, problems.RANGE) if RANGE in parameters else READ_PROBLEMS,
+    )
+
+
+LIST_EVENTS: Final = _read(
+    "events",
+    "listEvents",
+    "Read what happened to a job",
+    ResponseSpec(200, "The events", EventList, examples.EVENTS),
+    parameters=(AFTER, WAIT, limit(DEFAULT_PAGE)),
     description="The job's events as the log has them. With `wait` it answers as soon as there is a new one.",
-    parameters=(JOB_ID, AFTER, WAIT, limit(DEFAULT_PAGE)),
-    answers=(ResponseSpec(200, "The events", EventList, examples.EVENTS),),
-    problems=READ_PROBLEMS,
 )
-LIST_TASKS: Final = Operation(
-    method="get",
-    path="/jobs/{job_id}/tasks",
-    name="listTasks",
-    tag="Runs",
-    summary="Read the tasks of a job",
-    parameters=(JOB_ID, AFTER, limit(MAX_PAGE)),
-    answers=(
-        ResponseSpec(
-            200,
-            "The tasks, in the order of their first appearance",
-            TaskList,
-            examples.TASKS,
-            links=(Link("readTaskLog", {"job_id": "$request.path.job_id", "task_id": "$response.body#/tasks/0/id"}),),
-        ),
+LIST_TASKS: Final = _read(
+    "tasks",
+    "listTasks",
+    "Read the tasks of a job",
+    ResponseSpec(
+        200,
+        "The tasks, in the order of their first appearance",
+        TaskList,
+        examples.TASKS,
+        links=(Link("readTaskLog", {"job_id": "$request.path.job_id", "task_id": "$response.body#/tasks/0/id"}),),
     ),
-    problems=READ_PROBLEMS,
+    parameters=(AFTER, limit(MAX_PAGE)),
 )
-READ_LOG: Final = Operation(
-    method="get",
-    path="/jobs/{job_id}/logs",
-    name="readLog",
-    tag="Runs",
-    summary="Read or follow the log of a job",
+READ_LOG: Final = _read(
+    "logs",
+    "readLog",
+    "Read or follow the log of a job",
+    ResponseSpec(200, "The log", LogList, examples.LOGS),
+    ResponseSpec(200, "With `format=text`: the log as text", media_type="text/plain"),
+    ResponseSpec(206, "With `format=text` and `Range`: a part of it", media_type="text/plain"),
     description="The live tail while the job runs; the whole engine log, or its stream `engine` or `workflow` "
     "alone, once the tail has been forgotten. What tasks wrote is then under `/jobs/{job_id}/tasks`. "
     "Positions belong to their `source`: to go on in an archive, give `source=archive`.",
     parameters=(
-        JOB_ID,
         AFTER,
         WAIT,
         limit(MAX_PAGE),
@@ -146,57 +161,35 @@ READ_LOG: Final = Operation(
         ),
         RANGE,
     ),
-    answers=(
-        ResponseSpec(200, "The log", LogList, examples.LOGS),
-        ResponseSpec(200, "With `format=text`: the log as text", media_type="text/plain"),
-        ResponseSpec(206, "With `format=text` and `Range`: a part of it", media_type="text/plain"),
-    ),
-    problems=(*READ_PROBLEMS, problems.RANGE),
 )
-READ_TASK_LOG: Final = Operation(
-    method="get",
-    path="/jobs/{job_id}/tasks/{task_id}/{stream}",
-    name="readTaskLog",
-    tag="Runs",
-    summary="Read what a task wrote",
-    parameters=(JOB_ID, TASK_ID, STREAM, RANGE),
-    answers=(
-        ResponseSpec(200, "The text", media_type="text/plain"),
-        ResponseSpec(206, "A part of it", media_type="text/plain"),
-    ),
-    problems=(*READ_PROBLEMS, problems.RANGE),
+READ_TASK_LOG: Final = _read(
+    "tasks/{task_id}/{stream}",
+    "readTaskLog",
+    "Read what a task wrote",
+    ResponseSpec(200, "The text", media_type="text/plain"),
+    ResponseSpec(206, "A part of it", media_type="text/plain"),
+    parameters=(TASK_ID, STREAM, RANGE),
 )
-LIST_OUTPUTS: Final = Operation(
-    method="get",
-    path="/jobs/{job_id}/outputs",
-    name="listOutputs",
-    tag="Runs",
-    summary="List the files that a job produced",
-    parameters=(JOB_ID,),
-    answers=(
-        ResponseSpec(
-            200,
-            "The files",
-            OutputList,
-            examples.OUTPUTS,
-            links=(Link("downloadOutput", {"job_id": "$request.path.job_id", "path": "$response.body#/files/0/path"}),),
-        ),
+LIST_OUTPUTS: Final = _read(
+    "outputs",
+    "listOutputs",
+    "List the files that a job produced",
+    ResponseSpec(
+        200,
+        "The files",
+        OutputList,
+        examples.OUTPUTS,
+        links=(Link("downloadOutput", {"job_id": "$request.path.job_id", "path": "$response.body#/files/0/path"}),),
     ),
-    problems=READ_PROBLEMS,
 )
-DOWNLOAD_OUTPUT: Final = Operation(
-    method="get",
-    path="/jobs/{job_id}/outputs/{path}",
-    name="downloadOutput",
-    tag="Runs",
-    summary="Download a file that a job produced",
-    parameters=(JOB_ID, PATH, RANGE, IF_RANGE, IF_NONE_MATCH),
-    answers=(
-        ResponseSpec(200, "The file", media_type="*/*", headers=FILE_HEADERS),
-        ResponseSpec(206, "A part of it", media_type="*/*", headers=FILE_HEADERS),
-        ResponseSpec(304, "Nothing changed"),
-    ),
-    problems=(*READ_PROBLEMS, problems.RANGE),
+DOWNLOAD_OUTPUT: Final = _read(
+    "outputs/{path}",
+    "downloadOutput",
+    "Download a file that a job produced",
+    ResponseSpec(200, "The file", media_type="*/*", headers=FILE_HEADERS),
+    ResponseSpec(206, "A part of it", media_type="*/*", headers=FILE_HEADERS),
+    ResponseSpec(304, "Nothing changed"),
+    parameters=(PATH, RANGE, IF_RANGE, IF_NONE_MATCH),
 )
 
 RUNS: Final = (
