@@ -85,7 +85,7 @@ on this machine, else http://127.0.0.1:8000.
 @click.option("--version", "shows_version", is_flag=True, help="Print this command's version.")
 @click.pass_context
 def penstock(ctx: click.Context, shows_version: bool) -> None:
-    """Scientific pipelines as a service: submit Snakemake workflows, watch them run, fetch what they made."""
+    """Scientific pipelines as a service: submit Snakemake workflows, watch them run, download their outputs."""
     if os.environ.get("NO_COLOR"):  # https://no-color.org
         ctx.color = False
     if shows_version:

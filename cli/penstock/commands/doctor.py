@@ -75,7 +75,7 @@ class Check(msgspec.Struct, frozen=True):
 def doctor(url: str | None, state: Path | None, form: Format) -> int:
     """Check this machine and the server, and report how to fix each problem.
 
-    The exit code is 1 when a check failed; warnings are none.
+    The exit code is 1 when a check failed; a warning does not change it.
     """
     folder = (state or instance_record.default_state(os.environ)).absolute()
     checks: list[Check] = []

@@ -236,7 +236,7 @@ def release(job_ids: tuple[str, ...], url: str | None, state: Path | None) -> in
 @click.option("--wait", "waits", is_flag=True, help="Wait until the runs are over.")
 @server_options
 def cancel(job_ids: tuple[str, ...], reason: str | None, waits: bool, url: str | None, state: Path | None) -> int:
-    """Cancel runs. A run that is over already is left as it is, and is no error."""
+    """Cancel runs. A run that has ended stays as it is; that is not an error."""
 
     def perform(client: Client, job_id: JobId) -> str:
         job = client.cancel(job_id, reason=reason)

@@ -13,7 +13,7 @@ from penstock.versions import software_version
 @click.command()
 @server_options
 def version(url: str | None, state: Path | None) -> None:
-    """Print the versions of this command and of the server. No server is no error."""
+    """Print the versions of this command and of the server; without a server, only the first."""
     click.echo(f"penstock {software_version()}")
     place = server_url(url, state)
     with Client(place, deadline_s=3.0) as client:

@@ -78,8 +78,8 @@ def check_url(text: str, allowed: SourceHosts) -> SplitResult:
     if not any(_fits(host, port, url.scheme, one_host.lower()) for one_host in allowed.hosts):
         known = ", ".join(f"`{one_host}`" for one_host in allowed.hosts)
         shown = f"`{host}`" if port == PORTS[url.scheme] else f"port {port} of `{host}`"
-        what = f"this server fetches from {known} alone" if known else "this server fetches from nowhere"
-        raise FetchFailed(f"{what}, not from {shown}; its operator sets that with PENSTOCK_SOURCE_HOSTS")
+        what = f"this server fetches only from {known}" if known else "this server fetches from no host"
+        raise FetchFailed(f"{what}, so not from {shown}; its operator sets the hosts with PENSTOCK_SOURCE_HOSTS")
     return url
 
 

@@ -87,7 +87,7 @@ def document(
             "title": "Penstock",
             "version": software_version,
             "summary": "Scientific pipelines as a service.",
-            "description": "Submit workflows, watch them run, fetch what they made. Errors are problems as in "
+            "description": "Submit workflows, watch them run, download their outputs. Errors are problems as in "
             "RFC 9457; every time is UTC. Send credentials in the header Authorization: a name with its password "
             "(Basic), an API token, which `POST /tokens` and `penstock token` issue, or a token of the OpenID "
             "provider (Bearer). X-API-Key takes API tokens, too. The operator configures which are accepted.",
