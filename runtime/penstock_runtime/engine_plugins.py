@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
+from penstock_runtime.settings import PREFIX
 
 GROUP: Final = "penstock.engines"
 _OWN_DISTRIBUTION: Final = "penstock"
@@ -55,6 +56,26 @@ def installed_engines() -> EngineRegistry:
 
     """
     return loaded_engines().registry
+
+
+def settings_prefix(engine: str) -> str:
+    """Return what the names of an engine's own settings begin with."""
+    return f"{PREFIX}{engine.upper().replace('-', '_')}_"
+
+
+def engine_variables() -> frozenset[str]:
+    """Return the variables from which the settings of installed engines are read.
+
+    Raises:
+        InvalidEngines: no engine can be used.
+
+    """
+    return frozenset(
+        settings_prefix(engine.name) + field.upper()
+        for engine in installed_engines()
+        if engine.settings is not None
+        for field in engine.settings.__struct_fields__
+    )
 
 
 def unusable_engines() -> tuple[UnusableEngine, ...]:

@@ -10,6 +10,7 @@ from tools.reference.configuration import SERVICES
 
 from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_jetstream import names
+from penstock_runtime.engine_plugins import engine_variables
 from penstock_runtime.liveness import WATCHDOG_VARIABLE
 from penstock_runtime.settings import describe
 
@@ -23,5 +24,6 @@ OF_THE_COMMAND_LINE = {
 @pytest.mark.parametrize("path", markdown_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_named_variable_exists(path: Path) -> None:
     known = {row.variable for _, _, shape in SERVICES for row in describe(shape)} | OF_THE_COMMAND_LINE
+    known |= engine_variables()
     known |= {names.EVENTS, names.TASKS, names.LOGS, RUNNER_MARKER, ATTEMPT_MARKER, WATCHDOG_VARIABLE}
     assert set(VARIABLE.findall(path.read_text())) <= known

@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from penstock_engines.mock.behaviour import MockBehaviour
 from penstock_engines.mock.descriptor import DESCRIPTOR as MOCK
-from penstock_engines.mock.engine import MockBehaviour, MockEngine
+from penstock_engines.mock.engine import MockEngine
 from penstock_execution.engine import Engine
 from penstock_testing.contracts.engine import EngineContract, Workflow
 

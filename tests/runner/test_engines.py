@@ -18,7 +18,7 @@ MISSING = replace(
 
 
 def names(descriptors: tuple[EngineDescriptor, ...], *chosen: str) -> list[str]:
-    engines = launched_engines(EngineRegistry(descriptors), chosen, LaunchContext(), {"mock": {"seed": 3}})
+    engines = launched_engines(EngineRegistry(descriptors), chosen, LaunchContext(), {"PENSTOCK_MOCK_SEED": "3"})
     return [engine.name for engine in engines]
 
 

@@ -6,7 +6,8 @@ from time import monotonic
 import anyio
 import pytest
 
-from penstock_engines.mock.engine import ERROR_MESSAGES, STEPS, MockBehaviour, MockEngine
+from penstock_engines.mock.behaviour import MockBehaviour
+from penstock_engines.mock.engine import ERROR_MESSAGES, STEPS, MockEngine
 from penstock_execution.engine import Attempt, CountsChanged, Engine, EngineEvent, Outcome, TaskChanged
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId

@@ -5,9 +5,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from penstock_engines.mock.engine import MockBehaviour
+from penstock_domain.engines.registry import EngineRegistry
+from penstock_engines.mock.behaviour import MockBehaviour
+from penstock_engines.mock.descriptor import DESCRIPTOR
+from penstock_engines.mock.launcher import launch
+from penstock_execution.launching import LaunchContext
+from penstock_runner.engines import check_options, engine_options
 from penstock_runner.settings import RUNNER_NAME_PATTERN, RunnerSettings, default_name, mistakes
-from penstock_runtime.settings import BadSettings, describe, read_settings
+from penstock_runtime.settings import BadSettings, UnusableSetting, describe, read_settings
 from penstock_schemas.ids import is_token
 
 
@@ -16,7 +21,7 @@ def test_nothing_set_is_enough() -> None:
     assert mistakes(settings) == ()
     assert is_token(settings.name)
     assert settings.cores_per_attempt >= 1
-    assert msgspec.convert(settings.engine_options["mock"], MockBehaviour) == MockBehaviour()
+    assert msgspec.convert(engine_options(DESCRIPTOR, {}), MockBehaviour) == MockBehaviour()
 
 
 def test_everything_can_be_set() -> None:
@@ -27,10 +32,6 @@ def test_everything_can_be_set() -> None:
         "PENSTOCK_ENGINES": "mock, snakemake",
         "PENSTOCK_LABELS": "zone=a,gpu=",
         "PENSTOCK_SOURCE_ROOTS": "/data,/work",
-        "PENSTOCK_MOCK_MIN_DURATION": "0",
-        "PENSTOCK_MOCK_MAX_DURATION": "0.5",
-        "PENSTOCK_MOCK_SUCCESS_RATE": "1",
-        "PENSTOCK_MOCK_SEED": "3",
         "PENSTOCK_KEEP_WORK": "yes",
     }
     settings = read_settings(RunnerSettings, environ)
@@ -38,9 +39,26 @@ def test_everything_can_be_set() -> None:
     assert settings.engines == ("mock", "snakemake")
     assert settings.label_map == {"zone": "a", "gpu": ""}
     assert settings.source_roots == (Path("/data"), Path("/work"))
-    behaviour = msgspec.convert(settings.engine_options["mock"], MockBehaviour)
-    assert behaviour == MockBehaviour(min_duration=0, max_duration=0.5, success_rate=1, seed=3)
     assert settings.keep_work
+
+
+def test_an_engine_has_settings_of_its_own() -> None:
+    environ = {
+        "PENSTOCK_MOCK_MIN_DURATION": "0",
+        "PENSTOCK_MOCK_MAX_DURATION": "0.5",
+        "PENSTOCK_MOCK_SUCCESS_RATE": "1",
+        "PENSTOCK_MOCK_SEED": "3",
+    }
+    behaviour = msgspec.convert(engine_options(DESCRIPTOR, environ), MockBehaviour)
+    assert behaviour == MockBehaviour(min_duration=0, max_duration=0.5, success_rate=1, seed=3)
+
+
+def test_every_mistake_in_the_settings_of_engines_is_reported_at_once() -> None:
+    environ = {"PENSTOCK_MOCK_SUCCESS_RATE": "80", "PENSTOCK_MOCK_SEEDS": "1"}
+    with pytest.raises(BadSettings) as caught:
+        check_options(EngineRegistry((DESCRIPTOR,)), (), environ)
+    assert {mistake.variable for mistake in caught.value.mistakes} == set(environ)
+    check_options(EngineRegistry((DESCRIPTOR,)), ("other",), environ)
 
 
 def test_every_mistake_is_reported_at_once() -> None:
@@ -49,7 +67,6 @@ def test_every_mistake_is_reported_at_once() -> None:
         "PENSTOCK_RUNNER_NAME": "a.b",
         "PENSTOCK_LABELS": "zone",
         "PENSTOCK_LEASE_S": "60",
-        "PENSTOCK_MOCK_SUCCESS_RATE": "80",
     }
     with pytest.raises(BadSettings) as caught:
         read_settings(RunnerSettings, environ)
@@ -57,10 +74,10 @@ def test_every_mistake_is_reported_at_once() -> None:
 
 
 def test_settings_that_contradict_one_another_are_named() -> None:
-    settings = RunnerSettings(mock_min_duration=5, mock_max_duration=1, source_roots=(Path("relative"),))
-    durations, roots = mistakes(settings)
-    assert "PENSTOCK_MOCK_MIN_DURATION (5) is greater than PENSTOCK_MOCK_MAX_DURATION (1)" in durations
+    (roots,) = mistakes(RunnerSettings(source_roots=(Path("relative"),)))
     assert "'relative'" in roots
+    with pytest.raises(UnusableSetting, match=r"MIN_DURATION \(5\) is greater than PENSTOCK_MOCK_MAX_DURATION \(1\)"):
+        launch(LaunchContext(options={"min_duration": 5.0, "max_duration": 1.0}))
 
 
 @pytest.mark.parametrize("host", ["a.b.c", "-x-", "", "x" * 80])

@@ -7,6 +7,7 @@ from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_gateway.settings import GatewaySettings
 from penstock_projector.settings import ProjectorSettings
 from penstock_runner.settings import RunnerSettings
+from penstock_runtime.engine_plugins import engine_variables
 from penstock_runtime.liveness import WATCHDOG_VARIABLE
 from penstock_runtime.setting_names import COMMAND_LINE, INTERNAL, NAMES, SERVICES
 from penstock_runtime.settings import PREFIX, describe, without_effect
@@ -17,7 +18,7 @@ SHAPES = (GatewaySettings, RunnerSettings, SchedulerSettings, ProjectorSettings)
 
 def test_the_list_has_every_setting_of_every_service() -> None:
     variables = {row.variable for shape in SHAPES for row in describe(shape) if row.variable.startswith(PREFIX)}
-    assert variables == SERVICES
+    assert variables | engine_variables() == SERVICES
 
 
 def test_the_list_has_every_variable_of_the_command_line() -> None:

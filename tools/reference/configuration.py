@@ -1,6 +1,7 @@
 """`configuration.md`: the environment variables of every service, from its settings Struct."""
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -8,7 +9,8 @@ import msgspec
 from penstock_gateway.settings import GatewaySettings
 from penstock_projector.settings import ProjectorSettings
 from penstock_runner.settings import RunnerSettings
-from penstock_runtime.settings import describe, other_names
+from penstock_runtime.engine_plugins import installed_engines, settings_prefix
+from penstock_runtime.settings import SettingRow, describe, other_names
 from penstock_runtime.storage_variables import BACKEND, BLOBS, BUCKET, CLIENT_REGION, FOLDER, REGION
 from penstock_scheduler.settings import SchedulerSettings
 from tools.reference.markdown import code, heading, table
@@ -58,15 +60,20 @@ def page() -> str:
     """Return the page."""
     parts = [heading("Configuration", source="the settings of each service"), INTRODUCTION.lstrip()]
     for title, command, shape in SERVICES:
-        rows = [
-            (code(row.variable), _expected(row.expected), _default(row.default), row.description)
-            for row in describe(shape)
-        ]
         parts.append(f"## {title}\n\n`{command}`\n")
-        parts.append(table(("variable", "value", "when not set", "meaning"), rows))
+        parts.append(_table(describe(shape)))
+    for engine in installed_engines():
+        if engine.settings is not None:
+            parts.append(f"## Runners with {engine.title}\n\nSettings of the engine `{engine.name}`.\n")
+            parts.append(_table(describe(engine.settings, prefix=settings_prefix(engine.name))))
     parts.append(f"{OTHER_NAMES.lstrip()}")
     parts.append(table(("name", "here"), [(code(name), text) for name, text in COUNTERPARTS.items()]))
     return "\n".join(parts)
+
+
+def _table(settings: Iterable[SettingRow]) -> str:
+    rows = [(code(row.variable), _expected(row.expected), _default(row.default), row.description) for row in settings]
+    return table(("variable", "value", "when not set", "meaning"), rows)
 
 
 def _default(default: str | None) -> str:

@@ -3,6 +3,7 @@
 import shlex
 from typing import Final
 
+from penstock_runtime.engine_plugins import installed_engines, settings_prefix
 from penstock_runtime.settings import SettingRow, describe
 from tools.reference.configuration import SERVICES
 
@@ -26,6 +27,11 @@ def page() -> str:
     shared = [row for row in described["Gateway"] if all(row in rows for rows in described.values())]
     sections = {"Every service": shared} | {
         f"{title}: {command}": [row for row in described[title] if row not in shared] for title, command, _ in SERVICES
+    }
+    sections |= {
+        f"Runners with {engine.title}": list(describe(engine.settings, prefix=settings_prefix(engine.name)))
+        for engine in installed_engines()
+        if engine.settings is not None
     }
     return "\n".join([INTRODUCTION, *(_section(title, rows) for title, rows in sections.items())])
 

@@ -77,6 +77,11 @@ class EngineDescriptor(Struct, frozen=True, kw_only=True):
     """Returns the configuration files that the text of a main file names; a job's parameters go over them."""
     check_entrypoint: Callable[[str, str], str | None] = _no_violation
     """Takes the path and the text of a main file; returns what is wrong with it, or `None`."""
+    settings: type[Struct] | None = None
+    """Its settings on a runner: a frozen Struct with a default for each field, whose annotations describe it.
+
+    The runner reads the field `x_y` from `PENSTOCK_<NAME>_X_Y` and passes all to the launcher.
+    """
     software: SoftwareDeclarations | None = None
     capabilities: Capabilities = Capabilities()
 

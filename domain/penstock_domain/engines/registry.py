@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import UnionType
 from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 from penstock_domain.engines.descriptor import EngineDescriptor
@@ -125,6 +126,10 @@ def _has_type(value: object, hint: Any) -> bool:
         return isinstance(value, tuple) and all(_has_type(member, get_args(hint)[0]) for member in members)
     if origin is Callable:
         return callable(value)
+    if origin is UnionType:
+        return any(_has_type(value, member) for member in get_args(hint))
+    if origin is type:
+        return isinstance(value, type) and issubclass(value, get_args(hint)[0])
     return isinstance(value, hint)
 
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from penstock_domain.engines.descriptor import Capabilities, EngineDescriptor
 from penstock_domain.engines.languages import Language
+from penstock_engines.mock.behaviour import MockBehaviour
 
 DESCRIPTOR: Final = EngineDescriptor(
     name="mock",
@@ -12,5 +13,6 @@ DESCRIPTOR: Final = EngineDescriptor(
     languages=(Language(name="MOCK", follows_engine=True),),
     needs_source=False,
     default_rank=100,
+    settings=MockBehaviour,
     capabilities=Capabilities(plans=True, tasks=True),
 )

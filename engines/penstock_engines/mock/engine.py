@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+from penstock_engines.mock.behaviour import MockBehaviour, Seconds
 from penstock_execution.engine import Attempt, CountsChanged, Emit, LogWritten, Outcome, RemainingLease, TaskChanged
 from penstock_execution.workspace import RunnerStorage
 from penstock_runtime.runtime import SYSTEM
@@ -27,20 +28,6 @@ ERROR_MESSAGES: Final = {
     "Invalid parameter configuration": "fetch_samples",
 }
 """How a pretended failure reads, and the step in which it happens."""
-
-Seconds = Annotated[float, Meta(ge=0, le=86_400)]
-
-
-class MockBehaviour(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long a pretended run takes and how often it succeeds."""
-
-    min_duration: Seconds = 10.0
-    """Seconds."""
-    max_duration: Seconds = 30.0
-    """Seconds."""
-    success_rate: Annotated[float, Meta(ge=0, le=1)] = 0.8
-    seed: int = 0
-    """The same seed, job id and attempt give the same duration and the same end."""
 
 
 class BadBehaviour(Exception):

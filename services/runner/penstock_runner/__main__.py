@@ -25,17 +25,18 @@ from penstock_jetstream import connect
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import PortError
 from penstock_runner.confinement import confinement
-from penstock_runner.engines import UnknownEngine, launched_engines
+from penstock_runner.engines import UnknownEngine, check_options, launched_engines
 from penstock_runner.runner import Ports, Runner, new_runner_id
 from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime import exception_groups
-from penstock_runtime.engine_plugins import installed_engines, unusable_engines
+from penstock_runtime.engine_plugins import engine_variables, installed_engines, unusable_engines
 from penstock_runtime.folders.private_folders import create_files_privately
 from penstock_runtime.folders.state_folder import StateFolderTaken
 from penstock_runtime.liveness import Liveness, reported
 from penstock_runtime.logs import configure_logs
+from penstock_runtime.setting_names import NAMES
 from penstock_runtime.settings import BadSettings, UnusableSetting, read_settings, without_effect
 from penstock_runtime.storage_variables import with_storage_names
 
@@ -77,7 +78,7 @@ async def serve(
     os.environ[RUNNER_MARKER] = runner_id
     policy, standing = await confinement(settings, os.environ)
     context = _launch_context(settings, policy, workflow_umask)
-    engines = launched_engines(installed_engines(), settings.engines, context, settings.engine_options)
+    engines = launched_engines(installed_engines(), settings.engines, context, os.environ)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
     with folder.hold():
@@ -117,15 +118,16 @@ def main() -> None:
     workflow_umask = create_files_privately()
     try:
         os.environ.update(with_storage_names(os.environ))  # the S3 client reads its region there
-        settings = read_settings(RunnerSettings, os.environ)
-        installed_engines()  # that no engine can be used is reported before anything else is done
+        known = NAMES | engine_variables()
+        settings = read_settings(RunnerSettings, os.environ, known=known)
+        check_options(installed_engines(), settings.engines, os.environ)
     except (BadSettings, InvalidEngines) as error:
         _exit(EXIT_SETTINGS, str(error))
     wrong = mistakes(settings, os.environ)
     if wrong:
         _exit(EXIT_SETTINGS, "\n".join(wrong))
     configure_logs(settings.log_level, service="runner")
-    for sentence in without_effect(os.environ):
+    for sentence in without_effect(os.environ, known=known):
         _log.warning("setting_without_effect", reason=sentence)
     for engine in unusable_engines():
         _log.error("engine_plugin_not_used", plugin=engine.plugin, reason=engine.reason)

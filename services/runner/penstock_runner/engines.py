@@ -5,13 +5,14 @@ from importlib import import_module, util
 from typing import cast
 
 import structlog
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
 from penstock_execution.engine import Engine
 from penstock_execution.launching import LaunchContext, Launcher
-from penstock_runtime.settings import UnusableSetting
+from penstock_runtime.engine_plugins import settings_prefix
+from penstock_runtime.settings import BadSettings, Mistake, UnusableSetting, read_settings
 
 _log = structlog.stdlib.get_logger()
 
@@ -24,7 +25,7 @@ def launched_engines(
     installed: EngineRegistry,
     chosen: Iterable[str],
     context: LaunchContext,
-    options: Mapping[str, Mapping[str, object]],
+    environ: Mapping[str, str],
 ) -> tuple[Engine, ...]:
     """Launch the chosen engines; without a choice all that can be launched here.
 
@@ -34,11 +35,12 @@ def launched_engines(
         installed: every engine that is installed.
         chosen: names of engines.
         context: the same for every engine.
-        options: the settings of each engine, by its name.
+        environ: the variables from which the engines' own settings are read.
 
     Raises:
         UnknownEngine: a chosen engine is not installed, or modules that it needs are missing.
         InvalidEngines: the launcher of a chosen engine fails, or every launcher does.
+        BadSettings, UnusableSetting: settings of an engine are wrong.
 
     """
     usable = {descriptor.name: descriptor for descriptor in installed if not _missing(descriptor)}
@@ -53,13 +55,43 @@ def launched_engines(
     engines: list[Engine] = []
     for name in wanted or usable:
         try:
-            engines.append(_launch(usable[name], replace(context, options=options.get(name, {}))))
+            engines.append(_launch(usable[name], replace(context, options=engine_options(usable[name], environ))))
         except InvalidEngines as fault:
             _log.error("engine_not_launched", engine=name, reason=str(fault))
             faults.append(fault)
     if faults and (wanted or not engines):
         raise InvalidEngines("; ".join(map(str, faults)))
     return tuple(engines)
+
+
+def engine_options(descriptor: EngineDescriptor, environ: Mapping[str, str]) -> dict[str, object]:
+    """Return the settings of an engine on this runner, by the names of their fields.
+
+    Raises:
+        BadSettings: a variable is wrong, or looks like a misspelt one.
+
+    """
+    if descriptor.settings is None:
+        return {}
+    return asdict(read_settings(descriptor.settings, environ, prefix=settings_prefix(descriptor.name)))
+
+
+def check_options(installed: EngineRegistry, chosen: Iterable[str], environ: Mapping[str, str]) -> None:
+    """Check the settings of the chosen engines; without a choice, of all.
+
+    Raises:
+        BadSettings: settings are wrong; all mistakes are in it.
+
+    """
+    names, mistakes = frozenset(chosen), list[Mistake]()
+    for descriptor in installed:
+        if not names or descriptor.name in names:
+            try:
+                engine_options(descriptor, environ)
+            except BadSettings as error:
+                mistakes.extend(error.mistakes)
+    if mistakes:
+        raise BadSettings(tuple(mistakes))
 
 
 def _missing(descriptor: EngineDescriptor) -> tuple[str, ...]:

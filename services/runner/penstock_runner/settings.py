@@ -25,7 +25,6 @@ RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
 VARIABLE_PATTERN: Final = rf"^[A-Za-z_][A-Za-z0-9_]*{END}"
 SET_BY_ENGINE: Final = frozenset({"HOME", "TMPDIR", "XDG_CACHE_HOME"})
 """Variables that each attempt gets with a separate value."""
-Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 LABEL_PATTERN: Final = rf"^[^=]+=.*{END}"
 
 
@@ -152,12 +151,6 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
     drain_timeout_s: Annotated[
         float, Meta(ge=0, le=604_800, description="How long what runs may go on after the runner was asked to stop.")
     ] = 20.0
-    mock_min_duration: Annotated[Seconds, Meta(description="Of a run of the mock engine, in seconds.")] = 10.0
-    mock_max_duration: Annotated[Seconds, Meta(description="Of a run of the mock engine, in seconds.")] = 30.0
-    mock_success_rate: Annotated[
-        float, Meta(ge=0, le=1, description="How often a run of the mock engine succeeds.")
-    ] = 0.8
-    mock_seed: Annotated[int, Meta(description="Another seed gives other durations and failures.")] = 0
     image_tag: Annotated[
         str, Meta(description="The version of the software, as deployed.", extra={"variable": "IMAGE_TAG"})
     ] = ""
@@ -184,27 +177,10 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         wanted = {"RLIMIT_AS": self.limit_memory_bytes, "RLIMIT_NPROC": self.limit_processes}
         return {name: value for name, value in wanted.items() if value is not None}
 
-    @property
-    def engine_options(self) -> dict[str, dict[str, object]]:
-        """The settings of engines on this runner, by the engine's name."""
-        return {
-            "mock": {
-                "min_duration": self.mock_min_duration,
-                "max_duration": self.mock_max_duration,
-                "success_rate": self.mock_success_rate,
-                "seed": self.mock_seed,
-            }
-        }
-
 
 def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
     """Return what is wrong with settings that are right each on its own, in this environment of the runner."""
     found = list(_environment_mistakes(settings, environ))
-    if settings.mock_min_duration > settings.mock_max_duration:
-        found.append(
-            f"PENSTOCK_MOCK_MIN_DURATION ({settings.mock_min_duration:g}) is greater than "
-            f"PENSTOCK_MOCK_MAX_DURATION ({settings.mock_max_duration:g})"
-        )
     places = {
         "PENSTOCK_SOURCE_ROOTS": settings.source_roots,
         "PENSTOCK_SANDBOX_READ": settings.sandbox_read,
