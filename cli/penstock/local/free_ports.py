@@ -17,6 +17,8 @@ def claim(host: str, port: int) -> int:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except socket.gaierror as error:
         raise Stop(f"--host {host} is no address of this machine: {error.strerror}", Exit.USAGE) from error
+    except UnicodeError as error:
+        raise Stop(f"--host {host} is no address of this machine: it is no name of a host", Exit.USAGE) from error
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
