@@ -20,4 +20,4 @@ def find() -> Path:
         for path in sorted(folder.iterdir()):
             if any((path / name).is_file() for name in installed_engines().entrypoints):
                 return path
-    raise Stop("the example workflow is not installed along with this package")
+    raise Stop("the example workflow is missing: install penstock again, or run 'penstock submit' with a workflow")

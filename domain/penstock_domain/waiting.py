@@ -84,7 +84,7 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
         return WaitReason.GLOBAL_LIMIT, f"{running_now}; the limit is {queue.max_running}"
     if needs_isolation(job.runner_crashes):
         crashes = f"{counted(job.runner_crashes, 'runner')} crashed while they had it"
-        return WaitReason.ISOLATION, f"{crashes}, so it runs on one where nothing else does, and waits for that"
+        return WaitReason.ISOLATION, f"{crashes}, so it waits for a runner without other runs"
     of_engine = queue.engines[job.spec.engine]
     if of_engine.free <= 0:
         slots = (
@@ -93,7 +93,7 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
             else f"all {of_engine.slots} slots with the engine {job.spec.engine} are"
         )
         return WaitReason.NO_SLOT, f"{slots} taken"
-    return WaitReason.NEXT, "it starts as soon as the scheduler comes to it"
+    return WaitReason.NEXT, "it starts in one of the next cycles of the scheduler"
 
 
 def _ahead(place: int) -> str:

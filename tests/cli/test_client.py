@@ -206,7 +206,7 @@ def test_a_refusal_names_every_violation_and_is_not_repeated() -> None:
         ([("#/source", "syntax error in Snakefile, line 2")], ["syntax error in Snakefile, line 2"]),
         (
             [("#/a", "no: never"), ("#/b", "nor this")],
-            ["2 things are wrong:", "  no: never (in a)", "  nor this (in b)"],
+            ["2 faults:", "  no: never (in a)", "  nor this (in b)"],
         ),
     ],
 )

@@ -79,7 +79,7 @@ def test_a_file_that_does_not_help_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     for name, expected in (
         ("none", "cannot be read: No such file"),
-        ("binary", "is no text"),
+        ("binary", "is not UTF-8 text"),
         ("empty", "holds no API token"),
     ):
         refused = run("--token-file", str(tmp_path / name)).exception

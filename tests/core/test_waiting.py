@@ -33,7 +33,7 @@ FULL = replace(QUEUE, engines={"mock": EngineQueue(slots=4, free=0, waiting=3, f
     ("job", "queue", "reason", "position", "words"),
     [
         (JOB, QUEUE, WaitReason.NEXT, 3, "2 runs go before it"),
-        (replace(JOB, id=FIRST[0]), QUEUE, WaitReason.NEXT, 1, "as soon as the scheduler comes to it"),
+        (replace(JOB, id=FIRST[0]), QUEUE, WaitReason.NEXT, 1, "in one of the next cycles of the scheduler"),
         (JOB, FULL, WaitReason.NO_SLOT, 3, "all 4 slots with the engine mock are taken"),
         (replace(JOB, runner_crashes=2), QUEUE, WaitReason.ISOLATION, 3, "2 runners crashed while they had it"),
         (replace(JOB, spec=replace(JOB.spec, engine="other")), QUEUE, WaitReason.NO_RUNNER, None, "other"),

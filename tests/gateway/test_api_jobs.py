@@ -397,7 +397,7 @@ async def test_a_sequence_beyond_the_log_is_refused(client: httpx.AsyncClient, a
 
     refused = problem(await client.get(address.format(id=job["id"])), 409)
 
-    assert refused["detail"].startswith("The log ends at sequence 1; ")
+    assert refused["detail"].startswith("The log ends at sequence 1, before ")
 
 
 async def test_a_list_that_is_behind_the_log_is_not_made_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

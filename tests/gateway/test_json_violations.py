@@ -119,7 +119,7 @@ def test_a_bounded_number_of_violations_is_listed(number: int) -> None:
         f"#/{index}" for index in range(min(number, MAX_VIOLATIONS))
     ]
     if number > MAX_VIOLATIONS:
-        assert named[MAX_VIOLATIONS].detail == f"more is wrong than the {MAX_VIOLATIONS} things that are listed here"
+        assert named[MAX_VIOLATIONS].detail == f"there are more faults than the {MAX_VIOLATIONS} that are listed here"
     else:
         assert len(named) == number
 

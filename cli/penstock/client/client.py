@@ -257,7 +257,7 @@ class Client:
                 if is_over(job):
                     return job
             if ends is not None and SYSTEM.monotonic() >= ends:
-                raise TimeoutError(f"job {job_id} is not over after {timeout_s:g} s")
+                raise TimeoutError(f"job {job_id} has not ended after {timeout_s:g} s")
 
     def logs(
         self,

@@ -57,5 +57,5 @@ def only(newest: Sequence[JobId], prefix: str, url: str) -> JobId:
         detail = f"no run found whose id begins with {prefix!r} among the newest {MAX_PAGE:,}"
         raise ResourceNotFound(404, Problem(type="about:blank", title="Not found", status=404, detail=detail), url)
     if len(found) > 1:
-        raise Ambiguous(f"{len(found)} jobs have an id that begins with {prefix!r}: give more of it")
+        raise Ambiguous(f"{len(found)} jobs have an id that begins with {prefix!r}: give more characters of the id")
     return found[0]

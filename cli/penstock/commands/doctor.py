@@ -255,7 +255,7 @@ def runners_check(runners: list[RunnerResponse]) -> Check:
     if len(active) < len(runners):
         found += f"; {len(runners) - len(active)} more draining"
     if not any(_MAIN_ENGINE in item.engines for item in active):
-        hint = f"workflows wait: pip install 'penstock[{_MAIN_ENGINE}]' where a runner is, and restart it"
+        hint = f"workflows wait: pip install 'penstock[{_MAIN_ENGINE}]' on a runner's machine, and restart the runner"
         return Check("runners", WARN, f"{found}; none with {_MAIN_ENGINE}", hint)
     return Check("runners", OK, found)
 

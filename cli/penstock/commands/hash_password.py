@@ -26,7 +26,7 @@ def hash_password(name: str | None, from_stdin: bool) -> None:
     except ModuleNotFoundError as error:
         raise Stop(f"this needs {error.name}, which is not installed: pip install 'penstock[gateway]'") from error
     if name is not None and not users.is_name(name):
-        raise Stop(f"{name!r} is no name of a user: it may hold no spaces, colons, commas, = and $", Exit.USAGE)
+        raise Stop(f"{name!r} is not a user name: spaces, colons, commas, = and $ are not allowed", Exit.USAGE)
     if from_stdin or not sys.stdin.isatty():
         password = sys.stdin.readline().rstrip("\r\n")
     else:

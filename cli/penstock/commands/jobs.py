@@ -41,7 +41,7 @@ def parse_time(text: str, now: datetime | None = None) -> datetime:
         read = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(
-            f"{text!r} is no time: expected 30m, 24h, 7d, 2026-01-31 or 2026-01-31T12:00"
+            f"{text!r} is not a time: expected 30m, 24h, 7d, 2026-01-31 or 2026-01-31T12:00"
         ) from None
     return read.astimezone(UTC)
 

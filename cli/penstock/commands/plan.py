@@ -107,7 +107,7 @@ def _findings(made: Plan) -> Iterator[str]:
 def _rules(made: Plan) -> str:
     """Write the rules, each with those that it waits for."""
     if not made.total:
-        return "nothing would run: everything is there already"
+        return "nothing would run: every output exists and is up to date"
     rule_of = {task.id: task.rule for task in made.tasks}
     waits: dict[str, dict[str, None]] = {}
     checkpoints = {task.rule for task in made.tasks if task.is_checkpoint}

@@ -110,7 +110,7 @@ def _request(**given: object) -> TokenRequest:
     try:
         return msgspec.convert({key: value for key, value in given.items() if value is not None}, TokenRequest)
     except msgspec.ValidationError as error:
-        raise Stop(f"no such token can be made: {error}", Exit.USAGE) from error
+        raise Stop(f"the token cannot be issued: {error}", Exit.USAGE) from error
 
 
 def _issue(request: TokenRequest, url: str | None, state: Path | None) -> IssuedToken:

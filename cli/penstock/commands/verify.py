@@ -49,7 +49,7 @@ def verify(state: Path | None, *, replicas: bool) -> None:
         )
     click.echo(
         f"ok: {counted(found.events, 'event')} in {counted(found.aggregates, 'hash chain')}, "
-        f"{counted(found.cycles, 'decision')} taken again with the same result"
+        f"{counted(found.cycles, 'decision')} repeated with the same result"
     )
     if not are_whole:
         raise Stop(

@@ -280,7 +280,7 @@ async def _take_signals(
         async for _ in received:
             if not stopped.is_set():
                 stopped.set()
-                report("stopping; once more to stop at once")
+                report("stopping; press Ctrl-C again to stop at once")
             else:
                 hurry.set()
 

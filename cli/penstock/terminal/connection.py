@@ -69,7 +69,7 @@ def server_url(url: str | None, state: Path | None) -> str:
     """Return the server's address: the given one, else the one on this machine, else the default."""
     if url:
         if not url.startswith(("http://", "https://")):
-            raise Stop(f"{url!r} is no address of a server: expected something like {DEFAULT_URL}", Exit.USAGE)
+            raise Stop(f"{url!r} is not the address of a server: expected something like {DEFAULT_URL}", Exit.USAGE)
         return url
     found = instance_record.find(state or instance_record.default_state(os.environ))
     if found is None and state is not None:

@@ -104,7 +104,7 @@ def _read(name: str) -> str:
     except OSError as error:
         raise Stop(f"the token's file {name} cannot be read: {error.strerror}", Exit.USAGE) from error
     except UnicodeDecodeError as error:
-        raise Stop(f"the token's file {name} is no text", Exit.USAGE) from error
+        raise Stop(f"the token's file {name} is not UTF-8 text", Exit.USAGE) from error
 
 
 def _keep(way: Way) -> Callable[[click.Context, click.Parameter, str | None], None]:

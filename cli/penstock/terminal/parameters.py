@@ -40,7 +40,7 @@ def parse_parameters(files: tuple[Path, ...], pairs: tuple[str, ...], strings: t
 def _pair(text: str, option: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
-        raise click.BadParameter(f"{text!r} is no key=value", param_hint=option)
+        raise click.BadParameter(f"{text!r} does not have the form key=value", param_hint=option)
     return key.strip(), value
 
 
@@ -52,7 +52,7 @@ def _json_or_text(text: str) -> Any:  # Any: any JSON value
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _read_parameters(path: Path) -> Parameters:
@@ -69,5 +69,5 @@ def _read_parameters(path: Path) -> Parameters:
         ) from error
     except msgspec.MsgspecError as error:
         raise click.BadParameter(
-            f"{path} holds no object of parameters: {error}", param_hint="--params-file"
+            f"{path} does not contain an object of parameters: {error}", param_hint="--params-file"
         ) from error

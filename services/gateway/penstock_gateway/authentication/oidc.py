@@ -201,7 +201,7 @@ def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
             continue
         keys[key.key_id] = key
     if not keys:
-        raise BadProvider("the provider has no key to sign with that is of use here")
+        raise BadProvider("none of the provider's keys can be used to check tokens")
     return keys
 
 

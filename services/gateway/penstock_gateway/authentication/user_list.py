@@ -80,7 +80,7 @@ class UserList:
     def _parse(self, text: str) -> Mapping[str, User]:
         users = parse_users((*self._listed, *split_file(text)))
         if not users:
-            raise BadUser("there is no user")
+            raise BadUser("no user is defined")
         return users
 
     def _wrote_just_now(self) -> bool:

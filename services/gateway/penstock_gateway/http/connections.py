@@ -122,7 +122,7 @@ class OpenConnections:
     def _refusal(self, address: str) -> str | None:
         limits = self._limits
         if self._total >= limits.maximum:
-            return f"the server has {limits.maximum} connections open and takes no more; try again"
+            return f"the server has {limits.maximum} connections open, which is its limit; try again later"
         is_bounded = limits.maximum_per_address and not (
             address.startswith(_LOOPBACK) or address in limits.trusted_proxies or not address
         )

@@ -252,7 +252,7 @@ def require_visible(text: str) -> None:
 
     """
     if not text.isprintable():
-        raise NotFound(f"there is nothing with the name {text[:80]!r}")
+        raise NotFound(f"{text[:80]!r} was not found: it is not a valid name")
 
 
 def parse_job_id(text: str) -> JobId:

@@ -288,6 +288,6 @@ def _summary(violations: tuple[Violation, ...]) -> str:
     if len(violations) == 1:
         only = violations[0]
         return only.detail if only.pointer == "#" else f"{only.pointer}: {only.detail}"
-    return f"{len(violations)} things are wrong: " + "; ".join(
+    return f"{len(violations)} faults: " + "; ".join(
         f"{violation.pointer}: {violation.detail}" for violation in violations
     )

@@ -218,7 +218,7 @@ class Index:
             await self.flush()
             yield
         except sqlite3.OperationalError as error:  # the file itself is whole
-            raise Unavailable(f"the list of jobs cannot be had just now: {error}") from error
+            raise Unavailable(f"the list of jobs cannot be read now: {error}") from error
         except sqlite3.Error as error:
             raise Unavailable(f"the list of jobs is being rebuilt ({error})") from error
 
@@ -236,7 +236,7 @@ class Index:
                 if self.covered < min_seq:
                     await anyio.sleep(POLL_S)
         if self.covered < min_seq:
-            raise NotYet(f"the list has come to sequence {self.covered}, not yet to {min_seq}")
+            raise NotYet(f"the list contains the log up to sequence {self.covered}, not yet up to {min_seq}")
 
     def close(self) -> None:
         """Write what is pending and close the file."""

@@ -241,7 +241,5 @@ class Jobs:
         if job is None or not self.is_visible(principal, job.tenant, job.spec.owner):
             raise (UnknownJob if job is None and not is_hidden else HiddenJob)(f"job {job_id} was not found")
         if job.deleted_at is not None and not with_deleted:
-            raise DeletedJob(
-                f"job {job_id} was deleted at {job.deleted_at:%Y-%m-%d %H:%M:%S} UTC; it is not there any more"
-            )
+            raise DeletedJob(f"job {job_id} was deleted at {job.deleted_at:%Y-%m-%d %H:%M:%S} UTC")
         return job, stored

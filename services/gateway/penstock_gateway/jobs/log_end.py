@@ -26,4 +26,6 @@ async def require_reached(log: EventLog, seq: int) -> None:
             await anyio.sleep(POLL_S)
             last_seq = await log.last_seq()
     if last_seq < seq:
-        raise BeyondLog(f"the log ends at sequence {last_seq}; no answer was ever given at {seq}")
+        raise BeyondLog(
+            f"the log ends at sequence {last_seq}, before {seq}; give a sequence from a response of this server"
+        )

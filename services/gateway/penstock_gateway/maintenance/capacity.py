@@ -81,7 +81,7 @@ def fault_of_log(status: ClusterStatus, refusal: str | None) -> str | None:
             f"the event log is full: it has {status.stored_bytes:,} of {status.max_bytes:,} bytes; raise "
             "PENSTOCK_LOG_MAX_BYTES"
         )
-    return None if refusal is None else f"the event log refuses what is new ({refusal})"
+    return None if refusal is None else f"the event log accepts no new events ({refusal})"
 
 
 def free_bytes(folder: Path) -> int:

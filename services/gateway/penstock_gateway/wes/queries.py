@@ -94,7 +94,7 @@ def parse_run_query(given: QueryParameters, tenant: TenantId) -> RunQuery:
     if token:
         place = decode_token(token, RunPlace, query.about)
         if place is None:
-            detail = "this is no token of this list; take `next_page_token` of a page with the same filters"
+            detail = "this token does not belong to this list; take `next_page_token` of a page with the same filters"
             given.refuse("page_token", detail)
         else:
             query = _at_place(query, place)

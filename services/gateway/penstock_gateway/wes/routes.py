@@ -231,7 +231,9 @@ def _task_page(query: bytes, run_id: JobId) -> tuple[int, int]:
         token = given.one("page_token")
         place = decode_token(token, TaskPlace, run_id.encode()) if token else TaskPlace(0)
         if place is None:
-            given.refuse("page_token", "this is no token of this list; take `next_page_token` of a page of this run")
+            given.refuse(
+                "page_token", "this token does not belong to this list; take `next_page_token` of a page of this run"
+            )
         given.check()
     except Invalid as error:
         raise NotFound(f"there is no such page of tasks: {error}") from None

@@ -98,9 +98,7 @@ def name_of(workflow: Workflow, workflow_url: str) -> str:
 
 def _only(attachments: Sequence[str]) -> Files:
     if len(attachments) != 1:
-        raise _wrong(
-            f"it is missing, and there is not exactly one attachment that could be meant; {_listed(attachments)}"
-        )
+        raise _wrong(f"it is missing, and the attachments do not determine the main file; {_listed(attachments)}")
     (name,) = attachments
     return _unpacked(name, None) if _is_archive(name) else Files(SubmittedSource(entrypoint=name))
 
@@ -135,7 +133,7 @@ def _repository(address: str) -> SubmittedSource:
     try:
         url = urlsplit(address)
     except ValueError:
-        raise _wrong("this is no address") from None
+        raise _wrong("this is not a valid address") from None
     path, at, ref = url.path.rpartition("@")
     if not at:
         path, ref = url.path, ""

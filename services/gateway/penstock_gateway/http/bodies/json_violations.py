@@ -40,7 +40,7 @@ def decode_slowly(raw: bytes, shape: type[T], what: str, *, is_lenient: bool) ->
 
 def _explain(value: object, shape: type[Any], what: str) -> tuple[Violation, ...]:
     found = first_of(_violations(value, shape, ())) or first_of(unstorable(value))
-    return listed(found) or (Violation(pointer="#", detail=f"{what} is not what is expected here"),)
+    return listed(found) or (Violation(pointer="#", detail=f"{what} does not have the expected form"),)
 
 
 def _not_json(raw: bytes, error: Exception, what: str) -> str:
@@ -152,7 +152,7 @@ def listed(found: tuple[Violation, ...]) -> tuple[Violation, ...]:
     """Return the violations that are listed; the last one reports when there are more."""
     if len(found) <= MAX_VIOLATIONS:
         return found
-    detail = f"more is wrong than the {MAX_VIOLATIONS} things that are listed here"
+    detail = f"there are more faults than the {MAX_VIOLATIONS} that are listed here"
     return (*found[:MAX_VIOLATIONS], Violation(pointer="#", detail=detail))
 
 

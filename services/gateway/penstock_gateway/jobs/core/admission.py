@@ -256,7 +256,7 @@ def _engine(
     has_source = submission.source is not None or brings_files
     if submission.pipeline_version is not None:
         detail = (
-            "a version is of a pipeline in the catalogue; leave it out with a source of your own"
+            "only pipelines of the catalogue have versions; leave the version out when you send a source"
             if has_source
             else f"no pipeline is registered under the name `{submission.pipeline_name}`"
             + similar(submission.pipeline_name, known_names)
