@@ -1,4 +1,4 @@
-"""The one place that talks to NATS: it fills the ports of `penstock_ports` with JetStream, and blobs with obstore.
+"""The only package that uses NATS: it fills the ports of `penstock_ports` with JetStream, and blobs with obstore.
 
 `async with connect(NatsSettings(url=...)) as cluster:` gives `cluster.log`, `.jobs`, `.live`, `.tasks`, `.logs`,
 `.heartbeats` and `.snapshots`; `embedded.EmbeddedServer` runs a separate server.

@@ -1,4 +1,4 @@
-"""How to reach a NATS server, and what the streams on it shall be like."""
+"""How to reach a NATS server, and the configuration of its streams."""
 
 import re
 from pathlib import Path

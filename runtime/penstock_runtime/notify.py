@@ -38,7 +38,7 @@ class ChangeNotifier:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the server is about to end: nobody shall wait for anything any more."""
+        """Whether the server is about to end: all waiting must end."""
         return self._is_draining
 
     def beat(self, job_id: JobId) -> None:

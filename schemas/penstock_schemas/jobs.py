@@ -67,7 +67,7 @@ class Damage(Struct, frozen=True, kw_only=True):
 
 
 class FailureCause(Enum):
-    """Who is to blame for a failure: it decides what WES shows and whether a retry makes sense."""
+    """The kind of a failure's cause: it decides what WES shows and whether a retry makes sense."""
 
     WORKFLOW = "workflow"
     """The workflow itself: its Snakefile, a rule, its parameters."""

@@ -57,7 +57,7 @@ def test_a_password_is_prompted_for_twice_and_not_shown(tmp_path: Path) -> None:
     [
         (("ada",), "\n", "empty"),
         ((), "", "empty"),
-        (("a:b",), "x\n", "no name"),
+        (("a:b",), "x\n", "not a user name"),
         (("ada",), "x" * (MAX_PASSWORD + 1) + "\n", "more than"),
         (("ada", "secret"), "x\n", "unexpected extra argument"),
     ],

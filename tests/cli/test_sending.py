@@ -1,4 +1,4 @@
-"""What `submit` and `plan` send of a folder, and what becomes of it, against one running system."""
+"""What `submit` and `plan` send of a folder, and the result, against one running system."""
 
 import json
 import os

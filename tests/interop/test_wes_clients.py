@@ -34,7 +34,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Generator[System]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Generator[System]:
-    """A system that lets in alice by her password, and holders of tokens."""
+    """A system that accepts alice's password, and tokens."""
     settings = {"AUTH_METHOD": "basic,token", "BASIC_AUTH_USERS": f"alice:{hash_password('secret')}:submitter"}
     with running_system(tmp_path_factory.mktemp("guarded"), **settings) as system:
         yield system

@@ -1,4 +1,4 @@
-"""A server that lets in everybody who has a `.creds` file, and files that are none."""
+"""A server that accepts `.creds` files, and invalid files."""
 
 from pathlib import Path
 

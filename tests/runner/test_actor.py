@@ -377,7 +377,7 @@ class TestLease:
             heartbeats.is_deaf = True
             await running(engine, 0)
             assert engine.killed == [(job_id, 1)]
-            assert (await stage.desk.job(job_id)).state is JobState.RUNNING, "others say what becomes of it"
+            assert (await stage.desk.job(job_id)).state is JobState.RUNNING, "other services decide about it"
             heartbeats.is_deaf = False
             second = await join(stage, after=seq)
             assert second != joined.runner_id

@@ -1,4 +1,4 @@
-"""The engine that only pretends."""
+"""The mock engine."""
 
 import uuid
 from time import monotonic

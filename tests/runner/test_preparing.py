@@ -1,4 +1,4 @@
-"""Until its files are there an attempt has not started: what the log says then, and what becomes of it."""
+"""Until its files are there an attempt has not started: the log at that time, and the result."""
 
 import json
 from collections.abc import AsyncGenerator

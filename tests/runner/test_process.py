@@ -160,7 +160,7 @@ class TestCrash:
             _, second = await joined(desk, after=seq)
             assert second != first
             assert await desk.said(first) == ["RunnerJoined", "RunnerLeft"]
-            assert (await desk.job(job_id)).state is JobState.RUNNING, "the scheduler says what becomes of it"
+            assert (await desk.job(job_id)).state is JobState.RUNNING, "the scheduler decides about it"
             other = await start_job(desk, second, 0.0)
             await desk.reaches(other, JobState.COMPLETED)
 

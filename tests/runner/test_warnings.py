@@ -1,4 +1,4 @@
-"""What becomes of a run's findings: warnings in the event that ends it, bounded, and none for what was refused."""
+"""A run's findings: warnings in the event that ends it, bounded, and none for what was refused."""
 
 from penstock_execution.engine import Outcome
 from penstock_runner.attempts.failures import MAX_WARNING_CHARS, MAX_WARNINGS, warnings_of

@@ -157,7 +157,7 @@ def test_a_runner_that_falls_silent_counts_as_crashed() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
-    """Random runners and innocent jobs; the hostile job crashes whatever runner has it."""
+    """Random runners and harmless jobs; the hostile job crashes whatever runner has it."""
     log = History()
     hostile = data.draw(st.integers(1, 6))
     for number in range(1, 7):

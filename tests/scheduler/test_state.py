@@ -111,7 +111,7 @@ def act(history: History, action: str, number: int) -> None:
             one is not None and one.life.state is JobState.RUNNING and one.life.runner_id and not one.life.damage
         ):
             delayed = ResultsDelayed(
-                attempt=one.life.attempt, runner_id=one.life.runner_id, tries=2, reason="the store is away"
+                attempt=one.life.attempt, runner_id=one.life.runner_id, tries=2, reason="the store is unavailable"
             )
             history.tell(UUID(one.life.id).int, delayed)
         case "damage" if one is not None:

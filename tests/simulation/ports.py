@@ -126,7 +126,7 @@ class SimulatedJobs:
 
 
 class SimulatedLive:
-    """A `LiveFeed`: what is published is lost while the network is away."""
+    """A `LiveFeed`: what is published is lost while the network is down."""
 
     def __init__(self, world: World, machine: Machine) -> None:
         self._world, self._machine = world, machine

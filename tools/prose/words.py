@@ -54,6 +54,13 @@ RULES: Final = (
     _rule("lie,lies", "is, is in, is stored in", Where.PROSE),
     _rule("of_its_own,of_their_own,of_our_own,of_his_own,of_one's_own", "own, separate, its own ...", Where.PROSE),
     _rule("pass_over,passes_over,passed_over,passing_over", "skip, ignore"),
+    _rule("talk,talks,talked,talking", "connect, communicate, send requests", Where.PROSE),
+    _rule("calls_itself,own_words", "has the name, its text", Where.PROSE),
+    _rule("let_in,lets_in,turned_away", "accept, admit, refuse, deny", Where.PROSE),
+    _rule("is_away,are_away", "is unavailable, does not answer", Where.PROSE),
+    _rule("what_becomes_of,what_became_of", "the result, the decision", Where.PROSE),
+    _rule("innocent,blame,blames,blamed", "harmless, cause, candidate", Where.PROSE),
+    _rule("shall", "must, has to, will", Where.PROSE),
     # Names that only this project knows.
     _rule("doorkeeper", "authentication middleware"),
     _rule("nursery", "zygote client"),

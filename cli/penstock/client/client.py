@@ -54,7 +54,7 @@ _CONFLICT: Final = 409
 
 
 class Client:
-    """Talks to one Penstock server. It may be used by several threads at once."""
+    """A client of one Penstock server. It may be used by several threads at once."""
 
     def __init__(
         self, url: str, *, deadline_s: float = 10.0, authorization: str | None = None, is_known: bool = False
@@ -295,7 +295,7 @@ class Client:
         """Yield a log that was stored, whole, piece by piece; a connection that breaks is taken up where it broke.
 
         Raises:
-            Refused, Unreachable: there is no such log, or the server is away.
+            Refused, Unreachable: there is no such log, or the server does not answer.
             Damaged: it broke off again and again.
 
         """

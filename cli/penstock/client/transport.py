@@ -86,7 +86,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class Transport:
-    """Talks HTTP to one server. It may be used by several threads at once."""
+    """An HTTP connection pool to one server. It may be used by several threads at once."""
 
     def __init__(self, url: str, *, deadline_s: float, authorization: str | None, is_known: bool = False) -> None:
         """Take what `Client` takes; nothing is sent yet."""

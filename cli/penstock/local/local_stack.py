@@ -294,7 +294,7 @@ def service(name: str, plan: StackConfig, nats_url: str) -> Service:
         # The server is our own: how to reach another one, and what a cluster takes, is not for it.
         "PENSTOCK_NATS_CREDENTIALS": "",
         "PENSTOCK_REPLICAS": "",
-        # What other servers call the same; it is in our own words above.
+        # The names of other servers for the same; Penstock's names are above.
         **dict.fromkeys((*STORAGE_NAMES, "PORT"), ""),
         "PENSTOCK_LIVENESS_LISTEN": "",  # one address for four services; the supervisor watches them by itself
     }

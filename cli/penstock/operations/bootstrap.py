@@ -1,4 +1,4 @@
-"""The first admin's token: issued past the server, which lets nobody in yet, straight into the event log."""
+"""The first admin's token: written directly to the event log, because the server accepts no user yet."""
 
 import getpass
 import os

@@ -1,4 +1,4 @@
-"""What every command that talks to a server shares: its options, the client, and errors in words."""
+"""The common part of all commands that use a server: options, client and error messages."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""An engine that only pretends: it waits for a while, then succeeds or fails. For demonstrations, tests and load."""
+"""An engine that executes nothing: it waits for a while, then succeeds or fails. For demonstrations, tests and load."""
 
 import random
 from typing import Annotated, Final

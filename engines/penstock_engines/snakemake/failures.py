@@ -61,7 +61,7 @@ def run_failure(progress: TaskProgress, exit_code: int, tail: str | None) -> Fai
     """
     problem = progress.ended.problem if progress.ended else None
     if problem is not None:
-        # Its own words, where there are some: the log's end would begin amid what Snakemake says of itself.
+        # Its own text, if any: the end of the log also contains text of Snakemake.
         words = None if problem.is_complete else tail_of_text(problem.text) or tail
         message = problem.message + (_printed(tail) if problem.is_exit else "")
         return Failure(cause=FailureCause.WORKFLOW, message=message, rule=problem.rule, stderr_tail=words)

@@ -1,6 +1,6 @@
 """Failures that a resource limit caused: which limit, what it allows, what the run requested and used.
 
-A limit rarely kills. Most often a call fails and the program prints its own words for that, so each limit has the words
+A limit rarely kills. Most often a call fails and the program prints an error, so each limit has the words
 and signals that show it. Only a limit that is in force is named.
 """
 

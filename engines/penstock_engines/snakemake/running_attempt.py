@@ -176,7 +176,7 @@ class RunningAttempt:
         self._count()
 
     async def _refused(self, invalid: InvalidEvent) -> Outcome:
-        """Return the failure of a run that reported what cannot be: nothing that it reported is relied upon."""
+        """Return the failure of a run that reported what cannot be: nothing that it reported is used."""
         await self.finish(TaskState.FAILED, "the run ended before it")
         message = f"the workflow sent an invalid event: {invalid}"
         tail = await in_thread(lambda: tail_of_file(self._engine_log), limiter=self._files)
@@ -253,7 +253,7 @@ class RunningAttempt:
         if isinstance(message, TryEnded) and message.ok:
             await self._require_outputs(message.task)
         if isinstance(message, TryStarted | TryEnded):
-            # The attempt's clock is the machine's, but its word is not to be relied upon.
+            # The attempt's clock is the machine's, but it is not trusted.
             message = replace(message, time=min(max(message.time, self._started_at), SYSTEM.now()))
         if isinstance(message, Found):
             self._warn(message.findings)

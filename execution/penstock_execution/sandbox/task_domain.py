@@ -10,7 +10,7 @@ from penstock_execution.sandbox.rules import FILE_ABI
 
 
 def enter_own_domain() -> None:
-    """Confine this thread, and what it starts, to signals and traces among themselves; nothing where Landlock is away.
+    """Confine this thread, and what it starts, to signals and traces among themselves; do nothing without Landlock.
 
     The process must have given up new privileges before, as every confined attempt has.
 

@@ -31,7 +31,7 @@ _NOT_LET_IN: Final = "authorization"
 
 
 class Connection:
-    """What the adapters talk to NATS through. Run `run()` beside it: it opens the connection again when it closed."""
+    """The adapters' connection to NATS. Run `run()` beside it: it opens the connection again when it closed."""
 
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings

@@ -26,7 +26,7 @@ SNAPSHOT_AT_STOP: Final = 1_000
 STOP_DEADLINE_S: Final = 5.0
 
 PROGRESS_S: Final = 60.0
-"""Following the log, standing by and leading each take a step well within this, also while the log is away."""
+"""Following the log, standing by and leading each take a step well within this, also while the log is unavailable."""
 
 T = TypeVar("T")
 _log = structlog.get_logger("penstock_scheduler")

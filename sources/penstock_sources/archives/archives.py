@@ -100,7 +100,7 @@ def _whole(entry: ArchiveEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def _faults(entry: ArchiveEntry | None = None) -> Generator[None]:
-    """Return in our own words what is wrong with an archive, or with one entry of it."""
+    """Return the fault of an archive, or of one entry of it, as a sentence."""
     try:
         yield
     except _BROKEN as error:

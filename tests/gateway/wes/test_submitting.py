@@ -110,7 +110,7 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
     ("names", "fields", "expected"),
     [
         ((), {}, "workflow_url"),
-        (("a.smk", "b.smk"), {}, "not exactly one attachment"),
+        (("a.smk", "b.smk"), {}, "do not determine the main file"),
         (("a.smk",), {"workflow_url": "b.smk"}, "`a.smk`"),
         (("a.smk",), {"workflow_url": "/a.smk"}, "not attached"),
         (("../a.smk",), {}, "workflow_attachment"),
@@ -127,7 +127,7 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
         ((), {"workflow_url": "git+ssh://git@github.com/o/r.git"}, "write git+https://"),
         ((), {"workflow_url": "git+file:///srv/r.git"}, "write git+https://"),
         ((), {"workflow_url": "git+https://host.example/r.git@main#Snakefile"}, "PENSTOCK_SOURCE_HOSTS"),
-        ((), {"workflow_url": "git+https://[::1"}, "no address"),
+        ((), {"workflow_url": "git+https://[::1"}, "not a valid address"),
         ((), {"workflow_url": "calls"}, "the catalogue has no workflow `calls`"),
         ((), {"workflow_url": "penstock:calls@1"}, "the catalogue has no workflow `calls`"),
         ((), {"workflow_url": "penstock:a/b"}, "`penstock:name`"),

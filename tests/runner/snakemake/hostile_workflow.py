@@ -303,7 +303,7 @@ def decent(at: Targets) -> dict[str, Deed]:
         "see random numbers": lambda: open("/dev/urandom", "rb").read(1),
         "share memory": lambda: multiprocessing.get_context("fork").Lock().acquire(),
         "end its own child": end_child,
-        "talk to itself": socket.socketpair,
+        "connect to itself": socket.socketpair,
         "run a program": lambda: subprocess.run(["sh", "-c", "ls / >/dev/null 2>&1; true"], check=True),
         "look at its own process": read("/proc/self/status"),
     }

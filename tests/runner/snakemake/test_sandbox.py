@@ -64,7 +64,7 @@ DECENT = (
     "see random numbers",
     "share memory",
     "end its own child",
-    "talk to itself",
+    "connect to itself",
     "run a program",
     "look at its own process",
 )

@@ -185,7 +185,7 @@ def _fetch_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
     with urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=FETCH_S)) as pool:
         found = _get(pool, issuer.rstrip("/") + "/.well-known/openid-configuration", _Discovery)
         if found.issuer != issuer:
-            raise BadProvider(f"the provider calls itself {found.issuer}, not {issuer}")
+            raise BadProvider(f"the provider has the issuer {found.issuer}, not {issuer}")
         if not is_safe_url(found.jwks_uri):
             raise BadProvider(f"the provider's keys are at {found.jwks_uri}, which is not https")
         listed = _get(pool, found.jwks_uri, _Keys).keys[:MAX_KEYS]

@@ -8,7 +8,7 @@ from penstock_schemas.views import Job
 
 
 class DetailedStatus(Enum):
-    """A job's state, with a failure parted by who is to blame for it."""
+    """A job's state, with failures divided by their cause."""
 
     QUEUED = "QUEUED"
     HELD = "HELD"

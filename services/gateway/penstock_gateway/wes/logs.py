@@ -53,7 +53,7 @@ async def follow(
     is_over: Callable[[], bool],
     is_admitted: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[str]:
-    """Yield what is written, from the beginning, until the run is over or who follows would not be let in any more.
+    """Yield what is written, from the beginning, until the run is over or the follower has no access any more.
 
     Args:
         runs: reads logs.
@@ -61,8 +61,8 @@ async def follow(
         run_id: the run.
         stream: what of it.
         task_id: of this task alone.
-        is_over: whether nobody shall wait for anything any more.
-        is_admitted: whether who follows would still be let in.
+        is_over: whether all waiting must end.
+        is_admitted: whether the follower still has access.
 
     """
     after, source = 0, None

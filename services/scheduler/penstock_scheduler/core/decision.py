@@ -29,7 +29,7 @@ ENTRIES_AN_ASSIGNMENT: Final = 2
 
 
 class Abandoned(Struct, frozen=True):
-    """What becomes of an attempt whose runner is gone."""
+    """The decision about an attempt whose runner is gone."""
 
     job: LiveJob
     data: JobEventData

@@ -23,7 +23,7 @@ from penstock_schemas.views import Head
 from penstock_schemas.wire import encode
 
 NewId = Callable[[], EventId]
-"""Makes ids: the core has no dice."""
+"""Makes ids: the core has no randomness."""
 
 
 def record(

@@ -64,7 +64,7 @@ class Queue:
         self._drop_stale()
 
     def due(self, now: datetime) -> list[Key]:
-        """Return the keys of the jobs that `release(now)` would let in, in order."""
+        """Return the keys of the jobs that `release(now)` would admit, in order."""
         over, _ = self._split(now)
         jobs = (self._waiting_for(*self._backing_off[place]) for place in over)
         return sorted({job.key for job in jobs if job is not None})
