@@ -9,9 +9,14 @@ import anyio.lowlevel
 import httpx
 import msgspec
 import pytest
+from msgspec import structs
 from tests.gateway.gateway_harness import Json, Stage, pointers, problem
 from tests.sources.test_archives import gzipped
 
+from penstock_domain.engines.descriptor import Capabilities
+from penstock_domain.engines.registry import EngineRegistry
+from penstock_gateway.jobs.submission import planning
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import Failure, FailureCause, SourceKind, SourceManifest
 from penstock_schemas.plans import Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
 
@@ -63,6 +68,20 @@ async def test_a_plan_comes_from_a_runner_and_nothing_is_queued(stage: Stage, cl
     assert (request.engine, request.parameters) == ("snakemake", {"a": 1})
     assert request.source is not None
     assert (await client.get("/jobs")).json()["total"] == 0
+
+
+async def test_a_plan_by_an_engine_that_makes_none_is_refused(
+    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the refusal the request would wait for a runner that never answers."""
+    snakemake = installed_engines().find("snakemake")
+    assert snakemake is not None
+    without = EngineRegistry((structs.replace(snakemake, capabilities=Capabilities()),))
+    monkeypatch.setattr(planning, "installed_engines", lambda: without)
+    response, request = await plan_with(stage, client, PlanReply(plan=PLAN))
+    assert pointers(response) == {"#/engine"}
+    assert "makes no plans" in response.text
+    assert request is None
 
 
 async def test_a_workflow_that_would_fail_is_refused_with_its_own_words(

@@ -10,7 +10,8 @@ from penstock_engines.mock import launcher as mock_launcher
 from penstock_engines.mock.descriptor import DESCRIPTOR as MOCK
 from penstock_execution.engine import Engine
 from penstock_execution.launching import LaunchContext
-from penstock_runner.engines import UnknownEngine, launched_engines
+from penstock_runner.engines import UnknownEngine, launched_engines, planning_engines
+from penstock_testing.scripted_engine import ScriptedEngine
 
 MISSING = replace(
     MOCK, name="missing", languages=(), default_rank=0, requires=("absent_package",), install_hint="install it"
@@ -78,3 +79,11 @@ def test_a_launcher_that_fails_is_reported_and_stops_no_other_engine(launcher: s
         with pytest.raises(InvalidEngines) as caught:
             names(descriptors, *chosen)
         assert f"the launcher {launcher} of the engine 'broken' {fault}" in str(caught.value)
+
+
+def test_only_engines_that_make_plans_are_offered_for_them() -> None:
+    """Another engine would run the workflow that it is to plan."""
+    engines = (mock_launcher.launch(LaunchContext()), ScriptedEngine())
+    assert tuple(planning_engines(EngineRegistry((MOCK,)), engines)) == ("mock",)
+    without = replace(MOCK, capabilities=replace(MOCK.capabilities, plans=False))
+    assert planning_engines(EngineRegistry((without,)), engines) == {}

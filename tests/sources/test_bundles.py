@@ -5,13 +5,17 @@ from pathlib import PurePosixPath
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from penstock_domain.chain import digest
+from penstock_domain.engines.registry import EngineRegistry
 from penstock_domain.source_tree import fault_of_path
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import SourceKind
 from penstock_sources.failures import InvalidSource
 from penstock_sources.limits import MAX_FILES
+from penstock_sources.staging import bundles
 from penstock_sources.staging.bundles import make_bundle, path_source
 
 ROOTS = (PurePosixPath("/data/workflows"), PurePosixPath("/shared"))
@@ -171,3 +175,30 @@ def test_times_make_another_bundle_of_the_same_content() -> None:
     )
     assert first.key != second.key
     assert first.content_sha256 == second.content_sha256
+
+
+@pytest.mark.parametrize(
+    ("files", "entrypoint", "places"),
+    [
+        ({"Snakefile": ""}, None, {"#/source/files/Snakefile"}),
+        ({"Snakefile": "", "other.smk": "rule a:"}, "other.smk", set[str]()),
+        ({"Snakefile": SubmittedFile(base64="cnVsZQ=="), "workflow/Snakefile": ""}, None, set[str]()),
+        ({"Snakefile": "rule a:", "empty.txt": ""}, None, set[str]()),
+    ],
+)
+def test_the_text_of_the_main_file_is_checked_as_its_engine_does(
+    files: dict[str, str | SubmittedFile], entrypoint: str | None, places: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_empty(path: str, text: str) -> str | None:
+        return None if text else f"{path} is empty"
+
+    snakemake = installed_engines().find("snakemake")
+    assert snakemake is not None
+    registry = EngineRegistry((structs.replace(snakemake, check_entrypoint=not_empty),))
+    monkeypatch.setattr(bundles, "installed_engines", lambda: registry)
+    found = set[str]()
+    try:
+        make_bundle(SubmittedSource(files=files, entrypoint=entrypoint), engine="snakemake")
+    except InvalidSource as error:
+        found = {violation.pointer for violation in error.violations}
+    assert found == places

@@ -76,6 +76,12 @@ def engine_options(descriptor: EngineDescriptor, environ: Mapping[str, str]) -> 
     return asdict(read_settings(descriptor.settings, environ, prefix=settings_prefix(descriptor.name)))
 
 
+def planning_engines(installed: EngineRegistry, engines: Iterable[Engine]) -> dict[str, Engine]:
+    """Return the engines that make plans, by name: another one would run the workflow that it is to plan."""
+    descriptors = ((engine, installed.find(engine.name)) for engine in engines)
+    return {engine.name: engine for engine, found in descriptors if found is not None and found.capabilities.plans}
+
+
 def check_options(installed: EngineRegistry, chosen: Iterable[str], environ: Mapping[str, str]) -> None:
     """Check the settings of the chosen engines; without a choice, of all.
 

@@ -20,11 +20,13 @@ from penstock_runner.attempts.planning import Planner
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
 from penstock_runner.attempts.uploads import Uploads
+from penstock_runner.engines import planning_engines
 from penstock_runner.housekeeping import Housekeeping
 from penstock_runner.registration import RunnerRegistration
 from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown
 from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runtime.background import BackgroundTasks
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
 from penstock_sources.workspace.sources import Sources
@@ -96,7 +98,8 @@ class Runner:
         storage = RunnerStorage(local=self._local, blobs=ports.blobs)
         of_engines = {engine.name: engine.workspaces(storage) for engine in engines}
         self._workspaces = {name: workspaces for name, workspaces in of_engines.items() if workspaces is not None}
-        self._planner = Planner({engine.name: engine for engine in engines}, self._workspaces, cores=cores)
+        planning = planning_engines(installed_engines(), engines)
+        self._planner = Planner(planning, self._workspaces, cores=cores)
         self._reports = Reports(ports.tasks, ports.logs, self._uploads, runtime=runtime)
 
     async def run(self, shutdown: Shutdown) -> None:

@@ -70,7 +70,11 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
     entries = tuple(
         entry_of(label, file, pointer("source", "files", path_text(label))) for label, file in files.items()
     )
-    violations = [*_check_entries(entries), *_check_main(tree_of(entries), submitted.entrypoint, engine)]
+    violations = [
+        *_check_entries(entries),
+        *_check_main(tree_of(entries), submitted.entrypoint, engine),
+        *_check_text(entries, submitted.entrypoint, engine),
+    ]
     if violations:
         raise InvalidSource(violations[:50])
     return entries
@@ -141,6 +145,20 @@ def _check_main(tree: FileTree, main: str | None, engine: str) -> Iterator[Viola
             detail=f"there is no {descriptor.entrypoint_title}: looked for {', '.join(locations)} among "
             f"{_listed(tree.files)}; name another main file in `source.entrypoint`",
         )
+
+
+def _check_text(entries: Sequence[SubmittedEntry], main: str | None, engine: str) -> Iterator[Violation]:
+    """Check the text of the main file as its engine does; it is checked on the runner where it did not come as text."""
+    descriptor = installed_engines().find(engine)
+    if descriptor is None:
+        return
+    files = {entry.path: entry for entry in entries if entry.fault is None and entry.is_file}
+    locations = descriptor.entrypoints if main is None else (main,)
+    entry = next((files[path] for path in locations if path in files), None)
+    if entry is not None and entry.file.text is not None:
+        fault = descriptor.check_entrypoint(entry.path, entry.file.text)
+        if fault is not None:
+            yield Violation(pointer=entry.place, detail=fault)
 
 
 def _listed(files: Collection[str]) -> str:

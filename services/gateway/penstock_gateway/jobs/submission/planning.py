@@ -40,7 +40,6 @@ class Planning:
     """
 
     def __init__(self, submissions: Submissions, blobs: Blobs, plans: Plans) -> None:
-        self._engines = installed_engines()
         self._submissions = submissions
         self._blobs = blobs
         self._uploads = Uploads(blobs)
@@ -54,12 +53,13 @@ class Planning:
         """Return what a submission would run; nothing is queued, and no event is stored.
 
         Raises:
-            Forbidden, Invalid: as `Submissions.submit`; also when the workflow would fail before its first task.
+            Forbidden, Invalid: as `Submissions.submit`; also when the workflow would fail before its first task, and
+                when the engine makes no plans.
             TooLarge: its parameters are larger than a request to a runner can be.
             Unavailable: no runner answers in time, or it is busy.
 
         """
-        admitted = await self._submissions.admit(context_of(principal, submission, engines=self._engines))
+        admitted = await self._submissions.admit(context_of(principal, submission, engines=installed_engines()))
         if admitted.brings_files:
             async with self.begin_upload() as upload:
                 return await self.plan_admitted(admitted, upload)
@@ -82,6 +82,10 @@ class Planning:
         return await self._request(await self._submissions.stage(admitted, upload))
 
     async def _request(self, admitted: Admitted) -> Plan:
+        engine = installed_engines().find(admitted.engine)
+        if engine is None or not engine.capabilities.plans:
+            detail = f"the engine {admitted.engine!r} makes no plans; submit the run instead"
+            raise Invalid([Violation(pointer=pointer("engine"), detail=detail)])
         request = PlanRequest(
             pipeline_name=admitted.submission.pipeline_name,
             engine=admitted.engine,
