@@ -8,6 +8,7 @@ is a declaration and needs no test.
 """
 
 import ast
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,9 +51,15 @@ def without_own_test(root: Path = REPOSITORY) -> frozenset[str]:
 
 
 def imports(source: str) -> Iterator[str]:
-    """Yield the dotted name of every module that a source imports, and of every name that it imports from one."""
+    """Yield the dotted name of every module that a source imports, and of every name that it imports from one.
+
+    A text of a test may be a program that the test runs.
+    """
     for node in ast.walk(ast.parse(source)):
         match node:
+            case ast.Constant(value=str(text)) if "import " in text:
+                with contextlib.suppress(SyntaxError):
+                    yield from imports(text)
             case ast.Import():
                 yield from (alias.name for alias in node.names)
             case ast.ImportFrom(module=str(module), level=0):

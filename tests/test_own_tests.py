@@ -36,7 +36,9 @@ def test_a_name_that_a_package_exports_counts_for_its_module(tmp_path: Path) -> 
         "domain/penstock_domain/untested.py": logic,
         "domain/penstock_domain/bounds.py": "BOUND = 3\n",
         "domain/write_files.py": logic,
-        "tests/test_it.py": "from penstock_domain import double\nimport penstock_domain.direct\n",
+        "domain/penstock_domain/program.py": logic,
+        "tests/test_it.py": "from penstock_domain import double\nimport penstock_domain.direct\n"
+        "PROGRAM = 'import penstock_domain.program'\nTEXT = 'import no program'\n",
     }
     for name, text in files.items():
         file = tmp_path / name
