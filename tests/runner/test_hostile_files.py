@@ -250,7 +250,7 @@ def test_an_order_file_of_holes_is_read_in_bounded_time(log_dir: Path) -> None:
 
 
 def test_a_folder_of_very_many_entries_is_read_in_part(log_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_execution.files.produced_files.MAX_STEPS", 50)
+    monkeypatch.setattr("penstock_execution.files.folder_search.MAX_STEPS", 50)
     (log_dir / "out").mkdir()
     for number in range(100):
         (log_dir / "out" / f"{number}").touch()

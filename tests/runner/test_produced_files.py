@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock_execution.files.folder_search import stamps_of
 from penstock_execution.files.produced import Declared, Produced
-from penstock_execution.files.produced_files import collect, stamps_of
+from penstock_execution.files.produced_files import collect
 from penstock_schemas.views import OutputKind
 
 
@@ -111,7 +112,7 @@ def test_folders_that_link_to_each_other_end(work: Path) -> None:
 
 
 def test_many_links_are_cut(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_execution.files.produced_files.MAX_LOOKED_AT", 500)
+    monkeypatch.setattr("penstock_execution.files.folder_search.MAX_LOOKED_AT", 500)
     for level in range(12):  # each level has two links to the next: 4,096 ways to the end
         (work / f"level{level}").mkdir()
         for name in ("left", "right"):
@@ -123,7 +124,7 @@ def test_many_links_are_cut(work: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_search_without_end_is_ended(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_execution.files.produced_files.MAX_STEPS", 1_000)
+    monkeypatch.setattr("penstock_execution.files.folder_search.MAX_STEPS", 1_000)
     write(work, "first", "/".join(["d"] * 50) + "/end")
     deep = "/".join(["d"] * 50)
     found = outputs(work, "first", *(f"{deep}/{number}" for number in range(1000)))
@@ -132,7 +133,7 @@ def test_a_search_without_end_is_ended(work: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_too_many_files_to_list_are_reported(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock_execution.files.produced_files.MAX_LOOKED_AT", 10)
+    monkeypatch.setattr("penstock_execution.files.folder_search.MAX_LOOKED_AT", 10)
     write(work, *(f"file{number}" for number in range(20)))
     assert stamps_of(work) is None
     found = collect(work, Declared(outputs=("file1",)), source={})

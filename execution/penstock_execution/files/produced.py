@@ -1,11 +1,14 @@
 """What a run left: the files to store, and those that are not stored, as values."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from penstock_schemas.views import OutputKind, UndeclaredFile, UnstoredFile
 
+MAX_NAMED: Final = 1_000
+"""So many files that are not stored, or not declared, are listed one by one."""
 Stamp = tuple[int, int]
 """A file's size, and when it was modified in nanoseconds: while both are the same it counts as unchanged."""
 Stamps = Mapping[str, Stamp]

@@ -6,80 +6,33 @@ followed here, one by one, only as far as they stay inside. Everything here bloc
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from penstock_execution.files.produced import Declared, Produced, ProducedFile, Stamp, Stamps
-from penstock_execution.files.workflow_files import MAX_LISTED, FileKind, FileStatus, TooManyFiles, WorkflowFolder
+from penstock_execution.files import folder_search
+from penstock_execution.files.folder_search import (
+    IGNORED_FOLDERS,
+    IGNORED_NAMES,
+    CountedFolder,
+    OutOfSteps,
+    entries_of,
+    stamp_of,
+)
+from penstock_execution.files.produced import MAX_NAMED, Declared, Produced, ProducedFile, Stamps
+from penstock_execution.files.workflow_files import FileKind, FileStatus, TooManyFiles, WorkflowFolder
 from penstock_schemas.views import OutputKind, UndeclaredFile, UnstoredFile
 
 MAX_FILES: Final = 100_000
 """A run that produces more is cut here."""
-MAX_LOOKED_AT: Final = 400_000
-"""So many entries of the folder are looked at for each purpose: links can show one file under many names."""
-MAX_STEPS: Final = 2_000_000
-"""So many names are looked at altogether: a workflow may declare many files, each below many folders and links."""
 MAX_DEPTH: Final = 100
 """Folders within folders, those behind links included."""
 MAX_LINKS: Final = 40
 """In one path, as in the kernel."""
-MAX_NAMED: Final = 1_000
-"""So many files that are not stored, or not declared, are listed one by one."""
-IGNORED_FOLDERS: Final = frozenset({".snakemake", "__pycache__"})
-"""They hold what the engine and Python keep for themselves."""
-IGNORED_NAMES: Final = frozenset({".snakemake_timestamp"})
-
-
-class _OutOfSteps(Exception):
-    """The search looked at `MAX_STEPS` names and ends."""
-
-
-class _CountedFolder:
-    """A folder in which a bounded number of names is looked at."""
-
-    def __init__(self, folder: WorkflowFolder) -> None:
-        self._folder = folder
-        self._left = MAX_STEPS
-
-    def status(self, name: str) -> FileStatus:
-        self._count(1)
-        return self._folder.status(name)
-
-    def link_target(self, name: str) -> str:
-        self._count(1)
-        return self._folder.link_target(name)
-
-    def list(self, name: str, *, max_entries: int = MAX_LISTED) -> Sequence[str]:
-        names = self._folder.list(name, max_entries=max_entries)
-        self._count(1 + len(names))
-        return names
-
-    def _count(self, steps: int) -> None:
-        self._left -= steps
-        if self._left < 0:
-            raise _OutOfSteps
 
 
 class _NotStored(Exception):
     """Why a file is not stored; the text completes the sentence that begins with its name."""
-
-
-def stamps_of(work_dir: Path) -> dict[str, Stamp] | None:
-    """Return the files of a workflow's source as they were laid out; `None` when they are too many.
-
-    Raises:
-        OSError: the folder cannot be read.
-
-    """
-    found: dict[str, Stamp] = {}
-    with WorkflowFolder(work_dir) as folder:
-        try:
-            for name, status in _entries(_CountedFolder(folder)):
-                found[name] = _stamp(status)
-        except (TooManyFiles, _OutOfSteps):
-            return None
-    return found
 
 
 def collect(work_dir: Path, declared: Declared, *, source: Stamps | None, keep_undeclared: bool = False) -> Produced:
@@ -96,11 +49,11 @@ def collect(work_dir: Path, declared: Declared, *, source: Stamps | None, keep_u
     """
     try:
         with WorkflowFolder(work_dir) as folder:
-            search = _Search(_CountedFolder(folder), work_dir)
+            search = _Search(CountedFolder(folder), work_dir)
             try:
                 search.find(declared, source, keep_undeclared=keep_undeclared)
-            except _OutOfSteps:
-                search.give_up(f"the search of the run's folder ended after {MAX_STEPS:,} names")
+            except OutOfSteps:
+                search.give_up(f"the search of the run's folder ended after {folder_search.MAX_STEPS:,} names")
             return search.produced()
     except OSError as error:
         unread = UnstoredFile(path=".", reason=f"the run's folder cannot be read: {_reason(error)}")
@@ -110,7 +63,7 @@ def collect(work_dir: Path, declared: Declared, *, source: Stamps | None, keep_u
 class _Search:
     """Gathers what is found."""
 
-    def __init__(self, folder: _CountedFolder, work_dir: Path) -> None:
+    def __init__(self, folder: CountedFolder, work_dir: Path) -> None:
         self._folder = folder
         self._roots = tuple(dict.fromkeys((os.fspath(work_dir), os.path.realpath(work_dir))))
         self._files: dict[str, ProducedFile] = {}
@@ -165,17 +118,19 @@ class _Search:
         known = self._declared.union(os.path.normpath(name) for name in names if name is not None)
         known |= {file.content for file in self._files.values()}
         try:
-            for name, status in _entries(self._folder):
+            for name, status in entries_of(self._folder):
                 if name in self._files or name in known or _has_parent_in(name, known):
                     continue
-                if source.get(name) == _stamp(status):
+                if source.get(name) == stamp_of(status):
                     continue
                 if keep:
                     self._take(name, OutputKind.UNDECLARED, name)
                 elif status.kind is FileKind.FILE:
                     self._list_undeclared(name, status.size_bytes)
         except TooManyFiles:
-            self.give_up(f"more than {MAX_LOOKED_AT:,} files lie in it, so not all undeclared ones are listed")
+            self.give_up(
+                f"more than {folder_search.MAX_LOOKED_AT:,} files lie in it, so not all undeclared ones are listed"
+            )
 
     def _list_undeclared(self, name: str, size_bytes: int) -> None:
         self._undeclared_count += 1
@@ -220,8 +175,10 @@ class _Search:
                 self._leave_out(shown, "it is an empty folder, and only files are stored")
             for one_name in names:
                 self._looked_at += 1
-                if self._looked_at > MAX_LOOKED_AT:
-                    self._leave_out(shown, f"more than {MAX_LOOKED_AT:,} files and links lie in the run's outputs")
+                if self._looked_at > folder_search.MAX_LOOKED_AT:
+                    self._leave_out(
+                        shown, f"more than {folder_search.MAX_LOOKED_AT:,} files and links lie in the run's outputs"
+                    )
                     return
                 below = self._entry(
                     f"{shown}/{one_name}", one_name if folder == "." else f"{folder}/{one_name}", kind, chain
@@ -324,44 +281,6 @@ class _Search:
             else:
                 return None
         return path
-
-
-def _entries(folder: _CountedFolder) -> Iterator[tuple[str, FileStatus]]:
-    """Yield every file and link below a folder, without what the engine keeps for itself.
-
-    Raises:
-        TooManyFiles: there are more than `MAX_LOOKED_AT` entries.
-
-    """
-    left = MAX_LOOKED_AT
-    waiting = ["."]
-    while waiting:
-        place = waiting.pop()
-        try:
-            names = folder.list(place, max_entries=left)
-        except TooManyFiles:
-            raise
-        except OSError:
-            if place == ".":
-                raise
-            continue
-        left -= len(names)
-        for one_name in names:
-            if one_name in IGNORED_FOLDERS or one_name in IGNORED_NAMES:
-                continue
-            name = one_name if place == "." else f"{place}/{one_name}"
-            try:
-                status = folder.status(name)
-            except OSError:
-                continue
-            if status.kind is FileKind.FOLDER:
-                waiting.append(name)
-            else:
-                yield name, status
-
-
-def _stamp(status: FileStatus) -> Stamp:
-    return status.size_bytes, status.modified_ns
 
 
 def _is_above(path: str) -> bool:

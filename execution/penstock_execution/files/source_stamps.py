@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from penstock_execution.files.file_threads import in_thread
+from penstock_execution.files.folder_search import stamps_of
 from penstock_execution.files.produced import Stamps
-from penstock_execution.files.produced_files import stamps_of
 
 RECORD: Final = "source.json"
 """In the folder of a job's logs, where none of its processes may write."""

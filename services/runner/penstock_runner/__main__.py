@@ -21,9 +21,9 @@ from penstock_execution.processes.markers import RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import LeftoversRemain
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.status import SandboxStatus, SandboxUnavailable
-from penstock_jetstream import connect
+from penstock_jetstream import Cluster, connect
 from penstock_jetstream.adapters.blobs import open_blobs
-from penstock_ports import PortError
+from penstock_ports import Blobs, PortError
 from penstock_runner.confinement import confinement
 from penstock_runner.engines import UnknownEngine, check_options, launched_engines
 from penstock_runner.runner import Ports, Runner, new_runner_id
@@ -88,19 +88,10 @@ async def serve(
             anyio.create_task_group() as group,
         ):
             group.start_soon(_obey_signals, shutdown)
-            ports = Ports(
-                log=cluster.log,
-                tasks=cluster.tasks,
-                logs=cluster.logs,
-                heartbeats=cluster.heartbeats,
-                blobs=blobs,
-                plans=cluster.plans,
-                jobs=cluster.jobs,
-            )
             runner = Runner(
                 runner_id,
                 _terms(settings, standing),
-                ports,
+                _ports(cluster, blobs),
                 engines,
                 folder,
                 roots=settings.source_roots,
@@ -150,6 +141,18 @@ async def _obey_signals(shutdown: Shutdown) -> None:
         async for number in signals:
             _log.info("signal", name=signal.Signals(number).name)
             shutdown.request()
+
+
+def _ports(cluster: Cluster, blobs: Blobs) -> Ports:
+    return Ports(
+        log=cluster.log,
+        tasks=cluster.tasks,
+        logs=cluster.logs,
+        heartbeats=cluster.heartbeats,
+        blobs=blobs,
+        plans=cluster.plans,
+        jobs=cluster.jobs,
+    )
 
 
 def _terms(settings: RunnerSettings, standing: SandboxStatus) -> RunnerConfig:

@@ -10,7 +10,7 @@ import anyio
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Attempt, CountsChanged, EngineEvent, LogWritten, Outcome, TaskChanged
-from penstock_execution.files.produced_files import stamps_of
+from penstock_execution.files.folder_search import stamps_of
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId

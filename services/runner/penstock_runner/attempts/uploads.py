@@ -7,8 +7,7 @@ import anyio
 from msgspec import Struct
 
 from penstock_domain import blob_keys
-from penstock_execution.files.produced import Produced, ProducedFile
-from penstock_execution.files.produced_files import MAX_NAMED
+from penstock_execution.files.produced import MAX_NAMED, Produced, ProducedFile
 from penstock_execution.workspace import UnsafeFile, Workspace, WorkspaceFile
 from penstock_ports import BLOB_PIECE_BYTES, Blobs, PortError
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
