@@ -12,7 +12,7 @@ MAX_RATIO: Final = 200
 """Bytes that one byte of an archive may become, once it has become `RATIO_FREE_BYTES`."""
 RATIO_FREE_BYTES: Final = 32 << 20
 MAX_HEADER_BYTES: Final = 1 << 20
-"""Of what a tar says of one entry: its name, its further attributes."""
+"""Of the header of one entry of a tar: its name, its further attributes."""
 MAX_DIRECTORY_BYTES: Final = 4 << 20
 """Of the list at the end of a zip."""
 MAX_XZ_MEMORY_BYTES: Final = 128 << 20

@@ -79,7 +79,7 @@ async def fill(file: BinaryIO, chunks: AsyncIterable[bytes], max_bytes: int) -> 
         await anyio.to_thread.run_sync(write_chunk, file, chunk)
 
 
-async def pieces_of(pieces: Iterator[bytes]) -> AsyncGenerator[bytes]:
+async def pieces_of(chunks: Iterator[bytes]) -> AsyncGenerator[bytes]:
     """Yield pieces that are made in a thread."""
-    while (piece := await anyio.to_thread.run_sync(next, pieces, None)) is not None:
-        yield piece
+    while (chunk := await anyio.to_thread.run_sync(next, chunks, None)) is not None:
+        yield chunk

@@ -139,7 +139,7 @@ async def test_a_token_opens_what_lies_below_its_address_alone(
     assert (await fetch_commit(f"{base}/lab/.git", None, allowed))[:2] == (f"{base}/lab/.git", commit)
     assert await download(f"{base}/files/w", allowed) == b"there"
     for address in ("/laboratory/x", "/files/../other", "/filesystem"):
-        with pytest.raises(FetchFailed, match="answered 401; it asks for a name"):
+        with pytest.raises(FetchFailed, match="answered 401; it requires a name"):
             await download(base + address, allowed)
     secure.authorizations.clear()
     wrong = trusting(authority, secure, credentials=f"https://robot:wrong@{HOST}:{secure.port}")

@@ -122,7 +122,7 @@ MAX_BYTES = 64 << 20
 def unpack(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
     file = io.BytesIO(raw)
     survey(file, max_bytes)
-    return {entry.path: b"".join(pieces) for entry, pieces in contents(file, max_bytes) if not entry.is_folder}
+    return {entry.path: b"".join(chunks) for entry, chunks in contents(file, max_bytes) if not entry.is_folder}
 
 
 def bzipped(files: Mapping[str, bytes]) -> bytes:
@@ -145,17 +145,17 @@ def test_folders_and_what_macos_adds_are_no_files() -> None:
     assert unpack(tarred({"b": b""}, member(tarfile.DIRTYPE, "./"), member(tarfile.DIRTYPE, "./a/"))) == {"b": b""}
 
 
-def test_what_the_archive_says_of_programs_is_kept() -> None:
+def test_the_executable_bits_of_an_archive_are_kept() -> None:
     info = tarfile.TarInfo("run")
     info.mode = 0o755
     tar, packed = io.BytesIO(tarred({"a": b""}, info)), io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        told = zipfile.ZipInfo("run")
-        told.external_attr, told.create_system = 0o100755 << 16, 3
-        archive.writestr(told, "")
-        untold = zipfile.ZipInfo("a")
-        untold.create_system = 0
-        archive.writestr(untold, "")
+        with_mode = zipfile.ZipInfo("run")
+        with_mode.external_attr, with_mode.create_system = 0o100755 << 16, 3
+        archive.writestr(with_mode, "")
+        without_mode = zipfile.ZipInfo("a")
+        without_mode.create_system = 0
+        archive.writestr(without_mode, "")
     assert {item.path: item.is_executable for item in survey(tar, MAX_BYTES)} == {"a": False, "run": True}
     assert {item.path: item.is_executable for item in survey(packed, MAX_BYTES)} == {"a": None, "run": True}
 
@@ -174,7 +174,7 @@ def test_what_the_archive_says_of_programs_is_kept() -> None:
         (tarred({}, member(tarfile.CHRTYPE)), "a device"),
         (tarred({}, member(tarfile.BLKTYPE)), "a device"),
         (tarred({}, member(tarfile.FIFOTYPE)), "a device"),
-        (twice(), "`a` stands twice"),
+        (twice(), "`a` is twice in the archive"),
         (tarred({"a": b"", "a/b": b""}), "`a/b`.*a file here and a folder there"),
         (tarred({"a/b": b"", "a": b""}), "`a`.*a file here and a folder there"),
         (tarred({"a": b""}, member(tarfile.DIRTYPE, "a")), "a file here and a folder there"),
@@ -221,7 +221,7 @@ def test_an_archive_that_holds_too_much_is_refused_at_any_ratio() -> None:
 def test_a_header_that_grows_is_refused_before_it_is_held(header: bytes) -> None:
     tracemalloc.start()
     try:
-        with pytest.raises(UnusableSource, match=r"what the archive says|is broken|sparse"):
+        with pytest.raises(UnusableSource, match=r"the header of an entry|is broken|sparse"):
             unpack(gzip.compress(header), 16 << 30)
         assert tracemalloc.get_traced_memory()[1] < 30 << 20
     finally:

@@ -61,7 +61,7 @@ async def refused(blobs: MemoryBlobs, source: Source, folder: Path) -> Failure:
     return caught.value.failure
 
 
-async def test_files_are_laid_out_as_they_were(tmp_path: Path) -> None:
+async def test_files_are_staged_unchanged(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
     await Sources(blobs, ()).prepare(await source_of(blobs, await stored(blobs)), tmp_path / "work")
     placed = files_in(tmp_path / "work")
@@ -109,7 +109,7 @@ async def test_a_path_that_is_not_safe_is_refused(paths: tuple[str, ...], tmp_pa
 
 
 class CountingBlobs(MemoryBlobs):
-    """Counts what is open, and fails at first where it is told to."""
+    """Counts open reads, and fails at first when configured so."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ async def test_no_more_than_a_few_files_are_fetched_at_a_time(tmp_path: Path) ->
     assert 1 < blobs.most_open <= PARALLEL_FETCHES
 
 
-async def test_a_store_that_fails_for_a_moment_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_read_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored_files, "FETCH_PAUSES_S", (0.0, 0.0))
     blobs = CountingBlobs()
     source = await source_of(blobs, await stored(blobs, {"a": b"x"}))

@@ -35,7 +35,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 class TestBundle:
-    async def test_is_laid_out(self, tmp_path: Path) -> None:
+    async def test_is_staged(self, tmp_path: Path) -> None:
         blobs = MemoryBlobs()
         source = await files(
             blobs, {"Snakefile": {"text": "rule a:\n"}, "data/é.bin": {"base64": "AAEC"}, "empty": {"text": ""}}

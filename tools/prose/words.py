@@ -90,7 +90,8 @@ WHOLE_NAMES: Final = {
 """Names that are fine as part of another name and mean nothing alone."""
 
 ALLOWANCES: Final = (
-    Allowance("tell", re.compile(r"\.tell\("), "a method of Python's file objects"),
+    Allowance("tell", re.compile(r"(?:\.|def )tell\("), "a method of Python's file objects"),
+    Allowance("whence", re.compile(r"\bwhence\b"), "a parameter of `seek`, a method of Python's file objects"),
     Allowance("standing", re.compile(r"long[-_ ]standing"), "an ordinary adjective"),
     Allowance("passes over", re.compile(r"a few passes over"), "a noun: iterations"),
 )

@@ -29,7 +29,7 @@ class GroupCommit:
         self._arrived = anyio.Event()
 
     async def store(self, messages: Sequence[Message], *, deadline_s: float) -> int:
-        """Store `messages` with whatever else leaves at the same time; one try. Return the first one's sequence.
+        """Store `messages` together with other appends that wait; one try. Return the first one's sequence.
 
         Raises:
             Together: a group was refused that had others in it too; nothing was stored, try alone.

@@ -54,7 +54,7 @@ def survey(file: BinaryIO, max_bytes: int) -> Sequence[ArchiveEntry]:
         UnusableSource: it is something else, is broken, has entries that are devices, or holds too much.
 
     """
-    found = [_with_target(entry, pieces) for entry, pieces in contents(file, max_bytes)]
+    found = [_with_target(entry, chunks) for entry, chunks in contents(file, max_bytes)]
     if all(entry.is_folder for entry in found):
         raise UnusableSource("the archive holds no files")
     return found
@@ -64,7 +64,7 @@ def contents(file: BinaryIO, max_bytes: int) -> Contents:
     """Yield the files of an archive with their content, in pieces.
 
     Raises:
-        UnusableSource: as `survey`; or a content is not what the archive says of it.
+        UnusableSource: as `survey`; or a content differs from the archive's description.
 
     """
     with _faults():
@@ -81,21 +81,21 @@ def contents(file: BinaryIO, max_bytes: int) -> Contents:
             found = zip_contents(file, size_bytes, max_bytes)
         else:
             found = tar_contents(file, head, size_bytes, max_bytes)
-        for entry, pieces in found:
-            yield entry, _whole(entry, pieces)
+        for entry, chunks in found:
+            yield entry, _whole(entry, chunks)
 
 
-def _with_target(entry: ArchiveEntry, pieces: Iterator[bytes]) -> ArchiveEntry:
+def _with_target(entry: ArchiveEntry, chunks: Iterator[bytes]) -> ArchiveEntry:
     if not entry.is_link:
         return entry
     if entry.size_bytes > MAX_LINK_BYTES:
         raise UnusableSource(f"`{path_text(entry.path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
-    return replace(entry, target=b"".join(pieces).decode(errors="surrogateescape"))
+    return replace(entry, target=b"".join(chunks).decode(errors="surrogateescape"))
 
 
-def _whole(entry: ArchiveEntry, pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _whole(entry: ArchiveEntry, chunks: Iterator[bytes]) -> Iterator[bytes]:
     with _faults(entry):
-        yield from pieces
+        yield from chunks
 
 
 @contextmanager

@@ -16,12 +16,12 @@ _LEFT_OUT: Final = "__MACOSX/"
 
 
 class ArchiveEntry(Struct, frozen=True, kw_only=True):
-    """An entry of an archive or a repository: a file, or what its flags say."""
+    """An entry of an archive or a repository: a file, or the kind that its flags show."""
 
     path: str
     size_bytes: int = 0
     is_executable: bool | None = None
-    """`None` where the archive does not say so."""
+    """`None` when the archive does not have it."""
     mtime_ns: int | None = None
     is_link: bool = False
     """Its content is the target then."""
@@ -29,7 +29,7 @@ class ArchiveEntry(Struct, frozen=True, kw_only=True):
     """The target of a link, where it was read already."""
     is_folder: bool = False
     same_as: str | None = None
-    """The path of an earlier file that this is a hard link to; it has no content of its own."""
+    """The path of an earlier file that this is a hard link to; it has no content itself."""
 
 
 Contents = Iterator[tuple[ArchiveEntry, Iterator[bytes]]]
@@ -99,7 +99,7 @@ class Names:
                 f"`{path_text(path)}` in the archive: `{path_text(name)}` is a file here and a folder there"
             )
         if is_file:
-            raise UnusableSource(f"`{path_text(path)}` stands twice in the archive; which one counts?")
+            raise UnusableSource(f"`{path_text(path)}` is twice in the archive; keep one of the two")
 
 
 def top_folder(tree: FileTree, main: str | None) -> str:

@@ -1,6 +1,6 @@
 """Tar archives, plain or packed, read from their beginning to their end and counted on the way.
 
-A tar is unpacked as it is read: what it grows to, and what it says of each entry, is bounded before it is held.
+A tar is unpacked as it is read: its size and the headers of its entries are bounded before they are held.
 """
 
 import bz2
@@ -109,8 +109,8 @@ def _next(archive: tarfile.TarFile, stream: "_Forward") -> tarfile.TarInfo | Non
 def _pieces(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
     content = archive.extractfile(member)
     assert content is not None, "a regular file has content"
-    while piece := content.read(CHUNK_BYTES):
-        yield piece
+    while chunk := content.read(CHUNK_BYTES):
+        yield chunk
 
 
 class _Forward:
@@ -153,12 +153,12 @@ class _Forward:
         if self.header_bytes is not None:
             self.header_bytes += max(size, 0)
             if size < 0 or self.header_bytes > MAX_HEADER_BYTES:
-                raise UnusableSource(f"what the archive says of one entry has more than {MAX_HEADER_BYTES:,} bytes")
-        pieces: list[bytes] = []
-        while size > 0 and (piece := self._read(min(size, CHUNK_BYTES))):
-            pieces.append(piece)
-            size -= len(piece)
-        content = b"".join(pieces)
+                raise UnusableSource(f"the header of an entry of the archive has more than {MAX_HEADER_BYTES:,} bytes")
+        chunks: list[bytes] = []
+        while size > 0 and (chunk := self._read(min(size, CHUNK_BYTES))):
+            chunks.append(chunk)
+            size -= len(chunk)
+        content = b"".join(chunks)
         self.last_block = content[-tarfile.BLOCKSIZE :]
         return content
 
@@ -171,8 +171,8 @@ class _Forward:
         """Leave it open: it is somebody else's."""
 
     def _read(self, size: int) -> bytes:
-        piece = self._stream.read(size)
-        self._place += len(piece)
+        chunk = self._stream.read(size)
+        self._place += len(chunk)
         if self._place > self._max_bytes:
             at = f" (reached at `{path_text(self.at)}`)" if self.at else ""
             raise UnusableSource(
@@ -181,7 +181,7 @@ class _Forward:
                 if self._is_packed
                 else f"the archive has more than {self._max_bytes:,} bytes{at}"
             )
-        return piece
+        return chunk
 
 
 class _Packed:
@@ -205,9 +205,9 @@ class _Packed:
                 if not self._rest:
                     raise EOFError("it breaks off")
             given, self._rest = self._rest, b""
-            piece = self._unpacker.decompress(given, size)
-            if piece:
-                return piece
+            chunk = self._unpacker.decompress(given, size)
+            if chunk:
+                return chunk
 
 
 def _unpacked(file: BinaryIO, head: bytes) -> "BinaryIO | gzip.GzipFile | _Packed":

@@ -1,4 +1,4 @@
-"""Zip archives: what their list says is checked against what they hold."""
+"""Zip archives: their directory is checked against their content."""
 
 import stat
 import struct
@@ -55,7 +55,7 @@ def zip_contents(file: BinaryIO, size_bytes: int, max_bytes: int) -> Contents:
 
 
 def _taken(listed: Sequence[zipfile.ZipInfo], size_bytes: int, max_bytes: int) -> Iterator[tuple[zipfile.ZipInfo, str]]:
-    """Check what is listed; no file can be larger than is said there, because no more of it is read."""
+    """Check the directory; no file can be larger than listed there, because no more of it is read."""
     names, total = Names(), 0
     for info in listed:
         if info.is_dir():
@@ -124,7 +124,7 @@ def _refuse_shared_bytes(file: BinaryIO, listed: Sequence[zipfile.ZipInfo], end:
         file.seek(info.header_offset)
         mark, name_bytes, extra_bytes = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
         if mark != ZIP[0]:
-            raise zipfile.BadZipFile(f"`{path_text(info.filename)}` is not where the list says")
+            raise zipfile.BadZipFile(f"`{path_text(info.filename)}` is not where the directory lists it")
         if info.header_offset + _LOCAL_HEADER.size + name_bytes + extra_bytes + info.compress_size > end:
             raise UnusableSource(f"`{path_text(info.filename)}` in the archive overlaps another entry; that is refused")
         end = info.header_offset

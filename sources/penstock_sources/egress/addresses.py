@@ -39,18 +39,18 @@ class Target(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     address: str
-    """Of the host, checked: the connection goes there, whatever the name means a moment later."""
+    """Of the host, checked: the connection goes there, even if the name resolves differently later."""
     authorization: str | None = None
     """What the operator gave for it."""
     ca_file: Path | None = None
 
     @property
-    def shown(self) -> str:
+    def display_url(self) -> str:
         """The address as events may have it: without a query, which may hold a secret."""
-        return shown(self.url)
+        return without_query(self.url)
 
 
-def shown(url: SplitResult) -> str:
+def without_query(url: SplitResult) -> str:
     """Write an address without query and fragment."""
     return urlunsplit((url.scheme, url.netloc, url.path, "", ""))
 
@@ -77,9 +77,9 @@ def check_url(text: str, allowed: SourceHosts) -> SplitResult:
     port = port or PORTS[url.scheme]
     if not any(_fits(host, port, url.scheme, one_host.lower()) for one_host in allowed.hosts):
         known = ", ".join(f"`{one_host}`" for one_host in allowed.hosts)
-        shown = f"`{host}`" if port == PORTS[url.scheme] else f"port {port} of `{host}`"
+        endpoint = f"`{host}`" if port == PORTS[url.scheme] else f"port {port} of `{host}`"
         what = f"this server fetches only from {known}" if known else "this server fetches from no host"
-        raise FetchFailed(f"{what}, so not from {shown}; its operator sets the hosts with PENSTOCK_SOURCE_HOSTS")
+        raise FetchFailed(f"{what}, so not from {endpoint}; its operator sets the hosts with PENSTOCK_SOURCE_HOSTS")
     return url
 
 

@@ -16,8 +16,8 @@ from penstock_runtime.setting_files import read_setting_file
 
 PORTS: Final = {"http": 80, "https": 443}
 EXPECTED: Final = "https://name:token@host/path, one a line"
-ASKS_WHO: Final = (
-    "it asks for a name and a password, which the operator of this server can give it "
+NEEDS_CREDENTIALS: Final = (
+    "it requires a name and a password, which the operator of this server can give it "
     "(PENSTOCK_SOURCE_CREDENTIALS_FILE)"
 )
 
@@ -80,7 +80,7 @@ def _is_below(path: str, prefix: str) -> bool:
         return True
     plain = unquote(path)
     if any(part in (".", "..") for part in plain.split("/")) or "\\" in plain:
-        return False  # where it leads is for the server to say
+        return False  # the server decides where it leads
     return plain == prefix or plain.startswith((f"{prefix}/", f"{prefix}.git/")) or plain == f"{prefix}.git"
 
 

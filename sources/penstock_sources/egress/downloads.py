@@ -11,7 +11,7 @@ from urllib3.util.ssl_match_hostname import CertificateError
 
 from penstock_runtime.runtime import SYSTEM
 from penstock_sources.egress.addresses import SourceHosts, Target, check_url, resolve
-from penstock_sources.egress.credentials import ASKS_WHO
+from penstock_sources.egress.credentials import NEEDS_CREDENTIALS
 from penstock_sources.egress.failures import FetchFailed
 from penstock_sources.egress.file_writing import write_chunk
 from penstock_sources.egress.limits import CHUNK_BYTES, FETCH_DEADLINE_S, MAX_REDIRECTS
@@ -39,15 +39,15 @@ async def download(address: str, allowed: SourceHosts, file: BinaryIO, *, max_by
             following = urljoin(address, moved)
             is_safe = urlsplit(following).scheme == "https" or target.url.scheme != "https"
         except ValueError:
-            raise FetchFailed(f"{target.shown} leads to what is no address") from None
+            raise FetchFailed(f"{target.display_url} leads to what is no address") from None
         if not is_safe:
-            raise FetchFailed(f"{target.shown} leads to an address that is not https")
+            raise FetchFailed(f"{target.display_url} leads to an address that is not https")
         address = following
     raise FetchFailed(f"more than {MAX_REDIRECTS} redirects follow one another")
 
 
 def _get(target: Target, ends: float, file: BinaryIO, max_bytes: int) -> str | None:
-    """Ask one server and write the content; or return where it redirects to."""
+    """Request the address from one server and write the content; or return where it redirects to."""
     path = target.url.path or "/"
     headers = {
         "Host": target.url.netloc,
@@ -74,10 +74,10 @@ def _get(target: Target, ends: float, file: BinaryIO, max_bytes: int) -> str | N
             if answer.status in _REDIRECTS and answer.headers.get("Location"):
                 return answer.headers["Location"]
             if answer.status != 200:
-                raise FetchFailed(f"{target.shown} answered {answer.status}{_hint(answer.status)}")
+                raise FetchFailed(f"{target.display_url} answered {answer.status}{_hint(answer.status)}")
             _write(answer, target, ends, file, max_bytes)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FetchFailed(f"{target.shown} cannot be fetched: {_reason(error)}") from None
+            raise FetchFailed(f"{target.display_url} cannot be fetched: {_reason(error)}") from None
         else:
             return None
         finally:
@@ -103,18 +103,18 @@ def _write(answer: urllib3.BaseHTTPResponse, target: Target, ends: float, file: 
     while piece := answer.read1(CHUNK_BYTES, decode_content=False):
         size_bytes += len(piece)
         if size_bytes > max_bytes:
-            raise FetchFailed(f"{target.shown} has more than {max_bytes:,} bytes; it was not read further")
+            raise FetchFailed(f"{target.display_url} has more than {max_bytes:,} bytes; it was not read further")
         if SYSTEM.monotonic() > ends:
-            raise FetchFailed(f"{target.shown} took longer than {FETCH_DEADLINE_S:.0f} s")
+            raise FetchFailed(f"{target.display_url} took longer than {FETCH_DEADLINE_S:.0f} s")
         write_chunk(file, piece)
     announced = answer.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) != size_bytes:
-        raise FetchFailed(f"{target.shown} broke off after {size_bytes:,} of {announced} bytes")
+        raise FetchFailed(f"{target.display_url} broke off after {size_bytes:,} of {announced} bytes")
 
 
 def _hint(status: int) -> str:
     if status in (401, 403):
-        return f"; {ASKS_WHO}"
+        return f"; {NEEDS_CREDENTIALS}"
     return "; it does not exist, or is not public" if status == 404 else ""
 
 

@@ -15,11 +15,11 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from penstock_sources.egress.addresses import Target
-from penstock_sources.egress.credentials import ASKS_WHO
+from penstock_sources.egress.credentials import NEEDS_CREDENTIALS
 from penstock_sources.failures import UnusableSource
 
 MAX_MEMORY_BYTES: Final = 2 << 30
-MAX_SAID_BYTES: Final = 64 << 10
+MAX_OUTPUT_BYTES: Final = 64 << 10
 _SECRETIVE: Final = re.compile(r"https?://[^\s']+")
 _BOUNDED: Final = 'ulimit -f "$1" && ulimit -v "$2" && ulimit -c 0 && shift 2 && exec git "$@"'
 """For `sh`: bounds in blocks of 512 bytes and in KiB."""
@@ -30,7 +30,7 @@ class Git:
 
     Args:
         folder: empty.
-        target: the only place that it may ask.
+        target: the only server that it may use.
         max_bytes: of the commit as it travels, and of every file that git writes.
 
     """
@@ -38,7 +38,7 @@ class Git:
     def __init__(self, folder: Path, target: Target, max_bytes: int) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self.address = target.shown
+        self.address = target.display_url
         options = _options(folder, target)
         self._options = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         self._environment = {
@@ -60,23 +60,23 @@ class Git:
                 "GIT_CONFIG_VALUE_0": f"Authorization: {target.authorization}",
             }
 
-    async def run(self, *arguments: str, limit: int = MAX_SAID_BYTES) -> bytes:
+    async def run(self, *arguments: str, limit: int = MAX_OUTPUT_BYTES) -> bytes:
         """Run a command and return what it writes.
 
         Raises:
             UnusableSource: it failed, or wrote more than `limit`.
 
         """
-        said, wrote = bytearray(), bytearray()
+        output, wrote = bytearray(), bytearray()
         async with self._started(*arguments) as process:
             async with anyio.create_task_group() as group:
-                group.start_soon(_collect, process, "stderr", said, MAX_SAID_BYTES)
+                group.start_soon(_collect, process, "stderr", output, MAX_OUTPUT_BYTES)
                 group.start_soon(_collect, process, "stdout", wrote, limit)
             code = await process.wait()
         if len(wrote) > limit:
             raise UnusableSource("the repository has too many files at that commit")
         if code != 0:
-            raise UnusableSource(f"{self.address} cannot be read: {self._reason(bytes(said), code)}")
+            raise UnusableSource(f"{self.address} cannot be read: {self._reason(bytes(output), code)}")
         return bytes(wrote)
 
     @asynccontextmanager
@@ -106,13 +106,13 @@ class Git:
             with anyio.CancelScope(shield=True):
                 await process.aclose()
 
-    def _reason(self, said: bytes, code: int) -> str:
-        """Return in one line what git said, without addresses, which may be of another place than the one given."""
-        if b"index-pack" in said:  # the system ends it when it writes more than it may
+    def _reason(self, output: bytes, code: int) -> str:
+        """Return in one line the error of git, without addresses, which may be of another place than the one given."""
+        if b"index-pack" in output:  # the system ends it when it writes more than it may
             return f"the commit has more than {self._max_bytes:,} bytes, or does not come whole"
-        if b"could not read Username" in said or b"Authentication failed" in said:
-            return f"it does not exist, or {ASKS_WHO}"
-        lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
+        if b"could not read Username" in output or b"Authentication failed" in output:
+            return f"it does not exist, or {NEEDS_CREDENTIALS}"
+        lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
         line = next(
             (one_line for one_line in lines if one_line.startswith(("fatal:", "error:"))), lines[-1] if lines else ""
         )
@@ -123,9 +123,9 @@ class Contents:
     """Gives the contents of files."""
 
     def __init__(self, process: Process) -> None:
-        assert process.stdin is not None, "it was asked for"
-        assert process.stdout is not None, "it was asked for"
-        self._asked = process.stdin
+        assert process.stdin is not None, "it is a pipe"
+        assert process.stdout is not None, "it is a pipe"
+        self._requests = process.stdin
         self._given = BufferedByteReceiveStream(process.stdout)
 
     async def read(self, blob: str, piece_bytes: int) -> AsyncGenerator[bytes]:
@@ -136,10 +136,10 @@ class Contents:
 
         """
         try:
-            await self._asked.send(f"{blob}\n".encode())
+            await self._requests.send(f"{blob}\n".encode())
             found, kind, size = (await self._given.receive_until(b"\n", 200)).decode().split()
             if (found, kind) != (blob, "blob"):
-                raise UnusableSource("git gave another file than it was asked for")
+                raise UnusableSource("git returned another file than the requested one")
             left = int(size)
             while left:
                 piece = await self._given.receive(min(left, piece_bytes))
@@ -180,6 +180,6 @@ def _options(folder: Path, target: Target) -> dict[str, str]:
 async def _collect(process: Process, name: str, into: bytearray, limit: int) -> None:
     """Take what a process writes; one byte above the limit shows that there was more, the rest is thrown away."""
     stream = process.stdout if name == "stdout" else process.stderr
-    assert stream is not None, "it was asked for"
+    assert stream is not None, "it is a pipe"
     async for piece in stream:
         into += piece[: max(0, limit + 1 - len(into))]

@@ -96,7 +96,7 @@ async def fetch_commit(
         git = Git(folder, target, max_bytes)
         commit_id, files = await _fetched(git, target, ref, max_bytes)
         async with git.contents() as contents:
-            yield Commit(target.shown, commit_id, files, contents)
+            yield Commit(target.display_url, commit_id, files, contents)
 
 
 async def _fetched(git: Git, target: Target, ref: str | None, max_bytes: int) -> tuple[str, Sequence[_File]]:
@@ -107,14 +107,14 @@ async def _fetched(git: Git, target: Target, ref: str | None, max_bytes: int) ->
             await git.run("fetch", *options, git.address, ref or "HEAD")
             commit_id = (await git.run("rev-parse", "--verify", "FETCH_HEAD^{commit}")).decode().strip()
             if not _COMMIT.fullmatch(commit_id):
-                raise UnusableSource("git did not say which commit it is")
+                raise UnusableSource("git returned no commit id")
             listing = await git.run("ls-tree", "-r", "-z", "-l", "--full-tree", commit_id, limit=MAX_LISTING_BYTES)
             committed = await git.run("log", "-1", "--format=%ct", commit_id)
             if not _SECONDS.fullmatch(committed):
-                raise UnusableSource("git did not say when the commit was made")
+                raise UnusableSource("git returned no time of the commit")
             return commit_id, _listed(listing, max_bytes, int(committed) * 1_000_000_000)
     except TimeoutError:
-        raise UnusableSource(f"{target.shown} took longer than {FETCH_DEADLINE_S:.0f} s") from None
+        raise UnusableSource(f"{target.display_url} took longer than {FETCH_DEADLINE_S:.0f} s") from None
 
 
 def _listed(listing: bytes, max_bytes: int, mtime_ns: int) -> Sequence[_File]:

@@ -15,7 +15,7 @@ from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import LeftOut
 from penstock_sources.archives.archives import HEAD_BYTES, TAKEN, contents, is_archive, survey
 from penstock_sources.archives.entries import ArchiveEntry, top_folder
-from penstock_sources.egress.addresses import SourceHosts, check_url, shown
+from penstock_sources.egress.addresses import SourceHosts, check_url, without_query
 from penstock_sources.egress.downloads import download
 from penstock_sources.egress.failures import FetchFailed
 from penstock_sources.failures import InvalidSource, UnusableSource
@@ -98,16 +98,16 @@ class LocalStaging:
         top = top_folder(_tree_of(found), main)
         unpacked = contents(file, max_bytes)
         while (following := await anyio.to_thread.run_sync(next, unpacked, None)) is not None:
-            entry, pieces = following
+            entry, chunks = following
             if f"{entry.path}/" != top:
-                await _put(upload, entry, pieces_of(pieces), top=top, place=place)
+                await _put(upload, entry, pieces_of(chunks), top=top, place=place)
 
     async def _from_git(self, source: SubmittedSource, upload: Upload) -> StagedSource:
         max_bytes = self._max_bytes - upload.size_bytes
         fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
         async with fetched as commit, aclosing(commit.files()) as files:
-            async for entry, pieces in files:
-                await _put(upload, entry, pieces, top="", place=pointer("source", "git"))
+            async for entry, chunks in files:
+                await _put(upload, entry, chunks, top="", place=pointer("source", "git"))
         return StagedSource(origin=f"git+{commit.address}@{commit.id}", main=source.entrypoint)
 
     async def _from_address(self, source: SubmittedSource, upload: Upload, engine: str) -> StagedSource:
@@ -115,7 +115,7 @@ class LocalStaging:
         named = source.entrypoint or main or None
         async with self._spool.file() as file:
             await download(address, self._allowed, file, max_bytes=self._max_bytes)
-            origin = shown(check_url(address, self._allowed))
+            origin = without_query(check_url(address, self._allowed))
             file.seek(0)
             if is_archive(file.read(HEAD_BYTES)):
                 await self._unpack(file, upload, named, origin)
@@ -161,7 +161,7 @@ def _tree_of(entries: Sequence[ArchiveEntry]) -> FileTree:
     )
 
 
-async def _put(upload: Upload, entry: ArchiveEntry, pieces: AsyncIterable[bytes], *, top: str, place: str) -> None:
+async def _put(upload: Upload, entry: ArchiveEntry, chunks: AsyncIterable[bytes], *, top: str, place: str) -> None:
     """Stage one entry into an upload, out of the folder `top`; what is the engine's own is left out."""
     path = entry.path.removeprefix(top)
     if is_engine_cache(path):
@@ -175,9 +175,9 @@ async def _put(upload: Upload, entry: ArchiveEntry, pieces: AsyncIterable[bytes]
     if entry.is_link:
         if entry.size_bytes > MAX_LINK_BYTES:
             raise UnusableSource(f"`{path_text(path)}` is a link whose target has more than {MAX_LINK_BYTES:,} bytes")
-        target = b"".join([piece async for piece in pieces]).decode(errors="surrogateescape")
+        target = b"".join([chunk async for chunk in chunks]).decode(errors="surrogateescape")
         return upload.put_link(path, target, mtime_ns=mtime_ns, place=place)
-    await upload.put(path, pieces, place=place, is_executable=entry.is_executable, mtime_ns=mtime_ns)
+    await upload.put(path, chunks, place=place, is_executable=entry.is_executable, mtime_ns=mtime_ns)
     return None
 
 

@@ -50,7 +50,7 @@ def entry_of(label: str, given: str | SubmittedFile, place: str, *, has_content:
         label: its key.
         given: text, or the object that describes it.
         place: how a refusal names it.
-        has_content: whether its content stands here; a form's manifest has none.
+        has_content: whether it contains its content; a form's manifest has none.
 
     """
     file = SubmittedFile(text=given) if isinstance(given, str) else given

@@ -14,7 +14,7 @@ For anything else:
         upload.is_kept = True                    # just before the event that names the source is appended
         await log.append(...)                    # set it back to False when that states that nothing was stored
 
-Whatever ends the block before `is_kept` is set removes what was stored: a refusal, a client that goes away, a
+Any end of the block before `is_kept` is set removes what was stored: a refusal, a client that goes away, a
 cancellation. Only a gateway that is killed leaves files behind, under a prefix that no event names.
 """
 
@@ -356,6 +356,6 @@ def job_prefix(job_id: JobId, upload_id: str | None = None) -> str:
     """Return the prefix of the files that are submitted with a job.
 
     Where the job's id follows from an idempotency key, several requests may upload for the same job: each of them needs
-    an `upload_id` of its own, so that the one that comes to nothing removes nothing of the others.
+    a separate `upload_id`, so that one that fails removes nothing of the others.
     """
     return f"jobs/{job_id}/source" if upload_id is None else f"jobs/{job_id}/source-{upload_id}"

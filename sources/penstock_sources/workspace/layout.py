@@ -43,7 +43,7 @@ class Layout:
     Args:
         target: an empty folder that nobody else can reach.
         entries: all of them.
-        time_ns: the time of what has none of its own, so that none of it is newer than the rest.
+        time_ns: the time of entries without one, so that none of it is newer than the rest.
 
     Raises:
         SourceRefused: an entry has no safe path, does not fit beside the others, or is a link that leads outside.

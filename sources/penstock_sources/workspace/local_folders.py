@@ -75,7 +75,7 @@ class _Copy:
     def _copy_folder(self, folder: int, path: str, above: tuple[_Identity, ...]) -> None:
         identity = _identity(os.fstat(folder))
         if identity in above or len(above) > MAX_DEPTH:
-            raise _refused(path, "is a link that leads to a folder above itself, or lies too deep")
+            raise _refused(path, "is a link that leads to a folder above itself, or is too deep")
         with os.scandir(folder) as entries:
             names = sorted(entry.name for entry in entries)
         for name in names:

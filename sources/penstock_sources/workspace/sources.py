@@ -1,6 +1,6 @@
 """Where a workflow's files come from: checked before anything of them is used, then staged into a work directory.
 
-A source that cannot be used is the workflow's failure when its author can mend it, and the system's when the stored
+A source that cannot be used is the workflow's failure when its author can correct it, and the system's when the stored
 bundle is missing or changed.
 """
 
@@ -41,7 +41,7 @@ class _Bundle(Struct, frozen=True):
 
 
 class Sources:
-    """Lays the files of workflows into work directories.
+    """Stages the files of workflows into work directories.
 
     Args:
         blobs: holds bundles and single files.
@@ -68,7 +68,7 @@ class Sources:
         Args:
             source: where the files are.
             work_dir: must not exist.
-            submitted_at: the time of every file that has none of its own; left out: now.
+            submitted_at: the time of every file without one; left out: now.
 
         Raises:
             SourceRefused: it cannot be used.

@@ -273,7 +273,7 @@ class EngineContract:
         assert self.descriptor.entrypoints[0] in outcome.failure.message
 
     async def test_a_main_file_outside_the_work_directory_is_refused(self, engine: Engine, tmp_path: Path) -> None:
-        """Whatever it is: it is not read."""
+        """Any value: it is not read."""
         if not self.descriptor.needs_source:
             return
         outside = tmp_path / "outside"
