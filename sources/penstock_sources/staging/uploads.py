@@ -19,7 +19,7 @@ cancellation. Only a gateway that is killed leaves files behind, under a prefix 
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final
@@ -46,7 +46,8 @@ from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut, Source, SourceFile, Sou
 from penstock_sources.failures import InvalidSource
 from penstock_sources.file_tree import FileTree
 from penstock_sources.limits import MAX_FILES
-from penstock_sources.staging.submitted_entries import PROGRAM, SubmittedEntry
+from penstock_sources.staging.program_detection import ProgramDetector
+from penstock_sources.staging.submitted_entries import SubmittedEntry
 
 MAX_FAULTS: Final = 50
 """Violations that one refusal lists."""
@@ -142,8 +143,8 @@ class Upload:
         self._check(path, place or path_text(path))
         key = blob_keys.below(self._prefix, path)
         self._begun.append(key)
-        noticed = _Noticed(chunks)
-        size_bytes, sha256 = await self._blobs.put_stream(key, noticed)
+        detector = ProgramDetector(chunks)
+        size_bytes, sha256 = await self._blobs.put_stream(key, detector)
         label, encoded = wire_path(path)
         stored = SourceFile(
             path=label,
@@ -151,7 +152,7 @@ class Upload:
             key=key,
             size_bytes=size_bytes,
             sha256=sha256,
-            is_executable=noticed.is_program if is_executable is None else is_executable,
+            is_executable=detector.is_program if is_executable is None else is_executable,
             mtime_ns=mtime_ns,
         )
         self._files[path] = stored
@@ -332,24 +333,6 @@ def fingerprint_of(files: Iterable[SourceFile]) -> str:
         if not (entry.is_folder and entry.path in needed)
     ]
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-
-
-class _Noticed:
-    """Chunks that pass by, and whether they begin like a program."""
-
-    def __init__(self, chunks: AsyncIterable[bytes]) -> None:
-        self._chunks = chunks
-        self._start = b""
-
-    @property
-    def is_program(self) -> bool:
-        return self._start == PROGRAM
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._chunks:
-            if len(self._start) < len(PROGRAM):
-                self._start = (self._start + chunk[: len(PROGRAM)])[: len(PROGRAM)]
-            yield chunk
 
 
 def job_prefix(job_id: JobId, upload_id: str | None = None) -> str:
