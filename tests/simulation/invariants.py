@@ -56,6 +56,8 @@ class Invariants:
         self._now = START
         self._deleted_at: dict[str, datetime] = {}
         """When the server stored the deletion of each deleted job."""
+        self.broken: set[str] = set()
+        """The aggregates that lack an event: what follows does not fit, and every fold notices it."""
         self._heads: dict[str, Head] = {}
         self._jobs_of_key: dict[tuple[str, str | None], list[str]] = {}
 
@@ -88,7 +90,7 @@ class Invariants:
     def _check_chain(self, stored: Stored) -> None:
         aggregate = stored.event.aggregate
         head = self._heads.get(aggregate, EMPTY_HEAD)
-        if is_unreadable(stored):
+        if is_unreadable(stored) or aggregate in self.broken:
             self._heads[aggregate] = following(head, stored)
             return
         try:
@@ -188,12 +190,19 @@ class Invariants:
         deleted = self._deleted_at
         left = [file.key for file in files if file.written_at < deleted.get(file.key.split("/")[1], START)]
         require(not left, "the files of deleted jobs are removed", left)
-        old = [
+        require(not self.kept_too_long, "retention deletes what is old", self.kept_too_long)
+
+    @property
+    def kept_too_long(self) -> list[JobId]:
+        """The jobs that retention has to delete; not those whose deletion the log lost."""
+        return [
             job.id
-            for job in self.jobs.values()
-            if job.completed_at is not None and job.completed_at < START - KEPT and job.deleted_at is None
+            for aggregate, job in self.jobs.items()
+            if aggregate not in self.broken
+            and job.completed_at is not None
+            and job.completed_at < START - KEPT
+            and job.deleted_at is None
         ]
-        require(not old, "retention deletes what is old", old)
 
     def check_state(self, history: Sequence[Stored], state: SchedulerState) -> None:
         """Check the state that a scheduler reached from a snapshot or from the beginning of the log."""

@@ -156,6 +156,7 @@ class Story:
             and not world.invariants.working
             and at_once(world.cluster.jobs.checkpoint()) == len(world.cluster.log.stored)
             and not at_once(world.blobs.list(NOTES))
+            and not world.invariants.kept_too_long
         )
 
     def _check_end(self) -> None:

@@ -43,6 +43,13 @@ def test_no_fault_breaks_an_invariant(chunk: int) -> None:
         Story(seed).run()
 
 
+@pytest.mark.parametrize("chunk", range(4))
+def test_no_lost_event_breaks_an_invariant(chunk: int) -> None:
+    """The server loses some of the events: what belongs to them ends, and nothing waits for ever."""
+    for seed in range(chunk * 10, (chunk + 1) * 10):
+        Story(seed, faults=Faults(missing_share=0.5)).run()
+
+
 def digest_of(story: Story) -> str:
     """Return the digest of all that a run stored."""
     stored = story.run().cluster.log.stored

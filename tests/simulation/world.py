@@ -167,14 +167,18 @@ class World:
             fence = Fence(fence.aggregate, at_once(log.head(aggregates.SCHEDULER_LEASE)).seq)
         stored = await log.append(entries, fence=fence)
         if now < self.damage_until and self.chance(DAMAGED_SHARE):
-            log.damage(
-                self.random.choice(stored).seq,
-                None if self.chance(self.faults.missing_share) else "the disk changed it",
-            )
+            self._damage(self.random.choice(stored))
         written = log.stored[stored[0].seq - 1 : stored[-1].seq]
         self.check(lambda: self.invariants.stored(written, self._server_time()))
         self.appended.beat()
         return stored
+
+    def _damage(self, stored: Stored) -> None:
+        """Let the disk change or lose an event, which its writer knows as it was."""
+        is_lost = self.chance(self.faults.missing_share)
+        if is_lost:
+            self.invariants.broken.add(stored.event.aggregate)
+        self.cluster.log.damage(stored.seq, None if is_lost else "the disk changed it")
 
     # The network.
 
