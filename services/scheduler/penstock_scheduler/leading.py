@@ -1,6 +1,6 @@
 """One term of a leading scheduler: elected, deciding, deposed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from enum import Enum, auto
 from functools import partial
@@ -20,10 +20,11 @@ from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.command_handler import CommandHandler, RetryPolicy, Target, TooManyConflicts
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_scheduler.core.decision import Observations
-from penstock_scheduler.core.events import damage_report, election
+from penstock_scheduler.core.events import election
 from penstock_scheduler.core.leader import Batch, Leader
 from penstock_scheduler.core.liveness import FailureDetector
 from penstock_scheduler.core.summary import summarize
+from penstock_scheduler.damage_search import DamageSearch
 from penstock_scheduler.follower import Follower
 from penstock_schemas.ids import EventId
 from penstock_schemas.views import SchedulerBeat
@@ -34,7 +35,6 @@ FULL_PAUSE_S: Final = 5.0
 LIMIT_RETRY: Final = RetryPolicy(max_conflicts=5, append_deadline_s=APPEND_DEADLINE_S)
 CONFLICTS_BEFORE_SEARCH: Final = 3
 """After so many conflicts in a row the aggregates of the batch are searched for a missing event."""
-SEARCHES_AT_ONCE: Final = 16
 MANY_CONFLICTS: Final = 10
 """So many in a row mean more than busy users: from then on there is a pause before the next try."""
 CONFLICT_PAUSE_S: Final = 0.05
@@ -92,8 +92,7 @@ class Term:
         self._failure_detector = failure_detector
         self._on_progress = on_progress
         self._runner_is_silent = anyio.Event()
-        self._searched: frozenset[int] = frozenset()
-        """The missing events whose aggregate was looked for."""
+        self._damage_search = DamageSearch(cluster, follower, holder=holder, runtime=runtime)
 
     async def lead(self, *, on_elected: Callable[[int], None]) -> End:
         """Be elected and decide until the end of the term.
@@ -126,11 +125,11 @@ class Term:
         return end
 
     async def _win_election(self) -> Leader | None:
-        """Append the election; `None` when another scheduler was faster."""
+        """Append the election; `None` when another scheduler was faster, or when the election was lost."""
         state = self._follower.state
-        entry = election(
-            state, self._holder, event_id=self._new_id(), now=self._runtime.now(), actor=f"scheduler:{self._holder}"
-        )
+        tail = await self._cluster.log.tail(aggregates.SCHEDULER_LEASE)
+        event_id, actor = self._new_id(), f"scheduler:{self._holder}"
+        entry = election(state, self._holder, tail=tail, event_id=event_id, now=self._runtime.now(), actor=actor)
         try:
             (stored,) = await self._cluster.log.append([entry], deadline_s=APPEND_DEADLINE_S)
         except Conflict:
@@ -139,7 +138,7 @@ class Term:
         leader = Leader(state, holder=self._holder, elected_at=stored.seq, new_id=self._new_id)
         while state.seq < stored.seq:
             await self._follower.moved.wait()
-        return None if leader.is_deposed else leader
+        return leader if leader.is_elected else None
 
     async def _govern(self, leader: Leader) -> End:
         try:
@@ -157,7 +156,7 @@ class Term:
             if not leader.may_decide:
                 await moved.wait()
                 continue
-            await self._search_gaps(leader)
+            await self._damage_search.search_gaps(leader)
             if not leader.may_decide:
                 continue
             now = self._runtime.now()
@@ -186,7 +185,7 @@ class Term:
             level("cycle_refused", reason=str(refusal), seen=batch.cycle.seen, in_a_row=leader.conflicts)
             await self._follower.reach(last_seq)
             if leader.conflicts >= CONFLICTS_BEFORE_SEARCH and isinstance(refusal, Conflict):
-                await self._search(leader, leader.expected(batch))
+                await self._damage_search.search(leader, leader.expected(batch))
             if leader.conflicts >= MANY_CONFLICTS:
                 doublings = min(leader.conflicts - MANY_CONFLICTS, MAX_DOUBLINGS)
                 await anyio.sleep(CONFLICT_PAUSE_S * 2**doublings)
@@ -208,51 +207,11 @@ class Term:
             )
         return None
 
-    async def _search(self, leader: Leader, candidates: Sequence[str]) -> None:
-        """Find the aggregates that end with a missing event, and record that they are damaged.
-
-        Their last event cannot be read, so no batch that appends to them could ever be stored.
-        """
-        waiting = iter(candidates)
-
-        async def search() -> None:
-            for aggregate in waiting:
-                await self._report_if_missing(leader, aggregate)
-
-        async with anyio.create_task_group() as tasks:
-            for _ in range(min(SEARCHES_AT_ONCE, len(candidates))):
-                tasks.start_soon(search)
-
-    async def _report_if_missing(self, leader: Leader, aggregate: str) -> None:
-        log = self._cluster.log
-        try:
-            tail = await log.tail(aggregate)
-            lacking = leader.lacks(aggregate, tail)
-            if lacking is None:
-                return
-            head, seq = lacking
-            actor = f"scheduler:{self._holder}"
-            entry = damage_report(
-                head, aggregate, seq, tail=tail, event_id=self._new_id(), now=self._runtime.now(), actor=actor
-            )
-            (stored,) = await log.append([entry], deadline_s=APPEND_DEADLINE_S)
-        except (Conflict, Unavailable, LogFull) as failure:
-            _log.warning("damage_not_recorded", aggregate=aggregate, reason=str(failure))
-            return
-        _log.error("aggregate_damaged", aggregate=aggregate, seq=seq, hint="see docs/how-to/repair-damage.md")
-        await self._follower.reach(stored.seq)
-
-    async def _search_gaps(self, leader: Leader) -> None:
-        """Look once for the aggregate of each missing event that the log has."""
-        gaps = frozenset(self._follower.state.gaps)
-        if not gaps <= self._searched:
-            self._searched |= gaps
-            await self._search(leader, leader.tracked())
-
     async def _idle(self, moved: anyio.Event, runner_is_silent: anyio.Event, *, due: datetime | None) -> None:
-        """Wait for an event, for a heartbeat that changes something, or until `due`, when the next back-off ends."""
-        pause_s = None if due is None else max(0.0, (due - self._runtime.now()).total_seconds())
-        with anyio.move_on_after(pause_s):
+        """Wait for an event, a heartbeat that changes something, `due`, when a back-off ends, or the next search."""
+        pauses_s = [self._damage_search.pause_s]
+        pauses_s.append(None if due is None else max(0.0, (due - self._runtime.now()).total_seconds()))
+        with anyio.move_on_after(min((pause_s for pause_s in pauses_s if pause_s is not None), default=None)):
             async with anyio.create_task_group() as tasks:
 
                 async def wait(event: anyio.Event) -> None:

@@ -20,6 +20,7 @@ from penstock_scheduler.core.events import NewId, batch, record
 from penstock_scheduler.core.state import SchedulerState
 from penstock_schemas.events import CycleDecided
 from penstock_schemas.ids import RunnerId
+from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Head
 
 
@@ -50,6 +51,11 @@ class Leader:
         return self.state.lease.term
 
     @property
+    def is_elected(self) -> bool:
+        """Return whether the last election, as far as the log is folded, is this leader's; it may be missing."""
+        return self.state.lease.head.seq == self.fence.seq
+
+    @property
     def is_deposed(self) -> bool:
         """Return whether another scheduler was elected later, as far as the log is folded."""
         return self.state.lease.head.seq > self.fence.seq
@@ -57,7 +63,7 @@ class Leader:
     @property
     def may_decide(self) -> bool:
         """Return whether the state contains all that this leader knows to be stored."""
-        return self.state.seq >= self.awaited and self.state.lease.head.seq == self.fence.seq
+        return self.state.seq >= self.awaited and self.is_elected
 
     def next_batch(self, now: datetime, observations: Observations) -> Batch | None:
         """Return what to append; `None` when there is nothing to do. Only while `may_decide`."""
@@ -100,12 +106,11 @@ class Leader:
         self._max_entries = max(MIN_ENTRIES, self._max_entries // 2)
 
     def tracked(self) -> tuple[str, ...]:
-        """Return every aggregate that a batch may append to and whose events are whole, as far as they were read."""
-        jobs = (aggregate for aggregate, job in self.state.jobs.items() if not job.life.damage)
+        """Return every aggregate of a job or a runner whose last event may be missing; a job may be damaged already."""
         runners = (
             name(runner_id) for runner_id in self.state.runners for name in (aggregates.runner, aggregates.assign)
         )
-        return (*jobs, *runners)
+        return (*self.state.jobs, *runners)
 
     def expected(self, batch: Batch) -> tuple[str, ...]:
         """Return the aggregates that a batch appends to, without the leader's own."""
@@ -122,18 +127,34 @@ class Leader:
 
         """
         head = self._head(aggregate)
-        if head is None or head.seq == tail:
+        if head is None:
             return None
+        if head.seq == tail:
+            order = None if tail else self._missing_first_order(aggregate)
+            return None if order is None else (head, order)
         if tail > head.seq:
             return (head, tail) if tail <= self.state.seq else None
         gap = next((seq for seq in self.state.gaps if seq > head.seq), None)
         return None if gap is None else (head, gap)
 
+    def _missing_first_order(self, aggregate: str) -> int | None:
+        """Return the sequence of the first order to a runner when it is missing.
+
+        The server then has no message with the subject, as if there had been no order. But an order directly follows
+        the assignment that it belongs to.
+        """
+        kind, _, name = aggregate.partition(".")
+        if kind != "assign":
+            return None
+        jobs = (self.state.jobs[job].life for job in self.state.jobs_by_runner.get(RunnerId(name), ()))
+        orders = (job.head.seq + 1 for job in jobs if job.state is JobState.ASSIGNED)
+        return next((seq for seq in orders if seq in self.state.gaps), None)
+
     def _head(self, aggregate: str) -> Head | None:
         kind, _, name = aggregate.partition(".")
         if kind == "job":
             job = self.state.jobs.get(aggregate)
-            return None if job is None or job.life.damage else job.life.head
+            return None if job is None else job.life.head
         runner = self.state.runners.get(RunnerId(name))
         if runner is None:
             return None

@@ -161,6 +161,8 @@ class SchedulerState:
     def _advance(self, job: LiveJob, stored: Stored) -> None:
         """Fold the next event of a live job."""
         before, after = job.life, advanced(job.life, stored)
+        if before.damage is not None and isinstance(stored.event.data, e.RecordDamaged):
+            self._note(damage_of(stored, stored.event.data.reason))
         if after.damage == before.damage and (after.state is before.state or after.state is JobState.RUNNING):
             job.life = after  # it keeps its place in the queue, or its slot
             return
