@@ -11,6 +11,7 @@ import anyio
 import structlog
 
 from penstock_domain import aggregates
+from penstock_domain.chain import Stored
 from penstock_domain.deciders import LIMIT
 from penstock_domain.lease import HEARTBEAT_INTERVAL_S, LEADER_HEARTBEAT_INTERVAL_S
 from penstock_domain.policy.limits import Limit, SetLimit
@@ -127,18 +128,38 @@ class Term:
     async def _win_election(self) -> Leader | None:
         """Append the election; `None` when another scheduler was faster, or when the election was lost."""
         state = self._follower.state
-        tail = await self._cluster.log.tail(aggregates.SCHEDULER_LEASE)
-        event_id, actor = self._new_id(), f"scheduler:{self._holder}"
-        entry = election(state, self._holder, tail=tail, event_id=event_id, now=self._runtime.now(), actor=actor)
+        before = state.lease.head.seq
         try:
-            (stored,) = await self._cluster.log.append([entry], deadline_s=APPEND_DEADLINE_S)
+            stored = await self._append_election(before)
         except Conflict:
             await self._follower.reach(await self._cluster.log.last_seq())
-            return None
+            if state.lease.head.seq != before:
+                return None
+            # No other election can be read: the last one may be missing.
+            tail = await self._cluster.log.tail(aggregates.SCHEDULER_LEASE)
+            if tail > state.seq:
+                return None
+            try:
+                stored = await self._append_election(tail)
+            except Conflict:
+                return None
         leader = Leader(state, holder=self._holder, elected_at=stored.seq, new_id=self._new_id)
         while state.seq < stored.seq:
             await self._follower.moved.wait()
         return leader if leader.is_elected else None
+
+    async def _append_election(self, expected: int) -> Stored:
+        event_id, actor = self._new_id(), f"scheduler:{self._holder}"
+        entry = election(
+            self._follower.state,
+            self._holder,
+            expected=expected,
+            event_id=event_id,
+            now=self._runtime.now(),
+            actor=actor,
+        )
+        (stored,) = await self._cluster.log.append([entry], deadline_s=APPEND_DEADLINE_S)
+        return stored
 
     async def _govern(self, leader: Leader) -> End:
         try:

@@ -71,24 +71,12 @@ def batch(
 
 
 def election(
-    state: SchedulerState, holder: str, *, tail: int, event_id: EventId, now: datetime, actor: str
+    state: SchedulerState, holder: str, *, expected: int, event_id: EventId, now: datetime, actor: str
 ) -> AppendEntry:
-    """Return the entry that makes `holder` the leader, unless another scheduler was elected meanwhile.
-
-    Args:
-        state: the fold of the log so far.
-        holder: the name to be elected under.
-        tail: what an append to the elections must expect. It differs from the last election that was read when an
-            election is missing, or when one is not read yet; only the second is a reason not to be elected.
-        event_id: of the election.
-        now: the time.
-        actor: who appends it.
-
-    """
-    head = state.lease.head
-    expected = tail if tail <= state.seq else head.seq
+    """Return the entry that makes `holder` the leader, unless the elections end at another sequence than `expected`."""
     data = LeaseAcquired(holder=holder, term=state.lease.term + 1)
-    return AppendEntry(link(head, aggregates.SCHEDULER_LEASE, data, event_id=event_id, time=now, actor=actor), expected)
+    event = link(state.lease.head, aggregates.SCHEDULER_LEASE, data, event_id=event_id, time=now, actor=actor)
+    return AppendEntry(event, expected)
 
 
 def damage_report(
