@@ -5,12 +5,15 @@ from contextlib import asynccontextmanager
 
 import anyio
 import pytest
-from tests.scheduler.clients import Runner, add, now, submit, tell, until
+from tests.scheduler.clients import Runner, add, submit, until
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored
+from penstock_domain.deciders import JOB
 from penstock_domain.job.evolve import fold
 from penstock_ports import AppendEntry, Fence, Unavailable
+from penstock_runtime.command_handler import CommandHandler
+from penstock_runtime.runtime import SYSTEM
 from penstock_scheduler import damage_search
 from penstock_scheduler.scheduler import Scheduler
 from penstock_schemas.commands import CloseJob
@@ -114,7 +117,8 @@ async def test_a_quarantined_job_whose_last_event_is_missing_can_be_closed(clust
         cluster.log.damage(len(cluster.log.stored), reason)
     async with scheduling(cluster) as scheduler:
         await until(lambda: scheduler.state.seq >= 3 and not scheduler.state.gaps, "recorded")
-        await tell(cluster, job_id, CloseJob(now=now()))
+        commands = CommandHandler(cluster.log, runtime=SYSTEM)
+        await commands.handle(JOB, aggregate, lambda _, at: CloseJob(now=at), actor="test")
         await until(lambda: not scheduler.state.damages, "closed")
     assert state_of(cluster, job_id) is JobState.FAILED
 
