@@ -50,7 +50,7 @@ def test_what_lies_outside_is_named(work: Path) -> None:
     write(work, "a")
     found = outputs(work, "../secret", str(work.parent / "secret"), f"{work}/../secret", f"{work}x", "/etc/passwd")
     assert not found.files
-    assert set(reasons(found).values()) == {"it lies outside the run's folder"}
+    assert set(reasons(found).values()) == {"it is outside the run's folder"}
     assert found.not_stored_count == 5
 
 
@@ -138,7 +138,7 @@ def test_too_many_files_to_list_are_reported(work: Path, monkeypatch: pytest.Mon
     assert stamps_of(work) is None
     found = collect(work, Declared(outputs=("file1",)), source={})
     assert contents(found) == {"file1": "file1"}
-    assert reasons(found) == {".": "more than 10 files lie in it, so not all undeclared ones are listed"}
+    assert reasons(found) == {".": "more than 10 files are in it, so not all undeclared ones are listed"}
 
 
 def test_a_folder_that_is_gone_is_reported(work: Path) -> None:

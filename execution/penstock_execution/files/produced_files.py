@@ -93,12 +93,12 @@ class _Search:
     def take(self, path: str, kind: OutputKind) -> None:
         """Take a declared file, or all that is in a declared folder; nothing when there is none."""
         name = self._relative(path)
-        shown = None if name is None else os.path.normpath(name)
-        if name is None or shown is None or _is_above(shown):
-            self._leave_out(path, "it lies outside the run's folder")
+        display = None if name is None else os.path.normpath(name)
+        if name is None or display is None or _is_above(display):
+            self._leave_out(path, "it is outside the run's folder")
             return
-        self._declared.add(shown)
-        self._take(name, kind, shown)
+        self._declared.add(display)
+        self._take(name, kind, display)
 
     def produced(self) -> Produced:
         """Return everything."""
@@ -129,42 +129,42 @@ class _Search:
                     self._list_undeclared(name, status.size_bytes)
         except TooManyFiles:
             self.give_up(
-                f"more than {folder_search.MAX_LOOKED_AT:,} files lie in it, so not all undeclared ones are listed"
+                f"more than {folder_search.MAX_LOOKED_AT:,} files are in it, so not all undeclared ones are listed"
             )
 
     def _list_undeclared(self, name: str, size_bytes: int) -> None:
         self._undeclared_count += 1
         self._undeclared_bytes += size_bytes
         if len(self._undeclared) < MAX_NAMED:
-            self._undeclared.append(UndeclaredFile(path=_shown(name), size_bytes=size_bytes))
+            self._undeclared.append(UndeclaredFile(path=_display(name), size_bytes=size_bytes))
 
-    def _take(self, name: str, kind: OutputKind, shown: str) -> None:
+    def _take(self, name: str, kind: OutputKind, display: str) -> None:
         try:
             content, status = self._resolve(name)
         except FileNotFoundError:
             if self._is_link(name):
-                self._leave_out(shown, "it is a link to something that does not exist")
+                self._leave_out(display, "it is a link to something that does not exist")
             return
         except (_NotStored, OSError) as error:
-            self._leave_out(shown, _reason(error))
+            self._leave_out(display, _reason(error))
             return
         match status.kind:
             case FileKind.FILE:
-                self._add(shown, content, kind)
+                self._add(display, content, kind)
             case FileKind.FOLDER:
-                self._take_folder(shown, content, kind)
+                self._take_folder(display, content, kind)
             case _:
-                self._leave_out(shown, f"it is {status.kind.value}")
+                self._leave_out(display, f"it is {status.kind.value}")
 
     def _take_folder(self, name: str, content: str, kind: OutputKind) -> None:
         """Take all that is in a folder. What is behind links is taken too, but never a folder within itself."""
         waiting: list[tuple[str, str, tuple[str, ...]]] = [(name, content, (content,))]
         while waiting:
-            shown, folder, chain = waiting.pop()
+            display, folder, chain = waiting.pop()
             try:
                 names = self._folder.list(folder)
             except OSError as error:
-                self._leave_out(shown, _reason(error))
+                self._leave_out(display, _reason(error))
                 continue
             names = [
                 one_name
@@ -172,22 +172,22 @@ class _Search:
                 if not (one_name in IGNORED_NAMES or (folder == "." and one_name in IGNORED_FOLDERS))
             ]
             if not names:
-                self._leave_out(shown, "it is an empty folder, and only files are stored")
+                self._leave_out(display, "it is an empty folder, and only files are stored")
             for one_name in names:
                 self._looked_at += 1
                 if self._looked_at > folder_search.MAX_LOOKED_AT:
                     self._leave_out(
-                        shown, f"more than {folder_search.MAX_LOOKED_AT:,} files and links lie in the run's outputs"
+                        display, f"more than {folder_search.MAX_LOOKED_AT:,} files and links are in the run's outputs"
                     )
                     return
                 below = self._entry(
-                    f"{shown}/{one_name}", one_name if folder == "." else f"{folder}/{one_name}", kind, chain
+                    f"{display}/{one_name}", one_name if folder == "." else f"{folder}/{one_name}", kind, chain
                 )
                 if below is not None:
                     waiting.append(below)
 
     def _entry(
-        self, shown: str, place: str, kind: OutputKind, chain: tuple[str, ...]
+        self, display: str, place: str, kind: OutputKind, chain: tuple[str, ...]
     ) -> tuple[str, str, tuple[str, ...]] | None:
         """Take one entry of a folder; return the folder that it represents, where it is one that is to be taken."""
         try:
@@ -195,22 +195,22 @@ class _Search:
             if status.kind is FileKind.LINK:
                 content, status = self._resolve(place)
         except FileNotFoundError:
-            self._leave_out(shown, "it is a link to something that does not exist")
+            self._leave_out(display, "it is a link to something that does not exist")
             return None
         except (_NotStored, OSError) as error:
-            self._leave_out(shown, _reason(error))
+            self._leave_out(display, _reason(error))
             return None
         match status.kind:
             case FileKind.FILE:
-                self._add(shown, content, kind)
+                self._add(display, content, kind)
             case FileKind.FOLDER if any(_contains(content, item) for item in chain):
-                self._leave_out(shown, "it is a link to a folder that contains it")
+                self._leave_out(display, "it is a link to a folder that contains it")
             case FileKind.FOLDER if len(chain) >= MAX_DEPTH:
-                self._leave_out(shown, f"more than {MAX_DEPTH} folders lie above it")
+                self._leave_out(display, f"more than {MAX_DEPTH} folders are above it")
             case FileKind.FOLDER:
-                return shown, content, (*chain, content)
+                return display, content, (*chain, content)
             case _:
-                self._leave_out(shown, f"it is {status.kind.value}")
+                self._leave_out(display, f"it is {status.kind.value}")
         return None
 
     def _add(self, name: str, content: str, kind: OutputKind) -> None:
@@ -225,7 +225,7 @@ class _Search:
 
     def _leave_out(self, name: str, reason: str) -> None:
         if len(self._not_stored) < MAX_FILES:
-            self._not_stored.setdefault(_shown(name), reason)
+            self._not_stored.setdefault(_display(name), reason)
 
     def _resolve(self, name: str) -> tuple[str, FileStatus]:
         """Follow the links of a path inside the folder; return the path without links, and what is there.
@@ -295,7 +295,7 @@ def _has_parent_in(name: str, names: set[str]) -> bool:
     return any(str(parent) in names for parent in PurePosixPath(name).parents if str(parent) != ".")
 
 
-def _shown(name: str) -> str:
+def _display(name: str) -> str:
     """Return a name as text that can be sent and printed: a file's name may be any bytes."""
     return name if name.isprintable() else repr(name)
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_runner.confinement import policy
@@ -32,5 +32,5 @@ async def engine(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def lab(engine: SnakemakeEngine, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    return Lab(engine, tmp_path, tmp_path_factory.getbasetemp() / SHARED)
+def harness(engine: SnakemakeEngine, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> EngineHarness:
+    return EngineHarness(engine, tmp_path, tmp_path_factory.getbasetemp() / SHARED)

@@ -20,7 +20,7 @@ from penstock_schemas.views import LogStream, Task, TaskState
 DEADLINE_S = 30.0
 
 
-class Told:
+class EmittedEvents:
     """What an engine emitted."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Told:
         )
 
 
-class Lab:
+class EngineHarness:
     """A work directory and an engine. Workflows may write to `shared` as well, where there is one."""
 
     def __init__(self, engine: SnakemakeEngine, root: Path, shared: Path | None = None) -> None:
@@ -68,7 +68,7 @@ class Lab:
         self.shared = (shared or root) / root.name
         self.work = root / "work"
         self.work.mkdir(parents=True)
-        self.told = Told()
+        self.emitted = EmittedEvents()
         self.stop = anyio.Event()
         self.attempts = 0
         self.keeps_track = False
@@ -100,7 +100,7 @@ class Lab:
             self.write({"Snakefile": snakefile})
         self.attempts += 1
         self.logs.mkdir(parents=True)
-        self.told = Told()
+        self.emitted = EmittedEvents()
         self.stop = anyio.Event()
         workspace = LocalWorkspace(self.work, self.logs)
         workspace.source_files = stamps_of(self.work) if self.keeps_track else None
@@ -118,7 +118,7 @@ class Lab:
             is_dry=is_dry,
         )
         with anyio.fail_after(DEADLINE_S):
-            return await self.engine.run(attempt, self.told, self.stop)
+            return await self.engine.run(attempt, self.emitted, self.stop)
 
     async def succeed(
         self, snakefile: str | None = None, parameters: Mapping[str, Any] | None = None, **how: Any
@@ -139,10 +139,10 @@ class Lab:
 
     def open_tasks(self) -> list[Task]:
         """The tasks without an end."""
-        return [task for task in self.told.tasks.values() if task.state in {TaskState.WAITING, TaskState.RUNNING}]
+        return [task for task in self.emitted.tasks.values() if task.state in {TaskState.WAITING, TaskState.RUNNING}]
 
     def processes(self) -> list[int]:
-        """Every process that works in this lab: by its working directory, whatever its environment says."""
+        """Every process that works in this harness: by its working directory, whatever its environment says."""
         found: list[int] = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():

@@ -3,7 +3,7 @@
 from textwrap import dedent
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.views import TaskState
@@ -122,34 +122,34 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_broken_workflow_says_what_is_wrong(lab: Lab, name: str) -> None:
+async def test_a_broken_workflow_says_what_is_wrong(harness: EngineHarness, name: str) -> None:
     snakefile, message = BROKEN[name]
-    failure = await lab.fail(snakefile)
+    failure = await harness.fail(snakefile)
     assert failure.message.startswith(message)
     assert failure.cause is FailureCause.WORKFLOW
-    assert not lab.told.tasks or {task.state for task in lab.told.tasks.values()} == {TaskState.CANCELLED}
+    assert not harness.emitted.tasks or {task.state for task in harness.emitted.tasks.values()} == {TaskState.CANCELLED}
     shown = f"{failure.message}\n{failure.stderr_tail}"
-    assert str(lab.work) not in shown, "files are named as their author knows them"
+    assert str(harness.work) not in shown, "files are named as their author knows them"
     for banner in ("Host:", "User:", "Building DAG", "Config"):
         assert banner not in shown
 
 
-async def test_what_is_missing_names_its_rule_and_shows_the_engine_s_words(lab: Lab) -> None:
-    failure = await lab.fail(BROKEN["missing input"][0])
+async def test_what_is_missing_names_its_rule_and_shows_the_engine_s_words(harness: EngineHarness) -> None:
+    failure = await harness.fail(BROKEN["missing input"][0])
     assert failure.rule == "make"
     assert failure.stderr_tail is not None
     assert "nowhere.txt" in failure.stderr_tail
     assert failure.stderr_tail.startswith('MissingInputException in rule make in file "Snakefile", line 3:')
 
 
-async def test_an_error_in_an_included_file_names_that_file(lab: Lab) -> None:
-    lab.write({"rules/more.smk": "x = 1\ny = 2 +\n"})
-    failure = await lab.fail('include: "rules/more.smk"\n')
+async def test_an_error_in_an_included_file_names_that_file(harness: EngineHarness) -> None:
+    harness.write({"rules/more.smk": "x = 1\ny = 2 +\n"})
+    failure = await harness.fail('include: "rules/more.smk"\n')
     assert failure.message.startswith("syntax error in rules/more.smk, line 2: invalid syntax")
 
 
-async def test_no_snakefile(lab: Lab) -> None:
-    failure = await lab.fail()
+async def test_no_snakefile(harness: EngineHarness) -> None:
+    failure = await harness.fail()
     assert failure.message == (
         "no Snakefile was found; looked for Snakefile, snakefile, workflow/Snakefile, workflow/snakefile"
     )
@@ -163,13 +163,13 @@ async def test_no_snakefile(lab: Lab) -> None:
         ("/etc/passwd", "the Snakefile must lie within the workflow's folder: '/etc/passwd' does not"),
     ],
 )
-async def test_a_snakefile_that_cannot_be_used(lab: Lab, name: str, message: str) -> None:
-    failure = await lab.fail(main=name)
+async def test_a_snakefile_that_cannot_be_used(harness: EngineHarness, name: str, message: str) -> None:
+    failure = await harness.fail(main=name)
     assert failure.message == message
 
 
-async def test_a_failed_rule(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_a_failed_rule(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         rule all:
             input: "out/a.txt"
@@ -187,14 +187,14 @@ async def test_a_failed_rule(lab: Lab) -> None:
         stderr_tail="\n".join(f"line {i}" for i in range(11, 31)),
         stdout_tail="first",
     )
-    [task] = lab.told.of_rule("break_it")
+    [task] = harness.emitted.of_rule("break_it")
     assert (task.state, task.message) == (TaskState.FAILED, "failed with exit code 3: line 30")
-    assert [task.state for task in lab.told.of_rule("all")] == [TaskState.CANCELLED]
-    assert lab.told.counts[-1].failed == 1
+    assert [task.state for task in harness.emitted.of_rule("all")] == [TaskState.CANCELLED]
+    assert harness.emitted.counts[-1].failed == 1
 
 
-async def test_outputs_of_what_succeeded_survive_a_failure(lab: Lab) -> None:
-    outcome = await lab.run(
+async def test_outputs_of_what_succeeded_survive_a_failure(harness: EngineHarness) -> None:
+    outcome = await harness.run(
         """
         rule all:
             input: "good.txt", "bad.txt"
@@ -260,17 +260,17 @@ CAUSES = {
 
 
 @pytest.mark.parametrize("name", CAUSES)
-async def test_causes_of_a_failed_rule(lab: Lab, name: str) -> None:
+async def test_causes_of_a_failed_rule(harness: EngineHarness, name: str) -> None:
     snakefile, message, exit_code = CAUSES[name]
-    failure = await lab.fail(dedent(snakefile))
+    failure = await harness.fail(dedent(snakefile))
     assert failure.message.startswith(message), failure
     assert failure.exit_code == exit_code
     assert failure.rule == "r"
     assert failure.stderr_tail is None or len(failure.stderr_tail.splitlines()) <= 20
 
 
-async def test_a_failure_after_the_last_try_is_a_failure(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_a_failure_after_the_last_try_is_a_failure(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         rule r:
             output: "x.txt"
@@ -279,12 +279,12 @@ async def test_a_failure_after_the_last_try_is_a_failure(lab: Lab) -> None:
         """
     )
     assert failure.exit_code == 2
-    assert [task.try_number for task in lab.told.of_rule("r")] == [1, 2]
-    assert lab.told.counts[-1].failed == 1
+    assert [task.try_number for task in harness.emitted.of_rule("r")] == [1, 2]
+    assert harness.emitted.counts[-1].failed == 1
 
 
-async def test_what_a_failed_job_left_running_is_gone_before_its_next_try(lab: Lab) -> None:
-    await lab.succeed(
+async def test_what_a_failed_job_left_running_is_gone_before_its_next_try(harness: EngineHarness) -> None:
+    await harness.succeed(
         """
         rule r:
             output: "x.txt"
@@ -297,13 +297,13 @@ async def test_what_a_failed_job_left_running_is_gone_before_its_next_try(lab: L
                 touch {output}
                 '''
         """,
-        parameters={"pid": str(lab.root / "pid")},
+        parameters={"pid": str(harness.root / "pid")},
     )
 
 
-async def test_success_needs_an_honest_end(lab: Lab) -> None:
+async def test_success_needs_an_honest_end(harness: EngineHarness) -> None:
     """A Snakefile that ends the process with 0 in the middle of the run has not succeeded."""
-    failure = await lab.fail(
+    failure = await harness.fail(
         """
         onstart:
             import os
@@ -316,8 +316,8 @@ async def test_success_needs_an_honest_end(lab: Lab) -> None:
     assert "ended itself with exit code 0" in failure.message
 
 
-async def test_leaving_after_the_work_is_done_is_a_success(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_leaving_after_the_work_is_done_is_a_success(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         """
         onsuccess:
             import sys
@@ -330,9 +330,9 @@ async def test_leaving_after_the_work_is_done_is_a_success(lab: Lab) -> None:
     assert outcome.outputs == ("x.txt",)
 
 
-async def test_nothing_to_do_is_a_success(lab: Lab) -> None:
+async def test_nothing_to_do_is_a_success(harness: EngineHarness) -> None:
     snakefile = 'rule r:\n    output: "x.txt"\n    shell: "touch {output}"\n'
-    await lab.succeed(snakefile)
-    outcome = await lab.succeed(snakefile, resume=True)
+    await harness.succeed(snakefile)
+    outcome = await harness.succeed(snakefile, resume=True)
     assert outcome.outputs == ("x.txt",)
     assert outcome.tasks.total == 0

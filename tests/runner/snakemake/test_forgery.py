@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import EngineFault
@@ -104,23 +104,23 @@ def forging(deed: str) -> str:
         ),
     ],
 )
-async def test_a_snakefile_that_forges_its_own_success_fails(lab: Lab, deed: str, why: str) -> None:
-    failure = await lab.fail(forging(deed))
+async def test_a_snakefile_that_forges_its_own_success_fails(harness: EngineHarness, deed: str, why: str) -> None:
+    failure = await harness.fail(forging(deed))
     assert failure.message.startswith(INVALID)
     assert re.search(why, failure.message)
     assert failure.cause is FailureCause.WORKFLOW
-    assert not lab.processes()
+    assert not harness.processes()
 
 
-async def test_a_run_that_reported_what_cannot_be_is_ended_at_once(lab: Lab) -> None:
-    failure = await lab.fail(forging("forge(END, END)\nimport time\nwhile True: time.sleep(1)"))
+async def test_a_run_that_reported_what_cannot_be_is_ended_at_once(harness: EngineHarness) -> None:
+    failure = await harness.fail(forging("forge(END, END)\nimport time\nwhile True: time.sleep(1)"))
     assert failure.message.startswith(INVALID)
-    assert not lab.processes()
+    assert not harness.processes()
 
 
-async def test_a_task_without_outputs_that_it_declares_is_no_success(lab: Lab) -> None:
+async def test_a_task_without_outputs_that_it_declares_is_no_success(harness: EngineHarness) -> None:
     """Whoever has Snakemake believe in an output does not have the runner believe in it."""
-    failure = await lab.fail(
+    failure = await harness.fail(
         """
         from snakemake.jobs import Job
 
@@ -137,8 +137,8 @@ async def test_a_task_without_outputs_that_it_declares_is_no_success(lab: Lab) -
     assert failure.message == f"{INVALID}rule r ended well, and its output 'a.txt' is not there"
 
 
-async def test_a_failed_command_that_snakemake_takes_for_a_success_is_none(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_a_failed_command_that_snakemake_takes_for_a_success_is_none(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         import subprocess
         subprocess.Popen.__call__ = None
@@ -220,9 +220,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("kind", TASKS)
-async def test_what_a_job_starts_has_no_way_to_the_events(lab: Lab, kind: str) -> None:
-    lab.write({"attack.py": ATTACK, "attack_script.py": "import attack\nattack.perform(snakemake.output[0])\n"})
-    await lab.succeed(
+async def test_what_a_job_starts_has_no_way_to_the_events(harness: EngineHarness, kind: str) -> None:
+    harness.write({"attack.py": ATTACK, "attack_script.py": "import attack\nattack.perform(snakemake.output[0])\n"})
+    await harness.succeed(
         f"""
 import os, subprocess, sys
 sys.path.insert(0, os.getcwd())
@@ -241,16 +241,16 @@ rule r:
 """,
         {"python": sys.executable},
     )
-    result = json.loads((lab.work / "result.json").read_text())
+    result = json.loads((harness.work / "result.json").read_text())
     assert result.pop("own child") == "done: None"
     assert result.pop("inherited") == 0
     assert result.pop("by /proc") == "done: 0"  # so many were found
     assert all(item.startswith("refused: ") for item in result.values()), result
 
 
-async def test_a_process_that_a_snakefile_starts_has_no_way_to_the_events(lab: Lab) -> None:
-    lab.write({"forge.py": FORGE + "\nprint('found', forge(END))"})
-    await lab.succeed(
+async def test_a_process_that_a_snakefile_starts_has_no_way_to_the_events(harness: EngineHarness) -> None:
+    harness.write({"forge.py": FORGE + "\nprint('found', forge(END))"})
+    await harness.succeed(
         """
         import os, subprocess, multiprocessing
         subprocess.run([config["python"], "forge.py"], check=True, close_fds=False)
@@ -268,12 +268,12 @@ async def test_a_process_that_a_snakefile_starts_has_no_way_to_the_events(lab: L
         """,
         {"python": sys.executable},
     )
-    own = lab.told.log(LogStream.WORKFLOW) + lab.told.log(LogStream.STDOUT)
+    own = harness.emitted.log(LogStream.WORKFLOW) + harness.emitted.log(LogStream.STDOUT)
     assert own.split("\n").count("found 0") == 4
 
 
-async def test_a_job_cannot_make_another_one_succeed(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_a_job_cannot_make_another_one_succeed(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         rule all:
             input: "a.txt", "b.txt"
@@ -301,16 +301,18 @@ async def test_a_job_cannot_make_another_one_succeed(lab: Lab) -> None:
         cores=2,
     )
     assert failure.rule == "fails"
-    assert lab.told.states("fails")[-1] is TaskState.FAILED
+    assert harness.emitted.states("fails")[-1] is TaskState.FAILED
 
 
 @pytest.mark.parametrize("deed", ["forge(END, folder=f'/proc/{main}/fd')", "os.kill(main, 9)", "os.kill(main, 2)"])
 async def test_without_a_sandbox_a_job_cannot_make_its_run_succeed_either(tmp_path: Path, deed: str) -> None:
     async with SnakemakeEngine() as engine:
-        lab = Lab(engine, tmp_path / "lab")
-        lab.write({"attack.py": f"{FORGE}\nmain = int(open('main.pid').read())\n{deed}\nimport time; time.sleep(60)"})
+        harness = EngineHarness(engine, tmp_path / "harness")
+        harness.write(
+            {"attack.py": f"{FORGE}\nmain = int(open('main.pid').read())\n{deed}\nimport time; time.sleep(60)"}
+        )
         try:
-            outcome = await lab.run(
+            outcome = await harness.run(
                 """
                 import os
                 open("main.pid", "w").write(str(os.getpid()))
@@ -329,13 +331,13 @@ CASES = Path(__file__).parent / "forged"
 
 
 @pytest.mark.parametrize("case", ["link", "name", "fifo"])
-async def test_a_forged_path_is_neither_read_nor_waited_for(lab: Lab, case: str) -> None:
+async def test_a_forged_path_is_neither_read_nor_waited_for(harness: EngineHarness, case: str) -> None:
     """What once made the runner copy a secret, end, and wait for ever."""
-    shutil.copy(CASES / f"{case}.smk", lab.work / "Snakefile")
-    target = lab.root / "secret.txt"
+    shutil.copy(CASES / f"{case}.smk", harness.work / "Snakefile")
+    target = harness.root / "secret.txt"
     target.write_text("not to be shown")
-    failure = await lab.fail(None, {"target": str(target)})
+    failure = await harness.fail(None, {"target": str(target)})
     assert failure.message.startswith(INVALID)
-    everything = "".join(path.read_text() for path in lab.logs.rglob("*") if path.is_file())
-    assert "not to be shown" not in everything + json.dumps([str(event) for event in lab.told.events])
-    assert not lab.processes()
+    everything = "".join(path.read_text() for path in harness.logs.rglob("*") if path.is_file())
+    assert "not to be shown" not in everything + json.dumps([str(event) for event in harness.emitted.events])
+    assert not harness.processes()

@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogStream, TaskState
@@ -37,10 +37,10 @@ CHECKPOINT = """
 """
 
 
-async def test_a_checkpoint_extends_the_graph(lab: Lab) -> None:
-    outcome = await lab.succeed(CHECKPOINT, cores=2)
+async def test_a_checkpoint_extends_the_graph(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(CHECKPOINT, cores=2)
     assert outcome.tasks == TaskCounts(total=6, done=6)
-    totals = [counts.total for counts in lab.told.counts]
+    totals = [counts.total for counts in harness.emitted.counts]
     assert totals[0] == 3
     assert totals == sorted(totals)
     assert outcome.outputs == (
@@ -52,14 +52,14 @@ async def test_a_checkpoint_extends_the_graph(lab: Lab) -> None:
         "squares/3.out",
         "sum.txt",
     )
-    assert [task.is_checkpoint for task in lab.told.of_rule("split")] == [True]
-    (total,) = lab.told.of_rule("sum")
-    assert set(total.depends_on) == {task.id for task in lab.told.of_rule("square")}
-    assert sorted(task.wildcards["i"] for task in lab.told.of_rule("square")) == ["1", "2", "3"]
+    assert [task.is_checkpoint for task in harness.emitted.of_rule("split")] == [True]
+    (total,) = harness.emitted.of_rule("sum")
+    assert set(total.depends_on) == {task.id for task in harness.emitted.of_rule("square")}
+    assert sorted(task.wildcards["i"] for task in harness.emitted.of_rule("square")) == ["1", "2", "3"]
 
 
-async def test_each_try_is_a_task(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_each_try_is_a_task(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         """
         rule flaky:
             output: "out.txt"
@@ -69,21 +69,21 @@ async def test_each_try_is_a_task(lab: Lab) -> None:
         """
     )
     assert outcome.tasks == TaskCounts(total=1, done=1)
-    assert max(counts.failed for counts in lab.told.counts) == 0
-    tries = sorted(lab.told.of_rule("flaky"), key=lambda task: task.try_number)
+    assert max(counts.failed for counts in harness.emitted.counts) == 0
+    tries = sorted(harness.emitted.of_rule("flaky"), key=lambda task: task.try_number)
     assert [(task.try_number, task.state, task.exit_code) for task in tries] == [
         (1, TaskState.FAILED, 7),
         (2, TaskState.FAILED, 7),
         (3, TaskState.COMPLETED, 0),
     ]
     assert len({task.id for task in tries}) == 3
-    last = next(change for change in lab.told.changes if change.task.id == tries[2].id and change.stdout)
+    last = next(change for change in harness.emitted.changes if change.task.id == tries[2].id and change.stdout)
     assert last.stdout is not None
-    assert (lab.logs / last.stdout).read_text() == "try 3\n"
+    assert (harness.logs / last.stdout).read_text() == "try 3\n"
 
 
-async def test_members_of_a_group_joined_by_a_pipe_are_tasks(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_members_of_a_group_joined_by_a_pipe_are_tasks(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         """
         rule all:
             input: "upper.txt"
@@ -97,14 +97,14 @@ async def test_members_of_a_group_joined_by_a_pipe_are_tasks(lab: Lab) -> None:
         """,
         cores=2,
     )
-    assert (lab.work / "upper.txt").read_text() == "ONE\nTWO\n"
+    assert (harness.work / "upper.txt").read_text() == "ONE\nTWO\n"
     assert outcome.outputs == ("upper.txt",)
     assert outcome.tasks == TaskCounts(total=3, done=3)
-    assert lab.told.log(LogStream.STDERR, "produce") == "producing\n"
+    assert harness.emitted.log(LogStream.STDERR, "produce") == "producing\n"
 
 
-async def test_a_failed_member_of_a_group_ends_the_others(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_a_failed_member_of_a_group_ends_the_others(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         rule all:
             input: "out.txt"
@@ -119,11 +119,11 @@ async def test_a_failed_member_of_a_group_ends_the_others(lab: Lab) -> None:
         cores=2,
     )
     assert (failure.rule, failure.exit_code) == ("consume", 4)
-    assert [task.state for task in lab.told.of_rule("produce")] == [TaskState.CANCELLED]
+    assert [task.state for task in harness.emitted.of_rule("produce")] == [TaskState.CANCELLED]
 
 
-async def test_a_service_runs_as_long_as_it_is_used(lab: Lab) -> None:
-    await lab.succeed(
+async def test_a_service_runs_as_long_as_it_is_used(harness: EngineHarness) -> None:
+    await harness.succeed(
         """
         rule all:
             input: "used.txt"
@@ -137,11 +137,11 @@ async def test_a_service_runs_as_long_as_it_is_used(lab: Lab) -> None:
         """,
         cores=2,
     )
-    assert [task.state for task in lab.told.of_rule("serve")] == [TaskState.COMPLETED]
+    assert [task.state for task in harness.emitted.of_rule("serve")] == [TaskState.COMPLETED]
 
 
-async def test_groups_of_the_author_run_as_single_jobs(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_groups_of_the_author_run_as_single_jobs(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         """
         rule all:
             input: "b"
@@ -159,8 +159,8 @@ async def test_groups_of_the_author_run_as_single_jobs(lab: Lab) -> None:
     assert outcome.tasks == TaskCounts(total=3, done=3)
 
 
-async def test_a_run_block_sees_the_snakefile_s_names(lab: Lab) -> None:
-    await lab.succeed(
+async def test_a_run_block_sees_the_snakefile_s_names(harness: EngineHarness) -> None:
+    await harness.succeed(
         """
         FACTOR = 6
         def product(x): return FACTOR * x
@@ -175,13 +175,13 @@ async def test_a_run_block_sees_the_snakefile_s_names(lab: Lab) -> None:
                 with open(output[0], "w") as f: f.write(str(product(params.x)))
         """
     )
-    assert (lab.work / "out.txt").read_text() == "42"
-    assert lab.told.log(LogStream.STDOUT, "compute") == "computing\nfrom the shell\n"
-    assert lab.told.log(LogStream.STDERR, "compute") == "careful\n"
+    assert (harness.work / "out.txt").read_text() == "42"
+    assert harness.emitted.log(LogStream.STDOUT, "compute") == "computing\nfrom the shell\n"
+    assert harness.emitted.log(LogStream.STDERR, "compute") == "careful\n"
 
 
-async def test_run_blocks_are_sound_beside_threads_of_the_snakefile(lab: Lab) -> None:
-    await lab.succeed(
+async def test_run_blocks_are_sound_beside_threads_of_the_snakefile(harness: EngineHarness) -> None:
+    await harness.succeed(
         """
         import threading
         threading.Thread(target=threading.Event().wait, daemon=True).start()
@@ -192,12 +192,12 @@ async def test_run_blocks_are_sound_beside_threads_of_the_snakefile(lab: Lab) ->
                 print("in a separate process", file=open(output[0], "w"))
         """
     )
-    assert (lab.work / "out.txt").read_text() == "in a separate process\n"
-    assert [task.state for task in lab.told.of_rule("compute")] == [TaskState.COMPLETED]
+    assert (harness.work / "out.txt").read_text() == "in a separate process\n"
+    assert [task.state for task in harness.emitted.of_rule("compute")] == [TaskState.COMPLETED]
 
 
-async def test_a_script_gets_its_job(lab: Lab) -> None:
-    lab.write(
+async def test_a_script_gets_its_job(harness: EngineHarness) -> None:
+    harness.write(
         {
             "workflow/Snakefile": """
                 rule all:
@@ -214,14 +214,14 @@ async def test_a_script_gets_its_job(lab: Lab) -> None:
             """,
         }
     )
-    outcome = await lab.succeed()
+    outcome = await harness.succeed()
     assert outcome.outputs == ("out/x.txt",)
-    assert (lab.work / "out/x.txt").read_text() == "hello"
-    assert lab.told.log(LogStream.STDOUT, "scripted") == "greeting x\n"
+    assert (harness.work / "out/x.txt").read_text() == "hello"
+    assert harness.emitted.log(LogStream.STDOUT, "scripted") == "greeting x\n"
 
 
-async def test_parameters_keep_their_types(lab: Lab) -> None:
-    lab.write({"config.yaml": "sample: from file\nnested: {kept: 1, changed: 1}\n"})
+async def test_parameters_keep_their_types(harness: EngineHarness) -> None:
+    harness.write({"config.yaml": "sample: from file\nnested: {kept: 1, changed: 1}\n"})
     parameters = {
         "code": "007",
         "flag": True,
@@ -231,7 +231,7 @@ async def test_parameters_keep_their_types(lab: Lab) -> None:
         "list": [1, "2"],
         "nested": {"changed": 2},
     }
-    await lab.succeed(
+    await harness.succeed(
         """
         import json
         configfile: "config.yaml"
@@ -244,15 +244,15 @@ async def test_parameters_keep_their_types(lab: Lab) -> None:
     )
     import json
 
-    assert json.loads((lab.work / "config.json").read_text()) == {
+    assert json.loads((harness.work / "config.json").read_text()) == {
         **parameters,
         "sample": "from file",
         "nested": {"kept": 1, "changed": 2},
     }
 
 
-async def test_shadow_benchmark_and_log_files(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_shadow_benchmark_and_log_files(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         """
         rule shadowed:
             output: "out.txt"
@@ -263,17 +263,17 @@ async def test_shadow_benchmark_and_log_files(lab: Lab) -> None:
         """
     )
     assert outcome.outputs == ("out.txt",)
-    assert not (lab.work / "leftover").exists()
-    assert (lab.work / "logs/out.log").read_text() == "logged\n"
-    assert (lab.work / "bench.tsv").read_text().startswith("s\t")
+    assert not (harness.work / "leftover").exists()
+    assert (harness.work / "logs/out.log").read_text() == "logged\n"
+    assert (harness.work / "bench.tsv").read_text().startswith("s\t")
 
 
-async def test_outputs_leave_out_temporary_files_and_what_lies_elsewhere(lab: Lab) -> None:
-    lab.shared.mkdir()
-    elsewhere = lab.shared / "elsewhere.txt"
+async def test_outputs_leave_out_temporary_files_and_what_lies_elsewhere(harness: EngineHarness) -> None:
+    harness.shared.mkdir()
+    elsewhere = harness.shared / "elsewhere.txt"
     elsewhere.write_text("secret")
-    above = Path("../..", lab.shared.relative_to(lab.root.parent), "above.txt")
-    outcome = await lab.succeed(
+    above = Path("../..", harness.shared.relative_to(harness.root.parent), "above.txt")
+    outcome = await harness.succeed(
         f"""
         rule all:
             input: "kept.txt", "link.txt", "{elsewhere.parent}/absolute.txt", "{above}"
@@ -295,31 +295,31 @@ async def test_outputs_leave_out_temporary_files_and_what_lies_elsewhere(lab: La
     assert outcome.outputs == ("kept.txt",)
 
 
-async def test_the_environment_is_clean(lab: Lab) -> None:
-    await lab.succeed(
+async def test_the_environment_is_clean(harness: EngineHarness) -> None:
+    await harness.succeed(
         """
         rule look:
             output: "env.txt"
             shell: "env > {output}; echo $$ $PPID"
         """
     )
-    lines = (lab.work / "env.txt").read_text().splitlines()
+    lines = (harness.work / "env.txt").read_text().splitlines()
     names = {line.partition("=")[0]: line.partition("=")[2] for line in lines}
-    scratch = str(lab.logs / "scratch")
+    scratch = str(harness.logs / "scratch")
     assert all(names[name].startswith(scratch) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME"))
-    assert names["PENSTOCK_ATTEMPT"] == f"{lab.root.name}/1"
+    assert names["PENSTOCK_ATTEMPT"] == f"{harness.root.name}/1"
     assert {name for name in names if "NATS" in name or "SECRET" in name or "TOKEN" in name} == set()
-    assert not (lab.logs / "scratch").exists()
+    assert not (harness.logs / "scratch").exists()
 
 
-async def test_signals_reach_jobs_as_usual(lab: Lab) -> None:
-    await lab.succeed(
+async def test_signals_reach_jobs_as_usual(harness: EngineHarness) -> None:
+    await harness.succeed(
         """
         rule look:
             output: "signals.txt"
             shell: "grep -E SigIgn /proc/$$/status > {output}"
         """
     )
-    masks = [int(line.split()[1], 16) for line in (lab.work / "signals.txt").read_text().splitlines()]
+    masks = [int(line.split()[1], 16) for line in (harness.work / "signals.txt").read_text().splitlines()]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         assert not any(mask & (1 << (number - 1)) for mask in masks), number

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.sandbox.status import Capabilities, SandboxMode, standing
@@ -82,8 +82,8 @@ async def test_without_namespaces_a_workflow_is_confined_but_for_attributes(
     outside = tmp_path / "outside.txt"
     outside.write_text("x")
     async with SnakemakeEngine(sandbox=policy) as engine:
-        lab = Lab(engine, tmp_path / "lab")
-        await lab.succeed(
+        harness = EngineHarness(engine, tmp_path / "harness")
+        await harness.succeed(
             f"""
             import os
             os.chmod("{outside}", 0o600)
@@ -98,7 +98,7 @@ async def test_without_namespaces_a_workflow_is_confined_but_for_attributes(
             open("refused", "w").write(refused)
             """
         )
-        assert (lab.work / "refused").read_text() == "set-id read"
+        assert (harness.work / "refused").read_text() == "set-id read"
     assert stat.S_IMODE(outside.stat().st_mode) == 0o600, "the documentation says that this is possible here"
 
 
@@ -118,7 +118,7 @@ async def test_workflows_run_there_all_the_same(missing: str, tmp_path: Path, mo
     policy, in_force = await confinement(settings, os.environ)
     assert in_force.level is SandboxLevel.NONE
     async with SnakemakeEngine(sandbox=policy) as engine:
-        lab = Lab(engine, tmp_path / "lab")
+        harness = EngineHarness(engine, tmp_path / "harness")
         outside = tmp_path / "outside.txt"
-        await lab.succeed(f'open("{outside}", "w").close()\nrule x:\n    output: "x"\n    shell: "touch x"\n')
+        await harness.succeed(f'open("{outside}", "w").close()\nrule x:\n    output: "x"\n    shell: "touch x"\n')
     assert outside.exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.runner.snakemake.engine_harness import Lab, until
+from tests.runner.snakemake.engine_harness import EngineHarness, until
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.logs.log_follower import TASK_LIVE_BYTES
@@ -15,10 +15,10 @@ from penstock_schemas.views import LogStream, TaskState
 pytestmark = pytest.mark.system
 
 
-async def test_a_flood_of_output_is_whole_on_disk_and_bounded_live(lab: Lab) -> None:
+async def test_a_flood_of_output_is_whole_on_disk_and_bounded_live(harness: EngineHarness) -> None:
     size = 40 * 1024 * 1024
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await lab.succeed(
+    await harness.succeed(
         f"""
         rule flood:
             output: "x"
@@ -27,16 +27,16 @@ async def test_a_flood_of_output_is_whole_on_disk_and_bounded_live(lab: Lab) -> 
     )
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 16 * 1024
-    live = lab.told.log(LogStream.STDOUT, "flood")
+    live = harness.emitted.log(LogStream.STDOUT, "flood")
     assert len(live) < TASK_LIVE_BYTES + 1024
     assert live.splitlines()[-1].startswith("[what this stream has beyond 1,048,576 bytes is left out of the live log")
-    (log,) = {change.stdout for change in lab.told.changes if change.stdout}
-    assert (lab.logs / log).stat().st_size == size
+    (log,) = {change.stdout for change in harness.emitted.changes if change.stdout}
+    assert (harness.logs / log).stat().st_size == size
 
 
-async def test_output_is_shown_while_the_task_runs(lab: Lab) -> None:
+async def test_output_is_shown_while_the_task_runs(harness: EngineHarness) -> None:
     async with anyio.create_task_group() as tasks:
-        lab.write(
+        harness.write(
             {
                 "Snakefile": """
                     rule r:
@@ -45,14 +45,14 @@ async def test_output_is_shown_while_the_task_runs(lab: Lab) -> None:
                 """
             }
         )
-        tasks.start_soon(lab.run)
-        await until(lambda: "first" in lab.told.log(LogStream.STDOUT))
-        assert lab.told.states("r")[-1] is TaskState.RUNNING
-        (lab.work / "go").touch()
+        tasks.start_soon(harness.run)
+        await until(lambda: "first" in harness.emitted.log(LogStream.STDOUT))
+        assert harness.emitted.states("r")[-1] is TaskState.RUNNING
+        (harness.work / "go").touch()
 
 
-async def test_rubbish_on_the_events_descriptor_is_no_success(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_rubbish_on_the_events_descriptor_is_no_success(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         import os, stat
         for fd in range(3, 64):
@@ -69,9 +69,9 @@ async def test_rubbish_on_the_events_descriptor_is_no_success(lab: Lab) -> None:
     assert failure.message.startswith("the workflow sent an invalid event: ")
 
 
-async def test_parameters_and_graphs_may_be_large(lab: Lab) -> None:
+async def test_parameters_and_graphs_may_be_large(harness: EngineHarness) -> None:
     names = [f"sample-{number:04d}-{'x' * 100}" for number in range(3000)]
-    outcome = await lab.succeed(
+    outcome = await harness.succeed(
         """
         rule all:
             input: "count.txt"
@@ -82,26 +82,26 @@ async def test_parameters_and_graphs_may_be_large(lab: Lab) -> None:
         """,
         parameters={"names": names},
     )
-    assert (lab.work / "count.txt").read_text() == "3000"
+    assert (harness.work / "count.txt").read_text() == "3000"
     assert outcome.outputs == ("count.txt",)
 
 
 async def test_resource_limits_hold_for_an_attempt(tmp_path: Path) -> None:
     async with SnakemakeEngine(limits={"RLIMIT_NOFILE": 123}) as engine:
-        lab = Lab(engine, tmp_path)
-        await lab.succeed('rule r:\n    output: "x"\n    shell: "ulimit -n > {output}"\n')
-        assert (lab.work / "x").read_text() == "123\n"
+        harness = EngineHarness(engine, tmp_path)
+        await harness.succeed('rule r:\n    output: "x"\n    shell: "ulimit -n > {output}"\n')
+        assert (harness.work / "x").read_text() == "123\n"
 
 
 async def test_attempts_run_beside_one_another(engine: SnakemakeEngine, tmp_path: Path) -> None:
-    labs: list[Lab] = []
+    labs: list[EngineHarness] = []
     for number in range(4):
         root = tmp_path / str(number)
         root.mkdir()
-        labs.append(Lab(engine, root))
+        labs.append(EngineHarness(engine, root))
     async with anyio.create_task_group() as tasks:
-        for lab in labs:
-            lab.write(
+        for harness in labs:
+            harness.write(
                 {
                     "Snakefile": """
                         rule all:
@@ -112,9 +112,9 @@ async def test_attempts_run_beside_one_another(engine: SnakemakeEngine, tmp_path
                     """
                 }
             )
-            tasks.start_soon(lab.succeed)
-    for lab in labs:
-        assert (lab.work / "out/2").read_text().strip() == str(lab.work)
+            tasks.start_soon(harness.succeed)
+    for harness in labs:
+        assert (harness.work / "out/2").read_text().strip() == str(harness.work)
 
 
 async def test_a_missing_snakemake_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,13 +1,13 @@
 """File names with bytes that are no UTF-8, which Snakemake takes for inputs and not for outputs."""
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 pytestmark = pytest.mark.system
 
 
-async def test_such_an_input_is_taken(lab: Lab) -> None:
-    await lab.succeed(
+async def test_such_an_input_is_taken(harness: EngineHarness) -> None:
+    await harness.succeed(
         r"""
         import os
         NAME = os.fsdecode(b"in-\xff\xfe")
@@ -21,8 +21,8 @@ async def test_such_an_input_is_taken(lab: Lab) -> None:
     )
 
 
-async def test_such_an_output_fails_as_with_the_bare_command(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_such_an_output_fails_as_with_the_bare_command(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         r"""
         import os
         NAME = os.fsdecode(b"n\xff\xfe")

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_execution.logs.combined_log import OwnLog
 from penstock_execution.logs.stdio_capture import RECORD
@@ -140,8 +140,8 @@ def test_a_log_is_not_written_through_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-async def test_what_a_workflow_prints_is_apart_from_what_snakemake_logs(lab: Lab) -> None:
-    await lab.succeed("""
+async def test_what_a_workflow_prints_is_apart_from_what_snakemake_logs(harness: EngineHarness) -> None:
+    await harness.succeed("""
         print("parsing")
         shell("echo checking; echo careful >&2")
         onsuccess:
@@ -151,13 +151,13 @@ async def test_what_a_workflow_prints_is_apart_from_what_snakemake_logs(lab: Lab
             output: "x"
             shell: "echo of the task; touch {output}"
     """)
-    printed = (lab.logs / "engine.stdout").read_text()
-    logged = (lab.logs / "engine.stderr").read_text()
+    printed = (harness.logs / "engine.stdout").read_text()
+    logged = (harness.logs / "engine.stderr").read_text()
     assert printed == "parsing\nchecking\nwell done\nmailing\n"
     assert "1 of 1 steps (100%) done" in logged
     assert "careful" in logged
-    assert (lab.told.log(LogStream.WORKFLOW), lab.told.log(LogStream.ENGINE)) == (printed, logged)
-    whole = (lab.logs / "engine.log").read_text()
+    assert (harness.emitted.log(LogStream.WORKFLOW), harness.emitted.log(LogStream.ENGINE)) == (printed, logged)
+    whole = (harness.logs / "engine.log").read_text()
     for earlier, later in (("parsing", "checking"), ("careful", "Building DAG"), ("(100%) done", "well done")):
         assert whole.index(earlier) < whole.index(later)
     assert len(whole) == len(printed) + len(logged)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_engines.snakemake.attempt_process.unsupported import ALLOW
 from penstock_schemas.jobs import FindingKind
@@ -36,47 +36,49 @@ PROFILE = """
 """
 
 
-def bare(lab: Lab, folder: Path) -> str:
+def bare(harness: EngineHarness, folder: Path) -> str:
     """Return what the bare command makes of the same folder."""
-    shutil.copytree(lab.work, folder)
+    shutil.copytree(harness.work, folder)
     command = [sys.executable, "-m", "snakemake", "--cores", "2"]
     subprocess.run(command, cwd=folder, capture_output=True, check=True)
     return (folder / "p.txt").read_text()
 
 
 @pytest.mark.parametrize("place", ["profiles/default/config.yaml", "profiles/default/profile.yaml"])
-async def test_a_profile_has_the_effect_that_it_has_for_the_bare_command(lab: Lab, tmp_path: Path, place: str) -> None:
-    lab.write({"Snakefile": SNAKEFILE, place: PROFILE})
-    expected = bare(lab, tmp_path / "bare")
-    outcome = await lab.succeed(cores=2)
-    assert (lab.work / "p.txt").read_text() == expected == "sample=fromprofile count=3 threads=2 mem=99\n"
+async def test_a_profile_has_the_effect_that_it_has_for_the_bare_command(
+    harness: EngineHarness, tmp_path: Path, place: str
+) -> None:
+    harness.write({"Snakefile": SNAKEFILE, place: PROFILE})
+    expected = bare(harness, tmp_path / "bare")
+    outcome = await harness.succeed(cores=2)
+    assert (harness.work / "p.txt").read_text() == expected == "sample=fromprofile count=3 threads=2 mem=99\n"
     (notice,) = outcome.findings
     assert notice.kind is FindingKind.NOTICE
     assert "cores, printshellcmds" in notice.message
 
 
-async def test_the_profile_beside_a_snakefile_in_a_folder_is_found(lab: Lab) -> None:
-    lab.write({"workflow/Snakefile": SNAKEFILE, "workflow/profiles/default/config.yaml": PROFILE})
-    await lab.succeed(cores=2)
-    assert "fromprofile" in (lab.work / "p.txt").read_text()
+async def test_the_profile_beside_a_snakefile_in_a_folder_is_found(harness: EngineHarness) -> None:
+    harness.write({"workflow/Snakefile": SNAKEFILE, "workflow/profiles/default/config.yaml": PROFILE})
+    await harness.succeed(cores=2)
+    assert "fromprofile" in (harness.work / "p.txt").read_text()
 
 
-async def test_what_the_submission_chooses_goes_over_the_profile(lab: Lab) -> None:
-    lab.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": PROFILE})
-    await lab.succeed(parameters={"sample": "mine"}, cores=2, engine_parameters={"set-threads": "p=1"})
-    assert (lab.work / "p.txt").read_text() == "sample=mine count=3 threads=1 mem=99\n"
+async def test_what_the_submission_chooses_goes_over_the_profile(harness: EngineHarness) -> None:
+    harness.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": PROFILE})
+    await harness.succeed(parameters={"sample": "mine"}, cores=2, engine_parameters={"set-threads": "p=1"})
+    assert (harness.work / "p.txt").read_text() == "sample=mine count=3 threads=1 mem=99\n"
 
 
-async def test_the_configuration_files_of_a_profile_are_read(lab: Lab) -> None:
-    lab.write(
+async def test_the_configuration_files_of_a_profile_are_read(harness: EngineHarness) -> None:
+    harness.write(
         {
             "Snakefile": SNAKEFILE,
             "config/a.yaml": "sample: fromfile\ncount: 1\n",
             "profiles/default/config.yaml": "configfile: config/a.yaml\n",
         }
     )
-    await lab.succeed(parameters={"count": 5})
-    assert "sample=fromfile count=5" in (lab.work / "p.txt").read_text()
+    await harness.succeed(parameters={"count": 5})
+    assert "sample=fromfile count=5" in (harness.work / "p.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -90,19 +92,19 @@ async def test_the_configuration_files_of_a_profile_are_read(lab: Lab) -> None:
         "touch: true",
     ],
 )
-async def test_what_is_not_honoured_is_refused_by_name(lab: Lab, entry: str) -> None:
-    lab.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": entry + "\n"})
-    failure = await lab.fail(parameters={"sample": "a", "count": 1})
+async def test_what_is_not_honoured_is_refused_by_name(harness: EngineHarness, entry: str) -> None:
+    harness.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": entry + "\n"})
+    failure = await harness.fail(parameters={"sample": "a", "count": 1})
     name, _, value = entry.partition(": ")
     assert f"the profile profiles/default/config.yaml sets `{name}: {value.replace('true', 'True')}`" in failure.message
     assert f"--{ALLOW}" in failure.message
-    assert not (lab.work / "p.txt").exists()
-    assert (await lab.succeed(parameters={"sample": "a", "count": 1}, engine_parameters={ALLOW: None})).findings
+    assert not (harness.work / "p.txt").exists()
+    assert (await harness.succeed(parameters={"sample": "a", "count": 1}, engine_parameters={ALLOW: None})).findings
 
 
-async def test_a_plan_reports_a_profile_that_is_not_honoured(lab: Lab) -> None:
-    lab.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": "executor: slurm\n"})
-    outcome = await lab.succeed(parameters={"sample": "a", "count": 1}, is_dry=True)
+async def test_a_plan_reports_a_profile_that_is_not_honoured(harness: EngineHarness) -> None:
+    harness.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": "executor: slurm\n"})
+    outcome = await harness.succeed(parameters={"sample": "a", "count": 1}, is_dry=True)
     assert [finding.directive for finding in outcome.findings] == ["executor"]
     assert outcome.refusal is not None
 
@@ -110,13 +112,13 @@ async def test_a_plan_reports_a_profile_that_is_not_honoured(lab: Lab) -> None:
 @pytest.mark.parametrize(
     "text", ["- no\n- mapping\n", "a: [\n", "retries: many\n", "keep-going: perhaps\n", "set-threads: p\n"]
 )
-async def test_a_profile_that_cannot_be_read_fails_the_run_with_the_reason(lab: Lab, text: str) -> None:
-    lab.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": text})
-    failure = await lab.fail(parameters={"sample": "a", "count": 1})
+async def test_a_profile_that_cannot_be_read_fails_the_run_with_the_reason(harness: EngineHarness, text: str) -> None:
+    harness.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": text})
+    failure = await harness.fail(parameters={"sample": "a", "count": 1})
     assert "profile" in failure.message
 
 
-async def test_settings_that_are_off_are_not_reported(lab: Lab) -> None:
+async def test_settings_that_are_off_are_not_reported(harness: EngineHarness) -> None:
     profile = "executor: local\nall-temp: false\nkeep-going: true\nretries: 1\n"
-    lab.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": profile})
-    assert (await lab.succeed(parameters={"sample": "a", "count": 1})).findings == ()
+    harness.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": profile})
+    assert (await harness.succeed(parameters={"sample": "a", "count": 1})).findings == ()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.runner.snakemake.engine_harness import DEADLINE_S, Lab
+from tests.runner.snakemake.engine_harness import DEADLINE_S, EngineHarness
 from tests.runner.snakemake.real_workflows import WORKFLOWS, RealWorkflow, place
 
 pytestmark = pytest.mark.system
@@ -14,15 +14,15 @@ DOCUMENT = Path(__file__).parents[3] / "docs/reference/real-workflows.md"
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda workflow: workflow.name)
-async def test_a_real_workflow_makes_what_snakemake_makes(lab: Lab, workflow: RealWorkflow) -> None:
-    bare = lab.root / "bare"
+async def test_a_real_workflow_makes_what_snakemake_makes(harness: EngineHarness, workflow: RealWorkflow) -> None:
+    bare = harness.root / "bare"
     await anyio.to_thread.run_sync(place, workflow, bare)
-    await anyio.to_thread.run_sync(place, workflow, lab.work)
+    await anyio.to_thread.run_sync(place, workflow, harness.work)
     command = [sys.executable, "-m", "snakemake", "--cores", str(workflow.cores), "--nocolor"]
     with anyio.fail_after(2 * DEADLINE_S):
         await anyio.run_process(command, cwd=bare)
-    outcome = await lab.succeed(cores=workflow.cores)
-    assert files_of(lab.work, workflow) == files_of(bare, workflow)
+    outcome = await harness.succeed(cores=workflow.cores)
+    assert files_of(harness.work, workflow) == files_of(bare, workflow)
     assert outcome.tasks.total == outcome.tasks.done > 0
     assert outcome.outputs
 

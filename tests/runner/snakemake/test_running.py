@@ -1,7 +1,7 @@
 """What a workflow that runs to its end tells, and what it leaves."""
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_execution.engine import LogWritten
 from penstock_schemas.jobs import TaskCounts
@@ -23,19 +23,19 @@ SCATTER = """
 """
 
 
-async def test_outcome_outputs_and_counts(lab: Lab) -> None:
-    outcome = await lab.succeed(SCATTER)
+async def test_outcome_outputs_and_counts(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(SCATTER)
     assert outcome.outputs == ("out/a.txt", "out/b.txt", "out/sum.txt")
     assert outcome.tasks == TaskCounts(total=4, done=4)
-    assert lab.told.counts[-1] == outcome.tasks
-    assert (lab.work / "out/sum.txt").read_text() == "ab"
+    assert harness.emitted.counts[-1] == outcome.tasks
+    assert (harness.work / "out/sum.txt").read_text() == "ab"
 
 
-async def test_each_task_is_told_with_its_details(lab: Lab) -> None:
-    await lab.succeed(SCATTER)
-    assert len(lab.told.tasks) == 4
-    assert lab.told.states("sum") == [TaskState.WAITING, TaskState.RUNNING, TaskState.COMPLETED]
-    (task,) = (task for task in lab.told.of_rule("count") if task.wildcards == {"sample": "a"})
+async def test_each_task_is_told_with_its_details(harness: EngineHarness) -> None:
+    await harness.succeed(SCATTER)
+    assert len(harness.emitted.tasks) == 4
+    assert harness.emitted.states("sum") == [TaskState.WAITING, TaskState.RUNNING, TaskState.COMPLETED]
+    (task,) = (task for task in harness.emitted.of_rule("count") if task.wildcards == {"sample": "a"})
     assert task.exit_code == 0
     assert task.command is not None
     assert "printf a > out/a.txt" in task.command
@@ -44,27 +44,27 @@ async def test_each_task_is_told_with_its_details(lab: Lab) -> None:
     assert task.resources["threads"] == 1
     assert task.started_at is not None
     assert task.ended_at is not None
-    (total,) = lab.told.of_rule("sum")
-    assert set(total.depends_on) == {item.id for item in lab.told.of_rule("count")}
+    (total,) = harness.emitted.of_rule("sum")
+    assert set(total.depends_on) == {item.id for item in harness.emitted.of_rule("count")}
 
 
-async def test_output_is_kept_per_task_and_shown_live(lab: Lab) -> None:
-    await lab.succeed(SCATTER)
-    ended = {change.task.wildcards.get("sample"): change for change in lab.told.changes if change.stdout}
+async def test_output_is_kept_per_task_and_shown_live(harness: EngineHarness) -> None:
+    await harness.succeed(SCATTER)
+    ended = {change.task.wildcards.get("sample"): change for change in harness.emitted.changes if change.stdout}
     stdout, stderr = ended["a"].stdout, ended["a"].stderr
     assert stdout is not None
     assert stderr is not None
-    assert (lab.logs / stdout).read_text() == "counting a\n"
-    assert (lab.logs / stderr).read_text() == "careful\n"
+    assert (harness.logs / stdout).read_text() == "counting a\n"
+    assert (harness.logs / stderr).read_text() == "careful\n"
     assert stdout.startswith("tasks/")
-    assert sorted(lab.told.log(LogStream.STDOUT, "count").splitlines()) == ["counting a", "counting b"]
-    assert lab.told.log(LogStream.STDERR, "count") == "careful\n" * 2
+    assert sorted(harness.emitted.log(LogStream.STDOUT, "count").splitlines()) == ["counting a", "counting b"]
+    assert harness.emitted.log(LogStream.STDERR, "count") == "careful\n" * 2
 
 
-async def test_the_engine_s_own_log_is_whole_and_live(lab: Lab) -> None:
-    await lab.succeed("print('parsing')\n" + "rule all:\n    output: 'x'\n    shell: 'touch {output}'\n")
-    text = (lab.logs / "engine.log").read_text()
+async def test_the_engine_s_own_log_is_whole_and_live(harness: EngineHarness) -> None:
+    await harness.succeed("print('parsing')\n" + "rule all:\n    output: 'x'\n    shell: 'touch {output}'\n")
+    text = (harness.logs / "engine.log").read_text()
     assert "parsing\n" in text
     assert "1 of 1 steps (100%) done" in text
-    own = [event for event in lab.told.events if isinstance(event, LogWritten) and event.task_id is None]
+    own = [event for event in harness.emitted.events if isinstance(event, LogWritten) and event.task_id is None]
     assert "".join(item.text for item in own) == text

@@ -15,7 +15,7 @@ from textwrap import dedent
 
 import pytest
 from msgspec.structs import replace
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 import penstock_runner
 from penstock_engines.snakemake.engine import SnakemakeEngine
@@ -105,19 +105,19 @@ class Yard:
             self.home / ".ssh/id_ed25519",
         )
 
-    def lab(self, engine: SnakemakeEngine, name: str) -> Lab:
-        """A lab whose folders are in the runner's, with the deeds in it."""
-        lab = Lab(engine, self.state / "lab" / name)
-        shutil.copy(Path(__file__).with_name("hostile_workflow.py"), lab.work)
+    def harness(self, engine: SnakemakeEngine, name: str) -> EngineHarness:
+        """A harness whose folders are in the runner's, with the deeds in it."""
+        harness = EngineHarness(engine, self.state / "harness" / name)
+        shutil.copy(Path(__file__).with_name("hostile_workflow.py"), harness.work)
         targets = {
             "state": str(self.state),
             "home": str(self.home),
             "blob": str(self.blobs / "ab/blob"),
             "log_of_events": str(self.own / "nats/log"),
             "users": str(self.root / "config/users"),
-            "work": str(lab.work),
-            "logs": str(lab.root / "logs/1"),
-            "log": str(lab.root / "logs/1/engine.log"),
+            "work": str(harness.work),
+            "logs": str(harness.root / "logs/1"),
+            "log": str(harness.root / "logs/1/engine.log"),
             "runner": os.getpid(),
             "victim": self.victim,
             "port": self.port,
@@ -127,8 +127,8 @@ class Yard:
             "user_site": site.getusersitepackages(),
             "site": sysconfig.get_path("purelib"),
         }
-        lab.write({"targets.json": json.dumps(targets)})
-        return lab
+        harness.write({"targets.json": json.dumps(targets)})
+        return harness
 
 
 def sealed(settings: RunnerSettings, environ: Mapping[str, str]) -> SandboxPolicy:
@@ -182,19 +182,19 @@ async def keeping(yard: Yard) -> AsyncIterator[SnakemakeEngine]:
 @pytest.fixture(scope="module")
 async def run(yard: Yard, keeping: SnakemakeEngine) -> dict[str, dict[str, str]]:
     """What a hostile run was answered: at parse time, in a shell command, in a `run:` block."""
-    lab = yard.lab(keeping, "run")
-    await lab.succeed(SNAKEFILE, {"python": shutil.which("python3")})
-    return {name: json.loads((lab.work / f"{name}.json").read_text()) for name in ("parsed", "shell", "python")}
+    harness = yard.harness(keeping, "run")
+    await harness.succeed(SNAKEFILE, {"python": shutil.which("python3")})
+    return {name: json.loads((harness.work / f"{name}.json").read_text()) for name in ("parsed", "shell", "python")}
 
 
 @pytest.fixture(scope="module")
 async def plan(yard: Yard, keeping: SnakemakeEngine) -> dict[str, dict[str, str]]:
     """The same of a plan, which only parses."""
-    lab = yard.lab(keeping, "plan")
-    outcome = await lab.run(SNAKEFILE, {"python": "python3"}, is_dry=True)
-    assert outcome.kind is OutcomeKind.SUCCEEDED, (outcome, (lab.logs / "engine.log").read_text())
-    assert not (lab.work / "shell.json").exists()
-    return {"parsed": json.loads((lab.work / "parsed.json").read_text())}
+    harness = yard.harness(keeping, "plan")
+    outcome = await harness.run(SNAKEFILE, {"python": "python3"}, is_dry=True)
+    assert outcome.kind is OutcomeKind.SUCCEEDED, (outcome, (harness.logs / "engine.log").read_text())
+    assert not (harness.work / "shell.json").exists()
+    return {"parsed": json.loads((harness.work / "parsed.json").read_text())}
 
 
 async def test_nothing_hostile_is_done_by_a_run(run: dict[str, dict[str, str]]) -> None:
@@ -233,17 +233,17 @@ async def test_everything_may_be_readable_but_what_is_penstock_s(yard: Yard) -> 
         sandbox_hide=(*yard.settings.sandbox_hide, yard.own),
     )
     async with SnakemakeEngine(environ, sandbox=sealed(settings, environ)) as engine:
-        lab = yard.lab(engine, "open")
-        await lab.succeed(f'open("{elsewhere}").read()\n' + dedent(SNAKEFILE), {"python": shutil.which("python3")})
-        told = json.loads((lab.work / "shell.json").read_text())
+        harness = yard.harness(engine, "open")
+        await harness.succeed(f'open("{elsewhere}").read()\n' + dedent(SNAKEFILE), {"python": shutil.which("python3")})
+        told = json.loads((harness.work / "shell.json").read_text())
     assert {name: item for name, item in told.items() if item == "done" and name not in (*NETWORK, *DECENT)} == {}
 
 
 async def test_a_run_without_a_network_says_so(yard: Yard) -> None:
     settings = RunnerSettings(state_dir=yard.state, blobs=str(yard.blobs), sandbox_network=NetworkPolicy.NEVER)
     async with SnakemakeEngine(sandbox=sealed(settings, os.environ)) as engine:
-        lab = Lab(engine, yard.state / "lab" / "unplugged")
-        failure = await lab.fail(
+        harness = EngineHarness(engine, yard.state / "harness" / "unplugged")
+        failure = await harness.fail(
             f"""
             rule fetch:
                 output: "x"
@@ -289,7 +289,7 @@ async def test_a_failure_names_what_the_sandbox_refused(
 ) -> None:
     place = {"secret": str(yard.root / "data.txt"), "folder": str(yard.root), "home": str(yard.home)}
     (yard.root / "data.txt").write_text("data")
-    lab = Lab(keeping, yard.state / "lab" / request.node.callspec.id)
-    failure = await lab.fail(snakefile.format(**place) + "\n")
+    harness = EngineHarness(keeping, yard.state / "harness" / request.node.callspec.id)
+    failure = await harness.fail(snakefile.format(**place) + "\n")
     assert "the sandbox refuses " in failure.message, failure
     assert refused.format(**place) in failure.message

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_engines.snakemake.attempt_process.unsupported import ALLOW, MAX_NAMED, Software
 from penstock_engines.snakemake.engine import SnakemakeEngine
@@ -47,17 +47,19 @@ def workflow(*, top: str = "", directive: str = "") -> str:
 
 
 @pytest.fixture
-def laid_out(lab: Lab) -> Lab:
-    lab.write({"env.yaml": "channels: [bioconda]\ndependencies: [samtools=1.99]\n"})
-    return lab
+def laid_out(harness: EngineHarness) -> EngineHarness:
+    harness.write({"env.yaml": "channels: [bioconda]\ndependencies: [samtools=1.99]\n"})
+    return harness
 
 
-def has_started(lab: Lab) -> bool:
-    return (lab.work / "started").exists()
+def has_started(harness: EngineHarness) -> bool:
+    return (harness.work / "started").exists()
 
 
 @pytest.mark.parametrize("directive", PER_RULE.values(), ids=PER_RULE)
-async def test_a_rule_that_declares_software_is_refused_before_the_first_task(laid_out: Lab, directive: str) -> None:
+async def test_a_rule_that_declares_software_is_refused_before_the_first_task(
+    laid_out: EngineHarness, directive: str
+) -> None:
     failure = await laid_out.fail(workflow(directive=directive))
     assert "rule v declares" in failure.message
     assert f"`{directive.split(':')[0].replace('singularity', 'container')}: " in failure.message
@@ -66,15 +68,15 @@ async def test_a_rule_that_declares_software_is_refused_before_the_first_task(la
 
 
 @pytest.mark.parametrize("directive", FOR_ALL_RULES.values(), ids=FOR_ALL_RULES)
-async def test_software_that_is_declared_for_all_rules_is_refused(laid_out: Lab, directive: str) -> None:
+async def test_software_that_is_declared_for_all_rules_is_refused(laid_out: EngineHarness, directive: str) -> None:
     failure = await laid_out.fail(workflow(top=directive))
     assert f"declares `{directive.split(':')[0]}: " in failure.message
     assert not has_started(laid_out)
 
 
-async def test_a_wrapper_is_refused(lab: Lab) -> None:
-    lab.write({"wrap/wrapper.py": "", "wrap/environment.yaml": "dependencies: [samtools]\n"})
-    failure = await lab.fail(
+async def test_a_wrapper_is_refused(harness: EngineHarness) -> None:
+    harness.write({"wrap/wrapper.py": "", "wrap/environment.yaml": "dependencies: [samtools]\n"})
+    failure = await harness.fail(
         """
         rule v:
             output: "v.txt"
@@ -84,7 +86,7 @@ async def test_a_wrapper_is_refused(lab: Lab) -> None:
     assert "rule v declares `wrapper: file:wrap" in failure.message
 
 
-async def test_every_rule_and_directive_is_named_once(laid_out: Lab) -> None:
+async def test_every_rule_and_directive_is_named_once(laid_out: EngineHarness) -> None:
     failure = await laid_out.fail(
         """
         rule all:
@@ -104,7 +106,7 @@ async def test_every_rule_and_directive_is_named_once(laid_out: Lab) -> None:
         assert failure.message.count(named) == 1, failure.message
 
 
-async def test_rules_that_the_run_does_not_need_are_not_refused(laid_out: Lab) -> None:
+async def test_rules_that_the_run_does_not_need_are_not_refused(laid_out: EngineHarness) -> None:
     outcome = await laid_out.succeed(
         """
         rule all:
@@ -122,16 +124,16 @@ async def test_rules_that_the_run_does_not_need_are_not_refused(laid_out: Lab) -
     assert outcome.findings == ()
 
 
-async def test_a_run_that_accepts_it_goes_on_and_carries_a_warning(laid_out: Lab) -> None:
+async def test_a_run_that_accepts_it_goes_on_and_carries_a_warning(laid_out: EngineHarness) -> None:
     outcome = await laid_out.succeed(workflow(directive=PER_RULE["conda"]), engine_parameters=ACCEPTED)
     assert outcome.findings == (
         Finding(kind=FindingKind.UNSUPPORTED, directive="conda", message="rule v declares `conda: env.yaml`", rule="v"),
     )
     assert outcome.refusal is None
-    assert "warning: rule v declares `conda: env.yaml`" in laid_out.told.log(LogStream.ENGINE)
+    assert "warning: rule v declares `conda: env.yaml`" in laid_out.emitted.log(LogStream.ENGINE)
 
 
-async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(laid_out: Lab) -> None:
+async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(laid_out: EngineHarness) -> None:
     failure = await laid_out.fail(
         """
         rule all:
@@ -156,37 +158,37 @@ async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(laid_
     assert not has_started(laid_out)
 
 
-async def test_a_plan_goes_on_and_reports_it(laid_out: Lab) -> None:
+async def test_a_plan_goes_on_and_reports_it(laid_out: EngineHarness) -> None:
     outcome = await laid_out.succeed(workflow(directive=PER_RULE["container"]), is_dry=True)
     assert [finding.directive for finding in outcome.findings] == ["container"]
     assert outcome.refusal is not None
     assert "rule v declares" in outcome.refusal
-    assert laid_out.told.of_rule("v")
+    assert laid_out.emitted.of_rule("v")
 
 
 @pytest.mark.parametrize("threads", ["3", "lambda wildcards, attempt: 2 + attempt"])
-async def test_threads_above_the_cores_are_reported_and_not_refused(lab: Lab, threads: str) -> None:
+async def test_threads_above_the_cores_are_reported_and_not_refused(harness: EngineHarness, threads: str) -> None:
     source = f"""
         rule v:
             output: "v.txt"
             threads: {threads}
             shell: "echo {{threads}} > {{output}}"
         """
-    outcome = await lab.succeed(source, cores=2)
+    outcome = await harness.succeed(source, cores=2)
     (finding,) = outcome.findings
     assert (finding.kind, finding.rule) == (FindingKind.NOTICE, "v")
     assert "asks for 3 threads and the run has 2 cores" in finding.message
     assert "PENSTOCK_CORES" in finding.message
-    assert (lab.work / "v.txt").read_text() == "2\n"
+    assert (harness.work / "v.txt").read_text() == "2\n"
 
 
-async def test_threads_within_the_cores_are_not_reported(lab: Lab) -> None:
-    outcome = await lab.succeed('rule v:\n    output: "v"\n    threads: 2\n    shell: "touch v"\n', cores=2)
+async def test_threads_within_the_cores_are_not_reported(harness: EngineHarness) -> None:
+    outcome = await harness.succeed('rule v:\n    output: "v"\n    threads: 2\n    shell: "touch v"\n', cores=2)
     assert outcome.findings == ()
 
 
-async def test_a_pipe_that_needs_more_cores_says_which_setting_gives_them(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_a_pipe_that_needs_more_cores_says_which_setting_gives_them(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         rule all:
             input: "c.txt"
@@ -214,35 +216,37 @@ ENVVARS = """
 """
 
 
-async def test_variables_that_are_not_passed_on_are_refused_with_the_setting(lab: Lab) -> None:
-    failure = await lab.fail(ENVVARS)
+async def test_variables_that_are_not_passed_on_are_refused_with_the_setting(harness: EngineHarness) -> None:
+    failure = await harness.fail(ENVVARS)
     assert "`envvars:`" in failure.message
     assert "PENSTOCK_WORKFLOW_ENVIRONMENT=NCBI_TOKEN,OTHER" in failure.message
-    assert not (lab.work / "o.txt").exists()
+    assert not (harness.work / "o.txt").exists()
 
 
 async def test_variables_that_the_operator_passes_on_reach_the_workflow(tmp_path: Path) -> None:
     variables = {"NCBI_TOKEN": "a token", "OTHER": ""}
     async with SnakemakeEngine(extra_environment=variables) as engine:
-        lab = Lab(engine, tmp_path)
-        await lab.succeed(ENVVARS)
-        assert (lab.work / "o.txt").read_text() == "a token\n"
+        harness = EngineHarness(engine, tmp_path)
+        await harness.succeed(ENVVARS)
+        assert (harness.work / "o.txt").read_text() == "a token\n"
 
 
 @pytest.fixture(params=[UnsupportedDirectives.REFUSE, UnsupportedDirectives.WARN])
-async def strict(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[UnsupportedDirectives, Lab]]:
+async def strict(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[tuple[UnsupportedDirectives, EngineHarness]]:
     policy: UnsupportedDirectives = request.param
     async with SnakemakeEngine(unsupported=policy) as engine:
-        yield policy, Lab(engine, tmp_path)
+        yield policy, EngineHarness(engine, tmp_path)
 
 
-async def test_the_operator_decides_for_every_run(strict: tuple[UnsupportedDirectives, Lab]) -> None:
-    policy, lab = strict
+async def test_the_operator_decides_for_every_run(strict: tuple[UnsupportedDirectives, EngineHarness]) -> None:
+    policy, harness = strict
     source = workflow(directive='container: "docker://alpine"')
     if policy is UnsupportedDirectives.WARN:
-        assert (await lab.succeed(source)).findings
+        assert (await harness.succeed(source)).findings
     else:
-        failure: Failure = await lab.fail(source, engine_parameters=ACCEPTED)
+        failure: Failure = await harness.fail(source, engine_parameters=ACCEPTED)
         assert "operator does not allow" in failure.message
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from tests.runner.snakemake.engine_harness import Lab
+from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Outcome
@@ -20,8 +20,8 @@ def kinds(outcome: Outcome) -> dict[str, OutputKind]:
     return {file.path: file.kind for file in outcome.produced.files}
 
 
-async def test_log_files_of_a_failed_rule_are_kept_and_quoted(lab: Lab) -> None:
-    outcome = await lab.run(
+async def test_log_files_of_a_failed_rule_are_kept_and_quoted(harness: EngineHarness) -> None:
+    outcome = await harness.run(
         """
         rule all:
             input: "done.txt"
@@ -40,9 +40,9 @@ async def test_log_files_of_a_failed_rule_are_kept_and_quoted(lab: Lab) -> None:
     assert outcome.failure.message == "rule map_reads (s=A) failed with exit code 3"
     assert outcome.failure.log_tails == (LogFileTail(path="logs/map/A.log", text="FATAL: reference index is corrupt"),)
     assert outcome.failure.stderr_tail is None
-    [task] = lab.told.of_rule("map_reads")
+    [task] = harness.emitted.of_rule("map_reads")
     assert task.message == "failed with exit code 3: FATAL: reference index is corrupt"
-    [task] = lab.told.of_rule("gather")
+    [task] = harness.emitted.of_rule("gather")
     assert task.message == "it never started: rule map_reads (s=A) failed"
     # Snakemake makes the other log file itself, and leaves it empty.
     assert kinds(outcome) == {"logs/map/A.log": OutputKind.LOG, "logs/map/A.more": OutputKind.LOG}
@@ -58,10 +58,10 @@ async def test_log_files_of_a_failed_rule_are_kept_and_quoted(lab: Lab) -> None:
     ],
     ids=["fifo", "link", "loop", "folder"],
 )
-async def test_what_is_no_log_file_is_neither_read_nor_stored(lab: Lab, trick: str, reason: str) -> None:
-    secret = lab.root / "secret"
+async def test_what_is_no_log_file_is_neither_read_nor_stored(harness: EngineHarness, trick: str, reason: str) -> None:
+    secret = harness.root / "secret"
     secret.write_text("secret")
-    outcome = await lab.run(
+    outcome = await harness.run(
         f"""
         rule a:
             output: "a.txt"
@@ -76,9 +76,9 @@ async def test_what_is_no_log_file_is_neither_read_nor_stored(lab: Lab, trick: s
     assert [item.reason for item in outcome.produced.not_stored] == [reason]
 
 
-async def test_files_of_a_workflow_with_a_folder_of_its_own_are_found_there(lab: Lab) -> None:
-    lab.keeps_track = True
-    outcome = await lab.run(
+async def test_files_of_a_workflow_with_a_folder_of_its_own_are_found_there(harness: EngineHarness) -> None:
+    harness.keeps_track = True
+    outcome = await harness.run(
         """
         workdir: "sub"
         rule good:
@@ -105,8 +105,8 @@ async def test_files_of_a_workflow_with_a_folder_of_its_own_are_found_there(lab:
     assert [item.path for item in outcome.produced.undeclared] == ["sub/side.csv"]
 
 
-async def test_log_files_outlive_the_end_of_the_process(lab: Lab) -> None:
-    outcome = await lab.run(
+async def test_log_files_outlive_the_end_of_the_process(harness: EngineHarness) -> None:
+    outcome = await harness.run(
         """
         rule all:
             output: "a.txt"
@@ -123,9 +123,9 @@ async def test_log_files_outlive_the_end_of_the_process(lab: Lab) -> None:
     assert outcome.produced.undeclared_count == 0
 
 
-async def test_benchmarks_hooks_and_side_effects(lab: Lab) -> None:
-    lab.write({"data/in.txt": "in"})
-    lab.keeps_track = True
+async def test_benchmarks_hooks_and_side_effects(harness: EngineHarness) -> None:
+    harness.write({"data/in.txt": "in"})
+    harness.keeps_track = True
     snakefile = """
         rule all:
             input: "flag.done"
@@ -137,7 +137,7 @@ async def test_benchmarks_hooks_and_side_effects(lab: Lab) -> None:
         onsuccess:
             open("SUCCESS.txt", "w").write("from the hook")
         """
-    outcome = await lab.succeed(snakefile)
+    outcome = await harness.succeed(snakefile)
     assert kinds(outcome) == {
         "flag.done": OutputKind.OUTPUT,
         "logs/a.log": OutputKind.LOG,
@@ -146,9 +146,9 @@ async def test_benchmarks_hooks_and_side_effects(lab: Lab) -> None:
     assert {item.path for item in outcome.produced.undeclared} == {"results/side.csv", "SUCCESS.txt"}
 
 
-async def test_undeclared_files_are_kept_on_request(lab: Lab) -> None:
-    lab.keeps_track = True
-    outcome = await lab.succeed(
+async def test_undeclared_files_are_kept_on_request(harness: EngineHarness) -> None:
+    harness.keeps_track = True
+    outcome = await harness.succeed(
         """
         rule a:
             output: "a.txt"
@@ -165,8 +165,8 @@ async def test_undeclared_files_are_kept_on_request(lab: Lab) -> None:
     }
 
 
-async def test_a_requested_temporary_file_is_kept_as_snakemake_leaves_it(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_a_requested_temporary_file_is_kept_as_snakemake_leaves_it(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         """
         rule all:
             input: "x.txt", "z.txt"
@@ -183,22 +183,22 @@ async def test_a_requested_temporary_file_is_kept_as_snakemake_leaves_it(lab: La
             shell: "cp {input} {output}"
         """
     )
-    there = {name for name in ("x.txt", "y.txt", "z.txt") if (lab.work / name).exists()}
+    there = {name for name in ("x.txt", "y.txt", "z.txt") if (harness.work / name).exists()}
     assert set(outcome.outputs) == there
     assert "y.txt" not in there
 
 
-async def test_a_temporary_target_that_was_asked_for_by_name_is_kept(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_a_temporary_target_that_was_asked_for_by_name_is_kept(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         'rule t:\n    output: temp("x.txt")\n    shell: "echo wanted > {output}"\n',
         engine_parameters={"targets": "x.txt"},
     )
-    assert (lab.work / "x.txt").exists()
+    assert (harness.work / "x.txt").exists()
     assert outcome.outputs == ("x.txt",)
 
 
-async def test_links_in_folders_of_outputs_are_followed(lab: Lab) -> None:
-    outcome = await lab.succeed(
+async def test_links_in_folders_of_outputs_are_followed(harness: EngineHarness) -> None:
+    outcome = await harness.succeed(
         """
         rule all:
             input: "byclass", "alias"
@@ -221,11 +221,11 @@ async def test_links_in_folders_of_outputs_are_followed(lab: Lab) -> None:
     ]
 
 
-async def test_a_reason_on_standard_output_is_shown(lab: Lab) -> None:
-    failure = await lab.fail('rule t:\n    output: "o.txt"\n    shell: "echo \'ERROR: licence expired\'; exit 1"\n')
+async def test_a_reason_on_standard_output_is_shown(harness: EngineHarness) -> None:
+    failure = await harness.fail('rule t:\n    output: "o.txt"\n    shell: "echo \'ERROR: licence expired\'; exit 1"\n')
     assert failure.stdout_tail == "ERROR: licence expired"
     assert failure.stderr_tail is None
-    [task] = lab.told.of_rule("t")
+    [task] = harness.emitted.of_rule("t")
     assert task.message == "failed with exit code 1: ERROR: licence expired"
 
 
@@ -261,14 +261,14 @@ async def test_a_reason_on_standard_output_is_shown(lab: Lab) -> None:
     ],
     ids=["stderr", "stdout", "text", "hard", "onstart", "raised"],
 )
-async def test_a_reason_before_an_exit_is_shown(lab: Lab, snakefile: str, says: str) -> None:
-    failure = await lab.fail(snakefile)
+async def test_a_reason_before_an_exit_is_shown(harness: EngineHarness, snakefile: str, says: str) -> None:
+    failure = await harness.fail(snakefile)
     assert says in failure.message
     assert "ERROR: give a sample sheet" in f"{failure.message} {failure.stderr_tail}"
 
 
-async def test_which_member_of_a_group_failed_is_told(lab: Lab) -> None:
-    failure = await lab.fail(
+async def test_which_member_of_a_group_failed_is_told(harness: EngineHarness) -> None:
+    failure = await harness.fail(
         """
         rule all:
             input: expand("c{i}.txt", i=range(3))
@@ -285,14 +285,14 @@ async def test_which_member_of_a_group_failed_is_told(lab: Lab) -> None:
     )
     assert failure.message == "rule b (i=1) failed with exit code 6"
     assert failure.stderr_tail == "group member broke"
-    failed = [task for task in lab.told.tasks.values() if task.state is TaskState.FAILED]
+    failed = [task for task in harness.emitted.tasks.values() if task.state is TaskState.FAILED]
     assert [(task.name, task.wildcards, task.message) for task in failed] == [
         ("b", {"i": "1"}, "failed with exit code 6: group member broke")
     ]
 
 
-async def test_a_member_that_was_ended_for_another_names_it(lab: Lab) -> None:
-    await lab.fail(
+async def test_a_member_that_was_ended_for_another_names_it(harness: EngineHarness) -> None:
+    await harness.fail(
         """
         rule all:
             input: "end.txt"
@@ -306,9 +306,9 @@ async def test_a_member_that_was_ended_for_another_names_it(lab: Lab) -> None:
         """,
         cores=2,
     )
-    [source] = lab.told.of_rule("source")
+    [source] = harness.emitted.of_rule("source")
     assert source.message == "failed with exit code 4: no more"
-    [sink] = lab.told.of_rule("sink")
+    [sink] = harness.emitted.of_rule("sink")
     assert sink.state is TaskState.CANCELLED
     assert sink.message == "ended because rule source failed"
 
@@ -317,9 +317,9 @@ LIMIT_BYTES = 2_000_000_000
 
 
 @contextlib.asynccontextmanager
-async def limited(root: Path) -> AsyncGenerator[Lab]:
+async def limited(root: Path) -> AsyncGenerator[EngineHarness]:
     async with SnakemakeEngine(limits={"RLIMIT_AS": LIMIT_BYTES}) as engine:
-        yield Lab(engine, root)
+        yield EngineHarness(engine, root)
 
 
 @pytest.mark.parametrize(
@@ -333,15 +333,15 @@ async def limited(root: Path) -> AsyncGenerator[Lab]:
     ids=["python", "tail", "script", "run"],
 )
 async def test_the_memory_limit_is_named_when_it_was_the_cause(tmp_path: Path, rule: str) -> None:
-    async with limited(tmp_path / "lab") as lab:
-        lab.write({"s.py": "bytearray(3_000_000_000)\n"})
-        failure = await lab.fail(f'rule r:\n    output: "o"\n    resources: mem_mb=4000\n    {rule}\n')
+    async with limited(tmp_path / "harness") as harness:
+        harness.write({"s.py": "bytearray(3_000_000_000)\n"})
+        failure = await harness.fail(f'rule r:\n    output: "o"\n    resources: mem_mb=4000\n    {rule}\n')
     assert f"PENSTOCK_LIMIT_MEMORY_BYTES={LIMIT_BYTES}" in failure.message, failure
     assert "mem_mb=4000" in failure.message
     assert "the largest process of the run used" in failure.message
 
 
-async def test_outputs_of_a_checkpoint_are_outputs_when_the_run_is_begun_again(lab: Lab) -> None:
+async def test_outputs_of_a_checkpoint_are_outputs_when_the_run_is_begun_again(harness: EngineHarness) -> None:
     workflow = """
         rule all:
             input: "sum.txt"
@@ -357,12 +357,12 @@ async def test_outputs_of_a_checkpoint_are_outputs_when_the_run_is_begun_again(l
             shell: "cat {input} > {output}"
         """
     expected = dict.fromkeys(("parts/a", "parts/b", "sum.txt"), OutputKind.OUTPUT)
-    assert kinds(await lab.run(workflow)) == expected
-    assert kinds(await lab.run(resume=True)) == expected
+    assert kinds(await harness.run(workflow)) == expected
+    assert kinds(await harness.run(resume=True)) == expected
 
 
-async def test_an_empty_folder_of_an_output_is_reported_as_not_stored(lab: Lab) -> None:
-    outcome = await lab.run(
+async def test_an_empty_folder_of_an_output_is_reported_as_not_stored(harness: EngineHarness) -> None:
+    outcome = await harness.run(
         """
         rule all:
             input: "nothing", "some"
