@@ -180,6 +180,22 @@ class TestInterruption:
         await stage.gateway.maintenance.deletions.sweep()
         assert await keys(stage) == []
 
+    async def test_a_deletion_succeeds_when_the_files_cannot_be_listed(
+        self, stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job_id = await ended(stage, client)
+
+        async def fail(prefix: str) -> None:
+            raise Unavailable(f"blobs {prefix}: no answer in time")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(stage.blobs, "list", fail)
+            assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
+            with pytest.raises(Unavailable, match="deletions/"):
+                await stage.gateway.maintenance.deletions.sweep()
+        await stage.gateway.maintenance.deletions.sweep()
+        assert await keys(stage) == []
+
     async def test_a_repeated_deletion_removes_it_too(
         self, stage: Stage, client: httpx.AsyncClient, deleted: str
     ) -> None:
