@@ -1,70 +1,13 @@
-"""Plans: requested from one of the services of an engine, answered in time or not at all."""
+"""The contract of plans, on the ports in memory and on a real server."""
 
-import anyio
 import pytest
 from tests.jetstream.conftest import Ports
 
-from penstock_ports import Unavailable
-from penstock_schemas.plans import Plan, PlanReply, PlanRequest
-
-EMPTY = Plan(rules=(), tasks=(), total=0)
+from penstock_ports import Plans
+from penstock_testing.contracts.plans import PlansContract
 
 
-async def until_served(ports: Ports, engine: str) -> PlanReply:
-    with anyio.fail_after(10):
-        while True:
-            try:
-                return await ports.plans.request(PlanRequest(pipeline_name="p", engine=engine), deadline_s=5)
-            except Unavailable:
-                await anyio.lowlevel.checkpoint()
-
-
-async def test_a_request_is_answered_by_a_service_of_its_engine(ports: Ports) -> None:
-    async def answer(request: PlanRequest) -> PlanReply:
-        return PlanReply(plan=Plan(rules=(), tasks=(), total=len(request.parameters)))
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(ports.plans.serve, ("snakemake", "mock"), answer)
-        for engine in ("snakemake", "mock"):
-            assert (await until_served(ports, engine)).plan == EMPTY
-        request = PlanRequest(pipeline_name="p", engine="mock", parameters={"a": 1, "b": [2]})
-        found = (await ports.plans.request(request, deadline_s=5)).plan
-        assert found is not None
-        assert found.total == 2
-        with pytest.raises(Unavailable):
-            await ports.plans.request(PlanRequest(pipeline_name="p", engine="other"), deadline_s=1)
-        group.cancel_scope.cancel()
-
-
-async def test_an_answer_that_does_not_come_in_time_is_none(ports: Ports) -> None:
-    requested = anyio.Event()
-
-    async def answer(request: PlanRequest) -> PlanReply:
-        if request.pipeline_name == "p":
-            return PlanReply(plan=EMPTY)
-        requested.set()
-        await anyio.sleep_forever()
-        raise AssertionError
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(ports.plans.serve, ("mock",), answer)
-        await until_served(ports, "mock")
-        with pytest.raises(Unavailable, match="within"):
-            await ports.plans.request(PlanRequest(pipeline_name="slow", engine="mock"), deadline_s=0.2)
-        assert requested.is_set()
-        group.cancel_scope.cancel()
-
-
-async def test_a_fault_in_one_answer_leaves_the_others(ports: Ports) -> None:
-    async def answer(request: PlanRequest) -> PlanReply:
-        if request.pipeline_name == "p":
-            return PlanReply(plan=EMPTY)
-        raise RecursionError(request.pipeline_name)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(ports.plans.serve, ("mock",), answer)
-        await until_served(ports, "mock")
-        with pytest.raises(Unavailable):
-            await ports.plans.request(PlanRequest(pipeline_name="faulty", engine="mock"), deadline_s=1)
-        assert (await until_served(ports, "mock")).plan == EMPTY
-        group.cancel_scope.cancel()
+class TestPlans(PlansContract):
+    @pytest.fixture
+    def plans(self, ports: Ports) -> Plans:
+        return ports.plans
