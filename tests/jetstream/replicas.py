@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
-from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, ThreeServers
 from tests.jetstream.workload import Workload
 
@@ -15,6 +14,7 @@ from penstock_jetstream.replicas import Copy, compare
 from penstock_jetstream.server.embedded import EmbeddedServer
 from penstock_jetstream.transport import stream_state
 from penstock_ports import EventLog
+from penstock_testing.events import new_aggregate, submission
 
 LOG_BYTES = 17 << 20
 """More than one block of the server's store, 8 MiB, and more than 16 MiB altogether."""

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.conftest import NatsServer
-from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, free_ports, own_server
 
 from penstock_jetstream import NatsSettings, connect, layout, names
@@ -22,6 +21,7 @@ from penstock_jetstream.settings import BadAddress, check_address
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.responses import NoAnswer
 from penstock_ports import TooLarge, Unavailable
+from penstock_testing.events import new_aggregate, submission
 
 
 async def test_a_program_whose_user_waits_gives_up_reaching_a_server_earlier() -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from tests.jetstream.credentials import new_operator
-from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import own_server
 
 from penstock_jetstream import NatsSettings, connect
 from penstock_jetstream.transport.credentials import BadCredentials
 from penstock_ports import Unavailable
+from penstock_testing.events import new_aggregate, submission
 
 
 @pytest.mark.system

@@ -8,7 +8,6 @@ from pathlib import Path
 import anyio
 import pytest
 from msgspec.structs import replace
-from tests.jetstream.events import cancellation, entry, new_aggregate, submission
 from tests.jetstream.replicas import blocks, compared, flip_a_byte
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 
@@ -23,6 +22,7 @@ from penstock_schemas.ids import EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.views import EMPTY_HEAD
 from penstock_schemas.wire import encode
+from penstock_testing.events import cancellation, entry, new_aggregate, submission
 
 pytestmark = pytest.mark.system
 

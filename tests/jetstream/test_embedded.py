@@ -9,12 +9,12 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, own_server
 
 from penstock_jetstream import NatsSettings, connect
 from penstock_jetstream.server import embedded
 from penstock_jetstream.server.embedded import EmbeddedServer, EmbeddedServerError
+from penstock_testing.events import new_aggregate, submission
 
 
 @pytest.mark.system

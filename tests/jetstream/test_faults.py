@@ -8,14 +8,14 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.conftest import NatsServer
-from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, own_server
-from tests.jetstream.test_log_contract import read_all
 from tests.jetstream.workload import Count, Workload, race
 
 from penstock_jetstream import Cluster, NatsSettings, connect
 from penstock_ports import LogFull
 from penstock_schemas.views import SchedulerBeat
+from penstock_testing.contracts.event_log import read_all
+from penstock_testing.events import new_aggregate, submission
 
 pytestmark = pytest.mark.system
 

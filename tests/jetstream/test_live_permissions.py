@@ -10,11 +10,11 @@ import anyio
 import nats
 import pytest
 from tests.barriers import settle
-from tests.jetstream.events import submission
 from tests.jetstream.servers import own_server
 
 from penstock_domain.chain import Stored
 from penstock_jetstream import Cluster, NatsSettings, connect, names
+from penstock_testing.events import submission
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to" / "subscribe-with-plain-nats.md"
 DEADLINE_S = 20.0

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from msgspec import Struct
-from tests.jetstream.events import NOW, new_job, submission
 from tests.jetstream.servers import own_server
 
 from penstock_jetstream import Cluster, NatsSettings, connect
 from penstock_ports import MAX_APPEND_ENTRIES
 from penstock_schemas.views import SchedulerBeat
+from penstock_testing.events import NOW, new_job, submission
 
 FEW, MANY = 2_000, 40_000
 CALLS = 40

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
-from tests.jetstream.events import new_aggregate, submission
 from tests.jetstream.replicas import LOG_BYTES, blocks, compared, fill, flip_a_byte, kill_round, start_all
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 
@@ -19,6 +18,7 @@ from penstock_jetstream.replicas import compare
 from penstock_jetstream.transport.connection import Connection
 from penstock_jetstream.transport.stream_state import Replica, StreamCluster, StreamConfig, StreamInfo, StreamState
 from penstock_ports import Unavailable
+from penstock_testing.events import new_aggregate, submission
 
 pytestmark = pytest.mark.system
 

@@ -4,13 +4,13 @@ from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
-from tests.jetstream.events import cycle, election, new_aggregate, submission
 from tests.jetstream.servers import DEADLINE_S, ThreeServers, three_servers
 from tests.jetstream.workload import APPEND_S, Count, Workload, race
 
 from penstock_jetstream import Cluster, connect, names
 from penstock_ports import Fence, Fenced
 from penstock_schemas.views import EMPTY_HEAD
+from penstock_testing.events import cycle, election, new_aggregate, submission
 
 pytestmark = pytest.mark.system
 

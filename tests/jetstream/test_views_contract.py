@@ -11,7 +11,6 @@ import anyio
 import pytest
 from msgspec.structs import replace
 from tests.jetstream.conftest import Ports
-from tests.jetstream.events import NOW
 from tests.s3 import BUCKET, S3Server, running_s3
 
 from penstock_domain import blob_keys
@@ -21,6 +20,7 @@ from penstock_ports.adapter_checks import check_key
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import LogChunk, LogStream, RunnerHeartbeat, SchedulerBeat, Task, TaskState
+from penstock_testing.events import NOW
 from penstock_testing.memory import MemoryBlobs
 
 DEADLINE_S = 20.0

@@ -6,11 +6,11 @@ from contextlib import aclosing
 
 import anyio
 from msgspec.structs import replace
-from tests.jetstream.events import cancellation, new_aggregate, new_job, submission
 
 from penstock_domain.chain import Stored, verify
 from penstock_ports import AppendEntry, Conflict, EventLog, JobsView, Unavailable
 from penstock_schemas.ids import EventId
+from penstock_testing.events import cancellation, new_aggregate, new_job, submission
 
 APPEND_S = 60.0
 """Longer than any outage of a test."""

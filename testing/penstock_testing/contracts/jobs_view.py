@@ -11,28 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from penstock_ports import Conflict, JobsView, PositionLost
-from penstock_runtime.runtime import SYSTEM
-from penstock_schemas.ids import DEFAULT_TENANT, JobId
-from penstock_schemas.job_spec import JobSpec
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobState
-from penstock_schemas.views import Head, Job
+from penstock_schemas.views import Job
+from penstock_testing.events import new_job
 
 DEADLINE_S: Final = 20.0
-
-
-def new_job(seq: int = 1) -> Job:
-    """Return a job that waits, with a new id."""
-    now = SYSTEM.now()
-    return Job(
-        id=JobId(str(SYSTEM.new_uuid())),
-        tenant=DEFAULT_TENANT,
-        state=JobState.QUEUED,
-        created_at=now,
-        updated_at=now,
-        created_seq=seq,
-        head=Head(seq=seq, version=1, hash="0" * 64),
-        spec=JobSpec(owner="test", pipeline_name="test", engine="mock"),
-    )
 
 
 async def follow(jobs: JobsView, *, after: int = 0, until: int) -> dict[JobId, Job]:
