@@ -7,7 +7,7 @@ from typing import cast
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock_gateway.http.bodies import json_bodies
@@ -50,7 +50,20 @@ def marks_of(value: object) -> int:
     return 0 if members is None else 1 + max(0, len(members) - 1) + sum(map(marks_of, members))
 
 
+@pytest.mark.parametrize("kinds", ["[", "{", "[{", "{[", "[[{", "{{["])
+def test_the_depth_is_exact_for_every_mixture_of_arrays_and_objects(kinds: str) -> None:
+    def nested(depth: int) -> bytes:
+        value: object = []
+        for level in range(depth - 1):
+            value = [value] if kinds[level % len(kinds)] == "[" else {"key": value}
+        return json.dumps(value).encode()
+
+    assert fault_of_text(nested(MAX_DEPTH)) is None
+    assert "deeper" in (fault_of_text(nested(MAX_DEPTH + 1)) or "")
+
+
 @given(value=VALUES, ascii_only=st.booleans())
+@example(value=[[{"": []}]], ascii_only=True)
 def test_it_counts_what_there_is(value: object, ascii_only: bool) -> None:
     raw = json.dumps(value, ensure_ascii=ascii_only).encode()
     with pytest.MonkeyPatch.context() as patch:

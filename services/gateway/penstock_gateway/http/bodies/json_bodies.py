@@ -39,6 +39,7 @@ MAX_EXTREME_NUMBERS: Final = 1_000
 
 _TOO_DEEP: Final = f"arrays and objects nest deeper than {MAX_DEPTH} levels; make the value flatter"
 _MARKS: Final = b'"{}[],'
+_ONE_KIND: Final = bytes.maketrans(b"{}", b"[]")
 _NO_MARKS: Final = bytes(set(range(256)) - set(_MARKS))
 _IN_NUMBERS: Final = bytes(
     0x30 if chr(byte) in "0123456789" else ord("e") if chr(byte) in "eE" else 0x20 for byte in range(256)
@@ -168,11 +169,12 @@ def _fault_of_structure(unescaped: bytes) -> str | None:
 
 def _fault_of_depth(brackets: bytes) -> str | None:
     """Return whether brackets nest too deeply: each round takes the innermost ones away."""
+    brackets = brackets.translate(_ONE_KIND)  # with two kinds, a round could take two levels away
     for _ in range(MAX_DEPTH):
-        inner = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        inner = brackets.replace(b"[]", b"")
         if len(inner) == len(brackets):  # the rest does not match: the decoder will refuse it
             break
         brackets = inner
     else:
         return _TOO_DEEP if brackets else None
-    return _TOO_DEEP if brackets.count(b"{") + brackets.count(b"[") > MAX_DEPTH else None
+    return _TOO_DEEP if brackets.count(b"[") > MAX_DEPTH else None
