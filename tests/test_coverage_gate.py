@@ -1,5 +1,8 @@
 """The share of lines and branches that ran."""
 
+import tomllib
+from pathlib import Path
+
 from tests.coverage_gate import PURE, percent
 
 FILES = {
@@ -34,3 +37,8 @@ def test_pure_folders_are_measured_by_themselves() -> None:
 
 def test_nothing_to_run_is_fully_covered() -> None:
     assert percent({}) == 100.0
+
+
+def test_every_package_is_measured() -> None:
+    tools = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["tool"]
+    assert sorted(tools["coverage"]["run"]["source_pkgs"]) == sorted(tools["importlinter"]["root_packages"])
