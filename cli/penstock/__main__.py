@@ -25,33 +25,43 @@ ENTRIES: Final = {
     "demo": LazyCommand(
         _START, "penstock.commands.demo:demo", "Start, run the example workflow, show its outputs, stop."
     ),
-    "submit": LazyCommand(_JOBS, "penstock.commands.submit:submit", "Submit a workflow; --watch follows the run."),
-    "plan": LazyCommand(_JOBS, "penstock.commands.plan:plan", "Show what a workflow would run; nothing is run."),
-    "ls": LazyCommand(_JOBS, "penstock.commands.jobs:ls", "List runs, newest first."),
-    "show": LazyCommand(_JOBS, "penstock.commands.jobs:show", "Show one run: state, progress, why it failed."),
-    "watch": LazyCommand(_JOBS, "penstock.commands.watch:watch", "Follow a run to its end."),
-    "tasks": LazyCommand(_JOBS, "penstock.commands.jobs:tasks", "List a run's tasks."),
-    "logs": LazyCommand(_JOBS, "penstock.commands.logs:logs", "Print a run's log; -f follows it."),
-    "events": LazyCommand(_JOBS, "penstock.commands.logs:events", "List what happened to a run; -f follows it."),
-    "outputs": LazyCommand(_JOBS, "penstock.commands.outputs:outputs", "List a run's outputs; --get downloads them."),
-    "delete": LazyCommand(_JOBS, "penstock.commands.jobs:delete", "Delete runs that are over, with their files."),
-    "hold": LazyCommand(_JOBS, "penstock.commands.jobs:hold", "Hold runs that wait."),
-    "release": LazyCommand(_JOBS, "penstock.commands.jobs:release", "Release held runs."),
-    "cancel": LazyCommand(_JOBS, "penstock.commands.jobs:cancel", "Cancel runs."),
-    "close": LazyCommand(_JOBS, "penstock.commands.jobs:close", "Close runs whose events are damaged."),
+    "submit": LazyCommand(_JOBS, "penstock.commands.runs.submit:submit", "Submit a workflow; --watch follows the run."),
+    "plan": LazyCommand(_JOBS, "penstock.commands.runs.plan:plan", "Show what a workflow would run; nothing is run."),
+    "ls": LazyCommand(_JOBS, "penstock.commands.runs.jobs:ls", "List runs, newest first."),
+    "show": LazyCommand(_JOBS, "penstock.commands.runs.jobs:show", "Show one run: state, progress, why it failed."),
+    "watch": LazyCommand(_JOBS, "penstock.commands.runs.watch:watch", "Follow a run to its end."),
+    "tasks": LazyCommand(_JOBS, "penstock.commands.runs.jobs:tasks", "List a run's tasks."),
+    "logs": LazyCommand(_JOBS, "penstock.commands.runs.logs:logs", "Print a run's log; -f follows it."),
+    "events": LazyCommand(_JOBS, "penstock.commands.runs.logs:events", "List what happened to a run; -f follows it."),
+    "outputs": LazyCommand(
+        _JOBS, "penstock.commands.runs.outputs:outputs", "List a run's outputs; --get downloads them."
+    ),
+    "delete": LazyCommand(_JOBS, "penstock.commands.runs.jobs:delete", "Delete runs that are over, with their files."),
+    "hold": LazyCommand(_JOBS, "penstock.commands.runs.jobs:hold", "Hold runs that wait."),
+    "release": LazyCommand(_JOBS, "penstock.commands.runs.jobs:release", "Release held runs."),
+    "cancel": LazyCommand(_JOBS, "penstock.commands.runs.jobs:cancel", "Cancel runs."),
+    "close": LazyCommand(_JOBS, "penstock.commands.runs.jobs:close", "Close runs whose events are damaged."),
     "pipeline": LazyCommand(_CATALOGUE, "penstock.commands.pipeline:pipeline", "Add, list, show and retire pipelines."),
-    "runners": LazyCommand(_HELP, "penstock.commands.runners:runners", "List the runners that are connected."),
-    "token": LazyCommand(_HELP, "penstock.commands.token:token", "Issue, list and revoke API tokens."),
+    "runners": LazyCommand(
+        _HELP, "penstock.commands.administration.runners:runners", "List the runners that are connected."
+    ),
+    "token": LazyCommand(_HELP, "penstock.commands.administration.token:token", "Issue, list and revoke API tokens."),
     "hash-password": LazyCommand(
-        _HELP, "penstock.commands.hash_password:hash_password", "Make the hash of a password for the gateway's users."
+        _HELP,
+        "penstock.commands.administration.hash_password:hash_password",
+        "Make the hash of a password for the gateway's users.",
     ),
-    "refusals": LazyCommand(_HELP, "penstock.commands.refusals:refusals", "List refused requests with their reasons."),
+    "refusals": LazyCommand(
+        _HELP, "penstock.commands.administration.refusals:refusals", "List refused requests with their reasons."
+    ),
     "doctor": LazyCommand(
-        _HELP, "penstock.commands.doctor:doctor", "Check the installation and show how to fix problems."
+        _HELP, "penstock.commands.administration.doctor:doctor", "Check the installation and show how to fix problems."
     ),
-    "verify": LazyCommand(_HELP, "penstock.commands.verify:verify", "Check that the event log is whole and unchanged."),
+    "verify": LazyCommand(
+        _HELP, "penstock.commands.administration.verify:verify", "Check that the event log is whole and unchanged."
+    ),
     "version": LazyCommand(
-        _HELP, "penstock.commands.version:version", "Print the version of this command and the server."
+        _HELP, "penstock.commands.administration.version:version", "Print the version of this command and the server."
     ),
     "gateway": LazyCommand(_SERVICES, "penstock.commands.services:gateway", "The HTTP API."),
     "scheduler": LazyCommand(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from penstock.commands.doctor import (
+from penstock.commands.administration.doctor import (
     FAIL,
     MANY_EVENTS_BEHIND,
     OK,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from penstock.commands.logs import event_line
+from penstock.commands.runs.logs import event_line
 from penstock_domain.chain import Stored
 from penstock_domain.damage import unreadable
 from penstock_schemas.api import JobEvent

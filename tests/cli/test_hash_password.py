@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.cli.systems import environment, read_until
 
-from penstock.commands.hash_password import hash_password
+from penstock.commands.administration.hash_password import hash_password
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock_gateway.authentication.callers import Password
 from penstock_gateway.authentication.passwords import MAX_PASSWORD, Passwords

@@ -7,7 +7,7 @@ from pathlib import Path
 import anyio.to_thread
 from tests.cli.systems import call
 
-from penstock.commands.refusals import recorded
+from penstock.commands.administration.refusals import recorded
 from penstock.terminal.exit_codes import Exit
 from penstock_gateway.audit.denials import DenialLog
 from penstock_jetstream import Cluster, NatsSettings

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.commands.outputs import missing_lines
+from penstock.commands.runs.outputs import missing_lines
 from penstock.local.service_logs import ServiceLogMonitor
 from penstock.terminal.reports import describe_job, task_rows
 from penstock.terminal.watching import LiveDisplay, PlainDisplay, counts_of, end_lines

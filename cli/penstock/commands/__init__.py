@@ -1,1 +1,1 @@
-"""One module for each command, or for a few that belong together; imported when one of them is called."""
+"""Commands, one module for each or for a few that belong together; a module is imported when one is called."""

@@ -12,7 +12,7 @@ import click
 
 from penstock import examples
 from penstock.client.client import Client
-from penstock.commands.outputs import fetch
+from penstock.commands.runs.outputs import fetch
 from penstock.commands.up import report, short
 from penstock.local.free_ports import claim
 from penstock.local.local_defaults import sandbox_settings

@@ -7,7 +7,7 @@ import anyio
 import click
 from msgspec import Struct
 
-from penstock.commands.jobs import parse_time
+from penstock.commands.runs.jobs import parse_time
 from penstock.operations.log_access import log_settings, quiet_logs
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, format_option, print_json, print_line

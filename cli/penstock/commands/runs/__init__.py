@@ -1,0 +1,1 @@
+"""Commands that submit runs, follow them, change them and fetch their results."""
