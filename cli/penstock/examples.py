@@ -7,7 +7,7 @@ from penstock_runtime.engine_plugins import installed_engines
 
 
 def find() -> Path:
-    """Return the example's folder: of the installed package, or of the source tree.
+    """Return the example's folder: of the installed package, or of the checkout.
 
     Raises:
         Stop: it was not installed along.

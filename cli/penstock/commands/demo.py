@@ -16,7 +16,7 @@ from penstock.commands.runs.outputs import fetch
 from penstock.commands.up import report, short
 from penstock.local.free_ports import claim
 from penstock.local.local_defaults import sandbox_settings
-from penstock.local.local_stack import LocalStack, StackConfig, planted
+from penstock.local.local_stack import LocalStack, StackConfig, running_stack
 from penstock.terminal import tables
 from penstock.terminal.connection import connected
 from penstock.terminal.exit_codes import Exit, Stop
@@ -74,23 +74,23 @@ def demo(outputs: Path, keep: bool) -> int:
 
 async def _demo(plan: StackConfig, example: Path, to: Path) -> Exit:
     report(f"Penstock {software_version()} starts on free ports ...")
-    async with planted(plan, report) as tree:
-        await tree.start()
-        if tree.stopped.is_set():
+    async with running_stack(plan, report) as stack:
+        await stack.start()
+        if stack.stopped.is_set():
             return Exit.INTERRUPTED
         report(f"ready at {plan.url}; submitting {short(example)}")
-        job = await tree.alongside(partial(_run_example, tree, example, to))
+        job = await stack.alongside(partial(_run_example, stack, example, to))
     report("stopped")
     return Exit.INTERRUPTED if job is None else EXIT_OF.get(job.state, Exit.INTERRUPTED)
 
 
-def _run_example(tree: LocalStack, example: Path, to: Path) -> JobResponse:
+def _run_example(stack: LocalStack, example: Path, to: Path) -> JobResponse:
     """Submit the example, follow it, and show what it made."""
     bundle = pack(choose(example, force=True))  # it may be installed below a home directory
-    with connected(tree.plan.url, None) as client:
+    with connected(stack.plan.url, None) as client:
         job = client.submit(JobSubmission(pipeline_name=example.name, source=bundle.source, labels={"demo": "true"}))
         screen = display()
-        job = follow(client, job.id, screen, is_stopped=tree.stopped.is_set)
+        job = follow(client, job.id, screen, is_stopped=stack.stopped.is_set)
         screen.close()
         for line in end_lines(job, hints=False):
             report(line)

@@ -11,7 +11,7 @@ import click
 from penstock.client import instance_record
 from penstock.local.free_ports import claim
 from penstock.local.local_defaults import blobs_of, is_anonymous, sandbox_settings
-from penstock.local.local_stack import StackConfig, already_running, overridden, planted
+from penstock.local.local_stack import StackConfig, already_running, overridden, running_stack
 from penstock.versions import software_version
 from penstock_domain.source_tree import path_text
 from penstock_jetstream.settings import MIN_LOG_BYTES, NatsSettings
@@ -95,18 +95,18 @@ async def _up(plan: StackConfig, report: Callable[[str], None]) -> None:
     report(f"Penstock {software_version()} starts; state {short(plan.state)}")
     for sentence in (*overridden(plan, os.environ), *without_effect(os.environ)):
         report(click.style("warning: ", fg="yellow") + sentence)
-    async with planted(plan, report) as tree:
-        await tree.start()
-        if not tree.stopped.is_set():
+    async with running_stack(plan, report) as stack:
+        await stack.start()
+        if not stack.stopped.is_set():
             report(click.style(f"ready at {plan.url}", fg="green", bold=True) + f"   API: {plan.url}/docs")
             report(f"  submit a workflow:  {submit_command(plan)}      logs: {short(plan.log_dir)}")
             if plan.is_open:
-                address = NatsSettings(url=tree.nats_url).shown_url
+                address = NatsSettings(url=stack.nats_url).shown_url
                 report(f"  every event, live:  nats sub -s {address} 'penstock.live.>'")
             if plan.blobs is not None:
                 report(f"  workflows, logs and outputs are kept in {plan.blobs}")
             report("  stop: Ctrl-C")
-        await tree.run_until_stopped()
+        await stack.run_until_stopped()
     report("stopped; everything is kept")
 
 

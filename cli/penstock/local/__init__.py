@@ -1,1 +1,1 @@
-"""The local stack: every service and an embedded nats-server in one process tree."""
+"""The local stack: every service and an embedded nats-server as one group of processes."""

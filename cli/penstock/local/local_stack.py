@@ -1,4 +1,4 @@
-"""The process tree of `penstock up` and `penstock demo`: nats-server, gateway, scheduler, projector and runner."""
+"""The processes of `penstock up` and `penstock demo`: nats-server, gateway, scheduler, projector and runner."""
 
 import math
 import os
@@ -41,7 +41,7 @@ GRACE_S: Final = {"gateway": 5.0, "runner": 15.0, "scheduler": 5.0, "projector":
 DRAIN_S: Final = 3.0
 """How long runs may go on after Ctrl-C; the others go back to the queue and on at the next start."""
 STATE_VARIABLE: Final = "PENSTOCK_STATE_DIR"
-"""The folder of the tree, where `--state` names no other; each service gets a separate folder below it."""
+"""The folder of the local stack, where `--state` names no other; each service gets a separate folder below it."""
 USED: Final = frozenset({STATE_VARIABLE, BLOBS, CLIENT_REGION, *STORAGE_NAMES})
 """Variables that the local stack reads although its services get them under other names."""
 OWN_FILES: Final = (
@@ -218,10 +218,10 @@ class LocalStack:
 
 
 @asynccontextmanager
-async def planted(plan: StackConfig, report: Callable[[str], None]) -> AsyncGenerator[LocalStack]:
-    """Hold the state folder and give a tree that can be started; leaving ends everything that was started.
+async def running_stack(plan: StackConfig, report: Callable[[str], None]) -> AsyncGenerator[LocalStack]:
+    """Hold the state folder and yield a stack that can be started; everything started ends on exit.
 
-    Ctrl-C, SIGTERM and a closed terminal set `tree.stopped`; the second of them ends everything quicker.
+    Ctrl-C, SIGTERM and a closed terminal set `stack.stopped`; the second of them ends everything quicker.
 
     Raises:
         Stop: the state folder is held by another, or cannot be used.
@@ -233,18 +233,18 @@ async def planted(plan: StackConfig, report: Callable[[str], None]) -> AsyncGene
         with instance_record.held(plan.state):
             async with anyio.create_task_group() as group:
                 supervisor = Supervisor(group, report)
-                tree = LocalStack(plan, supervisor, anyio.Event(), report)
-                await group.start(_take_signals, tree.stopped, supervisor.hurry, report)
+                stack = LocalStack(plan, supervisor, anyio.Event(), report)
+                await group.start(_take_signals, stack.stopped, supervisor.hurry, report)
                 group.start_soon(
                     watch_disk_space, plan.state / "nats", partial(supervisor.restart, "nats-server"), report
                 )
                 try:
-                    yield tree
+                    yield stack
                 except Stop as error:
                     failure = error
                 finally:
                     with anyio.CancelScope(shield=True):
-                        await tree.stop()
+                        await stack.stop()
                     group.cancel_scope.cancel()
     except instance_record.Held as error:
         raise already_running(plan.state, error.running) from error
@@ -315,7 +315,7 @@ def service(name: str, plan: StackConfig, nats_url: str) -> Service:
 
 
 def overridden(plan: StackConfig, environ: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each variable of the environment that the services of this tree do not get."""
+    """Return a sentence for each variable of the environment that the services of this stack do not get."""
     names = {name for module in MODULES for name in service(module, plan, "").environ}
     return [
         f"{name} is set, and has no effect with 'penstock up', which decides about it itself"
