@@ -13,22 +13,23 @@ from penstock_schemas.job_spec import SubmissionFields
 from penstock_schemas.jobs import Damage, Failure, JobState, JobStatus, LeftOut, PipelineRef, TaskCounts
 
 
-class CancelRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class CommandRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What every command on a job may state."""
+
+    reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
+    """Why. The log and the job keep it."""
+
+
+class CancelRequest(CommandRequest, frozen=True, kw_only=True):
     """The optional body of `POST /jobs/{id}/cancel`."""
 
-    reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
 
-
-class CloseRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class CloseRequest(CommandRequest, frozen=True, kw_only=True):
     """The optional body of `POST /jobs/{id}/close`."""
 
-    reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
 
-
-class HoldRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class HoldRequest(CommandRequest, frozen=True, kw_only=True):
     """The optional body of `POST /jobs/{id}/hold`."""
-
-    reason: Annotated[str, Meta(max_length=MAX_DESCRIPTION)] | None = None
 
 
 class WaitReason(Enum):
