@@ -59,4 +59,5 @@ def test_modules_that_import_snakemake() -> None:
         "profile.py",
         "task_process.py",
         "unsupported.py",
+        "workflow_settings.py",
     }
