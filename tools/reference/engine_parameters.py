@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.parameters import FOR_EVERY_ENGINE, MAX_PARAMETERS, EngineParameter
 from penstock_runtime.engine_plugins import installed_engines
 from tools.reference.markdown import code, heading, table
@@ -17,13 +18,18 @@ def page() -> str:
         "queued, and so is a value out of its bounds: nothing here runs code, changes how or where jobs are executed,",
         f"or leads out of the run's folder. A submission gives at most {MAX_PARAMETERS}.\n",
     ]
-    for heading_text, parameters in (
-        ("Every engine", FOR_EVERY_ENGINE),
-        *((engine.name, engine.parameters) for engine in installed_engines()),
-    ):
-        parts.append(f"## {heading_text}\n")
-        parts.append(_table(parameters) if parameters else "It has no other parameters.\n")
+    parts += ["## Every engine\n", _table(FOR_EVERY_ENGINE)]
+    for engine in installed_engines():
+        parts += [f"## {engine.name}\n", _abilities(engine)]
+        parts.append(_table(engine.parameters) if engine.parameters else "It has no other parameters.\n")
     return "\n".join(parts)
+
+
+def _abilities(engine: EngineDescriptor) -> str:
+    """Return what the engine can do besides running a workflow to its end."""
+    able = engine.capabilities
+    plans = "It can plan a workflow without running it" if able.plans else "It makes no plans"
+    return f"{plans}, and reports {'each task of a run' if able.tasks else 'a run only as a whole'}.\n"
 
 
 def _table(parameters: Iterable[EngineParameter]) -> str:

@@ -12,11 +12,9 @@ class Capabilities(Struct, frozen=True, kw_only=True):
     """What an engine can do besides running a workflow to its end."""
 
     plans: bool = False
-    """Whether it can list the tasks of a workflow without running them."""
-    resumes: bool = False
-    """Whether a later attempt continues in the work directory of an earlier one."""
+    """Whether it can list the tasks of a workflow without running them; without it a request for a plan is refused."""
     tasks: bool = False
-    """Whether it reports the tasks of a workflow, not only the run as a whole."""
+    """Whether it reports the tasks of a workflow, not only the run as a whole; the engine contract checks it."""
 
 
 class SoftwareDeclarations(Struct, frozen=True, kw_only=True):

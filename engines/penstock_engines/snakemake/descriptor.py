@@ -48,5 +48,5 @@ DESCRIPTOR: Final = EngineDescriptor(
         in_workflow=r"(conda|container|containerized|singularity|envvars)\s*:(?!=)",
         variables=frozenset({"envvars"}),
     ),
-    capabilities=Capabilities(plans=True, resumes=True, tasks=True),
+    capabilities=Capabilities(plans=True, tasks=True),
 )

@@ -43,7 +43,7 @@ DESCRIPTOR: Final = EngineDescriptor(
     launcher="tests.runner.remote.remote_engine:launch",
     entrypoints=(SCRIPT,),
     suffixes=(".sh",),
-    capabilities=Capabilities(resumes=True, tasks=True),
+    capabilities=Capabilities(tasks=True),
 )
 _ERRORS: Final = {
     "FileNotFoundError": FileNotFoundError,
