@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.__main__ import ENTRIES, run
+from penstock.command_line import ENTRIES, run
 from penstock.terminal.exit_codes import Exit
 
 HEAVY = {"httpx", "nats", "litestar", "anyio", "asyncio", "msgspec", "urllib3", "snakemake", "structlog", "rich"}
@@ -34,7 +34,7 @@ def nowhere() -> str:
 @pytest.mark.system
 def test_the_overview_imports_nothing_heavy() -> None:
     program = (
-        "import sys\nfrom penstock.__main__ import run\nassert run(['--help']) == 0\n"
+        "import sys\nfrom penstock.command_line import run\nassert run(['--help']) == 0\n"
         "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -145,7 +145,7 @@ def test_version_without_a_server(nowhere: str, capsys: pytest.CaptureFixture[st
 
 @pytest.mark.system
 def test_a_reader_that_has_enough_is_no_reason_to_complain() -> None:
-    program = "from penstock.__main__ import run; import sys; sys.exit(run(['--help']))"
+    program = "from penstock.command_line import run; import sys; sys.exit(run(['--help']))"
     read, written = os.pipe()
     os.close(read)
     done = subprocess.run(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from penstock.__main__ import penstock
+from penstock.command_line import penstock
 
 FEWEST_WORDS = 3
 _BRACKETS = re.compile(r"(\s*\[[^\[\]]*\])+$")

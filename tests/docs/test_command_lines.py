@@ -10,7 +10,7 @@ import pytest
 from tests.docs.test_text import FENCE, markdown_files
 from tools.reference import ROOT
 
-from penstock.__main__ import penstock
+from penstock.command_line import penstock
 
 QUOTED = re.compile(r"`(penstock [^`\n]+)`")
 PROMPT = re.compile(r"^(?:\$|#) (?=\S)")

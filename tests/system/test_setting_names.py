@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.__main__ import penstock
+from penstock.command_line import penstock
 from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_gateway.settings import GatewaySettings
 from penstock_projector.settings import ProjectorSettings

@@ -5,7 +5,7 @@ import re
 
 import click
 
-from penstock.__main__ import ENTRIES, penstock
+from penstock.command_line import ENTRIES, penstock
 from penstock.terminal.exit_codes import Exit
 from tools.reference.markdown import code, fenced, heading, table
 from tools.reference.shapes import attribute_notes
