@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Final
 
 import click
+from msgspec import Struct
 
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.option_groups import option_group
 from penstock.terminal.parameters import parse_parameters
 from penstock.terminal.submission_options import software_choice
 from penstock.terminal.terminal_text import plain_lines
-from penstock.terminal.workflow_upload import Choice, UploadProgress, folder_options, from_here
+from penstock.terminal.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobSubmission
 from penstock_schemas.jobs import FindingKind
 from penstock_schemas.plans import Plan, PlannedTask
@@ -25,59 +27,68 @@ DEADLINE_S: Final = 70.0
 """A runner gives up after 60 s."""
 
 
+class PlanOptions(Struct, frozen=True, kw_only=True):
+    """What is planned: a workflow from here or a pipeline, and its parameters."""
+
+    workflow: Path | None
+    pipeline: str | None
+    entrypoint: str | None
+    param: tuple[str, ...]
+    params_file: tuple[Path, ...]
+    allow_missing_software: bool
+    engine: str | None
+
+
+plan_options = option_group(
+    PlanOptions,
+    "options",
+    click.argument("workflow", type=click.Path(path_type=Path), required=False),
+    click.option("--pipeline", help="Plan this pipeline, which the server knows, instead of a workflow from here."),
+    click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow."),
+    click.option(
+        "-p",
+        "--param",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Set one parameter; a JSON value keeps its type. Can be repeated.",
+    ),
+    click.option(
+        "--params-file",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Read parameters from this JSON or YAML file. Can be repeated.",
+    ),
+    click.option(
+        "--allow-missing-software",
+        is_flag=True,
+        help="Plan a run with the runner's own software where rules declare conda, containers or the like.",
+    ),
+    click.option("--engine", help="The engine that runs it, such as snakemake or mock. [default: the server's choice]"),
+)
+
+
 @click.command(epilog=EXAMPLES)
-@click.argument("workflow", type=click.Path(path_type=Path), required=False)
-@click.option("--pipeline", help="Plan this pipeline, which the server knows, instead of a workflow from here.")
-@click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow.")
+@plan_options
 @folder_options
-@click.option(
-    "-p",
-    "--param",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set one parameter; a JSON value keeps its type. Can be repeated.",
-)
-@click.option(
-    "--params-file",
-    multiple=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Read parameters from this JSON or YAML file. Can be repeated.",
-)
-@click.option(
-    "--allow-missing-software",
-    is_flag=True,
-    help="Plan a run with the runner's own software where rules declare conda, containers or the like.",
-)
-@click.option("--engine", help="The engine that runs it, such as snakemake or mock. [default: the server's choice]")
 @click.option("--tasks", "shows_tasks", is_flag=True, help="List every task, and why it would run.")
 @format_option
 @server_options
 def plan(
-    workflow: Path | None,
-    pipeline: str | None,
-    entrypoint: str | None,
-    choice: Choice,
-    param: tuple[str, ...],
-    params_file: tuple[Path, ...],
-    allow_missing_software: bool,
-    engine: str | None,
-    shows_tasks: bool,
-    form: Format,
-    url: str | None,
-    state: Path | None,
+    options: PlanOptions, choice: Choice, *, shows_tasks: bool, form: Format, url: str | None, state: Path | None
 ) -> None:
     """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
-    if pipeline is not None and (workflow is not None or entrypoint):
+    if options.pipeline is not None and (options.workflow is not None or options.entrypoint):
         raise click.UsageError("give a workflow or --pipeline, not both")
-    sent = from_here(workflow or Path(), entrypoint, choice, engine=engine) if pipeline is None else None
-    parameters = parse_parameters(params_file, param, ())
+    sent: Sent | None = None
+    if options.pipeline is None:
+        sent = from_here(options.workflow or Path(), options.entrypoint, choice, engine=options.engine)
     submission = JobSubmission(
-        pipeline_name=sent.name if sent else pipeline or "",
-        parameters=parameters,
+        pipeline_name=sent.name if sent else options.pipeline or "",
+        parameters=parse_parameters(options.params_file, options.param, ()),
         source=sent.source if sent else None,
-        engine=engine,
-        engine_parameters=software_choice(accepts=allow_missing_software),
+        engine=options.engine,
+        engine_parameters=software_choice(accepts=options.allow_missing_software),
     )
     with connected(url, state, deadline_s=DEADLINE_S) as client, UploadProgress() as progress:
         made = client.plan(submission, sent.files if sent else None, on_sent=progress)
