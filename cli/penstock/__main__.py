@@ -14,19 +14,16 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line and end the process."""
     try:
+        _open_closed_streams()
         import signal
 
-        _open_closed_streams()
-        if handles := signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # ignored in a background job
-            # An exception could end up in any import, which Python reports with a traceback.
-            signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(_INTERRUPTED))
-        from penstock.command_line import run
+        from penstock.terminal.interrupts import ExitOnInterrupt
 
-        if handles:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        with ExitOnInterrupt():
+            from penstock.command_line import run
         code = run(sys.argv[1:])
-        if handles:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # while Python ends, an exception would be reported too
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python reports an exception while it ends
     except KeyboardInterrupt:
         os._exit(_INTERRUPTED)
     sys.exit(code)

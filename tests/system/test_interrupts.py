@@ -98,3 +98,21 @@ def test_a_command_whose_caller_ignores_interrupts_goes_on(server: socket.socket
         process.send_signal(signal.SIGINT)
         connection, _ = server.accept()
         connection.close()
+
+
+def test_an_interrupt_that_python_would_only_report_ends_the_command(tmp_path: Path) -> None:
+    (tmp_path / "finalizer.py").write_text(
+        "import os, signal\n"
+        "class Finalized:\n"
+        "    def __del__(self):\n"  # Python reports an exception of a finalizer and goes on
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "Finalized()\n"
+    )
+    program = (
+        "import click\n"
+        "from penstock.terminal.lazy_commands import LazyCommand, LazyGroup\n"
+        "group = LazyGroup(entries={'finalizer': LazyCommand('Section', 'finalizer:command', 'Summary.')})\n"
+        "group.main(['finalizer'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (Exit.INTERRUPTED, "")

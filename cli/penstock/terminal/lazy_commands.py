@@ -6,6 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import click
 
+from penstock.terminal.interrupts import ExitOnInterrupt
+
 
 class LazyCommand(NamedTuple):
     """The module of a command, and its line in the overview.
@@ -38,7 +40,8 @@ class LazyGroup(click.Group):
         if entry is None:
             return None
         module, _, attribute = entry.target.partition(":")
-        command = getattr(importlib.import_module(module), attribute)
+        with ExitOnInterrupt():
+            command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
             raise TypeError(f"{entry.target} is no command")
         return command
