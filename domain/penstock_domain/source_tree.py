@@ -11,6 +11,8 @@ import binascii
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
+
 MAX_PATH_BYTES: Final = 1024
 MAX_NAME_BYTES: Final = 255
 MAX_DEPTH: Final = 64
@@ -19,9 +21,6 @@ MAX_LINK_BYTES: Final = 1024
 """Of the target of a link."""
 MAX_LINKS_IN_A_PATH: Final = 40
 """As many as Linux follows."""
-ENGINE_FOLDER: Final = ".snakemake"
-ENGINE_RECORDS: Final = ("metadata", "incomplete")
-"""The folders in it that its rerun rules read. Everything else in it is caches, locks and logs of one machine."""
 _MAX_SHOWN_CHARS: Final = 200
 _LOOPS: Final = "the link leads to itself, or through too many links"
 _ABSOLUTE: Final = "the link's target is absolute; only targets relative to the link are taken"
@@ -65,8 +64,11 @@ def path_text(path: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in path[:_MAX_SHOWN_CHARS])
 
 
-def fault_of_path(path: str) -> str | None:
-    """Return what keeps `path` from being a relative path that stays inside its folder; `None` when nothing does."""
+def fault_of_path(path: str, reserved: ReservedFolders) -> str | None:
+    """Return what keeps `path` from being a relative path that stays inside its folder; `None` when nothing does.
+
+    Folders that are `reserved` for the engine take no other files than its records.
+    """
     if not path:
         return "the path is empty"
     if "\0" in path:
@@ -78,8 +80,9 @@ def fault_of_path(path: str) -> str | None:
         return "the path leads out of its folder (`..`)"
     if "" in parts or "." in parts:
         return "the path is not plain; remove `.`, doubled and trailing `/`"
-    if is_engine_cache(path):
-        return f"the folder `{ENGINE_FOLDER}` belongs to the engine; of it, {' and '.join(ENGINE_RECORDS)} are taken"
+    fault = reserved.fault_of(path)
+    if fault is not None:
+        return fault
     if len(parts) > MAX_DEPTH:
         return f"the path leads through more than {MAX_DEPTH} names"
     try:
@@ -91,13 +94,7 @@ def fault_of_path(path: str) -> str | None:
     return None
 
 
-def is_engine_cache(path: str) -> bool:
-    """Return whether `path` is in the engine's folder and none of the records that its rerun rules read."""
-    parts = path.split("/", 2)
-    return parts[0] == ENGINE_FOLDER and not (len(parts) > 2 and parts[1] in ENGINE_RECORDS)
-
-
-def fault_of_link(path: str, target: str) -> str | None:
+def fault_of_link(path: str, target: str, reserved: ReservedFolders) -> str | None:
     """Return why `target` cannot be the target of the link at `path`, without regard to other paths; empty: it can."""
     try:
         size_bytes = len(_bytes(target))
@@ -109,9 +106,7 @@ def fault_of_link(path: str, target: str) -> str | None:
         return f"the link's target is longer than {MAX_LINK_BYTES} bytes"
     if target.count("/") >= MAX_DEPTH:
         return f"the link's target leads through more than {MAX_DEPTH} names"
-    if path.split("/")[0] == ENGINE_FOLDER:
-        return f"the folder `{ENGINE_FOLDER}` takes regular files alone"
-    return None
+    return reserved.fault_of_special(path)
 
 
 class LinkMap:
@@ -204,7 +199,7 @@ class _Frame:
 
 
 def faults_of_tree(
-    files: Collection[str], links: Mapping[str, str], folders: Collection[str]
+    files: Collection[str], links: Mapping[str, str], folders: Collection[str], reserved: ReservedFolders
 ) -> Iterator[tuple[str, str]]:
     """Yield each path that does not fit beside the others, with the reason. Each path itself was checked before.
 
@@ -222,7 +217,7 @@ def faults_of_tree(
             yield path, "this path is given twice; give it once"
     known = LinkMap(links)
     for path, target in links.items():
-        fault = fault_of_link(path, target)
+        fault = fault_of_link(path, target, reserved)
         if fault is None:
             fault = known.fault_of(path)
         if fault is not None:

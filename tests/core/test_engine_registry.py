@@ -7,6 +7,7 @@ from penstock_domain.engines.descriptor import EngineDescriptor, SoftwareDeclara
 from penstock_domain.engines.languages import Language
 from penstock_domain.engines.parameters import EngineParameter, Kind
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
+from penstock_domain.engines.reserved_folders import ReservedFolder
 
 ENGINE = EngineDescriptor(
     name="shell",
@@ -49,7 +50,12 @@ def test_engines_are_found_by_name_and_by_language() -> None:
         ((replace(ENGINE, entrypoints=()),), "names no location of the main file"),
         ((replace(ENGINE, entrypoints=("../run.sh",)),), "'../run.sh' is not a path within a source"),
         ((replace(ENGINE, schema_locations=("/schema.json",)),), "'/schema.json' is not a path within a source"),
-        ((replace(ENGINE, reserved_folders=("",)),), "'' is not a path within a source"),
+        ((replace(ENGINE, reserved_folders=(ReservedFolder(name=""),)),), "'' is not the name of a folder"),
+        ((replace(ENGINE, reserved_folders=(ReservedFolder(name="a/b"),)),), "'a/b' is not the name of a folder"),
+        (
+            (replace(ENGINE, reserved_folders=(ReservedFolder(name="a", records=("..",)),)),),
+            "'..' is not the name of a folder",
+        ),
         ((replace(ENGINE, suffixes=("",)),), "the suffix '' does not begin with a dot"),
         ((replace(ENGINE, suffixes=("sh",)),), "the suffix 'sh' does not begin with a dot"),
         ((replace(ENGINE, languages=(Language(name=""),)),), "the language '' is not named in capitals"),

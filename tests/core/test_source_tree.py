@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock_domain.engines.reserved_folders import NOTHING_RESERVED
 from penstock_domain.source_tree import (
     MAX_LINKS_IN_A_PATH,
     LinkLoops,
@@ -59,7 +60,7 @@ def test_a_name_of_any_bytes_survives_the_wire(raw: bytes) -> None:
     label.encode()
     assert path_of(label, encoded) == path
     assert path_text(path).isprintable()
-    if fault_of_path(path) is None:
+    if fault_of_path(path, NOTHING_RESERVED) is None:
         assert b"\0" not in raw
         assert not raw.startswith(b"/")
 
@@ -89,5 +90,5 @@ def test_many_links_through_many_links_are_checked_in_time() -> None:
     deep = "/".join(["x/.."] * 31)
     links = {f"l{number}": f"{deep}/l{number + 1}" for number in range(5000)}
     begun = time.process_time()
-    assert list(faults_of_tree(set(), {**links, "x": "y", "l5000": ".."}, set()))
+    assert list(faults_of_tree(set(), {**links, "x": "y", "l5000": ".."}, set(), NOTHING_RESERVED))
     assert time.process_time() - begun < 20, "the same check without memory takes hours"

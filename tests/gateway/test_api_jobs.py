@@ -312,6 +312,22 @@ async def test_a_workflow_without_a_snakefile_is_refused(client: httpx.AsyncClie
     assert "workflow/Snakefile" in problem(response, 422)["detail"]
 
 
+@pytest.mark.parametrize("engine", ["snakemake", "mock"])
+async def test_a_folder_of_snakemake_is_reserved_for_snakemake_only(
+    stage: Stage, client: httpx.AsyncClient, engine: str
+) -> None:
+    source = {"files": {"Snakefile": "", ".snakemake/locks/x": "", ".snakemake/metadata/y": "{}"}}
+    response = await client.post("/jobs", json=submission(engine=engine, source=source))
+    if engine == "mock":
+        assert response.status_code == 201, response.text
+        return
+    assert response.status_code == 422
+    (fault,) = response.json()["errors"]
+    assert fault["pointer"] == "#/source/files/.snakemake~1locks~1x"
+    assert fault["detail"] == "the folder `.snakemake` belongs to the engine; of it, metadata and incomplete are taken"
+    assert not stage.cluster.log.stored
+
+
 async def test_an_engine_that_no_runner_offers_is_refused(stage: Stage) -> None:
     await stage.connect_runner("mock", "snakemake")
     async with stage.serve() as client:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import anyio
 import pytest
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 from tests.gateway.certificates import Authority
 from tests.gateway.gateway_harness import Stage, problem
 from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, near, stage_source, submission
@@ -253,7 +254,9 @@ async def test_settings_may_name_files_and_folders_from_where_the_gateway_was_st
         )
     )
     address = f"https://{HOST}:{secure.port}/w/.git"
-    async with repositories.fetch_commit(address, None, allowed, Spool(Path("state")), max_bytes=1 << 20) as found:
+    async with repositories.fetch_commit(
+        address, None, allowed, Spool(Path("state")), max_bytes=1 << 20, reserved=SNAKEMAKE_FOLDERS
+    ) as found:
         assert found.id == commit
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import msgspec
 import pytest
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 from tests.gateway.gateway_harness import Json, Stage, problem
 from tests.sources.http_fixture_server import FixtureServer, fixture_server, git, repository
 from tests.sources.test_archives import gzipped, tarred, zipped
@@ -61,7 +62,9 @@ async def fetch_commit(
 ) -> tuple[str, str, dict[str, bytes]]:
     """Return the address as events have it, the commit, and its files."""
     with tempfile.TemporaryDirectory() as folder:
-        fetched = repositories.fetch_commit(address, ref, allowed, Spool(Path(folder)), max_bytes=max_bytes)
+        fetched = repositories.fetch_commit(
+            address, ref, allowed, Spool(Path(folder)), max_bytes=max_bytes, reserved=SNAKEMAKE_FOLDERS
+        )
         async with fetched as commit:
             files = {entry.path: b"".join([chunk async for chunk in chunks]) async for entry, chunks in commit.files()}
         assert os.listdir(folder) == []  # noqa: PTH208 - of a path, in an async function, the linter takes it for slow

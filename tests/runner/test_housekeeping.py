@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.engine_folders import SNAKEMAKE_FOLDERS
+
 from penstock_execution.local_workspace import LocalWorkspaces
 from penstock_runner.housekeeping import Housekeeping
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -32,7 +34,7 @@ def job(job_id: str, deleted_at: datetime | None) -> Job:
 async def test_what_deleted_jobs_left_is_removed_and_nothing_else(
     memory_cluster: MemoryCluster, tmp_path: Path
 ) -> None:
-    workspaces = LocalWorkspaces(tmp_path, Sources(MemoryBlobs(), ()))
+    workspaces = LocalWorkspaces(tmp_path, Sources(MemoryBlobs(), (), reserved=SNAKEMAKE_FOLDERS))
     gone = workspaces.of_attempt(JobId("gone"), 1)
     for name in ("gone", "kept", "unknown"):
         workspace = workspaces.of_attempt(JobId(name), 1)

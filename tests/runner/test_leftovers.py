@@ -8,6 +8,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 from tests.runner.conftest import Stage
 
 from penstock_execution.local_workspace import LocalWorkspaces
@@ -74,7 +75,7 @@ async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
 
 
 def test_work_that_nobody_came_back_for_is_discarded(tmp_path: Path) -> None:
-    workspaces = LocalWorkspaces(tmp_path, Sources(MemoryBlobs(), ()))
+    workspaces = LocalWorkspaces(tmp_path, Sources(MemoryBlobs(), (), reserved=SNAKEMAKE_FOLDERS))
     old, new = (workspaces.of_attempt(JobId(name), 1).work_dir for name in ("old", "new"))
     for item in (old, new):
         item.mkdir(parents=True)

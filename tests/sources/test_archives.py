@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 
 from penstock_sources.archives.archives import contents, is_archive, survey
 from penstock_sources.archives.entries import ArchiveEntry, top_folder
@@ -121,8 +122,12 @@ MAX_BYTES = 64 << 20
 
 def unpack(raw: bytes, max_bytes: int = MAX_BYTES) -> dict[str, bytes]:
     file = io.BytesIO(raw)
-    survey(file, max_bytes)
-    return {entry.path: b"".join(chunks) for entry, chunks in contents(file, max_bytes) if not entry.is_folder}
+    survey(file, max_bytes, SNAKEMAKE_FOLDERS)
+    return {
+        entry.path: b"".join(chunks)
+        for entry, chunks in contents(file, max_bytes, SNAKEMAKE_FOLDERS)
+        if not entry.is_folder
+    }
 
 
 def bzipped(files: Mapping[str, bytes]) -> bytes:
@@ -156,8 +161,14 @@ def test_the_executable_bits_of_an_archive_are_kept() -> None:
         without_mode = zipfile.ZipInfo("a")
         without_mode.create_system = 0
         archive.writestr(without_mode, "")
-    assert {item.path: item.is_executable for item in survey(tar, MAX_BYTES)} == {"a": False, "run": True}
-    assert {item.path: item.is_executable for item in survey(packed, MAX_BYTES)} == {"a": None, "run": True}
+    assert {item.path: item.is_executable for item in survey(tar, MAX_BYTES, SNAKEMAKE_FOLDERS)} == {
+        "a": False,
+        "run": True,
+    }
+    assert {item.path: item.is_executable for item in survey(packed, MAX_BYTES, SNAKEMAKE_FOLDERS)} == {
+        "a": None,
+        "run": True,
+    }
 
 
 @pytest.mark.parametrize(
@@ -269,7 +280,7 @@ def tree(*files: str) -> FileTree:
 
 
 def entries_of(raw: bytes) -> dict[str, ArchiveEntry]:
-    return {item.path: item for item in survey(io.BytesIO(raw), MAX_BYTES)}
+    return {item.path: item for item in survey(io.BytesIO(raw), MAX_BYTES, SNAKEMAKE_FOLDERS)}
 
 
 def test_a_tar_keeps_links_folders_and_times_to_the_nanosecond() -> None:

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 import msgspec
 import pytest
 from msgspec import structs
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 
 from penstock_domain.chain import digest
 from penstock_domain.engines.registry import EngineRegistry
@@ -57,7 +58,7 @@ def test_the_same_files_in_another_order_are_the_same_bundle() -> None:
     ],
 )
 def test_unsafe_paths_are_refused(path: str) -> None:
-    assert fault_of_path(path)
+    assert fault_of_path(path, SNAKEMAKE_FOLDERS)
     assert wrong(SubmittedSource(files={"Snakefile": "", path: "x"}))
 
 
@@ -65,7 +66,7 @@ def test_unsafe_paths_are_refused(path: str) -> None:
     "path", ["a\\b", "a\nb", "x\x7f", "Snakefile", "a/b/c.txt", "..x", "a b", "ünïcode/文件", ".gitignore", "-rf"]
 )
 def test_ordinary_paths_are_taken(path: str) -> None:
-    assert fault_of_path(path) is None
+    assert fault_of_path(path, SNAKEMAKE_FOLDERS) is None
 
 
 def test_a_file_cannot_be_a_folder_too() -> None:
@@ -100,7 +101,7 @@ def test_other_engines_need_no_snakefile() -> None:
 
 
 def test_paths_are_taken_below_the_roots_alone() -> None:
-    source = path_source(SubmittedSource(path="/shared/lab/wf/", entrypoint="x.smk"), ROOTS)
+    source = path_source(SubmittedSource(path="/shared/lab/wf/", entrypoint="x.smk"), ROOTS, engine="snakemake")
 
     assert (source.kind, source.location, source.entrypoint) == (SourceKind.PATH, "/shared/lab/wf", "x.smk")
 
@@ -108,17 +109,17 @@ def test_paths_are_taken_below_the_roots_alone() -> None:
 @pytest.mark.parametrize("path", ["relative", "/etc", "/shared/../etc", "/sharedness", "", "/shared/a\nb"])
 def test_other_paths_are_refused(path: str) -> None:
     with pytest.raises(InvalidSource):
-        path_source(SubmittedSource(path=path), ROOTS)
+        path_source(SubmittedSource(path=path), ROOTS, engine="snakemake")
 
 
 def test_without_roots_the_refusal_says_what_to_do() -> None:
     with pytest.raises(InvalidSource, match="PENSTOCK_SOURCE_ROOTS"):
-        path_source(SubmittedSource(path="/shared/x"), ())
+        path_source(SubmittedSource(path="/shared/x"), (), engine="snakemake")
 
 
 def test_a_main_file_outside_of_the_path_is_refused() -> None:
     with pytest.raises(InvalidSource, match="leads out"):
-        path_source(SubmittedSource(path="/shared/x", entrypoint="../../etc/passwd"), ROOTS)
+        path_source(SubmittedSource(path="/shared/x", entrypoint="../../etc/passwd"), ROOTS, engine="snakemake")
 
 
 def entry(**fields: object) -> SubmittedFile:

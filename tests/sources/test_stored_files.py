@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec.structs import replace
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 
 from penstock_ports import Unavailable
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceFile, SourceKind, SourceManifest
@@ -56,14 +57,16 @@ def names_in(folder: Path) -> list[str]:
 
 async def refused(blobs: MemoryBlobs, source: Source, folder: Path) -> Failure:
     with pytest.raises(SourceRefused) as caught:
-        await Sources(blobs, ()).prepare(source, folder / "work")
+        await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(source, folder / "work")
     assert not names_in(folder), "nothing half-made stays"
     return caught.value.failure
 
 
 async def test_files_are_staged_unchanged(tmp_path: Path) -> None:
     blobs = MemoryBlobs()
-    await Sources(blobs, ()).prepare(await source_of(blobs, await stored(blobs)), tmp_path / "work")
+    await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(
+        await source_of(blobs, await stored(blobs)), tmp_path / "work"
+    )
     placed = files_in(tmp_path / "work")
     assert {path: item.read_bytes() for path, item in placed.items()} == CONTENT
     assert {path for path, item in placed.items() if os.access(item, os.X_OK)} == {"bin/run"}
@@ -135,7 +138,7 @@ class CountingBlobs(MemoryBlobs):
 async def test_no_more_than_a_few_files_are_fetched_at_a_time(tmp_path: Path) -> None:
     blobs = CountingBlobs()
     source = await source_of(blobs, await stored(blobs, {f"{number}": b"x" for number in range(40)}))
-    await Sources(blobs, ()).prepare(source, tmp_path / "work")
+    await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(source, tmp_path / "work")
     assert 1 < blobs.most_open <= PARALLEL_FETCHES
 
 
@@ -144,10 +147,10 @@ async def test_a_failed_read_is_repeated(tmp_path: Path, monkeypatch: pytest.Mon
     blobs = CountingBlobs()
     source = await source_of(blobs, await stored(blobs, {"a": b"x"}))
     blobs.failures = 2
-    await Sources(blobs, ()).prepare(source, tmp_path / "work")
+    await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(source, tmp_path / "work")
     blobs.failures = 3
     with pytest.raises(Unavailable):
-        await Sources(blobs, ()).prepare(source, tmp_path / "again")
+        await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(source, tmp_path / "again")
     assert names_in(tmp_path) == ["work"]
 
 
@@ -189,6 +192,8 @@ async def test_what_has_no_time_gets_the_time_of_the_submission(tmp_path: Path) 
     blobs = MemoryBlobs()
     entries = (SourceFile(path="d", is_folder=True), SourceFile(path="d/l", link="x"))
     source = await manifest_of(blobs, *entries)
-    await Sources(blobs, ()).prepare(source, tmp_path / "work", submitted_at=datetime(2020, 1, 1, tzinfo=UTC))
+    await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(
+        source, tmp_path / "work", submitted_at=datetime(2020, 1, 1, tzinfo=UTC)
+    )
     times = {path.lstat().st_mtime_ns for path in (tmp_path / "work").rglob("*")}
     assert times == {1_577_836_800_000_000_000}

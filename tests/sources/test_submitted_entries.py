@@ -5,6 +5,7 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 
 from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import MAX_LEFT_OUT, MAX_LEFT_OUT_CHARS, LeftOut
@@ -12,24 +13,29 @@ from penstock_sources.staging.submitted_entries import entry_of, left_out_of, tr
 
 
 def fault(given_file: str | SubmittedFile, *, label: str = "a/b", has_content: bool = True) -> str | None:
-    return entry_of(label, given_file, "place", has_content=has_content).fault
+    return entry_of(label, given_file, "place", has_content=has_content, reserved=SNAKEMAKE_FOLDERS).fault
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_text_is_stored_as_utf_8_with_halves_of_characters_kept(text: str) -> None:
-    entry = entry_of("a", text, "place")
+    entry = entry_of("a", text, "place", reserved=SNAKEMAKE_FOLDERS)
     assert entry.is_file
     assert entry.content().decode(errors="surrogatepass") == text
 
 
 @given(st.binary())
 def test_bytes_arrive_as_they_were(content: bytes) -> None:
-    entry = entry_of("a", SubmittedFile(base64=base64.b64encode(content).decode()), "place")
+    entry = entry_of("a", SubmittedFile(base64=base64.b64encode(content).decode()), "place", reserved=SNAKEMAKE_FOLDERS)
     assert (entry.fault, entry.content()) == (None, content)
 
 
 def test_a_path_that_is_no_unicode_comes_in_base64() -> None:
-    entry = entry_of("label", SubmittedFile(text="", path_base64=base64.b64encode(b"a\xff").decode()), "place")
+    entry = entry_of(
+        "label",
+        SubmittedFile(text="", path_base64=base64.b64encode(b"a\xff").decode()),
+        "place",
+        reserved=SNAKEMAKE_FOLDERS,
+    )
     assert (entry.label, entry.path, entry.fault) == ("label", "a\udcff", None)
 
 
@@ -76,7 +82,7 @@ def test_a_tree_has_the_entries_without_a_fault_by_kind() -> None:
         "../d": "text",
         "e": SubmittedFile(),
     }
-    tree = tree_of(entry_of(label, item, "place") for label, item in submitted.items())
+    tree = tree_of(entry_of(label, item, "place", reserved=SNAKEMAKE_FOLDERS) for label, item in submitted.items())
     assert (set(tree.files), dict(tree.links), set(tree.folders)) == ({"a"}, {"b": "a"}, {"c"})
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceKind
 from penstock_sources.workspace.layout import SourceRefused
@@ -40,13 +41,13 @@ class TestBundle:
         source = await files(
             blobs, {"Snakefile": {"text": "rule a:\n"}, "data/é.bin": {"base64": "AAEC"}, "empty": {"text": ""}}
         )
-        await Sources(blobs, ()).prepare(source, tmp_path / "work")
+        await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(source, tmp_path / "work")
         assert everything(tmp_path / "work") == {"Snakefile": b"rule a:\n", "data/é.bin": b"\x00\x01\x02", "empty": b""}
 
     async def test_scripts_can_be_called(self, tmp_path: Path) -> None:
         blobs = MemoryBlobs()
         source = await files(blobs, {"run.sh": {"text": "#!/bin/sh\n"}, "data": {"text": "x"}})
-        await Sources(blobs, ()).prepare(source, tmp_path / "work")
+        await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(source, tmp_path / "work")
         assert os.access(tmp_path / "work" / "run.sh", os.X_OK)
         assert not (tmp_path / "work" / "data").stat().st_mode & 0o111
 
@@ -84,7 +85,7 @@ class TestBundle:
 
     async def _refused(self, blobs: MemoryBlobs, source: Source, folder: Path) -> Failure:
         with pytest.raises(SourceRefused) as caught:
-            await Sources(blobs, ()).prepare(source, folder / "work")
+            await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(source, folder / "work")
         assert not everything(folder), "nothing half-made stays"
         return caught.value.failure
 
@@ -104,19 +105,21 @@ class TestPath:
         os.utime(root / "flow" / "Snakefile", (1, 1))
         (root / "flow" / "rules" / "a.smk").chmod(0o400)
         before = everything(root)
-        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
+        await Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS).prepare(path(root / "flow"), tmp_path / "work")
         (tmp_path / "work" / "Snakefile").write_text("changed")
         (tmp_path / "work" / "rules" / "a.smk").write_text("changed")
         assert everything(root) == before
         assert set(everything(tmp_path / "work")) == {"Snakefile", "rules/a.smk"}
 
     async def test_may_be_the_snakefile_itself(self, root: Path, tmp_path: Path) -> None:
-        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow" / "Snakefile"), tmp_path / "work")
+        await Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS).prepare(
+            path(root / "flow" / "Snakefile"), tmp_path / "work"
+        )
         assert set(everything(tmp_path / "work")) == {"Snakefile", "rules/a.smk"}
 
     async def test_times_of_files_are_kept(self, root: Path, tmp_path: Path) -> None:
         os.utime(root / "flow" / "Snakefile", (1000, 1000))
-        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
+        await Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS).prepare(path(root / "flow"), tmp_path / "work")
         assert (tmp_path / "work" / "Snakefile").stat().st_mtime == 1000
 
     async def test_outside_the_roots_is_refused(self, root: Path, tmp_path: Path) -> None:
@@ -142,7 +145,7 @@ class TestPath:
         (root / "shared" / "data.txt").write_text("data")
         (root / "flow" / "data.txt").symlink_to(root / "shared" / "data.txt")
         (root / "flow" / "shared").symlink_to("../shared")
-        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
+        await Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS).prepare(path(root / "flow"), tmp_path / "work")
         assert (tmp_path / "work" / "data.txt").read_text() == "data"
         assert (tmp_path / "work" / "shared" / "data.txt").read_text() == "data"
         assert not [one_path for one_path in (tmp_path / "work").rglob("*") if one_path.is_symlink()]
@@ -151,7 +154,7 @@ class TestPath:
         (root / "flow" / "by-name").symlink_to("rules/../rules/a.smk")
         (root / "flow" / "absolute").symlink_to(root / "flow" / "rules")
         (root / "flow" / "later").symlink_to("not-made-yet")
-        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
+        await Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS).prepare(path(root / "flow"), tmp_path / "work")
         links = {
             link.name: os.readlink(link)  # noqa: PTH115
             for link in (tmp_path / "work").iterdir()
@@ -167,13 +170,13 @@ class TestPath:
         for name in ("metadata/YQ==", "incomplete/YQ==", "locks/0.input.lock", "scripts/x.py"):
             (root / "flow" / ".snakemake" / name).parent.mkdir(parents=True)
             (root / "flow" / ".snakemake" / name).write_text("{}")
-        await Sources(MemoryBlobs(), [root]).prepare(path(root / "flow"), tmp_path / "work")
+        await Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS).prepare(path(root / "flow"), tmp_path / "work")
         found = {item for item in everything(tmp_path / "work") if item.startswith(".snakemake")}
         assert found == {".snakemake/metadata/YQ==", ".snakemake/incomplete/YQ=="}
 
     async def test_too_many_or_too_large_files_are_refused(self, root: Path, tmp_path: Path) -> None:
         for limits in ({"max_files": 1}, {"max_bytes": 10}):
-            sources = Sources(MemoryBlobs(), [root], **limits)
+            sources = Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS, **limits)
             with pytest.raises(SourceRefused, match="too large to be copied"):
                 await sources.prepare(path(root / "flow"), tmp_path / "work")
 
@@ -183,7 +186,7 @@ class TestPath:
 
     async def _refused(self, roots: list[Path], location: Path, folder: Path) -> str:
         with pytest.raises(SourceRefused) as caught:
-            await Sources(MemoryBlobs(), roots).prepare(path(location), folder / "work")
+            await Sources(MemoryBlobs(), roots, reserved=SNAKEMAKE_FOLDERS).prepare(path(location), folder / "work")
         assert caught.value.failure.cause is FailureCause.WORKFLOW
         assert not (folder / "work").exists()
         return caught.value.failure.message

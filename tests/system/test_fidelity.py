@@ -19,6 +19,7 @@ import httpx
 import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 from tests.gateway.gateway_harness import Stage
 from tests.sources.http_fixture_server import fixture_server, git
 from tests.system.trees import SNAKEFILE, Tree, make, read, trees
@@ -46,7 +47,7 @@ few = settings(max_examples=12, deadline=None, phases=(Phase.generate,), suppres
 
 
 async def staged(blobs: Any, source: Source | None, place: Path, roots: Sequence[Path] = ()) -> Path:
-    await Sources(blobs, roots).prepare(source, place / "work")
+    await Sources(blobs, roots, reserved=SNAKEMAKE_FOLDERS).prepare(source, place / "work")
     return place / "work"
 
 

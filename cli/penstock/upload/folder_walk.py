@@ -17,7 +17,9 @@ from penstock.upload.folder_entries import FolderEntry
 from penstock.upload.git_checkouts import Checkout
 from penstock.upload.ignore_rules import VERSION_CONTROL, Rule, deciding, entry
 from penstock.upload.workflow_places import protected
-from penstock_domain.source_tree import ENGINE_FOLDER, ENGINE_RECORDS, MAX_DEPTH, LinkMap, LinkRefused, folders_of
+from penstock_domain.engines.reserved_folders import ReservedFolder
+from penstock_domain.source_tree import MAX_DEPTH, LinkMap, LinkRefused, folders_of
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import LeftOut
 
 MAX_COUNTED: Final = 20_000
@@ -68,6 +70,8 @@ class Walk:
         self._folder = folder.resolve()
         self._selection = selection
         self._max_files = max_files
+        # Those of every engine: what is of one machine for one engine is of no use to another.
+        self._reserved = {item.name: item for item in installed_engines().reserved_folders(None).folders}
         self._links = _links_in(self._folder, selection)
         self._known = LinkMap(self._links)
         self._records: dict[str, FolderEntry] = {}
@@ -129,8 +133,8 @@ class Walk:
         status = place.lstat()
         is_link = stat.S_ISLNK(status.st_mode)
         is_folder = _leads_to_folder(place)
-        if is_folder and not is_link and place.name == ENGINE_FOLDER:
-            return self._look_at_records(place, path)
+        if is_folder and not is_link and place.name in self._reserved:
+            return self._look_at_records(place, path, self._reserved[place.name])
         own = self._selection.reason_against(path, is_folder=is_folder)
         is_included = own is None and against is not None and self._is_included(path, is_folder=is_folder)
         reason = own or (None if is_included else against)
@@ -185,12 +189,12 @@ class Walk:
         what = protected(real if real.is_dir() else real.parent)
         return None if what is None else f"a link to {real}, {what}"
 
-    def _look_at_records(self, place: Path, path: str) -> None:
+    def _look_at_records(self, place: Path, path: str, reserved: ReservedFolder) -> None:
         """Collect the records; which of them go along is known once everything else is."""
         self.left_out.append(entry(f"{path}/", "Snakemake's caches, locks and logs", files=0))
         if deciding(path, self._selection.chosen_rules, is_folder=True) is not None:
             return
-        for kind in ENGINE_RECORDS:
+        for kind in reserved.records:
             top = place / kind
             for parent, _, names in os.walk(top):
                 for name in names:
@@ -201,8 +205,10 @@ class Walk:
 
     def _result(self, record: str) -> str | None:
         """Return the path of the result that a record is about; `None` when it is outside the folder."""
-        before, _, after = record.rpartition(f"{ENGINE_FOLDER}/")
-        result = result_of(after.partition("/")[2])
+        parts = record.split("/")
+        at = max(place for place, part in enumerate(parts) if part in self._reserved)
+        before = "".join(f"{part}/" for part in parts[:at])
+        result = result_of("/".join(parts[at + 2 :]))
         if result is None or result.startswith("/"):
             return None
         try:

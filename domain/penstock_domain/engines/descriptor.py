@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from penstock_domain.engines.languages import Language
 from penstock_domain.engines.parameters import EngineParameter, ParameterTable
+from penstock_domain.engines.reserved_folders import ReservedFolder
 
 
 class Capabilities(Struct, frozen=True, kw_only=True):
@@ -65,8 +66,8 @@ class EngineDescriptor(Struct, frozen=True, kw_only=True):
     """Names that, next to a main file with another name, show that its folder is the folder of a workflow."""
     statement: str = ""
     """A regular expression that a line of every workflow file of this engine matches; empty: no such line."""
-    reserved_folders: tuple[str, ...] = ()
-    """Folders in which the engine keeps its own state."""
+    reserved_folders: tuple[ReservedFolder, ...] = ()
+    """Folders in which the engine keeps its own state; a submission cannot fill them, except with their records."""
     parameters: tuple[EngineParameter, ...] = ()
     """What a submission may choose of the engine itself."""
     schema_locations: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.languages import Language
 from penstock_domain.engines.parameters import FOR_EVERY_ENGINE, ParameterTable
+from penstock_domain.engines.reserved_folders import ReservedFolders
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,49}")
 
@@ -55,6 +56,16 @@ class EngineRegistry:
         """Return the parameters of an engine; an unknown engine has no parameters."""
         descriptor = self.find(name)
         return ParameterTable(name) if descriptor is None else descriptor.table
+
+    def reserved_folders(self, engine: str | None) -> ReservedFolders:
+        """Return the reserved folders of an engine.
+
+        Where it is not known which engine will run a source (`None`, or no engine has this name), they are those of
+        all engines: what is accepted then is accepted whichever of them runs it.
+        """
+        known = None if engine is None else self.find(engine)
+        descriptors = self if known is None else (known,)
+        return ReservedFolders(tuple(folder for descriptor in descriptors for folder in descriptor.reserved_folders))
 
     @property
     def default(self) -> str:
@@ -140,9 +151,13 @@ def _own_faults(descriptor: EngineDescriptor) -> Iterator[str]:
         yield f"the launcher {descriptor.launcher!r} does not have the form `module:function`"
     if descriptor.needs_source and not descriptor.entrypoints:
         yield "it needs workflow files and names no location of the main file (`entrypoints`)"
-    for path in (*descriptor.entrypoints, *descriptor.schema_locations, *descriptor.reserved_folders):
+    for path in (*descriptor.entrypoints, *descriptor.schema_locations):
         if path.startswith("/") or ".." in path.split("/") or not path:
             yield f"{path!r} is not a path within a source"
+    for folder in descriptor.reserved_folders:
+        for name in (folder.name, *folder.records):
+            if name in ("", ".", "..") or "/" in name:
+                yield f"the reserved folder {name!r} is not the name of a folder"
     for suffix in descriptor.suffixes:
         if len(suffix) < 2 or not suffix.startswith("."):  # an empty one would fit every file
             yield f"the suffix {suffix!r} does not begin with a dot, or is only a dot"

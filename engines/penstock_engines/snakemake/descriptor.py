@@ -6,6 +6,7 @@ from typing import Final
 
 from penstock_domain.engines.descriptor import Capabilities, EngineDescriptor, SoftwareDeclarations
 from penstock_domain.engines.languages import Language
+from penstock_domain.engines.reserved_folders import ReservedFolder
 from penstock_engines.snakemake.parameters import PARAMETERS
 
 ENTRYPOINTS: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
@@ -36,7 +37,7 @@ DESCRIPTOR: Final = EngineDescriptor(
         *("config", "config.yaml", "config.yml", "config.json"),
     ),
     statement=r"^\s*(rule|checkpoint|module|include|configfile|subworkflow|workdir)\b[^=\n]*:",
-    reserved_folders=(".snakemake",),
+    reserved_folders=(ReservedFolder(name=".snakemake", records=("metadata", "incomplete")),),  # rerun rules read them
     parameters=PARAMETERS,
     schema_locations=(
         *(f"{folder}config.schema.{end}" for folder in _SCHEMA_FOLDERS for end in ("yaml", "yml", "json")),

@@ -94,9 +94,13 @@ class Runner:
         self._runtime = runtime
         self._background = BackgroundTasks(clock=runtime.monotonic)
         self._uploads = Uploads(ports.blobs)
-        self._local = LocalWorkspaces(folder.root, Sources(ports.blobs, roots))
-        storage = RunnerStorage(local=self._local, blobs=ports.blobs)
-        of_engines = {engine.name: engine.workspaces(storage) for engine in engines}
+        self._local = _local_workspaces(folder, ports, roots, engine=None)
+        of_engines = {
+            engine.name: engine.workspaces(
+                RunnerStorage(local=_local_workspaces(folder, ports, roots, engine=engine.name), blobs=ports.blobs)
+            )
+            for engine in engines
+        }
         self._workspaces = {name: workspaces for name, workspaces in of_engines.items() if workspaces is not None}
         planning = planning_engines(installed_engines(), engines)
         self._planner = Planner(planning, self._workspaces, cores=cores)
@@ -128,7 +132,8 @@ class Runner:
                     plans = partial(self._ports.plans.serve, self._planner.engines, self._planner.answer)
                     group.start_soon(self._background.keep, "plans", plans)
                 if self._ports.jobs is not None:
-                    housekeeping = Housekeeping(self._ports.jobs, (self._local, *self._workspaces.values()))
+                    elsewhere = [item for item in self._workspaces.values() if not isinstance(item, LocalWorkspaces)]
+                    housekeeping = Housekeeping(self._ports.jobs, (self._local, *elsewhere))
                     group.start_soon(self._background.keep, "housekeeping", housekeeping.run)
                 await self._run_sessions(shutdown, predecessor)
                 group.cancel_scope.cancel()
@@ -175,6 +180,14 @@ class Runner:
             upload_retry_s=self._upload_retry_s,
             runtime=self._runtime,
         )
+
+
+def _local_workspaces(
+    folder: StateFolder, ports: Ports, roots: Sequence[Path], *, engine: str | None
+) -> LocalWorkspaces:
+    """Return the workspaces on this disk, with the reserved folders of an engine; `None`: nothing is staged in them."""
+    reserved = installed_engines().reserved_folders(engine)
+    return LocalWorkspaces(folder.root, Sources(ports.blobs, roots, reserved=reserved))
 
 
 def new_runner_id(name: str, runtime: Runtime = SYSTEM) -> RunnerId:

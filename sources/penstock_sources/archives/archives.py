@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 
 from msgspec.structs import replace
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.source_tree import MAX_LINK_BYTES, path_text
 from penstock_sources.archives.entries import ArchiveEntry, Contents
 from penstock_sources.archives.tars import BZIP2, GZIP, XZ, is_tar, tar_contents
@@ -47,21 +48,21 @@ def is_archive(head: bytes) -> bool:
     return head.startswith((*ZIP, GZIP, BZIP2, XZ, *_UNTAKEN)) or is_tar(head)
 
 
-def survey(file: BinaryIO, max_bytes: int) -> Sequence[ArchiveEntry]:
+def survey(file: BinaryIO, max_bytes: int, reserved: ReservedFolders) -> Sequence[ArchiveEntry]:
     """Return the files of an archive; all of their names are checked then, and none of their content.
 
     Raises:
         UnusableSource: it is something else, is broken, has entries that are devices, or holds too much.
 
     """
-    found = [_with_target(entry, chunks) for entry, chunks in contents(file, max_bytes)]
+    found = [_with_target(entry, chunks) for entry, chunks in contents(file, max_bytes, reserved)]
     if all(entry.is_folder for entry in found):
         raise UnusableSource("the archive holds no files")
     return found
 
 
-def contents(file: BinaryIO, max_bytes: int) -> Contents:
-    """Yield the files of an archive with their content, in pieces.
+def contents(file: BinaryIO, max_bytes: int, reserved: ReservedFolders) -> Contents:
+    """Yield the files of an archive with their content, in chunks. Of the engine's folders, `reserved`, only records.
 
     Raises:
         UnusableSource: as `survey`; or a content differs from the archive's description.
@@ -78,9 +79,9 @@ def contents(file: BinaryIO, max_bytes: int) -> Contents:
         if not is_archive(head):
             raise UnusableSource(f"this is no archive; {TAKEN} are taken")
         if head.startswith(ZIP):
-            found = zip_contents(file, size_bytes, max_bytes)
+            found = zip_contents(file, size_bytes, max_bytes, reserved)
         else:
-            found = tar_contents(file, head, size_bytes, max_bytes)
+            found = tar_contents(file, head, size_bytes, max_bytes, reserved)
         for entry, chunks in found:
             yield entry, _whole(entry, chunks)
 

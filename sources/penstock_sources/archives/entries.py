@@ -5,7 +5,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_domain.source_tree import fault_of_path, folders_of, is_engine_cache, path_text
+from penstock_domain.engines.reserved_folders import ReservedFolders
+from penstock_domain.source_tree import fault_of_path, folders_of, path_text
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_sources.failures import UnusableSource
 from penstock_sources.file_tree import FileTree
@@ -37,9 +38,10 @@ Contents = Iterator[tuple[ArchiveEntry, Iterator[bytes]]]
 
 
 class Names:
-    """The names of the entries of one archive."""
+    """The names of the entries of one archive; `reserved` are the folders of the engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: ReservedFolders) -> None:
+        self._reserved = reserved
         self._entries = 0
         self._known: dict[str, bool] = {}
         """Whether each path is a file."""
@@ -77,12 +79,12 @@ class Names:
         if self._entries > MAX_ENTRIES:
             raise UnusableSource(f"the archive has more than {MAX_ENTRIES:,} entries")
         path = given.removeprefix("./")
-        if path.startswith(_LEFT_OUT) or is_engine_cache(path):
+        if path.startswith(_LEFT_OUT) or self._reserved.refusing(path) is not None:
             return None
         return "" if path == "." else path
 
     def _enter(self, path: str, *, is_file: bool) -> None:
-        fault = fault_of_path(path)
+        fault = fault_of_path(path, self._reserved)
         if fault is not None:
             raise UnusableSource(f"`{path_text(path)}` in the archive: {fault}")
         for parent in reversed(folders_of(path)):

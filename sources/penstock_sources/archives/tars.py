@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from decimal import ROUND_FLOOR, Decimal
 from typing import BinaryIO, Final, Protocol, cast
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.source_tree import path_text
 from penstock_schemas.api import MAX_MTIME_NS
 from penstock_sources.archives.entries import ArchiveEntry, Contents, Names
@@ -37,7 +38,7 @@ def is_tar(head: bytes) -> bool:
     return head[257:262] == b"ustar"
 
 
-def tar_contents(file: BinaryIO, head: bytes, size_bytes: int, max_bytes: int) -> Contents:
+def tar_contents(file: BinaryIO, head: bytes, size_bytes: int, max_bytes: int, reserved: ReservedFolders) -> Contents:
     """Yield the files of a tar, tar.gz, tar.bz2 or tar.xz.
 
     Raises:
@@ -46,7 +47,7 @@ def tar_contents(file: BinaryIO, head: bytes, size_bytes: int, max_bytes: int) -
 
     """
     stream = _Forward(_unpacked(file, head), None if is_tar(head) else size_bytes, max_bytes)
-    names, total = Names(), 0
+    names, total = Names(reserved), 0
     with tarfile.open(fileobj=cast("BinaryIO", stream), mode="r:") as archive:
         while (member := _next(archive, stream)) is not None:
             entry = _entry(member, names)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import BinaryIO, Final, cast
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.source_tree import path_text
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import MAX_MTIME_NS
@@ -28,7 +29,7 @@ _NTFS_EPOCH_TICKS: Final = 116_444_736_000_000_000
 """Of 100 ns, from 1601 to 1970."""
 
 
-def zip_contents(file: BinaryIO, size_bytes: int, max_bytes: int) -> Contents:
+def zip_contents(file: BinaryIO, size_bytes: int, max_bytes: int, reserved: ReservedFolders) -> Contents:
     """Yield the files of a zip.
 
     Raises:
@@ -39,7 +40,7 @@ def zip_contents(file: BinaryIO, size_bytes: int, max_bytes: int) -> Contents:
     """
     with zipfile.ZipFile(cast("BinaryIO", _Listed(file))) as archive:
         listed = archive.infolist()
-        taken = list(_taken(listed, size_bytes, max_bytes))
+        taken = list(_taken(listed, size_bytes, max_bytes, reserved))
         _refuse_shared_bytes(file, listed, archive.start_dir)
         for info, path in taken:
             mode = info.external_attr >> 16 if info.create_system == _UNIX else 0
@@ -54,9 +55,11 @@ def zip_contents(file: BinaryIO, size_bytes: int, max_bytes: int) -> Contents:
             yield entry, iter(()) if entry.is_folder else _pieces(archive, info)
 
 
-def _taken(listed: Sequence[zipfile.ZipInfo], size_bytes: int, max_bytes: int) -> Iterator[tuple[zipfile.ZipInfo, str]]:
+def _taken(
+    listed: Sequence[zipfile.ZipInfo], size_bytes: int, max_bytes: int, reserved: ReservedFolders
+) -> Iterator[tuple[zipfile.ZipInfo, str]]:
     """Check the directory; no file can be larger than listed there, because no more of it is read."""
-    names, total = Names(), 0
+    names, total = Names(reserved), 0
     for info in listed:
         if info.is_dir():
             folder = names.folder(_name_of(info).rstrip("/") or ".")

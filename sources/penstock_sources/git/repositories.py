@@ -9,7 +9,8 @@ from typing import Final
 import anyio
 from msgspec import Struct
 
-from penstock_domain.source_tree import fault_of_path, is_engine_cache, path_text
+from penstock_domain.engines.reserved_folders import ReservedFolders
+from penstock_domain.source_tree import fault_of_path, path_text
 from penstock_sources.archives.entries import ArchiveEntry
 from penstock_sources.egress.addresses import SourceHosts, Target, check_url, resolve
 from penstock_sources.egress.limits import FETCH_DEADLINE_S
@@ -74,7 +75,7 @@ class Commit:
 
 @asynccontextmanager
 async def fetch_commit(
-    address: str, ref: str | None, allowed: SourceHosts, spool: Spool, *, max_bytes: int
+    address: str, ref: str | None, allowed: SourceHosts, spool: Spool, *, max_bytes: int, reserved: ReservedFolders
 ) -> AsyncGenerator[Commit]:
     """Yield the commit that `ref` names in a repository: the default branch without it.
 
@@ -94,12 +95,14 @@ async def fetch_commit(
     target = await resolve(url, allowed)
     async with spool.folder() as folder:
         git = Git(folder, target, max_bytes)
-        commit_id, files = await _fetched(git, target, ref, max_bytes)
+        commit_id, files = await _fetched(git, target, ref, max_bytes, reserved)
         async with git.contents() as contents:
             yield Commit(target.display_url, commit_id, files, contents)
 
 
-async def _fetched(git: Git, target: Target, ref: str | None, max_bytes: int) -> tuple[str, Sequence[_File]]:
+async def _fetched(
+    git: Git, target: Target, ref: str | None, max_bytes: int, reserved: ReservedFolders
+) -> tuple[str, Sequence[_File]]:
     try:
         with anyio.fail_after(FETCH_DEADLINE_S):
             await git.run("init", "--quiet", "--bare", "--template=", ".")
@@ -112,12 +115,12 @@ async def _fetched(git: Git, target: Target, ref: str | None, max_bytes: int) ->
             committed = await git.run("log", "-1", "--format=%ct", commit_id)
             if not _SECONDS.fullmatch(committed):
                 raise UnusableSource("git returned no time of the commit")
-            return commit_id, _listed(listing, max_bytes, int(committed) * 1_000_000_000)
+            return commit_id, _listed(listing, max_bytes, int(committed) * 1_000_000_000, reserved)
     except TimeoutError:
         raise UnusableSource(f"{target.display_url} took longer than {FETCH_DEADLINE_S:.0f} s") from None
 
 
-def _listed(listing: bytes, max_bytes: int, mtime_ns: int) -> Sequence[_File]:
+def _listed(listing: bytes, max_bytes: int, mtime_ns: int, reserved: ReservedFolders) -> Sequence[_File]:
     """Return the files and links of a tree. All get the time of the commit: none is newer than it is."""
     files: list[_File] = []
     total = 0
@@ -130,8 +133,8 @@ def _listed(listing: bytes, max_bytes: int, mtime_ns: int) -> Sequence[_File]:
             raise UnusableSource(
                 f"`{path_text(path)}` in the repository is {what}; only plain files and links are taken"
             )
-        fault = fault_of_path(path)
-        if fault is not None and not is_engine_cache(path):
+        fault = fault_of_path(path, reserved)
+        if fault is not None and reserved.refusing(path) is None:
             raise UnusableSource(f"`{path_text(path)}` in the repository: {fault}")
         total += int(size)
         if total > max_bytes or len(files) >= MAX_ENTRIES:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.json_pointers import pointer
 from penstock_domain.source_tree import fault_of_path, faults_of_tree, path_text
 from penstock_runtime.engine_plugins import installed_engines
@@ -64,14 +65,16 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
 
     """
     files = submitted.files or {}
+    reserved = installed_engines().reserved_folders(engine)
     if len(files) > MAX_SUBMITTED_ENTRIES:
         detail = f"{len(files):,} entries are too many; at most {MAX_SUBMITTED_ENTRIES:,} can come with a submission"
         raise InvalidSource([Violation(pointer=pointer("source", "files"), detail=detail)])
     entries = tuple(
-        entry_of(label, file, pointer("source", "files", path_text(label))) for label, file in files.items()
+        entry_of(label, file, pointer("source", "files", path_text(label)), reserved=reserved)
+        for label, file in files.items()
     )
     violations = [
-        *_check_entries(entries),
+        *_check_entries(entries, reserved),
         *_check_main(tree_of(entries), submitted.entrypoint, engine),
         *_check_text(entries, submitted.entrypoint, engine),
     ]
@@ -80,7 +83,7 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
     return entries
 
 
-def path_source(submitted: SubmittedSource, roots: SourceRoots) -> Source:
+def path_source(submitted: SubmittedSource, roots: SourceRoots, *, engine: str | None) -> Source:
     """Return the source that names a folder or file on the runners' disk.
 
     Raises:
@@ -90,7 +93,7 @@ def path_source(submitted: SubmittedSource, roots: SourceRoots) -> Source:
     path = submitted.path or ""
     violation = _check_root(path, roots)
     if violation is None and submitted.entrypoint is not None:
-        fault = fault_of_path(submitted.entrypoint)
+        fault = fault_of_path(submitted.entrypoint, installed_engines().reserved_folders(engine))
         violation = Violation(pointer=pointer("source", "entrypoint"), detail=fault) if fault else None
     if violation is not None:
         raise InvalidSource([violation])
@@ -102,7 +105,7 @@ def path_source(submitted: SubmittedSource, roots: SourceRoots) -> Source:
     )
 
 
-def _check_entries(entries: Sequence[SubmittedEntry]) -> Iterator[Violation]:
+def _check_entries(entries: Sequence[SubmittedEntry], reserved: ReservedFolders) -> Iterator[Violation]:
     tree = tree_of(entries)
     places = {entry.path: entry.place for entry in entries}
     for count, what in ((len(tree.files) + len(tree.links), "files"), (len(tree.folders), "folders")):
@@ -113,7 +116,7 @@ def _check_entries(entries: Sequence[SubmittedEntry]) -> Iterator[Violation]:
     yield from (Violation(pointer=entry.place, detail=entry.fault) for entry in entries if entry.fault is not None)
     if len(places) < len(entries):
         yield Violation(pointer=pointer("source", "files"), detail="two entries have the same path; which one counts?")
-    for path, fault in faults_of_tree(tree.files, tree.links, tree.folders):
+    for path, fault in faults_of_tree(tree.files, tree.links, tree.folders, reserved):
         yield Violation(pointer=places[path], detail=fault)
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 import anyio
 
 from penstock_domain.json_pointers import pointer
-from penstock_domain.source_tree import ENGINE_FOLDER, MAX_LINK_BYTES, is_engine_cache, path_text
+from penstock_domain.source_tree import MAX_LINK_BYTES, path_text
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import LeftOut
@@ -30,7 +30,8 @@ from penstock_sources.staging.uploads import Upload
 
 MAX_SNAKEFILE_BYTES: Final = 1 << 20
 """Of a single file at an address."""
-ENGINE_CACHE: Final = LeftOut(path=f"{ENGINE_FOLDER}/", reason="the engine's caches, locks and logs are of one machine")
+_OF_ENGINE: Final = "the engine's caches, locks and logs are of one machine"
+"""Why files of a reserved folder are left out."""
 
 
 class LocalStaging:
@@ -94,9 +95,9 @@ class LocalStaging:
     async def _unpack(self, file: BinaryIO, upload: Upload, main: str | None, place: str) -> None:
         """Unpack in two rounds: the first one checks every name, so that little is stored in vain."""
         max_bytes = self._max_bytes - upload.size_bytes
-        found = await anyio.to_thread.run_sync(survey, file, max_bytes)
+        found = await anyio.to_thread.run_sync(survey, file, max_bytes, upload.reserved)
         top = top_folder(_tree_of(found), main)
-        unpacked = contents(file, max_bytes)
+        unpacked = contents(file, max_bytes, upload.reserved)
         while (following := await anyio.to_thread.run_sync(next, unpacked, None)) is not None:
             entry, chunks = following
             if f"{entry.path}/" != top:
@@ -104,7 +105,14 @@ class LocalStaging:
 
     async def _from_git(self, source: SubmittedSource, upload: Upload) -> StagedSource:
         max_bytes = self._max_bytes - upload.size_bytes
-        fetched = fetch_commit(source.git or "", source.ref, self._allowed, self._spool, max_bytes=max_bytes)
+        fetched = fetch_commit(
+            source.git or "",
+            source.ref,
+            self._allowed,
+            self._spool,
+            max_bytes=max_bytes,
+            reserved=upload.reserved,
+        )
         async with fetched as commit, aclosing(commit.files()) as files:
             async for entry, chunks in files:
                 await _put(upload, entry, chunks, top="", place=pointer("source", "git"))
@@ -164,8 +172,9 @@ def _tree_of(entries: Sequence[ArchiveEntry]) -> FileTree:
 async def _put(upload: Upload, entry: ArchiveEntry, chunks: AsyncIterable[bytes], *, top: str, place: str) -> None:
     """Stage one entry into an upload, out of the folder `top`; what is the engine's own is left out."""
     path = entry.path.removeprefix(top)
-    if is_engine_cache(path):
-        return upload.leave_out(ENGINE_CACHE)
+    reserved = upload.reserved.refusing(path)
+    if reserved is not None:
+        return upload.leave_out(LeftOut(path=f"{reserved.name}/", reason=_OF_ENGINE))
     _refuse_both(path, upload)
     mtime_ns = entry.mtime_ns
     if entry.is_folder:

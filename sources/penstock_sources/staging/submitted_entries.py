@@ -8,7 +8,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_domain.source_tree import ENGINE_FOLDER, fault_of_link, fault_of_path, path_of
+from penstock_domain.engines.reserved_folders import ReservedFolders
+from penstock_domain.source_tree import fault_of_link, fault_of_path, path_of
 from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import MAX_LEFT_OUT, MAX_LEFT_OUT_CHARS, LeftOut
 from penstock_sources.file_tree import FileTree
@@ -43,13 +44,16 @@ class SubmittedEntry(Struct, frozen=True, kw_only=True):
         return (self.file.text or "").encode(errors="surrogatepass")
 
 
-def entry_of(label: str, given: str | SubmittedFile, place: str, *, has_content: bool = True) -> SubmittedEntry:
+def entry_of(
+    label: str, given: str | SubmittedFile, place: str, *, reserved: ReservedFolders, has_content: bool = True
+) -> SubmittedEntry:
     """Return an entry as it was submitted.
 
     Args:
         label: its key.
         given: text, or the object that describes it.
         place: how a refusal names it.
+        reserved: the folders of the engine.
         has_content: whether it contains its content; a form's manifest has none.
 
     """
@@ -59,7 +63,7 @@ def entry_of(label: str, given: str | SubmittedFile, place: str, *, has_content:
     try:
         path = path_of(label, file.path_base64)
         link = path_of(file.link or "", file.link_base64) if is_link else None
-        fault = fault_of_path(path) or _fault(file, path, link, has_content=has_content)
+        fault = fault_of_path(path, reserved) or _fault(file, path, link, reserved, has_content=has_content)
     except ValueError as error:
         path, fault = label, str(error)
     return SubmittedEntry(label=label, path=path, link=link, file=file, place=place, fault=fault)
@@ -86,7 +90,9 @@ def _short(text: str) -> str:
     return "".join(item if item.isprintable() else "?" for item in text[:MAX_LEFT_OUT_CHARS])
 
 
-def _fault(file: SubmittedFile, path: str, link: str | None, *, has_content: bool) -> str | None:
+def _fault(
+    file: SubmittedFile, path: str, link: str | None, reserved: ReservedFolders, *, has_content: bool
+) -> str | None:
     given = [name for name in ("text", "base64", "link", "link_base64") if getattr(file, name) is not None]
     given += ["folder"] if file.folder else []
     if not has_content and {"text", "base64"}.intersection(given):
@@ -94,9 +100,9 @@ def _fault(file: SubmittedFile, path: str, link: str | None, *, has_content: boo
     if len(given) > 1 or (has_content and not given):
         return "one of `text`, `base64`, `link`, `link_base64` and `folder` is expected"
     if link is not None:
-        return fault_of_link(path, link)
-    if file.folder and path.split("/")[0] == ENGINE_FOLDER:
-        return f"the folder `{ENGINE_FOLDER}` takes regular files alone"
+        return fault_of_link(path, link, reserved)
+    if file.folder and reserved.holds(path):
+        return reserved.fault_of_special(path)
     if file.base64 is not None and not _is_base64(file.base64):
         return "this is not standard base64 (RFC 4648, with padding)"
     return None

@@ -30,6 +30,7 @@ import structlog
 from msgspec.structs import replace
 
 from penstock_domain import blob_keys
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.source_tree import (
     fault_of_link,
     fault_of_path,
@@ -40,6 +41,7 @@ from penstock_domain.source_tree import (
     wire_path,
 )
 from penstock_ports import Blobs, PortError
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import Violation
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut, Source, SourceFile, SourceKind, SourceManifest
@@ -63,9 +65,15 @@ class Uploads:
         self._blobs = blobs
 
     @asynccontextmanager
-    async def begin(self, prefix: str, *, job_id: JobId | None = None) -> AsyncGenerator["Upload", None]:
-        """Yield an empty upload; its files go to keys below `prefix`, its manifest to `<prefix>.json`."""
-        upload = Upload(self._blobs, prefix, job_id=job_id)
+    async def begin(
+        self, prefix: str, *, engine: str | None = None, job_id: JobId | None = None
+    ) -> AsyncGenerator["Upload", None]:
+        """Yield an empty upload; its files go to keys below `prefix`, its manifest to `<prefix>.json`.
+
+        Where the engine is not known yet (`None`), the folders that any installed engine reserves are refused.
+        """
+        reserved = installed_engines().reserved_folders(engine)
+        upload = Upload(self._blobs, prefix, reserved=reserved, job_id=job_id)
         try:
             yield upload
         finally:
@@ -77,9 +85,11 @@ class Uploads:
 class Upload:
     """The files of one source, until they are kept or discarded."""
 
-    def __init__(self, blobs: Blobs, prefix: str, *, job_id: JobId | None = None) -> None:
+    def __init__(self, blobs: Blobs, prefix: str, *, reserved: ReservedFolders, job_id: JobId | None = None) -> None:
         self.job_id = job_id
         """The job that the files are for; `None` for a catalogue entry."""
+        self.reserved: Final = reserved
+        """The folders of the engine."""
         self._blobs = blobs
         self._prefix = prefix
         self._files: dict[str, SourceFile] = {}
@@ -182,7 +192,7 @@ class Upload:
             InvalidSource: as `put`; or its target cannot be one.
 
         """
-        self._check(path, place or path_text(path), fault_of_link(path, target))
+        self._check(path, place or path_text(path), fault_of_link(path, target, self.reserved))
         (label, encoded), (link, link_encoded) = wire_path(path), wire_path(target)
         self._links[path] = SourceFile(
             path=label, path_base64=encoded, link=link, link_base64=link_encoded, mtime_ns=mtime_ns
@@ -197,9 +207,9 @@ class Upload:
 
         """
         if path in self._folders and path not in self._empty_folders:
-            fault = fault_of_path(path)
+            fault = fault_of_path(path, self.reserved)
         else:
-            fault = fault_of_path(path) or self._fault_beside_others(path)
+            fault = fault_of_path(path, self.reserved) or self._fault_beside_others(path)
         if fault:
             raise InvalidSource([Violation(pointer=place or path_text(path), detail=f"`{path_text(path)}`: {fault}")])
         label, encoded = wire_path(path)
@@ -280,7 +290,7 @@ class Upload:
 
         """
         tree = self.tree
-        faults = list(islice(faults_of_tree(tree.files, tree.links, tree.folders), MAX_FAULTS))
+        faults = list(islice(faults_of_tree(tree.files, tree.links, tree.folders, self.reserved), MAX_FAULTS))
         if faults:
             raise InvalidSource(
                 [Violation(pointer=path_text(path), detail=f"`{path_text(path)}`: {fault}") for path, fault in faults]
@@ -302,7 +312,7 @@ class Upload:
         return tuple(entries[path] for path in sorted(entries))
 
     def _check(self, path: str, place: str, fault: str | None = None) -> None:
-        fault = fault_of_path(path) or self._fault_beside_others(path) or fault
+        fault = fault_of_path(path, self.reserved) or self._fault_beside_others(path) or fault
         if fault:
             raise InvalidSource([Violation(pointer=place, detail=f"`{path_text(path)}`: {fault}" if path else fault)])
 

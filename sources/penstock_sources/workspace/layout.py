@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.source_tree import fault_of_path, faults_of_tree, folders_of, path_of, path_text
 from penstock_schemas.jobs import Failure, FailureCause
 
@@ -44,13 +45,14 @@ class Layout:
         target: an empty folder that nobody else can reach.
         entries: all of them.
         time_ns: the time of entries without one, so that none of it is newer than the rest.
+        reserved: the folders of the engine.
 
     Raises:
         SourceRefused: an entry has no safe path, does not fit beside the others, or is a link that leads outside.
 
     """
 
-    def __init__(self, target: Path, entries: Sequence[LayoutEntry], time_ns: int) -> None:
+    def __init__(self, target: Path, entries: Sequence[LayoutEntry], time_ns: int, reserved: ReservedFolders) -> None:
         self._target = target
         self._time_ns = time_ns
         self._links = {entry.path: entry for entry in entries if entry.link is not None}
@@ -58,7 +60,7 @@ class Layout:
         files = {entry.path for entry in entries if entry.link is None and not entry.is_folder}
         if len(files) + len(self._links) + len(self._folders) < len(entries):
             raise SourceRefused(FailureCause.WORKFLOW, "two of the workflow's files have the same path")
-        _check(files, {path: one_link.link or "" for path, one_link in self._links.items()}, self._folders)
+        _check(files, {path: one_link.link or "" for path, one_link in self._links.items()}, self._folders, reserved)
         self._all_folders = {folder for entry in entries for folder in folders_of(entry.path)} | set(self._folders)
 
     def make_folders(self) -> None:
@@ -100,7 +102,7 @@ class Layout:
         return time_ns, time_ns
 
 
-def entry_path(label: str, encoded: str | None) -> str:
+def entry_path(label: str, encoded: str | None, reserved: ReservedFolders) -> str:
     """Return the path of an entry as it was stored.
 
     Raises:
@@ -113,12 +115,14 @@ def entry_path(label: str, encoded: str | None) -> str:
         raise SourceRefused(
             FailureCause.WORKFLOW, f"the workflow's file {label!r} has no readable name: {error}"
         ) from None
-    fault = fault_of_path(path)
+    fault = fault_of_path(path, reserved)
     if fault is not None:
         raise SourceRefused(FailureCause.WORKFLOW, f"the workflow's file {label!r} has no safe name: {fault}")
     return path
 
 
-def _check(files: set[str], links: Mapping[str, str], folders: Mapping[str, LayoutEntry]) -> None:
-    for path, fault in faults_of_tree(files, links, folders):
+def _check(
+    files: set[str], links: Mapping[str, str], folders: Mapping[str, LayoutEntry], reserved: ReservedFolders
+) -> None:
+    for path, fault in faults_of_tree(files, links, folders, reserved):
         raise SourceRefused(FailureCause.WORKFLOW, f"the workflow's file {path_text(path)!r} is refused: {fault}")

@@ -14,7 +14,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_domain.source_tree import ENGINE_FOLDER, ENGINE_RECORDS, MAX_DEPTH, LinkMap, path_text
+from penstock_domain.engines.reserved_folders import ReservedFolders
+from penstock_domain.source_tree import MAX_DEPTH, LinkMap, path_text
 from penstock_schemas.jobs import FailureCause
 from penstock_sources.workspace.layout import SourceRefused
 
@@ -33,7 +34,9 @@ class CopyLimits(Struct, frozen=True, kw_only=True):
     max_bytes: int
 
 
-def copy_folder(origin: Path, target: Path, *, roots: Sequence[Path], limits: CopyLimits) -> None:
+def copy_folder(
+    origin: Path, target: Path, *, roots: Sequence[Path], limits: CopyLimits, reserved: ReservedFolders
+) -> None:
     """Copy what `origin` holds into the empty folder `target`. A link that stays inside the folder stays a link.
 
     A link that leads outside the folder but stays below `roots` becomes what it leads to.
@@ -43,21 +46,25 @@ def copy_folder(origin: Path, target: Path, *, roots: Sequence[Path], limits: Co
         target: exists, and nobody else can reach it.
         roots: the folders that may be read, without links in their own paths.
         limits: how much is copied.
+        reserved: the folders of the engine, of which only the records are copied, at any depth.
 
     Raises:
         SourceRefused: a link leads elsewhere, something is no file, folder or link, or it is too much.
         OSError: the disk did not give or take it.
 
     """
-    _Copy(origin, target, roots, limits).run()
+    _Copy(origin, target, roots, limits, reserved).run()
 
 
 class _Copy:
-    def __init__(self, origin: Path, target: Path, roots: Sequence[Path], limits: CopyLimits) -> None:
+    def __init__(
+        self, origin: Path, target: Path, roots: Sequence[Path], limits: CopyLimits, reserved: ReservedFolders
+    ) -> None:
         self._origin = origin
         self._target = target
         self._roots = roots
         self._limits = limits
+        self._reserved = reserved
         self._entries = 0
         self._bytes = 0
         self._links = _links_of(origin, limits.max_files)
@@ -80,7 +87,7 @@ class _Copy:
             names = sorted(entry.name for entry in entries)
         for name in names:
             inner = f"{path}/{name}" if path else name
-            if _is_left_out(inner):
+            if _is_left_out(inner, self._reserved):
                 continue
             self._copy_entry(folder, name, inner, (*above, identity))
 
@@ -182,13 +189,14 @@ def _relative(link: str, origin: Path, parent: str) -> str:
     return os.path.relpath(link, parent)
 
 
-def _is_left_out(path: str) -> bool:
+def _is_left_out(path: str, reserved: ReservedFolders) -> bool:
     parts = path.split("/")
     if IGNORED_FOLDERS.intersection(parts):
         return True
     return any(
-        part == ENGINE_FOLDER and len(parts) > place + 1 and parts[place + 1] not in ENGINE_RECORDS
+        part == folder.name and len(parts) > place + 1 and parts[place + 1] not in folder.records
         for place, part in enumerate(parts)
+        for folder in reserved.folders
     )
 
 

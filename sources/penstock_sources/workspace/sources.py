@@ -16,7 +16,8 @@ import anyio
 import msgspec
 from msgspec import Struct
 
-from penstock_domain.source_tree import ENGINE_FOLDER, path_of
+from penstock_domain.engines.reserved_folders import ReservedFolders
+from penstock_domain.source_tree import path_of
 from penstock_ports import Blobs
 from penstock_runtime.folders.folder_removal import remove_tree
 from penstock_runtime.runtime import SYSTEM
@@ -46,6 +47,7 @@ class Sources:
     Args:
         blobs: holds bundles and single files.
         roots: the folders below which a source may be a path.
+        reserved: the folders of the engine that runs the workflows.
 
     """
 
@@ -54,11 +56,13 @@ class Sources:
         blobs: Blobs,
         roots: Sequence[Path],
         *,
+        reserved: ReservedFolders,
         max_files: int = MAX_SOURCE_FILES,
         max_bytes: int = MAX_SOURCE_BYTES,
     ) -> None:
         self._blobs = blobs
         self._roots = tuple(roots)
+        self._reserved = reserved
         self._max_files = max_files
         self._max_bytes = max_bytes
 
@@ -80,7 +84,7 @@ class Sources:
         time_ns = int((submitted_at or SYSTEM.now()).timestamp() * 1000) * 1_000_000
         try:
             await self._fill(source, partial, time_ns)
-            await anyio.to_thread.run_sync(_complete_records, partial)
+            await anyio.to_thread.run_sync(_complete_records, partial, self._reserved)
             await anyio.to_thread.run_sync(_give_usual_modes, partial)
             await anyio.to_thread.run_sync(partial.rename, work_dir)
         except BaseException:
@@ -96,10 +100,10 @@ class Sources:
             case SourceKind.PATH:
                 await anyio.to_thread.run_sync(self._copy, source, partial)
             case SourceKind.FILES:
-                await fetch_files(self._blobs, source, partial, time_ns)
+                await fetch_files(self._blobs, source, partial, time_ns, self._reserved)
             case SourceKind.BUNDLE:
                 raw = await fetch_whole(self._blobs, source)
-                await anyio.to_thread.run_sync(_unpack, raw, partial, time_ns)
+                await anyio.to_thread.run_sync(_unpack, raw, partial, time_ns, self._reserved)
             case _:
                 assert_never(source.kind)
 
@@ -108,7 +112,8 @@ class Sources:
         if origin.is_file():
             origin = origin.parent
         limits = CopyLimits(max_files=self._max_files, max_bytes=self._max_bytes)
-        copy_folder(origin, target, roots=[root.resolve() for root in self._roots], limits=limits)
+        roots = [root.resolve() for root in self._roots]
+        copy_folder(origin, target, roots=roots, limits=limits, reserved=self._reserved)
 
     def _allowed(self, location: Path) -> Path:
         if not location.is_absolute():
@@ -136,15 +141,17 @@ def _make_empty(folder: Path) -> None:
     folder.mkdir(parents=True)
 
 
-def _complete_records(work_dir: Path) -> None:
-    """Make the folder of incomplete results beside the records of complete ones.
+def _complete_records(work_dir: Path, reserved: ReservedFolders) -> None:
+    """Make every folder of records of an engine where one of them came.
 
-    It is empty after a good run, so it comes by no way that has files alone. Where it is missing, Snakemake takes the
-    records for those of an old version and converts them.
+    Some are empty after a good run, so they come by no way that has files alone. Snakemake, for example, takes records
+    without the folder of incomplete results for those of an old version and converts them.
     """
-    records = work_dir / ENGINE_FOLDER
-    if (records / "metadata").is_dir():
-        (records / "incomplete").mkdir(exist_ok=True)
+    for folder in reserved.folders:
+        places = [work_dir / folder.name / record for record in folder.records]
+        if any(place.is_dir() for place in places):
+            for place in places:
+                place.mkdir(exist_ok=True)
 
 
 def _give_usual_modes(work_dir: Path) -> None:
@@ -158,15 +165,15 @@ def _give_usual_modes(work_dir: Path) -> None:
             os.fchmod(descriptor, FOLDER_MODE)
 
 
-def _unpack(raw: bytes, target: Path, time_ns: int) -> None:
+def _unpack(raw: bytes, target: Path, time_ns: int, reserved: ReservedFolders) -> None:
     try:
         bundle = msgspec.json.decode(raw, type=_Bundle)
     except msgspec.MsgspecError as error:
         raise SourceRefused(
             FailureCause.WORKFLOW, f"the bundle of the workflow's files is malformed: {error}"
         ) from None
-    contents = [_unpacked(label, file) for label, file in bundle.files.items()]
-    layout = Layout(target, [entry for entry, _ in contents], time_ns)
+    contents = [_unpacked(label, file, reserved) for label, file in bundle.files.items()]
+    layout = Layout(target, [entry for entry, _ in contents], time_ns, reserved)
     layout.make_folders()
     for entry, content in contents:
         if entry.link is None and not entry.is_folder:
@@ -174,8 +181,8 @@ def _unpack(raw: bytes, target: Path, time_ns: int) -> None:
     layout.finish()
 
 
-def _unpacked(label: str, file: SubmittedFile) -> tuple[LayoutEntry, bytes]:
-    path = entry_path(label, file.path_base64)
+def _unpacked(label: str, file: SubmittedFile, reserved: ReservedFolders) -> tuple[LayoutEntry, bytes]:
+    path = entry_path(label, file.path_base64, reserved)
     is_link = file.link is not None or file.link_base64 is not None
     try:
         link = path_of(file.link or "", file.link_base64) if is_link else None

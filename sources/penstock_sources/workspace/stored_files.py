@@ -8,6 +8,7 @@ from typing import Final
 import anyio
 import msgspec
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.source_tree import path_of
 from penstock_ports import BlobMissing, Blobs, PortError
 from penstock_schemas.jobs import FailureCause, Source, SourceFile, SourceManifest
@@ -38,7 +39,7 @@ async def fetch_whole(blobs: Blobs, source: Source) -> bytes:
     return raw
 
 
-async def fetch_files(blobs: Blobs, source: Source, target: Path, time_ns: int) -> None:
+async def fetch_files(blobs: Blobs, source: Source, target: Path, time_ns: int, reserved: ReservedFolders) -> None:
     """Stage the entries of a source's manifest into the folder `target`, several at a time and none in memory whole.
 
     Raises:
@@ -47,8 +48,8 @@ async def fetch_files(blobs: Blobs, source: Source, target: Path, time_ns: int) 
         OSError: the disk did not take it.
 
     """
-    listed = _listed(await fetch_whole(blobs, source))
-    layout = Layout(target, [entry for entry, _ in listed], time_ns)
+    listed = _listed(await fetch_whole(blobs, source), reserved)
+    layout = Layout(target, [entry for entry, _ in listed], time_ns, reserved)
     await anyio.to_thread.run_sync(layout.make_folders)
     limiter = anyio.CapacityLimiter(PARALLEL_FETCHES)
     failures: list[Exception] = []
@@ -101,20 +102,20 @@ async def _fetch(blobs: Blobs, file: SourceFile, layout: Layout, entry: LayoutEn
         raise _changed(file.key, "has another SHA-256")
 
 
-def _listed(raw: bytes) -> Sequence[tuple[LayoutEntry, SourceFile]]:
+def _listed(raw: bytes, reserved: ReservedFolders) -> Sequence[tuple[LayoutEntry, SourceFile]]:
     try:
         files = msgspec.json.decode(raw, type=SourceManifest).files
-        return [(_entry(file), file) for file in files]
+        return [(_entry(file, reserved), file) for file in files]
     except (msgspec.MsgspecError, ValueError) as error:
         raise SourceRefused(
             FailureCause.SYSTEM, f"the manifest of the workflow's files is malformed: {error}"
         ) from None
 
 
-def _entry(file: SourceFile) -> LayoutEntry:
+def _entry(file: SourceFile, reserved: ReservedFolders) -> LayoutEntry:
     is_link = file.link is not None or file.link_base64 is not None
     return LayoutEntry(
-        path=entry_path(file.path, file.path_base64),
+        path=entry_path(file.path, file.path_base64, reserved),
         link=path_of(file.link or "", file.link_base64) if is_link else None,
         is_folder=file.is_folder,
         is_executable=file.is_executable,

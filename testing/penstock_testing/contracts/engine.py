@@ -35,6 +35,7 @@ from penstock_execution.engine import (
 )
 from penstock_execution.local_workspace import LocalWorkspace, LocalWorkspaces
 from penstock_execution.workspace import RunnerStorage, Workspace
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, Parameters, Source, SourceKind
@@ -96,7 +97,9 @@ class Place:
     def __init__(self, engine: Engine, root: Path) -> None:
         self._engine = engine
         self._blobs = MemoryBlobs()
-        local = LocalWorkspaces(root, Sources(self._blobs, ()))
+        local = LocalWorkspaces(
+            root, Sources(self._blobs, (), reserved=installed_engines().reserved_folders(engine.name))
+        )
         self.workspaces = engine.workspaces(RunnerStorage(local=local, blobs=self._blobs))
         self.workspace: Workspace | None = None
         self._is_staged = False

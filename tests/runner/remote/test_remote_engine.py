@@ -5,6 +5,7 @@ from functools import partial
 
 import msgspec
 import pytest
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 from tests.runner.conftest import Stage
 from tests.runner.remote.remote_engine import DESCRIPTOR, RemoteEngine
 from tests.runner.runner_harness import Desk, eventually
@@ -80,5 +81,7 @@ async def test_nothing_stays_in_the_other_place_after_the_end_of_a_job(stage: St
     async with stage.runner(engine):
         job_id = await submit(stage, "exit 3\n")
         await ended(stage.desk, job_id, JobState.FAILED)
-        storage = RunnerStorage(local=LocalWorkspaces(stage.folder, Sources(stage.blobs, ())), blobs=stage.blobs)
+        storage = RunnerStorage(
+            local=LocalWorkspaces(stage.folder, Sources(stage.blobs, (), reserved=SNAKEMAKE_FOLDERS)), blobs=stage.blobs
+        )
         await eventually(partial(is_empty, engine.workspaces(storage)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 
 from penstock_engines.mock.engine import STEPS, MockEngine
 from penstock_engines.snakemake.engine import SnakemakeEngine
@@ -39,7 +40,7 @@ class Desk:
         self.workflow = folder / "workflow"
         self.workflow.mkdir()
         self.plans = folder / "plans"
-        workspaces = LocalWorkspaces(folder, Sources(MemoryBlobs(), [folder]))
+        workspaces = LocalWorkspaces(folder, Sources(MemoryBlobs(), [folder], reserved=SNAKEMAKE_FOLDERS))
         engines: dict[str, Engine] = {"snakemake": engine, "mock": MockEngine()}
         self.planner = Planner(engines, {"snakemake": workspaces}, cores=1)
 

@@ -13,11 +13,12 @@ import structlog
 from msgspec import Struct
 
 from penstock_domain.policy.pipelines import VersionTaken
-from penstock_domain.source_tree import ENGINE_FOLDER, LinkMap, is_engine_cache, path_text, wire_path
+from penstock_domain.source_tree import LinkMap, path_text, wire_path
 from penstock_gateway.catalogue.registrations import Registrations
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
 from penstock_gateway.http.problems import Invalid
 from penstock_ports import PortError
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import PipelineRegistration
 from penstock_schemas.ids import is_token
 from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut
@@ -257,13 +258,14 @@ def _workflows(folder: Path) -> Iterator[Path]:
 
 def _entries(folder: Path) -> Iterator[Path]:
     """Yield every file, link and folder, in order; no link is followed."""
+    reserved = installed_engines().reserved_folders(None)  # its description, which may name the engine, is not read yet
     for parent, folders, names in os.walk(folder):
         links = [name for name in folders if Path(parent, name).is_symlink()]
         folders[:] = sorted(name for name in folders if name not in IGNORED and name not in links)
         for name in sorted([*folders, *links, *names]):
             path = Path(parent, name)
             relative = path.relative_to(folder).as_posix()
-            if is_engine_cache(relative) or (path.is_dir() and relative.startswith(f"{ENGINE_FOLDER}/")):
+            if reserved.refusing(relative) is not None or (path.is_dir() and reserved.holds(relative)):
                 continue
             if path.is_symlink() or path.is_dir() or path.is_file():
                 yield path

@@ -73,14 +73,14 @@ class Registrations:
 
         """
         if stage is None and kind_of(registration.source) == "path":
-            source = path_source(registration.source, self._roots)
+            source = path_source(registration.source, self._roots, engine=registration.engine)
             no_files: Files = {}
             entry = await anyio.to_thread.run_sync(prepare, registration, source, no_files, self._presets)
             return await self._catalogue.register(entry, actor=actor)
         # Under the entry's own name, so that no job that is deleted takes it along; and a separate prefix for each
         # request, so that one that is refused removes nothing of another.
         prefix = f"pipelines/{registration.name}/{registration.version}/{SYSTEM.new_id()[:12]}"
-        async with self._uploads.begin(prefix) as upload:
+        async with self._uploads.begin(prefix, engine=registration.engine) as upload:
             entry = await self._entry(registration, upload, stage)
             return await self._register(entry, upload, actor)
 

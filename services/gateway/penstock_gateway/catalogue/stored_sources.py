@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from penstock_domain.engines.reserved_folders import NOTHING_RESERVED
 from penstock_gateway.catalogue.workflow_files import MAX_DOCUMENT_BYTES, Files, configuration_paths, wanted
 from penstock_ports import Blobs
 from penstock_runtime.engine_plugins import installed_engines
@@ -69,7 +70,7 @@ async def _beginning(blobs: Blobs, file: SourceFile) -> bytes:
 
 
 def _unbundled(label: str, file: SubmittedFile) -> SourceFile:
-    entry = entry_of(label, file, label)
+    entry = entry_of(label, file, label, reserved=NOTHING_RESERVED)
     content = entry.content() if entry.is_file else b""
     is_program = content.startswith(PROGRAM) if file.executable is None else file.executable
     return SourceFile(

@@ -155,7 +155,7 @@ def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSo
         SubmittedSource(path=str(pure)) if is_folder else SubmittedSource(path=str(pure.parent), entrypoint=pure.name)
     )
     try:
-        path_source(submitted, roots)
+        path_source(submitted, roots, engine=None)
     except InvalidSource as error:
         raise Invalid([replace(violation, pointer="workflow_url") for violation in error.violations]) from None
     return submitted

@@ -315,4 +315,4 @@ def _source(
     if submitted.files is not None:
         bundle = make_bundle(submitted, engine=engine)
         return bundle, bundle.source
-    return None, path_source(submitted, policy.source_roots)
+    return None, path_source(submitted, policy.source_roots, engine=engine)

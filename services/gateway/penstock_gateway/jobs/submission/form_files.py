@@ -45,7 +45,7 @@ class FormFiles:
             )
             raise Invalid([Violation(pointer="manifest", detail=detail)])
         entries = [
-            entry_of(label, file, pointer("files", path_text(label)), has_content=False)
+            entry_of(label, file, pointer("files", path_text(label)), has_content=False, reserved=self._upload.reserved)
             for label, file in files.items()
         ]
         wrong = [Violation(pointer=entry.place, detail=entry.fault) for entry in entries if entry.fault is not None]

@@ -56,7 +56,7 @@ class FormSubmissions:
         header_key = request.header(IDEMPOTENCY_KEY)
         context = context_of(principal, submission, engines=self._engines, header_key=header_key, brings_files=True)
         admitted = await self._submissions.admit(context)
-        async with self._submissions.begin_upload(principal, key=context.key) as upload:
+        async with self._submissions.begin_upload(principal, key=context.key, engine=admitted.engine) as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)
             return await self._submissions.submit_admitted(admitted, upload)
 
@@ -73,7 +73,7 @@ class FormSubmissions:
         header_key = request.header(IDEMPOTENCY_KEY)
         context = context_of(principal, submission, engines=self._engines, header_key=header_key, brings_files=True)
         admitted = await self._submissions.admit(context)
-        async with self._planning.begin_upload() as upload:
+        async with self._planning.begin_upload(admitted.engine) as upload:
             await self._read(form, submission, upload, is_lenient=request.is_lenient)
             return await self._planning.plan_admitted(admitted, upload)
 

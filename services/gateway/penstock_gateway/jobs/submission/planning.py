@@ -45,9 +45,9 @@ class Planning:
         self._uploads = Uploads(blobs)
         self._plans = plans
 
-    def begin_upload(self) -> AbstractAsyncContextManager[Upload]:
+    def begin_upload(self, engine: str) -> AbstractAsyncContextManager[Upload]:
         """Begin the upload of a workflow's files, for `plan` within the block that this opens."""
-        return self._uploads.begin(_prefix())
+        return self._uploads.begin(_prefix(), engine=engine)
 
     async def plan(self, principal: Principal, submission: JobSubmission) -> Plan:
         """Return what a submission would run; nothing is queued, and no event is stored.
@@ -61,7 +61,7 @@ class Planning:
         """
         admitted = await self._submissions.admit(context_of(principal, submission, engines=installed_engines()))
         if admitted.brings_files:
-            async with self.begin_upload() as upload:
+            async with self.begin_upload(admitted.engine) as upload:
                 return await self.plan_admitted(admitted, upload)
         if admitted.bundle is not None:
             async with self._kept(admitted.bundle) as source:

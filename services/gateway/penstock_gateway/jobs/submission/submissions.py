@@ -143,7 +143,7 @@ class Submissions:
         if upload is not None:
             return await self._submit_with_files(admitted, upload)
         if admitted.brings_files:
-            async with self.begin_upload(principal, key=context.key) as begun:
+            async with self.begin_upload(principal, key=context.key, engine=admitted.engine) as begun:
                 return await self._submit_with_files(admitted, begun)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
             await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
@@ -209,12 +209,15 @@ class Submissions:
         return Submitted(job, is_replay=True)
 
     @asynccontextmanager
-    async def begin_upload(self, principal: Principal, *, key: str | None = None) -> AsyncGenerator[Upload, None]:
+    async def begin_upload(
+        self, principal: Principal, *, key: str | None = None, engine: str | None = None
+    ) -> AsyncGenerator[Upload, None]:
         """Begin the upload of a workflow's files, for `submit` within the block that this opens.
 
         Args:
             principal: the user who submits.
             key: the idempotency key of the submission, which must be known before its files.
+            engine: the engine that runs it, where it is known; see `Uploads.begin`.
 
         Raises:
             Conflict, Unavailable: with a key, as `EventLog.load`, or when the key was used up.
@@ -224,7 +227,7 @@ class Submissions:
         if key is not None:
             job_id = (await self._find(principal, key)).job_id
             upload_id = self._runtime.new_id()[:12]
-        async with self._uploads.begin(job_prefix(job_id, upload_id), job_id=job_id) as upload:
+        async with self._uploads.begin(job_prefix(job_id, upload_id), engine=engine, job_id=job_id) as upload:
             yield upload
 
     async def stage(self, admitted: Admitted, upload: Upload) -> Admitted:
