@@ -29,7 +29,19 @@ def _abilities(engine: EngineDescriptor) -> str:
     """Return what the engine can do besides running a workflow to its end."""
     able = engine.capabilities
     plans = "It can plan a workflow without running it" if able.plans else "It makes no plans"
-    return f"{plans}, and reports {'each task of a run' if able.tasks else 'a run only as a whole'}.\n"
+    return (
+        f"{plans}, and reports {'each task of a run' if able.tasks else 'a run only as a whole'}.{_reserved(engine)}\n"
+    )
+
+
+def _reserved(engine: EngineDescriptor) -> str:
+    """Return which folders of a source belong to the engine."""
+    folders = [
+        f" The folder {code(folder.name)} at the top of a source belongs to it; a submission can bring "
+        + (f"files in {' and '.join(map(code, folder.records))} of it." if folder.records else "nothing in it.")
+        for folder in engine.reserved_folders
+    ]
+    return "".join(folders)
 
 
 def _table(parameters: Iterable[EngineParameter]) -> str:

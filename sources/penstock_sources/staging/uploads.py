@@ -19,7 +19,7 @@ cancellation. Only a gateway that is killed leaves files behind, under a prefix 
 """
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final
@@ -48,6 +48,7 @@ from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut, Source, SourceFile, Sou
 from penstock_sources.failures import InvalidSource
 from penstock_sources.file_tree import FileTree
 from penstock_sources.limits import MAX_FILES
+from penstock_sources.staging.fingerprints import fingerprint_of
 from penstock_sources.staging.program_detection import ProgramDetector
 from penstock_sources.staging.submitted_entries import SubmittedEntry
 
@@ -328,21 +329,6 @@ class Upload:
         if len(self._files) + len(self._links) >= MAX_FILES or len(self._empty_folders) >= MAX_FILES:
             return f"at most {MAX_FILES:,} files can come with a submission, and as many folders"
         return None
-
-
-def fingerprint_of(files: Iterable[SourceFile]) -> str:
-    """Return a hash of what files hold: the same for the same files, wherever they are kept and whenever made.
-
-    Folders that hold a file do not count by themselves: an archive may name them or not.
-    """
-    entries = sorted(files, key=lambda file: file.path)
-    needed = {folder for entry in entries if not entry.is_folder for folder in folders_of(entry.path)}
-    content = [
-        (entry.path, entry.path_base64, entry.sha256, entry.is_executable, entry.link, entry.link_base64)
-        for entry in entries
-        if not (entry.is_folder and entry.path in needed)
-    ]
-    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
 
 
 def job_prefix(job_id: JobId, upload_id: str | None = None) -> str:

@@ -11,8 +11,9 @@ from penstock_ports import Blobs
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import Source, SourceFile, SourceKind, SourceManifest
+from penstock_sources.staging.fingerprints import fingerprint_of
 from penstock_sources.staging.submitted_entries import PROGRAM, entry_of
-from penstock_sources.staging.uploads import Upload, fingerprint_of
+from penstock_sources.staging.uploads import Upload
 
 
 class _Bundle(Struct, frozen=True):
