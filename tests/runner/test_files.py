@@ -23,7 +23,7 @@ from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
 from penstock_schemas.views import Job, LogStream, OutputKind, OutputManifest, Task, TaskState
 from penstock_schemas.wire import decode_view
-from penstock_testing.scripted_engine import STOPPED, Script, ScriptedEngine
+from penstock_testing.scripted_engine import STOPPED, Script, ScriptedEngine, succeed
 
 
 @pytest.fixture(autouse=True)
@@ -247,6 +247,23 @@ class TestFolders:
             return Outcome(kind=OutcomeKind.SUCCEEDED)
 
         await run(stage, script, source=source)
+
+    @pytest.mark.parametrize(("engine", "state"), [("mock", JobState.COMPLETED), ("snakemake", JobState.FAILED)])
+    async def test_hold_no_files_in_the_reserved_folders_of_their_engine(
+        self, stage: Stage, engine: str, state: JobState
+    ) -> None:
+        raw = json.dumps({"files": {".snakemake/locks/x": {"text": ""}}}).encode()
+        await stage.blobs.put_bytes("sources/x.json", raw)
+        scripted = ScriptedEngine(succeed, needs_files=True)
+        scripted.name = engine
+        async with stage.runner(scripted):
+            _, joined = await stage.desk.joined()
+            source = Source(kind=SourceKind.BUNDLE, location="sources/x.json")
+            job_id = await stage.desk.submit(engine=engine, source=source)
+            await stage.desk.assign(job_id, joined.runner_id)
+            job = await stage.desk.reaches(job_id, state)
+        assert (job.failure is None) == (state is JobState.COMPLETED)
+        assert job.failure is None or "the folder `.snakemake` belongs to the engine" in job.failure.message
 
     async def test_a_source_that_cannot_be_used_fails_the_job(self, stage: Stage) -> None:
         source = Source(kind=SourceKind.BUNDLE, location="sources/none.json")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.engine_folders import SNAKEMAKE_FOLDERS
 
+from penstock_domain.engines.reserved_folders import NOTHING_RESERVED
 from penstock_schemas.jobs import Failure, FailureCause, Source, SourceKind
 from penstock_sources.workspace.layout import SourceRefused
 from penstock_sources.workspace.sources import Sources
@@ -173,6 +174,12 @@ class TestPath:
         await Sources(MemoryBlobs(), [root], reserved=SNAKEMAKE_FOLDERS).prepare(path(root / "flow"), tmp_path / "work")
         found = {item for item in everything(tmp_path / "work") if item.startswith(".snakemake")}
         assert found == {".snakemake/metadata/YQ==", ".snakemake/incomplete/YQ=="}
+
+    async def test_another_engine_gets_the_folders_that_snakemake_reserves(self, root: Path, tmp_path: Path) -> None:
+        (root / "flow" / ".snakemake").mkdir()
+        (root / "flow" / ".snakemake" / "locks").write_text("")
+        await Sources(MemoryBlobs(), [root], reserved=NOTHING_RESERVED).prepare(path(root / "flow"), tmp_path / "work")
+        assert ".snakemake/locks" in everything(tmp_path / "work")
 
     async def test_too_many_or_too_large_files_are_refused(self, root: Path, tmp_path: Path) -> None:
         for limits in ({"max_files": 1}, {"max_bytes": 10}):
