@@ -41,7 +41,7 @@ class Stage:
     async def runner(
         self, *engines: Engine, terms: RunnerConfig = TERMS, runtime: Runtime = SYSTEM
     ) -> AsyncGenerator[Shutdown]:
-        """Run a runner; ask it to leave at once at the end."""
+        """Run a runner; request its immediate end afterwards."""
         shutdown = Shutdown()
         ports = Ports(log=self.log, tasks=self.tasks, logs=self.logs, heartbeats=self.heartbeats, blobs=self.blobs)
         folder = StateFolder(self.folder)

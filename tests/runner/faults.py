@@ -1,4 +1,4 @@
-"""Ports that fail when a test says so, around the ones that work."""
+"""Ports that fail when a test requests it, around the ones that work."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, Sequence
@@ -58,7 +58,7 @@ class FaultyLog:
 
 
 class DeafHeartbeats:
-    """Hears nothing while `is_deaf`."""
+    """Receives nothing while `is_deaf`."""
 
     def __init__(self, heartbeats: Heartbeats) -> None:
         self._heartbeats = heartbeats
@@ -144,10 +144,10 @@ class SlowBlobs(MemoryBlobs):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked, self.gate = anyio.Event(), anyio.Event()
+        self.requested, self.gate = anyio.Event(), anyio.Event()
 
     async def get_bytes(self, key: str) -> bytes:
-        self.asked.set()
+        self.requested.set()
         await self.gate.wait()
         return await super().get_bytes(key)
 

@@ -121,15 +121,15 @@ class Desk:
         return await eventually(look)
 
     async def joined(self, *, after: int = 0) -> tuple[int, RunnerJoined]:
-        """Wait for a runner to join after that sequence; return its sequence and what it said."""
+        """Wait for a runner to join after that sequence; return its sequence and its event."""
         async for batch in self.log.read(after=after, aggregates="runner.*"):
             for stored in batch:
                 if isinstance(stored.event.data, RunnerJoined):
                     return stored.seq, stored.event.data
         raise AssertionError("a reader never ends")
 
-    async def said(self, runner_id: RunnerId) -> list[str]:
-        """Return what the log says of a runner."""
+    async def event_types(self, runner_id: RunnerId) -> list[str]:
+        """Return the types of the events of a runner, in order."""
         history = await self.log.load(aggregates.runner(runner_id))
         return [type(stored.event.data).__name__ for stored in history]
 

@@ -60,7 +60,7 @@ class SuspendedMachine(Runtime):
 
 
 class TestAttempts:
-    async def test_a_runner_joins_and_says_what_it_is(self, stage: Stage) -> None:
+    async def test_a_runner_joins_with_its_description(self, stage: Stage) -> None:
         async with stage.runner(ScriptedEngine()):
             _, joined = await stage.desk.joined()
             assert (joined.name, joined.slots, joined.engines) == ("test", 2, {"scripted": "1"})
@@ -76,7 +76,7 @@ class TestAttempts:
             *_, started, completed = await stage.desk.history(job_id)
             assert completed.event.cause == started.event.id
 
-    async def test_a_workflows_failure_is_told_as_it_is_but_not_longer_than_fits(self, stage: Stage) -> None:
+    async def test_a_workflows_failure_is_reported_and_cut_to_the_limit(self, stage: Stage) -> None:
         failure = Failure(
             cause=FailureCause.WORKFLOW, message="bad" * 10_000, rule="r", exit_code=3, stderr_tail="x" * 10**6 + "end"
         )
@@ -172,7 +172,7 @@ class TestCancel:
             await stage.desk.reaches(job_id, JobState.CANCELLED)
         assert engine.killed == [(job_id, 1)]
 
-    async def test_what_succeeded_before_it_heard_of_it_has_completed(self, stage: Stage) -> None:
+    async def test_an_attempt_that_succeeds_before_it_receives_the_stop_has_completed(self, stage: Stage) -> None:
         async def succeed_anyway(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             await stop.wait()
             return Outcome(kind=OutcomeKind.SUCCEEDED)
@@ -226,7 +226,7 @@ class TestCancel:
 
 
 class TestFaults:
-    async def test_a_wild_exception_gives_the_job_another_attempt_and_says_why(self, stage: Stage) -> None:
+    async def test_a_wild_exception_gives_the_job_another_attempt_with_the_reason(self, stage: Stage) -> None:
         async def explode(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             if attempt.attempt == 1:
                 raise RuntimeError("the zygote died")
@@ -245,7 +245,7 @@ class TestFaults:
             await stage.desk.reaches(job_id, JobState.COMPLETED)
 
     @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-    async def test_a_full_disk_is_said_to_be_one(self, stage: Stage, number: int) -> None:
+    async def test_a_full_disk_is_reported_as_one(self, stage: Stage, number: int) -> None:
         async def fill(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             raise ExceptionGroup("several", [OSError(number, "no space left")])
 
@@ -257,11 +257,11 @@ class TestFaults:
         assert job.failure.cause is FailureCause.SYSTEM
         assert "disk is full" in job.failure.message
 
-    async def test_an_engine_that_stops_unasked_has_not_cancelled_the_job(self, stage: Stage) -> None:
-        async def stop_unasked(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
+    async def test_an_engine_that_stops_without_a_request_has_not_cancelled_the_job(self, stage: Stage) -> None:
+        async def stop_without_request(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
             return STOPPED
 
-        async with stage.runner(ScriptedEngine(stop_unasked)):
+        async with stage.runner(ScriptedEngine(stop_without_request)):
             job_id = await stage.desk.submit()
             await stage.desk.assign(job_id, await join(stage))
             job = await stage.desk.reaches(job_id, JobState.QUEUED)
@@ -315,7 +315,7 @@ class TestFaults:
 
 
 class TestContainment:
-    """What cannot be told of one attempt does not end the others."""
+    """A report of one attempt that fails does not end the others."""
 
     @pytest.fixture(autouse=True)
     def quick(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +340,7 @@ class TestContainment:
             assert job.requeue_reason is not None
             assert "TooManyConflicts" in job.requeue_reason
             assert engine.running == {(other, 1)}, "the other goes on"
-            assert await stage.desk.said(runner_id) == ["RunnerJoined"]
+            assert await stage.desk.event_types(runner_id) == ["RunnerJoined"]
 
     async def test_a_job_that_cannot_be_read_is_given_back_as_soon_as_it_can_be(self, stage: Stage) -> None:
         stage.log = faulty = FaultyLog(stage.log)
@@ -354,18 +354,18 @@ class TestContainment:
                 await stage.desk.assign(other, runner_id)
                 await stage.desk.reaches(other, JobState.COMPLETED)
 
-                async def is_said() -> bool:
+                async def is_recorded() -> bool:
                     return len([line for line in lines if line["event"] == "attempt_not_reported"]) > 1
 
-                await eventually(is_said)
+                await eventually(is_recorded)
             faulty.unreadable.clear()
             await stage.desk.reaches(strange, JobState.QUEUED)
-            assert await stage.desk.said(runner_id) == ["RunnerJoined"]
+            assert await stage.desk.event_types(runner_id) == ["RunnerJoined"]
         assert engine.started == [(other, 1)]
 
 
 class TestLease:
-    async def test_a_runner_that_is_not_heard_kills_its_work_and_comes_back_as_another(self, stage: Stage) -> None:
+    async def test_a_runner_whose_heartbeats_are_lost_kills_its_work_and_joins_as_another(self, stage: Stage) -> None:
         heartbeats = DeafHeartbeats(stage.heartbeats)
         stage.heartbeats = heartbeats
         engine = ScriptedEngine(ignore_stop)
@@ -381,7 +381,7 @@ class TestLease:
             heartbeats.is_deaf = False
             second = await join(stage, after=seq)
             assert second != joined.runner_id
-            assert (await stage.desk.said(joined.runner_id))[-1] == "RunnerLeft"
+            assert (await stage.desk.event_types(joined.runner_id))[-1] == "RunnerLeft"
 
     async def test_a_runner_that_is_declared_lost_kills_its_work_at_once(self, stage: Stage) -> None:
         engine = ScriptedEngine(ignore_stop)
@@ -393,7 +393,7 @@ class TestLease:
             await stage.desk.declare_lost(joined.runner_id)
             await running(engine, 0)
             assert await join(stage, after=seq) != joined.runner_id
-            assert (await stage.desk.said(joined.runner_id))[-1] == "RunnerLost", "nobody leaves twice"
+            assert (await stage.desk.event_types(joined.runner_id))[-1] == "RunnerLost", "nobody leaves twice"
 
     @pytest.mark.parametrize("name", [aggregates.assign, aggregates.runner])
     async def test_a_runner_whose_orders_or_life_are_damaged_starts_again(
@@ -444,14 +444,14 @@ class TestDrain:
             await stage.desk.assign(job_id, runner_id)
             await stage.desk.reaches(job_id, JobState.RUNNING)
             shutdown.request()
-            await self._says(stage, runner_id, "RunnerDraining")
+            await self._records(stage, runner_id, "RunnerDraining")
             await stage.desk.assign(late, runner_id)
             refused = await stage.desk.reaches(late, JobState.QUEUED)
             assert refused.requeue_reason == "the runner is draining"
             assert (await stage.heartbeats.runners())[runner_id].name == "test"
             done.set()
             await stage.desk.reaches(job_id, JobState.COMPLETED)
-            await self._says(stage, runner_id, "RunnerLeft")
+            await self._records(stage, runner_id, "RunnerLeft")
 
             async def is_silent() -> bool:
                 return runner_id not in await stage.heartbeats.runners()
@@ -466,7 +466,7 @@ class TestDrain:
             await stage.desk.assign(job_id, runner_id)
             await stage.desk.reaches(job_id, JobState.RUNNING)
             shutdown.request()
-            await self._says(stage, runner_id, "RunnerLeft")
+            await self._records(stage, runner_id, "RunnerLeft")
         await self._was_preempted(stage, job_id)
         assert not engine.killed
 
@@ -483,7 +483,7 @@ class TestDrain:
             await stage.desk.reaches(job_id, JobState.RUNNING)
             shutdown.request()
             shutdown.request()
-            await self._says(stage, runner_id, "RunnerLeft")
+            await self._records(stage, runner_id, "RunnerLeft")
         await self._was_preempted(stage, job_id)
 
     async def test_what_is_cancelled_meanwhile_is_cancelled(self, stage: Stage) -> None:
@@ -496,7 +496,7 @@ class TestDrain:
             shutdown.request()
             await stage.desk.reaches(job_id, JobState.CANCELLED)
 
-    async def test_a_runner_that_nobody_hears_yet_leaves_without_a_word(self, stage: Stage) -> None:
+    async def test_a_runner_that_has_not_joined_leaves_without_an_event(self, stage: Stage) -> None:
         heartbeats = DeafHeartbeats(stage.heartbeats)
         heartbeats.is_deaf = True
         stage.heartbeats = heartbeats
@@ -505,9 +505,9 @@ class TestDrain:
                 pass
         assert await stage.log.last_seq() == 0
 
-    async def _says(self, stage: Stage, runner_id: RunnerId, word: str) -> None:
+    async def _records(self, stage: Stage, runner_id: RunnerId, word: str) -> None:
         async def look() -> bool:
-            return word in await stage.desk.said(runner_id)
+            return word in await stage.desk.event_types(runner_id)
 
         await eventually(look)
 

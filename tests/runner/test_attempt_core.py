@@ -237,7 +237,7 @@ def test_invariants_of_any_order_of_steps(steps: list[Step], begun: int) -> None
         if state.has_unstored_results:
             assert state.phase in (Phase.STORING, Phase.ENDED), "there are results only after the engine ended"
     kinds = [type(action) for action in actions]
-    assert kinds.count(RequestStop) <= 1, "the engine is asked to stop at most once"
+    assert kinds.count(RequestStop) <= 1, "the stop is requested at most once"
     assert kinds.count(RunEngine) <= 1, "the engine runs at most once"
     ends = [action for action in actions if isinstance(action, ReportEnd | ReportReturn | Drop)]
     assert len(ends) <= 1, "the end is reported at most once"

@@ -120,7 +120,7 @@ class TestStopped:
         assert state.backlog == ()
         assert actions == (stop_of(4, "c"),)
 
-    def test_of_an_attempt_that_is_not_here_is_told_to_the_log(self) -> None:
+    def test_of_an_attempt_that_is_not_here_is_reported_to_the_log(self) -> None:
         state, actions = after(stopped(1, "a"))
         assert actions == (stop_of(1, "a"),)
         assert not state.running
@@ -161,7 +161,7 @@ class TestDrain:
 
 
 class AnyOrders(RuleBasedStateMachine):
-    """Whatever is ordered, however often and in whatever order, a runner keeps its promises."""
+    """A runner keeps its guarantees under all orders, repeated and in any sequence."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ TestAnyOrders = AnyOrders.TestCase
 
 
 class TestLease:
-    def test_ends_counted_from_the_sending_of_what_was_heard(self) -> None:
+    def test_ends_counted_from_the_sending_of_what_was_received(self) -> None:
         lease = renew(RunnerLease(8.0, 100.0), 103.0, now_s=103.5)
         assert remaining_s(lease, 104.0) == 7.0
         assert remaining_s(lease, 111.0) == 0.0
@@ -251,7 +251,7 @@ class TestLease:
         assert remaining_s(lease, 108.0) == 0.0
 
     @given(st.lists(st.floats(0, 8, exclude_max=True), min_size=1))
-    def test_is_as_good_as_the_latest_beat_in_whatever_order_they_are_heard(self, beats: list[float]) -> None:
+    def test_is_as_good_as_the_latest_beat_in_every_order_of_arrival(self, beats: list[float]) -> None:
         lease = RunnerLease(8.0, 0.0)
         for sent_at_s in beats:
             lease = renew(lease, sent_at_s, now_s=min(7.99, lease.ends_at_s - 0.01))

@@ -42,7 +42,7 @@ def test_as_many_files_as_the_machine_allows_may_be_open(soft: int, hard: int) -
 
 @given(st.integers(min_value=1_024, max_value=MAX_OPEN), st.integers(min_value=1, max_value=16))
 def test_the_runs_of_all_slots_leave_room_for_the_runner(limit: int, slots: int) -> None:
-    most = processes_of_run(limit, slots)
-    assert MIN_PROCESSES <= most <= MAX_PROCESSES
-    if most > MIN_PROCESSES:
-        assert slots * (most + OF_ATTEMPT) + OF_RUNNER <= limit
+    process_limit = processes_of_run(limit, slots)
+    assert MIN_PROCESSES <= process_limit <= MAX_PROCESSES
+    if process_limit > MIN_PROCESSES:
+        assert slots * (process_limit + OF_ATTEMPT) + OF_RUNNER <= limit

@@ -132,7 +132,7 @@ class TestOutputs:
         assert (await run(stage, writes({"a": b"x"}))).output_files == 1
 
     @pytest.mark.slow
-    async def test_that_the_store_does_not_take_fail_the_job_and_say_so(self, stage: Stage) -> None:
+    async def test_that_the_store_does_not_take_fail_the_job_with_the_reason(self, stage: Stage) -> None:
         stage.blobs = FailingBlobs(100)
         job = await run(stage, writes({"a": b"x"}), JobState.FAILED)
         assert job.failure is not None
@@ -271,7 +271,7 @@ class TestFolders:
         assert job.failure is not None
         assert "missing from the blob store" in job.failure.message
 
-    async def test_a_disk_that_is_full_before_the_run_is_said_to_be_so(
+    async def test_a_disk_that_is_full_before_the_run_is_reported(
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         raw = json.dumps({"files": {"Snakefile": {"text": "rule"}}}).encode()
@@ -299,12 +299,12 @@ class TestProgress:
         assert task.stdout_sha256 == hashlib.sha256(b"hello\n").hexdigest()
         assert (task.stderr_key, task.stderr_sha256) == (None, None), "nothing was written"
         digests = json.loads(await stage.blobs.get_bytes(f"jobs/{job.id}/1/logs/engine.json"))
-        assert digests == {"engine.log": hashlib.sha256(b"engine says\n").hexdigest()}
+        assert digests == {"engine.log": hashlib.sha256(b"engine output\n").hexdigest()}
         assert await stage.blobs.get_bytes(f"jobs/{job.id}/1/logs/tasks/t1.stdout") == b"hello\n"
         assert await stage.tasks.counts(DEFAULT_TENANT, job.id) == TaskCounts(total=1, done=1)
         chunks = await stage.logs.read(DEFAULT_TENANT, job.id)
         assert "".join(chunk.text for _, chunk in chunks) == "working\n"
-        assert await engine_log(stage, job) == "engine says\n"
+        assert await engine_log(stage, job) == "engine output\n"
 
     async def test_what_a_workflow_prints_is_stored_apart(self, stage: Stage) -> None:
         async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
@@ -349,7 +349,7 @@ class TestProgress:
         stage.tasks = board
         job = await run(stage, reports)
         assert job.state is JobState.COMPLETED
-        assert await engine_log(stage, job) == "engine says\n"
+        assert await engine_log(stage, job) == "engine output\n"
 
     async def test_a_tail_that_hangs_neither_blocks_nor_fails_the_run(self, stage: Stage) -> None:
         stage.logs = HangingTail()
@@ -428,12 +428,12 @@ class TestProgress:
 
 
 async def reports(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-    """Say something of everything."""
+    """Produce some of every kind of output."""
     task = Task(id="t1", job_id=JobId(attempt.job_id), attempt=1, name="rule", state=TaskState.RUNNING)
     log_dir = local_folders(attempt.workspace).log_dir
     (log_dir / "t1.out").write_text("hello\n")
     (log_dir / "t1.err").write_text("")
-    (log_dir / "engine.log").write_text("engine says\n")
+    (log_dir / "engine.log").write_text("engine output\n")
     counts = TaskCounts(total=1, done=1)
     ended = Task(id="t1", job_id=attempt.job_id, attempt=1, name="rule", state=TaskState.COMPLETED, exit_code=0)
     emit(TaskChanged(task=task))

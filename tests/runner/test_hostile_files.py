@@ -1,4 +1,4 @@
-"""Whatever a workflow puts in the place of a file that the runner touches: nothing outside is read, nothing blocks."""
+"""Hostile objects in the places of files that the runner touches: nothing outside is read, nothing blocks."""
 
 import contextlib
 import errno
@@ -68,7 +68,7 @@ def read_own_stream(place: Path) -> str:
 
 
 def join_over(place: Path) -> str:
-    """Make the whole log where something else lies already."""
+    """Make the whole log where something else exists already."""
     log = place.with_name(ENGINE_LOG)
     if place.is_dir() and not place.is_symlink():
         place.rmdir()
@@ -134,8 +134,8 @@ def test_a_hostile_file_gives_nothing_away(
 
 @pytest.mark.parametrize("put", HOSTILE)
 async def test_a_hostile_log_is_neither_shown_nor_stored(log_dir: Path, put: Callable[[Path], None]) -> None:
-    told: list[object] = []
-    logs = LiveLogs(log_dir, told.append, anyio.CapacityLimiter(2))
+    emitted: list[object] = []
+    logs = LiveLogs(log_dir, emitted.append, anyio.CapacityLimiter(2))
     for stream in ("stdout", "stderr"):
         put(logs.path("t", stream))
     logs.begin("t")
@@ -146,7 +146,7 @@ async def test_a_hostile_log_is_neither_shown_nor_stored(log_dir: Path, put: Cal
         with pytest.raises(UnsafeFile):
             await store_log(blobs, log_dir, log_name("t", stream))
     assert await blobs.info("key") is None
-    assert not [event for event in told if isinstance(event, LogWritten | TaskChanged)]
+    assert not [event for event in emitted if isinstance(event, LogWritten | TaskChanged)]
 
 
 @pytest.mark.parametrize("put", HOSTILE)

@@ -29,7 +29,7 @@ def test_it_passes_when_nothing_of_the_lease_is_left(deadline: Deadline) -> None
 
 
 def test_a_pause_while_it_is_extended_makes_it_earlier(deadline: Deadline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lease ends at 10: whatever time passes between reading the clock and the lease, so does the deadline."""
+    """The lease ends at 10, and so does the deadline, at every pause between reading the clock and the lease."""
     clock = [4.0]
 
     def boot_time(_clock: int) -> float:

@@ -55,7 +55,7 @@ def test_every_process_under_the_marker_is_killed_and_no_other(family: subproces
 
 
 @pytest.mark.system
-async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
+async def test_a_runner_kills_what_its_predecessor_left_and_records_that_it_left(
     stage: Stage, family: subprocess.Popen[bytes]
 ) -> None:
     async with stage.runner(ScriptedEngine()):
@@ -68,7 +68,7 @@ async def test_a_runner_kills_what_its_predecessor_left_and_says_that_it_left(
     async with stage.runner(ScriptedEngine()):
         seq, second = await stage.desk.joined(after=before)
         assert second.runner_id not in (first.runner_id, lost)
-        assert await stage.desk.said(lost) == ["RunnerJoined", "RunnerLeft"]
+        assert await stage.desk.event_types(lost) == ["RunnerJoined", "RunnerLeft"]
         [left] = [stored for stored in await stage.log.load(f"runner.{lost}") if stored.seq > before]
         assert left.seq < seq, "its jobs are free before the successor takes any"
         assert family.poll() is not None or family.wait(5) == -9
@@ -97,7 +97,7 @@ def test_one_runner_at_a_time_uses_a_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateFolderUnusable, match="Not a directory"), StateFolder(tmp_path / "file" / "x").hold():
         pass

@@ -49,7 +49,7 @@ def test_defaults_are_those_of_the_seed_documents() -> None:
     }
 
 
-async def test_no_duration_says_nothing_on_the_way() -> None:
+async def test_no_duration_emits_no_progress() -> None:
     outcome, events = await run(NO_WAIT, attempt())
     assert outcome == Outcome(kind=OutcomeKind.SUCCEEDED)
     assert events == []
@@ -91,13 +91,13 @@ async def test_the_same_seed_job_and_attempt_end_the_same_way() -> None:
 
 
 async def test_a_job_overrides_the_behaviour() -> None:
-    asked = {"min_duration": 0, "max_duration": 0, "success_rate": 0.0, "seed": 3}
-    outcome, _ = await run(MockBehaviour(), attempt(mock=asked))
+    override = {"min_duration": 0, "max_duration": 0, "success_rate": 0.0, "seed": 3}
+    outcome, _ = await run(MockBehaviour(), attempt(mock=override))
     assert outcome.kind is OutcomeKind.FAILED
 
 
 @pytest.mark.parametrize(
-    ("asked", "complaint"),
+    ("override", "complaint"),
     [
         ({"min_duration": "10"}, "Expected `float | null`, got `str` - at `$.min_duration`"),
         ({"min_duration": -1}, "$.min_duration"),
@@ -108,8 +108,8 @@ async def test_a_job_overrides_the_behaviour() -> None:
         ({"min_duration": 31}, "min_duration (31 s) is greater than max_duration (30 s)"),
     ],
 )
-async def test_a_wrong_override_is_the_workflows_failure(asked: object, complaint: str) -> None:
-    outcome, _ = await run(MockBehaviour(), attempt(mock=asked))
+async def test_a_wrong_override_is_the_workflows_failure(override: object, complaint: str) -> None:
+    outcome, _ = await run(MockBehaviour(), attempt(mock=override))
     assert outcome.kind is OutcomeKind.FAILED
     assert outcome.failure is not None
     assert outcome.failure.cause is FailureCause.WORKFLOW

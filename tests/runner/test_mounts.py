@@ -73,11 +73,11 @@ def in_process(who: Who, action: Callable[[], None]) -> None:
             os._exit(0)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
-        told = pipe.read().decode()
+        stderr = pipe.read().decode()
     os.waitpid(pid, 0)
-    if "unshare" in told and "PermissionError" in told:
+    if "unshare" in stderr and "PermissionError" in stderr:
         pytest.skip("this machine gives no user namespaces to its users")
-    assert not told, told
+    assert not stderr, stderr
 
 
 def refused(action: Callable[[], object], *, code: int = errno.EROFS) -> None:
@@ -186,7 +186,7 @@ def test_no_program_lends_its_owner_s_rights_there(place: Path, who: Who) -> Non
 
 @everybody
 def test_folders_inherit_a_set_group_id_bit_and_files_do_not(place: Path, who: Who) -> None:
-    """The documentation says so: the kernel does it without a call that could be refused."""
+    """As documented, the kernel does it without a call that could be refused."""
 
     def act() -> None:
         confine(Rules(read=("/",), write=(str(place / "own"),), sealed=True))
@@ -240,7 +240,7 @@ def test_nobody_who_is_confined_undoes_it(place: Path, who: Who) -> None:
     def act() -> None:
         confine(Rules(read=("/",), write=(str(place / "own"),), sealed=True))
         refused(lambda: undo(Path("/")), code=errno.EPERM)
-        if libc.unshare(0x10020000) == 0:  # a user namespace of its own, in which it has every capability
+        if libc.unshare(0x10020000) == 0:  # a separate user namespace, in which it has every capability
             refused(lambda: undo(Path("/")), code=errno.EPERM)
             assert libc.umount2(os.fsencode(place / "own"), 2) != 0
         refused(lambda: (place / "other/file").chmod(0o777))

@@ -36,7 +36,7 @@ async def preparing(stage: Stage, blobs: SlowBlobs, engine: ScriptedEngine) -> A
         job_id = await stage.desk.submit(source=BUNDLE, requeue=False)
         await stage.desk.assign(job_id, joined.runner_id)
         with anyio.fail_after(PATIENCE_S):
-            await blobs.asked.wait()
+            await blobs.requested.wait()
         yield job_id, shutdown
 
 

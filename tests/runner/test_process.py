@@ -121,7 +121,7 @@ class TestSignals:
             runner.process.send_signal(signal.SIGTERM)
             assert await runner.ends() == 0
             assert (await desk.job(job_id)).state is JobState.COMPLETED
-            assert await desk.said(runner_id) == ["RunnerJoined", "RunnerDraining", "RunnerLeft"]
+            assert await desk.event_types(runner_id) == ["RunnerJoined", "RunnerDraining", "RunnerLeft"]
             tasks = (await cluster.tasks.tasks(DEFAULT_TENANT, job_id)).tasks
             assert {task.state for task in tasks} == {TaskState.COMPLETED}
 
@@ -142,12 +142,12 @@ class TestSignals:
             requeued = (await desk.history(job_id))[-1].event.data
             assert isinstance(requeued, JobRequeued)
             assert requeued.cause is RequeueCause.PREEMPTED
-            assert (await desk.said(runner_id))[-1] == "RunnerLeft"
+            assert (await desk.event_types(runner_id))[-1] == "RunnerLeft"
             assert runner_id not in await cluster.heartbeats.runners()
 
 
 class TestCrash:
-    async def test_a_killed_runner_is_told_to_have_left_by_its_successor(
+    async def test_the_successor_records_that_a_killed_runner_left(
         self, nats_settings: NatsSettings, tmp_path: Path
     ) -> None:
         async with connect(nats_settings) as cluster, running(nats_settings.url, tmp_path) as runner:
@@ -159,7 +159,7 @@ class TestCrash:
             runner.start()
             _, second = await joined(desk, after=seq)
             assert second != first
-            assert await desk.said(first) == ["RunnerJoined", "RunnerLeft"]
+            assert await desk.event_types(first) == ["RunnerJoined", "RunnerLeft"]
             assert (await desk.job(job_id)).state is JobState.RUNNING, "the scheduler decides about it"
             other = await start_job(desk, second, 0.0)
             await desk.reaches(other, JobState.COMPLETED)
@@ -210,7 +210,7 @@ class TestOutage:
                 server.kill()
                 await server.start()
                 await desk.reaches(job_id, JobState.COMPLETED)
-                assert await desk.said(runner_id) == ["RunnerJoined"]
+                assert await desk.event_types(runner_id) == ["RunnerJoined"]
                 assert (await desk.types(job_id)).count("JobCompleted") == 1
                 assert runner.process.poll() is None
         finally:
@@ -235,7 +235,7 @@ class TestOutage:
                 await eventually(is_fenced)
                 await server.start()
                 _, second = await joined(desk, after=seq)
-                assert (await desk.said(first))[-1] == "RunnerLeft"
+                assert (await desk.event_types(first))[-1] == "RunnerLeft"
                 other = await start_job(desk, second, 0.0)
                 await desk.reaches(other, JobState.COMPLETED)
                 assert (await desk.types(job_id))[-1] == "AttemptStarted"

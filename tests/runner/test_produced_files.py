@@ -210,7 +210,7 @@ TARGETS = st.sampled_from(
 
 @settings(deadline=None, max_examples=200)
 @given(st.dictionaries(NAMES, TARGETS, max_size=6), st.lists(NAMES, max_size=3))
-def test_whatever_links_there_are_only_files_inside_are_taken(
+def test_with_any_links_only_files_inside_are_taken(
     tmp_path_factory: pytest.TempPathFactory, links: dict[str, str], files: list[str]
 ) -> None:
     work = tmp_path_factory.mktemp("run") / "work"

@@ -1,4 +1,4 @@
-"""What waits to be told of a run stays small, and states where something is missing."""
+"""What waits to be reported of a run stays small, and states where something is missing."""
 
 from datetime import UTC, datetime
 
@@ -93,7 +93,7 @@ def test_lines_of_one_stream_travel_together_and_streams_apart() -> None:
     ]
 
 
-def test_a_flood_is_cut_and_a_line_says_how_much_is_missing() -> None:
+def test_a_flood_is_cut_and_a_line_states_how_much_is_missing() -> None:
     waiting = progress()
     waiting.take(text("x" * (LIVE_LOG_BURST_CHARS + 1000)), now_s=0, time=NOW)
     chunks = waiting.drain(time=NOW).chunks

@@ -66,7 +66,7 @@ def test_a_folder_of_one_s_own_within_what_is_hidden_is_granted() -> None:
 
 
 def test_what_is_granted_is_what_may_be_read() -> None:
-    """The two ways to say it agree, whatever is hidden in whatever is readable."""
+    """The two ways to express it agree, for every hidden place in every readable one."""
     folders = [folder for folder in DISK if folder != "/"]
     files = [f"{folder.rstrip('/')}/{name}" for folder, names in DISK.items() for name in names]
     leaves = [path for path in files if path not in DISK]
@@ -110,7 +110,7 @@ def test_logs_can_neither_be_removed_nor_led_elsewhere() -> None:
     ("abi", "unknown"),
     [(2, Right.TRUNCATE | Right.IOCTL_DEV), (3, Right.IOCTL_DEV), (4, Right.IOCTL_DEV), (5, Right(0)), (9, Right(0))],
 )
-def test_a_kernel_is_asked_for_what_it_knows(abi: int, unknown: Right) -> None:
+def test_a_kernel_gets_only_the_rights_that_it_knows(abi: int, unknown: Right) -> None:
     assert handled(abi) & (Right.TRUNCATE | Right.IOCTL_DEV) == (Right.TRUNCATE | Right.IOCTL_DEV) & ~unknown
     assert Right.REFER in handled(abi)
 
@@ -184,9 +184,8 @@ def test_what_lies_among_the_runner_s_own_cannot_be_opened(tmp_path: Path) -> No
     )
     assert mistakes(settings) == (
         "PENSTOCK_SANDBOX_READ holds 'data': expected absolute paths",
-        f"PENSTOCK_SANDBOX_READ holds '{tmp_path}/blobs/ab', which lies in PENSTOCK_BLOBS: "
-        "workflows must not get there",
-        f"PENSTOCK_SANDBOX_WRITE holds '{tmp_path}/state', which lies in PENSTOCK_STATE_DIR: "
+        f"PENSTOCK_SANDBOX_READ holds '{tmp_path}/blobs/ab', which is in PENSTOCK_BLOBS: workflows must not get there",
+        f"PENSTOCK_SANDBOX_WRITE holds '{tmp_path}/state', which is in PENSTOCK_STATE_DIR: "
         "workflows must not get there",
     )
 
@@ -235,7 +234,7 @@ def test_what_is_wanted_is_in_force_as_far_as_the_kernel_can(
     assert standing(mode, found).level is level
 
 
-def test_what_a_kernel_lacks_is_said() -> None:
+def test_what_a_kernel_lacks_is_reported() -> None:
     assert standing(SandboxMode.AUTO, LINUX_6_8).lacks == (
         "control devices that it can open",
         "signal the runner and other runs",
@@ -317,7 +316,7 @@ def test_what_is_hidden_is_not_offered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "reported"),
     [
         (
             "/usr/bin/bash: line 1: /data/new.txt: Permission denied",
@@ -329,8 +328,8 @@ def test_what_is_hidden_is_not_offered() -> None:
         ("sort: cannot create '/tmp/sortX': Permission denied", "/tmp/sortX: the folder for temporary files is the"),
     ],
 )
-def test_a_refused_write_is_named(line: str, says: str) -> None:
-    assert (why(line) or "").startswith(f"the sandbox refuses writing to {says}")
+def test_a_refused_write_is_named(line: str, reported: str) -> None:
+    assert (why(line) or "").startswith(f"the sandbox refuses writing to {reported}")
 
 
 @pytest.mark.parametrize(

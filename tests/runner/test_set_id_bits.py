@@ -18,7 +18,7 @@ from penstock_testing.scripted_engine import STOPPED, ScriptedEngine
 MODES = {"shell": 0o4755, "deep/group": 0o2750, "both": 0o6777, "plain": 0o755}
 
 
-def lay(folder: Path) -> None:
+def make_files(folder: Path) -> None:
     for name, mode in MODES.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("x")
@@ -35,7 +35,7 @@ def test_the_bits_go_and_the_rest_stays(tmp_path: Path) -> None:
     outside.chmod(0o4755)
     folder = tmp_path / "work"
     folder.mkdir()
-    lay(folder)
+    make_files(folder)
     (folder / "link").symlink_to(outside)
     os.mkfifo(folder / "pipe")
     assert strip_set_id_bits(folder) == 3
@@ -49,7 +49,7 @@ async def test_a_run_whose_work_is_kept_leaves_none(stage: Stage, kind: OutcomeK
     stage.keep_work = True
 
     async def script(attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-        lay(local_folders(attempt.workspace).work_dir)
+        make_files(local_folders(attempt.workspace).work_dir)
         if kind is OutcomeKind.STOPPED:
             await stop.wait()
             return STOPPED

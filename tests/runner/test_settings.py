@@ -1,4 +1,4 @@
-"""What a runner is told by its environment."""
+"""What the environment configures in a runner."""
 
 from pathlib import Path
 

@@ -69,7 +69,7 @@ async def delays(stage: Stage, job_id: JobId) -> list[ResultsDelayed]:
 
 
 class DownBlobs(FailingBlobs):
-    """Takes nothing until it is told to."""
+    """Takes nothing until the test permits it."""
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -94,14 +94,14 @@ async def test_an_outage_costs_no_results_and_is_shown(stage: Stage) -> None:
         job = await stage.desk.job(job_id)
         assert (job.state, job.results_delay) == (JobState.RUNNING, "the store is down")
         assert job.results_tries >= 4
-        await eventually(lambda: shown(stage, job_id))
+        await eventually(lambda: is_delay_shown(stage, job_id))
         blobs.is_down = False
         job = await stage.desk.reaches(job_id, JobState.COMPLETED)
         assert job.output_files == 1
     assert len(engine.started) == 1
 
 
-async def shown(stage: Stage, job_id: JobId) -> bool:
+async def is_delay_shown(stage: Stage, job_id: JobId) -> bool:
     chunks = await stage.logs.read(DEFAULT_TENANT, job_id)
     return any("penstock: uploading results, attempt 4: the store is down" in chunk.text for _, chunk in chunks)
 
@@ -283,7 +283,7 @@ async def test_an_object_store_that_comes_back_takes_the_results(
 @settings(max_examples=50, deadline=None)
 @given(outages=st.lists(st.integers(0, 30), max_size=6), workers=st.integers(1, 4))
 def test_retries_end_with_success_or_at_the_bound(outages: list[int], workers: int) -> None:
-    """Whatever fails how often, in how many uploads at a time: an upload ends, and a success ends the outage."""
+    """An upload ends, and a success ends the outage, for every sequence of failures and number of parallel uploads."""
     reports: list[int] = []
 
     async def report(tries: int, reason: str) -> None:

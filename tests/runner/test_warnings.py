@@ -6,7 +6,7 @@ from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Finding, FindingKind
 
 MISSING = Finding(kind=FindingKind.UNSUPPORTED, directive="conda", message="rule a declares `conda: e`", rule="a")
-NOTICE = Finding(kind=FindingKind.NOTICE, directive="threads", message="rule a asks for 9 threads", rule="a")
+NOTICE = Finding(kind=FindingKind.NOTICE, directive="threads", message="rule a requests 9 threads", rule="a")
 
 
 def test_what_results_depend_on_comes_first() -> None:

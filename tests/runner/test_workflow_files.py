@@ -321,7 +321,7 @@ def deepen(root: Path, *, levels: int, name: str = "d" * 100) -> None:
 
 
 @pytest.mark.parametrize("put", HOSTILE)
-def test_whatever_lies_in_a_tree_is_removed_and_nothing_else(root: Path, put: Callable[[Path], None]) -> None:
+def test_everything_in_a_folder_is_removed_and_nothing_else(root: Path, put: Callable[[Path], None]) -> None:
     put(root / "x")
     put(root / "sub" / "x")
     (root / "up").symlink_to("..")

@@ -35,7 +35,7 @@ async def until(condition: Callable[[], bool], what: str, *, deadline_s: float =
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, *, deadline_s: float = DEADLINE_S) -> None:
-    """The same for a condition that must ask."""
+    """Return when an asynchronous condition holds; fail when it does not in time."""
     with anyio.move_on_after(deadline_s):
         while not await condition():  # noqa: ASYNC110 - as above
             await anyio.sleep(0.02)
@@ -44,7 +44,7 @@ async def eventually(condition: Callable[[], Awaitable[bool]], what: str, *, dea
 
 
 async def projected(cluster: ClusterPorts) -> bool:
-    """Say whether the jobs view is up to the log's end."""
+    """Return whether the jobs view has reached the end of the log."""
     return await cluster.jobs.checkpoint() >= await cluster.log.last_seq()
 
 
@@ -57,7 +57,7 @@ async def load(cluster: ClusterPorts, job_id: JobId) -> Job | None:
     return fold(await cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
 
 
-async def tell(cluster: ClusterPorts, job_id: JobId, command: JobCommand) -> None:
+async def execute(cluster: ClusterPorts, job_id: JobId, command: JobCommand) -> None:
     """Decide and append, as a shell does."""
     known = await load(cluster, job_id)
     head = EMPTY_HEAD if known is None else known.head
@@ -70,12 +70,12 @@ async def submit(cluster: ClusterPorts, *, owner: str = "ada", engine: str = "mo
     command = SubmitJob(
         now=now(), job_id=job_id, tenant=DEFAULT_TENANT, spec=JobSpec(owner=owner, pipeline_name="p", engine=engine)
     )
-    await tell(cluster, job_id, command)
+    await execute(cluster, job_id, command)
     return job_id
 
 
 async def cancel(cluster: ClusterPorts, job_id: JobId) -> None:
-    await tell(cluster, job_id, CancelJob(now=now()))
+    await execute(cluster, job_id, CancelJob(now=now()))
 
 
 class Runner:
@@ -105,14 +105,14 @@ class Runner:
 
     async def end(self, job_id: JobId, attempt: int, outcome: OutcomeKind = OutcomeKind.SUCCEEDED) -> None:
         command = EndAttempt(now=now(), attempt=attempt, runner_id=self.id, outcome=outcome)
-        await tell(self._cluster, job_id, command)
+        await execute(self._cluster, job_id, command)
 
     async def _obey(self, order: EventData) -> None:
         match order:
             case AttemptAssigned():
                 self.attempts.append((order.job_id, order.attempt))
                 start = StartAttempt(now=now(), attempt=order.attempt, runner_id=self.id)
-                await tell(self._cluster, order.job_id, start)
+                await execute(self._cluster, order.job_id, start)
                 if self.ends_at_once:
                     await self.end(order.job_id, order.attempt)
             case StopOrdered():

@@ -98,14 +98,14 @@ class History:
         self.add(aggregates.job(DEFAULT_TENANT, job_id), data)
         return job_id
 
-    def tell(self, number: int, data: EventData) -> None:
+    def add_event(self, number: int, data: EventData) -> None:
         self.add(aggregates.job(DEFAULT_TENANT, job(number)), data)
 
     def start(self, number: int, runner_id: RunnerId, attempt: int = 1) -> None:
-        self.tell(number, AttemptStarted(attempt=attempt, runner_id=runner_id))
+        self.add_event(number, AttemptStarted(attempt=attempt, runner_id=runner_id))
 
     def complete(self, number: int, runner_id: RunnerId, attempt: int = 1) -> None:
-        self.tell(number, JobCompleted(attempt=attempt, runner_id=runner_id))
+        self.add_event(number, JobCompleted(attempt=attempt, runner_id=runner_id))
 
     def damage(self, number: int) -> None:
         """Put an event that cannot be read on a job."""
@@ -122,19 +122,19 @@ class History:
     def close(self, number: int) -> None:
         damage = self.state.jobs[aggregates.job(DEFAULT_TENANT, job(number))].life.damage
         assert damage is not None
-        self.tell(number, JobClosed(damaged_seq=damage.seq))
+        self.add_event(number, JobClosed(damaged_seq=damage.seq))
 
     def hold(self, number: int) -> None:
-        self.tell(number, JobHeld())
+        self.add_event(number, JobHeld())
 
     def release(self, number: int) -> None:
-        self.tell(number, JobReleased())
+        self.add_event(number, JobReleased())
 
     def cancel_waiting(self, number: int) -> None:
-        self.tell(number, JobCancelled())
+        self.add_event(number, JobCancelled())
 
     def cancel_running(self, number: int, reason: str | None = None) -> None:
-        self.tell(number, JobCancelRequested(reason=reason))
+        self.add_event(number, JobCancelRequested(reason=reason))
 
     def join(self, name: str, slots: int, *engines: str) -> RunnerId:
         runner_id = RunnerId(name)

@@ -53,7 +53,7 @@ def test_the_global_limit_holds_over_cycles(log: History) -> None:
     assert started(log.cycle()) == [(4, "r"), (5, "r")]
 
 
-def test_an_owner_at_the_limit_is_passed_over(log: History) -> None:
+def test_an_owner_at_the_limit_is_skipped(log: History) -> None:
     log.limit("owner", 2)
     runner = log.join("r", 10)
     for number in (1, 2, 3):
@@ -85,7 +85,7 @@ def test_a_raised_or_lowered_limit_holds_at_once(log: History) -> None:
     assert not log.cycle()
 
 
-def test_a_job_whose_engine_has_no_slot_is_passed_over(log: History) -> None:
+def test_a_job_whose_engine_has_no_slot_is_skipped(log: History) -> None:
     log.submit(1, engine="cwl")
     log.submit(2, engine="snakemake")
     log.submit(3, engine="mock")
@@ -123,9 +123,9 @@ def test_orders_to_one_runner_are_chained(log: History) -> None:
     for number in (1, 2, 3):
         log.submit(number)
     log.cycle()
-    orders = [each for each in log.stored if each.event.aggregate == "assign.r"]
-    assert [each.event.version for each in orders] == [1, 2, 3]
-    assert [each.event.previous for each in orders] == ["", orders[0].hash, orders[1].hash]
+    orders = [stored for stored in log.stored if stored.event.aggregate == "assign.r"]
+    assert [order.event.version for order in orders] == [1, 2, 3]
+    assert [order.event.previous for order in orders] == ["", orders[0].hash, orders[1].hash]
 
 
 def test_a_cancelled_job_is_stopped_once(log: History) -> None:
@@ -134,7 +134,7 @@ def test_a_cancelled_job_is_stopped_once(log: History) -> None:
     log.cycle()
     log.cancel_running(1, "wrong")
     decision = log.cycle()
-    assert [(each.runner_id, each.data.job_id, each.data.reason) for each in decision.stops] == [("r", job(1), "wrong")]
+    assert [(stop.runner_id, stop.data.job_id, stop.data.reason) for stop in decision.stops] == [("r", job(1), "wrong")]
     assert not log.cycle()
 
 
@@ -154,8 +154,8 @@ def test_a_silent_runner_is_lost_and_its_jobs_wait_again(log: History) -> None:
     log.start(1, runner)
     log.cancel_running(2)
     decision = log.cycle(Observations({runner: 11.5}))
-    assert [(each.runner_id, each.silent_s) for each in decision.lost] == [("a", 11.5)]
-    requeued, cancelled = (each.data for each in decision.abandoned)
+    assert [(runner.runner_id, runner.silent_s) for runner in decision.lost] == [("a", 11.5)]
+    requeued, cancelled = (event.data for event in decision.abandoned)
     assert isinstance(requeued, JobRequeued)
     assert requeued.cause is RequeueCause.LOST
     assert requeued.reason == "runner a fell silent"
@@ -181,9 +181,9 @@ def test_attempts_of_a_runner_that_left_wait_again(log: History) -> None:
 
 def test_an_assignment_that_crossed_with_the_runners_leaving_is_taken_back(log: History) -> None:
     seen = History()
-    for each in (log, seen):
-        each.join("a", 1)
-        each.submit(1)
+    for history in (log, seen):
+        history.join("a", 1)
+        history.submit(1)
     log.leave(next(iter(log.state.runners)))
     assert not log.state.runners
     seen.cycle()
@@ -191,7 +191,7 @@ def test_an_assignment_that_crossed_with_the_runners_leaving_is_taken_back(log: 
     for stored in seen.stored[3:]:
         log.add(stored.event.aggregate, stored.event.data)
     assert log.state.slots_used == 1
-    assert [type(each.data) for each in log.cycle().abandoned] == [JobRequeued]
+    assert [type(event.data) for event in log.cycle().abandoned] == [JobRequeued]
     assert (log.state.slots_used, log.state.runners) == (0, {})
 
 
@@ -284,11 +284,11 @@ def test_what_must_not_be_begun_twice_fails_when_its_runner_is_lost(log: History
     log.cycle()
     log.start(1, runner_id)
     decision = log.cycle(Observations({runner_id: 12.0}))
-    assert [type(each.data) for each in decision.abandoned] == [JobFailed, JobRequeued]
+    assert [type(event.data) for event in decision.abandoned] == [JobFailed, JobRequeued]
     failed = decision.abandoned[0].data
     assert isinstance(failed, JobFailed)
     assert failed.failure.cause is FailureCause.SYSTEM
     assert "runner r fell silent" in failed.failure.message
-    (cycle,) = [each.event.data for each in log.stored[-4:] if isinstance(each.event.data, CycleDecided)]
+    (cycle,) = [stored.event.data for stored in log.stored[-4:] if isinstance(stored.event.data, CycleDecided)]
     assert (cycle.failed, cycle.requeued) == ((job(1),), (job(2),))
     assert list(check_decisions(log.stored)) == []

@@ -22,8 +22,8 @@ def crash(log: History, runner_id: RunnerId) -> Decision:
     return log.cycle()
 
 
-def suspects(log: History, *numbers: int) -> None:
-    """Make jobs suspects: so many runners crashed that had them all."""
+def quarantine(log: History, *numbers: int) -> None:
+    """Quarantine jobs: so many runners crashed that had them all."""
     for number in numbers:
         log.submit(number)
     for crashed in range(MAX_SHARED_CRASHES):
@@ -34,12 +34,12 @@ def suspects(log: History, *numbers: int) -> None:
 
 
 def alone(decision: Decision) -> list[bool]:
-    return [each.data.is_alone for each in decision.starts]
+    return [start.data.is_alone for start in decision.starts]
 
 
 def test_the_jobs_of_crashed_runners_run_one_after_the_other() -> None:
     log = History()
-    suspects(log, 1, 2, 3)
+    quarantine(log, 1, 2, 3)
     runner = log.join("r", 8)
     for number in (1, 2, 3):
         decision = log.cycle()
@@ -51,7 +51,7 @@ def test_the_jobs_of_crashed_runners_run_one_after_the_other() -> None:
 
 def test_a_job_that_crashes_runners_alone_is_quarantined() -> None:
     log = History()
-    suspects(log, 1, 2)
+    quarantine(log, 1, 2)
     decisions: list[Decision] = []
     for crashed in range(MAX_CRASHES_ALONE):
         runner_id = log.join(f"alone-{crashed}", 8)
@@ -66,9 +66,9 @@ def test_a_job_that_crashes_runners_alone_is_quarantined() -> None:
     assert started(log.cycle()) == [(2, "r")], "the other one goes on"
 
 
-def test_other_jobs_start_when_the_suspect_has_ended() -> None:
+def test_other_jobs_start_when_the_quarantined_job_has_ended() -> None:
     log = History()
-    suspects(log, 1)
+    quarantine(log, 1)
     log.submit(2)
     log.submit(3)
     runner = log.join("r", 2)
@@ -97,7 +97,7 @@ def test_no_new_job_comes_to_a_runner_that_is_being_emptied() -> None:
     log.submit(6)
     decision = log.cycle()
     assert len(decision.starts) == 0 or not any(alone(decision))
-    less_busy = min((first, second), key=lambda each: (len(log.state.jobs_by_runner[each]), each))
+    less_busy = min((first, second), key=lambda runner: (len(log.state.jobs_by_runner[runner]), runner))
     assert all(runner_id != less_busy for _, runner_id in started(decision))
     for aggregate in list(log.state.jobs_by_runner[less_busy]):
         number = next(n for n in range(2, 7) if aggregates.job(DEFAULT_TENANT, job(n)) == aggregate)
@@ -106,9 +106,9 @@ def test_no_new_job_comes_to_a_runner_that_is_being_emptied() -> None:
     assert (1, less_busy) in started(decision)
 
 
-def test_at_most_half_of_the_runners_are_for_suspects() -> None:
+def test_at_most_half_of_the_runners_are_for_quarantined_jobs() -> None:
     log = History()
-    suspects(log, 1, 2, 3, 4)
+    quarantine(log, 1, 2, 3, 4)
     for name in ("a", "b", "c", "d"):
         log.join(name, 4)
     log.submit(5)
@@ -117,21 +117,21 @@ def test_at_most_half_of_the_runners_are_for_suspects() -> None:
     assert alone(decision) == [True, True, False]
 
 
-def test_limits_hold_for_suspects() -> None:
+def test_limits_hold_for_quarantined_jobs() -> None:
     log = History()
-    suspects(log, 1, 2)
+    quarantine(log, 1, 2)
     for name in ("a", "b", "c", "d"):
         log.join(name, 4)
     log.limit("owner", 1)
     assert started(log.cycle()) == [(1, "a")]
     log = History()
-    suspects(log, 1, 2)
+    quarantine(log, 1, 2)
     log.limit("global", 0)
     log.join("a", 4)
     assert not log.cycle()
 
 
-def test_a_stop_a_fence_and_a_fault_of_the_engine_make_nobody_a_suspect() -> None:
+def test_a_stop_a_fence_and_a_fault_of_the_engine_quarantine_no_job() -> None:
     log = History()
     log.submit(1)
     for number in range(MAX_REQUEUES):
@@ -157,7 +157,7 @@ def test_a_runner_that_falls_silent_counts_as_crashed() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
-    """Random runners and harmless jobs; the hostile job crashes whatever runner has it."""
+    """Random runners and harmless jobs; the hostile job crashes every runner that has it."""
     log = History()
     hostile = data.draw(st.integers(1, 6))
     for number in range(1, 7):
@@ -171,8 +171,8 @@ def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
             log.join(f"r-{runners}", data.draw(st.integers(1, 4)))
         for start in log.cycle().starts:
             holders = log.state.jobs_by_runner[start.data.runner_id]
-            is_alone = [log.state.jobs[each].life.is_alone for each in holders]
-            assert not any(is_alone) or len(is_alone) == 1, "nothing runs beside a suspect"
+            is_alone = [log.state.jobs[job_id].life.is_alone for job_id in holders]
+            assert not any(is_alone) or len(is_alone) == 1, "nothing runs beside a quarantined job"
         for runner_id in list(log.state.runners):
             held = sorted(log.state.jobs_by_runner.get(runner_id, ()))
             numbers = {n: log.state.jobs[a] for n in range(1, 7) for a in held if a.endswith(job(n))}
@@ -185,6 +185,6 @@ def test_a_hostile_job_never_fails_another_one(data: st.DataObject) -> None:
                 for number, live in numbers.items():
                     if must_end or data.draw(st.booleans()):
                         log.complete(number, runner_id, attempt=live.life.attempt)
-    assert job(hostile) not in {each.life.id for each in log.state.jobs.values()}, "it is quarantined in the end"
+    assert job(hostile) not in {live.life.id for live in log.state.jobs.values()}, "it is quarantined in the end"
     assert SchedulerState.restore(log.state.snapshot()).isolation_candidates == log.state.isolation_candidates
     assert not list(check_decisions(log.stored))

@@ -83,13 +83,13 @@ async def jobs_of(log: EventLog) -> list[Job]:
     histories: dict[str, list[Stored]] = {}
     for stored in await history(log):
         histories.setdefault(stored.event.aggregate, []).append(stored)
-    for each in histories.values():
-        verify(each)
-    return [made for each in histories.values() if (made := fold_job(each)) is not None]
+    for entries in histories.values():
+        verify(entries)
+    return [job for entries in histories.values() if (job := fold_job(entries)) is not None]
 
 
 async def completed(log: EventLog) -> bool:
-    return all(each.state is JobState.COMPLETED for each in await jobs_of(log))
+    return all(job.state is JobState.COMPLETED for job in await jobs_of(log))
 
 
 def is_assigned(runner: Runner, count: int) -> bool:
@@ -107,8 +107,8 @@ async def test_a_standby_takes_over_from_a_killed_leader(cluster: Cluster, proce
     runner = Runner(cluster, slots=5)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(runner.run)
-        await until(lambda: all(processes.is_ready(each) for each in schedulers), "ready", deadline_s=20)
-        await until(lambda: any('"leading"' in processes.log(each) for each in schedulers), "one leads")
+        await until(lambda: all(processes.is_ready(name) for name in schedulers), "ready", deadline_s=20)
+        await until(lambda: any('"leading"' in processes.log(name) for name in schedulers), "one leads")
         for assigned in (40, 80):
             first = await leader(cluster.log)
             place = ("one", "two").index(first.partition("-")[0])
@@ -128,7 +128,7 @@ async def test_a_standby_takes_over_from_a_killed_leader(cluster: Cluster, proce
     jobs = await jobs_of(cluster.log)
     assert len(jobs) == len(runner.attempts) == len(set(runner.attempts)) == 80
     stored = await history(cluster.log)
-    assert sum(isinstance(each.event.data, JobAssigned) for each in stored) == 80
+    assert sum(isinstance(entry.event.data, JobAssigned) for entry in stored) == 80
     assert list(check_decisions(stored)) == []
     assert fold(stored).slots_used == 0
 
@@ -137,7 +137,7 @@ async def test_a_clean_stop_hands_over_at_once(cluster: Cluster, processes: Proc
     first = processes.start("penstock_scheduler", PENSTOCK_SCHEDULER_NAME="one")
     await until(lambda: '"leading"' in processes.log(first), "one leads", deadline_s=20)
     second = processes.start("penstock_scheduler", PENSTOCK_SCHEDULER_NAME="two")
-    await until(lambda: '"ready"' in processes.log(second), "two stands by", deadline_s=20)
+    await until(lambda: '"ready"' in processes.log(second), "the second is a standby", deadline_s=20)
     assert '"leading"' not in processes.log(second)
     first.terminate()
     stopped_at = time.monotonic()
@@ -165,12 +165,12 @@ async def test_killed_and_rival_projectors_leave_the_view_right(cluster: Cluster
         await eventually(lambda: completed(cluster.log), "completed", deadline_s=30)
         await eventually(lambda: projected(cluster), "projected")
         tasks.cancel_scope.cancel()
-    jobs = {each.id: each for each in await jobs_of(cluster.log)}
+    jobs = {job.id: job for job in await jobs_of(cluster.log)}
     assert len(jobs) == 150
     assert await cluster.jobs.get_many(list(jobs)) == jobs
 
 
-async def test_wrong_settings_are_said_all_at_once(processes: Processes) -> None:
+async def test_wrong_settings_are_reported_all_at_once(processes: Processes) -> None:
     process = processes.start("penstock_scheduler", PENSTOCK_MAX_RUNNING_JOBS="many", PENSTOCK_SCHEDULER_NAME="a b")
     assert await anyio.to_thread.run_sync(process.wait, 20) == 2
     assert "PENSTOCK_MAX_RUNNING_JOBS is 'many'" in processes.log(process)

@@ -1,4 +1,4 @@
-"""The projector on a log in memory: exactly once, whatever it is done to."""
+"""The projector on a log in memory: exactly once under every fault."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ def expected(history: Sequence[Stored]) -> dict[JobId, Job]:
     jobs: dict[str, Job | None] = {}
     for stored in history:
         jobs[stored.event.aggregate] = evolve(jobs.get(stored.event.aggregate), stored)
-    return {each.id: each for each in jobs.values() if each is not None}
+    return {job.id: job for job in jobs.values() if job is not None}
 
 
 async def view(cluster: MemoryCluster) -> dict[JobId, Job]:
@@ -60,7 +60,7 @@ async def test_every_accepted_event_is_published_in_order(cluster: MemoryCluster
             await cancel(cluster, await submit(cluster))
         await settled(cluster)
         tasks.cancel_scope.cancel()
-    published = [each.seq for each in cluster.live.published]
+    published = [feed_event.seq for feed_event in cluster.live.published]
     assert published == list(range(1, 11))
 
 
@@ -92,8 +92,8 @@ def test_a_batch_is_cut_where_too_many_jobs_would_change() -> None:
         log.submit(number)
         log.cancel_waiting(number)
     cut = list(divided(log.stored))
-    assert [each for piece in cut for each in piece] == log.stored
-    assert [len(piece) for piece in cut] == [1 + 2 * MAX_JOBS_A_WRITE, 2 * MAX_JOBS_A_WRITE, 2]
+    assert [stored for batch in cut for stored in batch] == log.stored
+    assert [len(batch) for batch in cut] == [1 + 2 * MAX_JOBS_A_WRITE, 2 * MAX_JOBS_A_WRITE, 2]
     assert list(divided([])) == []
 
 

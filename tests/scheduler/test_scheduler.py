@@ -1,4 +1,4 @@
-"""The scheduler's shell on a log in memory: leads, stands by, steps down, and never doubles an assignment."""
+"""The scheduler's shell on a log in memory: it leads, waits as a standby, resigns, and never assigns twice."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 import pytest
 from structlog.testing import capture_logs
-from tests.scheduler.clients import Runner, add, cancel, load, now, submit, tell, until
+from tests.scheduler.clients import Runner, add, cancel, execute, load, now, submit, until
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored, verify
@@ -40,11 +40,11 @@ def jobs_of(cluster: MemoryCluster, *, is_whole: bool = True) -> list[Job]:
     if is_whole:
         for history in histories.values():
             verify(history)
-    return [each for history in histories.values() if (each := fold_job(history)) is not None]
+    return [job for history in histories.values() if (job := fold_job(history)) is not None]
 
 
 def states(cluster: MemoryCluster, *, is_whole: bool = True) -> list[JobState]:
-    return [each.state for each in jobs_of(cluster, is_whole=is_whole)]
+    return [job.state for job in jobs_of(cluster, is_whole=is_whole)]
 
 
 async def test_jobs_flow_from_the_queue_to_their_end(cluster: MemoryCluster) -> None:
@@ -62,12 +62,12 @@ async def test_jobs_flow_from_the_queue_to_their_end(cluster: MemoryCluster) -> 
 
 
 async def test_the_settings_become_limits_of_the_log(cluster: MemoryCluster) -> None:
-    assert await running_at_once(cluster, wanted=None, jobs=3) == 3, "nothing said, no bound"
+    assert await running_at_once(cluster, wanted=None, jobs=3) == 3, "no limit is set"
     assert await running_at_once(cluster, wanted=4, jobs=2) == 4
     assert await running_at_once(cluster, wanted=4, jobs=0) == 4
     assert await running_at_once(cluster, wanted=None, jobs=0) == 4, "the log remembers"
     assert await running_at_once(cluster, wanted=0, jobs=0) == 5, "no bound any more"
-    limits = [each for each in cluster.log.stored if each.event.aggregate == "policy.limit.global"]
+    limits = [stored for stored in cluster.log.stored if stored.event.aggregate == "policy.limit.global"]
     assert len(limits) == 2, "what is set already is not set again"
 
 
@@ -81,7 +81,7 @@ async def running_at_once(cluster: MemoryCluster, *, wanted: int | None, jobs: i
         tasks.start_soon(scheduler.run)
         tasks.start_soon(runner.run)
         await until(lambda: runner.id in scheduler.state.runners, "the runner is known")
-        elections = len([each for each in cluster.log.stored if isinstance(each.event.data, LeaseAcquired)])
+        elections = len([stored for stored in cluster.log.stored if isinstance(stored.event.data, LeaseAcquired)])
         await until(lambda: scheduler.state.lease.term == elections, "it leads")
         cycle_id = EventId("next")
         await until(lambda: not decide(scheduler.state, now(), cycle_id=cycle_id), "settled")
@@ -110,7 +110,7 @@ async def test_a_standby_takes_over_when_the_leader_stops(cluster: MemoryCluster
         await submit(cluster)
         await until(lambda: states(cluster) == [JobState.COMPLETED] * 2, "done by b")
         tasks.cancel_scope.cancel()
-    terms = [each.event.data.term for each in cluster.log.stored if isinstance(each.event.data, LeaseAcquired)]
+    terms = [stored.event.data.term for stored in cluster.log.stored if isinstance(stored.event.data, LeaseAcquired)]
     assert terms == [1, 2]
 
 
@@ -141,10 +141,10 @@ async def test_a_job_with_a_damaged_event_holds_nobody_up_until_it_is_closed(
             assert job is not None
             assert job.damage is not None
             assert (job.damage.seq, job.failure is not None) == (damaged_seq, True)
-            await tell(cluster, broken, CloseJob(now=now()))
+            await execute(cluster, broken, CloseJob(now=now()))
             await until(lambda: not scheduler.state.damages and aggregate not in scheduler.state.jobs, "closed")
             tasks.cancel_scope.cancel()
-    assert [each for each in lines if each["event"] == "cycle_refused"] == []
+    assert [line for line in lines if line["event"] == "cycle_refused"] == []
     assert states(cluster, is_whole=False).count(JobState.FAILED) == 1
     assert list(check_decisions(cluster.log.stored)) == []
     replayed = SchedulerState()
@@ -177,7 +177,7 @@ async def test_a_log_that_is_read_slowly_is_not_taken_for_its_end(
         async with anyio.create_task_group() as tasks:
             scheduler = Scheduler(cluster, holder="a")
             tasks.start_soon(lambda: scheduler.run(on_ready=lambda: ready.append(scheduler.state.seq)))
-            await until(lambda: "log_read_slowly" in [each["event"] for each in lines], "it waits")
+            await until(lambda: "log_read_slowly" in [line["event"] for line in lines], "it waits")
             assert ready == []
             log.has_caught_up.set()
             await until(lambda: ready == [3], "it read everything")
@@ -203,12 +203,12 @@ async def test_a_deposed_leader_steps_down(cluster: MemoryCluster) -> None:
         await until(lambda: terms == [1], "elected")
         head = await cluster.log.head(aggregates.SCHEDULER_LEASE)
         await add(cluster, aggregates.SCHEDULER_LEASE, LeaseAcquired(holder="b", term=2), head)
-        await until(lambda: scheduler.state.lease.holder == "b", "heard of it")
+        await until(lambda: scheduler.state.lease.holder == "b", "it received the election")
         seen = len(cluster.log.stored)
         tasks.start_soon(Runner(cluster).run)
         await submit(cluster)
         await until(lambda: scheduler.state.seq > seen + 1, "folded on")
-        assert not [each for each in cluster.log.stored if isinstance(each.event.data, JobAssigned)]
+        assert not [stored for stored in cluster.log.stored if isinstance(stored.event.data, JobAssigned)]
         # The other one never beats, so it takes its place back.
         await until(lambda: terms == [1, 3], "elected again")
         await until(lambda: states(cluster) == [JobState.COMPLETED], "done")
@@ -216,7 +216,7 @@ async def test_a_deposed_leader_steps_down(cluster: MemoryCluster) -> None:
 
 
 class DoubtfulLog(MemoryLog):
-    """Says of some fenced appends that it does not know; half of them are stored, and some only later."""
+    """Reports an unknown outcome of some fenced appends; half of them are stored, and some only later."""
 
     def __init__(self) -> None:
         super().__init__(max_bytes=1 << 30)

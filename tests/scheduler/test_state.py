@@ -40,32 +40,34 @@ ACTIONS = st.tuples(
 )
 
 
-def plain_starts(state: SchedulerState, history: History, room: int) -> list[tuple[int, str]]:
-    """The same rules without any index: the whole queue is looked at, job by job."""
-    free = {each.id: state.free_slots(each) for each in state.runners.values() if each.state is RunnerStatus.ACTIVE}
+def plain_starts(state: SchedulerState, history: History, capacity: int) -> list[tuple[int, str]]:
+    """Apply the same rules without any index: check the whole queue, job by job."""
+    free = {
+        runner.id: state.free_slots(runner) for runner in state.runners.values() if runner.state is RunnerStatus.ACTIVE
+    }
     held = dict(state.slots_used_by)
-    most, most_an_owner = state.limit("global"), state.limit("owner")
+    limit, owner_limit = state.limit("global"), state.limit("owner")
     running = state.slots_used
     starts: list[tuple[int, str]] = []
-    for each in sorted(state.queue, key=lambda each: each.key):
-        owner = each.account
-        fitting = [r for r, slots in free.items() if slots > 0 and each.engine in state.runners[r].engines]
-        is_full = len(starts) >= room or (most is not None and running >= most)
-        is_late = each.not_before is not None and each.not_before > history.now
-        is_over = most_an_owner is not None and held.get(owner, 0) >= most_an_owner
+    for queued in sorted(state.queue, key=lambda queued: queued.key):
+        owner = queued.account
+        fitting = [r for r, slots in free.items() if slots > 0 and queued.engine in state.runners[r].engines]
+        is_full = len(starts) >= capacity or (limit is not None and running >= limit)
+        is_late = queued.not_before is not None and queued.not_before > history.now
+        is_over = owner_limit is not None and held.get(owner, 0) >= owner_limit
         if is_full or is_late or is_over or not fitting:
             continue
         runner_id = min(fitting, key=lambda r: (-free[r], r))
         free[runner_id] -= 1
         held[owner] = held.get(owner, 0) + 1
         running += 1
-        starts.append((UUID(each.life.id).int, runner_id))
+        starts.append((UUID(queued.life.id).int, runner_id))
     return starts
 
 
 def act(history: History, action: str, number: int) -> None:
     state = history.state
-    live = sorted(state.jobs.values(), key=lambda each: each.created_seq)
+    live = sorted(state.jobs.values(), key=lambda job: job.created_seq)
     runners = sorted(state.runners)
     one: LiveJob | None = live[number % len(live)] if live else None
     runner = RunnerId(runners[number % len(runners)]) if runners else None
@@ -113,10 +115,10 @@ def act(history: History, action: str, number: int) -> None:
             delayed = ResultsDelayed(
                 attempt=one.life.attempt, runner_id=one.life.runner_id, tries=2, reason="the store is unavailable"
             )
-            history.tell(UUID(one.life.id).int, delayed)
+            history.add_event(UUID(one.life.id).int, delayed)
         case "damage" if one is not None:
             history.damage(UUID(one.life.id).int)
-        case "close" if damaged := [each for each in live if each.life.damage]:
+        case "close" if damaged := [job for job in live if job.life.damage]:
             history.close(UUID(damaged[0].life.id).int)
         case "foreign damage":
             names = ["scheduler.lease", "scheduler.cycle", "policy.limit.owner", "policy.limit.global", ""]
@@ -135,14 +137,14 @@ def act(history: History, action: str, number: int) -> None:
 def check_summary(state: SchedulerState) -> None:
     """The summary agrees with a look at every job and runner."""
     summary = summarize(state)
-    runners = [each for each in state.runners.values() if each.state is RunnerStatus.ACTIVE]
+    runners = [runner for runner in state.runners.values() if runner.state is RunnerStatus.ACTIVE]
     for engine, queue in summary.engines.items():
-        fitting = [each for each in runners if engine in each.engines]
-        assert queue.slots == sum(each.slots for each in fitting)
-        assert queue.free == sum(max(0, state.free_slots(each)) for each in fitting)
-        waiting = [each for each in state.queue if each.engine == engine and each.not_before is None]
+        fitting = [runner for runner in runners if engine in runner.engines]
+        assert queue.slots == sum(runner.slots for runner in fitting)
+        assert queue.free == sum(max(0, state.free_slots(runner)) for runner in fitting)
+        waiting = [job for job in state.queue if job.engine == engine and job.not_before is None]
         assert queue.waiting == len(waiting)
-        assert queue.first == tuple(each.life.id for each in sorted(waiting, key=lambda each: each.key))
+        assert queue.first == tuple(job.life.id for job in sorted(waiting, key=lambda job: job.key))
         held = [job for job in state.jobs.values() if job.life.runner_id in {runner.id for runner in fitting}]
         assert {holder.job_id for holder in queue.holders} == {job.life.id for job in held if job.life.state.holds_slot}
     assert summary.running == state.slots_used == len(summary.holders)
@@ -150,26 +152,26 @@ def check_summary(state: SchedulerState) -> None:
         jobs = [job for job in state.jobs.values() if job.account == (load.tenant, load.owner)]
         oldest = sorted((job for job in jobs if job.life.state.holds_slot), key=lambda job: job.created_seq)
         assert [holder.job_id for holder in load.holders] == [job.life.id for job in oldest[:MAX_HOLDERS_OF_OWNER]]
-    assert {(each.tenant, each.owner) for each in summary.full_owners} == state.queue.suspended_owners()
+    assert {(account.tenant, account.owner) for account in summary.full_owners} == state.queue.suspended_owners()
 
 
 def check_indices(state: SchedulerState) -> None:
     check_summary(state)
-    """What is counted along the way is what counting anew gives."""
-    holding = [each for each in state.jobs.values() if each.life.state.holds_slot]
+    """Counters kept along the way equal a new count."""
+    holding = [job for job in state.jobs.values() if job.life.state.holds_slot]
     assert state.slots_used == len(holding) == sum(state.slots_used_by.values())
-    waiting = [each for each in state.jobs.values() if each.life.state is JobState.QUEUED]
-    assert {each.life.id for each in state.queue} == {each.life.id for each in waiting if not each.life.damage}
-    held = [each for each in state.jobs.values() if each.life.state is JobState.HELD]
+    waiting = [job for job in state.jobs.values() if job.life.state is JobState.QUEUED]
+    assert {job.life.id for job in state.queue} == {job.life.id for job in waiting if not job.life.damage}
+    held = [job for job in state.jobs.values() if job.life.state is JobState.HELD]
     assert len(state.jobs) == len(holding) + len(waiting) + len(held)
-    assert {a for held in state.jobs_by_runner.values() for a in held} == {each.aggregate for each in holding}
+    assert {a for held in state.jobs_by_runner.values() for a in held} == {job.aggregate for job in holding}
     assert all(state.jobs_by_runner.values())
     for runner in state.runners.values():
         assert not runner.state.is_over or state.jobs_by_runner.get(runner.id)
     assert state.orphaned_jobs == {
-        each.aggregate
-        for each in holding
-        if each.life.runner_id and state.runners[each.life.runner_id].state.is_over and not each.life.damage
+        job.aggregate
+        for job in holding
+        if job.life.runner_id and state.runners[job.life.runner_id].state.is_over and not job.life.damage
     }
 
 
@@ -191,7 +193,7 @@ def test_replay_equals_live_and_snapshots_equal_replay(actions: list[tuple[str, 
     assert encode_state(resumed) == live
     cycle_id = EventId("next")
     later = history.now + timedelta(seconds=30)
-    decisions = [decide(each, later, cycle_id=cycle_id) for each in (history.state, replayed, resumed)]
+    decisions = [decide(state, later, cycle_id=cycle_id) for state in (history.state, replayed, resumed)]
     assert msgspec.to_builtins(decisions[0]) == msgspec.to_builtins(decisions[1]) == msgspec.to_builtins(decisions[2])
     assert list(check_decisions(history.stored)) == []
 
@@ -205,13 +207,17 @@ def test_the_slim_fold_agrees_with_the_job_core(actions: list[tuple[str, int]]) 
         act(history, action, number)
     for stored in history.stored:
         jobs[stored.event.aggregate] = evolve(jobs.get(stored.event.aggregate), stored)
-    whole = {name: each for name, each in jobs.items() if each is not None and not each.state.is_terminal}
+    whole = {name: folded for name, folded in jobs.items() if folded is not None and not folded.state.is_terminal}
     assert whole.keys() == history.state.jobs.keys()
-    for name, each in whole.items():
+    for name, folded in whole.items():
         slim = history.state.jobs[name]
         for field in JobLifecycle.__struct_fields__:
-            assert getattr(slim.life, field) == getattr(each, field), field
-        assert (slim.created_seq, slim.priority, slim.owner) == (each.created_seq, each.spec.priority, each.spec.owner)
+            assert getattr(slim.life, field) == getattr(folded, field), field
+        assert (slim.created_seq, slim.priority, slim.owner) == (
+            folded.created_seq,
+            folded.spec.priority,
+            folded.spec.owner,
+        )
 
 
 def test_a_changed_decision_is_found_by_the_replay() -> None:
@@ -251,7 +257,7 @@ def test_events_that_a_cycle_had_not_seen_do_not_count_against_it() -> None:
 @pytest.mark.parametrize(
     "raw", [b"", b"nonsense", compress(b""), compress(b"\xc0"), compress(msgspec.msgpack.encode([1]))]
 )
-def test_an_unreadable_snapshot_says_so(raw: bytes) -> None:
+def test_an_unreadable_snapshot_is_reported(raw: bytes) -> None:
     with pytest.raises(UnreadableSnapshot):
         restore_state(raw, seq=0)
 
@@ -270,7 +276,7 @@ def test_why_a_job_waits() -> None:
 
     def waiting(number: int) -> Waiting | None:
         aggregate = f"job.default.{job(number)}"
-        found = fold_job([each for each in history.stored if each.event.aggregate == aggregate])
+        found = fold_job([stored for stored in history.stored if stored.event.aggregate == aggregate])
         assert found is not None
         delay_s = 0.0 if found.not_before is None else (found.not_before - history.now).total_seconds()
         return why(found, summarize(history.state), None, delay_s, is_led=True)

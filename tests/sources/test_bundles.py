@@ -1,4 +1,4 @@
-"""A workflow's files become one blob, or what is wrong with them is said."""
+"""A workflow's files become one blob, or the error states what is wrong with them."""
 
 import json
 from pathlib import PurePosixPath
@@ -83,7 +83,7 @@ def test_too_many_files_are_refused() -> None:
     assert "too many" in found["#/source/files"]
 
 
-def test_a_missing_snakefile_says_where_it_was_looked_for() -> None:
+def test_a_missing_snakefile_is_reported_with_its_locations() -> None:
     found = wrong(SubmittedSource(files={"main.smk": "", "README": ""}))
 
     assert "workflow/Snakefile" in found["#/source/files"]
@@ -112,7 +112,7 @@ def test_other_paths_are_refused(path: str) -> None:
         path_source(SubmittedSource(path=path), ROOTS, engine="snakemake")
 
 
-def test_without_roots_the_refusal_says_what_to_do() -> None:
+def test_without_roots_the_error_states_what_to_do() -> None:
     with pytest.raises(InvalidSource, match="PENSTOCK_SOURCE_ROOTS"):
         path_source(SubmittedSource(path="/shared/x"), (), engine="snakemake")
 

@@ -1,6 +1,6 @@
-"""Start a runner: `python -m penstock_runner`, told by its environment what to do.
+"""Start a runner: `python -m penstock_runner`, configured by its environment.
 
-Exit codes: 0 stopped as asked, 1 cannot work (the reason is logged), 2 wrong settings.
+Exit codes: 0 stopped on request, 1 cannot work (the reason is logged), 2 wrong settings.
 """
 
 import os
@@ -60,7 +60,7 @@ _EXPECTED: Final = (
 async def serve(
     settings: RunnerSettings, shutdown: Shutdown | None = None, *, workflow_umask: int | None = None
 ) -> None:
-    """Run a runner until it is asked to stop, by `shutdown` or by a signal.
+    """Run a runner until its end is requested, by `shutdown` or by a signal.
 
     Workflows run with `workflow_umask`, or else with that of this process.
 
@@ -76,7 +76,7 @@ async def serve(
     runner_id = new_runner_id(settings.name)
     # Before an engine is made: every process of an engine inherits it.
     os.environ[RUNNER_MARKER] = runner_id
-    policy, standing = await confinement(settings, os.environ)
+    policy, sandbox_status = await confinement(settings, os.environ)
     context = _launch_context(settings, policy, workflow_umask)
     engines = launched_engines(installed_engines(), settings.engines, context, os.environ)
     blobs = open_blobs(settings.blobs)
@@ -90,7 +90,7 @@ async def serve(
             group.start_soon(_obey_signals, shutdown)
             runner = Runner(
                 runner_id,
-                _terms(settings, standing),
+                _terms(settings, sandbox_status),
                 _ports(cluster, blobs),
                 engines,
                 folder,
@@ -155,7 +155,7 @@ def _ports(cluster: Cluster, blobs: Blobs) -> Ports:
     )
 
 
-def _terms(settings: RunnerSettings, standing: SandboxStatus) -> RunnerConfig:
+def _terms(settings: RunnerSettings, sandbox_status: SandboxStatus) -> RunnerConfig:
     return RunnerConfig(
         name=settings.name,
         slots=settings.slots,
@@ -164,7 +164,7 @@ def _terms(settings: RunnerSettings, standing: SandboxStatus) -> RunnerConfig:
         software_version=settings.image_tag or metadata.version("penstock"),
         lease_s=settings.lease_s,
         drain_timeout_s=settings.drain_timeout_s,
-        sandbox=standing,
+        sandbox=sandbox_status,
         unsupported_directives=settings.unsupported_directives,
     )
 

@@ -34,7 +34,7 @@ class RunnerRegistration:
 
     async def drain(self) -> None:
         """Record that the runner takes no further work."""
-        await self._perform(DrainRunner(runner_id=self._runner_id, reason="asked to stop"))
+        await self._perform(DrainRunner(runner_id=self._runner_id, reason="stop requested"))
 
     async def leave(self, reason: str, *, is_crash: bool = False) -> None:
         """Record that none of its work is running any more; nothing happens if it never joined or is gone already."""

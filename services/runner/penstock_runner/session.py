@@ -56,7 +56,7 @@ class SessionEnd(Enum):
     """How a session ended."""
 
     LEFT = "left"
-    """It was asked to leave, and left."""
+    """Its end was requested, and it left."""
     FENCED = "fenced"
     """It lost the right to work, and killed everything."""
 

@@ -1,4 +1,4 @@
-"""What a runner is told by its environment."""
+"""The settings of a runner, read from its environment."""
 
 import os
 import re
@@ -86,11 +86,11 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
     ] = ()
     sandbox_write: Annotated[
         tuple[Path, ...],
-        Meta(description="Files and folders that workflows may read and write, besides folders of their own."),
+        Meta(description="Files and folders that workflows may read and write, besides their own folders."),
     ] = ()
     sandbox_hide: Annotated[
         tuple[Path, ...],
-        Meta(description="Files and folders that workflows may not read, though they lie in one that they may read."),
+        Meta(description="Files and folders that workflows may not read, although they are in one that they may read."),
     ] = ()
     sandbox_network: Annotated[
         NetworkPolicy,
@@ -149,7 +149,8 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
         ),
     ] = MAX_LEASE_S
     drain_timeout_s: Annotated[
-        float, Meta(ge=0, le=604_800, description="How long what runs may go on after the runner was asked to stop.")
+        float,
+        Meta(ge=0, le=604_800, description="How long attempts may go on after the stop of the runner was requested."),
     ] = 20.0
     image_tag: Annotated[
         str, Meta(description="The version of the software, as deployed.", extra={"variable": "IMAGE_TAG"})
@@ -195,7 +196,7 @@ def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxy
     )
     own = {"PENSTOCK_STATE_DIR": settings.state_dir.absolute(), "PENSTOCK_BLOBS": Path(settings.blobs).absolute()}
     found.extend(
-        f"{variable} holds {str(place)!r}, which lies in {owner}: workflows must not get there"
+        f"{variable} holds {str(place)!r}, which is in {owner}: workflows must not get there"
         for variable in ("PENSTOCK_SANDBOX_READ", "PENSTOCK_SANDBOX_WRITE")
         for place in places[variable]
         for owner, folder in own.items()
@@ -219,6 +220,6 @@ def _environment_mistakes(settings: RunnerSettings, environ: Mapping[str, str]) 
 
 
 def _overlapping(place: Path) -> tuple[str, ...]:
-    """Return the places of the runner's own code that are in a folder, or in which it lies."""
+    """Return the places of the runner's own code that are in a folder, or that contain the folder."""
     folder = place.resolve()
     return tuple(code for code in own_code() if folder.is_relative_to(code) or Path(code).is_relative_to(folder))

@@ -194,7 +194,7 @@ class RemoteEngine:
         self.runs = 0
 
     async def __aenter__(self) -> "RemoteEngine":
-        # In production the worker would be there already, and be asked to end what is marked with this runner.
+        # In production the worker would be there already, and receive a request to end what is marked with this runner.
         self._worker = await anyio.open_process([sys.executable, "-I", str(WORKER)], stdin=PIPE, stdout=PIPE)
         assert self._worker.stdout is not None
         self._remote.port = int(await BufferedByteReceiveStream(self._worker.stdout).receive_until(b"\n", 64))
@@ -252,12 +252,12 @@ class RemoteEngine:
 async def _until_ended(send: Send, receive: Receive, stop: anyio.Event) -> dict[str, Any]:
     ended: dict[str, Any] = {}
 
-    async def ask_to_stop() -> None:
+    async def request_stop() -> None:
         await stop.wait()
         await send(b"stop\n")
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask_to_stop)
+        tasks.start_soon(request_stop)
         ended = await receive()
         tasks.cancel_scope.cancel()
     return ended

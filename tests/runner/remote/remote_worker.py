@@ -1,6 +1,6 @@
 """The place where a remote engine's attempts run: a server that shares nothing with the runner but a socket.
 
-It keeps the files of attempts in a folder of its own, which the runner never learns, and runs `run.sh` in it. Requests
+It keeps the files of attempts in a separate folder, which the runner never learns, and runs `run.sh` in it. Requests
 and events are lines of JSON on 127.0.0.1; each request has its own connection. Work ends with the lease, by the clock
 of this process, when no renewal arrives.
 """
@@ -94,12 +94,12 @@ class Handler(socketserver.StreamRequestHandler):
         return {}
 
     def do_run(self, job: str, logs: str, script: str, marker: str) -> object:
-        """Run a script; end it when asked to, when the connection ends, or with the lease."""
+        """Run a script; end it on request, when the connection ends, or with the lease."""
         work, log_dir = _folder("work", job), _folder("logs", f"{job}/{logs}")
         try:
             path = _inside(work, script)
         except PermissionError:
-            return {"refused": f"the script {script!r} lies outside the workflow's folder"}
+            return {"refused": f"the script {script!r} is outside the workflow's folder"}
         if not path.is_file():
             return {"refused": f"no script was found; looked for {script}"}
         if time.monotonic() >= _lease_ends_at[0]:
@@ -119,16 +119,16 @@ class Handler(socketserver.StreamRequestHandler):
 
     def _wait(self, process: subprocess.Popen[bytes]) -> str:
         """Wait for the end of a script; return why it ended."""
-        asked = threading.Event()
+        requested = threading.Event()
 
         def read() -> None:
             with contextlib.suppress(OSError, ValueError):
                 self.rfile.readline()
-            asked.set()
+            requested.set()
 
         threading.Thread(target=read, daemon=True).start()
         while process.poll() is None:
-            why = "stop" if asked.wait(LOOK_S) else "lease" if time.monotonic() >= _lease_ends_at[0] else ""
+            why = "stop" if requested.wait(LOOK_S) else "lease" if time.monotonic() >= _lease_ends_at[0] else ""
             if why:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -153,7 +153,7 @@ def _inside(folder: Path, name: str) -> Path:
         not path.is_relative_to(folder)
         or os.path.realpath(path) != os.path.realpath(folder) + str(path)[len(str(folder)) :]
     ):
-        raise PermissionError(f"{name} lies outside")
+        raise PermissionError(f"{name} is outside")
     return path
 
 

@@ -62,7 +62,7 @@ from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job, LogStream
 
 HALT_GRACE_S: Final = 5.0
-"""An engine that was asked to stop, and the uploads of its results, have this long; then they are killed."""
+"""An engine that received a stop, and the uploads of its results, have this long; then they are killed."""
 FAULT_LOGS_S: Final = 5.0
 """After a fault, storing the logs that there are may take this long."""
 
@@ -93,7 +93,7 @@ class AttemptRun:
         return self._order.key
 
     def halt(self, cause: HaltCause) -> None:
-        """Request that it stops: first the engine is asked, after `HALT_GRACE_S` everything is killed."""
+        """Request that it stops: first the engine receives the stop, after `HALT_GRACE_S` everything is killed."""
         if isinstance(self._handle(StopRequested(cause)), RequestStop):
             self._stop.set()
             self._kill_at = anyio.current_time() + HALT_GRACE_S

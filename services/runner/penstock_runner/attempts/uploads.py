@@ -32,7 +32,7 @@ class UnreadableOutput(Exception):
 
 
 class StoredFiles(Struct, frozen=True):
-    """What became of the files that a run left."""
+    """The results of uploading the files that a run left."""
 
     manifest: OutputManifest | None = None
     """`None`: none was written, because there is nothing to list."""
@@ -128,7 +128,7 @@ class Uploads:
     ) -> StoredFiles:
         """Store the files that a run left, and their manifest.
 
-        A file that vanished or is not a regular file any more is not stored, and the manifest says so.
+        A file that vanished or is not a regular file any more is not stored, and the manifest lists it.
 
         Raises:
             UnreadableOutput, UploadFailed: not everything is stored.
@@ -214,8 +214,8 @@ async def _chunks(opened: WorkspaceFile, size: int) -> AsyncGenerator[bytes, Non
 def _warnings(manifest: OutputManifest) -> Iterator[str]:
     """Yield what the user must know of files that are not there for them."""
     if manifest.not_stored_count:
-        each = [f"{file.path} ({file.reason})" for file in manifest.not_stored]
-        yield f"{_counted(manifest.not_stored_count, 'file')} not stored: {_first(each, manifest.not_stored_count)}"
+        reasons = [f"{file.path} ({file.reason})" for file in manifest.not_stored]
+        yield f"{_counted(manifest.not_stored_count, 'file')} not stored: {_first(reasons, manifest.not_stored_count)}"
     if manifest.undeclared_count:
         names = [file.path for file in manifest.undeclared]
         yield (

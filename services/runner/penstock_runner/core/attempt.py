@@ -26,7 +26,7 @@ class Phase(Enum):
     PREPARING = auto()
     """Its files are being staged."""
     STARTING = auto()
-    """The log is told that it starts."""
+    """Its start is reported to the log."""
     RUNNING = auto()
     STORING = auto()
     """The engine has ended; results and logs are being uploaded."""
@@ -39,7 +39,7 @@ class AttemptState(Struct, frozen=True, kw_only=True):
 
     phase: Phase = Phase.ACCEPTING
     stop: HaltCause | None = None
-    """Why it was asked to stop; a cancellation is never replaced."""
+    """Why its end was requested; a cancellation is never replaced."""
     has_unstored_results: bool = False
     """Whether there are results that only the disk of this runner has."""
 
@@ -145,7 +145,7 @@ Step = (
 
 
 class RequestStop(Struct, frozen=True):
-    """Ask the engine to stop, and begin the grace period."""
+    """Request that the engine stops, and begin the grace period."""
 
 
 class Prepare(Struct, frozen=True):

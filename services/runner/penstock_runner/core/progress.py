@@ -1,4 +1,4 @@
-"""What a run says of itself, waiting to be delivered: bounded and coalesced, so that nothing can pile up.
+"""What a run reports, waiting to be delivered: bounded and coalesced, so that nothing can pile up.
 
 Pure. Of each task only the last view waits; log text waits up to a bound and at a bounded rate, and where something was
 left out a line states how much. Whole logs are stored as blobs, so nothing is lost by that.
@@ -22,7 +22,7 @@ LIVE_LOG_BURST_CHARS: Final = 512 * 1024
 MAX_WAITING_CHARS: Final = 512 * 1024
 """How much log text waits while it cannot be delivered."""
 MAX_CHUNK_CHARS: Final = 64 * 1024
-"""A chunk has no more, so that it fits into one message whatever it is made of."""
+"""A chunk has no more, so that it fits into one message with any content."""
 MIN_PIECE_CHARS: Final = 1024
 """Less than this is not cut off a longer text: it is left out with it."""
 MAX_TASK_TEXT_CHARS: Final = 16_000
@@ -65,7 +65,7 @@ class ReportQueue:
         return not (self._is_progress or self._chunks or self._left_out)
 
     def take(self, event: EngineEvent, *, now_s: float, time: datetime) -> None:
-        """Remember what the engine said, or leave it out where it is too much."""
+        """Keep what the engine reported, or leave it out where it is too much."""
         match event:
             case TaskChanged():
                 # To the end, so that the order of the tasks' last changes is kept.
@@ -101,7 +101,7 @@ class ReportQueue:
         return delivery
 
     def put_back(self, delivery: Delivery) -> None:
-        """Take back what could not be delivered; what came since then stands, and the bounds hold."""
+        """Take back what could not be delivered; what came since then is kept, and the bounds hold."""
         self._tasks = {task.id: task for task in delivery.tasks} | self._tasks
         self._is_progress = self._is_progress or delivery.is_progress
         later, self._chunks, self._waiting_chars = self._chunks, [], 0
@@ -116,10 +116,10 @@ class ReportQueue:
         earned = (now_s - self._allowed_at_s) * LIVE_LOG_CHARS_PER_S
         self._allowance = min(LIVE_LOG_BURST_CHARS, self._allowance + max(0.0, earned))
         self._allowed_at_s = now_s
-        room = min(int(self._allowance), MAX_WAITING_CHARS - self._waiting_chars)
+        capacity = min(int(self._allowance), MAX_WAITING_CHARS - self._waiting_chars)
         text = event.text
-        if len(text) > room:
-            text = text[:room] if room >= MIN_PIECE_CHARS else ""
+        if len(text) > capacity:
+            text = text[:capacity] if capacity >= MIN_PIECE_CHARS else ""
             cut = len(event.text) - len(text)
         else:
             cut = 0
