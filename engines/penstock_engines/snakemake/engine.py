@@ -177,7 +177,7 @@ def find_snakefile(work_dir: Path, wanted: str | None) -> str | Failure:
     if wanted is not None:
         path = Path(os.path.realpath(work_dir / wanted))
         if Path(wanted).is_absolute() or not path.is_relative_to(os.path.realpath(work_dir)):
-            return _no_snakefile(f"the Snakefile must lie within the workflow's folder: {wanted!r} does not")
+            return _no_snakefile(f"the Snakefile must be within the workflow's folder: {wanted!r} does not")
         if not path.is_file():
             return _no_snakefile(f"there is no Snakefile {wanted!r} in the workflow's folder")
         return wanted

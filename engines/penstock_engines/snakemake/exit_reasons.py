@@ -1,4 +1,4 @@
-"""Why a job of the graph failed, in a few words: from its exit code and from what Snakemake said."""
+"""Why a job of the graph failed, in a few words: from its exit code and from what Snakemake reported."""
 
 import re
 import signal

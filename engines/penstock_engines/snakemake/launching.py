@@ -31,7 +31,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     policy: UnsupportedDirectives = UnsupportedDirectives.CHOOSE
     """What happens when the workflow declares software that this runner does not provide."""
     is_dry: bool = False
-    """Whether only to tell what would run."""
+    """Whether only to list what would run."""
     rules: Rules | None = None
     """What the attempt may touch; `None`: what the runner's user may."""
 

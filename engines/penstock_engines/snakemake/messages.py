@@ -136,7 +136,7 @@ class TryEnded(Message, frozen=True, kw_only=True):
     time: Time
     ok: bool
     exit_code: ExitCode | None = None
-    """`None` where no process of its own ran."""
+    """`None` where no process ran for it."""
     raised: Text | None = None
     """The exception that ended it, where it was no failed command."""
     will_retry: bool = False
@@ -184,7 +184,7 @@ class RunProblem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     is_complete: bool = False
     """Whether the message names everything, so that the log adds nothing to it."""
     is_exit: bool = False
-    """The workflow's own code ended the run: what it printed last may say why."""
+    """The workflow's own code ended the run: what it printed last may show why."""
 
 
 class RunEnded(Message, frozen=True, kw_only=True):

@@ -23,8 +23,8 @@ _INFO: Final = struct.Struct("=QQ11Ii")
 """`struct pidfd_info`: mask, cgroup, eleven ids, exit code."""
 _GET_INFO: Final = 3 << 30 | _INFO.size << 16 | 0xFF << 8 | 11
 """`_IOWR(0xFF, 11, struct pidfd_info)`, as in `linux/pidfd.h`."""
-_ASK_IDS: Final = 1 << 0
-_ASK_EXIT: Final = 1 << 3
+_REQUEST_IDS: Final = 1 << 0
+_REQUEST_EXIT: Final = 1 << 3
 _PARENT: Final = 4
 """Where the parent's id is in the structure."""
 
@@ -32,15 +32,15 @@ _PARENT: Final = 4
 class Watch:
     """The processes of one run that are running, by the job that they belong to."""
 
-    def __init__(self, parent: int, *, most: int = MAX_PROCESSES, can_ask: bool = True) -> None:
-        """Watch children of `parent` alone, `most` at a time.
+    def __init__(self, parent: int, *, max_processes: int = MAX_PROCESSES, has_process_info: bool = True) -> None:
+        """Watch children of `parent` alone, `max_processes` at a time.
 
-        Without `can_ask` as on a kernel that has no `PIDFD_GET_INFO`.
+        Without `has_process_info` as on a kernel that has no `PIDFD_GET_INFO`.
         """
-        self._most = most
+        self._max_processes = max_processes
         self._parent = parent
         self._parent_descriptor = _opened(parent)
-        self._can_ask = can_ask
+        self._has_process_info = has_process_info
         self._opened: dict[int, list[int]] = {}
         """Descriptors, by job."""
         self._count = 0
@@ -53,8 +53,8 @@ class Watch:
             OSError: the engine has no room for another descriptor.
 
         """
-        if self._count >= self._most:
-            raise InvalidEvent(f"more than {self._most:,} processes at a time")
+        if self._count >= self._max_processes:
+            raise InvalidEvent(f"more than {self._max_processes:,} processes at a time")
         try:
             descriptor = _opened(pid)
         except OSError as error:
@@ -76,7 +76,7 @@ class Watch:
     def end(self, task: int) -> tuple[int | None, ...]:
         """Stop watching a job; return how each of its processes ended.
 
-        That is an exit code, negative for a signal; `None` where the kernel does not tell it.
+        That is an exit code, negative for a signal; `None` where the kernel does not report it.
 
         Raises:
             InvalidEvent: one is still running.
@@ -103,13 +103,13 @@ class Watch:
             os.close(descriptor)
 
     def _parent_of(self, descriptor: int, pid: int) -> int | None:
-        if self._can_ask:
+        if self._has_process_info:
             try:
-                return int(_info(descriptor, _ASK_IDS)[_PARENT])
+                return int(_info(descriptor, _REQUEST_IDS)[_PARENT])
             except ProcessLookupError:
                 return None
             except OSError:
-                self._can_ask = False
+                self._has_process_info = False
         with contextlib.suppress(OSError, ValueError, IndexError):
             # `pid (name) state parent ...`: the name may hold blanks and parentheses.
             parent = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
@@ -121,10 +121,10 @@ class Watch:
     def _exit_code(self, descriptor: int) -> int | None:
         if not _has_ended(descriptor):
             raise InvalidEvent("a job ended well, and a process of it is still running")
-        if self._can_ask:
+        if self._has_process_info:
             with contextlib.suppress(OSError):
-                info = _info(descriptor, _ASK_EXIT)
-                if info[0] & _ASK_EXIT:
+                info = _info(descriptor, _REQUEST_EXIT)
+                if info[0] & _REQUEST_EXIT:
                     return os.waitstatus_to_exitcode(info[-1])
         return None
 
@@ -142,8 +142,8 @@ def _has_ended(descriptor: int) -> bool:
     return bool(poll.poll(0))
 
 
-def _info(descriptor: int, asked: int) -> tuple[int, ...]:
+def _info(descriptor: int, requested: int) -> tuple[int, ...]:
     buffer = bytearray(_INFO.size)
-    struct.pack_into("=Q", buffer, 0, asked)
+    struct.pack_into("=Q", buffer, 0, requested)
     fcntl.ioctl(descriptor, _GET_INFO, buffer)
     return _INFO.unpack(buffer)

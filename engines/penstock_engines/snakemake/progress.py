@@ -1,4 +1,4 @@
-"""What an attempt's messages add up to: the tasks as they stand, their count, and which failed first. No I/O.
+"""What an attempt's messages add up to: the present tasks, their count, and which failed first. No I/O.
 
 Messages must have passed `protocol`. The names of tasks are made here, of their rule and wildcards.
 """

@@ -89,7 +89,7 @@ class Protocol:
         Args:
             message: what arrived.
             exit_codes: for the end of a try, of each of its processes that the engine watched: `None` where the kernel
-                does not tell the code of a process that ended.
+                does not report the code of a process that ended.
 
         Raises:
             InvalidEvent: it cannot come now; nothing that comes after it counts.
@@ -141,7 +141,7 @@ class Protocol:
                 self._unfinished.add(entry.task)
                 continue
             is_same = (known.entry.rule, known.entry.wildcards) == (entry.rule, entry.wildcards)
-            _require(is_same, f"job {entry.task} stands for two jobs")
+            _require(is_same, f"job {entry.task} represents two jobs")
             known.entry = entry
             if known.phase is Phase.GONE:
                 known.phase = Phase.WAITING

@@ -91,7 +91,7 @@ LIMITS: Final = (
     ),
 )
 
-_ASKED: Final = (
+_REQUESTED_MEMORY: Final = (
     re.compile(r"unable to allocate ([\d.]+ ?[KMGTP]i?B)", re.IGNORECASE),
     re.compile(r"cannot allocate vector of size ([\d.]+ ?[KMGTP]b)", re.IGNORECASE),
     re.compile(r"memory allocation of (\d+ bytes) failed", re.IGNORECASE),
@@ -131,8 +131,8 @@ def _sentence(limit: Limit, allowed: int, text: str, usage: Usage) -> str:
     sentence = f"the runner allows {limit.what.format(allowed)}{setting}"
     if limit is not MEMORY:
         return f"it reached a limit: {sentence}"
-    asked = next((found[1] for pattern in _ASKED if (found := pattern.search(text))), None)
-    details = [f"it asked for {asked} at once"] if asked else []
+    requested = next((found[1] for pattern in _REQUESTED_MEMORY if (found := pattern.search(text))), None)
+    details = [f"it requested {requested} at once"] if requested else []
     if usage.declared_mb is not None:
         details.append(f"its rule declares mem_mb={usage.declared_mb}")
     if usage.peak_bytes is not None:

@@ -91,15 +91,15 @@ class RunningAttempt:
         self._logs = LiveLogs(place.log_dir, emit, self._files)
 
     async def follow(self, child: AttemptHandle, stop: anyio.Event) -> Exited | None:
-        """Tell what happens until the attempt is gone; when cancelled, kill it first."""
+        """Report what happens until the attempt is gone; when cancelled, kill it first."""
         exited: Exited | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._stop_when_told, child, stop)
+                tasks.start_soon(self._stop_on_request, child, stop)
                 tasks.start_soon(self._logs.follow)
                 started = await child.started()
                 if started is not None:
-                    self._watch = Watch(started.pid, most=self._max_processes)
+                    self._watch = Watch(started.pid, max_processes=self._max_processes)
                     async with anyio.create_task_group() as reading:
                         reading.start_soon(self._read_events, child)
                         exited = await child.exited()
@@ -170,7 +170,7 @@ class RunningAttempt:
         # The tasks of a plan were never to start: they are reported as they are, with their reasons.
         tasks = self._progress.waiting if self._attempt.is_dry else self._progress.close(state, reason, now)
         for task in tasks:
-            await self._tell(task)
+            await self._report_task(task)
             await turns.step()
         await self._logs.finish()
         self._count()
@@ -215,7 +215,7 @@ class RunningAttempt:
             oom_kills=None if kills is None or self._oom_kills is None else kills - self._oom_kills,
         )
 
-    async def _stop_when_told(self, child: AttemptHandle, stop: anyio.Event) -> None:
+    async def _stop_on_request(self, child: AttemptHandle, stop: anyio.Event) -> None:
         await stop.wait()
         child.stop()
 
@@ -258,7 +258,7 @@ class RunningAttempt:
         if isinstance(message, Found):
             self._warn(message.findings)
         for task in self._progress.apply(message):
-            await self._tell(task)
+            await self._report_task(task)
 
     async def _require_outputs(self, task: int) -> None:
         """Look for the outputs of a job that ended well, which waits for that.
@@ -277,7 +277,7 @@ class RunningAttempt:
         for finding in findings:
             self._emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: warning: {finding.message}\n"))
 
-    async def _tell(self, task: Task) -> None:
+    async def _report_task(self, task: Task) -> None:
         """Emit a task; its logs begin with it and end before it."""
         task = replace(task, updated_at=SYSTEM.now())
         if task.state is TaskState.RUNNING:
@@ -295,7 +295,7 @@ class RunningAttempt:
         if task is None or not logs or self._causes.get(task.id):
             return
         self._causes[task.id] = logs[0].text.rstrip().splitlines()[-1].strip()[:LAST_LINE_CHARS]
-        await self._tell(task)
+        await self._report_task(task)
 
     def _with_cause(self, task: Task, last_line: str) -> Task:
         """Return a task whose command failed with the last line that it wrote, to standard error if it did."""

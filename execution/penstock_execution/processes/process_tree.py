@@ -1,4 +1,4 @@
-"""Linux processes: who descends from whom, how to be told, and how to end every one of them."""
+"""Linux processes: which descends from which, how to be notified, and how to end all of them."""
 
 import contextlib
 import ctypes
@@ -44,12 +44,12 @@ def descendants_of(roots: set[int]) -> set[int]:
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
     found: set[int] = set()
-    open_ends = list(roots)
-    while open_ends:
-        for child in children.get(open_ends.pop(), ()):
+    to_visit = list(roots)
+    while to_visit:
+        for child in children.get(to_visit.pop(), ()):
             if child not in found:
                 found.add(child)
-                open_ends.append(child)
+                to_visit.append(child)
     return found
 
 
@@ -98,10 +98,10 @@ def reap() -> tuple[dict[int, int], bool]:
 
 
 def end_descendants(deadline_s: float = KILL_DEADLINE_S) -> tuple[dict[int, int], int]:
-    """Kill whatever descends from this process, which must adopt orphans, until nothing is left.
+    """Kill every descendant of this process, which must adopt orphans, until nothing is left.
 
-    A process whose descendants all come back to it has none exactly when it has no child: so this is certain, whatever
-    they forked meanwhile. Returns the exit codes collected, and how many were left at the deadline.
+    A process whose descendants all come back to it has none exactly when it has no child: so this is certain, also
+    when they forked meanwhile. Returns the exit codes collected, and how many were left at the deadline.
     """
     collected: dict[int, int] = {}
     end = time.monotonic() + deadline_s

@@ -1,6 +1,6 @@
-"""What a hostile workflow tries, and what a decent one needs. It is laid beside a Snakefile and runs in its process.
+"""What a hostile workflow tries, and what an honest one needs. It is copied beside a Snakefile and runs in its process.
 
-It is independent: `perform(targets, path)` writes for each deed whether it was done, or which error refused it.
+It is independent: `perform(targets, path)` writes for each action whether it was done, or which error refused it.
 """
 
 import contextlib
@@ -24,23 +24,23 @@ import termios
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Deed = Callable[[], object]
+Action = Callable[[], object]
 Targets = Mapping[str, Any]
 
 
-def read(path: str) -> Deed:
+def read(path: str) -> Action:
     return lambda: pathlib.Path(path).read_bytes()
 
 
-def listing(path: str) -> Deed:
+def listing(path: str) -> Action:
     return lambda: os.listdir(path)
 
 
-def write(path: str) -> Deed:
+def write(path: str) -> Action:
     return lambda: pathlib.Path(path).write_text("hostile")
 
 
-def hostile(at: Targets) -> dict[str, Deed]:
+def hostile(at: Targets) -> dict[str, Action]:
     state, home = at["state"], at["home"]
     supervisor = at["supervisor"]
     return {
@@ -53,9 +53,9 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "read the log of events": read(at["log_of_events"]),
         "read the users of the gateway": read(at["users"]),
         "read a key in the home": read(f"{home}/.ssh/id_ed25519"),
-        "read by a link": lambda: linked(f"{state}/runner.json", soft).read_bytes(),
-        "read by another link": lambda: linked(f"{state}/runner.json", hard).read_bytes(),
-        "read by a way round": read(f"{at['work']}/../other/data.txt"),
+        "read by a link": lambda: linked(f"{state}/runner.json", symbolic_link).read_bytes(),
+        "read by another link": lambda: linked(f"{state}/runner.json", hard_link).read_bytes(),
+        "read by a detour": read(f"{at['work']}/../other/data.txt"),
         "read by the runner's root": read(f"/proc/{at['runner']}/root{state}/runner.json"),
         "write beside its work": write(f"{state}/work/other/data.txt"),
         "write above its work": write(f"{state}/work/new"),
@@ -67,7 +67,7 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "write among the programs": write(f"{sys.prefix}/hostile"),
         "write to /tmp": write("/tmp/penstock-hostile"),
         "replace its log by a link": lambda: replace_log(at["log"], f"{state}/runner.json"),
-        "lay a link among its logs": lambda: os.symlink(f"{state}/runner.json", f"{at['logs']}/link"),
+        "make a link among its logs": lambda: os.symlink(f"{state}/runner.json", f"{at['logs']}/link"),
         "make a device": lambda: os.mknod("disk", 0o600 | 0o060000, os.makedev(8, 0)),
         "read the devices": listing("/dev"),
         "kill the runner": lambda: os.kill(at["runner"], signal.SIGKILL),
@@ -87,7 +87,7 @@ def hostile(at: Targets) -> dict[str, Deed]:
         "see what the runner has open": lambda: os.readlink(f"/proc/{at['runner']}/fd/1"),
         "trace another attempt": lambda: trace(at["victim"]),
         "reach an abstract socket": lambda: connect(socket.AF_UNIX, "\0" + at["abstract"]),
-        "gain privileges": gain,
+        "gain privileges": gain_privileges,
         "see the keys of the session": see_keys,
         "have a thread that is not confined": have_free_thread,
         "mount": lambda: mount(at["work"]),
@@ -98,7 +98,7 @@ def hostile(at: Targets) -> dict[str, Deed]:
     }
 
 
-def on_terminals(at: Targets) -> dict[str, Deed]:
+def on_terminals(at: Targets) -> dict[str, Action]:
     return {
         "open the controlling terminal": lambda: os.open("/dev/tty", os.O_RDWR),
         "open the console": lambda: os.open("/dev/console", os.O_RDWR | os.O_NOCTTY),
@@ -112,7 +112,7 @@ def on_terminals(at: Targets) -> dict[str, Deed]:
     }
 
 
-def on_attributes(at: Targets) -> dict[str, Deed]:
+def on_attributes(at: Targets) -> dict[str, Action]:
     record, data = f"{at['state']}/runner.json", f"{at['home']}/data.txt"
     return {
         "change a mode": lambda: changed(record, lambda: os.chmod(record, 0o640), lambda: os.stat(record).st_mode),
@@ -135,7 +135,7 @@ def on_attributes(at: Targets) -> dict[str, Deed]:
     }
 
 
-def on_software(package: pathlib.Path, at: Targets) -> dict[str, Deed]:
+def on_software(package: pathlib.Path, at: Targets) -> dict[str, Action]:
     return {
         "write into the runner's program": write(str(package / "__init__.py")),
         "replace byte code of the runner": write(str(next((package / "__pycache__").iterdir()))),
@@ -148,14 +148,14 @@ def on_software(package: pathlib.Path, at: Targets) -> dict[str, Deed]:
     }
 
 
-def on_set_id() -> dict[str, Deed]:
+def on_set_id() -> dict[str, Action]:
     libc = ctypes.CDLL(None, use_errno=True)
 
     def called(number: int, *arguments: object) -> None:
         if libc.syscall(number, *arguments) < 0:
             raise PermissionError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
-    def set_id(make: Callable[[str], object]) -> Deed:
+    def set_id(make: Callable[[str], object]) -> Action:
         path = f"{tempfile.mkdtemp(dir='.')}/file"
         return lambda: changed(path, lambda: make(path), lambda: has_set_id(path))
 
@@ -260,7 +260,7 @@ def in_user_namespace(folder: str) -> None:
     mount_setattr(folder)
 
 
-def in_child(action: Deed) -> None:
+def in_child(action: Action) -> None:
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -273,30 +273,30 @@ def in_child(action: Deed) -> None:
         raise PermissionError("refused in the child")
 
 
-def changed(path: str, change: Deed, look: Deed) -> None:
-    before = look()
+def changed(path: str, change: Action, read_state: Action) -> None:
+    before = read_state()
     change()
-    if look() == before:
+    if read_state() == before:
         raise PermissionError(f"{path} is as before")
 
 
-def networked(at: Targets) -> dict[str, Deed]:
+def networked(at: Targets) -> dict[str, Action]:
     return {
         "connect to a port of this machine": lambda: connect(socket.AF_INET, ("127.0.0.1", at["port"])),
         "listen": listen,
-        "send a datagram": lambda: send(at["port"]),
+        "send a datagram": lambda: send_datagram(at["port"]),
         "reach a socket of this machine": lambda: socket.socket(socket.AF_UNIX).close(),
     }
 
 
-def decent(at: Targets) -> dict[str, Deed]:
+def honest(at: Targets) -> dict[str, Action]:
     return {
         "read its own file": read("hostile_workflow.py"),
         "read data beside the hidden": read(f"{at['home']}/data.txt"),
         "read the system's settings": read("/etc/hosts"),
         "write and move in its work": move_about,
         "make a file executable": make_executable,
-        "write to its temporary folder": temporary,
+        "write to its temporary folder": use_temporary_folder,
         "write to its home": write(os.path.expanduser("~/note")),
         "write to its log": lambda: open(at["log"], "a").write(""),
         "write to nowhere": write("/dev/null"),
@@ -314,14 +314,14 @@ def perform(targets: str, path: str) -> None:
     at["supervisor"] = at.get("supervisor") or os.getppid()
     at["zygote"] = at.get("zygote") or parent_of(at["supervisor"])
     pathlib.Path(targets).write_text(json.dumps(at))
-    told: dict[str, str] = {}
-    for name, deed in (hostile(at) | networked(at) | decent(at)).items():
+    results: dict[str, str] = {}
+    for name, action in (hostile(at) | networked(at) | honest(at)).items():
         try:
-            deed()
-            told[name] = "done"
+            action()
+            results[name] = "done"
         except Exception as error:
-            told[name] = f"{type(error).__name__}: {error}"
-    pathlib.Path(path).write_text(json.dumps(told))
+            results[name] = f"{type(error).__name__}: {error}"
+    pathlib.Path(path).write_text(json.dumps(results))
 
 
 def linked(target: str, how: Callable[[str, pathlib.Path], None] | None) -> pathlib.Path:
@@ -333,11 +333,11 @@ def linked(target: str, how: Callable[[str, pathlib.Path], None] | None) -> path
     return place
 
 
-def soft(target: str, place: pathlib.Path) -> None:
+def symbolic_link(target: str, place: pathlib.Path) -> None:
     os.symlink(target, place)
 
 
-def hard(target: str, place: pathlib.Path) -> None:
+def hard_link(target: str, place: pathlib.Path) -> None:
     os.link(target, place)
 
 
@@ -358,7 +358,7 @@ def mount(folder: str) -> None:
         raise PermissionError(ctypes.get_errno(), "mount")
 
 
-def gain() -> None:
+def gain_privileges() -> None:
     status = pathlib.Path("/proc/self/status").read_text()
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     if fields["NoNewPrivs"].strip() == "1" and not int(fields["CapEff"], 16) & 1 << 21:  # CAP_SYS_ADMIN
@@ -366,7 +366,7 @@ def gain() -> None:
 
 
 def see_keys() -> None:
-    """Ask for the id of the session's keyring, as `keyctl show` does."""
+    """Request the id of the session's keyring, as `keyctl show` does."""
     number = {"x86_64": 250, "aarch64": 219}[os.uname().machine]
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(number, 0, -3, 0) == -1:  # KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING
@@ -374,7 +374,7 @@ def see_keys() -> None:
 
 
 def have_free_thread() -> None:
-    """A workflow's Python code can have any thread of its process run what it likes."""
+    """A workflow's Python code can run any code in any thread of its process."""
     confined: list[bool] = []
     for task in pathlib.Path("/proc/self/task").iterdir():
         fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if ":" in line)
@@ -394,7 +394,7 @@ def listen() -> None:
         server.bind(("127.0.0.1", 0))
 
 
-def send(port: int) -> None:
+def send_datagram(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"", ("127.0.0.1", port))
 
@@ -416,7 +416,7 @@ def make_executable() -> None:
     os.utime(path, (1, 1))
 
 
-def temporary() -> None:
+def use_temporary_folder() -> None:
     with tempfile.NamedTemporaryFile(delete=False) as file:
         shutil.move(file.name, f"from-temporary-{os.getpid()}")
 

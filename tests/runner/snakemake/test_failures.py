@@ -159,8 +159,8 @@ async def test_no_snakefile(harness: EngineHarness) -> None:
     ("name", "message"),
     [
         ("other.smk", "there is no Snakefile 'other.smk' in the workflow's folder"),
-        ("../above.smk", "the Snakefile must lie within the workflow's folder: '../above.smk' does not"),
-        ("/etc/passwd", "the Snakefile must lie within the workflow's folder: '/etc/passwd' does not"),
+        ("../above.smk", "the Snakefile must be within the workflow's folder: '../above.smk' does not"),
+        ("/etc/passwd", "the Snakefile must be within the workflow's folder: '/etc/passwd' does not"),
     ],
 )
 async def test_a_snakefile_that_cannot_be_used(harness: EngineHarness, name: str, message: str) -> None:

@@ -65,13 +65,13 @@ rule r:
 """
 
 
-def forging(deed: str) -> str:
+def forging(action: str) -> str:
     """Return a Snakefile that forges, and then waits to be ended, unless it ends by itself."""
-    return f"{FORGE}\n{deed}\nimport time\ntime.sleep(60)\n{WORK}"
+    return f"{FORGE}\n{action}\nimport time\ntime.sleep(60)\n{WORK}"
 
 
 @pytest.mark.parametrize(
-    ("deed", "why"),
+    ("action", "why"),
     [
         ("forge(END); os._exit(0)", "the run ended before its graph was known"),
         ("forge(graph(), END); os._exit(0)", "job 0 of it was waiting"),
@@ -94,7 +94,7 @@ def forging(deed: str) -> str:
             "forge(graph(is_norun=True, outputs=['a.txt']), started(), ended(), END); os._exit(0)",
             "its output 'a.txt' is not there",
         ),
-        ("forge(graph(), graph(rule='other')); os._exit(0)", "stands for two jobs"),
+        ("forge(graph(), graph(rule='other')); os._exit(0)", "represents two jobs"),
         ("forge({'type': 'GraphChanged', 'tasks': [{'key': 'a b', 'rule': 'x', 'wildcards': {}}]})", "key"),
         (
             "[os.write(int(n), b'\\xff' * 100) for n in os.listdir('/proc/self/fd') if n.isdigit() and int(n) > 2 and "
@@ -104,8 +104,8 @@ def forging(deed: str) -> str:
         ),
     ],
 )
-async def test_a_snakefile_that_forges_its_own_success_fails(harness: EngineHarness, deed: str, why: str) -> None:
-    failure = await harness.fail(forging(deed))
+async def test_a_snakefile_that_forges_its_own_success_fails(harness: EngineHarness, action: str, why: str) -> None:
+    failure = await harness.fail(forging(action))
     assert failure.message.startswith(INVALID)
     assert re.search(why, failure.message)
     assert failure.cause is FailureCause.WORKFLOW
@@ -119,7 +119,7 @@ async def test_a_run_that_reported_what_cannot_be_is_ended_at_once(harness: Engi
 
 
 async def test_a_task_without_outputs_that_it_declares_is_no_success(harness: EngineHarness) -> None:
-    """Whoever has Snakemake believe in an output does not have the runner believe in it."""
+    """An output that Snakemake was made to accept is still checked by the runner."""
     failure = await harness.fail(
         """
         from snakemake.jobs import Job
@@ -178,9 +178,9 @@ def attempt_of(pid):
         pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     return chain
 
-def tried(deed):
+def attempted(action):
     try:
-        return f"done: {deed()}"
+        return f"done: {action()}"
     except BaseException as error:
         return f"refused: {type(error).__name__} {error}"
 
@@ -203,14 +203,14 @@ def perform(path):
 
     pathlib.Path(path).write_text(json.dumps({
         "inherited": forge(END),
-        "by /proc": tried(lambda: forge(END, folder=f"/proc/{main}/fd")),
-        "memory": tried(lambda: open(f"/proc/{main}/mem", "r+b").close()),
-        "pidfd_getfd": tried(pidfd_getfd),
-        "trace": tried(lambda: call("ptrace", 16, main, 0, 0)),
-        "kill": tried(lambda: os.kill(main, signal.SIGKILL)),
-        "stop": tried(lambda: os.kill(main, signal.SIGSTOP)),
-        "sibling": tried(lambda: os.kill(int(pathlib.Path("sibling.pid").read_text()), signal.SIGKILL)),
-        "own child": tried(lambda: subprocess.Popen(["sleep", "60"]).kill()),
+        "by /proc": attempted(lambda: forge(END, folder=f"/proc/{main}/fd")),
+        "memory": attempted(lambda: open(f"/proc/{main}/mem", "r+b").close()),
+        "pidfd_getfd": attempted(pidfd_getfd),
+        "trace": attempted(lambda: call("ptrace", 16, main, 0, 0)),
+        "kill": attempted(lambda: os.kill(main, signal.SIGKILL)),
+        "stop": attempted(lambda: os.kill(main, signal.SIGSTOP)),
+        "sibling": attempted(lambda: os.kill(int(pathlib.Path("sibling.pid").read_text()), signal.SIGKILL)),
+        "own child": attempted(lambda: subprocess.Popen(["sleep", "60"]).kill()),
     }))
 
 if __name__ == "__main__":
@@ -227,7 +227,7 @@ async def test_what_a_job_starts_has_no_way_to_the_events(harness: EngineHarness
 import os, subprocess, sys
 sys.path.insert(0, os.getcwd())
 open("main.pid", "w").write(str(os.getpid()))
-# Not by the end of its parent is it ended, so it is no child of what attacks.
+# It must not end with its parent, so it is no child of the attacker.
 sibling = subprocess.Popen(["sleep", "60"])
 open("sibling.pid", "w").write(str(sibling.pid))
 
@@ -304,12 +304,12 @@ async def test_a_job_cannot_make_another_one_succeed(harness: EngineHarness) -> 
     assert harness.emitted.states("fails")[-1] is TaskState.FAILED
 
 
-@pytest.mark.parametrize("deed", ["forge(END, folder=f'/proc/{main}/fd')", "os.kill(main, 9)", "os.kill(main, 2)"])
-async def test_without_a_sandbox_a_job_cannot_make_its_run_succeed_either(tmp_path: Path, deed: str) -> None:
+@pytest.mark.parametrize("action", ["forge(END, folder=f'/proc/{main}/fd')", "os.kill(main, 9)", "os.kill(main, 2)"])
+async def test_without_a_sandbox_a_job_cannot_make_its_run_succeed_either(tmp_path: Path, action: str) -> None:
     async with SnakemakeEngine() as engine:
         harness = EngineHarness(engine, tmp_path / "harness")
         harness.write(
-            {"attack.py": f"{FORGE}\nmain = int(open('main.pid').read())\n{deed}\nimport time; time.sleep(60)"}
+            {"attack.py": f"{FORGE}\nmain = int(open('main.pid').read())\n{action}\nimport time; time.sleep(60)"}
         )
         try:
             outcome = await harness.run(

@@ -115,7 +115,7 @@ BAD: dict[str, tuple[str, list[Message]]] = {
     "a job of no graph is gone": ("no job 7", [GraphChanged(gone=(7,))]),
     "a job waits for one of no graph": ("which is not in the graph", [graph(job(depends_on=(9,)))]),
     "a job waits for itself": ("which is not in the graph", [graph(job(depends_on=(0,)))]),
-    "a number for two jobs": ("stands for two jobs", [graph(job()), graph(GraphTask(task=0, rule="x", wildcards={}))]),
+    "a number for two jobs": ("represents two jobs", [graph(job()), graph(GraphTask(task=0, rule="x", wildcards={}))]),
     "a try begins twice": ("was running", [graph(job()), started(), started()]),
     "a second try first": ("try 2 of job 0", [graph(job()), started(try_number=2)]),
     "a retry that was not announced": (
@@ -370,8 +370,8 @@ def test_what_is_pending_is_bounded() -> None:
 @pytest.fixture(params=[True, False], ids=["exit codes", "older kernel"])
 def watch(request: pytest.FixtureRequest) -> Watch:
     """Return what watches on this kernel, and as it would on one without `PIDFD_GET_INFO`."""
-    can_ask: bool = request.param
-    return Watch(os.getpid(), can_ask=can_ask)
+    has_process_info: bool = request.param
+    return Watch(os.getpid(), has_process_info=has_process_info)
 
 
 @pytest.mark.system
@@ -387,7 +387,7 @@ def test_the_end_of_a_child_is_seen(watch: Watch, code: int, killed: bool) -> No
     os.waitpid(pid, 0)
     (seen,) = watch.end(0)
     assert seen in ((-9 if killed else code), None)
-    if watch._can_ask:  # pyright: ignore[reportPrivateUsage]
+    if watch._has_process_info:  # pyright: ignore[reportPrivateUsage]
         assert seen == (-9 if killed else code)
     assert watch.end(0) == ()
 
@@ -434,14 +434,14 @@ def test_a_process_that_is_gone_is_not_seen(watch: Watch) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("can_ask", [True, False])
-def test_a_child_whose_parent_has_ended_is_not_seen(can_ask: bool) -> None:
+@pytest.mark.parametrize("has_process_info", [True, False])
+def test_a_child_whose_parent_has_ended_is_not_seen(has_process_info: bool) -> None:
     """It may have been killed: that makes nobody a forger, and nothing a success."""
     script = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         grandchild = int(parent.stdout.readline())
-        watch = Watch(parent.pid, can_ask=can_ask)
+        watch = Watch(parent.pid, has_process_info=has_process_info)
         parent.kill()
         parent.wait()
         watch.open(0, grandchild)
@@ -461,7 +461,7 @@ def test_a_process_that_still_runs_did_not_end_well(watch: Watch) -> None:
 
 @pytest.mark.system
 def test_the_number_of_watched_processes_is_bounded() -> None:
-    watch = Watch(os.getpid(), most=2)
+    watch = Watch(os.getpid(), max_processes=2)
     with subprocess.Popen(["sleep", "60"]) as child:
         watch.open(0, child.pid)
         watch.open(1, child.pid)

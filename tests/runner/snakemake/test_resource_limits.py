@@ -13,7 +13,7 @@ def failure(text: str = "", exit_code: int | None = 1) -> Failure:
 
 
 @pytest.mark.parametrize(
-    ("text", "asked"),
+    ("text", "requested"),
     [
         ("Traceback (most recent call last):\nMemoryError", None),
         ("tail: memory exhausted", None),
@@ -30,14 +30,14 @@ def failure(text: str = "", exit_code: int | None = 1) -> Failure:
         ("./tool: error while loading shared libraries: x.so: failed to map segment from shared object", None),
     ],
 )
-def test_the_memory_limit_is_named_with_asked_and_used(text: str, asked: str | None) -> None:
+def test_the_memory_limit_is_named_with_requested_and_used(text: str, requested: str | None) -> None:
     usage = Usage(peak_bytes=1_900_000_000, declared_mb=4000)
     message = named_limit(failure(text), {"RLIMIT_AS": 2_000_000_000}, usage).message
     assert "it ran out of memory" in message
     assert "2,000,000,000 bytes of memory (PENSTOCK_LIMIT_MEMORY_BYTES=2000000000)" in message
     assert "the largest process of the run used 1,900,000,000 bytes" in message
     assert "mem_mb=4000" in message
-    assert (f"it asked for {asked} at once" in message) == (asked is not None)
+    assert (f"it requested {requested} at once" in message) == (requested is not None)
 
 
 def test_what_a_log_file_holds_counts_too() -> None:

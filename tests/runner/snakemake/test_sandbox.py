@@ -1,4 +1,4 @@
-"""Hostile workflows, as runs and as plans: each deed is refused, and what a decent workflow needs goes on."""
+"""Hostile workflows, as runs and as plans: each action is refused, and what an honest workflow needs works."""
 
 import json
 import os
@@ -214,7 +214,7 @@ async def test_a_run_has_a_network_unless_the_operator_says_no(run: dict[str, di
         assert {name: told[name] for name in NETWORK} == dict.fromkeys(NETWORK, "done")
 
 
-async def test_what_a_decent_workflow_needs_goes_on(
+async def test_what_an_honest_workflow_needs_works(
     run: dict[str, dict[str, str]], plan: dict[str, dict[str, str]]
 ) -> None:
     for told in (*run.values(), *plan.values()):

@@ -47,7 +47,7 @@ def workflow(*, top: str = "", directive: str = "") -> str:
 
 
 @pytest.fixture
-def laid_out(harness: EngineHarness) -> EngineHarness:
+def prepared(harness: EngineHarness) -> EngineHarness:
     harness.write({"env.yaml": "channels: [bioconda]\ndependencies: [samtools=1.99]\n"})
     return harness
 
@@ -58,20 +58,20 @@ def has_started(harness: EngineHarness) -> bool:
 
 @pytest.mark.parametrize("directive", PER_RULE.values(), ids=PER_RULE)
 async def test_a_rule_that_declares_software_is_refused_before_the_first_task(
-    laid_out: EngineHarness, directive: str
+    prepared: EngineHarness, directive: str
 ) -> None:
-    failure = await laid_out.fail(workflow(directive=directive))
+    failure = await prepared.fail(workflow(directive=directive))
     assert "rule v declares" in failure.message
     assert f"`{directive.split(':')[0].replace('singularity', 'container')}: " in failure.message
     assert f"--{ALLOW}" in failure.message
-    assert not has_started(laid_out)
+    assert not has_started(prepared)
 
 
 @pytest.mark.parametrize("directive", FOR_ALL_RULES.values(), ids=FOR_ALL_RULES)
-async def test_software_that_is_declared_for_all_rules_is_refused(laid_out: EngineHarness, directive: str) -> None:
-    failure = await laid_out.fail(workflow(top=directive))
+async def test_software_that_is_declared_for_all_rules_is_refused(prepared: EngineHarness, directive: str) -> None:
+    failure = await prepared.fail(workflow(top=directive))
     assert f"declares `{directive.split(':')[0]}: " in failure.message
-    assert not has_started(laid_out)
+    assert not has_started(prepared)
 
 
 async def test_a_wrapper_is_refused(harness: EngineHarness) -> None:
@@ -86,8 +86,8 @@ async def test_a_wrapper_is_refused(harness: EngineHarness) -> None:
     assert "rule v declares `wrapper: file:wrap" in failure.message
 
 
-async def test_every_rule_and_directive_is_named_once(laid_out: EngineHarness) -> None:
-    failure = await laid_out.fail(
+async def test_every_rule_and_directive_is_named_once(prepared: EngineHarness) -> None:
+    failure = await prepared.fail(
         """
         rule all:
             input: expand("{n}.txt", n=range(3)), "w.txt"
@@ -106,8 +106,8 @@ async def test_every_rule_and_directive_is_named_once(laid_out: EngineHarness) -
         assert failure.message.count(named) == 1, failure.message
 
 
-async def test_rules_that_the_run_does_not_need_are_not_refused(laid_out: EngineHarness) -> None:
-    outcome = await laid_out.succeed(
+async def test_rules_that_the_run_does_not_need_are_not_refused(prepared: EngineHarness) -> None:
+    outcome = await prepared.succeed(
         """
         rule all:
             input: "v.txt"
@@ -124,17 +124,17 @@ async def test_rules_that_the_run_does_not_need_are_not_refused(laid_out: Engine
     assert outcome.findings == ()
 
 
-async def test_a_run_that_accepts_it_goes_on_and_carries_a_warning(laid_out: EngineHarness) -> None:
-    outcome = await laid_out.succeed(workflow(directive=PER_RULE["conda"]), engine_parameters=ACCEPTED)
+async def test_a_run_that_accepts_it_goes_on_and_carries_a_warning(prepared: EngineHarness) -> None:
+    outcome = await prepared.succeed(workflow(directive=PER_RULE["conda"]), engine_parameters=ACCEPTED)
     assert outcome.findings == (
         Finding(kind=FindingKind.UNSUPPORTED, directive="conda", message="rule v declares `conda: env.yaml`", rule="v"),
     )
     assert outcome.refusal is None
-    assert "warning: rule v declares `conda: env.yaml`" in laid_out.emitted.log(LogStream.ENGINE)
+    assert "warning: rule v declares `conda: env.yaml`" in prepared.emitted.log(LogStream.ENGINE)
 
 
-async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(laid_out: EngineHarness) -> None:
-    failure = await laid_out.fail(
+async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(prepared: EngineHarness) -> None:
+    failure = await prepared.fail(
         """
         rule all:
             input: "sum.txt"
@@ -155,15 +155,15 @@ async def test_a_rule_that_a_checkpoint_brings_is_refused_before_it_starts(laid_
         """
     )
     assert "rule late declares `conda: env.yaml`" in failure.message
-    assert not has_started(laid_out)
+    assert not has_started(prepared)
 
 
-async def test_a_plan_goes_on_and_reports_it(laid_out: EngineHarness) -> None:
-    outcome = await laid_out.succeed(workflow(directive=PER_RULE["container"]), is_dry=True)
+async def test_a_plan_goes_on_and_reports_it(prepared: EngineHarness) -> None:
+    outcome = await prepared.succeed(workflow(directive=PER_RULE["container"]), is_dry=True)
     assert [finding.directive for finding in outcome.findings] == ["container"]
     assert outcome.refusal is not None
     assert "rule v declares" in outcome.refusal
-    assert laid_out.emitted.of_rule("v")
+    assert prepared.emitted.of_rule("v")
 
 
 @pytest.mark.parametrize("threads", ["3", "lambda wildcards, attempt: 2 + attempt"])
@@ -177,7 +177,7 @@ async def test_threads_above_the_cores_are_reported_and_not_refused(harness: Eng
     outcome = await harness.succeed(source, cores=2)
     (finding,) = outcome.findings
     assert (finding.kind, finding.rule) == (FindingKind.NOTICE, "v")
-    assert "asks for 3 threads and the run has 2 cores" in finding.message
+    assert "requests 3 threads and the run has 2 cores" in finding.message
     assert "PENSTOCK_CORES" in finding.message
     assert (harness.work / "v.txt").read_text() == "2\n"
 
@@ -187,7 +187,7 @@ async def test_threads_within_the_cores_are_not_reported(harness: EngineHarness)
     assert outcome.findings == ()
 
 
-async def test_a_pipe_that_needs_more_cores_says_which_setting_gives_them(harness: EngineHarness) -> None:
+async def test_a_pipe_that_needs_more_cores_names_the_setting(harness: EngineHarness) -> None:
     failure = await harness.fail(
         """
         rule all:

@@ -47,7 +47,7 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
         case CyclicGraphException():
             message = f"the rules form a cycle: {rule} needs its own output {getattr(error, 'file', '')}".rstrip()
         case MissingRuleException():
-            message = f"no rule makes what was asked for: {_squeeze(str(error))}"
+            message = f"no rule makes what was requested: {_squeeze(str(error))}"
         case MissingSoftware():
             return RunProblem(message=REFUSED + str(error), is_complete=True)
         case BadProfile():

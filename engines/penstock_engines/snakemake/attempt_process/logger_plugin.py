@@ -1,7 +1,8 @@
-"""Snakemake's logger plugin of this engine: what it says of each job and of errors becomes messages.
+"""Snakemake's logger plugin of this engine: what it reports about each job and of errors becomes messages.
 
-It is a source of details, no source of truth: whether a job runs and how it ended, the executor plugin tells. Snakemake
-calls `emit` in a separate thread; it never raises, because that would silence every later record, and never blocks.
+It is a source of details, no source of truth: the executor plugin reports whether a job runs and how it ended.
+Snakemake calls `emit` in a separate thread; it never raises, because that would silence every later record, and never
+blocks.
 """
 
 # Snakemake is not typed, so what comes from it is unknown to a type checker.
@@ -44,7 +45,7 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     """Where the messages go."""
 
     reporter: Any = field(default=None, metadata={"help": "set by the engine, in the process itself"})
-    numbers: Any = field(default=None, metadata={"help": "set by the engine: what stands for jobs in messages"})
+    numbers: Any = field(default=None, metadata={"help": "set by the engine: what represents jobs in messages"})
 
 
 class LogHandler(LogHandlerBase):

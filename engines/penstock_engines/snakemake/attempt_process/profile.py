@@ -1,8 +1,8 @@
 """The profile that is beside a Snakefile: what the bare command would load from it, read by Snakemake's own parser.
 
 Snakemake 9 loads `profiles/default` by itself. Settings of the workflow are honoured with Snakemake's meaning. Settings
-of the machine that would run it (cores, colours, the log) are replaced by the runner's. Whatever else a profile sets is
-reported as unsupported, because the run would differ from what its author ran.
+of the machine that would run it (cores, colours, the log) are replaced by the runner's. Everything else that a profile
+sets is reported as unsupported, because the run would differ from what its author ran.
 """
 
 # Snakemake is not typed, so what comes from it is unknown to a type checker.

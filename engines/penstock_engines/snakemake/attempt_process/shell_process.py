@@ -55,7 +55,7 @@ class JobCommand(subprocess.Popen[Any]):
         self._job.has_started(self.pid)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end, and tell of it before the process id is given back."""
+        """Wait for the end, and report it before the process id is given back."""
         if self.returncode is None and timeout is None:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self._job.is_ending(self.pid)

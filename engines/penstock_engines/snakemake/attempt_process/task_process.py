@@ -30,7 +30,7 @@ _RESET: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 
 
 class TaskReport(Struct, frozen=True, kw_only=True):
-    """What the process of a job says before it leaves, when the job failed."""
+    """What the process of a job reports before it leaves, when the job failed."""
 
     exit_code: int
     """Of the command that failed, negative for a signal; 1 for an exception in Python code."""
@@ -125,8 +125,8 @@ def _run(
         body()
         del kept
         exit_code = 0
-    except BaseException as error:  # noqa: BLE001 - the boundary of the process: whatever it is becomes the report
-        exit_code = _tell(error, workflow, report)
+    except BaseException as error:  # noqa: BLE001 - the boundary of the process: every exception becomes the report
+        exit_code = _report_failure(error, workflow, report)
     finally:
         with contextlib.suppress(Exception):
             sys.stdout.flush()
@@ -159,17 +159,17 @@ def open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
-def _tell(error: BaseException, workflow: Any, report: int) -> int:
+def _report_failure(error: BaseException, workflow: Any, report: int) -> int:
     if isinstance(error, SystemExit) and error.code in (0, None):
         return 0
     exit_code = 1
     with contextlib.suppress(Exception):
-        told = report_of(error, workflow)
-        exit_code = told.exit_code
-        if told.raised is not None:
+        failure = report_of(error, workflow)
+        exit_code = failure.exit_code
+        if failure.raised is not None:
             # A command wrote its own errors; for Python code this is the place where a reader looks for them.
-            sys.stderr.write(told.text + "\n")
-        os.pwrite(report, msgspec.json.encode(told), 0)
+            sys.stderr.write(failure.text + "\n")
+        os.pwrite(report, msgspec.json.encode(failure), 0)
     return exit_code if 0 < exit_code < 256 else 1
 
 

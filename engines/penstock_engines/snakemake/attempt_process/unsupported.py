@@ -127,7 +127,7 @@ def _threads(job: Any, cores: int) -> list[Finding]:
         return []
     name = str(job.rule.name)
     message = (
-        f"rule {name} asks for {counted(wanted, 'thread')} and the run has {counted(cores, 'core')}: its jobs run "
+        f"rule {name} requests {counted(wanted, 'thread')} and the run has {counted(cores, 'core')}: its jobs run "
         f"with {cores}; PENSTOCK_CORES of the runner sets how many cores each run has"
     )
     return [Finding(kind=FindingKind.NOTICE, directive="threads", message=message, rule=name)]
@@ -159,7 +159,7 @@ def _no_threads_yet(_: object) -> int:
 
 
 def short_text(value: Any) -> str:
-    """Return what a directive holds, on one line; functions have no text of their own."""
+    """Return what a directive holds, on one line; a function has no text."""
     if callable(value):
         return "a function"
     text = " ".join(str(value).split())
