@@ -31,7 +31,7 @@ ERROR_MESSAGES: Final = {
 
 
 class BadBehaviour(Exception):
-    """What was asked of the mock engine makes no sense; the message states what."""
+    """A request to the mock engine is invalid; the message states why."""
 
 
 class _Overrides(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +74,7 @@ class MockEngine:
         """Do nothing: the simulated work stops with the runner."""
 
     async def run(self, attempt: Attempt, emit: Emit, stop: anyio.Event) -> Outcome:
-        """Wait for the time that the plan gives, showing each step as a task; end at once when told to."""
+        """Wait for the time that the plan gives, showing each step as a task; end at once when a stop is requested."""
         try:
             behaviour = _behaviour_of(attempt, self._behaviour)
         except BadBehaviour as error:
@@ -93,11 +93,11 @@ class MockEngine:
 
 
 def _behaviour_of(attempt: Attempt, default: MockBehaviour) -> MockBehaviour:
-    asked = attempt.parameters.get(PARAMETER)
-    if asked is None:
+    requested = attempt.parameters.get(PARAMETER)
+    if requested is None:
         return default
     try:
-        overrides = msgspec.convert(asked, _Overrides)
+        overrides = msgspec.convert(requested, _Overrides)
     except msgspec.ValidationError as error:
         raise BadBehaviour(
             f"parameter `{PARAMETER}` cannot be used: {error}; it takes min_duration and max_duration (seconds), "

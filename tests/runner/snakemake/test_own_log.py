@@ -99,22 +99,22 @@ def test_it_is_told_in_order_while_it_is_written(tmp_path: Path) -> None:
     stdout, stderr, order = (log.with_suffix(item).open("ab", buffering=0) for item in (".stdout", ".stderr", ".order"))
     with stdout, stderr, order:
 
-        def told(*, is_over: bool = False) -> list[tuple[str, LogStream]]:
+        def reported(*, is_over: bool = False) -> list[tuple[str, LogStream]]:
             return [(item.text, item.stream) for item in own.read(is_over=is_over)]
 
         stdout.write(b"o1\no")
-        assert told() == [("o1\n", LogStream.WORKFLOW)]
+        assert reported() == [("o1\n", LogStream.WORKFLOW)]
         order.write(RECORD.pack(4, 0, 1))
         stderr.write(b"e1\n")
         order.write(RECORD.pack(6, 3, 0))  # its bytes are still to come
-        assert told() == [("e1\n", LogStream.ENGINE)]
+        assert reported() == [("e1\n", LogStream.ENGINE)]
         stdout.write(b"2\n")
         stderr.write(b"e2\n")
-        assert told() == [("o2\n", LogStream.WORKFLOW), ("e2\n", LogStream.ENGINE)]
+        assert reported() == [("o2\n", LogStream.WORKFLOW), ("e2\n", LogStream.ENGINE)]
         stdout.write("ö".encode()[:1])
-        assert told() == []
+        assert reported() == []
         stdout.write("ö".encode()[1:])
-        assert told(is_over=True) == [("ö", LogStream.WORKFLOW)]
+        assert reported(is_over=True) == [("ö", LogStream.WORKFLOW)]
 
 
 @pytest.mark.parametrize("order", [b"x", os.urandom(17 * 50), RECORD.pack(9**9, 9**9, 255), RECORD.pack(3, 0, 1) * 5])

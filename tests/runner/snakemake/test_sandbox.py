@@ -198,27 +198,27 @@ async def plan(yard: Yard, keeping: SnakemakeEngine) -> dict[str, dict[str, str]
 
 
 async def test_nothing_hostile_is_done_by_a_run(run: dict[str, dict[str, str]]) -> None:
-    for where, told in run.items():
-        done = {name: answer for name, answer in told.items() if name not in (*NETWORK, *DECENT)}
+    for where, results in run.items():
+        done = {name: answer for name, answer in results.items() if name not in (*NETWORK, *DECENT)}
         assert len(done) > 60
         assert {name: answer for name, answer in done.items() if not answer.startswith(REFUSALS)} == {}, where
 
 
 async def test_nothing_hostile_is_done_by_a_plan_nor_by_network(plan: dict[str, dict[str, str]]) -> None:
-    told = {name: answer for name, answer in plan["parsed"].items() if name not in DECENT}
-    assert {name: answer for name, answer in told.items() if not answer.startswith(REFUSALS)} == {}
+    results = {name: answer for name, answer in plan["parsed"].items() if name not in DECENT}
+    assert {name: answer for name, answer in results.items() if not answer.startswith(REFUSALS)} == {}
 
 
 async def test_a_run_has_a_network_unless_the_operator_says_no(run: dict[str, dict[str, str]]) -> None:
-    for told in run.values():
-        assert {name: told[name] for name in NETWORK} == dict.fromkeys(NETWORK, "done")
+    for results in run.values():
+        assert {name: results[name] for name in NETWORK} == dict.fromkeys(NETWORK, "done")
 
 
 async def test_what_an_honest_workflow_needs_works(
     run: dict[str, dict[str, str]], plan: dict[str, dict[str, str]]
 ) -> None:
-    for told in (*run.values(), *plan.values()):
-        assert {name: told[name] for name in DECENT} == dict.fromkeys(DECENT, "done")
+    for results in (*run.values(), *plan.values()):
+        assert {name: results[name] for name in DECENT} == dict.fromkeys(DECENT, "done")
 
 
 async def test_everything_may_be_readable_but_what_is_penstock_s(yard: Yard) -> None:
@@ -235,8 +235,8 @@ async def test_everything_may_be_readable_but_what_is_penstock_s(yard: Yard) -> 
     async with SnakemakeEngine(environ, sandbox=sealed(settings, environ)) as engine:
         harness = yard.harness(engine, "open")
         await harness.succeed(f'open("{elsewhere}").read()\n' + dedent(SNAKEFILE), {"python": shutil.which("python3")})
-        told = json.loads((harness.work / "shell.json").read_text())
-    assert {name: item for name, item in told.items() if item == "done" and name not in (*NETWORK, *DECENT)} == {}
+        results = json.loads((harness.work / "shell.json").read_text())
+    assert {name: item for name, item in results.items() if item == "done" and name not in (*NETWORK, *DECENT)} == {}
 
 
 async def test_a_run_without_a_network_says_so(yard: Yard) -> None:
