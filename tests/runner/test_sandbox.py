@@ -17,7 +17,7 @@ from penstock_execution.sandbox.denials import Machine, explained, read_advice, 
 from penstock_execution.sandbox.places import SECRET_OF_USER
 from penstock_execution.sandbox.policy import NetworkPolicy, SandboxPolicy
 from penstock_execution.sandbox.rules import Right, Rules, grants, handled, outermost
-from penstock_execution.sandbox.status import Capabilities, SandboxMode, SandboxUnavailable, standing
+from penstock_execution.sandbox.status import Capabilities, SandboxMode, SandboxUnavailable, sandbox_status
 from penstock_runner.confinement import policy
 from penstock_runner.settings import RunnerSettings, mistakes
 from penstock_schemas.jobs import Failure, FailureCause
@@ -231,25 +231,25 @@ def test_limits_are_those_that_are_set() -> None:
 def test_what_is_wanted_is_in_force_as_far_as_the_kernel_can(
     mode: SandboxMode, found: Capabilities, level: SandboxLevel
 ) -> None:
-    assert standing(mode, found).level is level
+    assert sandbox_status(mode, found).level is level
 
 
 def test_what_a_kernel_lacks_is_reported() -> None:
-    assert standing(SandboxMode.AUTO, LINUX_6_8).lacks == (
+    assert sandbox_status(SandboxMode.AUTO, LINUX_6_8).lacks == (
         "control devices that it can open",
         "signal the runner and other runs",
     )
-    assert standing(SandboxMode.AUTO, NO_NAMESPACES).lacks == (
+    assert sandbox_status(SandboxMode.AUTO, NO_NAMESPACES).lacks == (
         "change modes, owners and times of files outside its folders",
     )
-    [first, *_] = standing(SandboxMode.AUTO, Capabilities()).lacks
+    [first, *_] = sandbox_status(SandboxMode.AUTO, Capabilities()).lacks
     assert first == "read and change every file that the runner's user may"
 
 
 @pytest.mark.parametrize("found", [LINUX_6_8, Capabilities()])
 def test_a_sandbox_that_is_required_and_not_to_be_had_is_no_start(found: Capabilities) -> None:
     with pytest.raises(SandboxUnavailable, match=r"'required', but here a workflow could still .*signal the runner"):
-        standing(SandboxMode.REQUIRED, found)
+        sandbox_status(SandboxMode.REQUIRED, found)
 
 
 # What is explained
@@ -419,4 +419,4 @@ def test_a_file_of_the_run_without_execute_permission_is_named(tmp_path: Path, m
 def test_a_missing_network_is_named() -> None:
     rules = Rules(read=RULES.read, write=RULES.write, network=False)
     for line in ("<urlopen error [Errno 13] Permission denied>", "curl: (6) Could not resolve host: example.org"):
-        assert why(line, rules) == "the sandbox gives it no network: PENSTOCK_SANDBOX_NETWORK says who has one"
+        assert why(line, rules) == "the sandbox gives it no network: PENSTOCK_SANDBOX_NETWORK controls this"

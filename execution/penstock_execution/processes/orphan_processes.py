@@ -14,7 +14,7 @@ SWEEP_DEADLINE_S: Final = 10.0
 SWEEP_PAUSE_S: Final = 0.02
 
 
-class LeftoversRemain(Exception):
+class OrphansRemain(Exception):
     """Processes of a predecessor would not die; their work may still go on."""
 
 
@@ -24,7 +24,7 @@ def sweep(marker: str, *, variable: str = RUNNER_MARKER) -> int:
     It blocks: run it in a thread. Only processes of this machine and of this user, or of all for root, can be seen.
 
     Raises:
-        LeftoversRemain: some would not die within the deadline.
+        OrphansRemain: some would not die within the deadline.
 
     """
     killed: set[int] = set()
@@ -35,7 +35,7 @@ def sweep(marker: str, *, variable: str = RUNNER_MARKER) -> int:
             _kill(pid)
         killed |= found
         if SYSTEM.monotonic() > deadline:
-            raise LeftoversRemain(f"processes of a former runner would not die: {sorted(found)}")
+            raise OrphansRemain(f"processes of a former runner would not die: {sorted(found)}")
         time.sleep(SWEEP_PAUSE_S)
     return len(killed)
 

@@ -1,6 +1,6 @@
 """What keeps a workflow from what is not its own.
 
-    policy   what the operator allows            -> Rules of one attempt (pure: rules, refusals, standing)
+    policy   what the operator allows            -> Rules of one attempt (pure: rules, refusals, status)
     lockdown applies Rules to this process       by mounts (what can be changed), landlock (files, signals, TCP),
                                                   call_filter, privileges
     probe    tries all of it in a child          -> Found -> Standing: what is in force on this kernel

@@ -37,7 +37,7 @@ _NEVER_WRITTEN: Final = (*SYSTEM, *_NEVER_READ, "/var", "/lost+found")
 """The same for writing."""
 _TOO_WIDE: Final = ("/", "/home", "/var", "/srv", "/mnt", "/media", "/opt", "/usr", "/etc", *_SHARED_TEMPORARY)
 """These themselves: so much is never opened at once."""
-_ELSEWHERE: Final = "keep the data in a folder of its own that the operator can name in PENSTOCK_SANDBOX_READ"
+_ELSEWHERE: Final = "keep the data in a separate folder that the operator can name in PENSTOCK_SANDBOX_READ"
 _BELOW: Final = "a workflow writes below the run's own folder, and temporary files below TMPDIR"
 
 
@@ -50,7 +50,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     allows: Callable[[str, int], bool]
     """Whether the file's own mode allows the access to the runner's user: `os.R_OK`, `os.W_OK`, `os.X_OK`."""
     programs: tuple[str, ...] = ()
-    """Where programs and their libraries lie, besides the system's folders."""
+    """Where programs and their libraries are, besides the system's folders."""
     homes: tuple[str, ...] = ()
     """Home folders of the runner's user."""
 
@@ -91,7 +91,7 @@ def refusal(lines: list[str], rules: Rules, machine: Machine, *, is_execution: b
             hint = _KEPT if rules.is_hidden(path) else write_advice(path, machine)
             return f"the sandbox refuses writing to {path}: {hint}"
     if not rules.network and any(_NO_NETWORK.search(line) for line in lines):
-        return "the sandbox gives it no network: PENSTOCK_SANDBOX_NETWORK says who has one"
+        return "the sandbox gives it no network: PENSTOCK_SANDBOX_NETWORK controls this"
     return None
 
 
@@ -152,7 +152,7 @@ def _not_executable(lines: list[str], machine: Machine, work_dir: Path) -> str |
 
 
 def _objects(line: str) -> Iterator[str]:
-    """Yield what the line says the access was refused to, likeliest first.
+    """Yield the objects to which the line reports refused access, likeliest first.
 
     What is quoted is meant. Otherwise a program names itself first and the file last, before the reason; Python and
     Java name the file after it or before it. A program that only names itself is never what was refused.

@@ -51,12 +51,12 @@ class SandboxStatus(Struct, frozen=True, kw_only=True):
     """What a workflow still may do that the full sandbox would refuse."""
 
 
-_MEND: Final = (
+_FULL_SANDBOX: Final = (
     "a Linux of 6.12 or later, on x86_64 or aarch64, with Landlock, seccomp and user namespaces allowed, has all of it"
 )
 
 
-def standing(mode: SandboxMode, found: Capabilities) -> SandboxStatus:
+def sandbox_status(mode: SandboxMode, found: Capabilities) -> SandboxStatus:
     """Return what is in force.
 
     Raises:
@@ -68,7 +68,7 @@ def standing(mode: SandboxMode, found: Capabilities) -> SandboxStatus:
     lacks = _lacks(found)
     if lacks and mode is SandboxMode.REQUIRED:
         raise SandboxUnavailable(
-            f"PENSTOCK_SANDBOX is 'required', but here a workflow could still {', '.join(lacks)}: {_MEND}"
+            f"PENSTOCK_SANDBOX is 'required', but here a workflow could still {', '.join(lacks)}: {_FULL_SANDBOX}"
         )
     if not lacks:
         return SandboxStatus(level=SandboxLevel.FULL)

@@ -18,7 +18,7 @@ from penstock_domain.engines.registry import InvalidEngines
 from penstock_execution.launching import LaunchContext, LocalProcesses
 from penstock_execution.processes.file_descriptors import processes_of_run, raise_limit
 from penstock_execution.processes.markers import RUNNER_MARKER
-from penstock_execution.processes.orphan_processes import LeftoversRemain
+from penstock_execution.processes.orphan_processes import OrphansRemain
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.status import SandboxStatus, SandboxUnavailable
 from penstock_jetstream import Cluster, connect
@@ -52,7 +52,7 @@ _EXPECTED: Final = (
     *_WRONG_SETTINGS,
     SandboxUnavailable,
     StateFolderTaken,
-    LeftoversRemain,
+    OrphansRemain,
     PortError,
 )
 
@@ -67,7 +67,7 @@ async def serve(
     The first SIGTERM or SIGINT lets it finish what runs, the second makes it leave at once.
 
     Raises:
-        InvalidEngines, UnknownEngine, SandboxUnavailable, StateFolderTaken, LeftoversRemain: it cannot work here.
+        InvalidEngines, UnknownEngine, SandboxUnavailable, StateFolderTaken, OrphansRemain: it cannot work here.
         UnusableSetting: the state folder, the blob store or the NATS server cannot be used as it is set.
         PortError: there is no usable NATS server.
 

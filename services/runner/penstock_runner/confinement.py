@@ -12,7 +12,7 @@ from penstock_execution.sandbox.places import devices, resolved, secrets, softwa
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.probe import probe
 from penstock_execution.sandbox.rules import outermost
-from penstock_execution.sandbox.status import Capabilities, SandboxMode, SandboxStatus, standing
+from penstock_execution.sandbox.status import Capabilities, SandboxMode, SandboxStatus, sandbox_status
 from penstock_runner.settings import RunnerSettings
 from penstock_schemas.views import SandboxLevel
 
@@ -32,7 +32,7 @@ async def confinement(
     """
     wants = settings.sandbox is not SandboxMode.OFF
     found = await probe() if wants else Capabilities()
-    in_force = standing(settings.sandbox, found)
+    in_force = sandbox_status(settings.sandbox, found)
     write = _log.info if in_force.level is SandboxLevel.FULL else _log.warning
     write("sandbox", in_force=in_force.level.value, workflows_can_still=list(in_force.lacks), landlock=found.abi)
     if not wants or found.is_refused:

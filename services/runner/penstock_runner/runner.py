@@ -110,7 +110,7 @@ class Runner:
         """Work until `shutdown` is requested. When it returns, nothing of its work runs any more.
 
         Raises:
-            LeftoversRemain: processes of a killed predecessor could not be ended, so nothing may be started.
+            OrphansRemain: processes of a killed predecessor could not be ended, so nothing may be started.
 
         """
         predecessor = self._folder.predecessor()

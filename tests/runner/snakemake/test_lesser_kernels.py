@@ -14,7 +14,7 @@ import pytest
 from tests.runner.snakemake.engine_harness import EngineHarness
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
-from penstock_execution.sandbox.status import Capabilities, SandboxMode, standing
+from penstock_execution.sandbox.status import Capabilities, SandboxMode, sandbox_status
 from penstock_runner.confinement import confinement
 from penstock_runner.settings import RunnerSettings
 from penstock_schemas.views import SandboxLevel
@@ -35,7 +35,7 @@ def without(missing: str, module: str, **environ: str) -> "subprocess.CompletedP
 def test_auto_is_told_what_is_missing(missing: str, is_refused: bool) -> None:
     found = msgspec.json.decode(without(missing, "penstock_execution.sandbox.probe").stdout, type=Capabilities)
     assert (found.files, found.signals, found.is_refused) == (False, False, is_refused)
-    in_force = standing(SandboxMode.AUTO, found)
+    in_force = sandbox_status(SandboxMode.AUTO, found)
     assert in_force.level is SandboxLevel.NONE
     assert in_force.lacks[0] == "read and change every file that the runner's user may"
 
@@ -59,7 +59,7 @@ def test_auto_is_told_that_namespaces_are_missing() -> None:
     if not found.files:
         pytest.skip("this kernel has no Landlock")
     assert not found.attributes
-    in_force = standing(SandboxMode.AUTO, found)
+    in_force = sandbox_status(SandboxMode.AUTO, found)
     assert in_force.level is SandboxLevel.PARTIAL
     assert in_force.lacks[-1] == "change modes, owners and times of files outside its folders"
 

@@ -21,7 +21,7 @@ import penstock_runner
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.sandbox.policy import NetworkPolicy, SandboxPolicy
 from penstock_execution.sandbox.probe import probe
-from penstock_execution.sandbox.status import SandboxMode, standing
+from penstock_execution.sandbox.status import SandboxMode, sandbox_status
 from penstock_runner.confinement import policy
 from penstock_runner.settings import RunnerSettings
 from penstock_schemas.commands import OutcomeKind
@@ -140,7 +140,7 @@ def sealed(settings: RunnerSettings, environ: Mapping[str, str]) -> SandboxPolic
 async def confined(anyio_backend: str) -> None:
     """Skip where this machine's kernel cannot do it: `tests/runner/test_sandbox.py` states what happens there."""
     found = await probe()
-    in_force = standing(SandboxMode.AUTO, found)
+    in_force = sandbox_status(SandboxMode.AUTO, found)
     if in_force.level is not SandboxLevel.FULL:
         pytest.skip(f"this kernel has no full sandbox: a workflow could {', '.join(in_force.lacks)}")
 
@@ -252,9 +252,7 @@ async def test_a_run_without_a_network_says_so(yard: Yard) -> None:
                     urllib.request.urlopen("http://127.0.0.1:{yard.port}/")
             """
         )
-    assert failure.message.endswith("the sandbox gives it no network: PENSTOCK_SANDBOX_NETWORK says who has one"), (
-        failure
-    )
+    assert failure.message.endswith("the sandbox gives it no network: PENSTOCK_SANDBOX_NETWORK controls this"), failure
 
 
 @pytest.mark.parametrize(
