@@ -1,8 +1,6 @@
 """`ls`, `show`, `tasks`, `delete`, `hold`, `release`, `cancel` and `close`."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +11,8 @@ from penstock.client.client import Client
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.list_filters import parse_filters, parse_time
 from penstock.terminal.reports import describe_job, task_rows, took
-from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus
@@ -24,32 +22,6 @@ Examples:
   penstock ls -s failed --since 24h
   penstock ls -l project=tuna -n 100 -o jsonl | jq .id
 """
-
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def parse_time(text: str, now: datetime | None = None) -> datetime:
-    """Read a point in time: `30m`, `24h`, `7d` ago, or an ISO date or time, local where it names no zone.
-
-    Raises:
-        click.BadParameter: it is neither.
-
-    """
-    if match := re.fullmatch(r"(\d{1,6})([smhdw])", text):
-        return (now or SYSTEM.now()) - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not a time: expected 30m, 24h, 7d, 2026-01-31 or 2026-01-31T12:00"
-        ) from None
-    return read.astimezone(UTC)
-
-
-def parse_filters(labels: tuple[str, ...]) -> dict[str, str | None]:
-    """Read labels to filter by: `key=value`, or `key` for any value."""
-    parts = [label.partition("=") for label in labels]
-    return {key: value if sign else None for key, sign, value in parts}
 
 
 @click.command(epilog=LS_EXAMPLES)
