@@ -1,6 +1,8 @@
 """Connecting: clear errors, streams that are as they must be, and a connection that outlives everything."""
 
 import asyncio
+import os
+import signal
 import socket
 import struct
 from contextlib import suppress
@@ -175,6 +177,34 @@ async def test_what_the_server_would_not_take_is_not_sent(nats_settings: NatsSet
         await connection.publish("two words", b"")
     assert connection.is_connected
     await connection.close()
+
+
+@pytest.mark.system
+async def test_leaving_a_server_that_reads_nothing_closes_the_socket(tmp_path: Path) -> None:
+    """The library waits until everything is sent, which never ends; a leaked socket fails the test as a warning."""
+    async with own_server(tmp_path) as server:
+        assert server.pid is not None
+        connection = Connection(NatsSettings(url=server.url))
+        await connection.open()
+        sockets = open_sockets()
+        os.kill(server.pid, signal.SIGSTOP)
+        try:
+            with anyio.move_on_after(2.0):  # until the buffers of the system are full
+                for _ in range(32):
+                    await connection.publish("test", b"x" * 900_000)
+            with anyio.fail_after(DEADLINE_S):
+                await connection.close()
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert len(open_sockets()) == len(sockets) - 1
+
+
+def open_sockets() -> list[str]:
+    links: list[str] = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the descriptor of this listing
+            links.append(str(descriptor.readlink()))
+    return [link for link in links if link.startswith("socket:")]
 
 
 async def test_a_request_that_nobody_answers_fails_at_its_deadline(nats_settings: NatsSettings) -> None:

@@ -5,6 +5,7 @@ parses the headers, builds an object with back references, and hands that to a t
 the line, keeps the header lines as they arrived, and calls the receiver at once. It sends a batch as one buffer.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -72,6 +73,16 @@ class ReceivingClient(Client):
         await self._send_command(commands)
         if self._flush_queue is not None and self._flush_queue.empty():
             await self._flush_pending()
+
+    def abort(self) -> None:
+        """Close the socket in the next turn of the event loop, and drop what was not sent.
+
+        Closing the library's client waits until the server took everything, and leaves the socket open when that wait
+        ends early.
+        """
+        writer: asyncio.StreamWriter | None = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
 
     def forget(self, subscription: Subscription) -> None:
         """Dispatch no more messages of a subscription; one of an earlier client is not known here."""

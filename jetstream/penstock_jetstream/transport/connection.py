@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import nats.errors
 import structlog
@@ -119,10 +120,13 @@ class Connection:
             await self._open()
 
     async def close(self) -> None:
-        """Leave."""
+        """Leave: send what is left within a bounded time, and close the socket in any case."""
         self._is_closing = True
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_CLOSE_S):
-            await self._client.close()
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_CLOSE_S):
+                await self._client.close()
+            self._client.abort()
+            await anyio.lowlevel.checkpoint()  # the event loop closes the socket in its next turn
 
     async def publish(self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None) -> None:
         """Send a message that nobody answers; it is lost when there is no server.
