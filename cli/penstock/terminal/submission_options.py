@@ -14,6 +14,25 @@ from penstock_schemas.jobs import EngineParameters
 FETCH_DEADLINE_S: Final = 600.0
 """A server fetches a source for at most 300 s, and then stores it."""
 
+workflow_argument = click.argument("workflow", type=click.Path(path_type=Path), required=False)
+entrypoint_option = click.option(
+    "--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow."
+)
+param_option = click.option(
+    "-p",
+    "--param",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set one parameter; a JSON value keeps its type. Can be repeated.",
+)
+params_file_option = click.option(
+    "--params-file",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Read parameters from this JSON or YAML file. Can be repeated.",
+)
+
 
 class SourceOptions(Struct, frozen=True, kw_only=True):
     """The workflow: a folder of this machine, a pipeline of the catalogue, or a source that the server fetches."""
@@ -47,7 +66,7 @@ class SourceOptions(Struct, frozen=True, kw_only=True):
 source_options = option_group(
     SourceOptions,
     "source",
-    click.argument("workflow", type=click.Path(path_type=Path), required=False),
+    workflow_argument,
     click.option("--pipeline", help="Run this pipeline, which the server knows, instead of a workflow from here."),
     click.option("--pipeline-version", metavar="VERSION", help="The version of the pipeline. [default: the newest]"),
     click.option("--git", metavar="URL", help="Run the workflow in this repository; its host must be allowed there."),
@@ -58,7 +77,7 @@ source_options = option_group(
         is_flag=True,
         help="Send only the path: the runner copies the folder itself, where the server allows that.",
     ),
-    click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow."),
+    entrypoint_option,
 )
 
 
@@ -73,26 +92,14 @@ class ParameterOptions(Struct, frozen=True, kw_only=True):
 parameter_options = option_group(
     ParameterOptions,
     "parameters",
-    click.option(
-        "-p",
-        "--param",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set one parameter; a JSON value keeps its type. Can be repeated.",
-    ),
+    param_option,
     click.option(
         "--param-string",
         multiple=True,
         metavar="KEY=TEXT",
         help="Set one parameter to a text, even if it looks like JSON. Can be repeated.",
     ),
-    click.option(
-        "--params-file",
-        multiple=True,
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Read parameters from this JSON or YAML file. Can be repeated.",
-    ),
+    params_file_option,
 )
 
 

@@ -11,7 +11,13 @@ from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.option_groups import option_group
 from penstock.terminal.parameters import parse_parameters
-from penstock.terminal.submission_options import software_choice
+from penstock.terminal.submission_options import (
+    entrypoint_option,
+    param_option,
+    params_file_option,
+    software_choice,
+    workflow_argument,
+)
 from penstock.terminal.terminal_text import plain_lines
 from penstock.terminal.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobSubmission
@@ -42,23 +48,11 @@ class PlanOptions(Struct, frozen=True, kw_only=True):
 plan_options = option_group(
     PlanOptions,
     "options",
-    click.argument("workflow", type=click.Path(path_type=Path), required=False),
+    workflow_argument,
     click.option("--pipeline", help="Plan this pipeline, which the server knows, instead of a workflow from here."),
-    click.option("--entrypoint", metavar="PATH", help="The main file, relative to the folder of the workflow."),
-    click.option(
-        "-p",
-        "--param",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="Set one parameter; a JSON value keeps its type. Can be repeated.",
-    ),
-    click.option(
-        "--params-file",
-        multiple=True,
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Read parameters from this JSON or YAML file. Can be repeated.",
-    ),
+    entrypoint_option,
+    param_option,
+    params_file_option,
     click.option(
         "--allow-missing-software",
         is_flag=True,
