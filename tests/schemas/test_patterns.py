@@ -6,24 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.own_tests import PRODUCTION
 
 from penstock_schemas.patterns import NAME_PATTERN, as_ecma, with_ecma_patterns
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = (
-    "schemas",
-    "domain",
-    "ports",
-    "runtime",
-    "testing",
-    "jetstream",
-    "sources",
-    "execution",
-    "engines",
-    "services",
-    "cli",
-    "tools",
-)
+PRODUCT = (*PRODUCTION, "tools")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from penstock.client.client import Client
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
-from penstock.terminal.list_filters import parse_filters, parse_time
+from penstock.terminal.parameters import parse_filters, parse_time
 from penstock.terminal.reports import describe_job, task_rows, took
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId
