@@ -1,0 +1,74 @@
+"""The port of providers: what is requested has bounds, and has one provider."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+import msgspec
+import pytest
+
+from penstock_execution.provisioning import (
+    KINDS,
+    MAX_DETAIL_CHARS,
+    MAX_MESSAGE_CHARS,
+    MAX_SPECIFICATION_CHARS,
+    AnyRequirement,
+    CondaEnvironment,
+    ContainerImage,
+    NamedCondaEnvironment,
+    Provided,
+    ProvisionFailed,
+    ProvisionKind,
+    Step,
+    provider_of,
+)
+
+
+class OneKind:
+    """A provider of one kind, which has nothing."""
+
+    def __init__(self, kind: ProvisionKind) -> None:
+        self.kinds = frozenset({kind})
+        self.folders: Sequence[str] = ()
+
+    async def find(self, requirement: AnyRequirement) -> Provided | None:
+        """Find nothing."""
+        return None
+
+    async def provide(self, requirement: AnyRequirement, step: Step) -> Provided:
+        """Fail."""
+        raise ProvisionFailed("there is nothing")
+
+    async def __aenter__(self) -> "OneKind":
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        pass
+
+
+def test_every_requirement_has_a_kind() -> None:
+    """A requirement without one could be requested, and would have no provider."""
+    assert set(KINDS) == set(get_args(AnyRequirement))
+
+
+def test_the_provider_of_a_requirement_prepares_its_kind() -> None:
+    """Named environments and files are of the same kind."""
+    conda, container = OneKind(ProvisionKind.CONDA), OneKind(ProvisionKind.CONTAINER)
+    providers = (container, conda)
+    assert provider_of(providers, NamedCondaEnvironment(label="qc", name="qc")) is conda
+    assert provider_of(providers, ContainerImage(label="x", uri="docker://x")) is container
+    assert provider_of((container,), CondaEnvironment(label="a.yaml", specification="")) is None
+
+
+def test_a_requirement_that_is_too_large_is_refused() -> None:
+    """It comes from a process that executes code of the workflow's author."""
+    raw = msgspec.json.encode(CondaEnvironment(label="a.yaml", specification="x" * (MAX_SPECIFICATION_CHARS + 1)))
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(raw, type=AnyRequirement)
+
+
+def test_a_failure_is_cut_to_what_is_shown() -> None:
+    """The end of a tool's output has the reason."""
+    failure = ProvisionFailed("m" * 5_000, detail="first" + "d" * MAX_DETAIL_CHARS + "last", may_retry=True)
+    assert (len(failure.message), len(failure.detail)) == (MAX_MESSAGE_CHARS, MAX_DETAIL_CHARS)
+    assert failure.detail.endswith("last")
+    assert failure.may_retry
