@@ -16,13 +16,14 @@ from tests.sources.http_fixture_server import FixtureServer, fixture_server, git
 from tests.sources.test_archives import gzipped
 
 from penstock_gateway.settings import GatewaySettings
-from penstock_gateway.wiring.settings_checks import mistakes, source_hosts
+from penstock_gateway.wiring.settings_checks import mistakes
 from penstock_ports import Unavailable
 from penstock_schemas.api import SubmittedSource
 from penstock_sources.egress import addresses, downloads
 from penstock_sources.egress.addresses import SourceHosts
 from penstock_sources.egress.credentials import header_for, parse_credentials
 from penstock_sources.egress.failures import FetchFailed
+from penstock_sources.egress.settings import source_hosts
 from penstock_sources.failures import InvalidSource, UnusableSource
 from penstock_sources.git import repositories
 from penstock_sources.git.forges import as_repository

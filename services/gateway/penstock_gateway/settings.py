@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from penstock_domain.access import JobVisibility
-from penstock_jetstream.settings import ServiceSettings
 from penstock_runtime.settings import LogLevel, LogLevelSetting
 from penstock_schemas.access import AuthMethod, Role
+from penstock_sources.egress.settings import FetchingServiceSettings
 
 
 class UnknownFields(Enum):
@@ -19,7 +19,7 @@ class UnknownFields(Enum):
     IGNORE = "ignore"
 
 
-class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
+class GatewaySettings(FetchingServiceSettings, frozen=True, kw_only=True):
     """The settings of one gateway."""
 
     blobs: Annotated[
@@ -75,37 +75,6 @@ class GatewaySettings(ServiceSettings, frozen=True, kw_only=True):
         tuple[Path, ...],
         Meta(description="Folders on the runners' disk below which a workflow's source may be a path."),
     ] = ()
-    source_hosts: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Hosts that workflows may be fetched from, by git and http: `example.org`, `*.example.org`, or "
-            "either with `:port`. None: nothing is fetched."
-        ),
-    ] = ()
-    source_allow_private: Annotated[
-        bool,
-        Meta(
-            description="UNSAFE: also fetch from addresses that are not public. A submitter can then reach what "
-            "only this machine or its network can."
-        ),
-    ] = False
-    source_ca_file: Annotated[
-        Path | None,
-        Meta(
-            description="Certificates (PEM) that are trusted in place of the system's where workflows are fetched from."
-        ),
-    ] = None
-    source_credentials: Annotated[
-        str,
-        Meta(
-            description="Names and tokens for repositories and files that are not public: `https://name:token@host/path`"
-            ", several with commas between; each is used below its address alone. All submitters can use them.",
-            extra={"secret": True},
-        ),
-    ] = ""
-    source_credentials_file: Annotated[
-        Path | None, Meta(description="A file of further ones, one a line; `#` begins a comment.")
-    ] = None
     catalogue_dir: Annotated[
         Path | None,
         Meta(description="A folder whose subfolders are workflows: each is registered in the catalogue as it changes."),

@@ -98,7 +98,7 @@ async def resolve(url: SplitResult, allowed: SourceHosts) -> Target:
             answers = await anyio.getaddrinfo(host, port, type=1)
         found = [answer[4][0] for answer in answers]
     except (OSError, TimeoutError, UnicodeError):
-        raise FetchFailed(f"the host `{host}` is not known") from None
+        raise FetchFailed(f"the host `{host}` is not known", may_retry=True) from None
     addresses = [ipaddress.ip_address(str(item).partition("%")[0]) for item in found]
     hidden = next((one_address for one_address in addresses if not is_public(one_address)), None)
     if hidden is not None and not allowed.allows_private:

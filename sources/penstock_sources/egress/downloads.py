@@ -19,6 +19,10 @@ from penstock_sources.egress.limits import CHUNK_BYTES, FETCH_DEADLINE_S, MAX_RE
 STEP_S: Final = 10.0
 """One connection, or one read."""
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
+_MISSING: Final = (404, 410)
+_BUSY: Final = (408, 425, 429)
+"""The host may answer later."""
+_UNTRUSTED: Final = "its certificate is not trusted"
 
 
 async def download(address: str, allowed: SourceHosts, file: BinaryIO, *, max_bytes: int) -> None:
@@ -74,10 +78,17 @@ def _get(target: Target, ends: float, file: BinaryIO, max_bytes: int) -> str | N
             if answer.status in _REDIRECTS and answer.headers.get("Location"):
                 return answer.headers["Location"]
             if answer.status != 200:
-                raise FetchFailed(f"{target.display_url} answered {answer.status}{_hint(answer.status)}")
+                raise FetchFailed(
+                    f"{target.display_url} answered {answer.status}{_hint(answer.status)}",
+                    is_missing=answer.status in _MISSING,
+                    may_retry=answer.status in _BUSY or answer.status >= 500,
+                )
             _write(answer, target, ends, file, max_bytes)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FetchFailed(f"{target.display_url} cannot be fetched: {_reason(error)}") from None
+            reason = _reason(error)
+            raise FetchFailed(
+                f"{target.display_url} cannot be fetched: {reason}", may_retry=not reason.startswith(_UNTRUSTED)
+            ) from None
         else:
             return None
         finally:
@@ -105,11 +116,11 @@ def _write(answer: urllib3.BaseHTTPResponse, target: Target, ends: float, file: 
         if size_bytes > max_bytes:
             raise FetchFailed(f"{target.display_url} has more than {max_bytes:,} bytes; it was not read further")
         if SYSTEM.monotonic() > ends:
-            raise FetchFailed(f"{target.display_url} took longer than {FETCH_DEADLINE_S:.0f} s")
+            raise FetchFailed(f"{target.display_url} took longer than {FETCH_DEADLINE_S:.0f} s", may_retry=True)
         write_chunk(file, piece)
     announced = answer.headers.get("Content-Length", "")
     if announced.isdigit() and int(announced) != size_bytes:
-        raise FetchFailed(f"{target.display_url} broke off after {size_bytes:,} of {announced} bytes")
+        raise FetchFailed(f"{target.display_url} broke off after {size_bytes:,} of {announced} bytes", may_retry=True)
 
 
 def _hint(status: int) -> str:
@@ -123,9 +134,9 @@ def _reason(error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted: {cause.verify_message.rstrip('.')}"
+            return f"{_UNTRUSTED}: {cause.verify_message.rstrip('.')}"
         if isinstance(cause, CertificateError):
-            return f"its certificate is not trusted: {cause}"
+            return f"{_UNTRUSTED}: {cause}"
         cause = cause.args[0] if cause.args and isinstance(cause.args[0], BaseException) else cause.__context__
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return "nobody listens there"

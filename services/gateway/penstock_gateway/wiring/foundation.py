@@ -14,12 +14,12 @@ from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog
 from penstock_gateway.maintenance.readiness import Readiness, ReadinessPolicy
 from penstock_gateway.settings import GatewaySettings
-from penstock_gateway.wiring.settings_checks import source_hosts
 from penstock_jetstream.adapters.blobs import folder_of
 from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import SYSTEM, Runtime
+from penstock_sources.egress.settings import source_hosts
 from penstock_sources.spool import Spool
 from penstock_sources.staging.local_staging import LocalStaging
 from penstock_sources.staging.source_staging import SourceStaging

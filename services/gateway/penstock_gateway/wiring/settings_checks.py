@@ -1,7 +1,6 @@
 """Checks of settings that belong together, and what is read from several of them."""
 
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Final
@@ -9,11 +8,9 @@ from typing import Final
 from penstock_gateway.catalogue.presets import read_presets
 from penstock_gateway.http.connections import ConnectionLimits, room_for
 from penstock_gateway.settings import GatewaySettings
-from penstock_runtime.setting_files import read_setting_file
 from penstock_runtime.storage_variables import with_storage_names
 from penstock_schemas.access import AuthMethod
-from penstock_sources.egress.addresses import SourceHosts
-from penstock_sources.egress.credentials import parse_credentials, read_credentials
+from penstock_sources.egress.settings import fetching_mistakes
 
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _OWN_PATHS: Final = (
@@ -69,36 +66,8 @@ def connection_limits(settings: GatewaySettings) -> ConnectionLimits:
     )
 
 
-def source_hosts(settings: GatewaySettings) -> SourceHosts:
-    """Return where workflows may be fetched from.
-
-    Raises:
-        ValueError: the credentials cannot be read.
-
-    """
-    path = settings.source_credentials_file
-    return SourceHosts(
-        hosts=settings.source_hosts,
-        allows_private=settings.source_allow_private,
-        ca_file=None if settings.source_ca_file is None else settings.source_ca_file.absolute(),
-        credentials=(
-            *parse_credentials(settings.source_credentials),
-            *(() if path is None else read_credentials(path)),
-        ),
-    )
-
-
 def _file_mistakes(settings: GatewaySettings) -> Iterator[str]:
-    try:
-        parse_credentials(settings.source_credentials)
-    except ValueError as error:
-        yield f"PENSTOCK_SOURCE_CREDENTIALS is not valid: {error}"
-    path, certificates = settings.source_credentials_file, settings.source_ca_file
-    if path is not None:
-        try:
-            read_credentials(path)
-        except ValueError as error:
-            yield f"PENSTOCK_SOURCE_CREDENTIALS_FILE is {path}: {error}"
+    yield from fetching_mistakes(settings)
     if settings.presets_file is not None:
         try:
             read_presets(settings.presets_file)
@@ -111,12 +80,6 @@ def _file_mistakes(settings: GatewaySettings) -> Iterator[str]:
             ip_address(address)
         except ValueError:
             yield f"PENSTOCK_TRUSTED_PROXIES holds '{address}': expected IP addresses, as connections come from"
-    if certificates is not None:
-        try:
-            read_setting_file(certificates)  # the library would wait for a FIFO
-            ssl.create_default_context(cafile=str(certificates))
-        except OSError as error:  # ssl.SSLError is one
-            yield f"PENSTOCK_SOURCE_CA_FILE is {certificates}: it contains no readable certificates ({error})"
 
 
 def _wes_mistakes(settings: GatewaySettings) -> Iterator[str]:
