@@ -83,7 +83,7 @@ async def fetch_commit(
         UnusableSource: the repository may not or cannot be read, or the commit cannot be taken.
 
     """
-    if ref is not None and (not _REF.fullmatch(ref) or ".." in ref or "@{" in ref):
+    if ref is not None and not is_ref(ref):
         raise UnusableSource(f"`{path_text(ref[:80])}` is no branch, tag or commit")
     if shutil.which("git") is None:
         raise UnusableSource("this server has no git; its operator has to install it")
@@ -98,6 +98,11 @@ async def fetch_commit(
         commit_id, files = await _fetched(git, target, ref, max_bytes, reserved)
         async with git.contents() as contents:
             yield Commit(target.display_url, commit_id, files, contents)
+
+
+def is_ref(text: str) -> bool:
+    """Return whether a text may be a branch, a tag or a commit, and is safe as an argument of git."""
+    return _REF.fullmatch(text) is not None and ".." not in text and "@{" not in text
 
 
 async def _fetched(
