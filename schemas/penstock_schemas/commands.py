@@ -8,6 +8,7 @@ from msgspec import Struct
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, RequeueCause, TaskCounts
+from penstock_schemas.remote_sources import PinnedRef
 
 
 class Command(Struct, frozen=True, kw_only=True, tag=True):
@@ -77,6 +78,19 @@ class DelayResults(Command, frozen=True, kw_only=True):
     """Why the last one failed."""
 
 
+class PinRemoteSources(Command, frozen=True, kw_only=True):
+    """Report which files of other hosts an attempt got."""
+
+    attempt: int
+    runner_id: RunnerId
+    manifest: str
+    """The key of the manifest in the blob store."""
+    sha256: str
+    files: int
+    size_bytes: int
+    refs: tuple[PinnedRef, ...] = ()
+
+
 class AbandonAttempt(Command, frozen=True, kw_only=True):
     """End an attempt without an outcome: its runner was lost, refused it, or gave it back."""
 
@@ -121,6 +135,7 @@ JobCommand = (
     | AssignJob
     | StartAttempt
     | DelayResults
+    | PinRemoteSources
     | EndAttempt
     | AbandonAttempt
     | HoldJob

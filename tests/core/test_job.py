@@ -36,6 +36,7 @@ from penstock_schemas.commands import (
     HoldJob,
     JobCommand,
     OutcomeKind,
+    PinRemoteSources,
     ReleaseJob,
     StartAttempt,
     SubmitJob,
@@ -55,12 +56,14 @@ from penstock_schemas.events import (
     JobRequeued,
     JobSubmitted,
     RecordDamaged,
+    RemoteSourcesPinned,
     ResultsDelayed,
     RunnerLeft,
 )
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
+from penstock_schemas.remote_sources import PinnedRef
 from penstock_schemas.views import EMPTY_HEAD, Job
 from penstock_schemas.wire import encode
 
@@ -400,6 +403,28 @@ def test_delayed_results_are_shown_until_another_attempt_starts() -> None:
         AttemptStarted(attempt=2, runner_id=R1),
     ]
     assert job([*RUNNING, DELAYED, REQUEUED, *again]).results_delay is None
+
+
+def test_remote_sources_are_recorded_by_the_current_attempt_alone() -> None:
+    pinned = RemoteSourcesPinned(
+        attempt=1, runner_id=R1, manifest="jobs/x/remote-sources.json", sha256="a" * 64, files=2, size_bytes=10
+    )
+    pin = PinRemoteSources(
+        now=NOW, attempt=1, runner_id=R1, manifest=pinned.manifest, sha256="a" * 64, files=2, size_bytes=10
+    )
+    assert decide(given(RUNNING), pin) == (pinned,)
+    assert decide(given(CANCELLING), pin) == (pinned,)
+    assert decide(given([SUBMITTED, ASSIGNED]), pin) == ()
+    for state in (RUNNING, CANCELLING):
+        assert job([*state, pinned]).state is job(state).state
+        assert job([*state, pinned]).damage is None
+    with pytest.raises(StaleAttempt):
+        decide(given(RUNNING), replace(pin, attempt=2))
+    with pytest.raises(JobEnded):
+        decide(given(DONE), pin)
+    many = tuple(PinnedRef(repository="r", ref=str(number), commit="1" * 40) for number in range(60))
+    (cut,) = decide(given(RUNNING), replace(pin, refs=many))
+    assert cut == replace(pinned, refs=many[:50])
 
 
 def test_the_stop_of_runners_never_wears_a_job_out() -> None:

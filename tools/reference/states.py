@@ -22,6 +22,7 @@ from penstock_schemas.commands import (
     HoldJob,
     JobCommand,
     OutcomeKind,
+    PinRemoteSources,
     ReleaseJob,
     StartAttempt,
     SubmitJob,
@@ -88,6 +89,12 @@ def commands(job: Job | None) -> Iterator[tuple[str, JobCommand]]:
     yield "StartAttempt", StartAttempt(now=NOW, attempt=attempt, runner_id=RUNNER)
     yield "StartAttempt, another attempt", StartAttempt(now=NOW, attempt=attempt, runner_id=OTHER_RUNNER)
     yield "DelayResults", DelayResults(now=NOW, attempt=attempt, runner_id=RUNNER, tries=4, reason="full")
+    yield (
+        "PinRemoteSources",
+        PinRemoteSources(
+            now=NOW, attempt=attempt, runner_id=RUNNER, manifest="m", sha256="0" * 64, files=1, size_bytes=1
+        ),
+    )
     for kind in OutcomeKind:
         failure = Failure(cause=FailureCause.WORKFLOW, message="m") if kind is OutcomeKind.FAILED else None
         yield (

@@ -28,6 +28,7 @@ from penstock_schemas.commands import (
     EndAttempt,
     HoldJob,
     JobCommand,
+    PinRemoteSources,
     ReleaseJob,
     StartAttempt,
     SubmitJob,
@@ -43,9 +44,11 @@ from penstock_schemas.events import (
     JobHeld,
     JobReleased,
     JobSubmitted,
+    RemoteSourcesPinned,
     ResultsDelayed,
 )
 from penstock_schemas.jobs import JobState
+from penstock_schemas.remote_sources import MAX_SHOWN_REFS
 from penstock_schemas.views import JobLifecycle
 
 
@@ -69,6 +72,8 @@ def decide(job: JobLifecycle | None, command: JobCommand) -> tuple[JobEventData,
             return _start(job, command)
         case DelayResults():
             return _delay_results(job, command)
+        case PinRemoteSources():
+            return _pin_remote_sources(job, command)
         case EndAttempt():
             return end_attempt(job, command)
         case AbandonAttempt():
@@ -133,6 +138,23 @@ def _delay_results(job: JobLifecycle, command: DelayResults) -> tuple[JobEventDa
     return (
         ResultsDelayed(
             attempt=command.attempt, runner_id=command.runner_id, tries=command.tries, reason=command.reason
+        ),
+    )
+
+
+def _pin_remote_sources(job: JobLifecycle, command: PinRemoteSources) -> tuple[JobEventData, ...]:
+    require_attempt(job, command.attempt, command.runner_id)
+    if job.state is JobState.ASSIGNED:
+        return ()  # the attempt has not started, so its workflow was not read
+    return (
+        RemoteSourcesPinned(
+            attempt=command.attempt,
+            runner_id=command.runner_id,
+            manifest=command.manifest,
+            sha256=command.sha256,
+            files=command.files,
+            size_bytes=command.size_bytes,
+            refs=command.refs[:MAX_SHOWN_REFS],
         ),
     )
 

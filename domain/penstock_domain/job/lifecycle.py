@@ -24,6 +24,7 @@ from penstock_schemas.events import (
     JobReleased,
     JobRequeued,
     JobSubmitted,
+    RemoteSourcesPinned,
     ResultsDelayed,
 )
 from penstock_schemas.ids import JobId, TenantId
@@ -35,13 +36,22 @@ Life = TypeVar("Life", bound=JobLifecycle)
 
 _HOLDING: Final = frozenset(state for state in JobState if state.holds_slot)
 _TERMINAL: Final = frozenset(state for state in JobState if state.is_terminal)
-_OF_ATTEMPT: Final = (JobAssigned, AttemptStarted, ResultsDelayed, JobCompleted, JobFailed, JobRequeued)
+_OF_ATTEMPT: Final = (
+    JobAssigned,
+    AttemptStarted,
+    ResultsDelayed,
+    RemoteSourcesPinned,
+    JobCompleted,
+    JobFailed,
+    JobRequeued,
+)
 STATES_BEFORE: Final[dict[type[EventData], frozenset[JobState]]] = {
     JobHeld: frozenset({JobState.QUEUED}),
     JobReleased: frozenset({JobState.HELD}),
     JobAssigned: frozenset({JobState.QUEUED}),
     AttemptStarted: frozenset({JobState.ASSIGNED}),
     ResultsDelayed: frozenset({JobState.RUNNING}),
+    RemoteSourcesPinned: frozenset({JobState.RUNNING, JobState.CANCELLING}),
     JobCompleted: _HOLDING,
     JobFailed: _HOLDING,
     JobRequeued: _HOLDING,

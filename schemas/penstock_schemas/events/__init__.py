@@ -34,6 +34,7 @@ from penstock_schemas.events.job import (
     JobRequeued,
     JobSubmitted,
     RecordDamaged,
+    RemoteSourcesPinned,
     ResultsDelayed,
 )
 from penstock_schemas.events.policy import LimitSet, PipelineRegistered, PipelineRetired, TokenIssued, TokenRevoked
@@ -79,6 +80,7 @@ __all__ = [
     "PipelineRetired",
     "PolicyEventData",
     "RecordDamaged",
+    "RemoteSourcesPinned",
     "ResultsDelayed",
     "RunnerDraining",
     "RunnerEventData",

@@ -20,6 +20,7 @@ from penstock_schemas.events.job import (
     JobRequeued,
     JobSubmitted,
     RecordDamaged,
+    RemoteSourcesPinned,
     ResultsDelayed,
 )
 from penstock_schemas.events.policy import LimitSet, PipelineRegistered, PipelineRetired, TokenIssued, TokenRevoked
@@ -44,6 +45,7 @@ JobEventData = (
     | JobAssigned
     | AttemptStarted
     | ResultsDelayed
+    | RemoteSourcesPinned
     | JobCompleted
     | JobFailed
     | JobRequeued

@@ -4,6 +4,7 @@ from penstock_schemas.events.base import EventData, Moment
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, RequeueCause, TaskCounts
+from penstock_schemas.remote_sources import PinnedRef
 
 
 class JobSubmitted(EventData, tag=True, frozen=True, kw_only=True):
@@ -54,6 +55,22 @@ class ResultsDelayed(EventData, tag=True, frozen=True, kw_only=True):
     """The number of the coming try."""
     reason: str
     """Why the last one failed."""
+
+
+class RemoteSourcesPinned(EventData, tag=True, frozen=True, kw_only=True):
+    """The attempt got files of other hosts, such as wrappers; a manifest in the blob store has what each of them is."""
+
+    attempt: int
+    runner_id: RunnerId
+    manifest: str
+    """The key of the manifest."""
+    sha256: str
+    """Of the manifest, hexadecimal."""
+    files: int
+    size_bytes: int
+    """Of all files together."""
+    refs: tuple[PinnedRef, ...] = ()
+    """Branches and tags with their commits, at most 50."""
 
 
 class JobCompleted(EventData, tag=True, frozen=True, kw_only=True):
