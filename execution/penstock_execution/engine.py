@@ -11,6 +11,7 @@ import anyio
 from msgspec import Struct, field
 
 from penstock_execution.files.produced import Produced
+from penstock_execution.provisioning import Provider
 from penstock_execution.workspace import RunnerStorage, Workspace, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
@@ -50,6 +51,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """Whether an earlier attempt left its work in the workspace."""
     is_dry: bool = False
     """Whether to report the tasks that would run, as tasks that wait; nothing is run."""
+    providers: tuple[Provider, ...] = ()
+    """What provides for this attempt alone; it counts before the providers that all attempts share."""
 
 
 class TaskChanged(Struct, frozen=True, kw_only=True):

@@ -121,6 +121,8 @@ class Provided(Struct, frozen=True, kw_only=True):
     """What exactly it is: a digest of its content, or a commit. The same identity has the same content."""
     is_cached: bool = False
     """Whether it was there already."""
+    is_absent: bool = False
+    """Only of a file: there is none at its address, and `path` is a folder of the provider."""
     packages: tuple[Package, ...] = ()
 
 

@@ -11,10 +11,13 @@ from tests.runner.runner_harness import Desk
 from penstock_execution.engine import Engine
 from penstock_jetstream import Cluster
 from penstock_ports import Blobs, EventLog, Heartbeats, LogTail, TaskStore
+from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runner.runner import Ports, Runner, new_runner_id
 from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime.runtime import SYSTEM, Runtime
+from penstock_sources.egress.addresses import SourceHosts
+from penstock_sources.remote.mirrors import Mirror
 from penstock_testing.memory import MemoryBlobs, MemoryCluster
 
 TERMS = RunnerConfig(
@@ -36,6 +39,7 @@ class Stage:
         self.roots: tuple[Path, ...] = ()
         self.keep_work = False
         self.upload_retry_s = 1.0
+        self.mirrors: tuple[Mirror, ...] = ()
 
     @asynccontextmanager
     async def runner(
@@ -53,6 +57,7 @@ class Stage:
             folder,
             roots=self.roots,
             keep_work=self.keep_work,
+            remote_sources=RunnerSources(SourceHosts(), self.mirrors, self.blobs, folder.root),
             upload_retry_s=self.upload_retry_s,
             runtime=runtime,
         )

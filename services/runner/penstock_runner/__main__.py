@@ -26,6 +26,7 @@ from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import Blobs, PortError
 from penstock_runner.confinement import confinement
 from penstock_runner.engines import UnknownEngine, check_options, launched_engines
+from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runner.runner import Ports, Runner, new_runner_id
 from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.settings import RunnerSettings, mistakes
@@ -39,6 +40,8 @@ from penstock_runtime.logs import configure_logs
 from penstock_runtime.setting_names import NAMES
 from penstock_runtime.settings import BadSettings, UnusableSetting, read_settings, without_effect
 from penstock_runtime.storage_variables import with_storage_names
+from penstock_sources.egress.settings import source_hosts
+from penstock_sources.remote.mirrors import parse_mirrors
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -97,6 +100,7 @@ async def serve(
                 roots=settings.source_roots,
                 cores=settings.cores_per_attempt,
                 keep_work=settings.keep_work,
+                remote_sources=_remote_sources(settings, blobs, folder),
                 upload_retry_s=settings.upload_retry_s,
             )
             await runner.run(shutdown)
@@ -141,6 +145,10 @@ async def _obey_signals(shutdown: Shutdown) -> None:
         async for number in signals:
             _log.info("signal", name=signal.Signals(number).name)
             shutdown.request()
+
+
+def _remote_sources(settings: RunnerSettings, blobs: Blobs, folder: StateFolder) -> RunnerSources:
+    return RunnerSources(source_hosts(settings), parse_mirrors(settings.source_mirrors), blobs, folder.root)
 
 
 def _ports(cluster: Cluster, blobs: Blobs) -> Ports:

@@ -23,12 +23,14 @@ from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.engines import planning_engines
 from penstock_runner.housekeeping import Housekeeping
 from penstock_runner.registration import RunnerRegistration
+from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown
 from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
+from penstock_sources.egress.addresses import SourceHosts
 from penstock_sources.workspace.sources import Sources
 
 REJOIN_PAUSES_S: Final = (0.0, 1.0, 5.0, 10.0)
@@ -64,6 +66,7 @@ class Runner:
         roots: the folders below which a source may be a path.
         cores: for each attempt.
         keep_work: whether work directories stay after their jobs ended.
+        remote_sources: provides files of other hosts.
         upload_retry_s: how long results that the blob store does not take are kept and offered again.
         runtime: the clocks and the source of ids.
 
@@ -80,6 +83,7 @@ class Runner:
         roots: Sequence[Path] = (),
         cores: int = 1,
         keep_work: bool = False,
+        remote_sources: RunnerSources | None = None,
         upload_retry_s: float = UPLOAD_RETRY_S,
         runtime: Runtime = SYSTEM,
     ) -> None:
@@ -91,6 +95,7 @@ class Runner:
         self._cores = cores
         self._keep_work = keep_work
         self._upload_retry_s = upload_retry_s
+        self._remote_sources = remote_sources or RunnerSources(SourceHosts(), (), ports.blobs, folder.root)
         self._runtime = runtime
         self._background = BackgroundTasks(clock=runtime.monotonic)
         self._uploads = Uploads(ports.blobs)
@@ -103,7 +108,7 @@ class Runner:
         }
         self._workspaces = {name: workspaces for name, workspaces in of_engines.items() if workspaces is not None}
         planning = planning_engines(installed_engines(), engines)
-        self._planner = Planner(planning, self._workspaces, cores=cores)
+        self._planner = Planner(planning, self._workspaces, self._remote_sources, cores=cores)
         self._reports = Reports(ports.tasks, ports.logs, self._uploads, runtime=runtime)
 
     async def run(self, shutdown: Shutdown) -> None:
@@ -123,6 +128,7 @@ class Runner:
             )
             if discarded:
                 _log.info("abandoned_work_discarded", folders=discarded)
+        await self._remote_sources.prepare()
         async with AsyncExitStack() as stack:
             for engine in self._engines:
                 await stack.enter_async_context(engine)
@@ -174,6 +180,7 @@ class Runner:
             engines={engine.name: engine for engine in self._engines},
             workspaces=self._workspaces,
             uploads=self._uploads,
+            remote_sources=self._remote_sources,
             reports=self._reports,
             cores=self._cores,
             keep_work=self._keep_work,

@@ -14,11 +14,12 @@ from penstock_domain.lease import MAX_LEASE_S, MIN_LEASE_S
 from penstock_execution.sandbox.places import own_code
 from penstock_execution.sandbox.policy import NetworkPolicy
 from penstock_execution.sandbox.status import SandboxMode
-from penstock_jetstream.settings import ServiceSettings
 from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
 from penstock_runtime.settings import PREFIX, LogLevel, LogLevelSetting
 from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.patterns import END
+from penstock_sources.egress.settings import FetchingServiceSettings, fetching_mistakes
+from penstock_sources.remote.mirrors import parse_mirrors
 
 RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
 """A token that leaves room for the suffix of a runner id."""
@@ -33,7 +34,7 @@ def default_name() -> str:
     return re.sub("[^A-Za-z0-9_-]", "-", socket.gethostname())[:50].strip("-_") or "runner"
 
 
-class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
+class RunnerSettings(FetchingServiceSettings, frozen=True, kw_only=True):
     """The settings of one runner."""
 
     blobs: Annotated[
@@ -70,6 +71,15 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
     source_roots: Annotated[
         tuple[Path, ...],
         Meta(description="Folders below which a source may be a path on the runner's disk."),
+    ] = ()
+    source_mirrors: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Where files of wrappers, modules and includes come from in place of their addresses: "
+            "`https://host/path/=https://mirror/path/`, or `https://host/path/=/folder` for a folder of this machine. "
+            "The longest prefix counts. A mirror needs no entry in PENSTOCK_SOURCE_HOSTS, and may have a private "
+            "address."
+        ),
     ] = ()
     sandbox: Annotated[
         SandboxMode,
@@ -181,7 +191,11 @@ class RunnerSettings(ServiceSettings, frozen=True, kw_only=True):
 
 def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
     """Return what is wrong with settings that are right each on its own, in this environment of the runner."""
-    found = list(_environment_mistakes(settings, environ))
+    found = [*_environment_mistakes(settings, environ), *fetching_mistakes(settings)]
+    try:
+        parse_mirrors(settings.source_mirrors)
+    except ValueError as error:
+        found.append(f"PENSTOCK_SOURCE_MIRRORS: {error}")
     places = {
         "PENSTOCK_SOURCE_ROOTS": settings.source_roots,
         "PENSTOCK_SANDBOX_READ": settings.sandbox_read,

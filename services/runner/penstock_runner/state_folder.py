@@ -8,12 +8,13 @@ from typing import Final
 from msgspec import Struct
 
 from penstock_execution.local_workspace import LOGS, PLANS, WORK
+from penstock_runner.remote_sources.runner_sources import CACHE, SPOOL
 from penstock_runtime.folders.state_folder import hold
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
 RECORD: Final = "runner.json"
-OWN: Final = (RECORD, RECORD + ".new", WORK, LOGS, PLANS)
+OWN: Final = (RECORD, RECORD + ".new", WORK, LOGS, PLANS, CACHE, SPOOL)
 """What a runner keeps in its folder."""
 
 

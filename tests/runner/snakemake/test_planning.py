@@ -14,10 +14,12 @@ from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Engine
 from penstock_execution.local_workspace import LocalWorkspaces
 from penstock_runner.attempts.planning import MAX_PLANS, Planner, plan_of
+from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Source, SourceKind
 from penstock_schemas.plans import MAX_PLANNED_TASKS, PlanReply, PlanRequest
 from penstock_schemas.views import Task, TaskState
+from penstock_sources.egress.addresses import SourceHosts
 from penstock_sources.workspace.sources import Sources
 from penstock_testing.memory import MemoryBlobs
 
@@ -42,7 +44,8 @@ class Desk:
         self.plans = folder / "plans"
         workspaces = LocalWorkspaces(folder, Sources(MemoryBlobs(), [folder], reserved=SNAKEMAKE_FOLDERS))
         engines: dict[str, Engine] = {"snakemake": engine, "mock": MockEngine()}
-        self.planner = Planner(engines, {"snakemake": workspaces}, cores=1)
+        sources = RunnerSources(SourceHosts(), (), MemoryBlobs(), folder)
+        self.planner = Planner(engines, {"snakemake": workspaces}, sources, cores=1)
 
     async def plan(self, snakefile: str, **parameters: object) -> PlanReply:
         (self.workflow / "Snakefile").write_text(dedent(snakefile).lstrip("\n"))

@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 import structlog
+from msgspec.structs import replace
 
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import JobEnded, Refused, UnknownJob
@@ -22,6 +23,7 @@ from penstock_ports import TooLarge
 from penstock_runner.attempts.commands import delay_intent, end_intent, return_intent, start_intent
 from penstock_runner.attempts.dependencies import AttemptDependencies, job_log
 from penstock_runner.attempts.failures import MAX_MESSAGE_CHARS, failure_of, text_of
+from penstock_runner.attempts.remote_sources import record_sources
 from penstock_runner.attempts.reporting import Report as Reporter
 from penstock_runner.attempts.results import AttemptResults
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
@@ -204,7 +206,9 @@ class AttemptRun:
     async def _produce(
         self, engine: Engine, attempt: Attempt, report: Reporter, results: AttemptResults
     ) -> Action | None:
-        outcome = await engine.run(attempt, report.emit, self._stop)
+        sources = self._place.remote_sources.of_job(self._job)
+        outcome = await engine.run(replace(attempt, providers=(sources,)), report.emit, self._stop)
+        await record_sources(sources, self._jobs, self._order, self._place.runner_id)
         action = self._handle(EngineEnded(outcome, attempt.workspace is not None))
         kinds = action.kinds if isinstance(action, StoreResults) else None
         if kinds is None:

@@ -11,6 +11,7 @@ from penstock_runner.attempts.job_log import JobLog
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.core.orders import StartOrder
+from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
 
@@ -24,6 +25,8 @@ class AttemptDependencies(Struct, frozen=True, kw_only=True):
     workspaces: Mapping[str, Workspaces]
     """Of each engine that has files, by its name."""
     uploads: Uploads
+    remote_sources: RunnerSources
+    """Provides files of other hosts."""
     reports: Reports
     cores: int
     """For each attempt."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from penstock_execution.engine import Attempt, Engine, EngineEvent, TaskChanged
 from penstock_execution.workspace import Workspace, Workspaces
 from penstock_ports import PortError
+from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause
@@ -34,13 +35,22 @@ class Planner:
     Args:
         engines: by name; they are ready.
         workspaces: of each engine that has files, by its name.
+        remote_sources: provides files of other hosts, which a plan needs to read its workflow.
         cores: for each attempt.
 
     """
 
-    def __init__(self, engines: Mapping[str, Engine], workspaces: Mapping[str, Workspaces], *, cores: int) -> None:
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        workspaces: Mapping[str, Workspaces],
+        remote_sources: RunnerSources,
+        *,
+        cores: int,
+    ) -> None:
         self._engines = engines
         self._workspaces = workspaces
+        self._remote_sources = remote_sources
         self._cores = cores
         self._open = 0
 
@@ -96,6 +106,7 @@ class Planner:
             cores=self._cores,
             engine_parameters=request.engine_parameters or {},
             is_dry=True,
+            providers=(self._remote_sources.of_plan(tenant=DEFAULT_TENANT, source=request.source),),
         )
         outcome = await engine.run(attempt, take, anyio.Event())
         if outcome.failure is not None:

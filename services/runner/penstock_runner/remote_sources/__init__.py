@@ -1,0 +1,1 @@
+"""Files of other hosts that workflows are made of: fetched once, pinned, and given again to every later attempt."""

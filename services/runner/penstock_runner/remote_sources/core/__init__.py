@@ -1,0 +1,1 @@
+"""What a run's remote files are pinned to; pure."""
