@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from snakemake import api, io, workflow
+from snakemake import api, io, sourcecache, workflow, wrapper
 from snakemake.executors import local
 
 from penstock_engines.snakemake.attempt_process import patches
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 PRIVATE: Final = frozenset(
     {
         *("_async_executor", "_async_runners", "_dag", "_local_inventory", "_lock", "_rundir"),
-        *("_workflow_api", "_workflow_store", "job_args_and_prepare", "run_wrapper"),
+        *("_do_cache", "_workflow_api", "_workflow_store", "job_args_and_prepare", "run_wrapper"),
     }
 )
 
@@ -102,6 +102,69 @@ def test_local_inventory() -> None:
         and "except PermissionError:\n                raise WorkflowError(" in text
     )
     check(is_known, "`_IOFile._local_inventory`", "tolerate_closed_folders")
+
+
+def test_do_cache() -> None:
+    text = source(sourcecache.SourceCache)
+    is_known = (
+        list(inspect.signature(sourcecache.SourceCache._do_cache).parameters) == ["self", "source_file", "cache_entry"]
+        and text.count("._do_cache(") == 1
+        and text.count("._open(") == 2
+    )
+    check(is_known, "how `SourceCache` fills itself", "fetch_sources_with")
+
+
+def test_get_script() -> None:
+    parameters = list(inspect.signature(wrapper.get_script).parameters)
+    is_known = parameters == ["path", "sourcecache", "prefix"] and "return errors" in source(wrapper.find_extension)
+    check(is_known, "`wrapper.get_script`", "require_wrapper_scripts")
+
+
+@pytest.mark.parametrize(
+    ("file", "address"),
+    [
+        (
+            sourcecache.GithubFile(repo="a/b", path="w/Snakefile", tag="v1"),
+            "https://raw.githubusercontent.com/a/b/v1/w/Snakefile",
+        ),
+        (
+            sourcecache.GithubFile(repo="a/b", path="w", branch="x/y", host="git.test"),
+            "https://git.test/a/b/raw/x%2Fy/w",
+        ),
+        (
+            sourcecache.GitlabFile(repo="a/b/c", path="w/a b", branch="main"),
+            "https://gitlab.com/a/b/c/-/raw/main/w/a%20b",
+        ),
+        (sourcecache.GenericSourceFile("https://e.test/f?x=1"), "https://e.test/f?x=1"),
+    ],
+)
+def test_addresses_of_source_files(file: Any, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", "secret")
+    assert patches.address_of(file) == address
+
+
+def test_a_clone_is_never_made(tmp_path: Path) -> None:
+    cache = sourcecache.SourceCache(tmp_path / "cache", runtime_cache_path=tmp_path / "runtime")
+    copied: list[str] = []
+
+    def copy(address: str, destination: Path) -> bool:
+        copied.append(address)
+        destination.parent.mkdir(parents=True)
+        destination.write_text("there")
+        return True
+
+    original = sourcecache.SourceCache._do_cache
+    patches.fetch_sources_with(copy)
+    try:
+        file = sourcecache.GithubFile(repo="a/b", path="w/Snakefile", tag="v1")
+        assert Path(cache.get_path(file)).read_text() == "there"
+        assert Path(cache.get_path(file)).read_text() == "there"
+        (tmp_path / "own").write_text("own")
+        own = sourcecache.LocalSourceFile(str(tmp_path / "own"))
+        assert Path(cache.get_path(own)).read_text() == "own"
+    finally:
+        sourcecache.SourceCache._do_cache = original
+    assert copied == ["https://raw.githubusercontent.com/a/b/v1/w/Snakefile"]
 
 
 def test_glob_wildcards() -> None:

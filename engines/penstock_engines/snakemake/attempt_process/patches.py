@@ -15,11 +15,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import snakemake.api  # noqa: F401  # pyright: ignore[reportUnusedImport] - first: modules of Snakemake import one another in a circle
+from snakemake import wrapper
 from snakemake.exceptions import WorkflowError
 from snakemake.executors import local
 from snakemake.io import _IOFile
+from snakemake.sourcecache import GitlabFile, SourceCache
 from snakemake.workflow import Workflow
 
 from penstock_execution.sandbox.denials import account_homes, read_advice
@@ -107,6 +110,46 @@ def tolerate_closed_folders() -> None:
     readable, or all of a folder but a part: such a folder cannot be listed.
     """
     _IOFile._local_inventory = _tolerant_list_folder
+
+
+def fetch_sources_with(copy: Callable[[str, Path], bool]) -> None:
+    """Have Snakemake get the files of other hosts through `copy`, which copies an address to a path if it has a file.
+
+    Files on this machine, and those of git repositories on it, are read as before.
+    """
+    read = SourceCache._do_cache
+
+    def _do_cache(self: Any, source_file: Any, cache_entry: Path) -> None:
+        if source_file.is_local:
+            read(self, source_file, cache_entry)
+            return
+        address = address_of(source_file)
+        if not copy(address, cache_entry):
+            raise WorkflowError(f"there is no file {address}")
+
+    SourceCache._do_cache = _do_cache
+
+
+def address_of(source_file: Any) -> str:
+    """Return the address of a single file, without credentials."""
+    if isinstance(source_file, GitlabFile):
+        ref = quote(source_file.ref, safe="")
+        return f"https://{source_file.host}/{source_file.repo}/-/raw/{ref}/{quote(source_file.path, safe='/')}"
+    return str(source_file.get_path_or_uri(secret_free=True))
+
+
+def require_wrapper_scripts() -> None:
+    """Have a wrapper without a script end the run with a sentence; Snakemake would raise an unrelated error."""
+    find = wrapper.get_script
+
+    def get_script(path: str, sourcecache: Any, prefix: str | None = None) -> Any:
+        found = find(path, sourcecache, prefix=prefix)
+        if isinstance(found, dict):
+            names = ", ".join(found)
+            raise WorkflowError(f"the wrapper {path} does not exist: check its version and name (looked for {names})")
+        return found
+
+    wrapper.get_script = get_script
 
 
 def refuse_blind_searches(rules: Rules) -> None:
