@@ -16,6 +16,7 @@ from penstock_execution.workspace import RunnerStorage, Workspace, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
+from penstock_schemas.software import PlannedItem, ProvidedItem
 from penstock_schemas.views import LogStream, OutputKind, Task
 
 ENGINE_LOG: Final = "engine.log"
@@ -96,6 +97,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """What the workflow declares and the run did not get."""
     refusal: str | None = None
     """Why a run is refused because of them; a dry attempt reports it and continues."""
+    provided: tuple[ProvidedItem, ...] = ()
+    """What was prepared for it, which the runner records with the run."""
+    planned: tuple[PlannedItem, ...] = ()
+    """Of a dry attempt: what a run would need, and what of it is there."""
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from penstock_execution.engine import Engine
 from penstock_execution.processes.file_descriptors import MAX_PROCESSES
+from penstock_execution.provisioning import Provider
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_schemas.jobs import UnsupportedDirectives
 
@@ -32,6 +33,8 @@ class LaunchContext(Struct, frozen=True, kw_only=True):
     """Variables that workflows get besides those that the engine itself passes on."""
     unsupported_directives: UnsupportedDirectives = UnsupportedDirectives.CHOOSE
     """What happens to a run that declares software that the runner does not provide."""
+    providers: tuple[Provider, ...] = ()
+    """What prepares software and remote files for attempts. The runner makes them ready before its engines."""
     local: LocalProcesses = LocalProcesses()
     options: Mapping[str, object] = {}
     """The engine's own settings on this runner."""

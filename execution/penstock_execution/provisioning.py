@@ -12,7 +12,12 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Final, Protocol
 
+import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from penstock_execution.processes.event_pipe import MAX_ANSWER_BYTES
+from penstock_schemas.software import Package
 
 MAX_LABEL_CHARS: Final = 1_000
 MAX_SPECIFICATION_CHARS: Final = 256 * 1024
@@ -22,11 +27,14 @@ MAX_PIN_CHARS: Final = 1024 * 1024
 MAX_ENVIRONMENT_NAME_CHARS: Final = 200
 MAX_ADDRESS_CHARS: Final = 4_096
 """Of the address of an image or a file, and of a path in a repository."""
-MAX_PATH_CHARS: Final = 1_024
+MAX_PATH_CHARS: Final = 900
 """Of the path that an answer names."""
 MAX_MESSAGE_CHARS: Final = 400
 MAX_DETAIL_CHARS: Final = 8_000
 """Of the detail of a failure; the whole text is in the log of the step."""
+
+_MAX_ENCODED_BYTES: Final = 6
+"""Of one character in JSON."""
 
 Label = Annotated[str, Meta(min_length=1, max_length=MAX_LABEL_CHARS)]
 Address = Annotated[str, Meta(min_length=1, max_length=MAX_ADDRESS_CHARS)]
@@ -101,17 +109,6 @@ KINDS: Final[dict[type[Requirement], ProvisionKind]] = {
 }
 
 
-class Package(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One package of what was provided, so that a run states exactly which software it used."""
-
-    name: str
-    version: str
-    build: str = ""
-    url: str = ""
-    sha256: str = ""
-    """Hexadecimal."""
-
-
 class Provided(Struct, frozen=True, kw_only=True):
     """What a provider prepared: complete and verified."""
 
@@ -124,6 +121,12 @@ class Provided(Struct, frozen=True, kw_only=True):
     is_absent: bool = False
     """Only of a file: there is none at its address, and `path` is a folder of the provider."""
     packages: tuple[Package, ...] = ()
+    """So that a run states exactly which software it used."""
+
+
+def encodable(text: str) -> str:
+    """Return a text of a tool without what is no character: file names may hold any bytes."""
+    return text.encode("utf-8", "replace").decode()
 
 
 class ProvisionFailed(Exception):
@@ -138,9 +141,42 @@ class ProvisionFailed(Exception):
 
     def __init__(self, message: str, *, detail: str = "", may_retry: bool = False) -> None:
         super().__init__(message)
-        self.message = message[:MAX_MESSAGE_CHARS]
-        self.detail = detail[-MAX_DETAIL_CHARS:]
+        self.message = encodable(message[:MAX_MESSAGE_CHARS])
+        self.detail = encodable(detail[-MAX_DETAIL_CHARS:])
         self.may_retry = may_retry
+
+
+class NotProvided(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why something is not provided, as an attempt gets it."""
+
+    message: str
+    detail: str = ""
+    may_retry: bool = False
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one request of an attempt; without a path and a failure it only would be prepared, by a run."""
+
+    number: int
+    """Of the request."""
+    path: str | None = None
+    failure: NotProvided | None = None
+
+
+def encode_answer(answer: Answer) -> bytes:
+    """Encode an answer; a detail that does not fit is cut at its beginning."""
+    body = msgspec.json.encode(answer)
+    while len(body) > MAX_ANSWER_BYTES and answer.failure is not None and answer.failure.detail:
+        # A character takes at most six bytes, so this never cuts more than it must.
+        kept = answer.failure.detail[(len(body) - MAX_ANSWER_BYTES) // _MAX_ENCODED_BYTES + 1 :]
+        answer = replace(answer, failure=replace(answer.failure, detail=kept))
+        body = msgspec.json.encode(answer)
+    return body
+
+
+def decode_answer(body: bytes) -> Answer:
+    """Decode an answer; it comes from this program's own engine."""
+    return msgspec.json.decode(body, type=Answer)
 
 
 class Step(Protocol):

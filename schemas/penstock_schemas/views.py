@@ -93,6 +93,19 @@ class TaskState(Enum):
     CANCELLED = "cancelled"
 
 
+class TaskKind(Enum):
+    """What a task of a run is. Only rules count as tasks of the job."""
+
+    RULE = "rule"
+    """A job of the workflow."""
+    ENVIRONMENT = "environment"
+    """The preparation of a software environment that rules declare."""
+    IMAGE = "image"
+    """The preparation of a container image that rules declare."""
+    FETCH = "fetch"
+    """The download of a file that the workflow names by its address."""
+
+
 class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The last view of one task in one attempt of a job: for Snakemake, one job of its graph in one try."""
 
@@ -102,8 +115,9 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int
     """The job's attempt."""
     name: str
-    """The rule."""
+    """The rule; of another kind of task, what is prepared: `conda: envs/bwa.yaml`."""
     state: TaskState
+    kind: TaskKind = TaskKind.RULE
     try_number: int = 1
     """Counts the tries within the attempt: a rule's own `retries:`."""
     wildcards: dict[str, str] = field(default_factory=dict[str, str])
@@ -234,6 +248,8 @@ class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     """What a workflow still may do that the full sandbox would refuse."""
     unsupported_directives: UnsupportedDirectives | None = None
     """What it does with runs that declare software that it does not provide."""
+    provides: tuple[str, ...] = ()
+    """Directives of workflows for which it prepares the software: `conda`, `container`."""
 
 
 class SlotHolder(Struct, frozen=True, kw_only=True):

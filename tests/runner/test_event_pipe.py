@@ -1,13 +1,15 @@
 """Messages of an attempt leave in order, whole, and without blocking it; what must be taken first is waited for."""
 
 import os
+import queue
+import select
 import threading
 import time
 from collections.abc import Generator
 
 import pytest
 
-from penstock_execution.processes.event_pipe import TAKEN, FrameReporter, NullReporter
+from penstock_execution.processes.event_pipe import MAX_ANSWER_BYTES, TAKEN, FrameReporter, NullReporter, answer_frame
 
 DEADLINE_S = 60.0
 PIPE_BYTES = 1 << 20
@@ -20,7 +22,10 @@ class Pipes:
     def __init__(self) -> None:
         self.events, events = os.pipe()
         taken, self.taken = os.pipe()
-        self.reporter: FrameReporter[bytes] = FrameReporter(events, taken, lambda message: message)
+        self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.reporter: FrameReporter[bytes] = FrameReporter(
+            events, taken, lambda message: message, self.answers.put_nowait
+        )
         self.of_attempt = (events, taken)
 
     def read(self, size_bytes: int) -> bytes:
@@ -88,6 +93,23 @@ def test_what_was_taken_already_is_not_waited_for(pipes: Pipes) -> None:
     assert pipes.read(1) == b"a"
     pipes.take(1)
     pipes.reporter.wait_taken()
+
+
+def test_answers_and_counts_arrive_apart_however_they_are_cut(pipes: Pipes) -> None:
+    bodies = [b"", b"a", b"\xff" * MAX_ANSWER_BYTES, b"last"]
+    pipes.reporter.report(b"m")
+    assert pipes.read(1) == b"m"
+    stream = b"".join(TAKEN.pack(0) + answer_frame(body) for body in bodies) + TAKEN.pack(1)
+    for start in range(0, len(stream), 11):
+        os.write(pipes.taken, stream[start : start + 11])
+    pipes.reporter.wait_taken()
+    assert [pipes.answers.get(timeout=DEADLINE_S) for _ in bodies] == bodies
+
+
+def test_an_answer_that_the_kernel_would_divide_is_refused() -> None:
+    assert len(answer_frame(b"x" * MAX_ANSWER_BYTES)) == select.PIPE_BUF
+    with pytest.raises(ValueError, match="beyond"):
+        answer_frame(b"x" * (MAX_ANSWER_BYTES + 1))
 
 
 def test_nobody_waits_for_a_discarded_message() -> None:

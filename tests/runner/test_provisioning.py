@@ -6,19 +6,25 @@ from typing import get_args
 import msgspec
 import pytest
 
+from penstock_execution.processes.event_pipe import MAX_ANSWER_BYTES
 from penstock_execution.provisioning import (
     KINDS,
     MAX_DETAIL_CHARS,
     MAX_MESSAGE_CHARS,
+    MAX_PATH_CHARS,
     MAX_SPECIFICATION_CHARS,
+    Answer,
     AnyRequirement,
     CondaEnvironment,
     ContainerImage,
     NamedCondaEnvironment,
+    NotProvided,
     Provided,
     ProvisionFailed,
     ProvisionKind,
     Step,
+    decode_answer,
+    encode_answer,
     provider_of,
 )
 
@@ -64,6 +70,22 @@ def test_a_requirement_that_is_too_large_is_refused() -> None:
     raw = msgspec.json.encode(CondaEnvironment(label="a.yaml", specification="x" * (MAX_SPECIFICATION_CHARS + 1)))
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(raw, type=AnyRequirement)
+
+
+@pytest.mark.parametrize("letter", ["x", "\n", "\x00", "\U0001f40d"])
+def test_an_answer_fits_one_write_and_keeps_the_end_of_the_detail(letter: str) -> None:
+    """For any text of a solver: some characters take six bytes."""
+    failure = NotProvided(message=letter * MAX_MESSAGE_CHARS, detail=letter * MAX_DETAIL_CHARS + "last")
+    body = encode_answer(Answer(number=9_999, failure=failure))
+    assert len(body) <= MAX_ANSWER_BYTES
+    answer = decode_answer(body)
+    assert answer.number == 9_999
+    assert answer.failure is not None
+    assert answer.failure.message == failure.message
+    assert answer.failure.detail.endswith("last")
+    longest = Answer(number=0, path="/" + "\U0001f40d" * (MAX_PATH_CHARS - 1))
+    assert decode_answer(encode_answer(longest)) == longest
+    assert len(encode_answer(longest)) <= MAX_ANSWER_BYTES
 
 
 def test_a_failure_is_cut_to_what_is_shown() -> None:

@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 import anyio
+from msgspec.structs import replace
 
 from penstock_engines.snakemake.descriptor import DESCRIPTOR, ENTRYPOINTS
 from penstock_engines.snakemake.launching import Launch, encode_launch
@@ -21,6 +22,7 @@ from penstock_execution.processes.file_descriptors import MAX_PROCESSES
 from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import sweep
 from penstock_execution.processes.zygote_client import ZygoteClient
+from penstock_execution.provisioning import Provider
 from penstock_execution.sandbox.policy import PLAN_LIMITS, SandboxPolicy
 from penstock_execution.sandbox.rules import Rules
 from penstock_execution.workspace import RunnerStorage, Workspaces
@@ -57,6 +59,7 @@ class SnakemakeEngine:
         extra_environment: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
         sandbox: SandboxPolicy | None = None,
+        providers: Sequence[Provider] = (),
         unsupported: UnsupportedDirectives = UnsupportedDirectives.CHOOSE,
         umask: int | None = None,
         max_processes: int = MAX_PROCESSES,
@@ -65,8 +68,9 @@ class SnakemakeEngine:
 
         `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
         module `resource`; `sandbox` states what attempts may touch, `None` represents what the runner's user may;
-        `unsupported` is what happens to a run that declares software that the runner does not provide; `umask` is for
-        what workflows make, `None` represents that of this process; `max_processes` of a run are watched at a time.
+        `providers`, which the caller makes ready, prepare what attempts request; `unsupported` is what happens to a run
+        that declares software that the runner does not provide; `umask` is for what workflows make, `None` represents
+        that of this process; `max_processes` of a run are watched at a time.
         """
         self._max_processes = max_processes
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
@@ -75,6 +79,7 @@ class SnakemakeEngine:
         self._environment.setdefault("PATH", os.defpath)
         self._limits = ATTEMPT_LIMITS | dict(limits or {})
         self._sandbox = sandbox
+        self._providers = tuple(providers)
         self._unsupported = unsupported
         self._zygote = ZygoteClient(
             "penstock_engines.snakemake.attempt_process.zygote",
@@ -126,7 +131,15 @@ class SnakemakeEngine:
         scratch = place.log_dir / SCRATCH
         launch = await in_thread(lambda: self._launch(attempt, place, snakefile, options))
         child = await self._zygote.launch(encode_launch(launch))
-        run = RunningAttempt(attempt, place, emit, launch.rules, launch.limits, max_processes=self._max_processes)
+        run = RunningAttempt(
+            attempt,
+            place,
+            emit,
+            launch.rules,
+            launch.limits,
+            providers=self._providers,
+            max_processes=self._max_processes,
+        )
         try:
             exited = await run.follow(child, stop)
             await run.join_log()
@@ -153,7 +166,9 @@ class SnakemakeEngine:
         environment["PATH"] = f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"
         rules: Rules | None = None
         if self._sandbox is not None:
-            rules = self._sandbox.rules(
+            provided = tuple(folder for provider in self._providers for folder in provider.folders)
+            allowed = replace(self._sandbox, read=(*self._sandbox.read, *provided))
+            rules = allowed.rules(
                 work_dir=place.work_dir, log_dir=place.log_dir, scratch=scratch, is_plan=attempt.is_dry
             )
         return Launch(
@@ -167,6 +182,7 @@ class SnakemakeEngine:
             limits=self._limits | (PLAN_LIMITS if attempt.is_dry else {}),
             options=options,
             policy=self._unsupported,
+            provides=tuple({kind for provider in self._providers for kind in provider.kinds}),
             is_dry=attempt.is_dry,
             rules=rules,
         )

@@ -11,6 +11,7 @@ def launch(context: LaunchContext) -> Engine:
         extra_environment=context.environment,
         limits=context.local.limits,
         sandbox=context.local.sandbox,
+        providers=context.providers,
         unsupported=context.unsupported_directives,
         umask=context.local.umask,
         max_processes=context.local.max_processes,

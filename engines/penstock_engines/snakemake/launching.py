@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock_engines.snakemake.parameters import SnakemakeOptions
+from penstock_execution.provisioning import ProvisionKind
 from penstock_execution.sandbox.rules import Rules
 from penstock_schemas.jobs import UnsupportedDirectives
 
@@ -30,6 +31,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """What the submission chose."""
     policy: UnsupportedDirectives = UnsupportedDirectives.CHOOSE
     """What happens when the workflow declares software that this runner does not provide."""
+    provides: tuple[ProvisionKind, ...] = ()
+    """What the runner prepares for the attempt when it requests it."""
     is_dry: bool = False
     """Whether only to list what would run."""
     rules: Rules | None = None

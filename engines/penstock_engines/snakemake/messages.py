@@ -15,8 +15,9 @@ from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
+from penstock_execution.provisioning import AnyRequirement
 from penstock_schemas.jobs import Finding, FindingKind
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
@@ -46,6 +47,10 @@ MAX_FINDINGS: Final = 200
 
 BATCH_CHARS: Final = 256 * 1024
 """The most characters that the entries in one message have together, so that it fits a frame however it is encoded."""
+MAX_REQUESTS: Final = 10_000
+"""Of one run: software environments, images and remote files that it requests."""
+MAX_OPEN_REQUESTS: Final = 32
+"""Requests of one run that wait for their answer at the same time."""
 MAX_REASON_CHARS: Final = 200
 """What is shown of an invalid message."""
 
@@ -171,6 +176,14 @@ class Found(Message, frozen=True, kw_only=True):
     """Why the run does not go on."""
 
 
+class Requested(Message, frozen=True, kw_only=True):
+    """The workflow needs something that the runner prepares. The answer comes in the return pipe."""
+
+    number: Annotated[int, Meta(ge=0, lt=MAX_REQUESTS)]
+    """Of this request: 0 for the first one, then always one more."""
+    requirement: AnyRequirement
+
+
 class RunProblem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why the workflow did not run to its end."""
 
@@ -194,7 +207,16 @@ class RunEnded(Message, frozen=True, kw_only=True):
 
 
 AnyMessage = (
-    GraphChanged | TryStarted | ProcessStarted | TryDescribed | TryEnded | ErrorLogged | OutputsFound | Found | RunEnded
+    GraphChanged
+    | TryStarted
+    | ProcessStarted
+    | TryDescribed
+    | TryEnded
+    | ErrorLogged
+    | OutputsFound
+    | Found
+    | Requested
+    | RunEnded
 )
 
 _encoder = msgspec.json.Encoder()
@@ -259,6 +281,11 @@ def chars_of(entry: GraphTask) -> int:
     wildcards = sum(len(name) + len(value) for name, value in entry.wildcards.items())
     paths = sum(map(len, (*entry.outputs, *entry.logs, *entry.benchmarks)))
     return len(entry.rule) + wildcards + paths + _NUMBER_CHARS * len(entry.depends_on)
+
+
+def chars_of_requirement(requirement: AnyRequirement) -> int:
+    """Return how many characters a requirement has."""
+    return sum(len(text) for text in astuple(requirement) if isinstance(text, str))
 
 
 class FrameReader:

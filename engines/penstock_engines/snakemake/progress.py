@@ -24,6 +24,7 @@ from penstock_engines.snakemake.messages import (
     InvalidEvent,
     OutputsFound,
     ProcessStarted,
+    Requested,
     RunEnded,
     TryDescribed,
     TryEnded,
@@ -134,7 +135,7 @@ class TaskProgress:
                 return self._described(message)
             case TryStarted():
                 return [self._started(message)]
-            case ProcessStarted():
+            case ProcessStarted() | Requested():
                 return []
             case TryEnded():
                 return self._ended(message)

@@ -2,6 +2,8 @@
 
     GraphChanged ... TryStarted -> ProcessStarted -> TryEnded ... GraphChanged, OutputsFound -> RunEnded
 
+A request for software may come at any time before the end. Requests are numbered, and few wait at the same time.
+
 The sender runs code of the workflow's author, so a good end counts only with evidence that the engine collected itself:
 a try ended well when every process of it was seen to end with exit code 0, and a run ended well when every job of its
 graph did. What is bounded here bounds the memory that a run can take in the runner.
@@ -12,6 +14,7 @@ from enum import Enum
 from typing import Final, assert_never
 
 from penstock_engines.snakemake.messages import (
+    MAX_OPEN_REQUESTS,
     MAX_TASKS,
     MAX_TEXT_CHARS,
     AnyMessage,
@@ -22,11 +25,13 @@ from penstock_engines.snakemake.messages import (
     InvalidEvent,
     OutputsFound,
     ProcessStarted,
+    Requested,
     RunEnded,
     TryDescribed,
     TryEnded,
     TryStarted,
     chars_of,
+    chars_of_requirement,
 )
 
 MAX_MESSAGES: Final = 5_000_000
@@ -37,6 +42,8 @@ MAX_OUTPUT_PATHS: Final = 1_000_000
 """Paths of declared files in the messages of one run."""
 MAX_FINDING_CHARS: Final = MAX_TEXT_CHARS + 100
 """Of each text in what a run is warned of."""
+MAX_REQUEST_CHARS: Final = 64 * 1024 * 1024
+"""Of all requests of one run together."""
 MAX_PROCESSES: Final = 1_000
 """Of one try: a repeated benchmark runs its command several times."""
 
@@ -76,6 +83,9 @@ class Protocol:
         self._messages = 0
         self._graph_chars = 0
         self._output_paths = 0
+        self._requests = 0
+        self._open_requests = 0
+        self._request_chars = 0
         self._has_graph = False
         self._is_over = False
 
@@ -122,10 +132,26 @@ class Protocol:
                     for text in (finding.directive, finding.message, finding.rule or "")
                 ]
                 _require(max(map(len, texts), default=0) <= MAX_FINDING_CHARS, "a finding that is too long")
+            case Requested():
+                self._request(message)
             case RunEnded():
                 self._end_run(message)
             case _:
                 assert_never(message)
+
+    def answered(self) -> None:
+        """Record that a request has its answer."""
+        self._open_requests -= 1
+
+    def _request(self, message: Requested) -> None:
+        _require(message.number == self._requests, f"request {message.number} in place of {self._requests}")
+        self._requests += 1
+        self._open_requests += 1
+        _require(self._open_requests <= MAX_OPEN_REQUESTS, f"more than {MAX_OPEN_REQUESTS} requests at a time")
+        self._request_chars += chars_of_requirement(message.requirement)
+        _require(
+            self._request_chars <= MAX_REQUEST_CHARS, f"requests of more than {MAX_REQUEST_CHARS:,} characters together"
+        )
 
     def _change_graph(self, message: GraphChanged) -> None:
         self._has_graph = True

@@ -1,10 +1,11 @@
 """One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
 from penstock_engines.snakemake.failures import run_failure, tail_of_file, task_failure, without_folder
@@ -14,6 +15,7 @@ from penstock_engines.snakemake.messages import (
     FrameReader,
     InvalidEvent,
     ProcessStarted,
+    Requested,
     TryEnded,
     TryStarted,
 )
@@ -40,6 +42,8 @@ from penstock_execution.logs.log_follower import LAST_LINE_CHARS
 from penstock_execution.processes.supervision_messages import Exited
 from penstock_execution.processes.turns import Turns
 from penstock_execution.processes.zygote_client import AttemptHandle
+from penstock_execution.provision_steps import ProvisionSteps
+from penstock_execution.provisioning import Provider, encode_answer
 from penstock_execution.sandbox.denials import explained
 from penstock_execution.sandbox.rules import Rules
 from penstock_execution.workspace import UnsafeFile
@@ -65,6 +69,7 @@ class RunningAttempt:
         rules: Rules | None,
         limits: Mapping[str, int],
         *,
+        providers: Sequence[Provider] = (),
         max_processes: int,
     ) -> None:
         self._attempt = attempt
@@ -89,6 +94,7 @@ class RunningAttempt:
         self._started_at = SYSTEM.now()
         self._files = anyio.CapacityLimiter(FILE_THREADS)
         self._logs = LiveLogs(place.log_dir, emit, self._files)
+        self._steps = ProvisionSteps(providers, attempt, place, emit, self._logs, self._files)
 
     async def follow(self, child: AttemptHandle, stop: anyio.Event) -> Exited | None:
         """Report what happens until the attempt is gone; when cancelled, kill it first."""
@@ -101,7 +107,7 @@ class RunningAttempt:
                 if started is not None:
                     self._watch = Watch(started.pid, max_processes=self._max_processes)
                     async with anyio.create_task_group() as reading:
-                        reading.start_soon(self._read_events, child)
+                        reading.start_soon(self._read_events, child, tasks)
                         exited = await child.exited()
                         # No writer is left, so it comes to an end.
                         reading.cancel_scope.deadline = anyio.current_time() + KILL_DEADLINE_S
@@ -192,12 +198,16 @@ class RunningAttempt:
             produced=self._results.produced,
             findings=tuple(self._progress.findings),
             refusal=self._progress.refusal,
+            provided=tuple(self._steps.provided),
+            planned=tuple(self._steps.planned),
         )
 
     def _failure(self, exited: Exited) -> Failure:
         """Return why the run failed; blocks, because paths in what it wrote are looked at."""
         task = self._progress.failed_task
-        if task is not None:
+        if self._steps.failure is not None:
+            failure = self._steps.failure
+        elif task is not None:
             failure = task_failure(task, self._progress, self._results.words)
         else:
             failure = run_failure(self._progress, exited.exit_code, tail_of_file(self._engine_log))
@@ -219,14 +229,16 @@ class RunningAttempt:
         await stop.wait()
         child.stop()
 
-    async def _read_events(self, child: AttemptHandle) -> None:
-        """Take what the attempt reports; what cannot be ends the attempt."""
+    async def _read_events(self, child: AttemptHandle, answering: TaskGroup) -> None:
+        """Take what the attempt reports; what cannot be ends the attempt. Requests are answered in a separate group."""
         turns = Turns()
         while self._invalid is None and (chunk := await child.read_events()):
             turns.begin()
             try:
                 for message in self._frames.feed(chunk):
                     await self._take(message)
+                    if isinstance(message, Requested):
+                        answering.start_soon(self._answer, child, message)
                     self._taken += 1
                     await turns.step()
             except InvalidEvent as error:
@@ -234,6 +246,11 @@ class RunningAttempt:
                 child.kill()
             child.acknowledge(self._taken)
             self._count()
+
+    async def _answer(self, child: AttemptHandle, request: Requested) -> None:
+        answer = await self._steps.answer(request.number, request.requirement)
+        self._protocol.answered()
+        await child.answer(encode_answer(answer))
 
     async def _take(self, message: AnyMessage) -> None:
         """Take a message: first what the engine sees by itself, then whether it can be, then what it changes."""

@@ -1,7 +1,9 @@
 """The attempt's side of the events: messages go out in a pipe, in order, without blocking the attempt.
 
-The engine reports in another pipe how many it has taken. What must not happen before the engine has seen a message, for
-example that a process is collected, waits for that.
+The engine reports in another pipe, the return pipe, how many it has taken. What must not happen before the engine has
+seen a message, for example that a process is collected, waits for that. Answers to requests come back in the same pipe.
+A word of eight bytes is a count, or announces an answer of so many bytes, which follows it. Both fit one write that the
+kernel does not divide, so the engine never has to finish one later.
 
 No process that the attempt starts has these pipes: a program that is executed loses them, and so does every fork.
 """
@@ -9,6 +11,7 @@ No process that the attempt starts has these pipes: a program that is executed l
 import contextlib
 import os
 import queue
+import select
 import struct
 import threading
 from collections.abc import Callable
@@ -21,7 +24,22 @@ FLUSH_DEADLINE_S: Final = 10.0
 TAKEN_DEADLINE_S: Final = 60.0
 """How long a message may take to be taken; the runner's lease is much shorter."""
 TAKEN: Final = struct.Struct("<Q")
-"""How many messages the engine has taken so far."""
+"""How many messages the engine has taken so far; with `_IS_ANSWER`, the bytes of the answer that follows."""
+_IS_ANSWER: Final = 1 << 63
+MAX_ANSWER_BYTES: Final = select.PIPE_BUF - TAKEN.size
+"""So that the kernel writes it as a whole or not at all."""
+
+
+def answer_frame(body: bytes) -> bytes:
+    """Return what carries an answer in the return pipe.
+
+    Raises:
+        ValueError: it is too long.
+
+    """
+    if len(body) > MAX_ANSWER_BYTES:
+        raise ValueError(f"an answer of {len(body):,} bytes, beyond {MAX_ANSWER_BYTES:,}")
+    return TAKEN.pack(_IS_ANSWER | len(body)) + body
 
 
 MessageT = TypeVar("MessageT")
@@ -56,9 +74,19 @@ class FrameReporter(Generic[MessageT]):
     What waits to be written is bounded by the workflow's graph: a few messages a job; logs do not pass here.
     """
 
-    def __init__(self, events: int, taken: int, encode: Callable[[MessageT], bytes]) -> None:
-        """Write the frame of each message to `events`, and read from `taken` how many messages arrived."""
+    def __init__(
+        self,
+        events: int,
+        taken: int,
+        encode: Callable[[MessageT], bytes],
+        on_answer: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        """Write the frame of each message to `events`, and read from `taken` how many messages arrived.
+
+        `on_answer` is called in a separate thread with each answer.
+        """
         self._encode = encode
+        self._on_answer = on_answer
         self._events = events
         self._taken = taken
         self._waiting: queue.SimpleQueue[MessageT | threading.Event | None] = queue.SimpleQueue()
@@ -106,14 +134,36 @@ class FrameReporter(Generic[MessageT]):
                 self._marks.append((written, mark))
 
     def _read_taken(self) -> None:
+        pending = bytearray()
         with contextlib.suppress(OSError):
             while raw := os.read(self._taken, TAKEN.size * 512):
-                (count,) = TAKEN.unpack_from(raw, len(raw) - TAKEN.size)
-                with self._lock:
-                    self._taken_count = count
-                    for _, mark in (one_mark for one_mark in self._marks if one_mark[0] <= count):
-                        mark.set()
-                    self._marks = [one_mark for one_mark in self._marks if one_mark[0] > count]
+                pending += raw
+                self._take_words(pending)
+
+    def _take_words(self, pending: bytearray) -> None:
+        """Take what is whole of what arrived, and remove it."""
+        start, count = 0, None
+        while start + TAKEN.size <= len(pending):
+            (word,) = TAKEN.unpack_from(pending, start)
+            if not word & _IS_ANSWER:
+                count = word
+                start += TAKEN.size
+                continue
+            end = start + TAKEN.size + (word ^ _IS_ANSWER)
+            if end > len(pending):
+                break
+            self._on_answer(bytes(pending[start + TAKEN.size : end]))
+            start = end
+        del pending[:start]
+        if count is not None:
+            self._set_taken(count)
+
+    def _set_taken(self, count: int) -> None:
+        with self._lock:
+            self._taken_count = count
+            for _, mark in (one_mark for one_mark in self._marks if one_mark[0] <= count):
+                mark.set()
+            self._marks = [one_mark for one_mark in self._marks if one_mark[0] > count]
 
     def _close_in_fork(self) -> None:
         descriptors = (self._events, self._taken)

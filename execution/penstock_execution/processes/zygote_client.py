@@ -13,7 +13,7 @@ import anyio
 import msgspec
 
 from penstock_execution.engine import EngineFault, RemainingLease
-from penstock_execution.processes.event_pipe import TAKEN
+from penstock_execution.processes.event_pipe import TAKEN, answer_frame
 from penstock_execution.processes.lease_deadline import Deadline
 from penstock_execution.processes.supervision_messages import LAUNCH, READY, STOP, Exited, Started, decode_report
 
@@ -56,6 +56,19 @@ class AttemptHandle:
         """Report to the attempt how many messages were taken; a later report makes up for one that does not fit."""
         with contextlib.suppress(OSError):
             os.write(self._taken, TAKEN.pack(count))
+
+    async def answer(self, body: bytes) -> None:
+        """Send the answer to a request; wait while the attempt reads nothing. Nothing happens when it is gone."""
+        frame = answer_frame(body)
+        while True:
+            try:
+                os.write(self._taken, frame)
+            except BlockingIOError:
+                await anyio.wait_writable(self._taken)
+            except OSError:
+                return
+            else:
+                return
 
     def stop(self) -> None:
         """Ask the attempt to end; the supervisor kills it when it does not."""

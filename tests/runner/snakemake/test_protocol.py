@@ -19,6 +19,7 @@ from penstock_engines.snakemake.messages import (
     MAX_DEPENDENCIES,
     MAX_FIELDS,
     MAX_FRAME_BYTES,
+    MAX_REQUESTS,
     MAX_TEXT_CHARS,
     AnyMessage,
     ErrorLogged,
@@ -29,6 +30,7 @@ from penstock_engines.snakemake.messages import (
     Message,
     OutputsFound,
     ProcessStarted,
+    Requested,
     RunEnded,
     RunProblem,
     TryDescribed,
@@ -40,6 +42,7 @@ from penstock_engines.snakemake.messages import (
 from penstock_engines.snakemake.observation import Watch
 from penstock_engines.snakemake.progress import TaskProgress
 from penstock_engines.snakemake.protocol import Protocol
+from penstock_execution.provisioning import CondaEnvironment, NamedCondaEnvironment, RemoteFile
 from penstock_schemas.ids import JobId, is_token
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -65,6 +68,10 @@ def process(task: int = 0, try_number: int = 1) -> ProcessStarted:
 
 def ended(task: int = 0, try_number: int = 1, *, ok: bool = True, **more: Any) -> TryEnded:
     return TryEnded(task=task, try_number=try_number, time=NOW, ok=ok, **more)
+
+
+def requested(number: int = 0, text: str = "") -> Requested:
+    return Requested(number=number, requirement=CondaEnvironment(label="a.yaml", specification=text))
 
 
 def take_all(messages: Sequence[Message], *, exit_codes: tuple[int | None, ...] = SEEN, is_dry: bool = False) -> None:
@@ -100,6 +107,7 @@ GOOD: dict[str, list[Message]] = {
     "consumers beside their producer": [
         *(graph(job(), job(1, depends_on=(0,))), started(1), started(0), ended(1), ended(0), RunEnded()),
     ],
+    "requests before the graph, and later": [requested(0), requested(1), graph(), requested(2), RunEnded()],
     "an error before anything": [RunEnded(problem=RunProblem(message="no such file"))],
 }
 
@@ -136,6 +144,10 @@ BAD: dict[str, tuple[str, list[Message]]] = {
         "before job 0 began",
         [graph(job(), job(1, depends_on=(0,))), started(1), ended(1)],
     ),
+    "a request that is not the next one": ("request 1 in place of 0", [requested(1)]),
+    "a request twice": ("request 0 in place of 1", [requested(0), requested(0)]),
+    "a request after the end": ("after the end", [GraphChanged(), RunEnded(), requested(0)]),
+    "too many requests at a time": ("more than 32 requests", [requested(number) for number in range(33)]),
     "a job that is gone begins": ("was not needed any more", [graph(job()), GraphChanged(gone=(0,)), started()]),
 }
 
@@ -190,6 +202,16 @@ def test_the_number_of_jobs_and_messages_is_bounded(monkeypatch: pytest.MonkeyPa
         take_all([graph(job(outputs=("x" * 20,)))])
 
 
+def test_requests_are_bounded_together_and_an_answer_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    protocol = Protocol()
+    for number in range(100):
+        protocol.take(requested(number))
+        protocol.answered()
+    monkeypatch.setattr("penstock_engines.snakemake.protocol.MAX_REQUEST_CHARS", 1_000)
+    with pytest.raises(InvalidEvent, match="requests of more than"):
+        protocol.take(requested(100, "x" * 1_000))
+
+
 # Frames
 
 
@@ -200,6 +222,13 @@ def frame(message: object) -> bytes:
 
 START: dict[str, object] = {"type": "TryStarted", "task": 0, "try_number": 1, "time": "2026-01-01T00:00:00Z"}
 ENTRY: dict[str, object] = {"task": 0, "rule": "r", "wildcards": {}}
+
+
+def request_of(**fields: object) -> dict[str, object]:
+    return {"type": "Requested", "number": 0, "requirement": {"label": "a", **fields}}
+
+
+CONDA: dict[str, object] = {"type": "CondaEnvironment", "specification": ""}
 
 
 def graph_with(**fields: object) -> dict[str, object]:
@@ -235,6 +264,18 @@ OUT_OF_BOUNDS: list[object] = [
     {"type": "TryDescribed", "task": 0, "resources": {"x": 2**63}},
     {"type": "TryDescribed", "task": 0, "resources": {"x": [1]}},
     {"type": "RunEnded", "problem": {"message": "x", "unknown": 1}},
+    request_of(**CONDA) | {"number": MAX_REQUESTS},
+    request_of(**CONDA) | {"number": -1},
+    request_of(**CONDA, label=""),
+    request_of(**CONDA, label="x" * 2000),
+    request_of(**CONDA, path="/etc"),
+    request_of(**CONDA, pins=1),
+    request_of(type="CondaEnvironment", specification="x" * 300_000),
+    request_of(type="NamedCondaEnvironment", name="x" * 300),
+    request_of(type="ContainerImage", uri=""),
+    request_of(type="RemoteFile", address="x" * 5000),
+    request_of(type="RepositoryFile", host="h", repository="r", ref="", path="p"),
+    request_of(type="Requirement"),
     {"type": "Message"},
     {"type": "Nobody"},
     {"no": "type"},
@@ -281,6 +322,11 @@ entries = st.builds(
     is_norun=st.booleans(),
     outputs=st.lists(texts, max_size=2).map(tuple),
 )
+requirements = st.one_of(
+    st.builds(CondaEnvironment, label=names, specification=texts, pins=st.none() | texts),
+    st.builds(NamedCondaEnvironment, label=texts, name=names),
+    st.builds(RemoteFile, label=texts, address=names),
+)
 messages = st.one_of(
     st.builds(
         GraphChanged, tasks=st.lists(entries, max_size=4).map(tuple), gone=st.lists(numbers, max_size=2).map(tuple)
@@ -303,6 +349,7 @@ messages = st.one_of(
     ),
     st.builds(ErrorLogged, exception=names, text=st.text(max_size=40).map("in rule r0: ".__add__)),
     st.builds(OutputsFound, paths=st.lists(texts, max_size=3).map(tuple)),
+    st.builds(Requested, number=numbers, requirement=requirements),
     st.builds(RunEnded, problem=st.none() | st.builds(RunProblem, message=texts)),
 )
 
