@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
+from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.profile import Profile
+from penstock_engines.snakemake.attempt_process.software.provisions import Answers, Provisions
+from penstock_engines.snakemake.attempt_process.software.unsupported import Software
 from penstock_engines.snakemake.attempt_process.workflow_settings import AttemptContext, cores_of
 from penstock_engines.snakemake.launching import Launch, encode_launch
 from penstock_engines.snakemake.parameters import SnakemakeOptions
@@ -65,6 +68,8 @@ def test_an_option_of_the_submission_comes_before_the_profile_where_it_was_given
         profile=Profile(values=in_profile),
         reporter=NullReporter(),
         numbers=TaskNumbers(),
+        provisions=Provisions(NullReporter(), Answers()),
+        graph=GraphReport(NullReporter(), TaskNumbers(), tmp_path, Software()),
     )
     assert context.chosen("retries") == retries
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from snakemake import api, io, sourcecache, workflow, wrapper
+from snakemake import api, dag, io, sourcecache, workflow, wrapper
+from snakemake.deployment import conda
 from snakemake.executors import local
 
 from penstock_engines.snakemake.attempt_process import patches
@@ -172,6 +173,31 @@ def test_glob_wildcards() -> None:
         inspect.signature(io.glob_wildcards).parameters
     ) == ["pattern", "files", "followlinks"]
     check(is_known, "`glob_wildcards` among the names that a Snakefile sees", "refuse_blind_searches")
+
+
+def test_create_conda_envs() -> None:
+    parameters = list(inspect.signature(dag.DAG.create_conda_envs).parameters)
+    texts = source(workflow.Workflow) + source(dag.DAG)
+    is_known = parameters == ["self", "dryrun", "quiet"] and texts.count(".create_conda_envs(") >= 3
+    check(is_known, "when `DAG.create_conda_envs` is called", "replace_conda")
+
+
+def test_conda_env() -> None:
+    names = ("address", "content", "content_deploy", "content_hash", "content_pin", "hash", "is_externally_managed")
+    is_known = all(isinstance(getattr(conda.Env, name), property) for name in names)
+    check(is_known and "self.file" in source(conda.Env.__init__), "the properties of `conda.Env`", "replace_conda")
+
+
+def test_conda_command() -> None:
+    shell = source(import_module("snakemake.shell"))
+    is_known = (
+        "from snakemake.deployment.conda import Conda" in shell
+        and ".shellcmd(conda_env, cmd)" in shell
+        and "return Conda().prefix_path" in source(workflow.Workflow)
+        and ".platform" in source(conda.Env)
+        and vars(workflow)["Conda"] is conda.Conda
+    )
+    check(is_known, "what is called of `Conda`", "replace_conda")
 
 
 def test_no_other_module_uses_a_private_name() -> None:

@@ -29,23 +29,31 @@ from penstock_engines.snakemake.attempt_process.deferred_imports import deferred
 from penstock_engines.snakemake.attempt_process.exception_messages import describe
 from penstock_engines.snakemake.attempt_process.graph import (
     NO_FILES,
-    GraphWatch,
     TaskNumbers,
     declared_paths,
     in_batches,
     needed_jobs,
 )
+from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.patches import (
     dag_of,
     linemaps_of,
     remember_global_conda,
+    replace_conda,
     tolerate_closed_folders,
 )
 from penstock_engines.snakemake.attempt_process.process_setup import prepare_process
 from penstock_engines.snakemake.attempt_process.profile import load
-from penstock_engines.snakemake.attempt_process.unsupported import Inspection, short_text
+from penstock_engines.snakemake.attempt_process.software.conda_environments import (
+    CondaCommand,
+    CondaEnvironments,
+    label_of,
+)
+from penstock_engines.snakemake.attempt_process.software.provisions import Answers, Provisions
+from penstock_engines.snakemake.attempt_process.software.unsupported import Software, short_text
 from penstock_engines.snakemake.attempt_process.workflow_settings import (
     AttemptContext,
+    cores_of,
     execute_dry,
     execute_workflow,
     load_workflow,
@@ -61,10 +69,10 @@ from penstock_engines.snakemake.messages import (
     RunProblem,
     TryDescribed,
     encode_frame,
-    found,
     shorten,
 )
 from penstock_execution.processes.event_pipe import FrameReporter, Reporter
+from penstock_execution.provisioning import ProvisionKind
 
 MAX_REASON_CHARS: Final = 600
 """Of the text that a Snakefile gave to `sys.exit`, in the sentence about it."""
@@ -112,10 +120,11 @@ def run_attempt(launch: Launch, events: int, taken: int) -> int:
         prepare_process(launch)
     except OSError as error:
         problem = RunProblem(message=f"the attempt's process could not be prepared: {error}")
+    answers = Answers()
     # Its threads are confined because they start after this one was.
-    reporter = FrameReporter(events, taken, encode_frame)
+    reporter = FrameReporter(events, taken, encode_frame, answers.take)
     if problem is None:
-        problem = _run(launch, reporter)
+        problem = _run(launch, reporter, Provisions(reporter, answers))
     if problem is not None:
         problem = replace(
             problem, message=shorten(problem.message), rule=problem.rule and problem.rule[:MAX_NAME_CHARS]
@@ -128,7 +137,7 @@ def run_attempt(launch: Launch, events: int, taken: int) -> int:
     return 0 if problem is None else 1
 
 
-def _run(launch: Launch, reporter: Reporter[Message]) -> RunProblem | None:
+def _run(launch: Launch, reporter: Reporter[Message], provisions: Provisions) -> RunProblem | None:
     numbers = TaskNumbers()
     if launch.is_dry:
         output = OutputSettings(nocolor=True, dryrun=True)
@@ -140,8 +149,8 @@ def _run(launch: Launch, reporter: Reporter[Message]) -> RunProblem | None:
     try:
         with SnakemakeApi(output) as api:
             try:
-                profile = load(launch.snakefile)
-                context = AttemptContext(launch=launch, profile=profile, reporter=reporter, numbers=numbers)
+                context = _context(launch, reporter, numbers, provisions)
+                _provide_conda(context)
                 dag_api = load_workflow(api, context)
                 if launch.is_dry:
                     _plan(dag_api, context)
@@ -162,6 +171,41 @@ def _run(launch: Launch, reporter: Reporter[Message]) -> RunProblem | None:
     return None
 
 
+def _context(
+    launch: Launch, reporter: Reporter[Message], numbers: TaskNumbers, provisions: Provisions
+) -> AttemptContext:
+    profile = load(launch.snakefile)
+    graph = GraphReport(
+        reporter,
+        numbers,
+        Path(launch.work_dir),
+        Software(policy=launch.policy, is_accepted=launch.options.allow_missing_software),
+        cores=cores_of(launch),
+        profile=profile.findings,
+        provides=frozenset(launch.provides),
+        is_dry=launch.is_dry,
+    )
+    return AttemptContext(
+        launch=launch, profile=profile, reporter=reporter, numbers=numbers, provisions=provisions, graph=graph
+    )
+
+
+def _provide_conda(context: AttemptContext) -> None:
+    """Let the runner prepare conda environments, where it does that."""
+    if ProvisionKind.CONDA not in context.launch.provides:
+        return
+    environments = CondaEnvironments(context.provisions, is_dry=context.launch.is_dry)
+
+    def prepare(dag: Any) -> None:
+        # First: what is refused needs no environment, and people see the graph while environments are prepared.
+        context.graph.refresh(dag)
+        environments.prepare(job.conda_env for job in needed_jobs(dag) if job.conda_env and not job.is_norun)
+
+    replace_conda(
+        CondaCommand, prepare=prepare, prefix_of=environments.prefix_of, export=lambda env: label_of(env).encode()
+    )
+
+
 def _left(leave: SystemExit) -> RunProblem:
     """Return the outcome for a Snakefile that called `sys.exit`, with a code or with a reason."""
     what = "the Snakefile ended the run itself: "
@@ -179,16 +223,12 @@ def _plan(dag_api: DAGApi, context: AttemptContext) -> None:
     dag = dag_of(dag_api)
     if dag is None:
         return
-    GraphWatch(dag, context.reporter, context.numbers, Path(context.launch.work_dir)).refresh()
-    jobs = needed_jobs(dag)
-    for job in jobs:
+    context.graph.refresh(dag)
+    for job in needed_jobs(dag):
         reason = dag.reason(job)
         reason.finished = False  # the dry run marks each job as finished, which changes the text of its reason
         number = context.numbers.of_job(job)
         context.reporter.report(TryDescribed(task=number, reason=shorten(str(reason)) or None))
-    findings = Inspection(dag.workflow, context.cores, profile=context.profile.findings).look(jobs)
-    if findings:
-        context.reporter.report(found(findings, context.software.refusal(findings)))
 
 
 def _is_finished(dag_api: DAGApi) -> bool:

@@ -25,12 +25,13 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from penstock_engines.snakemake.attempt_process.graph import GraphWatch, TaskNumbers, job_key, needed_jobs
+from penstock_engines.snakemake.attempt_process.graph import TaskNumbers, job_key
+from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.patches import LocalExecutor, job_body, local_settings, pool_threads
 from penstock_engines.snakemake.attempt_process.running_tasks import RunningTask, RunningTasks, SubmittedGroup
 from penstock_engines.snakemake.attempt_process.shell_process import watch_shell
-from penstock_engines.snakemake.attempt_process.unsupported import Inspection, MissingSoftware, Software
-from penstock_engines.snakemake.messages import Message, TryEnded, TryStarted, found
+from penstock_engines.snakemake.attempt_process.software.unsupported import Software
+from penstock_engines.snakemake.messages import Message, TryEnded, TryStarted
 from penstock_execution.processes.event_pipe import OWN_THREADS, NullReporter, Reporter
 from penstock_execution.sandbox.task_domain import enter_own_domain
 
@@ -49,11 +50,8 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # Snakemake
 
     log_dir: str = field(default="", metadata={"help": "folder for the output of each job"})
     reporter: Any = field(default=None, metadata={"help": "set by the engine, in the process itself"})
-    software: Any = field(default=None, metadata={"help": "whether the run may go on without declared software"})
-    cores: int = field(default=1, metadata={"help": "how many cores the run has"})
-    profile: Any = field(default=(), metadata={"help": "what the workflow's profile sets and the run does not get"})
+    graph: Any = field(default=None, metadata={"help": "set by the engine: reports the graph"})
     numbers: Any = field(default=None, metadata={"help": "set by the engine: what represents jobs in messages"})
-    work_dir: str = field(default="", metadata={"help": "the folder of the workflow"})
     is_confined: bool = field(default=False, metadata={"help": "whether jobs are kept from the attempt's process"})
 
 
@@ -69,11 +67,8 @@ class Executor(LocalExecutor):  # type: ignore[misc]  # Snakemake is not typed
         log_dir.mkdir(parents=True, exist_ok=True)
         watch_shell()
         self._numbers: TaskNumbers = settings.numbers or TaskNumbers()
-        work_dir = Path(settings.work_dir or Path.cwd())
-        self._graph = GraphWatch(self.dag, self._reporter, self._numbers, work_dir)
-        self._software: Software = settings.software or Software()
-        self._inspection = Inspection(self.workflow, settings.cores, profile=settings.profile)
-        self._refresh()
+        self._graph: GraphReport = settings.graph or GraphReport(self._reporter, self._numbers, Path.cwd(), Software())
+        self._graph.refresh(self.dag)
         self._settling = threading.Lock()
         """Processes end in several threads."""
         self._ended: dict[Any, RunningTask] = {}
@@ -88,25 +83,14 @@ class Executor(LocalExecutor):  # type: ignore[misc]  # Snakemake is not typed
         )
 
     def run_jobs(self, jobs: list[Any]) -> None:
-        """Start jobs; the graph may have grown since the last ones."""
-        self._refresh()
-        super().run_jobs(jobs)
-
-    def _refresh(self) -> None:
-        """Report what is new in the graph.
+        """Start jobs; the graph may have grown since the last ones.
 
         Raises:
             MissingSoftware: a new rule needs what this runner does not provide.
 
         """
-        if not self._graph.refresh():
-            return
-        findings = self._inspection.look(needed_jobs(self.dag))
-        refusal = self._software.refusal(findings)
-        if findings:
-            self._reporter.report(found(findings, refusal))
-        if refusal is not None:
-            raise MissingSoftware(refusal)
+        self._graph.refresh(self.dag)
+        super().run_jobs(jobs)
 
     def run_job(self, job: Any) -> None:
         """Start a job or a group and return."""

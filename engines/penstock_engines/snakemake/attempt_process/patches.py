@@ -18,7 +18,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import snakemake.api  # noqa: F401  # pyright: ignore[reportUnusedImport] - first: modules of Snakemake import one another in a circle
-from snakemake import wrapper
+from snakemake import workflow, wrapper
+from snakemake.dag import DAG
+from snakemake.deployment import conda
 from snakemake.exceptions import WorkflowError
 from snakemake.executors import local
 from snakemake.io import _IOFile
@@ -83,12 +85,13 @@ def linemaps_of(api: Any) -> Mapping[str, Mapping[int, int]]:
 
 
 def remember_global_conda(describe: Callable[[Any], str]) -> None:
-    """Have workflows remember a global `conda:` directive, which Snakemake drops when it uses no conda."""
-    original = Workflow.global_conda
+    """Have workflows remember a global `conda:` directive and do nothing else with it.
+
+    Snakemake drops it when it uses no conda, and else changes its own process.
+    """
 
     def global_conda(self: Any, conda_env: Any) -> None:
         self.__dict__.setdefault(_GLOBAL_CONDA, []).append(describe(conda_env))
-        original(self, conda_env)
 
     Workflow.global_conda = global_conda
 
@@ -96,6 +99,42 @@ def remember_global_conda(describe: Callable[[Any], str]) -> None:
 def global_conda_of(workflow: Any) -> tuple[str, ...]:
     """Return the descriptions of a workflow's global `conda:` directives."""
     return tuple(workflow.__dict__.get(_GLOBAL_CONDA, ()))
+
+
+def replace_conda(
+    command: type[Any],
+    *,
+    prepare: Callable[[Any], None],
+    prefix_of: Callable[[Any], str],
+    export: Callable[[Any], bytes],
+) -> None:
+    """Have this process get conda environments in another way than by the command `conda`.
+
+    Args:
+        command: replaces Snakemake's `Conda`.
+        prepare: is called with the graph when the environments of its jobs must be there.
+        prefix_of: returns the prefix of an `Env`.
+        export: returns what represents an `Env` that has no file.
+
+    """
+    env_class: Any = conda.Env
+    graph_class: Any = DAG
+    content = env_class.content.fget
+
+    def content_of(env: Any) -> bytes:
+        exact: bytes = export(env) if env.is_externally_managed else content(env)
+        return exact
+
+    def create_conda_envs(dag: Any, dryrun: bool = False, quiet: bool = False) -> None:
+        prepare(dag)
+
+    conda.Conda = command
+    workflow.Conda = command
+    env_class.address = property(prefix_of)
+    env_class.content = property(content_of)
+    # Snakemake's own hash also depends on the folder of the environment, which changes nothing of its content.
+    env_class.hash = env_class.content_hash
+    graph_class.create_conda_envs = create_conda_envs
 
 
 async def _tolerant_list_folder(self: Any, cache: Any) -> None:

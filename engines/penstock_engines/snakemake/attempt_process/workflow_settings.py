@@ -13,6 +13,8 @@ from snakemake.scheduling.greedy import SchedulerSettings
 from snakemake.settings.types import (
     ConfigSettings,
     DAGSettings,
+    DeploymentMethod,
+    DeploymentSettings,
     ExecutionSettings,
     RerunTrigger,
     ResourceSettings,
@@ -24,11 +26,13 @@ from snakemake.utils import update_config
 
 from penstock_engines.snakemake.attempt_process import executor_plugin
 from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
+from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.profile import Profile
-from penstock_engines.snakemake.attempt_process.unsupported import Software
+from penstock_engines.snakemake.attempt_process.software.provisions import Provisions
 from penstock_engines.snakemake.launching import Launch
 from penstock_engines.snakemake.messages import Message
 from penstock_execution.processes.event_pipe import Reporter
+from penstock_execution.provisioning import ProvisionKind
 
 
 class AttemptContext(Struct, frozen=True, kw_only=True):
@@ -38,6 +42,9 @@ class AttemptContext(Struct, frozen=True, kw_only=True):
     profile: Profile
     reporter: Reporter[Message]
     numbers: TaskNumbers
+    provisions: Provisions
+    """What the runner prepares for it."""
+    graph: GraphReport
 
     def chosen(self, name: str) -> Any:
         """Return an option: the submission's where it was given, else the profile's, else the submission's default."""
@@ -48,11 +55,6 @@ class AttemptContext(Struct, frozen=True, kw_only=True):
     def cores(self) -> int:
         """The cores that the workflow may use."""
         return cores_of(self.launch)
-
-    @property
-    def software(self) -> Software:
-        """Whether the attempt may go on without declared software."""
-        return Software(policy=self.launch.policy, is_accepted=self.launch.options.allow_missing_software)
 
 
 def cores_of(launch: Launch) -> int:
@@ -83,6 +85,7 @@ def load_workflow(api: SnakemakeApi, context: AttemptContext) -> DAGApi:
             replace_workflow_config=profile.value("replace_workflow_config", own=False),
         ),
         storage_settings=StorageSettings(notemp=chosen("notemp")),
+        deployment_settings=DeploymentSettings(deployment_method=_deployment(launch)),
         workflow_settings=WorkflowSettings(consider_ancient=profile.value("consider_ancient", {})),
         snakefile=Path(launch.snakefile),
     )
@@ -101,17 +104,19 @@ def load_workflow(api: SnakemakeApi, context: AttemptContext) -> DAGApi:
     )
 
 
+def _deployment(launch: Launch) -> frozenset[DeploymentMethod]:
+    """Return by which methods Snakemake provides software: those for which the runner prepares it."""
+    return frozenset({DeploymentMethod.CONDA} if ProvisionKind.CONDA in launch.provides else ())
+
+
 def execute_workflow(dag_api: DAGApi, context: AttemptContext) -> None:
     """Let Snakemake run the workflow, with the executor plugin of this engine."""
     launch, chosen = context.launch, context.chosen
     settings = executor_plugin.ExecutorSettings(
         log_dir=launch.log_dir,
         reporter=context.reporter,
-        software=context.software,
-        cores=context.cores,
-        profile=context.profile.findings,
+        graph=context.graph,
         numbers=context.numbers,
-        work_dir=launch.work_dir,
         is_confined=launch.rules is not None,
     )
     dag_api.execute_workflow(

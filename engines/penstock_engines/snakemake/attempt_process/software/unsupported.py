@@ -18,6 +18,7 @@ from snakemake.exceptions import WorkflowError
 
 from penstock_domain.quantities import counted
 from penstock_engines.snakemake.attempt_process.patches import global_conda_of
+from penstock_execution.provisioning import ProvisionKind
 from penstock_schemas.jobs import Finding, FindingKind, UnsupportedDirectives
 
 ALLOW: Final = "allow-missing-software"
@@ -26,6 +27,8 @@ POLICY_SETTING: Final = "PENSTOCK_UNSUPPORTED_DIRECTIVES"
 MAX_NAMED: Final = 20
 """Findings that one failure text names."""
 MAX_DETAIL_CHARS: Final = 200
+_LOCAL_WRAPPER: Final = "file:"
+"""How the address of a wrapper begins that is a folder of the workflow."""
 
 
 class MissingSoftware(WorkflowError):  # type: ignore[misc]  # Snakemake is not typed
@@ -67,26 +70,28 @@ class Software(Struct, frozen=True, kw_only=True):
 class Inspection:
     """Looks at the rules of a growing graph, each rule once."""
 
-    def __init__(self, workflow: Any, cores: int, *, profile: Iterable[Finding] = ()) -> None:
+    def __init__(
+        self, cores: int, *, profile: Iterable[Finding] = (), provides: frozenset[ProvisionKind] = frozenset()
+    ) -> None:
         """Take what is known before the graph is built.
 
         Args:
-            workflow: Snakemake's workflow.
             cores: how many the run has.
             profile: what its profile declares and does not get.
+            provides: what the runner prepares.
 
         """
-        self._workflow = workflow
         self._cores = cores
+        self._provides = provides
         self._seen: set[str] = set()
         self._pending: list[Finding] | None = list(profile)
         """What belongs to no rule, until it was returned."""
 
-    def look(self, jobs: Iterable[Any]) -> list[Finding]:
-        """Return the findings of rules that were not seen before."""
+    def look(self, workflow: Any, jobs: Iterable[Any]) -> list[Finding]:
+        """Return the findings of rules of Snakemake's workflow that were not seen before."""
         found: list[Finding] = []
         if self._pending is not None:
-            declared = global_conda_of(self._workflow)
+            declared = global_conda_of(workflow)
             found += [*self._pending, *(_finding("conda", None, item) for item in declared)]
             self._pending = None
         for job in jobs:
@@ -94,12 +99,22 @@ class Inspection:
             if name in self._seen:
                 continue
             software = [] if job.is_norun else list(_software_of(job))
-            found += [_finding(directive, name, detail) for directive, detail in software]
+            found += [_finding(item, name, detail) for item, detail in software if not self._is_provided(item, job)]
             if software or not callable(job.rule.conda_env):
                 # A function may return an environment for one job of a rule and none for another.
                 self._seen.add(name)
                 found += _threads(job, self._cores)
         return found
+
+    def _is_provided(self, directive: str, job: Any) -> bool:
+        match directive:
+            case "conda":
+                return ProvisionKind.CONDA in self._provides
+            case "wrapper":
+                is_local = str(job.rule.wrapper).startswith(_LOCAL_WRAPPER)
+                return ProvisionKind.CONDA in self._provides and (is_local or ProvisionKind.FILE in self._provides)
+            case _:
+                return False
 
 
 def _software_of(job: Any) -> Iterator[tuple[str, str]]:
