@@ -25,3 +25,8 @@ def below(prefix: str, path: str) -> str:
         return f"{prefix}/{path}"
     raw = path.encode(errors="surrogateescape")
     return f"{prefix}/.by-hash/{hashlib.sha256(raw).hexdigest()}"
+
+
+def software_key(job_id: str) -> str:
+    """Return the key of the list of software that a job's last attempt got."""
+    return f"jobs/{job_id}/software.json"

@@ -126,7 +126,7 @@ class ProvisionSteps:
                 packages=provided.packages,
             )
         )
-        return Answer(number=0, path=provided.path)
+        return Answer(number=0, path=provided.path, is_absent=provided.is_absent)
 
     def _failed(self, requirement: AnyRequirement, failed: ProvisionFailed) -> Answer:
         if self._attempt.is_dry:

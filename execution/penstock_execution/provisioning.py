@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from penstock_execution.processes.event_pipe import MAX_ANSWER_BYTES
 from penstock_schemas.software import Package
 
 MAX_LABEL_CHARS: Final = 1_000
@@ -33,6 +32,8 @@ MAX_MESSAGE_CHARS: Final = 400
 MAX_DETAIL_CHARS: Final = 8_000
 """Of the detail of a failure; the whole text is in the log of the step."""
 
+MAX_ANSWER_BYTES: Final = 4_000
+"""Of an encoded answer: it fits one write to a pipe that the kernel does not divide."""
 _MAX_ENCODED_BYTES: Final = 6
 """Of one character in JSON."""
 
@@ -160,6 +161,8 @@ class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int
     """Of the request."""
     path: str | None = None
+    is_absent: bool = False
+    """Only of a file: there is none at its address."""
     failure: NotProvided | None = None
 
 

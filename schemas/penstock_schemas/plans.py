@@ -5,6 +5,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, Source
+from penstock_schemas.software import PlannedItem
 
 MAX_PLANNED_TASKS: Final = 2_000
 """A plan names no more tasks; its totals count all of them."""
@@ -55,6 +56,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What the workflow declares and the run would not get."""
     refusal: str | None = None
     """Why a run would be refused before its first task; `None` when it would start."""
+    software: tuple[PlannedItem, ...] = ()
+    """What would be prepared for it: software environments, images and remote files."""
 
 
 class PlanReply(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -61,6 +61,7 @@ MATRIX = (
     Row("GET", "/jobs/{job_id}/logs", JOB),
     Row("GET", "/jobs/{job_id}/tasks/{task_id}/{stream}", NOTHING_THERE, example="/jobs/{job_id}/tasks/t-1/stdout"),
     Row("GET", "/jobs/{job_id}/outputs", JOB),
+    Row("GET", "/jobs/{job_id}/software", JOB),
     Row("GET", "/jobs/{job_id}/outputs/{path}", NOTHING_THERE, example="/jobs/{job_id}/outputs/a/b.txt"),
     Row("GET", "/jobs/{job_id}/pipeline", NOTHING_THERE),
     Row("GET", "/pipelines", SIGNED_IN),

@@ -9,7 +9,7 @@ from collections.abc import Generator
 
 import pytest
 
-from penstock_execution.processes.event_pipe import MAX_ANSWER_BYTES, TAKEN, FrameReporter, NullReporter, answer_frame
+from penstock_execution.processes.event_pipe import MAX_BODY_BYTES, TAKEN, FrameReporter, NullReporter, answer_frame
 
 DEADLINE_S = 60.0
 PIPE_BYTES = 1 << 20
@@ -96,7 +96,7 @@ def test_what_was_taken_already_is_not_waited_for(pipes: Pipes) -> None:
 
 
 def test_answers_and_counts_arrive_apart_however_they_are_cut(pipes: Pipes) -> None:
-    bodies = [b"", b"a", b"\xff" * MAX_ANSWER_BYTES, b"last"]
+    bodies = [b"", b"a", b"\xff" * MAX_BODY_BYTES, b"last"]
     pipes.reporter.report(b"m")
     assert pipes.read(1) == b"m"
     stream = b"".join(TAKEN.pack(0) + answer_frame(body) for body in bodies) + TAKEN.pack(1)
@@ -107,9 +107,9 @@ def test_answers_and_counts_arrive_apart_however_they_are_cut(pipes: Pipes) -> N
 
 
 def test_an_answer_that_the_kernel_would_divide_is_refused() -> None:
-    assert len(answer_frame(b"x" * MAX_ANSWER_BYTES)) == select.PIPE_BUF
+    assert len(answer_frame(b"x" * MAX_BODY_BYTES)) == select.PIPE_BUF
     with pytest.raises(ValueError, match="beyond"):
-        answer_frame(b"x" * (MAX_ANSWER_BYTES + 1))
+        answer_frame(b"x" * (MAX_BODY_BYTES + 1))
 
 
 def test_nobody_waits_for_a_discarded_message() -> None:

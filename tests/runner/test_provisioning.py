@@ -6,9 +6,10 @@ from typing import get_args
 import msgspec
 import pytest
 
-from penstock_execution.processes.event_pipe import MAX_ANSWER_BYTES
+from penstock_execution.processes.event_pipe import answer_frame
 from penstock_execution.provisioning import (
     KINDS,
+    MAX_ANSWER_BYTES,
     MAX_DETAIL_CHARS,
     MAX_MESSAGE_CHARS,
     MAX_PATH_CHARS,
@@ -86,6 +87,7 @@ def test_an_answer_fits_one_write_and_keeps_the_end_of_the_detail(letter: str) -
     longest = Answer(number=0, path="/" + "\U0001f40d" * (MAX_PATH_CHARS - 1))
     assert decode_answer(encode_answer(longest)) == longest
     assert len(encode_answer(longest)) <= MAX_ANSWER_BYTES
+    answer_frame(b"x" * MAX_ANSWER_BYTES)
 
 
 def test_a_failure_is_cut_to_what_is_shown() -> None:

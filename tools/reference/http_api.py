@@ -12,6 +12,7 @@ from penstock_gateway.openapi import document
 from penstock_gateway.wiring.http import software_version
 from penstock_schemas import api
 from penstock_schemas.plans import Plan
+from penstock_schemas.software import SoftwareManifest
 from penstock_schemas.views import Job
 from tools.reference.effects import distinct
 from tools.reference.markdown import anchor, code, heading, table
@@ -173,7 +174,7 @@ def _bodies() -> Iterator[str]:
         for shape in (getattr(api, name) for name in api.__all__)
         if isinstance(shape, type) and issubclass(shape, msgspec.Struct)
     ]
-    bodies.append(Plan)
+    bodies += [Plan, SoftwareManifest]
     inner = named_shapes(bodies)
     for shape in [*bodies, *(name for name in inner if name not in bodies)]:
         yield f"### {shape.__name__}\n\n{summary(shape)}\n"

@@ -20,6 +20,7 @@ from penstock_schemas.views import (
     SchedulerBeat,
     SlotHolder,
     Task,
+    TaskKind,
     TaskState,
 )
 from penstock_schemas.wire import encode
@@ -105,7 +106,7 @@ def page() -> str:
     for shape in PAYLOADS:
         parts.append(f"### {shape.__name__}\n\n{summary(shape)}\n")
         parts.append(struct_table(shape))
-    for enum in (TaskState, LogStream, SandboxLevel, UnsupportedDirectives):
+    for enum in (TaskState, TaskKind, LogStream, SandboxLevel, UnsupportedDirectives):
         parts.append(f"### {enum.__name__}\n\n{summary(enum)}\n")
         parts.append(enum_table(enum))
     return "\n".join(parts)

@@ -46,6 +46,7 @@ from penstock_schemas.api import (
 )
 from penstock_schemas.ids import JobId
 from penstock_schemas.plans import Plan
+from penstock_schemas.software import SoftwareManifest
 from penstock_schemas.views import LogStream, Task
 
 FOLLOW_WAIT_S: Final = 20.0
@@ -315,6 +316,10 @@ class Client:
     def outputs(self, job_id: str) -> OutputList:
         """Return the files that a job produced."""
         return self._http.get(f"/jobs/{segment(job_id)}/outputs", {}, OutputList)
+
+    def software(self, job_id: str) -> SoftwareManifest:
+        """Return the software that was prepared for a job."""
+        return self._http.get(f"/jobs/{segment(job_id)}/software", {}, SoftwareManifest)
 
     def download(self, output: OutputEntry, to: Path) -> None:
         """Store an output at `to`, checked against its SHA-256. The file appears only when it is whole.

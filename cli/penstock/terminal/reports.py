@@ -13,6 +13,7 @@ from penstock_domain.quantities import counted
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
+from penstock_schemas.software import Package, SoftwareManifest
 from penstock_schemas.views import Task
 
 TAIL_LINES: Final = 15
@@ -174,6 +175,16 @@ def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, .
         for task in tasks
     ]
     return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "EXIT", "WILDCARDS", "NOTE"), rows
+
+
+def software_rows(found: SoftwareManifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headers and rows of a table of what was prepared for a run, one package a row."""
+    rows: list[tuple[str, ...]] = [
+        (item.label, item.kind.value, package.name, package.version, package.build, package.url or package.sha256)
+        for item in found.items
+        for package in item.packages or (Package(name="", version=item.identity),)
+    ]
+    return ("DECLARED", "KIND", "PACKAGE", "VERSION", "BUILD", "FROM"), rows
 
 
 def task_wildcards(task: Task) -> str:

@@ -29,7 +29,7 @@ from penstock_domain.quantities import counted
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import JobState, TaskCounts
-from penstock_schemas.views import Task, TaskState
+from penstock_schemas.views import Task, TaskKind, TaskState
 
 FIRST_LOOK_S: Final = 0.15
 LAST_LOOK_S: Final = 2.0
@@ -143,7 +143,7 @@ def end_lines(job: JobResponse, *, hints: bool = True) -> list[str]:
 
 
 class ShownCounts:
-    """Counts the tasks that were printed, so that each line agrees with the lines before it.
+    """Counts the tasks of rules that were printed, so that each line agrees with the lines before it.
 
     The server's own counts may be older or newer than the list of tasks that is printed beside them.
     """
@@ -157,10 +157,12 @@ class ShownCounts:
         if task.attempt != self._attempt:
             self._attempt = task.attempt
             self._states.clear()
-        self._states[_key(task)] = task.state
+        if task.kind is TaskKind.RULE:
+            self._states[_key(task)] = task.state
+        of_rules = (item for item in tasks if item.attempt == task.attempt and item.kind is TaskKind.RULE)
         states = list(self._states.values())
         return TaskCounts(
-            total=max(total, len({_key(one_task) for one_task in tasks if one_task.attempt == task.attempt})),
+            total=max(total, len(set(map(_key, of_rules)))),
             done=states.count(TaskState.COMPLETED),
             running=states.count(TaskState.RUNNING),
             failed=states.count(TaskState.FAILED),
@@ -280,6 +282,8 @@ def _task_line(task: Task) -> str:
     ]
     if task.state is TaskState.FAILED and task.exit_code is not None:
         words.append(f"exit code {task.exit_code}")
+    if task.kind is not TaskKind.RULE and task.message:
+        words.append(f"({plain(task.message)})")
     return " ".join(filter(None, words))
 
 

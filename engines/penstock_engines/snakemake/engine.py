@@ -137,7 +137,7 @@ class SnakemakeEngine:
             emit,
             launch.rules,
             launch.limits,
-            providers=self._providers,
+            providers=self._providers_of(attempt),
             max_processes=self._max_processes,
         )
         try:
@@ -155,6 +155,9 @@ class SnakemakeEngine:
             raise EngineFault(f"the supervisor of the attempt was killed; {killed} processes were swept up")
         return await run.conclude(exited, was_stopped=stop.is_set())
 
+    def _providers_of(self, attempt: Attempt) -> tuple[Provider, ...]:
+        return (*attempt.providers, *self._providers)
+
     def _launch(self, attempt: Attempt, place: LocalWorkspace, snakefile: str, options: SnakemakeOptions) -> Launch:
         scratch = place.log_dir / SCRATCH
         folders = {"HOME": scratch / "home", "TMPDIR": scratch / "tmp", "XDG_CACHE_HOME": scratch / "cache"}
@@ -166,7 +169,7 @@ class SnakemakeEngine:
         environment["PATH"] = f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"
         rules: Rules | None = None
         if self._sandbox is not None:
-            provided = tuple(folder for provider in self._providers for folder in provider.folders)
+            provided = tuple(folder for provider in self._providers_of(attempt) for folder in provider.folders)
             allowed = replace(self._sandbox, read=(*self._sandbox.read, *provided))
             rules = allowed.rules(
                 work_dir=place.work_dir, log_dir=place.log_dir, scratch=scratch, is_plan=attempt.is_dry
@@ -182,7 +185,7 @@ class SnakemakeEngine:
             limits=self._limits | (PLAN_LIMITS if attempt.is_dry else {}),
             options=options,
             policy=self._unsupported,
-            provides=tuple({kind for provider in self._providers for kind in provider.kinds}),
+            provides=tuple({kind for provider in self._providers_of(attempt) for kind in provider.kinds}),
             is_dry=attempt.is_dry,
             rules=rules,
         )

@@ -26,8 +26,8 @@ TAKEN_DEADLINE_S: Final = 60.0
 TAKEN: Final = struct.Struct("<Q")
 """How many messages the engine has taken so far; with `_IS_ANSWER`, the bytes of the answer that follows."""
 _IS_ANSWER: Final = 1 << 63
-MAX_ANSWER_BYTES: Final = select.PIPE_BUF - TAKEN.size
-"""So that the kernel writes it as a whole or not at all."""
+MAX_BODY_BYTES: Final = select.PIPE_BUF - TAKEN.size
+"""Of an answer, so that the kernel writes it as a whole or not at all."""
 
 
 def answer_frame(body: bytes) -> bytes:
@@ -37,8 +37,8 @@ def answer_frame(body: bytes) -> bytes:
         ValueError: it is too long.
 
     """
-    if len(body) > MAX_ANSWER_BYTES:
-        raise ValueError(f"an answer of {len(body):,} bytes, beyond {MAX_ANSWER_BYTES:,}")
+    if len(body) > MAX_BODY_BYTES:
+        raise ValueError(f"an answer of {len(body):,} bytes, beyond {MAX_BODY_BYTES:,}")
     return TAKEN.pack(_IS_ANSWER | len(body)) + body
 
 

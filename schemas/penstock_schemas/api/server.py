@@ -63,6 +63,8 @@ class RunnerResponse(Struct, frozen=True, kw_only=True):
     """What a workflow still may do that the full sandbox would refuse."""
     unsupported_directives: UnsupportedDirectives | None = None
     """What it does with runs that declare software that it does not provide, as `conda:` does; null: not known."""
+    provides: tuple[str, ...] = ()
+    """Directives of workflows for which it prepares the software: `conda`, `container`."""
 
 
 class RunnerList(Struct, frozen=True, kw_only=True):

@@ -40,6 +40,8 @@ class RunnerJoined(EventData, tag=True, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict[str, str])
     host: str = ""
     software_version: str = ""
+    provides: tuple[str, ...] = ()
+    """Directives of workflows for which it prepares the software: `conda`, `container`."""
 
 
 class RunnerDraining(EventData, tag=True, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from penstock_execution.launching import LaunchContext, LocalProcesses
 from penstock_execution.processes.file_descriptors import processes_of_run, raise_limit
 from penstock_execution.processes.markers import RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import OrphansRemain
+from penstock_execution.provisioning import Provider
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.status import SandboxStatus, SandboxUnavailable
 from penstock_jetstream import Cluster, connect
@@ -26,6 +27,7 @@ from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import Blobs, PortError
 from penstock_runner.confinement import confinement
 from penstock_runner.engines import UnknownEngine, check_options, launched_engines
+from penstock_runner.providers import provided_directives, providers_of
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runner.runner import Ports, Runner, new_runner_id
 from penstock_runner.session import RunnerConfig, Shutdown
@@ -80,10 +82,12 @@ async def serve(
     # Before an engine is made: every process of an engine inherits it.
     os.environ[RUNNER_MARKER] = runner_id
     policy, sandbox_status = await confinement(settings, os.environ)
-    context = _launch_context(settings, policy, workflow_umask)
+    providers = providers_of(settings)
+    context = _launch_context(settings, policy, workflow_umask, providers)
     engines = launched_engines(installed_engines(), settings.engines, context, os.environ)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
+    remote_sources = _remote_sources(settings, blobs, folder)
     with folder.hold():
         async with (
             reported(Liveness(), settings.liveness_listen),
@@ -93,14 +97,15 @@ async def serve(
             group.start_soon(_obey_signals, shutdown)
             runner = Runner(
                 runner_id,
-                _terms(settings, sandbox_status),
+                _terms(settings, sandbox_status, provided_directives(providers, has_files=remote_sources.is_possible)),
                 _ports(cluster, blobs),
                 engines,
                 folder,
+                providers=providers,
                 roots=settings.source_roots,
                 cores=settings.cores_per_attempt,
                 keep_work=settings.keep_work,
-                remote_sources=_remote_sources(settings, blobs, folder),
+                remote_sources=remote_sources,
                 upload_retry_s=settings.upload_retry_s,
             )
             await runner.run(shutdown)
@@ -163,7 +168,7 @@ def _ports(cluster: Cluster, blobs: Blobs) -> Ports:
     )
 
 
-def _terms(settings: RunnerSettings, sandbox_status: SandboxStatus) -> RunnerConfig:
+def _terms(settings: RunnerSettings, sandbox_status: SandboxStatus, provides: tuple[str, ...]) -> RunnerConfig:
     return RunnerConfig(
         name=settings.name,
         slots=settings.slots,
@@ -174,16 +179,21 @@ def _terms(settings: RunnerSettings, sandbox_status: SandboxStatus) -> RunnerCon
         drain_timeout_s=settings.drain_timeout_s,
         sandbox=sandbox_status,
         unsupported_directives=settings.unsupported_directives,
+        provides=provides,
     )
 
 
 def _launch_context(
-    settings: RunnerSettings, policy: SandboxPolicy | None, workflow_umask: int | None
+    settings: RunnerSettings,
+    policy: SandboxPolicy | None,
+    workflow_umask: int | None,
+    providers: tuple[Provider, ...],
 ) -> LaunchContext:
     return LaunchContext(
         runner_name=settings.name,
         environment={name: os.environ[name] for name in settings.workflow_environment},
         unsupported_directives=settings.unsupported_directives,
+        providers=providers,
         local=LocalProcesses(
             limits=settings.limits,
             sandbox=policy,

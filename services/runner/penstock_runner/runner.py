@@ -13,6 +13,7 @@ from msgspec import Struct
 from penstock_execution.engine import Engine
 from penstock_execution.local_workspace import LocalWorkspaces
 from penstock_execution.processes.orphan_processes import sweep
+from penstock_execution.provisioning import Provider
 from penstock_execution.workspace import RunnerStorage
 from penstock_ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runner.attempts.dependencies import AttemptDependencies
@@ -62,6 +63,7 @@ class Runner:
         terms: what it is, and how long things may take.
         ports: what it is connected to.
         engines: what it can run; they are made ready and stopped here.
+        providers: what its engines use to prepare software and files; they are made ready and stopped here.
         folder: its folder on the local disk, held by the caller.
         roots: the folders below which a source may be a path.
         cores: for each attempt.
@@ -80,6 +82,7 @@ class Runner:
         engines: Sequence[Engine],
         folder: StateFolder,
         *,
+        providers: Sequence[Provider] = (),
         roots: Sequence[Path] = (),
         cores: int = 1,
         keep_work: bool = False,
@@ -91,6 +94,7 @@ class Runner:
         self._terms = terms
         self._ports = ports
         self._engines = tuple(engines)
+        self._providers = tuple(providers)
         self._folder = folder
         self._cores = cores
         self._keep_work = keep_work
@@ -130,6 +134,8 @@ class Runner:
                 _log.info("abandoned_work_discarded", folders=discarded)
         await self._remote_sources.prepare()
         async with AsyncExitStack() as stack:
+            for provider in self._providers:
+                await stack.enter_async_context(provider)
             for engine in self._engines:
                 await stack.enter_async_context(engine)
             async with anyio.create_task_group() as group:

@@ -73,6 +73,8 @@ class RunnerConfig(Struct, frozen=True, kw_only=True):
     drain_timeout_s: float
     sandbox: SandboxStatus = SandboxStatus(level=SandboxLevel.OFF)
     unsupported_directives: UnsupportedDirectives | None = None
+    provides: tuple[str, ...] = ()
+    """Directives for software that it honours."""
 
 
 class Shutdown:
@@ -333,6 +335,7 @@ class RunnerSession:
             sandbox=self._terms.sandbox.level,
             sandbox_lacks=self._terms.sandbox.lacks,
             unsupported_directives=self._terms.unsupported_directives,
+            provides=self._terms.provides,
         )
 
     def _joined(self) -> RunnerJoined:
@@ -344,4 +347,5 @@ class RunnerSession:
             labels=self._terms.labels,
             host=self._terms.host,
             software_version=self._terms.software_version,
+            provides=self._terms.provides,
         )

@@ -12,7 +12,7 @@ from penstock.terminal.connection import Format, connected, format_option, print
 @format_option
 @server_options
 def runners(form: Format, url: str | None, state: Path | None) -> None:
-    """List the runners that are connected: their slots, what they can run, when they reported last."""
+    """List the runners that are connected: their slots, what they can run and provide, when they reported last."""
     with connected(url, state) as client:
         found = client.server.runners()
     if form is Format.JSON:
@@ -30,8 +30,9 @@ def runners(form: Format, url: str | None, state: Path | None) -> None:
                 "draining" if runner.draining else "active",
                 tables.age(runner.seen_at),
                 "-" if runner.sandbox is None else runner.sandbox.value,
+                ", ".join(runner.provides),
                 ", ".join(f"{name} {version}" for name, version in sorted(runner.engines.items())),
             )
             for runner in found.runners
         ]
-        click.echo(tables.table(("NAME", "BUSY", "STATE", "SEEN", "SANDBOX", "ENGINES"), rows))
+        click.echo(tables.table(("NAME", "BUSY", "STATE", "SEEN", "SANDBOX", "PROVIDES", "ENGINES"), rows))

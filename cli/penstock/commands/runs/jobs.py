@@ -12,10 +12,11 @@ from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.parameters import parse_filters, parse_time
-from penstock.terminal.reports import describe_job, task_rows, took
+from penstock.terminal.reports import describe_job, software_rows, task_rows, took
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus
+from penstock_schemas.software import SoftwareManifest
 
 LS_EXAMPLES: Final = """\b
 Examples:
@@ -138,11 +139,15 @@ def progress(job: JobResponse) -> str:
 
 @click.command()
 @click.argument("job_id", metavar="ID")
+@click.option("--software", "shows_software", is_flag=True, help="List the software that was prepared for it instead.")
 @format_option
 @server_options
-def show(job_id: str, form: Format, url: str | None, state: Path | None) -> None:
+def show(job_id: str, *, shows_software: bool, form: Format, url: str | None, state: Path | None) -> None:
     """Show one run. ID may be the first characters of an id."""
     with connected(url, state) as client:
+        if shows_software:
+            _print_software(client.software(client.find(job_id)), form)
+            return
         job = client.job(client.find(job_id))
     if form is Format.JSON:
         print_json(job)
@@ -150,6 +155,18 @@ def show(job_id: str, form: Format, url: str | None, state: Path | None) -> None
         print_line(job)
     else:
         click.echo("\n".join(describe_job(job)))
+
+
+def _print_software(found: SoftwareManifest, form: Format) -> None:
+    if form is Format.JSON:
+        print_json(found)
+    elif form is Format.JSONL:
+        for item in found.items:
+            print_line(item)
+    elif not found.items:
+        click.echo("no software was prepared for this run", err=True)
+    else:
+        click.echo(tables.table(*software_rows(found)))
 
 
 @click.command()

@@ -101,7 +101,11 @@ def plan(
 
 
 def _findings(made: Plan) -> Iterator[str]:
-    """Yield what the workflow declares and a run would not get, one rule and directive a line."""
+    """Yield what would be prepared for a run, and what it declares and would not get, one a line."""
+    for item in made.software:
+        state = "cannot be prepared" if item.problem else "is there" if item.is_cached else "would be prepared"
+        reason = f": {item.problem}" if item.problem else ""
+        yield click.style(f"{item.kind.value}: ", fg="cyan") + plain_lines(f"{item.label} {state}{reason}")
     for finding in made.findings:
         kind = "not provided" if finding.kind is FindingKind.UNSUPPORTED else "note"
         yield click.style(f"{kind}: ", fg="yellow") + plain_lines(finding.message)

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from penstock_domain.blob_keys import software_key
 from penstock_gateway.http.problems import NotFound
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_ports import BlobMissing, Blobs, LogTail, TaskStore
@@ -13,6 +14,7 @@ from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import LogEntry, LogList, LogSource
 from penstock_schemas.ids import JobId
+from penstock_schemas.software import SoftwareManifest
 from penstock_schemas.views import Job, LogChunk, LogStream, OutputManifest, Task
 
 LOOK_AGAIN_S: Final = 1.0
@@ -26,6 +28,7 @@ OWN_STREAMS: Final = frozenset({LogStream.ENGINE, LogStream.WORKFLOW})
 
 _digests_decoder = msgspec.json.Decoder(dict[str, str])
 _manifest_decoder = msgspec.json.Decoder(OutputManifest)
+_software_decoder = msgspec.json.Decoder(SoftwareManifest)
 
 
 class StoredText(Struct, frozen=True):
@@ -183,6 +186,19 @@ class Runs:
             return _manifest_decoder.decode(await self._blobs.get_bytes(f"jobs/{job_id}/outputs.json"))
         except BlobMissing:
             return OutputManifest(job_id=job_id, attempt=job.attempt, files=())
+
+    async def software(self, principal: Principal, job_id: JobId) -> SoftwareManifest:
+        """Return the software that was prepared for a job; nothing where it needed none.
+
+        Raises:
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        job = await self._jobs.get(principal, job_id)
+        try:
+            return _software_decoder.decode(await self._blobs.get_bytes(software_key(job_id)))
+        except BlobMissing:
+            return SoftwareManifest(job_id=job_id, attempt=job.attempt, items=())
 
     async def _archive(self, job: Job, streams: frozenset[LogStream], *, after: int, limit: int) -> LogList:
         """Return a part of the whole engine log, or of one of its streams; positions are counts of bytes."""

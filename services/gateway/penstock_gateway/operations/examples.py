@@ -171,6 +171,19 @@ OUTPUTS: Final[dict[str, Any]] = {
     ],
     "total_bytes": 48211,
 }
+SOFTWARE: Final[dict[str, Any]] = {
+    "job_id": JOB_ID,
+    "attempt": 1,
+    "items": [
+        {
+            "kind": "environment",
+            "label": "envs/bwa.yaml",
+            "identity": "4c1f9b6e0a3d5e72",
+            "is_cached": True,
+            "packages": [{"name": "bwa", "version": "0.7.18", "build": "h577a1d6_2"}],
+        }
+    ],
+}
 REGISTER_PIPELINE: Final[dict[str, Any]] = {
     "name": "hello",
     "version": "1.0",

@@ -30,6 +30,7 @@ from penstock_schemas.api import (
     TaskList,
     Violation,
 )
+from penstock_schemas.software import SoftwareManifest
 from penstock_schemas.views import LogStream
 
 
@@ -191,6 +192,14 @@ DOWNLOAD_OUTPUT: Final = _read(
     ResponseSpec(304, "Nothing changed"),
     parameters=(PATH, RANGE, IF_RANGE, IF_NONE_MATCH),
 )
+LIST_SOFTWARE: Final = _read(
+    "software",
+    "listSoftware",
+    "List the software that was prepared for a job",
+    ResponseSpec(200, "What its last attempt got of each declaration", SoftwareManifest, examples.SOFTWARE),
+    description="For each environment, image and remote file: which it was exactly, whether the runner had it "
+    "already, and its packages.",
+)
 
 RUNS: Final = (
     LIST_EVENTS,
@@ -199,4 +208,5 @@ RUNS: Final = (
     READ_TASK_LOG,
     LIST_OUTPUTS,
     DOWNLOAD_OUTPUT,
+    LIST_SOFTWARE,
 )

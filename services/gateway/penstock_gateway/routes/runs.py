@@ -12,7 +12,14 @@ from penstock_gateway.http.requests import Request
 from penstock_gateway.http.responses import NO_STORE, TEXT, BytesResponse, encode
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs, own_stream
-from penstock_gateway.operations.runs import DOWNLOAD_OUTPUT, LIST_OUTPUTS, LIST_TASKS, READ_LOG, READ_TASK_LOG
+from penstock_gateway.operations.runs import (
+    DOWNLOAD_OUTPUT,
+    LIST_OUTPUTS,
+    LIST_SOFTWARE,
+    LIST_TASKS,
+    READ_LOG,
+    READ_TASK_LOG,
+)
 from penstock_gateway.routes.stored_files import send_output, send_text
 from penstock_ports import BlobMissing, Blobs
 from penstock_schemas.access import Principal
@@ -46,6 +53,7 @@ class RunRoutes:
             Route(READ_TASK_LOG, self.read_task_log),
             Route(LIST_OUTPUTS, self.list_outputs),
             Route(DOWNLOAD_OUTPUT, self.download),
+            Route(LIST_SOFTWARE, self.list_software),
         )
 
     async def list_tasks(self, request: Request, job_id: JobId) -> ASGIApp:
@@ -110,6 +118,11 @@ class RunRoutes:
             undeclared_count=manifest.undeclared_count,
             undeclared_bytes=manifest.undeclared_bytes,
         )
+        return BytesResponse(encode(body), headers=NO_STORE)
+
+    async def list_software(self, request: Request, job_id: JobId) -> ASGIApp:
+        """Return the software that was prepared for a job."""
+        body = await self._runs.software(request.principal, job_id)
         return BytesResponse(encode(body), headers=NO_STORE)
 
     async def download(self, request: Request, job_id: JobId, path: str) -> ASGIApp:

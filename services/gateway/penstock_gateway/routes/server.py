@@ -66,4 +66,5 @@ def runner_of(beat: RunnerHeartbeat) -> RunnerResponse:
         sandbox=beat.sandbox,
         sandbox_lacks=beat.sandbox_lacks,
         unsupported_directives=beat.unsupported_directives,
+        provides=beat.provides,
     )

@@ -24,7 +24,7 @@ from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.states import state_of
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import Failure, JobState
-from penstock_schemas.views import Job, OutputKind, OutputManifest, Task, TaskState
+from penstock_schemas.views import Job, OutputKind, OutputManifest, Task, TaskKind, TaskState
 
 MAX_INLINE_OUTPUTS: Final = 1000
 """More files are not listed within a run; `/runs/{run_id}/outputs` lists every one."""
@@ -217,7 +217,9 @@ def _system_logs_of_task(task: Task) -> list[str]:
     lines += [f"resource {name}: {value}" for name, value in task.resources.items()]
     if task.reason:
         lines.append(f"reason: {task.reason}")
-    if task.message and task.state is not TaskState.COMPLETED:
+    if task.kind is not TaskKind.RULE:
+        lines.insert(0, f"kind: {task.kind.value}")
+    if task.message and (task.state is not TaskState.COMPLETED or task.kind is not TaskKind.RULE):
         lines.append(f"message: {task.message}")
     return lines
 

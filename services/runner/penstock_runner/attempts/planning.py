@@ -17,7 +17,8 @@ from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
-from penstock_schemas.views import Task
+from penstock_schemas.software import PlannedItem
+from penstock_schemas.views import Task, TaskKind
 from penstock_sources.workspace.layout import SourceRefused
 
 MAX_PLANS: Final = 2
@@ -25,6 +26,11 @@ MAX_PLANS: Final = 2
 PLAN_DEADLINE_S: Final = 60.0
 MAX_REPLY_BYTES: Final = 700_000
 """Of the tasks in a reply: a message takes 1 MiB."""
+
+MAX_PLANNED_SOFTWARE: Final = 200
+"""So many environments, images and files are in a reply."""
+MAX_PROBLEMS: Final = 5
+"""So many are named in a refusal."""
 
 _log = structlog.stdlib.get_logger()
 
@@ -92,7 +98,7 @@ class Planner:
         tasks: dict[str, Task] = {}
 
         def take(event: EngineEvent) -> None:
-            if isinstance(event, TaskChanged):
+            if isinstance(event, TaskChanged) and event.task.kind is TaskKind.RULE:
                 tasks[event.task.id] = event.task
 
         attempt = Attempt(
@@ -112,7 +118,20 @@ class Planner:
         if outcome.failure is not None:
             return PlanReply(failure=outcome.failure)
         plan = plan_of(tasks.values())
-        return PlanReply(plan=replace(plan, findings=outcome.findings, refusal=outcome.refusal))
+        plan = replace(
+            plan,
+            findings=outcome.findings,
+            refusal=outcome.refusal or _not_provided(outcome.planned),
+            software=outcome.planned[:MAX_PLANNED_SOFTWARE],
+        )
+        return PlanReply(plan=plan)
+
+
+def _not_provided(planned: Iterable[PlannedItem]) -> str | None:
+    """Return why a run would be refused because of what cannot be prepared for it."""
+    problems = [f"{item.label}: {item.problem}" for item in planned if item.problem is not None]
+    more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
+    return f"this runner cannot prepare {'; '.join(problems[:MAX_PROBLEMS])}{more}" if problems else None
 
 
 def plan_of(tasks: Iterable[Task]) -> Plan:

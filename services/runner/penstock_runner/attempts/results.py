@@ -5,13 +5,16 @@ from collections.abc import Sequence
 
 import structlog
 
+from penstock_domain.blob_keys import software_key
 from penstock_execution.engine import ENGINE_LOG, Attempt, LogWritten, Outcome
 from penstock_execution.workspace import Workspace
 from penstock_runner.attempts.reporting import Report
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import StoredFiles, Uploads
 from penstock_runner.core.attempt import StoredKinds
+from penstock_schemas.software import SoftwareManifest
 from penstock_schemas.views import LogStream, OutputKind
+from penstock_schemas.wire import encode
 
 _log = structlog.stdlib.get_logger()
 
@@ -33,6 +36,11 @@ class AttemptResults:
             UnreadableOutput, UploadFailed: not everything is stored.
 
         """
+        if outcome.provided:
+            software = SoftwareManifest(
+                job_id=self._attempt.job_id, attempt=self._attempt.attempt, items=outcome.provided
+            )
+            await self._uploads.put_bytes(software_key(self._attempt.job_id), encode(software), retries)
         if kinds is StoredKinds.NONE:
             return StoredFiles()
         produced = outcome.produced

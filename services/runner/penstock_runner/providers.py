@@ -1,0 +1,33 @@
+"""What a runner prepares for its attempts: software and remote files that workflows declare."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from penstock_execution.provisioning import Provider, ProvisionKind
+from penstock_runner.settings import RunnerSettings
+
+_NEEDS: Final[dict[str, frozenset[ProvisionKind]]] = {
+    "conda": frozenset({ProvisionKind.CONDA}),
+    "container": frozenset({ProvisionKind.CONTAINER}),
+    "containerized": frozenset({ProvisionKind.CONTAINER}),
+    "wrapper": frozenset({ProvisionKind.CONDA, ProvisionKind.FILE}),
+}
+"""Directives of workflows, and what a runner must prepare to honour each."""
+
+
+def providers_of(settings: RunnerSettings) -> tuple[Provider, ...]:
+    """Return the providers of a runner; they are ready once they were entered."""
+    return ()
+
+
+def provided_directives(providers: Iterable[Provider], *, has_files: bool = False) -> tuple[str, ...]:
+    """Return the directives that a runner with these providers honours, sorted: it advertises them.
+
+    Args:
+        providers: what all attempts share.
+        has_files: whether each attempt also gets files of other hosts.
+
+    """
+    kinds = {kind for provider in providers for kind in provider.kinds}
+    kinds |= {ProvisionKind.FILE} if has_files else set()
+    return tuple(sorted(directive for directive, needs in _NEEDS.items() if needs <= kinds))
