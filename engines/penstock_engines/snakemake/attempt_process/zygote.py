@@ -1,5 +1,6 @@
 """Entry point of the Snakemake engine's zygote: imports Snakemake, then starts attempts on request."""
 
+from penstock_engines.snakemake.attempt_process.deferred_imports import database_left_out
 from penstock_execution.processes.zygote import RunAttempt, serve
 
 
@@ -9,7 +10,8 @@ def main() -> None:
 
 
 def _prepare() -> RunAttempt:
-    from penstock_engines.snakemake.attempt_process.attempt import run_encoded
+    with database_left_out():
+        from penstock_engines.snakemake.attempt_process.attempt import run_encoded
 
     return run_encoded
 
