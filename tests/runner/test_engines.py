@@ -11,6 +11,7 @@ from penstock_engines.mock.descriptor import DESCRIPTOR as MOCK
 from penstock_execution.engine import Engine
 from penstock_execution.launching import LaunchContext
 from penstock_runner.engines import UnknownEngine, launched_engines, planning_engines
+from penstock_runner.ready_engines import ReadyEngine
 from penstock_testing.scripted_engine import ScriptedEngine
 
 MISSING = replace(
@@ -83,7 +84,8 @@ def test_a_launcher_that_fails_is_reported_and_stops_no_other_engine(launcher: s
 
 def test_only_engines_that_make_plans_are_offered_for_them() -> None:
     """Another engine would run the workflow that it is to plan."""
-    engines = (mock_launcher.launch(LaunchContext()), ScriptedEngine())
+    ready = (ReadyEngine(mock_launcher.launch(LaunchContext())), ReadyEngine(ScriptedEngine()))
+    engines = {engine.name: engine for engine in ready}
     assert tuple(planning_engines(EngineRegistry((MOCK,)), engines)) == ("mock",)
     without = replace(MOCK, capabilities=replace(MOCK.capabilities, plans=False))
     assert planning_engines(EngineRegistry((without,)), engines) == {}

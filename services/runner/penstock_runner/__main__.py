@@ -15,6 +15,7 @@ import anyio
 import structlog
 
 from penstock_domain.engines.registry import InvalidEngines
+from penstock_execution.engine import EngineFault
 from penstock_execution.launching import LaunchContext, LocalProcesses
 from penstock_execution.processes.file_descriptors import processes_of_run, raise_limit
 from penstock_execution.processes.markers import RUNNER_MARKER
@@ -58,6 +59,7 @@ _EXPECTED: Final = (
     SandboxUnavailable,
     StateFolderTaken,
     OrphansRemain,
+    EngineFault,
     PortError,
 )
 
@@ -74,6 +76,7 @@ async def serve(
     Raises:
         InvalidEngines, UnknownEngine, SandboxUnavailable, StateFolderTaken, OrphansRemain: it cannot work here.
         UnusableSetting: the state folder, the blob store or the NATS server cannot be used as it is set.
+        EngineFault: no engine becomes ready.
         PortError: there is no usable NATS server.
 
     """

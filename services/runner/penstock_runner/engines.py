@@ -11,6 +11,7 @@ from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.registry import EngineRegistry, InvalidEngines
 from penstock_execution.engine import Engine
 from penstock_execution.launching import LaunchContext, Launcher
+from penstock_runner.ready_engines import ReadyEngine
 from penstock_runtime.engine_plugins import settings_prefix
 from penstock_runtime.settings import BadSettings, Mistake, UnusableSetting, read_settings
 
@@ -76,9 +77,9 @@ def engine_options(descriptor: EngineDescriptor, environ: Mapping[str, str]) -> 
     return asdict(read_settings(descriptor.settings, environ, prefix=settings_prefix(descriptor.name)))
 
 
-def planning_engines(installed: EngineRegistry, engines: Iterable[Engine]) -> dict[str, Engine]:
+def planning_engines(installed: EngineRegistry, engines: Mapping[str, ReadyEngine]) -> Mapping[str, ReadyEngine]:
     """Return the engines that make plans, by name: another one would run the workflow that it is to plan."""
-    descriptors = ((engine, installed.find(engine.name)) for engine in engines)
+    descriptors = ((engine, installed.find(name)) for name, engine in engines.items())
     return {engine.name: engine for engine, found in descriptors if found is not None and found.capabilities.plans}
 
 

@@ -1,6 +1,6 @@
 """The runner: one session after the other, on one folder, with the same engines."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -8,13 +8,14 @@ from typing import Final
 
 import anyio
 import structlog
+from anyio.abc import TaskGroup
 from msgspec import Struct
 
 from penstock_execution.engine import Engine
 from penstock_execution.local_workspace import LocalWorkspaces
 from penstock_execution.processes.orphan_processes import sweep
 from penstock_execution.provisioning import Provider
-from penstock_execution.workspace import RunnerStorage
+from penstock_execution.workspace import RunnerStorage, Workspaces
 from penstock_ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runner.attempts.dependencies import AttemptDependencies
 from penstock_runner.attempts.planning import Planner
@@ -23,6 +24,7 @@ from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
 from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.engines import planning_engines
 from penstock_runner.housekeeping import Housekeeping
+from penstock_runner.ready_engines import ReadyEngine, ready_engines
 from penstock_runner.registration import RunnerRegistration
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown
@@ -62,7 +64,7 @@ class Runner:
             `RUNNER_MARKER`: by it a successor finds what this process may leave behind.
         terms: what it is, and how long things may take.
         ports: what it is connected to.
-        engines: what it can run; they are made ready and stopped here.
+        engines: what it can run; they are made ready and stopped here. One that fails is left out.
         providers: what its engines use to prepare software and files; they are made ready and stopped here.
         folder: its folder on the local disk, held by the caller.
         roots: the folders below which a source may be a path.
@@ -104,15 +106,7 @@ class Runner:
         self._background = BackgroundTasks(clock=runtime.monotonic)
         self._uploads = Uploads(ports.blobs)
         self._local = _local_workspaces(folder, ports, roots, engine=None)
-        of_engines = {
-            engine.name: engine.workspaces(
-                RunnerStorage(local=_local_workspaces(folder, ports, roots, engine=engine.name), blobs=ports.blobs)
-            )
-            for engine in engines
-        }
-        self._workspaces = {name: workspaces for name, workspaces in of_engines.items() if workspaces is not None}
-        planning = planning_engines(installed_engines(), engines)
-        self._planner = Planner(planning, self._workspaces, self._remote_sources, cores=cores)
+        self._roots = tuple(roots)
         self._reports = Reports(ports.tasks, ports.logs, self._uploads, runtime=runtime)
 
     async def run(self, shutdown: Shutdown) -> None:
@@ -120,6 +114,7 @@ class Runner:
 
         Raises:
             OrphansRemain: processes of a killed predecessor could not be ended, so nothing may be started.
+            EngineFault: no engine becomes ready.
 
         """
         predecessor = self._folder.predecessor()
@@ -136,21 +131,32 @@ class Runner:
         async with AsyncExitStack() as stack:
             for provider in self._providers:
                 await stack.enter_async_context(provider)
-            for engine in self._engines:
-                await stack.enter_async_context(engine)
+            ready = ready_engines(self._engines, self._workspaces_of, shutdown.requested)
+            engines = await stack.enter_async_context(ready)
             async with anyio.create_task_group() as group:
-                group.start_soon(self._background.keep, "reports", self._reports.run)
-                if self._ports.plans is not None:
-                    plans = partial(self._ports.plans.serve, self._planner.engines, self._planner.answer)
-                    group.start_soon(self._background.keep, "plans", plans)
-                if self._ports.jobs is not None:
-                    elsewhere = [item for item in self._workspaces.values() if not isinstance(item, LocalWorkspaces)]
-                    housekeeping = Housekeeping(self._ports.jobs, (self._local, *elsewhere))
-                    group.start_soon(self._background.keep, "housekeeping", housekeeping.run)
-                await self._run_sessions(shutdown, predecessor)
+                self._start_background_tasks(group, engines)
+                await self._run_sessions(engines, shutdown, predecessor)
                 group.cancel_scope.cancel()
 
-    async def _run_sessions(self, shutdown: Shutdown, predecessor: Predecessor | None) -> None:
+    def _start_background_tasks(self, group: TaskGroup, engines: Mapping[str, ReadyEngine]) -> None:
+        group.start_soon(self._background.keep, "reports", self._reports.run)
+        if self._ports.plans is not None:
+            planner = Planner(planning_engines(installed_engines(), engines), self._remote_sources, cores=self._cores)
+            plans = partial(self._ports.plans.serve, planner.engines, planner.answer)
+            group.start_soon(self._background.keep, "plans", plans)
+        if self._ports.jobs is not None:
+            workspaces = [engine.workspaces for engine in engines.values() if engine.workspaces is not None]
+            elsewhere = [item for item in workspaces if not isinstance(item, LocalWorkspaces)]
+            housekeeping = Housekeeping(self._ports.jobs, (self._local, *elsewhere))
+            group.start_soon(self._background.keep, "housekeeping", housekeeping.run)
+
+    def _workspaces_of(self, engine: Engine) -> Workspaces | None:
+        local = _local_workspaces(self._folder, self._ports, self._roots, engine=engine.name)
+        return engine.workspaces(RunnerStorage(local=local, blobs=self._ports.blobs))
+
+    async def _run_sessions(
+        self, engines: Mapping[str, ReadyEngine], shutdown: Shutdown, predecessor: Predecessor | None
+    ) -> None:
         """Run one session after the other."""
         runner_id = self._first_id
         faults = 0
@@ -159,7 +165,9 @@ class Runner:
             await _unless(shutdown, self._close_predecessor, predecessor, is_crash)
             predecessor = Predecessor(runner_id=runner_id, marker=self._first_id)
             await anyio.to_thread.run_sync(self._folder.remember, predecessor)
-            session = RunnerSession(self._terms, self._dependencies(runner_id), self._ports.heartbeats, shutdown)
+            session = RunnerSession(
+                self._terms, self._dependencies(runner_id, engines), self._ports.heartbeats, shutdown
+            )
             try:
                 ending = await session.run()
             except Exception as error:  # noqa: BLE001 - the boundary of a session: the next one starts again
@@ -179,12 +187,11 @@ class Runner:
             registration = RunnerRegistration(self._ports.log, predecessor.runner_id, runtime=self._runtime)
             await registration.leave(reason, is_crash=is_crash)
 
-    def _dependencies(self, runner_id: RunnerId) -> AttemptDependencies:
+    def _dependencies(self, runner_id: RunnerId, engines: Mapping[str, ReadyEngine]) -> AttemptDependencies:
         return AttemptDependencies(
             runner_id=runner_id,
             log=self._ports.log,
-            engines={engine.name: engine for engine in self._engines},
-            workspaces=self._workspaces,
+            engines=engines,
             uploads=self._uploads,
             remote_sources=self._remote_sources,
             reports=self._reports,

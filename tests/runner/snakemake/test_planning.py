@@ -11,9 +11,9 @@ from tests.engine_folders import SNAKEMAKE_FOLDERS
 
 from penstock_engines.mock.engine import STEPS, MockEngine
 from penstock_engines.snakemake.engine import SnakemakeEngine
-from penstock_execution.engine import Engine
 from penstock_execution.local_workspace import LocalWorkspaces
 from penstock_runner.attempts.planning import MAX_PLANS, Planner, plan_of
+from penstock_runner.ready_engines import ReadyEngine
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Source, SourceKind
@@ -43,9 +43,8 @@ class Desk:
         self.workflow.mkdir()
         self.plans = folder / "plans"
         workspaces = LocalWorkspaces(folder, Sources(MemoryBlobs(), [folder], reserved=SNAKEMAKE_FOLDERS))
-        engines: dict[str, Engine] = {"snakemake": engine, "mock": MockEngine()}
-        sources = RunnerSources(SourceHosts(), (), MemoryBlobs(), folder)
-        self.planner = Planner(engines, {"snakemake": workspaces}, sources, cores=1)
+        engines = {"snakemake": ReadyEngine(engine, workspaces), "mock": ReadyEngine(MockEngine())}
+        self.planner = Planner(engines, RunnerSources(SourceHosts(), (), MemoryBlobs(), folder), cores=1)
 
     async def plan(self, snakefile: str, **parameters: object) -> PlanReply:
         (self.workflow / "Snakefile").write_text(dedent(snakefile).lstrip("\n"))

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import JobEnded, Refused, UnknownJob
-from penstock_execution.engine import Attempt, Engine, LogWritten
+from penstock_execution.engine import Attempt, LogWritten
 from penstock_execution.workspace import Workspace
 from penstock_ports import TooLarge
 from penstock_runner.attempts.commands import delay_intent, end_intent, return_intent, start_intent
@@ -58,6 +58,7 @@ from penstock_runner.core.attempt import (
     report_too_large,
 )
 from penstock_runner.core.orders import AttemptKey, HaltCause, StartOrder
+from penstock_runner.ready_engines import ReadyEngine
 from penstock_runtime.command_handler import TooManyConflicts
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import JobState
@@ -122,7 +123,7 @@ class AttemptRun:
         self._state, action = handle(self._state, step)
         return action
 
-    async def _accept(self) -> Engine | None:
+    async def _accept(self) -> ReadyEngine | None:
         """Return the engine to make the attempt with; `None` when it is not made, and the log has the reason.
 
         Raises:
@@ -142,7 +143,7 @@ class AttemptRun:
         await self._report(action)
         return None
 
-    async def _make(self, engine: Engine) -> None:
+    async def _make(self, engine: ReadyEngine) -> None:
         """Make the attempt, and report how it ended."""
         attempt, action = await self._prepare(engine)
         if isinstance(action, ReportStart):
@@ -151,7 +152,7 @@ class AttemptRun:
             action = await self._perform(engine, attempt)
         await self._report(action)
 
-    async def _prepare(self, engine: Engine) -> tuple[Attempt | None, Action | None]:
+    async def _prepare(self, engine: ReadyEngine) -> tuple[Attempt | None, Action | None]:
         """Stage what the engine needs."""
         try:
             with self._within_grace():
@@ -188,7 +189,7 @@ class AttemptRun:
         self._work = anyio.CancelScope(deadline=self._kill_at)
         return self._work
 
-    async def _perform(self, engine: Engine, attempt: Attempt) -> Action | None:
+    async def _perform(self, engine: ReadyEngine, attempt: Attempt) -> Action | None:
         """Run the engine and store the results; return what to report."""
         report = self._place.reports.open(attempt.tenant, attempt.job_id, attempt.attempt, attempt.workspace)
         results = AttemptResults(self._place.uploads, report, attempt)
@@ -204,7 +205,7 @@ class AttemptRun:
             report.close()
 
     async def _produce(
-        self, engine: Engine, attempt: Attempt, report: Reporter, results: AttemptResults
+        self, engine: ReadyEngine, attempt: Attempt, report: Reporter, results: AttemptResults
     ) -> Action | None:
         sources = self._place.remote_sources.of_job(self._job)
         outcome = await engine.run(replace(attempt, providers=(sources,)), report.emit, self._stop)
@@ -234,7 +235,7 @@ class AttemptRun:
             return end
         return self._handle(ResultsStored(outcome, _summary(stored)))
 
-    async def _stage(self, job: Job, engine: Engine) -> Attempt:
+    async def _stage(self, job: Job, engine: ReadyEngine) -> Attempt:
         workspace, resume = self._workspace_of(engine), False
         if workspace is not None:
             resume = await workspace.stage(job.spec.source, submitted_at=job.created_at)
@@ -251,8 +252,8 @@ class AttemptRun:
             resume=resume,
         )
 
-    def _workspace_of(self, engine: Engine) -> Workspace | None:
-        workspaces = self._place.workspaces.get(engine.name)
+    def _workspace_of(self, engine: ReadyEngine) -> Workspace | None:
+        workspaces = engine.workspaces
         return None if workspaces is None else workspaces.of_attempt(self._order.job_id, self._order.attempt)
 
     async def _report_delay(self, report: Reporter, tries: int, reason: str) -> None:
@@ -284,7 +285,7 @@ class AttemptRun:
         write = _log.debug if self._job.state is JobState.COMPLETED else _log.info
         write("attempt_ended", job_id=self._order.job_id, attempt=self._order.attempt, state=self._job.state.value)
 
-    async def _clean_up(self, engine: Engine) -> None:
+    async def _clean_up(self, engine: ReadyEngine) -> None:
         workspace = self._workspace_of(engine)
         if workspace is None:
             return
@@ -293,7 +294,7 @@ class AttemptRun:
         elif not await workspace.remove():
             self._log("workspace_not_removed", workspace=workspace.location)
 
-    def _handle_fault(self, engine: Engine, error: Exception) -> Action | None:
+    def _handle_fault(self, engine: ReadyEngine, error: Exception) -> Action | None:
         failure = failure_of(error)
         if failure is None:
             _log.error("attempt_fault", job_id=self._order.job_id, attempt=self._order.attempt, exc_info=error)

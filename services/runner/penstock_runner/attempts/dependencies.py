@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from penstock_execution.engine import Engine
-from penstock_execution.workspace import Workspaces
 from penstock_ports import EventLog
 from penstock_runner.attempts.job_log import JobLog
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.core.orders import StartOrder
+from penstock_runner.ready_engines import ReadyEngine
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.ids import RunnerId
@@ -21,9 +20,8 @@ class AttemptDependencies(Struct, frozen=True, kw_only=True):
 
     runner_id: RunnerId
     log: EventLog
-    engines: Mapping[str, Engine]
-    workspaces: Mapping[str, Workspaces]
-    """Of each engine that has files, by its name."""
+    engines: Mapping[str, ReadyEngine]
+    """By name."""
     uploads: Uploads
     remote_sources: RunnerSources
     """Provides files of other hosts."""

@@ -9,9 +9,10 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from penstock_execution.engine import Attempt, Engine, EngineEvent, TaskChanged
-from penstock_execution.workspace import Workspace, Workspaces
+from penstock_execution.engine import Attempt, EngineEvent, TaskChanged
+from penstock_execution.workspace import Workspace
 from penstock_ports import PortError
+from penstock_runner.ready_engines import ReadyEngine
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
@@ -39,23 +40,14 @@ class Planner:
     """Makes plans with the runner's engines.
 
     Args:
-        engines: by name; they are ready.
-        workspaces: of each engine that has files, by its name.
+        engines: by name.
         remote_sources: provides files of other hosts, which a plan needs to read its workflow.
         cores: for each attempt.
 
     """
 
-    def __init__(
-        self,
-        engines: Mapping[str, Engine],
-        workspaces: Mapping[str, Workspaces],
-        remote_sources: RunnerSources,
-        *,
-        cores: int,
-    ) -> None:
+    def __init__(self, engines: Mapping[str, ReadyEngine], remote_sources: RunnerSources, *, cores: int) -> None:
         self._engines = engines
-        self._workspaces = workspaces
         self._remote_sources = remote_sources
         self._cores = cores
         self._open = 0
@@ -72,8 +64,7 @@ class Planner:
             return PlanReply(is_busy=True)
         self._open += 1
         plan_id = SYSTEM.new_id()
-        workspaces = self._workspaces.get(engine.name)
-        workspace = None if workspaces is None else workspaces.of_plan(plan_id)
+        workspace = None if engine.workspaces is None else engine.workspaces.of_plan(plan_id)
         try:
             with anyio.fail_after(PLAN_DEADLINE_S):
                 return await self._plan(engine, request, plan_id, workspace)
@@ -92,7 +83,9 @@ class Planner:
                 with anyio.CancelScope(shield=True):
                     await workspace.remove()
 
-    async def _plan(self, engine: Engine, request: PlanRequest, plan_id: str, workspace: Workspace | None) -> PlanReply:
+    async def _plan(
+        self, engine: ReadyEngine, request: PlanRequest, plan_id: str, workspace: Workspace | None
+    ) -> PlanReply:
         if workspace is not None:
             await workspace.stage(request.source)
         tasks: dict[str, Task] = {}
