@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock_engines.snakemake.results import OWN_NAMES
 from penstock_execution.files.folder_search import stamps_of
-from penstock_execution.files.produced import Declared, Produced
+from penstock_execution.files.produced import Declared, OwnNames, Produced
 from penstock_execution.files.produced_files import collect
 from penstock_schemas.views import OutputKind
 
@@ -36,7 +37,7 @@ def reasons(found: Produced) -> dict[str, str]:
 
 
 def outputs(work: Path, *paths: str) -> Produced:
-    return collect(work, Declared(outputs=paths), source=None)
+    return collect(work, Declared(outputs=paths), source=None, own=OWN_NAMES)
 
 
 def test_files_and_folders_are_taken_by_any_spelling(work: Path) -> None:
@@ -181,10 +182,10 @@ def test_undeclared_files_are_listed_or_kept(work: Path) -> None:
     (work / "data/changed.txt").write_text("something else")
     (work / "alias").symlink_to("data/in.txt")
     declared = Declared(outputs=("out", "dir"), unfinished=("half",))
-    found = collect(work, declared, source=source)
+    found = collect(work, declared, source=source, own=OWN_NAMES)
     assert {item.path for item in found.undeclared} == {"results/side.csv", "SUCCESS.txt", "data/changed.txt"}
     assert (found.undeclared_count, found.undeclared_bytes) == (3, 41)
-    kept = collect(work, declared, source=source, keep_undeclared=True)
+    kept = collect(work, declared, source=source, own=OWN_NAMES, keep_undeclared=True)
     assert (kept.undeclared, kept.undeclared_count) == ((), 0)
     assert {file.path for file in kept.files if file.kind is OutputKind.UNDECLARED} == {
         "results/side.csv",
@@ -192,6 +193,15 @@ def test_undeclared_files_are_listed_or_kept(work: Path) -> None:
         "data/changed.txt",
         "alias",
     }
+
+
+def test_only_the_folders_of_the_engine_that_ran_are_left_out(work: Path) -> None:
+    write(work, ".snakemake/log", ".shell/state", "out/.snakemake_timestamp", "__pycache__/x.pyc")
+    found = collect(work, Declared(outputs=(".",)), source={})
+    assert set(contents(found)) == {"./.snakemake/log", "./.shell/state", "./out/.snakemake_timestamp"}
+    own = OwnNames(folders=frozenset({".shell"}))
+    undeclared = collect(work, Declared(), source={}, own=own).undeclared
+    assert {item.path for item in undeclared} == {".snakemake/log", "out/.snakemake_timestamp"}
 
 
 def test_the_content_of_a_declared_link_is_not_undeclared(work: Path) -> None:

@@ -7,15 +7,20 @@ from typing import Final
 
 from msgspec import Struct
 
+from penstock_engines.snakemake.descriptor import DESCRIPTOR
 from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
 from penstock_engines.snakemake.progress import TaskProgress
-from penstock_execution.files.produced import Declared, Produced
+from penstock_execution.files.produced import Declared, OwnNames, Produced
 from penstock_execution.files.produced_files import collect
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_schemas.views import Task
 
 COLLECT_S: Final = 120.0
 """How long the search may take."""
+OWN_NAMES: Final = OwnNames(
+    folders=frozenset(folder.name for folder in DESCRIPTOR.reserved_folders),
+    files=frozenset({".snakemake_timestamp"}),  # in each folder that a job declares
+)
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -48,7 +53,7 @@ def collect_results(
     )
     # A run that did not come to its end did not report what all of its jobs declare.
     source = place.source_files if progress.ended is not None else None
-    produced = collect(place.work_dir, declared, source=source, keep_undeclared=keep_undeclared)
+    produced = collect(place.work_dir, declared, source=source, own=OWN_NAMES, keep_undeclared=keep_undeclared)
     task = progress.failed_task
     if task is None:
         return Results(produced=produced)

@@ -1,4 +1,4 @@
-"""A bounded search of a run's work directory: so many names, so many entries, without what the engine keeps for itself.
+"""A bounded search of a run's work directory: so many names, so many entries.
 
 Everything here blocks.
 """
@@ -7,16 +7,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from penstock_execution.files.produced import Stamp
+from penstock_execution.files.produced import NO_OWN_NAMES, OwnNames, Stamp
 from penstock_execution.files.workflow_files import MAX_LISTED, FileKind, FileStatus, TooManyFiles, WorkflowFolder
 
 MAX_LOOKED_AT: Final = 400_000
 """So many entries of the folder are looked at for each purpose: links can show one file under many names."""
 MAX_STEPS: Final = 2_000_000
 """So many names are looked at altogether: a workflow may declare many files, each below many folders and links."""
-IGNORED_FOLDERS: Final = frozenset({".snakemake", "__pycache__"})
-"""They hold what the engine and Python keep for themselves."""
-IGNORED_NAMES: Final = frozenset({".snakemake_timestamp"})
+PYTHON_CACHE: Final = "__pycache__"
+"""The folder that Python keeps for itself beside each module, with any engine."""
 
 
 class OutOfSteps(Exception):
@@ -69,13 +68,14 @@ def stamps_of(work_dir: Path) -> dict[str, Stamp] | None:
     return found
 
 
-def entries_of(folder: CountedFolder) -> Iterator[tuple[str, FileStatus]]:
-    """Yield every file and link below a folder, without what the engine keeps for itself.
+def entries_of(folder: CountedFolder, own: OwnNames = NO_OWN_NAMES) -> Iterator[tuple[str, FileStatus]]:
+    """Yield every file and link below a folder, without what the engine and Python keep for themselves.
 
     Raises:
         TooManyFiles: there are more than `MAX_LOOKED_AT` entries.
 
     """
+    ignored = own.folders | own.files | {PYTHON_CACHE}
     left = MAX_LOOKED_AT
     waiting = ["."]
     while waiting:
@@ -90,7 +90,7 @@ def entries_of(folder: CountedFolder) -> Iterator[tuple[str, FileStatus]]:
             continue
         left -= len(names)
         for one_name in names:
-            if one_name in IGNORED_FOLDERS or one_name in IGNORED_NAMES:
+            if one_name in ignored:
                 continue
             name = one_name if place == "." else f"{place}/{one_name}"
             try:

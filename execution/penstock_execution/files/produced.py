@@ -14,6 +14,18 @@ Stamp = tuple[int, int]
 Stamps = Mapping[str, Stamp]
 
 
+class OwnNames(Struct, frozen=True, kw_only=True):
+    """What an engine keeps for itself in a work directory: no result of the workflow."""
+
+    folders: frozenset[str] = frozenset()
+    """Names of folders: left out of the search for undeclared files at any depth, of declared folders at the top."""
+    files: frozenset[str] = frozenset()
+    """Names of files, left out at any depth."""
+
+
+NO_OWN_NAMES: Final = OwnNames()
+
+
 class Declared(Struct, frozen=True, kw_only=True):
     """What the rules of a run declare: paths as they wrote them."""
 

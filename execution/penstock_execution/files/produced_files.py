@@ -12,14 +12,21 @@ from typing import Final
 
 from penstock_execution.files import folder_search
 from penstock_execution.files.folder_search import (
-    IGNORED_FOLDERS,
-    IGNORED_NAMES,
+    PYTHON_CACHE,
     CountedFolder,
     OutOfSteps,
     entries_of,
     stamp_of,
 )
-from penstock_execution.files.produced import MAX_NAMED, Declared, Produced, ProducedFile, Stamps
+from penstock_execution.files.produced import (
+    MAX_NAMED,
+    NO_OWN_NAMES,
+    Declared,
+    OwnNames,
+    Produced,
+    ProducedFile,
+    Stamps,
+)
 from penstock_execution.files.workflow_files import FileKind, FileStatus, TooManyFiles, WorkflowFolder
 from penstock_schemas.views import OutputKind, UndeclaredFile, UnstoredFile
 
@@ -35,13 +42,21 @@ class _NotStored(Exception):
     """Why a file is not stored; the text completes the sentence that begins with its name."""
 
 
-def collect(work_dir: Path, declared: Declared, *, source: Stamps | None, keep_undeclared: bool = False) -> Produced:
+def collect(
+    work_dir: Path,
+    declared: Declared,
+    *,
+    source: Stamps | None,
+    own: OwnNames = NO_OWN_NAMES,
+    keep_undeclared: bool = False,
+) -> Produced:
     """Return what a run left.
 
     Args:
         work_dir: no process of the run writes there any more.
         declared: by its rules.
         source: the workflow's own files; `None`: not known, so nothing is called undeclared.
+        own: what the engine keeps for itself there.
         keep_undeclared: whether files that no rule declares are stored too.
 
     A folder that cannot be read, or that a workflow made too large to be searched, is reported as not stored.
@@ -49,7 +64,7 @@ def collect(work_dir: Path, declared: Declared, *, source: Stamps | None, keep_u
     """
     try:
         with WorkflowFolder(work_dir) as folder:
-            search = _Search(CountedFolder(folder), work_dir)
+            search = _Search(CountedFolder(folder), work_dir, own)
             try:
                 search.find(declared, source, keep_undeclared=keep_undeclared)
             except OutOfSteps:
@@ -63,8 +78,9 @@ def collect(work_dir: Path, declared: Declared, *, source: Stamps | None, keep_u
 class _Search:
     """Gathers what is found."""
 
-    def __init__(self, folder: CountedFolder, work_dir: Path) -> None:
+    def __init__(self, folder: CountedFolder, work_dir: Path, own: OwnNames) -> None:
         self._folder = folder
+        self._own = own
         self._roots = tuple(dict.fromkeys((os.fspath(work_dir), os.path.realpath(work_dir))))
         self._files: dict[str, ProducedFile] = {}
         self._not_stored: dict[str, str] = {}
@@ -118,7 +134,7 @@ class _Search:
         known = self._declared.union(os.path.normpath(name) for name in names if name is not None)
         known |= {file.content for file in self._files.values()}
         try:
-            for name, status in entries_of(self._folder):
+            for name, status in entries_of(self._folder, self._own):
                 if name in self._files or name in known or _has_parent_in(name, known):
                     continue
                 if source.get(name) == stamp_of(status):
@@ -158,6 +174,7 @@ class _Search:
 
     def _take_folder(self, name: str, content: str, kind: OutputKind) -> None:
         """Take all that is in a folder. What is behind links is taken too, but never a folder within itself."""
+        at_top = self._own.folders | {PYTHON_CACHE}
         waiting: list[tuple[str, str, tuple[str, ...]]] = [(name, content, (content,))]
         while waiting:
             display, folder, chain = waiting.pop()
@@ -169,7 +186,7 @@ class _Search:
             names = [
                 one_name
                 for one_name in names
-                if not (one_name in IGNORED_NAMES or (folder == "." and one_name in IGNORED_FOLDERS))
+                if not (one_name in self._own.files or (folder == "." and one_name in at_top))
             ]
             if not names:
                 self._leave_out(display, "it is an empty folder, and only files are stored")
