@@ -16,6 +16,7 @@ from penstock_gateway.catalogue.folder import Unfit, read_workflow
 from penstock_gateway.catalogue.registration import prepare
 from penstock_gateway.settings import GatewaySettings
 from penstock_gateway.wiring.settings_checks import mistakes
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import PipelineRegistration, SubmittedSource
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import SourceManifest
@@ -108,7 +109,7 @@ async def test_registering_again_changes_nothing_and_other_content_is_refused(
 
 async def test_an_entry_of_one_bundle_is_the_same_as_its_files(stage: Stage, client: httpx.AsyncClient) -> None:
     requested = PipelineRegistration(name="calls", version="1.0", source=SubmittedSource(files=dict(FILES)))
-    bundle = make_bundle(requested.source, engine="snakemake")
+    bundle = make_bundle(requested.source, engine="snakemake", engines=installed_engines())
     await stage.blobs.put_bytes(bundle.key, bundle.content)
     old = prepare(requested, bundle.source, {path: content.encode() for path, content in FILES.items()})
     known, _ = await stage.gateway.base.catalogue.register(old, actor="test")

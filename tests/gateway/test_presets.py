@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock_engines.mock.descriptor import DESCRIPTOR as MOCK
+from penstock_engines.snakemake.descriptor import DESCRIPTOR as SNAKEMAKE
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.catalogue.presets import engine_parameters_of, read_presets
 from penstock_gateway.http.problems import Invalid
@@ -49,9 +51,9 @@ def test_wrong_choices_are_refused_at_their_place() -> None:
 
 
 def test_an_engine_takes_only_its_parameters() -> None:
-    require_allowed("snakemake", {"cores": "2"})
+    require_allowed(SNAKEMAKE.table, {"cores": "2"})
     with pytest.raises(Invalid) as caught:
-        require_allowed("mock", {"keep_going": "true", "cores": "x"})
+        require_allowed(MOCK.table, {"keep_going": "true", "cores": "x"})
     assert "#/engine_parameters/keep_going" in {violation.pointer for violation in caught.value.violations}
 
 

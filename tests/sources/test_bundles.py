@@ -16,22 +16,22 @@ from penstock_schemas.api import SubmittedFile, SubmittedSource
 from penstock_schemas.jobs import SourceKind
 from penstock_sources.failures import InvalidSource
 from penstock_sources.limits import MAX_FILES
-from penstock_sources.staging import bundles
 from penstock_sources.staging.bundles import make_bundle, path_source
 
 ROOTS = (PurePosixPath("/data/workflows"), PurePosixPath("/shared"))
+ENGINES = installed_engines()
 
 
 def wrong(submitted: SubmittedSource, engine: str = "snakemake") -> dict[str, str]:
     with pytest.raises(InvalidSource) as caught:
-        make_bundle(submitted, engine=engine)
+        make_bundle(submitted, engine=engine, engines=ENGINES)
     return {violation.pointer: violation.detail for violation in caught.value.violations}
 
 
 def test_the_bundle_is_stored_under_the_hash_of_its_content() -> None:
     files: dict[str, str | SubmittedFile] = {"b/data.bin": SubmittedFile(base64="AAEC"), "Snakefile": "rule all:\n"}
 
-    bundle = make_bundle(SubmittedSource(files=files), engine="snakemake")
+    bundle = make_bundle(SubmittedSource(files=files), engine="snakemake", engines=ENGINES)
 
     assert json.loads(bundle.content) == {
         "files": {"Snakefile": {"text": "rule all:\n"}, "b/data.bin": {"base64": "AAEC"}}
@@ -44,8 +44,8 @@ def test_the_bundle_is_stored_under_the_hash_of_its_content() -> None:
 
 
 def test_the_same_files_in_another_order_are_the_same_bundle() -> None:
-    one = make_bundle(SubmittedSource(files={"Snakefile": "a", "b": "c"}), engine="snakemake")
-    other = make_bundle(SubmittedSource(files={"b": "c", "Snakefile": "a"}), engine="snakemake")
+    one = make_bundle(SubmittedSource(files={"Snakefile": "a", "b": "c"}), engine="snakemake", engines=ENGINES)
+    other = make_bundle(SubmittedSource(files={"b": "c", "Snakefile": "a"}), engine="snakemake", engines=ENGINES)
 
     assert one == other
 
@@ -91,17 +91,19 @@ def test_a_missing_snakefile_is_reported_with_its_locations() -> None:
 
 
 def test_another_main_file_can_be_named_and_must_be_there() -> None:
-    make_bundle(SubmittedSource(files={"main.smk": ""}, entrypoint="main.smk"), engine="snakemake")
+    make_bundle(SubmittedSource(files={"main.smk": ""}, entrypoint="main.smk"), engine="snakemake", engines=ENGINES)
 
     assert set(wrong(SubmittedSource(files={"main.smk": ""}, entrypoint="other.smk"))) == {"#/source/entrypoint"}
 
 
 def test_other_engines_need_no_snakefile() -> None:
-    make_bundle(SubmittedSource(files={"main.cwl": ""}), engine="cwl")
+    make_bundle(SubmittedSource(files={"main.cwl": ""}), engine="cwl", engines=ENGINES)
 
 
 def test_paths_are_taken_below_the_roots_alone() -> None:
-    source = path_source(SubmittedSource(path="/shared/lab/wf/", entrypoint="x.smk"), ROOTS, engine="snakemake")
+    source = path_source(
+        SubmittedSource(path="/shared/lab/wf/", entrypoint="x.smk"), ROOTS, engine="snakemake", engines=ENGINES
+    )
 
     assert (source.kind, source.location, source.entrypoint) == (SourceKind.PATH, "/shared/lab/wf", "x.smk")
 
@@ -109,17 +111,19 @@ def test_paths_are_taken_below_the_roots_alone() -> None:
 @pytest.mark.parametrize("path", ["relative", "/etc", "/shared/../etc", "/sharedness", "", "/shared/a\nb"])
 def test_other_paths_are_refused(path: str) -> None:
     with pytest.raises(InvalidSource):
-        path_source(SubmittedSource(path=path), ROOTS, engine="snakemake")
+        path_source(SubmittedSource(path=path), ROOTS, engine="snakemake", engines=ENGINES)
 
 
 def test_without_roots_the_error_states_what_to_do() -> None:
     with pytest.raises(InvalidSource, match="PENSTOCK_SOURCE_ROOTS"):
-        path_source(SubmittedSource(path="/shared/x"), (), engine="snakemake")
+        path_source(SubmittedSource(path="/shared/x"), (), engine="snakemake", engines=ENGINES)
 
 
 def test_a_main_file_outside_of_the_path_is_refused() -> None:
     with pytest.raises(InvalidSource, match="leads out"):
-        path_source(SubmittedSource(path="/shared/x", entrypoint="../../etc/passwd"), ROOTS, engine="snakemake")
+        path_source(
+            SubmittedSource(path="/shared/x", entrypoint="../../etc/passwd"), ROOTS, engine="snakemake", engines=ENGINES
+        )
 
 
 def entry(**fields: object) -> SubmittedFile:
@@ -158,20 +162,22 @@ def entry(**fields: object) -> SubmittedFile:
 def test_links_stay_inside_and_entries_fit_together(files: dict[str, str | SubmittedFile], place: str | None) -> None:
     source = SubmittedSource(files={"Snakefile": "", **files})
     if place is None:
-        make_bundle(source, engine="snakemake")
+        make_bundle(source, engine="snakemake", engines=ENGINES)
     else:
         assert f"#/source/files/{place}" in wrong(source)
 
 
 def test_a_main_file_may_be_reached_through_a_link() -> None:
     files: dict[str, str | SubmittedFile] = {"pkg/workflow/Snakefile": "", "workflow": entry(link="pkg/workflow")}
-    make_bundle(SubmittedSource(files=files), engine="snakemake")
-    make_bundle(SubmittedSource(files=files, entrypoint="workflow/Snakefile"), engine="snakemake")
+    make_bundle(SubmittedSource(files=files), engine="snakemake", engines=ENGINES)
+    make_bundle(SubmittedSource(files=files, entrypoint="workflow/Snakefile"), engine="snakemake", engines=ENGINES)
 
 
 def test_times_make_another_bundle_of_the_same_content() -> None:
     first, second = (
-        make_bundle(SubmittedSource(files={"Snakefile": entry(text="", mtime_ns=time)}), engine="snakemake")
+        make_bundle(
+            SubmittedSource(files={"Snakefile": entry(text="", mtime_ns=time)}), engine="snakemake", engines=ENGINES
+        )
         for time in (1, 2)
     )
     assert first.key != second.key
@@ -188,18 +194,17 @@ def test_times_make_another_bundle_of_the_same_content() -> None:
     ],
 )
 def test_the_text_of_the_main_file_is_checked_as_its_engine_does(
-    files: dict[str, str | SubmittedFile], entrypoint: str | None, places: set[str], monkeypatch: pytest.MonkeyPatch
+    files: dict[str, str | SubmittedFile], entrypoint: str | None, places: set[str]
 ) -> None:
     def not_empty(path: str, text: str) -> str | None:
         return None if text else f"{path} is empty"
 
-    snakemake = installed_engines().find("snakemake")
+    snakemake = ENGINES.find("snakemake")
     assert snakemake is not None
     registry = EngineRegistry((structs.replace(snakemake, check_entrypoint=not_empty),))
-    monkeypatch.setattr(bundles, "installed_engines", lambda: registry)
     found = set[str]()
     try:
-        make_bundle(SubmittedSource(files=files, entrypoint=entrypoint), engine="snakemake")
+        make_bundle(SubmittedSource(files=files, entrypoint=entrypoint), engine="snakemake", engines=registry)
     except InvalidSource as error:
         found = {violation.pointer for violation in error.violations}
     assert found == places

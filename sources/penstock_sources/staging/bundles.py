@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock_domain.engines.descriptor import EngineDescriptor
+from penstock_domain.engines.registry import EngineRegistry
 from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.json_pointers import pointer
 from penstock_domain.source_tree import fault_of_path, faults_of_tree, path_text
-from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.jobs import Source, SourceKind
 from penstock_sources.failures import InvalidSource
@@ -35,14 +36,14 @@ class SourceBundle(Struct, frozen=True):
     """A hash of the same without times: the same for the same files, whenever they were written."""
 
 
-def make_bundle(submitted: SubmittedSource, *, engine: str) -> SourceBundle:
-    """Return the bundle of `submitted.files`.
+def make_bundle(submitted: SubmittedSource, *, engine: str, engines: EngineRegistry) -> SourceBundle:
+    """Return the bundle of `submitted.files`, for one of the installed `engines`.
 
     Raises:
         InvalidSource: a path is not safe or not clear, a content is not base64, or the workflow's main file is missing.
 
     """
-    entries = read_entries(submitted, engine=engine)
+    entries = read_entries(submitted, engine=engine, engines=engines)
     content = _encoder.encode({"files": dict(sorted((entry.label, entry.file) for entry in entries))})
     sha256 = hashlib.sha256(content).hexdigest()
     key = f"sources/{sha256}.json"
@@ -57,7 +58,7 @@ def make_bundle(submitted: SubmittedSource, *, engine: str) -> SourceBundle:
     return SourceBundle(key, content, source, content_sha256=_without_times(entries))
 
 
-def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedEntry, ...]:
+def read_entries(submitted: SubmittedSource, *, engine: str, engines: EngineRegistry) -> tuple[SubmittedEntry, ...]:
     """Return the files, links and folders of a submission, checked.
 
     Raises:
@@ -65,7 +66,7 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
 
     """
     files = submitted.files or {}
-    reserved = installed_engines().reserved_folders(engine)
+    reserved, descriptor = engines.reserved_folders(engine), engines.find(engine)
     if len(files) > MAX_SUBMITTED_ENTRIES:
         detail = f"{len(files):,} entries are too many; at most {MAX_SUBMITTED_ENTRIES:,} can come with a submission"
         raise InvalidSource([Violation(pointer=pointer("source", "files"), detail=detail)])
@@ -75,15 +76,17 @@ def read_entries(submitted: SubmittedSource, *, engine: str) -> tuple[SubmittedE
     )
     violations = [
         *_check_entries(entries, reserved),
-        *_check_main(tree_of(entries), submitted.entrypoint, engine),
-        *_check_text(entries, submitted.entrypoint, engine),
+        *_check_main(tree_of(entries), submitted.entrypoint, descriptor),
+        *_check_text(entries, submitted.entrypoint, descriptor),
     ]
     if violations:
         raise InvalidSource(violations[:50])
     return entries
 
 
-def path_source(submitted: SubmittedSource, roots: SourceRoots, *, engine: str | None) -> Source:
+def path_source(
+    submitted: SubmittedSource, roots: SourceRoots, *, engine: str | None, engines: EngineRegistry
+) -> Source:
     """Return the source that names a folder or file on the runners' disk.
 
     Raises:
@@ -93,7 +96,7 @@ def path_source(submitted: SubmittedSource, roots: SourceRoots, *, engine: str |
     path = submitted.path or ""
     violation = _check_root(path, roots)
     if violation is None and submitted.entrypoint is not None:
-        fault = fault_of_path(submitted.entrypoint, installed_engines().reserved_folders(engine))
+        fault = fault_of_path(submitted.entrypoint, engines.reserved_folders(engine))
         violation = Violation(pointer=pointer("source", "entrypoint"), detail=fault) if fault else None
     if violation is not None:
         raise InvalidSource([violation])
@@ -120,7 +123,7 @@ def _check_entries(entries: Sequence[SubmittedEntry], reserved: ReservedFolders)
         yield Violation(pointer=places[path], detail=fault)
 
 
-def check_uploaded(tree: FileTree, main: str | None, *, engine: str) -> None:
+def check_uploaded(tree: FileTree, main: str | None, *, engine: EngineDescriptor | None) -> None:
     """Check that the files of an upload hold the workflow's main file.
 
     Raises:
@@ -132,7 +135,7 @@ def check_uploaded(tree: FileTree, main: str | None, *, engine: str) -> None:
         raise InvalidSource(violations)
 
 
-def _check_main(tree: FileTree, main: str | None, engine: str) -> Iterator[Violation]:
+def _check_main(tree: FileTree, main: str | None, engine: EngineDescriptor | None) -> Iterator[Violation]:
     if main is not None:
         if not tree.has_file(main):
             yield Violation(
@@ -140,26 +143,26 @@ def _check_main(tree: FileTree, main: str | None, engine: str) -> Iterator[Viola
                 detail=f"`{path_text(main)}` is not among the files; they are {_listed(tree.files)}",
             )
         return
-    descriptor = installed_engines().find(engine)
-    locations = () if descriptor is None else descriptor.entrypoints
-    if descriptor is not None and locations and not any(tree.has_file(path) for path in locations):
+    locations = () if engine is None else engine.entrypoints
+    if engine is not None and locations and not any(tree.has_file(path) for path in locations):
         yield Violation(
             pointer=pointer("source", "files"),
-            detail=f"there is no {descriptor.entrypoint_title}: looked for {', '.join(locations)} among "
+            detail=f"there is no {engine.entrypoint_title}: looked for {', '.join(locations)} among "
             f"{_listed(tree.files)}; name another main file in `source.entrypoint`",
         )
 
 
-def _check_text(entries: Sequence[SubmittedEntry], main: str | None, engine: str) -> Iterator[Violation]:
+def _check_text(
+    entries: Sequence[SubmittedEntry], main: str | None, engine: EngineDescriptor | None
+) -> Iterator[Violation]:
     """Check the text of the main file as its engine does; it is checked on the runner where it did not come as text."""
-    descriptor = installed_engines().find(engine)
-    if descriptor is None:
+    if engine is None:
         return
     files = {entry.path: entry for entry in entries if entry.fault is None and entry.is_file}
-    locations = descriptor.entrypoints if main is None else (main,)
+    locations = engine.entrypoints if main is None else (main,)
     entry = next((files[path] for path in locations if path in files), None)
     if entry is not None and entry.file.text is not None:
-        fault = descriptor.check_entrypoint(entry.path, entry.file.text)
+        fault = engine.check_entrypoint(entry.path, entry.file.text)
         if fault is not None:
             yield Violation(pointer=entry.place, detail=fault)
 

@@ -15,6 +15,7 @@ from penstock_gateway.wes.workflow_sources import (
     name_of,
     read_workflow,
 )
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource
 
 ROOTS = (PurePosixPath("/data/workflows"),)
@@ -45,7 +46,7 @@ def files(archive: str | None = None, **fields: str | None) -> Files:
     ],
 )
 def test_an_address_is_taken_apart(workflow_url: str, attachments: list[str], expected: Workflow) -> None:
-    assert read_workflow(workflow_url, attachments, ROOTS) == expected
+    assert read_workflow(workflow_url, attachments, ROOTS, installed_engines()) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_an_address_is_taken_apart(workflow_url: str, attachments: list[str], ex
 )
 def test_what_cannot_be_run_is_refused_with_the_reason(workflow_url: str, attachments: list[str], part: str) -> None:
     with pytest.raises(Invalid) as caught:
-        read_workflow(workflow_url, attachments, ROOTS)
+        read_workflow(workflow_url, attachments, ROOTS, installed_engines())
     assert {violation.pointer for violation in caught.value.violations} == {"workflow_url"}
     assert part in caught.value.violations[0].detail
 
@@ -79,7 +80,7 @@ def test_what_cannot_be_run_is_refused_with_the_reason(workflow_url: str, attach
 def test_any_address_is_understood_or_refused(workflow_url: str, attachments: list[str]) -> None:
     """No text leads to another error, and only attachments become the archive or, without an address, the main file."""
     try:
-        workflow = read_workflow(workflow_url, attachments, ROOTS)
+        workflow = read_workflow(workflow_url, attachments, ROOTS, installed_engines())
     except Invalid:
         return
     assert name_of(workflow, workflow_url)

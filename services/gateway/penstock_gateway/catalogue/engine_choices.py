@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping
 
+from penstock_domain.engines.parameters import ParameterTable
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
-from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import Violation
 
 
-def require_allowed(engine: str, parameters: Mapping[str, str | None]) -> None:
-    """Let pass what `engine` takes.
+def require_allowed(table: ParameterTable, parameters: Mapping[str, str | None]) -> None:
+    """Let pass what the engine of a table takes.
 
     Raises:
         Invalid: it does not take all of it; with every violation.
 
     """
-    violations = installed_engines().table(engine).check(parameters)
+    violations = table.check(parameters)
     if violations:
         raise Invalid(
             Violation(

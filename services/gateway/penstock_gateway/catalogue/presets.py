@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock_domain.engines.parameters import ParameterTable
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
@@ -46,13 +47,13 @@ def engine_parameters_of(registration: PipelineRegistration, engine: str, preset
         Invalid: there is no such preset, or the engine does not take what is given.
 
     """
-    preset = {} if registration.preset is None else _named(registration.preset, presets)
-    _require(engine, preset, "preset")
-    resources = _of_resources(registration.resources)
-    _require(engine, resources, "resources")
-    own = registration.engine_parameters or {}
-    require_allowed(engine, own)
     table = installed_engines().table(engine)
+    preset = {} if registration.preset is None else _named(registration.preset, presets)
+    _require(table, preset, "preset")
+    resources = _of_resources(registration.resources)
+    _require(table, resources, "resources")
+    own = registration.engine_parameters or {}
+    require_allowed(table, own)
     return table.overlaid(table.overlaid(preset, resources), own) or None
 
 
@@ -70,8 +71,8 @@ def _of_resources(resources: Mapping[str, int]) -> EngineParameters:
     return cores | ({"resources": others} if others else {})
 
 
-def _require(engine: str, given: EngineParameters, place: str) -> None:
-    violations = installed_engines().table(engine).check(given)
+def _require(table: ParameterTable, given: EngineParameters, place: str) -> None:
+    violations = table.check(given)
     if violations:
         raise Invalid(
             Violation(pointer=pointer(place), detail=f"`{violation.name}`: {violation.detail}")

@@ -55,6 +55,7 @@ class Registrations:
         self._staging = staging
         self._roots = roots
         self._presets = presets
+        self._engines = installed_engines()
 
     async def register(
         self, registration: PipelineRegistration, *, actor: str, stage: Stage | None = None
@@ -73,7 +74,7 @@ class Registrations:
 
         """
         if stage is None and kind_of(registration.source) == "path":
-            source = path_source(registration.source, self._roots, engine=registration.engine)
+            source = path_source(registration.source, self._roots, engine=registration.engine, engines=self._engines)
             no_files: Files = {}
             entry = await anyio.to_thread.run_sync(prepare, registration, source, no_files, self._presets)
             return await self._catalogue.register(entry, actor=actor)
@@ -99,24 +100,23 @@ class Registrations:
         self, registration: PipelineRegistration, upload: Upload, stage: Stage | None
     ) -> PipelineRegistered:
         staged = await self._stage(registration, upload, stage)
-        check_uploaded(upload.tree, staged.main, engine=registration.engine or installed_engines().default)
+        descriptor = self._engines.find(registration.engine or self._engines.default)
+        check_uploaded(upload.tree, staged.main, engine=descriptor)
         source = await upload.seal(main=staged.main, origin=staged.origin, left_out=left_out_of(registration.source))
-        files = await read_files(
-            self._blobs, upload, staged.main, engine=registration.engine or installed_engines().default
-        )
+        files = await read_files(self._blobs, upload, staged.main, engine=descriptor)
         return await anyio.to_thread.run_sync(prepare, registration, source, files, self._presets)
 
     async def _stage(self, registration: PipelineRegistration, upload: Upload, stage: Stage | None) -> StagedSource:
-        source = registration.source
+        source, engine = registration.source, registration.engine or self._engines.default
         if stage is not None:
             await stage(upload)
         elif kind_of(source) == "files":
-            read = partial(read_entries, source, engine=registration.engine or installed_engines().default)
+            read = partial(read_entries, source, engine=engine, engines=self._engines)
             for entry in await anyio.to_thread.run_sync(read):
                 content = await anyio.to_thread.run_sync(entry.content) if entry.is_file else b""
                 await upload.put_entry(entry, _one(content))
         else:
-            return await self._staging.stage(source, upload, engine=registration.engine or installed_engines().default)
+            return await self._staging.stage(source, upload, engine=engine)
         return StagedSource(origin=None, main=source.entrypoint)
 
     async def _register(self, entry: PipelineRegistered, upload: Upload, actor: str) -> tuple[Version, bool]:

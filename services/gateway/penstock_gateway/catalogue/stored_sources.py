@@ -5,10 +5,10 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
+from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.reserved_folders import NOTHING_RESERVED
 from penstock_gateway.catalogue.workflow_files import MAX_DOCUMENT_BYTES, Files, configuration_paths, wanted
 from penstock_ports import Blobs
-from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedFile
 from penstock_schemas.jobs import Source, SourceFile, SourceKind, SourceManifest
 from penstock_sources.staging.fingerprints import fingerprint_of
@@ -20,7 +20,7 @@ class _Bundle(Struct, frozen=True):
     files: dict[str, SubmittedFile]
 
 
-async def read_files(blobs: Blobs, upload: Upload, main: str | None, *, engine: str) -> Files:
+async def read_files(blobs: Blobs, upload: Upload, main: str | None, *, engine: EngineDescriptor | None) -> Files:
     """Return the files of an upload that describe the workflow's parameters.
 
     Raises:
@@ -28,7 +28,6 @@ async def read_files(blobs: Blobs, upload: Upload, main: str | None, *, engine: 
 
     """
     tree = upload.tree
-    descriptor = installed_engines().find(engine)
 
     def known(path: str) -> bool:
         return tree.has_file(path)
@@ -36,8 +35,8 @@ async def read_files(blobs: Blobs, upload: Upload, main: str | None, *, engine: 
     async def beginning(path: str) -> bytes:
         return await _beginning(blobs, upload.files[tree.real(path) or path])
 
-    files = {path: await beginning(path) for path in wanted(known, main, descriptor)}
-    for path in configuration_paths(files, main, descriptor):
+    files = {path: await beginning(path) for path in wanted(known, main, engine)}
+    for path in configuration_paths(files, main, engine):
         if path not in files and known(path):
             files[path] = await beginning(path)
     return files

@@ -91,7 +91,7 @@ def read_run_request(
         raise _wrong("workflow_type_version", f"{language.name} `{version}` is not offered; offered: {versions}")
     engine, engine_version = _engine(fields, runs_it, language, engine_versions)
     workflow_url = _text(fields, "workflow_url")
-    workflow = read_workflow(workflow_url, attachments, roots)
+    workflow = read_workflow(workflow_url, attachments, roots, installed_engines())
     files = workflow if isinstance(workflow, Files) else None
     submission = JobSubmission(
         pipeline_name=name_of(workflow, workflow_url)[:MAX_NAME_CHARS],

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 from msgspec.structs import replace
 
+from penstock_domain.engines.registry import EngineRegistry
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import SubmittedSource, Violation
 from penstock_schemas.ids import is_token
@@ -43,13 +44,16 @@ class CatalogueReference(Struct, frozen=True):
 Workflow = Files | CatalogueReference
 
 
-def read_workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[PurePosixPath, ...]) -> Workflow:
+def read_workflow(
+    workflow_url: str, attachments: Sequence[str], roots: tuple[PurePosixPath, ...], engines: EngineRegistry
+) -> Workflow:
     """Return what is to be run.
 
     Args:
         workflow_url: as the client gave it; may be empty.
         attachments: the names of the files that came with it, in their order.
         roots: the folders below which an address of the runners' disk may lead.
+        engines: the engines that are installed.
 
     Raises:
         Invalid: it cannot be run here; the text lists what can.
@@ -67,7 +71,7 @@ def read_workflow(workflow_url: str, attachments: Sequence[str], roots: tuple[Pu
         case "file":
             if attachments:
                 raise _wrong("a workflow on the server's disk takes no attachments; send one of the two")
-            return Files(_on_disk(workflow_url, roots))
+            return Files(_on_disk(workflow_url, roots, engines))
         case "git+https" | "git+http":
             return Files(_repository(workflow_url.removeprefix("git+")))
         case "https" | "http":
@@ -143,7 +147,7 @@ def _repository(address: str) -> SubmittedSource:
     )
 
 
-def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSource:
+def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...], engines: EngineRegistry) -> SubmittedSource:
     """Return the source that a `file://` address names: a folder when it ends with `/`, else the main file in one."""
     parts = urlsplit(workflow_url)
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
@@ -155,7 +159,7 @@ def _on_disk(workflow_url: str, roots: tuple[PurePosixPath, ...]) -> SubmittedSo
         SubmittedSource(path=str(pure)) if is_folder else SubmittedSource(path=str(pure.parent), entrypoint=pure.name)
     )
     try:
-        path_source(submitted, roots, engine=None)
+        path_source(submitted, roots, engine=None, engines=engines)
     except InvalidSource as error:
         raise Invalid([replace(violation, pointer="workflow_url") for violation in error.violations]) from None
     return submitted

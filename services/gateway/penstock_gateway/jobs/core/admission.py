@@ -132,7 +132,7 @@ def admit(context: SubmissionContext, policy: SubmissionPolicy, facts: Admission
     brings = context.brings_files or needs_staging(submission.source)
     engine = _engine(context, policy, facts.known_names, brings_files=brings)
     chosen = _engine_parameters(context, engine, None)
-    bundle, source = (None, None) if brings else _source(submission, policy, engine)
+    bundle, source = (None, None) if brings else _source(context, policy, engine)
     requested = _requested(bundle, source)
     return Admitted(
         context=context,
@@ -284,8 +284,9 @@ def _engine_parameters(
     chosen_here = context.submission.engine_parameters
     if not chosen_here and not defaults:
         return None
-    chosen = context.engines.table(engine).overlaid(defaults or {}, chosen_here)
-    require_allowed(engine, chosen)  # of an entry, too: it may be older than the list of what is taken
+    table = context.engines.table(engine)
+    chosen = table.overlaid(defaults or {}, chosen_here)
+    require_allowed(table, chosen)  # of an entry, too: it may be older than the list of what is taken
     return chosen or None
 
 
@@ -307,12 +308,12 @@ def _requested(bundle: SourceBundle | None, source: Source | None) -> Source | N
 
 
 def _source(
-    submission: JobSubmission, policy: SubmissionPolicy, engine: str
+    context: SubmissionContext, policy: SubmissionPolicy, engine: str
 ) -> tuple[SourceBundle | None, Source | None]:
-    submitted = submission.source
+    submitted, engines = context.submission.source, context.engines
     if submitted is None:
         return None, None
     if submitted.files is not None:
-        bundle = make_bundle(submitted, engine=engine)
+        bundle = make_bundle(submitted, engine=engine, engines=engines)
         return bundle, bundle.source
-    return None, path_source(submitted, policy.source_roots, engine=engine)
+    return None, path_source(submitted, policy.source_roots, engine=engine, engines=engines)

@@ -244,7 +244,7 @@ class Submissions:
         if requested is not None and needs_staging(requested):
             found = await self._staging.stage(requested, upload, engine=admitted.engine)
             main, origin = found.main, found.origin
-        check_uploaded(upload.tree, main, engine=admitted.engine)
+        check_uploaded(upload.tree, main, engine=self._engines.find(admitted.engine))
         left_out = () if requested is None else left_out_of(requested)
         source = await upload.seal(main=main, origin=origin, left_out=left_out)
         return with_files(admitted, source, brought=brought, staged=upload.fingerprint)
