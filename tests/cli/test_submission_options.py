@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock.terminal.parameters import parse_labels, parse_parameters
-from penstock.terminal.submission_options import RunOptions, SourceOptions, fetched_source
+from penstock.terminal.submission_options import SourceOptions, fetched_source
 
 NOTHING = SourceOptions(
     workflow=None,
@@ -18,19 +18,6 @@ NOTHING = SourceOptions(
     from_url=None,
     in_place=False,
     entrypoint=None,
-)
-RUN = RunOptions(
-    name=None,
-    description=None,
-    label=(),
-    priority=0,
-    hold=False,
-    no_requeue=False,
-    allow_missing_software=False,
-    keep_undeclared=False,
-    engine=None,
-    owner=None,
-    idempotency_key=None,
 )
 URL = "https://example.org/lab/calls.git"
 
@@ -71,12 +58,6 @@ def test_an_address_without_a_path_has_a_name() -> None:
 def test_options_that_contradict_one_another_are_refused(options: SourceOptions) -> None:
     with pytest.raises(click.UsageError):
         options.fetched()
-
-
-def test_flags_become_engine_parameters() -> None:
-    assert RUN.engine_parameters() == {}
-    chosen = replace(RUN, allow_missing_software=True, keep_undeclared=True)
-    assert chosen.engine_parameters() == {"allow-missing-software": None, "keep-undeclared": None}
 
 
 def test_later_parameters_replace_earlier_ones(tmp_path: Path) -> None:

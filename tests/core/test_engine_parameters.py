@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_domain.engines.parameters import FOR_EVERY_ENGINE, Kind
+from penstock_domain.engines.parameter_table import FOR_EVERY_ENGINE
+from penstock_domain.engines.parameters import Kind
 from penstock_engines.snakemake.parameters import PARAMETERS, SnakemakeOptions, snakemake_options
 from penstock_runtime.engine_plugins import installed_engines
 
@@ -23,6 +24,16 @@ def test_what_is_listed_is_read() -> None:
         "rerun-triggers": "mtime input",
         "rerun-incomplete": "false",
         "F": "",
+        "batch": "all=2/3",
+        "consider-ancient": "sort=index,0",
+        "set-resource-scopes": "gpu=global",
+        "set-scatter": "split=8",
+        "configfiles": "config/a.yaml config/b.yaml",
+        "-C": "title='two words' number=07",
+        "env": "MODE=fast TITLE='two words' EMPTY=",
+        "default-res": "mem=4GB runtime=2h disk_mb=7",
+        "workflow-profile": "profiles/large",
+        "max-threads": "6",
     }
     assert TABLE.check(given_values) == ()
     assert snakemake_options(given_values) == SnakemakeOptions(
@@ -36,17 +47,37 @@ def test_what_is_listed_is_read() -> None:
         rerun_triggers=("mtime", "input"),
         rerun_incomplete=False,
         forceall=True,
+        batch=("all", 2, 3),
+        consider_ancient={"sort": ("index", "0")},
+        set_resource_scopes={"gpu": "global"},
+        set_scatter={"split": 8},
+        configfile=("config/a.yaml", "config/b.yaml"),
+        config=("title=two words", "number=07"),
+        env={"MODE": "fast", "TITLE": "two words", "EMPTY": ""},
+        default_resources={"mem": "4GB", "runtime": "2h", "disk_mb": 7},
+        workflow_profile="profiles/large",
+        max_threads=6,
         given=(
+            "batch",
+            "config",
+            "configfile",
+            "consider_ancient",
             "cores",
+            "default_resources",
+            "env",
             "forceall",
             "keep_going",
+            "max_threads",
             "rerun_incomplete",
             "rerun_triggers",
             "resources",
             "retries",
+            "set_resource_scopes",
             "set_resources",
+            "set_scatter",
             "set_threads",
             "targets",
+            "workflow_profile",
         ),
     )
 
@@ -56,8 +87,6 @@ def test_what_is_listed_is_read() -> None:
     [
         "profile",
         "executor",
-        "config",
-        "configfile",
         "snakefile",
         "directory",
         "cluster",
@@ -68,7 +97,6 @@ def test_what_is_listed_is_read() -> None:
         "shadow-prefix",
         "log-handler-script",
         "envvars",
-        "C",
         "-",
         "--",
     ],
@@ -102,11 +130,44 @@ def test_what_is_not_listed_is_refused(name: str) -> None:
         ("set-threads", "sort"),
         ("set-resources", "mem_mb=5"),
         ("rerun-triggers", "weather"),
+        ("batch", "all=4/3"),
+        ("batch", "all=0/3"),
+        ("batch", "all"),
+        ("consider-ancient", "sort=a b"),
+        ("consider-ancient", "sort=input.x"),
+        ("set-resource-scopes", "gpu=everywhere"),
+        ("set-scatter", "split=0"),
+        ("configfile", "/etc/passwd"),
+        ("configfile", "../x.yaml"),
+        ("workflow-profile", "a b"),
+        ("workflow-profile", "~/.config/snakemake/x"),
+        ("config", "x"),
+        ("config", "a=1"),
+        ("default-resources", "mem_mb=4GB"),
+        ("default-resources", "mem=lots"),
+        ("default-resources", "mem=4GB;id"),
+        ("set-resources", "sort:runtime=input"),
+        ("env", "PATH=/evil"),
+        ("env", "path=/evil"),
+        ("env", "LD_PRELOAD=evil.so"),
+        ("env", "PENSTOCK_RUNNER=x"),
+        ("env", "BASH_ENV=evil.sh"),
+        ("env", "1A=x"),
+        ("env", "A B=x"),
+        ("env", "A"),
     ],
 )
 def test_a_value_out_of_bounds_is_refused(name: str, value: str | None) -> None:
     (violation,) = TABLE.check({name: value})
     assert violation.name == name
+
+
+def test_a_misspelt_name_gets_a_suggestion_and_a_known_option_the_reason() -> None:
+    (violation,) = TABLE.check({"--forcrun": "a"})
+    assert "did you mean `forcerun`?" in violation.detail
+    (violation,) = TABLE.check({"directory": "/tmp"})
+    assert "each run has its own folder" in violation.detail
+    assert "did you mean" not in violation.detail
 
 
 @pytest.mark.parametrize("other", ["-c", "--cores", "jobs"])

@@ -15,6 +15,7 @@ from tools.reference import (
     events,
     http_api,
     nats,
+    snakemake_options,
     states,
 )
 
@@ -29,6 +30,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "http-api.md": http_api.page,
     "nats.md": nats.page,
     "openapi.json": http_api.openapi,
+    "snakemake-options.md": snakemake_options.page,
     "states.md": states.page,
 }
 """By the name of its file."""

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from penstock_domain.engines.descriptor import EngineDescriptor
-from penstock_domain.engines.parameters import FOR_EVERY_ENGINE, MAX_PARAMETERS, EngineParameter
+from penstock_domain.engines.parameter_table import FOR_EVERY_ENGINE, MAX_PARAMETERS
+from penstock_domain.engines.parameters import EngineParameter
 from penstock_runtime.engine_plugins import installed_engines
 from tools.reference.markdown import code, heading, table
 

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from penstock.terminal.option_groups import option_group
 from penstock_schemas.api import SubmittedSource
-from penstock_schemas.jobs import EngineParameters
 
 FETCH_DEADLINE_S: Final = 600.0
 """A server fetches a source for at most 300 s, and then stores it."""
@@ -112,16 +111,9 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     priority: int
     hold: bool
     no_requeue: bool
-    allow_missing_software: bool
-    keep_undeclared: bool
     engine: str | None
     owner: str | None
     idempotency_key: str | None
-
-    def engine_parameters(self) -> EngineParameters:
-        """Return the engine parameters that the flags set."""
-        kept: EngineParameters = {"keep-undeclared": None} if self.keep_undeclared else {}
-        return software_choice(accepts=self.allow_missing_software) | kept
 
 
 run_options = option_group(
@@ -139,25 +131,10 @@ run_options = option_group(
         is_flag=True,
         help="Fail the run if its runner stops or is lost after it began, instead of starting it again.",
     ),
-    click.option(
-        "--allow-missing-software",
-        is_flag=True,
-        help="Run with the runner's own software where rules declare conda, containers or the like.",
-    ),
-    click.option(
-        "--keep-undeclared",
-        is_flag=True,
-        help="Keep files that the run makes and that no rule declares, beside its outputs.",
-    ),
     click.option("--engine", help="The engine that runs it, such as snakemake or mock. [default: the server's choice]"),
     click.option("--owner", help="The owner of the run. [default: the user who submits it]"),
     click.option("--idempotency-key", help="Return the run that was already submitted with this key, if there is one."),
 )
-
-
-def software_choice(*, accepts: bool) -> EngineParameters:
-    """Return the engine parameter that accepts a run with other software than it declares, where it was chosen."""
-    return {"allow-missing-software": None} if accepts else {}
 
 
 def fetched_source(

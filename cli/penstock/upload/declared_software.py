@@ -52,7 +52,10 @@ def describe(
     if len(declared) > MAX_SHOWN:
         yield f"and {len(declared) - MAX_SHOWN} more such lines"
     if any(item.is_variable for item in declared):
-        yield "the run is refused unless the operator passes these variables on (PENSTOCK_WORKFLOW_ENVIRONMENT)"
+        yield (
+            "the run is refused unless --env sets these variables, or the operator passes them on "
+            "(PENSTOCK_WORKFLOW_ENVIRONMENT)"
+        )
     if all(item.is_variable for item in declared):
         return
     engines = {declaration.engine for declaration in declared}

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from penstock_domain.engines.languages import Language
-from penstock_domain.engines.parameters import EngineParameter, ParameterTable
+from penstock_domain.engines.parameter_table import ParameterTable, RefusedParameter
+from penstock_domain.engines.parameters import EngineParameter
 from penstock_domain.engines.reserved_folders import ReservedFolder
 
 
@@ -70,6 +71,8 @@ class EngineDescriptor(Struct, frozen=True, kw_only=True):
     """Folders in which the engine keeps its own state; a submission cannot fill them, except with their records."""
     parameters: tuple[EngineParameter, ...] = ()
     """What a submission may choose of the engine itself."""
+    refused_parameters: tuple[RefusedParameter, ...] = ()
+    """Options of the engine's own command line that a submission cannot choose, with the reasons."""
     schema_locations: tuple[str, ...] = ()
     """Paths in a source at which the JSON Schema of the workflow's parameters is looked for, in this order."""
     configuration_files: Callable[[str], tuple[str, ...]] = _no_files
@@ -87,7 +90,7 @@ class EngineDescriptor(Struct, frozen=True, kw_only=True):
     @property
     def table(self) -> ParameterTable:
         """The table that parameters of submissions are checked against."""
-        return ParameterTable(self.name, self.parameters)
+        return ParameterTable(self.name, self.parameters, self.refused_parameters)
 
     @property
     def default_entrypoint(self) -> str:

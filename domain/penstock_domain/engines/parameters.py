@@ -1,8 +1,4 @@
-"""Tables of the settings that a submission may choose, and their validation.
-
-A parameter that no table lists is refused. Each engine's descriptor brings its own table; `FOR_EVERY_ENGINE` holds for
-all. The gateway checks parameters before anything is queued, and the engine reads the same table when it runs.
-"""
+"""One setting of an engine that a submission may choose: which texts are valid for it, and what they are read as."""
 
 import re
 import shlex
@@ -12,14 +8,23 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-MAX_PARAMETERS: Final = 64
-"""In one submission."""
 MAX_VALUE_CHARS: Final = 4096
 MAX_NUMBER: Final = 1 << 53
 """Of a resource."""
-_RULE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_WITH_UNIT: Final = frozenset({"mem", "disk", "runtime"})
+"""Resources whose amount may have a unit: `4GB`, `2h`."""
+_AMOUNT: Final = r"[0-9]{1,16}(?:\.[0-9]{1,3})?[A-Za-z]{1,7}"
 _TRUE: Final = frozenset({"", "true", "yes", "1"})
 _FALSE: Final = frozenset({"false", "no", "0"})
+RESERVED_VARIABLES: Final = frozenset(
+    {
+        *("PATH", "HOME", "TMPDIR", "TEMP", "TMP", "SHELL", "USER", "LOGNAME", "ENV", "BASH_ENV", "IFS", "SHELLOPTS"),
+        *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
+    }
+)
+"""Variables that the runner sets, or by which a shell or Python loads other code."""
+RESERVED_PREFIXES: Final = ("PENSTOCK_", "LD_", "XDG_", "SNAKEMAKE_", "NATS_", "BASH_FUNC_")
 
 
 class Kind(Enum):
@@ -29,11 +34,21 @@ class Kind(Enum):
     """Nothing (null), or `true` or `false`."""
     COUNT = "number"
     CORES = "number or `all`"
+    NAME = "name"
     NAMES = "names"
     """One or several, separated by spaces; a name that contains spaces is in quotation marks."""
-    PAIRS = "`name=number` pairs"
-    RULE_PAIRS = "`rule=number` pairs"
-    RULE_RESOURCES = "`rule:name=number` settings"
+    PAIRS = "`name=amount` pairs"
+    RULE_PAIRS = "`name=number` pairs"
+    RULE_RESOURCES = "`rule:name=amount` settings"
+    CHOICE_PAIRS = "`name=choice` pairs"
+    ITEM_PAIRS = "`rule=item,item` pairs"
+    SHARE = "`rule=part/parts`"
+    TEXT_PAIRS = "`key=value` pairs"
+    VARIABLES = "`NAME=value` pairs"
+
+
+class InvalidValue(Exception):
+    """A value is not valid; the text states what is expected."""
 
 
 class EngineParameter(Struct, frozen=True, kw_only=True):
@@ -44,12 +59,15 @@ class EngineParameter(Struct, frozen=True, kw_only=True):
     description: str
     short: str | None = None
     """The short form on the engine's command line, which names the same parameter."""
+    other_names: tuple[str, ...] = ()
+    """Further long names on the engine's command line."""
     same_as: str | None = None
     """The parameter that this one is another name of."""
     default: str | None = None
     """The value when it is not given; `None`: `false` for a flag, else the engine's own."""
     low: int = 0
     high: int = 0
+    """0: no separate bound."""
     choices: frozenset[str] = frozenset()
     """The only names that are accepted; empty: any safe name."""
 
@@ -63,127 +81,31 @@ class EngineParameter(Struct, frozen=True, kw_only=True):
         """The value when it is not given; `None`: the engine's own."""
         return self.default or ("false" if self.kind is Kind.FLAG else None)
 
-
-class ParameterViolation(Struct, frozen=True, kw_only=True):
-    """What is wrong with one parameter."""
-
-    name: str
-    """As it was given."""
-    detail: str
-
-
-NO_REQUEUE: Final = EngineParameter(
-    name="no-requeue",
-    kind=Kind.FLAG,
-    description="Fail the run when its runner is stopped or lost after it was begun, in place of beginning it again.",
-)
-FOR_EVERY_ENGINE: Final = (NO_REQUEUE,)
-"""Parameters of Penstock itself, valid with every engine and not passed to it."""
-
-
-class ParameterTable(Struct, frozen=True):
-    """The parameters that submissions to one engine may choose."""
-
-    engine: str
-    own: tuple[EngineParameter, ...] = ()
-    """Those of the engine itself."""
-
-    def find(self, given: str) -> EngineParameter | None:
-        """Return the parameter that `given` names: with or without leading dashes, with `_` or `-`, long or short."""
-        bare = given.strip().lstrip("-")
-        name = bare.replace("_", "-")
-        for parameter in (*self.own, *FOR_EVERY_ENGINE):
-            if name == parameter.name or (bare and bare == parameter.short):
-                return parameter
-        return None
-
-    def check(self, parameters: Mapping[str, str | None]) -> tuple[ParameterViolation, ...]:
-        """Return every violation in `parameters`; empty when all of them are valid."""
-        if len(parameters) > MAX_PARAMETERS:
-            return (ParameterViolation(name="", detail=f"at most {MAX_PARAMETERS} engine parameters can be given"),)
-        violations: list[ParameterViolation] = []
-        seen: dict[str, str] = {}
-        for given, value in parameters.items():
-            known = self.find(given)
-            detail = self._unknown() if known is None else _fault(known, value)
-            if known is not None and detail is None and known.field in seen:
-                detail = f"`{seen[known.field]}` sets the same parameter; give one of the two"
-            if detail is not None:
-                violations.append(ParameterViolation(name=given, detail=detail))
-            elif known is not None:
-                seen[known.field] = given
-        return tuple(violations)
-
-    def read(self, parameters: Mapping[str, str | None]) -> dict[str, Any]:
-        """Return the values of the engine's own parameters among checked `parameters`, by `EngineParameter.field`.
+    def read(self, value: str | None) -> Any:
+        """Return what a value means.
 
         Raises:
-            ValueError: they are not valid.
+            InvalidValue: it means nothing.
 
         """
-        violations = self.check(parameters)
-        if violations:
-            raise ValueError("; ".join(f"{violation.name}: {violation.detail}" for violation in violations))
-        values: dict[str, Any] = {}
-        for given, text in parameters.items():
-            known = self.find(given)
-            if known is not None and known not in FOR_EVERY_ENGINE:
-                values[known.field] = _READERS[known.kind](known, text or "")
-        return values
-
-    def overlaid(self, defaults: Mapping[str, str | None], chosen: Mapping[str, str | None]) -> dict[str, str | None]:
-        """Return `chosen`, and those of `defaults` that it does not set under any of their names."""
-        known = [self.find(given) for given in chosen]
-        taken = {parameter.field for parameter in known if parameter is not None}
-        kept = {
-            given: value
-            for given, value in defaults.items()
-            if (parameter := self.find(given)) is None or parameter.field not in taken
-        }
-        return {**kept, **chosen}
-
-    def forbids_requeue(self, parameters: Mapping[str, str | None]) -> bool:
-        """Return whether checked `parameters` choose that a run which was begun is not begun again."""
-        return any(
-            self.find(given) == NO_REQUEUE and _flag(NO_REQUEUE, text or "") for given, text in parameters.items()
-        )
-
-    def is_for_every_engine(self, given: str) -> bool:
-        """Return whether `given` names a parameter of Penstock itself, which the engine does not receive."""
-        return self.find(given) in FOR_EVERY_ENGINE
-
-    def _unknown(self) -> str:
-        names = ", ".join(f"`{parameter.name}`" for parameter in (*self.own, *FOR_EVERY_ENGINE))
-        return f"the engine `{self.engine}` does not take this parameter here; it takes {names}"
+        if value is not None and len(value) > MAX_VALUE_CHARS:
+            raise InvalidValue(f"the value has more than {MAX_VALUE_CHARS:,} characters")
+        if value is not None and not value.isprintable():
+            raise InvalidValue("the value contains characters that cannot be printed")
+        return _READERS[self.kind](self, value or "")
 
 
-class _InvalidValue(Exception):
-    """A value is not valid; the text states what is expected."""
-
-
-def _fault(known: EngineParameter, value: str | None) -> str | None:
-    if value is not None and len(value) > MAX_VALUE_CHARS:
-        return f"the value has more than {MAX_VALUE_CHARS:,} characters"
-    if value is not None and not value.isprintable():
-        return "the value contains characters that cannot be printed"
-    try:
-        _READERS[known.kind](known, value or "")
-    except _InvalidValue as invalid:
-        return str(invalid)
-    return None
-
-
-def _flag(known: EngineParameter, text: str) -> bool:
+def _flag(_known: EngineParameter, text: str) -> bool:
     word = text.strip().lower()
     if word not in _TRUE | _FALSE:
-        raise _InvalidValue("a flag has no value (null), or `true` or `false`")
+        raise InvalidValue("a flag has no value (null), or `true` or `false`")
     return word in _TRUE
 
 
 def _count(known: EngineParameter, text: str) -> int:
     number = _number(text)
     if number is None or not known.low <= number <= known.high:
-        raise _InvalidValue(f"a whole number from {known.low} to {known.high:,} is expected")
+        raise InvalidValue(f"a whole number from {known.low} to {known.high:,} is expected")
     return number
 
 
@@ -192,51 +114,137 @@ def _cores(known: EngineParameter, text: str) -> int | None:
         return None
     number = _number(text)
     if number is None or not known.low <= number <= known.high:
-        raise _InvalidValue(f"`all` or a whole number from {known.low} to {known.high:,} is expected")
+        raise InvalidValue(f"`all` or a whole number from {known.low} to {known.high:,} is expected")
     return number
+
+
+def _name(known: EngineParameter, text: str) -> str:
+    names = _names(known, text)
+    if len(names) != 1:
+        raise InvalidValue("one name is expected; put a name with spaces into quotation marks")
+    return names[0]
 
 
 def _names(known: EngineParameter, text: str) -> tuple[str, ...]:
     names = _words(text)
     for name in names:
         if known.choices and name not in known.choices:
-            choices = ", ".join(f"`{choice}`" for choice in sorted(known.choices))
-            raise _InvalidValue(f"`{name}` is none of {choices}")
+            raise InvalidValue(f"`{name}` is none of {_listed(known.choices)}")
         if name.startswith(("/", "~", "-")) or ".." in name.split("/") or "://" in name or "\\" in name:
-            raise _InvalidValue(f"`{name}` is neither the name of a rule nor a path within the run's folder")
+            raise InvalidValue(f"`{name}` is neither the name of a rule nor a path within the run's folder")
     return tuple(names)
 
 
 def _pairs(known: EngineParameter, text: str) -> dict[str, int]:
-    return dict(_pair(word, rf"(?P<name>{_RULE})", "name=number", known) for word in _words(text))
+    return dict(_numbered(word, known) for word in _words(text))
 
 
-def _rule_resources(known: EngineParameter, text: str) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+def _resources(known: EngineParameter, text: str) -> dict[str, int | str]:
+    return dict(_amount(word, word, "name=amount", known) for word in _words(text))
+
+
+def _rule_resources(known: EngineParameter, text: str) -> dict[str, dict[str, int | str]]:
+    found: dict[str, dict[str, int | str]] = {}
     for word in _words(text):
-        name, number = _pair(word, rf"(?P<name>{_RULE}:{_RULE})", "rule:name=number", known)
-        rule, _, resource = name.partition(":")
-        found.setdefault(rule, {})[resource] = number
+        rule, _, rest = word.partition(":")
+        if re.fullmatch(_NAME, rule, re.ASCII) is None:
+            raise _invalid_pair(word, "rule:name=amount", known)
+        resource, amount = _amount(word, rest, "rule:name=amount", known)
+        found.setdefault(rule, {})[resource] = amount
     return found
 
 
-def _pair(word: str, pattern: str, form: str, known: EngineParameter) -> tuple[str, int]:
-    match = re.fullmatch(rf"{pattern}=(?P<number>[0-9]{{1,16}})", word, re.ASCII)
-    number = int(match["number"]) if match else -1
-    if match is None or not known.low <= number <= (known.high or MAX_NUMBER):
-        bound = f" with a number from {known.low} to {known.high:,}" if known.high else ""
-        raise _InvalidValue(f"`{word}` does not have the form `{form}`{bound}; expressions are not supported")
-    return match["name"], number
+def _choice_pairs(known: EngineParameter, text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in _words(text):
+        name, _, choice = word.partition("=")
+        if re.fullmatch(_NAME, name, re.ASCII) is None or choice not in known.choices:
+            raise InvalidValue(
+                f"`{word}` does not have the form `name=choice` with one of {_listed(known.choices)} as the choice"
+            )
+        found[name] = choice
+    return found
+
+
+def _item_pairs(_known: EngineParameter, text: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for word in _words(text):
+        if re.fullmatch(rf"{_NAME}=(?:{_NAME}|[0-9]{{1,6}})(?:,(?:{_NAME}|[0-9]{{1,6}}))*", word, re.ASCII) is None:
+            raise InvalidValue(
+                f"`{word}` does not have the form `rule=item,item`; an item is a name or a number from 0"
+            )
+        rule, _, items = word.partition("=")
+        found[rule] = tuple(items.split(","))
+    return found
+
+
+def _share(known: EngineParameter, text: str) -> tuple[str, int, int]:
+    match = re.fullmatch(rf"\s*(?P<rule>{_NAME})=(?P<part>[0-9]{{1,9}})/(?P<parts>[0-9]{{1,9}})\s*", text, re.ASCII)
+    if match is None or not 1 <= int(match["part"]) <= int(match["parts"]) <= known.high:
+        raise InvalidValue(f"`rule=part/parts` is expected, with a part from 1 to the number of parts, {known.high:,}")
+    return match["rule"], int(match["part"]), int(match["parts"])
+
+
+def _text_pairs(_known: EngineParameter, text: str) -> tuple[str, ...]:
+    words = _words(text)
+    for word in words:
+        if re.match(r"[A-Za-z_][\w-]*\w=", word, re.ASCII) is None:
+            raise InvalidValue(
+                f"`{word}` does not have the form `key=value`, with a key of at least two letters, digits, `_` or `-`"
+            )
+    return tuple(words)
+
+
+def _variables(_known: EngineParameter, text: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in _words(text):
+        name, sign, value = word.partition("=")
+        if not sign or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", name, re.ASCII) is None:
+            raise InvalidValue(f"`{word}` does not have the form `NAME=value`")
+        if name.upper() in RESERVED_VARIABLES or name.upper().startswith(RESERVED_PREFIXES):
+            raise InvalidValue(
+                f"the variable {name} is reserved: the runner sets it, or it changes how programs are loaded"
+            )
+        found[name] = value
+    return found
+
+
+def _numbered(word: str, known: EngineParameter) -> tuple[str, int]:
+    match = re.fullmatch(rf"(?P<name>{_NAME})=(?P<number>[0-9]{{1,16}})", word, re.ASCII)
+    if match is None or not known.low <= int(match["number"]) <= (known.high or MAX_NUMBER):
+        raise _invalid_pair(word, "name=number", known)
+    return match["name"], int(match["number"])
+
+
+def _amount(word: str, pair: str, form: str, known: EngineParameter) -> tuple[str, int | str]:
+    """Return a resource and its amount: a number, or a number with a unit where the resource has one."""
+    name, _, amount = pair.partition("=")
+    if name in _WITH_UNIT and re.fullmatch(_AMOUNT, amount, re.ASCII) is not None:
+        return name, amount
+    match = re.fullmatch(rf"{_NAME}=[0-9]{{1,16}}", pair, re.ASCII)
+    if match is None or int(amount) > MAX_NUMBER:
+        raise _invalid_pair(word, form, known)
+    return name, int(amount)
+
+
+def _invalid_pair(word: str, form: str, known: EngineParameter) -> InvalidValue:
+    bound = f" with a number from {known.low} to {known.high:,}" if known.high else ""
+    units = "; the amount of mem, disk and runtime may have a unit (4GB, 2h)" if form.endswith("amount") else ""
+    return InvalidValue(f"`{word}` does not have the form `{form}`{bound}; expressions are not supported{units}")
 
 
 def _words(text: str) -> Sequence[str]:
     try:
         words = shlex.split(text)
     except ValueError:
-        raise _InvalidValue("a quotation mark is not closed") from None
+        raise InvalidValue("a quotation mark is not closed") from None
     if not words:
-        raise _InvalidValue("a value is expected")
+        raise InvalidValue("a value is expected")
     return words
+
+
+def _listed(choices: frozenset[str]) -> str:
+    return ", ".join(f"`{choice}`" for choice in sorted(choices))
 
 
 def _number(text: str) -> int | None:
@@ -247,8 +255,14 @@ _READERS: Final[Mapping[Kind, Callable[[EngineParameter, str], Any]]] = {
     Kind.FLAG: _flag,
     Kind.COUNT: _count,
     Kind.CORES: _cores,
+    Kind.NAME: _name,
     Kind.NAMES: _names,
-    Kind.PAIRS: _pairs,
+    Kind.PAIRS: _resources,
     Kind.RULE_PAIRS: _pairs,
     Kind.RULE_RESOURCES: _rule_resources,
+    Kind.CHOICE_PAIRS: _choice_pairs,
+    Kind.ITEM_PAIRS: _item_pairs,
+    Kind.SHARE: _share,
+    Kind.TEXT_PAIRS: _text_pairs,
+    Kind.VARIABLES: _variables,
 }

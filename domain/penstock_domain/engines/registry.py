@@ -7,7 +7,7 @@ from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 from penstock_domain.engines.descriptor import EngineDescriptor
 from penstock_domain.engines.languages import Language
-from penstock_domain.engines.parameters import FOR_EVERY_ENGINE, ParameterTable
+from penstock_domain.engines.parameter_table import FOR_EVERY_ENGINE, ParameterTable
 from penstock_domain.engines.reserved_folders import ReservedFolders
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,49}")
@@ -167,7 +167,7 @@ def _own_faults(descriptor: EngineDescriptor) -> Iterator[str]:
                 yield f"the language {name!r} is not named in capitals"
     seen: set[str] = set()
     for parameter in (*descriptor.parameters, *FOR_EVERY_ENGINE):
-        for name in filter(None, (parameter.name, parameter.short)):
+        for name in filter(None, (parameter.name, *parameter.other_names, parameter.short)):
             if name in seen:
                 yield f"the parameter `{name}` is listed twice"
             seen.add(name)

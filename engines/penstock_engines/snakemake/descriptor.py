@@ -8,6 +8,8 @@ from penstock_domain.engines.descriptor import Capabilities, EngineDescriptor, S
 from penstock_domain.engines.languages import Language
 from penstock_domain.engines.reserved_folders import ReservedFolder
 from penstock_engines.snakemake.parameters import PARAMETERS
+from penstock_engines.snakemake.refused_options import refused_parameters
+from penstock_engines.snakemake.settings import SnakemakeSettings
 
 ENTRYPOINTS: Final = ("Snakefile", "snakefile", "workflow/Snakefile", "workflow/snakefile")
 """Where Snakemake itself looks, in this order."""
@@ -39,6 +41,7 @@ DESCRIPTOR: Final = EngineDescriptor(
     statement=r"^\s*(rule|checkpoint|module|include|configfile|subworkflow|workdir)\b[^=\n]*:",
     reserved_folders=(ReservedFolder(name=".snakemake", records=("metadata", "incomplete")),),  # rerun rules read them
     parameters=PARAMETERS,
+    refused_parameters=refused_parameters(),
     schema_locations=(
         *(f"{folder}config.schema.{end}" for folder in _SCHEMA_FOLDERS for end in ("yaml", "yml", "json")),
         "nextflow_schema.json",
@@ -49,5 +52,6 @@ DESCRIPTOR: Final = EngineDescriptor(
         in_workflow=r"(conda|container|containerized|singularity|envvars)\s*:(?!=)",
         variables=frozenset({"envvars"}),
     ),
+    settings=SnakemakeSettings,
     capabilities=Capabilities(plans=True, tasks=True),
 )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from penstock_engines.snakemake.descriptor import DESCRIPTOR, ENTRYPOINTS
 from penstock_engines.snakemake.launching import Launch, encode_launch
-from penstock_engines.snakemake.parameters import SnakemakeOptions, snakemake_options
+from penstock_engines.snakemake.parameters import SnakemakeOptions, enforced_resources, snakemake_options
 from penstock_engines.snakemake.running_attempt import RunningAttempt
 from penstock_execution.engine import ENGINE_LOG, Attempt, Emit, EngineFault, Outcome, RemainingLease
 from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, in_thread, removed
@@ -63,6 +63,7 @@ class SnakemakeEngine:
         unsupported: UnsupportedDirectives = UnsupportedDirectives.CHOOSE,
         umask: int | None = None,
         max_processes: int = MAX_PROCESSES,
+        enforced: Sequence[str] = (),
     ) -> None:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
@@ -70,9 +71,11 @@ class SnakemakeEngine:
         module `resource`; `sandbox` states what attempts may touch, `None` represents what the runner's user may;
         `providers`, which the caller makes ready, prepare what attempts request; `unsupported` is what happens to a run
         that declares software that the runner does not provide; `umask` is for what workflows make, `None` represents
-        that of this process; `max_processes` of a run are watched at a time.
+        that of this process; `max_processes` of a run are watched at a time; `enforced` are the resources of rules that
+        are enforced in every run.
         """
         self._max_processes = max_processes
+        self._enforced = tuple(enforced)
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
             extra_environment or {}
         )
@@ -163,7 +166,7 @@ class SnakemakeEngine:
         folders = {"HOME": scratch / "home", "TMPDIR": scratch / "tmp", "XDG_CACHE_HOME": scratch / "cache"}
         for folder in (*folders.values(), place.log_dir / TASK_LOGS):
             folder.mkdir(parents=True, exist_ok=True)
-        environment = self._environment | {name: str(folder) for name, folder in folders.items()}
+        environment = self._environment | options.env | {name: str(folder) for name, folder in folders.items()}
         environment[ATTEMPT_MARKER] = _marker(attempt)
         # Rules that call `python` or `snakemake` where there is none get those of this installation.
         environment["PATH"] = f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"
@@ -184,6 +187,7 @@ class SnakemakeEngine:
             environment=environment,
             limits=self._limits | (PLAN_LIMITS if attempt.is_dry else {}),
             options=options,
+            enforced=enforced_resources(*self._enforced, *options.enforce_resources),
             policy=self._unsupported,
             provides=tuple({kind for provider in self._providers_of(attempt) for kind in provider.kinds}),
             is_dry=attempt.is_dry,

@@ -1,12 +1,16 @@
 """Launches the Snakemake engine on a runner."""
 
+from msgspec import convert
+
 from penstock_engines.snakemake.engine import SnakemakeEngine
+from penstock_engines.snakemake.settings import SnakemakeSettings
 from penstock_execution.engine import Engine
 from penstock_execution.launching import LaunchContext
 
 
 def launch(context: LaunchContext) -> Engine:
     """Return the engine for one runner; it is ready once it was entered."""
+    own = convert(context.options, SnakemakeSettings)
     return SnakemakeEngine(
         extra_environment=context.environment,
         limits=context.local.limits,
@@ -15,4 +19,5 @@ def launch(context: LaunchContext) -> Engine:
         unsupported=context.unsupported_directives,
         umask=context.local.umask,
         max_processes=context.local.max_processes,
+        enforced=tuple(item.value for item in own.enforce_resources),
     )

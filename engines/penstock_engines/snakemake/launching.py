@@ -29,6 +29,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """Resource limits to set, by their name in the module `resource`, for example `RLIMIT_AS`."""
     options: SnakemakeOptions = SnakemakeOptions()
     """What the submission chose."""
+    enforced: tuple[str, ...] = ()
+    """Resources that rules request and tasks may not exceed."""
     policy: UnsupportedDirectives = UnsupportedDirectives.CHOOSE
     """What happens when the workflow declares software that this runner does not provide."""
     provides: tuple[ProvisionKind, ...] = ()

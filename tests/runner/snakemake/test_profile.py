@@ -86,7 +86,7 @@ async def test_the_configuration_files_of_a_profile_are_read(harness: EngineHarn
     [
         "executor: slurm",
         "default-storage-provider: s3",
-        "all-temp: true",
+        "immediate-submit: true",
         "directory: elsewhere",
         "no-such-option: 1",
         "touch: true",
@@ -122,3 +122,21 @@ async def test_settings_that_are_off_are_not_reported(harness: EngineHarness) ->
     profile = "executor: local\nall-temp: false\nkeep-going: true\nretries: 1\n"
     harness.write({"Snakefile": SNAKEFILE, "profiles/default/config.yaml": profile})
     assert (await harness.succeed(parameters={"sample": "a", "count": 1})).findings == ()
+
+
+async def test_the_submission_chooses_another_profile_of_the_source_or_none(harness: EngineHarness) -> None:
+    large = PROFILE.replace("fromprofile", "fromlarge")
+    harness.write(
+        {"Snakefile": SNAKEFILE, "profiles/default/config.yaml": PROFILE, "profiles/large/config.yaml": large}
+    )
+    await harness.succeed(cores=2, engine_parameters={"workflow-profile": "large"})
+    assert "fromlarge" in (harness.work / "p.txt").read_text()
+    chosen = {"workflow-profile": "none", "forceall": None}
+    await harness.succeed(parameters={"sample": "mine", "count": 1}, cores=2, engine_parameters=chosen)
+    assert (harness.work / "p.txt").read_text() == "sample=mine count=1 threads=1 mem=7\n"
+
+
+async def test_a_profile_that_is_not_there_is_named(harness: EngineHarness) -> None:
+    failure = await harness.fail(SNAKEFILE, engine_parameters={"workflow-profile": "larg"})
+    assert "the source has no profile 'larg'" in failure.message
+    assert "profiles/larg" in failure.message

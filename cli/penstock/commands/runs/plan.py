@@ -9,25 +9,26 @@ from msgspec import Struct
 
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.engine_options import engine_options
 from penstock.terminal.option_groups import option_group
 from penstock.terminal.parameters import parse_parameters
 from penstock.terminal.submission_options import (
     entrypoint_option,
     param_option,
     params_file_option,
-    software_choice,
     workflow_argument,
 )
 from penstock.terminal.terminal_text import plain_lines
 from penstock.terminal.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobSubmission
-from penstock_schemas.jobs import FindingKind
+from penstock_schemas.jobs import EngineParameters, FindingKind
 from penstock_schemas.plans import Plan, PlannedTask
 
 EXAMPLES: Final = """\b
 Examples:
   penstock plan my-workflow -p threshold=0.05
   penstock plan --pipeline variant_calling -p sample_id=S001 --tasks
+  penstock plan my-workflow --until align --forcerun trim
 """
 DEADLINE_S: Final = 70.0
 """A runner gives up after 60 s."""
@@ -41,7 +42,6 @@ class PlanOptions(Struct, frozen=True, kw_only=True):
     entrypoint: str | None
     param: tuple[str, ...]
     params_file: tuple[Path, ...]
-    allow_missing_software: bool
     engine: str | None
 
 
@@ -53,23 +53,26 @@ plan_options = option_group(
     entrypoint_option,
     param_option,
     params_file_option,
-    click.option(
-        "--allow-missing-software",
-        is_flag=True,
-        help="Plan a run with the runner's own software where rules declare conda, containers or the like.",
-    ),
     click.option("--engine", help="The engine that runs it, such as snakemake or mock. [default: the server's choice]"),
 )
 
 
 @click.command(epilog=EXAMPLES)
+@engine_options
 @plan_options
 @folder_options
 @click.option("--tasks", "shows_tasks", is_flag=True, help="List every task, and why it would run.")
 @format_option
 @server_options
 def plan(
-    options: PlanOptions, choice: Choice, *, shows_tasks: bool, form: Format, url: str | None, state: Path | None
+    options: PlanOptions,
+    choice: Choice,
+    engine_parameters: EngineParameters,
+    *,
+    shows_tasks: bool,
+    form: Format,
+    url: str | None,
+    state: Path | None,
 ) -> None:
     """Show what a workflow would run: its rules with their tasks. Nothing is queued."""
     if options.pipeline is not None and (options.workflow is not None or options.entrypoint):
@@ -82,7 +85,7 @@ def plan(
         parameters=parse_parameters(options.params_file, options.param, ()),
         source=sent.source if sent else None,
         engine=options.engine,
-        engine_parameters=software_choice(accepts=options.allow_missing_software),
+        engine_parameters=engine_parameters,
     )
     with connected(url, state, deadline_s=DEADLINE_S) as client, UploadProgress() as progress:
         made = client.plan(submission, sent.files if sent else None, on_sent=progress)

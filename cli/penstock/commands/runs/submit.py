@@ -8,6 +8,7 @@ import click
 from penstock.client.client import Client
 from penstock.client.transport import ClientError
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.engine_options import engine_options
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
 from penstock.terminal.parameters import parse_labels, parse_parameters
@@ -23,17 +24,22 @@ from penstock.terminal.submission_options import (
 from penstock.terminal.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock.upload.declared_software import describe
 from penstock_schemas.api import JobResponse, JobSubmission, RunnerResponse
+from penstock_schemas.jobs import EngineParameters
 
 EXAMPLES: Final = """\b
 Examples:
   penstock submit my-workflow --param samples='["a","b"]' --watch
   penstock submit workflow/Snakefile --params-file config.yaml -l project=tuna
   penstock submit --pipeline variant_calling -p sample_id=S001
+  penstock submit my-workflow --until align --keep-going --set-resources align:mem_mb=8000
 """
 SUBMIT_DEADLINE_S: Final = 30.0
+ALLOW_MISSING_SOFTWARE: Final = "allow-missing-software"
+"""The engine parameter by which a run accepts other software than it declares."""
 
 
 @click.command(epilog=EXAMPLES)
+@engine_options
 @source_options
 @folder_options
 @parameter_options
@@ -46,6 +52,7 @@ def submit(
     choice: Choice,
     parameters: ParameterOptions,
     run: RunOptions,
+    engine_parameters: EngineParameters,
     watches: bool,
     form: Format,
     url: str | None,
@@ -70,7 +77,7 @@ def submit(
         description=run.description,
         source=sent.source if sent else None,
         engine=run.engine,
-        engine_parameters=run.engine_parameters(),
+        engine_parameters=engine_parameters,
         labels=parse_labels(run.label),
         priority=run.priority,
         owner=run.owner,
@@ -83,7 +90,7 @@ def submit(
         with UploadProgress() as progress:
             job = client.submit(submission, sent.files if sent else None, on_sent=progress)
         _print_job(job, form)
-        _print_warnings(client, job, sent, submission, is_accepted=run.allow_missing_software)
+        _print_warnings(client, job, sent, submission, is_accepted=ALLOW_MISSING_SOFTWARE in engine_parameters)
         if watches:
             from penstock.terminal.watching import watch
 

@@ -150,6 +150,7 @@ def _run(launch: Launch, reporter: Reporter[Message], provisions: Provisions) ->
         with SnakemakeApi(output) as api:
             try:
                 context = _context(launch, reporter, numbers, provisions)
+                output.benchmark_extended = context.chosen("benchmark_extended")
                 _provide_conda(context)
                 dag_api = load_workflow(api, context)
                 if launch.is_dry:
@@ -174,7 +175,7 @@ def _run(launch: Launch, reporter: Reporter[Message], provisions: Provisions) ->
 def _context(
     launch: Launch, reporter: Reporter[Message], numbers: TaskNumbers, provisions: Provisions
 ) -> AttemptContext:
-    profile = load(launch.snakefile)
+    profile = load(launch.snakefile, launch.options.workflow_profile)
     graph = GraphReport(
         reporter,
         numbers,
@@ -219,7 +220,7 @@ def _left(leave: SystemExit) -> RunProblem:
 
 def _plan(dag_api: DAGApi, context: AttemptContext) -> None:
     """Report what Snakemake would run, in the graph's order, with the reason of each job."""
-    execute_dry(dag_api)
+    execute_dry(dag_api, context)
     dag = dag_of(dag_api)
     if dag is None:
         return

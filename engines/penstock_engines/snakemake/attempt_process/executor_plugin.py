@@ -52,6 +52,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # Snakemake
     reporter: Any = field(default=None, metadata={"help": "set by the engine, in the process itself"})
     graph: Any = field(default=None, metadata={"help": "set by the engine: reports the graph"})
     numbers: Any = field(default=None, metadata={"help": "set by the engine: what represents jobs in messages"})
+    enforced: Any = field(default=frozenset(), metadata={"help": "requested resources that tasks may not exceed"})
     is_confined: bool = field(default=False, metadata={"help": "whether jobs are kept from the attempt's process"})
 
 
@@ -80,6 +81,7 @@ class Executor(LocalExecutor):  # type: ignore[misc]  # Snakemake is not typed
             reporter=self._reporter,
             numbers=self._numbers,
             settle=self._settle,
+            enforced=frozenset(settings.enforced),
         )
 
     def run_jobs(self, jobs: list[Any]) -> None:

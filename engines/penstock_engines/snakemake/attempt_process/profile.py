@@ -20,31 +20,52 @@ from penstock_schemas.jobs import Finding, FindingKind
 
 MAX_PROFILE_BYTES: Final = 1024 * 1024
 MAX_VALUE_CHARS: Final = 100
+DEFAULT: Final = "default"
+NO_PROFILE: Final = "none"
 HONOURED: Final = frozenset(
     {
+        "all_temp",
+        "allow_ambiguity",
+        "allowed_rules",
+        "batch",
+        "benchmark_extended",
         "config",
         "configfile",
         "consider_ancient",
         "default_resources",
+        "drop_metadata",
         "force",
         "forceall",
         "forcerun",
+        "ignore_incomplete",
         "keep_going",
+        "keep_incomplete",
         "latency_wait",
+        "max_checksum_file_size",
+        "max_inventory_time",
         "max_threads",
+        "no_hooks",
         "notemp",
+        "omit_flags",
         "omit_from",
         "prioritize",
+        "queue_input_wait_time",
         "replace_workflow_config",
         "rerun_incomplete",
         "rerun_triggers",
         "resources",
         "retries",
+        "scheduler_subsample",
         "set_resource_scopes",
         "set_resources",
         "set_scatter",
         "set_threads",
+        "skip_script_cleanup",
+        "strict_dag_evaluation",
+        "trust_io_cache",
+        "unneeded_temp_files",
         "until",
+        "wait_for_files",
     }
 )
 """Options of Snakemake, by the names that its parser gives them."""
@@ -58,10 +79,8 @@ WITHOUT_EFFECT: Final = frozenset(
         "conda_not_block_search_path_envvars",
         "conda_prefix",
         "cores",
-        "drop_metadata",
         "jobname",
         "jobs",
-        "keep_incomplete",
         "local_cores",
         "logger",
         "max_jobs_per_second",
@@ -107,15 +126,26 @@ class Profile(Struct, frozen=True, kw_only=True):
         return own if is_given else self.values.get(name, own)
 
 
-def load(snakefile: str) -> Profile:
+def load(snakefile: str, chosen: str | None = None) -> Profile:
     """Return the profile that belongs to a Snakefile, an empty one where there is none.
 
+    Args:
+        snakefile: the main file, relative to the work directory.
+        chosen: the profile that the submission chose, a folder or the name of one in `profiles`; `none`: no profile.
+
     Raises:
-        BadProfile: it cannot be read.
+        BadProfile: it cannot be read, or the chosen one is not there.
 
     """
-    file = _find(Path(snakefile))
+    if chosen == NO_PROFILE:
+        return Profile()
+    file = _find(Path(snakefile), chosen or DEFAULT)
     if file is None:
+        if chosen is not None:
+            raise BadProfile(
+                f"the source has no profile {chosen!r}: there is no `config.yaml` or `profile.yaml` in {chosen}, "
+                f"profiles/{chosen} or {Path(snakefile).parent / 'profiles' / chosen}"
+            )
         return Profile()
     try:
         if file.stat().st_size > MAX_PROFILE_BYTES:
@@ -125,9 +155,9 @@ def load(snakefile: str) -> Profile:
         raise BadProfile(f"the profile {file} cannot be read: {error}") from error
 
 
-def _find(snakefile: Path) -> Path | None:
+def _find(snakefile: Path, name: str) -> Path | None:
     """Return the file of the profile, in the places where Snakemake looks."""
-    for folder in (Path("default"), Path("profiles/default"), snakefile.parent / "profiles/default"):
+    for folder in (Path(name), Path("profiles") / name, snakefile.parent / "profiles" / name):
         if folder.exists():
             from snakemake.cli import get_profile_dir  # not for the many workflows without a profile
 

@@ -4,6 +4,7 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 from snakemake.api import DAGApi, SnakemakeApi
 from snakemake.scheduling.greedy import SchedulerSettings
 from snakemake.settings.types import (
+    Batch,
     ConfigSettings,
     DAGSettings,
     DeploymentMethod,
@@ -20,6 +22,7 @@ from snakemake.settings.types import (
     ResourceSettings,
     SchedulingSettings,
     StorageSettings,
+    StrictDagEvaluation,
     WorkflowSettings,
 )
 from snakemake.utils import update_config
@@ -46,10 +49,14 @@ class AttemptContext(Struct, frozen=True, kw_only=True):
     """What the runner prepares for it."""
     graph: GraphReport
 
-    def chosen(self, name: str) -> Any:
-        """Return an option: the submission's where it was given, else the profile's, else the submission's default."""
+    def chosen(self, name: str, convert: Callable[[Any], Any] | None = None) -> Any:
+        """Return an option: the submission's where it was given, else the profile's, else the submission's default.
+
+        `convert` makes a value of the submission what Snakemake's parser makes of the option.
+        """
         options = self.launch.options
-        return self.profile.value(name, getattr(options, name), is_given=name in options.given)
+        own: Any = getattr(options, name)
+        return self.profile.value(name, convert(own) if convert else own, is_given=name in options.given)
 
     @property
     def cores(self) -> int:
@@ -64,43 +71,64 @@ def cores_of(launch: Launch) -> int:
 
 def load_workflow(api: SnakemakeApi, context: AttemptContext) -> DAGApi:
     """Let Snakemake read the workflow, with the settings of the attempt."""
-    launch, profile, chosen = context.launch, context.profile, context.chosen
-    options = launch.options
-    config = dict(profile.value("config", {}))
-    update_config(config, launch.parameters)
+    chosen = context.chosen
     workflow = api.workflow(
         resource_settings=ResourceSettings(
             cores=context.cores,
             resources=chosen("resources"),
-            max_threads=profile.value("max_threads", None),
+            max_threads=chosen("max_threads"),
             overwrite_threads=chosen("set_threads"),
-            overwrite_scatter=profile.value("set_scatter", {}),
-            overwrite_resource_scopes=profile.value("set_resource_scopes", {}),
+            overwrite_scatter=chosen("set_scatter"),
+            overwrite_resource_scopes=chosen("set_resource_scopes"),
             overwrite_resources=chosen("set_resources"),
             default_resources=chosen("default_resources") or None,
         ),
         config_settings=ConfigSettings(
-            config=config,
-            configfiles=profile.value("configfile", ()),
-            replace_workflow_config=profile.value("replace_workflow_config", own=False),
+            config=_configuration(context),
+            configfiles=[Path(path) for path in chosen("configfile")],
+            replace_workflow_config=chosen("replace_workflow_config"),
         ),
-        storage_settings=StorageSettings(notemp=chosen("notemp")),
-        deployment_settings=DeploymentSettings(deployment_method=_deployment(launch)),
-        workflow_settings=WorkflowSettings(consider_ancient=profile.value("consider_ancient", {})),
-        snakefile=Path(launch.snakefile),
+        storage_settings=StorageSettings(
+            notemp=chosen("notemp"),
+            all_temp=chosen("all_temp"),
+            unneeded_temp_files=frozenset(chosen("unneeded_temp_files")),
+            omit_flags=frozenset(chosen("omit_flags")),
+        ),
+        deployment_settings=DeploymentSettings(deployment_method=_deployment(context.launch)),
+        workflow_settings=WorkflowSettings(consider_ancient=chosen("consider_ancient", _ancient)),
+        snakefile=Path(context.launch.snakefile),
     )
-    triggers = [item for item in RerunTrigger.all() if item.item_to_choice() in options.rerun_triggers]
-    return workflow.dag(
-        DAGSettings(
-            targets=frozenset(options.targets),
-            forcetargets=chosen("force"),
-            forceall=chosen("forceall"),
-            forcerun=frozenset(chosen("forcerun")),
-            until=frozenset(chosen("until")),
-            omit_from=frozenset(chosen("omit_from")),
-            force_incomplete=chosen("rerun_incomplete"),
-            rerun_triggers=frozenset(triggers) or profile.value("rerun_triggers", RerunTrigger.all()),
-        )
+    return workflow.dag(_graph_settings(context))
+
+
+def _configuration(context: AttemptContext) -> dict[str, Any]:
+    """Return the workflow's configuration: parameters go over `config` of the submission, and that over the profile."""
+    config = dict(context.profile.value("config", {}))
+    if context.launch.options.config:
+        from snakemake.cli import parse_config  # not for the many runs without it
+
+        update_config(config, parse_config(context.launch.options.config))
+    update_config(config, context.launch.parameters)
+    return config
+
+
+def _graph_settings(context: AttemptContext) -> DAGSettings:
+    options, chosen = context.launch.options, context.chosen
+    return DAGSettings(
+        targets=frozenset(options.targets),
+        forcetargets=chosen("force"),
+        forceall=chosen("forceall"),
+        forcerun=frozenset(chosen("forcerun")),
+        until=frozenset(chosen("until")),
+        omit_from=frozenset(chosen("omit_from")),
+        allowed_rules=frozenset(chosen("allowed_rules") or ()),
+        batch=chosen("batch", lambda share: share and Batch(*share)),
+        force_incomplete=chosen("rerun_incomplete"),
+        rerun_triggers=chosen("rerun_triggers", _choices_of(RerunTrigger)) or RerunTrigger.all(),
+        strict_evaluation=chosen("strict_dag_evaluation", _choices_of(StrictDagEvaluation)),
+        max_inventory_wait_time=chosen("max_inventory_time"),
+        trust_io_cache=chosen("trust_io_cache"),
+        max_checksum_file_size=chosen("max_checksum_file_size"),
     )
 
 
@@ -118,27 +146,62 @@ def execute_workflow(dag_api: DAGApi, context: AttemptContext) -> None:
         graph=context.graph,
         numbers=context.numbers,
         is_confined=launch.rules is not None,
+        enforced=frozenset(launch.enforced),
     )
     dag_api.execute_workflow(
         executor=executor_plugin.PLUGIN_NAME,
         executor_settings=settings,
-        # The runner's lease gives one attempt the directory, so there is nothing to lock.
-        execution_settings=ExecutionSettings(
-            lock=False,
-            latency_wait=chosen("latency_wait"),
-            keep_going=chosen("keep_going"),
-            retries=chosen("retries"),
+        execution_settings=_execution_settings(context),
+        scheduling_settings=SchedulingSettings(
+            scheduler="greedy",
+            prioritytargets=frozenset(chosen("prioritize")),
+            subsample=chosen("scheduler_subsample"),
         ),
-        scheduling_settings=SchedulingSettings(scheduler="greedy", prioritytargets=frozenset(chosen("prioritize"))),
         scheduler_settings=SchedulerSettings(),
     )
 
 
-def execute_dry(dag_api: DAGApi) -> None:
+def _execution_settings(context: AttemptContext) -> ExecutionSettings:
+    chosen = context.chosen
+    return ExecutionSettings(
+        lock=False,  # the runner's lease gives one attempt the directory
+        latency_wait=chosen("latency_wait"),
+        keep_going=chosen("keep_going"),
+        retries=chosen("retries"),
+        ignore_ambiguity=chosen("allow_ambiguity"),
+        ignore_incomplete=chosen("ignore_incomplete"),
+        wait_for_files=tuple(chosen("wait_for_files") or ()),
+        no_hooks=chosen("no_hooks"),
+        keep_incomplete=chosen("keep_incomplete"),
+        keep_metadata=not chosen("drop_metadata"),
+        cleanup_scripts=not chosen("skip_script_cleanup"),
+        queue_input_wait_time=chosen("queue_input_wait_time"),
+    )
+
+
+def _choices_of(kind: Any) -> Callable[[Iterable[str]], frozenset[Any]]:
+    """Return what finds the members of an enumeration of Snakemake by the names that its command line takes."""
+
+    def members(names: Iterable[str]) -> frozenset[Any]:
+        return frozenset(item for item in kind.all() if item.item_to_choice() in names)
+
+    return members
+
+
+def _ancient(items: Mapping[str, tuple[str, ...]]) -> dict[str, set[str | int]]:
+    """Return which inputs of rules count as old: an item is the name or the number of an input."""
+    return {rule: {int(item) if item.isdigit() else item for item in names} for rule, names in items.items()}
+
+
+def execute_dry(dag_api: DAGApi, context: AttemptContext) -> None:
     """Let Snakemake find what it would run."""
     dag_api.execute_workflow(
         executor="dryrun",
-        execution_settings=ExecutionSettings(lock=False),
+        execution_settings=ExecutionSettings(
+            lock=False,
+            ignore_ambiguity=context.chosen("allow_ambiguity"),
+            ignore_incomplete=context.chosen("ignore_incomplete"),
+        ),
         scheduling_settings=SchedulingSettings(scheduler="greedy"),
         scheduler_settings=SchedulerSettings(),
     )

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from penstock_domain.engines.parameters import NO_REQUEUE
+from penstock_domain.engines.parameter_table import NO_REQUEUE
 from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_gateway.operations.wes_models import (
     Log,

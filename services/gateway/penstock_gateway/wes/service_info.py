@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
-from penstock_domain.engines.parameters import FOR_EVERY_ENGINE
+from penstock_domain.engines.parameter_table import FOR_EVERY_ENGINE
 from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.operations.wes_models import (
     DefaultWorkflowEngineParameter,
