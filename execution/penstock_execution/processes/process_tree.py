@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PROC: Final = Path("/proc")
 _POLL_S: Final = 0.005
+_STOP_ROUNDS: Final = 100
+"""So often new processes are looked for in a tree that is to be killed."""
 _ENDED: Final = (b"Z", b"X")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -62,6 +65,13 @@ def live_among(pids: set[int]) -> set[int]:
             if state not in _ENDED:
                 found.add(pid)
     return found
+
+
+def started_at(pid: int) -> int | None:
+    """Return when a process started, in ticks since the start of the machine; `None` when it is gone."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return int((_PROC / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[19])
+    return None
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
@@ -116,6 +126,31 @@ def end_descendants(deadline_s: float = KILL_DEADLINE_S) -> tuple[dict[int, int]
         for pid in victims:
             kill(pid)
         time.sleep(_POLL_S)
+
+
+def kill_tree(root: int, known: AbstractSet[int] = frozenset()) -> bool:
+    """Kill a child of this process with all its descendants and those of `known`; return whether none was left out.
+
+    They are stopped first, so that none forks meanwhile; `root` goes last, because orphans below it come to it where it
+    adopts them. When new ones appear faster than they can be stopped, nothing but the stopped ones is killed, and the
+    call is to be repeated.
+    """
+    kill(root, signal.SIGSTOP)
+    stopped: set[int] = set()
+    is_whole = False
+    for _ in range(_STOP_ROUNDS):
+        found = live_among(descendants_of({root}) | known) - stopped - {root}
+        if not found:
+            is_whole = True
+            break
+        for pid in found:
+            kill(pid, signal.SIGSTOP)
+        stopped |= found
+    for pid in stopped:
+        kill(pid)
+    if is_whole:
+        kill_session(root)
+    return is_whole
 
 
 def _parents() -> Iterator[tuple[int, int]]:

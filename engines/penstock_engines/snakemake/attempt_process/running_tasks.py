@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
+from penstock_engines.snakemake.attempt_process.graph import TaskNumbers, declared_paths
 from penstock_engines.snakemake.attempt_process.shell_process import ShellJob, commands_of
+from penstock_engines.snakemake.attempt_process.task_limits import LimitedTask, Processors, limits_of
 from penstock_engines.snakemake.attempt_process.task_process import (
     TaskFiles,
     TaskReport,
@@ -29,7 +30,7 @@ from penstock_engines.snakemake.attempt_process.task_process import (
     read_report,
     report_of,
 )
-from penstock_engines.snakemake.messages import Message, ProcessStarted
+from penstock_engines.snakemake.messages import Message, ProcessStarted, shorten
 from penstock_execution.processes.event_pipe import OWN_THREADS, Reporter
 from penstock_execution.processes.process_tree import kill_group, kill_session
 
@@ -79,6 +80,10 @@ class RunningTask:
     """By this executor."""
     kill_at: float | None = None
     """When it gets SIGKILL, after SIGTERM; monotonic seconds."""
+    limited: LimitedTask | None = None
+    """What its rule requests, where that is enforced."""
+    exceeded: str | None = None
+    """Which of these limits it went beyond: it fails for that with any exit code."""
 
 
 class RunningTasks:
@@ -91,6 +96,7 @@ class RunningTasks:
         reporter: receives the start of each process.
         numbers: what represents tasks in messages.
         settle: called in any thread with each task whose process ended, unless all were cancelled.
+        enforced: the resources that rules request and tasks may not exceed.
 
     """
 
@@ -103,22 +109,27 @@ class RunningTasks:
         reporter: Reporter[Message],
         numbers: TaskNumbers,
         settle: Callable[[RunningTask], None],
+        enforced: frozenset[str] = frozenset(),
     ) -> None:
         self._workflow = workflow
         self._log_dir = log_dir
         self._isolate = isolate
         self._reporter = reporter
         self._numbers = numbers
-        self._settle = settle
+        self._settle_ended = settle
+        self._enforced = enforced
+        self._processors = Processors()
         self._lock = threading.Lock()
         self._running: dict[int, RunningTask] = {}
         """By descriptor."""
         self._is_cancelled = False
+        self._next_look = 0.0
         self._epoll = select.epoll()
         threading.Thread(target=self._wait, name=f"{OWN_THREADS}waiter", daemon=True).start()
 
     def start(self, task: RunningTask, body: Callable[[], None]) -> None:
         """Start a task's process, which runs `body`, and return."""
+        self._limit(task)
         if task.is_command:
             threading.Thread(
                 target=self._run_command, args=(task, body), name=f"{OWN_THREADS}command", daemon=True
@@ -151,7 +162,7 @@ class RunningTasks:
     def _fork(self, task: RunningTask, body: Callable[[], None]) -> None:
         try:
             task.pid, task.report_descriptor = fork_task(
-                body, self._files(task), self._workflow, isolate=self._isolate, close=self._descriptors()
+                body, self._files(task), self._workflow, isolate=self._isolated(task), close=self._descriptors()
             )
         except OSError as error:
             task.exit_code = 1
@@ -174,7 +185,8 @@ class RunningTasks:
             with self._lock:
                 self._left(task)
 
-        job = ShellJob(self._files(task), has_started, is_ending, self._isolate)
+        adopt = task.limited.adopt if task.limited else None
+        job = ShellJob(self._files(task), has_started, is_ending, self._entering(task), adopt)
         try:
             with commands_of(job):
                 body()
@@ -184,6 +196,56 @@ class RunningTasks:
             task.exit_code = task.report.exit_code
         if not self._is_cancelled:
             self._settle(task)
+
+    def _limit(self, task: RunningTask) -> None:
+        """Have the limits that apply to a task ready before it starts."""
+        limits = limits_of(task.job, self._enforced) if self._enforced else None
+        if limits:
+            with self._lock:
+                processors = self._processors.take(limits.threads) if limits.threads else frozenset[int]()
+            job = task.job
+            paths = (*map(str, job.output), *declared_paths(job, "log"), *declared_paths(job, "benchmark"))
+            task.limited = LimitedTask(limits, paths, processors)
+
+    def _entering(self, task: RunningTask) -> Callable[[], None]:
+        """Return what confines the thread that starts a task's process."""
+        limited = task.limited
+        if limited is None:
+            return self._isolate
+
+        def enter() -> None:
+            self._isolate()
+            limited.enter()
+
+        return enter
+
+    def _isolated(self, task: RunningTask) -> Callable[[], None]:
+        """Return what a forked task's process calls first."""
+        limited, enter = task.limited, self._entering(task)
+        if limited is None:
+            return enter
+
+        def enter_and_adopt() -> None:
+            enter()
+            limited.adopt()
+
+        return enter_and_adopt
+
+    def _settle(self, task: RunningTask) -> None:
+        """Hand on a task that ended, failed where it exceeded a limit."""
+        limited = task.limited
+        if limited is not None:
+            with self._lock:
+                self._processors.give_back(limited.processors)
+            task.exceeded = task.exceeded or (limited.at_end() if task.exit_code == 0 else None)
+        if limited is not None and task.exceeded is not None:
+            limited.kill_left()
+            task.exit_code = task.exit_code or 1
+            text = shorten(f"rule {task.job.rule.name}: {task.exceeded}")
+            task.report = TaskReport(
+                exit_code=task.exit_code, exception="ResourceLimitExceeded", text=text, raised=task.exceeded
+            )
+        self._settle_ended(task)
 
     def _files(self, task: RunningTask) -> TaskFiles:
         name = task.key if task.try_number == 1 else f"{task.key}-{task.try_number}"
@@ -229,6 +291,7 @@ class RunningTasks:
             except (ValueError, OSError):  # closed
                 return
             self._kill_overdue()
+            self._look_at_limits()
             for descriptor, _ in ready:
                 self._collect(descriptor)
 
@@ -249,8 +312,31 @@ class RunningTasks:
         now = time.monotonic()
         with self._lock:
             for task in self._running.values():
-                if task.kill_at is not None and now >= task.kill_at:
+                if task.kill_at is not None and now >= task.kill_at and task.exceeded is None:
                     kill_session(task.pid, signal.SIGKILL)
+
+    def _look_at_limits(self) -> None:
+        """Measure the tasks that have limits, and end those that went beyond one."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_PAUSE_S
+        with self._lock:
+            limited = [(task, task.limited) for task in self._running.values() if task.limited is not None]
+        for task, limits in limited:
+            reason = limits.exceeded(task.pid) or task.exceeded  # it also looks for new processes of the task
+            if reason is None:
+                continue
+            with self._lock:
+                if self._running.get(task.descriptor) is not task:
+                    continue  # it ended meanwhile
+                if task.exceeded is None:
+                    task.exceeded = reason
+                    task.kill_at = now + limits.grace_s
+                    if limits.grace_s:
+                        kill_session(task.pid, signal.SIGTERM)
+                if task.kill_at is not None and now >= task.kill_at:
+                    limits.kill(task.pid)
 
     def _kill(self, number: signal.Signals) -> None:
         with self._lock:

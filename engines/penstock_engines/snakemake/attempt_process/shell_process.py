@@ -33,6 +33,8 @@ class ShellJob(Struct, frozen=True):
     """Called when the process has ended, and its id still is its own."""
     isolate: Callable[[], None]
     """Called in the thread that then starts the process, which inherits what it does."""
+    prepare: Callable[[], None] | None = None
+    """Called in the process itself before it becomes the command."""
 
 
 _thread = threading.local()
@@ -50,7 +52,7 @@ class JobCommand(subprocess.Popen[Any]):
             if how.get("stdout") != subprocess.PIPE:
                 how["stdout"] = stdout
             start: Any = super().__init__  # its many overloads do not fit arguments that Snakemake chose
-            how |= {"stderr": stderr, "start_new_session": True}
+            how |= {"stderr": stderr, "start_new_session": True, "preexec_fn": job.prepare}
             _in_thread(job.isolate, lambda: start(command, **how))
         self._job.has_started(self.pid)
 
