@@ -11,6 +11,8 @@ from penstock_engines.snakemake.descriptor import DESCRIPTOR
 from penstock_engines.snakemake.refused_options import NOT_SUPPORTED, OPERATOR
 from tools.reference.markdown import code, heading, table
 
+_OWN_PLUGINS: Final = "penstock"
+"""In the options of the engine's own plug-ins, once they are registered in this process."""
 PARAMETERS_PAGE: Final = "engine-parameters.md#snakemake"
 
 
@@ -39,7 +41,7 @@ def installed_options() -> Iterator[SnakemakeOption]:
     for group in parser._action_groups:  # pyright: ignore[reportPrivateUsage] - argparse shows its groups nowhere else
         for action in group._group_actions:  # pyright: ignore[reportPrivateUsage]
             names = tuple(action.option_strings) or (action.dest,)
-            if "--help" not in names:
+            if "--help" not in names and not any(_OWN_PLUGINS in name for name in names):
                 yield SnakemakeOption((group.title or "").capitalize(), names)
 
 
