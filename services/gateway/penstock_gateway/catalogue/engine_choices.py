@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from penstock_domain.engines.parameters import ParameterTable
+from penstock_domain.engines.parameter_table import ParameterTable
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import Violation

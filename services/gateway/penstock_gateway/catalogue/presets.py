@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock_domain.engines.parameters import ParameterTable
+from penstock_domain.engines.parameter_table import ParameterTable
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.catalogue.workflow_files import BadDocument, read_object
