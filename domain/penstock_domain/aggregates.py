@@ -97,11 +97,13 @@ def belongs(event: e.Event) -> bool:
         return False  # stripping is several times as quick as a regular expression, and a replay does it for each event
     if type(data) in _OF_A_JOB:
         return job_of(aggregate) is not None
-    match data:
-        case e.RecordDamaged():
-            return True
+    match data:  # the most frequent types first, for a replay
         case e.JobSubmitted():
             return job_of(aggregate) == (data.tenant, data.job_id)
+        case e.AttemptAssigned() | e.StopOrdered():
+            return aggregate.startswith("assign.")
+        case e.RecordDamaged():
+            return True
         case e.RunnerJoined() | e.RunnerDraining() | e.RunnerLeft() | e.RunnerLost():
             return aggregate == runner(data.runner_id)
         case e.LeaseAcquired():
@@ -114,8 +116,6 @@ def belongs(event: e.Event) -> bool:
             return aggregate == pipeline(data.name)
         case e.TokenIssued() | e.TokenRevoked():
             return aggregate == token(data.token_id)
-        case e.AttemptAssigned() | e.StopOrdered():
-            return aggregate.startswith("assign.")
         case e.AccessDenied():
             return aggregate.startswith("audit.")
         case _:

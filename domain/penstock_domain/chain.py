@@ -12,7 +12,7 @@ from penstock_schemas.ids import EventId
 from penstock_schemas.views import EMPTY_HEAD, Head
 
 
-class Stored(Struct, frozen=True):
+class Stored(Struct, frozen=True, gc=False):
     """An event with its place in the log."""
 
     seq: int

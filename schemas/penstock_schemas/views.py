@@ -25,7 +25,7 @@ EMPTY_HEAD = Head()
 """The head of an aggregate that has no event yet."""
 
 
-class JobLifecycle(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class JobLifecycle(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Where a job is in its life: all that the rules of `penstock_domain.job` depend on."""
 
     id: JobId

@@ -1,5 +1,7 @@
 """Every shape that was ever written to a log can still be read, and the published schemas are the current ones."""
 
+import gc
+
 import msgspec
 import pytest
 from jsonschema import Draft202012Validator, validate  # type: ignore[import-untyped]  # it ships no stubs
@@ -31,6 +33,14 @@ def test_a_golden_event_is_read(name: str) -> None:
     assert event.schema == type(event.data).SCHEMA
     if version == f"v{event.schema}":
         assert encode(event) == raw, "the same event is stored as other bytes now"
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_garbage_collector_does_not_visit_events(name: str) -> None:
+    """A replay makes millions of them; none can be a part of a reference cycle."""
+    event = decode_event((GOLDEN / name).read_bytes())
+    assert not gc.is_tracked(event)
+    assert not gc.is_tracked(event.data)
 
 
 @pytest.mark.parametrize("name", EVENTS)

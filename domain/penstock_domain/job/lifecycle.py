@@ -93,12 +93,12 @@ def advanced(job: Life, stored: Stored) -> Life:
 
 def applied(job: Life, stored: Stored) -> Life:
     """Return `job` after an event that can follow."""
-    data = stored.event.data
-    job = replace(job, head=stored.head)
+    data, head = stored.event.data, stored.head
     match data:
         case JobAssigned():
             return replace(
                 job,
+                head=head,
                 state=JobState.ASSIGNED,
                 attempt=data.attempt,
                 runner_id=data.runner_id,
@@ -106,18 +106,19 @@ def applied(job: Life, stored: Stored) -> Life:
                 is_alone=data.is_alone,
             )
         case JobRequeued():
-            return _requeued(job, data)
+            return replace(_requeued(job, data), head=head)
         case JobCancelRequested():
-            return replace(job, state=JobState.CANCELLING, cancel_reason=data.reason)
+            return replace(job, head=head, state=JobState.CANCELLING, cancel_reason=data.reason)
         case JobCancelled():
             reason = data.reason if data.reason is not None else job.cancel_reason
-            return replace(job, state=JobState.CANCELLED, cancel_reason=reason)
+            return replace(job, head=head, state=JobState.CANCELLED, cancel_reason=reason)
         case JobDeleted():
-            return replace(job, deleted_at=stored.event.time, cancel_reason=None)
+            return replace(job, head=head, deleted_at=stored.event.time, cancel_reason=None)
         case JobClosed():
-            return replace(job, state=job.state if job.state.is_terminal else JobState.FAILED, damage=None)
+            state = job.state if job.state.is_terminal else JobState.FAILED
+            return replace(job, head=head, state=state, damage=None)
         case _:
-            return replace(job, state=_state_after(job, data))
+            return replace(job, head=head, state=_state_after(job, data))
 
 
 def first_event_fault(stored: Stored, head: Head) -> str | None:

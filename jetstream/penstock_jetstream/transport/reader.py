@@ -40,7 +40,7 @@ _ACK_TOKENS_V1: Final = 9
 two tokens more after `$JS.ACK`."""
 
 
-class Received(Struct, frozen=True):
+class Received(Struct, frozen=True, gc=False):
     """A message as the reader got it."""
 
     seq: int

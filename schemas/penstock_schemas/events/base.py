@@ -9,7 +9,7 @@ Moment = Annotated[datetime, Meta(tz=True)]
 """A time with its zone, always UTC when we write it: one without could not be compared with the others."""
 
 
-class EventData(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+class EventData(Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True, gc=False):
     """What happened. The subclass' name is the event's type."""
 
     SCHEMA: ClassVar[int] = 1

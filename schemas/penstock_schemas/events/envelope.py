@@ -66,7 +66,7 @@ EVENT_TYPES: Final[dict[str, type[EventData]]] = {shape.__name__: shape for shap
 """Every type of event, by its name."""
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """One entry of the log."""
 
     id: EventId
