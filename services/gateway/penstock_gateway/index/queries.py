@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ from penstock_gateway.http.parameters import QueryParameters
 from penstock_gateway.http.problems import NotFound
 from penstock_gateway.index.job_status import DETAILED_STATUSES_OF, DetailedStatus
 from penstock_schemas.api import DEFAULT_PAGE
-from penstock_schemas.ids import TenantId
+from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import JobStatus
 from penstock_schemas.views import Job
 
@@ -26,7 +26,7 @@ CURSOR_CHARS: Final = 20
 WORKFLOW_URL: Final = "\x1fworkflow_url"
 """The address of a job's workflow, filtered like a label; no label can have this key."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_DAY_S: Final = 86_400
 
 
 class JobQuery(Struct, frozen=True, kw_only=True):
@@ -121,14 +121,20 @@ def decode_cursor(cursor: str, query: JobQuery) -> int | None:
     return int.from_bytes(raw, "big") if len(raw) == 8 and seal == _seal(raw, query) else None
 
 
+def id_bytes(job_id: JobId) -> bytes:
+    """Return the 16 bytes of a job's id, several times as quick as `uuid.UUID` does."""
+    return bytes.fromhex(job_id.replace("-", ""))
+
+
 def microseconds(time: datetime) -> int:
     """Return a time as microseconds since 1970."""
-    return (time - _EPOCH) // _MICROSECOND
+    since = time - _EPOCH
+    return (since.days * _DAY_S + since.seconds) * 1_000_000 + since.microseconds
 
 
 def fold(text: str) -> str:
     """Return the form in which texts are compared: no difference between upper and lower case."""
-    return unicodedata.normalize("NFC", text.casefold())
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
 
 
 def text_of(job: Job) -> str:

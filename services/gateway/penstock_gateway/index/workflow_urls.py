@@ -22,6 +22,8 @@ def workflow_url_of(job: Job) -> str:
     if source.kind is SourceKind.PATH:
         path = PurePosixPath(source.location)
         return "file://" + quote(str(path / source.entrypoint if source.entrypoint else path))
+    if source.entrypoint:
+        return source.entrypoint
     engines = installed_engines()
     descriptor = engines.find(job.spec.engine)
     locations = (
@@ -29,4 +31,4 @@ def workflow_url_of(job: Job) -> str:
         *engines.entrypoints,
         job.spec.pipeline_name,
     )
-    return source.entrypoint or locations[0]
+    return locations[0]

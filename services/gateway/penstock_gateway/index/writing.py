@@ -3,18 +3,17 @@
 import hashlib
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain, product
-from typing import Final
-from uuid import UUID
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from penstock_gateway.index.job_status import DetailedStatus, detailed_status
+from penstock_gateway.index.job_status import detailed_status
 from penstock_gateway.index.plan import label_token
-from penstock_gateway.index.queries import WORKFLOW_URL, microseconds, text_of
+from penstock_gateway.index.queries import WORKFLOW_URL, id_bytes, microseconds, text_of
 from penstock_gateway.index.schema import ANY, BLOCK_BITS, HIDDEN
 from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_schemas.jobs import SourceKind
@@ -25,6 +24,17 @@ MAX_VARIABLES: Final = 1_000
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Job)
+
+
+class _Entry(NamedTuple):
+    """A job that enters or leaves the counters."""
+
+    job: Job
+    status: str
+    """Its detailed status."""
+    change: int
+    """1 when it enters, -1 when it leaves."""
+    tokens: tuple[str, ...]
 
 
 def write_jobs(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
@@ -46,12 +56,12 @@ def _placed(connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Job]:
     """
     places: dict[bytes, int] = {}
     for first in range(0, len(jobs), MAX_VARIABLES):
-        ids = [UUID(job.id).bytes for job in jobs[first : first + MAX_VARIABLES]]
+        ids = [id_bytes(job.id) for job in jobs[first : first + MAX_VARIABLES]]
         marks = ",".join("?" * len(ids))
         places.update(connection.execute(f"SELECT id, created_seq FROM jobs WHERE id IN ({marks})", ids))
     placed: list[Job] = []
     for job in sorted(jobs, key=lambda job: job.head.seq):
-        seq = places.setdefault(UUID(job.id).bytes, job.created_seq)
+        seq = places.setdefault(id_bytes(job.id), job.created_seq)
         placed.append(job if seq == job.created_seq else replace(job, created_seq=seq))
     return placed
 
@@ -76,22 +86,23 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     last = connection.execute("SELECT max(created_seq) FROM jobs").fetchone()[0]
     if last is not None and min(job.created_seq for job in jobs) < last:
         connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'late'")
+    entries = [_Entry(job, detailed_status(job).value, 1, _tokens(job)) for job in jobs]
     connection.executemany(
         "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 job.created_seq,
-                UUID(job.id).bytes,
+                id_bytes(job.id),
                 job.head.seq,
                 job.tenant,
-                detailed_status(job).value,
+                status,
                 job.spec.pipeline_name,
                 job.spec.owner,
                 microseconds(job.created_at),
                 _maybe(job.started_at),
                 _maybe(job.completed_at),
             )
-            for job in jobs
+            for job, status, _, _ in entries
         ],
     )
     connection.executemany(
@@ -102,10 +113,10 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     )
     connection.executemany(
         "INSERT INTO labels VALUES (?, ?, ?)",
-        [(job.tenant, token, job.created_seq) for job in jobs for token in dict.fromkeys(_tokens(job))],
+        [(job.tenant, token, job.created_seq) for job, _, _, tokens in entries for token in tokens],
     )
     connection.executemany("INSERT INTO bundles VALUES (?, ?)", _bundles(jobs))
-    _count(connection, ((job, detailed_status(job), 1) for job in jobs))
+    _count(connection, entries)
     _add_to_blocks(connection, jobs)
     _extend_blocks(connection, jobs)
 
@@ -126,8 +137,8 @@ def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[in
     connection.executemany(
         "UPDATE bodies SET body = ? WHERE created_seq = ?", [(_encoder.encode(job), job.created_seq) for job in later]
     )
-    to = ((job, detailed_status(job), 1) for job in moved)
-    away = ((job, DetailedStatus(known[job.created_seq][1]), -1) for job in moved)
+    to = (_Entry(job, detailed_status(job).value, 1, _tokens(job)) for job in moved)
+    away = (_Entry(job, known[job.created_seq][1], -1, _tokens(job)) for job in moved)
     _count(connection, chain(to, away))
 
 
@@ -142,8 +153,9 @@ def _hide(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None:
         if row is None:
             continue
         before = _decoder.decode(row[0])
-        _count(connection, [(before, DetailedStatus(row[1]), -1)])
-        for token in dict.fromkeys(_tokens(before)):
+        tokens = _tokens(before)
+        _count(connection, [_Entry(before, row[1], -1, tokens)])
+        for token in tokens:
             connection.execute(
                 "DELETE FROM labels WHERE tenant = ? AND token = ? AND created_seq = ?",
                 (before.tenant, token, before.created_seq),
@@ -165,7 +177,7 @@ def _keep_hidden(connection: sqlite3.Connection, deleted: Sequence[Job]) -> None
         [
             (
                 job.created_seq,
-                UUID(job.id).bytes,
+                id_bytes(job.id),
                 job.head.seq,
                 HIDDEN,
                 detailed_status(job).value,
@@ -215,14 +227,15 @@ def _maybe(time: datetime | None) -> int | None:
     return None if time is None else microseconds(time)
 
 
-def _count(connection: sqlite3.Connection, changes: Iterable[tuple[Job, DetailedStatus, int]]) -> None:
+def _count(connection: sqlite3.Connection, changes: Iterable[_Entry]) -> None:
     """Move the counters."""
     jobs: Counter[tuple[str, str, str, str]] = Counter()
     labels: Counter[tuple[str, str, str]] = Counter()
-    for job, status, change in changes:
-        jobs[job.tenant, job.spec.pipeline_name, job.spec.owner, status.value] += change
-        for token in dict.fromkeys(_tokens(job)):
-            labels[job.tenant, token, status.value] += change
+    for job, status, change, tokens in changes:
+        spec = job.spec
+        jobs[job.tenant, spec.pipeline_name, spec.owner, status] += change
+        for token in tokens:
+            labels[job.tenant, token, status] += change
     columns: Counter[tuple[str, str, str, str]] = Counter()
     for (tenant, pipeline, owner, status_name), change in jobs.items():
         for key in product((tenant,), (ANY, pipeline), (ANY, owner), (ANY, status_name)):
@@ -249,8 +262,10 @@ def _bundles(jobs: Iterable[Job]) -> list[tuple[int, int]]:
     ]
 
 
-def _tokens(job: Job) -> Iterator[str]:
-    for key, value in job.spec.labels.items():
-        yield label_token(key, None)
-        yield label_token(key, value)
-    yield label_token(WORKFLOW_URL, workflow_url_of(job))
+def _tokens(job: Job) -> tuple[str, ...]:
+    """Return the tokens of a job's labels and of its workflow's address, each once."""
+    tokens = dict.fromkeys(
+        label_token(key, of_label) for key, value in job.spec.labels.items() for of_label in (None, value)
+    )
+    tokens[label_token(WORKFLOW_URL, workflow_url_of(job))] = None
+    return tuple(tokens)
