@@ -16,8 +16,9 @@ from penstock_execution.workspace import RunnerStorage, Workspace, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
+from penstock_schemas.outputs import OutputKind
 from penstock_schemas.software import PlannedItem, ProvidedItem
-from penstock_schemas.views import LogStream, OutputKind, Task
+from penstock_schemas.views import LogStream, Task
 
 ENGINE_LOG: Final = "engine.log"
 """The engine's own log among the logs of a workspace: the runner stores it whole before the attempt ends."""

@@ -8,7 +8,7 @@ from typing import Any, Final, cast, get_args
 
 import msgspec
 
-from penstock_schemas import views
+from penstock_schemas import outputs, views
 from penstock_schemas.commands import JobCommand
 from penstock_schemas.events import Event, EventData
 from penstock_schemas.patterns import with_ecma_patterns
@@ -17,7 +17,7 @@ VIEWS: Final = (
     views.Job,
     views.Task,
     views.LogChunk,
-    views.OutputManifest,
+    outputs.OutputManifest,
     views.RunnerHeartbeat,
     views.SchedulerBeat,
 )

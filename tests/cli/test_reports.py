@@ -17,7 +17,8 @@ from penstock.terminal.watching import LiveDisplay, PlainDisplay, counts_of, end
 from penstock_schemas.api import Holder, JobResponse, OutputList, Waiting, WaitReason
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
-from penstock_schemas.views import Task, TaskState, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import UndeclaredFile, UnstoredFile
+from penstock_schemas.views import Task, TaskState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RUNNING = JobResponse(

@@ -15,17 +15,8 @@ from tests.gateway.gateway_harness import Json, Stage, pointers, problem, submit
 from penstock_domain import aggregates
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.views import (
-    LogChunk,
-    LogStream,
-    OutputFile,
-    OutputKind,
-    OutputManifest,
-    Task,
-    TaskState,
-    UndeclaredFile,
-    UnstoredFile,
-)
+from penstock_schemas.outputs import OutputFile, OutputKind, OutputManifest, UndeclaredFile, UnstoredFile
+from penstock_schemas.views import LogChunk, LogStream, Task, TaskState
 from penstock_schemas.wire import encode
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)

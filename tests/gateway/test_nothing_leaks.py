@@ -20,7 +20,8 @@ from penstock_gateway.http.responses import encode
 from penstock_schemas.events import AccessDenied
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.views import LogChunk, LogStream, OutputFile, OutputManifest, Task, TaskState
+from penstock_schemas.outputs import OutputFile, OutputManifest
+from penstock_schemas.views import LogChunk, LogStream, Task, TaskState
 
 WES = "/ga4gh/wes/v1"
 UNKNOWN = "550e8400-e29b-41d4-a716-446655440000"

@@ -17,7 +17,7 @@ from tests.gateway.processes import DEADLINE_S, Process
 
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import BLOB_PIECE_BYTES
-from penstock_schemas.views import OutputFile, OutputManifest
+from penstock_schemas.outputs import OutputFile, OutputManifest
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from penstock_runner.attempts.reporting import TASKS_PER_SEND
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind, TaskCounts
-from penstock_schemas.views import Job, LogStream, OutputKind, OutputManifest, Task, TaskState
+from penstock_schemas.outputs import OutputKind, OutputManifest
+from penstock_schemas.views import Job, LogStream, Task, TaskState
 from penstock_schemas.wire import decode_view
 from penstock_testing.scripted_engine import STOPPED, Script, ScriptedEngine, succeed
 

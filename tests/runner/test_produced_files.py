@@ -11,7 +11,7 @@ from penstock_engines.snakemake.results import OWN_NAMES
 from penstock_execution.files.folder_search import stamps_of
 from penstock_execution.files.produced import Declared, OwnNames, Produced
 from penstock_execution.files.produced_files import collect
-from penstock_schemas.views import OutputKind
+from penstock_schemas.outputs import OutputKind
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_schemas.views import OutputKind, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import OutputKind, UndeclaredFile, UnstoredFile
 
 MAX_NAMED: Final = 1_000
 """So many files that are not stored, or not declared, are listed one by one."""

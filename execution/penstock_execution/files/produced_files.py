@@ -28,7 +28,7 @@ from penstock_execution.files.produced import (
     Stamps,
 )
 from penstock_execution.files.workflow_files import FileKind, FileStatus, TooManyFiles, WorkflowFolder
-from penstock_schemas.views import OutputKind, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import OutputKind, UndeclaredFile, UnstoredFile
 
 MAX_FILES: Final = 100_000
 """A run that produces more is cut here."""

@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.views import LogStream, OutputKind, Task, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import OutputKind, UndeclaredFile, UnstoredFile
+from penstock_schemas.views import LogStream, Task
 
 
 class TaskList(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,8 @@ from penstock_gateway.http.responses import encode
 from penstock_schemas.commands import EndAttempt, OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause, LogFileTail, TaskCounts
-from penstock_schemas.views import LogChunk, LogStream, OutputFile, OutputManifest, Task, TaskState
+from penstock_schemas.outputs import OutputFile, OutputManifest
+from penstock_schemas.views import LogChunk, LogStream, Task, TaskState
 
 SNAKEFILE = b"rule all:\n    output: 'x'\n    shell: 'touch x'\n"
 NOBODY = "550e8400-e29b-41d4-a716-446655440000"

@@ -16,7 +16,7 @@ from penstock_execution.workspace import RunnerStorage, Workspaces
 from penstock_runner.attempts.uploads import log_key
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobState, Source, SourceKind
-from penstock_schemas.views import OutputManifest
+from penstock_schemas.outputs import OutputManifest
 from penstock_sources.workspace.sources import Sources
 from penstock_testing.contracts.engine import EngineContract, Workflow
 

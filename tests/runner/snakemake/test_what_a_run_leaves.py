@@ -11,7 +11,8 @@ from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Outcome
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import LogFileTail
-from penstock_schemas.views import OutputKind, TaskState
+from penstock_schemas.outputs import OutputKind
+from penstock_schemas.views import TaskState
 
 pytestmark = pytest.mark.system
 

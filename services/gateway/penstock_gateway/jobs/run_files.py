@@ -14,8 +14,9 @@ from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import LogEntry, LogList, LogSource
 from penstock_schemas.ids import JobId
+from penstock_schemas.outputs import OutputManifest
 from penstock_schemas.software import SoftwareManifest
-from penstock_schemas.views import Job, LogChunk, LogStream, OutputManifest, Task
+from penstock_schemas.views import Job, LogChunk, LogStream, Task
 
 LOOK_AGAIN_S: Final = 1.0
 """A long-poll on a log checks at this interval whether the job has ended."""

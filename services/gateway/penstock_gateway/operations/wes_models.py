@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from penstock_schemas.views import OutputKind
+from penstock_schemas.outputs import OutputKind
 
 
 class WesState(Enum):

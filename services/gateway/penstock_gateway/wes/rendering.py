@@ -24,7 +24,8 @@ from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.states import state_of
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import Failure, JobState
-from penstock_schemas.views import Job, OutputKind, OutputManifest, Task, TaskKind, TaskState
+from penstock_schemas.outputs import OutputKind, OutputManifest
+from penstock_schemas.views import Job, Task, TaskKind, TaskState
 
 MAX_INLINE_OUTPUTS: Final = 1000
 """More files are not listed within a run; `/runs/{run_id}/outputs` lists every one."""

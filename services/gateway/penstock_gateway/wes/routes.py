@@ -32,7 +32,8 @@ from penstock_gateway.wes.tokens import TaskPlace, decode_token, encode_token
 from penstock_ports import Blobs
 from penstock_schemas.access import Principal
 from penstock_schemas.ids import JobId
-from penstock_schemas.views import Job, LogStream, OutputManifest, Task
+from penstock_schemas.outputs import OutputManifest
+from penstock_schemas.views import Job, LogStream, Task
 
 MAX_INLINE_TASKS: Final = 50
 """A run with more tasks than this lists them only at `/runs/{run_id}/tasks`."""

@@ -12,8 +12,9 @@ from penstock_runner.attempts.reporting import Report
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_runner.attempts.uploads import StoredFiles, Uploads
 from penstock_runner.core.attempt import StoredKinds
+from penstock_schemas.outputs import OutputKind
 from penstock_schemas.software import SoftwareManifest
-from penstock_schemas.views import LogStream, OutputKind
+from penstock_schemas.views import LogStream
 from penstock_schemas.wire import encode
 
 _log = structlog.stdlib.get_logger()

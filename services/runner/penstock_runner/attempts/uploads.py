@@ -12,7 +12,8 @@ from penstock_execution.workspace import UnsafeFile, Workspace, WorkspaceFile
 from penstock_ports import BLOB_PIECE_BYTES, Blobs, PortError
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_schemas.ids import JobId
-from penstock_schemas.views import LogStream, OutputFile, OutputKind, OutputManifest, UnstoredFile
+from penstock_schemas.outputs import OutputFile, OutputKind, OutputManifest, UnstoredFile
+from penstock_schemas.views import LogStream
 from penstock_schemas.wire import encode
 
 UPLOAD_BASE_S: Final = 60.0
