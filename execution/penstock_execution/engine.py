@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import anyio
 from msgspec import Struct, field
 
-from penstock_execution.files.produced import Produced
+from penstock_execution.files.produced import Produced, ProducedFile
 from penstock_execution.provisioning import Provider
 from penstock_execution.workspace import RunnerStorage, Workspace, Workspaces
 from penstock_schemas.commands import OutcomeKind
@@ -58,12 +58,14 @@ class Attempt(Struct, frozen=True, kw_only=True):
 
 
 class TaskChanged(Struct, frozen=True, kw_only=True):
-    """A task has a new view. The runner stores its logs and fills `stdout_key` and `stderr_key`."""
+    """A task has a new view. The runner stores its logs and fills `stdout_key`, `stderr_key` and `files`."""
 
     task: Task
     stdout: str | None = None
     """The name of the log with its whole standard output in the workspace; set once the task ended."""
     stderr: str | None = None
+    files: tuple[ProducedFile, ...] = ()
+    """The log and benchmark files that its rule declares, in the work directory; set once the task ended."""
 
 
 class CountsChanged(Struct, frozen=True, kw_only=True):

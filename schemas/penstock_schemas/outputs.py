@@ -20,6 +20,18 @@ class OutputKind(Enum):
     """No rule declares it; it was stored because the submission requested that."""
 
 
+class TaskFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that the rule of a task declares as its `log:` or `benchmark:`, as it was when the task ended."""
+
+    path: str
+    """Relative to the work directory, with `/`."""
+    kind: OutputKind
+    size_bytes: int
+    key: str | None = None
+    """The blob that holds it; `None`: it is empty, or too large to be stored before the end of the run."""
+    sha256: str | None = None
+
+
 class UnstoredFile(Struct, frozen=True, kw_only=True):
     """A declared file that is there and was not stored."""
 

@@ -9,6 +9,7 @@ from penstock_schemas.events import GENESIS_HASH
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Damage, Failure, JobState, TaskCounts, UnsupportedDirectives
+from penstock_schemas.outputs import TaskFile
 
 
 class Head(Struct, frozen=True, kw_only=True):
@@ -135,6 +136,8 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stderr_key: str | None = None
     stdout_sha256: str | None = None
     stderr_sha256: str | None = None
+    files: tuple[TaskFile, ...] = ()
+    """Its `log:` and `benchmark:` files, once it ended and they are stored."""
     updated_at: datetime | None = None
 
 
@@ -151,6 +154,8 @@ class LogStream(Enum):
     """The engine's own text about the run: the standard error of its main process, and of what that starts."""
     WORKFLOW = "workflow"
     """What the workflow's main process prints, and what that starts and is no task: their standard output."""
+    FILE = "file"
+    """A `log:` or `benchmark:` file of a task: it is read when its task has ended, and is no part of the live log."""
 
 
 class LogChunk(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -11,6 +11,7 @@ from penstock.client.log_parts import is_meant, label_of, parts_of_run, parts_of
 from penstock.terminal.log_printing import LivePrinter
 from penstock_schemas.api import LogEntry
 from penstock_schemas.ids import JobId
+from penstock_schemas.outputs import OutputKind, TaskFile
 from penstock_schemas.views import LogStream, Task, TaskState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,6 +74,38 @@ def test_only_the_wanted_streams_are_parts() -> None:
     assert own.path == "/jobs/job/logs?format=text&stream=workflow"
     [part] = parts_of_tasks("job", [task("one")], [LogStream.STDERR, LogStream.ENGINE])
     assert part.stream is LogStream.STDERR
+
+
+def with_files(owner: Task, *files: TaskFile) -> Task:
+    return structs.replace(owner, files=files)
+
+
+LOG = TaskFile(path="logs/a.log", kind=OutputKind.LOG, size_bytes=3, key="k")
+LARGE = TaskFile(path="logs/b c.log", kind=OutputKind.LOG, size_bytes=1 << 40)
+BENCHMARK = TaskFile(path="bench/a.tsv", kind=OutputKind.BENCHMARK, size_bytes=3, key="k")
+
+
+def test_log_files_follow_what_their_task_wrote() -> None:
+    owner = with_files(task("one"), LOG, LARGE, BENCHMARK)
+    *_, log, large = parts_of_tasks("job", [owner], ())
+    assert (log.path, log.title, log.is_certain) == ("/jobs/job/tasks/one-0/files/logs/a.log", "one: logs/a.log", True)
+    assert (large.path, large.is_certain) == ("/jobs/job/tasks/one-0/files/logs/b%20c.log", False)
+    assert {part.stream for part in parts_of_tasks("job", [owner], [LogStream.STDERR])} == {LogStream.STDERR}
+    assert [part.title for part in parts_of_tasks("job", [owner], [LogStream.FILE])] == [log.title, large.title]
+
+
+def test_a_pattern_selects_files_alone() -> None:
+    owner = with_files(task("one"), LOG, LARGE, BENCHMARK)
+    assert [part.title for part in parts_of_tasks("job", [owner], (), "*.tsv")] == ["one: bench/a.tsv"]
+    assert len(list(parts_of_tasks("job", [owner], (), "*"))) == 3
+    assert list(parts_of_tasks("job", [owner], (), "*.txt")) == []
+
+
+def test_a_file_of_several_tasks_is_printed_once_and_that_of_each_try_separately() -> None:
+    first, last = with_files(task("first", 1), LOG), with_files(task("last", 3), LOG)
+    again = structs.replace(last, id="last-0-2", try_number=2, started_at=START + timedelta(seconds=4))
+    parts = list(parts_of_tasks("job", [first, last, again], [LogStream.FILE]))
+    assert [part.task_id for part in parts] == ["last-0", "last-0-2"]
 
 
 def entry(text: str, stream: LogStream = LogStream.STDOUT, task_id: str | None = "t") -> LogEntry:

@@ -60,6 +60,12 @@ MATRIX = (
     Row("GET", "/jobs/{job_id}/tasks", JOB),
     Row("GET", "/jobs/{job_id}/logs", JOB),
     Row("GET", "/jobs/{job_id}/tasks/{task_id}/{stream}", NOTHING_THERE, example="/jobs/{job_id}/tasks/t-1/stdout"),
+    Row(
+        "GET",
+        "/jobs/{job_id}/tasks/{task_id}/files/{path}",
+        NOTHING_THERE,
+        example="/jobs/{job_id}/tasks/t-1/files/logs/a.log",
+    ),
     Row("GET", "/jobs/{job_id}/outputs", JOB),
     Row("GET", "/jobs/{job_id}/software", JOB),
     Row("GET", "/jobs/{job_id}/outputs/{path}", NOTHING_THERE, example="/jobs/{job_id}/outputs/a/b.txt"),

@@ -15,7 +15,14 @@ from tests.gateway.gateway_harness import Json, Stage, pointers, problem, submit
 from penstock_domain import aggregates
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.outputs import OutputFile, OutputKind, OutputManifest, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import (
+    OutputFile,
+    OutputKind,
+    OutputManifest,
+    TaskFile,
+    UndeclaredFile,
+    UnstoredFile,
+)
 from penstock_schemas.views import LogChunk, LogStream, Task, TaskState
 from penstock_schemas.wire import encode
 
@@ -249,6 +256,46 @@ async def test_what_was_not_stored_is_listed_beside_what_was(
     assert listed["not_stored_count"] == 2_000
     assert listed["undeclared"] == [{"path": "side.csv", "size_bytes": 7}]
     assert (listed["undeclared_count"], listed["undeclared_bytes"]) == (1, 7)
+
+
+async def test_log_files_of_a_task_are_read(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await stage.start(job_id)
+    files = (
+        TaskFile(path="logs/a b.log", kind=OutputKind.LOG, size_bytes=5, key="a-key", sha256=sha256(b"FATAL")),
+        TaskFile(path="empty.log", kind=OutputKind.LOG, size_bytes=0),
+        TaskFile(path="large.log", kind=OutputKind.LOG, size_bytes=1 << 40),
+    )
+    task = Task(id="t", job_id=job_id, attempt=1, name="align", state=TaskState.FAILED, files=files)
+    await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, [task], TaskCounts(total=1, failed=1))
+    await stage.blobs.put_bytes("a-key", b"FATAL")
+
+    [listed] = (await get(client, f"/jobs/{job_id}/tasks"))["tasks"]
+    assert [(file["path"], file["kind"], file["size_bytes"]) for file in listed["files"]] == [
+        ("logs/a b.log", "log", 5),
+        ("empty.log", "log", 0),
+        ("large.log", "log", 1 << 40),
+    ]
+    address = f"/jobs/{job_id}/tasks/t/files"
+    found = await client.get(f"{address}/logs/a%20b.log")
+    assert (found.status_code, found.text) == (200, "FATAL")
+    assert found.headers["content-type"].startswith("text/plain")
+    assert found.headers["x-content-type-options"] == "nosniff"
+    assert (await client.get(f"{address}/logs/a%20b.log", headers={"range": "bytes=1-2"})).text == "AT"
+    assert (await client.get(f"{address}/empty.log")).text == ""
+    problem(await client.get(f"{address}/other.log"), 404)
+    problem(await client.get(f"/jobs/{job_id}/tasks/u/files/logs/a%20b.log"), 404)
+    not_yet = problem(await client.get(f"{address}/large.log"), 404)
+    assert "once the run has ended" in not_yet["detail"]
+
+    large = OutputFile(path="large.log", size_bytes=5, sha256=sha256(b"large"), key="l-key", kind=OutputKind.LOG)
+    manifest = OutputManifest(job_id=job_id, attempt=1, files=(large,))
+    await stage.blobs.put_bytes("l-key", b"large")
+    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    assert (await client.get(f"{address}/large.log")).text == "large"
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 async def test_outputs_are_listed_and_downloaded(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from penstock_engines.snakemake.results import OWN_NAMES
 from penstock_execution.files.folder_search import stamps_of
 from penstock_execution.files.produced import Declared, OwnNames, Produced
-from penstock_execution.files.produced_files import collect
+from penstock_execution.files.produced_files import collect, declared_files
 from penstock_schemas.outputs import OutputKind
 
 
@@ -239,3 +239,19 @@ def test_with_any_links_only_files_inside_are_taken(
         assert real == work / file.content
         assert real.is_file()
     assert len(found.files) < 1000
+
+
+def test_files_of_one_task_are_found_with_few_steps(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(work, "logs/a/1", "logs/a/2", "bench.tsv", "other")
+    os.mkfifo(work / "logs/a/pipe")
+    (work / "logs/a/out").symlink_to("../../../secret")
+    declared = Declared(logs=(str(work / "logs/a"), "absent.log", "../secret"), benchmarks=("bench.tsv",))
+    found = declared_files(work, declared, max_files=10)
+    assert [(file.path, file.kind) for file in found] == [
+        ("bench.tsv", OutputKind.BENCHMARK),
+        ("logs/a/1", OutputKind.LOG),
+        ("logs/a/2", OutputKind.LOG),
+    ]
+    assert len(declared_files(work, declared, max_files=2)) == 2
+    monkeypatch.setattr("penstock_execution.files.produced_files.TASK_STEPS", 1)
+    assert [file.path for file in declared_files(work, declared, max_files=10)] == ["bench.tsv"]

@@ -129,6 +129,12 @@ def test_the_log_file_of_a_failed_rule_is_shown_and_can_be_fetched(user: User, t
     assert log == {"path": "logs/map/A.log", "text": "FATAL: reference index is corrupt"}
     assert user.run("outputs", job_id, "--get", str(tmp_path / "got")).returncode == 0
     assert (tmp_path / "got/logs/map/A.log").read_text() == "FATAL: reference index is corrupt\n"
+    assert "exit code 3; the last line of logs/map/A.log: FATAL: reference index is corrupt" in output
+    assert user.run("logs", job_id, "--task", "map_reads").stdout == "FATAL: reference index is corrupt\n"
+    assert user.run("logs", job_id, "--file", "*.log").stdout == "FATAL: reference index is corrupt\n"
+    assert user.run("logs", job_id, "--file", "*.tsv").returncode == Exit.NOT_FOUND
+    [line] = [line for line in user.run("tasks", job_id, "--files").stdout.splitlines() if "map_reads" in line]
+    assert line.split()[2:] == ["failed", "log", "34", "B", "logs/map/A.log"]
 
 
 def test_undeclared_files_are_named_and_kept_on_request(user: User, tmp_path: Path) -> None:

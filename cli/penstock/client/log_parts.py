@@ -5,12 +5,14 @@ and to its standard error. Each part is stored whole when what wrote it has ende
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
 from msgspec import Struct
 
+from penstock_schemas.outputs import OutputKind
 from penstock_schemas.views import LogStream, Task, TaskState
 
 OWN_STREAMS: Final = (LogStream.WORKFLOW, LogStream.ENGINE)
@@ -46,23 +48,60 @@ def parts_of_run(job_id: str, attempt: int, streams: Collection[LogStream]) -> I
     )
 
 
-def parts_of_tasks(job_id: str, tasks: Sequence[Task], streams: Collection[LogStream]) -> Iterator[LogPart]:
-    """Yield what each task of a run that is over wrote, as far as it is wanted, in the order of their start."""
+def parts_of_tasks(
+    job_id: str, tasks: Sequence[Task], streams: Collection[LogStream], files: str | None = None
+) -> Iterator[LogPart]:
+    """Yield what each task of a run that is over wrote, as far as it is wanted, in the order of their start.
+
+    Args:
+        job_id: the run.
+        tasks: of it.
+        streams: those wanted; empty: all of them. Of files, logs alone.
+        files: a pattern; where it is given, only the log and benchmark files whose paths match it are wanted.
+
+    """
     started = [(one_task.started_at, one_task) for one_task in tasks if one_task.started_at is not None]
-    for _, task in sorted(started, key=lambda pair: pair[0]):
-        for stream, key in ((LogStream.STDOUT, task.stdout_key), (LogStream.STDERR, task.stderr_key)):
-            # The last news of a task may be lost in an outage; its log is stored all the same.
-            is_certain = key is not None
-            if (not is_certain and task.state in _ENDED) or (streams and stream not in streams):
-                continue
+    ordered = [one_task for _, one_task in sorted(started, key=lambda pair: pair[0])]
+    # Several tasks may write to one file: it is printed once, as the last of them left it.
+    last = {file.path: (task.name, task.wildcards) for task in ordered for file in task.files}
+    for task in ordered:
+        if files is None:
+            yield from _written(job_id, task, streams)
+        if files is not None or not streams or LogStream.FILE in streams:
+            yield from _files(job_id, task, files, last)
+
+
+def _files(
+    job_id: str, task: Task, pattern: str | None, last: Mapping[str, tuple[str, Mapping[str, str]]]
+) -> Iterator[LogPart]:
+    for file in task.files:
+        is_wanted = PurePosixPath(file.path).match(pattern) if pattern is not None else file.kind is OutputKind.LOG
+        if is_wanted and last[file.path] == (task.name, task.wildcards):
+            path = f"/jobs/{quote(job_id, safe='')}/tasks/{quote(task.id, safe='')}/files/{quote(file.path)}"
             yield LogPart(
-                title=f"{label_of(task)}: {_NAMES[stream]}",
-                path=f"/jobs/{quote(job_id, safe='')}/tasks/{quote(task.id, safe='')}/{stream.value}",
-                stream=stream,
+                title=f"{label_of(task)}: {file.path}",
+                path=path,
+                stream=LogStream.FILE,
                 task_id=task.id,
                 attempt=task.attempt,
-                is_certain=is_certain,
+                is_certain=file.key is not None,
             )
+
+
+def _written(job_id: str, task: Task, streams: Collection[LogStream]) -> Iterator[LogPart]:
+    for stream, key in ((LogStream.STDOUT, task.stdout_key), (LogStream.STDERR, task.stderr_key)):
+        # The last news of a task may be lost in an outage; its log is stored all the same.
+        is_certain = key is not None
+        if (not is_certain and task.state in _ENDED) or (streams and stream not in streams):
+            continue
+        yield LogPart(
+            title=f"{label_of(task)}: {_NAMES[stream]}",
+            path=f"/jobs/{quote(job_id, safe='')}/tasks/{quote(task.id, safe='')}/{stream.value}",
+            stream=stream,
+            task_id=task.id,
+            attempt=task.attempt,
+            is_certain=is_certain,
+        )
 
 
 def label_of(task: Task) -> str:

@@ -187,6 +187,16 @@ def software_rows(found: SoftwareManifest) -> tuple[tuple[str, ...], list[tuple[
     return ("DECLARED", "KIND", "PACKAGE", "VERSION", "BUILD", "FROM"), rows
 
 
+def task_file_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return headers and rows of a table of the log and benchmark files of tasks."""
+    rows: list[tuple[str, ...]] = [
+        (task.id, task.name, tables.state_word(task.state), file.kind.value, tables.size(file.size_bytes), file.path)
+        for task in tasks
+        for file in task.files
+    ]
+    return ("TASK", "RULE", "STATE", "KIND", "SIZE", "PATH"), rows
+
+
 def task_wildcards(task: Task) -> str:
     """Write a task's wildcards."""
     return " ".join(f"{key}={value}" for key, value in task.wildcards.items())

@@ -42,7 +42,7 @@ def task_failure(task: Task, progress: TaskProgress, words: LastWords) -> Failur
         stderr_tail = tail_of_text(progress.error_of(task.name) or "")
     return Failure(
         cause=FailureCause.WORKFLOW,
-        message=f"{described(task)} {progress.why_failed(task)}",
+        message=f"{described(task)} {progress.why_failed(task)}{_logged(words)}",
         rule=task.name,
         wildcards=task.wildcards,
         exit_code=task.exit_code,
@@ -50,6 +50,14 @@ def task_failure(task: Task, progress: TaskProgress, words: LastWords) -> Failur
         stdout_tail=words.stdout,
         log_tails=words.logs,
     )
+
+
+def _logged(words: LastWords) -> str:
+    """Quote the last line of a task's log file, where the task wrote nothing else."""
+    if words.stderr is not None or words.stdout is not None or not words.logs:
+        return ""
+    log = words.logs[0]
+    return f"; the last line of {log.path}: {log.text.rstrip().splitlines()[-1].strip()[:MAX_LINE_CHARS]}"
 
 
 def run_failure(progress: TaskProgress, exit_code: int, tail: str | None) -> Failure:

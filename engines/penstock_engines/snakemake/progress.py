@@ -30,6 +30,7 @@ from penstock_engines.snakemake.messages import (
     TryEnded,
     TryStarted,
 )
+from penstock_execution.files.produced import Declared
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Finding, TaskCounts
 from penstock_schemas.views import Task, TaskState
@@ -39,6 +40,7 @@ MAX_DETAIL_CHARS: Final = 64 * 1024 * 1024
 MAX_EXPLAINED: Final = 100
 """So many failed tasks are looked at for one logged error: those that failed last."""
 TOO_MANY_DETAILS: Final = "commands and reasons are not kept any more: there are too many in this run"
+_NOTHING: Final = Declared()
 _RULE_OF_ERROR: Final = re.compile(r"\bin rule (\S+?)(?: in file|,|:|$)", re.MULTILINE)
 
 
@@ -77,8 +79,8 @@ class TaskProgress:
         """What the others declare."""
         self.logs: list[str] = []
         self.benchmarks: list[str] = []
-        self._logs_of: dict[str, tuple[str, ...]] = {}
-        """The declared log files of each job, by key."""
+        self._declared: dict[str, Declared] = {}
+        """The log and benchmark files that each job declares, by key."""
         self.findings: list[Finding] = []
         """What the workflow declares and the run does not get."""
         self.refusal: str | None = None
@@ -105,9 +107,9 @@ class TaskProgress:
         """Return the last error that Snakemake logged of a rule."""
         return self._errors.get(rule)
 
-    def logs_of(self, task: Task) -> tuple[str, ...]:
-        """Return the files that a task's rule declares as its `log:`."""
-        return self._logs_of.get(task_key(task.name, task.wildcards), ())
+    def declared_by(self, task: Task) -> Declared:
+        """Return the files that a task's rule declares as its `log:` and `benchmark:`."""
+        return self._declared.get(task_key(task.name, task.wildcards), _NOTHING)
 
     def has_raised(self, task: Task) -> bool:
         """Whether the task's last try ended with an exception and not with a failed command."""
@@ -206,8 +208,9 @@ class TaskProgress:
             raise InvalidEvent(f"two jobs of the graph are {key}")
         self._keys[entry.task] = key
         self._rules.add(entry.rule)
-        if key not in self._logs_of:
-            self._logs_of[key] = entry.logs
+        if key not in self._declared:
+            has_files = entry.logs or entry.benchmarks
+            self._declared[key] = Declared(logs=entry.logs, benchmarks=entry.benchmarks) if has_files else _NOTHING
             self.logs += entry.logs
             self.benchmarks += entry.benchmarks
         known = self._tasks.get(key)

@@ -10,8 +10,8 @@ from msgspec import Struct
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
 from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
 from penstock_engines.snakemake.progress import TaskProgress
-from penstock_execution.files.produced import Declared, OwnNames, Produced
-from penstock_execution.files.produced_files import collect
+from penstock_execution.files.produced import Declared, OwnNames, Produced, ProducedFile
+from penstock_execution.files.produced_files import collect, declared_files
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_schemas.views import Task
 
@@ -21,6 +21,8 @@ OWN_NAMES: Final = OwnNames(
     folders=frozenset(folder.name for folder in DESCRIPTOR.reserved_folders),
     files=frozenset({".snakemake_timestamp"}),  # in each folder that a job declares
 )
+MAX_TASK_FILES: Final = 50
+"""Log and benchmark files of one task: a folder may hold more of them, which are outputs of the run alone."""
 
 
 class Results(Struct, frozen=True, kw_only=True):
@@ -58,7 +60,7 @@ def collect_results(
     if task is None:
         return Results(produced=produced)
     contents = {file.path: file.content for file in produced.files}
-    names = [_relative(path, place.work_dir) for path in progress.logs_of(task)]
+    names = [_relative(path, place.work_dir) for path in progress.declared_by(task).logs]
     logs = [(name, contents[name]) for name in names if name in contents]
     words = LastWords(
         stderr=tail_of_file(log_path(task, "stderr")),
@@ -66,6 +68,14 @@ def collect_results(
         logs=tails_of_logs(place.work_dir, logs[:MAX_LOG_TAILS]),
     )
     return Results(produced=produced, words=words)
+
+
+def files_of_task(work_dir: Path, declared: Declared) -> tuple[ProducedFile, ...]:
+    """Return the log and benchmark files of a task that ended; blocks. There are none where they cannot be read."""
+    try:
+        return declared_files(work_dir, declared, own=OWN_NAMES, max_files=MAX_TASK_FILES)
+    except OSError:
+        return ()
 
 
 def _relative(path: str, work_dir: Path) -> str:

@@ -23,7 +23,7 @@ from penstock_engines.snakemake.observation import Watch
 from penstock_engines.snakemake.progress import TaskProgress
 from penstock_engines.snakemake.protocol import Protocol
 from penstock_engines.snakemake.resource_limits import Usage, named_limit, oom_kills
-from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results
+from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results, files_of_task
 from penstock_execution.engine import (
     ENGINE_LOG,
     Attempt,
@@ -35,6 +35,7 @@ from penstock_execution.engine import (
     TaskChanged,
 )
 from penstock_execution.files.file_threads import in_thread
+from penstock_execution.files.produced import ProducedFile
 from penstock_execution.files.workflow_files import WorkflowFolder
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_execution.logs.live_logs import LiveLogs
@@ -304,7 +305,14 @@ class RunningAttempt:
             return
         ended = await self._logs.end(task.id)
         task = self._with_cause(task, ended.last_line)
-        self._emit(TaskChanged(task=task, stdout=ended.stdout, stderr=ended.stderr))
+        files = await self._files_of(task)
+        self._emit(TaskChanged(task=task, stdout=ended.stdout, stderr=ended.stderr, files=files))
+
+    async def _files_of(self, task: Task) -> tuple[ProducedFile, ...]:
+        declared = self._progress.declared_by(task)
+        if not declared.logs and not declared.benchmarks:
+            return ()
+        return await in_thread(lambda: files_of_task(self._place.work_dir, declared), limiter=self._files)
 
     async def _quote_log_file(self) -> None:
         """Give the task that failed first the last line of its log file as the cause, where it printed none itself."""

@@ -19,15 +19,16 @@ PYTHON_CACHE: Final = "__pycache__"
 
 
 class OutOfSteps(Exception):
-    """The search looked at `MAX_STEPS` names and ends."""
+    """The search looked at as many names as it may, and ends."""
 
 
 class CountedFolder:
     """A folder in which a bounded number of names is looked at."""
 
-    def __init__(self, folder: WorkflowFolder) -> None:
+    def __init__(self, folder: WorkflowFolder, *, max_steps: int | None = None) -> None:
+        """Look at `max_steps` names at most; left out: at `MAX_STEPS`."""
         self._folder = folder
-        self._left = MAX_STEPS
+        self._left = MAX_STEPS if max_steps is None else max_steps
 
     def status(self, name: str) -> FileStatus:
         """Return what a name represents."""

@@ -4,6 +4,7 @@ A workflow may have put anything there, so every name is looked at below the des
 followed here, one by one, only as far as they stay inside. Everything here blocks.
 """
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -36,6 +37,8 @@ MAX_DEPTH: Final = 100
 """Folders within folders, those behind links included."""
 MAX_LINKS: Final = 40
 """In one path, as in the kernel."""
+TASK_STEPS: Final = 5_000
+"""So many names are looked at for the files of one task."""
 
 
 class _NotStored(Exception):
@@ -73,6 +76,22 @@ def collect(
     except OSError as error:
         unread = UnstoredFile(path=".", reason=f"the run's folder cannot be read: {_reason(error)}")
         return Produced(not_stored=(unread,), not_stored_count=1)
+
+
+def declared_files(
+    work_dir: Path, declared: Declared, *, own: OwnNames = NO_OWN_NAMES, max_files: int
+) -> tuple[ProducedFile, ...]:
+    """Return the first files of those that one task declares; a search with few steps, for its end.
+
+    Raises:
+        OSError: the folder cannot be read.
+
+    """
+    with WorkflowFolder(work_dir) as folder:
+        search = _Search(CountedFolder(folder, max_steps=TASK_STEPS), work_dir, own)
+        with contextlib.suppress(OutOfSteps):
+            search.find(declared, None, keep_undeclared=False)
+        return search.produced().files[:max_files]
 
 
 class _Search:

@@ -21,6 +21,12 @@ def kinds(outcome: Outcome) -> dict[str, OutputKind]:
     return {file.path: file.kind for file in outcome.produced.files}
 
 
+def files_of(harness: EngineHarness, rule: str) -> dict[str, OutputKind]:
+    """Return the files that were reported with the end of a rule's only task."""
+    [change, *_] = [item for item in reversed(harness.emitted.changes) if item.task.name == rule]
+    return {file.path: file.kind for file in change.files}
+
+
 async def test_log_files_of_a_failed_rule_are_kept_and_quoted(harness: EngineHarness) -> None:
     outcome = await harness.run(
         """
@@ -38,7 +44,10 @@ async def test_log_files_of_a_failed_rule_are_kept_and_quoted(harness: EngineHar
         """
     )
     assert outcome.failure is not None
-    assert outcome.failure.message == "rule map_reads (s=A) failed with exit code 3"
+    assert outcome.failure.message == (
+        "rule map_reads (s=A) failed with exit code 3; the last line of logs/map/A.log: "
+        "FATAL: reference index is corrupt"
+    )
     assert outcome.failure.log_tails == (LogFileTail(path="logs/map/A.log", text="FATAL: reference index is corrupt"),)
     assert outcome.failure.stderr_tail is None
     [task] = harness.emitted.of_rule("map_reads")
@@ -47,6 +56,36 @@ async def test_log_files_of_a_failed_rule_are_kept_and_quoted(harness: EngineHar
     assert task.message == "it never started: rule map_reads (s=A) failed"
     # Snakemake makes the other log file itself, and leaves it empty.
     assert kinds(outcome) == {"logs/map/A.log": OutputKind.LOG, "logs/map/A.more": OutputKind.LOG}
+    assert files_of(harness, "map_reads") == {"logs/map/A.log": OutputKind.LOG, "logs/map/A.more": OutputKind.LOG}
+    assert files_of(harness, "gather") == {}
+
+
+async def test_files_of_a_task_are_reported_when_it_ended(harness: EngineHarness) -> None:
+    await harness.succeed(
+        """
+        rule all:
+            input: "a.txt", "b.txt"
+        rule a:
+            output: "a.txt"
+            log: "logs/shared.log", folder=directory("logs/parts")
+            benchmark: "bench/a.tsv"
+            shell: "mkdir -p {log.folder}; echo 1 > {log.folder}/1; mkfifo {log.folder}/2; ln -s 1 {log.folder}/3; "
+                "ln -s /etc/passwd {log.folder}/4; echo a >> {log[0]}; touch {output}"
+        rule b:
+            input: "a.txt"
+            output: "b.txt"
+            log: "logs/shared.log"
+            shell: "echo b >> {log}; touch {output}"
+        """
+    )
+    assert files_of(harness, "a") == {
+        "bench/a.tsv": OutputKind.BENCHMARK,
+        "logs/parts/1": OutputKind.LOG,
+        "logs/parts/3": OutputKind.LOG,
+        "logs/shared.log": OutputKind.LOG,
+    }
+    assert files_of(harness, "b") == {"logs/shared.log": OutputKind.LOG}
+    assert files_of(harness, "all") == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.parameters import parse_filters, parse_time
-from penstock.terminal.reports import describe_job, software_rows, task_rows, took
+from penstock.terminal.reports import describe_job, software_rows, task_file_rows, task_rows, took
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import JobStatus
@@ -171,10 +171,11 @@ def _print_software(found: SoftwareManifest, form: Format) -> None:
 
 @click.command()
 @click.argument("job_id", metavar="ID")
+@click.option("--files", "lists_files", is_flag=True, help="List the log and benchmark files of the tasks instead.")
 @format_option
 @server_options
-def tasks(job_id: str, form: Format, url: str | None, state: Path | None) -> None:
-    """List a run's tasks, in the order of their first appearance."""
+def tasks(job_id: str, lists_files: bool, form: Format, url: str | None, state: Path | None) -> None:
+    """List a run's tasks, in the order of their first appearance, or the log and benchmark files that they left."""
     with connected(url, state) as client:
         found = client.tasks(client.find(job_id))
     if form is Format.JSON:
@@ -184,8 +185,10 @@ def tasks(job_id: str, form: Format, url: str | None, state: Path | None) -> Non
             print_line(task)
     elif not found.tasks:
         click.echo("no tasks" if found.done else "no tasks yet", err=True)
+    elif lists_files and not any(task.files for task in found.tasks):
+        click.echo("no log or benchmark files of tasks", err=True)
     else:
-        headers, rows = task_rows(found.tasks)
+        headers, rows = task_file_rows(found.tasks) if lists_files else task_rows(found.tasks)
         click.echo(tables.table(headers, rows))
 
 

@@ -39,6 +39,12 @@ MAX_NAMED: Final = 10
     type=click.Choice([item.value for item in LogStream]),
     help="Print only this stream of the log.",
 )
+@click.option(
+    "--file",
+    "files",
+    metavar="PATTERN",
+    help="Print only the tasks' log and benchmark files that match, for example '*.log'; also while the run goes on.",
+)
 @click.option("--times", is_flag=True, help="Print the time before each line; only the live log has times.")
 @format_option
 @server_options
@@ -47,23 +53,26 @@ def logs(
     follow: bool,
     wanted: str | None,
     streams: tuple[str, ...],
+    files: str | None,
     times: bool,
     form: Format,
     url: str | None,
     state: Path | None,
 ) -> int:
-    """Print what a run wrote: the engine, and its tasks' standard output and error.
+    """Print what a run wrote: the engine, and its tasks' standard output, standard error and log files.
 
     After the end of the run, the whole log is printed as it was stored. While the run goes on, its live log is printed,
-    which leaves out text that comes too fast.
+    which leaves out text that comes too fast, and has no log files of tasks.
     """
+    if files is not None and (follow or times or streams):
+        raise Stop("--file prints stored files: it cannot be combined with --follow, --times or --stream", Exit.USAGE)
     with connected(url, state, deadline_s=30.0) as client:
         run = RunLog(client, client.find(job_id), [LogStream(stream) for stream in streams], wanted)
         try:
-            if times or not run.is_over:
+            if files is None and (times or not run.is_over):
                 run.print_live(form, follow=follow, times=times)
             else:
-                run.print_stored(form)
+                run.print_stored(form, files)
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
     return Exit.OK
@@ -89,18 +98,21 @@ class RunLog:
     def _whole_log(self) -> str:
         return next_command(f"penstock logs {self._job.id}")
 
-    def print_stored(self, form: Format) -> None:
-        """Print the whole log.
+    def print_stored(self, form: Format, files: str | None) -> None:
+        """Print the whole log, or with `files` the stored files of tasks that match this pattern.
 
         Raises:
-            Stop: no task is meant.
+            Stop: no task is meant, or no file.
 
         """
         tasks = self._tasks_meant()
         parts: list[LogPart] = []
-        if self._wanted is None:
+        if self._wanted is None and files is None:
             parts += parts_of_run(self._job.id, self._job.attempt, self._streams)
-        parts += parts_of_tasks(self._job.id, tasks, self._streams)
+        parts += parts_of_tasks(self._job.id, tasks, self._streams, files)
+        if files is not None and not parts:
+            listing = next_command(f"penstock tasks {self._job.id} --files")
+            raise Stop(f"no log file of these tasks matches {files!r}; {listing} lists them", Exit.NOT_FOUND)
         print_stored(self._client, parts, form)
 
     def print_live(self, form: Format, *, follow: bool, times: bool) -> None:

@@ -175,6 +175,28 @@ class Runs:
             raise NotFound(f"task {task_id} of job {job_id} was not found")
         raise NotFound(f"task {task_id} is {task.state.value}; its {stream.value} can be read once it has ended")
 
+    async def task_file(self, principal: Principal, job_id: JobId, task_id: str, path: str) -> "StoredText | None":
+        """Return where a log or benchmark file of a task is; `None`: it is empty.
+
+        Raises:
+            NotFound: no such task or file, or it is not stored yet.
+            UnknownJob, Unavailable: as `Jobs.get`.
+
+        """
+        task = await self.task(principal, job_id, task_id)
+        found = next((file for file in task.files if file.path == path), None)
+        if found is None:
+            raise NotFound(f"task {task_id} has no log file {path[:200]}: it was not found; the list of tasks has them")
+        if found.key is not None:
+            return StoredText(found.key, found.sha256)
+        if not found.size_bytes:
+            return None
+        manifest = await self.outputs(principal, job_id)
+        stored = next((file for file in manifest.files if file.path == path), None)
+        if stored is None:
+            raise NotFound(f"{path[:200]} has {found.size_bytes:,} bytes; it can be read once the run has ended")
+        return StoredText(stored.key, stored.sha256)
+
     async def outputs(self, principal: Principal, job_id: JobId) -> OutputManifest:
         """Return what a job produced; no files while there is nothing.
 

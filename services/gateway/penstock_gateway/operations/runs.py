@@ -171,6 +171,20 @@ READ_TASK_LOG: Final = _read(
     ResponseSpec(206, "A part of it", media_type="text/plain"),
     parameters=(TASK_ID, STREAM, RANGE),
 )
+READ_TASK_FILE: Final = _read(
+    "tasks/{task_id}/files/{path}",
+    "readTaskFile",
+    "Read a log or benchmark file of a task",
+    ResponseSpec(200, "The file", media_type="text/plain"),
+    ResponseSpec(206, "A part of it", media_type="text/plain"),
+    parameters=(
+        TASK_ID,
+        Parameter("path", "path", "The file's path, as the task's `files` have it.", TEXT),
+        RANGE,
+    ),
+    description="A file that the task's rule declares as its `log:` or `benchmark:`, as it was when the task ended, "
+    "also where the task failed. A file of more than 64 MiB can be read once the run has ended.",
+)
 LIST_OUTPUTS: Final = _read(
     "outputs",
     "listOutputs",
@@ -206,6 +220,7 @@ RUNS: Final = (
     LIST_TASKS,
     READ_LOG,
     READ_TASK_LOG,
+    READ_TASK_FILE,
     LIST_OUTPUTS,
     DOWNLOAD_OUTPUT,
     LIST_SOFTWARE,

@@ -18,6 +18,7 @@ from penstock_gateway.operations.runs import (
     LIST_SOFTWARE,
     LIST_TASKS,
     READ_LOG,
+    READ_TASK_FILE,
     READ_TASK_LOG,
 )
 from penstock_gateway.routes.stored_files import send_output, send_text
@@ -51,6 +52,7 @@ class RunRoutes:
             Route(LIST_TASKS, self.list_tasks),
             Route(READ_LOG, self.read_log),
             Route(READ_TASK_LOG, self.read_task_log),
+            Route(READ_TASK_FILE, self.read_task_file),
             Route(LIST_OUTPUTS, self.list_outputs),
             Route(DOWNLOAD_OUTPUT, self.download),
             Route(LIST_SOFTWARE, self.list_software),
@@ -91,6 +93,11 @@ class RunRoutes:
     async def read_task_log(self, request: Request, job_id: JobId, task_id: str, stream: str) -> ASGIApp:
         """Return what a task wrote."""
         text = await self._runs.task_log(request.principal, job_id, task_id, LogStream(stream))
+        return await send_text(self._blobs, text, request)
+
+    async def read_task_file(self, request: Request, job_id: JobId, task_id: str, path: str) -> ASGIApp:
+        """Return a log or benchmark file of a task."""
+        text = await self._runs.task_file(request.principal, job_id, task_id, path)
         return await send_text(self._blobs, text, request)
 
     async def list_outputs(self, request: Request, job_id: JobId) -> ASGIApp:

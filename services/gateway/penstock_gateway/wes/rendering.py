@@ -216,6 +216,7 @@ def _system_logs_of_task(task: Task) -> list[str]:
     lines = [f"state: {task.state.value}", f"attempt: {task.attempt}", f"try: {task.try_number}"]
     lines += [f"wildcard {name}: {value}" for name, value in task.wildcards.items()]
     lines += [f"resource {name}: {value}" for name, value in task.resources.items()]
+    lines += [f"{file.kind.value} file: {file.path} ({file.size_bytes} bytes)" for file in task.files]
     if task.reason:
         lines.append(f"reason: {task.reason}")
     if task.kind is not TaskKind.RULE:

@@ -11,7 +11,6 @@ from typing import Final
 import anyio
 import msgspec
 import structlog
-from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_execution.engine import (
@@ -25,8 +24,9 @@ from penstock_execution.engine import (
 )
 from penstock_execution.workspace import Workspace
 from penstock_ports import LogTail, PortError, TaskStore, TooLarge
+from penstock_runner.attempts.log_store import LogStore, StoredTaskLogs
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
-from penstock_runner.attempts.uploads import Uploads, log_key, task_log_key
+from penstock_runner.attempts.uploads import Uploads, log_key
 from penstock_runner.core.progress import ReportQueue
 from penstock_runtime.background import described
 from penstock_runtime.runtime import SYSTEM, Runtime
@@ -131,6 +131,7 @@ class Report:
     ) -> None:
         self._reports = reports
         self._workspace = workspace
+        self._logs = LogStore(reports.uploads, job_id, attempt, workspace, self._write_own)
         self._tenant = tenant
         self._job_id = job_id
         self._attempt = attempt
@@ -138,7 +139,7 @@ class Report:
         self._sending: anyio.Lock | None = None
         self._storing: anyio.Lock | None = None
         self._ended: dict[str, TaskChanged] = {}
-        self._stored: dict[str, tuple[_StoredLog, _StoredLog]] = {}
+        self._stored: dict[str, StoredTaskLogs] = {}
         self._engine_text: list[LogWritten] = []
         self._engine_chars = 0
         self._is_closed = False
@@ -150,7 +151,7 @@ class Report:
         if self._progress is None:
             self._progress = ReportQueue(self._job_id, self._attempt, now_s=self._reports.runtime.monotonic())
             self._sending, self._storing = anyio.Lock(), anyio.Lock()
-        if isinstance(event, TaskChanged) and (event.stdout or event.stderr):
+        if isinstance(event, TaskChanged) and (event.stdout or event.stderr or event.files):
             self._ended[event.task.id] = event
             self._reports.with_task_logs.add(self)
         if isinstance(event, LogWritten) and event.stream in _OWN_STREAMS and event.task_id is None:
@@ -183,10 +184,7 @@ class Report:
         async with self._storing:
             for task_id, changed in list(self._ended.items()):
                 try:
-                    stored = (
-                        await self._store(changed.stdout, self._task_key(task_id, LogStream.STDOUT), last),
-                        await self._store(changed.stderr, self._task_key(task_id, LogStream.STDERR), last),
-                    )
+                    stored = await self._logs.put_task(changed, last)
                 except UploadFailed:
                     if last is not None:
                         raise
@@ -230,6 +228,9 @@ class Report:
                 return
             await anyio.sleep(OUTAGE_PAUSE_S)
 
+    def _write_own(self, sentence: str) -> None:
+        self.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: {sentence}\n"))
+
     def _keep(self, written: LogWritten) -> None:
         if self._engine_chars < MAX_KEPT_ENGINE_CHARS:
             self._engine_text.append(written)
@@ -262,37 +263,17 @@ class Report:
         await self._reports.board.put(self._tenant, self._job_id, tasks, counts)
 
     def _with_keys(self, task: Task) -> Task:
-        if task.id not in self._stored:
+        stored = self._stored.get(task.id)
+        if stored is None:
             return task
-        stdout, stderr = self._stored[task.id]
         return replace(
             task,
-            stdout_key=stdout.key,
-            stderr_key=stderr.key,
-            stdout_sha256=stdout.sha256,
-            stderr_sha256=stderr.sha256,
+            stdout_key=stored.stdout.key,
+            stderr_key=stored.stderr.key,
+            stdout_sha256=stored.stdout.sha256,
+            stderr_sha256=stored.stderr.sha256,
+            files=stored.files,
         )
-
-    def _task_key(self, task_id: str, stream: LogStream) -> str:
-        return task_log_key(self._job_id, self._attempt, task_id, stream)
-
-    async def _store(self, name: str | None, key: str, retries: UploadRetries | None) -> "_StoredLog":
-        """Store a log, if anything was written."""
-        if name is None or self._workspace is None:
-            return _StoredLog()
-        try:
-            async with self._workspace.open_log(name) as log:
-                if not log.size_bytes:
-                    return _StoredLog()
-                _, sha256 = await self._reports.uploads.put_log(key, log, retries)
-        except FileNotFoundError:
-            return _StoredLog()
-        except OSError as error:
-            reason, last = error.strerror or "its storage did not answer", name.rpartition("/")[2]
-            _log.warning("log_unreadable", job_id=self._job_id, attempt=self._attempt, log=last, error=reason)
-            self.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: the log {last} is not stored: {reason}\n"))
-            return _StoredLog()
-        return _StoredLog(key, sha256)
 
     async def _store_engine_log(self, retries: UploadRetries) -> None:
         stored: dict[str, str] = {}
@@ -301,7 +282,7 @@ class Report:
             for name in (ENGINE_LOG, ENGINE_STDOUT, ENGINE_STDERR):
                 if not _is_wanted(name, stored):
                     continue
-                kept = await self._store(name, self._own_key(name), retries)
+                kept = await self._logs.put(name, self._own_key(name), retries)
                 if kept.sha256 is not None:
                     stored[name] = kept.sha256
         if not stored:
@@ -327,13 +308,6 @@ class Report:
 
     def _own_key(self, name: str) -> str:
         return log_key(self._job_id, self._attempt, name)
-
-
-class _StoredLog(Struct, frozen=True):
-    """A log in the blob store; without a key nothing was written."""
-
-    key: str | None = None
-    sha256: str | None = None
 
 
 def _is_wanted(name: str, stored: Mapping[str, str]) -> bool:

@@ -201,6 +201,11 @@ def task_log_key(job_id: JobId, attempt: int, task_id: str, stream: LogStream) -
     return log_key(job_id, attempt, f"tasks/{task_id}.{stream.value}")
 
 
+def task_file_key(job_id: JobId, attempt: int, task_id: str, path: str) -> str:
+    """Name the blob of a log or benchmark file of a task: each try has its own."""
+    return blob_keys.below(log_key(job_id, attempt, f"tasks/{task_id}.files"), path)
+
+
 async def _chunks(opened: WorkspaceFile, size: int) -> AsyncGenerator[bytes, None]:
     """Yield the first `size` bytes of a file, fewer where it was cut."""
     start = 0
