@@ -16,6 +16,7 @@ from penstock_execution.workspace import RunnerStorage, Workspace, Workspaces
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.outputs import OutputKind
 from penstock_schemas.software import PlannedItem, ProvidedItem
 from penstock_schemas.views import LogStream, Task
@@ -96,6 +97,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     produced: Produced = Produced()
     """What it left in the work directory."""
+    measured: MeasuredResources | None = None
+    """What its processes used; `None`: not known."""
     findings: tuple[Finding, ...] = ()
     """What the workflow declares and the run did not get."""
     refusal: str | None = None

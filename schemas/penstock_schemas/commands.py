@@ -8,6 +8,7 @@ from msgspec import Struct
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, RequeueCause, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.remote_sources import PinnedRef
 
 
@@ -63,6 +64,8 @@ class EndAttempt(Command, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    measured: MeasuredResources | None = None
+    """What its processes used."""
     warnings: tuple[str, ...] = ()
     """What its user must know of it, however it ended: one sentence each."""
 

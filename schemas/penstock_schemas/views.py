@@ -9,6 +9,7 @@ from penstock_schemas.events import GENESIS_HASH
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Damage, Failure, JobState, TaskCounts, UnsupportedDirectives
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.outputs import TaskFile
 
 
@@ -78,6 +79,8 @@ class Job(JobLifecycle, frozen=True, kw_only=True, omit_defaults=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    measured: MeasuredResources | None = None
+    """What the processes of the last attempt used, once it ended."""
     hold_reason: str | None = None
     """Why it is held; `None` while it is not, and where no reason was given."""
     warnings: tuple[str, ...] = ()
@@ -125,6 +128,9 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     command: str | None = None
     reason: str | None = None
     resources: dict[str, int | float | str] = field(default_factory=dict[str, int | float | str])
+    """What its rule requests."""
+    measured: MeasuredResources | None = None
+    """What its processes used, once it ended."""
     depends_on: tuple[str, ...] = ()
     is_checkpoint: bool = False
     started_at: datetime | None = None

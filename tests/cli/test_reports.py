@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from penstock.commands.runs.outputs import missing_lines
 from penstock.local.service_logs import ServiceLogMonitor
-from penstock.terminal.reports import describe_job, task_rows
+from penstock.terminal.reports import describe_job, task_file_rows, task_rows
 from penstock.terminal.watching import LiveDisplay, PlainDisplay, counts_of, end_lines
 from penstock_schemas.api import Holder, JobResponse, OutputList, Waiting, WaitReason
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
-from penstock_schemas.outputs import UndeclaredFile, UnstoredFile
+from penstock_schemas.measurements import MeasuredResources
+from penstock_schemas.outputs import OutputKind, TaskFile, UndeclaredFile, UnstoredFile
 from penstock_schemas.views import Task, TaskState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -144,6 +145,36 @@ def test_a_task_shows_its_wildcards_and_its_cause() -> None:
     headers, [row] = task_rows([task])
     cells = dict(zip(headers, row, strict=True))
     assert (cells["WILDCARDS"], cells["NOTE"]) == ("i=1", "failed with exit code 6")
+
+
+def test_a_task_shows_what_it_used_beside_what_it_requested() -> None:
+    used = MeasuredResources(peak_memory_bytes=3 << 29, user_s=61.0, system_s=2.5)
+    task = Task(id="b", job_id=FAILED.id, attempt=1, name="b", state=TaskState.COMPLETED, measured=used)
+    requested = msgspec.structs.replace(task, resources={"mem_mb": 2000}, measured=used)
+    short = msgspec.structs.replace(task, measured=MeasuredResources(user_s=0.1))
+    headers, rows = task_rows([task, requested, short])
+    cells = [dict(zip(headers, row, strict=True)) for row in rows]
+    assert [(item["CPU"], item["MEMORY"]) for item in cells] == [
+        ("1m03s", "1.5 GiB"),
+        ("1m03s", "1.5 GiB of 1.9 GiB"),
+        ("", ""),
+    ]
+
+
+def test_the_files_of_tasks_are_listed() -> None:
+    files = (TaskFile(path="logs/a.log", kind=OutputKind.LOG, size_bytes=2048),)
+    task = Task(id="b", job_id=FAILED.id, attempt=1, name="b", state=TaskState.FAILED, files=files)
+    headers, rows = task_file_rows([task, msgspec.structs.replace(task, files=())])
+    assert headers == ("TASK", "RULE", "STATE", "KIND", "SIZE", "PATH")
+    assert rows == [("b", "b", "failed", "log", "2.0 KiB", "logs/a.log")]
+
+
+def test_a_run_shows_what_it_used() -> None:
+    used = MeasuredResources(peak_memory_bytes=3 << 29, user_s=61.0, system_s=2.5, read_bytes=0, written_bytes=2048)
+    lines = list(describe_job(msgspec.structs.replace(FAILED, measured=used)))
+    line = "used:       at most 1.5 GiB of memory at once, 1m03s of processor time, 0 B read from disk, 2.0 KiB written"
+    assert line in lines
+    assert not [line for line in describe_job(FAILED) if line.startswith("used")]
 
 
 def test_files_that_are_missing_from_the_outputs_are_listed() -> None:

@@ -63,6 +63,7 @@ from penstock_schemas.events import (
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.remote_sources import PinnedRef
 from penstock_schemas.views import EMPTY_HEAD, Job
 from penstock_schemas.wire import encode
@@ -659,3 +660,13 @@ def test_warnings_reach_the_job_however_it_ends(before: Sequence[JobEventData], 
     assert ended is not None
     assert ended.state.is_terminal
     assert ended.warnings == warnings
+
+
+@pytest.mark.parametrize("outcome", OutcomeKind)
+def test_what_an_attempt_used_is_kept_until_the_job_is_deleted(outcome: OutcomeKind) -> None:
+    used = MeasuredResources(peak_memory_bytes=5, user_s=1.5)
+    begun = CANCELLING if outcome is OutcomeKind.STOPPED else RUNNING
+    [ended] = decide(job(begun), replace(end(outcome), measured=used))
+    after = job([*begun, ended])
+    assert after.measured == used
+    assert job([*begun, ended, JobDeleted()]).measured is None

@@ -15,10 +15,15 @@ from penstock_execution.processes.supervision_messages import (
     decode_report,
     encode_report,
 )
+from penstock_schemas.measurements import MeasuredResources
 
 INTEGERS = st.integers(-(2**62), 2**62)
 REPORTS = st.builds(Started, pid=INTEGERS) | st.builds(
-    Exited, exit_code=INTEGERS, was_killed=st.booleans(), left=INTEGERS, peak_bytes=INTEGERS
+    Exited,
+    exit_code=INTEGERS,
+    was_killed=st.booleans(),
+    left=INTEGERS,
+    used=st.builds(MeasuredResources, peak_memory_bytes=INTEGERS, user_s=st.floats(0, 1e11), read_bytes=INTEGERS),
 )
 MAX_RECEIVED_BYTES = 4096
 """What the runner reads of one message."""

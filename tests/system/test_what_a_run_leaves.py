@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.cli.systems import Up, call, environment, up
 
+from penstock.terminal.exit_codes import Exit
+
 pytestmark = pytest.mark.system
 
 LIMIT_BYTES = 2_000_000_000

@@ -13,6 +13,7 @@ from penstock_domain.quantities import counted
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobResponse
 from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.software import Package, SoftwareManifest
 from penstock_schemas.views import Task
 
@@ -49,6 +50,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         ("about", job.description or ""),
         ("parameters", msgspec.json.encode(job.parameters).decode() if job.parameters else ""),
         ("outputs", describe_outputs(job, "file") if job.output_files else ""),
+        ("used", describe_use(job.measured)),
     ]
     for name, value in rows:
         if value and not value.startswith("-"):
@@ -75,6 +77,22 @@ def describe_holders(job: JobResponse) -> str:
 def describe_outputs(job: JobResponse, noun: str) -> str:
     """Return how many outputs a run has, as `3 files, 1.2 MiB`."""
     return f"{counted(job.output_files, noun)}, {tables.size(job.output_bytes)}"
+
+
+def describe_use(measured: MeasuredResources | None) -> str:
+    """Return what a run used, as `at most 1.2 GiB of memory, 3m05s of processor time, 2.0 MiB read, ...`."""
+    if measured is None:
+        return ""
+    parts: list[str] = []
+    if measured.peak_memory_bytes is not None:
+        parts.append(f"at most {tables.size(measured.peak_memory_bytes)} of memory at once")
+    if measured.user_s is not None or measured.system_s is not None:
+        parts.append(f"{tables.span((measured.user_s or 0.0) + (measured.system_s or 0.0))} of processor time")
+    if measured.read_bytes is not None:
+        parts.append(f"{tables.size(measured.read_bytes)} read from disk")
+    if measured.written_bytes is not None:
+        parts.append(f"{tables.size(measured.written_bytes)} written")
+    return ", ".join(parts)
 
 
 def may_lack_files(job: JobResponse) -> bool:
@@ -168,13 +186,15 @@ def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, .
             tables.state_word(task.state),
             str(task.attempt) if task.try_number == 1 else f"{task.attempt}.{task.try_number}",
             task_time(task),
+            task_processor_time(task),
+            task_memory(task),
             "" if task.exit_code is None else str(task.exit_code),
             task_wildcards(task),
             task.message or "",
         )
         for task in tasks
     ]
-    return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "EXIT", "WILDCARDS", "NOTE"), rows
+    return ("TASK", "RULE", "STATE", "ATTEMPT", "TOOK", "CPU", "MEMORY", "EXIT", "WILDCARDS", "NOTE"), rows
 
 
 def software_rows(found: SoftwareManifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -207,6 +227,23 @@ def task_time(task: Task) -> str:
     if task.started_at is None:
         return ""
     return tables.span(((task.ended_at or SYSTEM.now()) - task.started_at).total_seconds())
+
+
+def task_processor_time(task: Task) -> str:
+    """Write how much processor time a task took."""
+    measured = task.measured
+    if measured is None or measured.user_s is None or measured.system_s is None:
+        return ""
+    return tables.span(measured.user_s + measured.system_s)
+
+
+def task_memory(task: Task) -> str:
+    """Write the most memory that a task had, and what it requested, as `1.2 GiB of 2.0 GiB`."""
+    peak = None if task.measured is None else task.measured.peak_memory_bytes
+    if peak is None:
+        return ""
+    requested = task.resources.get("mem_mb")
+    return tables.size(peak) + (f" of {tables.size(requested * 1_000_000)}" if isinstance(requested, int) else "")
 
 
 def _code(failure: Failure) -> str:

@@ -39,6 +39,7 @@ def end_attempt(job: JobLifecycle, command: EndAttempt) -> tuple[JobEventData, .
                     tasks=command.tasks,
                     output_files=command.output_files,
                     output_bytes=command.output_bytes,
+                    measured=command.measured,
                     warnings=command.warnings,
                 ),
             )
@@ -54,6 +55,7 @@ def end_attempt(job: JobLifecycle, command: EndAttempt) -> tuple[JobEventData, .
                     runner_id=command.runner_id,
                     reason=job.cancel_reason,
                     tasks=command.tasks,
+                    measured=command.measured,
                     warnings=command.warnings,
                 ),
             )
@@ -68,6 +70,7 @@ def _failed(job: JobLifecycle, command: EndAttempt) -> JobEventData:
             runner_id=command.runner_id,
             reason=job.cancel_reason,
             tasks=command.tasks,
+            measured=command.measured,
             warnings=command.warnings,
         )
     failure = command.failure or Failure(cause=FailureCause.SYSTEM, message="the runner gave no reason")
@@ -78,6 +81,7 @@ def _failed(job: JobLifecycle, command: EndAttempt) -> JobEventData:
         tasks=command.tasks,
         output_files=command.output_files,
         output_bytes=command.output_bytes,
+        measured=command.measured,
         warnings=command.warnings,
     )
 

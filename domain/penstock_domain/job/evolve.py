@@ -112,7 +112,7 @@ def _described(before: Job, job: Job, stored: Stored) -> Job:
 
 
 def _ended(job: Job, data: JobCompleted | JobFailed | JobCancelled, time: datetime) -> Job:
-    job = replace(job, completed_at=time, tasks=data.tasks, warnings=data.warnings)
+    job = replace(job, completed_at=time, tasks=data.tasks, measured=data.measured, warnings=data.warnings)
     if isinstance(data, JobCancelled):
         return replace(job, hold_reason=None)
     job = replace(job, output_files=data.output_files, output_bytes=data.output_bytes)
@@ -154,4 +154,5 @@ def _emptied(job: Job) -> Job:
         warnings=(),
         output_files=0,
         output_bytes=0,
+        measured=None,
     )

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 from msgspec.structs import astuple, replace
 
+from penstock_engines.snakemake.counted_use import CountedUse
 from penstock_execution.provisioning import AnyRequirement
 from penstock_schemas.jobs import Finding, FindingKind
 
@@ -147,6 +148,8 @@ class TryEnded(Message, frozen=True, kw_only=True):
     will_retry: bool = False
     cancelled: bool = False
     """It was ended because another job failed or the run was stopped."""
+    used: CountedUse | None = None
+    """`None` where no process ran for it."""
 
 
 class ErrorLogged(Message, frozen=True, kw_only=True):

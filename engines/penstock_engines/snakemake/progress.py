@@ -33,6 +33,7 @@ from penstock_engines.snakemake.messages import (
 from penstock_execution.files.produced import Declared
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Finding, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.views import Task, TaskState
 
 MAX_DETAIL_CHARS: Final = 64 * 1024 * 1024
@@ -41,6 +42,7 @@ MAX_EXPLAINED: Final = 100
 """So many failed tasks are looked at for one logged error: those that failed last."""
 TOO_MANY_DETAILS: Final = "commands and reasons are not kept any more: there are too many in this run"
 _NOTHING: Final = Declared()
+_UNMEASURED: Final = MeasuredResources()
 _RULE_OF_ERROR: Final = re.compile(r"\bin rule (\S+?)(?: in file|,|:|$)", re.MULTILINE)
 
 
@@ -114,6 +116,12 @@ class TaskProgress:
     def has_raised(self, task: Task) -> bool:
         """Whether the task's last try ended with an exception and not with a failed command."""
         return task_key(task.name, task.wildcards) in self._raised
+
+    def measure(self, number: int, measured: MeasuredResources) -> None:
+        """Record what the processes of a job's last try used; it is reported with the end of the try."""
+        key = self._keys.get(number)
+        if key is not None and measured != _UNMEASURED:
+            self._tasks[key] = replace(self._tasks[key], measured=measured)
 
     def why_failed(self, task: Task) -> str:
         """Complete the sentence that begins with the name of a failed task's rule."""
@@ -255,6 +263,7 @@ class TaskProgress:
             ended_at=None,
             exit_code=None,
             message=None,
+            measured=None,
         )
         self._set(key, task)
         return task

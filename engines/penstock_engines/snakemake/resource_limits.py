@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_schemas.jobs import Failure
+from penstock_schemas.measurements import MeasuredResources
 
 MAX_TEXT_CHARS: Final = 100_000
 """So much of what a failure quotes is searched."""
@@ -124,6 +125,23 @@ def oom_kills() -> int | None:
     except OSError:
         return None
     return int(found[1]) if found else None
+
+
+def usage_of(used: MeasuredResources, requested: Mapping[str, object], kills_before: int | None) -> Usage:
+    """Return what is known of the memory of a run whose processes used `used`.
+
+    Args:
+        used: counted by the kernel, so the peak is that of the largest process.
+        requested: the resources of the rule that failed.
+        kills_before: what `oom_kills` returned when the run began.
+
+    """
+    declared, kills = requested.get("mem_mb"), oom_kills()
+    return Usage(
+        peak_bytes=used.peak_memory_bytes or None,
+        declared_mb=declared if isinstance(declared, int) else None,
+        oom_kills=None if kills is None or kills_before is None else kills - kills_before,
+    )
 
 
 def _sentence(limit: Limit, allowed: int, text: str, usage: Usage) -> str:

@@ -12,7 +12,9 @@ from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_o
 from penstock_engines.snakemake.progress import TaskProgress
 from penstock_execution.files.produced import Declared, OwnNames, Produced, ProducedFile
 from penstock_execution.files.produced_files import collect, declared_files
+from penstock_execution.files.workflow_files import WorkflowFolder
 from penstock_execution.local_workspace import LocalWorkspace
+from penstock_execution.workspace import UnsafeFile
 from penstock_schemas.views import Task
 
 COLLECT_S: Final = 120.0
@@ -76,6 +78,19 @@ def files_of_task(work_dir: Path, declared: Declared) -> tuple[ProducedFile, ...
         return declared_files(work_dir, declared, own=OWN_NAMES, max_files=MAX_TASK_FILES)
     except OSError:
         return ()
+
+
+def first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:
+    """Return the first output that does not exist; one behind a link, which may lead anywhere, is not looked for."""
+    with WorkflowFolder(work_dir) as folder:
+        for output in outputs:
+            try:
+                folder.status(output)
+            except (FileNotFoundError, NotADirectoryError):
+                return output
+            except (UnsafeFile, PermissionError):
+                continue
+    return None
 
 
 def _relative(path: str, work_dir: Path) -> str:

@@ -22,8 +22,8 @@ from penstock_engines.snakemake.messages import (
 from penstock_engines.snakemake.observation import Watch
 from penstock_engines.snakemake.progress import TaskProgress
 from penstock_engines.snakemake.protocol import Protocol
-from penstock_engines.snakemake.resource_limits import Usage, named_limit, oom_kills
-from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results, files_of_task
+from penstock_engines.snakemake.resource_limits import named_limit, oom_kills, usage_of
+from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results, files_of_task, first_missing
 from penstock_execution.engine import (
     ENGINE_LOG,
     Attempt,
@@ -36,10 +36,10 @@ from penstock_execution.engine import (
 )
 from penstock_execution.files.file_threads import in_thread
 from penstock_execution.files.produced import ProducedFile
-from penstock_execution.files.workflow_files import WorkflowFolder
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_execution.logs.live_logs import LiveLogs
 from penstock_execution.logs.log_follower import LAST_LINE_CHARS
+from penstock_execution.processes.process_meter import ProcessMeter, combined
 from penstock_execution.processes.supervision_messages import Exited
 from penstock_execution.processes.turns import Turns
 from penstock_execution.processes.zygote_client import AttemptHandle
@@ -47,14 +47,16 @@ from penstock_execution.provision_steps import ProvisionSteps
 from penstock_execution.provisioning import Provider, encode_answer
 from penstock_execution.sandbox.denials import explained
 from penstock_execution.sandbox.rules import Rules
-from penstock_execution.workspace import UnsafeFile
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.jobs import Failure, FailureCause, Finding, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.views import LogStream, Task, TaskState
 
 FILE_THREADS: Final = 4
 """Threads that may wait for files of one attempt."""
+LAST_SAMPLE_S: Final = 0.2
+"""How long the order to stop waits until it is known what the attempt uses."""
 KILL_DEADLINE_S: Final = 8.0
 """How long a killed attempt may take to be gone, its supervisor included."""
 
@@ -90,6 +92,7 @@ class RunningAttempt:
         self._protocol = Protocol(is_dry=attempt.is_dry)
         self._watch: Watch | None = None
         """Once its own process has started."""
+        self._meter: ProcessMeter | None = None
         self._taken = 0
         self._invalid: InvalidEvent | None = None
         self._started_at = SYSTEM.now()
@@ -107,6 +110,8 @@ class RunningAttempt:
                 started = await child.started()
                 if started is not None:
                     self._watch = Watch(started.pid, max_processes=self._max_processes)
+                    self._meter = ProcessMeter(started.pid, self._files)
+                    tasks.start_soon(self._meter.follow)
                     async with anyio.create_task_group() as reading:
                         reading.start_soon(self._read_events, child, tasks)
                         exited = await child.exited()
@@ -161,20 +166,23 @@ class RunningAttempt:
         succeeded = exited.exit_code == 0 and ended is not None and ended.problem is None and not is_refused
         if succeeded:
             await self.finish(TaskState.COMPLETED, "")
-            return self._outcome(OutcomeKind.SUCCEEDED, None)
+            return self._outcome(OutcomeKind.SUCCEEDED, None, exited)
         if was_stopped:
             await self.finish(TaskState.CANCELLED, "the run was stopped")
-            return self._outcome(OutcomeKind.STOPPED, None)
+            return self._outcome(OutcomeKind.STOPPED, None, exited)
         await self.finish(TaskState.FAILED, "the run ended before it")
         await self._quote_log_file()
         failure = await in_thread(lambda: self._failure(exited), limiter=self._files)
-        return self._outcome(OutcomeKind.FAILED, failure)
+        return self._outcome(OutcomeKind.FAILED, failure, exited)
 
     async def finish(self, state: TaskState, reason: str) -> None:
         """Close every task that has no end, and show the rest of the logs."""
         turns = Turns()
         now = SYSTEM.now()
         # The tasks of a plan were never to start: they are reported as they are, with their reasons.
+        if self._meter is not None:
+            for number in self._meter.running:
+                self._progress.measure(number, self._meter.end(number))
         tasks = self._progress.waiting if self._attempt.is_dry else self._progress.close(state, reason, now)
         for task in tasks:
             await self._report_task(task)
@@ -191,11 +199,13 @@ class RunningAttempt:
         failure = without_folder(failure, self._place.work_dir)
         return Outcome(kind=OutcomeKind.FAILED, failure=failure, tasks=self._progress.counts)
 
-    def _outcome(self, kind: OutcomeKind, failure: Failure | None) -> Outcome:
+    def _outcome(self, kind: OutcomeKind, failure: Failure | None, exited: Exited) -> Outcome:
+        sampled = MeasuredResources() if self._meter is None else self._meter.whole
         return Outcome(
             kind=kind,
             failure=failure,
             tasks=self._progress.counts,
+            measured=combined(sampled, exited.used),
             produced=self._results.produced,
             findings=tuple(self._progress.findings),
             refusal=self._progress.refusal,
@@ -213,21 +223,14 @@ class RunningAttempt:
         else:
             failure = run_failure(self._progress, exited.exit_code, tail_of_file(self._engine_log))
         work_dir = self._place.work_dir
-        failure = named_limit(explained(failure, self._rules, work_dir), self._limits, self._usage(exited))
+        usage = usage_of(exited.used, {} if task is None else task.resources, self._oom_kills)
+        failure = named_limit(explained(failure, self._rules, work_dir), self._limits, usage)
         return without_folder(failure, work_dir)
-
-    def _usage(self, exited: Exited) -> Usage:
-        task = self._progress.failed_task
-        declared = task.resources.get("mem_mb") if task else None
-        kills = oom_kills()
-        return Usage(
-            peak_bytes=exited.peak_bytes or None,
-            declared_mb=declared if isinstance(declared, int) else None,
-            oom_kills=None if kills is None or self._oom_kills is None else kills - self._oom_kills,
-        )
 
     async def _stop_on_request(self, child: AttemptHandle, stop: anyio.Event) -> None:
         await stop.wait()
+        if self._meter is not None:
+            await self._meter.take(LAST_SAMPLE_S)
         child.stop()
 
     async def _read_events(self, child: AttemptHandle, answering: TaskGroup) -> None:
@@ -256,11 +259,13 @@ class RunningAttempt:
     async def _take(self, message: AnyMessage) -> None:
         """Take a message: first what the engine sees by itself, then whether it can be, then what it changes."""
         exit_codes: tuple[int | None, ...] = ()
-        watch = self._watch
+        watch, meter = self._watch, self._meter
         assert watch is not None, "its process has started"
+        assert meter is not None, "its process has started"
         match message:
             case ProcessStarted():
                 watch.open(message.task, message.pid)
+                meter.begin(message.task, message.pid)
             case TryEnded(ok=True):
                 exit_codes = watch.end(message.task)
             case TryEnded():
@@ -273,6 +278,9 @@ class RunningAttempt:
         if isinstance(message, TryStarted | TryEnded):
             # The attempt's clock is the machine's, but it is not trusted.
             message = replace(message, time=min(max(message.time, self._started_at), SYSTEM.now()))
+        if isinstance(message, TryEnded):
+            counted = None if message.used is None else message.used.measured
+            self._progress.measure(message.task, combined(meter.end(message.task), counted))
         if isinstance(message, Found):
             self._warn(message.findings)
         for task in self._progress.apply(message):
@@ -287,7 +295,7 @@ class RunningAttempt:
         """
         entry = self._protocol.entry(task)
         if entry.outputs:
-            missing = await in_thread(lambda: _first_missing(self._place.work_dir, entry.outputs), limiter=self._files)
+            missing = await in_thread(lambda: first_missing(self._place.work_dir, entry.outputs), limiter=self._files)
             if missing is not None:
                 raise InvalidEvent(f"rule {entry.rule[:100]} ended well, and its output {missing[:200]!r} is not there")
 
@@ -337,16 +345,3 @@ class RunningAttempt:
 
     def _log_path(self, task: Task, stream: str) -> Path:
         return self._logs.path(task.id, stream)
-
-
-def _first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:
-    """Return the first output that does not exist; one behind a link, which may lead anywhere, is not looked for."""
-    with WorkflowFolder(work_dir) as folder:
-        for output in outputs:
-            try:
-                folder.status(output)
-            except (FileNotFoundError, NotADirectoryError):
-                return output
-            except (UnsafeFile, PermissionError):
-                continue
-    return None

@@ -5,6 +5,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from penstock_schemas.measurements import MeasuredResources
+
 READY: Final = b"ready"
 """The zygote's first message on its control socket: everything is imported."""
 LAUNCH: Final = b"launch"
@@ -29,8 +31,8 @@ class Exited(Struct, frozen=True, kw_only=True, tag=True):
     """The supervisor killed it, because it did not end in time or the runner was gone."""
     left: int = 0
     """Processes that could not be killed before the deadline."""
-    peak_bytes: int = 0
-    """The largest resident set of one process of the attempt, as far as its end was collected."""
+    used: MeasuredResources = MeasuredResources()
+    """What its collected processes used; the peak of memory is that of the largest one."""
 
 
 SupervisorReport = Started | Exited

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from penstock_domain.lease import LEASE_CHECK_S
+from penstock_execution.processes.kernel_counts import counted_use
 from penstock_execution.processes.lease_deadline import Deadline
 from penstock_execution.processes.process_tree import adopt_orphans, die_with, end_descendants, kill, reap
 from penstock_execution.processes.supervision_messages import STOP, Exited, Started, SupervisorReport, encode_report
@@ -56,8 +57,8 @@ def supervise(
     collected, left = end_descendants()
     if exit_code is None:
         exit_code = collected.get(pid, -signal.SIGKILL)
-    peak_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    _report(lifeline, Exited(exit_code=exit_code, was_killed=was_killed, left=left, peak_bytes=peak_bytes))
+    used = counted_use([resource.getrusage(resource.RUSAGE_CHILDREN)])
+    _report(lifeline, Exited(exit_code=exit_code, was_killed=was_killed, left=left, used=used))
     os._exit(0)
 
 

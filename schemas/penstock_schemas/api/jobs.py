@@ -11,6 +11,7 @@ from penstock_schemas.events import AnyEventData
 from penstock_schemas.ids import EventId, JobId, RunnerId
 from penstock_schemas.job_spec import SubmissionFields
 from penstock_schemas.jobs import Damage, Failure, JobState, JobStatus, LeftOut, PipelineRef, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 
 
 class CommandRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -104,6 +105,8 @@ class JobResponse(SubmissionFields, frozen=True, kw_only=True, omit_defaults=Fal
     """The catalogue entry that it runs, as it was when the job was submitted."""
     warnings: tuple[str, ...] = ()
     """What the user must know of the run, one sentence each: for example that it ran without declared software."""
+    measured: MeasuredResources | None = None
+    """What the processes of the last attempt used, once it ended; null where it was not measured."""
     waiting: Waiting | None = None
     """Why it waits; null when it does not, or when that is not known at the moment."""
     left_out: tuple[LeftOut, ...] = ()

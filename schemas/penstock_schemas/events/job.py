@@ -4,6 +4,7 @@ from penstock_schemas.events.base import EventData, Moment
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
 from penstock_schemas.jobs import Failure, RequeueCause, TaskCounts
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.remote_sources import PinnedRef
 
 
@@ -81,6 +82,8 @@ class JobCompleted(EventData, tag=True, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    measured: MeasuredResources | None = None
+    """What its processes used."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the run, one sentence each."""
 
@@ -94,6 +97,8 @@ class JobFailed(EventData, tag=True, frozen=True, kw_only=True):
     tasks: TaskCounts = TaskCounts()
     output_files: int = 0
     output_bytes: int = 0
+    measured: MeasuredResources | None = None
+    """What its processes used."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the run, one sentence each."""
 
@@ -124,6 +129,8 @@ class JobCancelled(EventData, tag=True, frozen=True, kw_only=True):
     runner_id: RunnerId | None = None
     reason: str | None = None
     tasks: TaskCounts = TaskCounts()
+    measured: MeasuredResources | None = None
+    """What its processes used."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the run, one sentence each."""
 

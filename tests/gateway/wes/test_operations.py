@@ -13,7 +13,8 @@ from penstock_gateway.http.responses import encode
 from penstock_schemas.commands import EndAttempt, OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, FailureCause, LogFileTail, TaskCounts
-from penstock_schemas.outputs import OutputFile, OutputManifest
+from penstock_schemas.measurements import MeasuredResources
+from penstock_schemas.outputs import OutputFile, OutputKind, OutputManifest, TaskFile
 from penstock_schemas.views import LogChunk, LogStream, Task, TaskState
 
 SNAKEFILE = b"rule all:\n    output: 'x'\n    shell: 'touch x'\n"
@@ -111,13 +112,17 @@ async def test_a_run_from_its_queue_to_its_end(stage: Stage, client: httpx.Async
 
     running = await run(client)
     await stage.start(running)
-    await put_tasks(stage, running, 2)
+    used = MeasuredResources(peak_memory_bytes=5, user_s=1.5)
+    log = TaskFile(path="a.log", kind=OutputKind.LOG, size_bytes=7)
+    await put_tasks(stage, running, 2, measured=used, files=(log,))
     await seen(stage, client, running)
     body = await log_of(client, running)
     assert body["state"] == "RUNNING"
     assert body["run_log"]["cmd"] == ["snakemake", "--snakefile", "Snakefile"]
     assert "end_time" not in body["run_log"]
     assert [task["name"] for task in body["task_logs"]] == ["align", "align"]
+    system_logs = body["task_logs"][0]["system_logs"]
+    assert {"measured peak_memory_bytes: 5", "measured user_s: 1.5", "log file: a.log (7 bytes)"} <= set(system_logs)
 
     await stage.end(running)
     await seen(stage, client, running)

@@ -28,9 +28,14 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from penstock_engines.snakemake.attempt_process.graph import TaskNumbers, job_key
 from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.patches import LocalExecutor, job_body, local_settings, pool_threads
-from penstock_engines.snakemake.attempt_process.running_tasks import RunningTask, RunningTasks, SubmittedGroup
+from penstock_engines.snakemake.attempt_process.running_tasks import (
+    RunningTask,
+    RunningTasks,
+    SubmittedGroup,
+)
 from penstock_engines.snakemake.attempt_process.shell_process import watch_shell
 from penstock_engines.snakemake.attempt_process.software.unsupported import Software
+from penstock_engines.snakemake.counted_use import use_of
 from penstock_engines.snakemake.messages import Message, TryEnded, TryStarted
 from penstock_execution.processes.event_pipe import OWN_THREADS, NullReporter, Reporter
 from penstock_execution.sandbox.task_domain import enter_own_domain
@@ -226,6 +231,7 @@ class Executor(LocalExecutor):  # type: ignore[misc]  # Snakemake is not typed
                 raised=task.report.raised if task and task.report and not task.was_killed else None,
                 will_retry=will_retry and not ok,
                 cancelled=bool(task and task.was_killed and not ok),
+                used=use_of(task.used, is_command=task.is_command) if task else None,
             )
         )
 

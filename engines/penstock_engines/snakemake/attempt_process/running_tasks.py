@@ -9,12 +9,13 @@ for its task is decided by the executor plugin.
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
 import os
+import resource
 import select
 import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,6 +75,8 @@ class RunningTask:
     descriptor: int = -1
     """The process, as a descriptor."""
     report_descriptor: int = -1
+    used: list[resource.struct_rusage] = field(default_factory=list[resource.struct_rusage])
+    """What its processes used that were collected."""
     exit_code: int | None = None
     report: TaskReport | None = None
     was_killed: bool = False
@@ -186,7 +189,7 @@ class RunningTasks:
                 self._left(task)
 
         adopt = task.limited.adopt if task.limited else None
-        job = ShellJob(self._files(task), has_started, is_ending, self._entering(task), adopt)
+        job = ShellJob(self._files(task), has_started, is_ending, task.used.append, self._entering(task), adopt)
         try:
             with commands_of(job):
                 body()
@@ -301,7 +304,8 @@ class RunningTasks:
             task = self._running[descriptor]
             self._epoll.unregister(descriptor)
             self._left(task)
-            _, status = os.waitpid(task.pid, 0)
+            _, status, used = os.wait4(task.pid, 0)
+        task.used.append(used)
         task.report = read_report(task.report_descriptor)
         # What a process left in its report gives more details of a failure, and never makes one a success.
         task.exit_code = (task.report.exit_code if task.report else 0) or os.waitstatus_to_exitcode(status)

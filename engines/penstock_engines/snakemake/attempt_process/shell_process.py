@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from resource import struct_rusage
 from typing import Any
 
 from msgspec import Struct
@@ -31,6 +32,8 @@ class ShellJob(Struct, frozen=True):
     """Called with the process id."""
     is_ending: Callable[[int], None]
     """Called when the process has ended, and its id still is its own."""
+    has_ended: Callable[[struct_rusage], None]
+    """Called with what it used, once it was collected."""
     isolate: Callable[[], None]
     """Called in the thread that then starts the process, which inherits what it does."""
     prepare: Callable[[], None] | None = None
@@ -61,6 +64,9 @@ class JobCommand(subprocess.Popen[Any]):
         if self.returncode is None and timeout is None:
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self._job.is_ending(self.pid)
+            _, status, used = os.wait4(self.pid, 0)
+            self.returncode = os.waitstatus_to_exitcode(status)
+            self._job.has_ended(used)
         return super().wait(timeout)
 
 

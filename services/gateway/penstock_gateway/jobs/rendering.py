@@ -37,6 +37,7 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
         tasks=job.tasks if tasks is None else tasks,
         output_files=job.output_files,
         output_bytes=job.output_bytes,
+        measured=job.measured,
         seq=job.head.seq,
         pipeline=job.spec.pipeline,
         warnings=job.warnings,

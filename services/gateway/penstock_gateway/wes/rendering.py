@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, UnsetType, structs
 
 from penstock_domain.engines.parameter_table import NO_REQUEUE
 from penstock_gateway.index.workflow_urls import workflow_url_of
@@ -24,6 +24,7 @@ from penstock_gateway.wes.addresses import Addresses
 from penstock_gateway.wes.states import state_of
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import Failure, JobState
+from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.outputs import OutputKind, OutputManifest
 from penstock_schemas.views import Job, Task, TaskKind, TaskState
 
@@ -190,6 +191,7 @@ def _system_logs_of_run(job: Job) -> list[str]:
         lines.append(f"held: {job.hold_reason or 'no reason was given'}")
     if job.requeue_reason is not None:
         lines.append(f"an earlier attempt ended without an outcome: {job.requeue_reason}")
+    lines += _measured(job.measured)
     lines += [f"warning: {warning}" for warning in job.warnings]
     if job.failure is not None:
         lines.append(job.failure.message)
@@ -216,6 +218,7 @@ def _system_logs_of_task(task: Task) -> list[str]:
     lines = [f"state: {task.state.value}", f"attempt: {task.attempt}", f"try: {task.try_number}"]
     lines += [f"wildcard {name}: {value}" for name, value in task.wildcards.items()]
     lines += [f"resource {name}: {value}" for name, value in task.resources.items()]
+    lines += _measured(task.measured)
     lines += [f"{file.kind.value} file: {file.path} ({file.size_bytes} bytes)" for file in task.files]
     if task.reason:
         lines.append(f"reason: {task.reason}")
@@ -224,6 +227,13 @@ def _system_logs_of_task(task: Task) -> list[str]:
     if task.message and (task.state is not TaskState.COMPLETED or task.kind is not TaskKind.RULE):
         lines.append(f"message: {task.message}")
     return lines
+
+
+def _measured(measured: MeasuredResources | None) -> list[str]:
+    """Return what a task, or a run, was measured to use: the standard has no field for it."""
+    if measured is None:
+        return []
+    return [f"measured {name}: {value}" for name, value in structs.asdict(measured).items() if value is not None]
 
 
 def _time(time: datetime | None) -> str | UnsetType:

@@ -37,5 +37,6 @@ def end_intent(order: StartOrder, runner_id: RunnerId, end: ReportEnd) -> Intent
         tasks=outcome.tasks,
         output_files=stored.output_files,
         output_bytes=stored.output_bytes,
+        measured=outcome.measured,
         warnings=(*warnings_of(outcome), *stored.warnings),
     )
