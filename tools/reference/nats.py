@@ -9,6 +9,8 @@ from penstock_jetstream.layout import streams
 from penstock_jetstream.settings import NatsSettings
 from penstock_schemas.events import JobSubmitted
 from penstock_schemas.jobs import Damage, UnsupportedDirectives
+from penstock_schemas.measurements import MeasuredResources
+from penstock_schemas.outputs import OutputKind, TaskFile
 from penstock_schemas.views import (
     EngineQueue,
     LogChunk,
@@ -54,6 +56,8 @@ STREAMS: Final = ("EVENTS", "TASKS", "LOGS", "JOBS", "BEATS", "SNAPSHOTS")
 """In the order of `layout.streams`."""
 PAYLOADS: Final = (
     Task,
+    MeasuredResources,
+    TaskFile,
     LogChunk,
     RunnerHeartbeat,
     SchedulerBeat,
@@ -106,7 +110,7 @@ def page() -> str:
     for shape in PAYLOADS:
         parts.append(f"### {shape.__name__}\n\n{summary(shape)}\n")
         parts.append(struct_table(shape))
-    for enum in (TaskState, TaskKind, LogStream, SandboxLevel, UnsupportedDirectives):
+    for enum in (TaskState, TaskKind, OutputKind, LogStream, SandboxLevel, UnsupportedDirectives):
         parts.append(f"### {enum.__name__}\n\n{summary(enum)}\n")
         parts.append(enum_table(enum))
     return "\n".join(parts)
