@@ -92,6 +92,15 @@ async def test_what_is_older_than_the_log_is_another_logs(stage: Stage) -> None:
     assert await keys(stage) == before
 
 
+async def test_the_pins_of_a_source_stay_for_a_year_after_its_last_run(stage: Stage) -> None:
+    await begin(stage)
+    await stage.blobs.put_bytes("remote-sources/default/x.json", b"x")
+    async with days_later(stage, 360):
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ()
+    async with days_later(stage, 370):
+        assert (await stage.gateway.maintenance.sweeper.sweep()).removed == ("remote-sources/default/x.json",)
+
+
 async def test_a_young_bundle_stays_for_submissions_that_share_it(stage: Stage) -> None:
     await begin(stage)
     await stage.blobs.put_bytes("sources/2026-01-01/x.json", b"x")

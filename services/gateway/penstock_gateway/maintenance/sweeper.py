@@ -3,8 +3,8 @@
 A reference to a blob is written within hours of the blob: the files of an upload, for a job or an entry of the
 catalogue, have a separate prefix, and the bundles that submissions share are those of one day. So what was written
 some days ago, and is referred to by nothing that the log holds, will never be referred to. To the files of a plan
-nothing refers. What was there before the log stays, because the store may have served another one. No gateway has to
-lead: a blob that two of them remove is gone all the same.
+nothing refers, and the pins of a source are only kept for its next run. What was there before the log stays, because
+the store may have served another one. No gateway has to lead: a blob that two of them remove is gone all the same.
 """
 
 import uuid
@@ -31,6 +31,9 @@ JOBS: Final = "jobs"
 PIPELINES: Final = "pipelines"
 BUNDLES: Final = "sources"
 PLANS: Final = "plans"
+PINS: Final = "remote-sources"
+PINS_AFTER: Final = timedelta(days=365)
+"""How old the manifest of a source's remote files must be: each run of the source that uses it writes it again."""
 FIRST_PAUSE_S: Final = 60.0
 """A gateway that starts has better things to do."""
 SWEEP_INTERVAL_S: Final = 600.0
@@ -76,7 +79,7 @@ class Sweeper:
         self._log = event_log
         self._runtime = runtime
         self._began_at: datetime | None = None
-        self._places = dict.fromkeys((JOBS, PIPELINES, BUNDLES, PLANS), "")
+        self._places = dict.fromkeys((JOBS, PIPELINES, BUNDLES, PLANS, PINS), "")
         self._removed = 0
 
     async def run(self) -> None:
@@ -106,7 +109,8 @@ class Sweeper:
             for _ in range(MAX_PAGES):
                 page = await self._blobs.page(folder, after=self._places[folder], limit=PAGE)
                 seen += len(page)
-                old = [item for item in page if began_at - BEFORE_LOG <= item.written_at < cutoff]
+                before = min(cutoff, self._runtime.now() - PINS_AFTER) if folder == PINS else cutoff
+                old = [item for item in page if began_at - BEFORE_LOG <= item.written_at < before]
                 removed += await self._sweep_page(folder, old, cutoff)
                 self._places[folder] = page[-1].key if len(page) == PAGE else ""
                 if len(page) < PAGE:
@@ -140,7 +144,7 @@ class Sweeper:
             return await self._sweep_jobs(old, cutoff)
         if folder == PIPELINES:
             return await self._sweep_entries(old)
-        if folder == PLANS:
+        if folder in (PLANS, PINS):
             return await self._remove([item.key for item in old])
         return await self._remove([item.key for item in old if not await self._index.has_bundle(item.key)])
 
