@@ -114,7 +114,9 @@ class ProvisionSteps:
                 found = await provider.find(requirement)
                 self.planned.append(_planned(requirement, is_cached=found is not None))
                 return Answer(number=0, path=found.path if found else None)
-            provided = await self._prepare(provider, requirement, digest)
+            # A file that is at hand needs no step: a workflow may be made of hundreds of them.
+            provided = await provider.find(requirement) if kind is ProvisionKind.FILE else None
+            provided = provided or await self._prepare(provider, requirement, digest)
         except ProvisionFailed as failed:
             return self._failed(requirement, failed)
         self.provided.append(
@@ -253,6 +255,8 @@ def _ended(task: Task, result: Provided | ProvisionFailed | None) -> Task:
 
 
 def _how(provided: Provided) -> str:
+    if provided.is_absent:
+        return "there is no such file"
     how = "it was there already" if provided.is_cached else "it was prepared"
     packages = len(provided.packages)
     return f"{how}: {packages} package{'s' * (packages != 1)}" if packages else how

@@ -12,6 +12,7 @@ from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_execution.engine import Attempt, CountsChanged, EngineEvent, LogWritten, Outcome, TaskChanged
 from penstock_execution.files.folder_search import stamps_of
 from penstock_execution.local_workspace import LocalWorkspace
+from penstock_execution.provisioning import Provider
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import Failure, TaskCounts
@@ -71,6 +72,8 @@ class EngineHarness:
         self.emitted = EmittedEvents()
         self.stop = anyio.Event()
         self.attempts = 0
+        self.providers: tuple[Provider, ...] = ()
+        """Of its attempts alone."""
         self.keeps_track = False
         """Whether the engine knows what is in the work directory at the start, so that it finds undeclared files."""
 
@@ -116,6 +119,7 @@ class EngineHarness:
             engine_parameters=dict(engine_parameters or {}),
             resume=resume,
             is_dry=is_dry,
+            providers=self.providers,
         )
         with anyio.fail_after(DEADLINE_S):
             return await self.engine.run(attempt, self.emitted, self.stop)

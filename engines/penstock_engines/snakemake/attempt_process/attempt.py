@@ -37,9 +37,11 @@ from penstock_engines.snakemake.attempt_process.graph import (
 from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.patches import (
     dag_of,
+    fetch_sources_with,
     linemaps_of,
     remember_global_conda,
     replace_conda,
+    require_wrapper_scripts,
     tolerate_closed_folders,
 )
 from penstock_engines.snakemake.attempt_process.process_setup import prepare_process
@@ -50,6 +52,7 @@ from penstock_engines.snakemake.attempt_process.software.conda_environments impo
     label_of,
 )
 from penstock_engines.snakemake.attempt_process.software.provisions import Answers, Provisions
+from penstock_engines.snakemake.attempt_process.software.remote_sources import RemoteSources
 from penstock_engines.snakemake.attempt_process.software.unsupported import Software, short_text
 from penstock_engines.snakemake.attempt_process.workflow_settings import (
     AttemptContext,
@@ -151,6 +154,7 @@ def _run(launch: Launch, reporter: Reporter[Message], provisions: Provisions) ->
             try:
                 context = _context(launch, reporter, numbers, provisions)
                 output.benchmark_extended = context.chosen("benchmark_extended")
+                _provide_files(context)
                 _provide_conda(context)
                 dag_api = load_workflow(api, context)
                 if launch.is_dry:
@@ -189,6 +193,13 @@ def _context(
     return AttemptContext(
         launch=launch, profile=profile, reporter=reporter, numbers=numbers, provisions=provisions, graph=graph
     )
+
+
+def _provide_files(context: AttemptContext) -> None:
+    """Let the runner fetch files of other hosts, where it does that."""
+    if ProvisionKind.FILE in context.launch.provides:
+        fetch_sources_with(RemoteSources(context.provisions.request).copy)
+    require_wrapper_scripts()
 
 
 def _provide_conda(context: AttemptContext) -> None:

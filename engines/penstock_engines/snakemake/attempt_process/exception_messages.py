@@ -20,6 +20,7 @@ from snakemake.exceptions import (
 
 from penstock_engines.snakemake.attempt_process.profile import BadProfile
 from penstock_engines.snakemake.attempt_process.software.provisions import CannotProvide
+from penstock_engines.snakemake.attempt_process.software.remote_sources import SourceUnavailable
 from penstock_engines.snakemake.attempt_process.software.unsupported import MissingSoftware
 from penstock_engines.snakemake.messages import RunProblem
 
@@ -51,7 +52,7 @@ def describe(error: BaseException, linemaps: Linemaps, work_dir: Path) -> RunPro
             message = f"no rule makes what was requested: {_squeeze(str(error))}"
         case MissingSoftware():
             return RunProblem(message=REFUSED + str(error), is_complete=True)
-        case CannotProvide() | BadProfile():
+        case CannotProvide() | BadProfile() | SourceUnavailable():
             return RunProblem(message=str(error), is_complete=True)
         case WorkflowError() if str(error).startswith(VARIABLES_MISSING):
             message = _missing_variables(error)
