@@ -20,6 +20,8 @@ class LocalProcesses(Struct, frozen=True, kw_only=True):
     """What attempts may access; `None`: what the runner's user may."""
     umask: int | None = None
     """Of what workflows create; `None`: that of this process."""
+    modules_init: str | None = None
+    """The shell script that defines `module` of environment modules; `None`: there are none."""
     max_processes: int = MAX_PROCESSES
     """Processes of one run that are watched at the same time."""
 

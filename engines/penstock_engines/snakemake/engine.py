@@ -60,6 +60,7 @@ class SnakemakeEngine:
         limits: Mapping[str, int] | None = None,
         sandbox: SandboxPolicy | None = None,
         providers: Sequence[Provider] = (),
+        modules_init: str | None = None,
         unsupported: UnsupportedDirectives = UnsupportedDirectives.CHOOSE,
         umask: int | None = None,
         max_processes: int = MAX_PROCESSES,
@@ -69,7 +70,8 @@ class SnakemakeEngine:
 
         `extra_environment` is passed on as it is; `limits` are resource limits of each attempt, by their names in the
         module `resource`; `sandbox` states what attempts may touch, `None` represents what the runner's user may;
-        `providers`, which the caller makes ready, prepare what attempts request; `unsupported` is what happens to a run
+        `providers`, which the caller makes ready, prepare what attempts request; `modules_init` is the shell script
+        that defines `module`; `unsupported` is what happens to a run
         that declares software that the runner does not provide; `umask` is for what workflows make, `None` represents
         that of this process; `max_processes` of a run are watched at a time; `enforced` are the resources of rules that
         are enforced in every run.
@@ -83,6 +85,7 @@ class SnakemakeEngine:
         self._limits = ATTEMPT_LIMITS | dict(limits or {})
         self._sandbox = sandbox
         self._providers = tuple(providers)
+        self._modules_init = modules_init
         self._unsupported = unsupported
         self._zygote = ZygoteClient(
             "penstock_engines.snakemake.attempt_process.zygote",
@@ -190,6 +193,7 @@ class SnakemakeEngine:
             enforced=enforced_resources(*self._enforced, *options.enforce_resources),
             policy=self._unsupported,
             provides=tuple({kind for provider in self._providers_of(attempt) for kind in provider.kinds}),
+            modules_init=self._modules_init,
             is_dry=attempt.is_dry,
             rules=rules,
         )

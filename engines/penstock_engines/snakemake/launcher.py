@@ -16,6 +16,7 @@ def launch(context: LaunchContext) -> Engine:
         limits=context.local.limits,
         sandbox=context.local.sandbox,
         providers=context.providers,
+        modules_init=context.local.modules_init,
         unsupported=context.unsupported_directives,
         umask=context.local.umask,
         max_processes=context.local.max_processes,

@@ -35,6 +35,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """What happens when the workflow declares software that this runner does not provide."""
     provides: tuple[ProvisionKind, ...] = ()
     """What the runner prepares for the attempt when it requests it."""
+    modules_init: str | None = None
+    """The shell script that defines `module`; `None`: there are no environment modules."""
     is_dry: bool = False
     """Whether only to list what would run."""
     rules: Rules | None = None

@@ -28,6 +28,7 @@ from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import Blobs, PortError
 from penstock_runner.confinement import confinement
 from penstock_runner.engines import UnknownEngine, check_options, launched_engines
+from penstock_runner.environment_modules import check_modules
 from penstock_runner.providers import provided_directives, providers_of
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runner.runner import Ports, Runner, new_runner_id
@@ -85,12 +86,17 @@ async def serve(
     # Before an engine is made: every process of an engine inherits it.
     os.environ[RUNNER_MARKER] = runner_id
     policy, sandbox_status = await confinement(settings, os.environ)
+    if settings.envmodules_init is not None:
+        await check_modules(settings.envmodules_init)
     providers = providers_of(settings)
     context = _launch_context(settings, policy, workflow_umask, providers)
     engines = launched_engines(installed_engines(), settings.engines, context, os.environ)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
     remote_sources = _remote_sources(settings, blobs, folder)
+    directives = provided_directives(
+        providers, has_files=remote_sources.is_possible, has_modules=settings.envmodules_init is not None
+    )
     with folder.hold():
         async with (
             reported(Liveness(), settings.liveness_listen),
@@ -100,7 +106,7 @@ async def serve(
             group.start_soon(_obey_signals, shutdown)
             runner = Runner(
                 runner_id,
-                _terms(settings, sandbox_status, provided_directives(providers, has_files=remote_sources.is_possible)),
+                _terms(settings, sandbox_status, directives),
                 _ports(cluster, blobs),
                 engines,
                 folder,
@@ -201,6 +207,7 @@ def _launch_context(
             limits=settings.limits,
             sandbox=policy,
             umask=workflow_umask,
+            modules_init=None if settings.envmodules_init is None else str(settings.envmodules_init.absolute()),
             max_processes=processes_of_run(raise_limit(), settings.slots),
         ),
     )

@@ -20,14 +20,18 @@ def providers_of(settings: RunnerSettings) -> tuple[Provider, ...]:
     return ()
 
 
-def provided_directives(providers: Iterable[Provider], *, has_files: bool = False) -> tuple[str, ...]:
+def provided_directives(
+    providers: Iterable[Provider], *, has_files: bool = False, has_modules: bool = False
+) -> tuple[str, ...]:
     """Return the directives that a runner with these providers honours, sorted: it advertises them.
 
     Args:
         providers: what all attempts share.
         has_files: whether each attempt also gets files of other hosts.
+        has_modules: whether environment modules can be loaded.
 
     """
     kinds = {kind for provider in providers for kind in provider.kinds}
     kinds |= {ProvisionKind.FILE} if has_files else set()
-    return tuple(sorted(directive for directive, needs in _NEEDS.items() if needs <= kinds))
+    found = {directive for directive, needs in _NEEDS.items() if needs <= kinds}
+    return tuple(sorted(found | ({"envmodules"} if has_modules else set())))

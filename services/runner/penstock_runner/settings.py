@@ -114,6 +114,16 @@ class RunnerSettings(FetchingServiceSettings, frozen=True, kw_only=True):
             "chose `allow-missing-software`, or it runs with a warning."
         ),
     ] = UnsupportedDirectives.CHOOSE
+    envmodules_init: (
+        Annotated[
+            Path,
+            Meta(
+                description="The shell script that defines `module`, of Environment Modules or Lmod, such as "
+                "/usr/share/modules/init/bash: with it, `envmodules:` of rules is honoured."
+            ),
+        ]
+        | None
+    ) = None
     workflow_environment: Annotated[
         tuple[Annotated[str, Meta(pattern=VARIABLE_PATTERN)], ...],
         Meta(

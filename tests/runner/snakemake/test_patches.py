@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 from snakemake import api, dag, io, sourcecache, workflow, wrapper
-from snakemake.deployment import conda
+from snakemake.deployment import conda, env_modules
 from snakemake.executors import local
 
 from penstock_engines.snakemake.attempt_process import patches
@@ -166,6 +166,15 @@ def test_a_clone_is_never_made(tmp_path: Path) -> None:
     finally:
         sourcecache.SourceCache._do_cache = original
     assert copied == ["https://raw.githubusercontent.com/a/b/v1/w/Snakefile"]
+
+
+def test_env_modules() -> None:
+    is_known = (
+        list(inspect.signature(env_modules.EnvModules.shellcmd).parameters) == ["self", "cmd"]
+        and env_modules.EnvModules("a", "b").names == ("a", "b")
+        and "cmd = env_modules.shellcmd(cmd)" in source(import_module("snakemake.shell"))
+    )
+    check(is_known, "`EnvModules.shellcmd`", "load_modules_with")
 
 
 def test_glob_wildcards() -> None:

@@ -39,6 +39,7 @@ from penstock_engines.snakemake.attempt_process.patches import (
     dag_of,
     fetch_sources_with,
     linemaps_of,
+    load_modules_with,
     remember_global_conda,
     replace_conda,
     require_wrapper_scripts,
@@ -51,6 +52,7 @@ from penstock_engines.snakemake.attempt_process.software.conda_environments impo
     CondaEnvironments,
     label_of,
 )
+from penstock_engines.snakemake.attempt_process.software.environment_modules import loading_with
 from penstock_engines.snakemake.attempt_process.software.provisions import Answers, Provisions
 from penstock_engines.snakemake.attempt_process.software.remote_sources import RemoteSources
 from penstock_engines.snakemake.attempt_process.software.unsupported import Software, short_text
@@ -156,6 +158,8 @@ def _run(launch: Launch, reporter: Reporter[Message], provisions: Provisions) ->
                 output.benchmark_extended = context.chosen("benchmark_extended")
                 _provide_files(context)
                 _provide_conda(context)
+                if launch.modules_init is not None:
+                    load_modules_with(loading_with(launch.modules_init))
                 dag_api = load_workflow(api, context)
                 if launch.is_dry:
                     _plan(dag_api, context)
@@ -188,6 +192,7 @@ def _context(
         cores=cores_of(launch),
         profile=profile.findings,
         provides=frozenset(launch.provides),
+        has_modules=launch.modules_init is not None,
         is_dry=launch.is_dry,
     )
     return AttemptContext(

@@ -23,6 +23,7 @@ class GraphReport:
         cores: how many the run has.
         profile: what the workflow's profile sets and the run does not get.
         provides: what the runner prepares.
+        has_modules: whether environment modules can be loaded.
         is_dry: whether a refusal is only reported.
 
     """
@@ -37,13 +38,14 @@ class GraphReport:
         cores: int = 1,
         profile: Iterable[Finding] = (),
         provides: frozenset[ProvisionKind] = frozenset(),
+        has_modules: bool = False,
         is_dry: bool = False,
     ) -> None:
         self._reporter = reporter
         self._numbers = numbers
         self._work_dir = work_dir
         self._software = software
-        self._inspection = Inspection(cores, profile=profile, provides=provides)
+        self._inspection = Inspection(cores, profile=profile, provides=provides, has_modules=has_modules)
         self._is_dry = is_dry
         self._watch: GraphWatch | None = None
 

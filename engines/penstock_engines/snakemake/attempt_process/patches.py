@@ -12,7 +12,7 @@ import contextlib
 import importlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -21,6 +21,7 @@ import snakemake.api  # noqa: F401  # pyright: ignore[reportUnusedImport] - firs
 from snakemake import workflow, wrapper
 from snakemake.dag import DAG
 from snakemake.deployment import conda
+from snakemake.deployment.env_modules import EnvModules
 from snakemake.exceptions import WorkflowError
 from snakemake.executors import local
 from snakemake.io import _IOFile
@@ -189,6 +190,18 @@ def require_wrapper_scripts() -> None:
         return found
 
     wrapper.get_script = get_script
+
+
+def load_modules_with(command: Callable[[Sequence[str], str], str]) -> None:
+    """Have commands of rules with `envmodules:` be what `command` makes of the modules and the command.
+
+    Snakemake's own command goes on without a module that cannot be loaded, and needs a shell that knows `module`.
+    """
+
+    def shellcmd(self: Any, cmd: str) -> str:
+        return command(tuple(map(str, self.names)), cmd)
+
+    EnvModules.shellcmd = shellcmd
 
 
 def refuse_blind_searches(rules: Rules) -> None:

@@ -134,7 +134,9 @@ def _graph_settings(context: AttemptContext) -> DAGSettings:
 
 def _deployment(launch: Launch) -> frozenset[DeploymentMethod]:
     """Return by which methods Snakemake provides software: those for which the runner prepares it."""
-    return frozenset({DeploymentMethod.CONDA} if ProvisionKind.CONDA in launch.provides else ())
+    methods = {DeploymentMethod.CONDA: ProvisionKind.CONDA in launch.provides}
+    methods[DeploymentMethod.ENV_MODULES] = launch.modules_init is not None
+    return frozenset(method for method, is_provided in methods.items() if is_provided)
 
 
 def execute_workflow(dag_api: DAGApi, context: AttemptContext) -> None:

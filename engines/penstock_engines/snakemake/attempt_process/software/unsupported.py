@@ -10,7 +10,7 @@ author meant, so every such rule is found here and `Software` decides whether th
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -71,7 +71,12 @@ class Inspection:
     """Looks at the rules of a growing graph, each rule once."""
 
     def __init__(
-        self, cores: int, *, profile: Iterable[Finding] = (), provides: frozenset[ProvisionKind] = frozenset()
+        self,
+        cores: int,
+        *,
+        profile: Iterable[Finding] = (),
+        provides: frozenset[ProvisionKind] = frozenset(),
+        has_modules: bool = False,
     ) -> None:
         """Take what is known before the graph is built.
 
@@ -79,9 +84,11 @@ class Inspection:
             cores: how many the run has.
             profile: what its profile declares and does not get.
             provides: what the runner prepares.
+            has_modules: whether environment modules can be loaded.
 
         """
         self._cores = cores
+        self._has_modules = has_modules
         self._provides = provides
         self._seen: set[str] = set()
         self._pending: list[Finding] | None = list(profile)
@@ -99,15 +106,24 @@ class Inspection:
             if name in self._seen:
                 continue
             software = [] if job.is_norun else list(_software_of(job))
-            found += [_finding(item, name, detail) for item, detail in software if not self._is_provided(item, job)]
+            found += [_finding(item, name, detail) for item, detail in self._missing(software, job)]
             if software or not callable(job.rule.conda_env):
                 # A function may return an environment for one job of a rule and none for another.
                 self._seen.add(name)
                 found += _threads(job, self._cores)
         return found
 
+    def _missing(self, software: Sequence[tuple[str, str]], job: Any) -> Sequence[tuple[str, str]]:
+        """Return what is not provided; environment modules and the rest of what a rule declares are alternatives."""
+        missing = [(directive, detail) for directive, detail in software if not self._is_provided(directive, job)]
+        has_choice = len(software) > 1 and any(directive == "envmodules" for directive, _ in software)
+        names = {directive for directive, _ in missing}
+        return [] if has_choice and ("envmodules" not in names or names == {"envmodules"}) else missing
+
     def _is_provided(self, directive: str, job: Any) -> bool:
         match directive:
+            case "envmodules":
+                return self._has_modules
             case "conda":
                 return ProvisionKind.CONDA in self._provides
             case "wrapper":
