@@ -56,7 +56,7 @@ async def test_an_exported_environment_is_usable_where_no_channel_can_be_reached
     assert output_of(found.path, "prefixed") == f"installed in {found.path}\n"
     assert (made.prefix / "deployed").read_text() == "here\n"
     # A bundle can be exported again, and its folders are channels.
-    with bundle.open("rb") as file, unpacked(file, air_gapped) as (_, folder):
+    with bundle.open("rb") as source, unpacked(source, air_gapped) as (_, folder):
         assert (folder / "channels/0/noarch/greet-2.0-0.conda").exists()
 
 

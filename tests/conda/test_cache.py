@@ -22,8 +22,8 @@ from penstock_execution.conda.manifest import (
     read_manifest,
 )
 from penstock_execution.conda.policy import CondaTool, Recipe
-from penstock_execution.provisioning import Package
 from penstock_runtime.settings import UnusableSetting
+from penstock_schemas.software import Package
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 PACKAGE = Package(name="greet", version="1.0", build="0")

@@ -9,7 +9,7 @@ from penstock_execution.provisioning import CondaEnvironment, ProvisionFailed
 
 FULL = """
 name: tools
-prefix: /home/ada/envs/tools
+prefix: /opt/envs/tools
 channels: [conda-forge, bioconda, nodefaults]
 dependencies:
   - samtools =1.20

@@ -6,5 +6,5 @@
     builds, builder      one build: confined processes, the only ones with a network
     provider             the port `Provider`: finds an entry, or builds it once for all who wait
 
-The reasons are in `docs/adr/0037-provisioned-software.md`.
+The reasons are in `docs/adr/0037-software-for-attempts.md`.
 """

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock_execution.conda.policy import CondaTool, Recipe
-from penstock_execution.provisioning import Package
+from penstock_schemas.software import Package
 
 MAX_DETAIL_CHARS: Final = 200_000
 """Of what a tool reports of a failure: a solver's explanation can be long."""

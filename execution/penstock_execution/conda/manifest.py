@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from penstock_execution.conda.policy import CondaTool
-from penstock_execution.provisioning import MAX_LABEL_CHARS, Package
+from penstock_execution.provisioning import MAX_LABEL_CHARS
+from penstock_schemas.software import Package
 
 MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
 CONDA_META: Final = "conda-meta"

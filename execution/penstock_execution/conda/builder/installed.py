@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from penstock_execution.conda.build_messages import PackageScript
 from penstock_execution.conda.manifest import CONDA_META
-from penstock_execution.provisioning import Package
+from penstock_schemas.software import Package
 
 POST_LINK: Final = "bin/.{name}-post-link.sh"
 
