@@ -17,6 +17,8 @@ def test_a_deferred_module_is_executed_at_its_first_use(
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with deferred("deferred_example"):
         module = importlib.import_module("deferred_example")
+        assert importlib.import_module("deferred_example") is module
+        exec("import deferred_example", {})
     assert capsys.readouterr().out == ""
     assert module.VALUE == 1
     assert capsys.readouterr().out == "executed\n"
@@ -28,16 +30,21 @@ def test_a_missing_module_stays_missing() -> None:
 
 
 @pytest.mark.system
-def test_an_attempt_has_the_client_of_s3_when_it_uses_it() -> None:
+def test_an_attempt_has_the_clients_of_other_hosts_when_it_uses_them() -> None:
     program = """
 import sys
 import penstock_engines.snakemake.attempt_process.attempt
-assert "botocore.session" not in sys.modules, "it was executed before it was used"
+for module in ("botocore.session", "requests.sessions", "snakemake.report"):
+    assert module not in sys.modules, f"{module} was executed before it was used"
 import smart_open.transport
 s3 = smart_open.transport.get_transport("s3")
 assert s3.boto3.client is not None
 assert "botocore.session" in sys.modules
 assert issubclass(s3.botocore.client.ClientError, Exception)
+import smart_open.http
+assert smart_open.http.requests.get is not None
+from requests.auth import HTTPBasicAuth
+import snakemake.report
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 

@@ -20,7 +20,6 @@ from snakemake.io import is_flagged
 from snakemake.settings.types import OutputSettings
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 from snakemake_interface_logger_plugins.registry import LoggerPluginRegistry
-from snakemake_interface_report_plugins.registry import ReportPluginRegistry
 from snakemake_interface_scheduler_plugins.registry import SchedulerPluginRegistry
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
@@ -85,21 +84,19 @@ _PRELOADED: Final = (
     "snakemake.benchmark",
     "snakemake.executors.local",
     "snakemake.persistence.file",
-    "snakemake.report",
     "snakemake.scheduling.job_scheduler",
     "snakemake.script",
     "snakemake.shell",
 )
-"""What Snakemake imports when it first needs it: every attempt would do so again."""
+"""What Snakemake imports when it first needs it: every attempt would do so again. Few make a report."""
 
-with deferred("boto3", "botocore.client"):
+with deferred("boto3", "botocore.client", "requests"):
     importlib.import_module("smart_open")
 for _name in _PRELOADED:
     importlib.import_module(_name)
 for _registry in (
     ExecutorPluginRegistry,
     LoggerPluginRegistry,
-    ReportPluginRegistry,
     SchedulerPluginRegistry,
     StoragePluginRegistry,
 ):

@@ -1,6 +1,7 @@
 """What Snakemake imports for every workflow and nearly none uses: it would be in the zygote for ever.
 
-- smart_open imports the client of S3, 7 MiB, for workflows that read from there. It is executed at its first use.
+- smart_open imports the client of S3, 7 MiB, and requests, 3 MiB, for workflows that read from other hosts. They are
+  executed at their first use.
 - Snakemake's records of results are files here, or a database where a workflow's run chooses so. It declares a record
   as a class of sqlmodel, which imports SQLAlchemy, 16 MiB. Without the database, pydantic does: sqlmodel's classes are
   pydantic's. The database is imported when it is used.
@@ -15,10 +16,32 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.abc import MetaPathFinder
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 _RECORDS: Final = "snakemake.persistence"
 """Snakemake's package of the records of results; its module `db` keeps them in a database."""
+
+
+class _DeferredModule(ModuleType):
+    """A module that was not executed yet."""
+
+    lazy: ClassVar[type[ModuleType]]
+    """Python's class of such modules, which executes them at any access."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__spec__":  # each `import` of the module reads it
+            return object.__getattribute__(self, name)
+        object.__setattr__(self, "__class__", _DeferredModule.lazy)
+        return getattr(self, name)
+
+
+class _DeferringLoader(importlib.util.LazyLoader):
+    """As Python's, but a second import of a module does not execute it either."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        super().exec_module(module)
+        _DeferredModule.lazy = type(module)
+        object.__setattr__(module, "__class__", _DeferredModule)
 
 
 class _DeferringFinder(MetaPathFinder):
@@ -32,7 +55,7 @@ class _DeferringFinder(MetaPathFinder):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = importlib.util.LazyLoader(spec.loader)
+            spec.loader = _DeferringLoader(spec.loader)
         return spec
 
 
