@@ -26,6 +26,7 @@ from penstock_gateway.wes.service_info import identity_of
 from penstock_gateway.wiring.access import build_auth_middleware
 from penstock_gateway.wiring.foundation import Foundation
 from penstock_gateway.wiring.jobs import CatalogueServices, JobServices, MaintenanceServices, form_limits, source_roots
+from penstock_runtime.optional_modules import left_out
 from penstock_schemas.api import VersionDetails
 
 
@@ -68,12 +69,13 @@ def software_version() -> str:
 def _registered(dispatcher: Dispatcher, render_error: ErrorRenderer) -> Litestar:
     """Register the operations with Litestar as one ASGI application, which it passes every request to."""
     operations = asgi("/", is_mount=True, copy_scope=False)(dispatcher.serve)
-    return Litestar(
-        route_handlers=[operations],
-        openapi_config=None,
-        logging_config=None,
-        request_max_body_size=None,  # `http.requests.Body` bounds what each operation reads
-    )
+    with left_out("pydantic", "attr", "attrs"):  # its plug-ins for their classes
+        return Litestar(
+            route_handlers=[operations],
+            openapi_config=None,
+            logging_config=None,
+            request_max_body_size=None,  # `http.requests.Body` bounds what each operation reads
+        )
 
 
 def _job_routes(
