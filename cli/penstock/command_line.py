@@ -35,6 +35,8 @@ ENTRIES: Final = {
     "outputs": LazyCommand(
         _JOBS, "penstock.commands.runs.outputs:outputs", "List a run's outputs; --get downloads them."
     ),
+    "retry": LazyCommand(_JOBS, "penstock.commands.runs.repeat:retry", "Continue a run that failed or was cancelled."),
+    "rerun": LazyCommand(_JOBS, "penstock.commands.runs.repeat:rerun", "Run the workflow of a run again."),
     "delete": LazyCommand(_JOBS, "penstock.commands.runs.jobs:delete", "Delete runs that are over, with their files."),
     "hold": LazyCommand(_JOBS, "penstock.commands.runs.jobs:hold", "Hold runs that wait."),
     "release": LazyCommand(_JOBS, "penstock.commands.runs.jobs:release", "Release held runs."),

@@ -11,6 +11,8 @@ import binascii
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
+from msgspec import Struct
+
 from penstock_domain.engines.reserved_folders import ReservedFolders
 
 MAX_PATH_BYTES: Final = 1024
@@ -24,6 +26,17 @@ MAX_LINKS_IN_A_PATH: Final = 40
 _MAX_SHOWN_CHARS: Final = 200
 _LOOPS: Final = "the link leads to itself, or through too many links"
 _ABSOLUTE: Final = "the link's target is absolute; only targets relative to the link are taken"
+
+
+class StagedFiles(Struct, frozen=True, kw_only=True):
+    """What was staged into a work directory besides its source."""
+
+    result_paths: frozenset[str] = frozenset()
+    """The files and links that came from an earlier run."""
+    moved_from: str | None = None
+    """The path of the earlier run's work directory; `None`: nothing came from one."""
+    lost_results: str | None = None
+    """Why results of an earlier run were not staged, although they were wanted."""
 
 
 class LinkRefused(Exception):

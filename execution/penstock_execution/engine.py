@@ -51,7 +51,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
     engine_parameters: EngineParameters = field(default_factory=EngineParameters)
     """What the submission chose of the engine's own settings; the descriptor's table lists what can be."""
     resume: bool = False
-    """Whether an earlier attempt left its work in the workspace."""
+    """Whether an earlier attempt left its work in the workspace, or the results of an earlier run were staged."""
+    moved_from: str | None = None
+    """Where the work directory of that run was: what it recorded may name this path. `None`: nothing was staged."""
     is_dry: bool = False
     """Whether to report the tasks that would run, as tasks that wait; nothing is run."""
     providers: tuple[Provider, ...] = ()

@@ -17,16 +17,17 @@ from typing import BinaryIO, Final, Protocol
 import anyio
 import anyio.to_thread
 
+from penstock_domain.source_tree import StagedFiles
 from penstock_execution.engine import EngineFault
 from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, in_thread, removed
 from penstock_execution.files.produced import Stamps
 from penstock_execution.files.set_id_bits import strip_set_id_bits
 from penstock_execution.files.source_stamps import source_stamps
 from penstock_execution.files.workflow_files import FileKind, WorkflowFolder, written_bytes
-from penstock_execution.workspace import UnsafeFile, Workspace, WorkspaceEntry
+from penstock_execution.workspace import Staged, UnsafeFile, Workspace, WorkspaceEntry
 from penstock_runtime.folders.folder_removal import remove_tree
 from penstock_schemas.ids import JobId, is_token
-from penstock_schemas.jobs import Source
+from penstock_schemas.jobs import Source, StoredResults
 
 WORK: Final = "work"
 LOGS: Final = "logs"
@@ -40,7 +41,14 @@ ABANDONED_S: Final = 14 * 24 * 3600.0
 class SourceStager(Protocol):
     """Creates a folder with the files of a source."""
 
-    async def prepare(self, source: Source | None, work_dir: Path, *, submitted_at: datetime | None = None) -> None:
+    async def prepare(
+        self,
+        source: Source | None,
+        work_dir: Path,
+        *,
+        submitted_at: datetime | None = None,
+        results: StoredResults | None = None,
+    ) -> StagedFiles:
         """Create `work_dir`, which does not exist; raises as `Workspace.stage`."""
         ...
 
@@ -79,16 +87,25 @@ class LocalWorkspace:
         """The path of the work directory."""
         return str(self.work_dir)
 
-    async def stage(self, source: Source | None, *, submitted_at: datetime | None = None) -> bool:
-        """Create the folders, with the source's files in the work directory unless it exists."""
+    async def stage(
+        self,
+        source: Source | None,
+        *,
+        submitted_at: datetime | None = None,
+        results: StoredResults | None = None,
+    ) -> Staged:
+        """Create the folders, with the source's files and the results in the work directory unless it exists."""
         resume = await anyio.Path(self.work_dir).exists()
         await anyio.Path(self.log_dir).mkdir(parents=True, exist_ok=True)
+        files = StagedFiles()
         if not resume:
             assert self._sources is not None, "there is nothing to stage with"
-            await self._sources.prepare(source, self.work_dir, submitted_at=submitted_at)
+            files = await self._sources.prepare(source, self.work_dir, submitted_at=submitted_at, results=results)
         if self._record_dir is not None:
-            self.source_files = await source_stamps(self.work_dir, self._record_dir, resume=resume)
-        return resume
+            self.source_files = await source_stamps(
+                self.work_dir, self._record_dir, resume=resume, without=files.result_paths
+            )
+        return Staged(is_resumed=resume, moved_from=files.moved_from, lost_results=files.lost_results)
 
     def open_output(self, path: str) -> AbstractAsyncContextManager["LocalFile"]:
         """Open a regular file of the work directory."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from penstock_ports import Blobs
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import Source
+from penstock_schemas.jobs import Source, StoredResults
 
 
 class UnsafeFile(OSError):
@@ -47,6 +47,17 @@ class WorkspaceEntry(Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class Staged(Struct, frozen=True, kw_only=True):
+    """The result of staging a workspace."""
+
+    is_resumed: bool = False
+    """Whether an earlier attempt of the job left its work there."""
+    moved_from: str | None = None
+    """Where the work directory was whose results were staged; `None`: there are none."""
+    lost_results: str | None = None
+    """Why the results of an earlier run were not staged, although they were wanted."""
+
+
 class Workspace(Protocol):
     """The files of one attempt: a work directory, which later attempts of the job share, and a folder of logs.
 
@@ -59,14 +70,22 @@ class Workspace(Protocol):
         """Where it is, for messages to people: nothing else may be concluded from it."""
         ...
 
-    async def stage(self, source: Source | None, *, submitted_at: datetime | None = None) -> bool:
-        """Create it with the files of a source; return whether an earlier attempt left its work here.
+    async def stage(
+        self,
+        source: Source | None,
+        *,
+        submitted_at: datetime | None = None,
+        results: StoredResults | None = None,
+    ) -> Staged:
+        """Create it with the files of a source, and over them the results of an earlier run.
 
-        Where there is such work, nothing is staged. The files appear only when all of them are there.
+        Where an earlier attempt left its work here, nothing is staged. The files appear only when all of them are
+        there. Each is checked against its SHA-256; where a result is missing or differs, no result is staged.
 
         Args:
             source: where the files are; `None`: there are none.
             submitted_at: the time of every file that has none of its own; left out: now.
+            results: what an earlier run had made; `None`: the run begins without results.
 
         Raises:
             SourceRefused: the source cannot be used.

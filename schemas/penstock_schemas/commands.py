@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from penstock_schemas.ids import EventId, JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
-from penstock_schemas.jobs import Failure, RequeueCause, TaskCounts
+from penstock_schemas.jobs import Failure, RequeueCause, StoredResults, TaskCounts
 from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.remote_sources import PinnedRef
 
@@ -68,6 +68,8 @@ class EndAttempt(Command, frozen=True, kw_only=True):
     """What its processes used."""
     warnings: tuple[str, ...] = ()
     """What its user must know of it, however it ended: one sentence each."""
+    results: StoredResults | None = None
+    """What a retry can begin with."""
 
 
 class DelayResults(Command, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
-from penstock_schemas.jobs import EngineParameters, Parameters, PipelineRef, Source, WorkflowRequest
+from penstock_schemas.jobs import EngineParameters, Lineage, Parameters, PipelineRef, Source, WorkflowRequest
 
 
 class SubmissionFields(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,6 +41,8 @@ class JobSpec(SubmissionFields, frozen=True, kw_only=True, omit_defaults=True):
     workflow: WorkflowRequest | None = None
     """The request, when it came over WES."""
     idempotency_key: str | None = None
+    lineage: Lineage | None = None
+    """The job that it retries or repeats."""
 
 
 CLIENT_FIELDS: Final = SubmissionFields.__struct_fields__

@@ -1,11 +1,12 @@
 """The states of a job, the statuses that the native API shows for them, and what a job has to run."""
 
+from datetime import datetime
 from enum import Enum
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, field
 
-from penstock_schemas.ids import MAX_NAME_CHARS, TOKEN_PATTERN
+from penstock_schemas.ids import MAX_NAME_CHARS, TOKEN_PATTERN, JobId
 from penstock_schemas.patterns import NAME_PATTERN
 
 Token = Annotated[str, Meta(pattern=TOKEN_PATTERN)]
@@ -160,6 +161,15 @@ class SourceManifest(Struct, frozen=True, kw_only=True):
     files: tuple[SourceFile, ...]
 
 
+class ResultsManifest(Struct, frozen=True, kw_only=True):
+    """What a run that did not succeed had made in its work directory, stored as JSON in a separate blob."""
+
+    work_dir: str
+    """Where the work directory was: the engine's records and links may contain this path."""
+    files: tuple[SourceFile, ...]
+    """Every file, link and folder that is not as in the source, and the engine's records."""
+
+
 class WorkflowRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The request of a WES client as it was sent, so that it can be shown again."""
 
@@ -177,6 +187,37 @@ class PipelineRef(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     version: str
     event_id: str
+
+
+class LineageKind(Enum):
+    """How a job follows from another one, its parent."""
+
+    RETRY = "retry"
+    """It continues a run that failed or was cancelled, with the results of the tasks that had finished."""
+    RERUN = "rerun"
+    """It runs the same workflow from the beginning."""
+
+
+class StoredResults(Struct, frozen=True, kw_only=True):
+    """What a run that did not succeed had made, by reference: its files, and the engine's records of them."""
+
+    location: str
+    """The key of the manifest, a `ResultsManifest`."""
+    sha256: str
+    """Of the manifest; it has those of the files."""
+    files: int
+    size_bytes: int
+
+
+class Lineage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The job that a job follows from. The parent may have been deleted since."""
+
+    kind: LineageKind
+    parent: JobId
+    results: StoredResults | None = None
+    """What a retry begins with; `None`: nothing was stored of the parent, or it is a rerun."""
+    files_time: datetime | None = None
+    """The time of the workflow's files without a time; `None`: that of the submission."""
 
 
 EngineParameters = dict[str, str | None]

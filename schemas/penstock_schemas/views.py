@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from penstock_schemas.events import GENESIS_HASH
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
-from penstock_schemas.jobs import Damage, Failure, JobState, TaskCounts, UnsupportedDirectives
+from penstock_schemas.jobs import Damage, Failure, JobState, StoredResults, TaskCounts, UnsupportedDirectives
 from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.outputs import TaskFile
 
@@ -85,6 +85,8 @@ class Job(JobLifecycle, frozen=True, kw_only=True, omit_defaults=True):
     """Why it is held; `None` while it is not, and where no reason was given."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the last attempt that ended, one sentence each."""
+    results: StoredResults | None = None
+    """What a retry can begin with; `None`: nothing was stored, or the job succeeded."""
 
 
 class TaskState(Enum):

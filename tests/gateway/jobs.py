@@ -9,11 +9,20 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock_gateway.index.job_status import DetailedStatus, detailed_status
-from penstock_gateway.index.queries import WORKFLOW_URL, JobQuery, fold, microseconds, text_of
+from penstock_gateway.index.queries import PARENT, WORKFLOW_URL, JobQuery, fold, microseconds, text_of
 from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.job_spec import JobSpec
-from penstock_schemas.jobs import STATUS_OF, Failure, FailureCause, JobState, JobStatus, WorkflowRequest
+from penstock_schemas.jobs import (
+    STATUS_OF,
+    Failure,
+    FailureCause,
+    JobState,
+    JobStatus,
+    Lineage,
+    LineageKind,
+    WorkflowRequest,
+)
 from penstock_schemas.views import Head, Job
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,6 +45,7 @@ def make_job(
     started_s: float | None = None,
     ended_s: float | None = None,
     workflow_url: str | None = None,
+    parent: str | None = None,
 ) -> Job:
     time = START + timedelta(seconds=created_s)
     return Job(
@@ -55,6 +65,7 @@ def make_job(
             engine="mock",
             description=description,
             labels=labels or {},
+            lineage=None if parent is None else Lineage(kind=LineageKind.RERUN, parent=JobId(parent)),
             workflow=None
             if workflow_url is None
             else WorkflowRequest(workflow_type="SMK", workflow_type_version="1.0", workflow_url=workflow_url),
@@ -84,6 +95,7 @@ def jobs(draw: st.DrawFn, seqs: Sequence[int]) -> list[Job]:
             started_s=draw(st.none() | st.just(seq + 3.5)),
             ended_s=draw(st.none() | st.just(seq + 900.5)),
             workflow_url=draw(st.none() | st.sampled_from(["Snakefile", "a/b.smk"])),
+            parent=draw(st.none() | st.sampled_from(["first", "second"])),
         )
         for seq in seqs
     ]
@@ -108,7 +120,7 @@ def queries(draw: st.DrawFn) -> JobQuery:
             draw(
                 st.lists(
                     st.tuples(st.sampled_from(["k", "k2"]), st.none() | st.sampled_from(["v", "v:w", ""]))
-                    | st.sampled_from([(WORKFLOW_URL, "Snakefile"), (WORKFLOW_URL, "p")]),
+                    | st.sampled_from([(WORKFLOW_URL, "Snakefile"), (WORKFLOW_URL, "p"), (PARENT, "first")]),
                     max_size=2,
                 )
             )
@@ -150,6 +162,8 @@ def _matches(job: Job, query: JobQuery) -> bool:
 def _has(job: Job, key: str, value: str | None) -> bool:
     if key == WORKFLOW_URL:
         return workflow_url_of(job) == value
+    if key == PARENT:
+        return job.spec.lineage is not None and job.spec.lineage.parent == value
     return key in job.spec.labels and value in (None, job.spec.labels[key])
 
 

@@ -55,6 +55,8 @@ MATRIX = (
     Row("POST", "/jobs/{job_id}/hold", (401, 403, 403, 404, 200, 200, 200)),
     Row("POST", "/jobs/{job_id}/release", (401, 403, 403, 404, 200, 200, 200)),
     Row("POST", "/jobs/{job_id}/close", (401, 403, 403, 403, 403, 409, 409)),
+    Row("POST", "/jobs/{job_id}/retry", (401, 403, 403, 404, 409, 409, 409)),
+    Row("POST", "/jobs/{job_id}/rerun", (401, 403, 403, 404, 201, 201, 201)),
     Row("DELETE", "/jobs/{job_id}", (401, 403, 403, 404, 409, 403, 409)),
     Row("GET", "/jobs/{job_id}/events", JOB),
     Row("GET", "/jobs/{job_id}/tasks", JOB),

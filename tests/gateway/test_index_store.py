@@ -17,7 +17,7 @@ from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.index.point_in_time import MAX_CHANGED, doubtful, page_of
 from penstock_gateway.index.queries import WORKFLOW_URL, JobQuery
 from penstock_gateway.index.store import IndexStore
-from penstock_schemas.ids import DEFAULT_TENANT
+from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.jobs import JobState, JobStatus
 from penstock_schemas.views import Head, Job
 
@@ -54,6 +54,15 @@ def every_page(store: IndexStore, query: JobQuery) -> list[Job]:
 
 def turned(query: JobQuery, place: int) -> JobQuery:
     return replace(query, above_seq=place) if query.is_oldest_first else replace(query, below_seq=place)
+
+
+def test_the_children_of_a_job_are_found_the_newest_first() -> None:
+    with fresh() as store:
+        store.apply([make_job(seq, parent="p" if seq % 2 else "q") for seq in range(1, 8)])
+        store.apply([make_job(9, parent="p", tenant=TenantId("other"))])
+        found = store.children(DEFAULT_TENANT, JobId("p"), limit=3)
+        assert [job.created_seq for job in found] == [7, 5, 3]
+        assert store.children(DEFAULT_TENANT, JobId("r"), limit=3) == ()
 
 
 @settings(max_examples=60, deadline=None)

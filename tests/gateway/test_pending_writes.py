@@ -3,6 +3,7 @@
 from tests.gateway.jobs import make_job
 
 from penstock_gateway.index.index import PendingWrites
+from penstock_schemas.ids import JobId
 
 
 def test_the_newest_form_of_a_job_waits() -> None:
@@ -22,6 +23,19 @@ def test_a_job_is_known_while_it_is_written() -> None:
     pending.end()
     assert pending.get(job.id) is None
     assert not pending
+
+
+def test_the_children_of_a_job_are_known_until_they_are_written() -> None:
+    pending = PendingWrites()
+    child = make_job(1, parent="p")
+    pending.add(child)
+    pending.add(make_job(2))
+    pending.begin(10)
+    pending.add(make_job(3, parent="q"))
+    assert pending.children_of(JobId("p")) == (child,)
+    pending.end()
+    assert pending.children_of(JobId("p")) == ()
+    assert len(pending.children_of(JobId("q"))) == 1
 
 
 def test_a_batch_has_a_bound() -> None:

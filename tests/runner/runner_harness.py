@@ -16,7 +16,7 @@ from penstock_schemas.commands import AbandonAttempt, AssignJob, CancelJob, JobC
 from penstock_schemas.events import AttemptAssigned, EventData, RunnerJoined, RunnerLost, StopOrdered
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
-from penstock_schemas.jobs import JobState, RequeueCause, Source
+from penstock_schemas.jobs import JobState, Lineage, RequeueCause, Source
 from penstock_schemas.views import EMPTY_HEAD, Job
 
 T = TypeVar("T")
@@ -51,6 +51,7 @@ class Desk:
         engine: str = "scripted",
         source: Source | None = None,
         requeue: bool = True,
+        lineage: Lineage | None = None,
         **parameters: object,
     ) -> JobId:
         job_id = JobId(str(uuid.uuid4()))
@@ -65,6 +66,7 @@ class Desk:
                 parameters=dict(parameters),
                 source=source,
                 requeue=requeue,
+                lineage=lineage,
             ),
         )
         await self._perform(job_id, command)

@@ -20,7 +20,7 @@ from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.core.admission import SubmissionPolicy
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.jobs import Jobs
-from penstock_gateway.jobs.submission.submissions import Submissions
+from penstock_gateway.jobs.submission.submissions import JobAppends, Submissions
 from penstock_gateway.maintenance.deletions import Deletions
 from penstock_gateway.maintenance.retention import Retention, RetentionPolicy
 from penstock_projector.projector import Projector
@@ -236,9 +236,8 @@ class GatewayMachine(Service):
         self.engines = EngineDirectory(cluster.heartbeats, runtime=self.runtime)
         self.catalogue = Catalogue(cluster.log, runtime=self.runtime)
         self.submissions = Submissions(
-            log=cluster.log,
+            appends=JobAppends(log=cluster.log, blobs=cluster.blobs, index=self.index, runtime=self.runtime),
             blobs=cluster.blobs,
-            index=self.index,
             engine_directory=self.engines,
             catalogue=self.catalogue,
             staging=cast("SourceStaging", None),  # no simulated job has files

@@ -22,6 +22,8 @@ from penstock_schemas.views import Job
 from tools.reference.markdown import code, table
 
 EPOCH: Final = datetime(2030, 1, 1, tzinfo=UTC)
+MAX_DAYS: Final = 1_000_000
+"""After which times begin again at `EPOCH`: there are none after the year 9999."""
 ALWAYS: Final = ("updated_at", "head")
 """What every event sets, so that the table does not repeat it."""
 
@@ -220,7 +222,7 @@ def _distinct_value(hint: Any, name: str, seed: int) -> Any:
     if hint is float:
         return seed + 0.5
     if hint is datetime:
-        return EPOCH + timedelta(days=seed)
+        return EPOCH + timedelta(days=seed % MAX_DAYS)
     if issubclass(hint, Enum):
         return next(iter(hint)).value
     if issubclass(hint, msgspec.Struct):

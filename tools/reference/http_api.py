@@ -152,6 +152,9 @@ OTHERWISE: Final = {
     "status_detail": "in words, from `state` and why it waits",
     "waiting": "from `state`, `not_before`, and the last report of the scheduler that leads",
     "left_out": "`spec.source.left_out`",
+    "parent": "`spec.lineage`, and whether that job was deleted",
+    "children": "the jobs whose `spec.lineage` names it; of one job only",
+    "child_count": "how many there are, up to 200",
 }
 
 

@@ -24,6 +24,7 @@ from penstock.client.downloads import download, stream_text
 from penstock.client.forms import FileToSend, Progress, UploadForm
 from penstock.client.job_lists import JobFilters, only, query_of
 from penstock.client.log_parts import LogPart
+from penstock.client.repeats import RepeatClient
 from penstock.client.server_state import ServerState
 from penstock.client.transport import Query, RequestRefused, Transport, segment
 from penstock_runtime.runtime import SYSTEM
@@ -76,6 +77,7 @@ class Client:
         self.catalogue = CatalogueClient(self._http)
         self.tokens = ApiTokens(self._http)
         self.server = ServerState(self._http)
+        self.repeats = RepeatClient(self._http)
 
     def __enter__(self) -> Self:
         return self

@@ -23,6 +23,8 @@ class JobFilters(TypedDict, total=False):
     labels: Mapping[str, str | None] | None
     """A label whose value is `None` matches its key alone."""
     text: str | None
+    parent: str | None
+    """The job that they retry or repeat."""
     since: datetime | None
     until: datetime | None
 
@@ -37,6 +39,7 @@ def query_of(filters: JobFilters, *, limit: int, cursor: str | None) -> Query:
         "owner": filters.get("owner"),
         "label": [f"{key}:{value}" if value is not None else key for key, value in labels.items()],
         "q": filters.get("text"),
+        "parent": filters.get("parent"),
         "created_after": since.isoformat() if since else None,
         "created_before": until.isoformat() if until else None,
         "limit": limit,

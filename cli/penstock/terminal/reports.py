@@ -12,7 +12,7 @@ from penstock.terminal.terminal_text import plain, plain_lines
 from penstock_domain.quantities import counted
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import JobResponse
-from penstock_schemas.jobs import Failure, JobState, LeftOut, TaskCounts
+from penstock_schemas.jobs import Failure, JobState, LeftOut, LineageKind, TaskCounts
 from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.software import Package, SoftwareManifest
 from penstock_schemas.views import Task
@@ -20,6 +20,8 @@ from penstock_schemas.views import Task
 TAIL_LINES: Final = 15
 """Of standard error, under a failure."""
 
+MAX_CHILDREN: Final = 5
+"""Runs that `show` names as those that retry or repeat a run."""
 MAX_HOLDERS: Final = 5
 """Runs that `show` names as those that another one waits for."""
 
@@ -51,6 +53,8 @@ def describe_job(job: JobResponse) -> Iterator[str]:
         ("parameters", msgspec.json.encode(job.parameters).decode() if job.parameters else ""),
         ("outputs", describe_outputs(job, "file") if job.output_files else ""),
         ("used", describe_use(job.measured)),
+        ("parent", describe_parent(job)),
+        ("children", describe_children(job)),
     ]
     for name, value in rows:
         if value and not value.startswith("-"):
@@ -72,6 +76,30 @@ def describe_holders(job: JobResponse) -> str:
     if not named:
         return f"{counted(others, 'run')} of others"
     return f"{named}, and {others} more" if others > 0 else named
+
+
+def describe_parent(job: JobResponse) -> str:
+    """Return which run a run retries or repeats, as `retry of 1a2b3c4d, begins with 12 files, 3.1 MiB`."""
+    parent = job.parent
+    if parent is None:
+        return ""
+    text = f"{parent.kind.value} of {parent.id[:8]}"
+    if parent.is_deleted:
+        text += " (which was deleted)"
+    if parent.kind is LineageKind.RETRY:
+        files = counted(parent.result_files, "file")
+        size = tables.size(parent.result_bytes)
+        text += f", begins with {files}, {size}" if parent.result_files else ", begins without results"
+    return text
+
+
+def describe_children(job: JobResponse) -> str:
+    """Return which runs retry or repeat a run, as `1a2b3c4d (retry, completed) and 3 more`."""
+    named = ", ".join(
+        f"{child.id[:8]} ({child.kind.value}, {child.status.value})" for child in job.children[:MAX_CHILDREN]
+    )
+    others = job.child_count - min(len(job.children), MAX_CHILDREN)
+    return f"{named} and {others} more: penstock ls --of {job.id[:8]}" if others > 0 else named
 
 
 def describe_outputs(job: JobResponse, noun: str) -> str:

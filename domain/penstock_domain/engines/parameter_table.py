@@ -107,6 +107,14 @@ class ParameterTable(Struct, frozen=True):
         }
         return {**kept, **chosen}
 
+    def without_forcing(self, parameters: Mapping[str, str | None]) -> dict[str, str | None]:
+        """Return those of `parameters` that make no task run whose results are up to date."""
+        return {
+            given: value
+            for given, value in parameters.items()
+            if (parameter := self.find(given)) is None or not parameter.forces
+        }
+
     def forbids_requeue(self, parameters: Mapping[str, str | None]) -> bool:
         """Return whether checked `parameters` choose that a run which was begun is not begun again."""
         return any(self.find(given) == NO_REQUEUE and NO_REQUEUE.read(text) for given, text in parameters.items())

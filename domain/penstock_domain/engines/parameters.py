@@ -70,6 +70,8 @@ class EngineParameter(Struct, frozen=True, kw_only=True):
     """0: no separate bound."""
     choices: frozenset[str] = frozenset()
     """The only names that are accepted; empty: any safe name."""
+    forces: bool = False
+    """Whether it makes tasks run whose results are up to date; a retry does not take it over from its parent."""
 
     @property
     def field(self) -> str:

@@ -57,6 +57,7 @@ def end_attempt(job: JobLifecycle, command: EndAttempt) -> tuple[JobEventData, .
                     tasks=command.tasks,
                     measured=command.measured,
                     warnings=command.warnings,
+                    results=command.results,
                 ),
             )
         case _:
@@ -72,6 +73,7 @@ def _failed(job: JobLifecycle, command: EndAttempt) -> JobEventData:
             tasks=command.tasks,
             measured=command.measured,
             warnings=command.warnings,
+            results=command.results,
         )
     failure = command.failure or Failure(cause=FailureCause.SYSTEM, message="the runner gave no reason")
     return JobFailed(
@@ -83,6 +85,7 @@ def _failed(job: JobLifecycle, command: EndAttempt) -> JobEventData:
         output_bytes=command.output_bytes,
         measured=command.measured,
         warnings=command.warnings,
+        results=command.results,
     )
 
 

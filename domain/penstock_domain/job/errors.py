@@ -39,3 +39,7 @@ class NotDamaged(Refused):
 
 class JobGone(Refused):
     """The job was deleted; nothing happens to it any more."""
+
+
+class NotRepeatable(Refused):
+    """The job cannot be retried or repeated: it did not fail, or what it was made of is not there any more."""

@@ -114,9 +114,9 @@ def _described(before: Job, job: Job, stored: Stored) -> Job:
 def _ended(job: Job, data: JobCompleted | JobFailed | JobCancelled, time: datetime) -> Job:
     job = replace(job, completed_at=time, tasks=data.tasks, measured=data.measured, warnings=data.warnings)
     if isinstance(data, JobCancelled):
-        return replace(job, hold_reason=None)
+        return replace(job, hold_reason=None, results=data.results)
     job = replace(job, output_files=data.output_files, output_bytes=data.output_bytes)
-    return replace(job, failure=data.failure) if isinstance(data, JobFailed) else job
+    return replace(job, failure=data.failure, results=data.results) if isinstance(data, JobFailed) else job
 
 
 def _with_damage_message(job: Job) -> Job:
@@ -155,4 +155,5 @@ def _emptied(job: Job) -> Job:
         output_files=0,
         output_bytes=0,
         measured=None,
+        results=None,
     )

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from penstock_engines.snakemake.descriptor import DESCRIPTOR, ENTRYPOINTS
 from penstock_engines.snakemake.launching import Launch, encode_launch
+from penstock_engines.snakemake.moved_records import move_records
 from penstock_engines.snakemake.parameters import SnakemakeOptions, enforced_resources, snakemake_options
 from penstock_engines.snakemake.running_attempt import RunningAttempt
 from penstock_execution.engine import ENGINE_LOG, Attempt, Emit, EngineFault, Outcome, RemainingLease
@@ -134,6 +135,9 @@ class SnakemakeEngine:
             return Outcome(kind=OutcomeKind.FAILED, failure=failure)
         if stop.is_set():
             return Outcome(kind=OutcomeKind.STOPPED)
+        moved_from = attempt.moved_from
+        if moved_from is not None:
+            await in_thread(lambda: move_records(place.work_dir, moved_from))
         scratch = place.log_dir / SCRATCH
         launch = await in_thread(lambda: self._launch(attempt, place, snakefile, options))
         child = await self._zygote.launch(encode_launch(launch))

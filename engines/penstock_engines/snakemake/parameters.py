@@ -34,6 +34,10 @@ def _names(name: str, short: str | None, description: str, *other_names: str, ch
     )
 
 
+def _forcing(parameter: EngineParameter) -> EngineParameter:
+    return replace(parameter, forces=True)
+
+
 def _count(
     name: str, description: str, *other_names: str, high: int, low: int = 0, default: str = "", short: str | None = None
 ) -> EngineParameter:
@@ -51,9 +55,9 @@ def _count(
 
 _WHAT_IS_MADE: Final = (
     _names("targets", None, "Rules or files to make, in place of the first rule.", "target"),
-    _flag("force", "f", "Make the targets again."),
-    _flag("forceall", "F", "Make everything again."),
-    _names("forcerun", "R", "Rules or files to make again."),
+    _forcing(_flag("force", "f", "Make the targets again.")),
+    _forcing(_flag("forceall", "F", "Make everything again.")),
+    _forcing(_names("forcerun", "R", "Rules or files to make again.")),
     _names("until", "U", "Rules or files to stop after."),
     _names("omit-from", "O", "Rules or files to leave out, with all that follows."),
     _names("prioritize", "P", "Rules or files to make first."),

@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
 from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
 from penstock_engines.snakemake.progress import TaskProgress
-from penstock_execution.files.produced import Declared, OwnNames, Produced, ProducedFile
+from penstock_execution.files.produced import MAX_NAMED, Declared, OwnNames, Produced, ProducedFile
 from penstock_execution.files.produced_files import collect, declared_files
+from penstock_execution.files.work_entries import TooMuchWork, work_entries
 from penstock_execution.files.workflow_files import WorkflowFolder
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_execution.workspace import UnsafeFile
+from penstock_schemas.outputs import UnstoredFile
 from penstock_schemas.views import Task
 
+RESERVED: Final = ReservedFolders(DESCRIPTOR.reserved_folders)
 COLLECT_S: Final = 120.0
 """How long the search may take."""
 OWN_NAMES: Final = OwnNames(
@@ -58,6 +63,8 @@ def collect_results(
     # A run that did not come to its end did not report what all of its jobs declare.
     source = place.source_files if progress.ended is not None else None
     produced = collect(place.work_dir, declared, source=source, own=OWN_NAMES, keep_undeclared=keep_undeclared)
+    if progress.ended is None or progress.ended.problem is not None:
+        produced = _with_work(produced, place)
     task = progress.failed_task
     if task is None:
         return Results(produced=produced)
@@ -91,6 +98,17 @@ def first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:
             except (UnsafeFile, PermissionError):
                 continue
     return None
+
+
+def _with_work(produced: Produced, place: LocalWorkspace) -> Produced:
+    """Add what a retry begins with."""
+    try:
+        work = work_entries(place.work_dir, source=place.source_files, reserved=RESERVED)
+    except (TooMuchWork, OSError) as error:
+        unstored = UnstoredFile(path=".", reason=f"a retry begins without results: {error}")
+        not_stored = (*produced.not_stored, unstored)[:MAX_NAMED]
+        return replace(produced, not_stored=not_stored, not_stored_count=produced.not_stored_count + 1)
+    return replace(produced, work=work, work_dir=str(place.work_dir))
 
 
 def _relative(path: str, work_dir: Path) -> str:

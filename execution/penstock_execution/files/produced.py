@@ -46,6 +46,24 @@ class ProducedFile(Struct, frozen=True, kw_only=True):
     kind: OutputKind = OutputKind.OUTPUT
 
 
+class WorkEntry(Struct, frozen=True, kw_only=True):
+    """A file, a link or a folder in the work directory, as a retry of the run gets it."""
+
+    path: str
+    """Relative to the work directory, as `os.fsdecode` makes it."""
+    modified_ns: int
+    size_bytes: int = 0
+    is_executable: bool = False
+    link: str | None = None
+    """The target of a link."""
+    is_folder: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return self.link is None and not self.is_folder
+
+
 class Produced(Struct, frozen=True, kw_only=True):
     """All that a run left."""
 
@@ -57,6 +75,10 @@ class Produced(Struct, frozen=True, kw_only=True):
     """Files that no rule declares and that are not kept."""
     undeclared_count: int = 0
     undeclared_bytes: int = 0
+    work: tuple[WorkEntry, ...] = ()
+    """All that a retry begins with: what is not as in the source, and the engine's records. Empty after a success."""
+    work_dir: str = ""
+    """Where the work directory is, as the engine's records may name it."""
 
     @property
     def is_empty(self) -> bool:

@@ -1,5 +1,6 @@
 """Which files a workflow's source laid out, kept beside the work directory, so that a later attempt knows it too."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -15,23 +16,28 @@ RECORD: Final = "source.json"
 _decoder = msgspec.json.Decoder(dict[str, tuple[int, int]] | None)
 
 
-async def source_stamps(work_dir: Path, logs: Path, *, resume: bool) -> Stamps | None:
+async def source_stamps(
+    work_dir: Path, logs: Path, *, resume: bool, without: Collection[str] = frozenset()
+) -> Stamps | None:
     """Return the files of the source as they were laid out; `None`: not known.
 
     Args:
-        work_dir: holds nothing but the source, unless an attempt is resumed.
+        work_dir: holds nothing but the source and the results of an earlier run, unless an attempt is resumed.
         logs: the folder of the logs of all attempts of the job.
         resume: whether an earlier attempt worked in `work_dir`; then what was recorded before it counts.
+        without: the paths of these results.
 
     Raises:
         OSError, TimeoutError: the folder cannot be read, or the record not be written.
 
     """
-    return await in_thread(lambda: _recorded(logs) if resume else _record(work_dir, logs))
+    return await in_thread(lambda: _recorded(logs) if resume else _record(work_dir, logs, without))
 
 
-def _record(work_dir: Path, logs: Path) -> Stamps | None:
+def _record(work_dir: Path, logs: Path, without: Collection[str]) -> Stamps | None:
     stamps = stamps_of(work_dir)
+    if stamps is not None and without:
+        stamps = {name: stamp for name, stamp in stamps.items() if name not in without}
     # A name may be any bytes; JSON has only text.
     text = (
         None if stamps is None else {name.encode("utf-8", "surrogateescape").hex(): at for name, at in stamps.items()}

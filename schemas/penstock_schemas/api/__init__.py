@@ -23,6 +23,7 @@ from penstock_schemas.api.bounds import (
 )
 from penstock_schemas.api.jobs import (
     CancelRequest,
+    ChildJob,
     CloseRequest,
     EventList,
     Holder,
@@ -30,6 +31,7 @@ from penstock_schemas.api.jobs import (
     JobEvent,
     JobList,
     JobResponse,
+    ParentJob,
     Waiting,
     WaitReason,
 )
@@ -41,6 +43,7 @@ from penstock_schemas.api.pipelines import (
     PipelineVersion,
 )
 from penstock_schemas.api.problems import Problem, Violation
+from penstock_schemas.api.repeats import RerunRequest, RetryRequest
 from penstock_schemas.api.runs import LogEntry, LogList, LogSource, OutputEntry, OutputList, TaskList
 from penstock_schemas.api.server import (
     Echo,
@@ -68,6 +71,7 @@ __all__ = [
     "MAX_WAIT_S",
     "Base64File",
     "CancelRequest",
+    "ChildJob",
     "CloseRequest",
     "Echo",
     "EventList",
@@ -88,6 +92,7 @@ __all__ = [
     "LogStatus",
     "OutputEntry",
     "OutputList",
+    "ParentJob",
     "PipelineEntry",
     "PipelineList",
     "PipelineRegistration",
@@ -97,7 +102,9 @@ __all__ = [
     "Priority",
     "Problem",
     "Readiness",
+    "RerunRequest",
     "ResourceName",
+    "RetryRequest",
     "RunnerList",
     "RunnerResponse",
     "SchedulerStatus",

@@ -10,7 +10,16 @@ from penstock_schemas.api.bounds import MAX_DESCRIPTION
 from penstock_schemas.events import AnyEventData
 from penstock_schemas.ids import EventId, JobId, RunnerId
 from penstock_schemas.job_spec import SubmissionFields
-from penstock_schemas.jobs import Damage, Failure, JobState, JobStatus, LeftOut, PipelineRef, TaskCounts
+from penstock_schemas.jobs import (
+    Damage,
+    Failure,
+    JobState,
+    JobStatus,
+    LeftOut,
+    LineageKind,
+    PipelineRef,
+    TaskCounts,
+)
 from penstock_schemas.measurements import MeasuredResources
 
 
@@ -72,6 +81,26 @@ class Waiting(Struct, frozen=True, kw_only=True):
     """How many jobs hold what it waits for, with those that the caller may not see."""
 
 
+class ParentJob(Struct, frozen=True, kw_only=True):
+    """The job that a job retries or repeats."""
+
+    id: JobId
+    kind: LineageKind
+    is_deleted: bool | None = None
+    """Whether it was deleted since; null in lists, and where this is not known."""
+    result_files: int = 0
+    """Files of the parent that a retry begins with."""
+    result_bytes: int = 0
+
+
+class ChildJob(Struct, frozen=True, kw_only=True):
+    """A job that retries or repeats another one."""
+
+    id: JobId
+    kind: LineageKind
+    status: JobStatus
+
+
 class JobResponse(SubmissionFields, frozen=True, kw_only=True, omit_defaults=False):
     """A job."""
 
@@ -113,6 +142,12 @@ class JobResponse(SubmissionFields, frozen=True, kw_only=True, omit_defaults=Fal
     """What the client left out of the workflow's folder when it submitted the job, and why."""
     damage: Damage | None = None
     """What is wrong with its events. Nothing happens to it until an operator closes it."""
+    parent: ParentJob | None = None
+    """The job that it retries or repeats; null when it was submitted by itself."""
+    children: tuple[ChildJob, ...] = ()
+    """Of one job only, not in lists: the newest jobs that retry or repeat it, as far as the caller may see them."""
+    child_count: int = 0
+    """How many there are, of those that the caller may see."""
 
 
 class JobList(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from penstock_schemas.events.base import EventData, Moment
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
-from penstock_schemas.jobs import Failure, RequeueCause, TaskCounts
+from penstock_schemas.jobs import Failure, RequeueCause, StoredResults, TaskCounts
 from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.remote_sources import PinnedRef
 
@@ -101,6 +101,8 @@ class JobFailed(EventData, tag=True, frozen=True, kw_only=True):
     """What its processes used."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the run, one sentence each."""
+    results: StoredResults | None = None
+    """What a retry can begin with; `None`: nothing of it was stored."""
 
 
 class JobRequeued(EventData, tag=True, frozen=True, kw_only=True):
@@ -133,6 +135,8 @@ class JobCancelled(EventData, tag=True, frozen=True, kw_only=True):
     """What its processes used."""
     warnings: tuple[str, ...] = ()
     """What its user must know of the run, one sentence each."""
+    results: StoredResults | None = None
+    """What a retry can begin with; `None`: nothing of it was stored."""
 
 
 class JobDeleted(EventData, tag=True, frozen=True, kw_only=True):

@@ -17,14 +17,15 @@ import msgspec
 from msgspec import Struct
 
 from penstock_domain.engines.reserved_folders import ReservedFolders
-from penstock_domain.source_tree import path_of
+from penstock_domain.source_tree import StagedFiles, path_of
 from penstock_ports import Blobs
 from penstock_runtime.folders.folder_removal import remove_tree
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import SubmittedFile
-from penstock_schemas.jobs import FailureCause, Source, SourceKind
+from penstock_schemas.jobs import FailureCause, Source, SourceKind, StoredResults
 from penstock_sources.workspace.layout import Layout, LayoutEntry, SourceRefused, entry_path
 from penstock_sources.workspace.local_folders import CopyLimits, copy_folder
+from penstock_sources.workspace.results import stage_results
 from penstock_sources.workspace.stored_files import fetch_files, fetch_whole
 
 MAX_SOURCE_FILES: Final = 20_000
@@ -66,13 +67,23 @@ class Sources:
         self._max_files = max_files
         self._max_bytes = max_bytes
 
-    async def prepare(self, source: Source | None, work_dir: Path, *, submitted_at: datetime | None = None) -> None:
+    async def prepare(
+        self,
+        source: Source | None,
+        work_dir: Path,
+        *,
+        submitted_at: datetime | None = None,
+        results: StoredResults | None = None,
+    ) -> StagedFiles:
         """Make `work_dir` with the source's files in it; it appears only when it is complete.
+
+        Results of an earlier run come all, or none of them where one is missing or damaged.
 
         Args:
             source: where the files are.
             work_dir: must not exist.
             submitted_at: the time of every file without one; left out: now.
+            results: what an earlier run had made.
 
         Raises:
             SourceRefused: it cannot be used.
@@ -82,8 +93,16 @@ class Sources:
         """
         partial = work_dir.with_name(work_dir.name + PARTIAL)
         time_ns = int((submitted_at or SYSTEM.now()).timestamp() * 1000) * 1_000_000
+        staged = StagedFiles()
         try:
             await self._fill(source, partial, time_ns)
+            if results is not None:
+                try:
+                    put = await stage_results(self._blobs, results, partial, work_dir, self._reserved)
+                    staged = StagedFiles(result_paths=put.paths, moved_from=put.moved_from)
+                except SourceRefused as refused:
+                    await self._fill(source, partial, time_ns)
+                    staged = StagedFiles(lost_results=refused.failure.message)
             await anyio.to_thread.run_sync(_complete_records, partial, self._reserved)
             await anyio.to_thread.run_sync(_give_usual_modes, partial)
             await anyio.to_thread.run_sync(partial.rename, work_dir)
@@ -91,6 +110,7 @@ class Sources:
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(remove, partial)
             raise
+        return staged
 
     async def _fill(self, source: Source | None, partial: Path, time_ns: int) -> None:
         await anyio.to_thread.run_sync(_make_empty, partial)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.source_tree import path_of
 from penstock_ports import BlobMissing, Blobs, PortError
-from penstock_schemas.jobs import FailureCause, Source, SourceFile, SourceManifest
+from penstock_schemas.jobs import FailureCause, Source, SourceFile, SourceManifest, StoredResults
 from penstock_sources.workspace.layout import Layout, LayoutEntry, SourceRefused, entry_path
 
 MANIFEST_DEADLINE_S: Final = 60.0
@@ -21,8 +21,20 @@ FETCH_PAUSES_S: Final = (0.2, 1.0, 4.0)
 """A file is fetched once more after each of these."""
 
 
-async def fetch_whole(blobs: Blobs, source: Source) -> bytes:
-    """Return a source's bundle or manifest.
+class ContentTarget(Protocol):
+    """Where the content of files goes; its methods block."""
+
+    def open(self, entry: LayoutEntry) -> int:
+        """Return a file descriptor for the content of a file; an earlier try at it is overwritten."""
+        ...
+
+    def seal(self, entry: LayoutEntry, descriptor: int) -> None:
+        """Give a file its mode and time; its content is written."""
+        ...
+
+
+async def fetch_whole(blobs: Blobs, source: Source | StoredResults) -> bytes:
+    """Return a source's bundle or manifest, or the manifest of results.
 
     Raises:
         SourceRefused: it is missing, or not what was submitted.
@@ -51,6 +63,17 @@ async def fetch_files(blobs: Blobs, source: Source, target: Path, time_ns: int, 
     listed = _listed(await fetch_whole(blobs, source), reserved)
     layout = Layout(target, [entry for entry, _ in listed], time_ns, reserved)
     await anyio.to_thread.run_sync(layout.make_folders)
+    await fetch_contents(blobs, listed, layout)
+    await anyio.to_thread.run_sync(layout.finish)
+
+
+async def fetch_contents(blobs: Blobs, listed: Sequence[tuple[LayoutEntry, SourceFile]], layout: ContentTarget) -> None:
+    """Stage the content of files, several at a time and none in memory whole; their folders are there.
+
+    Raises:
+        SourceRefused, Unavailable, OSError: as `fetch_files`.
+
+    """
     limiter = anyio.CapacityLimiter(PARALLEL_FETCHES)
     failures: list[Exception] = []
 
@@ -69,10 +92,9 @@ async def fetch_files(blobs: Blobs, source: Source, target: Path, time_ns: int, 
                 group.start_soon(fetch, entry, file)
     if failures:
         raise failures[0]
-    await anyio.to_thread.run_sync(layout.finish)
 
 
-async def _fetch_retried(blobs: Blobs, file: SourceFile, layout: Layout, entry: LayoutEntry) -> None:
+async def _fetch_retried(blobs: Blobs, file: SourceFile, layout: ContentTarget, entry: LayoutEntry) -> None:
     for pause_s in FETCH_PAUSES_S:
         try:
             return await _fetch(blobs, file, layout, entry)
@@ -83,7 +105,7 @@ async def _fetch_retried(blobs: Blobs, file: SourceFile, layout: Layout, entry: 
     return await _fetch(blobs, file, layout, entry)
 
 
-async def _fetch(blobs: Blobs, file: SourceFile, layout: Layout, entry: LayoutEntry) -> None:
+async def _fetch(blobs: Blobs, file: SourceFile, layout: ContentTarget, entry: LayoutEntry) -> None:
     size_bytes, content_hash = 0, hashlib.sha256()
     try:
         async with blobs.open(file.key) as stream:
@@ -105,14 +127,21 @@ async def _fetch(blobs: Blobs, file: SourceFile, layout: Layout, entry: LayoutEn
 def _listed(raw: bytes, reserved: ReservedFolders) -> Sequence[tuple[LayoutEntry, SourceFile]]:
     try:
         files = msgspec.json.decode(raw, type=SourceManifest).files
-        return [(_entry(file, reserved), file) for file in files]
+        return [(entry_of(file, reserved), file) for file in files]
     except (msgspec.MsgspecError, ValueError) as error:
         raise SourceRefused(
             FailureCause.SYSTEM, f"the manifest of the workflow's files is malformed: {error}"
         ) from None
 
 
-def _entry(file: SourceFile, reserved: ReservedFolders) -> LayoutEntry:
+def entry_of(file: SourceFile, reserved: ReservedFolders) -> LayoutEntry:
+    """Return an entry of a manifest.
+
+    Raises:
+        SourceRefused: its path is not safe.
+        ValueError: its target is not readable.
+
+    """
     is_link = file.link is not None or file.link_base64 is not None
     return LayoutEntry(
         path=entry_path(file.path, file.path_base64, reserved),

@@ -116,7 +116,8 @@ class Place:
         if self.workspaces is not None and not self._is_staged:
             workspaces = self.workspaces
             self.workspace = workspaces.of_plan(self.job_id) if is_dry else workspaces.of_attempt(self.job_id, 1)
-            assert not await self.workspace.stage(await self.source_of(workflow))
+            staged = await self.workspace.stage(await self.source_of(workflow))
+            assert not staged.is_resumed
             self._is_staged = True
 
     async def run(
@@ -231,11 +232,12 @@ class EngineContract:
         await place.workspace.keep()
         later = place.workspaces.of_attempt(place.job_id, 2)
         assert place.job_id in await place.workspaces.job_ids()
-        assert await later.stage(await place.source_of(workflow)), "it is not resumed"
+        assert (await later.stage(await place.source_of(workflow))).is_resumed
         assert set(workflow.files) <= {entry.name for entry in await later.entries()}
         assert await later.remove()
         assert place.job_id not in await place.workspaces.job_ids()
-        assert not await place.workspaces.of_attempt(place.job_id, 3).stage(await place.source_of(workflow))
+        third = await place.workspaces.of_attempt(place.job_id, 3).stage(await place.source_of(workflow))
+        assert not third.is_resumed
         assert await later.remove()
 
     async def test_logs_of_a_task_lie_between_its_start_and_its_end(self, engine: Engine, tmp_path: Path) -> None:

@@ -27,11 +27,11 @@ from penstock_execution.engine import (
     TaskChanged,
 )
 from penstock_execution.files.produced import Produced, ProducedFile
-from penstock_execution.workspace import RunnerStorage, UnsafeFile, WorkspaceEntry
+from penstock_execution.workspace import RunnerStorage, Staged, UnsafeFile, WorkspaceEntry
 from penstock_ports import Blobs
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import Failure, FailureCause, Source, TaskCounts
+from penstock_schemas.jobs import Failure, FailureCause, Source, StoredResults, TaskCounts
 from penstock_schemas.views import Task, TaskState
 
 WORKER: Final = Path(__file__).with_name("remote_worker.py")
@@ -117,15 +117,17 @@ class RemoteWorkspace:
         """The worker and the job."""
         return f"remote:{self._remote.port}/{self.job}"
 
-    async def stage(self, source: Source | None, *, submitted_at: datetime | None = None) -> bool:
-        """Send the files of a bundle."""
+    async def stage(
+        self, source: Source | None, *, submitted_at: datetime | None = None, results: StoredResults | None = None
+    ) -> Staged:
+        """Send the files of a bundle; this engine stores no results, so it gets none."""
         files: dict[str, str] = {}
         if source is not None:
             bundle = msgspec.json.decode(await self._blobs.get_bytes(source.location))
             for name, file in bundle["files"].items():
                 files[name] = base64.b64encode(file["text"].encode()).decode()
         answer = await self._remote.request("stage", job=self.job, logs=self.logs, files=files)
-        return bool(answer["resume"])
+        return Staged(is_resumed=bool(answer["resume"]))
 
     @asynccontextmanager
     async def open_output(self, path: str) -> AsyncGenerator[RemoteFile]:

@@ -53,6 +53,7 @@ Examples:
     help="List only runs with this label. Can be repeated.",
 )
 @click.option("-t", "--text", help="List only runs whose name, description, owner or labels contain this text.")
+@click.option("--of", "parent", metavar="ID", help="List only runs that retry or repeat this run.")
 @click.option("--since", metavar="TIME", help="List only runs submitted after this time: 30m, 24h, 7d or an ISO time.")
 @click.option("--until", metavar="TIME", help="List only runs submitted before this time.")
 @format_option
@@ -65,6 +66,7 @@ def ls(
     owner: str | None,
     label: tuple[str, ...],
     text: str | None,
+    parent: str | None,
     since: str | None,
     until: str | None,
     form: Format,
@@ -83,6 +85,7 @@ def ls(
             owner=owner,
             labels=labels,
             text=text,
+            parent=client.find(parent) if parent else None,
             since=after,
             until=before,
         ):

@@ -29,6 +29,8 @@ MAX_APPLIED: Final = 1000
 """Jobs that are written at once; a list waits for no more than that."""
 REACH_S: Final = 2.0
 """How long a list waits for the view to reach the sequence that its client requires."""
+MAX_CHILDREN: Final = 200
+"""Jobs that retry or repeat one job, of which it shows those that the caller may see."""
 POLL_S: Final = 0.01
 LOAD_S: Final = 5.0
 """How long a list waits for an index that is being filled."""
@@ -43,6 +45,8 @@ class PendingWrites:
     def __init__(self) -> None:
         self._waiting: dict[JobId, Job] = {}
         self._written: dict[JobId, Job] = {}
+        self._derived: dict[JobId, JobId] = {}
+        """The parents of the jobs that wait and have one, so that few are looked through for children."""
 
     def __bool__(self) -> bool:
         """Return whether anything waits or is being written."""
@@ -59,7 +63,14 @@ class PendingWrites:
         if known is not None and known.head.seq >= job.head.seq:
             return False
         self._waiting[job.id] = job
+        if job.spec.lineage is not None:
+            self._derived[job.id] = job.spec.lineage.parent
         return True
+
+    def children_of(self, parent: JobId) -> tuple[Job, ...]:
+        """Return the jobs that retry or repeat a job."""
+        found = (self.get(child) for child, its_parent in self._derived.items() if its_parent == parent)
+        return tuple(job for job in found if job is not None)
 
     def get(self, job_id: JobId) -> Job | None:
         """Return a job that waits or is being written."""
@@ -70,6 +81,7 @@ class PendingWrites:
         known = self._waiting.get(job.id)
         if known is not None and known.head.seq <= job.head.seq:
             del self._waiting[job.id]
+            self._prune()
 
     def begin(self, limit: int) -> tuple[Job, ...]:
         """Return the next batch to be written; `end` or `undo` follows."""
@@ -79,11 +91,16 @@ class PendingWrites:
     def end(self) -> None:
         """Forget the batch: the file has it."""
         self._written = {}
+        self._prune()
 
     def undo(self) -> None:
         """Let the batch wait again; a newer form that arrived meanwhile replaces an older one."""
         self._waiting = {**self._written, **self._waiting}
         self._written = {}
+
+    def _prune(self) -> None:
+        if self._derived:
+            self._derived = {child: parent for child, parent in self._derived.items() if self.get(child) is not None}
 
 
 class Index:
@@ -138,6 +155,19 @@ class Index:
         if found is None or (stored is not None and stored.head.seq > found.head.seq):
             return stored
         return found
+
+    def children(self, tenant: TenantId, parent: JobId) -> tuple[Job, ...]:
+        """Return the newest jobs that retry or repeat a job, the newest first, as far as they are known here."""
+        found = {job.id: job for job in self.pending.children_of(parent)}
+        try:
+            stored = self.store.children(tenant, parent, limit=MAX_CHILDREN)
+        except sqlite3.Error:
+            stored = ()  # as in `get`
+        for job in stored:
+            newer = self.pending.get(job.id)
+            found[job.id] = job if newer is None or newer.head.seq < job.head.seq else newer
+        kept = (job for job in found.values() if job.deleted_at is None)
+        return tuple(sorted(kept, key=lambda job: -job.created_seq)[:MAX_CHILDREN])
 
     async def read_view(self, job_id: JobId) -> Job | None:
         """Return a job that is not known here as the view has it.

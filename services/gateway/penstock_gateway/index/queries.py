@@ -25,6 +25,8 @@ CURSOR_CHARS: Final = 20
 """Of a cursor: 15 bytes in base64."""
 WORKFLOW_URL: Final = "\x1fworkflow_url"
 """The address of a job's workflow, filtered like a label; no label can have this key."""
+PARENT: Final = "\x1fparent"
+"""The job that a job retries or repeats, filtered like a label too."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_S: Final = 86_400
 
@@ -87,7 +89,7 @@ def parse_query(given: QueryParameters, tenant: TenantId) -> tuple[JobQuery, int
         statuses=given.choices("status", JobStatus),
         pipeline=given.one("pipeline") or None,
         owner=given.one("owner") or None,
-        labels=tuple(_label(text) for text in given.many("label")),
+        labels=(*_parent(given), *(_label(text) for text in given.many("label"))),
         text=_text(given),
         after_us=None if after is None else microseconds(after),
         before_us=None if before is None else microseconds(before),
@@ -153,6 +155,11 @@ def _seal(raw: bytes, query: JobQuery) -> bytes:
 def _label(text: str) -> tuple[str, str | None]:
     key, colon, value = text.partition(":")
     return key, value if colon else None
+
+
+def _parent(given: QueryParameters) -> tuple[tuple[str, str], ...]:
+    parent = given.one("parent")
+    return () if parent is None else ((PARENT, parent.lower()),)
 
 
 def _text(given: QueryParameters) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-SCHEMA_VERSION: Final = 8
+SCHEMA_VERSION: Final = 9
 
 ANY: Final = ""
 """Represents every value in `totals`; a name is never empty."""
@@ -39,7 +39,7 @@ CREATE TABLE jobs (
 -- Apart from `jobs`, so that looking through filters does not read whole jobs.
 CREATE TABLE bodies (created_seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
--- Two rows a label: the token `key`, and `key:value`; and one for the address of the workflow.
+-- Two rows a label: the token `key`, and `key:value`; and one each for the address of the workflow and the parent.
 CREATE TABLE labels (
     tenant TEXT NOT NULL, token TEXT NOT NULL, created_seq INTEGER NOT NULL,
     PRIMARY KEY (tenant, token, created_seq)

@@ -12,7 +12,7 @@ import msgspec
 from penstock_gateway.index.counts import Counts
 from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.index.point_in_time import MAX_CHANGED, Candidates
-from penstock_gateway.index.queries import JobQuery, id_bytes
+from penstock_gateway.index.queries import PARENT, JobQuery, id_bytes
 from penstock_gateway.index.reading import Page, explain_page, read_changed, read_counts, read_page, read_settled
 from penstock_gateway.index.schema import HIDDEN, INDICES, PRAGMAS, SCHEMA_VERSION, TABLES
 from penstock_gateway.index.writing import write_jobs
@@ -133,6 +133,15 @@ class IndexStore:
             ).fetchall()
         finally:
             self._readers.put(connection)
+        return tuple(_job_decoder.decode(body) for (body,) in rows)
+
+    def children(self, tenant: TenantId, parent: JobId, *, limit: int) -> tuple[Job, ...]:
+        """Return the newest jobs that retry or repeat a job."""
+        rows = self._point.execute(
+            "SELECT b.body FROM labels AS l CROSS JOIN bodies AS b ON b.created_seq = l.created_seq "
+            "WHERE l.tenant = ? AND l.token = ? ORDER BY l.created_seq DESC LIMIT ?",
+            (tenant, f"{PARENT}:{parent}", limit),
+        )
         return tuple(_job_decoder.decode(body) for (body,) in rows)
 
     def has_bundle(self, digest: int) -> bool:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from penstock_gateway.index.job_status import detailed_status
 from penstock_gateway.index.plan import label_token
-from penstock_gateway.index.queries import WORKFLOW_URL, id_bytes, microseconds, text_of
+from penstock_gateway.index.queries import PARENT, WORKFLOW_URL, id_bytes, microseconds, text_of
 from penstock_gateway.index.schema import ANY, BLOCK_BITS, HIDDEN
 from penstock_gateway.index.workflow_urls import workflow_url_of
 from penstock_schemas.jobs import SourceKind
@@ -263,9 +263,11 @@ def _bundles(jobs: Iterable[Job]) -> list[tuple[int, int]]:
 
 
 def _tokens(job: Job) -> tuple[str, ...]:
-    """Return the tokens of a job's labels and of its workflow's address, each once."""
+    """Return the tokens of a job's labels, of its workflow's address and of its parent, each once."""
     tokens = dict.fromkeys(
         label_token(key, of_label) for key, value in job.spec.labels.items() for of_label in (None, value)
     )
     tokens[label_token(WORKFLOW_URL, workflow_url_of(job))] = None
+    if job.spec.lineage is not None:
+        tokens[label_token(PARENT, job.spec.lineage.parent)] = None
     return tuple(tokens)

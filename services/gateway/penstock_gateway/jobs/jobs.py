@@ -50,6 +50,15 @@ class History(Struct, frozen=True):
     """Whether the job is over and these are its last events."""
 
 
+class Family(Struct, frozen=True, kw_only=True):
+    """The jobs around a job that retries and reruns made."""
+
+    is_parent_deleted: bool | None
+    """`None`: it has no parent, or this is not known to the caller."""
+    children: tuple[Job, ...]
+    """The newest first."""
+
+
 class HiddenJob(UnknownJob, Hidden):
     """The job exists, but the caller must not learn this."""
 
@@ -113,6 +122,17 @@ class Jobs:
         """
         job, _ = await self._load(principal, job_id, with_deleted=with_deleted)
         return job
+
+    def lineage(self, principal: Principal, job: Job) -> Family:
+        """Return the jobs from which a job follows, and those that follow from it, as far as they are known here."""
+        lineage = job.spec.lineage
+        parent = None if lineage is None else self._index.get(lineage.parent)
+        is_known = parent is not None and self.is_visible(principal, parent.tenant, parent.spec.owner)
+        children = self._index.children(job.tenant, job.id)
+        return Family(
+            is_parent_deleted=parent.deleted_at is not None if is_known and parent is not None else None,
+            children=tuple(one for one in children if self.is_visible(principal, one.tenant, one.spec.owner)),
+        )
 
     async def counts(self, job: Job) -> TaskCounts:
         """Return how far a job is: live while it runs, where that is quickly known."""

@@ -1,21 +1,27 @@
 """Jobs as the native API shows them."""
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from penstock_domain.chain import Stored
-from penstock_schemas.api import JobEvent, JobResponse, Waiting
+from penstock_gateway.jobs.jobs import Family
+from penstock_schemas.api import ChildJob, JobEvent, JobResponse, ParentJob, Waiting
 from penstock_schemas.job_spec import CLIENT_FIELDS, client_values
 from penstock_schemas.jobs import STATUS_OF, JobState, TaskCounts
 from penstock_schemas.views import Job
 
+MAX_SHOWN_CHILDREN: Final = 20
 
-def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None = None) -> JobResponse:
+
+def render(
+    job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None = None, family: Family | None = None
+) -> JobResponse:
     """Return a job as the API shows it.
 
     Args:
         job: the job.
         waiting: why it waits; `None` when it does not, or when that is not known.
         tasks: live counts, in place of the ones in the job.
+        family: the jobs around it; `None`: they are not shown.
 
     """
     return JobResponse(
@@ -44,6 +50,9 @@ def render(job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None
         waiting=waiting if job.damage is None else None,
         damage=job.damage,
         left_out=() if job.spec.source is None else job.spec.source.left_out,
+        parent=_parent(job, family),
+        children=() if family is None else tuple(map(_child, family.children[:MAX_SHOWN_CHILDREN])),
+        child_count=0 if family is None else len(family.children),
     )
 
 
@@ -64,6 +73,24 @@ def render_event(stored: Stored) -> JobEvent:
         schema=event.schema,
         data=event.data,
     )
+
+
+def _parent(job: Job, family: Family | None) -> ParentJob | None:
+    lineage = job.spec.lineage
+    if lineage is None:
+        return None
+    return ParentJob(
+        id=lineage.parent,
+        kind=lineage.kind,
+        is_deleted=None if family is None else family.is_parent_deleted,
+        result_files=0 if lineage.results is None else lineage.results.files,
+        result_bytes=0 if lineage.results is None else lineage.results.size_bytes,
+    )
+
+
+def _child(job: Job) -> ChildJob:
+    assert job.spec.lineage is not None, "its parent found it by that"
+    return ChildJob(id=job.id, kind=job.spec.lineage.kind, status=STATUS_OF[job.state])
 
 
 def _status_detail(job: Job, waiting: Waiting | None) -> str | None:

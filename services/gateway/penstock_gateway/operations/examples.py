@@ -98,6 +98,12 @@ CLOSED_JOB: Final[dict[str, Any]] = {
     "completed_at": "2026-01-31T10:00:03Z",
     "seq": 19,
 }
+CHILD_JOB: Final[dict[str, Any]] = {
+    **JOB,
+    "id": "7b8f3f0e-2c0a-4b8e-9a53-0d6f5a1c9e21",
+    "parent": {"id": JOB_ID, "kind": "retry", "is_deleted": False, "result_files": 3, "result_bytes": 20480},
+    "seq": 51,
+}
 JOB_LIST: Final[dict[str, Any]] = {"jobs": [JOB], "total": 1, "next_cursor": None}
 EVENTS: Final[dict[str, Any]] = {
     "events": [

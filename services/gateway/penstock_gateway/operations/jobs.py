@@ -38,10 +38,13 @@ from penstock_schemas.api import (
     JobList,
     JobResponse,
     JobSubmission,
+    RerunRequest,
+    RetryRequest,
 )
 from penstock_schemas.jobs import JobStatus
 from penstock_schemas.plans import Plan
 
+UUID: Final = {"type": "string", "pattern": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"}
 CURSOR: Final = {"type": "string", "pattern": f"^[A-Za-z0-9_-]{{{CURSOR_CHARS}}}$"}
 LIST_PARAMETERS: Final = (
     query(
@@ -59,6 +62,7 @@ LIST_PARAMETERS: Final = (
         max_values=MAX_LABELS,
     ),
     query("owner", "Only jobs of this owner.", TEXT),
+    query("parent", "Only jobs that retry or repeat this job.", UUID),
     query(
         "q",
         "Only jobs whose name, description, owner, engine or labels contain this line of text, in any case.",
@@ -116,6 +120,44 @@ def _command(
         body_examples={} if body is None else {"reason": {"reason": reason}},
         answers=(answer,),
         problems=(*COMMAND_PROBLEMS, *(STORE_PROBLEMS if body is None else WRITE_PROBLEMS)),
+    )
+
+
+def _repetition(verb: str, *, summary: str, description: str, body: type[Struct], example: object) -> Operation:
+    """Return an operation that makes a new job of another one."""
+    return Operation(
+        method="post",
+        path=f"/jobs/{{job_id}}/{verb}",
+        name=f"{verb}Job",
+        role=NEEDED_TO_SUBMIT,
+        action=f"{verb} job {{job_id}}",
+        tag="Jobs",
+        summary=summary,
+        description=f"{description} The new job is durable when this answers, and its `parent` names this one. A "
+        "repeated request with the same idempotency key finds the new job. For everybody who may submit jobs and see "
+        "this one.",
+        parameters=(JOB_ID, IDEMPOTENCY_KEY),
+        body=body,
+        body_is_required=False,
+        body_examples={"changes": example},
+        answers=(
+            ResponseSpec(
+                201,
+                "The new job",
+                JobResponse,
+                examples.CHILD_JOB,
+                headers=("Location", *JOB_HEADERS),
+                links=job_links("/id"),
+            ),
+            ResponseSpec(
+                200,
+                "The job that was made with this key before",
+                JobResponse,
+                examples.CHILD_JOB,
+                headers=("Location", *JOB_HEADERS),
+            ),
+        ),
+        problems=(problems.KEY_REUSED, *COMMAND_PROBLEMS, *WRITE_PROBLEMS),
     )
 
 
@@ -238,6 +280,23 @@ CLOSE_JOB: Final = _command(
     body=CloseRequest,
     reason="a disk failed",
 )
+RETRY_JOB: Final = _repetition(
+    "retry",
+    summary="Retry a job that failed or was cancelled",
+    description="A new job continues it on any runner: with the same workflow and parameters, and with the results of "
+    "the tasks that had finished, which are not run again.",
+    body=RetryRequest,
+    example={"engine_parameters": {"set-resources": "align:mem_mb=16000"}},
+)
+RERUN_JOB: Final = _repetition(
+    "rerun",
+    summary="Run the workflow of a job again",
+    description="A new job runs the same files from the beginning, with the same parameters where the body does not "
+    "change them. They are checked against the schema of the catalogue's entry, which is run in the version that the "
+    "job ran.",
+    body=RerunRequest,
+    example={"parameters": {"sample_id": "S002"}, "priority": 5},
+)
 
 JOBS: Final = (
     SUBMIT_JOB,
@@ -248,4 +307,6 @@ JOBS: Final = (
     HOLD_JOB,
     RELEASE_JOB,
     CLOSE_JOB,
+    RETRY_JOB,
+    RERUN_JOB,
 )

@@ -9,6 +9,8 @@ _OF_JOB: Final = (
     "cancelJob",
     "holdJob",
     "releaseJob",
+    "retryJob",
+    "rerunJob",
     "deleteJob",
     "listEvents",
     "listTasks",

@@ -11,6 +11,7 @@ from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request, is_form, re
 from penstock_gateway.http.responses import NO_STORE, BytesResponse, encode, is_known, not_modified
 from penstock_gateway.index.index import Index
 from penstock_gateway.index.queries import encode_cursor, parse_query
+from penstock_gateway.jobs.core.submitted import Submitted
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.job_lists import JobLists
 from penstock_gateway.jobs.jobs import Jobs
@@ -58,11 +59,7 @@ class SubmissionRoutes:
             submission = await decode_submission(raw, is_lenient=request.is_lenient)
             key = request.header(IDEMPOTENCY_KEY)
             submitted = await self._submissions.submit(principal, submission, header_key=key)
-        job = render(submitted.job, waiting=self._engine_directory.waiting(submitted.job))
-        headers = {**job_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
-        if submitted.is_replay:
-            headers["idempotent-replay"] = "true"
-        return BytesResponse(encode(job), status=200 if submitted.is_replay else 201, headers=headers)
+        return submitted_response(submitted, self._engine_directory)
 
     async def _plan(self, request: Request) -> ASGIApp:
         if is_form(request):
@@ -114,10 +111,13 @@ class JobRoutes:
         waiting = self._engine_directory.waiting(
             job, lambda other: self._jobs.is_visible(request.principal, other.tenant, other.owner)
         )
-        body = render(job, waiting=waiting, tasks=counts)
+        family = self._jobs.lineage(request.principal, job)
+        body = render(job, waiting=waiting, tasks=counts, family=family)
         live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
         if body.waiting is not None:  # it changes with the queue, not with the job
             live += f"-{zlib.crc32(encode(body.waiting)):x}"
+        if body.parent is not None or body.children:  # they change with other jobs
+            live += f"-{zlib.crc32(encode((body.parent, body.children, body.child_count))):x}"
         headers = job_headers(body, f"{body.seq}{live}")
         if is_known(request.header(IF_NONE_MATCH), headers["etag"]):
             return not_modified(headers)
@@ -133,6 +133,15 @@ class JobRoutes:
         next_after = events[-1].seq if events else after
         body = EventList(events=events, next_after=next_after, done=history.is_over)
         return BytesResponse(encode(body), headers=NO_STORE)
+
+
+def submitted_response(submitted: Submitted, engine_directory: EngineDirectory) -> ASGIApp:
+    """Return the response with a job that a request made, or had made before."""
+    job = render(submitted.job, waiting=engine_directory.waiting(submitted.job))
+    headers = {**job_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
+    if submitted.is_replay:
+        headers["idempotent-replay"] = "true"
+    return BytesResponse(encode(job), status=200 if submitted.is_replay else 201, headers=headers)
 
 
 def job_headers(job: JobResponse, tag: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from penstock_gateway.openapi import document
 from penstock_gateway.routes.job_commands import JobCommandRoutes
 from penstock_gateway.routes.jobs import JobRoutes, SubmissionRoutes
 from penstock_gateway.routes.pipelines import PipelineRoutes
+from penstock_gateway.routes.repeats import RepeatRoutes
 from penstock_gateway.routes.runs import RunRoutes
 from penstock_gateway.routes.server import ServerRoutes
 from penstock_gateway.routes.system import DocumentationRoutes, SystemRoutes
@@ -94,6 +95,7 @@ def _job_routes(
         *JobCommandRoutes(
             jobs=jobs.jobs, deletions=maintenance.deletions, engine_directory=base.engine_directory
         ).routes,
+        *RepeatRoutes(repeats=jobs.repeats, engine_directory=base.engine_directory).routes,
         *RunRoutes(jobs=jobs.jobs, runs=jobs.runs, blobs=base.blobs, presigned_s=settings.presigned_url_s).routes,
         *PipelineRoutes(catalogue=base.catalogue, registrations=catalogue.registrations, jobs=jobs.jobs).routes,
     )

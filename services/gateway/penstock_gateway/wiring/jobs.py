@@ -15,7 +15,8 @@ from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
 from penstock_gateway.jobs.submission.form_submissions import FormSubmissions
 from penstock_gateway.jobs.submission.planning import Planning
-from penstock_gateway.jobs.submission.submissions import Submissions
+from penstock_gateway.jobs.submission.repeats import Repeats
+from penstock_gateway.jobs.submission.submissions import JobAppends, Submissions
 from penstock_gateway.maintenance.deletions import Deletions
 from penstock_gateway.maintenance.retention import Retention, RetentionPolicy
 from penstock_gateway.maintenance.sweeper import Sweeper
@@ -29,6 +30,7 @@ class JobServices(Struct, frozen=True, kw_only=True):
     submissions: Submissions
     planning: Planning
     forms: FormSubmissions
+    repeats: Repeats
     jobs: Jobs
     lists: JobLists
     runs: Runs
@@ -54,19 +56,20 @@ class MaintenanceServices(Struct, frozen=True, kw_only=True):
 def build_jobs(base: Foundation) -> JobServices:
     """Return the services of jobs."""
     settings, ports = base.settings, base.ports
+    policy = SubmissionPolicy(
+        mock_unknown_pipelines=settings.mock_unknown_pipelines, source_roots=source_roots(settings)
+    )
+    appends = JobAppends(log=base.log, blobs=base.blobs, index=base.index, runtime=base.runtime)
     submissions = Submissions(
-        log=base.log,
+        appends=appends,
         blobs=base.blobs,
-        index=base.index,
         engine_directory=base.engine_directory,
         catalogue=base.catalogue,
         staging=base.staging,
-        policy=SubmissionPolicy(
-            mock_unknown_pipelines=settings.mock_unknown_pipelines, source_roots=source_roots(settings)
-        ),
+        policy=policy,
         runtime=base.runtime,
     )
-    planning = Planning(submissions, base.blobs, ports.plans)
+    planning = Planning(submissions, base.blobs, ports.plans, base.staging)
     jobs = Jobs(
         visibility=settings.job_visibility,
         log=base.log,
@@ -79,6 +82,15 @@ def build_jobs(base: Foundation) -> JobServices:
         submissions=submissions,
         planning=planning,
         forms=FormSubmissions(submissions, planning, base.staging, form_limits(settings)),
+        repeats=Repeats(
+            jobs=jobs,
+            appends=appends,
+            blobs=base.blobs,
+            catalogue=base.catalogue,
+            engine_directory=base.engine_directory,
+            policy=policy,
+            runtime=base.runtime,
+        ),
         jobs=jobs,
         lists=JobLists(visibility=settings.job_visibility, log=base.log, index=base.index),
         runs=Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=base.blobs, watchers=base.notifier),

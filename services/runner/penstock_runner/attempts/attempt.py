@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import JobEnded, Refused, UnknownJob
 from penstock_execution.engine import Attempt, LogWritten
-from penstock_execution.workspace import Workspace
+from penstock_execution.workspace import Staged, Workspace
 from penstock_ports import TooLarge
 from penstock_runner.attempts.commands import delay_intent, end_intent, return_intent, start_intent
 from penstock_runner.attempts.dependencies import AttemptDependencies, job_log
@@ -68,6 +68,7 @@ HALT_GRACE_S: Final = 5.0
 """An engine that received a stop, and the uploads of its results, have this long; then they are killed."""
 FAULT_LOGS_S: Final = 5.0
 """After a fault, storing the logs that there are may take this long."""
+RUNS_ALL: Final = "every task runs again, because the results of the retried run cannot be used"
 
 _log = structlog.stdlib.get_logger()
 
@@ -84,6 +85,8 @@ class AttemptRun:
         self._work = anyio.CancelScope()
         """The present work, of the work that has to end after a request to stop."""
         self._kill_at = math.inf
+        self._notice: str | None = None
+        """Why this attempt of a retry began without the results of its parent."""
 
     @property
     def order(self) -> StartOrder:
@@ -207,6 +210,8 @@ class AttemptRun:
     async def _produce(
         self, engine: ReadyEngine, attempt: Attempt, report: Reporter, results: AttemptResults
     ) -> Action | None:
+        if self._notice is not None:
+            report.emit(LogWritten(stream=LogStream.ENGINE, text=f"penstock: warning: {self._notice}\n"))
         sources = self._place.remote_sources.of_job(self._job)
         outcome = await engine.run(replace(attempt, providers=(sources,)), report.emit, self._stop)
         await record_sources(sources, self._jobs, self._order, self._place.runner_id)
@@ -223,7 +228,7 @@ class AttemptRun:
         except (UploadFailed, UnreadableOutput) as error:
             step = StoringFailed(
                 outcome,
-                _summary(stored),
+                self._summary(stored),
                 reason=str(error),
                 is_upload=isinstance(error, UploadFailed),
                 kept_in=_location(attempt.workspace),
@@ -233,12 +238,19 @@ class AttemptRun:
                 raise
             self._log("uploads_incomplete", error=str(error))
             return end
-        return self._handle(ResultsStored(outcome, _summary(stored)))
+        return self._handle(ResultsStored(outcome, self._summary(stored)))
 
     async def _stage(self, job: Job, engine: ReadyEngine) -> Attempt:
-        workspace, resume = self._workspace_of(engine), False
+        workspace, staged, lineage = self._workspace_of(engine), Staged(), job.spec.lineage
         if workspace is not None:
-            resume = await workspace.stage(job.spec.source, submitted_at=job.created_at)
+            files_time = None if lineage is None else lineage.files_time
+            staged = await workspace.stage(
+                job.spec.source,
+                submitted_at=files_time or job.created_at,
+                results=None if lineage is None else lineage.results,
+            )
+        if staged.lost_results is not None:
+            self._notice = f"{RUNS_ALL}: {staged.lost_results}"
         return Attempt(
             job_id=job.id,
             tenant=job.tenant,
@@ -249,7 +261,16 @@ class AttemptRun:
             entrypoint=_entrypoint(job),
             cores=self._place.cores,
             engine_parameters=job.spec.engine_parameters or {},
-            resume=resume,
+            resume=staged.is_resumed or staged.moved_from is not None,
+            moved_from=staged.moved_from,
+        )
+
+    def _summary(self, stored: StoredFiles) -> StoredSummary:
+        return StoredSummary(
+            output_files=stored.output_files,
+            output_bytes=stored.output_bytes,
+            warnings=stored.warnings if self._notice is None else (self._notice, *stored.warnings),
+            results=stored.results,
         )
 
     def _workspace_of(self, engine: ReadyEngine) -> Workspace | None:
@@ -311,10 +332,6 @@ class AttemptRun:
 
     def _log(self, event: str, **fields: object) -> None:
         _log.info(event, job_id=self._order.job_id, attempt=self._order.attempt, **fields)
-
-
-def _summary(stored: StoredFiles) -> StoredSummary:
-    return StoredSummary(output_files=stored.output_files, output_bytes=stored.output_bytes, warnings=stored.warnings)
 
 
 def _location(workspace: Workspace | None) -> str:

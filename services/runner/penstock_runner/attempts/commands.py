@@ -39,4 +39,5 @@ def end_intent(order: StartOrder, runner_id: RunnerId, end: ReportEnd) -> Intent
         output_bytes=stored.output_bytes,
         measured=outcome.measured,
         warnings=(*warnings_of(outcome), *stored.warnings),
+        results=stored.results,
     )

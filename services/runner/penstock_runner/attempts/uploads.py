@@ -12,6 +12,7 @@ from penstock_execution.workspace import UnsafeFile, Workspace, WorkspaceFile
 from penstock_ports import BLOB_PIECE_BYTES, Blobs, PortError
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_schemas.ids import JobId
+from penstock_schemas.jobs import StoredResults
 from penstock_schemas.outputs import OutputFile, OutputKind, OutputManifest, UnstoredFile
 from penstock_schemas.views import LogStream
 from penstock_schemas.wire import encode
@@ -37,6 +38,8 @@ class StoredFiles(Struct, frozen=True):
 
     manifest: OutputManifest | None = None
     """`None`: none was written, because there is nothing to list."""
+    results: StoredResults | None = None
+    """What a retry can begin with."""
 
     @property
     def output_files(self) -> int:
@@ -80,6 +83,15 @@ class Uploads:
 
         """
         return await self._put(key, log, retries or UploadRetries(), max_bytes=MAX_LOG_BYTES)
+
+    async def put_output(self, key: str, opened: WorkspaceFile, retries: UploadRetries) -> tuple[int, str]:
+        """Store an open file of a work directory; return its bytes and SHA-256.
+
+        Raises:
+            UploadFailed: the blob store did not accept it.
+
+        """
+        return await self._put(key, opened, retries)
 
     async def _put(
         self, key: str, opened: WorkspaceFile, retries: UploadRetries, *, max_bytes: int | None = None

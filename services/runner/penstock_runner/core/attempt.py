@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from penstock_execution.engine import Outcome
 from penstock_runner.core.orders import HaltCause
 from penstock_schemas.commands import OutcomeKind
-from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause
+from penstock_schemas.jobs import Failure, FailureCause, JobState, RequeueCause, StoredResults
 
 
 class Phase(Enum):
@@ -50,6 +50,8 @@ class StoredSummary(Struct, frozen=True, kw_only=True):
     output_files: int = 0
     output_bytes: int = 0
     warnings: tuple[str, ...] = ()
+    results: StoredResults | None = None
+    """What a retry can begin with."""
 
 
 # What happens to an attempt.

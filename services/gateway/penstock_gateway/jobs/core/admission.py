@@ -21,7 +21,7 @@ from penstock_schemas.api import JobSubmission, SubmittedSource, Violation
 from penstock_schemas.commands import SubmitJob
 from penstock_schemas.ids import JobId, is_name
 from penstock_schemas.job_spec import CLIENT_FIELDS, JobSpec, client_values
-from penstock_schemas.jobs import EngineParameters, PipelineRef, Source, WorkflowRequest
+from penstock_schemas.jobs import EngineParameters, Lineage, PipelineRef, Source, WorkflowRequest
 from penstock_sources.staging.bundles import SourceBundle, SourceRoots, make_bundle, path_source
 from penstock_sources.staging.source_kinds import kind_of, needs_staging
 
@@ -79,6 +79,8 @@ class Admitted(Struct, frozen=True, kw_only=True):
     request_sha256: str
     pipeline: PipelineRef | None = None
     engine_parameters: EngineParameters | None = None
+    lineage: Lineage | None = None
+    """The job that it retries or repeats."""
 
 
 def context_of(
@@ -239,6 +241,7 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
         pipeline=admitted.pipeline,
         workflow=admitted.context.workflow,
         idempotency_key=admitted.context.key,
+        lineage=admitted.lineage,
     )
     return SubmitJob(
         now=now,

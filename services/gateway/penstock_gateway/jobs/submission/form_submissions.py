@@ -10,9 +10,10 @@ from penstock_gateway.http.bodies.multipart import FormLimits, MultipartForm
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.http.requests import IDEMPOTENCY_KEY, Request
 from penstock_gateway.jobs.core.admission import context_of
+from penstock_gateway.jobs.core.submitted import Submitted
 from penstock_gateway.jobs.submission.form_files import FormFiles
 from penstock_gateway.jobs.submission.planning import Planning
-from penstock_gateway.jobs.submission.submissions import Submissions, Submitted, decode_submission
+from penstock_gateway.jobs.submission.submissions import Submissions, decode_submission
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.access import Principal
 from penstock_schemas.api import JobSubmission, Violation

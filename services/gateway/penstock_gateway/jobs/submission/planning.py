@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from penstock_domain.json_pointers import pointer
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.jobs.core.admission import Admitted, context_of
+from penstock_gateway.jobs.submission.staged_files import staged
 from penstock_gateway.jobs.submission.submissions import Submissions
 from penstock_ports import Blobs, Plans, PortError, Unavailable
 from penstock_runtime.engine_plugins import installed_engines
@@ -20,6 +21,7 @@ from penstock_schemas.api import JobSubmission, Violation
 from penstock_schemas.jobs import FailureCause, Source
 from penstock_schemas.plans import Plan, PlanRequest
 from penstock_sources.staging.bundles import SourceBundle
+from penstock_sources.staging.source_staging import SourceStaging
 from penstock_sources.staging.uploads import Upload, Uploads
 
 PLAN_DEADLINE_S: Final = 65.0
@@ -36,11 +38,13 @@ class Planning:
         submissions: admits the submissions.
         blobs: where its files are until the plan is made.
         plans: requests plans from runners.
+        staging: fetches the files of sources on other servers.
 
     """
 
-    def __init__(self, submissions: Submissions, blobs: Blobs, plans: Plans) -> None:
+    def __init__(self, submissions: Submissions, blobs: Blobs, plans: Plans, staging: SourceStaging) -> None:
         self._submissions = submissions
+        self._staging = staging
         self._blobs = blobs
         self._uploads = Uploads(blobs)
         self._plans = plans
@@ -79,7 +83,7 @@ class Planning:
             Invalid, TooLarge, Unavailable: as `plan`.
 
         """
-        return await self._request(await self._submissions.stage(admitted, upload))
+        return await self._request(await staged(self._staging, admitted, upload))
 
     async def _request(self, admitted: Admitted) -> Plan:
         engine = installed_engines().find(admitted.engine)

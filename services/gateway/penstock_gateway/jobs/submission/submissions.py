@@ -1,18 +1,17 @@
 """Submissions: from a request to a job in the log, exactly once for each idempotency key."""
 
 from collections.abc import AsyncGenerator
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Final
 
 import anyio.to_thread
-from msgspec import Struct
 
 from penstock_domain import aggregates
 from penstock_domain.access import actor_of
 from penstock_domain.deciders import JOB
 from penstock_domain.job.errors import Refused
 from penstock_domain.job.evolve import fold
-from penstock_domain.policy.pipelines import Pipeline
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.http.bodies.json_bodies import decode_aside
 from penstock_gateway.index.index import Index
@@ -26,11 +25,12 @@ from penstock_gateway.jobs.core.admission import (
     context_of,
     kept_on,
     refuse_unknown_engine,
-    with_files,
 )
 from penstock_gateway.jobs.core.event_size import require_room, without_room
 from penstock_gateway.jobs.core.idempotency import KeyMeaning, job_ids_of, meaning_of, require_upload_for
+from penstock_gateway.jobs.core.submitted import FoundJob, Submitted
 from penstock_gateway.jobs.engine_directory import EngineDirectory
+from penstock_gateway.jobs.submission.staged_files import brought_by, staged
 from penstock_ports import MAX_EVENT_BYTES, Blobs, Conflict, EventLog, LogFull, TooLarge
 from penstock_runtime.command_handler import CommandHandler, Target
 from penstock_runtime.engine_plugins import installed_engines
@@ -40,50 +40,171 @@ from penstock_schemas.api import JobSubmission
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import WorkflowRequest
 from penstock_schemas.views import Job
-from penstock_sources.staging.bundles import check_uploaded
-from penstock_sources.staging.source_kinds import needs_staging
 from penstock_sources.staging.source_staging import SourceStaging
-from penstock_sources.staging.submitted_entries import left_out_of
 from penstock_sources.staging.uploads import Upload, Uploads, job_prefix
 
 
-class Submitted(Struct, frozen=True):
-    """The result of a submission."""
+class JobAppends:
+    """Makes jobs of what was admitted.
 
-    job: Job
-    is_replay: bool
-    """Whether the job had been submitted before, under the same idempotency key."""
+    Args:
+        log: the event log.
+        blobs: the store of their files, which are stored before the event.
+        index: gets every new job at once.
+        runtime: the clock and the source of ids.
 
+    """
 
-class _Found(NamedTuple):
-    """What an idempotency key means now."""
+    def __init__(self, *, log: EventLog, blobs: Blobs, index: Index, runtime: Runtime) -> None:
+        self._log = log
+        self._commands = CommandHandler(log, runtime=runtime)
+        self._uploads = Uploads(blobs)
+        self._index = index
+        self._runtime = runtime
 
-    job_id: JobId
-    job: Job | None
-    """The job, if there is one."""
+    async def look_up(
+        self, principal: Principal, key: str | None, fingerprints: AbstractSet[str]
+    ) -> tuple[FoundJob | None, Submitted | None]:
+        """Return what the key of a request means, if the request can be a repeated one, and its job if it is one.
+
+        Args:
+            principal: the user who submits.
+            key: the idempotency key; `None` without one.
+            fingerprints: the possible fingerprints of the request.
+
+        Raises:
+            Conflict, Unavailable: as `EventLog.load`, or the key was used up.
+
+        """
+        if key is None or not fingerprints:
+            return None, None
+        found = await self._find(principal, key)
+        if found.job is None or meaning_of(found.job, fingerprints) is not KeyMeaning.REPEATED:
+            return found, None
+        self._index.put(found.job)
+        return found, Submitted(found.job, is_replay=True)
+
+    @asynccontextmanager
+    async def begin_upload(
+        self, principal: Principal, *, key: str | None = None, engine: str | None = None
+    ) -> AsyncGenerator[Upload, None]:
+        """Begin the upload of a workflow's files, for `append_with_files` within the block that this opens.
+
+        Args:
+            principal: the user who submits.
+            key: the idempotency key of the submission, which must be known before its files.
+            engine: the engine that runs it, where it is known; see `Uploads.begin`.
+
+        Raises:
+            Conflict, Unavailable: with a key, as `EventLog.load`, or when the key was used up.
+
+        """
+        job_id, upload_id = self._new_job_id(), None
+        if key is not None:
+            job_id = (await self._find(principal, key)).job_id
+            upload_id = self._runtime.new_id()[:12]
+        async with self._uploads.begin(job_prefix(job_id, upload_id), engine=engine, job_id=job_id) as upload:
+            yield upload
+
+    async def append_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
+        """Make a job whose files are in an upload; its source is part of what was admitted.
+
+        Raises:
+            IdempotencyKeyReused, Conflict, LogFull, TooLarge, Unavailable: as `append`.
+
+        """
+        assert upload.job_id is not None, "it was begun for a job"
+        # From here on the files stay: when it is not known whether the event was stored, they may be needed.
+        upload.is_kept = True
+        try:
+            submitted = await self.append(admitted, uploaded_for=upload.job_id)
+        except (Conflict, LogFull, TooLarge, Refused):
+            upload.is_kept = False
+            raise
+        upload.is_kept = not submitted.is_replay
+        return submitted
+
+    async def append(
+        self, admitted: Admitted, *, uploaded_for: JobId | None = None, found: FoundJob | None = None
+    ) -> Submitted:
+        """Make a job; it is durable when this returns.
+
+        Args:
+            admitted: what it is to do.
+            uploaded_for: the job that its files were stored for.
+            found: what its idempotency key means, where that was looked up.
+
+        Raises:
+            IdempotencyKeyReused: its key means the job of another request.
+            Conflict, LogFull, TooLarge, Unavailable: as `EventLog.append`.
+
+        """
+        principal, key = admitted.context.principal, admitted.context.key
+        job_id = uploaded_for or self._new_job_id()
+        first = found if key is not None else FoundJob(job_id, None)  # nothing is stored under a new id
+
+        async def locate() -> Target[Job]:
+            nonlocal job_id, first
+            if first is not None:
+                job_id, known = first
+            elif key is not None:
+                job_id, known = await self._find(principal, key)
+            else:
+                known = await self._commands.load(JOB, aggregates.job(principal.tenant, job_id))
+            first = None
+            if uploaded_for is not None:
+                require_upload_for(job_id, uploaded_for)
+            return Target(aggregates.job(principal.tenant, job_id), known)
+
+        try:
+            handled = await self._commands.handle_at(
+                JOB, locate, lambda _, now: command_of(admitted, job_id=job_id, now=now), actor=actor_of(principal)
+            )
+        except TooLarge:
+            raise without_room(admitted.submission) from None
+        assert handled.state is not None, "a submission makes a job"
+        self._index.put(handled.state)
+        return Submitted(handled.state, is_replay=not handled.events)
+
+    async def _find(self, principal: Principal, key: str) -> FoundJob:
+        """Return what a key means now.
+
+        Raises:
+            Conflict: every job that it may make was deleted.
+            Unavailable: the log does not answer.
+
+        """
+        for job_id in job_ids_of(principal, key):
+            if meaning_of(self._index.get(job_id), frozenset()) is KeyMeaning.DELETED:
+                continue  # the log need not be read
+            job = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
+            if meaning_of(job, frozenset()) is not KeyMeaning.DELETED:
+                return FoundJob(job_id, job)
+        raise Conflict("every job that this idempotency key may make was deleted; use another key")
+
+    def _new_job_id(self) -> JobId:
+        return JobId(str(self._runtime.new_uuid()))
 
 
 class Submissions:
     """Submits jobs.
 
     Args:
-        log: the event log.
+        appends: makes jobs of what was admitted.
         blobs: the store of their files, which are stored before the event.
-        index: gets every new job at once.
         engine_directory: the engines that runners offer.
         catalogue: the pipelines that can be run by name.
         staging: fetches the files of sources on other servers.
         policy: what the operator allows.
-        runtime: the clock and the source of ids.
+        runtime: the clock.
 
     """
 
     def __init__(
         self,
         *,
-        log: EventLog,
+        appends: JobAppends,
         blobs: Blobs,
-        index: Index,
         engine_directory: EngineDirectory,
         catalogue: Catalogue,
         staging: SourceStaging,
@@ -91,11 +212,9 @@ class Submissions:
         runtime: Runtime,
     ) -> None:
         self._engines = installed_engines()
-        self._log = log
-        self._commands = CommandHandler(log, runtime=runtime)
+        self._appends = appends
+        self.begin_upload: Final = appends.begin_upload
         self._blobs = blobs
-        self._uploads = Uploads(blobs)
-        self._index = index
         self._engine_directory = engine_directory
         self._catalogue = catalogue
         self._staging = staging
@@ -138,7 +257,7 @@ class Submissions:
         # First of all: what a repeated request refers to may have changed since the first one.
         found, repeated = await self._look_up(context, upload)
         if repeated is not None:
-            return self._replay(repeated)
+            return repeated
         admitted = await self.admit(context)
         if upload is not None:
             return await self._submit_with_files(admitted, upload)
@@ -147,7 +266,7 @@ class Submissions:
                 return await self._submit_with_files(admitted, begun)
         if admitted.bundle is not None and await self._blobs.info(admitted.bundle.key) is None:
             await self._blobs.put_bytes(admitted.bundle.key, admitted.bundle.content)
-        return await self._append(admitted, None, found=found)
+        return await self._appends.append(admitted, found=found)
 
     async def submit_admitted(self, admitted: Admitted, upload: Upload) -> Submitted:
         """Make a job of a submission that was admitted before its files came.
@@ -162,7 +281,7 @@ class Submissions:
         """
         _, repeated = await self._look_up(admitted.context, upload)
         if repeated is not None:
-            return self._replay(repeated)
+            return repeated
         return await self._submit_with_files(admitted, upload)
 
     async def admit(self, context: SubmissionContext) -> Admitted:
@@ -173,7 +292,9 @@ class Submissions:
 
         """
         facts = await self._facts(context)
-        if _takes_long(context.submission, facts.pipeline):
+        submission = context.submission
+        has_files = submission.source is not None and submission.source.files is not None
+        if has_files or (facts.pipeline is not None and submission.parameters):  # both may take long
             admitted = await anyio.to_thread.run_sync(admit, context, self._policy, facts)
         else:
             admitted = admit(context, self._policy, facts)
@@ -193,126 +314,19 @@ class Submissions:
         # Only a name that the catalogue does not have is compared with the others.
         return AdmissionFacts(pipeline=pipeline, known_names=() if pipeline else tuple(self._catalogue.names))
 
-    async def _look_up(self, context: SubmissionContext, upload: Upload | None) -> tuple[_Found | None, Job | None]:
+    async def _look_up(
+        self, context: SubmissionContext, upload: Upload | None
+    ) -> tuple[FoundJob | None, Submitted | None]:
         """Return what the key of a request means, if it can be a repeated one, and the job if it is one."""
         if context.key is None:
             return None, None
-        fingerprints = context.fingerprints(_brought_by(upload))
-        if not fingerprints:
-            return None, None
-        found = await self._find(context.principal, context.key)
-        is_repeated = meaning_of(found.job, fingerprints) is KeyMeaning.REPEATED
-        return found, found.job if is_repeated else None
-
-    def _replay(self, job: Job) -> Submitted:
-        self._index.put(job)
-        return Submitted(job, is_replay=True)
-
-    @asynccontextmanager
-    async def begin_upload(
-        self, principal: Principal, *, key: str | None = None, engine: str | None = None
-    ) -> AsyncGenerator[Upload, None]:
-        """Begin the upload of a workflow's files, for `submit` within the block that this opens.
-
-        Args:
-            principal: the user who submits.
-            key: the idempotency key of the submission, which must be known before its files.
-            engine: the engine that runs it, where it is known; see `Uploads.begin`.
-
-        Raises:
-            Conflict, Unavailable: with a key, as `EventLog.load`, or when the key was used up.
-
-        """
-        job_id, upload_id = self._new_job_id(), None
-        if key is not None:
-            job_id = (await self._find(principal, key)).job_id
-            upload_id = self._runtime.new_id()[:12]
-        async with self._uploads.begin(job_prefix(job_id, upload_id), engine=engine, job_id=job_id) as upload:
-            yield upload
-
-    async def stage(self, admitted: Admitted, upload: Upload) -> Admitted:
-        """Return what was admitted with its files: those of the upload, and those that its source names.
-
-        Raises:
-            Invalid: they cannot be used.
-            Unavailable: the blob store cannot store them.
-
-        """
-        requested = admitted.submission.source
-        brought = _brought_by(upload)
-        main, origin = None if requested is None else requested.entrypoint, None
-        if requested is not None and needs_staging(requested):
-            found = await self._staging.stage(requested, upload, engine=admitted.engine)
-            main, origin = found.main, found.origin
-        check_uploaded(upload.tree, main, engine=self._engines.find(admitted.engine))
-        left_out = () if requested is None else left_out_of(requested)
-        source = await upload.seal(main=main, origin=origin, left_out=left_out)
-        return with_files(admitted, source, brought=brought, staged=upload.fingerprint)
+        return await self._appends.look_up(context.principal, context.key, context.fingerprints(brought_by(upload)))
 
     async def _submit_with_files(self, admitted: Admitted, upload: Upload) -> Submitted:
-        admitted = await self.stage(admitted, upload)
-        assert upload.job_id is not None, "it was begun for a job"
-        # From here on the files stay: when it is not known whether the event was stored, they may be needed.
-        upload.is_kept = True
-        try:
-            submitted = await self._append(admitted, upload.job_id)
-        except (Conflict, LogFull, TooLarge, Refused):
-            upload.is_kept = False
-            raise
-        upload.is_kept = not submitted.is_replay
-        return submitted
-
-    async def _find(self, principal: Principal, key: str) -> _Found:
-        """Return what a key means now.
-
-        Raises:
-            Conflict: every job that it may make was deleted.
-            Unavailable: the log does not answer.
-
-        """
-        for job_id in job_ids_of(principal, key):
-            if meaning_of(self._index.get(job_id), frozenset()) is KeyMeaning.DELETED:
-                continue  # the log need not be read
-            job = fold(await self._log.load(aggregates.job(principal.tenant, job_id)))
-            if meaning_of(job, frozenset()) is not KeyMeaning.DELETED:
-                return _Found(job_id, job)
-        raise Conflict("every job that this idempotency key may make was deleted; use another key")
-
-    def _new_job_id(self) -> JobId:
-        return JobId(str(self._runtime.new_uuid()))
+        return await self._appends.append_with_files(await staged(self._staging, admitted, upload), upload)
 
     async def _check_engine(self, engine: str) -> None:
         refuse_unknown_engine(engine, await self._engine_directory.offered_to(engine))
-
-    async def _append(
-        self, admitted: Admitted, uploaded_for: JobId | None, *, found: _Found | None = None
-    ) -> Submitted:
-        principal, key = admitted.context.principal, admitted.context.key
-        job_id = uploaded_for or self._new_job_id()
-        first = found if key is not None else _Found(job_id, None)  # nothing is stored under a new id
-
-        async def locate() -> Target[Job]:
-            nonlocal job_id, first
-            if first is not None:
-                job_id, known = first
-            elif key is not None:
-                job_id, known = await self._find(principal, key)
-            else:
-                known = await self._commands.load(JOB, aggregates.job(principal.tenant, job_id))
-            first = None
-            if uploaded_for is not None:
-                require_upload_for(job_id, uploaded_for)
-            return Target(aggregates.job(principal.tenant, job_id), known)
-
-        try:
-            handled = await self._commands.handle_at(
-                JOB, locate, lambda _, now: command_of(admitted, job_id=job_id, now=now), actor=actor_of(principal)
-            )
-        except TooLarge:
-            raise without_room(admitted.submission) from None
-        assert handled.state is not None, "a submission makes a job"
-        self._index.put(handled.state)
-        return Submitted(handled.state, is_replay=not handled.events)
 
 
 async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmission:
@@ -331,14 +345,3 @@ async def decode_submission(raw: bytes, *, is_lenient: bool = False) -> JobSubmi
     if len(raw) > MAX_EVENT_BYTES:
         await anyio.to_thread.run_sync(require_room, submission)
     return submission
-
-
-def _brought_by(upload: Upload | None) -> str | None:
-    """Return the fingerprint of the files that came beside a submission; `None` without any."""
-    return upload.fingerprint if upload is not None and upload.paths else None
-
-
-def _takes_long(submission: JobSubmission, pipeline: Pipeline | None) -> bool:
-    """Return whether files have to be bundled, or parameters compared with a schema."""
-    has_files = submission.source is not None and submission.source.files is not None
-    return has_files or (pipeline is not None and len(submission.parameters) > 0)
