@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import anyio
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from penstock_execution.engine import Attempt, Emit, TaskChanged
 from penstock_execution.files.file_threads import in_thread
+from penstock_execution.files.locks import Lock, try_lock
 from penstock_execution.files.workflow_files import WorkflowFolder
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_execution.logs.live_logs import LiveLogs, log_name
@@ -82,6 +84,8 @@ class ProvisionSteps:
         self._open: dict[str, anyio.Event] = {}
         self.provided: list[ProvidedItem] = []
         self.planned: list[PlannedItem] = []
+        self._held: list[Lock] = []
+        """What keeps the providers from removing what this attempt uses."""
         self.failure: Failure | None = None
         """Of the first request that could not be fulfilled."""
 
@@ -117,6 +121,7 @@ class ProvisionSteps:
             # A file that is at hand needs no step: a workflow may be made of hundreds of them.
             provided = await provider.find(requirement) if kind is ProvisionKind.FILE else None
             provided = provided or await self._prepare(provider, requirement, digest)
+            await self._hold(provided)
         except ProvisionFailed as failed:
             return self._failed(requirement, failed)
         self.provided.append(
@@ -129,6 +134,21 @@ class ProvisionSteps:
             )
         )
         return Answer(number=0, path=provided.path, is_absent=provided.is_absent)
+
+    def release(self) -> None:
+        """Let the providers remove what this attempt used; no process of it is left."""
+        for lock in self._held:
+            lock.release()
+        self._held.clear()
+
+    async def _hold(self, provided: Provided) -> None:
+        path = provided.lock
+        if path is None:
+            return
+        lock = await in_thread(lambda: try_lock(Path(path), shared=True, create=False), limiter=self._threads)
+        if lock is None:
+            raise ProvisionFailed("it was removed in the same moment", may_retry=True)
+        self._held.append(lock)
 
     def _failed(self, requirement: AnyRequirement, failed: ProvisionFailed) -> Answer:
         if self._attempt.is_dry:

@@ -123,6 +123,8 @@ class Provided(Struct, frozen=True, kw_only=True):
     """Only of a file: there is none at its address, and `path` is a folder of the provider."""
     packages: tuple[Package, ...] = ()
     """So that a run states exactly which software it used."""
+    lock: str | None = None
+    """A file that is locked, shared, as long as an attempt uses it: the provider does not remove it meanwhile."""
 
 
 def encodable(text: str) -> str:

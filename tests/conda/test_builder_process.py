@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from penstock_execution.conda.locks import try_lock
+from penstock_execution.files.locks import try_lock
 from penstock_execution.processes.builder_main import EXIT_FAULT, Order
 from penstock_execution.processes.builder_process import BuilderEnded, run_builder
 from penstock_execution.sandbox.policy import SandboxPolicy

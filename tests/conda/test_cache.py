@@ -11,7 +11,6 @@ import pytest
 
 from penstock_execution.conda.cache import BuildFailure, Entry, EnvironmentCache
 from penstock_execution.conda.eviction import CacheLimits, evict
-from penstock_execution.conda.locks import tried, try_lock
 from penstock_execution.conda.manifest import (
     Damaged,
     Manifest,
@@ -22,6 +21,7 @@ from penstock_execution.conda.manifest import (
     read_manifest,
 )
 from penstock_execution.conda.policy import CondaTool, Recipe
+from penstock_execution.files.locks import tried, try_lock
 from penstock_runtime.settings import UnusableSetting
 from penstock_schemas.software import Package
 
@@ -224,6 +224,8 @@ def test_a_lock_of_a_removed_file_is_none(tmp_path: Path) -> None:
     assert second is not None, "it is another file"
     second.release()
     first.release()
+    path.unlink()
+    assert try_lock(path, shared=True, create=False) is None
 
 
 def test_a_folder_with_a_long_path_is_refused(tmp_path: Path) -> None:

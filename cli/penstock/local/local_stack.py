@@ -258,7 +258,7 @@ async def running_stack(plan: StackConfig, report: Callable[[str], None]) -> Asy
 
 def _close_to_others(state: Path, report: Callable[[str], None]) -> None:
     """Take every right to the state folder from other users; what runs made keeps its modes, out of their reach."""
-    corrected = make_private(state, own=OWN_FILES, leave=("runner/work/*",))
+    corrected = make_private(state, own=OWN_FILES, leave=("runner/work/*", "runner/conda/*"))
     if corrected.entries:
         entries = counted(corrected.entries, "entry", "entries")
         report(f"other users could reach the state folder {state}: corrected the modes of {entries}")

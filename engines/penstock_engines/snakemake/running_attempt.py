@@ -125,6 +125,7 @@ class RunningAttempt:
                     await child.exited()
             raise
         finally:
+            self._steps.release()
             if self._watch is not None:
                 self._watch.close()
         return exited

@@ -28,10 +28,10 @@ from penstock_execution.conda.build_messages import (
     encode,
 )
 from penstock_execution.conda.cache import Building, EnvironmentCache
-from penstock_execution.conda.locks import Lock, try_lock
 from penstock_execution.conda.manifest import Duration, Manifest, label_of
 from penstock_execution.conda.policy import CondaPolicy, Recipe
 from penstock_execution.files.file_threads import in_thread
+from penstock_execution.files.locks import Lock, try_lock
 from penstock_execution.processes.builder_main import Order
 from penstock_execution.processes.builder_process import LIMITS, run_builder
 from penstock_execution.processes.markers import RUNNER_MARKER

@@ -25,9 +25,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from penstock_execution.conda.locks import Lock, tried, try_lock
 from penstock_execution.conda.manifest import Damaged, Manifest, check_quickly, read_manifest, write_durably
 from penstock_execution.conda.policy import KEY_CHARS, Recipe
+from penstock_execution.files.locks import Lock, tried, try_lock
 from penstock_runtime.folders.folder_removal import remove_tree
 from penstock_runtime.settings import UnusableSetting
 

@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from penstock_execution.conda.cache import Entry, EnvironmentCache
-from penstock_execution.conda.locks import tried
+from penstock_execution.files.locks import tried
 
 GRACE: Final = timedelta(minutes=10)
 """An environment that was provided so recently is kept: its attempt may not have locked it yet."""

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from penstock_execution.conda.build_messages import BuildFailed, BuildMessage, Logged, Progressed, decode_message
 from penstock_execution.conda.builds import BuildTerms, EnvironmentBuild
 from penstock_execution.conda.cache import BuildFailure, Building, Entry, EnvironmentCache
+from penstock_execution.conda.eviction import CacheLimits, evict
 from penstock_execution.conda.manifest import CONDA_META
 from penstock_execution.conda.policy import CondaPolicy, Recipe, recipe
 from penstock_execution.conda.specification import read_specification
@@ -33,6 +34,8 @@ from penstock_runtime.runtime import SYSTEM, Runtime
 
 POLL_S: Final = 0.2
 """How often the build of another process is looked at."""
+EVICTION_INTERVAL_S: Final = 600.0
+"""Between two looks at the limits of the cache, where nothing is built."""
 MAX_LOG_CHARS: Final = 1_000_000
 """Of what a build reports, kept for requests that join later."""
 KINDS: Final = frozenset({ProvisionKind.CONDA})
@@ -94,15 +97,22 @@ class CondaProvider:
         *,
         platform: str,
         named: Mapping[str, Path] | None = None,
+        limits: CacheLimits | None = None,
         runtime: Runtime = SYSTEM,
     ) -> None:
-        """Provide environments from a cache that is prepared; `named` are those that the operator made himself."""
+        """Provide environments from a cache that is prepared.
+
+        `named` are environments that the operator made; without `limits` nothing is removed.
+        """
         self._cache = cache
         self._policy = policy
         self._terms = terms
         self._platform = platform
         self._named = dict(named or {})
+        self._limits = limits
         self._runtime = runtime
+        self._grown = anyio.Event()
+        """Set when an environment was built."""
         self._builds: dict[str, _SharedBuild] = {}
         self._group: TaskGroup | None = None
 
@@ -145,7 +155,7 @@ class CondaProvider:
     async def __aenter__(self) -> "CondaProvider":
         self._group = anyio.create_task_group()
         await self._group.__aenter__()
-        self._group.start_soon(self._remove_remains)
+        self._group.start_soon(self._keep_clean)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -246,6 +256,7 @@ class CondaProvider:
             # Another process may have completed it before the lock was taken.
             if await in_thread(lambda: self._cache.find(building.key)) is None:
                 manifest = await one_build.run(wanted, label, building)
+                self._grown.set()
                 _log.info("environment_built", key=manifest.key, label=manifest.label, size_bytes=manifest.size_bytes)
         except BuildFailed as error:
             problem = error.failure
@@ -261,9 +272,24 @@ class CondaProvider:
             with anyio.CancelScope(shield=True):
                 await in_thread(building.close)
 
-    async def _remove_remains(self) -> None:
+    async def _keep_clean(self) -> None:
+        """Remove what killed builds left, then what exceeds the limits, after each build and at intervals."""
         with contextlib.suppress(OSError):  # the next build of the same environment removes them
             await in_thread(self._cache.remove_remains, deadline_s=REMOVE_DEADLINE_S)
+        while self._limits is not None:
+            limits = self._limits
+            try:
+                removed = await in_thread(
+                    lambda: evict(self._cache, limits, self._runtime.now()),  # noqa: B023 - called at once
+                    deadline_s=REMOVE_DEADLINE_S,
+                )
+                for entry in removed:
+                    _log.info("environment_evicted", key=entry.manifest.key, label=entry.manifest.label)
+            except OSError as error:
+                _log.warning("environments_not_evicted", reason=str(error))
+            with anyio.move_on_after(EVICTION_INTERVAL_S):
+                await self._grown.wait()
+            self._grown = anyio.Event()
 
 
 def _new_lines(path: Path, read_bytes: int) -> tuple[list[bytes], int]:
@@ -292,4 +318,5 @@ def _provided(entry: Entry, *, is_cached: bool) -> Provided:
         identity=f"sha256:{entry.manifest.index_sha256}",
         is_cached=is_cached,
         packages=entry.manifest.packages,
+        lock=str(entry.lock),
     )

@@ -88,7 +88,7 @@ async def serve(
     policy, sandbox_status = await confinement(settings, os.environ)
     if settings.envmodules_init is not None:
         await check_modules(settings.envmodules_init)
-    providers = providers_of(settings)
+    providers = providers_of(settings, os.environ, policy)
     context = _launch_context(settings, policy, workflow_umask, providers)
     engines = launched_engines(installed_engines(), settings.engines, context, os.environ)
     blobs = open_blobs(settings.blobs)

@@ -1,9 +1,11 @@
 """What a runner prepares for its attempts: software and remote files that workflows declare."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from penstock_execution.provisioning import Provider, ProvisionKind
+from penstock_execution.sandbox.policy import SandboxPolicy
+from penstock_runner.conda_settings import conda_provider
 from penstock_runner.settings import RunnerSettings
 
 _NEEDS: Final[dict[str, frozenset[ProvisionKind]]] = {
@@ -15,9 +17,22 @@ _NEEDS: Final[dict[str, frozenset[ProvisionKind]]] = {
 """Directives of workflows, and what a runner must prepare to honour each."""
 
 
-def providers_of(settings: RunnerSettings) -> tuple[Provider, ...]:
-    """Return the providers of a runner; they are ready once they were entered."""
-    return ()
+def providers_of(
+    settings: RunnerSettings, environ: Mapping[str, str], sandbox: SandboxPolicy | None
+) -> tuple[Provider, ...]:
+    """Return the providers of a runner; they are ready once they were entered.
+
+    Args:
+        settings: what the operator allows.
+        environ: the runner's environment.
+        sandbox: what attempts may touch.
+
+    Raises:
+        UnusableSetting: something cannot be provided as it is set.
+
+    """
+    conda = conda_provider(settings, settings.name, settings.state_dir, environ, sandbox)
+    return () if conda is None else (conda,)
 
 
 def provided_directives(

@@ -15,10 +15,11 @@ from penstock_execution.sandbox.places import own_code
 from penstock_execution.sandbox.policy import NetworkPolicy
 from penstock_execution.sandbox.status import SandboxMode
 from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
+from penstock_runner.conda_settings import CondaSettings, conda_mistakes
 from penstock_runtime.settings import PREFIX, LogLevel, LogLevelSetting
 from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.patterns import END
-from penstock_sources.egress.settings import FetchingServiceSettings, fetching_mistakes
+from penstock_sources.egress.settings import fetching_mistakes
 from penstock_sources.remote.mirrors import parse_mirrors
 
 RUNNER_NAME_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,49}}{END}"
@@ -34,7 +35,7 @@ def default_name() -> str:
     return re.sub("[^A-Za-z0-9_-]", "-", socket.gethostname())[:50].strip("-_") or "runner"
 
 
-class RunnerSettings(FetchingServiceSettings, frozen=True, kw_only=True):
+class RunnerSettings(CondaSettings, frozen=True, kw_only=True):
     """The settings of one runner."""
 
     blobs: Annotated[
@@ -202,6 +203,7 @@ class RunnerSettings(FetchingServiceSettings, frozen=True, kw_only=True):
 def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
     """Return what is wrong with settings that are right each on its own, in this environment of the runner."""
     found = [*_environment_mistakes(settings, environ), *fetching_mistakes(settings)]
+    found.extend(conda_mistakes(settings, settings.state_dir, settings.sandbox_write))
     try:
         parse_mirrors(settings.source_mirrors)
     except ValueError as error:

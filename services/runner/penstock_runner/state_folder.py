@@ -14,7 +14,9 @@ from penstock_schemas.ids import RunnerId
 from penstock_schemas.wire import Undecodable, decode_view, encode
 
 RECORD: Final = "runner.json"
-OWN: Final = (RECORD, RECORD + ".new", WORK, LOGS, PLANS, CACHE, SPOOL)
+CONDA: Final = "conda"
+"""Environments, where no other folder is set for them."""
+OWN: Final = (RECORD, RECORD + ".new", WORK, LOGS, PLANS, CACHE, SPOOL, CONDA)
 """What a runner keeps in its folder."""
 
 
@@ -41,7 +43,7 @@ class StateFolder:
 
         """
         # The files of runs keep their modes: no other user can reach them.
-        return hold(self.root, "runner", own=OWN, leave=(f"{WORK}/*",))
+        return hold(self.root, "runner", own=OWN, leave=(f"{WORK}/*", f"{CONDA}/*"))
 
     def predecessor(self) -> Predecessor | None:
         """Return the last session; `None` when the folder is new or its record cannot be read."""

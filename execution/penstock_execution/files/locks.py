@@ -1,4 +1,4 @@
-"""Locks on files of the cache, which end with the processes that hold them: `flock`."""
+"""Locks on files, which end with the processes that hold them: `flock`."""
 
 import fcntl
 import os
@@ -18,15 +18,22 @@ class Lock:
         os.close(self.descriptor)
 
 
-def try_lock(path: Path, *, shared: bool = False) -> Lock | None:
+def try_lock(path: Path, *, shared: bool = False, create: bool = True) -> Lock | None:
     """Lock a file, made where it is missing; `None`: another process holds it, or removed it meanwhile.
+
+    Without `create`, a missing file counts as removed.
 
     Raises:
         OSError: the file cannot be made.
 
     """
-    flags = os.O_RDONLY if shared else os.O_RDWR
-    descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags = (os.O_RDONLY if shared else os.O_RDWR) | (os.O_CREAT if create else 0) | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except FileNotFoundError:
+        if create:
+            raise
+        return None
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         if _is_at(path, descriptor):
