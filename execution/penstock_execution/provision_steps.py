@@ -124,6 +124,8 @@ class ProvisionSteps:
             await self._hold(provided)
         except ProvisionFailed as failed:
             return self._failed(requirement, failed)
+        if provided.is_absent:
+            return Answer(number=0, path=provided.path, is_absent=True)
         self.provided.append(
             ProvidedItem(
                 kind=TASK_KINDS[kind],
@@ -133,7 +135,7 @@ class ProvisionSteps:
                 packages=provided.packages,
             )
         )
-        return Answer(number=0, path=provided.path, is_absent=provided.is_absent)
+        return Answer(number=0, path=provided.path)
 
     def release(self) -> None:
         """Let the providers remove what this attempt used; no process of it is left."""

@@ -81,32 +81,18 @@ class ContainerImage(Requirement, frozen=True, kw_only=True):
 
 
 class RemoteFile(Requirement, frozen=True, kw_only=True):
-    """A file at an https address."""
+    """A file at an address; that of a file in a repository has the branch, tag or commit in it."""
 
     address: Address
 
 
-class RepositoryFile(Requirement, frozen=True, kw_only=True):
-    """A file in a git repository on a host."""
-
-    host: Annotated[str, Meta(min_length=1, max_length=253)]
-    """For example `github.com`."""
-    repository: Address
-    """Its path on the host: `snakemake/snakemake-wrappers`."""
-    ref: Annotated[str, Meta(min_length=1, max_length=MAX_LABEL_CHARS)]
-    """A branch, a tag or a commit."""
-    path: Address
-    """In the repository, with `/`."""
-
-
-AnyRequirement = CondaEnvironment | NamedCondaEnvironment | ContainerImage | RemoteFile | RepositoryFile
+AnyRequirement = CondaEnvironment | NamedCondaEnvironment | ContainerImage | RemoteFile
 
 KINDS: Final[dict[type[Requirement], ProvisionKind]] = {
     CondaEnvironment: ProvisionKind.CONDA,
     NamedCondaEnvironment: ProvisionKind.CONDA,
     ContainerImage: ProvisionKind.CONTAINER,
     RemoteFile: ProvisionKind.FILE,
-    RepositoryFile: ProvisionKind.FILE,
 }
 
 

@@ -11,6 +11,7 @@ from tests.sources.http_fixture_server import FixtureServer, fixture_server
 
 from penstock_execution.provisioning import ContainerImage, ProvisionFailed, ProvisionKind, RemoteFile
 from penstock_ports import Unavailable
+from penstock_runner.remote_sources import run_sources
 from penstock_runner.remote_sources.core import pins as pins_module
 from penstock_runner.remote_sources.pin_store import PinStore
 from penstock_runner.remote_sources.run_sources import RunSources
@@ -69,6 +70,11 @@ class Site:
         self.place.pages.pop(f"/a/b/v1/{name}", None)
         if content is not None:
             self.place.pages[f"/a/b/v1/{name}"] = content
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_sources, "RETRY_PAUSES_S", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -174,6 +180,13 @@ async def test_failures_state_the_setting_and_whether_a_retry_helps(site: Site) 
         await site.get(run)
     assert failed.value.may_retry
     assert await run.seal() is None
+
+
+async def test_a_host_that_answers_at_the_second_try_fails_nothing(site: Site) -> None:
+    site.give(b"one")
+    site.place.broken = 1
+    assert await site.get(site.run("j1")) == b"one"
+    assert any("it is fetched again" in text for text in site.notes.texts)
 
 
 async def test_the_files_of_a_run_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ class FixtureServer:
         """What came with each request."""
         self.required_authorization: str | None = None
         """The header `Authorization` without which it gives nothing."""
+        self.broken = 0
+        """How many requests get the answer 503 before the others."""
         self.is_silent = False
         """Whether it answers nothing."""
         place = self
@@ -68,6 +70,10 @@ class FixtureServer:
             request.send_header("WWW-Authenticate", 'Basic realm="elsewhere"')
             request.send_header("Content-Length", "0")
             request.end_headers()
+            return
+        if self.broken:
+            self.broken -= 1
+            request.send_error(503)
             return
         page = self.pages.get(path)
         if isinstance(page, str):

@@ -115,6 +115,9 @@ async def test_a_ref_becomes_a_commit(place: FixtureServer, tmp_path: Path) -> N
             await commit_of(address, hostile, near(place), spool)
     with pytest.raises(FetchFailed, match="PENSTOCK_SOURCE_HOSTS"):
         await commit_of(address, "main", SourceHosts(), spool)
+    with pytest.raises(FetchFailed, match="not found") as missing:
+        await commit_of(f"{place.url}/lab/other/.git", "main", near(place), spool)
+    assert not missing.value.may_retry
 
 
 @pytest.mark.system

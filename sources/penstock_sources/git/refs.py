@@ -7,6 +7,7 @@ from typing import Final
 import anyio
 
 from penstock_sources.egress.addresses import SourceHosts, check_url, resolve
+from penstock_sources.egress.credentials import NEEDS_CREDENTIALS
 from penstock_sources.egress.failures import FetchFailed
 from penstock_sources.failures import UnusableSource
 from penstock_sources.git.git_process import Git
@@ -41,6 +42,7 @@ async def commit_of(repository: str, ref: str, allowed: SourceHosts, spool: Spoo
     except TimeoutError:
         raise FetchFailed(f"{target.display_url} took longer than {RESOLVE_DEADLINE_S:.0f} s", may_retry=True) from None
     except UnusableSource as error:
-        raise FetchFailed(str(error), may_retry=True) from None
+        is_refused = NEEDS_CREDENTIALS in str(error) or "not found" in str(error)
+        raise FetchFailed(str(error), may_retry=not is_refused) from None
     found = {name: commit for commit, name in _LINE.findall(listing.decode(errors="replace"))}
     return next((found[name] for name in names if name in found), None)

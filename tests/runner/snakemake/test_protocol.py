@@ -274,7 +274,7 @@ OUT_OF_BOUNDS: list[object] = [
     request_of(type="NamedCondaEnvironment", name="x" * 300),
     request_of(type="ContainerImage", uri=""),
     request_of(type="RemoteFile", address="x" * 5000),
-    request_of(type="RepositoryFile", host="h", repository="r", ref="", path="p"),
+    request_of(type="RemoteFile", address=""),
     request_of(type="Requirement"),
     {"type": "Message"},
     {"type": "Nobody"},

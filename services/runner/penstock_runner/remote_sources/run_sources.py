@@ -27,6 +27,8 @@ from penstock_sources.git.raw_files import RawFile
 from penstock_sources.remote.file_cache import FileCache
 from penstock_sources.remote.remote_files import RemoteFiles
 
+RETRY_PAUSES_S: Final = (0.5, 2.0)
+"""A file that cannot be fetched at the moment is fetched once more after each of these."""
 MAX_WAITING_COPIES: Final = 8
 """Contents that are stored for the run at a time."""
 
@@ -149,7 +151,7 @@ class RunSources:
         raw = self._files.repository_of(pin.address)
         source = raw.at(pin.commit) if raw is not None and pin.commit else pin.address
         step.log(f"fetching {source} again: its pinned content is not stored any more\n")
-        content = await self._files.fetch(source)
+        content = await self._content(source, step)
         found = hashlib.sha256(content).hexdigest()
         if found != pin.sha256:
             raise ProvisionFailed(
@@ -166,13 +168,24 @@ class RunSources:
             source = raw.at(commit) if commit else address
         step.log(f"fetching {source}\n")
         try:
-            content: bytes | None = await self._files.fetch(source)
+            content: bytes | None = await self._content(source, step)
         except FetchFailed as failed:
             if not failed.is_missing:
                 raise
             step.log(f"{failed}\n")
             content = None
         return await self._pinned(address, commit, content, pins, step)
+
+    async def _content(self, address: str, step: Step) -> bytes:
+        for pause_s in RETRY_PAUSES_S:
+            try:
+                return await self._files.fetch(address)
+            except FetchFailed as failed:
+                if not failed.may_retry:
+                    raise
+                step.log(f"{failed}; it is fetched again in {pause_s:g} s\n")
+            await anyio.sleep(pause_s)
+        return await self._files.fetch(address)
 
     async def _commit(self, raw: RawFile, pins: Pins, step: Step) -> str:
         commit = pins.commit(raw.repository, raw.ref)
