@@ -41,7 +41,7 @@ OPERATOR: Final[Mapping[str, str]] = {
     "use-apptainer": _SOFTWARE,
     "use-conda": _SOFTWARE,
     "use-envmodules": _SOFTWARE,
-    "wrapper-prefix": "the operator decides where wrappers come from",
+    "wrapper-prefix": "the operator decides where wrappers come from, with PENSTOCK_SOURCE_MIRRORS",
 }
 """What the operator of a runner decides."""
 NOT_SUPPORTED: Final[Mapping[str, str]] = {
