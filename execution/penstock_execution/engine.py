@@ -143,8 +143,8 @@ class Engine(Protocol):
     def extend_lease(self, remaining_s: RemainingLease) -> None:
         """Let attempts run for the rest of the lease; called at every renewal of the runner's lease.
 
-        An engine whose work goes on while the runner is stopped kills it when the lease has ended, whatever state the
-        runner is in. It reads its own clock, or sends its request, before it calls `remaining_s`: then a pause between
+        An engine whose work goes on while the runner is stopped kills it when the lease has ended, in every state
+        of the runner. It reads its own clock, or sends its request, before it calls `remaining_s`: then a pause between
         the two makes the deadline earlier, never later.
         """
         ...

@@ -84,7 +84,7 @@ class Workspace(Protocol):
 
         Args:
             source: where the files are; `None`: there are none.
-            submitted_at: the time of every file that has none of its own; left out: now.
+            submitted_at: the time of every file that has no own time; left out: now.
             results: what an earlier run had made; `None`: the run begins without results.
 
         Raises:

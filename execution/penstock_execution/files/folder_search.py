@@ -53,7 +53,7 @@ class CountedFolder:
 
 
 def stamps_of(work_dir: Path) -> dict[str, Stamp] | None:
-    """Return the files of a workflow's source as they were laid out; `None` when they are too many.
+    """Return the files of a workflow's source as they were staged; `None` when they are too many.
 
     Raises:
         OSError: the folder cannot be read.

@@ -1,4 +1,4 @@
-"""Which files a workflow's source laid out, kept beside the work directory, so that a later attempt knows it too."""
+"""The staged files of a workflow's source, kept beside the work directory, so that a later attempt knows them too."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -19,7 +19,7 @@ _decoder = msgspec.json.Decoder(dict[str, tuple[int, int]] | None)
 async def source_stamps(
     work_dir: Path, logs: Path, *, resume: bool, without: Collection[str] = frozenset()
 ) -> Stamps | None:
-    """Return the files of the source as they were laid out; `None`: not known.
+    """Return the files of the source as they were staged; `None`: not known.
 
     Args:
         work_dir: holds nothing but the source and the results of an earlier run, unless an attempt is resumed.

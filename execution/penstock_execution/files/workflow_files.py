@@ -95,7 +95,7 @@ class WorkflowFolder:
             os.close(descriptor)
 
     def status(self, name: str) -> FileStatus:
-        """Return what `name` represents; a link is a link, whatever it leads to."""
+        """Return what `name` represents; a link is a link, regardless of its target."""
         with self._reference(name) as descriptor:
             return _status(os.fstat(descriptor))
 
@@ -186,7 +186,7 @@ class WorkflowFolder:
             try:
                 names = self.list(folder, max_entries=left)
             except TooManyFiles:
-                raise TooManyFiles(errno.E2BIG, f"more than {max_entries:,} entries lie below it", name) from None
+                raise TooManyFiles(errno.E2BIG, f"more than {max_entries:,} entries are below it", name) from None
             except OSError as error:
                 if folder == name:
                     raise
@@ -222,7 +222,7 @@ class WorkflowFolder:
         except OSError as error:
             match error.errno:
                 case errno.ELOOP | errno.EXDEV:
-                    raise UnsafeFile(error.errno, "a link stands in its place", name) from None
+                    raise UnsafeFile(error.errno, "a link is in its place", name) from None
                 case errno.EINVAL:
                     raise UnsafeFile(errno.EINVAL, "it is not a relative path without '..'", name) from None
                 case _:

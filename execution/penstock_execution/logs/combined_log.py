@@ -74,13 +74,13 @@ class OwnLog:
 
 
 class _Reader:
-    """Says which parts of the two streams come after one another, from the last call on."""
+    """Determines which parts of the two streams come after one another, from the last call on."""
 
     def __init__(self, order: Path, paths: tuple[Path, ...]) -> None:
         self._order = order
         self._paths = paths
         self._offset = 0
-        self._told = [0, 0]
+        self._reported = [0, 0]
         self._stream = STDOUT
 
     def spans(self, *, is_over: bool = False) -> Iterator[tuple[int, int, int]]:
@@ -98,9 +98,9 @@ class _Reader:
 
     def _up_to(self, ends: list[int]) -> Iterator[tuple[int, int, int]]:
         for stream in (self._stream, 1 - self._stream):
-            start, end = self._told[stream], ends[stream]
+            start, end = self._reported[stream], ends[stream]
             if end > start:
-                self._told[stream] = end
+                self._reported[stream] = end
                 yield stream, start, end
 
     def _records(self, limit: int) -> Iterator[tuple[int, ...]]:

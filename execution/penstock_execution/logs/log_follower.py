@@ -1,4 +1,4 @@
-"""Live logs: what files gained since they were read last, in pieces, bounded."""
+"""Live logs: what files gained since they were read last, in bounded parts."""
 
 import codecs
 from pathlib import Path
@@ -44,28 +44,28 @@ class Tail:
 
     def read(self, *, is_over: bool = False) -> list[LogWritten]:
         """Return what is new, whole lines; with `is_over` everything up to the end of the file or the limit."""
-        pieces: list[LogWritten] = []
+        written: list[LogWritten] = []
         while self._offset < self._limit:
             chunk = self._next_chunk()
             if not chunk:
                 break
-            pieces += self._written(self._lines(chunk))
+            written += self._written(self._lines(chunk))
             if not is_over:
                 break
         if is_over:
-            pieces += self._written(self._rest + self._decoder.decode(b"", final=True))
+            written += self._written(self._rest + self._decoder.decode(b"", final=True))
             self._rest = ""
-        return pieces
+        return written
 
     def read_to(self, end: int) -> list[LogWritten]:
         """Return what is new up to the byte `end`, whole lines."""
-        pieces: list[LogWritten] = []
+        written: list[LogWritten] = []
         while self._offset < min(end, self._limit):
             chunk = self._next_chunk(end)
             if not chunk:
                 break
-            pieces += self._written(self._lines(chunk))
-        return pieces
+            written += self._written(self._lines(chunk))
+        return written
 
     def _next_chunk(self, end: int | None = None) -> bytes:
         limit = self._limit if end is None else min(end, self._limit)

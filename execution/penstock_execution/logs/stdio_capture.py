@@ -2,8 +2,8 @@
 
 Tasks write to separate files; this is about the process that runs the workflow (what a Snakefile prints, what
 Snakemake logs) and about commands that it starts otherwise. Both descriptors lead to files, so nothing is lost
-whatever ends the process, and `/dev/stdout` can be opened. A third file states how the two are put together again: a
-record for every time that the process writes to the other stream than before, or after somebody else wrote.
+regardless of what ends the process, and `/dev/stdout` can be opened. A third file states how the two are put together
+again: a record for every time that the process writes to the other stream than before, or after somebody else wrote.
 """
 
 import io

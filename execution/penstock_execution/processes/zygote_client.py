@@ -71,7 +71,7 @@ class AttemptHandle:
                 return
 
     def stop(self) -> None:
-        """Ask the attempt to end; the supervisor kills it when it does not."""
+        """Request the end of the attempt; the supervisor kills it when it does not."""
         with contextlib.suppress(OSError):
             self._lifeline.send(STOP)
 
@@ -81,7 +81,7 @@ class AttemptHandle:
             self._lifeline.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Let go of it; whatever still lives is killed."""
+        """Close the connection to the attempt; every process of it that is still alive is killed."""
         self._lifeline.close()
         os.close(self._events)
         os.close(self._taken)

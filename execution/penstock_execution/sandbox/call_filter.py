@@ -1,12 +1,12 @@
 """A seccomp filter for what Landlock does not cover. It needs no privilege.
 
 Refused are the limits of other processes, by which one could be killed, and their priorities, by which one could be
-starved; set-user-id and set-group-id bits, by which a
-file would lend the runner's rights to any process that executes it; the kernel's keyrings; and where an attempt has no
-network, sockets of whatever protocol. Where it may not change what files are (modes, owners, times), such a call does
-nothing and states that it did: Landlock does not know these, and programs give up over trifles. A filter sees the
-numbers in a system call and no addresses or names, so it cannot tell one port or file from another. Calls that take a
-mode or a request from memory (`openat2`, `io_uring`) are refused whole: programs fall back on the older ones.
+starved; set-user-id and set-group-id bits, by which a file would lend the runner's rights to any process that executes
+it; the kernel's keyrings; and where an attempt has no network, sockets of any protocol. Where it may not change what
+files are (modes, owners, times), such a call does nothing and reports success: Landlock does not know these, and
+programs end when such a call fails. A filter sees the numbers in a system call and no addresses or names, so it cannot
+distinguish one port or file from another. Calls that take a mode or a request from memory (`openat2`, `io_uring`) are
+refused whole: programs fall back on the older ones.
 """
 
 import ctypes
@@ -73,7 +73,7 @@ _MODES_OF_AARCH64: Final = (_Mode(52, 1), _Mode(53, 2), _FCHMODAT2, _Mode(56, 3,
 _OLD_MODES: Final = (_Mode(15, 1), _Mode(94, 1), _FCHMODAT2, _Mode(5, 2, flags=1), _Mode(8, 1), _Mode(14, 1))
 _MODES_OF_I386: Final = (*_OLD_MODES, _Mode(306, 2), _Mode(295, 3, flags=2), _Mode(297, 2))
 _MODES_OF_ARM: Final = (*_OLD_MODES, _Mode(333, 2), _Mode(322, 3, flags=2), _Mode(324, 2))
-"""`mkdir` is not among them: the kernel gives no new folder such a bit, whatever mode is requested."""
+"""`mkdir` is not among them: the kernel gives no new folder such a bit, regardless of the requested mode."""
 _PRIO_USER, _IOPRIO_WHO_USER = 2, 3
 
 
@@ -241,7 +241,7 @@ def _refuse_others(call: _Priority) -> Iterator[_Line]:
 
 
 def _argument(position: int) -> int:
-    """Return where the low half of an argument lies: both machines put it first."""
+    """Return the offset of the low half of an argument: both machines put it first."""
     return _FIRST_ARGUMENT + 8 * position
 
 

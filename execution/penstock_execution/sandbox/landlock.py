@@ -14,7 +14,7 @@ _CREATE_RULESET: Final = 444
 _ADD_RULE: Final = 445
 _RESTRICT_SELF: Final = 446
 """The same numbers on every architecture."""
-_ASK_VERSION: Final = 1
+_VERSION_QUERY: Final = 1
 _PATH_BENEATH: Final = 1
 _BIND_TCP: Final = 1 << 0
 _CONNECT_TCP: Final = 1 << 1
@@ -26,7 +26,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def version() -> int:
     """Return the version of Landlock's interface that the kernel offers; 0 when it has none or it is switched off."""
-    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_VERSION)))
+    return max(0, int(_libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_QUERY)))
 
 
 def restrict(grants: Iterable[Grant], *, abi: int, tcp: bool) -> None:
@@ -62,7 +62,7 @@ def nest(*, abi: int) -> None:
         OSError: the kernel refused.
 
     """
-    # Every domain refuses moves between folders that it does not allow, whatever else it handles.
+    # Every domain refuses moves between folders that it does not allow, regardless of what else it handles.
     attributes = struct.pack("QQQ", int(Right.REFER), 0, 0 if abi < SCOPE_ABI else _SIGNAL)
     ruleset = _call(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     try:

@@ -1,11 +1,11 @@
-"""A mount namespace in which only some places can be changed, and shared memory of one's own.
+"""A mount namespace in which only some places can be changed, and private shared memory.
 
 Landlock and seccomp cannot bound `chmod`, `chown`, `utime` and `setxattr` to a place: the first does not know these
 calls, the second sees no paths. A read-only mount refuses them. Root makes the namespace itself; another user makes a
 user namespace first, in which the user's ids stay what they are.
 
-Objects in shared memory belong to a user, not to a run, and outlive the process that made them. A run that has a place
-of its own for them can neither reach those of another run nor leave any behind.
+Objects in shared memory belong to a user, not to a run, and outlive the process that made them. A run that has a
+separate place for them can neither reach those of another run nor leave any behind.
 """
 
 import ctypes

@@ -41,7 +41,7 @@ _SHIMS: Final = "shims"
 
 
 def software(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return where programs and libraries lie: the system's, those of this Python and of an environment."""
+    """Return where programs and libraries are: the system's, those of this Python and of an environment."""
     return existing([*SYSTEM, *_of_python(), *_of_environment(environment)])
 
 

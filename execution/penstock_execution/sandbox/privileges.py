@@ -1,4 +1,4 @@
-"""What a process may give up for ever: new privileges, and those of root that reach beyond files of its own."""
+"""What a process may give up for ever: new privileges, and those of root that reach beyond its own files."""
 
 import ctypes
 import os

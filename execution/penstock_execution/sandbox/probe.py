@@ -1,4 +1,4 @@
-"""Tries the sandbox in a child of the runner, and says on its output what held: `python -m ...probe`."""
+"""Tries the sandbox in a child of the runner, and reports on its output what held: `python -m ...probe`."""
 
 import errno
 import os

@@ -106,7 +106,7 @@ def handled(abi: int) -> Right:
 
 
 def grants(rules: Rules, entries: Callable[[str], Iterable[str]]) -> Iterator[Grant]:
-    """Yield what to tell the kernel, which knows only what is allowed: `entries` lists the names in a folder."""
+    """Yield the rules of the kernel, which knows only what is allowed: `entries` lists the names in a folder."""
     closed = frozenset(rules.hidden)
     above = frozenset(parent for item in closed for parent in _parents(item))
     for roots, right in ((rules.read, _READ), (rules.write, _WRITE), (rules.devices, _DEVICES), (rules.logs, _LOGS)):

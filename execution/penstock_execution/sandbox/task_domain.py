@@ -1,4 +1,4 @@
-"""A Landlock domain of its own for each job of a run, within that of the run.
+"""A separate Landlock domain for each job of a run, within that of the run.
 
 A process in a nested domain can neither signal nor trace what is outside of it, nor read the memory or open the
 descriptors of such a process: not the attempt's own process, which reports to the runner, and not another job. Files

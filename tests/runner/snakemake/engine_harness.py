@@ -1,4 +1,4 @@
-"""Runs small workflows through the engine and keeps everything that it says."""
+"""Runs small workflows through the engine and keeps every event that it emits."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -47,9 +47,9 @@ class EmittedEvents:
         return [task for task in self.tasks.values() if task.name == rule]
 
     def states(self, rule: str) -> list[TaskState]:
-        """Every state that was told of a rule's tasks, in order, without repetitions."""
-        told = [change.task.state for change in self.changes if change.task.name == rule]
-        return [state for index, state in enumerate(told) if index == 0 or told[index - 1] is not state]
+        """Every reported state of a rule's tasks, in order, without repetitions."""
+        reported = [change.task.state for change in self.changes if change.task.name == rule]
+        return [state for index, state in enumerate(reported) if index == 0 or reported[index - 1] is not state]
 
     def log(self, stream: LogStream, rule: str | None = None) -> str:
         ids = {task.id for task in self.of_rule(rule)} if rule else None
@@ -146,7 +146,7 @@ class EngineHarness:
         return [task for task in self.emitted.tasks.values() if task.state in {TaskState.WAITING, TaskState.RUNNING}]
 
     def processes(self) -> list[int]:
-        """Every process that works in this harness: by its working directory, whatever its environment says."""
+        """Every process that works in this harness: by its working directory, regardless of its environment."""
         found: list[int] = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():

@@ -223,7 +223,7 @@ RUNNER = """
 
     anyio.run(main)
 """
-"""A runner of its own, to be killed."""
+"""A separate runner, to be killed."""
 
 
 def start_runner(harness: EngineHarness, lease_s: float) -> subprocess.Popen[str]:
@@ -350,7 +350,7 @@ def watchdogs_of(supervisors: list[int], harness: EngineHarness) -> list[int]:
 @pytest.mark.parametrize(
     "stopped", ["runner", "runner and zygote", "runner, zygote and supervisors", "all but the supervisors"]
 )
-async def test_the_lease_ends_all_work_whoever_is_stopped(harness: EngineHarness, stopped: str) -> None:
+async def test_the_lease_ends_all_work_regardless_of_what_is_stopped(harness: EngineHarness, stopped: str) -> None:
     harness.write({"Snakefile": STUBBORN})
     lease_s = 6.0
     async with runner(harness, lease_s=lease_s) as (process, zygote):
@@ -365,7 +365,7 @@ async def test_the_lease_ends_all_work_whoever_is_stopped(harness: EngineHarness
         try:
             for pid in frozen:
                 os.kill(pid, signal.SIGSTOP)
-            # Before a scheduler that heard nothing since may give the work to another runner.
+            # Before a scheduler that received nothing since may give the work to another runner.
             await until(lambda: not live_among(set(harness.processes())), began + lease_s + KILL_S - time.monotonic())
             assert process.poll() is None
         finally:

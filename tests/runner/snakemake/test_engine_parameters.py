@@ -47,7 +47,7 @@ async def test_others_go_on_after_a_failure_and_it_is_tried_again(harness: Engin
     assert (harness.work / "tries").read_text() == "try\n" * 3
 
 
-async def test_a_finished_run_is_made_anew_where_it_is_asked_for(harness: EngineHarness) -> None:
+async def test_a_finished_run_is_made_again_where_it_is_requested(harness: EngineHarness) -> None:
     await harness.succeed(CHAIN, engine_parameters={"until": "a"})
     await harness.succeed(CHAIN, engine_parameters={"targets": "b.txt"})
     assert not harness.emitted.of_rule("a")

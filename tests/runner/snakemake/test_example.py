@@ -1,4 +1,4 @@
-"""The example workflow does what its README says."""
+"""The example workflow does what its README states."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a workflow is said precisely: what, where, and the last words of what failed."""
+"""Every fault of a workflow is reported precisely: what, where, and the last output of what failed."""
 
 from textwrap import dedent
 
@@ -122,16 +122,16 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_broken_workflow_says_what_is_wrong(harness: EngineHarness, name: str) -> None:
+async def test_a_broken_workflow_reports_what_is_wrong(harness: EngineHarness, name: str) -> None:
     snakefile, message = BROKEN[name]
     failure = await harness.fail(snakefile)
     assert failure.message.startswith(message)
     assert failure.cause is FailureCause.WORKFLOW
     assert not harness.emitted.tasks or {task.state for task in harness.emitted.tasks.values()} == {TaskState.CANCELLED}
-    shown = f"{failure.message}\n{failure.stderr_tail}"
-    assert str(harness.work) not in shown, "files are named as their author knows them"
+    displayed = f"{failure.message}\n{failure.stderr_tail}"
+    assert str(harness.work) not in displayed, "files are named as their author knows them"
     for banner in ("Host:", "User:", "Building DAG", "Config"):
-        assert banner not in shown
+        assert banner not in displayed
 
 
 async def test_what_is_missing_names_its_rule_and_shows_the_engine_s_words(harness: EngineHarness) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints, retries, groups, `run:` and `script:`, parameters: what Snakemake offers works and is told."""
+"""Checkpoints, retries, groups, `run:` and `script:`, parameters: what Snakemake offers works and is reported."""
 
 import signal
 from pathlib import Path
@@ -259,11 +259,11 @@ async def test_shadow_benchmark_and_log_files(harness: EngineHarness) -> None:
             log: "logs/out.log"
             benchmark: "bench.tsv"
             shadow: "minimal"
-            shell: "echo scratch > leftover; echo logged > {log}; touch {output}"
+            shell: "echo scratch > scratch.txt; echo logged > {log}; touch {output}"
         """
     )
     assert outcome.outputs == ("out.txt",)
-    assert not (harness.work / "leftover").exists()
+    assert not (harness.work / "scratch.txt").exists()
     assert (harness.work / "logs/out.log").read_text() == "logged\n"
     assert (harness.work / "bench.tsv").read_text().startswith("s\t")
 

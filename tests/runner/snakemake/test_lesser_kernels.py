@@ -32,7 +32,7 @@ def without(missing: str, module: str, **environ: str) -> "subprocess.CompletedP
 
 
 @pytest.mark.parametrize(("missing", "is_refused"), [("landlock", False), ("seccomp", True)])
-def test_auto_is_told_what_is_missing(missing: str, is_refused: bool) -> None:
+def test_auto_receives_what_is_missing(missing: str, is_refused: bool) -> None:
     found = msgspec.json.decode(without(missing, "penstock_execution.sandbox.probe").stdout, type=Capabilities)
     assert (found.files, found.signals, found.is_refused) == (False, False, is_refused)
     in_force = sandbox_status(SandboxMode.AUTO, found)
@@ -54,7 +54,7 @@ def test_required_does_not_start(missing: str, tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
-def test_auto_is_told_that_namespaces_are_missing() -> None:
+def test_auto_receives_that_namespaces_are_missing() -> None:
     found = msgspec.json.decode(without("namespaces", "penstock_execution.sandbox.probe").stdout, type=Capabilities)
     if not found.files:
         pytest.skip("this kernel has no Landlock")
@@ -99,7 +99,7 @@ async def test_without_namespaces_a_workflow_is_confined_but_for_attributes(
             """
         )
         assert (harness.work / "refused").read_text() == "set-id read"
-    assert stat.S_IMODE(outside.stat().st_mode) == 0o600, "the documentation says that this is possible here"
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o600, "the documentation states that this is possible here"
 
 
 def lesser_python(folder: Path, missing: str) -> Path:

@@ -117,7 +117,7 @@ async def test_attempts_run_beside_one_another(engine: SnakemakeEngine, tmp_path
         assert (harness.work / "out/2").read_text().strip() == str(harness.work)
 
 
-async def test_a_missing_snakemake_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_a_missing_snakemake_is_reported_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "snakemake"
     broken.mkdir()
     (broken / "__init__.py").write_text("raise ImportError('broken')\n")

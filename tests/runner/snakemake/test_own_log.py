@@ -92,7 +92,7 @@ def test_a_fork_that_writes_elsewhere_leaves_the_order_alone(tmp_path: Path) -> 
     assert read(record(tmp_path, code))[2].replace("e1", "e1\n").split() == ["o1", "e1", "o2"]
 
 
-def test_it_is_told_in_order_while_it_is_written(tmp_path: Path) -> None:
+def test_it_is_reported_in_order_while_it_is_written(tmp_path: Path) -> None:
     log = tmp_path / "engine.log"
     own = OwnLog(log)
     assert own.read() == []

@@ -61,7 +61,7 @@ def desk(engine: SnakemakeEngine, tmp_path: Path) -> Desk:
     return Desk(engine, tmp_path)
 
 
-async def test_a_plan_says_what_would_run_and_why(desk: Desk) -> None:
+async def test_a_plan_states_what_would_run_and_why(desk: Desk) -> None:
     reply = await desk.plan(WORKFLOW, samples=["a", "b"])
     plan = reply.plan
     assert plan is not None, reply
@@ -140,7 +140,7 @@ async def test_a_plan_reports_what_its_run_would_be_refused_for(desk: Desk) -> N
         ("rule a:\n    input: 'x'\n    output: 'x'\n    shell: 'true'\n", "cycle"),
     ],
 )
-async def test_a_workflow_that_would_fail_at_once_says_why(desk: Desk, snakefile: str, why: str) -> None:
+async def test_a_workflow_that_would_fail_at_once_reports_why(desk: Desk, snakefile: str, why: str) -> None:
     reply = await desk.plan(snakefile)
     assert reply.failure is not None, reply
     assert why in reply.failure.message

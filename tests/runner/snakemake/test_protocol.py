@@ -296,7 +296,7 @@ def test_a_number_that_is_infinite_is_refused() -> None:
         list(FrameReader().feed(struct.pack(">I", len(body)) + body))
 
 
-def test_what_is_shown_of_an_invalid_event_is_short_and_plain() -> None:
+def test_the_message_of_an_invalid_event_is_short_and_plain() -> None:
     with pytest.raises(InvalidEvent) as caught:
         list(FrameReader().feed(frame({"type": "RunEnded", "\x1b[31m\n" + "x" * 5000: 1})))
     assert str(caught.value).isprintable()
@@ -366,11 +366,11 @@ def run_through(stream: bytes, exit_codes: tuple[int | None, ...] = SEEN) -> Tas
                     assert "/" not in task.id
                     assert "." not in task.id
     except InvalidEvent as error:
-        shown = str(error)
+        refusal = str(error)
     else:
-        shown = ""
-    assert not shown or shown.isprintable()
-    assert len(shown) < 400
+        refusal = ""
+    assert not refusal or refusal.isprintable()
+    assert len(refusal) < 400
     counts = progress.counts
     assert counts.total >= counts.done + counts.running + counts.failed >= 0
     return progress
@@ -388,8 +388,8 @@ def test_no_bytes_raise_anything_else(stream: bytes) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(messages, max_size=12), st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=4))
-def test_no_change_to_good_frames_raises_anything_else(said: list[Message], changes: list[tuple[int, int]]) -> None:
-    stream = bytearray(b"".join(map(encode_frame, said)))
+def test_no_change_to_good_frames_raises_anything_else(sent: list[Message], changes: list[tuple[int, int]]) -> None:
+    stream = bytearray(b"".join(map(encode_frame, sent)))
     for place, value in changes:
         if stream:
             stream[place % len(stream)] = value
@@ -398,8 +398,8 @@ def test_no_change_to_good_frames_raises_anything_else(said: list[Message], chan
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(messages, max_size=30), st.sampled_from([(), (0,), (1,), (None,)]))
-def test_no_sequence_of_good_frames_raises_anything_else(said: list[Message], codes: tuple[int | None, ...]) -> None:
-    progress = run_through(b"".join(map(encode_frame, said)), codes)
+def test_no_sequence_of_good_frames_raises_anything_else(sent: list[Message], codes: tuple[int | None, ...]) -> None:
+    progress = run_through(b"".join(map(encode_frame, sent)), codes)
     if progress.ended is not None and progress.ended.problem is None:
         assert progress.counts.total == progress.counts.done
 

@@ -1,4 +1,4 @@
-"""The parts without processes: frames, the fold of messages, verdicts, tails, outputs."""
+"""The parts without processes: frames, the fold of messages, failure reasons, tails, outputs."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -152,7 +152,7 @@ def test_a_job_may_enter_the_graph_and_leave_it_in_one_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "raised", "verdict"),
+    ("exit_code", "raised", "reason"),
     [
         (3, None, "failed with exit code 3"),
         (127, None, "failed with exit code 127: a command was not found"),
@@ -164,8 +164,8 @@ def test_a_job_may_enter_the_graph_and_leave_it_in_one_message() -> None:
         (None, None, "failed"),
     ],
 )
-def test_verdicts(exit_code: int | None, raised: str | None, verdict: str) -> None:
-    assert why_it_failed(exit_code, raised, None) == verdict
+def test_failure_reasons(exit_code: int | None, raised: str | None, reason: str) -> None:
+    assert why_it_failed(exit_code, raised, None) == reason
 
 
 def test_a_tail_shows_whole_lines_and_whole_characters(tmp_path: Path) -> None:

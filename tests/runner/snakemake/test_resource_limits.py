@@ -51,7 +51,7 @@ def test_what_a_log_file_holds_counts_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "exit_code", "says"),
+    ("text", "exit_code", "expected"),
     [
         ("bash: fork: retry: Resource temporarily unavailable", 254, "PENSTOCK_LIMIT_PROCESSES=2000000000"),
         ("RuntimeError: can't start new thread", 1, "processes and threads"),
@@ -62,8 +62,8 @@ def test_what_a_log_file_holds_counts_too() -> None:
         ("", -24, "seconds of processor time"),
     ],
 )
-def test_other_limits_are_named(text: str, exit_code: int, says: str) -> None:
-    assert says in named_limit(failure(text, exit_code), EVERY, Usage()).message
+def test_other_limits_are_named(text: str, exit_code: int, expected: str) -> None:
+    assert expected in named_limit(failure(text, exit_code), EVERY, Usage()).message
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_limit_that_is_not_in_force_is_not_named(text: str) -> None:
 
 
 @pytest.mark.parametrize("exit_code", [-9, 137])
-def test_the_kernel_s_killer_is_told_from_the_limit(exit_code: int) -> None:
+def test_the_kernel_s_killer_is_distinguished_from_the_limit(exit_code: int) -> None:
     assert named_limit(failure(exit_code=exit_code), EVERY, Usage()).message == "rule r failed"
     assert named_limit(failure(exit_code=exit_code), EVERY, Usage(oom_kills=None)).message.endswith("(out of memory?)")
     usage = Usage(oom_kills=1, peak_bytes=5_000, declared_mb=7)

@@ -1,4 +1,4 @@
-"""What a workflow that runs to its end tells, and what it leaves."""
+"""What a workflow that runs to its end reports, and what it leaves."""
 
 import pytest
 from tests.runner.snakemake.engine_harness import EngineHarness
@@ -31,7 +31,7 @@ async def test_outcome_outputs_and_counts(harness: EngineHarness) -> None:
     assert (harness.work / "out/sum.txt").read_text() == "ab"
 
 
-async def test_each_task_is_told_with_its_details(harness: EngineHarness) -> None:
+async def test_each_task_is_reported_with_its_details(harness: EngineHarness) -> None:
     await harness.succeed(SCATTER)
     assert len(harness.emitted.tasks) == 4
     assert harness.emitted.states("sum") == [TaskState.WAITING, TaskState.RUNNING, TaskState.COMPLETED]

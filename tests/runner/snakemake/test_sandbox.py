@@ -106,7 +106,7 @@ class Yard:
         )
 
     def harness(self, engine: SnakemakeEngine, name: str) -> EngineHarness:
-        """A harness whose folders are in the runner's, with the deeds in it."""
+        """A harness whose folders are in the runner's, with the hostile actions in it."""
         harness = EngineHarness(engine, self.state / "harness" / name)
         shutil.copy(Path(__file__).with_name("hostile_workflow.py"), harness.work)
         targets = {
@@ -209,7 +209,7 @@ async def test_nothing_hostile_is_done_by_a_plan_nor_by_network(plan: dict[str, 
     assert {name: answer for name, answer in results.items() if not answer.startswith(REFUSALS)} == {}
 
 
-async def test_a_run_has_a_network_unless_the_operator_says_no(run: dict[str, dict[str, str]]) -> None:
+async def test_a_run_has_a_network_unless_the_operator_refuses(run: dict[str, dict[str, str]]) -> None:
     for results in run.values():
         assert {name: results[name] for name in NETWORK} == dict.fromkeys(NETWORK, "done")
 
@@ -222,7 +222,7 @@ async def test_what_an_honest_workflow_needs_works(
 
 
 async def test_everything_may_be_readable_but_what_is_penstock_s(yard: Yard) -> None:
-    """What `penstock up` does for a person on a machine of his own."""
+    """What `penstock up` does for a person on a private machine."""
     elsewhere = yard.root / "elsewhere.txt"
     elsewhere.write_text("data")
     environ = os.environ | {"HOME": str(yard.home)}
@@ -239,7 +239,7 @@ async def test_everything_may_be_readable_but_what_is_penstock_s(yard: Yard) -> 
     assert {name: item for name, item in results.items() if item == "done" and name not in (*NETWORK, *DECENT)} == {}
 
 
-async def test_a_run_without_a_network_says_so(yard: Yard) -> None:
+async def test_a_run_without_a_network_reports_so(yard: Yard) -> None:
     settings = RunnerSettings(state_dir=yard.state, blobs=str(yard.blobs), sandbox_network=NetworkPolicy.NEVER)
     async with SnakemakeEngine(sandbox=sealed(settings, os.environ)) as engine:
         harness = EngineHarness(engine, yard.state / "harness" / "unplugged")

@@ -78,15 +78,15 @@ def run_at_terminal(root: Path) -> str:
             command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True
         ) as process:
             os.close(terminal)
-            shown, ends = b"", time.monotonic() + DEADLINE_S
+            output, ends = b"", time.monotonic() + DEADLINE_S
             while time.monotonic() < ends:
                 if select.select([screen], [], [], 1.0)[0]:
                     try:
-                        shown += os.read(screen, 4096)
+                        output += os.read(screen, 4096)
                     except OSError:  # nobody has the terminal open any more
                         break
             process.kill()
-        return shown.decode()
+        return output.decode()
     finally:
         os.close(screen)
 
@@ -95,8 +95,8 @@ def test_a_workflow_inherits_no_terminal(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     (tmp_path / "logs").mkdir()
     (tmp_path / "work/Snakefile").write_text(dedent(SNAKEFILE))
-    shown = run_at_terminal(tmp_path)
-    assert "succeeded None" in shown
+    output = run_at_terminal(tmp_path)
+    assert "succeeded None" in output
     for name in ("parsed", "python", "shell"):
         found = json.loads((tmp_path / f"work/{name}.json").read_text())
         assert found["controlling"] == 0

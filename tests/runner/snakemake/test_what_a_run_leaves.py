@@ -228,7 +228,7 @@ async def test_a_requested_temporary_file_is_kept_as_snakemake_leaves_it(harness
     assert "y.txt" not in there
 
 
-async def test_a_temporary_target_that_was_asked_for_by_name_is_kept(harness: EngineHarness) -> None:
+async def test_a_temporary_target_that_was_requested_by_name_is_kept(harness: EngineHarness) -> None:
     outcome = await harness.succeed(
         'rule t:\n    output: temp("x.txt")\n    shell: "echo wanted > {output}"\n',
         engine_parameters={"targets": "x.txt"},
@@ -270,7 +270,7 @@ async def test_a_reason_on_standard_output_is_shown(harness: EngineHarness) -> N
 
 
 @pytest.mark.parametrize(
-    ("snakefile", "says"),
+    ("snakefile", "expected"),
     [
         (
             'import sys\nprint("ERROR: give a sample sheet", file=sys.stderr)\nsys.exit(1)\n',
@@ -301,13 +301,13 @@ async def test_a_reason_on_standard_output_is_shown(harness: EngineHarness) -> N
     ],
     ids=["stderr", "stdout", "text", "hard", "onstart", "raised"],
 )
-async def test_a_reason_before_an_exit_is_shown(harness: EngineHarness, snakefile: str, says: str) -> None:
+async def test_a_reason_before_an_exit_is_shown(harness: EngineHarness, snakefile: str, expected: str) -> None:
     failure = await harness.fail(snakefile)
-    assert says in failure.message
+    assert expected in failure.message
     assert "ERROR: give a sample sheet" in f"{failure.message} {failure.stderr_tail}"
 
 
-async def test_which_member_of_a_group_failed_is_told(harness: EngineHarness) -> None:
+async def test_which_member_of_a_group_failed_is_reported(harness: EngineHarness) -> None:
     failure = await harness.fail(
         """
         rule all:
