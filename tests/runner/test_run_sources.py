@@ -50,7 +50,15 @@ class Site:
         self.blobs = MemoryBlobs()
         self.notes = Notes()
 
-    def run(self, job: str, *, runner: str = "r1", source: Source | None = SOURCE, is_plan: bool = False) -> RunSources:
+    def run(
+        self,
+        job: str,
+        *,
+        runner: str = "r1",
+        source: Source | None = SOURCE,
+        is_plan: bool = False,
+        parent: str | None = None,
+    ) -> RunSources:
         files = RemoteFiles(
             SourceHosts(),
             parse_mirrors([f"https://raw.githubusercontent.com/={self.place.url}/"]),
@@ -58,7 +66,13 @@ class Site:
         )
         cache = FileCache(self.folder / runner / "cache")
         cache.prepare()
-        store = PinStore(self.blobs, tenant=DEFAULT_TENANT, job_id=None if is_plan else JobId(job), source=source)
+        store = PinStore(
+            self.blobs,
+            tenant=DEFAULT_TENANT,
+            job_id=None if is_plan else JobId(job),
+            source=source,
+            parent=None if parent is None else JobId(parent),
+        )
         return RunSources(files, cache, store, is_plan=is_plan)
 
     async def get(self, sources: RunSources, name: str = "f") -> bytes | None:
@@ -121,6 +135,19 @@ async def test_another_run_of_the_same_source_gets_the_same(site: Site) -> None:
     for info in await site.blobs.list("jobs/j1/"):
         await site.blobs.delete(info.key)
     assert await site.get(site.run("j2", runner="r3")) == b"one"
+
+
+async def test_a_retry_or_rerun_gets_what_its_parent_got(site: Site) -> None:
+    """Also of a path, which has no content that identifies it, and where a later run of the source got another file."""
+    for source in (None, SOURCE):
+        job = f"j-{source is None}"
+        site.give(b"one")
+        await site.get(site.run(job, source=source))
+        site.give(b"two")
+        later = site.run(f"{job}-later", source=source)
+        assert await site.get(later) == b"two"
+        await later.seal()
+        assert await site.get(site.run(f"{job}-again", source=source, parent=job, runner="r2")) == b"one"
 
 
 async def test_pinned_content_that_is_gone_must_be_the_same_when_it_is_fetched_again(site: Site) -> None:

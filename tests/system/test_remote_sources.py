@@ -141,6 +141,8 @@ def test_a_run_survives_a_kill_while_it_fetches_and_is_repeated_without_its_host
     runner.stop()
     site.system.services.pop("runner")
     site.system.add("other", "penstock_runner", PENSTOCK_RUNNER_NAME="other")
-    third = site.submit()
+    code, repeated = site.system.post(f"/jobs/{again}/rerun", {})
+    assert code == 201, repeated
+    third = str(repeated["id"])
     assert site.ended(third)["status"] == "completed", site.system.services["other"].tail()
     assert site.output(third, "made.txt") == b"first"

@@ -33,34 +33,46 @@ class PinStore:
         tenant: the tenant of the job.
         job_id: the job; `None`: a plan, which stores nothing.
         source: the files of the workflow.
+        parent: the job that this one retries or repeats.
 
     """
 
-    def __init__(self, blobs: Blobs, *, tenant: TenantId, job_id: JobId | None, source: Source | None) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        *,
+        tenant: TenantId,
+        job_id: JobId | None,
+        source: Source | None,
+        parent: JobId | None = None,
+    ) -> None:
         self._blobs = blobs
         self._tenant = tenant
         self._job_id = job_id
         self._source = source
+        self._parent = parent
         self._source_key: str | None = None
 
     @property
     def manifest_key(self) -> str:
         """The key of the run's manifest."""
         assert self._job_id is not None, "a plan stores nothing"
-        return f"jobs/{self._job_id}/{FOLDER}.json"
+        return _manifest_key(self._job_id)
 
     def content_key(self, sha256: str) -> str:
         """Return the key of a content of the run."""
         return f"jobs/{self._job_id}/{FOLDER}/{sha256}"
 
     async def load(self) -> PinnedSources:
-        """Return the pins of an earlier attempt, or else of the latest run of the same source.
+        """Return the pins of an earlier attempt, or else of the job's parent or the latest run of the same source.
 
         Raises:
             Unavailable: the blob store does not answer.
 
         """
-        found = None if self._job_id is None else await self._manifest(self.manifest_key)
+        found: PinnedSources | None = None
+        for job_id in filter(None, (self._job_id, self._parent)):
+            found = found or await self._manifest(_manifest_key(job_id))
         if found is None:
             self._source_key = await self._find_source_key()
             found = None if self._source_key is None else await self._manifest(self._source_key)
@@ -141,3 +153,7 @@ class PinStore:
                 await self._blobs.put_bytes(key, content)
         except TimeoutError:
             raise Unavailable(f"the blob store did not answer within {STORE_S:.0f} s") from None
+
+
+def _manifest_key(job_id: JobId) -> str:
+    return f"jobs/{job_id}/{FOLDER}.json"

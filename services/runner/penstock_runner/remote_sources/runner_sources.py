@@ -57,7 +57,14 @@ class RunnerSources:
 
     def of_job(self, job: Job) -> RunSources:
         """Return the provider of one attempt of a job."""
-        store = PinStore(self._blobs, tenant=job.tenant, job_id=job.id, source=job.spec.source)
+        lineage = job.spec.lineage
+        store = PinStore(
+            self._blobs,
+            tenant=job.tenant,
+            job_id=job.id,
+            source=job.spec.source,
+            parent=None if lineage is None else lineage.parent,
+        )
         return RunSources(self._files, self._cache, store, is_plan=False)
 
     def of_plan(self, *, tenant: TenantId, source: Source | None) -> RunSources:
