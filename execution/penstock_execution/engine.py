@@ -17,7 +17,7 @@ from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, TaskCounts
 from penstock_schemas.measurements import MeasuredResources
-from penstock_schemas.outputs import OutputKind
+from penstock_schemas.outputs import RESULTS
 from penstock_schemas.software import PlannedItem, ProvidedItem
 from penstock_schemas.views import LogStream, Task
 
@@ -113,7 +113,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The paths of its outputs, relative to the work directory."""
-        return tuple(file.path for file in self.produced.files if file.kind is OutputKind.OUTPUT)
+        return tuple(file.path for file in self.produced.files if file.kind in RESULTS)
 
 
 RemainingLease = Callable[[], float]

@@ -1,6 +1,7 @@
 """The files that a run leaves, and what is known of each."""
 
 from enum import Enum
+from typing import Final
 
 from msgspec import Struct
 
@@ -16,8 +17,14 @@ class OutputKind(Enum):
     """A rule declares it as its `log:`; it is stored whether the rule failed or not."""
     BENCHMARK = "benchmark"
     """A rule declares it as its `benchmark:`."""
+    REPORT = "report"
+    """A rule declares it as its `output:` and marks it with `report(...)`, or it is the report of the run itself."""
     UNDECLARED = "undeclared"
     """No rule declares it; it was stored because the submission requested that."""
+
+
+RESULTS: Final = (OutputKind.OUTPUT, OutputKind.REPORT)
+"""What the rules of a run make, apart from logs and benchmarks."""
 
 
 class TaskFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +37,19 @@ class TaskFile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     key: str | None = None
     """The blob that holds it; `None`: it is empty, or too large to be stored before the end of the run."""
     sha256: str | None = None
+
+
+class ReportItem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a workflow states of an output for the report of the run.
+
+    The texts are the author's and plain: nothing in them is safe as HTML.
+    """
+
+    caption: str | None = None
+    """In reStructuredText, with what its template inserts; at most 8,000 characters."""
+    category: str | None = None
+    subcategory: str | None = None
+    labels: dict[str, str] = {}
 
 
 class UnstoredFile(Struct, frozen=True, kw_only=True):
@@ -56,6 +76,8 @@ class OutputFile(Struct, frozen=True, kw_only=True):
     key: str
     """The blob that holds it."""
     kind: OutputKind = OutputKind.OUTPUT
+    report: ReportItem | None = None
+    """Of a report item."""
 
 
 class OutputManifest(Struct, frozen=True, kw_only=True):

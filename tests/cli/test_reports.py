@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.commands.runs.outputs import missing_lines
+from penstock.commands.runs.outputs import missing_lines, report_lines
 from penstock.local.service_logs import ServiceLogMonitor
 from penstock.terminal.reports import describe_job, task_file_rows, task_rows
 from penstock.terminal.watching import LiveDisplay, PlainDisplay, counts_of, end_lines
-from penstock_schemas.api import Holder, JobResponse, OutputList, Waiting, WaitReason
+from penstock_schemas.api import Holder, JobResponse, OutputEntry, OutputList, Waiting, WaitReason
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
 from penstock_schemas.measurements import MeasuredResources
-from penstock_schemas.outputs import OutputKind, TaskFile, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import OutputKind, ReportItem, TaskFile, UndeclaredFile, UnstoredFile
 from penstock_schemas.views import Task, TaskState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -175,6 +175,18 @@ def test_a_run_shows_what_it_used() -> None:
     line = "used:       at most 1.5 GiB of memory at once, 1m03s of processor time, 0 B read from disk, 2.0 KiB written"
     assert line in lines
     assert not [line for line in describe_job(FAILED) if line.startswith("used")]
+
+
+def test_report_items_show_what_the_workflow_states_of_them() -> None:
+    item = ReportItem(caption="First\x1b[2J line.\nSecond.", category="QC", subcategory="A", labels={"s": "A"})
+    marked = OutputEntry(path="plot.svg", size_bytes=1, sha256="0", url="/x", kind=OutputKind.REPORT, report=item)
+    plain = OutputEntry(path="x.html", size_bytes=1, sha256="0", url="/x", media_type="text/html")
+    bare = OutputEntry(path="report.html", size_bytes=1, sha256="0", url="/x", report=ReportItem())
+    found = OutputList(job_id=FAILED.id, attempt=1, files=[marked, plain, bare], total_bytes=3)
+    lines = list(report_lines(found))
+    assert "\x1b" not in "".join(lines)
+    assert lines[0] == "report item plot.svg: QC / A; s=A"
+    assert lines[2:] == ["    Second.", "report item report.html"]
 
 
 def test_files_that_are_missing_from_the_outputs_are_listed() -> None:

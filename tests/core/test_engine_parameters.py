@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock_domain.engines.parameter_table import FOR_EVERY_ENGINE
-from penstock_domain.engines.parameters import Kind
+from penstock_domain.engines.parameters import EngineParameter, InvalidValue, Kind
 from penstock_engines.snakemake.parameters import PARAMETERS, SnakemakeOptions, snakemake_options
 from penstock_runtime.engine_plugins import installed_engines
 
@@ -245,3 +245,27 @@ def test_defaults_are_values_that_can_be_given() -> None:
         value = parameter.default_value
         assert value is None or not TABLE.check({parameter.name: value})
     assert {one_parameter.kind for one_parameter in PARAMETERS} == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, "report.html"),
+        ("true", "report.html"),
+        ("false", None),
+        ("results/all.zip", "results/all.zip"),
+        ("'my report.html'", "my report.html"),
+    ],
+)
+def test_a_file_is_a_flag_or_a_name(text: str | None, expected: str | None) -> None:
+    parameter = EngineParameter(name="report", kind=Kind.FILE, description="", choices=frozenset({".html", ".zip"}))
+    assert parameter.read(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["report", "a.html b.html", "/a.html", "../a.html", "~/a.html", "x.html.exe", "'a.html"]
+)
+def test_other_names_of_files_are_refused(text: str) -> None:
+    parameter = EngineParameter(name="report", kind=Kind.FILE, description="", choices=frozenset({".html", ".zip"}))
+    with pytest.raises(InvalidValue):
+        parameter.read(text)

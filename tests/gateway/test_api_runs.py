@@ -19,6 +19,7 @@ from penstock_schemas.outputs import (
     OutputFile,
     OutputKind,
     OutputManifest,
+    ReportItem,
     TaskFile,
     UndeclaredFile,
     UnstoredFile,
@@ -373,6 +374,22 @@ async def test_a_changed_output_never_arrives_whole(
     for headers in ({}, {"range": "bytes=0-"}):
         response = await client.get(f"/jobs/{job_id}/outputs/{quote(path)}", headers=headers)
         assert len(response.content) < len(content)
+
+
+async def test_report_items_and_pages_are_listed_as_such(
+    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+) -> None:
+    item = ReportItem(caption="<script>", category="QC", labels={"sample": "A"})
+    files = (
+        OutputFile(path="multiqc_report.html", size_bytes=1, sha256="0" * 64, key="k"),
+        OutputFile(path="plot.svg", size_bytes=1, sha256="0" * 64, key="k", kind=OutputKind.REPORT, report=item),
+    )
+    manifest = OutputManifest(job_id=job_id, attempt=1, files=files)
+    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    page, plot = (await get(client, f"/jobs/{job_id}/outputs"))["files"]
+    assert (page["kind"], page["media_type"], page["report"]) == ("output", "text/html; charset=utf-8", None)
+    assert (plot["kind"], plot["media_type"]) == ("report", "image/svg+xml")
+    assert plot["report"] == {"caption": "<script>", "category": "QC", "labels": {"sample": "A"}}
 
 
 async def test_links_into_the_store_are_given_where_they_are_wanted_and_possible(

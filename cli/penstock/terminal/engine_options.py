@@ -29,6 +29,7 @@ _LISTS: Final = _QUOTED | {
 _METAVARS: Final = {
     Kind.COUNT: "NUMBER",
     Kind.CORES: "NUMBER|all",
+    Kind.FILE: "[FILE]",
     Kind.NAME: "NAME",
     Kind.NAMES: "NAME",
     Kind.PAIRS: "NAME=AMOUNT",
@@ -140,10 +141,12 @@ def _option(
             _require_valid(parameters, _text(first, value))
         return value
 
+    optional: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if first.kind is Kind.FILE else {}
     return click.option(
         *names,
         _PREFIX + field,
         multiple=is_list,
+        **optional,
         metavar=_METAVARS[first.kind],
         callback=check,
         help=f"{first.description}{' Can be repeated.' if is_list else ''} [{engines}]",

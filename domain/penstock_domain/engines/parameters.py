@@ -34,6 +34,8 @@ class Kind(Enum):
     """Nothing (null), or `true` or `false`."""
     COUNT = "number"
     CORES = "number or `all`"
+    FILE = "flag, or the name of a file"
+    """`choices` are the endings of such a name; a flag is the parameter's own name with the first of them."""
     NAME = "name"
     NAMES = "names"
     """One or several, separated by spaces; a name that contains spaces is in quotation marks."""
@@ -120,6 +122,22 @@ def _cores(known: EngineParameter, text: str) -> int | None:
     return number
 
 
+def _file(known: EngineParameter, text: str) -> str | None:
+    word = text.strip()
+    if word.lower() in _FALSE:
+        return None
+    if word.lower() in _TRUE:
+        return known.name + min(known.choices)
+    names = _words(word)
+    if len(names) != 1 or not names[0].endswith(tuple(known.choices)) or _leaves_folder(names[0]):
+        raise InvalidValue(f"a flag, or one path within the run's folder that ends with {_listed(known.choices)}")
+    return names[0]
+
+
+def _leaves_folder(name: str) -> bool:
+    return name.startswith(("/", "~", "-")) or ".." in name.split("/") or "://" in name or "\\" in name
+
+
 def _name(known: EngineParameter, text: str) -> str:
     names = _names(known, text)
     if len(names) != 1:
@@ -132,7 +150,7 @@ def _names(known: EngineParameter, text: str) -> tuple[str, ...]:
     for name in names:
         if known.choices and name not in known.choices:
             raise InvalidValue(f"`{name}` is none of {_listed(known.choices)}")
-        if name.startswith(("/", "~", "-")) or ".." in name.split("/") or "://" in name or "\\" in name:
+        if _leaves_folder(name):
             raise InvalidValue(f"`{name}` is neither the name of a rule nor a path within the run's folder")
     return tuple(names)
 
@@ -257,6 +275,7 @@ _READERS: Final[Mapping[Kind, Callable[[EngineParameter, str], Any]]] = {
     Kind.FLAG: _flag,
     Kind.COUNT: _count,
     Kind.CORES: _cores,
+    Kind.FILE: _file,
     Kind.NAME: _name,
     Kind.NAMES: _names,
     Kind.PAIRS: _resources,

@@ -43,6 +43,13 @@ MAX_PID: Final = 1 << 22
 BATCH: Final = 500
 """The most graph entries or paths in one message."""
 
+MAX_CAPTION_CHARS: Final = 8_000
+"""Of a report item's caption."""
+MAX_LABELS: Final = 50
+"""Of a report item."""
+MAX_REPORT_CHARS: Final = 4 * 1024 * 1024
+"""Of what is stated of all report items of one run together."""
+
 MAX_FINDINGS: Final = 200
 """Of one run; a workflow with more of them names the first ones."""
 
@@ -171,6 +178,23 @@ class OutputsFound(Message, frozen=True, kw_only=True):
     benchmarks: Annotated[tuple[Value, ...], Meta(max_length=BATCH)] = ()
 
 
+class FoundReportItem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file, or a folder, that the workflow marks for its report."""
+
+    path: Value
+    """Absolute."""
+    caption: Annotated[str, Meta(max_length=MAX_CAPTION_CHARS)] | None = None
+    category: Name | None = None
+    subcategory: Name | None = None
+    labels: Annotated[dict[Name, Annotated[str, Meta(max_length=MAX_NAME_CHARS)]], Meta(max_length=MAX_LABELS)] = {}
+
+
+class ReportItemsFound(Message, frozen=True, kw_only=True):
+    """What is stated of outputs for the report."""
+
+    items: Annotated[tuple[FoundReportItem, ...], Meta(max_length=BATCH)]
+
+
 class Found(Message, frozen=True, kw_only=True):
     """What the workflow declares and the run does not get: before the first task, and when the graph grew."""
 
@@ -217,6 +241,7 @@ AnyMessage = (
     | TryEnded
     | ErrorLogged
     | OutputsFound
+    | ReportItemsFound
     | Found
     | Requested
     | RunEnded

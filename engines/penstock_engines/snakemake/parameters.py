@@ -204,6 +204,13 @@ _FILES: Final = (
     _flag("keep-incomplete", None, "Keep what a failed job wrote."),
     _flag("drop-metadata", None, "Do not record how outputs were made; then nothing shows that one is stale."),
     EngineParameter(
+        name="report",
+        kind=Kind.FILE,
+        choices=frozenset({".html", ".zip"}),
+        description="Make Snakemake's report of the run when it has ended well, as an output of kind `report`: a flag "
+        "for `report.html`, or the name of an `.html` or `.zip` file.",
+    ),
+    EngineParameter(
         name="keep-undeclared",
         kind=Kind.FLAG,
         description="Store the files that the run made or changed and that no rule declares, beside its outputs.",
@@ -276,6 +283,8 @@ class SnakemakeOptions(Struct, frozen=True, kw_only=True, omit_defaults=True):
     drop_metadata: bool = False
     allow_missing_software: bool = False
     """Whether the run goes on with the runner's software where the workflow declares other software."""
+    report: str | None = None
+    """The file to make Snakemake's report as."""
     keep_undeclared: bool = False
     """Whether files that the run made and that no rule declares are stored beside its outputs."""
     given: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ from penstock_engines.snakemake.messages import (
     InvalidEvent,
     OutputsFound,
     ProcessStarted,
+    ReportItemsFound,
     Requested,
     RunEnded,
     TryDescribed,
@@ -34,6 +35,7 @@ from penstock_execution.files.produced import Declared
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Finding, TaskCounts
 from penstock_schemas.measurements import MeasuredResources
+from penstock_schemas.outputs import ReportItem
 from penstock_schemas.views import Task, TaskState
 
 MAX_DETAIL_CHARS: Final = 64 * 1024 * 1024
@@ -81,6 +83,8 @@ class TaskProgress:
         """What the others declare."""
         self.logs: list[str] = []
         self.benchmarks: list[str] = []
+        self.report_items: dict[str, ReportItem] = {}
+        """What the workflow states of outputs for its report, by their paths."""
         self._declared: dict[str, Declared] = {}
         """The log and benchmark files that each job declares, by key."""
         self.findings: list[Finding] = []
@@ -156,6 +160,13 @@ class TaskProgress:
                 self.unfinished += message.unfinished
                 self.logs += message.logs
                 self.benchmarks += message.benchmarks
+            case ReportItemsFound():
+                self.report_items |= {
+                    item.path: ReportItem(
+                        caption=item.caption, category=item.category, subcategory=item.subcategory, labels=item.labels
+                    )
+                    for item in message.items
+                }
             case Found():
                 self.findings = [*self.findings, *message.findings][:MAX_FINDINGS]
                 self.refusal = message.refusal or self.refusal

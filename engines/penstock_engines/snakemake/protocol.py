@@ -25,6 +25,7 @@ from penstock_engines.snakemake.messages import (
     InvalidEvent,
     OutputsFound,
     ProcessStarted,
+    ReportItemsFound,
     Requested,
     RunEnded,
     TryDescribed,
@@ -40,6 +41,8 @@ MAX_GRAPH_CHARS: Final = 128 * 1024 * 1024
 """Names, wildcards, outputs and dependencies of all jobs of one run together."""
 MAX_OUTPUT_PATHS: Final = 1_000_000
 """Paths of declared files in the messages of one run."""
+MAX_REPORT_ITEMS: Final = 20_000
+"""Of one run."""
 MAX_FINDING_CHARS: Final = MAX_TEXT_CHARS + 100
 """Of each text in what a run is warned of."""
 MAX_REQUEST_CHARS: Final = 64 * 1024 * 1024
@@ -86,6 +89,7 @@ class Protocol:
         self._requests = 0
         self._open_requests = 0
         self._request_chars = 0
+        self._report_items = 0
         self._has_graph = False
         self._is_over = False
 
@@ -125,6 +129,9 @@ class Protocol:
                 found = (message.paths, message.unfinished, message.logs, message.benchmarks)
                 self._output_paths += sum(map(len, found))
                 _require(self._output_paths <= MAX_OUTPUT_PATHS, f"more than {MAX_OUTPUT_PATHS:,} paths of outputs")
+            case ReportItemsFound():
+                self._report_items += len(message.items)
+                _require(self._report_items <= MAX_REPORT_ITEMS, f"more than {MAX_REPORT_ITEMS:,} report items")
             case Found():
                 texts = [
                     text

@@ -17,7 +17,7 @@ _STORAGE: Final = "storage plug-ins are not supported"
 _INTERNAL: Final = "Snakemake uses it for the processes that it starts itself"
 _ALWAYS: Final = "the engine decides; results do not depend on it"
 _SOFTWARE: Final = "the runner provides the declared software; see its settings"
-_REPORT: Final = "Snakemake's report is not made"
+_REPORT: Final = "`report` makes Snakemake's own HTML report, in its own style"
 _PROGRAM: Final = (
     "it makes a file about the workflow, in place of running it; call Snakemake where the workflow is written"
 )
@@ -107,8 +107,7 @@ NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "printshellcmds": "commands are always shown, with their tasks",
     "quiet": "logs are whole; `penstock watch` shows progress only",
     "remote-job-local-storage-prefix": _STORAGE,
-    "report": _REPORT,
-    "report-after-run": _REPORT,
+    "report-after-run": "`report` is made after the run",
     "report-html-path": _REPORT,
     "report-html-stylesheet-path": _REPORT,
     "report-metadata": _REPORT,

@@ -1,8 +1,8 @@
 """What a run of Snakemake left: the files that its jobs declare, and the last words of the job that failed first."""
 
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from msgspec import Struct
@@ -18,7 +18,7 @@ from penstock_execution.files.work_entries import TooMuchWork, work_entries
 from penstock_execution.files.workflow_files import WorkflowFolder
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_execution.workspace import UnsafeFile
-from penstock_schemas.outputs import UnstoredFile
+from penstock_schemas.outputs import OutputKind, ReportItem, UnstoredFile
 from penstock_schemas.views import Task
 
 RESERVED: Final = ReservedFolders(DESCRIPTOR.reserved_folders)
@@ -63,6 +63,7 @@ def collect_results(
     # A run that did not come to its end did not report what all of its jobs declare.
     source = place.source_files if progress.ended is not None else None
     produced = collect(place.work_dir, declared, source=source, own=OWN_NAMES, keep_undeclared=keep_undeclared)
+    produced = with_report_items(produced, progress.report_items, place.work_dir)
     if progress.ended is None or progress.ended.problem is not None:
         produced = _with_work(produced, place)
     task = progress.failed_task
@@ -77,6 +78,27 @@ def collect_results(
         logs=tails_of_logs(place.work_dir, logs[:MAX_LOG_TAILS]),
     )
     return Results(produced=produced, words=words)
+
+
+def with_report_items(produced: Produced, items: Mapping[str, ReportItem], work_dir: Path) -> Produced:
+    """Return files with what the workflow states of them for its report.
+
+    A marked folder marks all files in it; its caption is that of the folder, so they have none.
+    """
+    if not items:
+        return produced
+    by_name = {_relative(path, work_dir): item for path, item in items.items()}
+
+    def marked(file: ProducedFile) -> ProducedFile:
+        item = by_name.get(file.path)
+        if item is None:
+            above = (by_name.get(str(parent)) for parent in PurePosixPath(file.path).parents)
+            item = next((replace(found, caption=None) for found in above if found is not None), None)
+        if item is None or file.kind is not OutputKind.OUTPUT:
+            return file
+        return replace(file, kind=OutputKind.REPORT, report=item)
+
+    return replace(produced, files=tuple(map(marked, produced.files)))
 
 
 def files_of_task(work_dir: Path, declared: Declared) -> tuple[ProducedFile, ...]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from penstock_schemas.outputs import OutputKind, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import OutputKind, ReportItem, UndeclaredFile, UnstoredFile
 
 MAX_NAMED: Final = 1_000
 """So many files that are not stored, or not declared, are listed one by one."""
@@ -44,6 +44,8 @@ class ProducedFile(Struct, frozen=True, kw_only=True):
     content: str
     """The regular file that holds its content: `path`, or what its links lead to."""
     kind: OutputKind = OutputKind.OUTPUT
+    report: ReportItem | None = None
+    """Of a report item: what the workflow states of it."""
 
 
 class WorkEntry(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.outputs import OutputKind, UndeclaredFile, UnstoredFile
+from penstock_schemas.outputs import OutputKind, ReportItem, UndeclaredFile, UnstoredFile
 from penstock_schemas.views import LogStream, Task
 
 
@@ -65,6 +65,10 @@ class OutputEntry(Struct, frozen=True, kw_only=True):
     download_url: str | None = None
     """A link to the object store itself, valid for a while for everybody who has it; null unless this is enabled."""
     kind: OutputKind = OutputKind.OUTPUT
+    media_type: str = "application/octet-stream"
+    """By its name: `text/html` for a page, as MultiQC makes, `image/png` and so on."""
+    report: ReportItem | None = None
+    """What the workflow states of it for the report of the run; null for other files."""
 
 
 class OutputList(Struct, frozen=True, kw_only=True):

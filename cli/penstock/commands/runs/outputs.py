@@ -11,11 +11,14 @@ from penstock.client.client import Client
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Stop
+from penstock.terminal.terminal_text import plain
 from penstock_domain.quantities import counted
 from penstock_schemas.api import OutputList
 
 MAX_NAMED: Final = 20
 """So many files that are missing from the outputs are listed."""
+MAX_REPORT_ITEMS: Final = 50
+MAX_CAPTION_LINES: Final = 10
 
 
 @click.command()
@@ -62,13 +65,35 @@ def _print(found: OutputList, to: Path | None) -> None:
         click.echo("no outputs", err=True)
     elif to is None:
         rows = [
-            (file.path, str(file.kind.value), tables.size(file.size_bytes), file.sha256[:12]) for file in found.files
+            (
+                file.path,
+                str(file.kind.value),
+                file.media_type.partition(";")[0],
+                tables.size(file.size_bytes),
+                file.sha256[:12],
+            )
+            for file in found.files
         ]
-        click.echo(tables.table(("PATH", "KIND", "SIZE", "SHA-256"), rows, flexible=0))
+        click.echo(tables.table(("PATH", "KIND", "TYPE", "SIZE", "SHA-256"), rows, flexible=0))
+        for line in report_lines(found):
+            click.echo(line)
     else:
         click.echo(f"{counted(len(found.files), 'file')}, {tables.size(found.total_bytes)}, in {to}")
     for line in missing_lines(found):
         click.echo(line, err=True)
+
+
+def report_lines(found: OutputList) -> Iterator[str]:
+    """Yield what the workflow states of each report item: where it belongs, its labels, and its caption."""
+    items = [(file.path, file.report) for file in found.files if file.report is not None]
+    for path, item in items[:MAX_REPORT_ITEMS]:
+        places = " / ".join(part for part in (item.category, item.subcategory) if part)
+        labels = ", ".join(f"{key}={value}" for key, value in item.labels.items())
+        stated = "; ".join(part for part in (places, labels) if part)
+        yield plain(f"report item {path}" + (f": {stated}" if stated else ""))
+        yield from (f"    {plain(line)}" for line in (item.caption or "").splitlines()[:MAX_CAPTION_LINES])
+    if len(items) > MAX_REPORT_ITEMS:
+        yield f"  and {len(items) - MAX_REPORT_ITEMS:,} more report items; -o json lists all"
 
 
 def missing_lines(found: OutputList) -> Iterator[str]:

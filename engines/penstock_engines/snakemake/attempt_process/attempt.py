@@ -46,6 +46,7 @@ from penstock_engines.snakemake.attempt_process.patches import (
 )
 from penstock_engines.snakemake.attempt_process.process_setup import prepare_process
 from penstock_engines.snakemake.attempt_process.profile import load
+from penstock_engines.snakemake.attempt_process.report_items import make_report, report_items
 from penstock_engines.snakemake.attempt_process.software.conda_environments import (
     CondaCommand,
     CondaEnvironments,
@@ -165,6 +166,9 @@ def _run(launch: Launch, reporter: Reporter[Message], provisions: Provisions) ->
             finally:
                 if dag_api is not None and not launch.is_dry:
                     _report_outputs(dag_api, reporter)
+            if launch.options.report is not None and not launch.is_dry:
+                # It builds the graph again, so it comes last.
+                make_report(dag_api, launch.options.report, reporter)
     except SystemExit as leave:
         if dag_api is None or launch.is_dry or not _is_finished(dag_api):
             return _left(leave)
@@ -261,6 +265,7 @@ def _report_outputs(dag_api: DAGApi, reporter: Reporter[Message]) -> None:
             reporter.report(OutputsFound(logs=paths))
         for paths in in_batches((path for job in dag.jobs for path in declared_paths(job, "benchmark")), len):
             reporter.report(OutputsFound(benchmarks=paths))
+        report_items(dag, reporter)
 
 
 def _declared_outputs(dag: Any, *, are_done: bool) -> Iterator[str]:

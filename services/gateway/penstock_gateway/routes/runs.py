@@ -9,7 +9,7 @@ from litestar.types import ASGIApp
 from penstock_gateway.http.operations import Route
 from penstock_gateway.http.problems import NotFound
 from penstock_gateway.http.requests import Request
-from penstock_gateway.http.responses import NO_STORE, TEXT, BytesResponse, encode
+from penstock_gateway.http.responses import NO_STORE, TEXT, BytesResponse, encode, media_type_of
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs, own_stream
 from penstock_gateway.operations.runs import (
@@ -111,6 +111,8 @@ class RunRoutes:
                 url=f"/jobs/{job_id}/outputs/{quote(file.path)}",
                 download_url=await self._presigned(file.key),
                 kind=file.kind,
+                media_type=media_type_of(file.path),
+                report=file.report,
             )
             for file in manifest.files
         ]

@@ -25,7 +25,7 @@ from penstock_gateway.wes.states import state_of
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.jobs import Failure, JobState
 from penstock_schemas.measurements import MeasuredResources
-from penstock_schemas.outputs import OutputKind, OutputManifest
+from penstock_schemas.outputs import RESULTS, OutputManifest
 from penstock_schemas.views import Job, Task, TaskKind, TaskState
 
 MAX_INLINE_OUTPUTS: Final = 1000
@@ -112,7 +112,7 @@ def outputs_of(job: Job, manifest: OutputManifest | None, addresses: Addresses, 
     listed = manifest.files
     if not is_whole and len(listed) > MAX_INLINE_OUTPUTS:
         # Where not all are shown, logs and benchmarks give way to outputs.
-        listed = tuple(sorted(listed, key=lambda output: output.kind is not OutputKind.OUTPUT)[:MAX_INLINE_OUTPUTS])
+        listed = tuple(sorted(listed, key=lambda output: output.kind not in RESULTS)[:MAX_INLINE_OUTPUTS])
     return Outputs(
         files=[
             OutputFile(

@@ -13,7 +13,7 @@ from penstock_ports import BLOB_PIECE_BYTES, Blobs, PortError
 from penstock_runner.attempts.upload_retries import UploadFailed, UploadRetries
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import StoredResults
-from penstock_schemas.outputs import OutputFile, OutputKind, OutputManifest, UnstoredFile
+from penstock_schemas.outputs import RESULTS, OutputFile, OutputKind, OutputManifest, UnstoredFile
 from penstock_schemas.views import LogStream
 from penstock_schemas.wire import encode
 
@@ -191,7 +191,7 @@ class Uploads:
         except FileNotFoundError:
             return UnstoredFile(path=file.path, reason="it vanished before it could be stored")
         except PermissionError as error:
-            if file.kind is OutputKind.OUTPUT:
+            if file.kind in RESULTS:
                 raise UnreadableOutput(f"output {file.path} cannot be read: permission denied") from error
             return UnstoredFile(path=file.path, reason="it cannot be read: permission denied")
         except UnsafeFile as error:
@@ -200,7 +200,9 @@ class Uploads:
             return UnstoredFile(path=file.path, reason="its storage did not answer")
         except ValueError:
             return UnstoredFile(path=file.path, reason="its name cannot be the key of a blob")
-        return OutputFile(path=file.path, size_bytes=size_bytes, sha256=sha256, key=key, kind=file.kind)
+        return OutputFile(
+            path=file.path, size_bytes=size_bytes, sha256=sha256, key=key, kind=file.kind, report=file.report
+        )
 
 
 def log_key(job_id: JobId, attempt: int, name: str) -> str:
