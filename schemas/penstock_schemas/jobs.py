@@ -118,6 +118,21 @@ class LeftOut(Struct, frozen=True, kw_only=True, omit_defaults=True):
     size_bytes: int = 0
 
 
+MAX_DECLARED: Final = 50
+"""Declarations of software that a source lists."""
+
+
+class DeclaredSoftware(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a workflow file that declares software, as its text shows."""
+
+    directive: str
+    """`conda`, `container`, `wrapper` and the like."""
+    path: str
+    line: int
+    rule: str | None = None
+    """The rule that it belongs to; `None`: the whole workflow, or not known."""
+
+
 class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A workflow's files, by reference."""
 
@@ -134,6 +149,14 @@ class Source(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where the files were taken from: `git+https://host/repository@<commit>`, an address, or the name of an upload."""
     left_out: tuple[LeftOut, ...] = ()
     """What the client left out of the folder, at most `MAX_LEFT_OUT` entries."""
+    declared: tuple[DeclaredSoftware, ...] = ()
+    """The software that its workflow files declare: the first line of each rule and directive, at most
+    `MAX_DECLARED`; every directive is among them."""
+
+
+def directives_of(source: Source | None) -> frozenset[str]:
+    """Return the directives by which a source declares software."""
+    return frozenset() if source is None else frozenset(item.directive for item in source.declared)
 
 
 class SourceFile(Struct, frozen=True, kw_only=True, omit_defaults=True):

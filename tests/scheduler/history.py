@@ -28,6 +28,7 @@ from penstock_schemas.events import (
 )
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec
+from penstock_schemas.jobs import DeclaredSoftware, Source, SourceKind
 from penstock_schemas.views import EMPTY_HEAD, Head
 from penstock_schemas.wire import encode
 
@@ -89,12 +90,20 @@ class History:
         priority: int = 0,
         hold: bool = False,
         requeue: bool = True,
+        declares: tuple[str, ...] = (),
     ) -> JobId:
         job_id = job(number)
-        data = JobSubmitted(
-            job_id=job_id,
-            spec=JobSpec(pipeline_name="p", engine=engine, owner=owner, priority=priority, hold=hold, requeue=requeue),
+        declared = tuple(DeclaredSoftware(directive=item, path="Snakefile", line=1) for item in declares)
+        spec = JobSpec(
+            pipeline_name="p",
+            engine=engine,
+            owner=owner,
+            priority=priority,
+            hold=hold,
+            requeue=requeue,
+            source=Source(kind=SourceKind.FILES, location="x", declared=declared) if declared else None,
         )
+        data = JobSubmitted(job_id=job_id, spec=spec)
         self.add(aggregates.job(DEFAULT_TENANT, job_id), data)
         return job_id
 
@@ -136,10 +145,14 @@ class History:
     def cancel_running(self, number: int, reason: str | None = None) -> None:
         self.add_event(number, JobCancelRequested(reason=reason))
 
-    def join(self, name: str, slots: int, *engines: str) -> RunnerId:
+    def join(self, name: str, slots: int, *engines: str, provides: tuple[str, ...] = ()) -> RunnerId:
         runner_id = RunnerId(name)
         data = RunnerJoined(
-            runner_id=runner_id, name=name, slots=slots, engines=dict.fromkeys(engines or ("mock",), "1")
+            runner_id=runner_id,
+            name=name,
+            slots=slots,
+            engines=dict.fromkeys(engines or ("mock",), "1"),
+            provides=provides,
         )
         self.add(aggregates.runner(runner_id), data)
         return runner_id

@@ -16,7 +16,7 @@ def waiting(
     seq: int, owner: str = "ada", *, engine: str = "mock", priority: int = 0, not_before: datetime | None = None
 ) -> LiveJob:
     life = JobLifecycle(id=JobId(f"job-{seq}"), tenant=DEFAULT_TENANT, state=JobState.QUEUED, head=EMPTY_HEAD)
-    return LiveJob(life=life, owner=owner, engine=engine, priority=priority, created_seq=seq, not_before=not_before)
+    return LiveJob(life=life, owner=owner, demand=engine, priority=priority, created_seq=seq, not_before=not_before)
 
 
 def queue_of(*jobs: LiveJob) -> Queue:

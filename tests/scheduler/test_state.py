@@ -15,6 +15,7 @@ from penstock_domain.job.evolve import evolve
 from penstock_domain.job.evolve import fold as fold_job
 from penstock_domain.waiting import why
 from penstock_scheduler.core.decision import Observations, decide
+from penstock_scheduler.core.demands import engine_of
 from penstock_scheduler.core.records import LiveJob, RunnerStatus
 from penstock_scheduler.core.replay import check_decisions
 from penstock_scheduler.core.snapshots import UnreadableSnapshot, compress, encode_state, restore_state
@@ -29,6 +30,7 @@ from penstock_schemas.wire import encode
 
 ENGINES = ("mock", "snakemake", "cwl")
 OWNERS = ("ada", "bob", "eve")
+DIRECTIVES: tuple[tuple[str, ...], ...] = ((), ("conda",), ("container",), ("conda", "container"))
 ACTIONS = st.tuples(
     st.sampled_from(
         ["submit"] * 5
@@ -38,6 +40,17 @@ ACTIONS = st.tuples(
     ),
     st.integers(0, 1000),
 )
+
+
+def may_run(state: SchedulerState, demand: str, runner_id: RunnerId) -> bool:
+    """Return whether no runner with the engine provides more of what a job declares than this one."""
+    engine, *declares = demand.split("+")
+    provided = {
+        runner.id: len(set(declares) & set(runner.provides))
+        for runner in state.runners.values()
+        if engine in runner.engines and not runner.state.is_over
+    }
+    return runner_id in provided and provided[runner_id] == max(provided.values())
 
 
 def plain_starts(state: SchedulerState, history: History, capacity: int) -> list[tuple[int, str]]:
@@ -51,7 +64,7 @@ def plain_starts(state: SchedulerState, history: History, capacity: int) -> list
     starts: list[tuple[int, str]] = []
     for queued in sorted(state.queue, key=lambda queued: queued.key):
         owner = queued.account
-        fitting = [r for r, slots in free.items() if slots > 0 and queued.engine in state.runners[r].engines]
+        fitting = [r for r, slots in free.items() if slots > 0 and may_run(state, queued.demand, r)]
         is_full = len(starts) >= capacity or (limit is not None and running >= limit)
         is_late = queued.not_before is not None and queued.not_before > history.now
         is_over = owner_limit is not None and held.get(owner, 0) >= owner_limit
@@ -80,6 +93,7 @@ def act(history: History, action: str, number: int) -> None:
                 priority=(number // 9 % 3) - 1,
                 hold=number % 7 == 0,
                 requeue=number % 5 > 0,
+                declares=DIRECTIVES[number % 4],
             )
         case "cycle" | "few":
             bound = 12 if action == "few" else 1000
@@ -93,7 +107,7 @@ def act(history: History, action: str, number: int) -> None:
             history.cycle(Observations({runner: 11.5}))
         case "join":
             engines = ENGINES[: 1 + number % 3] if number % 2 else ENGINES[number % 3 :]
-            history.join(f"r{history.ids}", 1 + number % 4, *engines)
+            history.join(f"r{history.ids}", 1 + number % 4, *engines, provides=DIRECTIVES[number // 4 % 4])
         case "drain" if runner is not None:
             history.drain(runner)
         case "leave" if runner is not None:
@@ -142,7 +156,7 @@ def check_summary(state: SchedulerState) -> None:
         fitting = [runner for runner in runners if engine in runner.engines]
         assert queue.slots == sum(runner.slots for runner in fitting)
         assert queue.free == sum(max(0, state.free_slots(runner)) for runner in fitting)
-        waiting = [job for job in state.queue if job.engine == engine and job.not_before is None]
+        waiting = [job for job in state.queue if engine_of(job.demand) == engine and job.not_before is None]
         assert queue.waiting == len(waiting)
         assert queue.first == tuple(job.life.id for job in sorted(waiting, key=lambda job: job.key))
         held = [job for job in state.jobs.values() if job.life.runner_id in {runner.id for runner in fitting}]

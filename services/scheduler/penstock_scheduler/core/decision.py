@@ -12,9 +12,10 @@ from typing import Final
 from msgspec import Struct, field
 
 from penstock_domain.job.decide import decide as decide_job
+from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.isolation import isolate
 from penstock_scheduler.core.order import Key
-from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
+from penstock_scheduler.core.records import LiveJob, Owner, RunnerStatus
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_schemas.commands import AbandonAttempt, AssignJob
 from penstock_schemas.events import AttemptAssigned, JobAssigned, JobEventData, RunnerLost, StopOrdered
@@ -151,13 +152,13 @@ def _starts(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cyc
     for alone, runner_id in isolation.starts:
         yield _start(alone, AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id, is_alone=True))
     capacity = None if capacity is None else capacity - len(isolation.starts)
-    pool = _Pool(state, gone | isolation.taken)
+    pool = _Pool(state, gone, isolation.taken)
     candidates = _Candidates(state, now, pool, isolation.taken_of)
     while capacity is None or capacity > 0:
         job = candidates.take()
         if job is None:
             return
-        yield _start(job, AssignJob(now=now, runner_id=pool.take(job.engine), cycle_id=cycle_id))
+        yield _start(job, AssignJob(now=now, runner_id=pool.take(job.demand), cycle_id=cycle_id))
         capacity = None if capacity is None else capacity - 1
 
 
@@ -173,53 +174,58 @@ def _start(job: LiveJob, command: AssignJob) -> Start:
 class _Pool:
     """The free slots, while a decision gives them out: the runner with the most of them first."""
 
-    def __init__(self, state: SchedulerState, gone: frozenset[RunnerId]) -> None:
-        self._free: dict[RunnerId, int] = {}
-        self._by_engine: dict[str, list[tuple[int, RunnerId]]] = {}
-        for runner in state.runners.values():
-            free = state.free_slots(runner)
-            if free > 0 and runner.id not in gone and runner.state is RunnerStatus.ACTIVE:
-                self._offer(runner, free)
-        for heap in self._by_engine.values():
-            heapify(heap)
+    def __init__(self, state: SchedulerState, gone: frozenset[RunnerId], taken: frozenset[RunnerId]) -> None:
+        # A runner that drains keeps jobs that it alone would honour: another one may take its place.
+        self._runners = [
+            runner for runner in state.runners.values() if runner.id not in gone and not runner.state.is_over
+        ]
+        self._free = {
+            runner.id: free
+            for runner in self._runners
+            if runner.id not in taken and runner.state is RunnerStatus.ACTIVE and (free := state.free_slots(runner)) > 0
+        }
+        self._heaps: dict[str, list[tuple[int, RunnerId]]] = {}
+        """By demand."""
 
-    def _offer(self, runner: RunnerRecord, free: int) -> None:
-        self._free[runner.id] = free
-        for engine in runner.engines:
-            self._by_engine.setdefault(engine, []).append((-free, runner.id))
-
-    def engines(self) -> list[str]:
-        """Return every engine that some runner offers, in order."""
-        return sorted(self._by_engine)
-
-    def has(self, engine: str) -> bool:
-        """Return whether a runner with `engine` has a free slot."""
-        heap = self._by_engine.get(engine)
+    def has(self, demand: str) -> bool:
+        """Return whether a runner that fits `demand` has a free slot."""
+        heap = self._heap(demand)
         while heap:
             minus_free, runner_id = heap[0]
             free = self._free[runner_id]
             if free == -minus_free:
                 return True
-            # It gave slots to another engine's jobs meanwhile.
+            # It gave slots to jobs of another demand meanwhile.
             heappop(heap)
             if free:
                 heappush(heap, (-free, runner_id))
         return False
 
-    def take(self, engine: str) -> RunnerId:
-        """Take one slot on a runner with `engine`; `has` must have found one."""
-        heap = self._by_engine[engine]
+    def take(self, demand: str) -> RunnerId:
+        """Take one slot on a runner that fits `demand`; `has` must have found one."""
+        heap = self._heap(demand)
         _, runner_id = heappop(heap)
         self._free[runner_id] -= 1
         if self._free[runner_id]:
             heappush(heap, (-self._free[runner_id], runner_id))
         return runner_id
 
+    def _heap(self, demand: str) -> list[tuple[int, RunnerId]]:
+        heap = self._heaps.get(demand)
+        if heap is None:
+            heap = self._heaps[demand] = [
+                (-self._free[runner.id], runner.id)
+                for runner in fitting(self._runners, demand)
+                if self._free.get(runner.id)
+            ]
+            heapify(heap)
+        return heap
+
 
 class _Candidates:
     """The waiting jobs that may start, in order, read from the fronts of the lanes.
 
-    Each source yields keys in order: the heads of an engine's lanes, a lane behind its head, the jobs whose back-off is
+    Each source yields keys in order: the heads of a demand's lanes, a lane behind its head, the jobs whose back-off is
     just over. A source is dropped as soon as nothing of it can start.
     """
 
@@ -227,7 +233,9 @@ class _Candidates:
         self._state, self._pool = state, pool
         self._most_an_owner = state.limit(OWNER_LIMIT)
         self._taken_of = dict(taken_of)
-        self._heads: list[Iterator[Key]] = [iter(state.queue.heads(engine)) for engine in pool.engines()]
+        self._heads: list[Iterator[Key]] = [
+            iter(state.queue.heads(demand)) for demand in state.queue.demands() if pool.has(demand)
+        ]
         self._sources: list[Iterator[Key]] = [*self._heads, iter(state.queue.due(now))]
         self._due = len(self._heads)
         self._frontier: list[tuple[Key, int]] = []
@@ -240,7 +248,7 @@ class _Candidates:
             key, number = heappop(self._frontier)
             job = self._state.queue.at(key)
             owner = job.account
-            has_slot, is_allowed = self._pool.has(job.engine), self._is_allowed(owner)
+            has_slot, is_allowed = self._pool.has(job.demand), self._is_allowed(owner)
             if number == self._due or (has_slot and (number < self._due or is_allowed)):
                 self._advance(number)
             if not (has_slot and is_allowed):

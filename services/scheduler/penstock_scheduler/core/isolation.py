@@ -10,6 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
 from penstock_scheduler.core.state import OWNER_LIMIT, SchedulerState
 from penstock_schemas.ids import RunnerId
@@ -36,9 +37,7 @@ def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cap
     """
     if not state.isolation_candidates:
         return _NOTHING
-    runners = [
-        runner for runner in state.runners.values() if runner.state is RunnerStatus.ACTIVE and runner.id not in gone
-    ]
+    runners = [runner for runner in state.runners.values() if not runner.state.is_over and runner.id not in gone]
     starts: list[tuple[LiveJob, RunnerId]] = []
     taken: set[RunnerId] = set()
     taken_of: dict[Owner, int] = {}
@@ -46,10 +45,11 @@ def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cap
         owner = job.account
         if (capacity is not None and len(starts) >= capacity) or not _is_allowed(state, owner, taken_of):
             continue
-        fitting = [runner for runner in runners if job.engine in runner.engines and runner.slots > 0]
-        alone = sum(runner.id in taken or _is_alone(state, runner) for runner in fitting)
-        free = [runner for runner in fitting if runner.id not in taken and not _is_alone(state, runner)]
-        if not free or alone >= max(1, len(fitting) // 2):
+        fits = fitting(runners, job.demand)
+        suitable = [runner for runner in fits if runner.state is RunnerStatus.ACTIVE and runner.slots > 0]
+        alone = sum(runner.id in taken or _is_alone(state, runner) for runner in suitable)
+        free = [runner for runner in suitable if runner.id not in taken and not _is_alone(state, runner)]
+        if not free or alone >= max(1, len(suitable) // 2):
             continue
         best = min(free, key=lambda runner: (len(state.jobs_by_runner.get(runner.id, ())), runner.id))
         taken.add(best.id)

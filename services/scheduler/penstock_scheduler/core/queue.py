@@ -5,6 +5,7 @@ from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final
 
+from penstock_scheduler.core.demands import engine_of
 from penstock_scheduler.core.order import Key, OrderedQueue
 from penstock_scheduler.core.records import LiveJob, Owner
 
@@ -12,9 +13,9 @@ _NOTHING: Final = OrderedQueue()
 
 
 class Queue:
-    """Waiting jobs: in a lane for each engine and owner, or separate until their back-off ends.
+    """Waiting jobs: in a lane for each demand and owner, or separate until their back-off ends.
 
-    An owner at the limit is suspended: the heads of an engine leave out the owner's lanes, which cost nothing then.
+    An owner at the limit is suspended: the heads of a demand leave out the owner's lanes, which cost nothing then.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,7 @@ class Queue:
         """By the sequence of their submission."""
         self._lanes: dict[tuple[str, Owner], OrderedQueue] = {}
         self._heads: dict[str, OrderedQueue] = {}
-        """By engine: the first key of each lane whose owner is not suspended."""
+        """By demand: the first key of each lane whose owner is not suspended."""
         self._suspended: set[Owner] = set()
         self._backing_off: list[tuple[datetime, int]] = []
         """A heap; an entry counts only while the job still waits for that time."""
@@ -88,22 +89,27 @@ class Queue:
                 frontier += [child for child in (2 * place + 1, 2 * place + 2) if child < len(self._backing_off)]
         return over, lasting
 
-    def heads(self, engine: str) -> OrderedQueue:
-        """Return the first keys of the lanes of `engine`."""
-        return self._heads.get(engine, _NOTHING)
+    def demands(self) -> list[str]:
+        """Return the demands of jobs that wait, and of some that waited, in order."""
+        return sorted(self._heads)
+
+    def heads(self, demand: str) -> OrderedQueue:
+        """Return the first keys of the lanes of `demand`."""
+        return self._heads.get(demand, _NOTHING)
 
     def lane(self, job: LiveJob) -> OrderedQueue:
         """Return the lane that `job` would be in."""
-        return self._lanes.get((job.engine, job.account), _NOTHING)
+        return self._lanes.get((job.demand, job.account), _NOTHING)
 
     def lanes_of(self, engine: str) -> list[OrderedQueue]:
         """Return every lane of `engine`, those of suspended owners included."""
-        return [lane for (name, _), lane in self._lanes.items() if name == engine]
+        return [lane for (demand, _), lane in self._lanes.items() if engine_of(demand) == engine]
 
     def waiting_by_engine(self) -> dict[str, int]:
         """Return how many jobs wait for each engine, without those whose back-off lasts."""
         counts: dict[str, int] = {}
-        for (engine, _), lane in self._lanes.items():
+        for (demand, _), lane in self._lanes.items():
+            engine = engine_of(demand)
             counts[engine] = counts.get(engine, 0) + len(lane)
         return counts
 
@@ -111,8 +117,8 @@ class Queue:
         """Leave the lanes of `owner` out of the heads."""
         if owner not in self._suspended:
             self._suspended.add(owner)
-            for engine, heads in self._heads.items():
-                lane = self._lanes.get((engine, owner))
+            for demand, heads in self._heads.items():
+                lane = self._lanes.get((demand, owner))
                 if lane is not None and (first := lane.first()) is not None:
                     heads.remove(first)
 
@@ -120,8 +126,8 @@ class Queue:
         """Take the lanes of `owner` into the heads again."""
         if owner in self._suspended:
             self._suspended.remove(owner)
-            for engine, heads in self._heads.items():
-                lane = self._lanes.get((engine, owner))
+            for demand, heads in self._heads.items():
+                lane = self._lanes.get((demand, owner))
                 if lane is not None and (first := lane.first()) is not None:
                     heads.add(first)
 
@@ -131,13 +137,13 @@ class Queue:
 
     def _enter_lane(self, job: LiveJob) -> None:
         owner = job.account
-        lane = self._lanes.get((job.engine, owner))
+        lane = self._lanes.get((job.demand, owner))
         if lane is None:
-            lane = self._lanes[job.engine, owner] = OrderedQueue()
+            lane = self._lanes[job.demand, owner] = OrderedQueue()
         before, key = lane.first(), job.key
         lane.add(key)
         if before is None or key < before:
-            heads = self._heads.setdefault(job.engine, OrderedQueue())
+            heads = self._heads.setdefault(job.demand, OrderedQueue())
             if owner not in self._suspended:
                 if before is not None:
                     heads.remove(before)
@@ -145,17 +151,17 @@ class Queue:
 
     def _leave_lane(self, job: LiveJob) -> None:
         owner = job.account
-        lane = self._lanes[job.engine, owner]
+        lane = self._lanes[job.demand, owner]
         was_first = lane.first() == job.key
         lane.remove(job.key)
         after = lane.first()
         if was_first and owner not in self._suspended:
-            heads = self._heads[job.engine]
+            heads = self._heads[job.demand]
             heads.remove(job.key)
             if after is not None:
                 heads.add(after)
         if after is None:
-            del self._lanes[job.engine, owner]
+            del self._lanes[job.demand, owner]
 
     def _waiting_for(self, not_before: datetime, created_seq: int) -> LiveJob | None:
         job = self._jobs.get(created_seq)

@@ -23,7 +23,8 @@ class LiveJob(Struct, kw_only=True, array_like=True, gc=False):
     life: JobLifecycle
     """Every rule about the job depends on this alone."""
     owner: str
-    engine: str
+    demand: str
+    """Which runners it may start on: see `demands`."""
     priority: int
     created_seq: int
     not_before: datetime | None = None
@@ -79,6 +80,8 @@ class RunnerRecord(Struct, kw_only=True, array_like=True):
     """Of `assign.<id>`."""
     is_crash: bool = False
     """Whether it ended without a request."""
+    provides: tuple[str, ...] = ()
+    """The directives that it honours."""
 
 
 class LeadershipLease(Struct, frozen=True, array_like=True):

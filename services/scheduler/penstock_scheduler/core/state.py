@@ -13,18 +13,19 @@ from penstock_domain.damage import damage_of
 from penstock_domain.job.lifecycle import advanced, begun
 from penstock_domain.policy import limits
 from penstock_domain.policy.limits import Limit
+from penstock_scheduler.core.demands import demand_of
 from penstock_scheduler.core.queue import Queue
 from penstock_scheduler.core.records import LeadershipLease, LiveJob, Owner, RunnerRecord, RunnerStatus, Snapshot
 from penstock_schemas import events as e
 from penstock_schemas.ids import EventId, RunnerId
-from penstock_schemas.jobs import Damage, JobState
+from penstock_schemas.jobs import Damage, JobState, directives_of
 from penstock_schemas.views import EMPTY_HEAD
 
 GLOBAL_LIMIT: Final = "global"
 OWNER_LIMIT: Final = "owner"
 MAX_DAMAGES: Final = 1_000
 """So many damaged events are remembered for the operator; the oldest are kept."""
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 """Of the fold and of its encoding: a snapshot of another version is not used."""
 
 _NO_LIMIT: Final = Limit()
@@ -193,7 +194,7 @@ class SchedulerState:
         job = LiveJob(
             life=begun(data, stored),
             owner=spec.owner,
-            engine=spec.engine,
+            demand=demand_of(spec.engine, directives_of(spec.source)),
             priority=spec.priority,
             created_seq=stored.seq,
         )
@@ -268,6 +269,7 @@ class SchedulerState:
             engines=tuple(sorted(data.engines)),
             state=RunnerStatus.ACTIVE,
             head=stored.head,
+            provides=tuple(sorted(data.provides)),
         )
 
     def _drain(self, stored: Stored, data: e.RunnerDraining) -> None:
