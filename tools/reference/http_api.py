@@ -151,6 +151,8 @@ OTHERWISE: Final = {
     "status": "by `state`, as in [the table of states](states.md#states)",
     "status_detail": "in words, from `state` and why it waits",
     "waiting": "from `state`, `not_before`, and the last report of the scheduler that leads",
+    "declared": "`spec.source.declared`",
+    "preflight": "from `spec.source.declared`, and what the connected runners report",
     "left_out": "`spec.source.left_out`",
     "parent": "`spec.lineage`, and whether that job was deleted",
     "children": "the jobs whose `spec.lineage` names it; of one job only",

@@ -59,6 +59,7 @@ def describe_job(job: JobResponse) -> Iterator[str]:
     for name, value in rows:
         if value and not value.startswith("-"):
             yield f"{name + ':':<12}{value}"
+    yield from describe_preflight(job)
     yield from describe_warnings(job)
     if job.state is JobState.FAILED or job.damage is not None:
         yield from describe_failure(job)
@@ -139,6 +140,12 @@ def left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
 def printable(text: str) -> str:
     """Return a text that moves no cursor of a terminal, for any name of a file."""
     return "".join(item if item.isprintable() else "?" for item in text)
+
+
+def describe_preflight(job: JobResponse) -> Iterator[str]:
+    """Yield what a run declares and no connected runner provides, while it has not ended."""
+    for sentence in job.preflight:
+        yield click.style("not provided: ", fg="yellow") + plain_lines(sentence)
 
 
 def describe_warnings(job: JobResponse) -> Iterator[str]:

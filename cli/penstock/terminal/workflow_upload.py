@@ -14,7 +14,6 @@ from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.option_groups import option_group
 from penstock.terminal.reports import left_out_lines, printable
 from penstock.upload.bundles import packed
-from penstock.upload.declared_software import Declaration, declared_software
 from penstock.upload.folder_entries import FolderEntry
 from penstock.upload.folders import Chosen, choose
 from penstock.upload.workflow_places import BadWorkflow
@@ -37,8 +36,6 @@ class Sent(Struct, frozen=True):
     name: str
     files: Mapping[str, FolderEntry] | None = None
     """What is streamed beside the submission: the files where they do not fit into it."""
-    declared: tuple[Declaration, ...] = ()
-    """Lines that declare software which runners may not provide."""
 
 
 class Choice(Struct, frozen=True, kw_only=True):
@@ -105,8 +102,7 @@ def from_here(
     beside = None if files is not None else chosen.entries
     name = chosen.main if chosen.is_alone else chosen.folder.name
     source = SubmittedSource(files=files, entrypoint=chosen.main, left_out=list(chosen.left_out))
-    declared = declared_software(chosen.folder, chosen.files)
-    return Sent(source, path_text(name) or "workflow", beside, declared)
+    return Sent(source, path_text(name) or "workflow", beside)
 
 
 def chosen_from(workflow: Path, entrypoint: str | None, choice: Choice, *, engine: str | None = None) -> Chosen:

@@ -25,6 +25,8 @@ class SoftwareDeclarations(Struct, frozen=True, kw_only=True):
     in_rule: str
     """A regular expression at the beginning of a line; its first group is the directive."""
     in_workflow: str
+    rule: str = ""
+    """A regular expression for the line with which a rule begins; its first group is the rule's name."""
     variables: frozenset[str] = frozenset()
     """Directives that request environment variables, not software."""
 

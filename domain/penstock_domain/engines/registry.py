@@ -179,4 +179,8 @@ def _own_faults(descriptor: EngineDescriptor) -> Iterator[str]:
 
 
 def _software_patterns(descriptor: EngineDescriptor) -> tuple[str, ...]:
-    return (descriptor.software.in_rule, descriptor.software.in_workflow) if descriptor.software else ()
+    return (
+        (descriptor.software.in_rule, descriptor.software.in_workflow, descriptor.software.rule)
+        if descriptor.software
+        else ()
+    )

@@ -50,6 +50,7 @@ DESCRIPTOR: Final = EngineDescriptor(
     software=SoftwareDeclarations(
         in_rule=r"\s+(conda|container|containerized|singularity|envmodules|wrapper)\s*:(?!=)",
         in_workflow=r"(conda|container|containerized|singularity|envvars)\s*:(?!=)",
+        rule=r"\s*(?:rule|checkpoint)\b\s*(\w*)\s*:",
         variables=frozenset({"envvars"}),
     ),
     settings=SnakemakeSettings,

@@ -12,6 +12,7 @@ from penstock_schemas.ids import EventId, JobId, RunnerId
 from penstock_schemas.job_spec import SubmissionFields
 from penstock_schemas.jobs import (
     Damage,
+    DeclaredSoftware,
     Failure,
     JobState,
     JobStatus,
@@ -138,6 +139,11 @@ class JobResponse(SubmissionFields, frozen=True, kw_only=True, omit_defaults=Fal
     """What the processes of the last attempt used, once it ended; null where it was not measured."""
     waiting: Waiting | None = None
     """Why it waits; null when it does not, or when that is not known at the moment."""
+    declared: tuple[DeclaredSoftware, ...] = ()
+    """The software that its workflow files declare, as their text shows: the first line of each rule and directive."""
+    preflight: tuple[str, ...] = ()
+    """Of one job only, not in lists, until it ends: what of it no connected runner provides, and what becomes of the
+    run, one sentence each."""
     left_out: tuple[LeftOut, ...] = ()
     """What the client left out of the workflow's folder when it submitted the job, and why."""
     damage: Damage | None = None

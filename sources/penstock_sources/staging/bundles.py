@@ -14,10 +14,11 @@ from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_domain.json_pointers import pointer
 from penstock_domain.source_tree import fault_of_path, faults_of_tree, path_text
 from penstock_schemas.api import SubmittedSource, Violation
-from penstock_schemas.jobs import Source, SourceKind
+from penstock_schemas.jobs import DeclaredSoftware, Source, SourceKind
 from penstock_sources.failures import InvalidSource
 from penstock_sources.file_tree import FileTree
 from penstock_sources.limits import MAX_FILES, MAX_SUBMITTED_ENTRIES
+from penstock_sources.staging.declarations import Declarations
 from penstock_sources.staging.submitted_entries import SubmittedEntry, entry_of, left_out_of, tree_of
 
 _encoder = msgspec.json.Encoder()
@@ -54,8 +55,17 @@ def make_bundle(submitted: SubmittedSource, *, engine: str, engines: EngineRegis
         sha256=sha256,
         size_bytes=len(content),
         left_out=left_out_of(submitted),
+        declared=_declared(entries, engines.find(engine)),
     )
     return SourceBundle(key, content, source, content_sha256=_without_times(entries))
+
+
+def _declared(entries: Sequence[SubmittedEntry], engine: EngineDescriptor | None) -> tuple[DeclaredSoftware, ...]:
+    declarations = Declarations(() if engine is None else (engine,))
+    for entry in entries:
+        if entry.is_file:
+            declarations.read(entry.path, entry.content())
+    return declarations.listed
 
 
 def read_entries(submitted: SubmittedSource, *, engine: str, engines: EngineRegistry) -> tuple[SubmittedEntry, ...]:

@@ -48,6 +48,7 @@ from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut, Source, SourceFile, Sou
 from penstock_sources.failures import InvalidSource
 from penstock_sources.file_tree import FileTree
 from penstock_sources.limits import MAX_FILES
+from penstock_sources.staging.declarations import Declarations
 from penstock_sources.staging.fingerprints import fingerprint_of
 from penstock_sources.staging.program_detection import ProgramDetector
 from penstock_sources.staging.submitted_entries import SubmittedEntry
@@ -73,8 +74,10 @@ class Uploads:
 
         Where the engine is not known yet (`None`), the folders that any installed engine reserves are refused.
         """
-        reserved = installed_engines().reserved_folders(engine)
-        upload = Upload(self._blobs, prefix, reserved=reserved, job_id=job_id)
+        engines = installed_engines()
+        reserved = engines.reserved_folders(engine)
+        declarations = Declarations(item for item in engines if engine in (None, item.name))
+        upload = Upload(self._blobs, prefix, reserved=reserved, declarations=declarations, job_id=job_id)
         try:
             yield upload
         finally:
@@ -86,11 +89,20 @@ class Uploads:
 class Upload:
     """The files of one source, until they are kept or discarded."""
 
-    def __init__(self, blobs: Blobs, prefix: str, *, reserved: ReservedFolders, job_id: JobId | None = None) -> None:
+    def __init__(
+        self,
+        blobs: Blobs,
+        prefix: str,
+        *,
+        reserved: ReservedFolders,
+        declarations: Declarations,
+        job_id: JobId | None = None,
+    ) -> None:
         self.job_id = job_id
         """The job that the files are for; `None` for a catalogue entry."""
         self.reserved: Final = reserved
         """The folders of the engine."""
+        self._declarations = declarations
         self._blobs = blobs
         self._prefix = prefix
         self._files: dict[str, SourceFile] = {}
@@ -155,7 +167,7 @@ class Upload:
         key = blob_keys.below(self._prefix, path)
         self._begun.append(key)
         detector = ProgramDetector(chunks)
-        size_bytes, sha256 = await self._blobs.put_stream(key, detector)
+        size_bytes, sha256 = await self._blobs.put_stream(key, self._declarations.passing(path, detector))
         label, encoded = wire_path(path)
         stored = SourceFile(
             path=label,
@@ -281,6 +293,7 @@ class Upload:
             size_bytes=self.size_bytes,
             origin=origin,
             left_out=(*left_out, *self._left_out.values())[:MAX_LEFT_OUT],
+            declared=self._declarations.listed,
         )
 
     def check(self) -> None:

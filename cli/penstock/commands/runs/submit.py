@@ -5,13 +5,12 @@ from typing import Final
 
 import click
 
-from penstock.client.client import Client
-from penstock.client.transport import ClientError
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.engine_options import engine_options
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
 from penstock.terminal.parameters import parse_labels, parse_parameters
+from penstock.terminal.reports import describe_preflight
 from penstock.terminal.submission_options import (
     FETCH_DEADLINE_S,
     ParameterOptions,
@@ -22,8 +21,7 @@ from penstock.terminal.submission_options import (
     source_options,
 )
 from penstock.terminal.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
-from penstock.upload.declared_software import describe
-from penstock_schemas.api import JobResponse, JobSubmission, RunnerResponse
+from penstock_schemas.api import JobResponse, JobSubmission
 from penstock_schemas.jobs import EngineParameters
 
 EXAMPLES: Final = """\b
@@ -34,8 +32,6 @@ Examples:
   penstock submit my-workflow --until align --keep-going --set-resources align:mem_mb=8000
 """
 SUBMIT_DEADLINE_S: Final = 30.0
-ALLOW_MISSING_SOFTWARE: Final = "allow-missing-software"
-"""The engine parameter by which a run accepts other software than it declares."""
 
 
 @click.command(epilog=EXAMPLES)
@@ -90,7 +86,7 @@ def submit(
         with UploadProgress() as progress:
             job = client.submit(submission, sent.files if sent else None, on_sent=progress)
         _print_job(job, form)
-        _print_warnings(client, job, sent, submission, is_accepted=ALLOW_MISSING_SOFTWARE in engine_parameters)
+        _print_warnings(job, sent, submission)
         if watches:
             from penstock.terminal.watching import watch
 
@@ -117,27 +113,16 @@ def _print_job(job: JobResponse, form: Format) -> None:
         click.echo(job.id)
 
 
-def _print_warnings(
-    client: Client, job: JobResponse, sent: Sent | None, submission: JobSubmission, *, is_accepted: bool
-) -> None:
+def _print_warnings(job: JobResponse, sent: Sent | None, submission: JobSubmission) -> None:
     """Print why the run may not do what the user expects."""
     if sent is None and submission.engine is None and job.pipeline is None:
         note = f"the server knows no pipeline {submission.pipeline_name!r}: the engine {job.engine} only simulates one"
         click.echo(click.style("warning: ", fg="yellow") + note, err=True)
-    if sent is not None and sent.declared:
-        for line in describe(sent.declared, _runners(client), is_accepted=is_accepted):
-            click.echo(line, err=True)
+    for line in describe_preflight(job):
+        click.echo(line, err=True)
 
 
 def _print_next_command(job: JobResponse, *, is_held: bool) -> None:
     verb, command = ("release", "release") if is_held else ("follow", "watch")
     what_next = next_command(f"penstock {command} {job.id[:8]}")
     click.echo(f"submitted {job.pipeline_name}; {verb} it with: {what_next}", err=True)
-
-
-def _runners(client: Client) -> list[RunnerResponse]:
-    """Return the runners; none where the server does not list them, because the run was submitted already."""
-    try:
-        return client.server.runners().runners
-    except ClientError:
-        return []

@@ -9,11 +9,12 @@ import structlog
 from msgspec.structs import replace
 
 from penstock_domain.lease import HEARTBEAT_TTL_S
+from penstock_domain.preflight import preflight
 from penstock_domain.waiting import held_by, why
 from penstock_ports import Heartbeats, PortError
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.api import Holder, Waiting
-from penstock_schemas.views import Job, SchedulerBeat, SlotHolder
+from penstock_schemas.views import Job, RunnerHeartbeat, SchedulerBeat, SlotHolder
 
 INTERVAL_S: Final = 2.0
 DEADLINE_S: Final = 2.0
@@ -30,6 +31,7 @@ class EngineDirectory:
         self._runtime = runtime
         self._heartbeats = heartbeats
         self._versions: Mapping[str, tuple[str, ...]] | None = None
+        self._runners: tuple[RunnerHeartbeat, ...] | None = None
         self._beat: SchedulerBeat | None = None
         self._received_at = -HEARTBEAT_TTL_S
         self._runner_at = self._runtime.monotonic()
@@ -77,6 +79,10 @@ class EngineDirectory:
         )
         return replace(waiting, holders=tuple(visible), holder_count=count)
 
+    def preflight(self, job: Job) -> tuple[str, ...]:
+        """Return what a job declares and no connected runner provides, one sentence each."""
+        return preflight(job, self._runners)
+
     @property
     def _is_fresh(self) -> bool:
         return self._runtime.monotonic() - self._refreshed_at <= FRESH_S
@@ -112,9 +118,10 @@ class EngineDirectory:
         except (PortError, TimeoutError) as error:
             log.debug("runners_not_known", reason=str(error))
             if self._runtime.monotonic() - self._received_at > HEARTBEAT_TTL_S:
-                self._versions = self._beat = None
+                self._versions = self._beat = self._runners = None
             return
         self._beat = scheduler
+        self._runners = tuple(beats.values())
         if beats:
             self._runner_at = self._runtime.monotonic()
         versions: dict[str, set[str]] = {}

@@ -13,7 +13,12 @@ MAX_SHOWN_CHILDREN: Final = 20
 
 
 def render(
-    job: Job, *, waiting: Waiting | None = None, tasks: TaskCounts | None = None, family: Family | None = None
+    job: Job,
+    *,
+    waiting: Waiting | None = None,
+    tasks: TaskCounts | None = None,
+    preflight: tuple[str, ...] = (),
+    family: Family | None = None,
 ) -> JobResponse:
     """Return a job as the API shows it.
 
@@ -21,6 +26,7 @@ def render(
         job: the job.
         waiting: why it waits; `None` when it does not, or when that is not known.
         tasks: live counts, in place of the ones in the job.
+        preflight: what it declares and no connected runner provides.
         family: the jobs around it; `None`: they are not shown.
 
     """
@@ -49,6 +55,8 @@ def render(
         warnings=job.warnings,
         waiting=waiting if job.damage is None else None,
         damage=job.damage,
+        declared=() if job.spec.source is None else job.spec.source.declared,
+        preflight=preflight,
         left_out=() if job.spec.source is None else job.spec.source.left_out,
         parent=_parent(job, family),
         children=() if family is None else tuple(map(_child, family.children[:MAX_SHOWN_CHILDREN])),

@@ -112,10 +112,13 @@ class JobRoutes:
             job, lambda other: self._jobs.is_visible(request.principal, other.tenant, other.owner)
         )
         family = self._jobs.lineage(request.principal, job)
-        body = render(job, waiting=waiting, tasks=counts, family=family)
+        preflight = self._engine_directory.preflight(job)
+        body = render(job, waiting=waiting, tasks=counts, preflight=preflight, family=family)
         live = "" if counts == job.tasks else f"-{counts.done}.{counts.running}.{counts.failed}.{counts.total}"
         if body.waiting is not None:  # it changes with the queue, not with the job
             live += f"-{zlib.crc32(encode(body.waiting)):x}"
+        if body.preflight:  # it changes with the runners
+            live += f"-{zlib.crc32(encode(body.preflight)):x}"
         if body.parent is not None or body.children:  # they change with other jobs
             live += f"-{zlib.crc32(encode((body.parent, body.children, body.child_count))):x}"
         headers = job_headers(body, f"{body.seq}{live}")
@@ -137,7 +140,8 @@ class JobRoutes:
 
 def submitted_response(submitted: Submitted, engine_directory: EngineDirectory) -> ASGIApp:
     """Return the response with a job that a request made, or had made before."""
-    job = render(submitted.job, waiting=engine_directory.waiting(submitted.job))
+    waiting, preflight = engine_directory.waiting(submitted.job), engine_directory.preflight(submitted.job)
+    job = render(submitted.job, waiting=waiting, preflight=preflight)
     headers = {**job_headers(job, str(job.seq)), "location": f"/jobs/{job.id}"}
     if submitted.is_replay:
         headers["idempotent-replay"] = "true"

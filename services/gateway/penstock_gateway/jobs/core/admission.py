@@ -306,7 +306,7 @@ def _requested(bundle: SourceBundle | None, source: Source | None) -> Source | N
     if source is None:
         return None
     if bundle is None:
-        return replace(source, left_out=())
+        return replace(source, left_out=(), declared=())
     return Source(kind=source.kind, location="", entrypoint=source.entrypoint, sha256=bundle.content_sha256)
 
 
