@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from penstock.commands.runs.outputs import missing_lines, report_lines
 from penstock.local.service_logs import ServiceLogMonitor
-from penstock.terminal.reports import describe_job, task_file_rows, task_rows
+from penstock.terminal.reports import describe_job, software_rows, task_file_rows, task_rows
 from penstock.terminal.watching import LiveDisplay, PlainDisplay, counts_of, end_lines
 from penstock_schemas.api import Holder, JobResponse, OutputEntry, OutputList, Waiting, WaitReason
 from penstock_schemas.ids import JobId, RunnerId
 from penstock_schemas.jobs import Failure, FailureCause, JobState, JobStatus, LogFileTail, TaskCounts
 from penstock_schemas.measurements import MeasuredResources
 from penstock_schemas.outputs import OutputKind, ReportItem, TaskFile, UndeclaredFile, UnstoredFile
-from penstock_schemas.views import Task, TaskState
+from penstock_schemas.software import Package, ProvidedItem, SoftwareManifest
+from penstock_schemas.views import Task, TaskKind, TaskState
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RUNNING = JobResponse(
@@ -302,6 +303,37 @@ def test_warnings_are_shown_however_a_run_ended() -> None:
     )
     assert "warning: rule a declares `conda: e`" in words(warned)
     assert any("warning: rule a declares" in click.unstyle(line) for line in end_lines(warned))
+
+
+def test_what_no_runner_provides_is_shown_with_a_run_that_waits() -> None:
+    """So that its user need not wait for the refusal."""
+    lines = words(msgspec.structs.replace(RUNNING, preflight=("rule a declares `conda:` (Snakefile:3)",)))
+    assert "not provided: rule a declares `conda:` (Snakefile:3)" in lines
+
+
+def test_a_preparation_is_not_counted_as_a_task() -> None:
+    """Progress is about the rules of the workflow."""
+    step = Task(
+        id="s", job_id=RUNNING.id, attempt=1, name="conda: e", state=TaskState.COMPLETED, kind=TaskKind.ENVIRONMENT
+    )
+    rule = Task(id="r", job_id=RUNNING.id, attempt=1, name="a", state=TaskState.RUNNING)
+    counts = counts_of([step, rule], msgspec.structs.replace(RUNNING, tasks=TaskCounts(total=1, running=1)))
+    assert counts == TaskCounts(total=1, running=1)
+
+
+def test_the_software_of_a_run_is_a_row_for_each_package() -> None:
+    """What has no packages, as a file, is a row with its identity."""
+    package = Package(name="bwa", version="0.7.18", build="h1", url="https://host/bwa.conda")
+    items = (
+        ProvidedItem(kind=TaskKind.ENVIRONMENT, label="bwa.yaml", identity="e1", packages=(package,)),
+        ProvidedItem(kind=TaskKind.FETCH, label="https://host/x", identity="f1"),
+    )
+    headers, rows = software_rows(SoftwareManifest(job_id=JobId("j"), attempt=1, items=items))
+    assert headers[0] == "DECLARED"
+    assert rows == [
+        ("bwa.yaml", "environment", "bwa", "0.7.18", "h1", "https://host/bwa.conda"),
+        ("https://host/x", "fetch", "", "f1", "", ""),
+    ]
 
 
 def test_a_run_ends_after_its_tasks(capsys: pytest.CaptureFixture[str]) -> None:

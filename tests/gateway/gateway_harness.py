@@ -103,7 +103,7 @@ class Stage:
         )
         return checkpoint
 
-    async def connect_runner(self, *engines: str) -> None:
+    async def connect_runner(self, *engines: str, provides: tuple[str, ...] = ()) -> None:
         """Let a runner be alive."""
         await self.cluster.heartbeats.beat(
             RunnerHeartbeat(
@@ -114,6 +114,7 @@ class Stage:
                 slots=1,
                 busy=0,
                 engines=dict.fromkeys(engines, "1"),
+                provides=provides,
             )
         )
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tests.gateway.gateway_harness import RUNNER, Json, Stage, now, pointers, problem, submission, submit
 
 from penstock_gateway.index import index
+from penstock_gateway.jobs.engine_directory import FRESH_S
 from penstock_ports import MAX_EVENT_BYTES
 from penstock_schemas.commands import DelayResults, StartAttempt
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId, TenantId
@@ -452,3 +453,18 @@ async def test_wrong_methods_and_addresses(client: httpx.AsyncClient) -> None:
     assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     assert (await client.put(f"/jobs/{uuid.uuid4()}")).headers["allow"] == "DELETE, GET, HEAD, OPTIONS"
     assert "not found" in problem(await client.get("/nowhere"), 404)["detail"]
+
+
+async def test_a_submission_states_what_no_connected_runner_provides(stage: Stage, client: httpx.AsyncClient) -> None:
+    """By rule, with the parameter that allows the run, while the job has not ended."""
+    await stage.connect_runner("snakemake", provides=("conda",))
+    snakefile = 'rule a:\n    output: "a"\n    conda: "e.yaml"\n    container: "docker://x"\n    shell: "touch a"\n'
+    with anyio.fail_after(DEADLINE_S):
+        while not await stage.gateway.base.engine_directory.offered_to("snakemake"):
+            await anyio.sleep(FRESH_S)
+    job = await submit(client, source={"files": {"Snakefile": snakefile}})
+    assert [item["directive"] for item in job["declared"]] == ["conda", "container"]
+    first, last = job["preflight"]
+    assert first == "rule a declares `container:` (Snakefile:4)"
+    assert "allow-missing-software" in last
+    assert (await client.get(f"/jobs/{job['id']}")).json()["preflight"] == [first, last]

@@ -12,7 +12,7 @@ from penstock_schemas.views import SchedulerBeat
 
 async def test_the_runners_that_are_connected(stage: Stage, client: httpx.AsyncClient) -> None:
     assert (await client.get("/runners")).json() == {"runners": []}
-    await stage.connect_runner("mock", "snakemake")
+    await stage.connect_runner("mock", "snakemake", provides=("conda",))
     (runner,) = (await client.get("/runners")).json()["runners"]
     assert runner.pop("seen_at").startswith(f"{datetime.now(UTC).year}-")
     assert runner == {
@@ -25,6 +25,7 @@ async def test_the_runners_that_are_connected(stage: Stage, client: httpx.AsyncC
         "sandbox": None,
         "sandbox_lacks": [],
         "unsupported_directives": None,
+        "provides": ["conda"],
     }
 
 
