@@ -460,7 +460,7 @@ async def test_a_submission_states_what_no_connected_runner_provides(stage: Stag
     await stage.connect_runner("snakemake", provides=("conda",))
     snakefile = 'rule a:\n    output: "a"\n    conda: "e.yaml"\n    container: "docker://x"\n    shell: "touch a"\n'
     with anyio.fail_after(DEADLINE_S):
-        while not await stage.gateway.base.engine_directory.offered_to("snakemake"):
+        while not await stage.gateway.base.engine_directory.offered_to("snakemake"):  # noqa: ASYNC110 - it refreshes
             await anyio.sleep(FRESH_S)
     job = await submit(client, source={"files": {"Snakefile": snakefile}})
     assert [item["directive"] for item in job["declared"]] == ["conda", "container"]
