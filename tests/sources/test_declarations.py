@@ -1,4 +1,4 @@
-"""What workflow files declare is found while they pass, in whatever pieces they come."""
+"""What workflow files declare is found while they pass, in chunks of any size."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ SNAKEFILE = 'rule a:\n    output: "a"\n    conda: "env.yaml"\n    shell: "touch 
 CONDA = DeclaredSoftware(directive="conda", path="Snakefile", line=3, rule="a")
 
 
-async def pieces(text: str, size: int = 7) -> AsyncIterator[bytes]:
+async def chunks(text: str, size: int = 7) -> AsyncIterator[bytes]:
     content = text.encode()
     for start in range(0, len(content), size):
         yield content[start : start + size]
@@ -24,9 +24,9 @@ async def pieces(text: str, size: int = 7) -> AsyncIterator[bytes]:
 async def test_an_upload_lists_what_its_files_declare() -> None:
     """Files that are no workflow files are not looked at."""
     async with Uploads(MemoryBlobs()).begin("x", engine="snakemake") as upload:
-        await upload.put("rules/z.smk", pieces('    wrapper: "v1/bio/bwa"\n'))
-        await upload.put("Snakefile", pieces(SNAKEFILE))
-        await upload.put("data.txt", pieces(SNAKEFILE))
+        await upload.put("rules/z.smk", chunks('    wrapper: "v1/bio/bwa"\n'))
+        await upload.put("Snakefile", chunks(SNAKEFILE))
+        await upload.put("data.txt", chunks(SNAKEFILE))
         source = await upload.seal(main=None)
     assert source.declared == (CONDA, DeclaredSoftware(directive="wrapper", path="rules/z.smk", line=1))
 
