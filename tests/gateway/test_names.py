@@ -133,6 +133,8 @@ FREE_TEXT: Final = frozenset(
         "SubmittedSource.entrypoint",  # a path, checked by the intake
         "JobSubmission.description",
         "PipelineRegistration.description",
+        "RerunRequest.description",
+        "RetryRequest.description",
         "SubmittedFile.text",  # content
         "SubmittedFile.base64",
         "SubmittedFile.link",  # paths of any bytes, checked where files are taken in

@@ -65,7 +65,7 @@ def test_workflows_may_not_write_where_environments_are(tmp_path: Path) -> None:
     settings = RunnerSettings(conda_dir=tmp_path / "data/conda", sandbox_write=(tmp_path / "data",))
     [mistake] = mistakes(settings)
     assert "could change environments of later runs" in mistake
-    [mistake] = conda_mistakes(CondaSettings(conda_dir=Path("relative")), tmp_path, ())
+    [mistake] = conda_mistakes(CondaSettings(conda_dir=Path("relative")), ())
     assert "expected an absolute path" in mistake
 
 

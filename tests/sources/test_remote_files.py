@@ -1,5 +1,6 @@
 """Remote files from real servers, repositories and folders."""
 
+import socket
 from collections.abc import Generator
 from pathlib import Path
 
@@ -62,11 +63,13 @@ async def test_an_address_that_is_not_public_is_refused(place: FixtureServer, tm
     assert not failed.value.may_retry
 
 
-async def test_a_server_that_does_not_answer_may_answer_later(place: FixtureServer, tmp_path: Path) -> None:
-    url, allowed = place.url, near(place)
-    place.server.server_close()
-    with pytest.raises(FetchFailed, match="nobody listens") as failed:
-        await files(tmp_path, allowed=allowed).fetch(f"{url}/f")
+async def test_a_server_that_does_not_answer_may_answer_later(tmp_path: Path) -> None:
+    with socket.socket() as reserved:  # bound, so that nobody else takes the port; it does not listen
+        reserved.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{reserved.getsockname()[1]}"
+        allowed = SourceHosts(hosts=(host,), allows_private=True)
+        with pytest.raises(FetchFailed, match="nobody listens") as failed:
+            await files(tmp_path, allowed=allowed).fetch(f"http://{host}/f")
     assert failed.value.may_retry
 
 

@@ -97,11 +97,13 @@ def conda_folder(settings: CondaSettings, state_dir: Path) -> Path:
     return (settings.conda_dir or state_dir / CONDA).absolute()
 
 
-def conda_mistakes(settings: CondaSettings, state_dir: Path, writable: tuple[Path, ...]) -> Iterator[str]:
+def conda_mistakes(settings: CondaSettings, writable: tuple[Path, ...]) -> Iterator[str]:
     """Yield what is wrong with the settings; `writable` is where workflows may write."""
-    if settings.conda_dir is not None and not settings.conda_dir.is_absolute():
-        yield f"PENSTOCK_CONDA_DIR is {str(settings.conda_dir)!r}: expected an absolute path"
-    folder = conda_folder(settings, state_dir)
+    folder = settings.conda_dir
+    if folder is None:
+        return  # it is in the state folder, which no workflow can change
+    if not folder.is_absolute():
+        yield f"PENSTOCK_CONDA_DIR is {str(folder)!r}: expected an absolute path"
     for place in writable:
         if folder.is_relative_to(place) or place.is_relative_to(folder):
             yield (

@@ -203,7 +203,7 @@ class RunnerSettings(CondaSettings, frozen=True, kw_only=True):
 def mistakes(settings: RunnerSettings, environ: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
     """Return what is wrong with settings that are right each on its own, in this environment of the runner."""
     found = [*_environment_mistakes(settings, environ), *fetching_mistakes(settings)]
-    found.extend(conda_mistakes(settings, settings.state_dir, settings.sandbox_write))
+    found.extend(conda_mistakes(settings, settings.sandbox_write))
     try:
         parse_mirrors(settings.source_mirrors)
     except ValueError as error:
