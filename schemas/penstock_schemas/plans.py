@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from penstock_schemas.ids import DEFAULT_TENANT, TenantId
 from penstock_schemas.jobs import EngineParameters, Failure, Finding, Parameters, Source
 from penstock_schemas.software import PlannedItem
 
@@ -16,6 +17,7 @@ class PlanRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     pipeline_name: str
     engine: str
+    tenant: TenantId = DEFAULT_TENANT
     parameters: Parameters = field(default_factory=Parameters)
     source: Source | None = None
     engine_parameters: EngineParameters | None = None

@@ -228,6 +228,25 @@ async def test_the_files_of_a_run_are_bounded(site: Site, monkeypatch: pytest.Mo
         await site.get(run, "c")
 
 
+async def test_the_addresses_of_a_run_are_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pins_module, "MAX_ADDRESS_CHARS", len(RAW) + 10)
+    run = site.run("j1")
+    assert await site.get(run, "short") is None
+    with pytest.raises(ProvisionFailed, match="characters together"):
+        await site.get(run, "other")
+
+
+async def test_what_is_no_file_is_not_pinned(site: Site) -> None:
+    site.give(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    run = site.run("j1")
+    with pytest.raises(ProvisionFailed, match="Git LFS"):
+        await site.get(run)
+    page = RemoteFile(label="x", address="https://github.com/a/b/blob/main/f")
+    with pytest.raises(ProvisionFailed, match=r"write https://github.com/a/b/raw/main/f"):
+        await run.provide(page, site.notes)
+    assert await site.blobs.list("") == ()
+
+
 async def test_it_provides_files_alone(site: Site) -> None:
     run = site.run("j1")
     image = ContainerImage(label="x", uri="docker://x")

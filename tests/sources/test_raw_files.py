@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock_sources.git.raw_files import leaves_folder, raw_file
+from penstock_sources.git.raw_files import leaves_folder, raw_file, raw_of_page
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -80,6 +80,13 @@ def test_a_commit_and_another_host() -> None:
 )
 def test_other_addresses(address: str) -> None:
     assert raw_file(address) is None
+
+
+def test_the_page_of_a_file() -> None:
+    assert raw_of_page("https://github.com/a/b/blob/main/f") == "https://github.com/a/b/raw/main/f"
+    assert raw_of_page("https://gitlab.com/a/b/-/blob/main/f") == "https://gitlab.com/a/b/-/raw/main/f"
+    for other in ("https://github.com/a/b/raw/main/f", "https://example.org/a/b/blob/main/f", "https://[::1"):
+        assert raw_of_page(other) is None
 
 
 def test_parts_that_leave_a_folder() -> None:

@@ -1,19 +1,22 @@
 """Workflows of remote files in the whole system: pinned in the log, repeated without their hosts, and after kill -9."""
 
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conda.channel import make_channel
 from tests.sources.http_fixture_server import FixtureServer, fixture_server, repository
 from tests.system.processes import System, running_system, wait_until
 
 pytestmark = pytest.mark.system
 
 DEADLINE_S = 60.0
-MODULE = 'rule made:\n    output: "made.txt"\n    script: "scripts/make.py"\n'
+MODULE = 'rule made:\n    output: "made.txt"\n    conda: "envs/greet.yaml"\n    script: "scripts/make.py"\n'
+ENVIRONMENT = "channels: [lab]\ndependencies: [greet]\n"
 SCRIPT = 'open(snakemake.output[0], "w").write("first")\n'
-WRAPPER = 'open(snakemake.output[0], "w").write("wrapped")\n'
+WRAPPER = 'from snakemake.shell import shell\nshell("greet wrapped > {snakemake.output}")\n'
 SNAKEFILE = """
 module flow:
     snakefile: "{url}/lab/flow/raw/main/Snakefile"
@@ -38,12 +41,12 @@ class Site:
         server.pages |= {
             "/site/extra.smk": b'rule extra:\n    output: "extra.txt"\n    shell: "echo extra > {output}"\n',
             "/raw/snakemake/snakemake-wrappers/v1.0.0/bio/tool/wrapper.py": WRAPPER.encode(),
-            "/raw/snakemake/snakemake-wrappers/v1.0.0/bio/tool/environment.yaml": b"dependencies: [tool]\n",
+            "/raw/snakemake/snakemake-wrappers/v1.0.0/bio/tool/environment.yaml": ENVIRONMENT.encode(),
         }
 
     def commit(self, script: str) -> str:
         """Make a commit of the branch `main`."""
-        files = {"Snakefile": MODULE, "scripts/make.py": script}
+        files = {"Snakefile": MODULE, "scripts/make.py": script, "envs/greet.yaml": ENVIRONMENT}
         commit = repository(self.folder, files)
         self.server.pages |= {f"/lab/flow/raw/{commit}/{name}": text.encode() for name, text in files.items()}
         return commit
@@ -52,7 +55,6 @@ class Site:
         body = {
             "pipeline_name": "flow",
             "source": {"files": {"Snakefile": SNAKEFILE.format(url=self.server.url)}},
-            "engine_parameters": {"allow-missing-software": None},
         }
         status, job = self.system.post("/jobs", body)
         assert status == 201, job
@@ -98,9 +100,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
             "PENSTOCK_SOURCE_ALLOW_PRIVATE": "true",
             "PENSTOCK_SOURCE_MIRRORS": ",".join(f"{prefix}={target}" for prefix, target in mirrors.items()),
             "PENSTOCK_SANDBOX_NETWORK": "never",
+            "PENSTOCK_CONDA_CHANNELS": f"lab={make_channel(root / 'lab').as_uri()}",
         }
-        with running_system(tmp_path_factory.mktemp("system"), **settings) as system:
-            yield Site(system, server, folder)
+        # Environments contain their path, which pytest's folders make long.
+        with tempfile.TemporaryDirectory(prefix="penstock") as short:
+            settings["PENSTOCK_CONDA_DIR"] = f"{short}/conda"
+            with running_system(Path(short), **settings) as system:
+                yield Site(system, server, folder)
 
 
 def test_a_run_survives_a_kill_while_it_fetches_and_is_repeated_without_its_hosts(site: Site) -> None:
@@ -119,7 +125,7 @@ def test_a_run_survives_a_kill_while_it_fetches_and_is_repeated_without_its_host
     job = site.ended(job_id)
     assert (job["status"], job["attempt"]) == ("completed", 2), job
     assert site.output(job_id, "made.txt") == b"first"
-    assert site.output(job_id, "wrapped.txt") == b"wrapped"
+    assert site.output(job_id, "wrapped.txt") == b"greet 2.0 wrapped\n"
     (pinned,) = site.events(job_id)
     assert [(item["ref"], item["commit"]) for item in pinned["data"]["refs"]] == [("main", first)]
     assert {"Snakefile", "make.py", "wrapper.py", "extra.smk"} <= {

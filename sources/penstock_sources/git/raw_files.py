@@ -72,6 +72,16 @@ def raw_file(address: str) -> RawFile | None:
     )
 
 
+def raw_of_page(address: str) -> str | None:
+    """Return the address of a file whose page in a forge an address is; `None` when it is no such page."""
+    try:
+        host = urlsplit(address).hostname
+    except ValueError:
+        return None
+    raw = address.replace("/blob/", "/raw/", 1)
+    return raw if raw != address and host in FORGES and raw_file(raw) is not None else None
+
+
 def leaves_folder(path: str) -> bool:
     """Return whether a path has parts that a server may resolve to another place than it seems."""
     plain = unquote(path)

@@ -15,7 +15,7 @@ from penstock_ports import PortError
 from penstock_runner.ready_engines import ReadyEngine
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runtime.runtime import SYSTEM
-from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Failure, FailureCause
 from penstock_schemas.plans import MAX_PLANNED_TASKS, Plan, PlannedRule, PlannedTask, PlanReply, PlanRequest
 from penstock_schemas.software import PlannedItem
@@ -96,7 +96,7 @@ class Planner:
 
         attempt = Attempt(
             job_id=JobId(f"plan-{plan_id}"),
-            tenant=DEFAULT_TENANT,
+            tenant=request.tenant,
             attempt=1,
             pipeline_name=request.pipeline_name,
             parameters=request.parameters,
@@ -105,7 +105,7 @@ class Planner:
             cores=self._cores,
             engine_parameters=request.engine_parameters or {},
             is_dry=True,
-            providers=(self._remote_sources.of_plan(tenant=DEFAULT_TENANT, source=request.source),),
+            providers=(self._remote_sources.of_plan(tenant=request.tenant, source=request.source),),
         )
         outcome = await engine.run(attempt, take, anyio.Event())
         if outcome.failure is not None:

@@ -23,7 +23,8 @@ from penstock_runner.remote_sources.pin_store import PinStore
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.remote_sources import PinnedFile, PinnedSources
 from penstock_sources.egress.failures import FetchFailed
-from penstock_sources.git.raw_files import RawFile
+from penstock_sources.git.raw_files import RawFile, raw_of_page
+from penstock_sources.git.repositories import LFS
 from penstock_sources.remote.file_cache import FileCache
 from penstock_sources.remote.remote_files import RemoteFiles
 
@@ -102,7 +103,7 @@ class RunSources:
                 pin = pins.file(address)
                 if pin is not None:
                     return await self._at_hand(pin) or await self._fetched_again(pin, step)
-                pins.require_room()
+                pins.require_room(address)
                 return await self._fetched(address, pins, step)
             except FetchFailed as failed:
                 raise ProvisionFailed(_sentence(str(failed)), may_retry=failed.may_retry) from None
@@ -161,6 +162,9 @@ class RunSources:
         return Provided(path=str(await self._cached(content, pin)), identity=pin.sha256)
 
     async def _fetched(self, address: str, pins: Pins, step: Step) -> Provided:
+        page = raw_of_page(address)
+        if page is not None:
+            raise ProvisionFailed(f"{address} is the page of a file and not the file: write {page}")
         source, commit = address, ""
         raw = self._files.repository_of(address)
         if raw is not None:
@@ -174,6 +178,8 @@ class RunSources:
                 raise
             step.log(f"{failed}\n")
             content = None
+        if content is not None and content.startswith(LFS):
+            raise ProvisionFailed(f"{address} is kept by Git LFS, which is not supported")
         return await self._pinned(address, commit, content, pins, step)
 
     async def _content(self, address: str, step: Step) -> bytes:

@@ -93,6 +93,7 @@ class Planning:
         request = PlanRequest(
             pipeline_name=admitted.submission.pipeline_name,
             engine=admitted.engine,
+            tenant=admitted.context.principal.tenant,
             parameters=admitted.submission.parameters,
             source=admitted.source,
             engine_parameters=admitted.engine_parameters,

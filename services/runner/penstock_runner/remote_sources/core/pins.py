@@ -13,6 +13,10 @@ MAX_BYTES: Final = 128 << 20
 """Of all remote files of one run together."""
 
 
+MAX_ADDRESS_CHARS: Final = 256 * 1024
+"""Of all addresses together: the manifest has them, and is stored again with each file."""
+
+
 class TooMuch(Exception):
     """A run uses more remote files than one may; the text states the bound."""
 
@@ -56,7 +60,7 @@ class Pins:
         )
         return PinnedSources(refs=tuple(refs), files=tuple(self._files.values()))
 
-    def require_room(self) -> None:
+    def require_room(self, address: str) -> None:
         """Check that the run may use another address.
 
         Raises:
@@ -65,6 +69,8 @@ class Pins:
         """
         if len(self._files) >= MAX_FILES:
             raise TooMuch(f"the run uses more than {MAX_FILES:,} remote files")
+        if len(address) + sum(map(len, self._files)) > MAX_ADDRESS_CHARS:
+            raise TooMuch(f"the addresses of remote files have more than {MAX_ADDRESS_CHARS:,} characters together")
 
     def pin_ref(self, repository: str, ref: str, commit: str) -> str:
         """Pin a branch or tag, unless it is pinned; return the commit that counts."""
@@ -80,7 +86,7 @@ class Pins:
         known = self._files.get(file.address)
         if known is not None:
             return known
-        self.require_room()
+        self.require_room(file.address)
         if self.size_bytes + file.size_bytes > MAX_BYTES:
             raise TooMuch(f"the remote files of the run have more than {MAX_BYTES:,} bytes together")
         self._files[file.address] = file
