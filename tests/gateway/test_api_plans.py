@@ -63,6 +63,7 @@ async def test_a_plan_comes_from_a_runner_and_nothing_is_queued(stage: Stage, cl
         "is_cut": False,
         "findings": [],
         "refusal": None,
+        "software": [],
     }
     assert request is not None
     assert (request.engine, request.parameters) == ("snakemake", {"a": 1})
