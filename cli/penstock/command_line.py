@@ -46,6 +46,9 @@ ENTRIES: Final = {
     "runners": LazyCommand(
         _HELP, "penstock.commands.administration.runners:runners", "List the runners that are connected."
     ),
+    "envs": LazyCommand(
+        _HELP, "penstock.commands.envs:envs", "List, build and remove the conda environments of runners here."
+    ),
     "token": LazyCommand(_HELP, "penstock.commands.administration.token:token", "Issue, list and revoke API tokens."),
     "hash-password": LazyCommand(
         _HELP,
