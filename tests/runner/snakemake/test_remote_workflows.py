@@ -31,9 +31,10 @@ WRAPPERS = "/raw/snakemake/snakemake-wrappers"
 PAGES = {
     f"{FLOW}/Snakefile": 'include: "rules/made.smk"\n',
     f"{FLOW}/rules/made.smk": (
-        'rule made:\n    output: "module.txt"\n    params: word=config["word"]\n'
+        'rule made:\n    output: report("module.txt", caption="../report/made.rst")\n    params: word=config["word"]\n'
         '    conda: "../envs/tool.yaml"\n    script: "../scripts/make.py"\n'
     ),
+    f"{FLOW}/report/made.rst": "Made by {{ snakemake.rule }}.\n",
     f"{FLOW}/envs/tool.yaml": "dependencies: [tool]\n",
     f"{FLOW}/scripts/make.py": 'open(snakemake.output[0], "w").write(snakemake.params.word)\n',
     f"{WRAPPERS}/v1.0.0/bio/tool/wrapper.py": (
@@ -109,7 +110,8 @@ async def test_a_workflow_of_remote_files_runs_again_when_their_hosts_are_gone(
     remote_engine: tuple[SnakemakeEngine, Path], site: Site, tmp_path: Path
 ) -> None:
     first = harness(remote_engine, tmp_path / "a", site.sources("j1"))
-    await first.succeed(SNAKEFILE)
+    outcome = await first.succeed(SNAKEFILE)
+    assert [file.report.caption for file in outcome.produced.files if file.report] == ["Made by other_made."]
     assert (first.work / "module.txt").read_text() == "from a module"
     assert (first.work / "wrapped.txt").read_text().endswith("/bin/tool x\n")
     assert (first.work / "extra.txt").read_text() == "extra\n"
@@ -167,6 +169,16 @@ async def test_an_outage_is_no_missing_pin_file(
     site.server.pages[broken] = "http://127.0.0.1:1/gone"
     failure = await harness(remote_engine, tmp_path / "a", site.sources("j1")).fail(SNAKEFILE)
     assert "environment.linux-64.pin.txt cannot be provided" in failure.message
+
+
+async def test_a_caption_that_cannot_be_fetched_does_not_fail_a_run_that_ended_well(
+    remote_engine: tuple[SnakemakeEngine, Path], site: Site, tmp_path: Path
+) -> None:
+    site.server.pages[f"{FLOW}/report/made.rst"] = "http://127.0.0.1:1/gone"
+    run = harness(remote_engine, tmp_path / "a", site.sources("j1"))
+    outcome = await run.succeed(SNAKEFILE)
+    assert not [file for file in outcome.produced.files if file.report]
+    assert "report/made.rst cannot be fetched" in (run.logs / "engine.log").read_text()
 
 
 async def test_a_wrapper_in_r_is_found_after_the_missing_one_in_python(

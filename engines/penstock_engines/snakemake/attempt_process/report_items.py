@@ -18,6 +18,7 @@ from typing import Any, Final
 from snakemake.io import apply_wildcards, get_flag_value, glob_wildcards, is_flagged
 from snakemake.iocontainers import Snakemake, Wildcards
 
+from penstock_engines.snakemake.attempt_process.software.remote_sources import SourceUnavailable
 from penstock_engines.snakemake.messages import (
     MAX_CAPTION_CHARS,
     MAX_LABELS,
@@ -59,7 +60,7 @@ def make_report(dag_api: Any, name: str, reporter: Reporter[Message]) -> None:
 
         path.parent.mkdir(parents=True, exist_ok=True)
         dag_api.create_report(reporter="html", report_settings=ReportSettings(path=path))
-    except Exception as error:  # noqa: BLE001 - an author's templates may raise anything, and the run has ended well
+    except (Exception, SourceUnavailable) as error:  # noqa: BLE001 - an author's templates may raise anything, and the run has ended well
         message = f"Snakemake's report {name} was not made: {type(error).__name__}: {error}"
         _print(message)
         finding = Finding(kind=FindingKind.NOTICE, directive="report", message=fit(message, MAX_VALUE_CHARS))
@@ -77,7 +78,7 @@ def _items(dag: Any) -> Iterator[FoundReportItem]:
                 seen.add(str(file))
                 try:
                     yield from _items_of(job, Path(str(file)), get_flag_value(file, "report"))
-                except Exception as error:  # noqa: BLE001 - the author's functions may raise anything
+                except (Exception, SourceUnavailable) as error:  # noqa: BLE001 - the author's functions may raise anything
                     _print(f"what the report states of {file} is left out: {type(error).__name__}: {error}")
 
 
