@@ -107,11 +107,46 @@ def test_a_job_runs_through_the_whole_system_once_the_engine_is_installed(instal
         assert "done" in call(tmp_path, "logs", job_id, PYTHONPATH=path).stdout
 
 
-def test_a_plugin_that_cannot_be_imported_stops_nothing_and_is_named(tmp_path: Path) -> None:
+FAULTY = """
+from msgspec.structs import replace
+from penstock_engines.mock.descriptor import DESCRIPTOR
+from penstock_engines.mock.engine import MockEngine
+
+class Unready(MockEngine):
+    name = "unready"
+    async def __aenter__(self):
+        raise RuntimeError("the licence expired")
+
+class Unleased(MockEngine):
+    name = "unleased"
+    def extend_lease(self, remaining_s):
+        raise RuntimeError("the cluster is gone")
+
+def described(name):
+    return replace(DESCRIPTOR, name=name, languages=(), default_rank=0, launcher=f"faulty_engines:{name}")
+
+def unready(context):
+    return Unready()
+
+def unleased(context):
+    return Unleased()
+
+UNREADY, UNLEASED = described("unready"), described("unleased")
+"""
+"""Engines that are launched and fail later."""
+
+
+def test_faulty_plugins_stop_nothing_and_are_named(tmp_path: Path) -> None:
     info = tmp_path / "broken_engine-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken-engine\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[penstock.engines]\nbroken = absent_module:DESCRIPTOR\n")
+    points = (
+        "broken = absent_module:DESCRIPTOR",
+        "unready = faulty_engines:UNREADY",
+        "unleased = faulty_engines:UNLEASED",
+    )
+    (info / "entry_points.txt").write_text("\n".join(("[penstock.engines]", *points, "")))
+    (tmp_path / "faulty_engines.py").write_text(FAULTY)
     workflow = tmp_path / "workflow"
     workflow.mkdir()
     (workflow / "Snakefile").write_text('rule all:\n    output: "done.txt"\n    shell: "touch {output}"\n')
@@ -121,7 +156,14 @@ def test_a_plugin_that_cannot_be_imported_stops_nothing_and_is_named(tmp_path: P
         ended = call(tmp_path, "submit", str(workflow), "--watch", PYTHONPATH=path)
         assert ended.returncode == 0, ended.stderr + ended.stdout
         assert name in call(tmp_path, "doctor", PYTHONPATH=path).stdout
+        shown = call(tmp_path, "runners", PYTHONPATH=path).stdout
+        assert "snakemake" in shown
+        assert "unleased" in shown
+        assert "unready" not in shown
     logs = {file.stem: file.read_text() for file in tmp_path.rglob("*.log")}
     for service in ("gateway", "runner"):
         assert "engine_plugin_not_used" in logs[service]
         assert name in logs[service]
+    assert logs["runner"].count('"event":"ready"') == 1, "a fault of an engine ended the session"
+    for event in ("engine_not_ready", "engine_lease_not_extended", "the licence expired", "the cluster is gone"):
+        assert event in logs["runner"]
