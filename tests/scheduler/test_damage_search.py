@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 from tests.scheduler.clients import Runner, add, submit, until
+from tests.scheduler.history import History
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored
@@ -15,9 +16,18 @@ from penstock_ports import AppendEntry, Fence, Unavailable
 from penstock_runtime.command_handler import CommandHandler
 from penstock_runtime.runtime import SYSTEM
 from penstock_scheduler import damage_search
+from penstock_scheduler.core.leader import Leader
 from penstock_scheduler.scheduler import Scheduler
 from penstock_schemas.commands import CloseJob
-from penstock_schemas.events import AttemptAssigned, JobHeld, JobReleased, LeaseAcquired, RunnerJoined
+from penstock_schemas.events import (
+    AttemptAssigned,
+    JobAssigned,
+    JobHeld,
+    JobReleased,
+    LeaseAcquired,
+    RunnerJoined,
+    RunnerLeft,
+)
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import EMPTY_HEAD
@@ -134,3 +144,16 @@ async def test_a_first_order_that_is_missing_is_recorded_with_its_runner(cluster
     async with scheduling(cluster, with_runner=False) as scheduler:
         await until(lambda: scheduler.state.damages.keys() == {6} and not scheduler.state.gaps, "recorded")
     assert scheduler.state.damages[6].aggregate == aggregates.assign(runner_id)
+
+
+def test_a_runner_that_was_forgotten_lacks_nothing() -> None:
+    """A job was assigned to a runner that had left, so its events were read and forgotten."""
+    history = History()
+    runner_id = history.join("one", 1)
+    left = history.add(aggregates.runner(runner_id), RunnerLeft(runner_id=runner_id, reason="stopped"))
+    history.submit(1)
+    history.add_event(1, JobAssigned(attempt=1, runner_id=runner_id, cycle_id=history.new_id()))
+    leader = Leader(history.state, holder="a", elected_at=1, new_id=history.new_id)
+    assert aggregates.runner(runner_id) in leader.tracked()
+    for aggregate in (aggregates.runner(runner_id), aggregates.assign(runner_id)):
+        assert leader.lacks(aggregate, left.seq) is None

@@ -156,6 +156,6 @@ class Leader:
             job = self.state.jobs.get(aggregate)
             return None if job is None else job.life.head
         runner = self.state.runners.get(RunnerId(name))
-        if runner is None:
-            return None
+        if runner is None or not runner.head.seq:
+            return None  # it left before a job was assigned to it, and what was read of it is forgotten
         return runner.head if kind == "runner" else runner.assign_head
