@@ -20,6 +20,7 @@ from penstock_domain.chain import link
 from penstock_execution.engine import Attempt, Emit, Outcome
 from penstock_jetstream import connect
 from penstock_ports import AppendEntry, Conflict, LogFull, Unavailable
+from penstock_runner import registration
 from penstock_runner.attempts import attempt as attempt_module
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.commands import OutcomeKind
@@ -413,6 +414,21 @@ class TestLease:
             await stage.log.append([AppendEntry(event, head.seq)])
             await running(engine, 0)
             assert await join(stage, after=seq) != joined.runner_id, "its jobs go to another, which may be itself"
+
+    async def test_a_runner_whose_registration_is_lost_joins_as_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registration, "CHECK_S", 0.05)
+        cluster = MemoryCluster()
+        stage = Stage(cluster, tmp_path / "state")
+        async with stage.runner(ScriptedEngine(succeed)):
+            seq, joined = await stage.desk.joined()
+            cluster.log.damage(seq, None)
+            again = await join(stage, after=seq)
+            assert again != joined.runner_id
+            job_id = await stage.desk.submit()
+            await stage.desk.assign(job_id, again)
+            await stage.desk.reaches(job_id, JobState.COMPLETED)
 
     async def test_a_machine_that_slept_wakes_up_without_the_right_to_work(self, stage: Stage) -> None:
         machine = SuspendedMachine()

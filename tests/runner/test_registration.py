@@ -1,7 +1,9 @@
 """The registration of a runner: its commands are stored once, also after conflicts and outages."""
 
 from collections.abc import Sequence
+from random import Random
 
+import anyio
 import pytest
 
 from penstock_domain import aggregates
@@ -14,6 +16,7 @@ from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.events import RunnerJoined, RunnerLost
 from penstock_schemas.ids import EventId, RunnerId
 from penstock_testing.memory.log import MemoryLog
+from penstock_testing.virtual_time import VirtualLoop, run
 
 pytestmark = pytest.mark.anyio
 RUNNER = RunnerId("one-1")
@@ -80,3 +83,35 @@ async def test_a_damaged_registration_is_left_to_the_scheduler() -> None:
     log.damage(1, "not JSON")
     await runner.leave("stopped")
     assert len(log.stored) == 1
+
+
+def test_a_registration_that_the_log_lost_is_noticed_by_an_idle_runner() -> None:
+    async def main(loop: VirtualLoop) -> tuple[float, float]:
+        log, busy_until_s = RefusingLog(), 5 * registration.CHECK_S
+        runner = RunnerRegistration(log, RUNNER)
+        await runner.join(JOINED)
+        with anyio.move_on_after(100 * registration.CHECK_S) as kept:
+            await runner.until_lost(lambda: True)
+        assert kept.cancelled_caught
+        log.damage(1, None)
+        began_s = loop.time()
+        await runner.until_lost(lambda: loop.time() - began_s > busy_until_s)
+        return loop.time() - began_s, busy_until_s
+
+    noticed_s, busy_until_s = run(main, Random(0))
+    assert noticed_s == busy_until_s + registration.CHECK_S
+
+
+def test_a_registration_that_cannot_be_read_now_is_not_taken_for_lost() -> None:
+    async def main(_: VirtualLoop) -> None:
+        log = RefusingLog()
+        runner = RunnerRegistration(log, RUNNER)
+        await runner.join(JOINED)
+        log.damage(1, "not JSON")
+        with anyio.move_on_after(10 * registration.CHECK_S) as kept:
+            await runner.until_lost(lambda: True)
+        assert kept.cancelled_caught
+        with anyio.fail_after(1):
+            await runner.until_ended()
+
+    run(main, Random(0))

@@ -1,6 +1,7 @@
 """A runner session: from joining to leaving, or until the lease ends and all work is killed."""
 
 import itertools
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from enum import Enum
 from functools import partial
@@ -38,7 +39,7 @@ from penstock_runner.core.orders import (
     renew,
 )
 from penstock_runner.registration import RunnerRegistration
-from penstock_schemas.events import RecordDamaged, RunnerJoined, RunnerLeft, RunnerLost
+from penstock_schemas.events import RecordDamaged, RunnerJoined
 from penstock_schemas.ids import RunnerId
 from penstock_schemas.jobs import RequeueCause, UnsupportedDirectives
 from penstock_schemas.views import RunnerHeartbeat, SandboxLevel
@@ -135,7 +136,9 @@ class RunnerSession:
                 group.start_soon(self._watch_lease)
                 await self._register.join(self._joined())
                 _log.info("ready", runner_id=self.runner_id, slots=self._terms.slots, engines=self._engines())
-                group.start_soon(self._watch_registration)
+                group.start_soon(self._fence_after, self._register.until_ended, "the log has the end of this runner")
+                until_lost = partial(self._register.until_lost, lambda: not self._open)
+                group.start_soon(self._fence_after, until_lost, "the log lost the registration of this runner")
                 async with anyio.create_task_group() as work:
                     work.start_soon(self._follow_orders, work)
                     await self._shutdown.requested.wait()
@@ -177,15 +180,10 @@ class RunnerSession:
             await anyio.sleep(min(left_s, LEASE_CHECK_S))
         self._fence("no heartbeat was acknowledged for the length of the lease")
 
-    async def _watch_registration(self) -> None:
-        """End when somebody else states that this runner is no more: then its jobs are already given to others."""
-        async with aclosing(self._place.log.read(aggregates=aggregates.runner(self.runner_id))) as batches:
-            async for batch in batches:
-                is_gone = any(
-                    isinstance(stored.event.data, RunnerLost | RunnerLeft | RecordDamaged) for stored in batch
-                )
-                if is_gone and not self._is_leaving:
-                    self._fence("the log has the end of this runner")
+    async def _fence_after(self, wait: Callable[[], Awaitable[None]], reason: str) -> None:
+        await wait()
+        if not self._is_leaving:
+            self._fence(reason)
 
     def _fence(self, reason: str) -> None:
         _log.error("fenced", runner_id=self.runner_id, killed=len(self._runs), reason=reason)
