@@ -11,6 +11,7 @@ from penstock_domain.chain import Stored
 from penstock_schemas.events import Event, RecordDamaged
 from penstock_schemas.ids import EventId
 from penstock_schemas.jobs import Damage
+from penstock_schemas.views import Head
 
 UNKNOWN_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of a message that cannot be read."""
@@ -38,6 +39,19 @@ def unreadable(seq: int, aggregate: str, raw: bytes, hash_: str, reason: str) ->
 def missing(seq: int) -> Stored:
     """Return the event that replaces a message that the server does not have."""
     return unreadable(seq, "", b"", "", "the event is missing: the server has no message with this sequence")
+
+
+def record_of_missing(head: Head, tail: int) -> RecordDamaged:
+    """Return the record that the last event of an aggregate is missing.
+
+    Args:
+        head: the last event that can be read.
+        tail: what an append must expect: the missing event, or less, where the server forgot its place.
+
+    """
+    seq = max(head.seq, tail)
+    what = "this event" if tail > head.seq else "the event that followed this one"
+    return RecordDamaged(damaged_seq=seq, reason=f"{what} is missing: the server has no such message")
 
 
 def is_unreadable(stored: Stored) -> bool:

@@ -1,17 +1,22 @@
 """The command handler: load, fold, decide, append with the expected version, and retry after a conflict.
 
 It is the only place that appends to an aggregate by its decider; the batch of a scheduling cycle, which is appended
-under a fence, is the one other way into the log.
+under a fence, is the one other way into the log. Where conflicts do not end it looks for a missing event, and records
+that a job lacks one.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, Generic
 
 import anyio
+import structlog
 from msgspec import Struct
 
+from penstock_domain.aggregates import job_of
 from penstock_domain.chain import Stored, digest, link
+from penstock_domain.damage import record_of_missing
 from penstock_domain.decider import CommandT, Decider, StateT
 from penstock_ports import AppendEntry, Conflict, EventLog, LogFull, Unavailable
 from penstock_runtime.runtime import Runtime
@@ -33,6 +38,11 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 
 BOUNDED: Final = RetryPolicy(max_conflicts=5)
 """For a caller that waits for the answer: an outage is its own to handle."""
+
+
+HINT: Final = "see docs/how-to/repair-damage.md"
+
+_log = structlog.get_logger()
 
 
 class TooManyConflicts(Conflict):
@@ -126,7 +136,7 @@ class CommandHandler:
             Exception: what `locate`, `command` and the decider raise; nothing was stored.
 
         """
-        conflicts = 0
+        conflicts, is_damaged = 0, False
         while True:
             try:
                 target = await locate()
@@ -148,7 +158,31 @@ class CommandHandler:
                 return Handled(target.aggregate, state, tuple(appended.event.id for appended in stored))
             conflicts += 1
             if retry.max_conflicts is not None and conflicts >= retry.max_conflicts:
-                raise TooManyConflicts(f"{target.aggregate} changed at each of {conflicts} tries")
+                if is_damaged or not await self._is_damaged(decider, target.aggregate, actor):
+                    raise TooManyConflicts(f"{target.aggregate} changed at each of {conflicts} tries")
+                is_damaged, conflicts = True, 0
+
+    async def _is_damaged(self, decider: Decider[StateT, CommandT], aggregate: str, actor: str) -> bool:
+        """Return whether a job lacks an event after the last one that can be read, and record that.
+
+        Every append to such a job conflicts. The job is in quarantine then, as one whose event cannot be read. The
+        leader of the log answers each of these requests, so what an append must expect is the last readable event,
+        unless that changed meanwhile.
+        """
+        if job_of(aggregate) is None:
+            return False
+        before = await self.load(decider, aggregate)
+        tail = await self._log.tail(aggregate)
+        state = await self.load(decider, aggregate)
+        if before is None or state is None or before.head != state.head or tail == state.head.seq:
+            return False
+        record = record_of_missing(state.head, tail)
+        event_id = EventId(self._runtime.new_id())
+        event = link(state.head, aggregate, record, event_id=event_id, time=self._runtime.now(), actor=actor)
+        _log.error("aggregate_damaged", aggregate=aggregate, seq=record.damaged_seq, hint=HINT)
+        with contextlib.suppress(Conflict):  # another service recorded it
+            await self._log.append([AppendEntry(event, tail)])
+        return True
 
     async def _append(self, entries: Sequence[AppendEntry], retry: RetryPolicy) -> tuple[Stored, ...] | None:
         """Append; return `None` after a conflict."""

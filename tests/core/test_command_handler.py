@@ -3,17 +3,24 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 import pytest
 from msgspec import Struct
 
+from penstock_domain import aggregates
 from penstock_domain.chain import Stored, verify
 from penstock_domain.decider import Decider
+from penstock_domain.deciders import JOB
+from penstock_domain.job.errors import JobQuarantined
 from penstock_ports import AppendEntry, Conflict, Fence, LogFull, PortError, TooLarge, Unavailable
 from penstock_runtime.command_handler import BOUNDED, CommandHandler, RetryPolicy, Target, TooManyConflicts
 from penstock_runtime.runtime import SYSTEM
+from penstock_schemas.commands import CancelJob, CloseJob, DeleteJob, SubmitJob
 from penstock_schemas.events import LimitSet
-from penstock_schemas.views import Head
+from penstock_schemas.ids import DEFAULT_TENANT, JobId
+from penstock_schemas.job_spec import JobSpec
+from penstock_schemas.views import Head, Job
 from penstock_testing.memory.log import MemoryLog
 
 pytestmark = pytest.mark.anyio
@@ -238,3 +245,72 @@ async def test_a_conflict_that_the_locator_raises_is_not_retried() -> None:
         await handler.handle_at(TOTAL, locate, lambda _, __: Add((1,)), actor="tester", retry=UNTIL_STORED)
 
     assert calls == 1
+
+
+class TestMissingEvents:
+    """The log lost the last event of an aggregate: every append to it conflicts."""
+
+    def handler(self, log: MemoryLog) -> CommandHandler:
+        return CommandHandler(log, runtime=SYSTEM)
+
+    async def ended_job(self, log: MemoryLog) -> str:
+        job_id = JobId(str(UUID(int=7)))
+        aggregate = aggregates.job(DEFAULT_TENANT, job_id)
+        spec = JobSpec(owner="a", pipeline_name="p", engine="mock")
+        submit = SubmitJob(now=SYSTEM.now(), job_id=job_id, tenant=DEFAULT_TENANT, spec=spec)
+        await self.handler(log).handle(JOB, aggregate, lambda _, __: submit, actor="user:a")
+        await self.handler(log).handle(JOB, aggregate, lambda _, now: CancelJob(now=now), actor="user:a")
+        return aggregate
+
+    async def delete(self, log: MemoryLog, aggregate: str) -> Job | None:
+        handled = await self.handler(log).handle(JOB, aggregate, lambda _, now: DeleteJob(now=now), actor="user:a")
+        return handled.state
+
+    async def test_an_ended_job_whose_deletion_is_missing_can_be_closed_and_deleted(self) -> None:
+        log = MemoryLog(max_bytes=1 << 20)
+        aggregate = await self.ended_job(log)
+        await self.delete(log, aggregate)
+        log.damage(3, None)
+        with pytest.raises(JobQuarantined, match="damaged at sequence 2: the event that followed this one is missing"):
+            await self.delete(log, aggregate)
+        with pytest.raises(JobQuarantined):
+            await self.delete(log, aggregate)
+        await self.handler(log).handle(
+            JOB, aggregate, lambda _, now: CloseJob(now=now, reason="a disk failed"), actor="user:operator"
+        )
+        job = await self.delete(log, aggregate)
+        assert job is not None
+        assert job.deleted_at is not None
+        assert [type(item.event.data).__name__ for item in await log.load(aggregate)] == [
+            "JobSubmitted",
+            "JobCancelled",
+            "RecordDamaged",
+            "JobClosed",
+            "JobDeleted",
+        ]
+
+    async def test_a_missing_event_that_the_server_still_counts_is_recorded(self) -> None:
+        log = MemoryLog(max_bytes=1 << 20)
+        aggregate = await self.ended_job(log)
+        await self.delete(log, aggregate)
+        log.damage(3, None)
+        log._tails[aggregate] = 3  # pyright: ignore[reportPrivateUsage]  # as a server does that did not look at its disk yet
+        with pytest.raises(JobQuarantined, match="damaged at sequence 3: this event is missing"):
+            await self.delete(log, aggregate)
+
+    async def test_nothing_is_recorded_where_others_are_quicker(self) -> None:
+        log = FaultyLog()
+        aggregate = await self.ended_job(log)
+        log.failures.extend([Conflict("moved on")] * 5)
+        with pytest.raises(TooManyConflicts):
+            await self.delete(log, aggregate)
+        assert len(log.stored) == 2
+
+    async def test_only_jobs_are_put_into_quarantine(self) -> None:
+        log = MemoryLog(max_bytes=1 << 20)
+        await add(log, 1)
+        await add(log, 2)
+        log.damage(2, None)
+        with pytest.raises(TooManyConflicts):
+            await add(log, 3)
+        assert len(log.stored) == 2

@@ -156,10 +156,10 @@ def test_faulty_plugins_stop_nothing_and_are_named(tmp_path: Path) -> None:
         ended = call(tmp_path, "submit", str(workflow), "--watch", PYTHONPATH=path)
         assert ended.returncode == 0, ended.stderr + ended.stdout
         assert name in call(tmp_path, "doctor", PYTHONPATH=path).stdout
-        shown = call(tmp_path, "runners", PYTHONPATH=path).stdout
-        assert "snakemake" in shown
-        assert "unleased" in shown
-        assert "unready" not in shown
+        offered = call(tmp_path, "runners", PYTHONPATH=path).stdout
+        assert "snakemake" in offered
+        assert "unleased" in offered
+        assert "unready" not in offered
     logs = {file.stem: file.read_text() for file in tmp_path.rglob("*.log")}
     for service in ("gateway", "runner"):
         assert "engine_plugin_not_used" in logs[service]

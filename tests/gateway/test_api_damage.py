@@ -42,6 +42,22 @@ async def test_a_damaged_job_is_reported_and_can_be_closed(stage: Stage, client:
     assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
 
 
+async def test_a_job_whose_deletion_the_log_lost_can_be_closed_and_deleted(
+    stage: Stage, client: httpx.AsyncClient
+) -> None:
+    job_id = (await submit(client, hold=True))["id"]
+    await client.post(f"/jobs/{job_id}/cancel")
+    assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
+    stage.cluster.log.damage(len(stage.cluster.log.stored), None)
+    await stage.project()
+    refused = problem(await client.delete(f"/jobs/{job_id}"), 409)
+    assert "An operator can close job" in refused["detail"]
+    closed = await client.post(f"/jobs/{job_id}/close", json={"reason": "a disk failed"})
+    assert closed.status_code == 200, closed.text
+    assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
+    assert (await client.get(f"/jobs/{job_id}")).status_code == 404
+
+
 async def test_what_the_scheduler_found_damaged_is_in_the_status(stage: Stage, client: httpx.AsyncClient) -> None:
     damage = Damage(aggregate="job.default.x", seq=7, reason="the event is missing")
     beat = SchedulerBeat(holder="s", term=1, count=1, time=now(), damaged=1, damages=(damage,))

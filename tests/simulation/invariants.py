@@ -194,14 +194,11 @@ class Invariants:
 
     @property
     def kept_too_long(self) -> list[JobId]:
-        """The jobs that retention has to delete; not those whose deletion the log lost."""
+        """The jobs that retention has to delete."""
         return [
             job.id
-            for aggregate, job in self.jobs.items()
-            if aggregate not in self.broken
-            and job.completed_at is not None
-            and job.completed_at < START - KEPT
-            and job.deleted_at is None
+            for job in self.jobs.values()
+            if job.completed_at is not None and job.completed_at < START - KEPT and job.deleted_at is None
         ]
 
     def check_state(self, history: Sequence[Stored], state: SchedulerState) -> None:
