@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,8 @@ UNSOLVABLE = "unsolvable"
 SLOW = "slow"
 SILENT_CHANNEL = "unreachable"
 BROKEN = "broken"
+PYTHON = "python"
+"""The package whose executable runs this Python, and leaves its own path in `BY`."""
 
 
 class FolderProvider:
@@ -60,7 +63,8 @@ class FolderProvider:
             raise RuntimeError("the builder crashed")
         path = self._path(requirement)
         for name in dependencies:
-            _executable(path / "bin" / name, '#!/bin/sh\necho "$0 $*"\n')
+            does = f'export BY="$0"\nexec {sys.executable} "$@"' if name == PYTHON else 'echo "$0 $*"'
+            _executable(path / "bin" / name, f"#!/bin/sh\n{does}\n")
         _write(path / "etc" / "conda" / "activate.d" / "a.sh", 'export ACTIVATED="$CONDA_PREFIX"\n')
         _write(path / "conda-meta" / "state", msgspec.json.encode({"env_vars": {"OF_FILE": "it's set"}}).decode())
         step.log("all packages are there\n")

@@ -1,5 +1,7 @@
 """`conda:` where the runner provides it: environments are prepared outside of the sandbox, and activated inside."""
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from tests.runner.snakemake.conda_provider import FolderProvider
 from tests.runner.snakemake.engine_harness import EngineHarness, until
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
+from penstock_execution.engine import EngineFault
 from penstock_execution.provisioning import CondaEnvironment
 from penstock_runner.confinement import policy
 from penstock_runner.settings import RunnerSettings
@@ -20,6 +23,7 @@ from penstock_schemas.views import LogStream, Task, TaskKind, TaskState
 pytestmark = pytest.mark.system
 
 ENVIRONMENT = "dependencies: [tool]\n"
+BY = 'import os\nopen(snakemake.output[0], "w").write(os.environ["BY"])\n'
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +80,35 @@ async def test_rules_get_the_environments_that_they_declare(conda: EngineHarness
     assert prefix.endswith(f"/{path}")
     assert (conda.work / "shell.txt").read_text() == f"{prefix}/bin/tool a\n{prefix};{prefix};it's set\n"
     assert (conda.work / "run.txt").read_text() == f"{prefix}/bin/tool b\n"
+
+
+async def test_a_script_runs_with_the_python_of_its_environment(conda: EngineHarness) -> None:
+    """And gets the object `snakemake` there."""
+    conda.write({"py.yaml": "dependencies: [python]\n", "by.py": BY})
+    await conda.succeed('rule v:\n    output: "v.txt"\n    conda: "py.yaml"\n    script: "by.py"\n')
+    assert (conda.work / "v.txt").read_text().endswith("/bin/python")
+
+
+async def test_an_attempt_that_is_killed_while_it_waits_ends_its_requests(
+    conda: EngineHarness, provider: FolderProvider
+) -> None:
+    """The step ends as cancelled, and what waited for it with it."""
+    conda.write({"slow.yaml": f"# killed {conda.root}\ndependencies: [slow]\n"})
+    snakefile = 'rule v:\n    output: "v.txt"\n    conda: "slow.yaml"\n    shell: "slow > {output}"\n'
+
+    async def run() -> None:
+        with pytest.raises(EngineFault, match="killed by SIGKILL"):
+            await conda.run(snakefile)
+
+    before = provider.cancelled
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await until(lambda: provider.waiting)
+        (attempt,) = conda.processes()
+        os.kill(attempt, signal.SIGKILL)
+    assert provider.cancelled == before + 1
+    (step,) = steps(conda)
+    assert step.state is TaskState.CANCELLED
 
 
 async def test_a_preparation_is_a_visible_step_with_its_log(conda: EngineHarness) -> None:
