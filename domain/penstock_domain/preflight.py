@@ -15,7 +15,7 @@ VARIABLES: Final = frozenset({"envvars"})
 
 
 def preflight(job: Job, runners: Iterable[RunnerHeartbeat] | None) -> tuple[str, ...]:
-    """Return what no connected runner provides for a job, and what becomes of the run, one sentence each.
+    """Return what no connected runner provides for a job, and whether it would be refused, one sentence each.
 
     Args:
         job: the job.
@@ -50,7 +50,7 @@ def _named(item: DeclaredSoftware) -> str:
 
 
 def _consequence(policies: Iterable[UnsupportedDirectives | None], *, is_accepted: bool) -> str:
-    """Return what becomes of a run that needs this, by the policies of the runners."""
+    """Return whether a run that needs this is refused, by the policies of the runners."""
     kinds = set(policies)
     lacking = "the connected runners do not provide such software"
     if kinds == {UnsupportedDirectives.WARN} or (is_accepted and UnsupportedDirectives.REFUSE not in kinds):

@@ -1,4 +1,4 @@
-"""What workflow files declare, by their text, and what becomes of it given the runners that are connected."""
+"""What workflow files declare, by their text, and what the connected runners do with such a run."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -109,7 +109,7 @@ def test_a_source_lists_the_first_of_each_rule_and_every_directive() -> None:
         ([UnsupportedDirectives.REFUSE], {"allow-missing-software": None}, "is refused before its first task"),
     ],
 )
-def test_what_becomes_of_such_a_run_follows_from_the_runners(
+def test_whether_such_a_run_is_refused_follows_from_the_runners(
     policies: Sequence[UnsupportedDirectives | None], chosen: EngineParameters | None, words: str
 ) -> None:
     """The policy of the runners, and what the submission chose."""

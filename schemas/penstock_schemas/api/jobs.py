@@ -142,8 +142,8 @@ class JobResponse(SubmissionFields, frozen=True, kw_only=True, omit_defaults=Fal
     declared: tuple[DeclaredSoftware, ...] = ()
     """The software that its workflow files declare, as their text shows: the first line of each rule and directive."""
     preflight: tuple[str, ...] = ()
-    """Of one job only, not in lists, until it ends: what of it no connected runner provides, and what becomes of the
-    run, one sentence each."""
+    """Of one job only, not in lists, until it ends: what of it no connected runner provides, and whether the run would
+    be refused, one sentence each."""
     left_out: tuple[LeftOut, ...] = ()
     """What the client left out of the workflow's folder when it submitted the job, and why."""
     damage: Damage | None = None

@@ -30,5 +30,5 @@ def fitting(runners: Iterable[RunnerRecord], demand: str) -> Sequence[RunnerReco
     if not declares:
         return offering
     wanted = frozenset(declares)
-    most = max((len(wanted.intersection(runner.provides)) for runner in offering), default=0)
-    return [runner for runner in offering if len(wanted.intersection(runner.provides)) == most]
+    maximum = max((len(wanted.intersection(runner.provides)) for runner in offering), default=0)
+    return [runner for runner in offering if len(wanted.intersection(runner.provides)) == maximum]
