@@ -1,6 +1,6 @@
 """What a job declares and the connected runners do not provide, before it starts: for the user who submitted it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 from penstock_schemas.jobs import DeclaredSoftware, UnsupportedDirectives
@@ -10,6 +10,7 @@ ALLOW: Final = "allow-missing-software"
 """The engine parameter by which a run accepts that declared software is missing."""
 MAX_NAMED: Final = 10
 """Declarations that are named, each in a sentence."""
+MODULES: Final = "envmodules"
 VARIABLES: Final = frozenset({"envvars"})
 """Directives that request environment variables, not software."""
 
@@ -27,7 +28,7 @@ def preflight(job: Job, runners: Iterable[RunnerHeartbeat] | None) -> tuple[str,
     offering = [runner for runner in runners if job.spec.engine in runner.engines]
     provided = {directive for runner in offering for directive in runner.provides}
     declared = job.spec.source.declared
-    missing = [item for item in declared if item.directive not in provided and item.directive not in VARIABLES]
+    missing = [item for item in declared if _is_missing(item, declared, provided)]
     variables = [item for item in declared if item.directive in VARIABLES]
     sentences = [*map(_named, (*missing, *variables)[:MAX_NAMED])]
     more = len(missing) + len(variables) - MAX_NAMED
@@ -42,6 +43,16 @@ def preflight(job: Job, runners: Iterable[RunnerHeartbeat] | None) -> tuple[str,
             "(PENSTOCK_WORKFLOW_ENVIRONMENT)"
         )
     return tuple(sentences)
+
+
+def _is_missing(item: DeclaredSoftware, declared: Sequence[DeclaredSoftware], provided: Set[str]) -> bool:
+    """Return whether a declaration is not honoured; in a rule, environment modules and the rest are alternatives."""
+    if item.directive in provided or item.directive in VARIABLES:
+        return False
+    others = {other.directive for other in declared if item.rule and (other.path, other.rule) == (item.path, item.rule)}
+    others -= {item.directive, *VARIABLES}
+    has_alternative = others and others <= provided if item.directive == MODULES else MODULES in others & provided
+    return not has_alternative
 
 
 def _named(item: DeclaredSoftware) -> str:

@@ -124,6 +124,28 @@ def test_what_a_runner_provides_is_not_missing() -> None:
     assert len(preflight(job(CONDA), [runner(None, "conda", engine="mock")])) == 2
 
 
+@pytest.mark.parametrize(
+    ("directives", "provided", "missing"),
+    [
+        (("conda", "envmodules"), ("conda",), 0),
+        (("conda", "envmodules"), ("envmodules",), 0),
+        (("conda", "envmodules"), (), 2),
+        (("conda", "container", "envmodules"), ("conda",), 2),
+        (("conda", "container", "envmodules"), ("envmodules",), 0),
+        (("envmodules",), ("conda",), 1),
+    ],
+)
+def test_environment_modules_and_the_rest_of_a_rule_are_alternatives(
+    directives: Sequence[str], provided: Sequence[str], missing: int
+) -> None:
+    """As the attempt decides; in another rule they are none."""
+    declared = [DeclaredSoftware(directive=item, path="Snakefile", line=1, rule="a") for item in directives]
+    sentences = preflight(job(*declared), [runner(None, *provided)])
+    assert len(sentences) == (missing + 1 if missing else 0), sentences
+    alone = [DeclaredSoftware(directive=item, path="Snakefile", line=1, rule=item) for item in directives]
+    assert len(preflight(job(*alone), [runner(None, *provided)])) == (len({*directives} - {*provided}) or -1) + 1
+
+
 def test_nothing_is_stated_of_a_job_that_ended_or_when_the_runners_are_not_known() -> None:
     """Its own warnings and failure have it then."""
     assert preflight(job(CONDA, state=JobState.COMPLETED), [runner(None)]) == ()
