@@ -241,6 +241,9 @@ async def test_what_is_no_file_is_not_pinned(site: Site) -> None:
     run = site.run("j1")
     with pytest.raises(ProvisionFailed, match="Git LFS"):
         await site.get(run)
+    site.give(b"\n<!DOCTYPE html><html>Sign in</html>", "rules.smk")
+    with pytest.raises(ProvisionFailed, match="a web page in place of the file"):
+        await site.get(run, "rules.smk")
     page = RemoteFile(label="x", address="https://github.com/a/b/blob/main/f")
     with pytest.raises(ProvisionFailed, match=r"write https://github.com/a/b/raw/main/f"):
         await run.provide(page, site.notes)

@@ -53,6 +53,7 @@ def test_addresses_of_files_in_repositories(address: str, repository: str, ref: 
     assert found is not None
     assert (found.repository, found.ref, found.at(COMMIT)) == (repository, ref, at_commit)
     assert found.is_of_forge
+    assert found.clone_address == f"{repository}.git"
     assert not found.is_commit
 
 
@@ -61,7 +62,10 @@ def test_a_commit_and_another_host() -> None:
     assert found is not None
     assert found.is_commit
     assert not found.is_of_forge
-    assert found.repository == "https://git.example.org:8443/a/b"
+    assert found.clone_address == found.repository == "https://git.example.org:8443/a/b"
+    own_gitlab = raw_file("https://git.example.org/g/p/-/raw/main/f")
+    assert own_gitlab is not None
+    assert own_gitlab.clone_address == "https://git.example.org/g/p.git"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,11 @@ class RawFile(Struct, frozen=True, kw_only=True):
     """The address up to the ref."""
 
     @property
+    def clone_address(self) -> str:
+        """The address of the repository for git: forges redirect others, and git follows no redirect here."""
+        return f"{self.repository}.git" if self.is_of_forge or self.stem.endswith("/-/raw/") else self.repository
+
+    @property
     def is_commit(self) -> bool:
         """Whether the ref is a whole commit id, so that the content never changes."""
         return is_commit(self.ref)

@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,7 @@ _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class FileCache:
-    """A folder of files. Its methods block, and one thread at a time calls them.
+    """A folder of files. Its methods block; several threads may call them.
 
     Args:
         folder: nobody else writes there.
@@ -42,6 +43,8 @@ class FileCache:
         self._max_entries = max_entries
         self._bytes = 0
         self._entries = 0
+        self._lock = threading.Lock()
+        """Held while entries are counted or removed."""
 
     def prepare(self) -> None:
         """Make the folder, and remove what a killed process left incomplete."""
@@ -49,7 +52,8 @@ class FileCache:
         self.folder.chmod(FOLDER_MODE)
         for left in self.folder.glob(f"{PARTIAL}*"):
             left.unlink(missing_ok=True)
-        self._count()
+        with self._lock:
+            self._count()
 
     def find(self, sha256: str) -> Path | None:
         """Return a file by its content; one that has another content than its name states is removed."""
@@ -85,10 +89,11 @@ class FileCache:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        self._bytes += len(content)
-        self._entries += 1
-        if self._bytes > self._max_bytes or self._entries > self._max_entries:
-            self._evict()
+        with self._lock:
+            self._bytes += len(content)
+            self._entries += 1
+            if self._bytes > self._max_bytes or self._entries > self._max_entries:
+                self._evict()
         return path
 
     def _path(self, sha256: str) -> Path:
@@ -97,7 +102,11 @@ class FileCache:
         return self.folder / sha256
 
     def _count(self) -> list[tuple[Path, os.stat_result]]:
-        entries = [(entry, entry.stat()) for entry in self.folder.iterdir() if _NAME.fullmatch(entry.name)]
+        entries: list[tuple[Path, os.stat_result]] = []
+        for entry in self.folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # found with another content, and removed
+                if _NAME.fullmatch(entry.name):
+                    entries.append((entry, entry.stat()))
         self._bytes = sum(status.st_size for _, status in entries)
         self._entries = len(entries)
         return entries

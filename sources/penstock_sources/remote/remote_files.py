@@ -57,7 +57,7 @@ class RemoteFiles:
 
         """
         try:
-            commit = await commit_of(file.repository, file.ref, self._allowed, self._spool)
+            commit = await commit_of(file.clone_address, file.ref, self._allowed, self._spool)
         except FetchFailed:
             if file.is_of_forge:
                 raise

@@ -178,8 +178,9 @@ class RunSources:
                 raise
             step.log(f"{failed}\n")
             content = None
-        if content is not None and content.startswith(LFS):
-            raise ProvisionFailed(f"{address} is kept by Git LFS, which is not supported")
+        fault = None if content is None else _fault_of(content, address)
+        if fault is not None:
+            raise ProvisionFailed(f"{address} {fault}")
         return await self._pinned(address, commit, content, pins, step)
 
     async def _content(self, address: str, step: Step) -> bytes:
@@ -248,6 +249,16 @@ class RunSources:
             for pin in list(pins.files):
                 if pin.sha256 and pin.key != self._store.content_key(pin.sha256):
                     group.start_soon(copy, pin)
+
+
+def _fault_of(content: bytes, address: str) -> str | None:
+    """Return why a content is not the file that its address names."""
+    if content.startswith(LFS):
+        return "is kept by Git LFS, which is not supported"
+    is_page = content[:100].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    if is_page and not address.lower().endswith((".html", ".htm")):
+        return "gave a web page in place of the file: it may require a sign-in, or not be the address of a file"
+    return None
 
 
 def _absent(folder: Path) -> Provided:
