@@ -2,10 +2,11 @@
 
 from collections.abc import Set as AbstractSet
 
+from penstock_domain.demands import demand_of
 from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.quantities import counted
 from penstock_schemas.api import Waiting, WaitReason
-from penstock_schemas.jobs import JobState
+from penstock_schemas.jobs import JobState, directives_of
 from penstock_schemas.views import Job, OwnerLoad, QueueSummary, SlotHolder
 
 
@@ -93,6 +94,10 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
             else f"all {of_engine.slots} slots with the engine {job.spec.engine} are"
         )
         return WaitReason.NO_SLOT, f"{slots} taken"
+    declared = directives_of(job.spec.source)
+    if of_engine.free_for.get(demand_of(job.spec.engine, declared), 1) <= 0:
+        named = ", ".join(f"`{directive}:`" for directive in sorted(declared))
+        return WaitReason.NO_SLOT, f"its files declare {named}, and all slots of the runners for that are taken"
     return WaitReason.NEXT, "it starts in one of the next cycles of the scheduler"
 
 

@@ -231,6 +231,8 @@ class EngineQueue(Struct, frozen=True, kw_only=True):
     """Jobs that wait for it, without those whose back-off lasts."""
     first: tuple[JobId, ...] = ()
     """The first of them, in the order in which they start."""
+    free_for: dict[str, int] = field(default_factory=dict[str, int])
+    """Of jobs that wait and declare software, by their demand: the free slots of runners that they may start on."""
     holders: tuple[SlotHolder, ...] = ()
     """Jobs that hold its slots: at most a few, the oldest first."""
 

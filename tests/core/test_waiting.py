@@ -9,7 +9,7 @@ from penstock_domain.waiting import held_by, why
 from penstock_schemas.api import WaitReason
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec
-from penstock_schemas.jobs import JobState
+from penstock_schemas.jobs import DeclaredSoftware, JobState, Source, SourceKind
 from penstock_schemas.views import EngineQueue, Head, Job, OwnerLoad, QueueSummary, SlotHolder
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -25,6 +25,11 @@ JOB = Job(
     spec=JobSpec(owner="ada", pipeline_name="p", engine="mock"),
 )
 FIRST = tuple(JobId(f"job-{n}") for n in range(1, 4))
+CONDA = Source(
+    kind=SourceKind.FILES,
+    location="x",
+    declared=(DeclaredSoftware(directive="conda", path="Snakefile", line=3),),
+)
 QUEUE = QueueSummary(engines={"mock": EngineQueue(slots=4, free=1, waiting=3, first=FIRST)}, running=3)
 FULL = replace(QUEUE, engines={"mock": EngineQueue(slots=4, free=0, waiting=3, first=FIRST)})
 
@@ -35,6 +40,13 @@ FULL = replace(QUEUE, engines={"mock": EngineQueue(slots=4, free=0, waiting=3, f
         (JOB, QUEUE, WaitReason.NEXT, 3, "2 runs go before it"),
         (replace(JOB, id=FIRST[0]), QUEUE, WaitReason.NEXT, 1, "in one of the next cycles of the scheduler"),
         (JOB, FULL, WaitReason.NO_SLOT, 3, "all 4 slots with the engine mock are taken"),
+        (
+            replace(JOB, spec=replace(JOB.spec, source=CONDA)),
+            replace(QUEUE, engines={"mock": replace(QUEUE.engines["mock"], free_for={"mock+conda": 0})}),
+            WaitReason.NO_SLOT,
+            3,
+            "its files declare `conda:`, and all slots of the runners for that are taken",
+        ),
         (replace(JOB, runner_crashes=2), QUEUE, WaitReason.ISOLATION, 3, "2 runners crashed while they had it"),
         (replace(JOB, spec=replace(JOB.spec, engine="other")), QUEUE, WaitReason.NO_RUNNER, None, "other"),
         (JOB, replace(FULL, max_running=3), WaitReason.GLOBAL_LIMIT, 3, "3 runs are in progress; the limit is 3"),

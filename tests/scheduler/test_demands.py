@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import pytest
 from tests.scheduler.history import History, started
 
-from penstock_scheduler.core.demands import demand_of, engine_of, fitting
+from penstock_domain.demands import demand_of, engine_of
+from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.records import RunnerRecord
 from penstock_scheduler.core.replay import check_decisions
+from penstock_scheduler.core.summary import summarize
 from penstock_schemas.ids import RunnerId
 
 
@@ -56,6 +58,7 @@ def test_a_job_waits_for_a_runner_that_provides_what_it_declares() -> None:
     for number in (1, 2, 3):
         log.submit(number, declares=("conda",) if number < 3 else ())
     assert started(log.cycle()) == [(1, "conda"), (3, "plain")]
+    assert summarize(log.state).engines["mock"].free_for == {"mock+conda": 0}
     log.drain(conda)
     assert not log.cycle(), "a runner that drains may be about to be replaced"
     log.complete(1, conda)

@@ -5,22 +5,9 @@ So a directive that no runner provides keeps no job waiting: the attempt finds o
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from penstock_domain.demands import SEPARATOR
 from penstock_scheduler.core.records import RunnerRecord
-
-SEPARATOR: Final = "+"
-"""No name of an engine or directive contains it."""
-
-
-def demand_of(engine: str, declares: Iterable[str]) -> str:
-    """Return what represents jobs that may start on the same runners: `snakemake`, `snakemake+conda`."""
-    return SEPARATOR.join((engine, *sorted(set(declares))))
-
-
-def engine_of(demand: str) -> str:
-    """Return the engine of a demand."""
-    return demand.partition(SEPARATOR)[0]
 
 
 def fitting(runners: Iterable[RunnerRecord], demand: str) -> Sequence[RunnerRecord]:

@@ -5,6 +5,8 @@ from heapq import merge, nsmallest
 from itertools import islice
 from typing import Final
 
+from penstock_domain.demands import engine_of
+from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerStatus
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_schemas.ids import TenantId
@@ -13,6 +15,8 @@ from penstock_schemas.views import EngineQueue, OwnerLoad, QueueSummary, SlotHol
 MAX_FIRST: Final = 200
 """Jobs of each engine whose places are reported."""
 MAX_ENGINES: Final = 16
+MAX_DEMANDS: Final = 64
+"""Demands of each engine for which free slots are reported."""
 MAX_OWNERS: Final = 500
 """Owners at their limit that are reported."""
 MAX_HOLDERS: Final = 20
@@ -44,6 +48,7 @@ def summarize(state: SchedulerState) -> QueueSummary:
                 slots=slots.get(name, 0),
                 free=free.get(name, 0),
                 waiting=waiting.get(name, 0),
+                free_for=_free_for(state, name),
                 first=tuple(job.life.id for job in islice(_in_order(state, name), MAX_FIRST)),
                 holders=_oldest((job for job in held if job.life.runner_id in offering[name]), MAX_HOLDERS),
             )
@@ -63,6 +68,20 @@ def summarize(state: SchedulerState) -> QueueSummary:
             for tenant, owner in full
         ),
     )
+
+
+def _free_for(state: SchedulerState, engine: str) -> dict[str, int]:
+    """Return the free slots for each demand of an engine that needs more than the engine, at most a few."""
+    runners = [runner for runner in state.runners.values() if not runner.state.is_over]
+    demands = [demand for demand in state.queue.demands() if demand != engine and engine_of(demand) == engine]
+    return {
+        demand: sum(
+            max(0, state.free_slots(runner))
+            for runner in fitting(runners, demand)
+            if runner.state is RunnerStatus.ACTIVE
+        )
+        for demand in demands[:MAX_DEMANDS]
+    }
 
 
 def _oldest(jobs: Iterable[LiveJob], limit: int) -> tuple[SlotHolder, ...]:
