@@ -15,9 +15,14 @@ from penstock_schemas.views import EMPTY_HEAD, Head, Job
 NOW: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
+def new_job_id() -> JobId:
+    """Return the id of a job that does not exist."""
+    return JobId(str(SYSTEM.new_uuid()))
+
+
 def new_aggregate() -> str:
     """Return the aggregate of a job that does not exist."""
-    return f"job.default.{SYSTEM.new_uuid()}"
+    return f"job.default.{new_job_id()}"
 
 
 def entry(aggregate: str, data: EventData, head: Head = EMPTY_HEAD, *, expected: int | None) -> AppendEntry:
@@ -55,7 +60,7 @@ def cycle(head: Head = EMPTY_HEAD) -> AppendEntry:
 def new_job(seq: int = 1) -> Job:
     """Return a job that waits, with a new id."""
     return Job(
-        id=JobId(str(SYSTEM.new_uuid())),
+        id=new_job_id(),
         tenant=DEFAULT_TENANT,
         state=JobState.QUEUED,
         created_at=NOW,

@@ -6,30 +6,11 @@ from collections.abc import Generator
 
 import pytest
 from tests.jetstream import azurite
-from tests.jetstream.test_views_contract import (
-    test_a_blob_is_read_back_whole_and_in_part,
-    test_a_blob_that_is_not_there_is_missing,
-    test_a_key_stays_within_the_folder,
-    test_a_stream_is_stored_as_it_comes,
-    test_blobs_are_listed_by_the_beginning_of_their_keys,
-    test_keys_made_of_paths_are_taken_by_every_store,
-    test_of_a_stream_that_fails_nothing_is_stored,
-    test_the_blobs_of_a_folder_come_in_order_and_in_pages,
-)
 
 from penstock_jetstream.adapters.blobs import open_blobs
 from penstock_ports import Blobs
+from penstock_testing.contracts.blobs import BlobsContract
 
-__all__ = [
-    "test_a_blob_is_read_back_whole_and_in_part",
-    "test_a_blob_that_is_not_there_is_missing",
-    "test_a_key_stays_within_the_folder",
-    "test_a_stream_is_stored_as_it_comes",
-    "test_blobs_are_listed_by_the_beginning_of_their_keys",
-    "test_keys_made_of_paths_are_taken_by_every_store",
-    "test_of_a_stream_that_fails_nothing_is_stored",
-    "test_the_blobs_of_a_folder_come_in_order_and_in_pages",
-]
 pytestmark = [pytest.mark.system, pytest.mark.stores]
 
 
@@ -45,6 +26,10 @@ def blobs(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Blobs:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     return open_blobs(f"az://{azurite.CONTAINER}/{uuid.uuid4().hex}")
+
+
+class TestAzure(BlobsContract):
+    """The contract of every store."""
 
 
 async def test_it_signs_links_that_work_and_no_others(blobs: Blobs) -> None:
