@@ -41,6 +41,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     tenant: TenantId
     attempt: int
     """1 for the first; a later one may find the work of an earlier one."""
+    owner: str = ""
+    """The user to whom the job belongs."""
     pipeline_name: str
     parameters: Parameters
     workspace: Workspace | None = None

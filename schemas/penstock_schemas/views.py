@@ -139,6 +139,8 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: datetime | None = None
     exit_code: int | None = None
     message: str | None = None
+    cached_from: JobId | None = None
+    """The job whose task made its outputs: it did not run, because they were in the cache."""
     stdout_key: str | None = None
     """The blob that holds its whole standard output, once it ended."""
     stderr_key: str | None = None

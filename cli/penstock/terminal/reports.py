@@ -225,7 +225,7 @@ def task_rows(tasks: Sequence[Task]) -> tuple[tuple[str, ...], list[tuple[str, .
             task_memory(task),
             "" if task.exit_code is None else str(task.exit_code),
             task_wildcards(task),
-            task.message or "",
+            task.message or (f"from the cache: run {task.cached_from[:8]}" if task.cached_from else ""),
         )
         for task in tasks
     ]

@@ -10,6 +10,7 @@ from typing import Final
 import anyio
 from msgspec.structs import replace
 
+from penstock_engines.snakemake.cached_tasks import EngineCache
 from penstock_engines.snakemake.descriptor import DESCRIPTOR, ENTRYPOINTS
 from penstock_engines.snakemake.launching import Launch, encode_launch
 from penstock_engines.snakemake.moved_records import move_records
@@ -66,6 +67,7 @@ class SnakemakeEngine:
         umask: int | None = None,
         max_processes: int = MAX_PROCESSES,
         enforced: Sequence[str] = (),
+        cache: EngineCache | None = None,
     ) -> None:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
@@ -75,10 +77,11 @@ class SnakemakeEngine:
         that defines `module`; `unsupported` is what happens to a run
         that declares software that the runner does not provide; `umask` is for what workflows make, `None` represents
         that of this process; `max_processes` of a run are watched at a time; `enforced` are the resources of rules that
-        are enforced in every run.
+        are enforced in every run; `cache` keeps outputs of tasks for later runs.
         """
         self._max_processes = max_processes
         self._enforced = tuple(enforced)
+        self._cache = cache
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
             extra_environment or {}
         )
@@ -98,6 +101,9 @@ class SnakemakeEngine:
         self.version = metadata.version("snakemake")
 
     async def __aenter__(self) -> "SnakemakeEngine":
+        cache = self._cache
+        if cache is not None:
+            await in_thread(cache.cache.prepare)
         await self._zygote.__aenter__()
         return self
 
@@ -139,7 +145,10 @@ class SnakemakeEngine:
         if moved_from is not None:
             await in_thread(lambda: move_records(place.work_dir, moved_from))
         scratch = place.log_dir / SCRATCH
+        cache = None if attempt.is_dry else self._cache
+        scope = None if cache is None else await in_thread(lambda: cache.scope_for(attempt, place))
         launch = await in_thread(lambda: self._launch(attempt, place, snakefile, options))
+        launch = replace(launch, caches_every_rule=None if scope is None else scope.every_rule)
         child = await self._zygote.launch(encode_launch(launch))
         run = RunningAttempt(
             attempt,
@@ -149,6 +158,7 @@ class SnakemakeEngine:
             launch.limits,
             providers=self._providers_of(attempt),
             max_processes=self._max_processes,
+            cache=scope,
         )
         try:
             exited = await run.follow(child, stop)
@@ -180,7 +190,8 @@ class SnakemakeEngine:
         rules: Rules | None = None
         if self._sandbox is not None:
             provided = tuple(folder for provider in self._providers_of(attempt) for folder in provider.folders)
-            allowed = replace(self._sandbox, read=(*self._sandbox.read, *provided))
+            hidden = self._sandbox.hidden if self._cache is None else (*self._sandbox.hidden, str(self._cache.root))
+            allowed = replace(self._sandbox, read=(*self._sandbox.read, *provided), hidden=hidden)
             rules = allowed.rules(
                 work_dir=place.work_dir, log_dir=place.log_dir, scratch=scratch, is_plan=attempt.is_dry
             )

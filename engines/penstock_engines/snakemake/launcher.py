@@ -2,6 +2,7 @@
 
 from msgspec import convert
 
+from penstock_engines.snakemake.cached_tasks import task_cache_of
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_engines.snakemake.settings import SnakemakeSettings
 from penstock_execution.engine import Engine
@@ -21,4 +22,5 @@ def launch(context: LaunchContext) -> Engine:
         umask=context.local.umask,
         max_processes=context.local.max_processes,
         enforced=tuple(item.value for item in own.enforce_resources),
+        cache=None if own.task_cache is None else task_cache_of(own, own.task_cache),
     )

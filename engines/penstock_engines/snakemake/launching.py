@@ -37,6 +37,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """What the runner prepares for the attempt when it requests it."""
     modules_init: str | None = None
     """The shell script that defines `module`; `None`: there are no environment modules."""
+    caches_every_rule: bool | None = None
+    """Whether every rule uses the runner's cache, and not only those with `cache: true`; `None`: there is no cache."""
     is_dry: bool = False
     """Whether only to list what would run."""
     rules: Rules | None = None

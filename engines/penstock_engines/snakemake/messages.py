@@ -211,6 +211,18 @@ class Requested(Message, frozen=True, kw_only=True):
     requirement: AnyRequirement
 
 
+class CacheSought(Message, frozen=True, kw_only=True):
+    """A job that is about to run can take its outputs from the cache. The answer comes in the return pipe."""
+
+    number: Annotated[int, Meta(ge=0, lt=MAX_REQUESTS)]
+    """Of this request, counted together with those of `Requested`."""
+    task: Number
+    key: Annotated[str, Meta(min_length=64, max_length=64, pattern="^[0-9a-f]*\\Z")]
+    """Of everything that determines the outputs, as far as the workflow's own process knows it."""
+    outputs: Annotated[tuple[Value, ...], Meta(min_length=1, max_length=MAX_CHECKED_OUTPUTS)]
+    """All outputs of the job, relative to the work directory."""
+
+
 class RunProblem(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why the workflow did not run to its end."""
 
@@ -244,6 +256,7 @@ AnyMessage = (
     | ReportItemsFound
     | Found
     | Requested
+    | CacheSought
     | RunEnded
 )
 

@@ -17,6 +17,7 @@ from penstock_engines.snakemake.exit_reasons import why_it_failed
 from penstock_engines.snakemake.messages import (
     MAX_FINDINGS,
     AnyMessage,
+    CacheSought,
     ErrorLogged,
     Found,
     GraphChanged,
@@ -132,6 +133,12 @@ class TaskProgress:
         raised = self._raised.get(task_key(task.name, task.wildcards))
         return why_it_failed(task.exit_code, raised, self.error_of(task.name))
 
+    def restored(self, task: int, made_by: JobId) -> Task:
+        """Record that the outputs of a job were taken from the cache; return the task."""
+        key = self._keys[task]
+        self._set(key, replace(self._tasks[key], cached_from=made_by))
+        return self._tasks[key]
+
     def apply(self, message: AnyMessage) -> list[Task]:
         """Take a message and return the tasks that it changed.
 
@@ -149,7 +156,7 @@ class TaskProgress:
                 return self._described(message)
             case TryStarted():
                 return [self._started(message)]
-            case ProcessStarted() | Requested():
+            case ProcessStarted() | Requested() | CacheSought():
                 return []
             case TryEnded():
                 return self._ended(message)

@@ -18,6 +18,7 @@ from penstock_engines.snakemake.messages import (
     MAX_TASKS,
     MAX_TEXT_CHARS,
     AnyMessage,
+    CacheSought,
     ErrorLogged,
     Found,
     GraphChanged,
@@ -64,13 +65,15 @@ class Phase(Enum):
 class TrackedTask:
     """One job of the graph."""
 
-    __slots__ = ("entry", "phase", "processes", "try_number", "will_retry")
+    __slots__ = ("entry", "is_restored", "phase", "processes", "try_number", "will_retry")
 
     def __init__(self, entry: GraphTask) -> None:
         self.entry = entry
         self.phase = Phase.WAITING
         self.try_number = 0
         self.will_retry = False
+        self.is_restored = False
+        """Whether the engine wrote its outputs from the cache, for the try that begins next or runs."""
         self.processes = 0
         """Of the last try."""
 
@@ -141,6 +144,8 @@ class Protocol:
                 _require(max(map(len, texts), default=0) <= MAX_FINDING_CHARS, "a finding that is too long")
             case Requested():
                 self._request(message)
+            case CacheSought():
+                self._seek(message)
             case RunEnded():
                 self._end_run(message)
             case _:
@@ -150,11 +155,24 @@ class Protocol:
         """Record that a request has its answer."""
         self._open_requests -= 1
 
-    def _request(self, message: Requested) -> None:
-        _require(message.number == self._requests, f"request {message.number} in place of {self._requests}")
+    def restored(self, task: int) -> None:
+        """Record that the outputs of a job were taken from the cache: its next try needs no process."""
+        self._tasks[task].is_restored = True
+
+    def _seek(self, message: CacheSought) -> None:
+        self._count_request(message.number)
+        tracked = self._known(message.task)
+        is_possible = not self._is_dry and tracked.phase is not Phase.RUNNING and not tracked.entry.is_service
+        _require(is_possible, f"job {message.task} sought outputs in the cache, and it was {_described(tracked)}")
+
+    def _count_request(self, number: int) -> None:
+        _require(number == self._requests, f"request {number} in place of {self._requests}")
         self._requests += 1
         self._open_requests += 1
         _require(self._open_requests <= MAX_OPEN_REQUESTS, f"more than {MAX_OPEN_REQUESTS} requests at a time")
+
+    def _request(self, message: Requested) -> None:
+        self._count_request(message.number)
         self._request_chars += chars_of_requirement(message.requirement)
         _require(
             self._request_chars <= MAX_REQUEST_CHARS, f"requests of more than {MAX_REQUEST_CHARS:,} characters together"
@@ -222,14 +240,14 @@ class Protocol:
         for other in tracked.entry.depends_on:
             needed = self._known(other)
             _require(needed.phase is not Phase.WAITING, f"job {message.task} ended before job {other} began")
-        if not tracked.entry.is_norun:
+        if not tracked.entry.is_norun and not tracked.is_restored:
             _require(bool(exit_codes), f"job {message.task} ended well, and no process of it was seen")
         if not tracked.entry.is_service:
             failed = next((code for code in exit_codes if code), None)
             _require(
                 not failed, f"job {message.task} ended well, and its process was seen to end with exit code {failed}"
             )
-        tracked.phase = Phase.COMPLETED
+        tracked.phase, tracked.is_restored = Phase.COMPLETED, False
         self._unfinished.discard(message.task)
 
     def _end_run(self, message: RunEnded) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from penstock_domain.engines.reserved_folders import ReservedFolders
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
 from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
+from penstock_engines.snakemake.messages import GraphTask, InvalidEvent
 from penstock_engines.snakemake.progress import TaskProgress
 from penstock_execution.files.produced import MAX_NAMED, Declared, OwnNames, Produced, ProducedFile
 from penstock_execution.files.produced_files import collect, declared_files
@@ -109,7 +110,19 @@ def files_of_task(work_dir: Path, declared: Declared) -> tuple[ProducedFile, ...
         return ()
 
 
-def first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:
+def require_outputs(work_dir: Path, entry: GraphTask) -> None:
+    """Look for the outputs of a job that ended well, which waits for that; blocks.
+
+    Raises:
+        InvalidEvent: one is not there.
+
+    """
+    missing = _first_missing(work_dir, entry.outputs) if entry.outputs else None
+    if missing is not None:
+        raise InvalidEvent(f"rule {entry.rule[:100]} ended well, and its output {missing[:200]!r} is not there")
+
+
+def _first_missing(work_dir: Path, outputs: tuple[str, ...]) -> str | None:
     """Return the first output that does not exist; one behind a link, which may lead anywhere, is not looked for."""
     with WorkflowFolder(work_dir) as folder:
         for output in outputs:

@@ -1,16 +1,17 @@
 """One attempt of Snakemake while it runs: what its process reports and writes becomes events, and an outcome."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
+from penstock_engines.snakemake.cached_tasks import CachedTasks, CacheScope
 from penstock_engines.snakemake.failures import run_failure, tail_of_file, task_failure, without_folder
 from penstock_engines.snakemake.messages import (
     AnyMessage,
+    CacheSought,
     Found,
     FrameReader,
     InvalidEvent,
@@ -23,7 +24,7 @@ from penstock_engines.snakemake.observation import Watch
 from penstock_engines.snakemake.progress import TaskProgress
 from penstock_engines.snakemake.protocol import Protocol
 from penstock_engines.snakemake.resource_limits import named_limit, oom_kills, usage_of
-from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results, files_of_task, first_missing
+from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results, files_of_task, require_outputs
 from penstock_execution.engine import (
     ENGINE_LOG,
     Attempt,
@@ -74,6 +75,7 @@ class RunningAttempt:
         *,
         providers: Sequence[Provider] = (),
         max_processes: int,
+        cache: CacheScope | None = None,
     ) -> None:
         self._attempt = attempt
         self._place = place
@@ -98,6 +100,7 @@ class RunningAttempt:
         self._started_at = SYSTEM.now()
         self._files = anyio.CapacityLimiter(FILE_THREADS)
         self._logs = LiveLogs(place.log_dir, emit, self._files)
+        self._cached = CachedTasks(cache, place.work_dir, attempt.job_id, self._files)
         self._steps = ProvisionSteps(providers, attempt, place, emit, self._logs, self._files)
 
     async def follow(self, child: AttemptHandle, stop: anyio.Event) -> Exited | None:
@@ -142,7 +145,12 @@ class RunningAttempt:
 
         """
         self._results = await in_thread(
-            lambda: collect_results(self._place, self._progress, self._log_path, keep_undeclared=keep_undeclared),
+            lambda: collect_results(
+                self._place,
+                self._progress,
+                lambda task, stream: self._logs.path(task.id, stream),
+                keep_undeclared=keep_undeclared,
+            ),
             deadline_s=COLLECT_S,
             limiter=self._files,
         )
@@ -242,7 +250,7 @@ class RunningAttempt:
             try:
                 for message in self._frames.feed(chunk):
                     await self._take(message)
-                    if isinstance(message, Requested):
+                    if isinstance(message, Requested | CacheSought):
                         answering.start_soon(self._answer, child, message)
                     self._taken += 1
                     await turns.step()
@@ -252,8 +260,11 @@ class RunningAttempt:
             child.acknowledge(self._taken)
             self._count()
 
-    async def _answer(self, child: AttemptHandle, request: Requested) -> None:
-        answer = await self._steps.answer(request.number, request.requirement)
+    async def _answer(self, child: AttemptHandle, request: Requested | CacheSought) -> None:
+        if isinstance(request, CacheSought):
+            answer = await self._cached.answer(request, self._protocol, self._progress, self._emit)
+        else:
+            answer = await self._steps.answer(request.number, request.requirement)
         self._protocol.answered()
         await child.answer(encode_answer(answer))
 
@@ -275,7 +286,9 @@ class RunningAttempt:
                 pass
         self._protocol.take(message, exit_codes=exit_codes)
         if isinstance(message, TryEnded) and message.ok:
-            await self._require_outputs(message.task)
+            entry = self._protocol.entry(message.task)
+            await in_thread(lambda: require_outputs(self._place.work_dir, entry), limiter=self._files)
+            await self._cached.keep(message.task)
         if isinstance(message, TryStarted | TryEnded):
             # The attempt's clock is the machine's, but it is not trusted.
             message = replace(message, time=min(max(message.time, self._started_at), SYSTEM.now()))
@@ -286,19 +299,6 @@ class RunningAttempt:
             self._warn(message.findings)
         for task in self._progress.apply(message):
             await self._report_task(task)
-
-    async def _require_outputs(self, task: int) -> None:
-        """Look for the outputs of a job that ended well, which waits for that.
-
-        Raises:
-            InvalidEvent: one is not there.
-
-        """
-        entry = self._protocol.entry(task)
-        if entry.outputs:
-            missing = await in_thread(lambda: first_missing(self._place.work_dir, entry.outputs), limiter=self._files)
-            if missing is not None:
-                raise InvalidEvent(f"rule {entry.rule[:100]} ended well, and its output {missing[:200]!r} is not there")
 
     def _warn(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
@@ -343,6 +343,3 @@ class RunningAttempt:
         if counts != self._counts:
             self._counts = counts
             self._emit(CountsChanged(counts=counts))
-
-    def _log_path(self, task: Task, stream: str) -> Path:
-        return self._logs.path(task.id, stream)

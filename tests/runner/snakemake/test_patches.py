@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 PRIVATE: Final = frozenset(
     {
         *("_async_executor", "_async_runners", "_dag", "_local_inventory", "_lock", "_rundir"),
-        *("_do_cache", "_workflow_api", "_workflow_store", "job_args_and_prepare", "run_wrapper"),
+        *("_allitems", "_do_cache", "_workflow_api", "_workflow_store", "job_args_and_prepare", "run_wrapper"),
     }
 )
 
@@ -207,6 +207,12 @@ def test_conda_command() -> None:
         and vars(workflow)["Conda"] is conda.Conda
     )
     check(is_known, "what is called of `Conda`", "replace_conda")
+
+
+def test_allitems() -> None:
+    items = import_module("snakemake.iocontainers").InputFiles(fromdict={"name": "path"})
+    is_known = list(patches.named_items(items)) == [("name", "path")]
+    check(is_known, "`Namedlist._allitems`", "named_items")
 
 
 def test_no_other_module_uses_a_private_name() -> None:

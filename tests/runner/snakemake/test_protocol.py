@@ -22,6 +22,7 @@ from penstock_engines.snakemake.messages import (
     MAX_REQUESTS,
     MAX_TEXT_CHARS,
     AnyMessage,
+    CacheSought,
     ErrorLogged,
     FrameReader,
     GraphChanged,
@@ -72,6 +73,57 @@ def ended(task: int = 0, try_number: int = 1, *, ok: bool = True, **more: Any) -
 
 def requested(number: int = 0, text: str = "") -> Requested:
     return Requested(number=number, requirement=CondaEnvironment(label="a.yaml", specification=text))
+
+
+def sought(number: int = 0, task: int = 0) -> CacheSought:
+    return CacheSought(number=number, task=task, key="a" * 64, outputs=("out",))
+
+
+def test_a_job_without_a_process_needs_outputs_that_the_engine_restored() -> None:
+    protocol = Protocol()
+    protocol.take(graph(job()))
+    protocol.take(sought())
+    protocol.answered()
+    protocol.take(started())
+    with pytest.raises(InvalidEvent, match="no process of it was seen"):
+        protocol.take(ended())
+
+
+def test_restored_outputs_count_for_one_try() -> None:
+    protocol = Protocol()
+    protocol.take(graph(job()))
+    protocol.take(sought())
+    protocol.restored(0)
+    protocol.take(started())
+    protocol.take(ended())
+    protocol.take(started())
+    with pytest.raises(InvalidEvent, match="no process of it was seen"):
+        protocol.take(ended())
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [sought()],
+        [graph(job()), sought(number=1)],
+        [graph(job()), started(), sought()],
+        [graph(job(is_service=True)), sought()],
+        [graph(job()), requested(), sought(number=0)],
+    ],
+)
+def test_outputs_are_sought_before_a_job_of_the_graph_starts(messages: list[AnyMessage]) -> None:
+    protocol = Protocol()
+    for message in messages[:-1]:
+        protocol.take(message)
+    with pytest.raises(InvalidEvent):
+        protocol.take(messages[-1])
+
+
+@pytest.mark.parametrize("key", ["", "a" * 63, "A" * 64, "a" * 63 + "/", "a" * 64 + "\n"])
+def test_a_key_that_is_no_digest_is_no_message(key: str) -> None:
+    frame = encode_frame(CacheSought(number=0, task=0, key=key, outputs=("out",)))
+    with pytest.raises(InvalidEvent):
+        list(FrameReader().feed(frame))
 
 
 def take_all(messages: Sequence[Message], *, exit_codes: tuple[int | None, ...] = SEEN, is_dry: bool = False) -> None:

@@ -58,6 +58,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]  # Snakemake
     graph: Any = field(default=None, metadata={"help": "set by the engine: reports the graph"})
     numbers: Any = field(default=None, metadata={"help": "set by the engine: what represents jobs in messages"})
     enforced: Any = field(default=frozenset(), metadata={"help": "requested resources that tasks may not exceed"})
+    restore: Any = field(default=None, metadata={"help": "takes the outputs of a job from the cache, if it can"})
     is_confined: bool = field(default=False, metadata={"help": "whether jobs are kept from the attempt's process"})
 
 
@@ -75,6 +76,7 @@ class Executor(LocalExecutor):  # type: ignore[misc]  # Snakemake is not typed
         self._numbers: TaskNumbers = settings.numbers or TaskNumbers()
         self._graph: GraphReport = settings.graph or GraphReport(self._reporter, self._numbers, Path.cwd(), Software())
         self._graph.refresh(self.dag)
+        self._restore: Callable[[Any], bool] | None = settings.restore
         self._settling = threading.Lock()
         """Processes end in several threads."""
         self._ended: dict[Any, RunningTask] = {}
@@ -114,7 +116,11 @@ class Executor(LocalExecutor):  # type: ignore[misc]  # Snakemake is not typed
             self._start_all(services)
             self._wait_for_services(group, services)
         others = [task for task in group.tasks if not task.is_service]
-        if job.is_group() or not job.is_norun:
+        if self._restore is not None and self._restore(job):
+            self._report_start(others)
+            self.report_job_submission(group.info)
+            self.report_job_success(group.info)
+        elif job.is_group() or not job.is_norun:
             self._start_all(others, submitted=group.info)
         else:
             self._report_start(others)

@@ -68,6 +68,12 @@ def renew_shell_lock() -> None:
     importlib.import_module("snakemake.shell").shell._lock = threading.Lock()
 
 
+def named_items(items: Any) -> Iterable[tuple[str | None, Any]]:
+    """Return inputs, outputs or parameters of a job in their order, each with its name or `None`."""
+    pairs: Iterable[tuple[str | None, Any]] = items._allitems()
+    return pairs
+
+
 def set_run_folder(folder: str) -> None:
     """Set the folder that the header of Snakemake's log shows."""
     Workflow._rundir = folder

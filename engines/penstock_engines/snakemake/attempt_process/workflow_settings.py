@@ -32,6 +32,7 @@ from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
 from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.profile import Profile
 from penstock_engines.snakemake.attempt_process.software.provisions import Provisions
+from penstock_engines.snakemake.attempt_process.task_keys import TaskKeys
 from penstock_engines.snakemake.launching import Launch
 from penstock_engines.snakemake.messages import Message
 from penstock_execution.processes.event_pipe import Reporter
@@ -147,6 +148,7 @@ def execute_workflow(dag_api: DAGApi, context: AttemptContext) -> None:
         reporter=context.reporter,
         graph=context.graph,
         numbers=context.numbers,
+        restore=_restoring(context),
         is_confined=launch.rules is not None,
         enforced=frozenset(launch.enforced),
     )
@@ -161,6 +163,23 @@ def execute_workflow(dag_api: DAGApi, context: AttemptContext) -> None:
         ),
         scheduler_settings=SchedulerSettings(),
     )
+
+
+def _restoring(context: AttemptContext) -> Callable[[Any], bool] | None:
+    """Return what takes the outputs of a job from the runner's cache; `None`: there is none."""
+    if context.launch.caches_every_rule is None:
+        return None
+    keys = TaskKeys(every_rule=context.launch.caches_every_rule)
+
+    def restore(job: Any) -> bool:
+        outputs = keys.outputs_of(job)
+        key = None if outputs is None else keys.key_of(job)
+        if outputs is None or key is None:
+            return False
+        job.dag.workflow.async_run(job.prepare())  # makes the folders of the outputs, and removes what is there
+        return context.provisions.restore(context.numbers.of_job(job), key, outputs)
+
+    return restore
 
 
 def _execution_settings(context: AttemptContext) -> ExecutionSettings:

@@ -254,6 +254,7 @@ class AttemptRun:
         return Attempt(
             job_id=job.id,
             tenant=job.tenant,
+            owner=job.spec.owner,
             attempt=self._order.attempt,
             pipeline_name=job.spec.pipeline_name,
             parameters=job.spec.parameters,

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import ValidationError, convert, to_builtins
 from snakemake.exceptions import WorkflowError
 
-from penstock_engines.snakemake.messages import MAX_OPEN_REQUESTS, MAX_REQUESTS, Message, Requested
+from penstock_engines.snakemake.messages import MAX_OPEN_REQUESTS, MAX_REQUESTS, CacheSought, Message, Requested
 from penstock_execution.processes.event_pipe import Reporter
 from penstock_execution.provisioning import Answer, AnyRequirement, NotProvided, decode_answer
 
@@ -72,6 +72,16 @@ class Provisions:
             for start in range(0, len(wanted), MAX_OPEN_REQUESTS):
                 self._request_some(wanted[start : start + MAX_OPEN_REQUESTS])
             return [self._known[item] for item in checked]
+
+    def restore(self, task: int, key: str, outputs: tuple[str, ...]) -> bool:
+        """Return whether the runner wrote the outputs of a job from its cache."""
+        with self._lock:
+            number = self._next
+            if number >= MAX_REQUESTS or os.getpid() != self._process:
+                return False
+            self._next += 1
+            self._reporter.report(CacheSought(number=number, task=task, key=key, outputs=outputs))
+            return self._answers.wait(number).path is not None
 
     def _request_some(self, wanted: Sequence[AnyRequirement]) -> None:
         first = self._next
