@@ -70,7 +70,8 @@ class Site:
 
     def sources(self, job: str, *, runner: str = "r1", is_plan: bool = False) -> RunSources:
         url = self.server.url
-        mirrors = [f"https://raw.githubusercontent.com/={url}/raw/", f"https://example.org/={url}/site/"]
+        hosts = {"raw.githubusercontent.com": "raw", "example.org": "site", "gitlab.com": "gitlab"}
+        mirrors = [f"https://{host}/={url}/{folder}/" for host, folder in hosts.items()]
         cache = FileCache(self.root / "state" / runner / "cache")
         cache.prepare()
         store = PinStore(self.blobs, tenant=DEFAULT_TENANT, job_id=None if is_plan else JobId(job), source=None)
@@ -169,6 +170,39 @@ async def test_an_outage_is_no_missing_pin_file(
     site.server.pages[broken] = "http://127.0.0.1:1/gone"
     failure = await harness(remote_engine, tmp_path / "a", site.sources("j1")).fail(SNAKEFILE)
     assert "environment.linux-64.pin.txt cannot be provided" in failure.message
+
+
+async def test_a_plan_reads_meta_wrappers_and_modules_of_any_forge(
+    remote_engine: tuple[SnakemakeEngine, Path], site: Site, tmp_path: Path
+) -> None:
+    """It fetches what it needs to read the workflow, and stores nothing."""
+    pages = {
+        f"{WRAPPERS}/v8.1.0/meta/bio/pair/meta_wrapper.smk": (
+            'rule pair:\n    output: "pair.txt"\n    wrapper: "v1.0.0/bio/tool"\n'
+        ),
+        "/gitlab/lab/sub/flow/-/raw/v2/w/Snakefile": 'include: "../rules/b.smk"\n',
+        "/gitlab/lab/sub/flow/-/raw/v2/rules/b.smk": 'rule b:\n    output: "b.txt"\n    shell: "touch {output}"\n',
+    }
+    site.server.pages |= {path: text.encode() for path, text in pages.items()}
+    run = harness(remote_engine, tmp_path / "a", site.sources("", is_plan=True))
+    outcome = await run.run(
+        """
+        module pair:
+            meta_wrapper: "v8.1.0/meta/bio/pair"
+        use rule * from pair
+        module flow:
+            snakefile: gitlab("lab/sub/flow", path="w/Snakefile", tag="v2")
+        use rule * from flow
+        rule all:
+            input: "pair.txt", "b.txt"
+            default_target: True
+        """,
+        is_dry=True,
+    )
+    assert outcome.failure is None
+    assert outcome.refusal is None
+    assert outcome.tasks.total == 3
+    assert await site.blobs.list("") == ()
 
 
 async def test_a_caption_that_cannot_be_fetched_does_not_fail_a_run_that_ended_well(
