@@ -182,6 +182,29 @@ async def test_a_runner_that_is_killed_between_fetch_and_pin_leaves_no_pin(site:
     assert await site.get(site.run("j1")) == b"two"
 
 
+async def test_a_store_that_takes_no_copies_is_one_failure(site: Site) -> None:
+    class Full(MemoryBlobs):
+        is_full = False
+
+        async def put_bytes(self, key: str, content: bytes) -> None:
+            if self.is_full:
+                raise Unavailable("no space left")
+            await super().put_bytes(key, content)
+
+    site.blobs = blobs = Full()
+    site.give(b"one", "f")
+    site.give(b"two", "g")
+    first = site.run("j1")
+    await site.get(first, "f")
+    await site.get(first, "g")
+    await first.seal()
+    blobs.is_full = True
+    second = site.run("j2")
+    assert await site.get(second, "f") == b"one"
+    with pytest.raises(Unavailable, match="no space left"):
+        await second.seal()
+
+
 async def test_a_plan_uses_pins_and_makes_none(site: Site) -> None:
     site.give(b"one")
     plan = site.run("", is_plan=True)

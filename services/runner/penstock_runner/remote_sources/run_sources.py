@@ -118,7 +118,7 @@ class RunSources:
         Returns `None` where the run used no remote file.
 
         Raises:
-            PortError: the blob store does not take them.
+            PortError, OSError: the blob store does not take them.
 
         """
         async with self._turn:
@@ -237,18 +237,24 @@ class RunSources:
     async def _copy_contents(self, pins: Pins) -> None:
         """Store what earlier runs pinned as this run's own, so that it stays when they are deleted."""
         limiter = anyio.CapacityLimiter(MAX_WAITING_COPIES)
+        failures: list[Exception] = []
 
         async def copy(pin: PinnedFile) -> None:
             async with limiter:
-                path = await anyio.to_thread.run_sync(self._cache.find, pin.sha256)
-                content = await self._store.content(pin) if path is None else await anyio.Path(path).read_bytes()
-                if content is not None:
-                    pins.move(pin.address, await self._store.put_content(pin.sha256, content))
+                try:
+                    path = await anyio.to_thread.run_sync(self._cache.find, pin.sha256)
+                    content = await self._store.content(pin) if path is None else await anyio.Path(path).read_bytes()
+                    if content is not None:
+                        pins.move(pin.address, await self._store.put_content(pin.sha256, content))
+                except (PortError, OSError) as error:
+                    failures.append(error)
 
         async with anyio.create_task_group() as group:
             for pin in list(pins.files):
                 if pin.sha256 and pin.key != self._store.content_key(pin.sha256):
                     group.start_soon(copy, pin)
+        if failures:
+            raise failures[0]
 
 
 def _fault_of(content: bytes, address: str) -> str | None:
