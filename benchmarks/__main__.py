@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from benchmarks import (
     compression,
+    conda_runs,
     footprint,
     machine,
     no_op_jobs,
@@ -50,6 +51,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "wes_submit": wes_submit.run,
     "no_op_jobs": no_op_jobs.run,
     "snakemake_runs": snakemake_runs.run,
+    "conda_runs": conda_runs.run,
     "queries": queries.run,
     "starts": starts.run,
     "footprint": footprint.run,
