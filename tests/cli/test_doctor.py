@@ -16,6 +16,7 @@ from penstock.commands.administration.doctor import (
     log_check,
     runners_check,
     sandbox_check,
+    software_check,
 )
 from penstock_runtime.engine_plugins import UnusableEngine
 from penstock_schemas.api import LogStatus, RunnerResponse, StatusResponse
@@ -110,3 +111,12 @@ def test_the_sandbox_is_as_weak_as_the_weakest(levels: list[SandboxLevel | None]
     check = sandbox_check([replace(runner(), sandbox=level, sandbox_lacks=lacks[level]) for level in levels])
     assert (check.result, expected in check.found) == (result, True), check
     assert (check.result == WARN) == bool(check.hint)
+
+
+def test_provided_software_is_listed_with_the_number_of_runners() -> None:
+    both, one = replace(runner(), provides=("conda", "wrapper")), replace(runner(), provides=("conda",))
+    assert software_check([both, one]) == Check("software", OK, "provided: conda, wrapper (1 of 2)")
+    assert software_check([replace(both, draining=True), one]) == Check("software", OK, "provided: conda")
+    nothing = software_check([runner()])
+    assert nothing.found == "no runner provides what workflows declare"
+    assert "PENSTOCK_CONDA_CHANNELS" in nothing.hint

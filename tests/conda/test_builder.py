@@ -287,3 +287,11 @@ def test_a_program_that_fails_is_explained_by_what_it_wrote(tmp_path: Path) -> N
         external_tool.install(msgspec.structs.replace(order, program=os.devnull), Messages().reports)
     offline = order_for(tmp_path, CondaTool.MICROMAMBA, SOLVED, is_offline=True)
     assert "--offline" in external_tool.command_line(offline, tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"name": 1}', '{"name": "a"}', '{"name": "a", "depends": 1}'])
+def test_a_record_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "conda-meta").mkdir()
+    (tmp_path / "conda-meta/a-1-0.json").write_text(content)
+    with pytest.raises(BuildFailed, match=r"a-1-0\.json is no record of a package"):
+        installed_packages(tmp_path)

@@ -192,7 +192,7 @@ def _server(place: str, *, has_url: bool) -> Iterator[Check]:
                 f"the server is {version.software_version}, this command {software_version()}",
                 "use the same version on both sides",
             )
-        for check in (_readiness, _clock, _scheduler, _log_room, _damage, _runners, _sandbox):
+        for check in (_readiness, _clock, _scheduler, _log_room, _damage, _runners, _sandbox, _software):
             yield _guarded(check, client)
 
 
@@ -283,6 +283,25 @@ def sandbox_check(runners: list[RunnerResponse]) -> Check:
             return Check("sandbox", WARN, found, "unset PENSTOCK_SANDBOX where the runner is started")
         case _:
             assert_never(weakest)
+
+
+def _software(client: Client) -> Check:
+    return software_check(client.server.runners().runners)
+
+
+def software_check(runners: list[RunnerResponse]) -> Check:
+    """Return which directives of software the runners honour, and how many of them each."""
+    active = [runner for runner in runners if not runner.draining]
+    found = {name: sum(name in runner.provides for runner in active) for name in _provided_by(active)}
+    if not found:
+        hint = "a runner's PENSTOCK_CONDA_CHANNELS lists channels for `conda:`; see 'Provide software' in the manual"
+        return Check("software", OK, "no runner provides what workflows declare", hint)
+    partly = (f"{name} ({count} of {len(active)})" if count < len(active) else name for name, count in found.items())
+    return Check("software", OK, f"provided: {', '.join(partly)}")
+
+
+def _provided_by(runners: list[RunnerResponse]) -> list[str]:
+    return sorted({name for runner in runners for name in runner.provides})
 
 
 def _guarded(check: Callable[[Client], Check], client: Client) -> Check:

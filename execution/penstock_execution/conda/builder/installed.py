@@ -1,13 +1,14 @@
 """What is installed in an environment, by the records that every conda tool writes there."""
 
 import json
+import stat
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import Struct
 
-from penstock_execution.conda.build_messages import PackageScript
+from penstock_execution.conda.build_messages import BuildFailed, PackageScript
 from penstock_execution.conda.manifest import CONDA_META
 from penstock_schemas.software import Package
 
@@ -42,7 +43,8 @@ def installed_packages(prefix: Path) -> list[InstalledPackage]:
     """Return the installed packages; those that another one needs come before it.
 
     Raises:
-        OSError: the records cannot be read.
+        BuildFailed: one of the records is none.
+        OSError: they cannot be read.
 
     """
     found = [_read(path) for path in sorted((prefix / CONDA_META).glob("*.json"))]
@@ -50,17 +52,30 @@ def installed_packages(prefix: Path) -> list[InstalledPackage]:
 
 
 def _read(path: Path) -> InstalledPackage:
-    record = cast("dict[str, Any]", json.loads(path.read_text()))  # Any: JSON of a package
-    return InstalledPackage(
-        name=str(record["name"]),
-        version=str(record["version"]),
-        build=str(record["build"]),
-        build_number=int(record.get("build_number", 0)),
-        url=_public(str(record.get("url") or "")),
-        sha256=str(record.get("sha256") or ""),
-        depends=tuple(str(item).split()[0] for item in record.get("depends", ()) if str(item).strip()),
-        files=tuple(str(item) for item in record.get("files", ())),
-    )
+    try:
+        # A pipe would be waited for.
+        raw = path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""
+        record = cast("dict[str, Any]", json.loads(raw))  # Any: JSON of a package
+        return InstalledPackage(
+            name=_text(record["name"]),
+            version=_text(record["version"]),
+            build=_text(record["build"]),
+            build_number=int(record.get("build_number", 0)),
+            url=_public(str(record.get("url") or "")),
+            sha256=str(record.get("sha256") or ""),
+            depends=tuple(str(item).split()[0] for item in record.get("depends", ()) if str(item).strip()),
+            files=tuple(str(item) for item in record.get("files", ())),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise BuildFailed(
+            f"{CONDA_META}/{path.name} is no record of a package: a package or a script made it"
+        ) from None
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def _public(url: str) -> str:
