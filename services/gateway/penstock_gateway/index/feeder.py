@@ -30,9 +30,9 @@ class IndexFeeder:
         self._is_useless = False
 
     async def run(self) -> None:
-        """Follow the view for ever, and write what is pending now and then."""
+        """Follow the view for ever, and write what is pending soon after it came."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._flush_now_and_then)
+            group.start_soon(self._flush_pending)
             group.start_soon(self._note_when_loaded)
             while True:
                 try:
@@ -94,8 +94,10 @@ class IndexFeeder:
                 self._index.position = position
         self._index.moved.beat()
 
-    async def _flush_now_and_then(self) -> None:
+    async def _flush_pending(self) -> None:
         while True:
+            while not self._index.pending:
+                await self._index.has_pending.wait()
             await anyio.sleep(FLUSH_INTERVAL_S)
             try:
                 await self._index.flush()

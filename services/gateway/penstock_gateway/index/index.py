@@ -126,6 +126,8 @@ class Index:
         self.position = self.store.position
         """The position of the view up to which everything is in the file."""
         self.moved: Final = Notifier()
+        self.has_pending: Final = Notifier()
+        """Beats when something waits to be written and nothing did before."""
         self.is_checked = False
         """Whether the file is known to be of this log."""
         self.is_loaded = False
@@ -142,8 +144,11 @@ class Index:
     def put(self, job: Job) -> None:
         """Take in a job that this gateway just wrote, or folded from the log; every answer from now on has it."""
         self.own_seq = max(self.own_seq, job.head.seq)
+        had_pending = bool(self.pending)
         if self.pending.add(job):
             self.watchers.beat(job.id)
+            if not had_pending:
+                self.has_pending.beat()
 
     def get(self, job_id: JobId) -> Job | None:
         """Return a job as far as it is known here."""
