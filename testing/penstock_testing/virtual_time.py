@@ -91,16 +91,40 @@ class Process:
             self._held = []
 
 
-class _Step:
-    """A callback that the loop has to run."""
+class _Step(asyncio.TimerHandle):
+    """A callback that the loop has to run, at once or at a time; its own handle, since there are thousands in a run."""
 
-    __slots__ = ("args", "callback", "context", "handle", "number", "process")
-    handle: asyncio.Handle
+    __slots__ = ("args", "callback", "context", "is_cancelled", "number", "process")
 
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: contextvars.Context) -> None:
-        self.callback, self.args, self.context = callback, args, context
-        self.process: Process | None = context.get(_current)
+    def __init__(  # pyright: ignore[reportMissingSuperCall] - the base class looks up the debug mode for each
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+        context: contextvars.Context | None,
+    ) -> None:
+        self._when = when
+        self.callback, self.args = callback, args
+        self.context = contextvars.copy_context() if context is None else context
+        self.is_cancelled = False
+        self.process: Process | None = self.context.get(_current)
         self.number: int = getattr(getattr(callback, "__self__", None), "penstock_number", 0)
+
+    def cancel(self) -> None:
+        """Do not run it, and keep nothing that it refers to."""
+        self.is_cancelled = True
+        self.callback, self.args = _nothing, ()
+
+    def cancelled(self) -> bool:
+        """Return whether it must not run."""
+        return self.is_cancelled
+
+    def __repr__(self) -> str:
+        return f"<step {self.callback} at {self._when}>"
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class _Task(asyncio.Task[Any]):
@@ -113,6 +137,9 @@ class _Task(asyncio.Task[Any]):
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """The loop; `random` decides the order of tasks."""
+
+    _stopping: bool
+    """The base class sets it, and ends when it is set."""
 
     def __init__(self, random: Random) -> None:
         super().__init__()
@@ -142,23 +169,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Run a callback next."""
-        handle = asyncio.Handle(callback, args, self, context)
-        step = _Step(callback, args, contextvars.copy_context() if context is None else context)
-        step.handle = handle
+        step = _Step(self._now, callback, args, context)
         self._steps.append(step)
-        return handle
+        return step
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         """Run a callback at a time."""
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
-        step = _Step(callback, args, contextvars.copy_context() if context is None else context)
-        step.handle = timer
+        step = _Step(when, callback, args, context)
         self._count += 1
         if when < math.inf:
             heappush(self._timers, (when, self._count, step))
-        return timer
+        return step
 
     def call_later(
         self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
@@ -182,20 +205,25 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.faults.append(error)
 
     def _run_once(self) -> None:
+        while not self._stopping:
+            self._run_round()
+
+    def _run_round(self) -> None:
         if not self._steps:
             self._advance()
         elif self._rounds > MAX_ROUNDS:
-            raise Stalled(f"time does not advance: {self._steps[0].callback}")
+            raise Stalled(f"time does not advance: {self._steps[0]}")
         self._rounds += 1
         timers, batch = self._timers, self._steps
         self._steps = []
         while timers and timers[0][0] <= self._now:
             batch.append(heappop(timers)[2])
         for step in self._in_random_order(batch) if len(batch) > 1 else batch:
-            if step.handle.cancelled():
+            if step.is_cancelled:
                 continue
-            if step.process is not None and step.process.is_held:
-                step.process.hold(step)
+            process = step.process
+            if process is not None and process.is_held:
+                process.hold(step)
                 continue
             self.steps += 1
             try:
@@ -205,7 +233,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _advance(self) -> None:
         timers = self._timers
-        while timers and timers[0][2].handle.cancelled():
+        while timers and timers[0][2].is_cancelled:
             heappop(timers)
         if not timers:
             raise Stalled("nothing is left to wait for")
@@ -240,7 +268,7 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], random: Random) -
     """Run `main` to its end in virtual time."""
     loop = VirtualLoop(random)
     try:
-        with _threads_inline():
+        with _shortened():
             asyncio.set_event_loop(loop)
             return loop.run_until_complete(main(loop))
     finally:
@@ -249,19 +277,36 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, T]], random: Random) -
 
 
 @contextmanager
-def _threads_inline() -> Generator[None, None, None]:
-    """Run what would run in a thread in the loop, as one step."""
-    original = anyio.to_thread.run_sync
+def _shortened() -> Generator[None, None, None]:
+    """Run what would run in a thread in the loop, as one step, and let tasks sleep without a search for the loop."""
+    run_sync, sleep = anyio.to_thread.run_sync, anyio.sleep
 
-    async def run_sync(function: Callable[..., T], *args: Any, **_: Any) -> T:
+    async def run_inline(function: Callable[..., T], *args: Any, **_: Any) -> T:
         await anyio.lowlevel.checkpoint()
         return function(*args)
 
-    anyio.to_thread.run_sync = cast("Any", run_sync)
+    async def sleep_in_loop(delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        if not delay > 0:
+            return await sleep(delay)
+        woken = loop.create_future()
+        step = loop.call_later(delay, _settle, woken)
+        try:
+            await woken
+        finally:
+            step.cancel()
+
+    anyio.to_thread.run_sync = cast("Any", run_inline)
+    anyio.sleep = sleep_in_loop
     try:
         yield
     finally:
-        anyio.to_thread.run_sync = original
+        anyio.to_thread.run_sync, anyio.sleep = run_sync, sleep
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def at_once(awaitable: Awaitable[T]) -> T:

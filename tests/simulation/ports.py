@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 import anyio
-from tests.simulation.world import Machine, World
+from tests.simulation.world import Machine, World, fits
 
-from penstock_domain.aggregates import EVERYTHING, matches
+from penstock_domain.aggregates import EVERYTHING
 from penstock_domain.chain import Stored
 from penstock_ports import (
     AppendEntry,
@@ -71,18 +71,22 @@ class SimulatedLog:
 
     async def read(self, *, after: int = 0, aggregates: str = EVERYTHING) -> AsyncGenerator[tuple[Stored, ...], None]:
         world, stored = self._world, self._log.stored
+        appended = world.appended_to(aggregates)
         while True:
-            while len(stored) <= after:
-                await world.appended.wait()
+            while (place := self._next_place(after, aggregates)) is None:
+                after = len(stored)
+                await appended.wait()
             await anyio.sleep(world.delay_s())
             await self._until_readers_work()
-            seen = stored[after : after + world.random.randint(1, MAX_READ_EVENTS)]
-            after += len(seen)
-            batch = tuple(
-                item for item in seen if aggregates == EVERYTHING or matches(aggregates, item.event.aggregate)
-            )
+            seen = stored[place : place + world.random.randint(1, MAX_READ_EVENTS)]
+            after = place + len(seen)
+            batch = tuple(item for item in seen if fits(aggregates, item))
             if batch:
                 yield batch
+
+    def _next_place(self, after: int, aggregates: str) -> int | None:
+        stored = self._log.stored
+        return next((place for place in range(after, len(stored)) if fits(aggregates, stored[place])), None)
 
     async def _until_readers_work(self) -> None:
         world, machine = self._world, self._machine

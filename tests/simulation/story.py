@@ -23,6 +23,7 @@ from tests.simulation.world import Faults, World
 
 import penstock_gateway.maintenance.retention
 import penstock_runner.runner
+import penstock_runner.session
 import penstock_scheduler.leading
 import penstock_scheduler.scheduler
 from penstock_domain.lease import MAX_LEASE_S
@@ -39,6 +40,9 @@ END_S: Final = 800.0
 CHECK_S: Final = 0.5
 SNAPSHOT_EVERY: Final = 30
 SWEEP_INTERVAL_S: Final = 5.0
+WATCH_EVERY_S: Final = 0.5
+LEASE_CHECK_S: Final = 2.0
+"""A lease is checked when it ends; between, only because of machines that were suspended, which none is here."""
 OPERATOR_INTERVAL_S: Final = 15.0
 CANCEL_SHARE: Final = 0.3
 HOLD_SHARE: Final = 0.2
@@ -270,10 +274,12 @@ def _memory_folder() -> str | None:
 
 @contextmanager
 def _made_small(story: Story) -> Generator[None, None, None]:
-    """Lower constants that a short run would not reach, and keep processes from being started or logged."""
+    """Change constants that a short run would not reach, or that only cost steps; start no process and log nothing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(penstock_scheduler.leading, "SNAPSHOT_EVERY", SNAPSHOT_EVERY)
         patch.setattr(penstock_scheduler.scheduler, "SNAPSHOT_AT_STOP", 1)
+        patch.setattr(penstock_scheduler.scheduler, "WATCH_EVERY_S", WATCH_EVERY_S)
+        patch.setattr(penstock_runner.session, "LEASE_CHECK_S", LEASE_CHECK_S)
         patch.setattr(penstock_gateway.maintenance.retention, "SWEEP_INTERVAL_S", SWEEP_INTERVAL_S)
         patch.setattr(penstock_runner.runner, "sweep", story.kill_orphans)
         before = structlog.get_config()

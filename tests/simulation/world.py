@@ -12,6 +12,7 @@ from uuid import UUID
 from tests.simulation.invariants import START, Invariants, require
 
 from penstock_domain import aggregates
+from penstock_domain.aggregates import EVERYTHING, matches
 from penstock_domain.chain import Stored
 from penstock_ports import AppendEntry, Fence, LogFull, PortError, TooLarge, Unavailable
 from penstock_runtime.notify import Notifier
@@ -112,7 +113,8 @@ class World:
         """The disk damages events as they are written."""
         self.cluster = MemoryCluster(clock=loop.time)
         self.blobs = MemoryBlobs(self._server_time)
-        self.appended = Notifier()
+        self._appended: dict[str, Notifier] = {}
+        """By the pattern of the aggregates that somebody reads."""
         self.invariants = Invariants()
         self.violation: Exception | None = None
         self.runners: dict[str, KillsWork] = {}
@@ -170,8 +172,14 @@ class World:
             self._damage(self.random.choice(stored))
         written = log.stored[stored[0].seq - 1 : stored[-1].seq]
         self.check(lambda: self.invariants.stored(written, self._server_time()))
-        self.appended.beat()
+        for pattern, appended in self._appended.items():
+            if any(fits(pattern, item) for item in written):
+                appended.beat()
         return stored
+
+    def appended_to(self, aggregates: str) -> Notifier:
+        """Return what beats when an event of these aggregates was appended."""
+        return self._appended.setdefault(aggregates, Notifier())
 
     def _damage(self, stored: Stored) -> None:
         """Let the disk change or lose an event, which its writer knows as it was."""
@@ -230,6 +238,11 @@ class World:
     def _answer(self, reply: "Future[Any]", perform: Callable[[], Awaitable[object]], back_s: float) -> None:
         outcome = _outcome_of(perform)
         self.after(back_s, lambda: _settle(reply, outcome))
+
+
+def fits(pattern: str, stored: Stored) -> bool:
+    """Return whether a reader of the aggregates of this pattern receives an event."""
+    return pattern == EVERYTHING or matches(pattern, stored.event.aggregate)
 
 
 def _is_large(entries: Sequence[AppendEntry]) -> bool:
