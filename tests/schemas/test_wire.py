@@ -5,7 +5,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock_domain.chain import digest
@@ -25,6 +25,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 PARAMETERS = st.dictionaries(TEXT, JSON, max_size=4)
+EXAMPLES = 50
+"""Of each event type."""
 
 st.register_type_strategy(datetime, TIMES)
 st.register_type_strategy(str, TEXT)
@@ -67,6 +69,7 @@ def events(name: str) -> st.SearchStrategy[Event]:
 @pytest.mark.property
 @pytest.mark.parametrize("name", EVENT_TYPES)
 def test_any_event_survives_the_wire(name: str) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(events(name))
     def survives(event: Event) -> None:
         raw = encode(event)
