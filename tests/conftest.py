@@ -82,8 +82,11 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[NatsServer, None]:
-    """One server for the whole session. Tests that harm a server start their own."""
+async def nats_server(anyio_backend: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[NatsServer, None]:
+    """One server for the whole session. Tests that harm a server start their own.
+
+    It names the backend, so that a test that is no coroutine may be the first one that requests it.
+    """
     server = EmbeddedServer(tmp_path_factory.mktemp("nats"), extra=accounts())
     await server.start()
     yield NatsServer(server)

@@ -53,9 +53,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("ports_settings", kinds, indirect=True)
 
 
-@pytest.fixture(scope="session")
-async def three_nodes(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[ThreeServers, None]:
-    """A cluster that no test harms."""
+@pytest.fixture(scope="module")
+async def three_nodes(
+    anyio_backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncGenerator[ThreeServers, None]:
+    """A cluster that no test harms.
+
+    It ends with each module: every stream that a test made sends heartbeats between the three for as long as it exists,
+    which together takes a quarter of a core.
+    """
     async with three_servers(tmp_path_factory.mktemp("three"), extra=accounts()) as servers:
         yield servers
 

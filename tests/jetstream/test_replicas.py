@@ -22,8 +22,8 @@ from penstock_testing.events import new_aggregate, submission
 
 pytestmark = pytest.mark.system
 
-ROUNDS = int(os.environ.get("PENSTOCK_KILL_ROUNDS", "20"))
-"""Rounds of kills; more of them for a longer trial."""
+CYCLES = int(os.environ.get("PENSTOCK_KILL_CYCLES", "7"))
+"""Cycles of kills of one, two and three servers; more of them for a longer trial."""
 
 
 async def verify_command(servers: ThreeServers) -> "subprocess.CompletedProcess[str]":
@@ -68,12 +68,15 @@ async def test_kills_of_one_two_and_three_servers_damage_no_copy(servers: ThreeS
     acknowledged = 0
     async with connect(servers.settings) as cluster:
         await fill(cluster.log, LOG_BYTES)
-        for number in range(ROUNDS):
-            acknowledged += await kill_round(servers, cluster.log, dice, victims=1 + number % 3, seed=number)
+        for number in range(CYCLES):
+            for victims in (1, 2, 3):
+                acknowledged += await kill_round(
+                    servers, cluster.log, dice, victims=victims, seed=3 * number + victims - 1
+                )
             copies = await compared(cluster, servers)
-            assert [copy.damage for copy in copies] == [None, None, None], f"round {number}: {copies}"
+            assert [copy.damage for copy in copies] == [None, None, None], f"cycle {number}: {copies}"
             assert len({copy.messages for copy in copies}) == 1
-            report(f"round {number}: {acknowledged} acknowledged, {copies[0].messages} in each copy")
+            report(f"cycle {number}: {acknowledged} acknowledged, {copies[0].messages} in each copy")
 
 
 async def test_a_damaged_copy_is_named_and_rebuilt(servers: ThreeServers) -> None:
