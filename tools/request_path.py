@@ -1,7 +1,8 @@
 """Count the product files that a request passes through: `python -m tools.request_path`.
 
 A file counts when one of its functions is called between the request and its response, in the request's own task. The
-gateway runs on the in-memory cluster without authentication. The adapters of NATS are not part of the count.
+gateway runs on the in-memory cluster without authentication. Adapters, and what is called by them alone, are not part
+of the count.
 """
 
 import sys
@@ -58,7 +59,7 @@ def _recorded() -> Generator[set[str]]:
         if event != "call" or not file.startswith(str(ROOT)) or f"{ROOT}/.venv" in file or f"{ROOT}/tools" in file:
             return
         name = file.removeprefix(f"{ROOT}/")
-        if name.startswith("tests/") or any(package in name for package in NOT_COUNTED) or _is_elsewhere(task):
+        if name.startswith("tests/") or _is_adapter(frame) or _is_elsewhere(task):
             return
         files.add(name)
 
@@ -68,6 +69,15 @@ def _recorded() -> Generator[set[str]]:
         yield files
     finally:
         sys.setprofile(before)
+
+
+def _is_adapter(frame: FrameType | None) -> bool:
+    """Return whether an adapter is called, or has called this."""
+    while frame is not None:
+        if any(package in frame.f_code.co_filename for package in NOT_COUNTED):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_elsewhere(task: int) -> bool:

@@ -10,11 +10,11 @@ from tests.disks import full_after
 from tests.gateway.jobs import make_job
 
 from penstock_gateway.http.problems import NotYet
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import IndexFeeder
 from penstock_gateway.index.index import Index
 from penstock_gateway.index.queries import JobQuery
 from penstock_ports import Unavailable
-from penstock_runtime.notify import ChangeNotifier
 from penstock_schemas.ids import DEFAULT_TENANT
 from penstock_schemas.jobs import JobState
 from penstock_schemas.views import Job

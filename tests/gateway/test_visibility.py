@@ -15,6 +15,7 @@ from penstock_domain.chain import link
 from penstock_domain.job.decide import decide
 from penstock_domain.job.errors import UnknownJob
 from penstock_domain.job.evolve import evolve
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import IndexFeeder
 from penstock_gateway.index.index import Index
 from penstock_gateway.index.queries import JobQuery, fold
@@ -22,7 +23,6 @@ from penstock_gateway.jobs.job_lists import JobLists
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_gateway.jobs.run_files import Runs
 from penstock_ports import AppendEntry
-from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import SubmitJob

@@ -15,6 +15,7 @@ from penstock_domain.access import JobVisibility
 from penstock_execution.engine import Attempt, Emit, LogWritten, Outcome, RemainingLease
 from penstock_execution.workspace import RunnerStorage
 from penstock_gateway.catalogue.registry import Catalogue
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.feeder import IndexFeeder
 from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.core.admission import SubmissionPolicy
@@ -28,7 +29,6 @@ from penstock_runner.runner import Ports, Runner, new_runner_id
 from penstock_runner.session import RunnerConfig, Shutdown
 from penstock_runner.state_folder import StateFolder
 from penstock_runtime.background import BackgroundTasks
-from penstock_runtime.notify import ChangeNotifier
 from penstock_scheduler.scheduler import Scheduler
 from penstock_schemas.commands import OutcomeKind
 from penstock_schemas.ids import JobId, RunnerId

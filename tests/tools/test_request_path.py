@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MAX_FILES = {"POST /jobs": 25, "GET /jobs/{id}": 14}
+MAX_FILES = {"POST /jobs": 24, "GET /jobs/{id}": 14}
 """Lower these bounds when a path gets shorter; a new file on a path needs a reason."""
 ROOT = Path(__file__).parents[2]
 

@@ -14,6 +14,7 @@ import structlog
 from anyio import to_thread
 
 from penstock_gateway.http.problems import NotYet
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.job_status import DetailedStatus
 from penstock_gateway.index.point_in_time import Candidates
 from penstock_gateway.index.queries import JobQuery, microseconds
@@ -21,7 +22,7 @@ from penstock_gateway.index.reading import Page
 from penstock_gateway.index.store import IndexStore
 from penstock_gateway.index.writing import bundle_digest
 from penstock_ports import JobsView, Unavailable
-from penstock_runtime.notify import ChangeNotifier, Notifier
+from penstock_runtime.notify import Notifier
 from penstock_schemas.ids import JobId, TenantId
 from penstock_schemas.views import Job
 

@@ -81,7 +81,8 @@ class EngineDirectory:
 
     def preflight(self, job: Job) -> tuple[str, ...]:
         """Return what a job declares and no connected runner provides, one sentence each."""
-        return preflight(job, self._runners)
+        source = job.spec.source
+        return () if source is None or not source.declared else preflight(job, self._runners)
 
     @property
     def _is_fresh(self) -> bool:

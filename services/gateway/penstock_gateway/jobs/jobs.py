@@ -22,11 +22,11 @@ from penstock_domain.deciders import JOB
 from penstock_domain.job.errors import UnknownJob
 from penstock_domain.job.evolve import fold
 from penstock_gateway.http.problems import Hidden
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.log_end import require_reached
 from penstock_ports import EventLog, PortError, TaskStore
 from penstock_runtime.command_handler import CommandHandler, Target
-from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import Runtime
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.commands import CancelJob, CloseJob, HoldJob, JobCommand, ReleaseJob

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from penstock_domain.blob_keys import software_key
 from penstock_gateway.http.problems import NotFound
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.jobs import Jobs
 from penstock_ports import BlobMissing, Blobs, LogTail, TaskStore
-from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Principal
 from penstock_schemas.api import LogEntry, LogList, LogSource

@@ -9,11 +9,11 @@ import structlog
 from msgspec import Struct
 
 from penstock_domain.quantities import counted
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog, fault_of_log, faults_of_disks
 from penstock_ports import ClusterStatus, Heartbeats, JobsView, PortError
 from penstock_runtime.background import BackgroundTasks
-from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import SYSTEM
 
 INTERVAL_S: Final = 1.0

@@ -9,6 +9,7 @@ from msgspec import Struct
 from penstock_gateway.audit.denials import DenialLog
 from penstock_gateway.authentication.token_service import TokenService
 from penstock_gateway.catalogue.registry import Catalogue
+from penstock_gateway.index.change_notifier import ChangeNotifier
 from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.maintenance.capacity import ObservedLog
@@ -17,7 +18,6 @@ from penstock_gateway.settings import GatewaySettings
 from penstock_jetstream.adapters.blobs import folder_of
 from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
 from penstock_runtime.background import BackgroundTasks
-from penstock_runtime.notify import ChangeNotifier
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_sources.egress.settings import source_hosts
 from penstock_sources.spool import Spool
