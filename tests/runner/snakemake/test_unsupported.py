@@ -124,6 +124,12 @@ async def test_rules_that_the_run_does_not_need_are_not_refused(prepared: Engine
     assert outcome.findings == ()
 
 
+async def test_a_named_environment_that_is_accepted_as_missing_is_not_exported(prepared: EngineHarness) -> None:
+    """Snakemake exports it for its records, with a command that is not there."""
+    outcome = await prepared.succeed(workflow(directive=PER_RULE["conda by name"]), engine_parameters=ACCEPTED)
+    assert [finding.directive for finding in outcome.findings] == ["conda"]
+
+
 async def test_a_run_that_accepts_it_goes_on_and_carries_a_warning(prepared: EngineHarness) -> None:
     outcome = await prepared.succeed(workflow(directive=PER_RULE["conda"]), engine_parameters=ACCEPTED)
     assert outcome.findings == (

@@ -36,6 +36,7 @@ from penstock_engines.snakemake.attempt_process.graph import (
 from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.patches import (
     dag_of,
+    describe_named_conda,
     fetch_sources_with,
     linemaps_of,
     load_modules_with,
@@ -210,6 +211,7 @@ def _provide_files(context: AttemptContext) -> None:
 
 def _provide_conda(context: AttemptContext) -> None:
     """Let the runner prepare conda environments, where it does that."""
+    describe_named_conda(lambda env: label_of(env).encode())
     if ProvisionKind.CONDA not in context.launch.provides:
         return
     environments = CondaEnvironments(context.provisions, is_dry=context.launch.is_dry)
@@ -219,9 +221,7 @@ def _provide_conda(context: AttemptContext) -> None:
         context.graph.refresh(dag)
         environments.prepare(job.conda_env for job in needed_jobs(dag) if job.conda_env and not job.is_norun)
 
-    replace_conda(
-        CondaCommand, prepare=prepare, prefix_of=environments.prefix_of, export=lambda env: label_of(env).encode()
-    )
+    replace_conda(CondaCommand, prepare=prepare, prefix_of=environments.prefix_of)
 
 
 def _left(leave: SystemExit) -> RunProblem:

@@ -108,12 +108,26 @@ def global_conda_of(workflow: Any) -> tuple[str, ...]:
     return tuple(workflow.__dict__.get(_GLOBAL_CONDA, ()))
 
 
+def describe_named_conda(describe: Callable[[Any], bytes]) -> None:
+    """Have `describe` return what represents a conda environment that has no file, in Snakemake's records of a job.
+
+    Snakemake exports such an environment with the command `conda`, also where it uses none.
+    """
+    env_class: Any = conda.Env
+    content = env_class.content.fget
+
+    def content_of(env: Any) -> bytes:
+        exact: bytes = describe(env) if env.is_externally_managed else content(env)
+        return exact
+
+    env_class.content = property(content_of)
+
+
 def replace_conda(
     command: type[Any],
     *,
     prepare: Callable[[Any], None],
     prefix_of: Callable[[Any], str],
-    export: Callable[[Any], bytes],
 ) -> None:
     """Have this process get conda environments in another way than by the command `conda`.
 
@@ -121,16 +135,10 @@ def replace_conda(
         command: replaces Snakemake's `Conda`.
         prepare: is called with the graph when the environments of its jobs must be there.
         prefix_of: returns the prefix of an `Env`.
-        export: returns what represents an `Env` that has no file.
 
     """
     env_class: Any = conda.Env
     graph_class: Any = DAG
-    content = env_class.content.fget
-
-    def content_of(env: Any) -> bytes:
-        exact: bytes = export(env) if env.is_externally_managed else content(env)
-        return exact
 
     def create_conda_envs(dag: Any, dryrun: bool = False, quiet: bool = False) -> None:
         prepare(dag)
@@ -138,7 +146,6 @@ def replace_conda(
     conda.Conda = command
     workflow.Conda = command
     env_class.address = property(prefix_of)
-    env_class.content = property(content_of)
     # Snakemake's own hash also depends on the folder of the environment, which changes nothing of its content.
     env_class.hash = env_class.content_hash
     graph_class.create_conda_envs = create_conda_envs
