@@ -13,6 +13,7 @@ import pytest
 from tests.gateway.gateway_harness import Json, Stage, pointers, problem, submit
 
 from penstock_domain import aggregates
+from penstock_domain.blob_keys import software_key
 from penstock_schemas.ids import DEFAULT_TENANT, JobId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.outputs import (
@@ -24,7 +25,8 @@ from penstock_schemas.outputs import (
     UndeclaredFile,
     UnstoredFile,
 )
-from penstock_schemas.views import LogChunk, LogStream, Task, TaskState
+from penstock_schemas.software import Package, ProvidedItem, SoftwareManifest
+from penstock_schemas.views import LogChunk, LogStream, Task, TaskKind, TaskState
 from penstock_schemas.wire import encode
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
@@ -403,3 +405,19 @@ async def test_links_into_the_store_are_given_where_they_are_wanted_and_possible
     async with stage.serve(presigned_url_s=60, state_dir=stage.settings.state_dir / "other") as linked:
         for file in (await get(linked, f"/jobs/{job_id}/outputs"))["files"]:
             assert file["download_url"] == f"https://store/jobs/{job_id}/outputs/{file['path']}?for=60"
+
+
+async def test_the_software_of_a_run_is_listed(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+    """A run without any has an empty list."""
+    assert (await get(client, f"/jobs/{job_id}/software"))["items"] == []
+    item = ProvidedItem(
+        kind=TaskKind.ENVIRONMENT, label="e.yaml", identity="e1", packages=(Package(name="bwa", version="0.7.18"),)
+    )
+    manifest = SoftwareManifest(job_id=job_id, attempt=1, items=(item,))
+    await stage.blobs.put_bytes(software_key(job_id), encode(manifest))
+    (found,) = (await get(client, f"/jobs/{job_id}/software"))["items"]
+    assert (found["kind"], found["label"], found["packages"]) == (
+        "environment",
+        "e.yaml",
+        [{"name": "bwa", "version": "0.7.18"}],
+    )

@@ -104,6 +104,12 @@ def test_a_workflow_runs_with_the_packages_that_it_declares(system: System, lab:
     assert output(system, job_id, "prefixed.txt").splitlines()[-1] == "refused", "an environment is read-only"
     assert output(system, job_id, "pinned.txt") == "greet 1.0\n", "the pinned one, not the newest"
     assert sorted(step["state"] for step in steps(system, job_id)) == ["completed", "completed"]
+    assert all(step["stdout_key"] for step in steps(system, job_id)), "the log of a preparation is stored"
+    assert job["tasks"]["total"] == 4, "preparations are not counted"
+    software = {item["label"]: item for item in system.get(f"/jobs/{job_id}/software")[1]["items"]}
+    assert [item["version"] for item in software["envs/pinned.yaml"]["packages"]] == ["1.0"]
+    assert {"native", "prefixed", "activated"} <= {item["name"] for item in software["envs/native.yaml"]["packages"]}
+    assert all(item["sha256"] for item in software["envs/native.yaml"]["packages"])
 
 
 def test_two_runs_at_once_share_one_build(system: System) -> None:
