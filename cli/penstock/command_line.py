@@ -32,6 +32,9 @@ ENTRIES: Final = {
     "tasks": LazyCommand(_JOBS, "penstock.commands.runs.jobs:tasks", "List a run's tasks."),
     "logs": LazyCommand(_JOBS, "penstock.commands.runs.logs:logs", "Print a run's log; -f follows it."),
     "events": LazyCommand(_JOBS, "penstock.commands.runs.logs:events", "List what happened to a run; -f follows it."),
+    "files": LazyCommand(
+        _JOBS, "penstock.commands.runs.files:files", "List or download what is in a run's work directory."
+    ),
     "outputs": LazyCommand(
         _JOBS, "penstock.commands.runs.outputs:outputs", "List a run's outputs; --get downloads them."
     ),

@@ -16,6 +16,11 @@ from penstock_schemas.ids import RunnerId
 from penstock_schemas.views import Head
 
 
+def name_of_runner(runner_id: RunnerId) -> str:
+    """Return the name of the runner whose session has this id: the same over all of its sessions."""
+    return runner_id.rpartition("-")[0] or runner_id
+
+
 class Phase(Enum):
     """How far the registration of a runner is."""
 

@@ -23,7 +23,7 @@ from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, in_thread, 
 from penstock_execution.files.produced import Stamps
 from penstock_execution.files.set_id_bits import strip_set_id_bits
 from penstock_execution.files.source_stamps import source_stamps
-from penstock_execution.files.workflow_files import FileKind, WorkflowFolder, written_bytes
+from penstock_execution.files.workflow_files import FileKind, TooManyFiles, WorkflowFolder, written_bytes
 from penstock_execution.workspace import Staged, UnsafeFile, Workspace, WorkspaceEntry
 from penstock_runtime.folders.folder_removal import remove_tree
 from penstock_schemas.ids import JobId, is_token
@@ -122,6 +122,10 @@ class LocalWorkspace:
     async def entries(self, folder: str = ".") -> Sequence[WorkspaceEntry]:
         """Return what is in a folder; names whose status cannot be read are left out."""
         return await in_thread(lambda: _entries(self.work_dir, folder))
+
+    async def size_bytes(self) -> int:
+        """Return what the folders take of the disk: of very many files, the first ones."""
+        return await in_thread(lambda: sum(map(_stored_bytes, self._folders)))
 
     async def keep(self) -> None:
         """Clear the set-id bits of the workflow's files."""
@@ -260,7 +264,22 @@ def _entries(work_dir: Path, folder: str) -> Sequence[WorkspaceEntry]:
         for name in opened.list(folder):
             with suppress(OSError):
                 status = opened.status(name if folder == "." else f"{folder}/{name}")
+                is_folder = status.kind is FileKind.FOLDER
+                is_plain = is_folder or status.kind is FileKind.FILE
                 found.append(
-                    WorkspaceEntry(name=name, is_folder=status.kind is FileKind.FOLDER, size_bytes=status.size_bytes)
+                    WorkspaceEntry(
+                        name=name,
+                        is_folder=is_folder,
+                        size_bytes=status.size_bytes,
+                        note="" if is_plain else status.kind.value,
+                    )
                 )
+    return found
+
+
+def _stored_bytes(folder: Path) -> int:
+    found = 0
+    with suppress(FileNotFoundError, TooManyFiles), WorkflowFolder(folder) as opened:
+        for entry in opened.walk():
+            found += entry.status.stored_bytes if entry.status else 0
     return found

@@ -45,6 +45,8 @@ class WorkspaceEntry(Struct, frozen=True, kw_only=True):
     name: str
     is_folder: bool
     size_bytes: int
+    note: str = ""
+    """What it is, where it is neither a regular file nor a folder."""
 
 
 class Staged(Struct, frozen=True, kw_only=True):
@@ -125,6 +127,15 @@ class Workspace(Protocol):
 
         Raises:
             OSError: it cannot be read.
+
+        """
+        ...
+
+    async def size_bytes(self) -> int:
+        """Return what the files take of the storage, as far as it can be found in a bounded search.
+
+        Raises:
+            OSError: they cannot be searched, or not in time.
 
         """
         ...

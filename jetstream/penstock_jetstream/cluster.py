@@ -15,6 +15,7 @@ from penstock_jetstream.adapters.log_tail import JetStreamLogTail
 from penstock_jetstream.adapters.plans import NatsPlans
 from penstock_jetstream.adapters.snapshots import JetStreamSnapshots
 from penstock_jetstream.adapters.task_store import JetStreamTasks
+from penstock_jetstream.adapters.work_files import NatsWorkFiles
 from penstock_jetstream.settings import NatsSettings
 from penstock_jetstream.transport import stream_state
 from penstock_jetstream.transport.connection import Connection
@@ -37,6 +38,7 @@ class Cluster:
         self.heartbeats = JetStreamHeartbeats(connection, has_replicas=has_replicas)
         self.snapshots = JetStreamSnapshots(connection)
         self.plans = NatsPlans(connection)
+        self.work_files = NatsWorkFiles(connection)
 
     @property
     def is_connected(self) -> bool:

@@ -30,6 +30,8 @@ PLANS_PREFIX: Final = "penstock.plans."
 """Before an engine's name: requests for plans, stored nowhere."""
 PLANS_QUEUE: Final = "planners"
 """The queue group: one runner answers each request."""
+FILES_PREFIX: Final = "penstock.files."
+"""Before a runner's name: requests for files of its work directories, stored nowhere."""
 TASKS_PREFIX: Final = "penstock.tasks."
 """Before `<tenant>.<job_id>.task.<place>.<task_id>` and `<tenant>.<job_id>.counts`. By the place a page is read without
 the others; a task has the same one for good."""

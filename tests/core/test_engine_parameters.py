@@ -197,7 +197,7 @@ def test_another_engine_takes_what_every_engine_takes_alone(engine: str) -> None
         == ()
     )
     (violation,) = installed_engines().table(engine).check({"cores": "1"})
-    assert violation.detail.endswith("it takes `no-requeue`")
+    assert violation.detail.endswith("it takes `no-requeue`, `keep-work`")
 
 
 @pytest.mark.parametrize("engine", ["snakemake", "mock"])

@@ -61,6 +61,8 @@ MATRIX = (
     Row("GET", "/jobs/{job_id}/events", JOB),
     Row("GET", "/jobs/{job_id}/tasks", JOB),
     Row("GET", "/jobs/{job_id}/logs", JOB),
+    Row("GET", "/jobs/{job_id}/files", NOTHING_THERE),
+    Row("GET", "/jobs/{job_id}/files/{path}", NOTHING_THERE, example="/jobs/{job_id}/files/logs/a.log"),
     Row("GET", "/jobs/{job_id}/tasks/{task_id}/{stream}", NOTHING_THERE, example="/jobs/{job_id}/tasks/t-1/stdout"),
     Row(
         "GET",

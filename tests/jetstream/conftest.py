@@ -7,6 +7,7 @@ from tests.jetstream.servers import ThreeServers, three_servers
 
 from penstock_jetstream import NatsSettings, connect
 from penstock_ports import EventLog, Heartbeats, JobsView, LiveFeed, LogTail, Plans, Snapshots, TaskStore
+from penstock_ports.work_files import WorkFiles
 from penstock_testing.memory import MemoryCluster
 
 
@@ -27,6 +28,8 @@ class Ports(Protocol):
     def heartbeats(self) -> Heartbeats: ...
     @property
     def plans(self) -> Plans: ...
+    @property
+    def work_files(self) -> WorkFiles: ...
     @property
     def snapshots(self) -> Snapshots: ...
 

@@ -139,6 +139,23 @@ def test_the_log_file_of_a_failed_rule_is_shown_and_can_be_fetched(user: User, t
     assert line.split()[2:] == ["failed", "log", "34", "B", "logs/map/A.log"]
 
 
+def test_the_work_directory_of_a_failed_run_can_be_inspected(user: User, tmp_path: Path) -> None:
+    job_id = user.submit(tmp_path, LOG_OF_A_FAILED_RULE)
+    listed = user.run("files", job_id)
+    assert {line.split()[0] for line in listed.stdout.splitlines()[1:]} >= {"Snakefile", "logs/"}
+    assert "kept until" in listed.stderr
+    assert "logs/map/A.log" in user.run("files", job_id, "logs/map").stdout
+    assert user.run("files", job_id, "logs", "--get", str(tmp_path / "got")).stdout.startswith("1 file in ")
+    assert (tmp_path / "got/logs/map/A.log").read_text() == "FATAL: reference index is corrupt\n"
+    assert user.run("files", job_id, "absent").returncode == Exit.NOT_FOUND
+    (tmp_path / "again").mkdir()
+    good = user.submit(tmp_path / "again", TEMPORARY)
+    assert "is not kept on the runner" in user.run("files", good).stderr
+    (tmp_path / "third").mkdir()
+    kept = user.submit(tmp_path / "third", TEMPORARY, "--keep-work")
+    assert "x.txt" in user.run("files", kept).stdout
+
+
 def test_undeclared_files_are_named_and_kept_on_request(user: User, tmp_path: Path) -> None:
     job_id = user.submit(tmp_path, UNDECLARED)
     listed = user.json("outputs", job_id)

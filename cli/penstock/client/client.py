@@ -27,6 +27,7 @@ from penstock.client.log_parts import LogPart
 from penstock.client.repeats import RepeatClient
 from penstock.client.server_state import ServerState
 from penstock.client.transport import Query, RequestRefused, Transport, segment
+from penstock.client.work_files import WorkFileClient
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.api import (
     MAX_PAGE,
@@ -78,6 +79,7 @@ class Client:
         self.tokens = ApiTokens(self._http)
         self.server = ServerState(self._http)
         self.repeats = RepeatClient(self._http)
+        self.work_files = WorkFileClient(self._http)
 
     def __enter__(self) -> Self:
         return self

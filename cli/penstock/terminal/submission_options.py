@@ -111,6 +111,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     priority: int
     hold: bool
     no_requeue: bool
+    keep_work: bool | None
     engine: str | None
     owner: str | None
     idempotency_key: str | None
@@ -130,6 +131,11 @@ run_options = option_group(
         "--no-requeue",
         is_flag=True,
         help="Fail the run if its runner stops or is lost after it began, instead of starting it again.",
+    ),
+    click.option(
+        "--keep-work/--no-keep-work",
+        default=None,
+        help="Keep the work directory for a while, however the run ends, or not even if it fails.",
     ),
     click.option("--engine", help="The engine that runs it, such as snakemake or mock. [default: the server's choice]"),
     click.option("--owner", help="The owner of the run. [default: the user who submits it]"),

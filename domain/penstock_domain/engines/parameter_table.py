@@ -40,7 +40,13 @@ NO_REQUEUE: Final = EngineParameter(
     kind=Kind.FLAG,
     description="Fail the run when its runner is stopped or lost after it was begun, in place of beginning it again.",
 )
-FOR_EVERY_ENGINE: Final = (NO_REQUEUE,)
+KEEP_WORK: Final = EngineParameter(
+    name="keep-work",
+    kind=Kind.FLAG,
+    description="Keep the work directory for a while, however the run ended, for `penstock files`; with `false` not "
+    "even that of a run that failed. The operator bounds time and size.",
+)
+FOR_EVERY_ENGINE: Final = (NO_REQUEUE, KEEP_WORK)
 """Parameters of Penstock itself, valid with every engine and not passed to it."""
 
 
@@ -118,6 +124,13 @@ class ParameterTable(Struct, frozen=True):
     def forbids_requeue(self, parameters: Mapping[str, str | None]) -> bool:
         """Return whether checked `parameters` choose that a run which was begun is not begun again."""
         return any(self.find(given) == NO_REQUEUE and NO_REQUEUE.read(text) for given, text in parameters.items())
+
+    def keeps_work(self, parameters: Mapping[str, str | None]) -> bool | None:
+        """Return whether checked `parameters` choose that the work directory is kept; `None`: they do not choose."""
+        for given, text in parameters.items():
+            if self.find(given) == KEEP_WORK:
+                return bool(KEEP_WORK.read(text))
+        return None
 
     def is_for_every_engine(self, given: str) -> bool:
         """Return whether `given` names a parameter of Penstock itself, which the engine does not receive."""

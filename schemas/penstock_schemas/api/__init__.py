@@ -44,7 +44,16 @@ from penstock_schemas.api.pipelines import (
 )
 from penstock_schemas.api.problems import Problem, Violation
 from penstock_schemas.api.repeats import RerunRequest, RetryRequest
-from penstock_schemas.api.runs import LogEntry, LogList, LogSource, OutputEntry, OutputList, TaskList
+from penstock_schemas.api.runs import (
+    LogEntry,
+    LogList,
+    LogSource,
+    OutputEntry,
+    OutputList,
+    TaskList,
+    WorkFileEntry,
+    WorkFileList,
+)
 from penstock_schemas.api.server import (
     Echo,
     LogStatus,
@@ -120,4 +129,6 @@ __all__ = [
     "Violation",
     "WaitReason",
     "Waiting",
+    "WorkFileEntry",
+    "WorkFileList",
 ]

@@ -85,3 +85,27 @@ class OutputList(Struct, frozen=True, kw_only=True):
     """Files that the run made or changed, that no rule declares, and that were not kept: the first 1,000."""
     undeclared_count: int = 0
     undeclared_bytes: int = 0
+
+
+class WorkFileEntry(Struct, frozen=True, kw_only=True):
+    """A name in the work directory of a job."""
+
+    path: str
+    """Relative to the work directory."""
+    is_folder: bool
+    size_bytes: int
+    note: str = ""
+    """What it is, where it is neither a regular file nor a folder, and cannot be downloaded."""
+
+
+class WorkFileList(Struct, frozen=True, kw_only=True):
+    """What is in a folder of the work directory of a job."""
+
+    job_id: JobId
+    path: str
+    entries: list[WorkFileEntry]
+    """The first 2,000, by name."""
+    is_cut: bool
+    """Whether there are more."""
+    kept_until: datetime | None
+    """When the runner removes the work directory, or earlier when its disk is short; null while the run goes on."""

@@ -114,6 +114,7 @@ async def serve(
                 roots=settings.source_roots,
                 cores=settings.cores_per_attempt,
                 keep_work=settings.keep_work,
+                keep=settings.keep_policy,
                 remote_sources=remote_sources,
                 upload_retry_s=settings.upload_retry_s,
             )
@@ -173,6 +174,7 @@ def _ports(cluster: Cluster, blobs: Blobs) -> Ports:
         heartbeats=cluster.heartbeats,
         blobs=blobs,
         plans=cluster.plans,
+        work_files=cluster.work_files,
         jobs=cluster.jobs,
     )
 

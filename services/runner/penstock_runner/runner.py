@@ -17,18 +17,22 @@ from penstock_execution.processes.orphan_processes import sweep
 from penstock_execution.provisioning import Provider
 from penstock_execution.workspace import RunnerStorage, Workspaces
 from penstock_ports import Blobs, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
+from penstock_ports.work_files import WorkFiles
 from penstock_runner.attempts.dependencies import AttemptDependencies
 from penstock_runner.attempts.planning import Planner
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
 from penstock_runner.attempts.uploads import Uploads
+from penstock_runner.core.kept_work import KeepPolicy
 from penstock_runner.engines import planning_engines
 from penstock_runner.housekeeping import Housekeeping
+from penstock_runner.kept_work import KeptWorkspaces
 from penstock_runner.ready_engines import ReadyEngine, ready_engines
 from penstock_runner.registration import RunnerRegistration
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runner.session import RunnerConfig, RunnerSession, SessionEnd, Shutdown
 from penstock_runner.state_folder import Predecessor, StateFolder
+from penstock_runner.work_files import WorkFileServer
 from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import SYSTEM, Runtime
@@ -52,6 +56,8 @@ class Ports(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     plans: Plans | None = None
     """`None`: it makes no plans."""
+    work_files: WorkFiles | None = None
+    """`None`: it serves no files of work directories."""
     jobs: JobsView | None = None
     """`None`: it keeps the folders of deleted jobs."""
 
@@ -70,6 +76,7 @@ class Runner:
         roots: the folders below which a source may be a path.
         cores: for each attempt.
         keep_work: whether work directories stay after their jobs ended.
+        keep: for how long, and up to which size, those of failed jobs stay otherwise.
         remote_sources: provides files of other hosts.
         upload_retry_s: how long results that the blob store does not take are kept and offered again.
         runtime: the clocks and the source of ids.
@@ -88,6 +95,7 @@ class Runner:
         roots: Sequence[Path] = (),
         cores: int = 1,
         keep_work: bool = False,
+        keep: KeepPolicy | None = None,
         remote_sources: RunnerSources | None = None,
         upload_retry_s: float = UPLOAD_RETRY_S,
         runtime: Runtime = SYSTEM,
@@ -100,6 +108,7 @@ class Runner:
         self._folder = folder
         self._cores = cores
         self._keep_work = keep_work
+        self._keep = keep or KeepPolicy()
         self._upload_retry_s = upload_retry_s
         self._remote_sources = remote_sources or RunnerSources(SourceHosts(), (), ports.blobs, folder.root)
         self._runtime = runtime
@@ -134,12 +143,22 @@ class Runner:
             ready = ready_engines(self._engines, self._workspaces_of, shutdown.requested)
             engines = await stack.enter_async_context(ready)
             async with anyio.create_task_group() as group:
-                self._start_background_tasks(group, engines)
-                await self._run_sessions(engines, shutdown, predecessor)
+                kept = KeptWorkspaces(
+                    self._folder.root, self._keep, partial(_workspaces_by_engine, engines), runtime=self._runtime
+                )
+                self._start_background_tasks(group, engines, kept)
+                await self._run_sessions(partial(self._dependencies, engines, kept), shutdown, predecessor)
                 group.cancel_scope.cancel()
 
-    def _start_background_tasks(self, group: TaskGroup, engines: Mapping[str, ReadyEngine]) -> None:
+    def _start_background_tasks(
+        self, group: TaskGroup, engines: Mapping[str, ReadyEngine], kept: KeptWorkspaces
+    ) -> None:
         group.start_soon(self._background.keep, "reports", self._reports.run)
+        group.start_soon(self._background.keep, "kept work", kept.run)
+        if self._ports.work_files is not None:
+            server = WorkFileServer(partial(_workspaces_by_engine, engines), kept)
+            files = partial(self._ports.work_files.serve, self._terms.name, server.answer)
+            group.start_soon(self._background.keep, "work files", files)
         if self._ports.plans is not None:
             planner = Planner(planning_engines(installed_engines(), engines), self._remote_sources, cores=self._cores)
             plans = partial(self._ports.plans.serve, planner.engines, planner.answer)
@@ -155,7 +174,10 @@ class Runner:
         return engine.workspaces(RunnerStorage(local=local, blobs=self._ports.blobs))
 
     async def _run_sessions(
-        self, engines: Mapping[str, ReadyEngine], shutdown: Shutdown, predecessor: Predecessor | None
+        self,
+        dependencies: Callable[[RunnerId], AttemptDependencies],
+        shutdown: Shutdown,
+        predecessor: Predecessor | None,
     ) -> None:
         """Run one session after the other."""
         runner_id = self._first_id
@@ -165,9 +187,7 @@ class Runner:
             await _unless(shutdown, self._close_predecessor, predecessor, is_crash)
             predecessor = Predecessor(runner_id=runner_id, marker=self._first_id)
             await anyio.to_thread.run_sync(self._folder.remember, predecessor)
-            session = RunnerSession(
-                self._terms, self._dependencies(runner_id, engines), self._ports.heartbeats, shutdown
-            )
+            session = RunnerSession(self._terms, dependencies(runner_id), self._ports.heartbeats, shutdown)
             try:
                 ending = await session.run()
             except Exception as error:  # noqa: BLE001 - the boundary of a session: the next one starts again
@@ -187,7 +207,9 @@ class Runner:
             registration = RunnerRegistration(self._ports.log, predecessor.runner_id, runtime=self._runtime)
             await registration.leave(reason, is_crash=is_crash)
 
-    def _dependencies(self, runner_id: RunnerId, engines: Mapping[str, ReadyEngine]) -> AttemptDependencies:
+    def _dependencies(
+        self, engines: Mapping[str, ReadyEngine], kept: KeptWorkspaces, runner_id: RunnerId
+    ) -> AttemptDependencies:
         return AttemptDependencies(
             runner_id=runner_id,
             log=self._ports.log,
@@ -197,6 +219,7 @@ class Runner:
             reports=self._reports,
             cores=self._cores,
             keep_work=self._keep_work,
+            kept=kept,
             upload_retry_s=self._upload_retry_s,
             runtime=self._runtime,
         )
@@ -208,6 +231,11 @@ def _local_workspaces(
     """Return the workspaces on this disk, with the reserved folders of an engine; `None`: nothing is staged in them."""
     reserved = installed_engines().reserved_folders(engine)
     return LocalWorkspaces(folder.root, Sources(ports.blobs, roots, reserved=reserved))
+
+
+def _workspaces_by_engine(engines: Mapping[str, ReadyEngine]) -> Mapping[str, Workspaces]:
+    """Return the workspaces of the engines that have files, by the names of the engines."""
+    return {name: engine.workspaces for name, engine in engines.items() if engine.workspaces is not None}
 
 
 def new_runner_id(name: str, runtime: Runtime = SYSTEM) -> RunnerId:

@@ -16,6 +16,7 @@ from penstock_execution.sandbox.policy import NetworkPolicy
 from penstock_execution.sandbox.status import SandboxMode
 from penstock_runner.attempts.upload_retries import UPLOAD_RETRY_S
 from penstock_runner.conda_settings import CondaSettings, conda_mistakes
+from penstock_runner.core.kept_work import KeepPolicy
 from penstock_runtime.settings import PREFIX, LogLevel, LogLevelSetting
 from penstock_schemas.jobs import UnsupportedDirectives
 from penstock_schemas.patterns import END
@@ -152,6 +153,23 @@ class RunnerSettings(CondaSettings, frozen=True, kw_only=True):
     keep_work: Annotated[
         bool, Meta(description="Whether work directories stay on the disk after their jobs ended.")
     ] = False
+    keep_failed_h: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=336,
+            description="How many hours the work directory of a failed run stays on the disk, for `penstock files`; "
+            "also that of any run that chose `keep-work`. 0 keeps none.",
+        ),
+    ] = 24.0
+    keep_failed_bytes: Annotated[
+        int,
+        Meta(ge=0, description="What these may take together; beyond it, the oldest ones are removed."),
+    ] = 20 << 30
+    keep_free_bytes: Annotated[
+        int,
+        Meta(ge=0, description="While less of the disk is free, the oldest of these are removed."),
+    ] = 2 << 30
     upload_retry_s: Annotated[
         float,
         Meta(
@@ -192,6 +210,15 @@ class RunnerSettings(CondaSettings, frozen=True, kw_only=True):
     def label_map(self) -> dict[str, str]:
         """The labels, by their keys."""
         return dict(label.split("=", 1) for label in self.labels)
+
+    @property
+    def keep_policy(self) -> KeepPolicy:
+        """How long, and up to which size, work directories stay after their jobs ended."""
+        return KeepPolicy(
+            keep_s=self.keep_failed_h * 3600.0,
+            max_bytes=self.keep_failed_bytes,
+            min_free_bytes=self.keep_free_bytes,
+        )
 
     @property
     def limits(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ from penstock_schemas.wire import Undecodable, decode_view, encode
 RECORD: Final = "runner.json"
 CONDA: Final = "conda"
 """Environments, where no other folder is set for them."""
-OWN: Final = (RECORD, RECORD + ".new", WORK, LOGS, PLANS, CACHE, SPOOL, CONDA)
+OWN: Final = (RECORD, RECORD + ".new", "kept.json", "kept.json.new", WORK, LOGS, PLANS, CACHE, SPOOL, CONDA)
 """What a runner keeps in its folder."""
 
 

@@ -15,6 +15,7 @@ from penstock_testing.memory.log import MemoryLog
 from penstock_testing.memory.plans import MemoryPlans
 from penstock_testing.memory.progress import MemoryLive, MemoryLogTail, MemoryTasks
 from penstock_testing.memory.snapshots import MemorySnapshots
+from penstock_testing.memory.work_files import MemoryWorkFiles
 
 __all__ = [
     "MemoryBlobs",
@@ -27,6 +28,7 @@ __all__ = [
     "MemoryPlans",
     "MemorySnapshots",
     "MemoryTasks",
+    "MemoryWorkFiles",
 ]
 
 
@@ -48,6 +50,7 @@ class MemoryCluster:
         self.heartbeats = MemoryHeartbeats(clock=clock)
         self.snapshots = MemorySnapshots()
         self.plans = MemoryPlans()
+        self.work_files = MemoryWorkFiles()
 
     async def status(self) -> ClusterStatus:
         """Return the health that a real cluster would report."""

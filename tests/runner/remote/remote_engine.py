@@ -154,6 +154,9 @@ class RemoteWorkspace:
             WorkspaceEntry(name=name, is_folder=is_dir, size_bytes=size) for name, is_dir, size in answer["entries"]
         ]
 
+    async def size_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in await self.entries())
+
     async def keep(self) -> None:
         """Do nothing: the files stay."""
 

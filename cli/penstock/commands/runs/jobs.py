@@ -11,11 +11,12 @@ from penstock.client.client import Client
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
 from penstock.terminal.exit_codes import Exit, Stop
+from penstock.terminal.hints import next_command
 from penstock.terminal.parameters import parse_filters, parse_time
 from penstock.terminal.reports import describe_job, software_rows, task_file_rows, task_rows, took
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId
-from penstock_schemas.jobs import JobStatus
+from penstock_schemas.jobs import JobState, JobStatus
 from penstock_schemas.software import SoftwareManifest
 
 LS_EXAMPLES: Final = """\b
@@ -158,6 +159,9 @@ def show(job_id: str, *, shows_software: bool, form: Format, url: str | None, st
         print_line(job)
     else:
         click.echo("\n".join(describe_job(job)))
+        if job.state is JobState.FAILED and job.runner_id is not None:
+            command = next_command(f"penstock files {job.id}")
+            click.echo(f"while its runner keeps the work directory, '{command}' lists it", err=True)
 
 
 def _print_software(found: SoftwareManifest, form: Format) -> None:

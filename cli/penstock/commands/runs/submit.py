@@ -60,6 +60,8 @@ def submit(
     Without a .penstockignore, untracked files that git ignores are not sent. Everything that is left out is listed.
     """
     fetched = source.fetched()
+    if run.keep_work is not None:
+        engine_parameters.setdefault("keep-work", str(run.keep_work).lower())
     values = parse_parameters(parameters.params_file, parameters.param, parameters.param_string)
     sent = None
     if fetched is not None:

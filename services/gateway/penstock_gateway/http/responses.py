@@ -42,7 +42,7 @@ class BytesResponse:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it; for HEAD without the body."""
         await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
-        body = b"" if _is_head(scope) else self._body
+        body = b"" if is_head(scope) else self._body
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
@@ -87,7 +87,7 @@ class StreamedBlob:
         """Send it piece by piece."""
         async with self._stack:
             await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
-            if not _is_head(scope):
+            if not is_head(scope):
                 async for piece in self._checked():
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -115,7 +115,8 @@ class BlobChanged(Exception):
     """A blob is not what was stored."""
 
 
-def _is_head(scope: Scope) -> bool:
+def is_head(scope: Scope) -> bool:
+    """Return whether a request is answered without a body."""
     return cast("HTTPScope", scope)["method"] == "HEAD"  # nothing here answers a WebSocket
 
 

@@ -9,6 +9,7 @@ from penstock_gateway.operations.runs import RUNS
 from penstock_gateway.operations.server import SERVER
 from penstock_gateway.operations.tokens import TOKENS
 from penstock_gateway.operations.wes import WES
+from penstock_gateway.operations.work_files import WORK_FILES
 
-OPERATIONS: Final[tuple[Operation, ...]] = (*JOBS, *RUNS, *TOKENS, *PIPELINES, *WES, *SERVER)
+OPERATIONS: Final[tuple[Operation, ...]] = (*JOBS, *RUNS, *WORK_FILES, *TOKENS, *PIPELINES, *WES, *SERVER)
 """In the order of the document."""

@@ -286,3 +286,13 @@ NOT_FOUND: Final[dict[str, Any]] = {
     "status": 404,
     "detail": f"Job {JOB_ID} was not found.",
 }
+WORK_FILES: Final[dict[str, Any]] = {
+    "job_id": JOB_ID,
+    "path": "logs",
+    "entries": [
+        {"path": "logs/align.log", "is_folder": False, "size_bytes": 512, "note": ""},
+        {"path": "logs/latest", "is_folder": False, "size_bytes": 9, "note": "a link"},
+    ],
+    "is_cut": False,
+    "kept_until": "2026-02-01T10:00:25Z",
+}

@@ -17,6 +17,7 @@ from penstock_gateway.maintenance.readiness import Readiness, ReadinessPolicy
 from penstock_gateway.settings import GatewaySettings
 from penstock_jetstream.adapters.blobs import folder_of
 from penstock_ports import Blobs, ClusterStatus, EventLog, Heartbeats, JobsView, LogTail, Plans, TaskStore
+from penstock_ports.work_files import WorkFiles
 from penstock_runtime.background import BackgroundTasks
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_sources.egress.settings import source_hosts
@@ -46,6 +47,8 @@ class Ports(Protocol):
     def heartbeats(self) -> Heartbeats: ...  # noqa: D102
     @property
     def plans(self) -> Plans: ...  # noqa: D102
+    @property
+    def work_files(self) -> WorkFiles: ...  # noqa: D102
     async def status(self) -> ClusterStatus: ...  # noqa: D102
 
 

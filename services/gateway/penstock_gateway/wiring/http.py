@@ -19,6 +19,7 @@ from penstock_gateway.routes.runs import RunRoutes
 from penstock_gateway.routes.server import ServerRoutes
 from penstock_gateway.routes.system import DocumentationRoutes, SystemRoutes
 from penstock_gateway.routes.tokens import TokenRoutes
+from penstock_gateway.routes.work_files import WorkFileRoutes
 from penstock_gateway.settings import UnknownFields
 from penstock_gateway.wes.failures import error_renderer
 from penstock_gateway.wes.routes import AddressRules, WesFileRoutes, WesRunRoutes
@@ -97,6 +98,7 @@ def _job_routes(
         ).routes,
         *RepeatRoutes(repeats=jobs.repeats, engine_directory=base.engine_directory).routes,
         *RunRoutes(jobs=jobs.jobs, runs=jobs.runs, blobs=base.blobs, presigned_s=settings.presigned_url_s).routes,
+        *WorkFileRoutes(jobs.work_files).routes,
         *PipelineRoutes(catalogue=base.catalogue, registrations=catalogue.registrations, jobs=jobs.jobs).routes,
     )
 

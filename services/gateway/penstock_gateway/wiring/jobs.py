@@ -17,6 +17,7 @@ from penstock_gateway.jobs.submission.form_submissions import FormSubmissions
 from penstock_gateway.jobs.submission.planning import Planning
 from penstock_gateway.jobs.submission.repeats import Repeats
 from penstock_gateway.jobs.submission.submissions import JobAppends, Submissions
+from penstock_gateway.jobs.work_files import WorkFileReader
 from penstock_gateway.maintenance.deletions import Deletions
 from penstock_gateway.maintenance.retention import Retention, RetentionPolicy
 from penstock_gateway.maintenance.sweeper import Sweeper
@@ -34,6 +35,7 @@ class JobServices(Struct, frozen=True, kw_only=True):
     jobs: Jobs
     lists: JobLists
     runs: Runs
+    work_files: WorkFileReader
 
 
 class CatalogueServices(Struct, frozen=True, kw_only=True):
@@ -93,6 +95,7 @@ def build_jobs(base: Foundation) -> JobServices:
         ),
         jobs=jobs,
         lists=JobLists(visibility=settings.job_visibility, log=base.log, index=base.index),
+        work_files=WorkFileReader(jobs, ports.work_files),
         runs=Runs(jobs=jobs, tasks=ports.tasks, logs=ports.logs, blobs=base.blobs, watchers=base.notifier),
     )
 

@@ -54,9 +54,9 @@ from penstock_runner.core.attempt import (
     StoreResults,
     StoringFailed,
     handle,
-    keeps_files,
     report_too_large,
 )
+from penstock_runner.core.kept_work import stay_of
 from penstock_runner.core.orders import AttemptKey, HaltCause, StartOrder
 from penstock_runner.ready_engines import ReadyEngine
 from penstock_runtime.command_handler import TooManyConflicts
@@ -311,9 +311,10 @@ class AttemptRun:
         workspace = self._workspace_of(engine)
         if workspace is None:
             return
-        if keeps_files(self._state, self._job.state, keep_work=self._place.keep_work):
-            await workspace.keep()
-        elif not await workspace.remove():
+        chosen = installed_engines().table(engine.name).keeps_work(self._job.spec.engine_parameters or {})
+        kept, keep_work = self._place.kept, self._place.keep_work
+        stay = stay_of(self._state, self._job.state, kept.policy, keep_work=keep_work, chosen=chosen)
+        if not await kept.settle(stay, self._order.job_id, engine.name, workspace):
             self._log("workspace_not_removed", workspace=workspace.location)
 
     def _handle_fault(self, engine: ReadyEngine, error: Exception) -> Action | None:

@@ -9,6 +9,7 @@ from penstock_runner.attempts.job_log import JobLog
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.uploads import Uploads
 from penstock_runner.core.orders import StartOrder
+from penstock_runner.kept_work import KeptWorkspaces
 from penstock_runner.ready_engines import ReadyEngine
 from penstock_runner.remote_sources.runner_sources import RunnerSources
 from penstock_runtime.runtime import SYSTEM, Runtime
@@ -30,6 +31,8 @@ class AttemptDependencies(Struct, frozen=True, kw_only=True):
     """For each attempt."""
     keep_work: bool
     """Whether the files of a job stay in its workspace after the end of the job."""
+    kept: KeptWorkspaces
+    """Keeps those that stay for a time only."""
     upload_retry_s: float
     """How long the upload of results that the blob store does not accept is retried."""
     runtime: Runtime = SYSTEM
