@@ -175,11 +175,12 @@ class LocalWorkspaces:
     def discard_abandoned(self, *, now_s: float) -> int:
         """Remove what jobs left here that continued elsewhere; return how much there was. `now_s` is the time of day.
 
+        No attempt may be staged meanwhile: folders that were not complete when a runner was killed are removed too.
         Blocks.
         """
         found = 0
         for folder in self._of_jobs():
-            if now_s - folder.stat().st_mtime > ABANDONED_S:
+            if not is_token(folder.name) or now_s - folder.stat().st_mtime > ABANDONED_S:
                 with suppress(OSError):
                     remove_tree(folder)
                 found += 1

@@ -17,7 +17,7 @@ from penstock_execution.processes.orphan_processes import find, sweep
 from penstock_runner.state_folder import Predecessor, StateFolder
 from penstock_runtime.folders.state_folder import StateFolderTaken, StateFolderUnusable
 from penstock_schemas.ids import JobId, RunnerId
-from penstock_sources.workspace.sources import Sources
+from penstock_sources.workspace.sources import PARTIAL, Sources
 from penstock_testing.memory import MemoryBlobs
 from penstock_testing.scripted_engine import ScriptedEngine
 
@@ -84,6 +84,15 @@ def test_work_that_nobody_came_back_for_is_discarded(tmp_path: Path) -> None:
     assert workspaces.discard_abandoned(now_s=time.time()) == 1
     assert not old.exists()
     assert (new / "file").exists()
+
+
+def test_a_work_directory_that_was_not_complete_is_discarded(tmp_path: Path) -> None:
+    workspaces = LocalWorkspaces(tmp_path, Sources(MemoryBlobs(), (), reserved=SNAKEMAKE_FOLDERS))
+    work_dir = workspaces.of_attempt(JobId("new"), 1).work_dir
+    partial = work_dir.with_name(work_dir.name + PARTIAL)
+    partial.mkdir(parents=True)
+    assert workspaces.discard_abandoned(now_s=time.time()) == 1
+    assert not partial.exists()
 
 
 def test_one_runner_at_a_time_uses_a_folder(tmp_path: Path) -> None:
