@@ -5,7 +5,6 @@ else of that place is there on the server.
 """
 
 import base64
-import binascii
 import os
 import stat
 from pathlib import Path
@@ -274,5 +273,5 @@ def result_of(record: str) -> str | None:
     encoded = "".join(part.removeprefix("@") for part in record.split("/"))
     try:
         return base64.urlsafe_b64decode(encoded).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or no text
         return None
