@@ -41,6 +41,9 @@ LOG_PAUSE_S: Final = 0.2
 MAX_NAME_CHARS: Final = 200
 MAX_PROGRESS_CHARS: Final = 300
 DIGEST_CHARS: Final = 16
+HOLD_DEADLINE_S: Final = 10.0
+"""How long a lock on what was provided may take."""
+HOLD_PAUSE_S: Final = 0.05
 TASK_KINDS: Final = {
     ProvisionKind.CONDA: TaskKind.ENVIRONMENT,
     ProvisionKind.CONTAINER: TaskKind.IMAGE,
@@ -147,10 +150,14 @@ class ProvisionSteps:
         path = provided.lock
         if path is None:
             return
-        lock = await in_thread(lambda: try_lock(Path(path), shared=True, create=False), limiter=self._threads)
-        if lock is None:
-            raise ProvisionFailed("it was removed in the same moment", may_retry=True)
-        self._held.append(lock)
+        with anyio.move_on_after(HOLD_DEADLINE_S):
+            while await in_thread(Path(path).exists, limiter=self._threads):
+                lock = await in_thread(lambda: try_lock(Path(path), shared=True, create=False), limiter=self._threads)
+                if lock is not None:
+                    self._held.append(lock)
+                    return
+                await anyio.sleep(HOLD_PAUSE_S)  # who looks whether it is in use locks it for a moment
+        raise ProvisionFailed("it was removed in the same moment", may_retry=True)
 
     def _failed(self, requirement: AnyRequirement, failed: ProvisionFailed) -> Answer:
         if self._attempt.is_dry:

@@ -96,9 +96,10 @@ def test_what_a_killed_build_left_is_removed_before_the_next(cache: EnvironmentC
     (killed.prefix / "half").write_text("half")
     (killed.scratch / "x").write_text("x")
     killed.log.write_text("{}")
-    os.close(killed.lock_descriptor)
+    prefix = killed.prefix
+    del killed  # as its end does, this releases the lock
     assert cache.remove_remains() == 1
-    assert not killed.prefix.exists()
+    assert not prefix.exists()
     assert cache.keys() == []
 
 
@@ -238,3 +239,12 @@ def test_a_folder_with_a_long_path_is_refused(tmp_path: Path) -> None:
 
 def test_a_label_is_one_line() -> None:
     assert label_of("envs/a\n\x1b[31m.yaml") == "envs/a [31m.yaml"
+
+
+def test_a_lock_that_nobody_refers_to_is_released(tmp_path: Path) -> None:
+    """As when the caller was cancelled while a thread took it."""
+    assert try_lock(tmp_path / "lock") is not None
+    again = try_lock(tmp_path / "lock")
+    assert again is not None
+    again.release()
+    again.release()

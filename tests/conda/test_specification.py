@@ -54,6 +54,7 @@ def test_a_file_is_read_as_conda_reads_it() -> None:
         ("channels: [x]\ndependencies: []", "no dependencies"),
         ("channels: [x]\ndependencies: [[a]]", "must be a text"),
         ("channels: [x]\ndependencies: [true]", "must be a text"),
+        (f"channels: [x]\ndependencies: [0x{'f' * 9_000}]", "many digits"),
         ("channels: [x]\ndependencies: [{conda: [a]}]", "the key pip alone"),
         ("channels: [x]\ndependencies: ['https://host/c/linux-64/a-1-0.conda']", "addresses and files"),
         ("channels: [x]\ndependencies: ['/etc/passwd']", "addresses and files"),

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from penstock_execution.engine import Attempt, EngineEvent, TaskChanged
+from penstock_execution.files.locks import try_lock
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_execution.logs.live_logs import TASK_LOGS, LiveLogs
 from penstock_execution.provision_steps import MAX_STEP_LOG_CHARS, ProvisionSteps, RunningStep, step_name
@@ -163,6 +165,31 @@ async def test_a_file_in_the_place_of_its_log_fails_the_step(tmp_path: Path) -> 
     answer = await desk.steps.answer(0, CONDA)
     assert answer.failure is not None
     assert not (tmp_path / "secret").exists()
+
+
+async def test_what_is_used_stays_locked_until_the_attempt_ends(tmp_path: Path) -> None:
+    """A process that looks whether it is in use locks it for a moment, and that is waited for."""
+    path = tmp_path / "1.lock"
+    looking = try_lock(path)
+    assert looking is not None
+    desk = Desk(tmp_path, OneAnswer(replace(PROVIDED, lock=str(path))))
+    async with anyio.create_task_group() as group:
+        group.start_soon(desk.steps.answer, 0, CONDA)
+        with anyio.fail_after(30):
+            while [task.state for task in desk.tasks[-1:]] != [TaskState.COMPLETED]:  # noqa: ASYNC110
+                await anyio.sleep(0.01)  # the step ended; the lock is waited for
+        looking.release()
+    assert try_lock(path) is None, "the attempt uses it"
+    desk.steps.release()
+    assert try_lock(path) is not None
+
+
+async def test_what_was_removed_in_the_same_moment_is_a_failure_that_a_retry_corrects(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, OneAnswer(replace(PROVIDED, lock=str(tmp_path / "gone.lock"))))
+    answer = await desk.steps.answer(0, CONDA)
+    assert answer.failure is not None
+    assert answer.failure.may_retry
+    assert not (tmp_path / "gone.lock").exists()
 
 
 def test_the_name_of_a_step_is_one_line() -> None:

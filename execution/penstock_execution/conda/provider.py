@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -130,8 +130,9 @@ class CondaProvider:
         """
         if isinstance(requirement, NamedCondaEnvironment):
             return await in_thread(lambda: self._by_name(requirement.name))
-        wanted = await in_thread(lambda: self._recipe(requirement))
-        entry = await in_thread(lambda: self._cache.find(wanted.key))
+        with _cache_faults():
+            wanted = await in_thread(lambda: self._recipe(requirement))
+            entry = await in_thread(lambda: self._cache.find(wanted.key))
         return None if entry is None else _provided(entry, is_cached=True)
 
     async def provide(self, requirement: AnyRequirement, step: Step) -> Provided:
@@ -143,11 +144,9 @@ class CondaProvider:
         """
         if isinstance(requirement, NamedCondaEnvironment):
             return await in_thread(lambda: self._by_name(requirement.name))
-        try:
+        with _cache_faults():
             wanted = await in_thread(lambda: self._recipe(requirement))
             entry = await in_thread(lambda: self._used(wanted.key))
-        except (OSError, TimeoutError) as error:
-            raise ProvisionFailed(f"the cache of environments does not work: {error}", may_retry=True) from error
         if entry is not None:
             return _provided(entry, is_cached=True)
         return _provided(await self._built(wanted, requirement.label, step), is_cached=False)
@@ -209,13 +208,13 @@ class CondaProvider:
     async def _run(self, build: _SharedBuild, wanted: Recipe, label: str) -> None:
         """Wait until the environment is there, built by this process or another."""
         try:
-            with build.scope:
+            with build.scope, _cache_faults():
                 build.result = await self._have(build, wanted, label)
         except BuildFailed as error:
             failure = error.failure
             build.failure = ProvisionFailed(failure.message, detail=failure.detail, may_retry=failure.may_retry)
-        except (OSError, TimeoutError) as error:
-            build.failure = ProvisionFailed(f"the cache of environments does not work: {error}", may_retry=True)
+        except ProvisionFailed as failed:
+            build.failure = failed
         except Exception as error:  # noqa: BLE001 - the boundary of a build: the runner and other builds go on
             _log.exception("environment_build_fault", key=wanted.key)
             build.failure = ProvisionFailed(f"the build failed: {type(error).__name__}: {error}", may_retry=True)
@@ -270,7 +269,7 @@ class CondaProvider:
         finally:
             build.record = None
             with anyio.CancelScope(shield=True):
-                await in_thread(building.close)
+                await in_thread(building.close, deadline_s=REMOVE_DEADLINE_S)
 
     async def _keep_clean(self) -> None:
         """Remove what killed builds left, then what exceeds the limits, after each build and at intervals."""
@@ -279,17 +278,27 @@ class CondaProvider:
         while self._limits is not None:
             limits = self._limits
             try:
+                # The cache may hold anything; a fault here must end no build.
                 removed = await in_thread(
                     lambda: evict(self._cache, limits, self._runtime.now()),  # noqa: B023 - called at once
                     deadline_s=REMOVE_DEADLINE_S,
                 )
                 for entry in removed:
                     _log.info("environment_evicted", key=entry.manifest.key, label=entry.manifest.label)
-            except OSError as error:
-                _log.warning("environments_not_evicted", reason=str(error))
+            except Exception as error:  # noqa: BLE001 - the boundary of a look at the cache: the next one follows
+                _log.warning("environments_not_evicted", reason=f"{type(error).__name__}: {error}")
             with anyio.move_on_after(EVICTION_INTERVAL_S):
                 await self._grown.wait()
             self._grown = anyio.Event()
+
+
+@contextlib.contextmanager
+def _cache_faults() -> Generator[None]:
+    """Turn a fault of the disk into a failure that names it."""
+    try:
+        yield
+    except OSError as error:  # TimeoutError is one
+        raise ProvisionFailed(f"the cache of environments does not work: {error}", may_retry=True) from error
 
 
 def _new_lines(path: Path, read_bytes: int) -> tuple[list[bytes], int]:

@@ -16,6 +16,8 @@ MAX_ITEM_CHARS: Final = 500
 MAX_NODES: Final = 10_000
 """Values and keys of a YAML file, all together."""
 MAX_LEVELS: Final = 8
+MAX_NUMBER: Final = 10**18
+"""A larger one is no version; to write it could take long."""
 NO_DEFAULTS: Final = "nodefaults"
 """Among the channels: add no others. None are ever added here."""
 _KEYS: Final = ("name", "prefix", "channels", "dependencies", "variables")
@@ -86,14 +88,15 @@ def _table(text: str) -> dict[str, object]:
     try:
         # With references a few characters can become gigabytes. An environment file needs none.
         levels = 0
-        events = cast("Iterable[Any]", yaml.parse(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # many times faster, where PyYAML was built with it
+        events = cast("Iterable[Any]", yaml.parse(text, Loader=loader))  # pyright: ignore[reportUnknownMemberType]
         for number, event in enumerate(events):
             levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if number > MAX_NODES or levels > MAX_LEVELS:
                 raise _wrong("it is too large")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise _wrong("it uses anchors or aliases (& and *), which are not supported")
-        content: object = yaml.safe_load(text)
+        content: object = yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _wrong(f"it is not valid YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(content, dict):
@@ -115,6 +118,8 @@ def _list(table: Mapping[str, object], key: str, limit: int) -> list[object]:
 def _text(item: object, what: str) -> str:
     if isinstance(item, bool) or not isinstance(item, str | int | float):
         raise _wrong(f"a {what} must be a text, not {str(item)[:80]!r}")
+    if isinstance(item, int) and abs(item) > MAX_NUMBER:
+        raise _wrong(f"a {what} must be a text, not a number of many digits")
     text = str(item).strip()
     if not text or len(text) > MAX_ITEM_CHARS or not text.isprintable():
         raise _wrong(f"a {what} must be 1 to {MAX_ITEM_CHARS} printable characters")

@@ -8,14 +8,23 @@ from pathlib import Path
 
 
 class Lock:
-    """A held lock. A process that inherits its descriptor holds it too."""
+    """A held lock. A process that inherits its descriptor holds it too.
+
+    One that nobody refers to is released: a thread may take it for a caller that was cancelled.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self._is_held = True
 
     def release(self) -> None:
-        """Let go of it; processes that inherited it still hold it."""
-        os.close(self.descriptor)
+        """Let go of it; processes that inherited it still hold it. A second call has no effect."""
+        if self._is_held:
+            self._is_held = False
+            os.close(self.descriptor)
+
+    def __del__(self) -> None:
+        self.release()
 
 
 def try_lock(path: Path, *, shared: bool = False, create: bool = True) -> Lock | None:
