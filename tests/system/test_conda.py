@@ -54,7 +54,6 @@ def system(lab: ChannelServer) -> Generator[System]:
         running_system(
             Path(root),
             PENSTOCK_CONDA_CHANNELS=f"lab={lab.url}",
-            PENSTOCK_CONDA_DIR=f"{root}/conda",
             PENSTOCK_SLOTS="4",
         ) as system,
     ):
@@ -156,5 +155,5 @@ def test_a_build_continues_after_the_runner_was_killed(system: System, lab: Chan
     job = ended(system, job_id)
     assert job["state"] == "COMPLETED", (job, system.services["runner"].tail())
     assert output(system, job_id, "a.txt") == "greet 2.0\n"
-    keys = list((system.root / "conda/environments").iterdir())
+    keys = list((system.root / "state/runner/conda/environments").iterdir())
     assert all((key / "manifest.json").exists() for key in keys if not (key / "failure.json").exists())
