@@ -157,3 +157,25 @@ def test_a_build_continues_after_the_runner_was_killed(system: System, lab: Chan
     assert output(system, job_id, "a.txt") == "greet 2.0\n"
     keys = list((system.root / "state/runner/conda/environments").iterdir())
     assert all((key / "manifest.json").exists() for key in keys if not (key / "failure.json").exists())
+
+
+def test_a_plan_lists_what_would_be_prepared(system: System) -> None:
+    """What is there, what is not, and what no operator allows; nothing is built."""
+    environments = {
+        "there": "channels: [lab]\ndependencies: [greet=1.0]\n",
+        "new": "channels: [lab]\ndependencies: [greet, native]\n",
+        "other": "channels: [elsewhere]\ndependencies: [greet]\n",
+    }
+    files = {f"envs/{name}.yaml": text for name, text in environments.items()}
+    rule = 'rule {0}:\n    output: "{0}.txt"\n    conda: "envs/{0}.yaml"\n    shell: "greet > {{output}}"\n'
+    first = submit(system, {"Snakefile": rule.format("there"), "envs/there.yaml": environments["there"]})
+    assert ended(system, first)["state"] == "COMPLETED"
+    snakefile = 'rule all:\n    input: "there.txt", "new.txt", "other.txt"\n' + "".join(map(rule.format, environments))
+    body = {"pipeline_name": "p", "engine": "snakemake", "source": {"files": {"Snakefile": snakefile, **files}}}
+    status, plan = system.post("/jobs?dry_run=true", body)
+    assert status == 200, plan
+    planned = {item["label"]: item for item in plan["software"]}
+    assert planned["envs/there.yaml"]["is_cached"]
+    assert not planned["envs/new.yaml"].get("is_cached")
+    assert "elsewhere" in planned["envs/other.yaml"]["problem"]
+    assert "envs/other.yaml" in plan["refusal"]
