@@ -11,9 +11,10 @@ from penstock_gateway.index.job_status import DETAILED_STATUSES_OF, DetailedStat
 from penstock_gateway.operations.wes_models import WesState
 from penstock_gateway.wes.addresses import Addresses, root_of
 from penstock_gateway.wes.failures import error_of, in_words_of_wes
-from penstock_gateway.wes.rendering import command_of, request_of
+from penstock_gateway.wes.rendering import command_of, request_of, run_log_of
 from penstock_gateway.wes.states import DETAILED_STATUS_OF, state_counts, state_of
 from penstock_schemas.jobs import FailureCause, JobState, Source, SourceKind
+from penstock_schemas.views import Task, TaskKind, TaskState
 
 CASES = [
     (JobState.QUEUED, None, WesState.QUEUED),
@@ -150,3 +151,23 @@ def test_only_a_trusted_proxy_determines_the_public_address() -> None:
 )
 def test_errors_have_the_terms_of_the_standard(native: str, standard: str) -> None:
     assert in_words_of_wes(native) == standard
+
+
+def test_what_no_runner_provides_and_what_was_prepared_are_in_the_logs_of_a_run() -> None:
+    """WES has no other place for it."""
+    job = make_job(1)
+    step = Task(
+        id="conda-1",
+        job_id=job.id,
+        attempt=1,
+        name="conda: e.yaml",
+        kind=TaskKind.ENVIRONMENT,
+        state=TaskState.COMPLETED,
+        message="it was there already: 3 packages",
+    )
+    log = run_log_of(job, [step], None, Addresses("https://host", "/wes"), preflight=("rule a declares `container:`",))
+    assert log.run_log.system_logs == ["not provided: rule a declares `container:`"]
+    assert log.task_logs is not None
+    (task,) = log.task_logs
+    assert task.system_logs[0] == "kind: environment"
+    assert "message: it was there already: 3 packages" in task.system_logs

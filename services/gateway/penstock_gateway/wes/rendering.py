@@ -50,7 +50,14 @@ def summary_of(job: Job) -> RunSummary:
     )
 
 
-def run_log_of(job: Job, tasks: Sequence[Task] | None, manifest: OutputManifest | None, addresses: Addresses) -> RunLog:
+def run_log_of(
+    job: Job,
+    tasks: Sequence[Task] | None,
+    manifest: OutputManifest | None,
+    addresses: Addresses,
+    *,
+    preflight: Sequence[str] = (),
+) -> RunLog:
     """Return all of a run.
 
     Args:
@@ -58,13 +65,14 @@ def run_log_of(job: Job, tasks: Sequence[Task] | None, manifest: OutputManifest 
         tasks: its tasks; `None` when they are too many to be shown within it.
         manifest: what it produced; `None` while there is nothing.
         addresses: makes the addresses of what belongs to it.
+        preflight: what it declares and no connected runner provides.
 
     """
     return RunLog(
         run_id=job.id,
         request=request_of(job),
         state=state_of(job),
-        run_log=_engine_log(job, addresses),
+        run_log=_engine_log(job, addresses, preflight),
         task_logs_url=addresses.tasks(job.id),
         task_logs=None if tasks is None else [task_log_of(task, addresses) for task in tasks],
         outputs=outputs_of(job, manifest, addresses),
@@ -164,7 +172,7 @@ def command_of(job: Job) -> list[str]:
     return [*command, *(["--", *targets] if targets else [])]
 
 
-def _engine_log(job: Job, addresses: Addresses) -> Log:
+def _engine_log(job: Job, addresses: Addresses, preflight: Sequence[str]) -> Log:
     has_begun = job.started_at is not None
     return Log(
         name=job.spec.pipeline_name,
@@ -174,7 +182,7 @@ def _engine_log(job: Job, addresses: Addresses) -> Log:
         stdout=addresses.run_log(job.id, "stdout") if has_begun else UNSET,
         stderr=addresses.run_log(job.id, "stderr") if has_begun else UNSET,
         exit_code=_exit_code(job),
-        system_logs=_system_logs_of_run(job) or UNSET,
+        system_logs=_system_logs_of_run(job, preflight) or UNSET,
     )
 
 
@@ -185,12 +193,13 @@ def _exit_code(job: Job) -> int | UnsetType:
     return WORKFLOW_FAILED if has_begun and state_of(job) is WesState.EXECUTOR_ERROR else UNSET
 
 
-def _system_logs_of_run(job: Job) -> list[str]:
+def _system_logs_of_run(job: Job, preflight: Sequence[str]) -> list[str]:
     lines: list[str] = []
     if job.state is JobState.HELD:
         lines.append(f"held: {job.hold_reason or 'no reason was given'}")
     if job.requeue_reason is not None:
         lines.append(f"an earlier attempt ended without an outcome: {job.requeue_reason}")
+    lines += [f"not provided: {sentence}" for sentence in preflight]
     lines += _measured(job.measured)
     lines += [f"warning: {warning}" for warning in job.warnings]
     if job.failure is not None:

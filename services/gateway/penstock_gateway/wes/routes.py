@@ -111,7 +111,8 @@ class WesRunRoutes:
         job = await self._jobs.get(request.principal, run_id)
         tasks = await self._inline_tasks(request.principal, job)
         manifest = await self._manifest(request.principal, job)
-        body = run_log_of(job, tasks, manifest, self._rules.addresses(request))
+        preflight = self._engine_directory.preflight(job)
+        body = run_log_of(job, tasks, manifest, self._rules.addresses(request), preflight=preflight)
         return BytesResponse(encode(body), headers=NO_STORE)
 
     async def get_run_status(self, request: Request, run_id: JobId) -> ASGIApp:
