@@ -139,3 +139,19 @@ async def test_what_is_removed_or_stays_for_ever_is_on_no_list(place: Place) -> 
     assert await place.kept.settle(Stay.KEPT, JobId("stays"), "e", stays)
     assert place.there == {"stays"}
     assert await place.kept.find(JobId("stays")) is None
+
+
+async def test_where_the_list_cannot_be_written_nothing_is_kept(place: Place) -> None:
+    (place.folder / f"{RECORD}.new").mkdir()
+    assert not await place.keep("a")
+    assert place.there == set()
+    assert await place.kept.find(JobId("a")) is None
+
+
+async def test_a_sweep_without_anything_to_do_writes_nothing(place: Place) -> None:
+    await place.kept.sweep()
+    assert not (place.folder / RECORD).exists()
+    await place.keep("a")
+    before = (place.folder / RECORD).stat().st_mtime_ns
+    await place.kept.sweep()
+    assert (place.folder / RECORD).stat().st_mtime_ns == before

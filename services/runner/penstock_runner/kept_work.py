@@ -68,16 +68,18 @@ class KeptWorkspaces:
         try:
             await workspace.keep()
             size_bytes = await workspace.size_bytes()
-        except OSError as error:  # TimeoutError is one
+            kept = KeptWork(job_id=job_id, engine=engine, kept_at=self._runtime.now(), size_bytes=size_bytes)
+            async with self._changing:
+                entries = await self._entries()
+                entries[job_id] = kept
+                await self._remove_over(entries)
+                await anyio.to_thread.run_sync(self._write, list(entries.values()))
+                return job_id in entries
+        except OSError as error:  # a full disk is one, and TimeoutError
             _log.warning("work_not_kept", job_id=job_id, reason=str(error))
+            (await self._entries()).pop(job_id, None)
             await workspace.remove()
             return False
-        kept = KeptWork(job_id=job_id, engine=engine, kept_at=self._runtime.now(), size_bytes=size_bytes)
-        async with self._changing:
-            entries = await self._entries()
-            entries[job_id] = kept
-            await self._sweep(entries)
-            return job_id in entries
 
     async def run(self) -> None:
         """Remove what is over, at intervals, without end."""
@@ -96,14 +98,17 @@ class KeptWorkspaces:
 
         """
         async with self._changing:
-            await self._sweep(await self._entries())
+            entries = await self._entries()
+            if entries and await self._remove_over(entries):
+                await anyio.to_thread.run_sync(self._write, list(entries.values()))
 
     async def find(self, job_id: JobId) -> KeptWork | None:
         """Return what is known of a kept work directory; `None`: it is not kept for a time."""
-        async with self._changing:
-            return (await self._entries()).get(job_id)
+        return (await self._entries()).get(job_id)
 
-    async def _sweep(self, entries: dict[JobId, KeptWork]) -> None:
+    async def _remove_over(self, entries: dict[JobId, KeptWork]) -> bool:
+        """Remove what is over, also from `entries`; return whether there was anything."""
+        before = len(entries)
         free_bytes = await anyio.to_thread.run_sync(self._free_bytes)
         for item in to_remove(entries.values(), self.policy, now=self._runtime.now(), free_bytes=free_bytes):
             workspaces = self._workspaces().get(item.engine)
@@ -111,7 +116,7 @@ class KeptWorkspaces:
             if is_gone:
                 del entries[item.job_id]
             _log.info("kept_work_removed", job_id=item.job_id, is_gone=is_gone, until=kept_until(item, self.policy))
-        await anyio.to_thread.run_sync(self._write, list(entries.values()))
+        return len(entries) < before
 
     async def _entries(self) -> dict[JobId, KeptWork]:
         if self._kept is None:
@@ -123,16 +128,15 @@ class KeptWorkspaces:
             return _decoder.decode((self._folder / RECORD).read_bytes())
         except FileNotFoundError:
             return []
-        except msgspec.MsgspecError as error:
+        except (OSError, msgspec.MsgspecError) as error:
             _log.warning("kept_work_list_unreadable", reason=str(error))
             return []
 
     def _write(self, kept: list[KeptWork]) -> None:
         path = self._folder / RECORD
         new = path.with_name(RECORD + ".new")
-        if kept or path.exists():
-            new.write_bytes(msgspec.json.encode(kept))
-            new.replace(path)
+        new.write_bytes(msgspec.json.encode(kept))
+        new.replace(path)
 
     def _free_bytes(self) -> int | None:
         try:
