@@ -9,8 +9,11 @@ from penstock_runner.attempts.dependencies import AttemptDependencies, job_log
 from penstock_runner.attempts.reporting import Reports
 from penstock_runner.attempts.returns import return_attempt
 from penstock_runner.attempts.uploads import Uploads
+from penstock_runner.core.kept_work import KeepPolicy
 from penstock_runner.core.orders import StartOrder
+from penstock_runner.kept_work import KeptWorkspaces
 from penstock_runner.remote_sources.runner_sources import RunnerSources
+from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.events import JobRequeued
 from penstock_schemas.ids import DEFAULT_TENANT, EventId, JobId, RunnerId
 from penstock_schemas.jobs import JobState, RequeueCause
@@ -33,6 +36,7 @@ def place_of(cluster: MemoryCluster, folder: Path) -> AttemptDependencies:
         reports=Reports(cluster.tasks, cluster.logs, uploads),
         cores=1,
         keep_work=False,
+        kept=KeptWorkspaces(folder, KeepPolicy(), dict, runtime=SYSTEM),
         upload_retry_s=1.0,
     )
 
