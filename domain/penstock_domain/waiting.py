@@ -2,6 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 
+from penstock_domain.capacity import Request
 from penstock_domain.demands import demand_of
 from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.quantities import counted
@@ -66,6 +67,11 @@ def _in_queue(job: Job, queue: QueueSummary) -> Waiting | None:
         return Waiting(
             reason=WaitReason.NO_RUNNER, text=f"no runner that offers the engine {job.spec.engine} takes new work"
         )
+    request = Request(cores=job.spec.cores, gpus=job.spec.gpus)
+    maximum = Request(cores=of_engine.cores, gpus=of_engine.gpus)
+    if (maximum.cores and request.cores > maximum.cores) or request.gpus > maximum.gpus:
+        text = f"it requests {request} of one runner, and the largest runner has {maximum or 'no GPU'}"
+        return Waiting(reason=WaitReason.NO_RUNNER, text=text)
     place = of_engine.first.index(job.id) if job.id in of_engine.first else None
     if place is None and of_engine.waiting <= len(of_engine.first):
         return None  # submitted, or started, after the report
@@ -94,8 +100,16 @@ def _reason(job: Job, queue: QueueSummary) -> tuple[WaitReason, str]:
             else f"all {of_engine.slots} slots with the engine {job.spec.engine} are"
         )
         return WaitReason.NO_SLOT, f"{slots} taken"
+    if job.spec.cores > of_engine.free_cores > 0 or job.spec.gpus > of_engine.free_gpus:
+        request = Request(cores=job.spec.cores, gpus=job.spec.gpus)
+        free = Request(cores=of_engine.free_cores, gpus=of_engine.free_gpus)
+        text = (
+            f"it requests {request} of one runner, and the one with the largest free part has {free or 'no GPU'} free"
+        )
+        return WaitReason.NO_SLOT, f"{text}; when it is the first of the queue, others leave a runner to it"
     declared = directives_of(job.spec.source)
-    if of_engine.free_for.get(demand_of(job.spec.engine, declared), 1) <= 0:
+    demand = demand_of(job.spec.engine, declared, Request(cores=job.spec.cores, gpus=job.spec.gpus))
+    if declared and of_engine.free_for.get(demand, 1) <= 0:
         named = ", ".join(f"`{directive}:`" for directive in sorted(declared))
         return WaitReason.NO_SLOT, f"its files declare {named}, and all slots of the runners for that are taken"
     return WaitReason.NEXT, "it starts in one of the next cycles of the scheduler"

@@ -50,6 +50,9 @@ class Attempt(Struct, frozen=True, kw_only=True):
     entrypoint: str | None = None
     """The main file, relative to the work directory; `None`: it is looked for in the standard locations."""
     cores: int = 1
+    """Of all slots that it takes."""
+    gpus: tuple[str, ...] = ()
+    """The ids of the GPUs that it has alone."""
     engine_parameters: EngineParameters = field(default_factory=EngineParameters)
     """What the submission chose of the engine's own settings; the descriptor's table lists what can be."""
     resume: bool = False

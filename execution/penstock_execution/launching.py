@@ -23,6 +23,8 @@ class LocalProcesses(Struct, frozen=True, kw_only=True):
     modules_init: str | None = None
     """The shell script that defines `module` of environment modules; `None`: there are none."""
     max_processes: int = MAX_PROCESSES
+    shares_gpus: bool = True
+    """Whether attempts see every GPU of the machine, because the runner gives none to single ones."""
     """Processes of one run that are watched at the same time."""
 
 

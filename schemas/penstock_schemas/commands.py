@@ -35,6 +35,8 @@ class AssignJob(Command, frozen=True, kw_only=True):
     cycle_id: EventId
     is_alone: bool = False
     """Whether nothing else may run on the runner meanwhile."""
+    slots: int = 1
+    gpus: tuple[str, ...] = ()
 
 
 class StartAttempt(Command, frozen=True, kw_only=True):

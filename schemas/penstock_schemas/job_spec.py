@@ -43,6 +43,10 @@ class JobSpec(SubmissionFields, frozen=True, kw_only=True, omit_defaults=True):
     idempotency_key: str | None = None
     lineage: Lineage | None = None
     """The job that it retries or repeats."""
+    cores: int = 0
+    """Requested of one runner, in one or several slots; 0: those of one slot."""
+    gpus: int = 0
+    """Requested of one runner, for this job alone."""
 
 
 CLIENT_FIELDS: Final = SubmissionFields.__struct_fields__

@@ -50,6 +50,10 @@ class JobLifecycle(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     """Those of them in which the runner had no other job."""
     is_alone: bool = False
     """Whether no other job may run on the runner of the current attempt."""
+    slots: int = 1
+    """Of the current attempt."""
+    gpus: tuple[str, ...] = ()
+    """Those that the current attempt has alone."""
     not_before: datetime | None = None
     """The next attempt starts no earlier."""
     cancel_reason: str | None = None
@@ -203,6 +207,10 @@ class RunnerHeartbeat(Struct, frozen=True, kw_only=True):
     busy: int
     engines: dict[str, str]
     draining: bool = False
+    cores: int = 0
+    """Of each slot; 0: not known."""
+    gpus: int = 0
+    """How many it has."""
     sandbox: SandboxLevel | None = None
     """`None`: not reported, because it is older than this field."""
     sandbox_lacks: tuple[str, ...] = ()
@@ -237,6 +245,13 @@ class EngineQueue(Struct, frozen=True, kw_only=True):
     """Of jobs that wait and declare software, by their demand: the free slots of runners that they may start on."""
     holders: tuple[SlotHolder, ...] = ()
     """Jobs that hold its slots: at most a few, the oldest first."""
+    cores: int = 0
+    """Of the largest runner, in all of its slots."""
+    gpus: int = 0
+    """Of the runner that has the largest number of them."""
+    free_cores: int = 0
+    """The largest number that a job could get of one runner now."""
+    free_gpus: int = 0
 
 
 class OwnerLoad(Struct, frozen=True, kw_only=True):

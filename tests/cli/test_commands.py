@@ -222,7 +222,7 @@ def test_the_runners_are_listed(system: Up) -> None:
     done = call(system.home, "runners")
     assert done.returncode == Exit.OK, done.stderr
     header, line = done.stdout.splitlines()
-    assert header.split() == ["NAME", "BUSY", "STATE", "SEEN", "SANDBOX", "PROVIDES", "ENGINES"]
+    assert header.split() == ["NAME", "BUSY", "CORES", "GPUS", "STATE", "SEEN", "SANDBOX", "PROVIDES", "ENGINES"]
     assert "active" in line
     assert re.search(r"mock \S+, snakemake 9\.", line)
     (found,) = json.loads(call(system.home, "runners", "-o", "json").stdout)["runners"]

@@ -196,8 +196,8 @@ def test_another_engine_takes_what_every_engine_takes_alone(engine: str) -> None
         == installed_engines().table(engine).check({"no-requeue": None})
         == ()
     )
-    (violation,) = installed_engines().table(engine).check({"cores": "1"})
-    assert violation.detail.endswith("it takes `no-requeue`, `keep-work`")
+    (violation,) = installed_engines().table(engine).check({"retries": "1"})
+    assert violation.detail.endswith("`no-requeue`, `keep-work`, `gpus`")
 
 
 @pytest.mark.parametrize("engine", ["snakemake", "mock"])

@@ -91,6 +91,8 @@ class History:
         hold: bool = False,
         requeue: bool = True,
         declares: tuple[str, ...] = (),
+        cores: int = 0,
+        gpus: int = 0,
     ) -> JobId:
         job_id = job(number)
         declared = tuple(DeclaredSoftware(directive=item, path="Snakefile", line=1) for item in declares)
@@ -98,6 +100,8 @@ class History:
             pipeline_name="p",
             engine=engine,
             owner=owner,
+            cores=cores,
+            gpus=gpus,
             priority=priority,
             hold=hold,
             requeue=requeue,
@@ -145,7 +149,15 @@ class History:
     def cancel_running(self, number: int, reason: str | None = None) -> None:
         self.add_event(number, JobCancelRequested(reason=reason))
 
-    def join(self, name: str, slots: int, *engines: str, provides: tuple[str, ...] = ()) -> RunnerId:
+    def join(
+        self,
+        name: str,
+        slots: int,
+        *engines: str,
+        provides: tuple[str, ...] = (),
+        cores: int = 0,
+        gpus: tuple[str, ...] = (),
+    ) -> RunnerId:
         runner_id = RunnerId(name)
         data = RunnerJoined(
             runner_id=runner_id,
@@ -153,6 +165,8 @@ class History:
             slots=slots,
             engines=dict.fromkeys(engines or ("mock",), "1"),
             provides=provides,
+            cores=cores,
+            gpus=gpus,
         )
         self.add(aggregates.runner(runner_id), data)
         return runner_id

@@ -64,7 +64,7 @@ def test_what_runs_alone_is_bounded(
     log.limit("owner", owner_limit)
     gone = frozenset([RunnerId("r-0")] if is_gone else [])
     isolation = isolate(log.state, log.now, gone, capacity)
-    chosen = [runner_id for _, runner_id in isolation.starts]
+    chosen = [place.runner_id for _, place in isolation.starts]
     assert len(set(chosen)) == len(chosen), "one job each"
     assert set(chosen) <= isolation.taken
     assert len(isolation.taken) <= max(1, (len(slots) - len(gone)) // 2), "other jobs keep half of the runners"

@@ -9,6 +9,7 @@ from tests.simulation.machines import GatewayMachine
 from tests.simulation.world import World
 
 from penstock_domain.job.errors import Refused
+from penstock_gateway.http.problems import Invalid
 from penstock_ports import PortError
 from penstock_schemas.access import Principal, Role
 from penstock_schemas.api import JobSubmission
@@ -36,9 +37,19 @@ class Client:
             priority=random.choice([0, 0, 0, 5]),
             hold=world.chance(0.1),
             requeue=not world.chance(0.2),
+            engine_parameters=self._requested(),
         )
         self.was_submitted = anyio.Event()
         self.is_done = False
+
+    def _requested(self) -> dict[str, str | None]:
+        """Return what a run requests of one runner: some request two slots, which not every runner has, or GPUs."""
+        chosen: dict[str, str | None] = {}
+        if self._world.chance(0.2):
+            chosen["cores"] = self._world.random.choice(["1", "3", "4"])
+        if self._world.chance(0.2):
+            chosen["gpus"] = self._world.random.choice(["1", "2"])
+        return chosen
 
     async def run(self) -> None:
         """Submit the job, perhaps more than once, and release it when it is held."""
@@ -107,12 +118,15 @@ class Client:
         return True
 
     async def _insist(self, send: Callable[[GatewayMachine], Awaitable[T]]) -> T:
-        """Send a request to one gateway after the other until one answers it."""
+        """Send a request to one gateway after the other until one answers it.
+
+        A gateway that sees no runner large enough for a submission refuses it; such a runner comes back.
+        """
         while True:
             request = Request(self._world, self._world.random.choice(self._gateways), send)
             with anyio.move_on_after(PATIENCE_S):
                 await request.done.wait()
-            if request.error is not None and not isinstance(request.error, PortError):
+            if request.error is not None and not isinstance(request.error, PortError | Invalid):
                 raise request.error
             if request.answer:
                 return request.answer[0]
@@ -134,7 +148,7 @@ class Request(Generic[T]):
     async def _handle(self) -> None:
         try:
             self.answer.append(await self._send(self._gateway))
-        except (PortError, Refused) as error:
+        except (PortError, Refused, Invalid) as error:
             self.error = error
         except Exception as error:  # noqa: BLE001  # the boundary of a request
             self._world.note_fault("a request", error)

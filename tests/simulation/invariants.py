@@ -157,6 +157,10 @@ class Invariants:
         for runner in state.runners.values():
             if not runner.state.is_over:
                 require(state.free_slots(runner) >= 0, "a runner never gets more than it has slots for", runner)
+            held = [gpu for name in state.jobs_by_runner.get(runner.id, ()) for gpu in state.jobs[name].life.gpus]
+            require(len(held) == len(set(held)), "a GPU belongs to one job at a time", (runner, held))
+            if not runner.state.is_over:
+                require(set(held) <= set(runner.gpus), "a job has only GPUs of its runner", (runner, held))
 
     def check_end(self, history: Sequence[Stored], view: dict[str, Job], published: set[int]) -> None:
         """Check what must hold when everything has come to rest."""

@@ -207,6 +207,8 @@ class RunnerMachine(Service):
             software_version="0",
             lease_s=self.lease_s,
             drain_timeout_s=5.0,
+            cores=2,
+            gpus=("0", "1"),
         )
         cluster = self.cluster
         ports = Ports(

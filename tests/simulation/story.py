@@ -99,7 +99,9 @@ class Story:
             past.add_ended_job(START - KEPT - timedelta(days=1))
             past.add_ended_job(START - KEPT + timedelta(days=1))
             self.schedulers = [self._begin(SchedulerMachine(world)) for _ in range(2)]
-            self.runners = [self._new_runner(f"r{number}", world.random.randint(1, 2)) for number in range(3)]
+            self.runners = [
+                self._new_runner(f"r{number}", world.random.randint(1 if number else 2, 2)) for number in range(3)
+            ]
             self.projectors = [self._begin(ProjectorMachine(world)) for _ in range(world.random.randint(1, 2))]
             self.gateways = [self._new_gateway(self._folder / f"g{number}") for number in range(2)]
             self.clients = [

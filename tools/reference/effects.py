@@ -152,6 +152,8 @@ def _origin(value: object, stored: Stored, before: Job | None, name: str) -> str
         return "`0`" if value == 0 else "nothing"
     if before is not None and isinstance(value, int) and value == getattr(before, name) + 1:
         return "one more than it was"
+    if value == 1:
+        return "`1`"
     if isinstance(value, JobSpec) and before is not None:
         defaults = {field.name: _default(field) for field in msgspec.structs.fields(JobSpec) if not field.required}
         kept = [name for name in _names(JobSpec) if getattr(value, name) != defaults.get(name, msgspec.NODEFAULT)]

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from penstock.terminal.option_groups import Command
+from penstock_domain.engines.parameter_table import FOR_EVERY_ENGINE
 from penstock_domain.engines.parameters import EngineParameter, InvalidValue, Kind
 from penstock_domain.engines.registry import InvalidEngines
 from penstock_runtime.engine_plugins import installed_engines
@@ -92,12 +93,15 @@ _by_name = click.option(
 
 
 def _tables() -> list[tuple[str, EngineParameter]]:
-    """Return the parameters of the installed engines, those of the default engine first."""
+    """Return the parameters of the installed engines, those of the default engine first, and those of all."""
     try:
-        engines = sorted(installed_engines(), key=lambda engine: (-engine.default_rank, engine.name))
+        engines = sorted(
+            installed_engines(), key=lambda engine: (not engine.needs_source, -engine.default_rank, engine.name)
+        )
     except InvalidEngines:  # `penstock doctor` shows it, and the server may have engines all the same
         return []
-    return [(engine.title, parameter) for engine in engines for parameter in engine.parameters]
+    own = [(engine.title, parameter) for engine in engines for parameter in engine.parameters]
+    return own + [("every engine", parameter) for parameter in FOR_EVERY_ENGINE]
 
 
 def _options(tables: list[tuple[str, EngineParameter]], taken: set[str]) -> Iterator[Callable[[Command], Command]]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from penstock_domain.capacity import Request
 from penstock_domain.engines.parameters import EngineParameter, InvalidValue, Kind
 
 MAX_PARAMETERS: Final = 64
@@ -46,7 +47,17 @@ KEEP_WORK: Final = EngineParameter(
     description="Keep the work directory for a while, however the run ended, for `penstock files`; with `false` not "
     "even that of a run that failed. The operator bounds time and size.",
 )
-FOR_EVERY_ENGINE: Final = (NO_REQUEUE, KEEP_WORK)
+GPUS: Final = EngineParameter(
+    name="gpus",
+    kind=Kind.COUNT,
+    low=0,
+    high=64,
+    default="0",
+    description="GPUs of one runner that the run has alone.",
+)
+CORES: Final = "cores"
+"""The parameter by which a run requests more cores than a slot has, where an engine's table has it."""
+FOR_EVERY_ENGINE: Final = (NO_REQUEUE, KEEP_WORK, GPUS)
 """Parameters of Penstock itself, valid with every engine and not passed to it."""
 
 
@@ -131,6 +142,12 @@ class ParameterTable(Struct, frozen=True):
             if self.find(given) == KEEP_WORK:
                 return bool(KEEP_WORK.read(text))
         return None
+
+    def request(self, parameters: Mapping[str, str | None]) -> Request:
+        """Return the amounts that checked `parameters` request of one runner."""
+        values = {known.field: known.read(text) for given, text in parameters.items() if (known := self.find(given))}
+        cores: int | None = values.get(CORES)
+        return Request(cores=cores or 0, gpus=values.get(GPUS.field, 0))
 
     def is_for_every_engine(self, given: str) -> bool:
         """Return whether `given` names a parameter of Penstock itself, which the engine does not receive."""

@@ -118,6 +118,8 @@ def _assign(job: JobLifecycle, command: AssignJob) -> tuple[JobEventData, ...]:
             runner_id=command.runner_id,
             cycle_id=command.cycle_id,
             is_alone=command.is_alone,
+            slots=command.slots,
+            gpus=command.gpus,
         ),
     )
 

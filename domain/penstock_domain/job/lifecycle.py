@@ -104,6 +104,8 @@ def applied(job: Life, stored: Stored) -> Life:
                 runner_id=data.runner_id,
                 not_before=None,
                 is_alone=data.is_alone,
+                slots=data.slots,
+                gpus=data.gpus,
             )
         case JobRequeued():
             return replace(_requeued(job, data), head=head)
@@ -189,5 +191,7 @@ def _requeued(job: Life, data: JobRequeued) -> Life:
         runner_crashes=job.runner_crashes + data.is_runner_gone,
         crashes_alone=job.crashes_alone + (data.is_runner_gone and job.is_alone),
         is_alone=False,
+        slots=1,
+        gpus=(),
         not_before=data.not_before,
     )

@@ -25,6 +25,7 @@ from penstock_execution.processes.markers import ATTEMPT_MARKER, RUNNER_MARKER
 from penstock_execution.processes.orphan_processes import sweep
 from penstock_execution.processes.zygote_client import ZygoteClient
 from penstock_execution.provisioning import Provider
+from penstock_execution.sandbox.gpus import gpu_variables, other_devices
 from penstock_execution.sandbox.policy import PLAN_LIMITS, SandboxPolicy
 from penstock_execution.sandbox.rules import Rules
 from penstock_execution.workspace import RunnerStorage, Workspaces
@@ -68,6 +69,7 @@ class SnakemakeEngine:
         max_processes: int = MAX_PROCESSES,
         enforced: Sequence[str] = (),
         cache: EngineCache | None = None,
+        shares_gpus: bool = True,
     ) -> None:
         """Take the runner's environment (`os.environ` where none is given), of which workflows see only a part.
 
@@ -77,11 +79,13 @@ class SnakemakeEngine:
         that defines `module`; `unsupported` is what happens to a run
         that declares software that the runner does not provide; `umask` is for what workflows make, `None` represents
         that of this process; `max_processes` of a run are watched at a time; `enforced` are the resources of rules that
-        are enforced in every run; `cache` keeps outputs of tasks for later runs.
+        are enforced in every run; `cache` keeps outputs of tasks for later runs; `shares_gpus` states whether attempts
+        see GPUs that they were not given.
         """
         self._max_processes = max_processes
         self._enforced = tuple(enforced)
         self._cache = cache
+        self._shares_gpus = shares_gpus
         self._environment = clean_environment(os.environ if environ is None else environ) | dict(
             extra_environment or {}
         )
@@ -185,13 +189,18 @@ class SnakemakeEngine:
             folder.mkdir(parents=True, exist_ok=True)
         environment = self._environment | options.env | {name: str(folder) for name, folder in folders.items()}
         environment[ATTEMPT_MARKER] = _marker(attempt)
+        if not self._shares_gpus:
+            environment |= gpu_variables(attempt.gpus)
         # Rules that call `python` or `snakemake` where there is none get those of this installation.
         environment["PATH"] = f"{environment['PATH']}{os.pathsep}{Path(sys.executable).parent}"
         rules: Rules | None = None
         if self._sandbox is not None:
             provided = tuple(folder for provider in self._providers_of(attempt) for folder in provider.folders)
             hidden = self._sandbox.hidden if self._cache is None else (*self._sandbox.hidden, str(self._cache.root))
-            allowed = replace(self._sandbox, read=(*self._sandbox.read, *provided), hidden=hidden)
+            others = () if self._shares_gpus else other_devices(attempt.gpus)
+            devices = tuple(device for device in self._sandbox.devices if device not in others)
+            read = (*self._sandbox.read, *provided)
+            allowed = replace(self._sandbox, read=read, hidden=hidden, devices=devices)
             rules = allowed.rules(
                 work_dir=place.work_dir, log_dir=place.log_dir, scratch=scratch, is_plan=attempt.is_dry
             )
@@ -202,6 +211,7 @@ class SnakemakeEngine:
             snakefile=snakefile,
             parameters=attempt.parameters,
             cores=attempt.cores,
+            gpus=None if self._shares_gpus else len(attempt.gpus),
             environment=environment,
             limits=self._limits | (PLAN_LIMITS if attempt.is_dry else {}),
             options=options,

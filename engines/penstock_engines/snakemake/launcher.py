@@ -21,6 +21,7 @@ def launch(context: LaunchContext) -> Engine:
         unsupported=context.unsupported_directives,
         umask=context.local.umask,
         max_processes=context.local.max_processes,
+        shares_gpus=context.local.shares_gpus,
         enforced=tuple(item.value for item in own.enforce_resources),
         cache=None if own.task_cache is None else task_cache_of(own, own.task_cache),
     )

@@ -25,6 +25,8 @@ class Launch(Struct, frozen=True, kw_only=True):
     """What the attempt may take at most."""
     environment: dict[str, str]
     """The whole environment of the attempt."""
+    gpus: int | None = None
+    """How many GPUs it has; `None`: the runner does not count them."""
     limits: dict[str, int] = {}
     """Resource limits to set, by their name in the module `resource`, for example `RLIMIT_AS`."""
     options: SnakemakeOptions = SnakemakeOptions()

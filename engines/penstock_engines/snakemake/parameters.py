@@ -103,7 +103,7 @@ _HOW_IT_RUNS: Final = (
         kind=Kind.CORES,
         low=1,
         high=MAX_CORES,
-        description="Cores for the run; never more than a slot of the runner has.",
+        description="Cores for the run, of one runner. More than a slot has take several slots; `all` is those of one.",
     ),
     EngineParameter(
         name="jobs",

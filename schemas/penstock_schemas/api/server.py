@@ -52,7 +52,11 @@ class RunnerResponse(Struct, frozen=True, kw_only=True):
     slots: int
     """How many attempts it runs at the same time."""
     busy: int
-    """How many it runs."""
+    """How many slots its attempts take."""
+    cores: int = 0
+    """Of each slot; 0: not reported."""
+    gpus: int = 0
+    """How many GPUs it has."""
     draining: bool
     """It finishes what it runs and takes nothing new."""
     seen_at: datetime

@@ -38,6 +38,10 @@ class JobAssigned(EventData, tag=True, frozen=True, kw_only=True):
     """The `CycleDecided` event that this decision belongs to."""
     is_alone: bool = False
     """Whether nothing else may run on the runner meanwhile: too many runners ended while they had this job."""
+    slots: int = 1
+    """How many slots it takes."""
+    gpus: tuple[str, ...] = ()
+    """The GPUs of the runner that nobody else has meanwhile."""
 
 
 class AttemptStarted(EventData, tag=True, frozen=True, kw_only=True):

@@ -17,6 +17,10 @@ class AttemptAssigned(EventData, tag=True, frozen=True, kw_only=True):
     attempt: int
     job_version: int
     """The version that the job's aggregate has with this assignment: an older read is stale."""
+    slots: int = 1
+    """How many slots the attempt takes."""
+    gpus: tuple[str, ...] = ()
+    """The GPUs that it has alone."""
 
 
 class StopOrdered(EventData, tag=True, frozen=True, kw_only=True):
@@ -40,6 +44,10 @@ class RunnerJoined(EventData, tag=True, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict[str, str])
     host: str = ""
     software_version: str = ""
+    cores: int = 0
+    """Of each slot; 0: not known."""
+    gpus: tuple[str, ...] = ()
+    """The ids of its GPUs."""
     provides: tuple[str, ...] = ()
     """Directives of workflows for which it prepares the software: `conda`, `container`."""
 

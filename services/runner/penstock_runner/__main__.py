@@ -191,6 +191,8 @@ def _terms(settings: RunnerSettings, sandbox_status: SandboxStatus, provides: tu
         sandbox=sandbox_status,
         unsupported_directives=settings.unsupported_directives,
         provides=provides,
+        cores=settings.cores_per_attempt,
+        gpus=settings.gpu_ids,
     )
 
 
@@ -211,6 +213,7 @@ def _launch_context(
             umask=workflow_umask,
             modules_init=None if settings.envmodules_init is None else str(settings.envmodules_init.absolute()),
             max_processes=processes_of_run(raise_limit(), settings.slots),
+            shares_gpus=not settings.gpus,
         ),
     )
 

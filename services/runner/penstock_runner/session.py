@@ -76,6 +76,10 @@ class RunnerConfig(Struct, frozen=True, kw_only=True):
     unsupported_directives: UnsupportedDirectives | None = None
     provides: tuple[str, ...] = ()
     """Directives for software that it honours."""
+    cores: int = 0
+    """Of each slot; 0: not stated."""
+    gpus: tuple[str, ...] = ()
+    """The ids of its GPUs."""
 
 
 class Shutdown:
@@ -327,7 +331,9 @@ class RunnerSession:
             time=self._place.runtime.now(),
             name=self._terms.name,
             slots=self._terms.slots,
-            busy=len(self._runs),
+            busy=self._terms.slots - self._state.free,
+            cores=self._terms.cores,
+            gpus=len(self._terms.gpus),
             engines=self._engines(),
             draining=self._state.draining,
             sandbox=self._terms.sandbox.level,
@@ -345,5 +351,7 @@ class RunnerSession:
             labels=self._terms.labels,
             host=self._terms.host,
             software_version=self._terms.software_version,
+            cores=self._terms.cores,
+            gpus=self._terms.gpus,
             provides=self._terms.provides,
         )

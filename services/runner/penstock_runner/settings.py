@@ -30,6 +30,9 @@ SET_BY_ENGINE: Final = frozenset({"HOME", "TMPDIR", "XDG_CACHE_HOME"})
 """Variables that each attempt gets with a separate value."""
 LABEL_PATTERN: Final = rf"^[^=]+=.*{END}"
 
+GPU_PATTERN: Final = rf"^([0-9]{{1,3}}|(GPU|MIG)-[A-Za-z0-9/-]{{1,80}}){END}"
+"""A count, a number or a UUID, as `CUDA_VISIBLE_DEVICES` takes them."""
+
 
 def default_name() -> str:
     """Return the machine's name as one token."""
@@ -60,6 +63,13 @@ class RunnerSettings(CondaSettings, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    gpus: Annotated[
+        tuple[Annotated[str, Meta(pattern=GPU_PATTERN)], ...],
+        Meta(
+            description="The GPUs that runs can request: how many there are, or their numbers or UUIDs. Each run has "
+            "those that it was given alone."
+        ),
+    ] = ()
     engines: Annotated[
         tuple[str, ...],
         Meta(
@@ -200,6 +210,13 @@ class RunnerSettings(CondaSettings, frozen=True, kw_only=True):
     def name(self) -> str:
         """The runner's name."""
         return self.runner_name or default_name()
+
+    @property
+    def gpu_ids(self) -> tuple[str, ...]:
+        """The ids of the GPUs: those that are set, or numbers from 0 where their count is set."""
+        if len(self.gpus) == 1 and self.gpus[0].isdigit():
+            return tuple(map(str, range(int(self.gpus[0]))))
+        return self.gpus
 
     @property
     def cores_per_attempt(self) -> int:

@@ -27,6 +27,8 @@ def runners(form: Format, url: str | None, state: Path | None) -> None:
             (
                 runner.name,
                 f"{runner.busy}/{runner.slots}",
+                str(runner.cores or "-"),
+                str(runner.gpus),
                 "draining" if runner.draining else "active",
                 tables.age(runner.seen_at),
                 "-" if runner.sandbox is None else runner.sandbox.value,
@@ -35,4 +37,5 @@ def runners(form: Format, url: str | None, state: Path | None) -> None:
             )
             for runner in found.runners
         ]
-        click.echo(tables.table(("NAME", "BUSY", "STATE", "SEEN", "SANDBOX", "PROVIDES", "ENGINES"), rows))
+        head = ("NAME", "BUSY", "CORES", "GPUS", "STATE", "SEEN", "SANDBOX", "PROVIDES", "ENGINES")
+        click.echo(tables.table(head, rows))

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
-from penstock_engines.snakemake.attempt_process.graph import TaskNumbers, declared_paths
+from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
 from penstock_engines.snakemake.attempt_process.shell_process import ShellJob, commands_of
-from penstock_engines.snakemake.attempt_process.task_limits import LimitedTask, Processors, limits_of
+from penstock_engines.snakemake.attempt_process.task_limits import LimitedTask, Processors, limited_task
 from penstock_engines.snakemake.attempt_process.task_process import (
     TaskFiles,
     TaskReport,
@@ -202,13 +202,9 @@ class RunningTasks:
 
     def _limit(self, task: RunningTask) -> None:
         """Have the limits that apply to a task ready before it starts."""
-        limits = limits_of(task.job, self._enforced) if self._enforced else None
-        if limits:
+        if self._enforced:
             with self._lock:
-                processors = self._processors.take(limits.threads) if limits.threads else frozenset[int]()
-            job = task.job
-            paths = (*map(str, job.output), *declared_paths(job, "log"), *declared_paths(job, "benchmark"))
-            task.limited = LimitedTask(limits, paths, processors)
+                task.limited = limited_task(task.job, self._enforced, self._processors)
 
     def _entering(self, task: RunningTask) -> Callable[[], None]:
         """Return what confines the thread that starts a task's process."""

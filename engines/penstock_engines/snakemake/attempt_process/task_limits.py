@@ -22,6 +22,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from penstock_domain.quantities import counted
+from penstock_engines.snakemake.attempt_process.graph import declared_paths
 from penstock_execution.processes.process_tree import adopt_orphans, descendants_of, kill, kill_tree, started_at
 from penstock_execution.processes.process_usage import BLOCK_BYTES, memory_of, resident_of, written_files
 
@@ -178,6 +179,15 @@ class LimitedTask:
                 break
             found[status.st_dev, status.st_ino] = status.st_blocks * BLOCK_BYTES
         return found
+
+
+def limited_task(job: Any, enforced: Iterable[str], processors: Processors) -> LimitedTask | None:
+    """Return the limits of a job's task that is about to start; `None`: it has none."""
+    limits = limits_of(job, enforced)
+    if not limits:
+        return None
+    declared = (*map(str, job.output), *declared_paths(job, "log"), *declared_paths(job, "benchmark"))
+    return LimitedTask(limits, declared, processors.take(limits.threads) if limits.threads else frozenset())
 
 
 def _statuses(paths: Iterable[Path]) -> Iterator[os.stat_result]:

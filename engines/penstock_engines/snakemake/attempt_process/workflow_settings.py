@@ -6,7 +6,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 from snakemake.api import DAGApi, SnakemakeApi
@@ -37,6 +37,9 @@ from penstock_engines.snakemake.launching import Launch
 from penstock_engines.snakemake.messages import Message
 from penstock_execution.processes.event_pipe import Reporter
 from penstock_execution.provisioning import ProvisionKind
+
+GPU_RESOURCES: Final = ("gpu", "gpus", "nvidia_gpu")
+"""Names under which rules request GPUs."""
 
 
 class AttemptContext(Struct, frozen=True, kw_only=True):
@@ -76,7 +79,7 @@ def load_workflow(api: SnakemakeApi, context: AttemptContext) -> DAGApi:
     workflow = api.workflow(
         resource_settings=ResourceSettings(
             cores=context.cores,
-            resources=chosen("resources"),
+            resources=_resources(context),
             max_threads=chosen("max_threads"),
             overwrite_threads=chosen("set_threads"),
             overwrite_scatter=chosen("set_scatter"),
@@ -100,6 +103,18 @@ def load_workflow(api: SnakemakeApi, context: AttemptContext) -> DAGApi:
         snakefile=Path(context.launch.snakefile),
     )
     return workflow.dag(_graph_settings(context))
+
+
+def _resources(context: AttemptContext) -> dict[str, Any]:
+    """Return what all running jobs together may take: of GPUs no more than the attempt has."""
+    given, gpus = context.chosen("resources"), context.launch.gpus
+    # A profile's are values of Snakemake.
+    resources: dict[str, Any] = {name: getattr(amount, "value", amount) for name, amount in given.items()}
+    if gpus is not None:
+        for name in GPU_RESOURCES:
+            amount = resources.get(name)
+            resources[name] = min(gpus, amount) if isinstance(amount, int) else gpus
+    return resources
 
 
 def _configuration(context: AttemptContext) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import anyio
 import structlog
 from msgspec.structs import replace
 
+from penstock_domain.capacity import Capacity
 from penstock_domain.lease import HEARTBEAT_TTL_S
 from penstock_domain.preflight import preflight
 from penstock_domain.waiting import held_by, why
@@ -47,6 +48,14 @@ class EngineDirectory:
     def versions(self) -> Mapping[str, tuple[str, ...]] | None:
         """The versions of each engine that runners offer, in order; `None` when it is not known."""
         return self._versions
+
+    def capacities(self, engine: str) -> tuple[Capacity, ...]:
+        """Return what each connected runner has that offers an engine."""
+        return tuple(
+            Capacity(slots=runner.slots, cores=runner.cores, gpus=runner.gpus)
+            for runner in self._runners or ()
+            if engine in runner.engines
+        )
 
     @property
     def without_runner_s(self) -> float:

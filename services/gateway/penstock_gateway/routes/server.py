@@ -61,6 +61,8 @@ def runner_of(beat: RunnerHeartbeat) -> RunnerResponse:
         engines=beat.engines,
         slots=beat.slots,
         busy=beat.busy,
+        cores=beat.cores,
+        gpus=beat.gpus,
         draining=beat.draining,
         seen_at=beat.time,
         sandbox=beat.sandbox,

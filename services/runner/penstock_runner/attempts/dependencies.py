@@ -28,7 +28,7 @@ class AttemptDependencies(Struct, frozen=True, kw_only=True):
     """Provides files of other hosts."""
     reports: Reports
     cores: int
-    """For each attempt."""
+    """Of each slot."""
     keep_work: bool
     """Whether the files of a job stay in its workspace after the end of the job."""
     kept: KeptWorkspaces

@@ -14,6 +14,7 @@ from penstock_execution.workspace import Workspace
 from penstock_ports import PortError
 from penstock_runner.ready_engines import ReadyEngine
 from penstock_runner.remote_sources.runner_sources import RunnerSources
+from penstock_runtime.engine_plugins import installed_engines
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.ids import JobId
 from penstock_schemas.jobs import Failure, FailureCause
@@ -89,6 +90,7 @@ class Planner:
         if workspace is not None:
             await workspace.stage(request.source)
         tasks: dict[str, Task] = {}
+        chosen, table = request.engine_parameters or {}, installed_engines().table(engine.name)
 
         def take(event: EngineEvent) -> None:
             if isinstance(event, TaskChanged) and event.task.kind is TaskKind.RULE:
@@ -102,8 +104,8 @@ class Planner:
             parameters=request.parameters,
             workspace=workspace,
             entrypoint=None if request.source is None else request.source.entrypoint,
-            cores=self._cores,
-            engine_parameters=request.engine_parameters or {},
+            cores=max(self._cores, table.request(chosen).cores),
+            engine_parameters=chosen,
             is_dry=True,
             providers=(self._remote_sources.of_plan(tenant=request.tenant, source=request.source),),
         )

@@ -48,6 +48,9 @@ class StartOrder(Struct, frozen=True, kw_only=True):
     """The job must be read at least up to this version."""
     cause: EventId
     """The event that ordered it."""
+    slots: int = 1
+    gpus: tuple[str, ...] = ()
+    """The GPUs that it has alone."""
 
     @property
     def key(self) -> AttemptKey:
@@ -114,17 +117,24 @@ Action = StartAttempt | ReturnAttempt | StopAttempt
 class SessionState(Struct, frozen=True, kw_only=True):
     """The attempts of a runner.
 
-    Invariants: no more attempts run than there are slots; the backlog waits only while every slot is taken; it never
-    holds more than there are slots; no attempt is in both.
+    Invariants: attempts take no more slots than there are; the backlog waits only while its first attempt finds too
+    few; it never holds more than there are slots; no attempt is in both.
     """
 
     slots: int
     running: frozenset[AttemptKey] = frozenset()
+    wide: tuple[StartOrder, ...] = ()
+    """Those of the running attempts that take more than one slot."""
     backlog: tuple[StartOrder, ...] = ()
     """Assigned while a slot was still being cleared here: the log frees it a moment before this process does."""
     last_seq: int = 0
     """The last order that was handled; one that comes again is no new order."""
     draining: bool = False
+
+    @property
+    def free(self) -> int:
+        """The slots that no attempt takes."""
+        return self.slots - len(self.running) - sum(order.slots - 1 for order in self.wide)
 
 
 DRAINING_REASON: Final = "the runner is draining"
@@ -167,9 +177,9 @@ def _assign(state: SessionState, order: StartOrder) -> tuple[SessionState, tuple
         return state, ()
     if state.draining:
         return state, (ReturnAttempt(order, RequeueCause.REFUSED, DRAINING_REASON),)
-    if len(state.running) < state.slots:
-        return replace(state, running=state.running | {order.key}), (StartAttempt(order),)
-    if len(state.backlog) < state.slots:
+    if not state.backlog and order.slots <= state.free:
+        return _with_running(state, order), (StartAttempt(order),)
+    if order.slots <= state.slots and len(state.backlog) < state.slots:
         return replace(state, backlog=(*state.backlog, order)), ()
     return state, (ReturnAttempt(order, RequeueCause.REFUSED, FULL_REASON),)
 
@@ -186,16 +196,29 @@ def _stop(state: SessionState, order: StopOrdered, event_id: EventId) -> tuple[S
 
 
 def _leave(state: SessionState, key: AttemptKey) -> tuple[SessionState, tuple[Action, ...]]:
-    running = state.running - {key}
-    if not state.backlog or len(running) >= state.slots:
-        return replace(state, running=running), ()
-    first, *rest = state.backlog
-    return replace(state, running=running | {first.key}, backlog=tuple(rest)), (StartAttempt(first),)
+    state = replace(state, running=state.running - {key}, wide=tuple(order for order in state.wide if order.key != key))
+    begun: list[StartAttempt] = []
+    while state.backlog and state.backlog[0].slots <= state.free:
+        first, *rest = state.backlog
+        state = _with_running(replace(state, backlog=tuple(rest)), first)
+        begun.append(StartAttempt(first))
+    return state, tuple(begun)
+
+
+def _with_running(state: SessionState, order: StartOrder) -> SessionState:
+    wide = (*state.wide, order) if order.slots > 1 else state.wide
+    return replace(state, running=state.running | {order.key}, wide=wide)
 
 
 def _start_order(data: AttemptAssigned, cause: EventId) -> StartOrder:
     return StartOrder(
-        job_id=data.job_id, tenant=data.tenant, attempt=data.attempt, job_version=data.job_version, cause=cause
+        job_id=data.job_id,
+        tenant=data.tenant,
+        attempt=data.attempt,
+        job_version=data.job_version,
+        cause=cause,
+        slots=data.slots,
+        gpus=data.gpus,
     )
 
 

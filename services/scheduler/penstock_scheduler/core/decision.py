@@ -5,14 +5,14 @@ Its cost grows with what it decides and with the number of runners, not with the
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
 from msgspec import Struct, field
 
 from penstock_domain.job.decide import decide as decide_job
-from penstock_scheduler.core.demands import fitting
+from penstock_scheduler.core.free_slots import FreeSlots, Place
 from penstock_scheduler.core.isolation import isolate
 from penstock_scheduler.core.order import Key
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerStatus
@@ -149,77 +149,39 @@ def _starts(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cyc
     """Yield assignments in the order of the queue, until a limit, the runners or the queue end them."""
     capacity = None if (limit := state.limit(GLOBAL_LIMIT)) is None else limit - state.slots_used
     isolation = isolate(state, now, gone, capacity)
-    for alone, runner_id in isolation.starts:
-        yield _start(alone, AssignJob(now=now, runner_id=runner_id, cycle_id=cycle_id, is_alone=True))
+    for alone, place in isolation.starts:
+        yield _start(alone, place, now, cycle_id, is_alone=True)
     capacity = None if capacity is None else capacity - len(isolation.starts)
-    pool = _Pool(state, gone, isolation.taken)
-    candidates = _Candidates(state, now, pool, isolation.taken_of)
+    free = FreeSlots(state, gone, isolation.taken)
+    candidates = _Candidates(state, now, free, isolation.taken_of)
     while capacity is None or capacity > 0:
-        job = candidates.take()
-        if job is None:
+        taken = candidates.take()
+        if taken is None:
             return
-        yield _start(job, AssignJob(now=now, runner_id=pool.take(job.demand), cycle_id=cycle_id))
+        yield _start(*taken, now, cycle_id)
         capacity = None if capacity is None else capacity - 1
 
 
-def _start(job: LiveJob, command: AssignJob) -> Start:
+def _start(job: LiveJob, place: Place, now: datetime, cycle_id: EventId, *, is_alone: bool = False) -> Start:
+    command = AssignJob(
+        now=now,
+        runner_id=place.runner_id,
+        cycle_id=cycle_id,
+        is_alone=is_alone,
+        slots=place.slots,
+        gpus=place.gpus,
+    )
     (data,) = decide_job(job.life, command)
     assert isinstance(data, JobAssigned)
     order = AttemptAssigned(
-        job_id=job.life.id, tenant=job.life.tenant, attempt=data.attempt, job_version=job.life.head.version + 1
+        job_id=job.life.id,
+        tenant=job.life.tenant,
+        attempt=data.attempt,
+        job_version=job.life.head.version + 1,
+        slots=data.slots,
+        gpus=data.gpus,
     )
     return Start(job, data, order)
-
-
-class _Pool:
-    """The free slots, while a decision gives them out: the runner with the most of them first."""
-
-    def __init__(self, state: SchedulerState, gone: frozenset[RunnerId], taken: frozenset[RunnerId]) -> None:
-        # A runner that drains keeps jobs that it alone would honour: another one may take its place.
-        self._runners = [
-            runner for runner in state.runners.values() if runner.id not in gone and not runner.state.is_over
-        ]
-        self._free = {
-            runner.id: free
-            for runner in self._runners
-            if runner.id not in taken and runner.state is RunnerStatus.ACTIVE and (free := state.free_slots(runner)) > 0
-        }
-        self._heaps: dict[str, list[tuple[int, RunnerId]]] = {}
-        """By demand."""
-
-    def has(self, demand: str) -> bool:
-        """Return whether a runner that fits `demand` has a free slot."""
-        heap = self._heap(demand)
-        while heap:
-            minus_free, runner_id = heap[0]
-            free = self._free[runner_id]
-            if free == -minus_free:
-                return True
-            # It gave slots to jobs of another demand meanwhile.
-            heappop(heap)
-            if free:
-                heappush(heap, (-free, runner_id))
-        return False
-
-    def take(self, demand: str) -> RunnerId:
-        """Take one slot on a runner that fits `demand`; `has` must have found one."""
-        heap = self._heap(demand)
-        _, runner_id = heappop(heap)
-        self._free[runner_id] -= 1
-        if self._free[runner_id]:
-            heappush(heap, (-self._free[runner_id], runner_id))
-        return runner_id
-
-    def _heap(self, demand: str) -> list[tuple[int, RunnerId]]:
-        heap = self._heaps.get(demand)
-        if heap is None:
-            heap = self._heaps[demand] = [
-                (-self._free[runner.id], runner.id)
-                for runner in fitting(self._runners, demand)
-                if self._free.get(runner.id)
-            ]
-            heapify(heap)
-        return heap
 
 
 class _Candidates:
@@ -229,12 +191,12 @@ class _Candidates:
     just over. A source is dropped as soon as nothing of it can start.
     """
 
-    def __init__(self, state: SchedulerState, now: datetime, pool: _Pool, taken_of: Mapping[Owner, int]) -> None:
-        self._state, self._pool = state, pool
+    def __init__(self, state: SchedulerState, now: datetime, free: FreeSlots, taken_of: Mapping[Owner, int]) -> None:
+        self._state, self._free = state, free
         self._most_an_owner = state.limit(OWNER_LIMIT)
         self._taken_of = dict(taken_of)
         self._heads: list[Iterator[Key]] = [
-            iter(state.queue.heads(demand)) for demand in state.queue.demands() if pool.has(demand)
+            iter(state.queue.heads(demand)) for demand in state.queue.demands() if free.has(demand)
         ]
         self._sources: list[Iterator[Key]] = [*self._heads, iter(state.queue.due(now))]
         self._due = len(self._heads)
@@ -242,25 +204,37 @@ class _Candidates:
         for number in range(len(self._sources)):
             self._advance(number)
 
-    def take(self) -> LiveJob | None:
-        """Return the next job to start; `None` when there is none."""
+    def take(self) -> tuple[LiveJob, Place] | None:
+        """Return the next job to start, with its place; `None` when there is none.
+
+        A job that cannot get what it requests reserves a runner. The rest of its lane requests the same and is
+        not looked at, so others may start meanwhile, and waiting jobs cost nothing.
+        """
         while self._frontier:
             key, number = heappop(self._frontier)
             job = self._state.queue.at(key)
-            owner = job.account
-            has_slot, is_allowed = self._pool.has(job.demand), self._is_allowed(owner)
-            if number == self._due or (has_slot and (number < self._due or is_allowed)):
+            has_slot, is_allowed = self._free.has(job.demand), self._is_allowed(job.account)
+            may_start = has_slot and is_allowed
+            place = self._place_of(job) if may_start else None
+            goes_on = may_start and (place is not None or job.must_run_alone)
+            if number == self._due or (has_slot and number < self._due) or goes_on:
                 self._advance(number)
-            if not (has_slot and is_allowed):
-                continue
-            if number < self._due:
+            if goes_on and number < self._due:
                 self._sources.append(islice(self._state.queue.lane(job), 1, None))
                 self._advance(len(self._sources) - 1)
-            if job.must_run_alone:
-                continue
-            self._taken_of[owner] = self._taken_of.get(owner, 0) + 1
-            return job
+            if place is not None:
+                self._taken_of[job.account] = self._taken_of.get(job.account, 0) + 1
+                return job, place
         return None
+
+    def _place_of(self, job: LiveJob) -> Place | None:
+        """Take what a job requests; reserve a runner where it cannot be had."""
+        if job.must_run_alone:
+            return None
+        place = self._free.take(job.demand)
+        if place is None:
+            self._free.reserve(job.demand)
+        return place
 
     def _is_allowed(self, owner: Owner) -> bool:
         if self._most_an_owner is None:

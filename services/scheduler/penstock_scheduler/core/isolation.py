@@ -10,7 +10,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from penstock_domain.demands import request_of
 from penstock_scheduler.core.demands import fitting
+from penstock_scheduler.core.free_slots import Place
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
 from penstock_scheduler.core.state import OWNER_LIMIT, SchedulerState
 from penstock_schemas.ids import RunnerId
@@ -19,7 +21,7 @@ from penstock_schemas.ids import RunnerId
 class Isolation(Struct, frozen=True):
     """Which jobs start alone, and which runners take no other jobs."""
 
-    starts: tuple[tuple[LiveJob, RunnerId], ...]
+    starts: tuple[tuple[LiveJob, Place], ...]
     taken: frozenset[RunnerId]
     """Runners that get a job alone now, and the one that takes no other job until it is empty."""
     taken_of: Mapping[Owner, int]
@@ -38,7 +40,7 @@ def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cap
     if not state.isolation_candidates:
         return _NOTHING
     runners = [runner for runner in state.runners.values() if not runner.state.is_over and runner.id not in gone]
-    starts: list[tuple[LiveJob, RunnerId]] = []
+    starts: list[tuple[LiveJob, Place]] = []
     taken: set[RunnerId] = set()
     taken_of: dict[Owner, int] = {}
     for job in _due_candidates(state, now):
@@ -55,7 +57,9 @@ def isolate(state: SchedulerState, now: datetime, gone: frozenset[RunnerId], cap
         taken.add(best.id)
         if state.jobs_by_runner.get(best.id):
             break  # it is being emptied, one at a time
-        starts.append((job, best.id))
+        request = request_of(job.demand)
+        slots = best.capacity.slots_for(request) or 1
+        starts.append((job, Place(best.id, slots, best.gpus[: request.gpus])))
         taken_of[owner] = taken_of.get(owner, 0) + 1
     return Isolation(tuple(starts), frozenset(taken), taken_of)
 

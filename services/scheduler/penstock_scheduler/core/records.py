@@ -6,6 +6,7 @@ from enum import Enum
 from msgspec import Struct, field
 
 from penstock_domain import aggregates
+from penstock_domain.capacity import Capacity
 from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.policy.limits import Limit
 from penstock_scheduler.core.order import Key
@@ -82,6 +83,14 @@ class RunnerRecord(Struct, kw_only=True, array_like=True):
     """Whether it ended without a request."""
     provides: tuple[str, ...] = ()
     """The directives that it honours."""
+    cores: int = 0
+    """Of each slot; 0: not known."""
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def capacity(self) -> Capacity:
+        """What it has in all."""
+        return Capacity(slots=self.slots, cores=self.cores, gpus=len(self.gpus))
 
 
 class LeadershipLease(Struct, frozen=True, array_like=True):

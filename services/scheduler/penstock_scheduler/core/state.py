@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from penstock_domain import aggregates
+from penstock_domain.capacity import Request
 from penstock_domain.chain import Stored, following, misfit
 from penstock_domain.damage import damage_of
 from penstock_domain.demands import demand_of
@@ -25,7 +26,7 @@ GLOBAL_LIMIT: Final = "global"
 OWNER_LIMIT: Final = "owner"
 MAX_DAMAGES: Final = 1_000
 """So many damaged events are remembered for the operator; the oldest are kept."""
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """Of the fold and of its encoding: a snapshot of another version is not used."""
 
 _NO_LIMIT: Final = Limit()
@@ -90,7 +91,12 @@ class SchedulerState:
         held = self.jobs_by_runner.get(runner.id, set())
         if len(held) == 1 and self.jobs[next(iter(held))].life.is_alone:
             return 0
-        return runner.slots - len(held)
+        return runner.slots - sum(self.jobs[name].life.slots for name in held)
+
+    def free_gpus(self, runner: RunnerRecord) -> tuple[str, ...]:
+        """Return the GPUs of `runner` that no job has."""
+        held = {gpu for name in self.jobs_by_runner.get(runner.id, ()) for gpu in self.jobs[name].life.gpus}
+        return tuple(gpu for gpu in runner.gpus if gpu not in held)
 
     def snapshot(self) -> Snapshot:
         """Return all that the state is made of."""
@@ -194,7 +200,7 @@ class SchedulerState:
         job = LiveJob(
             life=begun(data, stored),
             owner=spec.owner,
-            demand=demand_of(spec.engine, directives_of(spec.source)),
+            demand=demand_of(spec.engine, directives_of(spec.source), Request(cores=spec.cores, gpus=spec.gpus)),
             priority=spec.priority,
             created_seq=stored.seq,
         )
@@ -270,6 +276,8 @@ class SchedulerState:
             state=RunnerStatus.ACTIVE,
             head=stored.head,
             provides=tuple(sorted(data.provides)),
+            cores=data.cores,
+            gpus=data.gpus,
         )
 
     def _drain(self, stored: Stored, data: e.RunnerDraining) -> None:

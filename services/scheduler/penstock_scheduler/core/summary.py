@@ -7,7 +7,7 @@ from typing import Final
 
 from penstock_domain.demands import engine_of
 from penstock_scheduler.core.demands import fitting
-from penstock_scheduler.core.records import LiveJob, Owner, RunnerStatus
+from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState
 from penstock_schemas.ids import TenantId
 from penstock_schemas.views import EngineQueue, OwnerLoad, QueueSummary, SlotHolder
@@ -33,6 +33,10 @@ def summarize(state: SchedulerState) -> QueueSummary:
         for engine in runner.engines:
             slots[engine] = slots.get(engine, 0) + runner.slots
             free[engine] = free.get(engine, 0) + max(0, state.free_slots(runner))
+    largest = {name: _Amounts() for name in slots}
+    for runner in active:
+        for engine in runner.engines:
+            largest[engine].add(runner, state)
     waiting = state.queue.waiting_by_engine()
     names = sorted(set(slots) | set(waiting), key=lambda name: (name not in slots, name))[:MAX_ENGINES]
     full = sorted(state.queue.suspended_owners())[:MAX_OWNERS]
@@ -51,6 +55,10 @@ def summarize(state: SchedulerState) -> QueueSummary:
                 free_for=_free_for(state, name),
                 first=tuple(job.life.id for job in islice(_in_order(state, name), MAX_FIRST)),
                 holders=_oldest((job for job in held if job.life.runner_id in offering[name]), MAX_HOLDERS),
+                cores=largest[name].cores if name in largest else 0,
+                gpus=largest[name].gpus if name in largest else 0,
+                free_cores=largest[name].free_cores if name in largest else 0,
+                free_gpus=largest[name].free_gpus if name in largest else 0,
             )
             for name in names
         },
@@ -68,6 +76,21 @@ def summarize(state: SchedulerState) -> QueueSummary:
             for tenant, owner in full
         ),
     )
+
+
+class _Amounts:
+    """The largest amounts of one runner among those that offer an engine."""
+
+    def __init__(self) -> None:
+        self.cores = self.gpus = self.free_cores = self.free_gpus = 0
+
+    def add(self, runner: RunnerRecord, state: SchedulerState) -> None:
+        """Count a runner."""
+        free = max(0, state.free_slots(runner))
+        self.cores = max(self.cores, runner.slots * runner.cores)
+        self.gpus = max(self.gpus, len(runner.gpus))
+        self.free_cores = max(self.free_cores, free * runner.cores)
+        self.free_gpus = max(self.free_gpus, len(state.free_gpus(runner)) if free else 0)
 
 
 def _free_for(state: SchedulerState, engine: str) -> dict[str, int]:

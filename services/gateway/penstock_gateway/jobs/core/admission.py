@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.access import needed_to_submit_for, require_role
+from penstock_domain.capacity import Capacity, Request, why_never
 from penstock_domain.engines.registry import EngineRegistry
 from penstock_domain.json_pointers import pointer
 from penstock_domain.policy.pipelines import Pipeline
@@ -81,6 +82,11 @@ class Admitted(Struct, frozen=True, kw_only=True):
     engine_parameters: EngineParameters | None = None
     lineage: Lineage | None = None
     """The job that it retries or repeats."""
+
+    @property
+    def request(self) -> Request:
+        """The amounts that it requests of one runner."""
+        return self.context.engines.table(self.engine).request(self.engine_parameters or {})
 
 
 def context_of(
@@ -226,12 +232,27 @@ def refuse_unknown_engine(engine: str, offered: AbstractSet[str] | None) -> None
         raise Invalid([Violation(pointer=pointer("engine"), detail=f"no runner offers `{engine}`; offered: {names}")])
 
 
+def refuse_impossible(request: Request, capacities: Iterable[Capacity]) -> None:
+    """Check what a job requests against what the connected runners have that offer its engine.
+
+    Raises:
+        Invalid: there are such runners, and none can ever give it.
+
+    """
+    reason = why_never(request, capacities)
+    if reason is not None:
+        name = "cores" if request.cores else "gpus"
+        detail = f"{reason}; request less, or leave `{name}` out"
+        raise Invalid([Violation(pointer=pointer("engine_parameters", name), detail=detail)])
+
+
 def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob:
     """Return the command that submits it."""
     submission, engine, chosen = admitted.submission, admitted.engine, admitted.engine_parameters
     fields = dict(zip(CLIENT_FIELDS, client_values(submission), strict=True))
     if chosen and admitted.context.engines.table(engine).forbids_requeue(chosen):
         fields["requeue"] = False
+    request = admitted.request
     spec = JobSpec(
         **fields,
         engine=engine,
@@ -242,6 +263,8 @@ def command_of(admitted: Admitted, *, job_id: JobId, now: datetime) -> SubmitJob
         workflow=admitted.context.workflow,
         idempotency_key=admitted.context.key,
         lineage=admitted.lineage,
+        cores=request.cores,
+        gpus=request.gpus,
     )
     return SubmitJob(
         now=now,

@@ -24,6 +24,7 @@ from penstock_gateway.jobs.core.admission import (
     command_of,
     context_of,
     kept_on,
+    refuse_impossible,
     refuse_unknown_engine,
 )
 from penstock_gateway.jobs.core.event_size import require_room, without_room
@@ -300,6 +301,7 @@ class Submissions:
             admitted = admit(context, self._policy, facts)
         if context.submission.engine is None:
             await self._check_engine(admitted.engine)
+        refuse_impossible(admitted.request, self._engine_directory.capacities(admitted.engine))
         return kept_on(admitted, self._runtime.now().date())
 
     async def _facts(self, context: SubmissionContext) -> AdmissionFacts:
