@@ -281,7 +281,7 @@ async def test_the_same_key_finds_its_job_after_its_version_was_retired(stage: S
         ({"engine_parameters": {"exec": "rm"}}, {"#/engine_parameters/exec"}),
         ({"resources": {"cores": 0}}, {"#/resources"}),
         ({"resources": {"mem mb": 1}}, {"#/resources/mem mb"}),
-        ({"resources": {"cores": 1}, "engine": "mock"}, {"#/resources"}),
+        ({"resources": {"mem_mb": 1}, "engine": "mock"}, {"#/resources"}),
         ({"preset": "small"}, {"#/preset"}),
         ({"source": {}}, {"#/source"}),
         ({"source": {"files": {"../Snakefile": ""}}}, {"#/source/files/..~1Snakefile", "#/source/files"}),
