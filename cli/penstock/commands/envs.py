@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from penstock.operations import environments
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, format_option, print_json, print_line
+from penstock.terminal.connection import Format, format_option, print_for_program
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.option_groups import option_group
 from penstock.terminal.terminal_text import plain
@@ -80,12 +80,8 @@ def list_environments(place: Place, form: Format) -> None:
     """List the environments, the one used last first."""
     cache = place.cache
     entries = sorted(cache.entries(), key=lambda entry: entry.last_used, reverse=True)
-    if form is Format.JSON:
-        print_json([_row(entry) for entry in entries])
-    elif form is Format.JSONL:
-        for entry in entries:
-            print_line(_row(entry))
-    else:
+    values = [_row(entry) for entry in entries]
+    if not print_for_program(form, values, values):
         rows = [
             (
                 entry.manifest.key[:12],
@@ -110,9 +106,8 @@ def show(key: str, checks: bool, place: Place, form: Format) -> int:
     cache = place.cache
     entry = environments.entry_of(cache, key)
     problem = _problem(entry, checks=checks)
-    if form is not Format.TABLE:
-        (print_json if form is Format.JSON else print_line)(_row(entry))
-    else:
+    value = _row(entry)
+    if not print_for_program(form, value, (value,)):
         _print_entry(entry, problem, checks=checks)
     return Exit.OK if problem is None else Exit.ERROR
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.option_groups import option_group
 from penstock.terminal.parameters import parse_labels, parse_parameters
@@ -121,7 +121,7 @@ def add(options: RegistrationOptions, choice: Choice, form: Format, url: str | N
     registration = _registration(options, source, folder_name)
     with connected(url, state, deadline_s=30.0 if fetched is None else FETCH_DEADLINE_S) as client:
         made = client.catalogue.register(registration)
-    if not _print_object(made, form):
+    if not print_for_program(form, made, (made,)):
         click.echo(f"{made.name} {made.version}")
 
 
@@ -175,12 +175,9 @@ def list_pipelines(everything: bool, form: Format, url: str | None, state: Path 
     """List the catalogue, by name."""
     with connected(url, state) as client:
         found = list(client.catalogue.entries(retired=everything))
-    if form is Format.JSON:
-        print_json(found)
-    elif form is Format.JSONL:
-        for item in found:
-            print_line(item)
-    elif not found:
+    if print_for_program(form, found, found):
+        return
+    if not found:
         click.echo("no pipelines; 'penstock pipeline add' registers one", err=True)
     else:
         rows = [
@@ -203,7 +200,8 @@ def show(name: str, version: str | None, form: Format, url: str | None, state: P
     chosen = next((one_version for one_version in found.versions if one_version.version == wanted), None)
     if version is not None and chosen is None:
         raise Stop(f"{name} has no version {version}", Exit.NOT_FOUND)
-    if not _print_object(found if version is None or chosen is None else chosen, form):
+    printed = found if version is None or chosen is None else chosen
+    if not print_for_program(form, printed, (printed,)):
         click.echo("\n".join(_described(found, chosen)))
 
 
@@ -216,15 +214,6 @@ def retire(name: str, version: str, url: str | None, state: Path | None) -> None
     with connected(url, state) as client:
         gone = client.catalogue.retire(name, version)
     click.echo(f"{gone.name} {gone.version}  retired")
-
-
-def _print_object(value: msgspec.Struct, form: Format) -> bool:
-    """Print for a program; return whether that was requested."""
-    if form is Format.JSON:
-        print_json(value)
-    elif form is Format.JSONL:
-        print_line(value)
-    return form is not Format.TABLE
 
 
 def _described(found: PipelineResponse, chosen: PipelineVersion | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -135,3 +135,20 @@ def print_json(value: object) -> None:
 def print_line(value: msgspec.Struct) -> None:
     """Print one object on a separate line."""
     click.echo(msgspec.json.encode(value).decode())
+
+
+def print_for_program(form: Format, value: object, items: Iterable[msgspec.Struct]) -> bool:
+    """Print for a program, if that was requested; return whether it was.
+
+    Args:
+        form: what was requested.
+        value: printed whole as JSON.
+        items: each printed on a line as JSON lines.
+
+    """
+    if form is Format.JSON:
+        print_json(value)
+    elif form is Format.JSONL:
+        for item in items:
+            print_line(item)
+    return form is not Format.TABLE

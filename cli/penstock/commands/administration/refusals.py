@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from penstock.operations.log_access import log_settings, quiet_logs
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, format_option, print_json, print_line
+from penstock.terminal.connection import Format, format_option, print_for_program
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.parameters import parse_time
 from penstock_domain import aggregates
@@ -109,12 +109,9 @@ async def recorded(log: EventLog, tenant: TenantId, *, after: datetime | None, l
 
 
 def _print(found: list[Refusal], form: Format) -> None:
-    if form is Format.JSON:
-        print_json(RefusalList(found))
-    elif form is Format.JSONL:
-        for item in found:
-            print_line(item)
-    elif not found:
+    if print_for_program(form, RefusalList(found), found):
+        return
+    if not found:
         click.echo("no request was refused", err=True)
     else:
         rows = [

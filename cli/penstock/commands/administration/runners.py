@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 
 
 @click.command()
@@ -15,12 +15,9 @@ def runners(form: Format, url: str | None, state: Path | None) -> None:
     """List the runners that are connected: their slots, what they can run and provide, when they reported last."""
     with connected(url, state) as client:
         found = client.server.runners()
-    if form is Format.JSON:
-        print_json(found)
-    elif form is Format.JSONL:
-        for runner in found.runners:
-            print_line(runner)
-    elif not found.runners:
+    if print_for_program(form, found, found.runners):
+        return
+    if not found.runners:
         click.echo("no runner is connected: runs wait until one is", err=True)
     else:
         rows = [

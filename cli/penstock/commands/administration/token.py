@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock_runtime.runtime import SYSTEM
 from penstock_schemas.access import Role
@@ -58,8 +58,7 @@ def create(
     )
     issued = _bootstrap(request, url, state) if is_first else _issue(request, url, state)
     details = issued.details
-    if form is not Format.TABLE:
-        (print_json if form is Format.JSON else print_line)(issued)
+    if print_for_program(form, issued, (issued,)):
         return
     click.echo(issued.token)
     click.echo(
@@ -74,12 +73,9 @@ def list_tokens(form: Format, url: str | None, state: Path | None) -> None:
     """List your tokens; an admin sees all."""
     with connected(url, state) as client:
         found = client.tokens.visible()
-    if form is Format.JSON:
-        print_json(found)
-    elif form is Format.JSONL:
-        for one_token in found.tokens:
-            print_line(one_token)
-    elif found.tokens:
+    if print_for_program(form, found, found.tokens):
+        return
+    if found.tokens:
         rows = [
             (
                 one_token.id,

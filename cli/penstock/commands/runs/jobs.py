@@ -9,7 +9,15 @@ from msgspec import structs
 
 from penstock.client.client import Client
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import (
+    Format,
+    connected,
+    format_option,
+    print_for_program,
+    print_json,
+    print_line,
+    server_options,
+)
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.hints import next_command
 from penstock.terminal.parameters import parse_filters, parse_time
@@ -153,11 +161,7 @@ def show(job_id: str, *, shows_software: bool, form: Format, url: str | None, st
             _print_software(client.software(client.find(job_id)), form)
             return
         job = client.job(client.find(job_id))
-    if form is Format.JSON:
-        print_json(job)
-    elif form is Format.JSONL:
-        print_line(job)
-    else:
+    if not print_for_program(form, job, (job,)):
         click.echo("\n".join(describe_job(job)))
         if job.state is JobState.FAILED and job.runner_id is not None:
             command = next_command(f"penstock files {job.id}")
@@ -165,12 +169,9 @@ def show(job_id: str, *, shows_software: bool, form: Format, url: str | None, st
 
 
 def _print_software(found: SoftwareManifest, form: Format) -> None:
-    if form is Format.JSON:
-        print_json(found)
-    elif form is Format.JSONL:
-        for item in found.items:
-            print_line(item)
-    elif not found.items:
+    if print_for_program(form, found, found.items):
+        return
+    if not found.items:
         click.echo("no software was prepared for this run", err=True)
     else:
         click.echo(tables.table(*software_rows(found)))
@@ -185,12 +186,9 @@ def tasks(job_id: str, lists_files: bool, form: Format, url: str | None, state: 
     """List a run's tasks, in the order of their first appearance, or the log and benchmark files that they left."""
     with connected(url, state) as client:
         found = client.tasks(client.find(job_id))
-    if form is Format.JSON:
-        print_json(found)
-    elif form is Format.JSONL:
-        for task in found.tasks:
-            print_line(task)
-    elif not found.tasks:
+    if print_for_program(form, found, found.tasks):
+        return
+    if not found.tasks:
         click.echo("no tasks" if found.done else "no tasks yet", err=True)
     elif lists_files and not any(task.files for task in found.tasks):
         click.echo("no log or benchmark files of tasks", err=True)

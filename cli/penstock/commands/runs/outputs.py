@@ -9,7 +9,7 @@ from msgspec import structs
 
 from penstock.client.client import Client
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 from penstock.terminal.exit_codes import Stop
 from penstock.terminal.terminal_text import plain
 from penstock_domain.quantities import counted
@@ -51,12 +51,7 @@ def outputs(
             found = structs.replace(found, files=kept, total_bytes=sum(item.size_bytes for item in kept))
         if to is not None:
             fetch(client, found, to)
-    if form is Format.JSON:
-        print_json(found)
-    elif form is Format.JSONL:
-        for file in found.files:
-            print_line(file)
-    else:
+    if not print_for_program(form, found, found.files):
         _print(found, to)
 
 

@@ -8,7 +8,7 @@ import click
 from msgspec import Struct
 
 from penstock.terminal import tables
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 from penstock.terminal.engine_options import engine_options
 from penstock.terminal.option_groups import option_group
 from penstock.terminal.parameters import parse_parameters
@@ -89,12 +89,7 @@ def plan(
     )
     with connected(url, state, deadline_s=DEADLINE_S) as client, UploadProgress() as progress:
         made = client.plan(submission, sent.files if sent else None, on_sent=progress)
-    if form is Format.JSON:
-        print_json(made)
-    elif form is Format.JSONL:
-        for task in made.tasks:
-            print_line(task)
-    else:
+    if not print_for_program(form, made, made.tasks):
         click.echo(_tasks(made) if shows_tasks else _rules(made))
         for line in _findings(made):
             click.echo(line, err=True)

@@ -7,7 +7,7 @@ import click
 from msgspec import Struct, structs
 
 from penstock.client.client import Client
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 from penstock.terminal.engine_options import engine_options
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
@@ -145,11 +145,7 @@ def _request(changes: RepeatOptions, engine_parameters: EngineParameters) -> Ret
 
 def _follow(client: Client, job: JobResponse, form: Format, *, watches: bool) -> int:
     """Print the new run, and follow it where that is wanted."""
-    if form is Format.JSON:
-        print_json(job)
-    elif form is Format.JSONL:
-        print_line(job)
-    else:
+    if not print_for_program(form, job, (job,)):
         click.echo(job.id)
     if watches:
         from penstock.terminal.watching import watch

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from penstock.terminal.connection import Format, connected, format_option, print_json, print_line, server_options
+from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 from penstock.terminal.engine_options import engine_options
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
@@ -107,11 +107,7 @@ def _name(run: RunOptions, source: SourceOptions, sent: Sent | None) -> str:
 
 def _print_job(job: JobResponse, form: Format) -> None:
     """Print the submitted run: its id in a table, else all of its fields."""
-    if form is Format.JSON:
-        print_json(job)
-    elif form is Format.JSONL:
-        print_line(job)
-    else:
+    if not print_for_program(form, job, (job,)):
         click.echo(job.id)
 
 
