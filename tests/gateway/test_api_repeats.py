@@ -1,19 +1,28 @@
 """`/jobs/{job_id}/retry` and `/rerun`, and the lineage that they make."""
 
+import hashlib
 from typing import Any, cast
 
 import anyio
 import httpx
+import msgspec
 import pytest
-from tests.gateway.gateway_harness import Json, Stage, now, pointers, problem, submission, submit
+from tests.gateway.gateway_harness import RUNNER, Json, Stage, now, pointers, problem, submission, submit
 from tests.gateway.user_fixtures import BASIC, basic
 
 from penstock_domain.job.evolve import fold
 from penstock_gateway.jobs.submission import repeats
 from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
 from penstock_gateway.routes.repeats import RepeatRoutes
-from penstock_schemas.commands import CancelJob
-from penstock_schemas.jobs import Failure, FailureCause, LineageKind
+from penstock_schemas.commands import CancelJob, EndAttempt, OutcomeKind
+from penstock_schemas.jobs import (
+    Failure,
+    FailureCause,
+    LineageKind,
+    ResultsManifest,
+    SourceFile,
+    StoredResults,
+)
 
 FAILURE = Failure(cause=FailureCause.WORKFLOW, message="rule a failed")
 SNAKEFILE = "rule all:\n    output: 'a'\n    shell: 'touch {output}'\n"
@@ -323,6 +332,46 @@ async def test_a_run_of_somebody_else_becomes_a_run_of_the_caller(stage: Stage) 
         assert (await post(client, job, "rerun", {"owner": "ada"}))["owner"] == "ada"
         client.headers = httpx.Headers(basic("ada"))
         assert (await read(client, job))["child_count"] == 1, "she does not see the run of olga"
+
+
+async def failed_with_results(stage: Stage, client: httpx.AsyncClient) -> Json:
+    """Let a job fail that leaves one result."""
+    job = await submit(client)
+    await stage.start(job["id"])
+    key = f"jobs/{job['id']}/outputs/a"
+    await stage.blobs.put_bytes(key, b"aaa")
+    file = SourceFile(path="a", key=key, size_bytes=3, sha256=hashlib.sha256(b"aaa").hexdigest())
+    raw = msgspec.json.encode(ResultsManifest(work_dir="/w", files=(file,)))
+    location = f"jobs/{job['id']}/1/work.json"
+    await stage.blobs.put_bytes(location, raw)
+    results = StoredResults(location=location, sha256=hashlib.sha256(raw).hexdigest(), files=1, size_bytes=3)
+    await stage.execute(
+        job["id"],
+        EndAttempt(
+            now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.FAILED, failure=FAILURE, results=results
+        ),
+    )
+    await stage.project()
+    return job
+
+
+async def test_a_retry_begins_with_the_results_of_its_parent(stage: Stage, client: httpx.AsyncClient) -> None:
+    job = await failed_with_results(stage, client)
+    retry = await post(client, job, "retry")
+    assert (retry["parent"]["result_files"], retry["parent"]["result_bytes"]) == (1, 3)
+    rerun = await post(client, job, "rerun")
+    assert rerun["parent"]["result_files"] == 0
+    await stage.blobs.delete(f"jobs/{job['id']}/outputs/a")
+    assert "outputs/a is missing" in problem(await client.post(f"/jobs/{job['id']}/retry"), 409)["detail"]
+
+
+async def test_a_job_is_not_deleted_while_a_retry_needs_its_results(stage: Stage, client: httpx.AsyncClient) -> None:
+    job = await failed_with_results(stage, client)
+    retry = await post(client, job, "retry")
+    assert retry["id"] in problem(await client.delete(f"/jobs/{job['id']}"), 409)["detail"]
+    assert await stage.blobs.info(f"jobs/{job['id']}/outputs/a") is not None
+    assert (await client.post(f"/jobs/{retry['id']}/cancel")).status_code == 202
+    assert (await client.delete(f"/jobs/{job['id']}")).status_code == 204
 
 
 async def test_an_unknown_field_is_refused(client: httpx.AsyncClient) -> None:

@@ -41,5 +41,9 @@ class JobGone(Refused):
     """The job was deleted; nothing happens to it any more."""
 
 
+class ResultsNeeded(Refused):
+    """A retry that has not ended begins with the results of the job."""
+
+
 class NotRepeatable(Refused):
     """The job cannot be retried or repeated: it did not fail, or what it was made of is not there any more."""

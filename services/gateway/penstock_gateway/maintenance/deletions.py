@@ -13,6 +13,7 @@ from penstock_domain import aggregates
 from penstock_domain.access import actor_of, needed_to_delete, require_role
 from penstock_domain.deciders import JOB
 from penstock_domain.job.decide import decide
+from penstock_domain.job.errors import ResultsNeeded
 from penstock_domain.job.evolve import fold
 from penstock_gateway.index.index import Index
 from penstock_gateway.jobs.jobs import Jobs
@@ -77,6 +78,7 @@ class Deletions:
             UnknownJob: there is no such job, or none that `principal` sees.
             Forbidden: `principal` may not delete it.
             JobNotEnded: it is not over.
+            ResultsNeeded: a retry that has not ended begins with its results, as far as this gateway knows.
             Conflict, LogFull, Unavailable: as `EventLog.append`.
 
         """
@@ -88,13 +90,23 @@ class Deletions:
         """Delete a job without a check of permissions.
 
         Raises:
-            JobNotEnded, Conflict, LogFull, Unavailable: as `delete`.
+            JobNotEnded, ResultsNeeded, Conflict, LogFull, Unavailable: as `delete`.
 
         """
         if decide(job, DeleteJob(now=self._runtime.now(), reason=reason)):
+            self._require_unneeded(job)
             await self._blobs.put_bytes(_note(job.tenant, job.id), b"")
             await self._append(actor, job, reason)
         await self._remove_or_leave(job.tenant, job.id)
+
+    def _require_unneeded(self, job: Job) -> None:
+        for child in self._index.children(job.tenant, job.id):
+            lineage = child.spec.lineage
+            results = None if lineage is None else lineage.results
+            if results is not None and not child.state.is_terminal and results.location.startswith(f"jobs/{job.id}/"):
+                raise ResultsNeeded(
+                    f"job {child.id} retries job {job.id} with its results and has not ended; delete it when that has"
+                )
 
     async def run(self) -> None:
         """Resume interrupted deletions once every `SWEEP_INTERVAL_S`, for ever."""
