@@ -20,7 +20,7 @@ from penstock_gateway.http.responses import encode
 from penstock_schemas.events import AccessDenied
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, TenantId
 from penstock_schemas.jobs import TaskCounts
-from penstock_schemas.outputs import OutputFile, OutputManifest
+from penstock_schemas.outputs import OutputFile, OutputKind, OutputManifest, TaskFile
 from penstock_schemas.views import LogChunk, LogStream, Task, TaskState
 
 WES = "/ga4gh/wes/v1"
@@ -69,6 +69,10 @@ BELOW = (
     "/jobs/{id}/logs?source=archive",
     f"/jobs/{{id}}/tasks/{TASK}/stdout",
     "/jobs/{id}/tasks/none/stderr",
+    f"/jobs/{{id}}/tasks/{TASK}/files/logs/a.log",
+    "/jobs/{id}/files",
+    "/jobs/{id}/files/logs/a.log",
+    "/jobs/{id}/software",
     "/jobs/{id}/outputs",
     "/jobs/{id}/outputs/out/result.txt",
     "/jobs/{id}/outputs/none",
@@ -77,6 +81,8 @@ BELOW = (
     "/jobs/{id}/hold",
     "/jobs/{id}/close",
     "/jobs/{id}/release",
+    "/jobs/{id}/retry",
+    "/jobs/{id}/rerun",
     "/jobs/{id}/nothing",
     f"{WES}/runs/{{id}}",
     f"{WES}/runs/{{id}}/status",
@@ -117,12 +123,15 @@ async def secret_run(stage: Stage, client: httpx.AsyncClient) -> str:
     job: Json = submitted.json()
     job_id = JobId(job["id"])
     await stage.start(job_id)
-    task = Task(id=TASK, job_id=job_id, attempt=1, name="align", state=TaskState.COMPLETED, command=SECRET)
+    log = TaskFile(path="logs/a.log", kind=OutputKind.LOG, size_bytes=len(SECRET), key=f"jobs/{job_id}/a.log")
+    task = Task(
+        id=TASK, job_id=job_id, attempt=1, name="align", state=TaskState.COMPLETED, command=SECRET, files=(log,)
+    )
     await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, [task], TaskCounts(total=1, done=1))
     chunk = LogChunk(job_id=job_id, attempt=1, stream=LogStream.ENGINE, text=SECRET, time=now())
     await stage.cluster.logs.append(DEFAULT_TENANT, [chunk])
     content = SECRET.encode()
-    for path in ("1/logs/engine.log", f"1/logs/tasks/{TASK}.stdout", "1/outputs/out/result.txt"):
+    for path in ("1/logs/engine.log", f"1/logs/tasks/{TASK}.stdout", "1/outputs/out/result.txt", "a.log"):
         await stage.blobs.put_bytes(f"jobs/{job_id}/{path}", content)
     file = OutputFile(
         path="out/result.txt",
