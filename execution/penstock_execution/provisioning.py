@@ -14,7 +14,7 @@ from typing import Annotated, Final, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from penstock_schemas.software import Package
 
@@ -94,6 +94,11 @@ KINDS: Final[dict[type[Requirement], ProvisionKind]] = {
     ContainerImage: ProvisionKind.CONTAINER,
     RemoteFile: ProvisionKind.FILE,
 }
+
+
+def chars_of_requirement(requirement: AnyRequirement) -> int:
+    """Return how many characters a requirement has."""
+    return sum(len(text) for text in astuple(requirement) if isinstance(text, str))
 
 
 class Provided(Struct, frozen=True, kw_only=True):

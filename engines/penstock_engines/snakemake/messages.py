@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import Meta, Struct, field
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from penstock_engines.snakemake.counted_use import CountedUse
 from penstock_execution.provisioning import AnyRequirement
@@ -322,11 +322,6 @@ def chars_of(entry: GraphTask) -> int:
     wildcards = sum(len(name) + len(value) for name, value in entry.wildcards.items())
     paths = sum(map(len, (*entry.outputs, *entry.logs, *entry.benchmarks)))
     return len(entry.rule) + wildcards + paths + _NUMBER_CHARS * len(entry.depends_on)
-
-
-def chars_of_requirement(requirement: AnyRequirement) -> int:
-    """Return how many characters a requirement has."""
-    return sum(len(text) for text in astuple(requirement) if isinstance(text, str))
 
 
 class FrameReader:

@@ -33,8 +33,8 @@ from penstock_engines.snakemake.messages import (
     TryEnded,
     TryStarted,
     chars_of,
-    chars_of_requirement,
 )
+from penstock_execution.provisioning import chars_of_requirement
 
 MAX_MESSAGES: Final = 5_000_000
 """Of one run."""

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import EngineHarness
 
-from penstock_engines.snakemake.attempt_process.software.unsupported import ALLOW, MAX_NAMED, Software
+from penstock_domain.preflight import ALLOW
+from penstock_engines.snakemake.attempt_process.software.unsupported import MAX_NAMED, Software
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_schemas.jobs import Failure, Finding, FindingKind, UnsupportedDirectives
 from penstock_schemas.views import LogStream

@@ -16,13 +16,12 @@ from typing import Any, Final
 from msgspec import Struct
 from snakemake.exceptions import WorkflowError
 
+from penstock_domain.preflight import ALLOW
 from penstock_domain.quantities import counted
 from penstock_engines.snakemake.attempt_process.patches import global_conda_of
 from penstock_execution.provisioning import ProvisionKind
 from penstock_schemas.jobs import Finding, FindingKind, UnsupportedDirectives
 
-ALLOW: Final = "allow-missing-software"
-"""The engine parameter by which a run accepts that declared software is missing."""
 POLICY_SETTING: Final = "PENSTOCK_UNSUPPORTED_DIRECTIVES"
 MAX_NAMED: Final = 20
 """Findings that one failure text names."""
