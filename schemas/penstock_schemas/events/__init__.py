@@ -6,20 +6,9 @@ Changes are additive: a new field has a default, a new meaning is a new event ty
 number, and an event of another number is reported as unreadable.
 """
 
-from penstock_schemas.events.audit import AccessDenied
+from penstock_schemas.events.audit import AccessDenied, AuditEventData
 from penstock_schemas.events.base import EventData, Moment
-from penstock_schemas.events.envelope import (
-    EVENT_TYPES,
-    GENESIS_HASH,
-    AnyEventData,
-    AssignEventData,
-    AuditEventData,
-    Event,
-    JobEventData,
-    PolicyEventData,
-    RunnerEventData,
-    SchedulerEventData,
-)
+from penstock_schemas.events.envelope import EVENT_TYPES, GENESIS_HASH, AnyEventData, Event
 from penstock_schemas.events.job import (
     AttemptStarted,
     JobAssigned,
@@ -28,6 +17,7 @@ from penstock_schemas.events.job import (
     JobClosed,
     JobCompleted,
     JobDeleted,
+    JobEventData,
     JobFailed,
     JobHeld,
     JobReleased,
@@ -37,16 +27,25 @@ from penstock_schemas.events.job import (
     RemoteSourcesPinned,
     ResultsDelayed,
 )
-from penstock_schemas.events.policy import LimitSet, PipelineRegistered, PipelineRetired, TokenIssued, TokenRevoked
+from penstock_schemas.events.policy import (
+    LimitSet,
+    PipelineRegistered,
+    PipelineRetired,
+    PolicyEventData,
+    TokenIssued,
+    TokenRevoked,
+)
 from penstock_schemas.events.runner import (
+    AssignEventData,
     AttemptAssigned,
     RunnerDraining,
+    RunnerEventData,
     RunnerJoined,
     RunnerLeft,
     RunnerLost,
     StopOrdered,
 )
-from penstock_schemas.events.scheduler import Assignment, CycleDecided, LeaseAcquired
+from penstock_schemas.events.scheduler import Assignment, CycleDecided, LeaseAcquired, SchedulerEventData
 
 __all__ = [
     "EVENT_TYPES",

@@ -13,3 +13,7 @@ class AccessDenied(EventData, tag=True, frozen=True, kw_only=True):
     path: str
     reason: str
     times: int = 1
+
+
+AuditEventData = AccessDenied
+"""The events of an audit trail."""

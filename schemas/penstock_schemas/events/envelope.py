@@ -1,65 +1,20 @@
-"""The envelope of an event, and the events of each kind of aggregate."""
+"""The envelope of an event, and the events that it may hold."""
 
 from typing import Final, get_args
 
 from msgspec import Struct
 
-from penstock_schemas.events.audit import AccessDenied
+from penstock_schemas.events.audit import AuditEventData
 from penstock_schemas.events.base import EventData, Moment
-from penstock_schemas.events.job import (
-    AttemptStarted,
-    JobAssigned,
-    JobCancelled,
-    JobCancelRequested,
-    JobClosed,
-    JobCompleted,
-    JobDeleted,
-    JobFailed,
-    JobHeld,
-    JobReleased,
-    JobRequeued,
-    JobSubmitted,
-    RecordDamaged,
-    RemoteSourcesPinned,
-    ResultsDelayed,
-)
-from penstock_schemas.events.policy import LimitSet, PipelineRegistered, PipelineRetired, TokenIssued, TokenRevoked
-from penstock_schemas.events.runner import (
-    AttemptAssigned,
-    RunnerDraining,
-    RunnerJoined,
-    RunnerLeft,
-    RunnerLost,
-    StopOrdered,
-)
-from penstock_schemas.events.scheduler import CycleDecided, LeaseAcquired
+from penstock_schemas.events.job import JobEventData
+from penstock_schemas.events.policy import PolicyEventData
+from penstock_schemas.events.runner import AssignEventData, RunnerEventData
+from penstock_schemas.events.scheduler import SchedulerEventData
 from penstock_schemas.ids import EventId
 
 GENESIS_HASH: Final = ""
 """The `previous` of an aggregate's first event."""
 
-JobEventData = (
-    JobSubmitted
-    | JobHeld
-    | JobReleased
-    | JobAssigned
-    | AttemptStarted
-    | ResultsDelayed
-    | RemoteSourcesPinned
-    | JobCompleted
-    | JobFailed
-    | JobRequeued
-    | JobCancelRequested
-    | JobCancelled
-    | JobDeleted
-    | JobClosed
-    | RecordDamaged
-)
-AssignEventData = AttemptAssigned | StopOrdered
-RunnerEventData = RunnerJoined | RunnerDraining | RunnerLeft | RunnerLost
-SchedulerEventData = LeaseAcquired | CycleDecided
-PolicyEventData = LimitSet | PipelineRegistered | PipelineRetired | TokenIssued | TokenRevoked
-AuditEventData = AccessDenied
 AnyEventData = JobEventData | AssignEventData | RunnerEventData | SchedulerEventData | PolicyEventData | AuditEventData
 
 EVENT_TYPES: Final[dict[str, type[EventData]]] = {shape.__name__: shape for shape in get_args(AnyEventData)}

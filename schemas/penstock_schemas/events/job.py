@@ -166,3 +166,23 @@ class RecordDamaged(EventData, tag=True, frozen=True, kw_only=True):
 
     damaged_seq: int
     reason: str
+
+
+JobEventData = (
+    JobSubmitted
+    | JobHeld
+    | JobReleased
+    | JobAssigned
+    | AttemptStarted
+    | ResultsDelayed
+    | RemoteSourcesPinned
+    | JobCompleted
+    | JobFailed
+    | JobRequeued
+    | JobCancelRequested
+    | JobCancelled
+    | JobDeleted
+    | JobClosed
+    | RecordDamaged
+)
+"""The events of a job."""

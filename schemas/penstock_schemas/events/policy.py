@@ -64,3 +64,7 @@ class TokenRevoked(EventData, tag=True, frozen=True, kw_only=True):
 
     token_id: str
     reason: str | None = None
+
+
+PolicyEventData = LimitSet | PipelineRegistered | PipelineRetired | TokenIssued | TokenRevoked
+"""The events of limits, catalogue entries and tokens."""

@@ -73,3 +73,9 @@ class RunnerLost(EventData, tag=True, frozen=True, kw_only=True):
 
     runner_id: RunnerId
     silent_s: float
+
+
+AssignEventData = AttemptAssigned | StopOrdered
+"""The orders to a runner."""
+RunnerEventData = RunnerJoined | RunnerDraining | RunnerLeft | RunnerLost
+"""The events of a runner."""

@@ -38,3 +38,7 @@ class CycleDecided(EventData, tag=True, frozen=True, kw_only=True):
     cancelled: tuple[JobId, ...] = ()
     max_entries: int = 1000
     """How many entries the batch was allowed to have: fewer after a conflict."""
+
+
+SchedulerEventData = LeaseAcquired | CycleDecided
+"""The elections and the cycles of the scheduler."""
