@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock_domain.access import Forbidden
+from penstock_domain.capacity import Capacity, Request
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.jobs.core.admission import (
     AdmissionFacts,
@@ -15,6 +16,7 @@ from penstock_gateway.jobs.core.admission import (
     admit,
     command_of,
     context_of,
+    refuse_impossible,
     refuse_unknown_engine,
 )
 from penstock_gateway.jobs.core.idempotency import job_ids_of
@@ -151,3 +153,14 @@ def test_an_engine_that_nobody_offers_is_refused_with_those_that_are() -> None:
     refuse_unknown_engine("mock", None)
     with pytest.raises(Invalid, match="`mock`, `snakemake`"):
         refuse_unknown_engine("nextflow", {"snakemake", "mock"})
+
+
+def test_a_request_that_no_connected_runner_can_ever_hold_is_refused() -> None:
+    runners = [Capacity(slots=2, cores=2), Capacity(slots=1, cores=1, gpus=1)]
+    refuse_impossible(Request(cores=4), runners)
+    refuse_impossible(Request(cores=64), [])
+    refuse_impossible(Request(), runners)
+    with pytest.raises(Invalid, match="engine_parameters/cores: it requests 5 cores of one runner"):
+        refuse_impossible(Request(cores=5), runners)
+    with pytest.raises(Invalid, match="engine_parameters/gpus: it requests 2 GPUs of one runner"):
+        refuse_impossible(Request(gpus=2), runners)

@@ -33,8 +33,8 @@ from penstock_schemas.jobs import RequeueCause
 EMPTY = SessionState(slots=2)
 
 
-def assigned(seq: int, job: str, attempt: int = 1) -> Order:
-    data = AttemptAssigned(job_id=JobId(job), tenant=DEFAULT_TENANT, attempt=attempt, job_version=2)
+def assigned(seq: int, job: str, attempt: int = 1, *, slots: int = 1) -> Order:
+    data = AttemptAssigned(job_id=JobId(job), tenant=DEFAULT_TENANT, attempt=attempt, job_version=2, slots=slots)
     return Order(seq, EventId(f"event-{seq}"), data)
 
 
@@ -65,6 +65,33 @@ def after(*inputs: RunnerInput, given: SessionState = EMPTY) -> tuple[SessionSta
     for runner_input in inputs:
         state, actions = handle(state, runner_input)
     return state, actions
+
+
+class TestWide:
+    def test_an_attempt_takes_all_of_its_slots(self) -> None:
+        state, actions = after(assigned(1, "a", slots=2), assigned(2, "b"))
+        assert (state.running, state.free, actions) == (frozenset({key("a")}), 0, ())
+        state, actions = after(AttemptLeft(key("a")), given=state)
+        assert (state.running, state.free, actions) == (frozenset({key("b")}), 1, (StartAttempt(start(2, "b")),))
+
+    def test_those_behind_a_wide_attempt_wait_for_it(self) -> None:
+        state, actions = after(assigned(1, "a"), assigned(2, "b", slots=2), assigned(3, "c"))
+        assert (state.running, state.free, actions) == (frozenset({key("a")}), 1, ())
+        state, _ = after(AttemptLeft(key("a")), given=state)
+        assert (state.running, state.free) == (frozenset({key("b")}), 0)
+        state, _ = after(AttemptLeft(key("b")), given=state)
+        assert (state.running, state.wide) == (frozenset({key("c")}), ())
+
+    def test_the_end_of_a_wide_attempt_starts_several(self) -> None:
+        state, actions = after(assigned(1, "a", slots=2), assigned(2, "b"), assigned(3, "c"), AttemptLeft(key("a")))
+        assert actions == (StartAttempt(start(2, "b")), StartAttempt(start(3, "c")))
+        assert state.free == 0
+
+    def test_one_that_is_too_wide_is_refused_at_once(self) -> None:
+        state, actions = after(assigned(1, "a", slots=3))
+        (returned,) = actions
+        assert isinstance(returned, ReturnAttempt)
+        assert (returned.reason, state.running, state.backlog) == (FULL_REASON, frozenset(), ())
 
 
 class TestAssigned:
