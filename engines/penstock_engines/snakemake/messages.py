@@ -1,19 +1,16 @@
-"""What an attempt's process reports to the engine while it runs, and how it travels: frames in a pipe.
+"""What an attempt's process reports to the engine while it runs.
 
-A frame is a length of four bytes, most significant first, and as many bytes of JSON: one of the messages here. The
-writer is the attempt, where code of the workflow's author runs, so the reader trusts nothing. Every text, list, number
-and time has bounds, unknown fields are refused, and a job of the graph is a small number: its name is made by the
-reader (`identify`), and nothing in a message is used as a path but declared files, below the work directory. In which
-order messages may come is checked by `protocol`.
+The writer is the attempt, where code of the workflow's author runs, so the reader trusts nothing. Every text, list,
+number and time has bounds, unknown fields are refused, and a job of the graph is a small number: its name is made by
+the reader (`identify`), and nothing in a message is used as a path but declared files, below the work directory. How
+messages travel is in `frames`; in which order they may come is checked by `protocol`.
 """
 
 import hashlib
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
@@ -21,7 +18,6 @@ from penstock_engines.snakemake.counted_use import CountedUse
 from penstock_execution.provisioning import AnyRequirement
 from penstock_schemas.jobs import Finding, FindingKind
 
-MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 MAX_TEXT_CHARS: Final = 8_000
 """No text in a message is longer; the whole of it is in the logs."""
 MAX_NAME_CHARS: Final = 1_000
@@ -59,12 +55,9 @@ MAX_REQUESTS: Final = 10_000
 """Of one run: software environments, images and remote files that it requests."""
 MAX_OPEN_REQUESTS: Final = 32
 """Requests of one run that wait for their answer at the same time."""
-MAX_REASON_CHARS: Final = 200
-"""What is shown of an invalid message."""
 
 _DIGEST_CHARS: Final = 16
 _NUMBER_CHARS: Final = 7
-_LENGTH: Final = struct.Struct(">I")
 
 Number = Annotated[int, Meta(ge=0, lt=MAX_TASKS)]
 """Represents one job of the graph in all messages of a run."""
@@ -260,32 +253,6 @@ AnyMessage = (
     | RunEnded
 )
 
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyMessage)
-
-
-def encode_frame(message: Message) -> bytes:
-    """Return the frame that carries `message`."""
-    try:
-        body = _encoder.encode(message)
-    except UnicodeEncodeError:
-        body = _encoder.encode(_encodable(msgspec.to_builtins(message)))
-    return _LENGTH.pack(len(body)) + body
-
-
-def _encodable(value: Any) -> Any:  # Any: builtin values, however nested
-    """Return builtin values in which no text has bytes of a file name that are no UTF-8."""
-    match value:
-        case str():
-            return value.encode("utf-8", "backslashreplace").decode()
-        case dict():
-            fields = cast("dict[str, Any]", value)
-            return {_encodable(key): _encodable(one_field) for key, one_field in fields.items()}
-        case list() | tuple():
-            return [_encodable(item) for item in cast("list[Any]", value)]
-        case _:
-            return value
-
 
 def shorten(text: str) -> str:
     """Return `text`, cut in the middle when it is longer than a message may carry."""
@@ -322,38 +289,3 @@ def chars_of(entry: GraphTask) -> int:
     wildcards = sum(len(name) + len(value) for name, value in entry.wildcards.items())
     paths = sum(map(len, (*entry.outputs, *entry.logs, *entry.benchmarks)))
     return len(entry.rule) + wildcards + paths + _NUMBER_CHARS * len(entry.depends_on)
-
-
-class FrameReader:
-    """Takes bytes as they arrive and gives the messages that are whole."""
-
-    def __init__(self) -> None:
-        self._pending = bytearray()
-
-    def feed(self, chunk: bytes) -> Iterator[AnyMessage]:
-        """Yield the messages that `chunk` completes.
-
-        Raises:
-            InvalidEvent: it is no frame; nothing after it can be read.
-
-        """
-        self._pending += chunk
-        while len(self._pending) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._pending)
-            if length > MAX_FRAME_BYTES:
-                raise InvalidEvent(f"a message of {length:,} bytes, beyond {MAX_FRAME_BYTES:,}")
-            end = _LENGTH.size + length
-            if len(self._pending) < end:
-                return
-            body = bytes(self._pending[_LENGTH.size : end])
-            del self._pending[:end]
-            try:
-                message = _decoder.decode(body)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-                raise InvalidEvent(_printable(str(error))) from None
-            yield message
-
-
-def _printable(text: str) -> str:
-    """Return the beginning of an error that quotes what arrived, as plain text in one line."""
-    return "".join(item if item.isprintable() else "?" for item in text[:MAX_REASON_CHARS])

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from penstock_engines.snakemake.cached_tasks import CachedTasks, CacheScope
 from penstock_engines.snakemake.failures import run_failure, tail_of_file, task_failure, without_folder
+from penstock_engines.snakemake.frames import FrameReader
 from penstock_engines.snakemake.messages import (
     AnyMessage,
     CacheSought,
     Found,
-    FrameReader,
     InvalidEvent,
     ProcessStarted,
     Requested,

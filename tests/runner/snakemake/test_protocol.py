@@ -15,16 +15,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from penstock_engines.snakemake.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
 from penstock_engines.snakemake.messages import (
     MAX_DEPENDENCIES,
     MAX_FIELDS,
-    MAX_FRAME_BYTES,
     MAX_REQUESTS,
     MAX_TEXT_CHARS,
     AnyMessage,
     CacheSought,
     ErrorLogged,
-    FrameReader,
     GraphChanged,
     GraphTask,
     InvalidEvent,
@@ -37,7 +36,6 @@ from penstock_engines.snakemake.messages import (
     TryDescribed,
     TryEnded,
     TryStarted,
-    encode_frame,
     fit,
 )
 from penstock_engines.snakemake.observation import Watch

@@ -9,10 +9,9 @@ from penstock_engines.snakemake.attempt_process.graph import task_key
 from penstock_engines.snakemake.engine import clean_environment
 from penstock_engines.snakemake.exit_reasons import why_it_failed
 from penstock_engines.snakemake.failures import TAIL_BYTES, tail_of_file, tail_of_text
+from penstock_engines.snakemake.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
 from penstock_engines.snakemake.messages import (
-    MAX_FRAME_BYTES,
     ErrorLogged,
-    FrameReader,
     GraphChanged,
     GraphTask,
     InvalidEvent,
@@ -22,7 +21,6 @@ from penstock_engines.snakemake.messages import (
     TryDescribed,
     TryEnded,
     TryStarted,
-    encode_frame,
     shorten,
 )
 from penstock_engines.snakemake.progress import MAX_EXPLAINED, TaskProgress

@@ -64,6 +64,7 @@ from penstock_engines.snakemake.attempt_process.workflow_settings import (
     execute_workflow,
     load_workflow,
 )
+from penstock_engines.snakemake.frames import encode_frame
 from penstock_engines.snakemake.launching import Launch, decode_launch
 from penstock_engines.snakemake.messages import (
     MAX_NAME_CHARS,
@@ -74,7 +75,6 @@ from penstock_engines.snakemake.messages import (
     RunEnded,
     RunProblem,
     TryDescribed,
-    encode_frame,
     shorten,
 )
 from penstock_execution.processes.event_pipe import FrameReporter, Reporter
