@@ -76,9 +76,21 @@ WRONG: Final[Mapping[str, list[tuple[str, str]]]] = {
     ],
     "scheduler": NATS,
     "projector": [NATS[0], NATS[4]],
-    "runner": [*NATS, *FOLDERS, ("source_roots", "relative"), ("sandbox_read", "relative")],
+    "runner": [
+        *NATS,
+        *FOLDERS,
+        ("source_roots", "relative"),
+        ("sandbox_read", "relative"),
+        ("source_ca_file", "{missing}"),
+        ("source_credentials_file", "{missing}"),
+        ("source_mirrors", "https://example.org/=relative"),
+        ("envmodules_init", "{missing}"),
+        ("envmodules_init", "{file}"),
+        ("conda_dir", "{file}"),
+    ],
 }
 OTHERS: Final = {
+    "conda_dir": {"PENSTOCK_CONDA_CHANNELS": "https://example.org/lab"},
     "basic_auth_file": {"PENSTOCK_AUTH": "basic"},
     "oidc_issuer": {"PENSTOCK_AUTH": "oidc", "PENSTOCK_OIDC_AUDIENCE": "x", "PENSTOCK_OIDC_DEFAULT_ROLE": "viewer"},
     "host": {"PENSTOCK_ALLOW_ANONYMOUS": "true"},
