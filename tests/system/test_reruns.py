@@ -17,8 +17,20 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from tests.engine_folders import SNAKEMAKE_FOLDERS
 from tests.system import dry_runs
 from tests.system.test_fidelity import Way, by_command_line, by_form, by_tar, in_place
+
+from penstock_engines.snakemake.moved_records import move_records
+from penstock_execution.files.produced import Produced
+from penstock_execution.files.work_entries import work_entries
+from penstock_execution.local_workspace import LocalWorkspace
+from penstock_runner.attempts.upload_retries import UploadRetries
+from penstock_runner.attempts.uploads import Uploads
+from penstock_runner.attempts.work_uploads import WorkUploads
+from penstock_schemas.ids import JobId
+from penstock_sources.workspace.sources import Sources
+from penstock_testing.memory import MemoryBlobs
 
 SNAKEFILE = """
 configfile: "config.yaml"
@@ -51,7 +63,22 @@ rule code:
 """
 FILES = ("data/a.txt", "data/b.txt", "data/linked.txt", "out/a.txt", "out/b.txt", "out/final.txt", "out/code.txt")
 PLACES = (*FILES, "link.txt", "folder", "tree", "tree/.snakemake_timestamp", "Snakefile")
-WAYS: Sequence[Way] = (by_command_line, by_form, by_tar, in_place)
+
+
+async def as_results(folder: Path, place: Path) -> Path:
+    """Let a folder arrive as the work directory of a failed run arrives at its retry."""
+    blobs = MemoryBlobs()
+    work = work_entries(folder, source={}, reserved=SNAKEMAKE_FOLDERS)
+    produced = Produced(work=work, work_dir=str(folder))
+    uploads, retries = WorkUploads(Uploads(blobs)), UploadRetries(0.0)
+    results = await uploads.put(JobId("1"), 1, LocalWorkspace(folder, folder), produced, {}, retries)
+    staged = await Sources(blobs, (), reserved=SNAKEMAKE_FOLDERS).prepare(None, place / "work", results=results)
+    assert staged.lost_results is None
+    move_records(place / "work", str(folder))
+    return place / "work"
+
+
+WAYS: Sequence[Way] = (by_command_line, by_form, by_tar, in_place, as_results)
 
 Change = tuple[str, str, int]
 changes = st.one_of(
