@@ -132,7 +132,9 @@ class RunningTasks:
 
     def start(self, task: RunningTask, body: Callable[[], None]) -> None:
         """Start a task's process, which runs `body`, and return."""
-        self._limit(task)
+        if self._enforced:
+            with self._lock:
+                task.limited = limited_task(task.job, self._enforced, self._processors)
         if task.is_command:
             threading.Thread(
                 target=self._run_command, args=(task, body), name=f"{OWN_THREADS}command", daemon=True
@@ -199,12 +201,6 @@ class RunningTasks:
             task.exit_code = task.report.exit_code
         if not self._is_cancelled:
             self._settle(task)
-
-    def _limit(self, task: RunningTask) -> None:
-        """Have the limits that apply to a task ready before it starts."""
-        if self._enforced:
-            with self._lock:
-                task.limited = limited_task(task.job, self._enforced, self._processors)
 
     def _entering(self, task: RunningTask) -> Callable[[], None]:
         """Return what confines the thread that starts a task's process."""
