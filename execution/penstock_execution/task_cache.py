@@ -11,7 +11,6 @@ the workflow's author, so an entry is worth as much as the users of its scope tr
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -205,8 +204,6 @@ class TaskCache:
     def _remove(self, place: Path) -> None:
         with suppress(OSError):
             remove_tree(place)
-        with suppress(OSError):
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def _read(place: Path, key: str) -> CacheEntry | None:
