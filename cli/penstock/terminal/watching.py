@@ -11,6 +11,7 @@ from penstock.client.transport import Unreachable
 from penstock.terminal import tables
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
+from penstock.terminal.interrupts import LastingInterrupt
 from penstock.terminal.reports import (
     EXIT_OF,
     describe_counts,
@@ -110,7 +111,8 @@ def watch(client: Client, job_id: str) -> Exit:
     """Follow a run for the user and return the exit code that its end becomes; Ctrl-C detaches."""
     screen = display()
     try:
-        job = follow(client, job_id, screen)
+        with LastingInterrupt():
+            job = follow(client, job_id, screen)
     except KeyboardInterrupt:
         screen.close()
         attach = next_command(f"penstock watch {job_id}")

@@ -13,6 +13,7 @@ from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_json, server_options
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.hints import next_command
+from penstock.terminal.interrupts import LastingInterrupt
 from penstock.terminal.log_printing import LivePrinter, print_entries, print_stored
 from penstock_domain.damage import UNKNOWN_TIME
 from penstock_domain.quantities import counted
@@ -69,10 +70,11 @@ def logs(
     with connected(url, state, deadline_s=30.0) as client:
         run = RunLog(client, client.find(job_id), [LogStream(stream) for stream in streams], wanted)
         try:
-            if files is None and (times or not run.is_over):
-                run.print_live(form, follow=follow, times=times)
-            else:
-                run.print_stored(form, files)
+            with LastingInterrupt():
+                if files is None and (times or not run.is_over):
+                    run.print_live(form, follow=follow, times=times)
+                else:
+                    run.print_stored(form, files)
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
     return Exit.OK
@@ -188,12 +190,13 @@ def events(job_id: str, follow: bool, verifies: bool, form: Format, url: str | N
         if verifies:
             return _verify(list(_events(client, found_id, follow=follow)))
         try:
-            if form is Format.JSON:
-                found = list(_events(client, found_id, follow=follow))
-                print_json(EventList(events=found, next_after=found[-1].seq if found else 0, done=follow))
-                return Exit.OK
-            for event in _events(client, found_id, follow=follow):
-                click.echo(msgspec.json.encode(event).decode() if form is Format.JSONL else event_line(event))
+            with LastingInterrupt():
+                if form is Format.JSON:
+                    found = list(_events(client, found_id, follow=follow))
+                    print_json(EventList(events=found, next_after=found[-1].seq if found else 0, done=follow))
+                    return Exit.OK
+                for event in _events(client, found_id, follow=follow):
+                    click.echo(msgspec.json.encode(event).decode() if form is Format.JSONL else event_line(event))
         except KeyboardInterrupt:
             return Exit.INTERRUPTED
     return Exit.OK
