@@ -4,7 +4,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.gateway.documented import check_documented, record_headers
-from tests.gateway.gateway_harness import Stage
+from tests.gateway.gateway_harness import GatewayHarness
 
 
 @pytest.fixture(autouse=True)
@@ -16,11 +16,11 @@ def documented(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+def harness(tmp_path: Path) -> GatewayHarness:
+    return GatewayHarness(tmp_path)
 
 
 @pytest.fixture
-async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
-    async with stage.serve() as client:
+async def client(harness: GatewayHarness) -> AsyncGenerator[httpx.AsyncClient, None]:
+    async with harness.serve() as client:
         yield client

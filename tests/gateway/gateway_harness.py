@@ -32,7 +32,7 @@ RUNNER = RunnerId("node-00000001")
 Json = dict[str, Any]
 
 
-class Stage:
+class GatewayHarness:
     """The dependencies of a test of the HTTP surface."""
 
     def __init__(self, folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from msgspec import Struct
-from tests.gateway.gateway_harness import Stage, submission, submit
+from tests.gateway.gateway_harness import GatewayHarness, submission, submit
 from tests.gateway.user_fixtures import BASIC, basic
 
 PEOPLE = ("nobody", "foreigner", "vi", "bo", "ada", "olga", "root")
@@ -114,15 +114,15 @@ MATRIX = (
 
 
 @pytest.fixture
-async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
-    async with stage.serve(**BASIC) as client:
+async def client(harness: GatewayHarness) -> AsyncGenerator[httpx.AsyncClient, None]:
+    async with harness.serve(**BASIC) as client:
         yield client
 
 
-async def test_every_route_is_in_the_matrix(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_every_route_is_in_the_matrix(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     served = {
         (method, path)
-        for path, endpoints in stage.gateway.router.paths.items()
+        for path, endpoints in harness.gateway.router.paths.items()
         for method in endpoints
         if method != "HEAD"
     }

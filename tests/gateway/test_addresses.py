@@ -4,7 +4,7 @@ import re
 
 import httpx
 import pytest
-from tests.gateway.gateway_harness import Stage, submission, submit
+from tests.gateway.gateway_harness import GatewayHarness, submission, submit
 from tests.gateway.user_fixtures import USERS
 
 from penstock_gateway.http.operations import Operation, Surface
@@ -14,18 +14,18 @@ from penstock_schemas.access import AuthMethod
 EXAMPLES = {"stream": "stdout", "task_id": "a-1", "name": "calls", "version": "1.0", "token_id": "x", "path": "a/b"}
 
 
-def address_of(operation: Operation, stage: Stage, job_id: str) -> str:
-    prefix = stage.settings.wes_prefix if operation.surface is Surface.WES else ""
+def address_of(operation: Operation, harness: GatewayHarness, job_id: str) -> str:
+    prefix = harness.settings.wes_prefix if operation.surface is Surface.WES else ""
     names = EXAMPLES | {"job_id": job_id, "run_id": job_id}
     return prefix + re.sub(r"\{([^}]*)\}", lambda match: names[match[1]], operation.path)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=[one_operation.name for one_operation in OPERATIONS])
 async def test_a_slash_at_the_end_changes_nothing(
-    stage: Stage, client: httpx.AsyncClient, operation: Operation
+    harness: GatewayHarness, client: httpx.AsyncClient, operation: Operation
 ) -> None:
     job_id = (await submit(client))["id"]
-    address = address_of(operation, stage, job_id)
+    address = address_of(operation, harness, job_id)
 
     plain = await client.request(operation.method, address, follow_redirects=False)
     slashed = await client.request(operation.method, address.rstrip("/") + "/", follow_redirects=False)
@@ -41,11 +41,11 @@ async def test_a_body_arrives_at_an_address_with_a_slash(client: httpx.AsyncClie
     assert (await client.get(f"/jobs/{response.json()['id']}/")).status_code == 200
 
 
-async def test_what_is_open_to_everybody_is_so_with_a_slash(stage: Stage) -> None:
-    async with stage.serve(auth=(AuthMethod.BASIC,), basic_auth_users=USERS) as client:
+async def test_what_is_open_to_everybody_is_so_with_a_slash(harness: GatewayHarness) -> None:
+    async with harness.serve(auth=(AuthMethod.BASIC,), basic_auth_users=USERS) as client:
         for path in ("/", "/health/", "/version/", "/version/details/", "/openapi.json/", "/docs/"):
             assert (await client.get(path)).status_code == 200
-        assert (await client.get(f"{stage.settings.wes_prefix}/service-info/")).status_code == 200
+        assert (await client.get(f"{harness.settings.wes_prefix}/service-info/")).status_code == 200
         assert (await client.get("/jobs/")).status_code == 401
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 
 import httpx
 import pytest
-from tests.gateway.gateway_harness import Stage, now, problem, submit
+from tests.gateway.gateway_harness import GatewayHarness, now, problem, submit
 from tests.gateway.user_fixtures import BASIC, basic
 
 from penstock_schemas.jobs import Damage
@@ -12,22 +12,22 @@ from penstock_schemas.views import SchedulerBeat
 
 
 @pytest.fixture
-async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
-    async with stage.serve() as client:
+async def client(harness: GatewayHarness) -> AsyncGenerator[httpx.AsyncClient, None]:
+    async with harness.serve() as client:
         yield client
 
 
-async def damaged_job(stage: Stage, client: httpx.AsyncClient) -> tuple[str, int]:
+async def damaged_job(harness: GatewayHarness, client: httpx.AsyncClient) -> tuple[str, int]:
     """Submit a job and make its second event unreadable; return its id and that event's sequence."""
     job = await submit(client, hold=True)
     await client.post(f"/jobs/{job['id']}/release")
-    seq = len(stage.cluster.log.stored)
-    stage.cluster.log.damage(seq, "no JSON")
+    seq = len(harness.cluster.log.stored)
+    harness.cluster.log.damage(seq, "no JSON")
     return str(job["id"]), seq
 
 
-async def test_a_damaged_job_is_reported_and_can_be_closed(stage: Stage, client: httpx.AsyncClient) -> None:
-    job_id, seq = await damaged_job(stage, client)
+async def test_a_damaged_job_is_reported_and_can_be_closed(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
+    job_id, seq = await damaged_job(harness, client)
     refused = problem(await client.post(f"/jobs/{job_id}/cancel"), 409)
     assert f"he event log of this job is damaged at sequence {seq}" in refused["detail"]
     events = (await client.get(f"/jobs/{job_id}/events")).json()["events"]
@@ -43,13 +43,13 @@ async def test_a_damaged_job_is_reported_and_can_be_closed(stage: Stage, client:
 
 
 async def test_a_job_whose_deletion_the_log_lost_can_be_closed_and_deleted(
-    stage: Stage, client: httpx.AsyncClient
+    harness: GatewayHarness, client: httpx.AsyncClient
 ) -> None:
     job_id = (await submit(client, hold=True))["id"]
     await client.post(f"/jobs/{job_id}/cancel")
     assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
-    stage.cluster.log.damage(len(stage.cluster.log.stored), None)
-    await stage.project()
+    harness.cluster.log.damage(len(harness.cluster.log.stored), None)
+    await harness.project()
     refused = problem(await client.delete(f"/jobs/{job_id}"), 409)
     assert "An operator can close job" in refused["detail"]
     closed = await client.post(f"/jobs/{job_id}/close", json={"reason": "a disk failed"})
@@ -58,16 +58,18 @@ async def test_a_job_whose_deletion_the_log_lost_can_be_closed_and_deleted(
     assert (await client.get(f"/jobs/{job_id}")).status_code == 404
 
 
-async def test_what_the_scheduler_found_damaged_is_in_the_status(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_what_the_scheduler_found_damaged_is_in_the_status(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     damage = Damage(aggregate="job.default.x", seq=7, reason="the event is missing")
     beat = SchedulerBeat(holder="s", term=1, count=1, time=now(), damaged=1, damages=(damage,))
-    await stage.cluster.heartbeats.beat_scheduler(beat)
+    await harness.cluster.heartbeats.beat_scheduler(beat)
     status = (await client.get("/status")).json()
     assert (status["damaged"], status["damages"]) == (
         1,
         [{"aggregate": "job.default.x", "seq": 7, "reason": "the event is missing"}],
     )
-    await stage.gateway.base.readiness.refresh()
+    await harness.gateway.base.readiness.refresh()
     ready = (await client.get("/readyz")).json()
     assert (ready["ready"], ready["warnings"]) == (
         True,
@@ -75,9 +77,9 @@ async def test_what_the_scheduler_found_damaged_is_in_the_status(stage: Stage, c
     )
 
 
-async def test_only_operators_close(stage: Stage) -> None:
-    async with stage.serve(**BASIC) as client:
+async def test_only_operators_close(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC) as client:
         client.headers.update(basic("ada"))
         job = await submit(client)
-        stage.cluster.log.damage(len(stage.cluster.log.stored), "no JSON")
+        harness.cluster.log.damage(len(harness.cluster.log.stored), "no JSON")
         assert (await client.post(f"/jobs/{job['id']}/close")).status_code == 403

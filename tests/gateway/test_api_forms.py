@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from tests.gateway.gateway_harness import Stage, pointers, problem, submission
+from tests.gateway.gateway_harness import GatewayHarness, pointers, problem, submission
 from tests.sources.test_archives import gzipped, tarred, zipped
 
 from penstock_ports import BlobsUnavailable, Conflict, LogFull, Unavailable
@@ -31,7 +31,9 @@ def form(files: dict[str, bytes] | None = None, **changes: Any) -> list[tuple[st
     return parts + [("files", file) for file in (FILES if files is None else files).items()]
 
 
-async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_the_files_of_a_form_become_the_source_of_a_job(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     response = await client.post("/jobs", files=form(engine_parameters={"keep-going": None, "retries": "2"}))
 
     assert response.status_code == 201, response.text
@@ -40,14 +42,14 @@ async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, clie
     assert event["data"]["spec"]["source"]["kind"] == "files"
     assert event["data"]["spec"]["source"]["location"] == f"jobs/{job_id}/source.json"
     assert event["data"]["spec"]["engine_parameters"] == {"keep-going": None, "retries": "2"}
-    manifest = msgspec.json.decode(await stage.blobs.get_bytes(f"jobs/{job_id}/source.json"), type=SourceManifest)
+    manifest = msgspec.json.decode(await harness.blobs.get_bytes(f"jobs/{job_id}/source.json"), type=SourceManifest)
     assert {file.path: file.is_executable for file in manifest.files} == {
         "Snakefile": False,
         "data/reads.fq": False,
         "scripts/a.py": True,
     }
     for file in manifest.files:
-        assert await stage.blobs.get_bytes(file.key) == FILES[file.path]
+        assert await harness.blobs.get_bytes(file.key) == FILES[file.path]
 
 
 @pytest.mark.parametrize(
@@ -78,18 +80,18 @@ async def test_the_files_of_a_form_become_the_source_of_a_job(stage: Stage, clie
     ],
 )
 async def test_a_form_that_is_wrong_is_refused_and_leaves_nothing(
-    stage: Stage, client: httpx.AsyncClient, parts: list[tuple[str, Any]], pointer: str
+    harness: GatewayHarness, client: httpx.AsyncClient, parts: list[tuple[str, Any]], pointer: str
 ) -> None:
     response = await client.post("/jobs", files=parts)
 
     assert pointers(response) == {pointer}
-    assert await stage.blobs.list("") == ()
+    assert await harness.blobs.list("") == ()
     assert (await client.get("/jobs")).json()["total"] == 0
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred, gzipped])
 async def test_an_archive_is_unpacked_file_by_file(
-    stage: Stage, client: httpx.AsyncClient, pack: Callable[[dict[str, bytes]], bytes]
+    harness: GatewayHarness, client: httpx.AsyncClient, pack: Callable[[dict[str, bytes]], bytes]
 ) -> None:
     archive = pack({f"my-workflow/{path}": content for path, content in FILES.items()})
     parts = [form()[0], ("archive", ("w", archive)), ("files", ("extra/params.json", b"{}"))]
@@ -99,29 +101,29 @@ async def test_an_archive_is_unpacked_file_by_file(
     (event,) = (await client.get(f"/jobs/{first.json()['id']}/events")).json()["events"]
     source = event["data"]["spec"]["source"]
     assert source["kind"] == "files"
-    manifest = msgspec.json.decode(await stage.blobs.get_bytes(source["location"]), type=SourceManifest)
+    manifest = msgspec.json.decode(await harness.blobs.get_bytes(source["location"]), type=SourceManifest)
     assert {file.path for file in manifest.files} == {*FILES, "extra/params.json"}
     assert not any(file.is_executable for file in manifest.files), "the archive has the mode of every file"
     for file in manifest.files:
-        assert await stage.blobs.get_bytes(file.key) == {**FILES, "extra/params.json": b"{}"}[file.path]
+        assert await harness.blobs.get_bytes(file.key) == {**FILES, "extra/params.json": b"{}"}[file.path]
 
-    kept = await stage.blobs.list("")
+    kept = await harness.blobs.list("")
     again = await client.post("/jobs", files=parts, headers={"idempotency-key": "k"})
     assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
-    assert await stage.blobs.list("") == kept
+    assert await harness.blobs.list("") == kept
 
 
-async def test_an_archive_holds_no_more_than_a_form_may_have(stage: Stage) -> None:
-    async with stage.serve(max_upload_bytes=100_000) as client:
+async def test_an_archive_holds_no_more_than_a_form_may_have(harness: GatewayHarness) -> None:
+    async with harness.serve(max_upload_bytes=100_000) as client:
         for archive in (zipped({"Snakefile": bytes(200_000)}), gzipped({"Snakefile": bytes(200_000)})):
             response = await client.post("/jobs", files=[form()[0], ("archive", ("w", archive))])
             assert pointers(response) == {"archive"}
             assert "more than 100,000 bytes (reached at `Snakefile`)" in response.text
-    assert await stage.blobs.list("") == ()
+    assert await harness.blobs.list("") == ()
 
 
-async def test_a_form_that_is_too_large_is_refused_and_leaves_nothing(stage: Stage) -> None:
-    async with stage.serve(max_upload_bytes=100_000) as client:
+async def test_a_form_that_is_too_large_is_refused_and_leaves_nothing(harness: GatewayHarness) -> None:
+    async with harness.serve(max_upload_bytes=100_000) as client:
         problem(await client.post("/jobs", files=form({"Snakefile": b"", "big": b"x" * 200_000})), 413)
 
         async def unannounced() -> AsyncGenerator[bytes, None]:
@@ -131,52 +133,54 @@ async def test_a_form_that_is_too_large_is_refused_and_leaves_nothing(stage: Sta
         content_type = client.build_request("POST", "/jobs", files=form()).headers["content-type"]
         boundary = {"content-type": content_type}
         assert (await client.post("/jobs", content=unannounced(), headers=boundary)).status_code in (413, 422)
-    assert await stage.blobs.list("") == ()
+    assert await harness.blobs.list("") == ()
 
 
-async def test_a_form_that_ends_too_early_leaves_nothing(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_form_that_ends_too_early_leaves_nothing(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     request = client.build_request("POST", "/jobs", files=form())
     body = request.read()
     headers = {"content-type": request.headers["content-type"]}
     for end in (200, len(body) // 2, len(body) - 4):
         problem(await client.post("/jobs", content=body[:end], headers=headers), 422)
-    assert await stage.blobs.list("") == ()
+    assert await harness.blobs.list("") == ()
 
 
-async def test_a_repeated_form_finds_its_job_and_stores_nothing_more(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_repeated_form_finds_its_job_and_stores_nothing_more(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     headers = {"idempotency-key": "once"}
     first = await client.post("/jobs", files=form(), headers=headers)
-    kept = await stage.blobs.list("")
+    kept = await harness.blobs.list("")
     again = await client.post("/jobs", files=[form()[0], *reversed(form()[1:])], headers=headers)
     other = await client.post("/jobs", files=form({**FILES, "Snakefile": b"another"}), headers=headers)
 
     assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
     assert again.json()["id"] == first.json()["id"]
-    assert await stage.blobs.list("") == kept
+    assert await harness.blobs.list("") == kept
 
 
 @pytest.mark.parametrize(
     ("error", "is_kept"), [(Conflict("moved"), False), (LogFull("full"), False), (Unavailable("no answer"), True)]
 )
 async def test_files_go_unless_the_log_may_name_them(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception, is_kept: bool
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception, is_kept: bool
 ) -> None:
     async def refuse(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(stage.cluster.log, "append", refuse)
+    monkeypatch.setattr(harness.cluster.log, "append", refuse)
     problem(await client.post("/jobs", files=form()), 503)
-    assert bool(await stage.blobs.list("")) is is_kept
+    assert bool(await harness.blobs.list("")) is is_kept
 
 
 async def test_a_store_that_takes_nothing_is_named_and_nothing_is_queued(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*args: object, **kwargs: object) -> None:
         raise BlobsUnavailable("blob jobs/1/source/Snakefile: no space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr(stage.blobs, "put_stream", fail)
+        broken.setattr(harness.blobs, "put_stream", fail)
         body = problem(await client.post("/jobs", files=form()), 503)
     assert body["type"].endswith("#blob-store-unavailable")
     assert "no space left" in body["detail"]
@@ -197,7 +201,7 @@ def with_manifest(files: dict[str, Any], *parts: tuple[str, Any], source: dict[s
 SNAKEFILE = ("files", ("Snakefile", FILES["Snakefile"]))
 
 
-async def test_a_manifest_describes_what_file_names_cannot(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_manifest_describes_what_file_names_cannot(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     about = {
         "Snakefile": {"mtime_ns": 1_600_000_000_123_456_789},
         "tool": {"executable": True},
@@ -208,7 +212,7 @@ async def test_a_manifest_describes_what_file_names_cannot(stage: Stage, client:
     parts = with_manifest(about, SNAKEFILE, ("files", ("%1", b"x")), ("files", ("tool", b"y")), ("files", ("z", b"z")))
     response = await client.post("/jobs", files=parts)
     assert response.status_code == 201, response.text
-    raw = await stage.blobs.get_bytes(f"jobs/{response.json()['id']}/source.json")
+    raw = await harness.blobs.get_bytes(f"jobs/{response.json()['id']}/source.json")
     found = {file.path: file for file in msgspec.json.decode(raw, type=SourceManifest).files}
     assert found["Snakefile"].mtime_ns == 1_600_000_000_123_456_789
     assert found["tool"].is_executable
@@ -234,11 +238,11 @@ async def test_a_manifest_describes_what_file_names_cannot(stage: Stage, client:
     ],
 )
 async def test_a_manifest_that_is_wrong_is_refused_and_leaves_nothing(
-    stage: Stage, client: httpx.AsyncClient, parts: list[tuple[str, Any]], pointer: str
+    harness: GatewayHarness, client: httpx.AsyncClient, parts: list[tuple[str, Any]], pointer: str
 ) -> None:
     response = await client.post("/jobs", files=parts)
     assert pointers(response) == {pointer}
-    assert await stage.blobs.list("") == ()
+    assert await harness.blobs.list("") == ()
 
 
 async def test_other_times_are_no_other_request(client: httpx.AsyncClient) -> None:

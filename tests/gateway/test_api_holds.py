@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.gateway_harness import RUNNER, Stage, now, pointers, problem, submission, submit
+from tests.gateway.gateway_harness import RUNNER, GatewayHarness, now, pointers, problem, submission, submit
 from tests.gateway.user_fixtures import BASIC, basic
 
 from penstock_schemas.commands import AbandonAttempt
@@ -16,8 +16,8 @@ Json = dict[str, Any]
 
 
 @pytest.fixture
-async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
-    async with stage.serve() as client:
+async def client(harness: GatewayHarness) -> AsyncGenerator[httpx.AsyncClient, None]:
+    async with harness.serve() as client:
         yield client
 
 
@@ -27,7 +27,7 @@ async def body_of(response: httpx.Response, status: int = 200) -> Json:
     return body
 
 
-async def test_a_held_job_waits_until_it_is_released(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_held_job_waits_until_it_is_released(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job = await submit(client)
     held = await body_of(await client.post(f"/jobs/{job['id']}/hold", json={"reason": "new reference"}))
     assert (held["status"], held["state"]) == ("pending", "HELD")
@@ -52,11 +52,11 @@ async def test_holding_and_releasing_again_does_no_harm(client: httpx.AsyncClien
     assert again.headers["etag"] == f'"{held["seq"]}"'
 
 
-async def test_a_job_can_be_submitted_held(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_job_can_be_submitted_held(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job = await submit(client, hold=True)
     assert job["state"] == "HELD"
     assert (await body_of(await client.post(f"/jobs/{job['id']}/release")))["state"] == "QUEUED"
-    await stage.start(job["id"])
+    await harness.start(job["id"])
 
 
 async def test_a_held_job_is_cancelled_at_once(client: httpx.AsyncClient) -> None:
@@ -70,14 +70,14 @@ async def test_a_held_job_is_cancelled_at_once(client: httpx.AsyncClient) -> Non
 
 @pytest.mark.parametrize("action", ["hold", "release"])
 async def test_what_does_not_wait_is_neither_held_nor_released(
-    stage: Stage, client: httpx.AsyncClient, action: str
+    harness: GatewayHarness, client: httpx.AsyncClient, action: str
 ) -> None:
     job = await submit(client)
-    await stage.start(job["id"])
+    await harness.start(job["id"])
     participle = {"hold": "held", "release": "released"}[action]
     refused = problem(await client.post(f"/jobs/{job['id']}/{action}"), 409)
     assert refused["detail"] == f"Job {job['id']} is running; only one that waits can be {participle}."
-    await stage.end(job["id"])
+    await harness.end(job["id"])
     refused = problem(await client.post(f"/jobs/{job['id']}/{action}"), 409)
     assert "already completed" in refused["detail"]
 
@@ -90,8 +90,8 @@ async def test_wrong_wishes_are_refused(client: httpx.AsyncClient) -> None:
     problem(await client.post("/jobs/nonsense/release"), 422)
 
 
-async def test_the_owner_and_operators_hold_and_release(stage: Stage) -> None:
-    async with stage.serve(**BASIC) as client:
+async def test_the_owner_and_operators_hold_and_release(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC) as client:
         job = (await client.post("/jobs", json=submission(), headers=basic("ada"))).json()
         address = f"/jobs/{job['id']}"
         assert (await client.post(f"{address}/hold", headers=basic("olga"))).json()["state"] == "HELD"
@@ -101,7 +101,7 @@ async def test_the_owner_and_operators_hold_and_release(stage: Stage) -> None:
         assert [event["actor"] for event in events] == ["user:ada", "user:olga", "user:ada"]
 
 
-async def test_held_jobs_are_pending_in_lists(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_held_jobs_are_pending_in_lists(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     held, _ = await submit(client, hold=True), await submit(client)
     listed = (await client.get("/jobs", params={"status": "pending"})).json()
     assert {job["id"]: job["state"] for job in listed["jobs"]}[held["id"]] == "HELD"
@@ -129,24 +129,24 @@ async def test_a_repeated_submission_must_have_the_same_hold_and_requeue(client:
     ],
 )
 async def test_a_job_can_be_submitted_not_to_be_requeued(
-    stage: Stage, client: httpx.AsyncClient, fields: Json, requeue: bool
+    harness: GatewayHarness, client: httpx.AsyncClient, fields: Json, requeue: bool
 ) -> None:
     job = await submit(client, **fields)
     assert job["requeue"] is requeue
-    submitted = stage.cluster.log.stored[-1].event.data
+    submitted = harness.cluster.log.stored[-1].event.data
     assert isinstance(submitted, JobSubmitted)
     assert submitted.spec.requeue is requeue
 
 
 @pytest.mark.parametrize(("cause", "blamed"), [(RequeueCause.PREEMPTED, "preempted"), (RequeueCause.LOST, "system")])
 async def test_what_must_not_be_begun_twice_fails_once_it_began(
-    stage: Stage, client: httpx.AsyncClient, cause: RequeueCause, blamed: str
+    harness: GatewayHarness, client: httpx.AsyncClient, cause: RequeueCause, blamed: str
 ) -> None:
     job = await submit(client, requeue=False)
     abandon = AbandonAttempt(now=now(), attempt=1, runner_id=RUNNER, cause=cause, reason="the machine is gone")
-    await stage.start(job["id"])
-    await stage.execute(job["id"], abandon)
-    failed = (await client.get(f"/jobs/{job['id']}", params={"min_seq": await stage.cluster.log.last_seq()})).json()
+    await harness.start(job["id"])
+    await harness.execute(job["id"], abandon)
+    failed = (await client.get(f"/jobs/{job['id']}", params={"min_seq": await harness.cluster.log.last_seq()})).json()
     assert (failed["status"], failed["failure"]["cause"]) == ("failed", blamed)
     assert failed["error_message"] == (
         "the attempt ended without an outcome: the machine is gone; the job was submitted with requeue off"

@@ -6,7 +6,7 @@ import anyio
 import httpx
 import pytest
 from msgspec.structs import replace
-from tests.gateway.gateway_harness import RUNNER, Json, Stage, now, pointers, problem, submission, submit
+from tests.gateway.gateway_harness import RUNNER, GatewayHarness, Json, now, pointers, problem, submission, submit
 
 from penstock_gateway.index import index
 from penstock_gateway.jobs.engine_directory import FRESH_S
@@ -96,8 +96,8 @@ async def test_a_body_of_another_type_is_refused(client: httpx.AsyncClient) -> N
     problem(await client.post("/jobs", content=b"{}"), 415)
 
 
-async def test_a_body_that_is_too_large_is_refused(stage: Stage) -> None:
-    async with stage.serve(max_body_bytes=2000) as client:
+async def test_a_body_that_is_too_large_is_refused(harness: GatewayHarness) -> None:
+    async with harness.serve(max_body_bytes=2000) as client:
         problem(await client.post("/jobs", json=submission(parameters={"x": "y" * 2000})), 413)
         await submit(client, parameters={"x": "y" * 1000})
 
@@ -169,37 +169,37 @@ async def test_wrong_filters_are_refused(client: httpx.AsyncClient) -> None:
     assert pointers(await client.get(f"/jobs/{uuid.uuid4()}?fields=id")) == {"fields"}
 
 
-async def test_a_life_from_pending_to_completed(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_life_from_pending_to_completed(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job_id = (await submit(client))["id"]
 
     async def read() -> Json:
-        seq = await stage.project()
+        seq = await harness.project()
         body: Json = (await client.get(f"/jobs/{job_id}?min_seq={seq}")).json()
         assert (await client.get(f"/jobs?min_seq={seq}")).json()["jobs"] == [body]
         return body
 
-    await stage.assign(job_id)
+    await harness.assign(job_id)
     assigned = await read()
     assert (assigned["status"], assigned["state"], assigned["attempt"]) == ("pending", "ASSIGNED", 1)
     assert RUNNER in assigned["status_detail"]
-    await stage.execute(job_id, StartAttempt(now=now(), attempt=1, runner_id=RUNNER))
+    await harness.execute(job_id, StartAttempt(now=now(), attempt=1, runner_id=RUNNER))
     running = await read()
     assert (running["status"], running["completed_at"]) == ("running", None)
     assert running["started_at"] >= running["created_at"]
     assert running["status_detail"] is None
     delay = DelayResults(now=now(), attempt=1, runner_id=RUNNER, tries=4, reason="the store is full")
-    await stage.execute(job_id, delay)
+    await harness.execute(job_id, delay)
     assert (await read())["status_detail"] == "uploading results, attempt 4: the store is full"
-    await stage.end(job_id)
+    await harness.end(job_id)
     completed = await read()
     assert (completed["status"], completed["error_message"]) == ("completed", None)
     assert completed["completed_at"] >= completed["started_at"]
     assert completed["tasks"] == {"total": 2, "done": 2, "running": 0, "failed": 0}
 
 
-async def test_a_failed_job_has_the_reason(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_failed_job_has_the_reason(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job_id = (await submit(client))["id"]
-    await stage.start(job_id)
+    await harness.start(job_id)
     failure = Failure(
         cause=FailureCause.WORKFLOW,
         message="rule align failed",
@@ -208,9 +208,9 @@ async def test_a_failed_job_has_the_reason(stage: Stage, client: httpx.AsyncClie
         exit_code=2,
         stderr_tail="no reference",
     )
-    await stage.end(job_id, failure)
+    await harness.end(job_id, failure)
 
-    job = (await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")).json()
+    job = (await client.get(f"/jobs/{job_id}?min_seq={await harness.project()}")).json()
     assert (job["status"], job["error_message"]) == ("failed", "rule align failed")
     assert job["failure"] == {
         "cause": "workflow",
@@ -222,17 +222,17 @@ async def test_a_failed_job_has_the_reason(stage: Stage, client: httpx.AsyncClie
     }
 
 
-async def test_a_running_job_shows_live_counts(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_running_job_shows_live_counts(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     created = await submit(client)
-    job = await stage.start(created["id"])
-    await stage.cluster.tasks.put(job.tenant, job.id, (), TaskCounts(total=5, done=3, running=1))
-    address = f"/jobs/{job.id}?min_seq={await stage.project()}"
+    job = await harness.start(created["id"])
+    await harness.cluster.tasks.put(job.tenant, job.id, (), TaskCounts(total=5, done=3, running=1))
+    address = f"/jobs/{job.id}?min_seq={await harness.project()}"
 
     response = await client.get(address)
     assert response.json()["tasks"] == {"total": 5, "done": 3, "running": 1, "failed": 0}
     again = {"if-none-match": response.headers["etag"]}
     assert (await client.get(address, headers=again)).status_code == 304
-    await stage.cluster.tasks.put(job.tenant, job.id, (), TaskCounts(total=5, done=4, running=1))
+    await harness.cluster.tasks.put(job.tenant, job.id, (), TaskCounts(total=5, done=4, running=1))
     assert (await client.get(address, headers=again)).status_code == 200
 
 
@@ -247,18 +247,18 @@ async def test_a_waiting_job_is_cancelled_at_once_and_again_without_harm(client:
     assert (await client.get("/jobs?status=cancelled")).json()["total"] == 1
 
 
-async def test_a_running_job_is_cancelled_by_its_runner(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_running_job_is_cancelled_by_its_runner(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job_id = (await submit(client))["id"]
-    await stage.start(job_id)
+    await harness.start(job_id)
 
     job = (await client.post(f"/jobs/{job_id}/cancel")).json()
     assert (job["status"], job["state"]) == ("running", "CANCELLING")
 
 
-async def test_a_job_that_is_over_cannot_be_cancelled(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_job_that_is_over_cannot_be_cancelled(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job_id = (await submit(client))["id"]
-    await stage.start(job_id)
-    await stage.end(job_id)
+    await harness.start(job_id)
+    await harness.end(job_id)
 
     assert "already completed" in problem(await client.post(f"/jobs/{job_id}/cancel"), 409)["detail"]
 
@@ -297,12 +297,14 @@ async def test_the_same_key_at_the_same_time_makes_one_job(client: httpx.AsyncCl
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
-async def test_a_workflow_becomes_a_blob_before_it_becomes_a_job(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_workflow_becomes_a_blob_before_it_becomes_a_job(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     files = {"Snakefile": "rule all:\n", "data/x.bin": {"base64": "AAEC"}}
     job = await submit(client, source={"files": files})
 
     assert job["engine"] == "snakemake"
-    (blob,) = await stage.blobs.list("sources/")
+    (blob,) = await harness.blobs.list("sources/")
     (event,) = (await client.get(f"/jobs/{job['id']}/events")).json()["events"]
     assert event["data"]["spec"]["source"]["location"] == blob.key
 
@@ -315,7 +317,7 @@ async def test_a_workflow_without_a_snakefile_is_refused(client: httpx.AsyncClie
 
 @pytest.mark.parametrize("engine", ["snakemake", "mock"])
 async def test_a_folder_of_snakemake_is_reserved_for_snakemake_only(
-    stage: Stage, client: httpx.AsyncClient, engine: str
+    harness: GatewayHarness, client: httpx.AsyncClient, engine: str
 ) -> None:
     source = {"files": {"Snakefile": "", ".snakemake/locks/x": "", ".snakemake/metadata/y": "{}"}}
     response = await client.post("/jobs", json=submission(engine=engine, source=source))
@@ -326,12 +328,12 @@ async def test_a_folder_of_snakemake_is_reserved_for_snakemake_only(
     (fault,) = response.json()["errors"]
     assert fault["pointer"] == "#/source/files/.snakemake~1locks~1x"
     assert fault["detail"] == "the folder `.snakemake` belongs to the engine; of it, metadata and incomplete are taken"
-    assert not stage.cluster.log.stored
+    assert not harness.cluster.log.stored
 
 
-async def test_an_engine_that_no_runner_offers_is_refused(stage: Stage) -> None:
-    await stage.connect_runner("mock", "snakemake")
-    async with stage.serve() as client:
+async def test_an_engine_that_no_runner_offers_is_refused(harness: GatewayHarness) -> None:
+    await harness.connect_runner("mock", "snakemake")
+    async with harness.serve() as client:
         response = await client.post("/jobs", json=submission(engine="nextflow"))
         assert "`mock`, `snakemake`" in problem(response, 422)["detail"]
         assert (await submit(client, engine="mock"))["waiting"]["reason"] == "no scheduler"
@@ -350,9 +352,9 @@ MINE = SlotHolder(
 OF_ANOTHER_TENANT = replace(MINE, job_id=JobId("00000000-0000-4000-8000-000000000002"), tenant=TenantId("other"))
 
 
-async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> None:
-    await stage.connect_runner("mock")
-    async with stage.serve() as client:
+async def test_a_waiting_job_names_its_place_and_what_it_lacks(harness: GatewayHarness) -> None:
+    await harness.connect_runner("mock")
+    async with harness.serve() as client:
         first, second = (await submit(client))["id"], (await submit(client))["id"]
         queue = QueueSummary(
             engines={
@@ -363,7 +365,7 @@ async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> 
             running=2,
         )
         beat = SchedulerBeat(holder="s", term=1, count=1, time=now(), queue=queue)
-        await stage.cluster.heartbeats.beat_scheduler(beat)
+        await harness.cluster.heartbeats.beat_scheduler(beat)
 
         async def job_details() -> Json:
             body: Json = (await client.get(f"/jobs/{second}")).json()
@@ -381,14 +383,14 @@ async def test_a_waiting_job_names_its_place_and_what_it_lacks(stage: Stage) -> 
         assert {len(job["waiting"]["holders"]) for job in listed} == {0}
 
 
-async def test_without_mocks_an_unknown_pipeline_is_refused(stage: Stage) -> None:
-    async with stage.serve(mock_unknown_pipelines=False) as client:
+async def test_without_mocks_an_unknown_pipeline_is_refused(harness: GatewayHarness) -> None:
+    async with harness.serve(mock_unknown_pipelines=False) as client:
         assert pointers(await client.post("/jobs", json=submission())) == {"#/pipeline_name"}
 
 
-async def test_a_full_log_takes_nothing_and_loses_nothing(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_full_log_takes_nothing_and_loses_nothing(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     before = await submit(client)
-    stage.cluster.log.max_bytes = stage.cluster.log.stored_bytes + 10
+    harness.cluster.log.max_bytes = harness.cluster.log.stored_bytes + 10
 
     response = await client.post("/jobs", json=submission())
     assert "full" in problem(response, 503)["title"]
@@ -397,10 +399,12 @@ async def test_a_full_log_takes_nothing_and_loses_nothing(stage: Stage, client: 
     assert (await client.get("/jobs")).json()["total"] == 1
 
 
-async def test_a_reader_may_require_what_another_gateway_wrote(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_reader_may_require_what_another_gateway_wrote(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     job = await submit(client)
-    await stage.start(job["id"])
-    seq = await stage.cluster.log.last_seq()
+    await harness.start(job["id"])
+    seq = await harness.cluster.log.last_seq()
 
     stale = (await client.get(f"/jobs/{job['id']}")).json()
     assert stale["status"] == "pending"
@@ -417,9 +421,11 @@ async def test_a_sequence_beyond_the_log_is_refused(client: httpx.AsyncClient, a
     assert refused["detail"].startswith("The log ends at sequence 1, before ")
 
 
-async def test_a_list_that_is_behind_the_log_is_not_made_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_that_is_behind_the_log_is_not_made_up(
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(index, "REACH_S", 0.1)
-    async with stage.serve() as client:
+    async with harness.serve() as client:
         seq = (await submit(client))["seq"]
 
         response = await client.get(f"/jobs?min_seq={seq}")  # nothing projects
@@ -455,12 +461,14 @@ async def test_wrong_methods_and_addresses(client: httpx.AsyncClient) -> None:
     assert "not found" in problem(await client.get("/nowhere"), 404)["detail"]
 
 
-async def test_a_submission_states_what_no_connected_runner_provides(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_submission_states_what_no_connected_runner_provides(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     """By rule, with the parameter that allows the run, while the job has not ended."""
-    await stage.connect_runner("snakemake", provides=("conda",))
+    await harness.connect_runner("snakemake", provides=("conda",))
     snakefile = 'rule a:\n    output: "a"\n    conda: "e.yaml"\n    container: "docker://x"\n    shell: "touch a"\n'
     with anyio.fail_after(DEADLINE_S):
-        while not await stage.gateway.base.engine_directory.offered_to("snakemake"):  # noqa: ASYNC110 - it refreshes
+        while not await harness.gateway.base.engine_directory.offered_to("snakemake"):  # noqa: ASYNC110 - it refreshes
             await anyio.sleep(FRESH_S)
     job = await submit(client, source={"files": {"Snakefile": snakefile}})
     assert [item["directive"] for item in job["declared"]] == ["conda", "container"]

@@ -8,7 +8,7 @@ import anyio
 import httpx
 import msgspec
 import pytest
-from tests.gateway.gateway_harness import Json, Stage, pointers, problem
+from tests.gateway.gateway_harness import GatewayHarness, Json, pointers, problem
 from tests.gateway.user_fixtures import BASIC, basic
 from tests.sources.test_archives import gzipped
 
@@ -58,15 +58,15 @@ async def run(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
 
 
 async def test_a_workflow_brings_its_schema_and_its_configuration_along(
-    stage: Stage, client: httpx.AsyncClient
+    harness: GatewayHarness, client: httpx.AsyncClient
 ) -> None:
     version = await register(client, description="Calls variants", labels={"team": "tuna"})
     assert version["defaults"] == {"genome": "hg38"}
     assert version["parameters_schema"]["required"] == ["genome", "sample_id", "threads"]
     assert (version["source"]["kind"], version["source"]["location"][:20]) == ("files", "pipelines/calls/1.0/")
-    raw = await stage.blobs.get_bytes(version["source"]["location"])
+    raw = await harness.blobs.get_bytes(version["source"]["location"])
     stored = msgspec.json.decode(raw, type=SourceManifest).files
-    assert {item.path: await stage.blobs.get_bytes(item.key) for item in stored} == {
+    assert {item.path: await harness.blobs.get_bytes(item.key) for item in stored} == {
         path: content.encode() for path, content in FILES.items()
     }
     listed = (await client.get("/pipelines")).json()
@@ -87,10 +87,10 @@ async def test_a_workflow_brings_its_schema_and_its_configuration_along(
 
 
 async def test_registering_again_changes_nothing_and_other_content_is_refused(
-    stage: Stage, client: httpx.AsyncClient
+    harness: GatewayHarness, client: httpx.AsyncClient
 ) -> None:
     version = await register(client)
-    kept = await stage.blobs.list("")
+    kept = await harness.blobs.list("")
     again = await client.post("/pipelines", json=registration())
     assert (again.status_code, again.json()) == (200, version)
     raw = base64.b64encode(gzipped({path: content.encode() for path, content in FILES.items()})).decode()
@@ -101,25 +101,29 @@ async def test_registering_again_changes_nothing_and_other_content_is_refused(
     await client.delete("/pipelines/calls/versions/1.0")
     again = await client.post("/pipelines", json=registration())
     assert (again.status_code, again.json()["source"], again.json()["retired_at"]) == (201, version["source"], None)
-    assert await stage.blobs.list("") == kept
+    assert await harness.blobs.list("") == kept
     refused = problem(await client.post("/pipelines", json=registration(description="other")), 409)
     assert refused["type"].endswith("#version-taken")
     assert "another version" in refused["detail"]
 
 
-async def test_an_entry_of_one_bundle_is_the_same_as_its_files(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_an_entry_of_one_bundle_is_the_same_as_its_files(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     requested = PipelineRegistration(name="calls", version="1.0", source=SubmittedSource(files=dict(FILES)))
     bundle = make_bundle(requested.source, engine="snakemake", engines=installed_engines())
-    await stage.blobs.put_bytes(bundle.key, bundle.content)
+    await harness.blobs.put_bytes(bundle.key, bundle.content)
     old = prepare(requested, bundle.source, {path: content.encode() for path, content in FILES.items()})
-    known, _ = await stage.gateway.base.catalogue.register(old, actor="test")
+    known, _ = await harness.gateway.base.catalogue.register(old, actor="test")
     again = await client.post("/pipelines", json=registration())
     assert (again.status_code, again.json()["event_id"]) == (200, known.event_id)
     assert again.json()["source"]["kind"] == "bundle"
     assert (await run(client)).status_code == 201
 
 
-async def test_a_job_runs_the_newest_version_with_its_defaults(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_job_runs_the_newest_version_with_its_defaults(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     await register(client, labels={"team": "tuna", "tier": "1"}, engine_parameters={"cores": "2"})
     version = await register(client, version="2.0", labels={"team": "tuna", "tier": "1"})
     response = await run(client, labels={"tier": "2"})
@@ -129,13 +133,13 @@ async def test_a_job_runs_the_newest_version_with_its_defaults(stage: Stage, cli
     assert job["parameters"] == {"genome": "hg38", "sample_id": "S1"}
     assert job["labels"] == {"team": "tuna", "tier": "2"}
     assert job["pipeline"] == {"name": "calls", "version": "2.0", "event_id": version["event_id"]}
-    submitted = stage.cluster.log.stored[-1].event.data
+    submitted = harness.cluster.log.stored[-1].event.data
     assert isinstance(submitted, JobSubmitted)
     assert submitted.spec.source is not None
     assert submitted.spec.source.location == version["source"]["location"]
     older = (await run(client, pipeline_version="1.0")).json()
     assert older["pipeline"]["version"] == "1.0"
-    first = stage.cluster.log.stored[-1].event.data
+    first = harness.cluster.log.stored[-1].event.data
     assert isinstance(first, JobSubmitted)
     assert first.spec.engine_parameters == {"cores": "2"}
 
@@ -159,10 +163,10 @@ async def test_every_violation_of_the_schema_is_named(client: httpx.AsyncClient)
     assert pointers(await run(client, parameters={})) == {"#/parameters/sample_id"}
 
 
-async def test_a_preset_and_resources_become_engine_parameters(stage: Stage, tmp_path: Path) -> None:
+async def test_a_preset_and_resources_become_engine_parameters(harness: GatewayHarness, tmp_path: Path) -> None:
     path = tmp_path / "presets.yaml"
     path.write_text('thorough: {cores: "8", keep-going: null, retries: "2"}\n')
-    async with stage.serve(presets_file=path) as client:
+    async with harness.serve(presets_file=path) as client:
         version = await register(
             client,
             preset="thorough",
@@ -174,11 +178,11 @@ async def test_a_preset_and_resources_become_engine_parameters(stage: Stage, tmp
         assert version["resources"] == {"cores": 4, "mem_mb": 8000, "gpu": 1}
         assert version["preset"] == "thorough"
         job = (await run(client, engine_parameters={"cores": "2"})).json()
-        submitted = stage.cluster.log.stored[-1].event.data
+        submitted = harness.cluster.log.stored[-1].event.data
         assert isinstance(submitted, JobSubmitted)
         assert submitted.spec.engine_parameters == {**chosen, "cores": "2"}
     path.write_text('other: {cores: "1"}\n')
-    async with stage.serve(presets_file=path, state_dir=tmp_path / "later") as client:
+    async with harness.serve(presets_file=path, state_dir=tmp_path / "later") as client:
         assert (await client.get(f"/jobs/{job['id']}/pipeline")).json()["engine_parameters"] == chosen
         refused = await client.post("/pipelines", json=registration(version="2.0", preset="thorough"))
         assert pointers(refused) == {"#/preset"}
@@ -228,8 +232,8 @@ async def test_a_retired_version_runs_no_more(client: httpx.AsyncClient) -> None
     assert (await client.get("/pipelines?retired=true")).json()["pipelines"][0]["newest"] is None
 
 
-async def test_an_unknown_name_lists_similar_ones(stage: Stage) -> None:
-    async with stage.serve(mock_unknown_pipelines=False) as client:
+async def test_an_unknown_name_lists_similar_ones(harness: GatewayHarness) -> None:
+    async with harness.serve(mock_unknown_pipelines=False) as client:
         await register(client)
         assert "did you mean `calls`?" in problem(await run(client, pipeline_name="cals"), 422)["detail"]
         assert "send the workflow's files" in problem(await run(client, pipeline_name="zzz"), 422)["detail"]
@@ -254,8 +258,8 @@ async def test_the_same_key_finds_its_job_after_a_newer_version_came(client: htt
     problem(await run(client, idempotency_key="k", pipeline_version="2.0"), 409)
 
 
-async def test_the_same_key_finds_its_job_after_its_version_was_retired(stage: Stage) -> None:
-    async with stage.serve(mock_unknown_pipelines=False) as client:
+async def test_the_same_key_finds_its_job_after_its_version_was_retired(harness: GatewayHarness) -> None:
+    async with harness.serve(mock_unknown_pipelines=False) as client:
         await register(client)
         first = (await run(client, idempotency_key="k", pipeline_version="1.0")).json()
         newest = (await run(client, idempotency_key="n")).json()
@@ -292,14 +296,14 @@ async def test_the_same_key_finds_its_job_after_its_version_was_retired(stage: S
     ],
 )
 async def test_a_refused_registration_has_the_reason(
-    stage: Stage, client: httpx.AsyncClient, changes: Json, places: set[str]
+    harness: GatewayHarness, client: httpx.AsyncClient, changes: Json, places: set[str]
 ) -> None:
     assert pointers(await client.post("/pipelines", json=registration(**changes))) == places
-    assert not stage.cluster.log.stored
+    assert not harness.cluster.log.stored
 
 
-async def test_only_an_admin_changes_the_catalogue(stage: Stage) -> None:
-    async with stage.serve(**BASIC) as client:
+async def test_only_an_admin_changes_the_catalogue(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC) as client:
         client.headers.update(basic("root"))
         await register(client)
         client.headers.update(basic("olga"))
@@ -323,13 +327,15 @@ async def test_a_list_has_pages(client: httpx.AsyncClient) -> None:
     assert ([pipeline["name"] for pipeline in rest["pipelines"]], rest["next_after"]) == (["c"], None)
 
 
-async def test_another_gateway_knows_it_at_once(stage: Stage, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_another_gateway_knows_it_at_once(
+    harness: GatewayHarness, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
     await register(client)
-    async with stage.serve(state_dir=tmp_path / "other") as other:
+    async with harness.serve(state_dir=tmp_path / "other") as other:
         assert (await run(other)).json()["pipeline"]["version"] == "1.0"
 
 
-async def test_a_folder_is_registered_as_it_changes(stage: Stage, tmp_path: Path) -> None:
+async def test_a_folder_is_registered_as_it_changes(harness: GatewayHarness, tmp_path: Path) -> None:
     folder = tmp_path / "catalogue"
     for name, content in FILES.items():
         (folder / "calls" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -337,7 +343,7 @@ async def test_a_folder_is_registered_as_it_changes(stage: Stage, tmp_path: Path
     (folder / "hello").mkdir()
     (folder / "hello" / "Snakefile").write_text("rule all:\n")
     (folder / "hello" / "penstock.yaml").write_text("name: greet\nversion: v3\ndescription: Greets\n")
-    async with stage.serve(catalogue_dir=folder) as client:
+    async with harness.serve(catalogue_dir=folder) as client:
         await until_listed(client, 2)
         greet = (await client.get("/pipelines/greet/versions/v3")).json()
         assert (greet["description"], greet["registered_by"]) == ("Greets", "gateway:catalogue-folder")
@@ -346,10 +352,10 @@ async def test_a_folder_is_registered_as_it_changes(stage: Stage, tmp_path: Path
         with anyio.fail_after(10):
             while (await client.get("/pipelines/calls")).json()["newest"] == first:  # noqa: ASYNC110 - only HTTP shows it
                 await anyio.sleep(0.02)
-    before = len(stage.cluster.log.stored)
-    async with stage.serve(catalogue_dir=folder) as client:
+    before = len(harness.cluster.log.stored)
+    async with harness.serve(catalogue_dir=folder) as client:
         await until_listed(client, 2)
-    assert len(stage.cluster.log.stored) == before
+    assert len(harness.cluster.log.stored) == before
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import anyio
 import httpx
 import msgspec
 import pytest
-from tests.gateway.gateway_harness import RUNNER, Json, Stage, now, pointers, problem, submission, submit
+from tests.gateway.gateway_harness import RUNNER, GatewayHarness, Json, now, pointers, problem, submission, submit
 from tests.gateway.user_fixtures import BASIC, basic
 
 from penstock_domain.job.evolve import fold
@@ -43,15 +43,15 @@ async def read(client: httpx.AsyncClient, job: Json) -> Json:
     return found
 
 
-async def failed(stage: Stage, client: httpx.AsyncClient, **changes: Any) -> Json:
+async def failed(harness: GatewayHarness, client: httpx.AsyncClient, **changes: Any) -> Json:
     job = await submit(client, **changes)
-    await stage.start(job["id"])
-    await stage.end(job["id"], FAILURE)
-    await stage.project()
+    await harness.start(job["id"])
+    await harness.end(job["id"], FAILURE)
+    await harness.project()
     return job
 
 
-async def test_a_rerun_is_a_new_job_of_the_same_submission(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_rerun_is_a_new_job_of_the_same_submission(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job = await submit(client, description="d", labels={"k": "v"}, priority=3)
     made = await post(client, job, "rerun")
     same = ("pipeline_name", "parameters", "description", "labels", "priority", "engine", "owner")
@@ -75,8 +75,8 @@ async def test_a_rerun_changes_what_its_body_names(client: httpx.AsyncClient) ->
     assert (made["priority"], made["description"], made["state"]) == (9, "again", "HELD")
 
 
-async def test_the_lineage_is_shown_in_both_directions(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed(stage, client)
+async def test_the_lineage_is_shown_in_both_directions(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
+    job = await failed(harness, client)
     first = await post(client, job, "retry")
     second = await post(client, job, "rerun")
 
@@ -99,10 +99,12 @@ async def test_the_lineage_is_shown_in_both_directions(stage: Stage, client: htt
     assert all(item["parent"]["id"] == job["id"] for item in listed["jobs"])
 
 
-async def test_the_lineage_survives_the_index_and_the_parent(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed(stage, client)
+async def test_the_lineage_survives_the_index_and_the_parent(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    job = await failed(harness, client)
     first = await post(client, job, "retry")
-    await stage.gateway.base.index.flush()
+    await harness.gateway.base.index.flush()
     assert [item["id"] for item in (await read(client, job))["children"]] == [first["id"]]
 
     assert (await client.delete(f"/jobs/{job['id']}")).status_code == 204
@@ -117,18 +119,20 @@ async def test_the_lineage_survives_the_index_and_the_parent(stage: Stage, clien
     problem(await client.get(f"/jobs/{job['id']}"), 404)
 
 
-async def test_the_event_has_the_lineage(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed(stage, client)
+async def test_the_event_has_the_lineage(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
+    job = await failed(harness, client)
     made = await post(client, job, "retry")
-    replayed = fold(stored for stored in stage.cluster.log.stored if stored.event.aggregate.endswith(made["id"]))
+    replayed = fold(stored for stored in harness.cluster.log.stored if stored.event.aggregate.endswith(made["id"]))
     assert replayed is not None
     lineage = replayed.spec.lineage
     assert lineage is not None
     assert (lineage.kind, lineage.parent) == (LineageKind.RETRY, job["id"])
 
 
-async def test_the_tag_of_a_parent_changes_with_its_children(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed(stage, client)
+async def test_the_tag_of_a_parent_changes_with_its_children(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    job = await failed(harness, client)
     before = (await client.get(f"/jobs/{job['id']}")).headers["etag"]
     await post(client, job, "retry")
     response = await client.get(f"/jobs/{job['id']}", headers={"If-None-Match": before})
@@ -137,30 +141,34 @@ async def test_the_tag_of_a_parent_changes_with_its_children(stage: Stage, clien
     assert same.status_code == 304
 
 
-async def test_only_a_job_that_failed_or_was_cancelled_is_retried(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_only_a_job_that_failed_or_was_cancelled_is_retried(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     waiting = await submit(client)
     assert "only one that failed" in problem(await client.post(f"/jobs/{waiting['id']}/retry"), 409)["detail"]
 
     completed = await submit(client)
-    await stage.start(completed["id"])
-    await stage.end(completed["id"])
+    await harness.start(completed["id"])
+    await harness.end(completed["id"])
     assert "rerun" in problem(await client.post(f"/jobs/{completed['id']}/retry"), 409)["detail"]
 
     cancelled = await submit(client)
-    await stage.execute(cancelled["id"], CancelJob(now=now()))
+    await harness.execute(cancelled["id"], CancelJob(now=now()))
     assert (await post(client, cancelled, "retry"))["parent"]["kind"] == "retry"
 
 
-async def test_an_unknown_and_a_deleted_job_are_not_repeated(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_an_unknown_and_a_deleted_job_are_not_repeated(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     problem(await client.post("/jobs/00000000-0000-4000-8000-000000000000/rerun"), 404)
-    job = await failed(stage, client)
+    job = await failed(harness, client)
     await client.delete(f"/jobs/{job['id']}")
     assert "was deleted" in problem(await client.post(f"/jobs/{job['id']}/retry"), 404)["detail"]
 
 
 @pytest.mark.parametrize("verb", ["retry", "rerun"])
-async def test_a_key_makes_one_job(stage: Stage, client: httpx.AsyncClient, verb: str) -> None:
-    job = await failed(stage, client)
+async def test_a_key_makes_one_job(harness: GatewayHarness, client: httpx.AsyncClient, verb: str) -> None:
+    job = await failed(harness, client)
     headers = {"Idempotency-Key": "k"}
     first = await client.post(f"/jobs/{job['id']}/{verb}", headers=headers, json={"priority": 2})
     again = await client.post(f"/jobs/{job['id']}/{verb}", headers=headers, json={"priority": 2})
@@ -176,9 +184,11 @@ async def test_a_key_makes_one_job(stage: Stage, client: httpx.AsyncClient, verb
     assert (replayed.status_code, replayed.json()["id"]) == (200, first.json()["id"])
 
 
-async def test_engine_parameters_are_put_over_those_of_the_parent(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_engine_parameters_are_put_over_those_of_the_parent(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     chosen = {"cores": "2", "forceall": None, "keep-going": None}
-    job = await failed(stage, client, source={"files": {"Snakefile": SNAKEFILE}}, engine_parameters=chosen)
+    job = await failed(harness, client, source={"files": {"Snakefile": SNAKEFILE}}, engine_parameters=chosen)
     retry = await post(client, job, "retry", {"engine_parameters": {"-c": "4"}})
     assert await engine_parameters(client, retry) == {"keep-going": None, "-c": "4"}
     rerun = await post(client, job, "rerun", {"engine_parameters": {"keep-going": "false"}})
@@ -199,16 +209,16 @@ async def source_of(client: httpx.AsyncClient, job: Json) -> Json:
     return source
 
 
-async def test_a_bundle_is_found_again_and_checked(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed(stage, client, source={"files": {"Snakefile": SNAKEFILE}})
+async def test_a_bundle_is_found_again_and_checked(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
+    job = await failed(harness, client, source={"files": {"Snakefile": SNAKEFILE}})
     source = await source_of(client, job)
     made = await source_of(client, await post(client, job, "retry"))
     assert made["sha256"] == source["sha256"]
-    assert await stage.blobs.get_bytes(made["location"]) == await stage.blobs.get_bytes(source["location"])
+    assert await harness.blobs.get_bytes(made["location"]) == await harness.blobs.get_bytes(source["location"])
 
-    await stage.blobs.put_bytes(source["location"], b"other")
+    await harness.blobs.put_bytes(source["location"], b"other")
     assert "damaged" in problem(await client.post(f"/jobs/{job['id']}/retry"), 409)["detail"]
-    await stage.blobs.delete(source["location"])
+    await harness.blobs.delete(source["location"])
     assert "missing" in problem(await client.post(f"/jobs/{job['id']}/rerun"), 409)["detail"]
 
 
@@ -223,43 +233,45 @@ async def form(client: httpx.AsyncClient) -> Json:
     return job
 
 
-async def test_files_are_copied_so_that_they_outlive_the_parent(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_files_are_copied_so_that_they_outlive_the_parent(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     job = await form(client)
-    await stage.start(job["id"])
-    await stage.end(job["id"], FAILURE)
-    await stage.project()
+    await harness.start(job["id"])
+    await harness.end(job["id"], FAILURE)
+    await harness.project()
     made = await post(client, job, "retry")
     await client.delete(f"/jobs/{job['id']}")
 
-    assert await stage.blobs.list(f"jobs/{job['id']}/") == ()
-    kept = [blob.key for blob in await stage.blobs.list(f"jobs/{made['id']}/")]
+    assert await harness.blobs.list(f"jobs/{job['id']}/") == ()
+    kept = [blob.key for blob in await harness.blobs.list(f"jobs/{made['id']}/")]
     assert kept == [f"jobs/{made['id']}/source.json", f"jobs/{made['id']}/source/Snakefile"]
-    assert await stage.blobs.get_bytes(kept[1]) == SNAKEFILE.encode()
+    assert await harness.blobs.get_bytes(kept[1]) == SNAKEFILE.encode()
     again = await post(client, made, "rerun")
     assert (await source_of(client, again))["location"] == f"jobs/{again['id']}/source.json"
 
 
 @pytest.mark.parametrize("content", [b"other", None])
 async def test_damaged_files_are_refused_and_nothing_stays(
-    stage: Stage, client: httpx.AsyncClient, content: bytes | None
+    harness: GatewayHarness, client: httpx.AsyncClient, content: bytes | None
 ) -> None:
     job = await form(client)
     key = f"jobs/{job['id']}/source/Snakefile"
-    await stage.blobs.delete(key)
+    await harness.blobs.delete(key)
     if content is not None:
-        await stage.blobs.put_bytes(key, content)
-    known = {blob.key for blob in await stage.blobs.list("jobs/")}
+        await harness.blobs.put_bytes(key, content)
+    known = {blob.key for blob in await harness.blobs.list("jobs/")}
     detail = problem(await client.post(f"/jobs/{job['id']}/rerun"), 409)["detail"]
     assert "files of its workflow" in detail
-    assert {blob.key for blob in await stage.blobs.list("jobs/")} == known
+    assert {blob.key for blob in await harness.blobs.list("jobs/")} == known
 
 
-async def test_a_retry_keeps_the_time_of_the_files(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed(stage, client, source={"files": {"Snakefile": SNAKEFILE}})
+async def test_a_retry_keeps_the_time_of_the_files(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
+    job = await failed(harness, client, source={"files": {"Snakefile": SNAKEFILE}})
     first = await post(client, job, "retry")
-    await stage.start(first["id"])
-    await stage.end(first["id"], FAILURE)
-    await stage.project()
+    await harness.start(first["id"])
+    await harness.end(first["id"], FAILURE)
+    await harness.project()
     second = await post(client, first, "retry")
     event = (await client.get(f"/jobs/{second['id']}/events")).json()["events"][0]
     assert event["data"]["spec"]["lineage"]["files_time"] == job["created_at"]
@@ -270,16 +282,16 @@ async def never(_key: str, _chunks: object) -> None:
 
 
 async def test_a_store_that_is_too_slow_is_reported(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = await form(client)
     monkeypatch.setattr(repeats, "COPY_BASE_S", 0.01)
-    monkeypatch.setattr(stage.blobs, "put_stream", never)
+    monkeypatch.setattr(harness.blobs, "put_stream", never)
     detail = problem(await client.post(f"/jobs/{job['id']}/rerun"), 503)["detail"]
     assert "took too long" in detail
 
 
-def test_both_operations_may_be_repeated_with_a_key(stage: Stage) -> None:
+def test_both_operations_may_be_repeated_with_a_key(harness: GatewayHarness) -> None:
     routes = RepeatRoutes(repeats=cast("Any", None), engine_directory=cast("Any", None)).routes
     assert [route.operation.name for route in routes] == ["retryJob", "rerunJob"]
     assert all(IDEMPOTENCY_KEY in route.operation.parameters for route in routes)
@@ -294,7 +306,9 @@ ENTRY: Json = {
 }
 
 
-async def test_a_rerun_of_an_entry_runs_its_version_or_the_newest(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_rerun_of_an_entry_runs_its_version_or_the_newest(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     assert (await client.post("/pipelines", json=ENTRY)).status_code == 201
     job = await submit(client, pipeline_name="tuna", parameters={"sample": "a"})
     newer = {**ENTRY, "version": "2", "defaults": {"depth": 20}}
@@ -318,8 +332,8 @@ async def test_a_job_of_no_entry_has_no_newest_version(client: httpx.AsyncClient
     assert "catalogue" in problem(await client.post(f"/jobs/{job['id']}/rerun", json={"latest": True}), 409)["detail"]
 
 
-async def test_a_run_of_somebody_else_becomes_a_run_of_the_caller(stage: Stage) -> None:
-    async with stage.serve(**BASIC) as client:
+async def test_a_run_of_somebody_else_becomes_a_run_of_the_caller(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC) as client:
         client.headers = httpx.Headers(basic("ada"))
         job = await submit(client)
         client.headers = httpx.Headers(basic("bo"))
@@ -334,42 +348,46 @@ async def test_a_run_of_somebody_else_becomes_a_run_of_the_caller(stage: Stage) 
         assert (await read(client, job))["child_count"] == 1, "she does not see the run of olga"
 
 
-async def failed_with_results(stage: Stage, client: httpx.AsyncClient) -> Json:
+async def failed_with_results(harness: GatewayHarness, client: httpx.AsyncClient) -> Json:
     """Let a job fail that leaves one result."""
     job = await submit(client)
-    await stage.start(job["id"])
+    await harness.start(job["id"])
     key = f"jobs/{job['id']}/outputs/a"
-    await stage.blobs.put_bytes(key, b"aaa")
+    await harness.blobs.put_bytes(key, b"aaa")
     file = SourceFile(path="a", key=key, size_bytes=3, sha256=hashlib.sha256(b"aaa").hexdigest())
     raw = msgspec.json.encode(ResultsManifest(work_dir="/w", files=(file,)))
     location = f"jobs/{job['id']}/1/work.json"
-    await stage.blobs.put_bytes(location, raw)
+    await harness.blobs.put_bytes(location, raw)
     results = StoredResults(location=location, sha256=hashlib.sha256(raw).hexdigest(), files=1, size_bytes=3)
-    await stage.execute(
+    await harness.execute(
         job["id"],
         EndAttempt(
             now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.FAILED, failure=FAILURE, results=results
         ),
     )
-    await stage.project()
+    await harness.project()
     return job
 
 
-async def test_a_retry_begins_with_the_results_of_its_parent(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed_with_results(stage, client)
+async def test_a_retry_begins_with_the_results_of_its_parent(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    job = await failed_with_results(harness, client)
     retry = await post(client, job, "retry")
     assert (retry["parent"]["result_files"], retry["parent"]["result_bytes"]) == (1, 3)
     rerun = await post(client, job, "rerun")
     assert rerun["parent"]["result_files"] == 0
-    await stage.blobs.delete(f"jobs/{job['id']}/outputs/a")
+    await harness.blobs.delete(f"jobs/{job['id']}/outputs/a")
     assert "outputs/a is missing" in problem(await client.post(f"/jobs/{job['id']}/retry"), 409)["detail"]
 
 
-async def test_a_job_is_not_deleted_while_a_retry_needs_its_results(stage: Stage, client: httpx.AsyncClient) -> None:
-    job = await failed_with_results(stage, client)
+async def test_a_job_is_not_deleted_while_a_retry_needs_its_results(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    job = await failed_with_results(harness, client)
     retry = await post(client, job, "retry")
     assert retry["id"] in problem(await client.delete(f"/jobs/{job['id']}"), 409)["detail"]
-    assert await stage.blobs.info(f"jobs/{job['id']}/outputs/a") is not None
+    assert await harness.blobs.info(f"jobs/{job['id']}/outputs/a") is not None
     assert (await client.post(f"/jobs/{retry['id']}/cancel")).status_code == 202
     assert (await client.delete(f"/jobs/{job['id']}")).status_code == 204
 
@@ -381,9 +399,9 @@ async def test_an_unknown_field_is_refused(client: httpx.AsyncClient) -> None:
     assert pointers(await client.get("/jobs", params={"parent": "x"})) == {"parent"}
 
 
-async def test_a_source_on_the_runners_disk_must_still_be_allowed(stage: Stage) -> None:
-    async with stage.serve(source_roots=("/srv",)) as client:
+async def test_a_source_on_the_runners_disk_must_still_be_allowed(harness: GatewayHarness) -> None:
+    async with harness.serve(source_roots=("/srv",)) as client:
         job = (await client.post("/jobs", json=submission(source={"path": "/srv/flow"}))).json()
         assert (await source_of(client, await post(client, job, "rerun")))["location"] == "/srv/flow"
-    async with stage.serve() as client:
+    async with harness.serve() as client:
         assert pointers(await client.post(f"/jobs/{job['id']}/rerun")) == {"#/source/path"}

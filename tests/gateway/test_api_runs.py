@@ -10,7 +10,7 @@ from urllib.parse import quote
 import anyio
 import httpx
 import pytest
-from tests.gateway.gateway_harness import Json, Stage, pointers, problem, submit
+from tests.gateway.gateway_harness import GatewayHarness, Json, pointers, problem, submit
 
 from penstock_domain import aggregates
 from penstock_domain.blob_keys import software_key
@@ -37,8 +37,8 @@ async def job_id(client: httpx.AsyncClient) -> JobId:
     return JobId((await submit(client))["id"])
 
 
-async def write_log(stage: Stage, job_id: JobId, *texts: str, stream: LogStream = LogStream.STDERR) -> None:
-    await stage.cluster.logs.append(
+async def write_log(harness: GatewayHarness, job_id: JobId, *texts: str, stream: LogStream = LogStream.STDERR) -> None:
+    await harness.cluster.logs.append(
         DEFAULT_TENANT,
         [LogChunk(job_id=job_id, attempt=1, stream=stream, text=text, time=TIME, task_id="t1") for text in texts],
     )
@@ -51,12 +51,12 @@ async def get(client: httpx.AsyncClient, address: str) -> Json:
     return body
 
 
-async def test_events_are_those_of_the_log(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    await stage.start(job_id)
-    await stage.end(job_id)
+async def test_events_are_those_of_the_log(harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await harness.start(job_id)
+    await harness.end(job_id)
 
     history = await get(client, f"/jobs/{job_id}/events")
-    stored = await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id))
+    stored = await harness.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id))
     assert [event["type"] for event in history["events"]] == [
         "JobSubmitted",
         "JobAssigned",
@@ -70,9 +70,9 @@ async def test_events_are_those_of_the_log(stage: Stage, client: httpx.AsyncClie
     assert (history["next_after"], history["done"]) == (stored[-1].seq, True)
 
 
-async def test_events_come_in_pages(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    await stage.start(job_id)
-    await stage.end(job_id)
+async def test_events_come_in_pages(harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await harness.start(job_id)
+    await harness.end(job_id)
 
     first = await get(client, f"/jobs/{job_id}/events?limit=3")
     rest = await get(client, f"/jobs/{job_id}/events?after={first['next_after']}")
@@ -80,7 +80,9 @@ async def test_events_come_in_pages(stage: Stage, client: httpx.AsyncClient, job
     assert (len(rest["events"]), rest["done"]) == (1, True)
 
 
-async def test_a_long_poll_ends_with_the_next_event(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+async def test_a_long_poll_ends_with_the_next_event(
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
+) -> None:
     answers: list[Json] = []
 
     async def wait() -> None:
@@ -94,13 +96,15 @@ async def test_a_long_poll_ends_with_the_next_event(stage: Stage, client: httpx.
     assert answers[0]["done"]
 
 
-async def test_a_long_poll_ends_when_the_server_does(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+async def test_a_long_poll_ends_when_the_server_does(
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
+) -> None:
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
             group.start_soon(get, client, f"/jobs/{job_id}/events?after=1&wait=60")
             group.start_soon(get, client, f"/jobs/{job_id}/logs?wait=60")
             await anyio.wait_all_tasks_blocked()
-            stage.gateway.drain()
+            harness.gateway.drain()
 
     assert (await client.get("/readyz")).json()["reasons"] == ["the server is shutting down"]
 
@@ -111,12 +115,14 @@ async def test_a_long_poll_without_news_ends_in_time(client: httpx.AsyncClient, 
     assert history == {"events": [], "next_after": 1, "done": False}
 
 
-async def test_tasks_come_in_pages_with_their_counts(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    await stage.start(job_id)
+async def test_tasks_come_in_pages_with_their_counts(
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
+) -> None:
+    await harness.start(job_id)
     tasks = [Task(id=f"t{n}", job_id=job_id, attempt=1, name="align", state=TaskState.WAITING) for n in range(5)]
-    await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=5, running=1))
+    await harness.cluster.tasks.put(DEFAULT_TENANT, job_id, tasks, TaskCounts(total=5, running=1))
 
-    await get(client, f"/jobs/{job_id}?min_seq={await stage.project()}")
+    await get(client, f"/jobs/{job_id}?min_seq={await harness.project()}")
     first = await get(client, f"/jobs/{job_id}/tasks?limit=3")
     rest = await get(client, f"/jobs/{job_id}/tasks?after={first['next_after']}")
     assert [task["id"] for task in first["tasks"] + rest["tasks"]] == ["t0", "t1", "t2", "t3", "t4"]
@@ -124,10 +130,12 @@ async def test_tasks_come_in_pages_with_their_counts(stage: Stage, client: httpx
     assert (rest["next_after"], rest["done"]) == (None, False)
 
 
-async def test_a_log_is_followed_while_the_job_runs(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    await stage.start(job_id)
-    await write_log(stage, job_id, "one\n", "two\n")
-    await write_log(stage, job_id, "three\n", stream=LogStream.STDOUT)
+async def test_a_log_is_followed_while_the_job_runs(
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
+) -> None:
+    await harness.start(job_id)
+    await write_log(harness, job_id, "one\n", "two\n")
+    await write_log(harness, job_id, "three\n", stream=LogStream.STDOUT)
 
     first = await get(client, f"/jobs/{job_id}/logs?limit=2")
     rest = await get(client, f"/jobs/{job_id}/logs?after={first['next_after']}&wait=5")
@@ -142,13 +150,13 @@ async def test_a_log_is_followed_while_the_job_runs(stage: Stage, client: httpx.
 
 
 async def test_a_forgotten_tail_is_read_from_the_archive(
-    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
 ) -> None:
     text = "".join(f"line {number}\n" for number in range(20_000))
-    await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.log", text.encode())
-    await stage.start(job_id)
-    await stage.end(job_id)
-    await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")
+    await harness.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.log", text.encode())
+    await harness.start(job_id)
+    await harness.end(job_id)
+    await client.get(f"/jobs/{job_id}?min_seq={await harness.project()}")
 
     page = await get(client, f"/jobs/{job_id}/logs?limit=1")
     entries = page["entries"]
@@ -166,13 +174,13 @@ async def test_a_forgotten_tail_is_read_from_the_archive(
 
 
 async def test_the_two_streams_of_a_log_are_read_apart_from_the_archive(
-    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
 ) -> None:
     for name, content in (("log", b"o1\ne1\n"), ("stdout", b"o1\n"), ("stderr", b"e1\n")):
-        await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.{name}", content)
-    await stage.start(job_id)
-    await stage.end(job_id)
-    await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")
+        await harness.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.{name}", content)
+    await harness.start(job_id)
+    await harness.end(job_id)
+    await client.get(f"/jobs/{job_id}?min_seq={await harness.project()}")
 
     for streams, text in (
         ("", "o1\ne1\n"),
@@ -188,22 +196,22 @@ async def test_the_two_streams_of_a_log_are_read_apart_from_the_archive(
     assert (await client.get(f"/jobs/{job_id}/logs?format=text")).text == "o1\ne1\n"
 
     digests = {"engine.stdout": hashlib.sha256(b"o1\n").hexdigest(), "engine.log": "0" * 64}
-    await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.json", json.dumps(digests).encode())
+    await harness.blobs.put_bytes(f"jobs/{job_id}/1/logs/engine.json", json.dumps(digests).encode())
     part = await client.get(f"/jobs/{job_id}/logs?format=text&stream=workflow", headers={"range": "bytes=1-"})
     expected = base64.b64encode(hashlib.sha256(b"o1\n").digest()).decode()
     assert (part.text, part.headers["repr-digest"]) == ("1\n", f"sha-256=:{expected}:")
     assert (await client.get(f"/jobs/{job_id}/logs?format=text")).text == "", "it is not what was stored"
 
 
-async def test_what_a_task_wrote(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    await stage.start(job_id)
-    await stage.end(job_id)
-    await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")
-    await stage.blobs.put_bytes(f"jobs/{job_id}/1/logs/tasks/t1.stderr", "größer\n".encode())
-    await stage.blobs.put_bytes("elsewhere", b"out")
+async def test_what_a_task_wrote(harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await harness.start(job_id)
+    await harness.end(job_id)
+    await client.get(f"/jobs/{job_id}?min_seq={await harness.project()}")
+    await harness.blobs.put_bytes(f"jobs/{job_id}/1/logs/tasks/t1.stderr", "größer\n".encode())
+    await harness.blobs.put_bytes("elsewhere", b"out")
     known = Task(id="t1", job_id=job_id, attempt=1, name="a", state=TaskState.COMPLETED, stdout_key="elsewhere")
     running = Task(id="t2", job_id=job_id, attempt=1, name="a", state=TaskState.RUNNING)
-    await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, [known, running], TaskCounts())
+    await harness.cluster.tasks.put(DEFAULT_TENANT, job_id, [known, running], TaskCounts())
 
     assert (await client.get(f"/jobs/{job_id}/tasks/t1/stderr")).text == "größer\n"
     assert (await client.get(f"/jobs/{job_id}/tasks/t1/stdout")).text == "out"
@@ -217,25 +225,25 @@ PATHS = ["results/S001.vcf", 'a b/ünï "q".txt', "page.html", "x.tar.gz", "empt
 
 
 @pytest.fixture
-async def outputs(stage: Stage, job_id: JobId) -> dict[str, bytes]:
+async def outputs(harness: GatewayHarness, job_id: JobId) -> dict[str, bytes]:
     contents = {path: f"content of {path}".encode() for path in PATHS} | {"empty": b""}
     files: list[OutputFile] = []
     for path, content in contents.items():
         key = f"jobs/{job_id}/outputs/{path}"
-        await stage.blobs.put_bytes(key, content)
+        await harness.blobs.put_bytes(key, content)
         files.append(
             OutputFile(path=path, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), key=key)
         )
     manifest = OutputManifest(job_id=job_id, attempt=1, files=tuple(files))
-    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    await harness.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
     return contents
 
 
 async def test_what_was_not_stored_is_listed_beside_what_was(
-    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
 ) -> None:
     key = f"jobs/{job_id}/outputs/logs/a.log"
-    await stage.blobs.put_bytes(key, b"log")
+    await harness.blobs.put_bytes(key, b"log")
     log = OutputFile(
         path="logs/a.log", size_bytes=3, sha256=hashlib.sha256(b"log").hexdigest(), key=key, kind=OutputKind.LOG
     )
@@ -249,7 +257,7 @@ async def test_what_was_not_stored_is_listed_beside_what_was(
         undeclared_count=1,
         undeclared_bytes=7,
     )
-    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    await harness.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
 
     listed = await get(client, f"/jobs/{job_id}/outputs")
 
@@ -261,16 +269,16 @@ async def test_what_was_not_stored_is_listed_beside_what_was(
     assert (listed["undeclared_count"], listed["undeclared_bytes"]) == (1, 7)
 
 
-async def test_log_files_of_a_task_are_read(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    await stage.start(job_id)
+async def test_log_files_of_a_task_are_read(harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId) -> None:
+    await harness.start(job_id)
     files = (
         TaskFile(path="logs/a b.log", kind=OutputKind.LOG, size_bytes=5, key="a-key", sha256=sha256(b"FATAL")),
         TaskFile(path="empty.log", kind=OutputKind.LOG, size_bytes=0),
         TaskFile(path="large.log", kind=OutputKind.LOG, size_bytes=1 << 40),
     )
     task = Task(id="t", job_id=job_id, attempt=1, name="align", state=TaskState.FAILED, files=files)
-    await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, [task], TaskCounts(total=1, failed=1))
-    await stage.blobs.put_bytes("a-key", b"FATAL")
+    await harness.cluster.tasks.put(DEFAULT_TENANT, job_id, [task], TaskCounts(total=1, failed=1))
+    await harness.blobs.put_bytes("a-key", b"FATAL")
 
     [listed] = (await get(client, f"/jobs/{job_id}/tasks"))["tasks"]
     assert [(file["path"], file["kind"], file["size_bytes"]) for file in listed["files"]] == [
@@ -292,8 +300,8 @@ async def test_log_files_of_a_task_are_read(stage: Stage, client: httpx.AsyncCli
 
     large = OutputFile(path="large.log", size_bytes=5, sha256=sha256(b"large"), key="l-key", kind=OutputKind.LOG)
     manifest = OutputManifest(job_id=job_id, attempt=1, files=(large,))
-    await stage.blobs.put_bytes("l-key", b"large")
-    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    await harness.blobs.put_bytes("l-key", b"large")
+    await harness.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
     assert (await client.get(f"{address}/large.log")).text == "large"
 
 
@@ -357,9 +365,9 @@ async def test_a_part_of_an_output(client: httpx.AsyncClient, job_id: JobId, out
 
 
 async def test_only_outputs_can_be_downloaded(
-    stage: Stage, client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
 ) -> None:
-    await stage.blobs.put_bytes(f"jobs/{job_id}/secret", b"x")
+    await harness.blobs.put_bytes(f"jobs/{job_id}/secret", b"x")
 
     for path in ("secret", "../secret", "%2e%2e/secret", "results", "", "results/S001.vcf/"):
         response = await client.get(f"/jobs/{job_id}/outputs/{path}")
@@ -368,10 +376,10 @@ async def test_only_outputs_can_be_downloaded(
 
 
 async def test_a_changed_output_never_arrives_whole(
-    stage: Stage, client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes]
 ) -> None:
     path, content = next((path, content) for path, content in outputs.items() if content)
-    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs/{path}", bytes(item ^ 1 for item in content))
+    await harness.blobs.put_bytes(f"jobs/{job_id}/outputs/{path}", bytes(item ^ 1 for item in content))
 
     for headers in ({}, {"range": "bytes=0-"}):
         response = await client.get(f"/jobs/{job_id}/outputs/{quote(path)}", headers=headers)
@@ -379,7 +387,7 @@ async def test_a_changed_output_never_arrives_whole(
 
 
 async def test_report_items_and_pages_are_listed_as_such(
-    stage: Stage, client: httpx.AsyncClient, job_id: JobId
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
 ) -> None:
     item = ReportItem(caption="<script>", category="QC", labels={"sample": "A"})
     files = (
@@ -387,7 +395,7 @@ async def test_report_items_and_pages_are_listed_as_such(
         OutputFile(path="plot.svg", size_bytes=1, sha256="0" * 64, key="k", kind=OutputKind.REPORT, report=item),
     )
     manifest = OutputManifest(job_id=job_id, attempt=1, files=files)
-    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    await harness.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
     page, plot = (await get(client, f"/jobs/{job_id}/outputs"))["files"]
     assert (page["kind"], page["media_type"], page["report"]) == ("output", "text/html; charset=utf-8", None)
     assert (plot["kind"], plot["media_type"]) == ("report", "image/svg+xml")
@@ -395,26 +403,32 @@ async def test_report_items_and_pages_are_listed_as_such(
 
 
 async def test_links_into_the_store_are_given_where_they_are_wanted_and_possible(
-    client: httpx.AsyncClient, job_id: JobId, outputs: dict[str, bytes], stage: Stage, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient,
+    job_id: JobId,
+    outputs: dict[str, bytes],
+    harness: GatewayHarness,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def presign(key: str, *, valid_s: int) -> str | None:
         return f"https://store/{key}?for={valid_s}"
 
-    monkeypatch.setattr(stage.blobs, "presign", presign)
+    monkeypatch.setattr(harness.blobs, "presign", presign)
     assert {file["download_url"] for file in (await get(client, f"/jobs/{job_id}/outputs"))["files"]} == {None}
-    async with stage.serve(presigned_url_s=60, state_dir=stage.settings.state_dir / "other") as linked:
+    async with harness.serve(presigned_url_s=60, state_dir=harness.settings.state_dir / "other") as linked:
         for file in (await get(linked, f"/jobs/{job_id}/outputs"))["files"]:
             assert file["download_url"] == f"https://store/jobs/{job_id}/outputs/{file['path']}?for=60"
 
 
-async def test_the_software_of_a_run_is_listed(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+async def test_the_software_of_a_run_is_listed(
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
+) -> None:
     """A run without any has an empty list."""
     assert (await get(client, f"/jobs/{job_id}/software"))["items"] == []
     item = ProvidedItem(
         kind=TaskKind.ENVIRONMENT, label="e.yaml", identity="e1", packages=(Package(name="bwa", version="0.7.18"),)
     )
     manifest = SoftwareManifest(job_id=job_id, attempt=1, items=(item,))
-    await stage.blobs.put_bytes(software_key(job_id), encode(manifest))
+    await harness.blobs.put_bytes(software_key(job_id), encode(manifest))
     (found,) = (await get(client, f"/jobs/{job_id}/software"))["items"]
     assert (found["kind"], found["label"], found["packages"]) == (
         "environment",

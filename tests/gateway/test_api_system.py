@@ -11,7 +11,7 @@ import pytest
 import structlog
 from litestar.types import ASGIApp
 from structlog.testing import capture_logs
-from tests.gateway.gateway_harness import Stage, problem, submission, submit
+from tests.gateway.gateway_harness import GatewayHarness, problem, submission, submit
 
 from penstock_gateway.http.problems import INTERNAL, TABLE
 from penstock_gateway.http.request_log import RequestLog
@@ -21,10 +21,10 @@ from penstock_ports import Unavailable
 from penstock_schemas.api import Problem
 
 
-async def test_root_returns_hello_or_the_configured_text(stage: Stage) -> None:
-    async with stage.serve() as client:
+async def test_root_returns_hello_or_the_configured_text(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
         assert (await client.get("/")).json() == {"message": "Hello World"}
-    async with stage.serve(echo_message="Grüezi") as client:
+    async with harness.serve(echo_message="Grüezi") as client:
         assert (await client.get("/")).json() == {"message": "Grüezi"}
 
 
@@ -34,35 +34,35 @@ async def test_health_is_a_json_string(client: httpx.AsyncClient) -> None:
         assert (response.status_code, response.json()) == (200, "OK")
 
 
-async def test_the_version_is_the_images(stage: Stage) -> None:
-    async with stage.serve() as client:
+async def test_the_version_is_the_images(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
         assert (await client.get("/version")).json() == {"version": "unknown"}
         assert (await client.get("/version/details")).json() == {"version": "unknown", "software_version": "0.1.0"}
-    async with stage.serve(image_tag="v1.2.3") as client:
+    async with harness.serve(image_tag="v1.2.3") as client:
         assert (await client.get("/version")).json()["version"] == "v1.2.3"
 
 
-async def test_it_is_not_ready_without_the_log(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with stage.serve() as client:
+async def test_it_is_not_ready_without_the_log(harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with harness.serve() as client:
         assert (await client.get("/readyz")).json() == {"ready": True, "reasons": []}
 
         async def no_answer(*_: Any, **__: Any) -> int:
             raise Unavailable("no server")
 
-        monkeypatch.setattr(stage.cluster.log, "last_seq", no_answer)
-        await stage.gateway.base.readiness.refresh()
+        monkeypatch.setattr(harness.cluster.log, "last_seq", no_answer)
+        await harness.gateway.base.readiness.refresh()
         response = await client.get("/readyz")
         assert response.status_code == 503
         assert "does not answer" in response.json()["reasons"][0]
 
 
 async def test_an_unavailable_log_is_a_503_with_a_hint(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def no_answer(*_: Any, **__: Any) -> Any:
         raise Unavailable("no server")
 
-    monkeypatch.setattr(stage.cluster.log, "append", no_answer)
+    monkeypatch.setattr(harness.cluster.log, "append", no_answer)
     response = await client.post("/jobs", json=submission())
 
     assert "Idempotency-Key" in problem(response, 503)["detail"]
@@ -70,12 +70,12 @@ async def test_an_unavailable_log_is_a_503_with_a_hint(
 
 
 async def test_an_internal_error_reveals_only_its_failure_id(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(stage.cluster.log, "append", broken)
+    monkeypatch.setattr(harness.cluster.log, "append", broken)
     with capture_logs() as lines:
         response = await client.post("/jobs", json=submission())
 
@@ -86,9 +86,9 @@ async def test_an_internal_error_reveals_only_its_failure_id(
     assert "secret" in str(line["exc_info"])
 
 
-async def test_writes_and_errors_are_logged_in_one_line_each(stage: Stage) -> None:
-    async with stage.serve():
-        app: ASGIApp = RequestLog(stage.gateway.app)
+async def test_writes_and_errors_are_logged_in_one_line_each(harness: GatewayHarness) -> None:
+    async with harness.serve():
+        app: ASGIApp = RequestLog(harness.gateway.app)
         structlog.configure()
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(app),  # type: ignore[arg-type]  # the same ASGI, spelt by two libraries
@@ -133,11 +133,11 @@ async def test_the_type_of_every_problem_leads_to_what_it_means(client: httpx.As
         assert (await client.get(link)).status_code == 200
 
 
-async def test_every_route_is_documented(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_every_route_is_documented(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     hidden = {"/openapi.json", "/docs", "/docs/problems", "/redoc", "/docs/assets/{path}"}
     served = {
         endpoint.operation.name
-        for path, endpoints in stage.gateway.router.paths.items()
+        for path, endpoints in harness.gateway.router.paths.items()
         for endpoint in endpoints.values()
         if path not in hidden
     }
@@ -179,10 +179,10 @@ def test_every_kind_of_problem_is_one_kind() -> None:
     }
 
 
-async def test_the_document_names_the_presets_of_this_gateway(stage: Stage, tmp_path: Path) -> None:
+async def test_the_document_names_the_presets_of_this_gateway(harness: GatewayHarness, tmp_path: Path) -> None:
     presets = tmp_path / "presets.yaml"
     presets.write_text("small:\n  cores: '2'\n")
-    async with stage.serve(presets_file=presets) as client:
+    async with harness.serve(presets_file=presets) as client:
         document = (await client.get("/openapi.json")).json()
 
     assert document["components"]["schemas"]["PipelineRegistration"]["properties"]["preset"]["enum"] == [None, "small"]

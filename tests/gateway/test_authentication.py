@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
-from tests.gateway.gateway_harness import Stage, now, problem, submission, submit
+from tests.gateway.gateway_harness import GatewayHarness, now, problem, submission, submit
 from tests.gateway.user_fixtures import BASIC, basic, bearer, hashed
 
 from penstock_domain import aggregates
@@ -30,12 +30,12 @@ from penstock_testing.runtime import RuntimeAt
 
 
 @asynccontextmanager
-async def on_a_socket(stage: Stage, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:
+async def on_a_socket(harness: GatewayHarness, **settings: Any) -> AsyncGenerator[httpx.AsyncClient, None]:
     """Serve as in production: uvicorn on its own port."""
-    async with stage.serve(**settings):
+    async with harness.serve(**settings):
         with listen("127.0.0.1", 0) as listening:
             server = make_server(
-                stage.gateway.app, graceful_s=1, limits=ConnectionLimits(maximum=100, maximum_per_address=0)
+                harness.gateway.app, graceful_s=1, limits=ConnectionLimits(maximum=100, maximum_per_address=0)
             )
             async with anyio.create_task_group() as group:
                 group.start_soon(server.serve, [listening])
@@ -44,8 +44,8 @@ async def on_a_socket(stage: Stage, **settings: Any) -> AsyncGenerator[httpx.Asy
                 server.should_exit = True
 
 
-async def test_basic_over_a_real_socket(stage: Stage) -> None:
-    async with on_a_socket(stage, **BASIC) as client:
+async def test_basic_over_a_real_socket(harness: GatewayHarness) -> None:
+    async with on_a_socket(harness, **BASIC) as client:
         refused = await client.post("/jobs", json=submission())
         assert "Authorization" in problem(refused, 401)["detail"]
         assert refused.headers["www-authenticate"].startswith('Basic realm="penstock"')
@@ -62,8 +62,8 @@ async def test_basic_over_a_real_socket(stage: Stage) -> None:
         assert problem(await client.post("/jobs", json=submission(owner="bo")), 403)["detail"].count("admin")
 
 
-async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(stage: Stage) -> None:
-    async with on_a_socket(stage, **BASIC) as client:
+async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(harness: GatewayHarness) -> None:
+    async with on_a_socket(harness, **BASIC) as client:
         made = await client.post("/tokens", json={"name": "n", "expires_in_s": 60}, headers=basic("ada"))
         secret, details = made.json()["token"], made.json()["details"]
         assert (details["principal"], details["role"]) == ("ada", "submitter")
@@ -83,7 +83,7 @@ async def test_a_token_is_taken_in_three_ways_until_it_is_revoked(stage: Stage) 
             problem(await client.get("/jobs", headers=way), 401)
 
     stored = [
-        item.event for item in stage.cluster.log.stored if item.event.aggregate == f"policy.token.{details['id']}"
+        item.event for item in harness.cluster.log.stored if item.event.aggregate == f"policy.token.{details['id']}"
     ]
     assert [(type(item.data).__name__, item.actor) for item in stored] == [
         ("TokenIssued", "user:ada"),
@@ -155,8 +155,8 @@ async def test_hashes_of_both_kinds_are_checked() -> None:
         assert await known.verify(Password("bo", wrong)) is None
 
 
-async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
-    async with stage.serve(**BASIC) as client:
+async def test_guessing_is_slowed_and_recorded_once(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC) as client:
         assert (await client.get("/jobs", headers=basic("bo"))).status_code == 200
         answers = [(await client.get("/jobs", headers=basic("ada", f"guess{n}"))).status_code for n in range(8)]
         assert answers == [401] * 5 + [429] * 3
@@ -170,9 +170,9 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
         assert (over_wes.status_code, over_wes.json()["status_code"]) == (401, 401), "its document knows no 429"
         assert int(over_wes.headers["retry-after"]) >= 1
         assert "Basic" in over_wes.headers["www-authenticate"]
-        await stage.gateway.base.denials.flush()
+        await harness.gateway.base.denials.flush()
 
-    recorded = [item.event.data for item in stage.cluster.log.stored if item.event.aggregate == "audit.default"]
+    recorded = [item.event.data for item in harness.cluster.log.stored if item.event.aggregate == "audit.default"]
     assert all(isinstance(item, AccessDenied) for item in recorded)
     first = recorded[0]
     assert isinstance(first, AccessDenied)
@@ -181,47 +181,47 @@ async def test_guessing_is_slowed_and_recorded_once(stage: Stage) -> None:
     assert len(recorded) <= 5
 
 
-async def test_refusals_without_end_are_a_few_events(stage: Stage) -> None:
-    refusals = DenialLog(stage.cluster.log, runtime=RuntimeAt(now))
+async def test_refusals_without_end_are_a_few_events(harness: GatewayHarness) -> None:
+    refusals = DenialLog(harness.cluster.log, runtime=RuntimeAt(now))
     for number in range(1000):
         refusals.note(
             principal=None, name=None, address=f"10.0.0.{number}", method="GET", path="/jobs", reason="x" * 5000
         )
     await refusals.flush()
 
-    recorded = [item.event.data for item in stage.cluster.log.stored]
+    recorded = [item.event.data for item in harness.cluster.log.stored]
     assert len(recorded) == 11
     assert sum(item.times for item in recorded if isinstance(item, AccessDenied)) == 1000
-    assert await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))
+    assert await harness.cluster.log.load(aggregates.audit(DEFAULT_TENANT))
 
 
-async def test_the_first_refusal_is_written_soon(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_first_refusal_is_written_soon(harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock_gateway.audit.denials.FIRST_DELAY_S", 0.0)
-    async with stage.serve(**BASIC) as client:
+    async with harness.serve(**BASIC) as client:
         problem(await client.get("/jobs", headers=basic("ada", "wrong")), 401)
         with anyio.fail_after(5):
-            while not await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT)):
+            while not await harness.cluster.log.load(aggregates.audit(DEFAULT_TENANT)):
                 await anyio.lowlevel.checkpoint()
         problem(await client.get("/jobs", headers=basic("ada", "wrong again")), 401)
         for _ in range(100):
             await anyio.lowlevel.checkpoint()
-        assert len(await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))) == 1
-    assert len(await stage.cluster.log.load(aggregates.audit(DEFAULT_TENANT))) == 2, "the rest is written at the end"
+        assert len(await harness.cluster.log.load(aggregates.audit(DEFAULT_TENANT))) == 1
+    assert len(await harness.cluster.log.load(aggregates.audit(DEFAULT_TENANT))) == 2, "the rest is written at the end"
 
 
-async def test_a_denied_action_is_recorded_with_its_principal(stage: Stage) -> None:
-    async with stage.serve(**BASIC) as client:
+async def test_a_denied_action_is_recorded_with_its_principal(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC) as client:
         problem(await client.post("/jobs", json=submission(), headers=basic("vi")), 403)
         await client.get("/jobs")
-        await stage.gateway.base.denials.flush()
+        await harness.gateway.base.denials.flush()
 
-    (recorded,) = [item.event.data for item in stage.cluster.log.stored]
+    (recorded,) = [item.event.data for item in harness.cluster.log.stored]
     assert isinstance(recorded, AccessDenied)
     assert (recorded.principal, recorded.method, recorded.path) == ("vi", "POST", "/jobs")
 
 
-async def test_the_request_rate_is_limited(stage: Stage) -> None:
-    async with stage.serve(**BASIC, rate_limit=0.001, rate_burst=2) as client:
+async def test_the_request_rate_is_limited(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC, rate_limit=0.001, rate_burst=2) as client:
         first = await client.get("/jobs", headers=basic("ada"))
         assert (first.headers["ratelimit-limit"], first.headers["ratelimit-remaining"]) == ("2", "1")
         await client.get("/jobs", headers=basic("ada"))
@@ -238,8 +238,8 @@ async def test_the_request_rate_is_limited(stage: Stage) -> None:
         assert (await client.get("/health")).status_code == 200
 
 
-async def test_without_authentication_everybody_here_is_the_local_user_and_no_page_is(stage: Stage) -> None:
-    async with stage.serve() as client:
+async def test_without_authentication_everybody_here_is_the_local_user_and_no_page_is(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
         job = await submit(client, owner="ada")
         assert job["owner"] == "ada"
         for headers in (
@@ -253,13 +253,13 @@ async def test_without_authentication_everybody_here_is_the_local_user_and_no_pa
             await client.post("/jobs", json=submission(), headers={"origin": "http://localhost"})
         ).status_code == 201
         assert (await client.get("/jobs", headers={"authorization": "nonsense"})).status_code == 200
-    async with stage.serve(allow_anonymous=True) as client:
+    async with harness.serve(allow_anonymous=True) as client:
         assert (await client.get("/jobs", headers={"host": "penstock.lab"})).status_code == 200
 
 
-async def test_a_page_of_another_site_cannot_use_a_browsers_password(stage: Stage) -> None:
+async def test_a_page_of_another_site_cannot_use_a_browsers_password(harness: GatewayHarness) -> None:
     evil = {"origin": "https://evil.example"}
-    async with stage.serve(**BASIC, cors_origins=("https://portal.example",)) as client:
+    async with harness.serve(**BASIC, cors_origins=("https://portal.example",)) as client:
         problem(await client.post("/jobs", json=submission(), headers={**basic("ada"), **evil}), 403)
         portal = {"origin": "https://portal.example"}
         allowed = await client.post("/jobs", json=submission(), headers={**basic("ada"), **portal})
@@ -281,17 +281,17 @@ async def test_a_page_of_another_site_cannot_use_a_browsers_password(stage: Stag
         assert failed.headers["vary"] == "Origin"
         other = await client.get("/jobs", headers={**basic("ada"), **evil})
         assert not [name for name in other.headers if name.startswith("access-control")]
-    async with stage.serve(**BASIC, cors_origins=("*",)) as client:
+    async with harness.serve(**BASIC, cors_origins=("*",)) as client:
         read = await client.get("/jobs", headers={**bearer(token), **evil})
         assert (read.status_code, read.headers["access-control-allow-origin"]) == (200, "*")
         assert "access-control-allow-credentials" not in read.headers
         problem(await client.post("/jobs", json=submission(), headers={**basic("ada"), **evil}), 403)
-    async with stage.serve(**BASIC) as client:
+    async with harness.serve(**BASIC) as client:
         assert (await client.options("/jobs", headers={**portal, **requested})).status_code == 401
 
 
-async def test_every_response_has_the_security_headers(stage: Stage) -> None:
-    async with stage.serve(**BASIC, trusted_proxies=("127.0.0.1",)) as client:
+async def test_every_response_has_the_security_headers(harness: GatewayHarness) -> None:
+    async with harness.serve(**BASIC, trusted_proxies=("127.0.0.1",)) as client:
         for path in ("/health", "/jobs", "/docs", "/nothing"):
             headers = (await client.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"

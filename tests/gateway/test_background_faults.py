@@ -5,15 +5,17 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from tests.gateway.gateway_harness import Stage, submit
+from tests.gateway.gateway_harness import GatewayHarness, submit
 
 
-async def test_a_fault_of_an_essential_task_makes_it_not_ready(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_an_essential_task_makes_it_not_ready(
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def fails(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("in the directory")
 
-    async with stage.serve() as client:
-        monkeypatch.setattr(stage.gateway.base.engine_directory, "refresh", fails)
+    async with harness.serve() as client:
+        monkeypatch.setattr(harness.gateway.base.engine_directory, "refresh", fails)
         with anyio.fail_after(10):
             while (response := await client.get("/readyz")).status_code == 200:
                 await anyio.lowlevel.checkpoint()
@@ -25,12 +27,12 @@ async def test_a_fault_of_an_essential_task_makes_it_not_ready(stage: Stage, mon
         await submit(client)
 
 
-async def test_a_fault_of_another_task_is_a_warning(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_of_another_task_is_a_warning(harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("in the sweep")
 
     monkeypatch.setattr("penstock_gateway.maintenance.deletions.Deletions.sweep", fails)
-    async with stage.serve() as client:
+    async with harness.serve() as client:
         with anyio.fail_after(10):
             while "warnings" not in (answer := (await client.get("/readyz")).json()):
                 await anyio.lowlevel.checkpoint()

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 import httpx
-from tests.gateway.gateway_harness import Stage, submission, submit
+from tests.gateway.gateway_harness import GatewayHarness, submission, submit
 
 Json = dict[str, Any]
 WES = "/ga4gh/wes/v1"
@@ -132,10 +132,10 @@ def types_of(value: object) -> set[str]:
             return {"object"}
 
 
-async def declared(stage: Stage, client: httpx.AsyncClient) -> list[Declared]:
-    await stage.connect_runner("mock")
+async def declared(harness: GatewayHarness, client: httpx.AsyncClient) -> list[Declared]:
+    await harness.connect_runner("mock")
     job = await submit(client)
-    await stage.project()
+    await harness.project()
     document: Json = (await client.get("/openapi.json")).json()
     values = {
         "job_id": job["id"],
@@ -165,10 +165,10 @@ def require_refused(response: httpx.Response, name: str, value: object) -> None:
     assert name.lower() in response.text.lower(), f"{where}: {response.text}"
 
 
-async def test_values_outside_the_declaration_of_a_parameter_are_refused(stage: Stage) -> None:
-    async with stage.serve() as client:
+async def test_values_outside_the_declaration_of_a_parameter_are_refused(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
         checked = 0
-        for operation in await declared(stage, client):
+        for operation in await declared(harness, client):
             for name, schema, is_repeatable in operation.parameters("query"):
                 values = wrong_values(schema)
                 queries = [f"{name}={quote(value)}" for value in values]
@@ -186,12 +186,12 @@ async def test_values_outside_the_declaration_of_a_parameter_are_refused(stage: 
         assert checked > 100
 
 
-async def test_values_within_the_declaration_of_a_parameter_are_accepted(stage: Stage) -> None:
-    async with stage.serve() as client:
-        operations = await declared(stage, client)
+async def test_values_within_the_declaration_of_a_parameter_are_accepted(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
+        operations = await declared(harness, client)
         (job,) = (await client.get("/jobs")).json()["jobs"]
         await client.post(f"/jobs/{job['id']}/cancel")
-        await stage.project()  # its log ends here, for those who follow it
+        await harness.project()  # its log ends here, for those who follow it
         for operation in operations:
             if operation.method != "GET":
                 continue
@@ -202,9 +202,9 @@ async def test_values_within_the_declaration_of_a_parameter_are_accepted(stage: 
                     assert response.status_code == plain, f"{operation.template}: {name}={value!r}: {response.text}"
 
 
-async def test_parameters_that_are_not_declared_are_refused(stage: Stage) -> None:
-    async with stage.serve() as client:
-        for operation in await declared(stage, client):
+async def test_parameters_that_are_not_declared_are_refused(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
+        for operation in await declared(harness, client):
             response = await operation.send(client, "?undeclared=1")
             has_query = any(True for _ in operation.parameters("query"))
             if operation.template in IGNORES_UNDECLARED or (operation.template.startswith(WES) and not has_query):
@@ -213,10 +213,10 @@ async def test_parameters_that_are_not_declared_are_refused(stage: Stage) -> Non
                 require_refused(response, "undeclared", 1)
 
 
-async def test_fields_outside_the_declaration_of_a_body_are_refused(stage: Stage) -> None:
-    async with stage.serve() as client:
+async def test_fields_outside_the_declaration_of_a_body_are_refused(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
         checked = 0
-        for operation in await declared(stage, client):
+        for operation in await declared(harness, client):
             schema = operation.body_schema
             if schema is None:
                 continue

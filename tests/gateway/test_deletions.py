@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
-from tests.gateway.gateway_harness import Json, Stage, now, problem, submission, submit
+from tests.gateway.gateway_harness import GatewayHarness, Json, now, problem, submission, submit
 
 from penstock_domain import aggregates
 from penstock_gateway.index.job_status import DetailedStatus
@@ -21,22 +21,24 @@ from penstock_schemas.jobs import Failure, FailureCause, TaskCounts
 from penstock_schemas.views import LogChunk, LogStream
 
 
-async def ended(stage: Stage, client: httpx.AsyncClient, failure: Failure | None = None, **changes: object) -> str:
+async def ended(
+    harness: GatewayHarness, client: httpx.AsyncClient, failure: Failure | None = None, **changes: object
+) -> str:
     """A job that ran and left something behind."""
     job_id: str = (await submit(client, **changes))["id"]
     for key in ("source/Snakefile", "source.json", "1/logs/engine.log", "outputs/a.txt", "outputs.json"):
-        await stage.blobs.put_bytes(f"jobs/{job_id}/{key}", b"x")
-    await stage.start(job_id)
+        await harness.blobs.put_bytes(f"jobs/{job_id}/{key}", b"x")
+    await harness.start(job_id)
     chunk = LogChunk(job_id=JobId(job_id), attempt=1, stream=LogStream.STDOUT, text="x", time=now(), task_id=None)
-    await stage.cluster.logs.append(DEFAULT_TENANT, [chunk])
-    await stage.cluster.tasks.put(DEFAULT_TENANT, JobId(job_id), (), TaskCounts(total=1))
-    await stage.end(job_id, failure)
-    await stage.project()
+    await harness.cluster.logs.append(DEFAULT_TENANT, [chunk])
+    await harness.cluster.tasks.put(DEFAULT_TENANT, JobId(job_id), (), TaskCounts(total=1))
+    await harness.end(job_id, failure)
+    await harness.project()
     return job_id
 
 
-async def keys(stage: Stage) -> list[str]:
-    return [item.key for item in await stage.blobs.list("")]
+async def keys(harness: GatewayHarness) -> list[str]:
+    return [item.key for item in await harness.blobs.list("")]
 
 
 async def listed(client: httpx.AsyncClient, **parameters: str) -> tuple[int, list[str]]:
@@ -44,17 +46,17 @@ async def listed(client: httpx.AsyncClient, **parameters: str) -> tuple[int, lis
     return page["total"], [job["id"] for job in page["jobs"]]
 
 
-async def test_a_deleted_job_is_gone_and_its_history_stays(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_deleted_job_is_gone_and_its_history_stays(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     kept = (await submit(client, labels={"project": "covid"}))["id"]
-    job_id = await ended(stage, client, labels={"project": "covid"}, description="to be found")
+    job_id = await ended(harness, client, labels={"project": "covid"}, description="to be found")
     assert (await listed(client, label="project:covid"))[0] == 2
 
     response = await client.delete(f"/jobs/{job_id}", params={"reason": "wrong sample"})
     assert (response.status_code, response.content) == (204, b"")
 
-    assert await keys(stage) == []
-    assert await stage.cluster.logs.read(DEFAULT_TENANT, JobId(job_id)) == ()
-    assert await stage.cluster.tasks.counts(DEFAULT_TENANT, JobId(job_id)) is None
+    assert await keys(harness) == []
+    assert await harness.cluster.logs.read(DEFAULT_TENANT, JobId(job_id)) == ()
+    assert await harness.cluster.tasks.counts(DEFAULT_TENANT, JobId(job_id)) is None
     for path in ("", "/tasks", "/logs", "/outputs", "/outputs/a.txt"):
         assert "was deleted at" in problem(await client.get(f"/jobs/{job_id}{path}"), 404)["detail"]
     for filters in ({}, {"label": "project:covid"}, {"pipeline": "variant_calling"}):
@@ -66,8 +68,8 @@ async def test_a_deleted_job_is_gone_and_its_history_stays(stage: Stage, client:
     assert (last["type"], last["data"]["reason"], last["actor"]) == ("JobDeleted", "wrong sample", "user:anonymous")
 
 
-async def test_deleting_again_does_no_harm(stage: Stage, client: httpx.AsyncClient) -> None:
-    job_id = await ended(stage, client)
+async def test_deleting_again_does_no_harm(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
+    job_id = await ended(harness, client)
     for _ in range(2):
         assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
     events = (await client.get(f"/jobs/{job_id}/events")).json()["events"]
@@ -78,7 +80,7 @@ class TestIdempotencyKey:
     KEY: ClassVar = {"idempotency-key": "nightly"}
 
     async def test_after_a_deletion_it_makes_a_new_job_and_then_finds_that(
-        self, stage: Stage, client: httpx.AsyncClient
+        self, harness: GatewayHarness, client: httpx.AsyncClient
     ) -> None:
         ids: list[str] = []
         for _ in range(3):
@@ -86,13 +88,13 @@ class TestIdempotencyKey:
             assert [answer.status_code for answer in answers] == [201, 200]
             assert len({answer.json()["id"] for answer in answers}) == 1
             ids.append(answers[0].json()["id"])
-            await stage.start(ids[-1])
-            await stage.end(ids[-1])
+            await harness.start(ids[-1])
+            await harness.end(ids[-1])
             assert (await client.delete(f"/jobs/{ids[-1]}")).status_code == 204
         assert len(set(ids)) == 3
         assert (await listed(client))[0] == 0
 
-    async def test_another_request_may_use_it_then(self, stage: Stage, client: httpx.AsyncClient) -> None:
+    async def test_another_request_may_use_it_then(self, harness: GatewayHarness, client: httpx.AsyncClient) -> None:
         job_id = (await client.post("/jobs", json=submission(), headers=self.KEY)).json()["id"]
         other = submission(description="other")
         problem(await client.post("/jobs", json=other, headers=self.KEY), 409)
@@ -100,61 +102,63 @@ class TestIdempotencyKey:
         await client.delete(f"/jobs/{job_id}")
         assert (await client.post("/jobs", json=other, headers=self.KEY)).status_code == 201
 
-    async def test_a_gateway_that_has_only_the_log_finds_the_same_job(self, stage: Stage) -> None:
-        async with stage.serve() as client:
+    async def test_a_gateway_that_has_only_the_log_finds_the_same_job(self, harness: GatewayHarness) -> None:
+        async with harness.serve() as client:
             for _ in range(2):
                 job_id = (await client.post("/jobs", json=submission(), headers=self.KEY)).json()["id"]
                 await client.post(f"/jobs/{job_id}/cancel")
                 await client.delete(f"/jobs/{job_id}")
             job_id = (await client.post("/jobs", json=submission(), headers=self.KEY)).json()["id"]
-        async with stage.serve(state_dir=stage.settings.state_dir / "new") as client:
+        async with harness.serve(state_dir=harness.settings.state_dir / "new") as client:
             again = await client.post("/jobs", json=submission(), headers=self.KEY)
             assert (again.status_code, again.json()["id"]) == (200, job_id)
 
-    async def test_files_that_come_with_it_belong_to_the_new_job(self, stage: Stage, client: httpx.AsyncClient) -> None:
+    async def test_files_that_come_with_it_belong_to_the_new_job(
+        self, harness: GatewayHarness, client: httpx.AsyncClient
+    ) -> None:
         async def send() -> str:
             form: Any = [("job", (None, '{"pipeline_name": "p"}')), ("files", ("Snakefile", b"rule all:\n"))]
             response = await client.post("/jobs", files=form, headers=self.KEY)
             assert response.status_code == 201, response.text
             job_id: str = response.json()["id"]
-            assert all(key.startswith(f"jobs/{job_id}/") for key in await keys(stage))
+            assert all(key.startswith(f"jobs/{job_id}/") for key in await keys(harness))
             return job_id
 
         first = await send()
         await client.post(f"/jobs/{first}/cancel")
         await client.delete(f"/jobs/{first}")
-        assert await keys(stage) == []
+        assert await keys(harness) == []
         assert await send() != first
 
 
-async def test_no_submitted_data_is_left(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_no_submitted_data_is_left(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     secrets = {"parameters": {"a": "word1"}, "description": "word2", "labels": {"k": "word3"}}
     job_id = (await submit(client, **secrets, idempotency_key="word4"))["id"]
     await client.post(f"/jobs/{job_id}/cancel", json={"reason": "word5"})
     await client.delete(f"/jobs/{job_id}")
-    await stage.project()
-    left = stage.gateway.base.index.get(JobId(job_id)), await stage.cluster.jobs.get(JobId(job_id))
+    await harness.project()
+    left = harness.gateway.base.index.get(JobId(job_id)), await harness.cluster.jobs.get(JobId(job_id))
     assert "word" not in str(left)
 
 
-async def test_the_list_stays_right_when_the_view_has_the_deletion(stage: Stage) -> None:
-    async with stage.serve() as client:
-        job_id = await ended(stage, client)
+async def test_the_list_stays_right_when_the_view_has_the_deletion(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
+        job_id = await ended(harness, client)
         kept = (await submit(client))["id"]
         await client.delete(f"/jobs/{job_id}")
-        seq = await stage.project()
+        seq = await harness.project()
         assert await listed(client, min_seq=str(seq)) == (1, [kept])
-    async with stage.serve(state_dir=stage.settings.state_dir / "new") as client:  # filled again
+    async with harness.serve(state_dir=harness.settings.state_dir / "new") as client:  # filled again
         assert await listed(client, min_seq=str(seq)) == (1, [kept])
         problem(await client.get(f"/jobs/{job_id}"), 404)
 
 
-async def test_a_job_that_is_not_over_stays(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_job_that_is_not_over_stays(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job_id = (await submit(client))["id"]
     body = problem(await client.delete(f"/jobs/{job_id}"), 409)
     assert "cancel it first" in body["detail"]
     assert (await client.get(f"/jobs/{job_id}")).status_code == 200
-    assert await keys(stage) == []
+    assert await keys(harness) == []
 
 
 async def test_an_unknown_job_cannot_be_deleted(client: httpx.AsyncClient) -> None:
@@ -163,44 +167,44 @@ async def test_an_unknown_job_cannot_be_deleted(client: httpx.AsyncClient) -> No
 
 class TestInterruption:
     @pytest.fixture
-    async def deleted(self, stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> str:
+    async def deleted(self, harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> str:
         """A job whose blobs could not be removed when it was deleted."""
-        job_id = await ended(stage, client)
+        job_id = await ended(harness, client)
 
         async def fail(key: str) -> None:
             raise Unavailable(f"blob {key}: no answer in time")
 
         with monkeypatch.context() as broken:
-            broken.setattr(stage.blobs, "delete", fail)
+            broken.setattr(harness.blobs, "delete", fail)
             assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
-        assert len(await keys(stage)) == 6
+        assert len(await keys(harness)) == 6
         return job_id
 
-    async def test_what_could_not_be_removed_is_removed_later(self, stage: Stage, deleted: str) -> None:
-        await stage.gateway.maintenance.deletions.sweep()
-        assert await keys(stage) == []
+    async def test_what_could_not_be_removed_is_removed_later(self, harness: GatewayHarness, deleted: str) -> None:
+        await harness.gateway.maintenance.deletions.sweep()
+        assert await keys(harness) == []
 
     async def test_a_deletion_succeeds_when_the_files_cannot_be_listed(
-        self, stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+        self, harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        job_id = await ended(stage, client)
+        job_id = await ended(harness, client)
 
         async def fail(prefix: str) -> None:
             raise Unavailable(f"blobs {prefix}: no answer in time")
 
         with monkeypatch.context() as broken:
-            broken.setattr(stage.blobs, "list", fail)
+            broken.setattr(harness.blobs, "list", fail)
             assert (await client.delete(f"/jobs/{job_id}")).status_code == 204
             with pytest.raises(Unavailable, match="deletions/"):
-                await stage.gateway.maintenance.deletions.sweep()
-        await stage.gateway.maintenance.deletions.sweep()
-        assert await keys(stage) == []
+                await harness.gateway.maintenance.deletions.sweep()
+        await harness.gateway.maintenance.deletions.sweep()
+        assert await keys(harness) == []
 
     async def test_a_repeated_deletion_removes_it_too(
-        self, stage: Stage, client: httpx.AsyncClient, deleted: str
+        self, harness: GatewayHarness, client: httpx.AsyncClient, deleted: str
     ) -> None:
         assert (await client.delete(f"/jobs/{deleted}")).status_code == 204
-        assert await keys(stage) == []
+        assert await keys(harness) == []
 
 
 class Killed(BaseException):
@@ -223,35 +227,35 @@ class Steps:
         return one
 
 
-async def test_a_deletion_that_is_killed_at_any_step_is_finished_or_never_was(stage: Stage) -> None:
+async def test_a_deletion_that_is_killed_at_any_step_is_finished_or_never_was(harness: GatewayHarness) -> None:
     kills = 0
     while True:
-        async with stage.serve() as client:
-            job_id = await ended(stage, client)
+        async with harness.serve() as client:
+            job_id = await ended(harness, client)
             principal = Principal(tenant=DEFAULT_TENANT, name="a", role=Role.ADMIN)
             steps = Steps(kills)
             with pytest.MonkeyPatch.context() as broken:
                 for port, names in (
-                    (stage.blobs, ("put_bytes", "delete", "list")),
-                    (stage.cluster.log, ("append",)),
-                    (stage.cluster.tasks, ("forget",)),
-                    (stage.cluster.logs, ("forget",)),
+                    (harness.blobs, ("put_bytes", "delete", "list")),
+                    (harness.cluster.log, ("append",)),
+                    (harness.cluster.tasks, ("forget",)),
+                    (harness.cluster.logs, ("forget",)),
                 ):
                     for name in names:
                         broken.setattr(port, name, steps.counted(getattr(port, name)))
                 try:
-                    await stage.gateway.maintenance.deletions.delete(principal, JobId(job_id))
+                    await harness.gateway.maintenance.deletions.delete(principal, JobId(job_id))
                 except* Killed:
                     pass
-        async with stage.serve() as client:  # started again
+        async with harness.serve() as client:  # started again
             for _ in range(2):
-                await stage.gateway.maintenance.deletions.sweep()
+                await harness.gateway.maintenance.deletions.sweep()
             if (await client.get(f"/jobs/{job_id}")).status_code == 200:
-                assert len(await keys(stage)) == 5
+                assert len(await keys(harness)) == 5
                 await client.delete(f"/jobs/{job_id}")
-            assert await keys(stage) == []
-            assert await stage.cluster.logs.read(DEFAULT_TENANT, JobId(job_id)) == ()
-            assert await stage.cluster.tasks.counts(DEFAULT_TENANT, JobId(job_id)) is None
+            assert await keys(harness) == []
+            assert await harness.cluster.logs.read(DEFAULT_TENANT, JobId(job_id)) == ()
+            assert await harness.cluster.tasks.counts(DEFAULT_TENANT, JobId(job_id)) is None
         if steps.left:
             break
         kills += 1
@@ -259,21 +263,21 @@ async def test_a_deletion_that_is_killed_at_any_step_is_finished_or_never_was(st
 
 
 async def test_nothing_is_removed_that_the_log_does_not_call_deleted(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job_id = await ended(stage, client)
-    before = await keys(stage)
+    job_id = await ended(harness, client)
+    before = await keys(harness)
 
     async def refuse(*args: object, **kwargs: object) -> None:
         raise Unavailable("no answer")
 
     with monkeypatch.context() as broken:
-        broken.setattr(stage.cluster.log, "append", refuse)
+        broken.setattr(harness.cluster.log, "append", refuse)
         problem(await client.delete(f"/jobs/{job_id}"), 503)
     assert (await client.get(f"/jobs/{job_id}")).status_code == 200
     for _ in range(2):  # the first one leaves the note: the event might be under way
-        await stage.gateway.maintenance.deletions.sweep()
-    assert await keys(stage) == before
+        await harness.gateway.maintenance.deletions.sweep()
+    assert await keys(harness) == before
 
 
 def test_each_way_to_end_has_its_own_cutoff() -> None:
@@ -288,23 +292,23 @@ def test_each_way_to_end_has_its_own_cutoff() -> None:
     assert RetentionPolicy().cutoffs(time) == {}
 
 
-async def test_old_jobs_go_by_the_policy(stage: Stage, tmp_path: Path) -> None:
-    async with stage.serve() as client:
-        completed = await ended(stage, client)
-        failed = await ended(stage, client, Failure(cause=FailureCause.WORKFLOW, message="m"))
+async def test_old_jobs_go_by_the_policy(harness: GatewayHarness, tmp_path: Path) -> None:
+    async with harness.serve() as client:
+        completed = await ended(harness, client)
+        failed = await ended(harness, client, Failure(cause=FailureCause.WORKFLOW, message="m"))
         running = (await submit(client))["id"]
-        await stage.project()
+        await harness.project()
     for days, left in ((6, {completed, failed, running}), (8, {completed, running}), (31, {running})):
         clock = now() + timedelta(days=days)
         settings = {"retention_days": 30, "retention_failed_days": 7, "state_dir": tmp_path / str(days)}
-        stage.clock = itertools.repeat(clock).__next__
-        async with stage.serve(**settings) as client:
-            await stage.gateway.maintenance.retention.sweep()
+        harness.clock = itertools.repeat(clock).__next__
+        async with harness.serve(**settings) as client:
+            await harness.gateway.maintenance.retention.sweep()
             assert set((await listed(client))[1]) == left
-            assert await stage.gateway.maintenance.retention.sweep() == 0
-        await stage.project()
+            assert await harness.gateway.maintenance.retention.sweep() == 0
+        await harness.project()
     for job_id in (completed, failed):
-        stored = (await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, JobId(job_id))))[-1]
+        stored = (await harness.cluster.log.load(aggregates.job(DEFAULT_TENANT, JobId(job_id))))[-1]
         assert isinstance(stored.event.data, JobDeleted)
         assert stored.event.actor == "system:retention"
-    assert not [key for key in await keys(stage) if key.startswith(f"jobs/{failed}/")]
+    assert not [key for key in await keys(harness) if key.startswith(f"jobs/{failed}/")]

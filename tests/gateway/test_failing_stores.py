@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.disks import full_after
-from tests.gateway.gateway_harness import Stage, now, problem
+from tests.gateway.gateway_harness import GatewayHarness, now, problem
 from tests.s3 import BUCKET, S3Server, running_s3
 
 from penstock_jetstream.adapters.blobs import ObjectBlobs, open_blobs
@@ -67,35 +67,35 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[S3Server]:
         yield server
 
 
-async def test_a_store_that_stops_within_an_upload(stage: Stage, s3: S3Server) -> None:
-    blobs = serve_from(stage, open_blobs(f"s3://{BUCKET}/penstock"))
-    async with stage.serve() as client:
+async def test_a_store_that_stops_within_an_upload(harness: GatewayHarness, s3: S3Server) -> None:
+    blobs = serve_from(harness, open_blobs(f"s3://{BUCKET}/penstock"))
+    async with harness.serve() as client:
         await refused(client, lambda: s3.process.send_signal(signal.SIGSTOP))
     s3.process.send_signal(signal.SIGCONT)
     # Whether the store received the request to discard the parts is unknown; the sweeper removes what is left.
     late = now() + timedelta(days=3)
-    stage.clock = lambda: late
-    async with stage.serve() as client:
-        await stage.gateway.maintenance.sweeper.sweep()
+    harness.clock = lambda: late
+    async with harness.serve() as client:
+        await harness.gateway.maintenance.sweeper.sweep()
         assert await blobs.list("") == ()
         assert (await submit_large(client, lambda: None)).status_code == 201  # and it is as if nothing had been
 
 
-async def test_a_store_that_goes_away_within_an_upload(stage: Stage, s3: S3Server) -> None:
-    serve_from(stage, open_blobs(f"s3://{BUCKET}/penstock"))
-    async with stage.serve() as client:
+async def test_a_store_that_goes_away_within_an_upload(harness: GatewayHarness, s3: S3Server) -> None:
+    serve_from(harness, open_blobs(f"s3://{BUCKET}/penstock"))
+    async with harness.serve() as client:
         assert "large.bin" in await refused(client, s3.kill)
 
 
-async def test_a_disk_that_is_full_within_an_upload(stage: Stage, tmp_path: Path) -> None:
-    serve_from(stage, open_blobs(tmp_path / "blobs"))
-    async with stage.serve() as client:
+async def test_a_disk_that_is_full_within_an_upload(harness: GatewayHarness, tmp_path: Path) -> None:
+    serve_from(harness, open_blobs(tmp_path / "blobs"))
+    async with harness.serve() as client:
         with full_after(8 * BLOB_PIECE_BYTES):
             assert "os error" in await refused(client, lambda: None)
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
 
 
-def serve_from(stage: Stage, blobs: ObjectBlobs) -> ObjectBlobs:
-    """Have the stage's gateways keep their blobs there."""
-    stage.blobs = blobs
+def serve_from(harness: GatewayHarness, blobs: ObjectBlobs) -> ObjectBlobs:
+    """Have the harness's gateways keep their blobs there."""
+    harness.blobs = blobs
     return blobs

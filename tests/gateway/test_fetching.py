@@ -10,7 +10,7 @@ import anyio
 import pytest
 from tests.engine_folders import SNAKEMAKE_FOLDERS
 from tests.gateway.certificates import Authority
-from tests.gateway.gateway_harness import Stage, problem
+from tests.gateway.gateway_harness import GatewayHarness, problem
 from tests.gateway.test_intake import SNAKEFILE, download, fetch_commit, near, stage_source, submission
 from tests.sources.http_fixture_server import FixtureServer, fixture_server, git, repository
 from tests.sources.test_archives import gzipped
@@ -162,7 +162,11 @@ async def test_a_token_goes_nowhere_else_after_a_redirect(secure: FixtureServer,
 
 
 async def test_no_token_is_stored_or_shown(
-    stage: Stage, secure: FixtureServer, authority: Authority, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    harness: GatewayHarness,
+    secure: FixtureServer,
+    authority: Authority,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     logging.getLogger().setLevel(logging.DEBUG)
     secure.required_authorization = "Basic cm9ib3Q6czNjcjN0"
@@ -176,7 +180,7 @@ async def test_no_token_is_stored_or_shown(
         "source_credentials_file": listed,
     }
     address = f"https://{HOST}:{secure.port}/w/.git"
-    async with stage.serve(**settings) as client:
+    async with harness.serve(**settings) as client:
         response = await client.post("/jobs", json=submission(git=address))
         assert response.status_code == 201, response.text
         texts = [response.text, (await client.get(f"/jobs/{response.json()['id']}/events")).text]

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.gateway_harness import Json, Stage, pointers, submission
+from tests.gateway.gateway_harness import GatewayHarness, Json, pointers, submission
 
 from penstock_gateway.http.preferences import preferred
 from penstock_gateway.settings import UnknownFields
@@ -65,8 +65,8 @@ async def test_a_form_is_handled_in_the_same_way(client: httpx.AsyncClient) -> N
     assert response.status_code == 201, response.text
 
 
-async def test_the_operator_may_let_everybody_be_lenient(stage: Stage) -> None:
-    async with stage.serve(unknown_fields=UnknownFields.IGNORE) as client:
+async def test_the_operator_may_let_everybody_be_lenient(harness: GatewayHarness) -> None:
+    async with harness.serve(unknown_fields=UnknownFields.IGNORE) as client:
         response = await client.post("/jobs", json=STRANGE)
         assert response.status_code == 201
         assert "preference-applied" not in response.headers

@@ -4,18 +4,18 @@ import re
 import uuid
 
 import pytest
-from tests.gateway.gateway_harness import Stage, submit
+from tests.gateway.gateway_harness import GatewayHarness, submit
 
 STRANGE = ("%0a", "%0d", "%00", "%09", "%7f", "%c2%85", "%e2%80%a8", "%0a%0a")
 """What is appended to a name that would be found."""
 
 
-def paths(stage: Stage, job_id: str) -> list[tuple[str, str]]:
+def paths(harness: GatewayHarness, job_id: str) -> list[tuple[str, str]]:
     """Return every address with parameters, with values that would be found."""
     values = {"job_id": job_id, "run_id": job_id, "name": "calls", "version": "1", "token_id": "0" * 16}
     values |= {"task_id": "call", "stream": "stdout", "path": "a.txt"}
     found: list[tuple[str, str]] = []
-    for template, endpoints in stage.gateway.router.paths.items():
+    for template, endpoints in harness.gateway.router.paths.items():
         if "{" in template:
             path = re.sub(r"\{(\w+)\}", lambda name: values[name[1]], template)
             found += [(method, path) for method in endpoints]
@@ -23,10 +23,10 @@ def paths(stage: Stage, job_id: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("strange", STRANGE)
-async def test_a_name_with_what_cannot_be_shown_is_not_found(stage: Stage, strange: str) -> None:
-    async with stage.serve() as client:
+async def test_a_name_with_what_cannot_be_shown_is_not_found(harness: GatewayHarness, strange: str) -> None:
+    async with harness.serve() as client:
         job_id = (await submit(client))["id"]
-        found = paths(stage, job_id)
+        found = paths(harness, job_id)
         assert len(found) > 30
         for method, path in found:
             for hostile in _insertions(path, strange):

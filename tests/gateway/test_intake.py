@@ -13,7 +13,7 @@ import anyio
 import msgspec
 import pytest
 from tests.engine_folders import SNAKEMAKE_FOLDERS
-from tests.gateway.gateway_harness import Json, Stage, problem
+from tests.gateway.gateway_harness import GatewayHarness, Json, problem
 from tests.sources.http_fixture_server import FixtureServer, fixture_server, git, repository
 from tests.sources.test_archives import gzipped, tarred, zipped
 
@@ -378,8 +378,8 @@ async def test_a_fetch_that_takes_too_long_is_ended(place: FixtureServer, monkey
         assert anyio.current_time() - started < 5
 
 
-async def test_a_submission_from_an_archive(stage: Stage) -> None:
-    async with stage.serve() as client:
+async def test_a_submission_from_an_archive(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
         raw = base64.b64encode(tarred({"w/Snakefile": SNAKEFILE.encode()})).decode()
         response = await client.post("/jobs", json=submission(archive={"base64": raw}))
         assert response.status_code == 201, response.text
@@ -392,12 +392,14 @@ async def test_a_submission_from_an_archive(stage: Stage) -> None:
             ].startswith("#/source")
 
 
-async def test_a_submission_from_git_keeps_the_commit(stage: Stage, place: FixtureServer, tmp_path: Path) -> None:
+async def test_a_submission_from_git_keeps_the_commit(
+    harness: GatewayHarness, place: FixtureServer, tmp_path: Path
+) -> None:
     folder = tmp_path / "repositories" / "w.git"
     folder.parent.mkdir()
     commit = repository(folder, {"Snakefile": SNAKEFILE})
     address = f"{place.url}/w.git/.git"
-    async with stage.serve(source_hosts=near(place).hosts, source_allow_private=True) as client:
+    async with harness.serve(source_hosts=near(place).hosts, source_allow_private=True) as client:
         submitted = submission(git=address, ref="main")
         first = await client.post("/jobs", json=submitted, headers={"idempotency-key": "k"})
         assert first.status_code == 201, first.text
@@ -410,7 +412,7 @@ async def test_a_submission_from_git_keeps_the_commit(stage: Stage, place: Fixtu
         registered = await client.post("/pipelines", json=entry)
         assert registered.status_code == 201, registered.text
         assert registered.json()["source"]["origin"] == f"git+{address}@{commit}"
-    async with stage.serve(state_dir=tmp_path / "strict") as client:
+    async with harness.serve(state_dir=tmp_path / "strict") as client:
         refused = problem(await client.post("/jobs", json=submitted), 422)
         assert refused["errors"][0]["pointer"] == "#/source/git"
 

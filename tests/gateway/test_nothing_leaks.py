@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.gateway_harness import Json, Stage, now, submission, submit
+from tests.gateway.gateway_harness import GatewayHarness, Json, now, submission, submit
 from tests.gateway.user_fixtures import BASIC, basic, bearer
 
 from penstock_domain import aggregates
@@ -109,12 +109,12 @@ TRICKS: tuple[dict[str, str], ...] = (
 
 
 @pytest.fixture
-async def client(stage: Stage) -> AsyncGenerator[httpx.AsyncClient, None]:
-    async with stage.serve(**BASIC, presigned_url_s=60, rate_limit=0) as client:
+async def client(harness: GatewayHarness) -> AsyncGenerator[httpx.AsyncClient, None]:
+    async with harness.serve(**BASIC, presigned_url_s=60, rate_limit=0) as client:
         yield client
 
 
-async def secret_run(stage: Stage, client: httpx.AsyncClient) -> str:
+async def secret_run(harness: GatewayHarness, client: httpx.AsyncClient) -> str:
     """Let ada run something to its end, with everything that a job can have."""
     mine = {"description": SECRET, "labels": {"project": SECRET}, "idempotency_key": KEY, "engine": "mock"}
     body = submission(pipeline_name=SECRET, source={"files": {"Snakefile": "rule all:\n"}}, **mine)
@@ -122,17 +122,17 @@ async def secret_run(stage: Stage, client: httpx.AsyncClient) -> str:
     assert submitted.status_code == 201, submitted.text
     job: Json = submitted.json()
     job_id = JobId(job["id"])
-    await stage.start(job_id)
+    await harness.start(job_id)
     log = TaskFile(path="logs/a.log", kind=OutputKind.LOG, size_bytes=len(SECRET), key=f"jobs/{job_id}/a.log")
     task = Task(
         id=TASK, job_id=job_id, attempt=1, name="align", state=TaskState.COMPLETED, command=SECRET, files=(log,)
     )
-    await stage.cluster.tasks.put(DEFAULT_TENANT, job_id, [task], TaskCounts(total=1, done=1))
+    await harness.cluster.tasks.put(DEFAULT_TENANT, job_id, [task], TaskCounts(total=1, done=1))
     chunk = LogChunk(job_id=job_id, attempt=1, stream=LogStream.ENGINE, text=SECRET, time=now())
-    await stage.cluster.logs.append(DEFAULT_TENANT, [chunk])
+    await harness.cluster.logs.append(DEFAULT_TENANT, [chunk])
     content = SECRET.encode()
     for path in ("1/logs/engine.log", f"1/logs/tasks/{TASK}.stdout", "1/outputs/out/result.txt", "a.log"):
-        await stage.blobs.put_bytes(f"jobs/{job_id}/{path}", content)
+        await harness.blobs.put_bytes(f"jobs/{job_id}/{path}", content)
     file = OutputFile(
         path="out/result.txt",
         size_bytes=len(content),
@@ -140,9 +140,9 @@ async def secret_run(stage: Stage, client: httpx.AsyncClient) -> str:
         key=f"jobs/{job_id}/1/outputs/out/result.txt",
     )
     manifest = OutputManifest(job_id=job_id, attempt=1, files=(file,))
-    await stage.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
-    await stage.end(job_id)
-    seq = await stage.project()
+    await harness.blobs.put_bytes(f"jobs/{job_id}/outputs.json", encode(manifest))
+    await harness.end(job_id)
+    seq = await harness.project()
     assert (await client.get(f"/jobs/{job_id}?min_seq={seq}", headers=basic("ada"))).status_code == 200
     return job_id
 
@@ -168,12 +168,14 @@ async def lists_of(client: httpx.AsyncClient, person: str) -> list[Any]:
     ]
 
 
-async def test_what_others_read_does_not_change_by_what_somebody_does(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_what_others_read_does_not_change_by_what_somebody_does(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     own = {person: await submit_as(client, person) for person in ("bo",)}
-    await client.get(f"/jobs/{own['bo']}?min_seq={await stage.project()}", headers=basic("bo"))
+    await client.get(f"/jobs/{own['bo']}?min_seq={await harness.project()}", headers=basic("bo"))
     before = {person: await lists_of(client, person) for person in OTHERS}
 
-    job_id = await secret_run(stage, client)
+    job_id = await secret_run(harness, client)
     await client.post("/tokens", json={"name": SECRET}, headers=basic("ada"))
 
     for person in OTHERS:
@@ -200,18 +202,18 @@ async def submit_as(client: httpx.AsyncClient, person: str) -> str:
     return job_id
 
 
-async def test_every_address_of_a_job_is_tried(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_every_address_of_a_job_is_tried(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     tried = [path.partition("?")[0].format(id=UNKNOWN) for path in BELOW]
-    for template in stage.gateway.router.paths:
+    for template in harness.gateway.router.paths:
         if "{job_id}" in template or "{run_id}" in template:
             pattern = re.sub(r"\{[a-z_]+\}", "[^/]+", template.replace("{path}", ".+"))
             assert any(re.fullmatch(pattern, path) for path in tried), template
 
 
 async def test_an_id_that_somebody_guessed_is_an_unknown_one_everywhere(
-    stage: Stage, client: httpx.AsyncClient
+    harness: GatewayHarness, client: httpx.AsyncClient
 ) -> None:
-    job_id = await secret_run(stage, client)
+    job_id = await secret_run(harness, client)
     for person in OTHERS:
         for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE", "PUT"):
             for path in BELOW:
@@ -228,10 +230,10 @@ async def test_an_id_that_somebody_guessed_is_an_unknown_one_everywhere(
 
 
 async def test_a_hidden_job_takes_as_many_reads_as_an_unknown_one(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Response times reveal nothing when the same stores get the same calls, and return nothing."""
-    job_id = await secret_run(stage, client)
+    job_id = await secret_run(harness, client)
     reads: list[Any] = []
 
     def watch(port: Any, name: str) -> None:
@@ -244,11 +246,11 @@ async def test_a_hidden_job_takes_as_many_reads_as_an_unknown_one(
         monkeypatch.setattr(port, name, counted)
 
     for port, names in (
-        (stage.cluster.log, ("load", "head", "last_seq")),
-        (stage.cluster.jobs, ("get", "get_many")),
-        (stage.cluster.tasks, ("tasks", "counts")),
-        (stage.cluster.logs, ("read",)),
-        (stage.blobs, ("open", "info", "get_bytes", "list", "presign")),
+        (harness.cluster.log, ("load", "head", "last_seq")),
+        (harness.cluster.jobs, ("get", "get_many")),
+        (harness.cluster.tasks, ("tasks", "counts")),
+        (harness.cluster.logs, ("read",)),
+        (harness.blobs, ("open", "info", "get_bytes", "list", "presign")),
     ):
         for name in names:
             watch(port, name)
@@ -267,8 +269,10 @@ async def test_a_hidden_job_takes_as_many_reads_as_an_unknown_one(
             assert not [item for item in work[0] if not item.startswith("MemoryLog.")], "only the log is read"
 
 
-async def test_a_key_of_somebody_else_makes_a_job_of_ones_own(stage: Stage, client: httpx.AsyncClient) -> None:
-    job_id = await secret_run(stage, client)
+async def test_a_key_of_somebody_else_makes_a_job_of_ones_own(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    job_id = await secret_run(harness, client)
     for person in ("bo", "stranger"):
         for headers in ({"idempotency-key": KEY}, {}):
             submitted = submission(pipeline_name="own", engine="mock", **({} if headers else {"idempotency_key": KEY}))
@@ -285,10 +289,12 @@ async def test_a_key_of_somebody_else_makes_a_job_of_ones_own(stage: Stage, clie
     assert over_wes.json()["run_id"] != job_id
 
 
-async def test_the_place_in_somebody_elses_list_opens_none_of_it(stage: Stage, client: httpx.AsyncClient) -> None:
-    await secret_run(stage, client)
+async def test_the_place_in_somebody_elses_list_opens_none_of_it(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    await secret_run(harness, client)
     ids = [await submit_as(client, "ada") for _ in range(3)]
-    await client.get(f"/jobs/{ids[0]}?min_seq={await stage.project()}", headers=basic("ada"))
+    await client.get(f"/jobs/{ids[0]}?min_seq={await harness.project()}", headers=basic("ada"))
     cursor = (await client.get("/jobs?limit=1", headers=basic("ada"))).json()["next_cursor"]
     token = (await client.get(f"{WES}/runs?page_size=1", headers=basic("ada"))).json()["next_page_token"]
     assert cursor
@@ -303,8 +309,10 @@ async def test_the_place_in_somebody_elses_list_opens_none_of_it(stage: Stage, c
             assert not any(item in answer.text for item in ids)
 
 
-async def test_a_link_to_the_store_is_made_for_who_sees_the_job_alone(stage: Stage, client: httpx.AsyncClient) -> None:
-    job_id = await secret_run(stage, client)
+async def test_a_link_to_the_store_is_made_for_who_sees_the_job_alone(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    job_id = await secret_run(harness, client)
     mine = (await client.get(f"/jobs/{job_id}/outputs", headers=basic("ada"))).json()
     assert [file["path"] for file in mine["files"]] == ["out/result.txt"]
     for person in OTHERS:
@@ -328,39 +336,41 @@ async def test_tokens_of_others_are_unknown_ones(client: httpx.AsyncClient) -> N
     assert (await client.get("/jobs", headers=bearer(made["token"]))).status_code == 200
 
 
-def recorded(stage: Stage, tenant: str) -> Iterator[AccessDenied]:
+def recorded(harness: GatewayHarness, tenant: str) -> Iterator[AccessDenied]:
     aggregate = aggregates.audit(TenantId(tenant))
-    for item in stage.cluster.log.stored:
+    for item in harness.cluster.log.stored:
         if item.event.aggregate == aggregate and isinstance(item.event.data, AccessDenied):
             yield item.event.data
 
 
-async def test_who_hits_an_id_is_recorded_and_who_misses_is_not(stage: Stage, client: httpx.AsyncClient) -> None:
-    job_id = await secret_run(stage, client)
+async def test_who_hits_an_id_is_recorded_and_who_misses_is_not(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
+    job_id = await secret_run(harness, client)
     for path in (f"/jobs/{job_id}", f"/jobs/{UNKNOWN}", f"{WES}/runs/{job_id}/outputs"):
         assert (await client.get(path, headers=basic("stranger"))).status_code == 404
-    await stage.gateway.base.denials.flush()
+    await harness.gateway.base.denials.flush()
 
-    found = list(recorded(stage, "other"))
+    found = list(recorded(harness, "other"))
     assert [(item.principal, item.method, item.path) for item in found] == [
         ("stranger", "GET", f"/jobs/{job_id}"),
         ("stranger", "GET", f"{WES}/runs/{job_id}/outputs"),
     ]
     assert {item.reason for item in found} == {HIDDEN}
-    assert not list(recorded(stage, "default"))
+    assert not list(recorded(harness, "default"))
 
 
 async def test_a_follower_is_disconnected_when_its_token_is_revoked(
-    stage: Stage, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = (await client.post("/tokens", json={"name": "n"}, headers=basic("ada"))).json()
     client.headers = httpx.Headers(basic("ada"))
     job = await submit(client)
-    await stage.start(job["id"])
-    await client.get(f"/jobs/{job['id']}?min_seq={await stage.project()}")
+    await harness.start(job["id"])
+    await client.get(f"/jobs/{job['id']}?min_seq={await harness.project()}")
     monkeypatch.setattr("penstock_gateway.wes.logs.WAIT_S", 0.01)
     revoked = False
-    read = stage.cluster.logs.read
+    read = harness.cluster.logs.read
 
     async def revoking(*arguments: Any, **options: Any) -> Any:
         nonlocal revoked
@@ -370,7 +380,7 @@ async def test_a_follower_is_disconnected_when_its_token_is_revoked(
             assert (await client.delete(f"/tokens/{made['details']['id']}")).status_code == 204
         return found
 
-    monkeypatch.setattr(stage.cluster.logs, "read", revoking)
+    monkeypatch.setattr(harness.cluster.logs, "read", revoking)
     followed = await client.get(f"{WES}/runs/{job['id']}/logs/stderr?follow=true", headers=bearer(made["token"]))
     assert followed.status_code == 200
     assert revoked

@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 from msgspec.structs import replace
-from tests.gateway.gateway_harness import Stage, problem, submission
+from tests.gateway.gateway_harness import GatewayHarness, problem, submission
 from tests.gateway.provider import EC, ED, NEXT_RSA, RSA, Provider, jwk, running_provider
 from tests.gateway.user_fixtures import bearer
 
@@ -138,14 +138,14 @@ def test_claims_become_a_principal() -> None:
         principal_of({"email": "x", "roles": "a", "org": {"id": "a.b"}}, tenanted)
 
 
-async def test_over_http(stage: Stage, provider: Provider) -> None:
+async def test_over_http(harness: GatewayHarness, provider: Provider) -> None:
     wanted = {
         "auth": (AuthMethod.OIDC,),
         "oidc_issuer": provider.issuer,
         "oidc_audience": ("penstock",),
         "oidc_default_role": Role.SUBMITTER,
     }
-    async with stage.serve(**wanted) as client:
+    async with harness.serve(**wanted) as client:
         made = await client.post("/jobs", json=submission(), headers=bearer(provider.token()))
         assert (made.status_code, made.json()["owner"]) == (201, "ada")
         refused = await client.get("/jobs", headers=bearer(provider.token(aud="other")))

@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 from tests.conftest import NatsServer
-from tests.gateway.gateway_harness import Stage, submission
+from tests.gateway.gateway_harness import GatewayHarness, submission
 from tests.gateway.processes import Process
 
 from penstock_gateway.maintenance import readiness
@@ -40,15 +40,15 @@ def test_disks_are_named_by_their_folders(tmp_path: Path) -> None:
 
 
 async def test_an_append_that_is_not_answered_counts_until_one_is_taken_or_time_passed(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A nats-server that could not write goes on to answer every question, and takes nothing."""
     now = 0.0
     cluster = MemoryCluster()
     observed = ObservedLog(cluster.log, clock=lambda: now)
-    async with stage.serve() as client:
+    async with harness.serve() as client:
         assert (await client.post("/jobs", json=submission())).status_code == 201
-    (stored, *_) = stage.cluster.log.stored
+    (stored, *_) = harness.cluster.log.stored
     entry = AppendEntry(stored.event, expected=0)
 
     async def away(*_: object, **__: object) -> NoReturn:
@@ -69,29 +69,29 @@ async def test_an_append_that_is_not_answered_counts_until_one_is_taken_or_time_
 
 
 async def test_a_list_without_the_own_writes_is_behind_until_the_view_has_them(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readiness, "BEHIND_S", 0.0)
-    async with stage.serve() as client:
-        base = stage.gateway.base
+    async with harness.serve() as client:
+        base = harness.gateway.base
         assert not base.index.is_behind
         assert (await client.post("/jobs", json=submission())).status_code == 201
         await base.readiness.refresh()  # notes the write
         await base.readiness.refresh()
         assert base.index.is_behind
         assert any("behind the log" in reason for reason in base.readiness.reasons())
-        await stage.project()
+        await harness.project()
         await base.readiness.refresh()
         assert not base.index.is_behind
 
 
-async def test_a_refused_append_counts_until_one_is_taken_or_time_passed(stage: Stage) -> None:
+async def test_a_refused_append_counts_until_one_is_taken_or_time_passed(harness: GatewayHarness) -> None:
     now = 0.0
     cluster = MemoryCluster()
     observed = ObservedLog(cluster.log, clock=lambda: now)
-    async with stage.serve() as client:
+    async with harness.serve() as client:
         assert (await client.post("/jobs", json=submission())).status_code == 201
-    (stored, *_) = stage.cluster.log.stored
+    (stored, *_) = harness.cluster.log.stored
     entry = AppendEntry(stored.event, expected=0)
     cluster.log.max_bytes = 1
     with pytest.raises(LogFull):
@@ -107,67 +107,69 @@ async def test_a_refused_append_counts_until_one_is_taken_or_time_passed(stage: 
     assert observed.refusal is None
 
 
-async def test_a_full_log_is_named_until_there_is_room(stage: Stage) -> None:
-    async with stage.serve() as client:
-        capacity = stage.cluster.log.max_bytes
-        stage.cluster.log.max_bytes = stage.cluster.log.stored_bytes + 100
-        await stage.gateway.base.readiness.refresh()
+async def test_a_full_log_is_named_until_there_is_room(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
+        capacity = harness.cluster.log.max_bytes
+        harness.cluster.log.max_bytes = harness.cluster.log.stored_bytes + 100
+        await harness.gateway.base.readiness.refresh()
         response = await client.get("/readyz")
         assert response.status_code == 503
         assert "the event log is full" in response.json()["reasons"][0]
-        stage.cluster.log.max_bytes = capacity
-        await stage.gateway.base.readiness.refresh()
+        harness.cluster.log.max_bytes = capacity
+        await harness.gateway.base.readiness.refresh()
         assert (await client.get("/readyz")).status_code == 200
 
 
-async def test_a_full_disk_is_named_until_there_is_room(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with stage.serve() as client:
+async def test_a_full_disk_is_named_until_there_is_room(
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with harness.serve() as client:
         monkeypatch.setattr("penstock_gateway.maintenance.capacity.MIN_FREE_BYTES", 1 << 62)
-        await stage.gateway.base.readiness.refresh()
+        await harness.gateway.base.readiness.refresh()
         response = await client.get("/readyz")
         assert response.status_code == 503
         assert "the disk of" in response.json()["reasons"][0]
         monkeypatch.undo()
-        await stage.gateway.base.readiness.refresh()
+        await harness.gateway.base.readiness.refresh()
         assert (await client.get("/readyz")).status_code == 200
 
 
 @pytest.mark.parametrize("needs_runner_s", [0, 60])
 async def test_waiting_work_without_a_runner_is_reported_on_request(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, needs_runner_s: int
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch, needs_runner_s: int
 ) -> None:
-    async with stage.serve(ready_needs_runner_s=needs_runner_s) as client:
-        await _beat(stage, waiting=1)
+    async with harness.serve(ready_needs_runner_s=needs_runner_s) as client:
+        await _beat(harness, waiting=1)
         assert (await client.get("/readyz")).status_code == 200, "it has not been missing for long"
-        monkeypatch.setattr(type(stage.gateway.base.engine_directory), "without_runner_s", 61.0)
+        monkeypatch.setattr(type(harness.gateway.base.engine_directory), "without_runner_s", 61.0)
         response = await client.get("/readyz")
         assert response.status_code == (503 if needs_runner_s else 200)
         if needs_runner_s:
             assert response.json()["reasons"] == [
                 "work waits, and no runner has sent a heartbeat for 61 s: start a runner"
             ]
-            await _beat(stage, waiting=0)
+            await _beat(harness, waiting=0)
             assert (await client.get("/readyz")).status_code == 200, "nothing waits"
 
 
-async def test_a_heartbeat_of_a_runner_counts(stage: Stage) -> None:
-    async with stage.serve() as client:
+async def test_a_heartbeat_of_a_runner_counts(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:
         assert (await client.get("/readyz")).status_code == 200
-        before = stage.gateway.base.engine_directory.without_runner_s
-        await stage.connect_runner("mock")
+        before = harness.gateway.base.engine_directory.without_runner_s
+        await harness.connect_runner("mock")
         await anyio.sleep(0.25)  # a fresh result is not read again
-        await stage.gateway.base.engine_directory.refresh()
-        assert stage.gateway.base.engine_directory.without_runner_s < before + 0.25
+        await harness.gateway.base.engine_directory.refresh()
+        assert harness.gateway.base.engine_directory.without_runner_s < before + 0.25
 
 
-async def _beat(stage: Stage, *, waiting: int) -> None:
+async def _beat(harness: GatewayHarness, *, waiting: int) -> None:
     queue = QueueSummary(engines={"mock": EngineQueue(slots=0, free=0, waiting=waiting)})
     beat = SchedulerBeat(holder="s", term=1, count=waiting, time=datetime.now(UTC), queue=queue)
-    await stage.cluster.heartbeats.beat_scheduler(beat)
+    await harness.cluster.heartbeats.beat_scheduler(beat)
     with anyio.fail_after(10):
-        while stage.gateway.base.engine_directory.has_waiting_jobs != bool(waiting):
+        while harness.gateway.base.engine_directory.has_waiting_jobs != bool(waiting):
             await anyio.lowlevel.checkpoint()
-            await stage.gateway.base.engine_directory.refresh()
+            await harness.gateway.base.engine_directory.refresh()
 
 
 async def test_a_real_log_that_is_full_makes_it_not_ready(tmp_path: Path, nats_server: NatsServer) -> None:

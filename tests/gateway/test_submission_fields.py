@@ -3,7 +3,7 @@
 from typing import Any
 
 import httpx
-from tests.gateway.gateway_harness import Stage
+from tests.gateway.gateway_harness import GatewayHarness
 
 from penstock_domain.job.evolve import fold
 from penstock_schemas.api import JobResponse, JobSubmission
@@ -27,13 +27,15 @@ def test_request_specification_and_response_have_every_field() -> None:
         assert issubclass(shape, SubmissionFields)
 
 
-async def test_every_field_reaches_the_event_the_view_and_the_response(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_every_field_reaches_the_event_the_view_and_the_response(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     response = await client.post("/jobs", json={**VALUES, "engine": "mock"})
     assert response.status_code == 201
     body = response.json()
     assert {name: body[name] for name in VALUES} == VALUES
     (event,) = (await client.get(f"/jobs/{body['id']}/events")).json()["events"]
     assert {name: event["data"]["spec"][name] for name in VALUES} == VALUES
-    job = fold(stage.cluster.log.stored[-1:])
+    job = fold(harness.cluster.log.stored[-1:])
     assert job is not None
     assert dict(zip(CLIENT_FIELDS, client_values(job.spec), strict=True)) == VALUES

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 import structlog
-from tests.gateway.gateway_harness import Stage, problem
+from tests.gateway.gateway_harness import GatewayHarness, problem
 from tests.gateway.user_fixtures import basic, hashed
 
 from penstock_gateway.authentication.callers import Password
@@ -128,8 +128,8 @@ async def test_what_is_remembered_ends_with_the_hash_the_role_and_the_user(path:
     assert await known.verify(Password("ada", "new")) is None
 
 
-async def test_over_http_it_is_the_next_request(stage: Stage, path: Path) -> None:
-    async with stage.serve(auth=(AuthMethod.BASIC,), basic_auth_file=path) as client:
+async def test_over_http_it_is_the_next_request(harness: GatewayHarness, path: Path) -> None:
+    async with harness.serve(auth=(AuthMethod.BASIC,), basic_auth_file=path) as client:
         for name in ("ada", "bo"):
             assert (await client.get("/jobs", headers=basic(name))).status_code == 200
         put(path, BO, CHANGED)

@@ -8,7 +8,7 @@ import anyio
 import httpx
 import pytest
 from litestar.types import Message
-from tests.gateway.gateway_harness import RUNNER, Stage, problem, submit
+from tests.gateway.gateway_harness import RUNNER, GatewayHarness, problem, submit
 
 from penstock_domain.runner import name_of_runner
 from penstock_gateway.jobs.work_files import ANSWER_S
@@ -24,17 +24,17 @@ PIECE = 1000
 
 
 @pytest.fixture
-async def job_id(stage: Stage, client: httpx.AsyncClient) -> JobId:
+async def job_id(harness: GatewayHarness, client: httpx.AsyncClient) -> JobId:
     job_id = JobId((await submit(client))["id"])
-    await stage.start(job_id)
-    await client.get(f"/jobs/{job_id}?min_seq={await stage.project()}")
+    await harness.start(job_id)
+    await client.get(f"/jobs/{job_id}?min_seq={await harness.project()}")
     return job_id
 
 
 @asynccontextmanager
-async def served(stage: Stage, answer: WorkFileAnswer) -> AsyncGenerator[None]:
+async def served(harness: GatewayHarness, answer: WorkFileAnswer) -> AsyncGenerator[None]:
     async with anyio.create_task_group() as group:
-        group.start_soon(stage.cluster.work_files.serve, name_of_runner(RUNNER), answer)
+        group.start_soon(harness.cluster.work_files.serve, name_of_runner(RUNNER), answer)
         await anyio.wait_all_tasks_blocked()
         yield
         group.cancel_scope.cancel()
@@ -55,8 +55,8 @@ async def answer_well(request: WorkFileRequest) -> WorkFileReply:
             return WorkFileReply(problem=WorkFileProblem.NOT_FOUND, detail="it does not exist")
 
 
-async def test_a_work_directory_is_listed(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    async with served(stage, answer_well):
+async def test_a_work_directory_is_listed(harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId) -> None:
+    async with served(harness, answer_well):
         whole = (await client.get(f"/jobs/{job_id}/files")).json()
         assert [(entry["path"], entry["is_folder"]) for entry in whole["entries"]] == [("logs", True)]
         assert whole["is_cut"]
@@ -70,8 +70,8 @@ async def test_a_work_directory_is_listed(stage: Stage, client: httpx.AsyncClien
         assert one["path"] == "logs/a b.bin"
 
 
-async def test_a_file_is_downloaded_whole(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
-    async with served(stage, answer_well):
+async def test_a_file_is_downloaded_whole(harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId) -> None:
+    async with served(harness, answer_well):
         response = await client.get(f"/jobs/{job_id}/files/logs/a%20b.bin")
         assert response.content == CONTENT
         assert response.headers["content-length"] == str(len(CONTENT))
@@ -91,12 +91,12 @@ async def test_a_file_is_downloaded_whole(stage: Stage, client: httpx.AsyncClien
     ],
 )
 async def test_a_problem_is_stated(
-    stage: Stage, client: httpx.AsyncClient, job_id: JobId, found: WorkFileProblem, status: int, reason: str
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId, found: WorkFileProblem, status: int, reason: str
 ) -> None:
     async def answer(_: WorkFileRequest) -> WorkFileReply:
         return WorkFileReply(problem=found, detail="it is a link")
 
-    async with served(stage, answer):
+    async with served(harness, answer):
         for address in (f"/jobs/{job_id}/files", f"/jobs/{job_id}/files/a"):
             assert reason in problem(await client.get(address), status)["detail"]
 
@@ -106,12 +106,14 @@ async def test_a_runner_that_is_gone_is_named(client: httpx.AsyncClient, job_id:
     assert f"is on the runner {name_of_runner(RUNNER)}, which does not answer" in found["detail"]
 
 
-async def test_a_file_that_ends_too_early_is_not_whole(stage: Stage, client: httpx.AsyncClient, job_id: JobId) -> None:
+async def test_a_file_that_ends_too_early_is_not_whole(
+    harness: GatewayHarness, client: httpx.AsyncClient, job_id: JobId
+) -> None:
     async def answer(request: WorkFileRequest) -> WorkFileReply:
         start = request.start or 0
         return WorkFileReply(content=b"x" * 10 if start == 0 else b"", size_bytes=100)
 
-    async with served(stage, answer):
+    async with served(harness, answer):
         response = await client.get(f"/jobs/{job_id}/files/a")
         assert len(response.content) < 100
 

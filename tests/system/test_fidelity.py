@@ -20,7 +20,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from tests.engine_folders import SNAKEMAKE_FOLDERS
-from tests.gateway.gateway_harness import Stage
+from tests.gateway.gateway_harness import GatewayHarness
 from tests.sources.http_fixture_server import fixture_server, git
 from tests.system.trees import SNAKEFILE, Tree, make, read, trees
 
@@ -53,14 +53,14 @@ async def staged(blobs: Any, source: Source | None, place: Path, roots: Sequence
 
 async def submitted(place: Path, send: Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]) -> Path:
     """Send a request to a gateway, and stage the source of the job that it creates."""
-    stage = Stage(place / "state")
-    async with stage.serve(source_roots=(place.parent.parent,)) as client:
+    harness = GatewayHarness(place / "state")
+    async with harness.serve(source_roots=(place.parent.parent,)) as client:
         answer = await send(client)
     assert answer.is_success, answer.text
     job_id = JobId(answer.json().get("id") or answer.json()["run_id"])
-    job = fold(await stage.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
+    job = fold(await harness.cluster.log.load(aggregates.job(DEFAULT_TENANT, job_id)))
     assert job is not None
-    return await staged(stage.blobs, job.spec.source, place, [place.parent.parent])
+    return await staged(harness.blobs, job.spec.source, place, [place.parent.parent])
 
 
 def chosen(folder: Path) -> Chosen:

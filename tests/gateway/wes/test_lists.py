@@ -8,7 +8,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.gateway_harness import Stage, submit
+from tests.gateway.gateway_harness import GatewayHarness, submit
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
 from penstock_gateway.http.parameters import QueryParameters
@@ -49,33 +49,33 @@ async def test_pages_neither_repeat_nor_miss_while_runs_arrive(client: httpx.Asy
 @pytest.mark.parametrize("sort", ["-created", "created"])
 @pytest.mark.parametrize("filters", [{}, {"state": "QUEUED"}, {"state": "QUEUED,INITIALIZING", "tag": "k"}])
 async def test_pages_show_the_states_of_the_moment_of_the_first_one(
-    stage: Stage, client: httpx.AsyncClient, sort: str, filters: dict[str, str]
+    harness: GatewayHarness, client: httpx.AsyncClient, sort: str, filters: dict[str, str]
 ) -> None:
     there = [(await submit(client, labels={"k": "v"}))["id"] for _ in range(7)]
     waiting = iter(there)
     found: list[tuple[str, str]] = []
     token = ""
     for _ in range(4):
-        assert (await client.get(f"/jobs?min_seq={await stage.project()}")).status_code == 200
+        assert (await client.get(f"/jobs?min_seq={await harness.project()}")).status_code == 200
         page = await listed(client, page_size=2, sort=sort, total="true", page_token=token, **filters)
         found += [(run["run_id"], run["state"]) for run in page["runs"]]
         assert page["total"] == 7
         token = page["next_page_token"]
         for _ in range(2):
             if (run_id := next(waiting, None)) is not None:
-                await stage.start(run_id)
-                await stage.end(run_id)
+                await harness.start(run_id)
+                await harness.end(run_id)
 
     assert token == ""
     assert found == [(run_id, "QUEUED") for run_id in (there if sort == "created" else there[::-1])]
 
 
-async def test_filters(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_filters(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     first = (await submit(client, labels={"k": "v", "a:b": "c"}))["id"]
     other = (await submit(client, pipeline_name="other", source={"files": {"Snakefile": "rule all:\n"}}))["id"]
-    await stage.start(first)
-    await stage.end(first, Failure(cause=FailureCause.SYSTEM, message="m"))
-    await client.get(f"/jobs/{first}?min_seq={await stage.project()}")
+    await harness.start(first)
+    await harness.end(first, Failure(cause=FailureCause.SYSTEM, message="m"))
+    await client.get(f"/jobs/{first}?min_seq={await harness.project()}")
 
     assert await ids(client, state="SYSTEM_ERROR") == [first]
     assert await ids(client, state="QUEUED,SYSTEM_ERROR") == [other, first]

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.gateway.gateway_harness import RUNNER, Stage, now, submit
+from tests.gateway.gateway_harness import RUNNER, GatewayHarness, now, submit
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 
 from penstock_gateway.http.responses import encode
@@ -42,7 +42,7 @@ async def listed(client: httpx.AsyncClient, **parameters: Any) -> Json:
     return answered(await client.get(f"{PREFIX}/runs", params=parameters), "RunListResponse")
 
 
-async def put_tasks(stage: Stage, run_id: str, count: int, **changes: Any) -> None:
+async def put_tasks(harness: GatewayHarness, run_id: str, count: int, **changes: Any) -> None:
     tasks = [
         Task(
             id=f"align-{number}",
@@ -61,12 +61,12 @@ async def put_tasks(stage: Stage, run_id: str, count: int, **changes: Any) -> No
         )
         for number in range(count)
     ]
-    await stage.cluster.tasks.put(DEFAULT_TENANT, JobId(run_id), tasks, TaskCounts(total=count, done=count))
+    await harness.cluster.tasks.put(DEFAULT_TENANT, JobId(run_id), tasks, TaskCounts(total=count, done=count))
 
 
-async def seen(stage: Stage, client: httpx.AsyncClient, run_id: str) -> None:
+async def seen(harness: GatewayHarness, client: httpx.AsyncClient, run_id: str) -> None:
     """Let the gateway know what others wrote."""
-    await client.get(f"/jobs/{run_id}?min_seq={await stage.project()}")
+    await client.get(f"/jobs/{run_id}?min_seq={await harness.project()}")
 
 
 async def test_a_queued_run_shows_its_request(client: httpx.AsyncClient) -> None:
@@ -104,18 +104,18 @@ async def test_a_queued_run_shows_its_request(client: httpx.AsyncClient) -> None
     }
 
 
-async def test_a_run_from_its_queue_to_its_end(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_a_run_from_its_queue_to_its_end(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     run_id = await run(client)
-    await stage.assign(run_id)
-    await seen(stage, client, run_id)
+    await harness.assign(run_id)
+    await seen(harness, client, run_id)
     assert (await log_of(client, run_id))["state"] == "INITIALIZING"
 
     running = await run(client)
-    await stage.start(running)
+    await harness.start(running)
     used = MeasuredResources(peak_memory_bytes=5, user_s=1.5)
     log = TaskFile(path="a.log", kind=OutputKind.LOG, size_bytes=7)
-    await put_tasks(stage, running, 2, measured=used, files=(log,))
-    await seen(stage, client, running)
+    await put_tasks(harness, running, 2, measured=used, files=(log,))
+    await seen(harness, client, running)
     body = await log_of(client, running)
     assert body["state"] == "RUNNING"
     assert body["run_log"]["cmd"] == ["snakemake", "--snakefile", "Snakefile"]
@@ -124,8 +124,8 @@ async def test_a_run_from_its_queue_to_its_end(stage: Stage, client: httpx.Async
     system_logs = body["task_logs"][0]["system_logs"]
     assert {"measured peak_memory_bytes: 5", "measured user_s: 1.5", "log file: a.log (7 bytes)"} <= set(system_logs)
 
-    await stage.end(running)
-    await seen(stage, client, running)
+    await harness.end(running)
+    await seen(harness, client, running)
     body = await log_of(client, running)
     assert (body["state"], body["run_log"]["exit_code"]) == ("COMPLETE", 0)
     assert body["run_log"]["start_time"] <= body["run_log"]["end_time"]
@@ -140,15 +140,15 @@ async def test_a_run_from_its_queue_to_its_end(stage: Stage, client: httpx.Async
     ],
 )
 async def test_a_failed_run_shows_the_cause(
-    stage: Stage, client: httpx.AsyncClient, cause: FailureCause, state: str, exit_code: int | None
+    harness: GatewayHarness, client: httpx.AsyncClient, cause: FailureCause, state: str, exit_code: int | None
 ) -> None:
     run_id = await run(client)
-    await stage.start(run_id)
-    await put_tasks(stage, run_id, 1, message="exit code 1")
+    await harness.start(run_id)
+    await put_tasks(harness, run_id, 1, message="exit code 1")
     log = LogFileTail(path="logs/a.log", text="FATAL")
     failure = Failure(cause=cause, message="it broke", stderr_tail="last words", stdout_tail="more", log_tails=(log,))
-    await stage.end(run_id, failure)
-    await seen(stage, client, run_id)
+    await harness.end(run_id, failure)
+    await seen(harness, client, run_id)
 
     body = await log_of(client, run_id)
 
@@ -162,25 +162,27 @@ async def test_a_failed_run_shows_the_cause(
     ]
 
 
-async def test_cancelling_passes_through_canceling_and_may_be_repeated(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_cancelling_passes_through_canceling_and_may_be_repeated(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     run_id = await run(client)
-    await stage.start(run_id)
-    await seen(stage, client, run_id)
+    await harness.start(run_id)
+    await seen(harness, client, run_id)
 
     for _ in range(2):
         response = await client.post(f"{PREFIX}/runs/{run_id}/cancel")
         assert answered(response, "RunId") == {"run_id": run_id}
         assert (await log_of(client, run_id))["state"] == "CANCELING"
 
-    await stage.execute(run_id, EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.STOPPED))
-    await seen(stage, client, run_id)
+    await harness.execute(run_id, EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.STOPPED))
+    await seen(harness, client, run_id)
     assert (await log_of(client, run_id))["state"] == "CANCELED"
     assert answered(await client.post(f"{PREFIX}/runs/{run_id}/cancel"), "RunId") == {"run_id": run_id}
 
     done = await run(client)
-    await stage.start(done)
-    await stage.end(done)
-    await seen(stage, client, done)
+    await harness.start(done)
+    await harness.end(done)
+    await seen(harness, client, done)
     answered(await client.post(f"{PREFIX}/runs/{done}/cancel"), "RunId")
     assert (await log_of(client, done))["state"] == "COMPLETE"
 
@@ -202,19 +204,21 @@ async def test_both_surfaces_show_the_same_jobs(client: httpx.AsyncClient) -> No
     assert [one_run["run_id"] for one_run in (await listed(client))["runs"]] == ids
 
 
-async def test_outputs_are_listed_with_where_they_can_be_had(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_outputs_are_listed_with_where_they_can_be_had(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     run_id = await run(client)
     content = b"variants"
     key = f"jobs/{run_id}/outputs/a b/x.vcf"
-    await stage.blobs.put_bytes(key, content)
+    await harness.blobs.put_bytes(key, content)
     sha256 = hashlib.sha256(content).hexdigest()
     file = OutputFile(path="a b/x.vcf", size_bytes=len(content), sha256=sha256, key=key)
     manifest = OutputManifest(job_id=JobId(run_id), attempt=1, files=(file,))
-    await stage.blobs.put_bytes(f"jobs/{run_id}/outputs.json", encode(manifest))
-    await stage.start(run_id)
+    await harness.blobs.put_bytes(f"jobs/{run_id}/outputs.json", encode(manifest))
+    await harness.start(run_id)
     end = EndAttempt(now=now(), attempt=1, runner_id=RUNNER, outcome=OutcomeKind.SUCCEEDED, output_files=1)
-    await stage.execute(run_id, end)
-    await seen(stage, client, run_id)
+    await harness.execute(run_id, end)
+    await seen(harness, client, run_id)
 
     outputs = (await log_of(client, run_id))["outputs"]
 
@@ -230,11 +234,11 @@ async def test_outputs_are_listed_with_where_they_can_be_had(stage: Stage, clien
     assert (part.status_code, part.content) == (206, b"var")
 
 
-async def test_tasks_come_in_pages_in_a_stable_order(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_tasks_come_in_pages_in_a_stable_order(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     run_id = await run(client)
-    await stage.start(run_id)
-    await put_tasks(stage, run_id, 60)
-    await seen(stage, client, run_id)
+    await harness.start(run_id)
+    await put_tasks(harness, run_id, 60)
+    await seen(harness, client, run_id)
     assert (await log_of(client, run_id))["task_logs"] is None
 
     found: list[Json] = []
@@ -262,16 +266,16 @@ async def test_tasks_come_in_pages_in_a_stable_order(stage: Stage, client: httpx
     refused(await client.get(f"{PREFIX}/runs/{run_id}/tasks/align-99"), 404)
 
 
-async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_logs_can_be_read_in_part_and_followed(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     run_id = await run(client)
-    await stage.start(run_id)
-    await put_tasks(stage, run_id, 1)
-    await seen(stage, client, run_id)
+    await harness.start(run_id)
+    await put_tasks(harness, run_id, 1)
+    await seen(harness, client, run_id)
     job_id = JobId(run_id)
 
     async def append(text: str, stream: LogStream, task_id: str | None = None) -> None:
         chunk = LogChunk(job_id=job_id, attempt=1, stream=stream, text=text, time=now(), task_id=task_id)
-        await stage.cluster.logs.append(DEFAULT_TENANT, [chunk])
+        await harness.cluster.logs.append(DEFAULT_TENANT, [chunk])
 
     await append("one\n", LogStream.ENGINE)
     await append("of the task\n", LogStream.STDERR, "align-0")
@@ -291,49 +295,49 @@ async def test_logs_can_be_read_in_part_and_followed(stage: Stage, client: httpx
 
     head = await client.head(address, params={"follow": "true"})
     assert (head.status_code, head.text) == (200, ""), "a request for headers does not wait for the run's end"
-    await stage.end(run_id)
-    await seen(stage, client, run_id)
+    await harness.end(run_id)
+    await seen(harness, client, run_id)
     assert (await client.get(address, params={"follow": "true"})).text == "one\ntwo\n"
     assert (await client.get(printed, params={"follow": "true"})).text == "printed\n"
-    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.log", b"all of it\n")
-    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/tasks/align-0.stderr", b"whole\n")
+    await harness.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.log", b"all of it\n")
+    await harness.blobs.put_bytes(f"jobs/{run_id}/1/logs/tasks/align-0.stderr", b"whole\n")
     assert (await client.get(address)).text == "all of it\n"
     assert (await client.get(address, headers={"range": "bytes=-3"})).text == "it\n"
     assert (await client.get(printed)).text == ""
-    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.stdout", b"of it\n")
+    await harness.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.stdout", b"of it\n")
     assert (await client.get(printed, headers={"range": "bytes=3-"})).text == "it\n"
     assert (await client.get(address)).text == ""
-    await stage.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.stderr", b"all\n")
+    await harness.blobs.put_bytes(f"jobs/{run_id}/1/logs/engine.stderr", b"all\n")
     assert (await client.get(address)).text == "all\n"
-    await stage.cluster.logs.forget(DEFAULT_TENANT, job_id)
+    await harness.cluster.logs.forget(DEFAULT_TENANT, job_id)
     assert (await client.get(address, params={"follow": "true"})).text == "all\n"
     assert (await client.get(printed, params={"follow": "true"})).text == "of it\n"
     assert (await client.get(body["task_logs"][0]["stderr"])).text == "whole\n"
 
 
-async def test_addresses_are_the_ones_that_clients_use(stage: Stage) -> None:
+async def test_addresses_are_the_ones_that_clients_use(harness: GatewayHarness) -> None:
     forwarded = {"x-forwarded-host": "wes.example.org", "x-forwarded-proto": "https"}
-    async with stage.serve() as client:
+    async with harness.serve() as client:
         run_id = await run(client)
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
         assert body["task_logs_url"].startswith("http://localhost/")
-    async with stage.serve(trusted_proxies=("127.0.0.1",)) as client:
+    async with harness.serve(trusted_proxies=("127.0.0.1",)) as client:
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
         assert body["task_logs_url"].startswith("https://wes.example.org/ga4gh/")
-    async with stage.serve(public_url="https://public.example/base/", trusted_proxies=("127.0.0.1",)) as client:
+    async with harness.serve(public_url="https://public.example/base/", trusted_proxies=("127.0.0.1",)) as client:
         body = answered(await client.get(f"{PREFIX}/runs/{run_id}", headers=forwarded), "RunLog")
         assert body["task_logs_url"] == f"https://public.example/base{PREFIX}/runs/{run_id}/tasks"
 
 
-async def test_the_service_info_is_correct(stage: Stage) -> None:
-    await stage.connect_runner("snakemake", "mock")
+async def test_the_service_info_is_correct(harness: GatewayHarness) -> None:
+    await harness.connect_runner("snakemake", "mock")
     settings = {
         "service_name": "WES of the lab",
         "service_tags": ("region=eu",),
         "auth_instructions_url": "https://lab.example/auth",
         "service_contact_url": "mailto:help@lab.example",
     }
-    async with stage.serve(**settings) as client:
+    async with harness.serve(**settings) as client:
         await run(client)
         done = await run(client)
         await client.post(f"{PREFIX}/runs/{done}/cancel")
@@ -368,7 +372,9 @@ async def test_unknown_runs_are_not_found(client: httpx.AsyncClient, run_id: str
     refused(await client.post(f"{PREFIX}/runs/{run_id}/cancel"), 404)
 
 
-async def test_errors_have_one_form_on_every_path_below_the_prefix(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_errors_have_one_form_on_every_path_below_the_prefix(
+    harness: GatewayHarness, client: httpx.AsyncClient
+) -> None:
     refused(await client.get(f"{PREFIX}/nowhere"), 404)
     refused(await client.get(PREFIX), 404)
     wrong_method = await client.delete(f"{PREFIX}/runs")
@@ -379,13 +385,13 @@ async def test_errors_have_one_form_on_every_path_below_the_prefix(stage: Stage,
     run_id = await run(client)
     refused(await client.get(f"{PREFIX}/runs/{run_id}/logs/stdin"), 404)
     assert (await client.get("/nowhere")).headers["content-type"] == "application/problem+json"
-    async with stage.serve(max_upload_bytes=1024) as small:
+    async with harness.serve(max_upload_bytes=1024) as small:
         response = await small.post(f"{PREFIX}/runs", files=[("workflow_attachment", ("x", b"x" * 4096))])
         refused(response, 413)
 
 
-async def test_the_prefix_can_be_another(stage: Stage) -> None:
-    async with stage.serve(wes_prefix="/wes") as client:
+async def test_the_prefix_can_be_another(harness: GatewayHarness) -> None:
+    async with harness.serve(wes_prefix="/wes") as client:
         body = answered(await client.get("/wes/runs"), "RunListResponse")
         assert body == {"runs": [], "next_page_token": ""}
         refused(await client.get("/wes/runs/x"), 404)

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
-from tests.gateway.gateway_harness import Stage
+from tests.gateway.gateway_harness import GatewayHarness
 from tests.gateway.wes.specification import PREFIX, Json, answered, refused
 from tests.sources.http_fixture_server import fixture_server, git, repository
 from tests.sources.test_archives import gzipped, zipped
@@ -38,8 +38,8 @@ async def request_of(client: httpx.AsyncClient, response: httpx.Response) -> Jso
     return request
 
 
-async def is_nothing_queued(stage: Stage) -> bool:
-    return not stage.cluster.log.stored and not await stage.blobs.list("jobs/")
+async def is_nothing_queued(harness: GatewayHarness) -> bool:
+    return not harness.cluster.log.stored and not await harness.blobs.list("jobs/")
 
 
 @pytest.mark.parametrize("written", ["SMK", "smk", "snakemake", "Snakemake", " SNAKEMAKE "])
@@ -50,18 +50,20 @@ async def test_a_type_may_be_written_in_several_ways(client: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("url", ["workflow/main.smk", "./workflow/main.smk", "workflow%2Fmain.smk"])
-async def test_the_main_file_is_one_of_the_attachments(stage: Stage, client: httpx.AsyncClient, url: str) -> None:
+async def test_the_main_file_is_one_of_the_attachments(
+    harness: GatewayHarness, client: httpx.AsyncClient, url: str
+) -> None:
     response = await post(client, "workflow/main.smk", "workflow/rules/a b.smk", "config.yaml", workflow_url=url)
 
     assert (await request_of(client, response))["workflow_url"] == url
     job = (await client.get("/jobs")).json()["jobs"][0]
     assert job["engine"] == "snakemake"
-    (stored,) = stage.cluster.log.stored
+    (stored,) = harness.cluster.log.stored
     assert isinstance(stored.event.data, JobSubmitted)
     source = stored.event.data.spec.source
     assert source is not None
     assert (source.kind, source.entrypoint) == (SourceKind.FILES, "workflow/main.smk")
-    keys = {item.key for item in await stage.blobs.list(f"jobs/{job['id']}/source")}
+    keys = {item.key for item in await harness.blobs.list(f"jobs/{job['id']}/source")}
     assert len(keys) == 4
 
 
@@ -158,15 +160,19 @@ async def test_a_repeated_request_with_a_key_finds_the_first_run(client: httpx.A
     ],
 )
 async def test_what_cannot_be_done_is_refused_before_anything_is_queued(
-    stage: Stage, client: httpx.AsyncClient, names: tuple[str, ...], fields: dict[str, str | None], expected: str
+    harness: GatewayHarness,
+    client: httpx.AsyncClient,
+    names: tuple[str, ...],
+    fields: dict[str, str | None],
+    expected: str,
 ) -> None:
     message = refused(await post(client, *names, **fields), 400)
 
     assert expected in message
-    assert await is_nothing_queued(stage)
+    assert await is_nothing_queued(harness)
 
 
-async def test_the_parts_of_a_form_are_checked(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_the_parts_of_a_form_are_checked(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     twice = [("workflow_type", (None, "SMK")), ("workflow_type", (None, "CWL"))]
     assert "only once" in refused(await client.post(f"{PREFIX}/runs", files=twice), 400)
     nameless = [("workflow_attachment", (None, "content"))]
@@ -175,7 +181,7 @@ async def test_the_parts_of_a_form_are_checked(stage: Stage, client: httpx.Async
     assert "UTF-8" in refused(await client.post(f"{PREFIX}/runs", files=binary), 400)
     refused(await client.post(f"{PREFIX}/runs"), 400)
     refused(await client.post(f"{PREFIX}/runs", data={"workflow_type": "SMK"}), 400)
-    assert await is_nothing_queued(stage)
+    assert await is_nothing_queued(harness)
 
 
 async def test_parts_come_in_any_order_and_names_in_any_script(client: httpx.AsyncClient) -> None:
@@ -192,15 +198,15 @@ async def test_parts_come_in_any_order_and_names_in_any_script(client: httpx.Asy
     assert request["workflow_params"] == {}
 
 
-async def test_what_is_compressed_is_not_guessed_at(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_what_is_compressed_is_not_guessed_at(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     headers = {"content-encoding": "gzip"}
     answer = await client.post(f"{PREFIX}/runs", files=attached("Snakefile"), data=FIELDS, headers=headers)
     assert "`gzip`" in refused(answer, 400)
-    assert await is_nothing_queued(stage)
+    assert await is_nothing_queued(harness)
 
 
-async def test_another_prefix_behind_a_proxy_with_a_path(stage: Stage) -> None:
-    async with stage.serve(wes_prefix="/wes", public_url="https://front.example/lab/") as client:
+async def test_another_prefix_behind_a_proxy_with_a_path(harness: GatewayHarness) -> None:
+    async with harness.serve(wes_prefix="/wes", public_url="https://front.example/lab/") as client:
         run_id = (await client.post("/wes/runs", files=attached("Snakefile"), data=FIELDS)).json()["run_id"]
         run_log = answered(await client.get(f"/wes/runs/{run_id}"), "RunLog")
         assert run_log["task_logs_url"] == f"https://front.example/lab/wes/runs/{run_id}/tasks"
@@ -208,9 +214,9 @@ async def test_another_prefix_behind_a_proxy_with_a_path(stage: Stage) -> None:
         assert (await client.get(f"{PREFIX}/runs")).status_code == 404
 
 
-async def test_only_what_the_runners_offer_is_taken(stage: Stage) -> None:
-    await stage.connect_runner("snakemake")
-    async with stage.serve() as client:
+async def test_only_what_the_runners_offer_is_taken(harness: GatewayHarness) -> None:
+    await harness.connect_runner("snakemake")
+    async with harness.serve() as client:
         assert "offered: SMK" in refused(await post(client, "a.cwl", workflow_type="CWL"), 400)
         version = refused(await post(client, "Snakefile", workflow_type_version="99.0"), 400)
         assert "offered: 1.0, 1" in version
@@ -218,12 +224,12 @@ async def test_only_what_the_runners_offer_is_taken(stage: Stage) -> None:
             await post(client, "Snakefile", workflow_engine="snakemake", workflow_engine_version="8"), 400
         )
         assert "offered: 1" in engine_version
-        assert await is_nothing_queued(stage)
+        assert await is_nothing_queued(harness)
         answered(await post(client, "Snakefile", workflow_engine="Snakemake", workflow_engine_version="1"), "RunId")
 
 
-async def test_a_workflow_may_lie_on_the_servers_disk(stage: Stage) -> None:
-    async with stage.serve(source_roots=("/srv/workflows",)) as client:
+async def test_a_workflow_may_lie_on_the_servers_disk(harness: GatewayHarness) -> None:
+    async with harness.serve(source_roots=("/srv/workflows",)) as client:
         request = await request_of(client, await post(client, workflow_url="file:///srv/workflows/a/main.smk"))
         assert request["workflow_url"] == "file:///srv/workflows/a/main.smk"
         refused(await post(client, workflow_url="file:///etc/passwd"), 400)
@@ -231,11 +237,11 @@ async def test_a_workflow_may_lie_on_the_servers_disk(stage: Stage) -> None:
         refused(await post(client, "a.smk", workflow_url="file:///srv/workflows/a.smk"), 400)
 
 
-async def test_a_workflow_may_be_fetched_from_an_allowed_host(stage: Stage) -> None:
+async def test_a_workflow_may_be_fetched_from_an_allowed_host(harness: GatewayHarness) -> None:
     with fixture_server() as place:
         place.pages["/wf/main.smk"] = b"rule all:\n"
         settings = {"source_hosts": (f"127.0.0.1:{place.port}",), "source_allow_private": True}
-        async with stage.serve(**settings) as client:
+        async with harness.serve(**settings) as client:
             url = f"http://127.0.0.1:{place.port}/wf/main.smk"
             request = await request_of(client, await post(client, workflow_url=url))
             assert request["workflow_url"] == url
@@ -249,14 +255,14 @@ async def post_files(client: httpx.AsyncClient, files: dict[str, bytes], **field
     return await client.post(f"{PREFIX}/runs", data=FIELDS | fields, files=parts)
 
 
-async def source_of(stage: Stage) -> tuple[Source, dict[str, bytes]]:
+async def source_of(harness: GatewayHarness) -> tuple[Source, dict[str, bytes]]:
     """The source of the last job, and its files."""
-    submitted = stage.cluster.log.stored[-1].event.data
+    submitted = harness.cluster.log.stored[-1].event.data
     assert isinstance(submitted, JobSubmitted)
     assert submitted.spec.source is not None
-    raw = await stage.blobs.get_bytes(submitted.spec.source.location)
+    raw = await harness.blobs.get_bytes(submitted.spec.source.location)
     files = msgspec.json.decode(raw, type=SourceManifest).files
-    return submitted.spec.source, {file.path: await stage.blobs.get_bytes(file.key) for file in files}
+    return submitted.spec.source, {file.path: await harness.blobs.get_bytes(file.key) for file in files}
 
 
 WORKFLOW = {"workflow/Snakefile": b"rule all:\n", "scripts/a.py": b"#!/usr/bin/python\n"}
@@ -275,20 +281,20 @@ WORKFLOW = {"workflow/Snakefile": b"rule all:\n", "scripts/a.py": b"#!/usr/bin/p
     ],
 )
 async def test_an_attached_archive_that_is_the_workflow_is_unpacked(
-    stage: Stage, client: httpx.AsyncClient, files: dict[str, bytes], url: str, main: str | None
+    harness: GatewayHarness, client: httpx.AsyncClient, files: dict[str, bytes], url: str, main: str | None
 ) -> None:
     response = await post_files(client, files, workflow_url=url)
     assert (await request_of(client, response))["workflow_url"] == (url or "w.zip")
-    source, stored = await source_of(stage)
+    source, stored = await source_of(harness)
     beside = {name: content for name, content in files.items() if name.startswith(("params", "data"))}
     assert (source.entrypoint, stored) == (main, WORKFLOW | beside)
-    assert len(await stage.blobs.list("jobs/")) == len(stored) + 1
+    assert len(await harness.blobs.list("jobs/")) == len(stored) + 1
 
 
-async def test_an_archive_beside_the_workflow_is_data(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_an_archive_beside_the_workflow_is_data(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     files = {"Snakefile": b"rule all:\n", "data.tar.gz": gzipped({"a": b"1"})}
     answered(await post_files(client, files, workflow_url="Snakefile"), "RunId")
-    assert (await source_of(stage))[1] == files
+    assert (await source_of(harness))[1] == files
 
 
 @pytest.mark.parametrize(
@@ -302,13 +308,13 @@ async def test_an_archive_beside_the_workflow_is_data(stage: Stage, client: http
     ],
 )
 async def test_an_attached_archive_that_cannot_be_taken_leaves_nothing(
-    stage: Stage, client: httpx.AsyncClient, files: dict[str, bytes], url: str, expected: str
+    harness: GatewayHarness, client: httpx.AsyncClient, files: dict[str, bytes], url: str, expected: str
 ) -> None:
     assert expected in refused(await post_files(client, files, workflow_url=url), 400)
-    assert await is_nothing_queued(stage)
+    assert await is_nothing_queued(harness)
 
 
-async def test_a_repository_may_be_named_in_every_way_that_people_do(stage: Stage, tmp_path: Path) -> None:
+async def test_a_repository_may_be_named_in_every_way_that_people_do(harness: GatewayHarness, tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     folder = tmp_path / "work"
     commit = repository(folder, {"workflow/main.smk": "rule all:\n", "config/config.yaml": "a: 1\n"})
@@ -317,7 +323,7 @@ async def test_a_repository_may_be_named_in_every_way_that_people_do(stage: Stag
     git(folder, "clone", "--quiet", "--bare", str(folder), str(tmp_path / "bare" / "lab" / "w.git"))
     with fixture_server(repositories=tmp_path / "bare") as place:
         host = f"127.0.0.1:{place.port}"
-        async with stage.serve(source_hosts=(host,), source_allow_private=True) as client:
+        async with harness.serve(source_hosts=(host,), source_allow_private=True) as client:
             for url, base in (
                 (f"git+http://{host}/lab/w@v1#workflow/main.smk", "lab/w"),
                 (f"git+http://{host}/lab/w.git@{commit}#workflow/main.smk", "lab/w.git"),
@@ -328,41 +334,41 @@ async def test_a_repository_may_be_named_in_every_way_that_people_do(stage: Stag
             ):
                 response = await post_files(client, {"params/mine.json": b"{}"}, workflow_url=url)
                 assert (await request_of(client, response))["workflow_url"] == url
-                source, files = await source_of(stage)
+                source, files = await source_of(harness)
                 assert (source.entrypoint, source.origin) == (
                     "workflow/main.smk",
                     f"git+http://{host}/{base}@{commit}",
                 )
                 assert set(files) == {"workflow/main.smk", "config/config.yaml", "params/mine.json"}
-            kept = await stage.blobs.list("")
+            kept = await harness.blobs.list("")
             both = await post_files(client, {"config/config.yaml": b""}, workflow_url=url)
             assert "`config/config.yaml` came with the request" in refused(both, 400)
             gone = await post(client, workflow_url=f"git+http://{host}/lab/w@v9#workflow/main.smk")
             assert "couldn't find remote ref v9" in refused(gone, 400)
             page = await post(client, workflow_url=f"http://{host}/lab/w/tree/v1/workflow")
             assert "page of a folder" in refused(page, 400)
-            assert await stage.blobs.list("") == kept
+            assert await harness.blobs.list("") == kept
 
 
-async def test_attachments_are_staged_beside_fetched_files(stage: Stage) -> None:
+async def test_attachments_are_staged_beside_fetched_files(harness: GatewayHarness) -> None:
     with fixture_server() as place:
         place.pages |= {"/main.smk": b"rule all:\n", "/w.tgz": gzipped({"w/Snakefile": b"rule all:\n"})}
         host = f"127.0.0.1:{place.port}"
-        async with stage.serve(source_hosts=(host,), source_allow_private=True) as client:
+        async with harness.serve(source_hosts=(host,), source_allow_private=True) as client:
             for path in ("main.smk", "w.tgz"):
                 headers = {"idempotency-key": path}
                 parts = attached("params.json")
                 data = FIELDS | {"workflow_url": f"http://{host}/{path}"}
                 sent = [await client.post(f"{PREFIX}/runs", data=data, files=parts, headers=headers) for _ in range(2)]
                 assert answered(sent[0], "RunId") == answered(sent[1], "RunId")
-                assert set((await source_of(stage))[1]) == {"Snakefile", "params.json"}
+                assert set((await source_of(harness))[1]) == {"Snakefile", "params.json"}
                 changed = [("workflow_attachment", ("params.json", b"other"))]
                 other = await client.post(f"{PREFIX}/runs", data=data, files=changed, headers=headers)
                 assert other.status_code == 409, other.text
 
 
-async def test_a_workflow_of_the_catalogue_runs_by_its_name(stage: Stage) -> None:
-    async with stage.serve() as client:  # where unknown names run on the mock engine; over WES they do not
+async def test_a_workflow_of_the_catalogue_runs_by_its_name(harness: GatewayHarness) -> None:
+    async with harness.serve() as client:  # where unknown names run on the mock engine; over WES they do not
         for version in ("1.0", "2.0+x"):
             entry = {
                 "name": "calls",
@@ -384,14 +390,14 @@ async def test_a_workflow_of_the_catalogue_runs_by_its_name(stage: Stage) -> Non
         native = (await client.post("/jobs", json={"pipeline_name": "calls", "parameters": {"threads": 1}})).json()
         run_log = answered(await client.get(f"{PREFIX}/runs/{native['id']}"), "RunLog")["request"]
         assert run_log["workflow_url"] == "penstock:calls@2.0+x"
-        before = len(stage.cluster.log.stored)
+        before = len(harness.cluster.log.stored)
         for url, params, expected in (
             ("calls@9", "{}", "offered: `2.0+x`, `1.0`"),
             ("cals", "{}", "did you mean `calls`?"),
             ("calls", '{"threads": 0}', "workflow_params/threads"),
         ):
             assert expected in refused(await post(client, workflow_url=url, workflow_params=params), 400)
-        assert len(stage.cluster.log.stored) == before
+        assert len(harness.cluster.log.stored) == before
 
 
 def test_other_names_of_settings_are_accepted() -> None:

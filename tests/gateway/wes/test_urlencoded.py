@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.gateway_harness import Stage
+from tests.gateway.gateway_harness import GatewayHarness
 from tests.gateway.wes.specification import PREFIX, answered, refused
 from tests.gateway.wes.test_submitting import is_nothing_queued, request_of
 
@@ -77,15 +77,15 @@ async def test_a_large_one_is_taken_apart_too(catalogued: httpx.AsyncClient) -> 
     ],
 )
 async def test_what_is_wrong_is_refused_before_anything_is_queued(
-    stage: Stage, client: httpx.AsyncClient, body: bytes, expected: str
+    harness: GatewayHarness, client: httpx.AsyncClient, body: bytes, expected: str
 ) -> None:
     assert expected in refused(await client.post(f"{PREFIX}/runs", content=body, headers=TYPE), 400)
-    assert await is_nothing_queued(stage)
+    assert await is_nothing_queued(harness)
 
 
-async def test_it_is_bounded(stage: Stage, client: httpx.AsyncClient) -> None:
+async def test_it_is_bounded(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     refused(await client.post(f"{PREFIX}/runs", content=b"a=" + b"x" * MAX_BYTES, headers=TYPE), 413)
-    async with stage.serve(max_body_bytes=1024) as small:
+    async with harness.serve(max_body_bytes=1024) as small:
         refused(await small.post(f"{PREFIX}/runs", content=b"a=" + b"x" * 1024, headers=TYPE), 413)
 
 
@@ -122,9 +122,9 @@ def cwl_plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("cwl_plugin")
-async def test_an_engine_is_known_by_its_programs_name(stage: Stage) -> None:
-    await stage.connect_runner("cwl")
-    async with stage.serve() as client:
+async def test_an_engine_is_known_by_its_programs_name(harness: GatewayHarness) -> None:
+    await harness.connect_runner("cwl")
+    async with harness.serve() as client:
         fields = {"workflow_type": "CWL", "workflow_type_version": "v1.0", "workflow_engine": "cwltool"}
         attachment = [("workflow_attachment", ("tool.cwl", b"{}"))]
         answered(await client.post(f"{PREFIX}/runs", data=fields, files=attachment), "RunId")
