@@ -13,10 +13,10 @@ from tests.conda.channel_server import channel_server
 from penstock_execution.conda import build_messages
 from penstock_execution.conda.build_messages import (
     BuildFailed,
+    BuildPhase,
     Install,
     Installed,
     Logged,
-    Phase,
     PhaseBegan,
     Progressed,
     Record,
@@ -28,7 +28,7 @@ from penstock_execution.conda.builder.downloads import Checksums, checksums
 from penstock_execution.conda.builder.errors import described
 from penstock_execution.conda.builder.installed import installed_packages
 from penstock_execution.conda.builder.recording import record
-from penstock_execution.conda.builder.reports import Reports
+from penstock_execution.conda.builder.reports import BuildReports
 from penstock_execution.conda.builder.scripts import detach, run_scripts
 from penstock_execution.conda.channels import Channel
 from penstock_execution.conda.pins import PinnedPackage
@@ -49,7 +49,7 @@ class Messages:
 
     def __init__(self) -> None:
         self.all: list[build_messages.BuildMessage] = []
-        self.reports = Reports(lambda raw: self.all.append(build_messages.decode_message(raw)))
+        self.reports = BuildReports(lambda raw: self.all.append(build_messages.decode_message(raw)))
 
     @property
     def log(self) -> str:
@@ -137,7 +137,7 @@ def test_scripts_run_in_the_activated_environment(tmp_path: Path) -> None:
     text = 'echo "$CONDA_PREFIX|$FROM|$HOME" > "$CONDA_PREFIX/result"\n'
     run_scripts(RunScripts(prefix=str(prefix), scratch=str(scratch), post_deploy=text), messages.reports)
     assert (prefix / "result").read_text() == f"{prefix}|activation|{scratch}\n"
-    assert messages.all[0] == PhaseBegan(Phase.SCRIPTS)
+    assert messages.all[0] == PhaseBegan(BuildPhase.SCRIPTS)
     with pytest.raises(BuildFailed, match="post-deploy script ended with exit code 3"):
         run_scripts(RunScripts(prefix=str(prefix), scratch=str(scratch), post_deploy="exit 3"), messages.reports)
     with pytest.raises(BuildFailed, match="needs python and pip"):

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from penstock_execution.files.locks import try_lock
-from penstock_execution.processes.builder_main import EXIT_FAULT, Order
+from penstock_execution.processes.builder_main import EXIT_FAULT, BuilderOrder
 from penstock_execution.processes.builder_process import BuilderEnded, run_builder
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.rules import Rules
@@ -44,7 +44,7 @@ async def run(
     allowed: Path | None = None,
 ) -> BuilderEnded:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ALLOWED": str(allowed)}
-    order = Order(request=msgspec.Raw(msgspec.json.encode(what)), rules=rules, limits={"RLIMIT_NOFILE": 200})
+    order = BuilderOrder(request=msgspec.Raw(msgspec.json.encode(what)), rules=rules, limits={"RLIMIT_NOFILE": 200})
     return await run_builder(
         "tests.conda.small_builder",
         order,

@@ -13,9 +13,9 @@ from tests.conda.test_provider import output_of
 from penstock_execution.conda.builds import BuildTerms
 from penstock_execution.conda.bundles import (
     CONTENTS,
+    BundleContents,
     BundledPackage,
     BundleFailed,
-    Contents,
     export_bundle,
     local_recipe,
     unpacked,
@@ -74,7 +74,7 @@ def tar_of(files: dict[str, bytes]) -> io.BytesIO:
 def contents_with(**changes: object) -> bytes:
     package = BundledPackage(channel=0, subdir="noarch", file="a-1-0.conda", sha256="0" * 64, size_bytes=1)
     package = msgspec.structs.replace(package, **changes)
-    return msgspec.json.encode(Contents(channels=("lab",), packages=(package,)))
+    return msgspec.json.encode(BundleContents(channels=("lab",), packages=(package,)))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def contents_with(**changes: object) -> bytes:
         ({}, "does not begin with"),
         ({"other": b""}, "does not begin with"),
         ({CONTENTS: b"{"}, "it is no bundle"),
-        ({CONTENTS: msgspec.json.encode(Contents(format=9))}, "has the format 9"),
+        ({CONTENTS: msgspec.json.encode(BundleContents(format=9))}, "has the format 9"),
         ({CONTENTS: contents_with()}, "it lacks channels/0/noarch/a-1-0.conda"),
         ({CONTENTS: contents_with(), "channels/0/noarch/a-1-0.conda": b"x"}, "is damaged"),
         ({CONTENTS: contents_with(file="../../../x"), "channels/0/noarch/../../../x": b"x"}, "no place in it"),
@@ -105,4 +105,4 @@ def test_a_bundle_cannot_put_an_environment_under_another_key(cache: Environment
 
     wrong = BundledEnvironment(key="f" * 32, label="x", recipe=Recipe(platform=PLATFORM), packages=())
     with pytest.raises(BundleFailed, match="another key"):
-        local_recipe(Contents(), wrong, cache.root)
+        local_recipe(BundleContents(), wrong, cache.root)

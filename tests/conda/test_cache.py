@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from penstock_execution.conda.cache import BuildFailure, Entry, EnvironmentCache
-from penstock_execution.conda.eviction import CacheLimits, evict
+from penstock_execution.conda.eviction import EnvironmentLimits, evict
 from penstock_execution.conda.manifest import (
-    Damaged,
+    DamagedEnvironment,
     Manifest,
     check_fully,
     encode_index,
@@ -130,21 +130,21 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_the_full_check_finds_every_change(cache: EnvironmentCache, reason: str) -> None:
     entry = entry_of(cache, "key")
     CHANGES[reason](entry.prefix)
-    with pytest.raises(Damaged, match=reason):
+    with pytest.raises(DamagedEnvironment, match=reason):
         check_fully(entry.manifest, entry.prefix, entry.index)
 
 
 def test_the_full_check_compares_modes(cache: EnvironmentCache) -> None:
     entry = entry_of(cache, "key")
     (entry.prefix / "bin/greet").chmod(0o777)
-    with pytest.raises(Damaged, match="bin/greet was changed"):
+    with pytest.raises(DamagedEnvironment, match="bin/greet was changed"):
         check_fully(entry.manifest, entry.prefix, entry.index)
 
 
 def test_the_full_check_trusts_no_changed_index(cache: EnvironmentCache) -> None:
     entry = entry_of(cache, "key")
     entry.index.write_bytes(b"")
-    with pytest.raises(Damaged, match="the list of its files was changed"):
+    with pytest.raises(DamagedEnvironment, match="the list of its files was changed"):
         check_fully(entry.manifest, entry.prefix, entry.index)
 
 
@@ -165,7 +165,7 @@ def test_a_manifest_that_cannot_be_read_is_none(cache: EnvironmentCache, tmp_pat
     assert cache.entries() == []
     assert read_manifest(tmp_path / "none") is None
     (entry.prefix.parent / "1.recipe").write_text("{")
-    with pytest.raises(Damaged, match="its recipe"):
+    with pytest.raises(DamagedEnvironment, match="its recipe"):
         cache.recipe(entry)
 
 
@@ -187,7 +187,7 @@ def test_old_entries_leave_then_those_used_longest_ago(cache: EnvironmentCache) 
     for days in (1, 2, 3, 40):
         entry_of(cache, f"used-{days}", used=NOW - timedelta(days=days))
     entry_of(cache, "new", used=NOW)
-    limits = CacheLimits(max_bytes=250, max_age=timedelta(days=30))
+    limits = EnvironmentLimits(max_bytes=250, max_age=timedelta(days=30))
     in_use = cache.find("used-3")
     assert in_use is not None
     with tried(in_use.lock, shared=True):
@@ -198,7 +198,7 @@ def test_old_entries_leave_then_those_used_longest_ago(cache: EnvironmentCache) 
 
 def test_a_recently_provided_entry_stays_however_full_the_cache_is(cache: EnvironmentCache) -> None:
     entry_of(cache, "new", used=NOW)
-    assert evict(cache, CacheLimits(max_bytes=1), NOW + timedelta(minutes=5)) == []
+    assert evict(cache, EnvironmentLimits(max_bytes=1), NOW + timedelta(minutes=5)) == []
 
 
 def test_packages_that_no_environment_has_leave(cache: EnvironmentCache) -> None:
@@ -210,9 +210,9 @@ def test_packages_that_no_environment_has_leave(cache: EnvironmentCache) -> None
             os.utime(cache.packages / name, (old, old))
     os.utime(cache.packages / "recent-1.0-0", (NOW.timestamp(), NOW.timestamp()))
     with tried(cache.packages_lock, shared=True):
-        evict(cache, CacheLimits(), NOW)
+        evict(cache, EnvironmentLimits(), NOW)
         assert len(list(cache.packages.iterdir())) == 3, "a build may use them"
-    evict(cache, CacheLimits(), NOW)
+    evict(cache, EnvironmentLimits(), NOW)
     assert sorted(path.name for path in cache.packages.iterdir()) == ["greet-1.0-0", "recent-1.0-0"]
 
 

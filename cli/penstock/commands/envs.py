@@ -16,11 +16,11 @@ from penstock.terminal.terminal_text import plain
 from penstock_domain.quantities import counted
 from penstock_execution.conda.bundles import BundleFailed, export_bundle
 from penstock_execution.conda.cache import Entry, EnvironmentCache
-from penstock_execution.conda.manifest import Damaged, Manifest, check_fully, check_quickly
+from penstock_execution.conda.manifest import DamagedEnvironment, Manifest, check_fully, check_quickly
 from penstock_execution.provisioning import Provided
 
 
-class Place(Struct, frozen=True):
+class CachePlace(Struct, frozen=True):
     """Where the environments are."""
 
     folder: Path | None
@@ -33,7 +33,7 @@ class Place(Struct, frozen=True):
 
 
 folder_options = option_group(
-    Place,
+    CachePlace,
     "place",
     click.option(
         "--dir",
@@ -76,7 +76,7 @@ def envs() -> None:
 @envs.command("ls")
 @folder_options
 @format_option
-def list_environments(place: Place, form: Format) -> None:
+def list_environments(place: CachePlace, form: Format) -> None:
     """List the environments, the one used last first."""
     cache = place.cache
     entries = sorted(cache.entries(), key=lambda entry: entry.last_used, reverse=True)
@@ -101,7 +101,7 @@ def list_environments(place: Place, form: Format) -> None:
 @click.option("--check", "checks", is_flag=True, help="Read every file and compare it with what was built.")
 @folder_options
 @format_option
-def show(key: str, checks: bool, place: Place, form: Format) -> int:
+def show(key: str, checks: bool, place: CachePlace, form: Format) -> int:
     """Show an environment and its packages. The exit code is 1 when it is damaged."""
     cache = place.cache
     entry = environments.entry_of(cache, key)
@@ -115,7 +115,7 @@ def show(key: str, checks: bool, place: Place, form: Format) -> int:
 @envs.command()
 @click.argument("places", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @folder_options
-def warm(places: tuple[Path, ...], place: Place) -> int:
+def warm(places: tuple[Path, ...], place: CachePlace) -> int:
     """Build the environments of YAML files, or of every environment file in a workflow's folder.
 
     Pin files and post-deploy scripts beside a file belong to it. The channels are those of PENSTOCK_CONDA_CHANNELS.
@@ -142,7 +142,7 @@ def warm(places: tuple[Path, ...], place: Place) -> int:
 @click.option("--all", "is_all", is_flag=True, help="Remove all that are not in use.")
 @click.option("--unused-days", type=click.FloatRange(0), help="Remove those that were not used for so many days.")
 @folder_options
-def rm(keys: tuple[str, ...], is_all: bool, unused_days: float | None, place: Place) -> int:
+def rm(keys: tuple[str, ...], is_all: bool, unused_days: float | None, place: CachePlace) -> int:
     """Remove environments. One that a run uses stays, and the exit code is 1."""
     cache = place.cache
     if unused_days is not None and not keys and not is_all:
@@ -175,7 +175,7 @@ def rm(keys: tuple[str, ...], is_all: bool, unused_days: float | None, place: Pl
     help="The file to write the bundle to.",
 )
 @folder_options
-def export_environments(keys: tuple[str, ...], is_all: bool, target: Path, place: Place) -> None:
+def export_environments(keys: tuple[str, ...], is_all: bool, target: Path, place: CachePlace) -> None:
     """Write environments, with their packages, to one file for a site without a network."""
     cache = place.cache
     if is_all == bool(keys):
@@ -203,7 +203,7 @@ def export_environments(keys: tuple[str, ...], is_all: bool, target: Path, place
 @envs.command("import")
 @click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @folder_options
-def import_environments(source: Path, place: Place) -> None:
+def import_environments(source: Path, place: CachePlace) -> None:
     """Make the environments of a bundle usable here; no network is needed."""
     cache = place.cache
     made = environments.import_from(source, cache, os.environ, ToTerminal())
@@ -227,7 +227,7 @@ def _problem(entry: Entry, *, checks: bool) -> str | None:
         check_quickly(entry.manifest, entry.prefix)
         if checks:
             check_fully(entry.manifest, entry.prefix, entry.index)
-    except (Damaged, OSError) as error:
+    except (DamagedEnvironment, OSError) as error:
         return str(error)
     return None
 

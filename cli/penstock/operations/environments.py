@@ -14,7 +14,7 @@ from penstock_execution.conda.build_messages import BuildFailed
 from penstock_execution.conda.builds import BuildListener, BuildTerms
 from penstock_execution.conda.bundles import BundleFailed
 from penstock_execution.conda.cache import Entry, EnvironmentCache
-from penstock_execution.conda.eviction import CacheLimits, evict
+from penstock_execution.conda.eviction import EnvironmentLimits, evict
 from penstock_execution.conda.policy import CondaPolicy
 from penstock_execution.conda.provider import CondaProvider
 from penstock_execution.conda.specification import read_specification
@@ -163,7 +163,7 @@ def import_from(
 
 def remove_old(cache: EnvironmentCache, days: float) -> list[Entry]:
     """Remove environments that were not used for so long, but for those in use."""
-    return evict(cache, CacheLimits(max_age=timedelta(days=days)), SYSTEM.now())
+    return evict(cache, EnvironmentLimits(max_age=timedelta(days=days)), SYSTEM.now())
 
 
 async def _terms(environ: Mapping[str, str]) -> BuildTerms:

@@ -13,7 +13,7 @@ MAX_DETAIL_CHARS: Final = 200_000
 """Of what a tool reports of a failure: a solver's explanation can be long."""
 
 
-class Phase(Enum):
+class BuildPhase(Enum):
     """What a build does, in this order."""
 
     SOLVING = "solving"
@@ -72,7 +72,7 @@ BuildRequest = Install | RunScripts | Record
 class PhaseBegan(Struct, frozen=True, tag=True):
     """A phase began; the one before is over."""
 
-    phase: Phase
+    phase: BuildPhase
 
 
 class Progressed(Struct, frozen=True, tag=True):

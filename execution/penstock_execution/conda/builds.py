@@ -32,7 +32,7 @@ from penstock_execution.conda.manifest import Duration, Manifest, label_of
 from penstock_execution.conda.policy import CondaPolicy, Recipe
 from penstock_execution.files.file_threads import in_thread
 from penstock_execution.files.locks import Lock, try_lock
-from penstock_execution.processes.builder_main import Order
+from penstock_execution.processes.builder_main import BuilderOrder
 from penstock_execution.processes.builder_process import LIMITS, run_builder
 from penstock_execution.processes.markers import RUNNER_MARKER
 from penstock_execution.sandbox.policy import SandboxPolicy
@@ -184,7 +184,7 @@ class EnvironmentBuild:
         self._output = ""
         ended = await run_builder(
             BUILDER,
-            Order(request=msgspec.Raw(encode(request)), rules=self._rules(request, building), limits=_LIMITS),
+            BuilderOrder(request=msgspec.Raw(encode(request)), rules=self._rules(request, building), limits=_LIMITS),
             environment=self._environment(request),
             on_message=lambda raw: self._take(decode_message(raw), messages),
             on_output=self._take_output,

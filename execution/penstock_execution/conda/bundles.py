@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from penstock_execution.conda.cache import Entry, EnvironmentCache
 from penstock_execution.conda.channels import Channel
-from penstock_execution.conda.manifest import CONDA_META, Damaged
+from penstock_execution.conda.manifest import CONDA_META, DamagedEnvironment
 from penstock_execution.conda.pins import ENDINGS, PinnedPackage
 from penstock_execution.conda.policy import Pinned, Recipe
 
@@ -71,7 +71,7 @@ class BundledEnvironment(Struct, frozen=True, kw_only=True):
     """The numbers of its packages."""
 
 
-class Contents(Struct, frozen=True, kw_only=True):
+class BundleContents(Struct, frozen=True, kw_only=True):
     """What is in a bundle."""
 
     format: int = FORMAT
@@ -99,7 +99,7 @@ class _Archive(Struct, frozen=True, kw_only=True):
         return self.url.rsplit("/", 2)[0]
 
 
-def export_bundle(cache: EnvironmentCache, entries: Iterable[Entry], target: BinaryIO, scratch: Path) -> Contents:
+def export_bundle(cache: EnvironmentCache, entries: Iterable[Entry], target: BinaryIO, scratch: Path) -> BundleContents:
     """Write environments as a bundle; packages are fetched again from where they came, and their digests checked.
 
     Raises:
@@ -111,7 +111,7 @@ def export_bundle(cache: EnvironmentCache, entries: Iterable[Entry], target: Bin
     for entry in entries:
         try:
             recipe = cache.recipe(entry)
-        except Damaged as error:
+        except DamagedEnvironment as error:
             raise BundleFailed(f"the environment {entry.manifest.key} is damaged: {error}") from None
         if recipe.pip:
             raise BundleFailed(f"{entry.manifest.label} has packages of pip, which a bundle cannot hold")
@@ -130,7 +130,7 @@ def export_bundle(cache: EnvironmentCache, entries: Iterable[Entry], target: Bin
         )
         for archive, (path, sha256) in zip(archives, fetched, strict=True)
     )
-    contents = Contents(
+    contents = BundleContents(
         channels=tuple(_without_credentials(channel) for channel in channels),
         packages=packages,
         environments=tuple(
@@ -153,7 +153,7 @@ def export_bundle(cache: EnvironmentCache, entries: Iterable[Entry], target: Bin
 
 
 @contextmanager
-def unpacked(source: BinaryIO, cache: EnvironmentCache) -> Generator[tuple[Contents, Path]]:
+def unpacked(source: BinaryIO, cache: EnvironmentCache) -> Generator[tuple[BundleContents, Path]]:
     """Unpack a bundle into the cache for the time of the block, every archive checked.
 
     Raises:
@@ -174,7 +174,7 @@ def unpacked(source: BinaryIO, cache: EnvironmentCache) -> Generator[tuple[Conte
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def local_recipe(contents: Contents, environment: BundledEnvironment, folder: Path) -> Recipe:
+def local_recipe(contents: BundleContents, environment: BundledEnvironment, folder: Path) -> Recipe:
     """Return how an environment is installed from an unpacked bundle.
 
     Raises:
@@ -262,14 +262,14 @@ def _repodata(archives: Iterable[_Archive], packages: Iterable[BundledPackage]) 
     return {place: json.dumps(table).encode() for place, table in tables.items()}
 
 
-def _unpack(source: BinaryIO, folder: Path) -> Contents:
+def _unpack(source: BinaryIO, folder: Path) -> BundleContents:
     with tarfile.open(fileobj=source, mode="r|") as tar:
         first = tar.next()
         stream = tar.extractfile(first) if first is not None and first.name == CONTENTS else None
         if first is None or stream is None or first.size > MAX_CONTENTS_BYTES:
             raise BundleFailed(f"it is no bundle: it does not begin with {CONTENTS}")
         try:
-            contents = msgspec.json.decode(stream.read(), type=Contents)
+            contents = msgspec.json.decode(stream.read(), type=BundleContents)
         except msgspec.MsgspecError as error:
             raise BundleFailed(f"it is no bundle: {error}") from None
         if contents.format != FORMAT:
@@ -291,7 +291,7 @@ def _unpack(source: BinaryIO, folder: Path) -> Contents:
     return contents
 
 
-def _check_name(package: BundledPackage, contents: Contents) -> None:
+def _check_name(package: BundledPackage, contents: BundleContents) -> None:
     plain = all(part and "/" not in part and part not in (".", "..") for part in (package.subdir, package.file))
     if not plain or not 0 <= package.channel < len(contents.channels):
         raise BundleFailed(f"it names a package that has no place in it: {package.path[:200]!r}")

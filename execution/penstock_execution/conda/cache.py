@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from penstock_execution.conda.manifest import Damaged, Manifest, check_quickly, read_manifest, write_durably
+from penstock_execution.conda.manifest import DamagedEnvironment, Manifest, check_quickly, read_manifest, write_durably
 from penstock_execution.conda.policy import KEY_CHARS, Recipe
 from penstock_execution.files.locks import Lock, tried, try_lock
 from penstock_runtime.folders.folder_removal import remove_tree
@@ -128,7 +128,7 @@ class EnvironmentCache:
             return None
         try:
             check_quickly(entry.manifest, entry.prefix)
-        except Damaged:
+        except DamagedEnvironment:
             return None
         return entry
 
@@ -167,13 +167,13 @@ class EnvironmentCache:
         """Return from what an entry was made.
 
         Raises:
-            Damaged: it cannot be read.
+            DamagedEnvironment: it cannot be read.
 
         """
         try:
             return msgspec.json.decode(entry.prefix.with_name(f"{entry.prefix.name}.recipe").read_bytes(), type=Recipe)
         except (OSError, msgspec.MsgspecError) as error:
-            raise Damaged(f"its recipe cannot be read: {error}") from None
+            raise DamagedEnvironment(f"its recipe cannot be read: {error}") from None
 
     def failure(self, key: str) -> BuildFailure | None:
         """Return why the last build of an entry failed; `None` where it did not."""

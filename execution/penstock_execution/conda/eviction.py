@@ -16,7 +16,7 @@ PACKAGE_GRACE: Final = timedelta(days=1)
 """A fetched package that no environment has is kept for so long."""
 
 
-class CacheLimits(Struct, frozen=True, kw_only=True):
+class EnvironmentLimits(Struct, frozen=True, kw_only=True):
     """How large the cache may become, and how old what is in it."""
 
     max_bytes: int | None = None
@@ -25,7 +25,7 @@ class CacheLimits(Struct, frozen=True, kw_only=True):
     """Since an environment was used last; `None`: no bound."""
 
 
-def evict(cache: EnvironmentCache, limits: CacheLimits, now: datetime) -> list[Entry]:
+def evict(cache: EnvironmentCache, limits: EnvironmentLimits, now: datetime) -> list[Entry]:
     """Remove what exceeds the limits; return it. It takes as long as that is large.
 
     Raises:

@@ -65,7 +65,7 @@ class IndexedFile(Struct, frozen=True, omit_defaults=True):
     """Of a link."""
 
 
-class Damaged(Exception):
+class DamagedEnvironment(Exception):
     """An environment is not what its manifest states; the text states the first difference."""
 
 
@@ -100,35 +100,35 @@ def check_quickly(manifest: Manifest, prefix: Path) -> None:
     """Compare the list of installed packages with the manifest: a few milliseconds.
 
     Raises:
-        Damaged: they differ.
+        DamagedEnvironment: they differ.
 
     """
     try:
         found = {entry.name for entry in os.scandir(prefix / CONDA_META) if entry.name.endswith(".json")}
     except OSError as error:
-        raise Damaged(f"the list of its packages cannot be read: {error.strerror}") from None
+        raise DamagedEnvironment(f"the list of its packages cannot be read: {error.strerror}") from None
     wanted = {f"{item.name}-{item.version}-{item.build}.json" for item in manifest.packages if item.build}
     if missing := sorted(wanted - found):
-        raise Damaged(f"the package {missing[0].removesuffix('.json')} is missing")
+        raise DamagedEnvironment(f"the package {missing[0].removesuffix('.json')} is missing")
 
 
 def check_fully(manifest: Manifest, prefix: Path, index: Path) -> None:
     """Compare every file with the index, by its digest: as long as reading it all takes.
 
     Raises:
-        Damaged: something differs.
+        DamagedEnvironment: something differs.
         OSError: it cannot be read.
 
     """
     raw = index.read_bytes()
     if hashlib.sha256(raw).hexdigest() != manifest.index_sha256:
-        raise Damaged("the list of its files was changed")
+        raise DamagedEnvironment("the list of its files was changed")
     wanted = {item.path: item for item in decode_index(raw)}
     found = {item.path: item for item in indexed_files(prefix)}
     for path in sorted(wanted.keys() | found.keys()):
         if wanted.get(path) != found.get(path):
             what = "was added" if path not in wanted else "is missing" if path not in found else "was changed"
-            raise Damaged(f"the file {path} {what}")
+            raise DamagedEnvironment(f"the file {path} {what}")
 
 
 def indexed_files(prefix: Path) -> Iterator[IndexedFile]:

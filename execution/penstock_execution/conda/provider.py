@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 from penstock_execution.conda.build_messages import BuildFailed, BuildMessage, Logged, Progressed, decode_message
 from penstock_execution.conda.builds import BuildTerms, EnvironmentBuild
 from penstock_execution.conda.cache import BuildFailure, Building, Entry, EnvironmentCache
-from penstock_execution.conda.eviction import CacheLimits, evict
+from penstock_execution.conda.eviction import EnvironmentLimits, evict
 from penstock_execution.conda.manifest import CONDA_META
 from penstock_execution.conda.policy import CondaPolicy, Recipe, recipe
 from penstock_execution.conda.specification import read_specification
@@ -97,7 +97,7 @@ class CondaProvider:
         *,
         platform: str,
         named: Mapping[str, Path] | None = None,
-        limits: CacheLimits | None = None,
+        limits: EnvironmentLimits | None = None,
         runtime: Runtime = SYSTEM,
     ) -> None:
         """Provide environments from a cache that is prepared.

@@ -7,7 +7,7 @@ import anyio
 from msgspec.structs import replace
 
 from penstock_execution.conda.builds import BuildListener, BuildTerms, EnvironmentBuild
-from penstock_execution.conda.bundles import BundledEnvironment, BundleFailed, Contents, local_recipe, unpacked
+from penstock_execution.conda.bundles import BundleContents, BundledEnvironment, BundleFailed, local_recipe, unpacked
 from penstock_execution.conda.cache import Entry, EnvironmentCache
 from penstock_execution.conda.policy import CondaPolicy
 from penstock_execution.files.file_threads import REMOVE_DEADLINE_S, in_thread
@@ -45,7 +45,7 @@ async def import_bundle(
 
 async def _make(
     environment: BundledEnvironment,
-    contents: Contents,
+    contents: BundleContents,
     folder: Path,
     cache: EnvironmentCache,
     policy: CondaPolicy,

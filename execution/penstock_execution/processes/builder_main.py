@@ -27,7 +27,7 @@ Report = Callable[[bytes], None]
 """Sends one message, a line without its end, to the runner; blocks while the runner reads none."""
 
 
-class Order(Struct, frozen=True, kw_only=True):
+class BuilderOrder(Struct, frozen=True, kw_only=True):
     """What a builder is started with."""
 
     request: msgspec.Raw
@@ -65,7 +65,7 @@ def serve(build: Callable[[bytes, Report], None]) -> NoReturn:
 
 
 def _build(raw: bytes, messages: int, build: Callable[[bytes, Report], None]) -> None:
-    order = msgspec.json.decode(raw, type=Order)
+    order = msgspec.json.decode(raw, type=BuilderOrder)
     for name, value in order.limits.items():
         kind = getattr(resource, name)
         _, hard = resource.getrlimit(kind)

@@ -17,7 +17,7 @@ import anyio
 import msgspec
 from msgspec import Struct
 
-from penstock_execution.processes.builder_main import Order
+from penstock_execution.processes.builder_main import BuilderOrder
 from penstock_execution.processes.supervision_messages import Exited, decode_report
 
 BUILDER_UMASK: Final = 0o022
@@ -42,7 +42,7 @@ class BuilderEnded(Struct, frozen=True, kw_only=True):
 
 async def run_builder(
     module: str,
-    order: Order,
+    order: BuilderOrder,
     *,
     environment: Mapping[str, str],
     on_message: Callable[[bytes], None],
@@ -86,7 +86,7 @@ async def run_builder(
 class _Builder:
     """The process, and the ends of its pipes."""
 
-    def __init__(self, module: str, order: Order, environment: Mapping[str, str], hold: Sequence[int]) -> None:
+    def __init__(self, module: str, order: BuilderOrder, environment: Mapping[str, str], hold: Sequence[int]) -> None:
         self._lifeline, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.messages, messages = os.pipe2(os.O_CLOEXEC)
         self.output, output = os.pipe2(os.O_CLOEXEC)

@@ -14,7 +14,7 @@ from msgspec import Meta
 from penstock_execution.conda.builds import BuildTerms
 from penstock_execution.conda.cache import EnvironmentCache
 from penstock_execution.conda.channels import CHANNEL_PATTERN, parse_channels
-from penstock_execution.conda.eviction import CacheLimits
+from penstock_execution.conda.eviction import EnvironmentLimits
 from penstock_execution.conda.policy import BUILD_TIMEOUT_S, CondaPolicy, CondaTool
 from penstock_execution.conda.provider import CondaProvider
 from penstock_execution.sandbox.places import devices, software
@@ -194,5 +194,7 @@ def conda_provider(
         build_terms(name, environ, sandbox),
         platform=conda_platform(),
         named={name: Path(os.path.realpath(folder)) for name, _, folder in named},
-        limits=CacheLimits(max_bytes=settings.conda_max_bytes, max_age=timedelta(days=settings.conda_max_age_days)),
+        limits=EnvironmentLimits(
+            max_bytes=settings.conda_max_bytes, max_age=timedelta(days=settings.conda_max_age_days)
+        ),
     )

@@ -8,13 +8,13 @@ from penstock_execution.conda.build_messages import (
     RunScripts,
     decode_request,
 )
-from penstock_execution.conda.builder.reports import Reports
+from penstock_execution.conda.builder.reports import BuildReports
 from penstock_execution.processes.builder_main import Report, serve
 
 
 def build(raw: bytes, report: Report) -> None:
     """Do what the request states; a failure is a message."""
-    reports = Reports(report)
+    reports = BuildReports(report)
     request: BuildRequest = decode_request(raw)
     try:
         match request:

@@ -6,16 +6,16 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from penstock_execution.conda.build_messages import BuildFailed, Install, Phase
+from penstock_execution.conda.build_messages import BuildFailed, BuildPhase, Install
 from penstock_execution.conda.builder.errors import described
-from penstock_execution.conda.builder.reports import Reports
+from penstock_execution.conda.builder.reports import BuildReports
 from penstock_execution.conda.policy import CondaTool, Recipe
 
 VERSION_DEADLINE_S: Final = 60.0
 MAX_OUTPUT_CHARS: Final = 100_000
 
 
-def install(order: Install, reports: Reports) -> str:
+def install(order: Install, reports: BuildReports) -> str:
     """Install the packages of a recipe; return the version of the program.
 
     Raises:
@@ -28,7 +28,7 @@ def install(order: Install, reports: Reports) -> str:
     environment = _environment(order, scratch)
     version = _version(order.program, environment)
     file = _request_file(order.recipe, scratch)
-    reports.phase(Phase.FETCHING)
+    reports.phase(BuildPhase.FETCHING)
     command = command_line(order, file)
     reports.log(f"executing {' '.join(command)}")
     done = subprocess.run(

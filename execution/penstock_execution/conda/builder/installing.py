@@ -4,9 +4,9 @@ import shlex
 from pathlib import Path
 from typing import Final
 
-from penstock_execution.conda.build_messages import BuildFailed, Install, Installed, Phase
+from penstock_execution.conda.build_messages import BuildFailed, BuildPhase, Install, Installed
 from penstock_execution.conda.builder.installed import installed_packages
-from penstock_execution.conda.builder.reports import Reports
+from penstock_execution.conda.builder.reports import BuildReports
 from penstock_execution.conda.manifest import CONDA_META
 from penstock_execution.conda.policy import CondaTool
 
@@ -14,14 +14,14 @@ VARIABLES: Final = "etc/conda/activate.d/penstock-variables.sh"
 """Sets the variables of the environment file wherever the environment is activated."""
 
 
-def install(order: Install, reports: Reports) -> None:
+def install(order: Install, reports: BuildReports) -> None:
     """Install the packages of a recipe.
 
     Raises:
         BuildFailed: it cannot be done; the message states why.
 
     """
-    reports.phase(Phase.SOLVING)
+    reports.phase(BuildPhase.SOLVING)
     if order.tool is CondaTool.RATTLER:
         from penstock_execution.conda.builder import rattler_tool
 

@@ -20,10 +20,10 @@ from rattler.install import InstallerReporter
 from rattler.package import BuildString
 from rattler.package_cache import PackageCache, ValidationMode
 
-from penstock_execution.conda.build_messages import BuildFailed, Install, Phase
+from penstock_execution.conda.build_messages import BuildFailed, BuildPhase, Install
 from penstock_execution.conda.builder.downloads import Checksums, checksums
 from penstock_execution.conda.builder.errors import described
-from penstock_execution.conda.builder.reports import Reports
+from penstock_execution.conda.builder.reports import BuildReports
 from penstock_execution.conda.policy import Pinned, Recipe
 
 REQUESTS_AT_ONCE: Final = 10
@@ -43,7 +43,7 @@ _FAILURES: Final[tuple[type[Exception], ...]] = (
 )
 
 
-def install(order: Install, reports: Reports) -> str:
+def install(order: Install, reports: BuildReports) -> str:
     """Install the packages of a recipe; return the version of the library.
 
     Raises:
@@ -58,7 +58,7 @@ def install(order: Install, reports: Reports) -> str:
     return f"rattler {metadata.version('py-rattler')}"
 
 
-async def _install(order: Install, reports: Reports) -> None:
+async def _install(order: Install, reports: BuildReports) -> None:
     client = rattler.Client.default_client(max_retries=RETRIES, user_agent="penstock", timeout=REQUEST_TIMEOUT_S)
     gateway = rattler.Gateway(cache_dir=Path(order.repodata), max_concurrent_requests=REQUESTS_AT_ONCE, client=client)
     recipe = order.recipe
@@ -73,7 +73,7 @@ async def _install(order: Install, reports: Reports) -> None:
     _check_origin(records, recipe)
     _check_local_archives(records)
     size_bytes = sum(record.size or 0 for record in records)
-    reports.phase(Phase.FETCHING)
+    reports.phase(BuildPhase.FETCHING)
     for record in sorted(records, key=lambda item: item.name.normalized):
         reports.log(f"  {record.name.normalized} {record.version} {record.build} {record.size or 0:,} bytes")
     reports.progress(f"{len(records)} packages, {size_bytes:,} bytes", is_last=True)
@@ -183,7 +183,7 @@ def _check_local_archives(records: Sequence[rattler.RepoDataRecord]) -> None:
 class _Progress(InstallerReporter):
     """Counts what the installation reports."""
 
-    def __init__(self, reports: Reports, total: int, size_bytes: int) -> None:
+    def __init__(self, reports: BuildReports, total: int, size_bytes: int) -> None:
         self._reports = reports
         self._total = total
         self._size_bytes = size_bytes

@@ -6,22 +6,22 @@ import os
 from pathlib import Path
 from typing import Final
 
-from penstock_execution.conda.build_messages import BuildFailed, Phase, Record, Recorded
+from penstock_execution.conda.build_messages import BuildFailed, BuildPhase, Record, Recorded
 from penstock_execution.conda.builder.installed import installed_packages
-from penstock_execution.conda.builder.reports import Reports
+from penstock_execution.conda.builder.reports import BuildReports
 from penstock_execution.conda.manifest import encode_index, indexed_files, write_durably
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def record(order: Record, reports: Reports) -> None:
+def record(order: Record, reports: BuildReports) -> None:
     """Verify that every file of every package is there, index all files, and wait until the disk has them.
 
     Raises:
         BuildFailed: something is missing, or the disk failed.
 
     """
-    reports.phase(Phase.RECORDING)
+    reports.phase(BuildPhase.RECORDING)
     prefix = Path(order.prefix)
     try:
         for package in installed_packages(prefix):

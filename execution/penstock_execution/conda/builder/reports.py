@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from penstock_execution.conda.build_messages import BuildMessage, Logged, Phase, PhaseBegan, Progressed, encode
+from penstock_execution.conda.build_messages import BuildMessage, BuildPhase, Logged, PhaseBegan, Progressed, encode
 from penstock_execution.processes.builder_main import Report
 from penstock_runtime.runtime import SYSTEM
 
@@ -10,7 +10,7 @@ PROGRESS_INTERVAL_S: Final = 0.2
 """Between two reports of progress: a download reports each piece."""
 
 
-class Reports:
+class BuildReports:
     """Sends messages."""
 
     def __init__(self, report: Report) -> None:
@@ -21,7 +21,7 @@ class Reports:
         """Send one message."""
         self._report(encode(message))
 
-    def phase(self, phase: Phase) -> None:
+    def phase(self, phase: BuildPhase) -> None:
         """Report that a phase began."""
         self.send(PhaseBegan(phase))
 

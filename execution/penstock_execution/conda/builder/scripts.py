@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from penstock_execution.conda.build_messages import BuildFailed, PackageScript, Phase, RunScripts, Scripted
-from penstock_execution.conda.builder.reports import Reports
+from penstock_execution.conda.build_messages import BuildFailed, BuildPhase, PackageScript, RunScripts, Scripted
+from penstock_execution.conda.builder.reports import BuildReports
 
 POST_DEPLOY: Final = "post-deploy.sh"
 SHELL: Final = "bash"
@@ -27,14 +27,14 @@ exec "$@"
 """
 
 
-def run_scripts(order: RunScripts, reports: Reports) -> None:
+def run_scripts(order: RunScripts, reports: BuildReports) -> None:
     """Execute everything, in the order in which conda and Snakemake do.
 
     Raises:
         BuildFailed: something ended with an error.
 
     """
-    reports.phase(Phase.SCRIPTS)
+    reports.phase(BuildPhase.SCRIPTS)
     prefix = Path(order.prefix)
     detached = detach(prefix)
     for script in order.package_scripts:
@@ -74,7 +74,7 @@ def detach(prefix: Path) -> int:
     return detached
 
 
-def _run_package_script(script: PackageScript, order: RunScripts, reports: Reports) -> None:
+def _run_package_script(script: PackageScript, order: RunScripts, reports: BuildReports) -> None:
     reports.log(f"executing the script of the package {script.name}")
     extra = {
         "PREFIX": order.prefix,
@@ -90,7 +90,7 @@ def _run_package_script(script: PackageScript, order: RunScripts, reports: Repor
         )
 
 
-def _run_pip(order: RunScripts, reports: Reports) -> None:
+def _run_pip(order: RunScripts, reports: BuildReports) -> None:
     if not (Path(order.prefix) / "bin" / "python").exists():
         raise BuildFailed("the section `pip:` needs python and pip among the dependencies of the environment")
     requirements = Path(order.scratch) / "requirements.txt"
