@@ -1,6 +1,7 @@
 """The commands `envs`, on caches and a channel in folders."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 
 def run(*arguments: str, env: dict[str, str] | None = None) -> Result:
-    return CliRunner().invoke(envs, [*arguments], env=env or {})
+    """Run a command in a thread: in this one the loop of asynchronous tests may be running."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(CliRunner().invoke, envs, [*arguments], env=env or {}).result()
 
 
 def message_of(result: Result) -> str:
