@@ -7,16 +7,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from importlib import util
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import Meta
 
-from penstock_execution.conda.builds import BuildTerms
-from penstock_execution.conda.cache import EnvironmentCache
 from penstock_execution.conda.channels import CHANNEL_PATTERN, parse_channels
-from penstock_execution.conda.eviction import EnvironmentLimits
 from penstock_execution.conda.policy import BUILD_TIMEOUT_S, CondaPolicy, CondaTool
-from penstock_execution.conda.provider import CondaProvider
 from penstock_execution.sandbox.places import devices, software
 from penstock_execution.sandbox.policy import SandboxPolicy
 from penstock_execution.sandbox.rules import outermost
@@ -24,6 +20,10 @@ from penstock_runner.state_folder import CONDA
 from penstock_runtime.settings import UnusableSetting
 from penstock_schemas.patterns import END
 from penstock_sources.egress.settings import FetchingServiceSettings
+
+if TYPE_CHECKING:  # a runner without environments does not load them: 2 MiB
+    from penstock_execution.conda.builds import BuildTerms
+    from penstock_execution.conda.provider import CondaProvider
 
 NAMED_PATTERN: Final = rf"^[A-Za-z0-9][A-Za-z0-9._-]*=/.+{END}"
 INDEX_PATTERN: Final = rf"^https?://[^\s@]+{END}"
@@ -157,8 +157,10 @@ def conda_platform() -> str:
     return _PLATFORMS[machine]
 
 
-def build_terms(name: str, environ: Mapping[str, str], sandbox: SandboxPolicy | None) -> BuildTerms:
+def build_terms(name: str, environ: Mapping[str, str], sandbox: SandboxPolicy | None) -> "BuildTerms":
     """Return what the processes of builds get; `sandbox` is what attempts may touch."""
+    from penstock_execution.conda.builds import BuildTerms
+
     if sandbox is not None:
         # Builds need programs and libraries, and none of the data that attempts may read.
         sandbox = SandboxPolicy(
@@ -176,7 +178,7 @@ def conda_provider(
     state_dir: Path,
     environ: Mapping[str, str],
     sandbox: SandboxPolicy | None,
-) -> CondaProvider | None:
+) -> "CondaProvider | None":
     """Return the provider of environments; `None`: the operator allows no channel and names no environment.
 
     Raises:
@@ -185,6 +187,10 @@ def conda_provider(
     """
     if not settings.conda_channels and not settings.conda_environments:
         return None
+    from penstock_execution.conda.cache import EnvironmentCache
+    from penstock_execution.conda.eviction import EnvironmentLimits
+    from penstock_execution.conda.provider import CondaProvider
+
     cache = EnvironmentCache(conda_folder(settings, state_dir))
     cache.prepare()
     named = (item.partition("=") for item in settings.conda_environments)
