@@ -86,7 +86,8 @@ class Admitted(Struct, frozen=True, kw_only=True):
     @property
     def request(self) -> Request:
         """The amounts that it requests of one runner."""
-        return self.context.engines.table(self.engine).request(self.engine_parameters or {})
+        chosen = self.engine_parameters
+        return self.context.engines.table(self.engine).request(chosen) if chosen else Request()
 
 
 def context_of(
