@@ -31,6 +31,7 @@ PURE_MODULES: Final = frozenset(
         "dataclasses",
         "datetime",
         "decimal",
+        "difflib",
         "enum",
         "functools",
         "hashlib",
