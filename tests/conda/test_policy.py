@@ -76,9 +76,12 @@ def test_pip_needs_the_operators_permission() -> None:
     wanted = CondaEnvironment(label="a", specification=text)
     with pytest.raises(ProvisionFailed, match="PENSTOCK_CONDA_PIP_INDEX"):
         made(wanted)
-    found = made(wanted, replace(POLICY, pip_index="https://index.example.org/simple"))
-    assert found.has_scripts
+    allowing = replace(POLICY, pip_index="https://index.example.org/simple")
+    found = made(wanted, allowing)
+    assert found.pip == ("requests",)
     assert found.request == ("python", "pip", "pip: requests")
+    with pytest.raises(ProvisionFailed, match="PENSTOCK_CONDA_OFFLINE"):
+        made(wanted, replace(allowing, is_offline=True))
 
 
 def test_pins_come_from_the_mirror_of_an_allowed_channel() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -194,6 +195,28 @@ exit 0
         assert "wrote" not in steps.text
         assert "has a network" not in steps.text
         assert not (tmp_path / "outside").exists()
+
+
+async def test_pip_alone_has_a_network_where_scripts_have_none(
+    providing: Providing, build_sandbox: SandboxPolicy | None, tmp_path: Path
+) -> None:
+    """Each runs in a process of its own: a network for pip is none for a script of the same environment."""
+    connect = 'bash -c "exec 3<>/dev/tcp/127.0.0.1/{port}" && echo "$0 has a network"\n'
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        attempt = connect.format(port=listener.getsockname()[1])
+        folder = tmp_path / "pip-channel"
+        package(folder, "python", "3.11", {"bin/python": f"#!/bin/sh\n{attempt}exit 0\n".encode()})
+        (folder / "linux-64").mkdir()
+        await anyio.to_thread.run_sync(index, folder)
+        wanted = environment("python", post_deploy=f"#!/bin/sh\n{attempt}exit 0\n")
+        wanted = replace(wanted, specification=wanted.specification + "  - pip:\n    - a\n")
+        steps = Steps()
+        channels = Channels((Channel("lab", f"file://{folder}"),))
+        async with providing(channels=channels, pip_index="https://index.example.org/simple") as provider:
+            await provider.provide(wanted, steps)
+    assert "python has a network" in steps.text
+    if build_sandbox is not None:
+        assert "post-deploy.sh has a network" not in steps.text
 
 
 async def test_a_post_deploy_script_that_fails_is_shown_with_its_output(

@@ -2,13 +2,14 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 import anyio
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from penstock_execution.conda.build_messages import (
     BuildFailed,
@@ -136,15 +137,7 @@ class EnvironmentBuild:
         ends = self._runtime.monotonic() + self._policy.build_timeout_s
         index = building.scratch / "index"
         installed = await self._stage(self._install(source, building), Installed, building, ends)
-        if recipe.has_scripts or installed.package_scripts:
-            scripts = RunScripts(
-                prefix=str(building.prefix),
-                scratch=str(building.scratch),
-                package_scripts=installed.package_scripts,
-                pip=recipe.pip,
-                pip_index=self._policy.pip_index if recipe.pip else None,
-                post_deploy=recipe.post_deploy,
-            )
+        for scripts in self._scripts(recipe, installed, building):
             await self._stage(scripts, Scripted, building, ends)
         recorded = await self._stage(Record(prefix=str(building.prefix), index=str(index)), Recorded, building, ends)
         await in_thread(lambda: index.replace(building.index))
@@ -165,6 +158,16 @@ class EnvironmentBuild:
             built_by=self._terms.builder,
             durations=self._durations(),
         )
+
+    def _scripts(self, recipe: Recipe, installed: Installed, building: Building) -> Iterator[RunScripts]:
+        """Yield what is executed, each in a separate process: pip alone has a network."""
+        place = RunScripts(prefix=str(building.prefix), scratch=str(building.scratch))
+        if installed.package_scripts:
+            yield replace(place, package_scripts=installed.package_scripts)
+        if recipe.pip:
+            yield replace(place, pip=recipe.pip, pip_index=self._policy.pip_index)
+        if recipe.post_deploy is not None:
+            yield replace(place, post_deploy=recipe.post_deploy)
 
     def _install(self, recipe: Recipe, building: Building) -> Install:
         return Install(

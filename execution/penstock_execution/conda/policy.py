@@ -83,11 +83,6 @@ class Recipe(Struct, frozen=True, kw_only=True):
         return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:KEY_CHARS]
 
     @property
-    def has_scripts(self) -> bool:
-        """Whether something is executed in the environment, besides scripts of its packages."""
-        return bool(self.pip) or self.post_deploy is not None
-
-    @property
     def request(self) -> tuple[str, ...]:
         """What is required, for people."""
         pinned = tuple(f"{item.package.name}={item.package.version}={item.package.build}" for item in self.pins)
@@ -122,6 +117,11 @@ def recipe(specification: Specification, policy: CondaPolicy, platform: str) -> 
         raise ProvisionFailed(
             "the environment file has a section `pip:`, and pip is not allowed here; use conda packages, or let the "
             "operator set PENSTOCK_CONDA_PIP_INDEX"
+        )
+    if specification.pip and policy.is_offline:
+        raise ProvisionFailed(
+            "the environment file has a section `pip:`, which needs a network, and PENSTOCK_CONDA_OFFLINE is set; use "
+            "conda packages"
         )
     if specification.pins:
         # What is pinned is neither solved nor compared with the specification.
