@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from penstock.terminal.engine_options import engine_options
+from penstock.terminal.options.engine_options import engine_options
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
 
 chosen: dict[str, Any] = {}

@@ -7,15 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.upload.ignore_rules import (
-    MAX_NAMED,
-    SECRETS,
-    deciding,
-    entry,
-    grouped,
-    rules_of,
-    rules_of_file,
-)
+from penstock.upload.ignore_rules import MAX_NAMED, SECRETS, deciding, entry, grouped, rules_of, rules_of_file
 from penstock_schemas.jobs import MAX_LEFT_OUT, LeftOut
 
 PATTERNS = st.builds(

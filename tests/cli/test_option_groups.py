@@ -4,7 +4,7 @@ import click
 from click.testing import CliRunner
 from msgspec import Struct
 
-from penstock.terminal.option_groups import option_group
+from penstock.terminal.options.option_groups import option_group
 
 
 class Colors(Struct, frozen=True, kw_only=True):

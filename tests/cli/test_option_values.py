@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.terminal.parameters import parse_filters, parse_time
+from penstock.terminal.options.parameters import parse_filters, parse_time
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ import click
 import pytest
 from msgspec.structs import replace
 
-from penstock.terminal.parameters import parse_labels, parse_parameters
-from penstock.terminal.submission_options import SourceOptions, fetched_source
+from penstock.terminal.options.parameters import parse_labels, parse_parameters
+from penstock.terminal.options.submission_options import SourceOptions, fetched_source
 
 NOTHING = SourceOptions(
     workflow=None,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from penstock_domain.engines.declared_software import declarations_in, listed
-from penstock_domain.preflight import MAX_NAMED, preflight
+from penstock_domain.scheduling.preflight import MAX_NAMED, preflight
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
 from penstock_schemas.ids import DEFAULT_TENANT, JobId, RunnerId
 from penstock_schemas.job_spec import JobSpec

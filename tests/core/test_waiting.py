@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
-from penstock_domain.waiting import held_by, why
+from penstock_domain.scheduling.waiting import held_by, why
 from penstock_schemas.api import WaitReason
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.job_spec import JobSpec

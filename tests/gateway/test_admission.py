@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from penstock_domain.access import Forbidden
-from penstock_domain.capacity import Capacity, Request
+from penstock_domain.scheduling.capacity import Capacity, Request
 from penstock_gateway.http.problems import Invalid
 from penstock_gateway.jobs.core.admission import (
     AdmissionFacts,

@@ -15,14 +15,7 @@ from penstock_gateway.jobs.submission import repeats
 from penstock_gateway.operations.parts import IDEMPOTENCY_KEY
 from penstock_gateway.routes.repeats import RepeatRoutes
 from penstock_schemas.commands import CancelJob, EndAttempt, OutcomeKind
-from penstock_schemas.jobs import (
-    Failure,
-    FailureCause,
-    LineageKind,
-    ResultsManifest,
-    SourceFile,
-    StoredResults,
-)
+from penstock_schemas.jobs import Failure, FailureCause, LineageKind, ResultsManifest, SourceFile, StoredResults
 
 FAILURE = Failure(cause=FailureCause.WORKFLOW, message="rule a failed")
 SNAKEFILE = "rule all:\n    output: 'a'\n    shell: 'touch {output}'\n"

@@ -11,13 +11,7 @@ from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
 from penstock_domain.json_pointers import pointer
-from penstock_gateway.http.bodies.json_violations import (
-    MAX_VIOLATIONS,
-    decode_slowly,
-    first_of,
-    listed,
-    unstorable,
-)
+from penstock_gateway.http.bodies.json_violations import MAX_VIOLATIONS, decode_slowly, first_of, listed, unstorable
 from penstock_gateway.http.problems import Invalid
 from penstock_schemas.api import Violation
 

@@ -14,14 +14,7 @@ from penstock_gateway.jobs.submission.stored_results import require_stored, resu
 from penstock_schemas.access import LOCAL_USER
 from penstock_schemas.api import RerunRequest, RetryRequest
 from penstock_schemas.ids import JobId, TenantId
-from penstock_schemas.jobs import (
-    JobState,
-    Lineage,
-    LineageKind,
-    ResultsManifest,
-    SourceFile,
-    StoredResults,
-)
+from penstock_schemas.jobs import JobState, Lineage, LineageKind, ResultsManifest, SourceFile, StoredResults
 from penstock_testing.memory import MemoryBlobs
 
 RETRY = Repetition(kind=LineageKind.RETRY, parent=JobId("1"), request=RetryRequest())

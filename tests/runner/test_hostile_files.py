@@ -11,8 +11,8 @@ import anyio
 import pytest
 from tests.runner.test_workflow_files import HOSTILE, SECRET, deepen, device
 
+from penstock_engines.snakemake.attempt_events.failures import tail_of_file, tails_of_logs
 from penstock_engines.snakemake.engine import find_snakefile
-from penstock_engines.snakemake.failures import tail_of_file, tails_of_logs
 from penstock_execution.engine import ENGINE_LOG, LogWritten, TaskChanged
 from penstock_execution.files.produced import Declared
 from penstock_execution.files.produced_files import collect

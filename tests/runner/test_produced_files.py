@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_engines.snakemake.results import OWN_NAMES
+from penstock_engines.snakemake.attempt_events.results import OWN_NAMES
 from penstock_execution.files.folder_search import stamps_of
 from penstock_execution.files.produced import Declared, OwnNames, Produced
 from penstock_execution.files.produced_files import collect, declared_files

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from tests.scheduler.history import History, started
 
-from penstock_domain.demands import demand_of, engine_of
+from penstock_domain.scheduling.demands import demand_of, engine_of
 from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.records import RunnerRecord
 from penstock_scheduler.core.replay import check_decisions

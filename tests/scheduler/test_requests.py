@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from tests.scheduler.history import History, job, started
 
 from penstock_domain import aggregates
-from penstock_domain.capacity import Capacity, Request, why_never
-from penstock_domain.waiting import why
+from penstock_domain.scheduling.capacity import Capacity, Request, why_never
+from penstock_domain.scheduling.waiting import why
 from penstock_scheduler.core.decision import Observations
 from penstock_scheduler.core.free_slots import FreeSlots
 from penstock_scheduler.core.replay import check_decisions

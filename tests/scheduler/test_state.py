@@ -11,10 +11,10 @@ from tests.scheduler.history import History, job, started
 
 from penstock_domain import aggregates
 from penstock_domain.chain import Stored, digest, link
-from penstock_domain.demands import engine_of
 from penstock_domain.job.evolve import evolve
 from penstock_domain.job.evolve import fold as fold_job
-from penstock_domain.waiting import why
+from penstock_domain.scheduling.demands import engine_of
+from penstock_domain.scheduling.waiting import why
 from penstock_scheduler.core.decision import Observations, decide
 from penstock_scheduler.core.records import LiveJob, RunnerStatus
 from penstock_scheduler.core.replay import check_decisions

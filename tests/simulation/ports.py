@@ -10,15 +10,7 @@ from tests.simulation.world import Machine, World, fits
 
 from penstock_domain.aggregates import EVERYTHING
 from penstock_domain.chain import Stored
-from penstock_ports import (
-    AppendEntry,
-    BlobInfo,
-    BlobStream,
-    Fence,
-    TaskPage,
-    Unavailable,
-    WrittenBlob,
-)
+from penstock_ports import AppendEntry, BlobInfo, BlobStream, Fence, TaskPage, Unavailable, WrittenBlob
 from penstock_schemas.ids import JobId, RunnerId, TenantId
 from penstock_schemas.jobs import TaskCounts
 from penstock_schemas.views import Head, Job, LogChunk, RunnerHeartbeat, SchedulerBeat, Task

@@ -11,7 +11,7 @@ from penstock.operations import environments
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, format_option, print_for_program
 from penstock.terminal.exit_codes import Exit, Stop
-from penstock.terminal.option_groups import option_group
+from penstock.terminal.options.option_groups import option_group
 from penstock.terminal.terminal_text import plain
 from penstock_domain.quantities import counted
 from penstock_execution.conda.bundles import BundleFailed, export_bundle

@@ -10,9 +10,9 @@ from msgspec import Struct
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
 from penstock.terminal.exit_codes import Exit, Stop
-from penstock.terminal.option_groups import option_group
-from penstock.terminal.parameters import parse_labels, parse_parameters
-from penstock.terminal.submission_options import FETCH_DEADLINE_S, fetched_source
+from penstock.terminal.options.option_groups import option_group
+from penstock.terminal.options.parameters import parse_labels, parse_parameters
+from penstock.terminal.options.submission_options import FETCH_DEADLINE_S, fetched_source
 from penstock.terminal.workflow_upload import Choice, chosen_from, folder_options
 from penstock.upload.bundles import pack
 from penstock.upload.workflow_places import BadWorkflow

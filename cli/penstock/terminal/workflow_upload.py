@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from penstock.terminal import tables
 from penstock.terminal.exit_codes import Exit, Stop
-from penstock.terminal.option_groups import option_group
+from penstock.terminal.options.option_groups import option_group
 from penstock.terminal.reports import left_out_lines, printable
 from penstock.upload.bundles import packed
 from penstock.upload.folder_entries import FolderEntry

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from penstock_domain.capacity import Request
 from penstock_domain.engines.parameters import EngineParameter, InvalidValue, Kind
+from penstock_domain.scheduling.capacity import Request
 
 MAX_PARAMETERS: Final = 64
 """In one submission."""

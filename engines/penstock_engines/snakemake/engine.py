@@ -10,12 +10,12 @@ from typing import Final
 import anyio
 from msgspec.structs import replace
 
-from penstock_engines.snakemake.cached_tasks import EngineCache
+from penstock_engines.snakemake.attempt_events.cached_tasks import EngineCache
+from penstock_engines.snakemake.attempt_events.running_attempt import RunningAttempt
 from penstock_engines.snakemake.descriptor import DESCRIPTOR, ENTRYPOINTS
 from penstock_engines.snakemake.launching import Launch, encode_launch
 from penstock_engines.snakemake.moved_records import move_records
 from penstock_engines.snakemake.parameters import SnakemakeOptions, enforced_resources, snakemake_options
-from penstock_engines.snakemake.running_attempt import RunningAttempt
 from penstock_execution.engine import ENGINE_LOG, Attempt, Emit, EngineFault, Outcome, RemainingLease
 from penstock_execution.files.file_threads import SHIELDED_REMOVE_S, in_thread, removed
 from penstock_execution.local_workspace import LocalWorkspace, local_folders

@@ -2,7 +2,7 @@
 
 from msgspec import convert
 
-from penstock_engines.snakemake.cached_tasks import task_cache_of
+from penstock_engines.snakemake.attempt_events.cached_tasks import task_cache_of
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_engines.snakemake.settings import SnakemakeSettings
 from penstock_execution.engine import Engine

@@ -12,13 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from penstock_execution.files import folder_search
-from penstock_execution.files.folder_search import (
-    PYTHON_CACHE,
-    CountedFolder,
-    OutOfSteps,
-    entries_of,
-    stamp_of,
-)
+from penstock_execution.files.folder_search import PYTHON_CACHE, CountedFolder, OutOfSteps, entries_of, stamp_of
 from penstock_execution.files.produced import (
     MAX_NAMED,
     NO_OWN_NAMES,

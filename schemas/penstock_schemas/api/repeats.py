@@ -4,14 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from penstock_schemas.api.bounds import (
-    MAX_DESCRIPTION,
-    MAX_LABELS,
-    IdempotencyKey,
-    LabelKey,
-    LabelValue,
-    Priority,
-)
+from penstock_schemas.api.bounds import MAX_DESCRIPTION, MAX_LABELS, IdempotencyKey, LabelKey, LabelValue, Priority
 from penstock_schemas.jobs import EngineParameters, Name, Parameters
 
 

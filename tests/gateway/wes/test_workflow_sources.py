@@ -7,14 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock_gateway.http.problems import Invalid
-from penstock_gateway.wes.workflow_sources import (
-    ARCHIVES,
-    CatalogueReference,
-    Files,
-    Workflow,
-    name_of,
-    read_workflow,
-)
+from penstock_gateway.wes.workflow_sources import ARCHIVES, CatalogueReference, Files, Workflow, name_of, read_workflow
 from penstock_runtime.engine_plugins import installed_engines
 from penstock_schemas.api import SubmittedSource
 

@@ -7,7 +7,7 @@ import pytest
 from tests.runner.conftest import Stage
 from tests.runner.snakemake.test_retries import Retries
 
-from penstock_engines.snakemake.cached_tasks import source_digest, task_cache_of
+from penstock_engines.snakemake.attempt_events.cached_tasks import source_digest, task_cache_of
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_engines.snakemake.settings import CachedRules, CacheSharing, SnakemakeSettings
 from penstock_execution.files.folder_search import stamps_of

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock_engines.snakemake.attempt_events.progress import TaskProgress
+from penstock_engines.snakemake.attempt_events.results import collect_results
 from penstock_engines.snakemake.messages import GraphChanged, GraphTask, OutputsFound, RunEnded, TryEnded, TryStarted
-from penstock_engines.snakemake.progress import TaskProgress
-from penstock_engines.snakemake.results import collect_results
 from penstock_execution.local_workspace import LocalWorkspace
 from penstock_schemas.ids import JobId
 from penstock_schemas.outputs import OutputKind

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import EngineHarness
 
-from penstock_domain.preflight import ALLOW
+from penstock_domain.scheduling.preflight import ALLOW
 from penstock_schemas.jobs import FindingKind
 
 pytestmark = pytest.mark.system

@@ -15,6 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from penstock_engines.snakemake.attempt_events.observation import Watch
+from penstock_engines.snakemake.attempt_events.progress import TaskProgress
+from penstock_engines.snakemake.attempt_events.protocol import Protocol
 from penstock_engines.snakemake.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
 from penstock_engines.snakemake.messages import (
     MAX_DEPENDENCIES,
@@ -38,9 +41,6 @@ from penstock_engines.snakemake.messages import (
     TryStarted,
     fit,
 )
-from penstock_engines.snakemake.observation import Watch
-from penstock_engines.snakemake.progress import TaskProgress
-from penstock_engines.snakemake.protocol import Protocol
 from penstock_execution.provisioning import CondaEnvironment, NamedCondaEnvironment, RemoteFile
 from penstock_schemas.ids import JobId, is_token
 
@@ -240,7 +240,7 @@ def test_nothing_starts_in_a_plan() -> None:
 
 
 def test_the_number_of_jobs_and_messages_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "penstock_engines.snakemake.protocol"
+    module = "penstock_engines.snakemake.attempt_events.protocol"
     monkeypatch.setattr(f"{module}.MAX_TASKS", 2)
     with pytest.raises(InvalidEvent, match="more than 2 jobs"):
         take_all([graph(job(), job(1), job(2))])
@@ -257,7 +257,7 @@ def test_requests_are_bounded_together_and_an_answer_makes_room(monkeypatch: pyt
     for number in range(100):
         protocol.take(requested(number))
         protocol.answered()
-    monkeypatch.setattr("penstock_engines.snakemake.protocol.MAX_REQUEST_CHARS", 1_000)
+    monkeypatch.setattr("penstock_engines.snakemake.attempt_events.protocol.MAX_REQUEST_CHARS", 1_000)
     with pytest.raises(InvalidEvent, match="requests of more than"):
         protocol.take(requested(100, "x" * 1_000))
 

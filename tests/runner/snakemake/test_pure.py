@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from penstock_engines.snakemake.attempt_events.exit_reasons import why_it_failed
+from penstock_engines.snakemake.attempt_events.failures import TAIL_BYTES, tail_of_file, tail_of_text
+from penstock_engines.snakemake.attempt_events.progress import MAX_EXPLAINED, TaskProgress
 from penstock_engines.snakemake.attempt_process.graph import task_key
 from penstock_engines.snakemake.engine import clean_environment
-from penstock_engines.snakemake.exit_reasons import why_it_failed
-from penstock_engines.snakemake.failures import TAIL_BYTES, tail_of_file, tail_of_text
 from penstock_engines.snakemake.frames import MAX_FRAME_BYTES, FrameReader, encode_frame
 from penstock_engines.snakemake.messages import (
     ErrorLogged,
@@ -23,7 +24,6 @@ from penstock_engines.snakemake.messages import (
     TryStarted,
     shorten,
 )
-from penstock_engines.snakemake.progress import MAX_EXPLAINED, TaskProgress
 from penstock_execution.logs.log_follower import Tail
 from penstock_schemas.ids import JobId, is_token
 from penstock_schemas.jobs import TaskCounts

@@ -120,6 +120,6 @@ async def test_a_marked_folder_marks_what_is_in_it(harness: EngineHarness) -> No
 
 
 def test_as_many_items_are_reported_as_the_engine_takes() -> None:
-    from penstock_engines.snakemake.protocol import MAX_REPORT_ITEMS
+    from penstock_engines.snakemake.attempt_events.protocol import MAX_REPORT_ITEMS
 
     assert report_items.MAX_ITEMS + 1 <= MAX_REPORT_ITEMS

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from penstock_engines.snakemake.attempt_process.running_tasks import RunningTask, SubmittedGroup
+from penstock_engines.snakemake.attempt_process.tasks.running_tasks import RunningTask, SubmittedGroup
 
 PROGRAM = """
 import queue
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
-from penstock_engines.snakemake.attempt_process.running_tasks import RunningTask, RunningTasks, SubmittedGroup
+from penstock_engines.snakemake.attempt_process.tasks.running_tasks import RunningTask, RunningTasks, SubmittedGroup
 from penstock_execution.processes.event_pipe import NullReporter
 
 DEADLINE_S = 30

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from snakemake.io import AnnotatedString
 
-from penstock_engines.snakemake.attempt_process.task_keys import TaskKeys
+from penstock_engines.snakemake.attempt_process.tasks.task_keys import TaskKeys
 
 
 class Output(AnnotatedString):  # type: ignore[misc]  # Snakemake is not typed

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from penstock_engines.snakemake.attempt_process.task_limits import LimitedTask, Processors, TaskLimits, limits_of
+from penstock_engines.snakemake.attempt_process.tasks.task_limits import LimitedTask, Processors, TaskLimits, limits_of
 
 REQUESTS = {"runtime": 5, "mem_mb": 100, "disk_mb": "<TBD>", "gpu": 1}
 

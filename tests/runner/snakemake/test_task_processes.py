@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from penstock_engines.snakemake.attempt_process.shell_process import JobCommand, ShellJob
-from penstock_engines.snakemake.attempt_process.task_process import TaskFiles, TaskReport, read_report, report_of
+from penstock_engines.snakemake.attempt_process.tasks.shell_process import JobCommand, ShellJob
+from penstock_engines.snakemake.attempt_process.tasks.task_process import TaskFiles, TaskReport, read_report, report_of
 
 pytestmark = pytest.mark.system
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.runner.snakemake.engine_harness import EngineHarness
 
-from penstock_domain.preflight import ALLOW
+from penstock_domain.scheduling.preflight import ALLOW
 from penstock_engines.snakemake.attempt_process.software.unsupported import MAX_NAMED, Software
 from penstock_engines.snakemake.engine import SnakemakeEngine
 from penstock_schemas.jobs import Failure, Finding, FindingKind, UnsupportedDirectives

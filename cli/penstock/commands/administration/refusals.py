@@ -11,7 +11,7 @@ from penstock.operations.log_access import log_settings, quiet_logs
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, format_option, print_for_program
 from penstock.terminal.exit_codes import Exit, Stop
-from penstock.terminal.parameters import parse_time
+from penstock.terminal.options.parameters import parse_time
 from penstock_domain import aggregates
 from penstock_ports import EventLog, PortError
 from penstock_schemas.events import AccessDenied

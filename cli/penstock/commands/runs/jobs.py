@@ -20,7 +20,7 @@ from penstock.terminal.connection import (
 )
 from penstock.terminal.exit_codes import Exit, Stop
 from penstock.terminal.hints import next_command
-from penstock.terminal.parameters import parse_filters, parse_time
+from penstock.terminal.options.parameters import parse_filters, parse_time
 from penstock.terminal.reports import describe_job, software_rows, task_file_rows, task_rows, took
 from penstock_schemas.api import JobList, JobResponse
 from penstock_schemas.ids import JobId

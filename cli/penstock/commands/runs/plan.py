@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from penstock.terminal import tables
 from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
-from penstock.terminal.engine_options import engine_options
-from penstock.terminal.option_groups import option_group
-from penstock.terminal.parameters import parse_parameters
-from penstock.terminal.submission_options import (
+from penstock.terminal.options.engine_options import engine_options
+from penstock.terminal.options.option_groups import option_group
+from penstock.terminal.options.parameters import parse_parameters
+from penstock.terminal.options.submission_options import (
     entrypoint_option,
     param_option,
     params_file_option,

@@ -8,11 +8,11 @@ from msgspec import Struct, structs
 
 from penstock.client.client import Client
 from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
-from penstock.terminal.engine_options import engine_options
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
-from penstock.terminal.option_groups import option_group
-from penstock.terminal.parameters import parse_labels, parse_parameters
+from penstock.terminal.options.engine_options import engine_options
+from penstock.terminal.options.option_groups import option_group
+from penstock.terminal.options.parameters import parse_labels, parse_parameters
 from penstock.terminal.reports import describe_parent
 from penstock_schemas.api import JobResponse, RerunRequest, RetryRequest
 from penstock_schemas.jobs import EngineParameters

@@ -6,12 +6,11 @@ from typing import Final
 import click
 
 from penstock.terminal.connection import Format, connected, format_option, print_for_program, server_options
-from penstock.terminal.engine_options import engine_options
 from penstock.terminal.exit_codes import Exit
 from penstock.terminal.hints import next_command
-from penstock.terminal.parameters import parse_labels, parse_parameters
-from penstock.terminal.reports import describe_preflight
-from penstock.terminal.submission_options import (
+from penstock.terminal.options.engine_options import engine_options
+from penstock.terminal.options.parameters import parse_labels, parse_parameters
+from penstock.terminal.options.submission_options import (
     FETCH_DEADLINE_S,
     ParameterOptions,
     RunOptions,
@@ -20,6 +19,7 @@ from penstock.terminal.submission_options import (
     run_options,
     source_options,
 )
+from penstock.terminal.reports import describe_preflight
 from penstock.terminal.workflow_upload import Choice, Sent, UploadProgress, folder_options, from_here
 from penstock_schemas.api import JobResponse, JobSubmission
 from penstock_schemas.jobs import EngineParameters

@@ -28,13 +28,9 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from penstock_engines.snakemake.attempt_process.graph import TaskNumbers, job_key
 from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.patches import LocalExecutor, job_body, local_settings, pool_threads
-from penstock_engines.snakemake.attempt_process.running_tasks import (
-    RunningTask,
-    RunningTasks,
-    SubmittedGroup,
-)
-from penstock_engines.snakemake.attempt_process.shell_process import watch_shell
 from penstock_engines.snakemake.attempt_process.software.unsupported import Software
+from penstock_engines.snakemake.attempt_process.tasks.running_tasks import RunningTask, RunningTasks, SubmittedGroup
+from penstock_engines.snakemake.attempt_process.tasks.shell_process import watch_shell
 from penstock_engines.snakemake.counted_use import use_of
 from penstock_engines.snakemake.messages import Message, TryEnded, TryStarted
 from penstock_execution.processes.event_pipe import OWN_THREADS, NullReporter, Reporter

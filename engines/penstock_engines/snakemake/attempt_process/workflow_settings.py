@@ -32,7 +32,7 @@ from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
 from penstock_engines.snakemake.attempt_process.graph_report import GraphReport
 from penstock_engines.snakemake.attempt_process.profile import Profile
 from penstock_engines.snakemake.attempt_process.software.provisions import Provisions
-from penstock_engines.snakemake.attempt_process.task_keys import TaskKeys
+from penstock_engines.snakemake.attempt_process.tasks.task_keys import TaskKeys
 from penstock_engines.snakemake.launching import Launch
 from penstock_engines.snakemake.messages import Message
 from penstock_execution.processes.event_pipe import Reporter

@@ -11,15 +11,7 @@ from msgspec.structs import replace
 
 from penstock_engine_shell.descriptor import DESCRIPTOR
 from penstock_engine_shell.script import Script
-from penstock_execution.engine import (
-    Attempt,
-    CountsChanged,
-    Emit,
-    EngineFault,
-    Outcome,
-    RemainingLease,
-    TaskChanged,
-)
+from penstock_execution.engine import Attempt, CountsChanged, Emit, EngineFault, Outcome, RemainingLease, TaskChanged
 from penstock_execution.files.file_threads import in_thread
 from penstock_execution.local_workspace import LocalWorkspace, local_folders
 from penstock_execution.files.produced import Declared

@@ -8,10 +8,10 @@ import anyio
 import structlog
 from msgspec.structs import replace
 
-from penstock_domain.capacity import Capacity
 from penstock_domain.lease import HEARTBEAT_TTL_S
-from penstock_domain.preflight import preflight
-from penstock_domain.waiting import held_by, why
+from penstock_domain.scheduling.capacity import Capacity
+from penstock_domain.scheduling.preflight import preflight
+from penstock_domain.scheduling.waiting import held_by, why
 from penstock_ports import Heartbeats, PortError
 from penstock_runtime.runtime import SYSTEM, Runtime
 from penstock_schemas.api import Holder, Waiting

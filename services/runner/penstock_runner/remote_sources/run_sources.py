@@ -9,14 +9,7 @@ import anyio
 import anyio.to_thread
 from msgspec import Struct
 
-from penstock_execution.provisioning import (
-    AnyRequirement,
-    Provided,
-    ProvisionFailed,
-    ProvisionKind,
-    RemoteFile,
-    Step,
-)
+from penstock_execution.provisioning import AnyRequirement, Provided, ProvisionFailed, ProvisionKind, RemoteFile, Step
 from penstock_ports import PortError
 from penstock_runner.remote_sources.core.pins import Pins, TooMuch
 from penstock_runner.remote_sources.pin_store import PinStore

@@ -6,7 +6,7 @@ So a directive that no runner provides keeps no job waiting: the attempt finds o
 
 from collections.abc import Iterable, Sequence
 
-from penstock_domain.demands import declared_in, engine_of, request_of
+from penstock_domain.scheduling.demands import declared_in, engine_of, request_of
 from penstock_scheduler.core.records import RunnerRecord
 
 

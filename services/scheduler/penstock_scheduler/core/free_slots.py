@@ -8,8 +8,8 @@ from heapq import heapify, heappop, heappush
 
 from msgspec import Struct
 
-from penstock_domain.capacity import Request
-from penstock_domain.demands import request_of
+from penstock_domain.scheduling.capacity import Request
+from penstock_domain.scheduling.demands import request_of
 from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.records import RunnerRecord, RunnerStatus
 from penstock_scheduler.core.state import SchedulerState

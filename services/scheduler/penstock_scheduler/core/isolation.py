@@ -10,7 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from penstock_domain.demands import request_of
+from penstock_domain.scheduling.demands import request_of
 from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.free_slots import Place
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus

@@ -5,7 +5,7 @@ from datetime import datetime
 from heapq import heappop, heappush
 from typing import Final
 
-from penstock_domain.demands import engine_of
+from penstock_domain.scheduling.demands import engine_of
 from penstock_scheduler.core.order import Key, OrderedQueue
 from penstock_scheduler.core.records import LiveJob, Owner
 

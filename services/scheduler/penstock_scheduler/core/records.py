@@ -6,9 +6,9 @@ from enum import Enum
 from msgspec import Struct, field
 
 from penstock_domain import aggregates
-from penstock_domain.capacity import Capacity
 from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.policy.limits import Limit
+from penstock_domain.scheduling.capacity import Capacity
 from penstock_scheduler.core.order import Key
 from penstock_schemas.ids import EventId, RunnerId, TenantId
 from penstock_schemas.jobs import Damage

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from penstock_domain import aggregates
-from penstock_domain.capacity import Request
 from penstock_domain.chain import Stored, following, misfit
 from penstock_domain.damage import damage_of
-from penstock_domain.demands import demand_of
 from penstock_domain.job.lifecycle import advanced, begun
 from penstock_domain.policy import limits
 from penstock_domain.policy.limits import Limit
+from penstock_domain.scheduling.capacity import Request
+from penstock_domain.scheduling.demands import demand_of
 from penstock_scheduler.core.queue import Queue
 from penstock_scheduler.core.records import LeadershipLease, LiveJob, Owner, RunnerRecord, RunnerStatus, Snapshot
 from penstock_schemas import events as e

@@ -5,7 +5,7 @@ from heapq import merge, nsmallest
 from itertools import islice
 from typing import Final
 
-from penstock_domain.demands import engine_of
+from penstock_domain.scheduling.demands import engine_of
 from penstock_scheduler.core.demands import fitting
 from penstock_scheduler.core.records import LiveJob, Owner, RunnerRecord, RunnerStatus
 from penstock_scheduler.core.state import GLOBAL_LIMIT, OWNER_LIMIT, SchedulerState

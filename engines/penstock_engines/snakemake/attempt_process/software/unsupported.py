@@ -16,8 +16,8 @@ from typing import Any, Final
 from msgspec import Struct
 from snakemake.exceptions import WorkflowError
 
-from penstock_domain.preflight import ALLOW
 from penstock_domain.quantities import counted
+from penstock_domain.scheduling.preflight import ALLOW
 from penstock_engines.snakemake.attempt_process.patches import global_conda_of
 from penstock_execution.provisioning import ProvisionKind
 from penstock_schemas.jobs import Finding, FindingKind, UnsupportedDirectives

@@ -8,10 +8,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.access import needed_to_submit_for, require_role
-from penstock_domain.capacity import Capacity, Request, why_never
 from penstock_domain.engines.registry import EngineRegistry
 from penstock_domain.json_pointers import pointer
 from penstock_domain.policy.pipelines import Pipeline
+from penstock_domain.scheduling.capacity import Capacity, Request, why_never
 from penstock_gateway.catalogue.choosing import choose, merged, reference_to, similar
 from penstock_gateway.catalogue.engine_choices import require_allowed
 from penstock_gateway.http.problems import NOT_A_NAME, Invalid

@@ -13,13 +13,7 @@ from penstock_domain.source_tree import path_of
 from penstock_gateway.catalogue.choosing import choose
 from penstock_gateway.catalogue.registry import Catalogue
 from penstock_gateway.jobs.core.admission import Admitted, SubmissionPolicy, context_of, refuse_unknown_engine
-from penstock_gateway.jobs.core.repeats import (
-    Origin,
-    Repetition,
-    admit_repetition,
-    require_offered,
-    require_repeatable,
-)
+from penstock_gateway.jobs.core.repeats import Origin, Repetition, admit_repetition, require_offered, require_repeatable
 from penstock_gateway.jobs.core.submitted import FoundJob, Submitted
 from penstock_gateway.jobs.engine_directory import EngineDirectory
 from penstock_gateway.jobs.jobs import Jobs

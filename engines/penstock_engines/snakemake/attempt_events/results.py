@@ -9,10 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from penstock_domain.engines.reserved_folders import ReservedFolders
+from penstock_engines.snakemake.attempt_events.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
+from penstock_engines.snakemake.attempt_events.progress import TaskProgress
 from penstock_engines.snakemake.descriptor import DESCRIPTOR
-from penstock_engines.snakemake.failures import MAX_LOG_TAILS, LastWords, tail_of_file, tails_of_logs
 from penstock_engines.snakemake.messages import GraphTask, InvalidEvent
-from penstock_engines.snakemake.progress import TaskProgress
 from penstock_execution.files.produced import MAX_NAMED, Declared, OwnNames, Produced, ProducedFile
 from penstock_execution.files.produced_files import collect, declared_files
 from penstock_execution.files.work_entries import TooMuchWork, work_entries

@@ -12,8 +12,8 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
+from penstock_engines.snakemake.attempt_events.exit_reasons import why_it_failed
 from penstock_engines.snakemake.attempt_process.graph import task_key
-from penstock_engines.snakemake.exit_reasons import why_it_failed
 from penstock_engines.snakemake.messages import (
     MAX_FINDINGS,
     AnyMessage,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from penstock.terminal.option_groups import Command
+from penstock.terminal.options.option_groups import Command
 from penstock_domain.engines.parameter_table import FOR_EVERY_ENGINE
 from penstock_domain.engines.parameters import EngineParameter, InvalidValue, Kind
 from penstock_domain.engines.registry import InvalidEngines

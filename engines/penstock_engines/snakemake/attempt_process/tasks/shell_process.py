@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import Struct
 
 from penstock_engines.snakemake.attempt_process.patches import replace_subprocess
-from penstock_engines.snakemake.attempt_process.task_process import TaskFiles, open_log
+from penstock_engines.snakemake.attempt_process.tasks.task_process import TaskFiles, open_log
 from penstock_execution.processes.event_pipe import OWN_THREADS
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from penstock_domain.capacity import Request
+from penstock_domain.scheduling.capacity import Request
 
 SEPARATOR: Final = "+"
 """No name of an engine or directive contains it."""

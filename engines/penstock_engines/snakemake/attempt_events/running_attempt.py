@@ -7,8 +7,18 @@ import anyio
 from anyio.abc import TaskGroup
 from msgspec.structs import replace
 
-from penstock_engines.snakemake.cached_tasks import CachedTasks, CacheScope
-from penstock_engines.snakemake.failures import run_failure, tail_of_file, task_failure, without_folder
+from penstock_engines.snakemake.attempt_events.cached_tasks import CachedTasks, CacheScope
+from penstock_engines.snakemake.attempt_events.failures import run_failure, tail_of_file, task_failure, without_folder
+from penstock_engines.snakemake.attempt_events.observation import Watch
+from penstock_engines.snakemake.attempt_events.progress import TaskProgress
+from penstock_engines.snakemake.attempt_events.protocol import Protocol
+from penstock_engines.snakemake.attempt_events.results import (
+    COLLECT_S,
+    Results,
+    collect_results,
+    files_of_task,
+    require_outputs,
+)
 from penstock_engines.snakemake.frames import FrameReader
 from penstock_engines.snakemake.messages import (
     AnyMessage,
@@ -20,11 +30,7 @@ from penstock_engines.snakemake.messages import (
     TryEnded,
     TryStarted,
 )
-from penstock_engines.snakemake.observation import Watch
-from penstock_engines.snakemake.progress import TaskProgress
-from penstock_engines.snakemake.protocol import Protocol
 from penstock_engines.snakemake.resource_limits import named_limit, oom_kills, usage_of
-from penstock_engines.snakemake.results import COLLECT_S, Results, collect_results, files_of_task, require_outputs
 from penstock_execution.engine import (
     ENGINE_LOG,
     Attempt,

@@ -2,10 +2,10 @@
 
 from collections.abc import Set as AbstractSet
 
-from penstock_domain.capacity import Request
-from penstock_domain.demands import demand_of
 from penstock_domain.job.attempts import needs_isolation
 from penstock_domain.quantities import counted
+from penstock_domain.scheduling.capacity import Request
+from penstock_domain.scheduling.demands import demand_of
 from penstock_schemas.api import Waiting, WaitReason
 from penstock_schemas.jobs import JobState, directives_of
 from penstock_schemas.views import Job, OwnerLoad, QueueSummary, SlotHolder

@@ -9,9 +9,9 @@ import anyio
 import structlog
 from msgspec import Struct
 
+from penstock_engines.snakemake.attempt_events.progress import TaskProgress, described
+from penstock_engines.snakemake.attempt_events.protocol import Protocol
 from penstock_engines.snakemake.messages import CacheSought
-from penstock_engines.snakemake.progress import TaskProgress, described
-from penstock_engines.snakemake.protocol import Protocol
 from penstock_engines.snakemake.settings import CachedRules, CacheSharing, SnakemakeSettings
 from penstock_execution.engine import Attempt, Emit, LogWritten
 from penstock_execution.files.file_threads import in_thread

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import click
 from msgspec import Struct
 
-from penstock.terminal.option_groups import option_group
+from penstock.terminal.options.option_groups import option_group
 from penstock_schemas.api import SubmittedSource
 
 FETCH_DEADLINE_S: Final = 600.0

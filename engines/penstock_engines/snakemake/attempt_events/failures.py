@@ -9,8 +9,8 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from penstock_engines.snakemake.exit_reasons import signal_name
-from penstock_engines.snakemake.progress import TaskProgress, described
+from penstock_engines.snakemake.attempt_events.exit_reasons import signal_name
+from penstock_engines.snakemake.attempt_events.progress import TaskProgress, described
 from penstock_execution.engine import EngineFault
 from penstock_execution.files.workflow_files import WorkflowFolder, read_file
 from penstock_schemas.jobs import Failure, FailureCause, LogFileTail

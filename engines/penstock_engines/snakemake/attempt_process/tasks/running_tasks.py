@@ -22,9 +22,9 @@ from typing import Any, Final
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 
 from penstock_engines.snakemake.attempt_process.graph import TaskNumbers
-from penstock_engines.snakemake.attempt_process.shell_process import ShellJob, commands_of
-from penstock_engines.snakemake.attempt_process.task_limits import LimitedTask, Processors, limited_task
-from penstock_engines.snakemake.attempt_process.task_process import (
+from penstock_engines.snakemake.attempt_process.tasks.shell_process import ShellJob, commands_of
+from penstock_engines.snakemake.attempt_process.tasks.task_limits import LimitedTask, Processors, limited_task
+from penstock_engines.snakemake.attempt_process.tasks.task_process import (
     TaskFiles,
     TaskReport,
     fork_task,

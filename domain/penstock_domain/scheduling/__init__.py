@@ -1,0 +1,1 @@
+"""What jobs request and declare, and why they wait."""

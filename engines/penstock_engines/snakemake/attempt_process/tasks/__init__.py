@@ -1,0 +1,1 @@
+"""The processes of tasks: started, bounded, observed and ended by the attempt's process."""
