@@ -200,7 +200,7 @@ exit 0
 async def test_pip_alone_has_a_network_where_scripts_have_none(
     providing: Providing, build_sandbox: SandboxPolicy | None, tmp_path: Path
 ) -> None:
-    """Each runs in a process of its own: a network for pip is none for a script of the same environment."""
+    """Each runs in a separate process: a network for pip is none for a script of the same environment."""
     connect = 'bash -c "exec 3<>/dev/tcp/127.0.0.1/{port}" && echo "$0 has a network"\n'
     with socket.create_server(("127.0.0.1", 0)) as listener:
         attempt = connect.format(port=listener.getsockname()[1])
