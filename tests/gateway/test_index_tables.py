@@ -78,6 +78,19 @@ def test_a_deleted_job_is_in_no_list_and_does_not_come_back(tables: sqlite3.Conn
     assert tables.execute("SELECT sum(total) FROM blocks").fetchone() == (0,)
 
 
+def test_a_job_whose_deletion_cannot_be_read_any_more_is_listed_again(tables: sqlite3.Connection) -> None:
+    """The gateway that deleted it knew it as deleted; what the disk has is an event that cannot be read."""
+    deleted = later(make_job(1), JobState.CANCELLED, deleted_at=START)
+    write_jobs(tables, [make_job(1)])
+    write_jobs(tables, [deleted])
+    back = later(deleted, JobState.CANCELLED, deleted_at=None)
+    write_jobs(tables, [back])
+    assert read_page(tables, ALL, Counts()).jobs == (back,)
+    assert {status: count for status, count in read_counts(tables, DEFAULT_TENANT, None).items() if count} == {
+        DetailedStatus.CANCELLED: 1
+    }
+
+
 def test_blocks_span_the_times_of_their_jobs(tables: sqlite3.Connection) -> None:
     write_jobs(tables, [make_job(1, created_s=10), make_job(2, created_s=5, started_s=7, ended_s=9)])
     write_jobs(tables, [make_job((1 << BLOCK_BITS) + 1, created_s=50)])

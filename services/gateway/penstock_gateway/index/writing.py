@@ -37,16 +37,41 @@ class _Entry(NamedTuple):
     tokens: tuple[str, ...]
 
 
+class _Known(NamedTuple):
+    """A job that is in the index."""
+
+    seq: int
+    status: str
+    """Its detailed status."""
+    is_hidden: bool
+    """It was deleted."""
+
+
 def write_jobs(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     """Take jobs in. One that is there in the same or a later form is left as it is."""
     newest = {job.created_seq: job for job in _placed(connection, jobs)}
     known = _known(connection, tuple(newest))
+    undone = [seq for seq, row in known.items() if row.is_hidden and _is_undone(newest[seq], row)]
+    _forget(connection, undone)
+    for seq in undone:
+        del known[seq]
     new = [job for seq, job in newest.items() if seq not in known]
-    later = [job for seq, job in newest.items() if seq in known and job.head.seq > known[seq][0]]
+    later = [job for seq, job in newest.items() if seq in known and job.head.seq > known[seq].seq]
     _insert(connection, [job for job in new if job.deleted_at is None])
     _update(connection, [job for job in later if job.deleted_at is None], known)
     _hide(connection, [job for job in later if job.deleted_at is not None])
     _keep_hidden(connection, [job for job in (*new, *later) if job.deleted_at is not None])
+
+
+def _is_undone(job: Job, row: _Known) -> bool:
+    """Return whether a deleted job is deleted no more, because the log cannot read its deletion: it is listed again."""
+    return job.deleted_at is None and job.head.seq > row.seq
+
+
+def _forget(connection: sqlite3.Connection, keys: Sequence[int]) -> None:
+    """Remove what was kept of deleted jobs."""
+    connection.executemany("DELETE FROM jobs WHERE created_seq = ?", [(key,) for key in keys])
+    connection.executemany("DELETE FROM bodies WHERE created_seq = ?", [(key,) for key in keys])
 
 
 def _placed(connection: sqlite3.Connection, jobs: Sequence[Job]) -> list[Job]:
@@ -71,13 +96,14 @@ def bundle_digest(key: str) -> int:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
 
 
-def _known(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, tuple[int, str]]:
-    """Return (seq, detailed_status) of those that are here."""
+def _known(connection: sqlite3.Connection, keys: Sequence[int]) -> dict[int, _Known]:
+    """Return those that are here."""
     rows = connection.execute(
-        "SELECT created_seq, seq, detailed_status FROM jobs WHERE created_seq IN (SELECT value FROM json_each(?))",
-        (_encoder.encode(keys).decode(),),
+        "SELECT created_seq, seq, detailed_status, tenant = ? FROM jobs "
+        "WHERE created_seq IN (SELECT value FROM json_each(?))",
+        (HIDDEN, _encoder.encode(keys).decode()),
     )
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: _Known(row[1], row[2], bool(row[3])) for row in rows}
 
 
 def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
@@ -121,10 +147,10 @@ def _insert(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     _extend_blocks(connection, jobs)
 
 
-def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[int, tuple[int, str]]) -> None:
+def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[int, _Known]) -> None:
     if not later:
         return
-    moved = [job for job in later if detailed_status(job).value != known[job.created_seq][1]]
+    moved = [job for job in later if detailed_status(job).value != known[job.created_seq].status]
     connection.executemany(
         "UPDATE jobs SET seq = ?, started_us = ?, ended_us = ? WHERE created_seq = ?",
         [(job.head.seq, _maybe(job.started_at), _maybe(job.completed_at), job.created_seq) for job in later],
@@ -138,7 +164,7 @@ def _update(connection: sqlite3.Connection, later: Sequence[Job], known: dict[in
         "UPDATE bodies SET body = ? WHERE created_seq = ?", [(_encoder.encode(job), job.created_seq) for job in later]
     )
     to = (_Entry(job, detailed_status(job).value, 1, _tokens(job)) for job in moved)
-    away = (_Entry(job, known[job.created_seq][1], -1, _tokens(job)) for job in moved)
+    away = (_Entry(job, known[job.created_seq].status, -1, _tokens(job)) for job in moved)
     _count(connection, chain(to, away))
 
 
