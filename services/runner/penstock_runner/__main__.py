@@ -81,32 +81,28 @@ async def serve(
         PortError: there is no usable NATS server.
 
     """
-    shutdown = shutdown or Shutdown()
     runner_id = new_runner_id(settings.name)
     # Before an engine is made: every process of an engine inherits it.
     os.environ[RUNNER_MARKER] = runner_id
     policy, sandbox_status = await confinement(settings, os.environ)
-    if settings.envmodules_init is not None:
-        await check_modules(settings.envmodules_init)
+    await check_modules(settings.envmodules_init)
     providers = providers_of(settings, os.environ, policy)
     context = _launch_context(settings, policy, workflow_umask, providers)
     engines = launched_engines(installed_engines(), settings.engines, context, os.environ)
     blobs = open_blobs(settings.blobs)
     folder = StateFolder(settings.state_dir)
     remote_sources = _remote_sources(settings, blobs, folder)
-    directives = provided_directives(
-        providers, has_files=remote_sources.is_possible, has_modules=settings.envmodules_init is not None
-    )
     with folder.hold():
         async with (
             reported(Liveness(), settings.liveness_listen),
             connect(settings.nats(f"penstock-runner-{settings.name}")) as cluster,
             anyio.create_task_group() as group,
         ):
+            shutdown = shutdown or Shutdown()
             group.start_soon(_obey_signals, shutdown)
             runner = Runner(
                 runner_id,
-                _terms(settings, sandbox_status, directives),
+                _terms(settings, sandbox_status, providers, has_files=remote_sources.is_possible),
                 _ports(cluster, blobs),
                 engines,
                 folder,
@@ -179,7 +175,9 @@ def _ports(cluster: Cluster, blobs: Blobs) -> Ports:
     )
 
 
-def _terms(settings: RunnerSettings, sandbox_status: SandboxStatus, provides: tuple[str, ...]) -> RunnerConfig:
+def _terms(
+    settings: RunnerSettings, sandbox_status: SandboxStatus, providers: tuple[Provider, ...], *, has_files: bool
+) -> RunnerConfig:
     return RunnerConfig(
         name=settings.name,
         slots=settings.slots,
@@ -190,7 +188,7 @@ def _terms(settings: RunnerSettings, sandbox_status: SandboxStatus, provides: tu
         drain_timeout_s=settings.drain_timeout_s,
         sandbox=sandbox_status,
         unsupported_directives=settings.unsupported_directives,
-        provides=provides,
+        provides=provided_directives(providers, has_files=has_files, has_modules=settings.envmodules_init is not None),
         cores=settings.cores_per_attempt,
         gpus=settings.gpu_ids,
     )

@@ -12,13 +12,15 @@ PROBE_S: Final = 10.0
 _PROBE: Final = '. "$1" && [ "$(type -t module)" = function ] && module --version >/dev/null 2>&1'
 
 
-async def check_modules(init: Path) -> None:
-    """Check that a shell knows `module` after it read the script.
+async def check_modules(init: Path | None) -> None:
+    """Check that a shell knows `module` after it read the script, where there is one.
 
     Raises:
         UnusableSetting: it does not.
 
     """
+    if init is None:
+        return
     reason = f"it did not end within {PROBE_S:.0f} s"
     with anyio.move_on_after(PROBE_S):
         try:

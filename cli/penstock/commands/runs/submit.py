@@ -63,12 +63,7 @@ def submit(
     if run.keep_work is not None:
         engine_parameters.setdefault("keep-work", str(run.keep_work).lower())
     values = parse_parameters(parameters.params_file, parameters.param, parameters.param_string)
-    sent = None
-    if fetched is not None:
-        sent = Sent(*fetched)
-    elif source.pipeline is None:
-        folder = source.workflow or Path()
-        sent = from_here(folder, source.entrypoint, choice, engine=run.engine, in_place=source.in_place)
+    sent = Sent(*fetched) if fetched is not None else _from_here(source, choice, run.engine)
     submission = JobSubmission(
         pipeline_name=_name(run, source, sent),
         parameters=values,
@@ -96,6 +91,13 @@ def submit(
     if form is Format.TABLE:
         _print_next_command(job, is_held=run.hold)
     return Exit.OK
+
+
+def _from_here(source: SourceOptions, choice: Choice, engine: str | None) -> Sent | None:
+    """Return the folder or file that is sent; `None` for a pipeline of the catalogue."""
+    if source.pipeline is not None:
+        return None
+    return from_here(source.workflow or Path(), source.entrypoint, choice, engine=engine, in_place=source.in_place)
 
 
 def _name(run: RunOptions, source: SourceOptions, sent: Sent | None) -> str:

@@ -1,5 +1,6 @@
 """What a scheduler reports of its queue with every beat, from which a gateway names the reason why a job waits."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from heapq import merge, nsmallest
 from itertools import islice
@@ -27,18 +28,12 @@ MAX_HOLDERS_OF_OWNER: Final = 5
 def summarize(state: SchedulerState) -> QueueSummary:
     """Return the summary. Its size is bounded, and it costs O(slots + owners with waiting jobs)."""
     active = [runner for runner in state.runners.values() if runner.state is RunnerStatus.ACTIVE]
-    slots: dict[str, int] = {}
-    free: dict[str, int] = {}
+    offers: defaultdict[str, _Offer] = defaultdict(_Offer)
     for runner in active:
         for engine in runner.engines:
-            slots[engine] = slots.get(engine, 0) + runner.slots
-            free[engine] = free.get(engine, 0) + max(0, state.free_slots(runner))
-    largest = {name: _Amounts() for name in slots}
-    for runner in active:
-        for engine in runner.engines:
-            largest[engine].add(runner, state)
+            offers[engine].add(runner, state)
     waiting = state.queue.waiting_by_engine()
-    names = sorted(set(slots) | set(waiting), key=lambda name: (name not in slots, name))[:MAX_ENGINES]
+    names = sorted(set(offers) | set(waiting), key=lambda name: (name not in offers, name))[:MAX_ENGINES]
     full = sorted(state.queue.suspended_owners())[:MAX_OWNERS]
     held = [job for jobs in state.jobs_by_runner.values() for job in map(state.jobs.__getitem__, jobs)]
     by_owner: dict[Owner, list[LiveJob]] = {owner: [] for owner in full}
@@ -49,16 +44,16 @@ def summarize(state: SchedulerState) -> QueueSummary:
     return QueueSummary(
         engines={
             name: EngineQueue(
-                slots=slots.get(name, 0),
-                free=free.get(name, 0),
+                slots=offers[name].slots,
+                free=offers[name].free,
                 waiting=waiting.get(name, 0),
                 free_for=_free_for(state, name),
                 first=tuple(job.life.id for job in islice(_in_order(state, name), MAX_FIRST)),
                 holders=_oldest((job for job in held if job.life.runner_id in offering[name]), MAX_HOLDERS),
-                cores=largest[name].cores if name in largest else 0,
-                gpus=largest[name].gpus if name in largest else 0,
-                free_cores=largest[name].free_cores if name in largest else 0,
-                free_gpus=largest[name].free_gpus if name in largest else 0,
+                cores=offers[name].cores,
+                gpus=offers[name].gpus,
+                free_cores=offers[name].free_cores,
+                free_gpus=offers[name].free_gpus,
             )
             for name in names
         },
@@ -78,15 +73,18 @@ def summarize(state: SchedulerState) -> QueueSummary:
     )
 
 
-class _Amounts:
-    """The largest amounts of one runner among those that offer an engine."""
+class _Offer:
+    """What runners offer for an engine: their slots together, and the largest amounts of one of them."""
 
     def __init__(self) -> None:
+        self.slots = self.free = 0
         self.cores = self.gpus = self.free_cores = self.free_gpus = 0
 
     def add(self, runner: RunnerRecord, state: SchedulerState) -> None:
         """Count a runner."""
         free = max(0, state.free_slots(runner))
+        self.slots += runner.slots
+        self.free += free
         self.cores = max(self.cores, runner.slots * runner.cores)
         self.gpus = max(self.gpus, len(runner.gpus))
         self.free_cores = max(self.free_cores, free * runner.cores)
