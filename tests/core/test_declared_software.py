@@ -116,6 +116,7 @@ def test_whether_such_a_run_is_refused_follows_from_the_runners(
     first, last = preflight(job(CONDA, chosen=chosen), [runner(policy) for policy in policies])
     assert first == "rule a declares `conda:` (Snakefile:4)"
     assert words in last
+    assert last.endswith("; the operator of a runner provides `conda:` with PENSTOCK_CONDA_CHANNELS")
 
 
 def test_what_a_runner_provides_is_not_missing() -> None:

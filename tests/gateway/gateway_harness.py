@@ -103,7 +103,7 @@ class GatewayHarness:
         )
         return checkpoint
 
-    async def connect_runner(self, *engines: str, provides: tuple[str, ...] = ()) -> None:
+    async def connect_runner(self, *engines: str, provides: tuple[str, ...] = (), cores: int = 0) -> None:
         """Let a runner be alive."""
         await self.cluster.heartbeats.beat(
             RunnerHeartbeat(
@@ -115,6 +115,7 @@ class GatewayHarness:
                 busy=0,
                 engines=dict.fromkeys(engines, "1"),
                 provides=provides,
+                cores=cores,
             )
         )
 

@@ -44,6 +44,21 @@ async def failed(harness: GatewayHarness, client: httpx.AsyncClient, **changes: 
     return job
 
 
+@pytest.mark.parametrize("verb", ["rerun", "retry"])
+async def test_a_request_that_no_runner_can_hold_is_refused(
+    harness: GatewayHarness, client: httpx.AsyncClient, verb: str
+) -> None:
+    """As that of a submission."""
+    job = await failed(harness, client)
+    await harness.connect_runner("mock", cores=2)
+    with anyio.fail_after(10):
+        while not await harness.gateway.base.engine_directory.offered_to("mock"):  # noqa: ASYNC110 - it refreshes
+            await anyio.sleep(0.05)
+    response = await client.post(f"/jobs/{job['id']}/{verb}", json={"engine_parameters": {"cores": "3"}})
+    assert response.status_code == 422
+    assert pointers(response) == {"#/engine_parameters/cores"}
+
+
 async def test_a_rerun_is_a_new_job_of_the_same_submission(harness: GatewayHarness, client: httpx.AsyncClient) -> None:
     job = await submit(client, description="d", labels={"k": "v"}, priority=3)
     made = await post(client, job, "rerun")

@@ -8,6 +8,12 @@ from penstock_schemas.views import Job, RunnerHeartbeat
 
 ALLOW: Final = "allow-missing-software"
 """The engine parameter by which a run accepts that declared software is missing."""
+PROVIDED_BY: Final = {
+    "conda": "PENSTOCK_CONDA_CHANNELS",
+    "wrapper": "PENSTOCK_SOURCE_HOSTS or PENSTOCK_SOURCE_MIRRORS",
+    "envmodules": "PENSTOCK_ENVMODULES_INIT",
+}
+"""The settings of a runner by which it provides what a directive declares."""
 MAX_NAMED: Final = 10
 """Declarations that are named, each in a sentence."""
 MODULES: Final = "envmodules"
@@ -36,7 +42,9 @@ def preflight(job: Job, runners: Iterable[RunnerHeartbeat] | None) -> tuple[str,
         sentences.append(f"{more} more such declarations are not named")
     if missing:
         is_accepted = ALLOW in (job.spec.engine_parameters or {})
-        sentences.append(_consequence({runner.unsupported_directives for runner in offering}, is_accepted=is_accepted))
+        consequence = _consequence({runner.unsupported_directives for runner in offering}, is_accepted=is_accepted)
+        hint = how_to_provide(item.directive for item in missing)
+        sentences.append("; ".join(filter(None, (consequence, hint))))
     if variables:
         sentences.append(
             "the run is refused unless --env sets these variables, or the operator passes them on "
@@ -58,6 +66,12 @@ def _is_missing(item: DeclaredSoftware, declared: Sequence[DeclaredSoftware], pr
 def _named(item: DeclaredSoftware) -> str:
     where = f"rule {item.rule}" if item.rule else "the workflow"
     return f"{where} declares `{item.directive}:` ({item.path}:{item.line})"
+
+
+def how_to_provide(directives: Iterable[str]) -> str:
+    """Return by which settings of a runner the operator provides directives; empty when there is none."""
+    known = [f"`{name}:` with {PROVIDED_BY[name]}" for name in dict.fromkeys(directives) if name in PROVIDED_BY]
+    return f"the operator of a runner provides {' and '.join(known)}" if known else ""
 
 
 def _consequence(policies: Iterable[UnsupportedDirectives | None], *, is_accepted: bool) -> str:

@@ -185,7 +185,7 @@ async def test_threads_above_the_cores_are_reported_and_not_refused(harness: Eng
     (finding,) = outcome.findings
     assert (finding.kind, finding.rule) == (FindingKind.NOTICE, "v")
     assert "requests 3 threads and the run has 2 cores" in finding.message
-    assert "PENSTOCK_CORES" in finding.message
+    assert "--cores" in finding.message
     assert (harness.work / "v.txt").read_text() == "2\n"
 
 

@@ -84,8 +84,8 @@ def _too_few_resources(error: BaseException) -> str:
     text += ", ".join(item.replace("_cores", "cores") for item in excess) or _essence(error)
     if any("_cores" in item for item in excess):
         text += (
-            " (needed/available). The operator gives each run more cores with PENSTOCK_CORES of the runner, or with "
-            "fewer PENSTOCK_SLOTS (`penstock up --slots 1`); lower `threads:` of these rules need fewer"
+            " (needed/available). Request more with --cores (engine parameter `cores`), or lower `threads:` of these "
+            "rules; PENSTOCK_CORES of the runner sets how many each slot has"
         )
     return text
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from snakemake.exceptions import WorkflowError
 
 from penstock_domain.quantities import counted
-from penstock_domain.scheduling.preflight import ALLOW
+from penstock_domain.scheduling.preflight import ALLOW, how_to_provide
 from penstock_engines.snakemake.attempt_process.patches import global_conda_of
 from penstock_execution.provisioning import ProvisionKind
 from penstock_schemas.jobs import Finding, FindingKind, UnsupportedDirectives
@@ -51,7 +51,9 @@ class Software(Struct, frozen=True, kw_only=True):
             return None
         named = "; ".join(item.message for item in missing[:MAX_NAMED])
         more = f"; and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-        return f"the workflow declares what this runner does not provide: {named}{more}. {self._way_out}"
+        provided = how_to_provide(item.directive for item in missing)
+        hint = f"; {provided}" if provided else ""
+        return f"the workflow declares what this runner does not provide: {named}{more}. {self._way_out}{hint}"
 
     @property
     def _way_out(self) -> str:
@@ -158,7 +160,7 @@ def _threads(job: Any, cores: int) -> list[Finding]:
     name = str(job.rule.name)
     message = (
         f"rule {name} requests {counted(wanted, 'thread')} and the run has {counted(cores, 'core')}: its jobs run "
-        f"with {cores}; PENSTOCK_CORES of the runner sets how many cores each run has"
+        f"with {cores}; request more with --cores (engine parameter `cores`)"
     )
     return [Finding(kind=FindingKind.NOTICE, directive="threads", message=message, rule=name)]
 

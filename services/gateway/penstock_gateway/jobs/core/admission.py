@@ -240,6 +240,8 @@ def refuse_impossible(request: Request, capacities: Iterable[Capacity]) -> None:
         Invalid: there are such runners, and none can ever give it.
 
     """
+    if request == Request():
+        return
     reason = why_never(request, capacities)
     if reason is not None:
         name = "cores" if request.cores else "gpus"

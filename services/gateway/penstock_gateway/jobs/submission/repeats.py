@@ -12,7 +12,13 @@ from penstock_domain.job.errors import NotRepeatable
 from penstock_domain.source_tree import path_of
 from penstock_gateway.catalogue.choosing import choose
 from penstock_gateway.catalogue.registry import Catalogue
-from penstock_gateway.jobs.core.admission import Admitted, SubmissionPolicy, context_of, refuse_unknown_engine
+from penstock_gateway.jobs.core.admission import (
+    Admitted,
+    SubmissionPolicy,
+    context_of,
+    refuse_impossible,
+    refuse_unknown_engine,
+)
 from penstock_gateway.jobs.core.repeats import Origin, Repetition, admit_repetition, require_offered, require_repeatable
 from penstock_gateway.jobs.core.submitted import FoundJob, Submitted
 from penstock_gateway.jobs.engine_directory import EngineDirectory
@@ -112,6 +118,7 @@ class Repeats:
         require_repeatable(parent, repetition, principal)
         admitted = admit_repetition(context, repetition, await self._origin(parent, repetition))
         refuse_unknown_engine(admitted.engine, await self._engine_directory.offered_to(admitted.engine))
+        refuse_impossible(admitted.request, self._engine_directory.capacities(admitted.engine))
         results = results_of(parent) if repetition.kind is LineageKind.RETRY else None
         if results is not None and admitted.lineage is not None:
             await require_stored(self._blobs, results)

@@ -301,8 +301,7 @@ class Submissions:
             admitted = admit(context, self._policy, facts)
         if context.submission.engine is None:
             await self._check_engine(admitted.engine)
-        if admitted.engine_parameters:
-            refuse_impossible(admitted.request, self._engine_directory.capacities(admitted.engine))
+        refuse_impossible(admitted.request, self._engine_directory.capacities(admitted.engine))
         return kept_on(admitted, self._runtime.now().date())
 
     async def _facts(self, context: SubmissionContext) -> AdmissionFacts:
