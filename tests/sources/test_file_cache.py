@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def test_a_file_is_found_by_its_content(tmp_path: Path) -> None:
     assert cache.find(digest(b"x")) == path
     assert path.read_bytes() == b"x"
     assert path.stat().st_mtime == 1_000_000
-    assert path.stat().st_mode & 0o777 == 0o444
+    assert path.stat().st_mode & 0o777 == 0o400
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
@@ -69,3 +70,10 @@ def test_an_entry_in_use_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(file_cache, "IN_USE_S", -10.0)
     third = cache.put(b"3", mtime_s=0)
     assert not (first.exists() and second.exists() and third.exists())
+
+
+def test_no_other_user_can_read_what_is_kept(tmp_path: Path) -> None:
+    cache = FileCache(tmp_path / "cache")
+    cache.prepare()
+    kept = cache.put(b"of a private repository", mtime_s=0.0)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (cache.folder, kept)] == [0o700, 0o400]

@@ -22,8 +22,9 @@ KEPT_SHARE: Final = 0.8
 """Of either bound: how much stays when the cache has become too large."""
 IN_USE_S: Final = 600.0
 """An entry that was used so recently stays: its run may not have read it yet."""
-READ_ONLY: Final = 0o444
-FOLDER_MODE: Final = 0o755
+READ_ONLY: Final = 0o400
+FOLDER_MODE: Final = 0o700
+"""Files of private repositories are among them; attempts run as the same user."""
 _NAME: Final = re.compile(r"[0-9a-f]{64}")
 
 
