@@ -22,7 +22,7 @@ FOLDERS: Final = {
     "simulation": "simulation",
 }
 """Folders whose tests all have one marker."""
-GATEWAY: Final = frozenset({"client", "stage"})
+GATEWAY: Final = frozenset({"client", "harness"})
 """Fixtures that build a whole gateway."""
 SERVERS: Final = frozenset({"nats_server", "nats_settings", "cluster", "three_nodes"})
 """Fixtures that start a server."""

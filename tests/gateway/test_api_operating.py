@@ -26,6 +26,8 @@ async def test_the_runners_that_are_connected(harness: GatewayHarness, client: h
         "sandbox_lacks": [],
         "unsupported_directives": None,
         "provides": ["conda"],
+        "cores": 0,
+        "gpus": 0,
     }
 
 

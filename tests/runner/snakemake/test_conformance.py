@@ -5,6 +5,7 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
 
 import inspect
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -50,14 +51,21 @@ def test_the_words_of_snakemake_that_a_failure_is_known_by() -> None:
 
 def test_modules_that_import_snakemake() -> None:
     folder = Path(executor_plugin.__file__).parent
-    users = {path.name for path in folder.glob("*.py") if "from snakemake." in path.read_text()}
+    users = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*.py")
+        if re.search(r"from snakemake[. ]", path.read_text())
+    }
     assert users == {
         "attempt.py",
         "exception_messages.py",
         "executor_plugin.py",
         "patches.py",
         "profile.py",
-        "task_process.py",
-        "unsupported.py",
+        "report_items.py",
+        "software/provisions.py",
+        "software/unsupported.py",
+        "tasks/task_keys.py",
+        "tasks/task_process.py",
         "workflow_settings.py",
     }

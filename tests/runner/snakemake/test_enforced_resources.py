@@ -10,7 +10,7 @@ from penstock_engines.snakemake.parameters import ENFORCEABLE, enforced_resource
 pytestmark = pytest.mark.system
 
 QUICK = """
-    from penstock_engines.snakemake.attempt_process import task_limits
+    from penstock_engines.snakemake.attempt_process.tasks import task_limits
     task_limits.SECONDS_PER_MINUTE = 1.0
     task_limits.RUNTIME_GRACE_S = 0.5
     task_limits.DISK_LOOK_S = 0.1

@@ -142,7 +142,7 @@ async def test_a_failed_command_that_snakemake_takes_for_a_success_is_none(harne
         """
         import subprocess
         subprocess.Popen.__call__ = None
-        from penstock_engines.snakemake.attempt_process import shell_process
+        from penstock_engines.snakemake.attempt_process.tasks import shell_process
 
         class Command(shell_process.JobCommand):
             def wait(self, timeout=None):
