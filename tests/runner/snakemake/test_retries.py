@@ -12,6 +12,7 @@ from tests.runner.runner_harness import eventually
 from tests.runner.snakemake.conftest import SHARED
 
 from penstock_engines.snakemake.engine import SnakemakeEngine
+from penstock_execution.engine import RemainingLease
 from penstock_schemas.jobs import JobState, Lineage, LineageKind, ResultsManifest, Source, SourceKind
 from penstock_schemas.views import Job
 
@@ -61,20 +62,22 @@ FINISHED = ["absolute", "count-a", "count-b", "folder", "side", "split", "tempor
 
 
 class WarmEngine:
-    """An engine of the session, which a runner neither starts nor stops."""
+    """An engine of the session, which a runner neither starts nor stops, and which outlives the runner's lease."""
 
     name = SnakemakeEngine.name
 
     def __init__(self, engine: SnakemakeEngine) -> None:
         self.version = engine.version
         self.workspaces = engine.workspaces
-        self.extend_lease = engine.extend_lease
         self.run = engine.run
 
     async def __aenter__(self) -> "WarmEngine":
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        pass
+
+    def extend_lease(self, remaining_s: RemainingLease) -> None:
         pass
 
 
