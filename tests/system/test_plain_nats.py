@@ -135,8 +135,11 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "output_files": 0,
                     "output_bytes": 0,
                     "warnings": [],
-                    "left_out": left_out_of(spec),
+                    "left_out": of_source(spec, "left_out"),
+                    "declared": of_source(spec, "declared"),
+                    "measured": None,
                     "damage": None,
+                    "parent": spec.get("lineage"),
                 }
             case "JobHeld":
                 job["state"] = "HELD"
@@ -155,6 +158,7 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             case "JobCompleted" | "JobFailed" | "JobCancelled":
                 job |= {"state": kind.removeprefix("Job").upper(), "completed_at": event["time"]}
                 job |= {"tasks": data.get("tasks", NO_TASKS), "warnings": data.get("warnings", [])}
+                job["measured"] = data.get("measured")
                 if kind != "JobCancelled":
                     job["output_files"] = data.get("output_files", 0)
                     job["output_bytes"] = data.get("output_bytes", 0)
@@ -167,16 +171,16 @@ def rebuild(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(jobs.values(), key=lambda job: -job["created_seq"])
 
 
-def left_out_of(submitted: dict[str, Any]) -> list[Any]:
-    """Return what a submission left out of its source; there may be none."""
+def of_source(submitted: dict[str, Any], name: str) -> list[Any]:
+    """Return a list that belongs to the source of a submission; there may be none."""
     source: dict[str, Any] = submitted.get("source") or {}
-    left_out: list[Any] = source.get("left_out", [])
-    return left_out
+    found: list[Any] = source.get(name, [])
+    return found
 
 
 def comparable(job: dict[str, Any]) -> dict[str, Any]:
-    """Return a job as a client reads it: without what the API puts into words, and with times as times."""
-    skipped = {"version", "created_seq", "status_detail", "waiting"}
+    """Return a job as a client reads it: without what the API adds for one job, and with times as times."""
+    skipped = {"version", "created_seq", "status_detail", "waiting", "preflight", "children", "child_count"}
     times = {"created_at", "updated_at", "started_at", "completed_at"}
     return {
         name: datetime.fromisoformat(value) if name in times and value else value
