@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 from structlog.testing import capture_logs
 from tests.gateway.gateway_harness import GatewayHarness, problem, submission, submit
 
+from penstock_gateway.http import request_log
 from penstock_gateway.http.problems import INTERNAL, TABLE
 from penstock_gateway.http.request_log import RequestLog
 from penstock_gateway.operations import OPERATIONS
@@ -86,7 +87,11 @@ async def test_an_internal_error_reveals_only_its_failure_id(
     assert "secret" in str(line["exc_info"])
 
 
-async def test_writes_and_errors_are_logged_in_one_line_each(harness: GatewayHarness) -> None:
+async def test_writes_and_errors_are_logged_in_one_line_each(
+    harness: GatewayHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another test may have configured logs, and the logger of the module then keeps that configuration.
+    monkeypatch.setattr(request_log, "log", structlog.get_logger())
     async with harness.serve():
         app: ASGIApp = RequestLog(harness.gateway.app)
         structlog.configure()
