@@ -18,7 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from penstock_execution.processes.builder_main import BuilderOrder
-from penstock_execution.processes.supervision_messages import Exited, decode_report
+from penstock_execution.processes.supervision_messages import Exited
+from penstock_execution.processes.supervisor_reports import next_report
 
 BUILDER_UMASK: Final = 0o022
 LIMITS: Final = {"RLIMIT_CORE": 0, "RLIMIT_NOFILE": 65_536}
@@ -118,20 +119,10 @@ class _Builder:
 
     async def exited(self) -> Exited | None:
         """Return the last report of the supervisor; `None` when it was killed."""
-        while True:
-            await anyio.wait_readable(self._lifeline)
-            try:
-                raw = self._lifeline.recv(4096)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return None
-            try:
-                report = decode_report(raw)
-            except msgspec.MsgspecError:
-                return None
+        while (report := await next_report(self._lifeline)) is not None:
             if isinstance(report, Exited):
                 return report
+        return None
 
     async def end(self, *, kills: bool) -> None:
         """Wait until the supervisor is gone, and have it kill everything first where that is wanted."""

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Final
 
 import anyio
-import msgspec
 
 from penstock_execution.engine import EngineFault, RemainingLease
 from penstock_execution.processes.event_pipe import TAKEN, answer_frame
 from penstock_execution.processes.lease_deadline import Deadline
-from penstock_execution.processes.supervision_messages import LAUNCH, READY, STOP, Exited, Started, decode_report
+from penstock_execution.processes.supervision_messages import LAUNCH, READY, STOP, Exited, Started
+from penstock_execution.processes.supervisor_reports import next_report
 
 READY_DEADLINE_S: Final = 60.0
 """Importing an engine takes half a second, and much longer on a cold disk without byte code."""
@@ -37,12 +37,12 @@ class AttemptHandle:
 
     async def started(self) -> Started | None:
         """Return the supervisor's first report; `None` when it died before that."""
-        report = await self._report()
+        report = await next_report(self._lifeline)
         return report if isinstance(report, Started) else None
 
     async def exited(self) -> Exited | None:
         """Return the supervisor's last report, when nothing of the attempt is left; `None` if it was killed."""
-        report = await self._report()
+        report = await next_report(self._lifeline)
         return report if isinstance(report, Exited) else None
 
     async def read_events(self) -> bytes:
@@ -85,20 +85,6 @@ class AttemptHandle:
         self._lifeline.close()
         os.close(self._events)
         os.close(self._taken)
-
-    async def _report(self) -> Started | Exited | None:
-        while True:
-            await anyio.wait_readable(self._lifeline)
-            try:
-                raw = self._lifeline.recv(4096)
-            except BlockingIOError:
-                continue
-            except OSError:
-                return None
-            try:
-                return decode_report(raw)
-            except msgspec.MsgspecError:
-                return None
 
 
 class ZygoteClient:
